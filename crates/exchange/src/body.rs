@@ -1,0 +1,149 @@
+//! A recorded body and its JSON form.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
+
+use crate::{Digest, content};
+
+/// A body as it was recorded.
+///
+/// In JSON `body` is the text, decoded from the `contentEncoding` on the wire, with `bodyEncoding` `utf-8`; what is no
+/// text stands in base64. Where it was decoded, `wireBody` holds the coded bytes in base64, so that nothing is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The bytes as stored: of a long body the beginning, with every secret replaced.
+    pub bytes: Bytes,
+    /// The length of the whole body as it passed, in bytes.
+    pub length: u64,
+    /// The digest of the whole body as it passed.
+    pub sha256: Digest,
+    /// The digest of the bytes as stored; none where they are the body as it passed.
+    pub stored_sha256: Option<Digest>,
+    /// The content coding in which the stored bytes stand; none where that is `identity`.
+    pub content_encoding: Option<String>,
+    /// Whether the body was longer than what is stored of it.
+    pub truncated: bool,
+    /// Whether fields were masked in an export, so that `bytes` are no longer what the log holds.
+    pub masked: bool,
+}
+
+impl Body {
+    /// A body that is recorded whole and unchanged.
+    #[must_use]
+    pub fn whole(bytes: Bytes) -> Self {
+        Self {
+            length: bytes.len() as u64,
+            sha256: Digest::of(&bytes),
+            bytes,
+            stored_sha256: None,
+            content_encoding: None,
+            truncated: false,
+            masked: false,
+        }
+    }
+
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::whole(Bytes::new())
+    }
+
+    /// The digest that the log's chain holds for the body.
+    #[must_use]
+    pub fn stored_digest(&self) -> Digest {
+        self.stored_sha256.unwrap_or(self.sha256)
+    }
+
+    /// The stored bytes with their content coding undone, and whether that was possible.
+    ///
+    /// At most [`content::MAX_DECODED`] bytes are decoded; a body that is cut or damaged is decoded as far as it goes.
+    #[must_use]
+    pub fn decoded(&self) -> (Bytes, bool) {
+        match &self.content_encoding {
+            None => (self.bytes.clone(), true),
+            Some(coding) => match content::decode(coding, &self.bytes) {
+                Ok(decoded) => (decoded, true),
+                Err(error) => (error.decoded, false),
+            },
+        }
+    }
+}
+
+/// How the text in `body` stands for bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum BodyEncoding {
+    #[serde(rename = "utf-8")]
+    Utf8,
+    #[serde(rename = "base64")]
+    Base64,
+}
+
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = serializer.serialize_struct("Body", 9)?;
+        if self.bytes.is_empty() {
+            json.serialize_field("body", &None::<&str>)?;
+            json.serialize_field("bodyEncoding", &None::<BodyEncoding>)?;
+        } else {
+            let (decoded, complete) = self.decoded();
+            let shown = if complete { &decoded } else { &self.bytes };
+            if let Ok(text) = str::from_utf8(shown) {
+                json.serialize_field("body", text)?;
+                json.serialize_field("bodyEncoding", &BodyEncoding::Utf8)?;
+            } else {
+                json.serialize_field("body", &BASE64_STANDARD.encode(shown))?;
+                json.serialize_field("bodyEncoding", &BodyEncoding::Base64)?;
+            }
+            if self.content_encoding.is_some() && complete {
+                json.serialize_field("wireBody", &BASE64_STANDARD.encode(&self.bytes))?;
+            }
+        }
+        if let Some(coding) = &self.content_encoding {
+            json.serialize_field("contentEncoding", coding)?;
+        }
+        json.serialize_field("bodyLength", &self.length)?;
+        json.serialize_field("bodySha256", &self.sha256)?;
+        if let Some(stored) = &self.stored_sha256 {
+            json.serialize_field("storedSha256", stored)?;
+        }
+        json.serialize_field("truncated", &self.truncated)?;
+        if self.masked {
+            json.serialize_field("masked", &true)?;
+        }
+        json.end()
+    }
+}
+
+/// The fields of a body in JSON.
+pub(crate) struct BodyJson {
+    pub(crate) body: Option<String>,
+    pub(crate) body_encoding: Option<BodyEncoding>,
+    pub(crate) wire_body: Option<String>,
+    pub(crate) content_encoding: Option<String>,
+    pub(crate) body_length: u64,
+    pub(crate) body_sha256: Digest,
+    pub(crate) stored_sha256: Option<Digest>,
+    pub(crate) truncated: bool,
+    pub(crate) masked: bool,
+}
+
+impl BodyJson {
+    pub(crate) fn read(self) -> Result<Body, base64::DecodeError> {
+        let bytes = match (self.wire_body, self.body, self.body_encoding) {
+            (Some(wire), _, _) => BASE64_STANDARD.decode(wire)?.into(),
+            (None, Some(body), Some(BodyEncoding::Base64)) => BASE64_STANDARD.decode(body)?.into(),
+            (None, Some(body), _) => body.into(),
+            (None, None, _) => Bytes::new(),
+        };
+        Ok(Body {
+            bytes,
+            length: self.body_length,
+            sha256: self.body_sha256,
+            stored_sha256: self.stored_sha256,
+            content_encoding: self.content_encoding,
+            truncated: self.truncated,
+            masked: self.masked,
+        })
+    }
+}

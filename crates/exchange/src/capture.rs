@@ -1,0 +1,124 @@
+//! What the proxy hands to the recorder.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use crate::{Digest, ExchangeId, Failure, LimitNote, Outcome, Timestamp};
+
+/// One request and what became of it, as handles to what passed: secrets included, nothing copied, hashed or encoded.
+///
+/// It lives in memory only, from the end of the exchange to the recorder's thread, which turns it into an
+/// [`Exchange`](crate::Exchange) with [`Redactor::exchange`](crate::Redactor::exchange). It can't be serialised, and its
+/// `Debug` form shows no content.
+pub struct Capture {
+    /// The exchange's id.
+    pub id: ExchangeId,
+    /// The session named by `X-Nightaudit-Session`; none for the log's current session.
+    pub session: Option<Arc<str>>,
+    /// The environment's name.
+    pub environment: Arc<str>,
+    /// When the request's head had arrived.
+    pub received: Timestamp,
+    /// From then to the hand-over of the request to the connection to Mews.
+    pub forwarded: Option<Duration>,
+    /// From then to the arrival of the answer's head.
+    pub response_head: Option<Duration>,
+    /// From then to the arrival of the answer's end.
+    pub response_end: Option<Duration>,
+    /// The integration's address.
+    pub peer: SocketAddr,
+    /// What the request says of its sender.
+    pub envelope: CapturedEnvelope,
+    /// The request.
+    pub request: CapturedRequest,
+    /// The answer that the integration got.
+    pub response: Option<CapturedResponse>,
+    /// What the limiter said.
+    pub limit: Option<LimitNote>,
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// Why there is no answer from Mews.
+    pub error: Option<Failure>,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture").field("id", &self.id).field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
+/// The envelope's values, in clear.
+#[derive(Clone, Default)]
+pub struct CapturedEnvelope {
+    /// `AccessToken`.
+    pub access_token: Option<Box<str>>,
+    /// `ClientToken`.
+    pub client_token: Option<Box<str>>,
+    /// `Client`.
+    pub client: Option<Box<str>>,
+    /// Whether there is a `Limitation`.
+    pub paginated: bool,
+}
+
+impl fmt::Debug for CapturedEnvelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CapturedEnvelope").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// A request as it was received.
+pub struct CapturedRequest {
+    /// The method; for what is no HTTP, whatever stands in its place, cut short.
+    pub method: Method,
+    /// Scheme and authority of the host it is for, such as `https://api.mews-demo.com`.
+    pub origin: Arc<str>,
+    /// Path and query as they were sent.
+    pub target: Bytes,
+    /// The integration's HTTP version.
+    pub version: Version,
+    /// The header fields.
+    pub head: Head,
+    /// The body.
+    pub body: CapturedBody,
+}
+
+/// An answer as the integration got it.
+pub struct CapturedResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// Mews' HTTP version; for the proxy's own answers the integration's.
+    pub version: Version,
+    /// The header fields.
+    pub head: Head,
+    /// The body.
+    pub body: CapturedBody,
+}
+
+/// A message's header fields.
+pub enum Head {
+    /// The head of an HTTP/1 message as it was on the wire, from the start line to the empty line; it may be broken.
+    Wire(Bytes),
+    /// The fields as a library has read them.
+    Fields(HeaderMap),
+}
+
+/// A body as it passed.
+#[derive(Default)]
+pub struct CapturedBody {
+    /// The kept beginning, in the pieces in which it came.
+    pub kept: Vec<Bytes>,
+    /// The length of what passed, in bytes.
+    pub length: u64,
+    /// The digest of what passed, where more passed than is kept; else the recorder makes it from what is kept.
+    pub sha256: Option<Digest>,
+}
+
+impl CapturedBody {
+    /// A body that is kept whole.
+    #[must_use]
+    pub fn whole(bytes: Bytes) -> Self {
+        Self { length: bytes.len() as u64, kept: vec![bytes], sha256: None }
+    }
+}

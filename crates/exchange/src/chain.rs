@@ -1,0 +1,71 @@
+//! The chain of hashes that shows whether a session was edited.
+//!
+//! A session's chain begins at [`genesis`]. Each exchange's hash is the SHA-256 of the previous hash, of the exchange's
+//! metadata and of the SHA-256 of each of its bodies as stored:
+//!
+//! ```text
+//! hash = SHA-256( previous hash | metadata | SHA-256(request body) | SHA-256(response body) )
+//! ```
+//!
+//! The metadata is the exchange's JSON without the bodies' bytes and without the two hashes. Because the bodies go in as
+//! digests, the chain can still be followed where an export has masked fields in them.
+
+use crate::{Body, Digest, Exchange, SessionId};
+
+/// The hash before a session's first exchange: the SHA-256 of the session's id (16 bytes).
+#[must_use]
+pub fn genesis(session: SessionId) -> Digest {
+    Digest::of(&session.to_bytes())
+}
+
+/// The exchange's metadata, byte for byte as the log stores it and the chain covers it.
+#[must_use]
+pub fn metadata(exchange: &Exchange) -> Vec<u8> {
+    fn bare(body: &Body) -> Body {
+        Body { bytes: bytes::Bytes::new(), masked: false, ..body.clone() }
+    }
+    let request = crate::Request { body: bare(&exchange.request.body), ..exchange.request.clone() };
+    let response =
+        exchange.response.as_ref().map(|response| crate::Response { body: bare(&response.body), ..response.clone() });
+    encode(&Exchange { request, response, previous_hash: None, hash: None, ..exchange.clone() })
+}
+
+/// As [`metadata`], without copying: the exchange's bodies and hashes are taken out of it and put back.
+#[must_use]
+pub fn metadata_of(exchange: &mut Exchange) -> Vec<u8> {
+    let hashes = (exchange.previous_hash.take(), exchange.hash.take());
+    let request = take(&mut exchange.request.body);
+    let response = exchange.response.as_mut().map(|response| take(&mut response.body));
+    let metadata = encode(exchange);
+    (exchange.previous_hash, exchange.hash) = hashes;
+    (exchange.request.body.bytes, exchange.request.body.masked) = request;
+    if let (Some(kept), Some(response)) = (response, exchange.response.as_mut()) {
+        (response.body.bytes, response.body.masked) = kept;
+    }
+    metadata
+}
+
+/// The hash of an exchange with this metadata and these digests of its stored bodies.
+///
+/// An exchange without a response counts as one with an empty body.
+#[must_use]
+pub fn link(previous: Digest, metadata: &[u8], request: Digest, response: Option<Digest>) -> Digest {
+    let response = response.unwrap_or_else(|| Digest::of(b""));
+    Digest::of_parts([&previous.0[..], metadata, &request.0, &response.0])
+}
+
+/// The hash that `exchange` has after `previous`.
+#[must_use]
+pub fn hash(previous: Digest, exchange: &Exchange) -> Digest {
+    let response = exchange.response.as_ref().map(|response| response.body.stored_digest());
+    link(previous, &metadata(exchange), exchange.request.body.stored_digest(), response)
+}
+
+fn take(body: &mut Body) -> (bytes::Bytes, bool) {
+    (std::mem::take(&mut body.bytes), std::mem::take(&mut body.masked))
+}
+
+fn encode(exchange: &Exchange) -> Vec<u8> {
+    // Strings, numbers and structs only: there is nothing in an exchange that JSON can't hold.
+    serde_json::to_vec(exchange).unwrap_or_default()
+}

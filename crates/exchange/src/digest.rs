@@ -1,0 +1,208 @@
+//! SHA-256 digests and the pseudonyms made from them.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Digest as _;
+
+/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use nightaudit_exchange::Digest;
+///
+/// let empty = Digest::of(b"");
+/// assert!(empty.to_string().starts_with("e3b0c442"));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+/// A text that is no SHA-256 digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256 digest: it has 64 hexadecimal digits")]
+pub struct InvalidDigest;
+
+impl Digest {
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest of these parts, one after the other.
+    #[must_use]
+    pub fn of_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Self {
+        let mut hasher = sha2::Sha256::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 64];
+        hex(&self.0, &mut text);
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.as_bytes();
+        if text.len() != 64 {
+            return Err(InvalidDigest);
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = [0; 64];
+        hex(&self.0, &mut text);
+        serializer.serialize_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What stands in the log in a secret's place: `REDACTED:` and the first 12 hexadecimal digits of its SHA-256.
+///
+/// The same secret has the same pseudonym in every exchange and on every machine.
+///
+/// ```
+/// use nightaudit_exchange::Pseudonym;
+///
+/// let token = Pseudonym::of(b"hello");
+/// assert_eq!(token.to_string(), "REDACTED:2cf24dba5fb0");
+/// assert_eq!("REDACTED:2cf24dba5fb0".parse(), Ok(token));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pseudonym(pub [u8; 6]);
+
+/// A text that is no pseudonym.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a pseudonym: it looks like REDACTED:3f9a1c0b7d24")]
+pub struct InvalidPseudonym(String);
+
+impl Pseudonym {
+    /// What every pseudonym begins with.
+    pub const PREFIX: &str = "REDACTED:";
+    /// The length of a pseudonym in bytes.
+    pub const LEN: usize = Self::PREFIX.len() + 12;
+
+    /// The pseudonym of a secret.
+    #[must_use]
+    pub fn of(secret: &[u8]) -> Self {
+        let digest = Digest::of(secret).0;
+        Self([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5]])
+    }
+}
+
+impl fmt::Display for Pseudonym {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 12];
+        hex(&self.0, &mut text);
+        f.write_str(Self::PREFIX)?;
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Pseudonym {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Pseudonym {
+    type Err = InvalidPseudonym;
+
+    /// Takes the pseudonym with or without its prefix.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidPseudonym(text.to_owned());
+        let digits = text.strip_prefix(Self::PREFIX).unwrap_or(text).as_bytes();
+        if digits.len() != 12 {
+            return Err(invalid());
+        }
+        let mut bytes = [0; 6];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let value = || Ok::<u8, InvalidDigest>(digit(pair[0])? << 4 | digit(pair[1])?);
+            *byte = value().map_err(|_| invalid())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Pseudonym {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pseudonym {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+fn hex(bytes: &[u8], text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+fn digit(byte: u8) -> Result<u8, InvalidDigest> {
+    match byte {
+        b'0'..=b'9' => Ok(byte - b'0'),
+        b'a'..=b'f' => Ok(byte - b'a' + 10),
+        _ => Err(InvalidDigest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_the_digest_of_the_whole() {
+        assert_eq!(Digest::of_parts(["ab", "", "c"]), Digest::of(b"abc"));
+    }
+
+    #[test]
+    fn a_digest_is_read_back_and_nothing_else_is() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for wrong in ["", "ba78", &digest.to_string().to_uppercase(), &"é".repeat(32)] {
+            assert_eq!(wrong.parse::<Digest>(), Err(InvalidDigest), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_pseudonym_is_named() {
+        for wrong in ["", "REDACTED:", "REDACTED:3f9a1c0b7d2", "REDACTED:3f9a1c0b7d2G"] {
+            let error = wrong.parse::<Pseudonym>().unwrap_err();
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
+    }
+}

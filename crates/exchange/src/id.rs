@@ -1,0 +1,100 @@
+//! The identifiers of exchanges and sessions.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// A text that is no ULID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an id: a ULID has 26 letters and digits, without I, L, O and U")]
+pub struct InvalidId(String);
+
+macro_rules! ulid_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// Makes an id from a time in milliseconds since 1970 and 80 random bits.
+            ///
+            /// Of the time 48 bits are used, of `random` 80.
+            #[must_use]
+            pub const fn from_parts(milliseconds: u64, random: u128) -> Self {
+                Self(Ulid::from_parts(milliseconds, random))
+            }
+
+            /// The 16 bytes of the id, in an order that sorts by time.
+            #[must_use]
+            pub const fn to_bytes(self) -> [u8; 16] {
+                self.0.to_bytes()
+            }
+
+            /// The id with these 16 bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Ulid::from_bytes(bytes))
+            }
+
+            /// Milliseconds since 1970 at which the id was made.
+            #[must_use]
+            pub const fn milliseconds(self) -> u64 {
+                self.0.timestamp_ms()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Ulid::from_string(text).map(Self).map_err(|_| InvalidId(text.to_owned()))
+            }
+        }
+    };
+}
+
+ulid_newtype! {
+    /// The id of one exchange: a ULID, so that ids sort by the time their request was received.
+    ExchangeId
+}
+
+ulid_newtype! {
+    /// The id of a session: a ULID, and the name of the session's folder in the log.
+    SessionId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_their_time_and_survive_text_and_bytes() {
+        let earlier = ExchangeId::from_parts(1_000, u128::MAX);
+        let later = ExchangeId::from_parts(1_001, 0);
+        assert!(earlier < later);
+        assert!(earlier.to_string() < later.to_string());
+        assert_eq!(earlier.to_string().parse(), Ok(earlier));
+        assert_eq!(ExchangeId::from_bytes(later.to_bytes()), later);
+        assert_eq!(later.milliseconds(), 1_001);
+    }
+
+    #[test]
+    fn what_is_no_ulid_is_named_in_the_error() {
+        let error = "certification".parse::<SessionId>().unwrap_err();
+        assert!(error.to_string().contains("`certification`"), "{error}");
+    }
+}

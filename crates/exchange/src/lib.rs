@@ -1,0 +1,52 @@
+//! One recorded request and response, as plain data.
+//!
+//! An exchange begins as a [`Capture`]: handles to what passed through the proxy, secrets and all, gathered without
+//! copying. The recorder turns it into an [`Exchange`] with [`Redactor::exchange`]: readable, free of secrets, ready
+//! for the log. Exchanges of a session are chained by [`chain`], chosen by a [`Filter`], and have one JSON shape
+//! everywhere: in the NDJSON export, under `--json` and in the console's API.
+//!
+//! Nothing here does I/O or knows of tokio, hyper or the log.
+//!
+//! ```
+//! use nightaudit_exchange::{Exchange, Outcome};
+//!
+//! let line = r#"{
+//!   "id": "01KAS00000000000000000000A", "session": "01KAS000000000000000000000", "sessionName": "certification",
+//!   "sequence": 1, "environment": "demo", "operation": "configuration/get",
+//!   "startedAt": "2026-11-23T12:00:00.123456Z",
+//!   "timesUs": {"forwarded": 210, "responseHead": 84312, "responseEnd": 85120}, "peer": "127.0.0.1:51234",
+//!   "envelope": {"client": "Acme Kiosk 2.1.0", "clientToken": null, "accessToken": "REDACTED:b1946ac92492", "paginated": false},
+//!   "request": {"method": "POST", "url": "https://api.mews-demo.com/api/connector/v1/configuration/get",
+//!     "httpVersion": "HTTP/1.1", "headers": [], "body": "{}", "bodyEncoding": "utf-8", "bodyLength": 2,
+//!     "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "truncated": false},
+//!   "response": null, "limit": null, "outcome": "failed",
+//!   "error": {"kind": "connect", "message": "connection refused"}
+//! }"#;
+//! let exchange: Exchange = serde_json::from_str(line)?;
+//! assert_eq!(exchange.outcome, Outcome::Failed);
+//! assert_eq!(&exchange.request.body.bytes[..], b"{}");
+//! assert_eq!(exchange.duration().as_micros(), 85_120);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod body;
+mod capture;
+pub mod chain;
+pub mod content;
+mod digest;
+mod exchange;
+mod filter;
+mod id;
+mod redact;
+mod time;
+
+pub use body::Body;
+pub use capture::{Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Head};
+pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym};
+pub use exchange::{
+    Decision, Envelope, Exchange, Failure, FailureKind, Header, LimitNote, Outcome, Request, Response, TimesUs,
+};
+pub use filter::{Filter, InvalidFilter};
+pub use id::{ExchangeId, InvalidId, SessionId};
+pub use redact::Redactor;
+pub use time::{InvalidTimestamp, Timestamp};
