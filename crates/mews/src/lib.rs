@@ -1,1 +1,32 @@
-//! mews
+//! What is known of the Mews Connector API, as data.
+//!
+//! - [`Environment`]: the hosts of Mews' demo and production and the request limit that Mews publishes for them.
+//! - [`envelope`]: who sends a request, read from its body or from the cookies of a WebSocket.
+//! - [`operation_of`]: which operation an address names.
+//! - [`error_body`]: an error as Mews words it.
+//!
+//! Nothing here does I/O or knows of HTTP types, and nothing here decides: callers hold requests against what this
+//! crate knows.
+//!
+//! ```
+//! use nightaudit_mews::{Environment, envelope, operation_of};
+//!
+//! let body = br#"{"ClientToken": "A", "AccessToken": "B", "Client": "Acme Kiosk 2.1.0", "Limitation": {"Count": 100}}"#;
+//! let envelope = envelope::read(body);
+//! assert_eq!(envelope.access_token.as_deref(), Some("B"));
+//! assert_eq!(envelope.client.as_deref(), Some("Acme Kiosk 2.1.0"));
+//! assert!(envelope.paginated);
+//!
+//! assert_eq!(operation_of("/api/connector/v1/resources/getAll"), Some("resources/getAll"));
+//! assert_eq!(Environment::DEMO.api, "https://api.mews-demo.com");
+//! ```
+
+mod address;
+pub mod envelope;
+mod environment;
+mod error;
+
+pub use address::{OPERATION_PREFIX, operation_of};
+pub use envelope::Envelope;
+pub use environment::{Environment, PublishedLimit};
+pub use error::error_body;
