@@ -1,0 +1,176 @@
+//! Where a chunked body ends (RFC 9112, section 7.1).
+
+/// Follows a chunked body through the pieces in which it comes, to find its end. It decodes nothing: that is hyper's
+/// work; but hyper must not be handed the bytes of the next request together with those of this body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chunked {
+    state: State,
+    /// Bytes of extensions and trailers so far.
+    extra: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Size { value: u64, digits: u8 },
+    Extension { value: u64 },
+    SizeEnd { value: u64 },
+    Data { left: u64 },
+    DataCr,
+    DataLf,
+    TrailerStart,
+    Trailer,
+    TrailerLf,
+    EndLf,
+    End,
+}
+
+/// A body that is not chunked as the standard says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InvalidChunk;
+
+/// Extensions and trailers of one body together may have this many bytes; nobody uses them, so more is an attack.
+const MAX_EXTRA: usize = 16 * 1024;
+
+impl Chunked {
+    pub(crate) fn new() -> Self {
+        Self { state: State::Size { value: 0, digits: 0 }, extra: 0 }
+    }
+
+    /// Whether the body's end has been seen.
+    pub(crate) fn is_end(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// How many of `bytes` belong to the body.
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, InvalidChunk> {
+        let mut at = 0;
+        while at < bytes.len() && !self.is_end() {
+            if let State::Data { left } = &mut self.state {
+                let step = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                at += step;
+                *left -= step as u64;
+                if *left == 0 {
+                    self.state = State::DataCr;
+                }
+                continue;
+            }
+            self.step(bytes[at])?;
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    fn step(&mut self, byte: u8) -> Result<(), InvalidChunk> {
+        self.state = match (self.state.clone(), byte) {
+            // Sixteen digits are all that a u64 holds.
+            (State::Size { value, digits }, digit) if digit.is_ascii_hexdigit() && digits < 16 => {
+                let digit = char::from(digit).to_digit(16).ok_or(InvalidChunk)?;
+                State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
+            }
+            (State::Size { digits: 0, .. }, _) => return Err(InvalidChunk),
+            (State::Size { value, .. }, b'\r') => State::SizeEnd { value },
+            (State::Size { value, .. }, b';' | b' ' | b'\t') => State::Extension { value },
+            (State::Extension { value }, b'\r') => State::SizeEnd { value },
+            (State::Extension { value }, byte) if byte != b'\n' && byte != 0 => {
+                self.count()?;
+                State::Extension { value }
+            }
+            (State::SizeEnd { value: 0 }, b'\n') => State::TrailerStart,
+            (State::SizeEnd { value }, b'\n') => State::Data { left: value },
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size { value: 0, digits: 0 },
+            (State::TrailerStart, b'\r') => State::EndLf,
+            (State::Trailer, b'\r') => State::TrailerLf,
+            (State::TrailerStart | State::Trailer, byte) if byte != b'\n' && byte != 0 => {
+                self.count()?;
+                State::Trailer
+            }
+            (State::TrailerLf, b'\n') => State::TrailerStart,
+            (State::EndLf, b'\n') => State::End,
+            _ => return Err(InvalidChunk),
+        };
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), InvalidChunk> {
+        self.extra += 1;
+        if self.extra > MAX_EXTRA { Err(InvalidChunk) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn length(bytes: &[u8]) -> Result<Option<usize>, InvalidChunk> {
+        let mut chunked = Chunked::new();
+        let used = chunked.advance(bytes)?;
+        Ok(chunked.is_end().then_some(used))
+    }
+
+    #[test]
+    fn the_end_is_found_before_the_next_request() {
+        assert_eq!(length(b"3\r\nabc\r\n0\r\n\r\nPOST / HTTP/1.1"), Ok(Some(13)));
+        assert_eq!(length(b"0\r\nExpires: 0\r\n\r\nGET"), Ok(Some(17)));
+        assert_eq!(length(b"A;x=y\r\n0123456789\r\n0\r\n\r\n"), Ok(Some(24)));
+        assert_eq!(length(b"3\r\nabc\r\n0\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_invalid() {
+        for body in [
+            &b"\r\n"[..],
+            b"g\r\n",
+            b"-1\r\n",
+            b"0x3\r\nabc\r\n0\r\n\r\n",
+            b"3\nabc\r\n0\r\n\r\n",
+            b"3\r\nabcd\r\n",
+            b"3\r\nabc\n0\r\n\r\n",
+            b"3;x\nabc\r\n0\r\n\r\n",
+            b"11111111111111111\r\n",
+            b"0\r\nA: b\nC: d\r\n\r\n",
+        ] {
+            assert_eq!(length(body), Err(InvalidChunk), "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn endless_extensions_are_invalid() {
+        let mut body = b"3;".to_vec();
+        body.resize(MAX_EXTRA + 10, b'x');
+        assert_eq!(length(&body), Err(InvalidChunk));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_read_like_the_whole(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..8),
+            cuts in prop::collection::vec(1_usize..40, 1..8),
+        ) {
+            let mut body = Vec::new();
+            for chunk in &chunks {
+                body.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                body.extend(chunk);
+                body.extend(b"\r\n");
+            }
+            body.extend(b"0\r\n\r\n");
+            let mut chunked = Chunked::new();
+            let (mut at, mut turn) = (0, 0);
+            while at < body.len() {
+                prop_assert!(!chunked.is_end());
+                let end = (at + cuts[turn % cuts.len()]).min(body.len());
+                prop_assert_eq!(chunked.advance(&body[at..end]), Ok(end - at));
+                (at, turn) = (end, turn + 1);
+            }
+            prop_assert!(chunked.is_end());
+            prop_assert_eq!(chunked.advance(b"POST"), Ok(0));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = length(&bytes);
+        }
+    }
+}

@@ -1,0 +1,522 @@
+//! The guard between an HTTP/1 connection and hyper.
+
+use std::{
+    collections::VecDeque,
+    future::{Future as _, poll_fn},
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+use tokio_util::io::poll_read_buf;
+
+use crate::{
+    chunked::Chunked,
+    head::{self, Fault, Framing, Refusal, RefusalKind},
+};
+
+/// What a client that knows HTTP/2 sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What hyper reads in place of a refused head, so that the refusal is answered in its turn.
+const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// How much is read at once.
+const READ_SIZE: usize = 16 * 1024;
+
+/// What is still read from a client whose connection is closed early, and for how long: closing with unread bytes makes
+/// the kernel reset the connection, which may destroy the answer on its way (RFC 9112, section 9.6).
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The protocol that a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// The bounds of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Bytes of a head.
+    pub(crate) max_head: usize,
+    /// From a head's first byte to its last.
+    pub(crate) head_timeout: Duration,
+    /// From one request to the next.
+    pub(crate) idle_timeout: Duration,
+}
+
+/// The heads that passed the guard, in the order in which hyper will hand out their requests.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    passed: Mutex<VecDeque<Result<Bytes, Refusal>>>,
+    /// Requests that are not answered to the end: while there are any, silence is no idleness.
+    unanswered: AtomicUsize,
+}
+
+impl Heads {
+    fn push(&self, head: Result<Bytes, Refusal>) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
+    }
+
+    /// The head of the request that hyper hands out now.
+    pub(crate) fn pop(&self) -> Option<Result<Bytes, Refusal>> {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Called when a request is answered to the end.
+    pub(crate) fn answered(&self) {
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection whose HTTP/1 heads are checked and kept on their way to hyper.
+pub(crate) struct Guard<S> {
+    inner: S,
+    bounds: Bounds,
+    heads: Arc<Heads>,
+    /// Read from the client, not yet handed to hyper.
+    buffer: BytesMut,
+    /// To be handed to hyper before anything else.
+    out: Bytes,
+    state: State,
+    /// How much of `buffer` was searched for a head's end.
+    searched: usize,
+    waiting: Waiting,
+    /// Whether the client may still be sending what nobody will read.
+    lingers: bool,
+    linger: Option<Linger>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Before or within a head.
+    Head,
+    /// Within a body of this many bytes more.
+    Length(u64),
+    /// Within a chunked body.
+    Chunked(Chunked),
+    /// Not HTTP/1 any more.
+    Opaque,
+    /// Nothing more comes out.
+    Closed,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
+    pub(crate) fn new(inner: S, bounds: Bounds) -> Self {
+        Self {
+            inner,
+            bounds,
+            heads: Arc::default(),
+            buffer: BytesMut::new(),
+            out: Bytes::new(),
+            state: State::Head,
+            searched: 0,
+            waiting: Waiting::default(),
+            lingers: false,
+            linger: None,
+        }
+    }
+
+    /// The heads that passed, for the service.
+    pub(crate) fn heads(&self) -> Arc<Heads> {
+        Arc::clone(&self.heads)
+    }
+
+    /// Tells by the first bytes which protocol the client speaks; none if it says nothing at all.
+    pub(crate) async fn protocol(&mut self) -> Option<Protocol> {
+        loop {
+            let start = &self.buffer[..self.buffer.len().min(PREFACE.len())];
+            if start == PREFACE {
+                self.opaque();
+                return Some(Protocol::Http2);
+            }
+            if !PREFACE.starts_with(start) {
+                return Some(Protocol::Http1);
+            }
+            match poll_fn(|cx| self.poll_fill(cx)).await {
+                Fill::Read => {}
+                // What began like the preface and went no further is left to the head's checks.
+                Fill::Ended | Fill::TimedOut if self.buffer.is_empty() => return None,
+                Fill::Ended | Fill::TimedOut => return Some(Protocol::Http1),
+            }
+        }
+    }
+
+    /// Lets everything pass from here on.
+    pub(crate) fn opaque(&mut self) {
+        self.state = State::Opaque;
+    }
+
+    /// Reads more into the buffer, for as long as the state allows to wait.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
+        self.buffer.reserve(READ_SIZE);
+        match poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buffer) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::Ended),
+            Poll::Ready(Ok(_)) => Poll::Ready(Fill::Read),
+            Poll::Pending => {
+                let limit = match (&self.state, self.buffer.is_empty()) {
+                    (State::Head, true) => self.bounds.idle_timeout,
+                    (State::Head, false) => self.bounds.head_timeout,
+                    // The service knows better how long a body may take.
+                    _ => return Poll::Pending,
+                };
+                let busy = || self.heads.unanswered.load(Ordering::Relaxed) > 0;
+                ready!(self.waiting.poll(cx, limit, busy));
+                Poll::Ready(Fill::TimedOut)
+            }
+        }
+    }
+
+    /// Takes a head from the buffer, reading more as needed.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // An empty line before a request is left over from a sloppy client's last body (RFC 9112, section 2.2).
+            while self.searched == 0 && self.buffer.starts_with(b"\r\n") {
+                self.buffer.advance(2);
+            }
+            match head::end(&self.buffer, self.searched) {
+                Err(fault) => return Poll::Ready(self.refuse(fault)),
+                Ok(Some(end)) => {
+                    let head = self.buffer.split_to(end).freeze();
+                    self.searched = 0;
+                    self.waiting.over();
+                    return Poll::Ready(match head::check(&head) {
+                        Ok(framing) => self.pass(head, framing),
+                        Err(fault) => self.refuse_head(head, fault),
+                    });
+                }
+                Ok(None) => self.searched = self.buffer.len(),
+            }
+            if self.buffer.len() > self.bounds.max_head {
+                let message = format!("the request's head is larger than {} bytes", self.bounds.max_head);
+                return Poll::Ready(self.refuse(Fault { kind: RefusalKind::TooLarge, message }));
+            }
+            if self.buffer.is_empty() {
+                self.searched = 0;
+            }
+            match ready!(self.poll_fill(cx)) {
+                Fill::Read => {}
+                Fill::Ended | Fill::TimedOut if self.buffer.is_empty() => {
+                    self.state = State::Closed;
+                    return Poll::Ready(());
+                }
+                Fill::Ended => {
+                    let fault = Fault::malformed("the connection ended in the middle of the request's head");
+                    return Poll::Ready(self.refuse(fault));
+                }
+                Fill::TimedOut => {
+                    let message = format!("the request's head was not complete after {:?}", self.bounds.head_timeout);
+                    return Poll::Ready(self.refuse(Fault { kind: RefusalKind::Timeout, message }));
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, head: Bytes, framing: Framing) {
+        self.state = match framing {
+            Framing::Length(0) => State::Head,
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Chunked(Chunked::new()),
+            Framing::Upgrade => State::Opaque,
+        };
+        self.out = head.clone();
+        self.heads.push(Ok(head));
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        let kept = self.buffer.len().min(self.bounds.max_head);
+        let wire = self.buffer.split_to(kept).freeze();
+        self.refuse_head(wire, fault);
+    }
+
+    fn refuse_head(&mut self, wire: Bytes, fault: Fault) {
+        self.heads.push(Err(Refusal { kind: fault.kind, message: fault.message, wire }));
+        self.out = Bytes::from_static(STAND_IN);
+        self.state = State::Closed;
+        self.lingers = true;
+        self.buffer = BytesMut::new();
+    }
+
+    /// Hands out what the buffer holds of a body.
+    fn pass_body(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let mut step = self.buffer.len().min(buf.remaining());
+        match &mut self.state {
+            State::Length(left) => {
+                step = step.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= step as u64;
+                if *left == 0 {
+                    self.state = State::Head;
+                }
+            }
+            State::Chunked(chunked) => {
+                step = chunked.advance(&self.buffer[..step]).map_err(|_| {
+                    self.lingers = true;
+                    io::Error::new(io::ErrorKind::InvalidData, "an invalid chunk in the request's body")
+                })?;
+                if chunked.is_end() {
+                    self.state = State::Head;
+                }
+            }
+            State::Head | State::Opaque | State::Closed => {}
+        }
+        buf.put_slice(&self.buffer[..step]);
+        self.buffer.advance(step);
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            if !this.out.is_empty() {
+                let step = this.out.len().min(buf.remaining());
+                buf.put_slice(&this.out.split_to(step));
+                return Poll::Ready(Ok(()));
+            }
+            match this.state {
+                State::Closed => return Poll::Ready(Ok(())),
+                State::Head => {
+                    ready!(this.poll_head(cx));
+                    continue;
+                }
+                State::Length(_) | State::Chunked(_) | State::Opaque => {}
+            }
+            if this.buffer.is_empty() {
+                if matches!(this.state, State::Opaque) {
+                    return Pin::new(&mut this.inner).poll_read(cx, buf);
+                }
+                if ready!(this.poll_fill(cx)) != Fill::Read {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            return Poll::Ready(this.pass_body(buf));
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            let within_body = matches!(this.state, State::Length(_) | State::Chunked(_));
+            if !this.lingers && !within_body {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let linger = this.linger.get_or_insert_with(Linger::new);
+        linger.poll(cx, &mut this.inner).map(Ok)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fill {
+    Read,
+    Ended,
+    TimedOut,
+}
+
+/// A time-out that costs a reading of the clock per wait, and a timer only where the wait is real.
+#[derive(Default)]
+struct Waiting {
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Waiting {
+    /// Ready when the wait has lasted for `limit`, not counting the time in which the connection is `busy`.
+    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration, busy: impl Fn() -> bool) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + limit)));
+        // The timer may have been set for an earlier wait or a longer limit; what counts is this wait.
+        if timer.deadline() > since + limit {
+            timer.as_mut().reset(since + limit);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let deadline = if busy() {
+                self.since = Some(now);
+                now + limit
+            } else {
+                self.since.unwrap_or(now) + limit
+            };
+            if deadline <= now {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn over(&mut self) {
+        self.since = None;
+    }
+}
+
+/// Reading, for a while, what a client sends to a connection that is closed for writing.
+struct Linger {
+    left: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Linger {
+    fn new() -> Self {
+        Self { left: LINGER_BYTES, timer: Box::pin(tokio::time::sleep(LINGER)) }
+    }
+
+    fn poll<S: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, inner: &mut S) -> Poll<()> {
+        let mut scratch = [0; 4096];
+        while self.left > 0 {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut *inner).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    self.left = self.left.saturating_sub(buf.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.timer.as_mut().poll(cx),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    const BOUNDS: Bounds =
+        Bounds { max_head: 200, head_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };
+
+    fn guarded() -> (DuplexStream, Guard<DuplexStream>, Arc<Heads>) {
+        let (client, server) = duplex(4096);
+        let guard = Guard::new(server, BOUNDS);
+        let heads = guard.heads();
+        (client, guard, heads)
+    }
+
+    async fn refusal(bytes: &[u8]) -> Refusal {
+        let (mut client, mut guard, heads) = guarded();
+        client.write_all(bytes).await.unwrap();
+        let mut read = Vec::new();
+        guard.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, STAND_IN);
+        heads.pop().unwrap().unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn requests_pass_unchanged_and_their_heads_are_kept() {
+        let (mut client, mut guard, heads) = guarded();
+        let first = "POST /a HTTP/1.1\r\nHOST: x\r\ncontent-Length: 5\r\n\r\n";
+        let second = "POST /b HTTP/1.1\r\nHost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+        let third = "GET /c HTTP/1.1\r\nHost: x\r\n\r\n";
+        let all = format!("{first}hello{second}3\r\nabc\r\n0\r\n\r\n{third}");
+        client.write_all(all.as_bytes()).await.unwrap();
+        drop(client);
+        let mut read = String::new();
+        guard.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, all);
+        for head in [first, second, third] {
+            assert_eq!(heads.pop().unwrap().unwrap(), head);
+        }
+        assert!(heads.pop().is_none());
+    }
+
+    #[tokio::test]
+    async fn faults_become_refusals_with_what_was_sent() {
+        let refused = refusal(b"GET / HTTP/1.1\nHost: x\n\n").await;
+        assert_eq!((refused.kind, &refused.wire[..]), (RefusalKind::Framing, &b"GET / HTTP/1.1\nHost: x\n\n"[..]));
+        assert_eq!(refusal(b"hello\r\n\r\n").await.kind, RefusalKind::Malformed);
+        assert_eq!(refusal(&[b'a'; 300]).await.kind, RefusalKind::TooLarge);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_and_silence_is_refused_after_the_head_time_out() {
+        let (mut client, mut guard, heads) = guarded();
+        client.write_all(b"GET / HT").await.unwrap();
+        let start = Instant::now();
+        let mut read = Vec::new();
+        guard.read_to_end(&mut read).await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 10);
+        assert_eq!(heads.pop().unwrap().unwrap_err().kind, RefusalKind::Timeout);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_between_requests_ends_the_connection_but_not_while_one_is_unanswered() {
+        let (mut client, mut guard, heads) = guarded();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let start = Instant::now();
+        let answer = async {
+            tokio::time::sleep(Duration::from_secs(200)).await;
+            heads.answered();
+        };
+        let mut read = Vec::new();
+        let (end, ()) = tokio::join!(guard.read_to_end(&mut read), answer);
+        end.unwrap();
+        let elapsed = start.elapsed().as_secs();
+        assert!((200 + 1..=200 + 2 * 60).contains(&elapsed), "{elapsed}");
+        assert_eq!(read.len(), 27);
+    }
+
+    #[tokio::test]
+    async fn an_invalid_chunk_is_an_error_of_the_body() {
+        let (mut client, mut guard, _heads) = guarded();
+        client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").await.unwrap();
+        let error = guard.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn the_preface_tells_http_2() {
+        let (mut client, mut guard, _) = guarded();
+        client.write_all(PREFACE).await.unwrap();
+        client.write_all(b"rest").await.unwrap();
+        assert_eq!(guard.protocol().await, Some(Protocol::Http2));
+        drop(client);
+        let mut read = Vec::new();
+        guard.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, [PREFACE, b"rest"].concat());
+
+        let (mut client, mut guard, _) = guarded();
+        client.write_all(b"PRO").await.unwrap();
+        assert_eq!(guard.protocol().await, Some(Protocol::Http1));
+    }
+}

@@ -1,0 +1,263 @@
+//! Whether an HTTP/1 head can be read in one way only (RFC 9112).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// The most header fields in a head; hyper's own bound.
+const MAX_FIELDS: usize = 100;
+
+/// A request that was refused before it became one.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What is wrong, for a program.
+    pub kind: RefusalKind,
+    /// What is wrong, for a person.
+    pub message: String,
+    /// What had arrived of the head.
+    pub wire: Bytes,
+}
+
+/// The reasons for a [`Refusal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Not HTTP, or against its grammar.
+    Malformed,
+    /// Its length could be read in two ways.
+    Framing,
+    /// Larger than the server allows.
+    TooLarge,
+    /// Not complete in time.
+    Timeout,
+    /// `CONNECT`, which asks for a tunnel to anywhere.
+    Connect,
+}
+
+/// How a request's body is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+    /// An upgrade: what follows is the next protocol's.
+    Upgrade,
+}
+
+/// A fault in a head.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) kind: RefusalKind,
+    pub(crate) message: String,
+}
+
+impl Fault {
+    fn framing(message: impl fmt::Display) -> Self {
+        Self { kind: RefusalKind::Framing, message: message.to_string() }
+    }
+
+    pub(crate) fn malformed(message: impl fmt::Display) -> Self {
+        Self { kind: RefusalKind::Malformed, message: message.to_string() }
+    }
+}
+
+/// Where a head ends in `bytes` (the index after its empty line), of which the first `seen` were looked at before.
+///
+/// A line ends with CR LF and nothing else: a lone CR or LF, or a NUL, is what smuggles a header past one reader to
+/// the next (RFC 9112, section 2.2, allows to refuse it).
+pub(crate) fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Fault> {
+    // Two bytes back, since a CR LF may have been cut in two.
+    let mut at = seen.saturating_sub(2);
+    while let Some(step) = memchr::memchr3(b'\r', b'\n', 0, &bytes[at..]) {
+        let found = at + step;
+        match (bytes[found], bytes.get(found + 1)) {
+            (b'\r', None) => return Ok(None),
+            (b'\r', Some(b'\n')) => {
+                if bytes[..found].ends_with(b"\r\n") {
+                    return Ok(Some(found + 2));
+                }
+                at = found + 2;
+            }
+            (b'\n', _) if found > 0 && bytes[found - 1] == b'\r' => at = found + 1,
+            (0, _) => return Err(Fault::malformed("a NUL stands in the head")),
+            _ => return Err(Fault::framing("a CR or LF stands alone in the head: lines end with both")),
+        }
+    }
+    Ok(None)
+}
+
+/// Checks a complete head and says how its body is delimited.
+pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(Fault::malformed("the head is not complete")),
+        Err(httparse::Error::TooManyHeaders) => {
+            let message = format!("the head has more than {MAX_FIELDS} header fields");
+            return Err(Fault { kind: RefusalKind::TooLarge, message });
+        }
+        Err(error) => return Err(Fault::malformed(format_args!("not an HTTP/1 request: {error}"))),
+    }
+    let http_1_0 = request.version == Some(0);
+    let method = request.method.unwrap_or_default();
+    if method == "CONNECT" {
+        return Err(Fault { kind: RefusalKind::Connect, message: "CONNECT is not served: this is no open proxy".into() });
+    }
+    let target = request.path.unwrap_or_default();
+    if !(target.starts_with('/') || target == "*" || is_absolute(target)) || target.parse::<http::Uri>().is_err() {
+        return Err(Fault::malformed("the request's target is neither a path nor an address"));
+    }
+
+    let (mut length, mut chunked, mut hosts, mut upgrade) = (None, false, 0, false);
+    for field in request.headers.iter() {
+        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        if is("content-length") {
+            if length.is_some() {
+                return Err(Fault::framing("Content-Length stands twice in the head"));
+            }
+            length = Some(parse_length(field.value)?);
+        } else if is("transfer-encoding") {
+            if chunked || !field.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                return Err(Fault::framing("Transfer-Encoding is something else than a single `chunked`"));
+            }
+            chunked = true;
+        } else if is("host") {
+            hosts += 1;
+        } else if is("upgrade") {
+            upgrade = true;
+        }
+    }
+    if chunked && length.is_some() {
+        return Err(Fault::framing("both Content-Length and Transfer-Encoding stand in the head"));
+    }
+    if chunked && http_1_0 {
+        return Err(Fault::framing("Transfer-Encoding stands in a request of HTTP/1.0"));
+    }
+    if hosts > 1 || (hosts == 0 && !http_1_0) {
+        return Err(Fault::malformed(format_args!("the head has {hosts} Host fields, not one")));
+    }
+    Ok(match (chunked, length) {
+        (true, _) => Framing::Chunked,
+        (false, None | Some(0)) if upgrade => Framing::Upgrade,
+        (false, length) => Framing::Length(length.unwrap_or(0)),
+    })
+}
+
+fn is_absolute(target: &str) -> bool {
+    let scheme = |name: &str| target.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    scheme("http://") || scheme("https://")
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, Fault> {
+    let digits = value.trim_ascii();
+    let number = || str::from_utf8(digits).ok()?.parse().ok();
+    match number() {
+        // `parse` takes a plus sign; the standard does not.
+        Some(length) if digits.iter().all(u8::is_ascii_digit) => Ok(length),
+        _ => Err(Fault::framing("Content-Length is not one number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kind(head: &str) -> Result<Framing, RefusalKind> {
+        check(head.as_bytes()).map_err(|fault| fault.kind)
+    }
+
+    #[test]
+    fn ordinary_heads_are_read() {
+        assert_eq!(kind("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::Length(0)));
+        assert_eq!(kind("POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n"), Ok(Framing::Length(12)));
+        assert_eq!(kind("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"), Ok(Framing::Chunked));
+        assert_eq!(kind("POST http://a/b?c=%20 HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::Length(0)));
+        assert_eq!(kind("GET / HTTP/1.0\r\n\r\n"), Ok(Framing::Length(0)));
+        assert_eq!(
+            kind("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+            Ok(Framing::Upgrade)
+        );
+    }
+
+    #[test]
+    fn what_could_smuggle_a_request_is_refused() {
+        for fields in [
+            "Content-Length: 1\r\nContent-Length: 2",
+            "Content-Length: 1\r\nContent-Length: 1",
+            "Content-Length: 1, 1",
+            "Content-Length: +1",
+            "Content-Length: 0x1",
+            "Content-Length: ",
+            "Content-Length: 99999999999999999999",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 1",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: identity",
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+            assert_eq!(kind(&head), Err(RefusalKind::Framing), "{fields}");
+        }
+        assert_eq!(kind("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), Err(RefusalKind::Framing));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for head in [
+            "\u{16}\u{3}\u{1}\r\n\r\n",
+            "hello\r\n\r\n",
+            "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert_eq!(kind(head), Err(RefusalKind::Malformed), "{head:?}");
+        }
+        assert_eq!(kind("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), Err(RefusalKind::Connect));
+        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(MAX_FIELDS));
+        assert_eq!(kind(&many), Err(RefusalKind::TooLarge));
+    }
+
+    #[test]
+    fn the_end_is_found_and_lone_line_ends_are_not_taken_for_it() {
+        assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest", 0), Ok(Some(27)));
+        assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n\r", 0), Ok(None));
+        for wrong in [&b"GET / HTTP/1.1\nHost: a\n\n"[..], b"GET / HTTP/1.1\r\nA: b\rC: d\r\n", b"A\r\n\nB"] {
+            assert_eq!(end(wrong, 0).unwrap_err().kind, RefusalKind::Framing);
+        }
+        assert_eq!(end(b"GET / HTTP/1.1\r\nA: \0", 0).unwrap_err().kind, RefusalKind::Malformed);
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_in_pieces_ends_where_the_whole_does(
+            bytes in "[a:\r\n]{0,40}".prop_map(String::into_bytes),
+            cuts in prop::collection::vec(0_usize..40, 0..6),
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.push(bytes.len());
+            cuts.sort_unstable();
+            let (mut seen, mut pieces) = (0, Ok(None));
+            for cut in cuts {
+                pieces = end(&bytes[..cut], seen);
+                if pieces != Ok(None) {
+                    break;
+                }
+                seen = cut;
+            }
+            prop_assert_eq!(pieces.map_err(|f| f.kind), end(&bytes, 0).map_err(|f| f.kind));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = end(&bytes, 0);
+            let _ = check(&bytes);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The server: from an accepted connection to the handler and back.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::{Request, Response, body::Incoming, server::conn, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    accept::accept,
+    guard::{Bounds, Guard, Heads, Protocol},
+    head::Refusal,
+};
+
+/// What a [`Server`] may be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// TLS; none for a clear port.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Bytes that a request's head may have (default 64 KiB); larger ones are refused.
+    pub max_head: usize,
+    /// Connections at once (default 4,096); more wait to be accepted.
+    pub max_connections: usize,
+    /// From the first byte of a head to its last, and for the TLS handshake (default 30 s).
+    pub head_timeout: Duration,
+    /// From one request on a connection to the next (default 75 s).
+    pub idle_timeout: Duration,
+    /// How long requests in flight may still take when the server stops (default 30 s).
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            max_head: 64 * 1024,
+            max_connections: 4096,
+            head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How a request came in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// An HTTP/1 request's head as it was on the wire; none for HTTP/2.
+    pub wire: Option<Bytes>,
+    /// Why the request must be refused. The request beside it is then a stand-in and means nothing, and the connection
+    /// is closed after the answer.
+    pub refusal: Option<Refusal>,
+}
+
+/// What answers the requests.
+pub trait Handler: Send + Sync + 'static {
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
+
+    /// Answers one request. The future is dropped when the client leaves before it is done.
+    fn handle(
+        &self,
+        arrival: Arrival,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// How a server came to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut off because they were not done in time.
+    pub cut_off: usize,
+}
+
+/// Accepts connections and has a [`Handler`] answer the requests on them.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+}
+
+impl Server {
+    /// A server with this configuration.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// Serves until `stop` is done, then lets the requests in flight finish.
+    ///
+    /// Errors of a connection end that connection and nothing else.
+    pub async fn serve<H: Handler>(
+        self,
+        listener: TcpListener,
+        handler: Arc<H>,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
+        let places = Arc::new(Semaphore::new(self.config.max_connections));
+        let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        let serving = Arc::new(Serving { config: self.config, handler });
+        let mut stop = pin!(stop);
+        loop {
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (accept(&listener).await, place)
+            };
+            let ((stream, peer), place) = tokio::select! {
+                next = next => next,
+                () = stop.as_mut() => break,
+            };
+            let (serving, stopping, cut) = (Arc::clone(&serving), stopping.clone(), cut.clone());
+            tasks.spawn(async move {
+                cut.run_until_cancelled(serving.connection(stream, peer, stopping)).await;
+                drop(place);
+            });
+        }
+        drop(listener);
+        stopping.cancel();
+        tasks.close();
+        let cut_off = match tokio::time::timeout(serving.config.drain, tasks.wait()).await {
+            Ok(()) => 0,
+            Err(_) => {
+                let late = tasks.len();
+                // Dropped, not forgotten: their handlers still get to say what became of their requests.
+                cut.cancel();
+                tasks.wait().await;
+                late
+            }
+        };
+        Drained { cut_off }
+    }
+}
+
+struct Serving<H> {
+    config: Config,
+    handler: Arc<H>,
+}
+
+impl<H: Handler> Serving<H> {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, stopping: CancellationToken) {
+        let Some(tls) = &self.config.tls else {
+            return self.sniff(stream, peer, stopping).await;
+        };
+        let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+        match tokio::time::timeout(self.config.head_timeout, handshake).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2(stream, peer, stopping).await;
+            }
+            Ok(Ok(stream)) => self.sniff(stream, peer, stopping).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+        }
+    }
+
+    async fn sniff<S>(&self, stream: S, peer: SocketAddr, stopping: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let bounds = Bounds {
+            max_head: self.config.max_head,
+            head_timeout: self.config.head_timeout,
+            idle_timeout: self.config.idle_timeout,
+        };
+        let mut guard = Guard::new(stream, bounds);
+        let protocol = tokio::select! {
+            protocol = guard.protocol() => protocol,
+            () = stopping.cancelled() => None,
+        };
+        match protocol {
+            Some(Protocol::Http1) => self.http1(guard, peer, stopping).await,
+            Some(Protocol::Http2) => self.http2(guard, peer, stopping).await,
+            None => {}
+        }
+    }
+
+    async fn http1<S>(&self, guard: Guard<S>, peer: SocketAddr, stopping: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let heads = guard.heads();
+        let service = service_fn(|request| {
+            let heads = Arc::clone(&heads);
+            async move {
+                let (wire, refusal) = match heads.pop() {
+                    Some(Ok(wire)) => (Some(wire), None),
+                    Some(Err(refusal)) => (None, Some(refusal)),
+                    None => (None, None),
+                };
+                let unanswered = Unanswered(heads);
+                let response = self.handler.handle(Arrival { peer, wire, refusal }, request).await;
+                Ok::<_, Infallible>(response.map(|body| Answer { body, _unanswered: unanswered }))
+            }
+        });
+        let connection = conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            // The guard times heads, and tells the handler.
+            .header_read_timeout(None)
+            .preserve_header_case(true)
+            .auto_date_header(false)
+            .max_buf_size(self.config.max_head.max(READ_BUFFER) + READ_BUFFER)
+            .serve_connection(TokioIo::new(guard), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "HTTP/1 connection ended");
+        }
+    }
+
+    async fn http2<S>(&self, stream: S, peer: SocketAddr, stopping: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handler = Arc::clone(&self.handler);
+        let service = service_fn(move |request| {
+            let handler = Arc::clone(&handler);
+            async move {
+                let arrival = Arrival { peer, wire: None, refusal: None };
+                Ok::<_, Infallible>(handler.handle(arrival, request).await)
+            }
+        });
+        let max_head = u32::try_from(self.config.max_head).unwrap_or(u32::MAX);
+        let connection = conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .max_header_list_size(max_head)
+            .max_concurrent_streams(256)
+            .keep_alive_interval(self.config.idle_timeout)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "HTTP/2 connection ended");
+        }
+    }
+}
+
+/// hyper's read buffer grows to this beside the largest head.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Marks the connection as busy until it is dropped.
+struct Unanswered(Arc<Heads>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// An answer's body, which keeps its connection marked as busy.
+    struct Answer<B> {
+        #[pin]
+        body: B,
+        _unanswered: Unanswered,
+    }
+}
+
+impl<B: Body> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
