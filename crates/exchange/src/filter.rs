@@ -1,18 +1,234 @@
 //! Which exchanges somebody wants to see.
 
-use std::time::Duration;
+mod glob;
+mod parse;
+mod status;
 
-use crate::{Exchange, Outcome, Pseudonym, Timestamp};
+use std::{fmt, time::Duration};
+
+use memchr::memmem;
+
+pub use self::{
+    glob::Glob,
+    parse::{InvalidFilter, parse_duration, parse_request_id, parse_since, parse_text, parse_token},
+    status::Statuses,
+};
+use crate::{Body, Decision, Exchange, Header, Outcome, Pseudonym, Timestamp};
 
 /// A condition on exchanges; every part that is given must hold.
+///
+/// The parts are the flags of the same names. A filter goes through a query string and comes back unchanged.
+///
+/// ```
+/// use nightaudit_exchange::{Filter, Timestamp};
+///
+/// let filter = Filter { status: Some("4xx,503".parse()?), operation: Some("reservations/*".parse()?), ..Filter::default() };
+/// assert_eq!(filter.to_query(), [("operation", "reservations/*"), ("status", "4xx,503")].map(|(n, v)| (n.into(), v.into())));
+/// assert_eq!(Filter::from_query(filter.to_query(), Timestamp::from_micros(0))?, filter);
+/// # Ok::<(), nightaudit_exchange::InvalidFilter>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Filter {
-    /// `--session`: a session's name, its id or a unique beginning of the id.
+    /// `--session`: a session's name, its id or a unique beginning of the id. [`matches`](Self::matches) leaves it to
+    /// the log, which knows what it means.
     pub session: Option<String>,
+    /// `--operation`: the operation, with `*` and `?`.
+    pub operation: Option<Glob>,
+    /// `--status`: the status that the integration got.
+    pub status: Option<Statuses>,
+    /// `--outcome`: what became of the request.
+    pub outcome: Option<OutcomeFilter>,
+    /// `--since`: started at this instant or later.
+    pub since: Option<Timestamp>,
+    /// `--until`: started before this instant.
+    pub until: Option<Timestamp>,
+    /// `--client`: the `Client` of the envelope, with `*` and `?`.
+    pub client: Option<Glob>,
+    /// `--token`: the access token or the client token.
+    pub token: Option<Pseudonym>,
+    /// `--request-id`: Mews' identifier of the call, whatever the case of its letters.
+    pub request_id: Option<String>,
+    /// `--contains`: a text in the address, the header fields or the decoded bodies; case counts.
+    pub contains: Option<String>,
+    /// `--slower-than`: took longer than this, from the request's head to the answer's end.
+    pub slower_than: Option<Duration>,
 }
 
-/// A filter that can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidFilter(String);
+impl Filter {
+    /// Whether the exchange fulfils every condition but `session`.
+    #[must_use]
+    pub fn matches(&self, exchange: &Exchange) -> bool {
+        let holds = |glob: &Option<Glob>, text: &str| glob.as_ref().is_none_or(|glob| glob.matches(text));
+        let envelope = &exchange.envelope;
+        self.since.is_none_or(|since| exchange.started_at >= since)
+            && self.until.is_none_or(|until| exchange.started_at < until)
+            && self.slower_than.is_none_or(|limit| exchange.duration() > limit)
+            && self.outcome.is_none_or(|outcome| outcome.matches(exchange))
+            && self.status.as_ref().is_none_or(|list| exchange.status().is_some_and(|status| list.contains(status)))
+            && self.token.is_none_or(|token| [envelope.access_token, envelope.client_token].contains(&Some(token)))
+            && holds(&self.operation, &exchange.operation)
+            && (self.client.is_none() || envelope.client.as_deref().is_some_and(|client| holds(&self.client, client)))
+            && self.request_id.as_ref().is_none_or(|wanted| {
+                exchange.request_id().is_some_and(|request_id| request_id.eq_ignore_ascii_case(wanted))
+            })
+            && self.contains.as_ref().is_none_or(|text| contains(exchange, text))
+    }
+
+    /// Whether [`matches`](Self::matches) looks at the bodies.
+    #[must_use]
+    pub const fn needs_body(&self) -> bool {
+        self.contains.is_some()
+    }
+
+    /// The filter as the pairs of a query string, each flag's name with its value; not yet percent-encoded.
+    #[must_use]
+    pub fn to_query(&self) -> Vec<(String, String)> {
+        let mut query = Vec::new();
+        let mut add = |name: &str, value: Option<String>| query.extend(value.map(|value| (name.to_owned(), value)));
+        add("session", self.session.clone());
+        add("operation", self.operation.as_ref().map(Glob::to_string));
+        add("status", self.status.as_ref().map(Statuses::to_string));
+        add("outcome", self.outcome.as_ref().map(OutcomeFilter::to_string));
+        add("since", self.since.as_ref().map(Timestamp::to_string));
+        add("until", self.until.as_ref().map(Timestamp::to_string));
+        add("client", self.client.as_ref().map(Glob::to_string));
+        add("token", self.token.as_ref().map(Pseudonym::to_string));
+        add("request-id", self.request_id.clone());
+        add("contains", self.contains.clone());
+        add("slower-than", self.slower_than.map(parse::write_duration));
+        query
+    }
+
+    /// Reads a filter from the pairs of a query string; `now` is what `since=10m` counts from.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFilter`] names the first pair that can't be read, or that has an unknown or repeated name.
+    pub fn from_query<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+        now: Timestamp,
+    ) -> Result<Self, InvalidFilter> {
+        let mut filter = Self::default();
+        let mut seen = Vec::new();
+        for (name, value) in pairs {
+            let (name, value) = (name.as_ref(), value.as_ref());
+            let canonical = filter.set(name, value, now)?;
+            if seen.contains(&canonical) {
+                return Err(InvalidFilter::repeated(canonical));
+            }
+            seen.push(canonical);
+        }
+        Ok(filter)
+    }
+
+    fn set(&mut self, name: &str, value: &str, now: Timestamp) -> Result<&'static str, InvalidFilter> {
+        Ok(match name {
+            "session" => {
+                self.session = Some(parse_text(value).map_err(|error| error.of("session"))?);
+                "session"
+            }
+            "operation" => {
+                self.operation = Some(value.parse().map_err(|error: InvalidFilter| error.of("operation"))?);
+                "operation"
+            }
+            "status" => {
+                self.status = Some(value.parse()?);
+                "status"
+            }
+            "outcome" => {
+                self.outcome = Some(value.parse()?);
+                "outcome"
+            }
+            "since" => {
+                self.since = Some(parse_since(value, now).map_err(|error| error.of("since"))?);
+                "since"
+            }
+            "until" => {
+                self.until = Some(parse_since(value, now).map_err(|error| error.of("until"))?);
+                "until"
+            }
+            "client" => {
+                self.client = Some(value.parse().map_err(|error: InvalidFilter| error.of("client"))?);
+                "client"
+            }
+            "token" => {
+                self.token = Some(parse_token(value)?);
+                "token"
+            }
+            "request-id" => {
+                self.request_id = Some(parse_request_id(value)?);
+                "request-id"
+            }
+            "contains" => {
+                self.contains = Some(parse_text(value).map_err(|error| error.of("contains"))?);
+                "contains"
+            }
+            "slower-than" => {
+                self.slower_than = Some(parse_duration(value).map_err(|error| error.of("slower-than"))?);
+                "slower-than"
+            }
+            _ => return Err(InvalidFilter::unknown(name)),
+        })
+    }
+}
+
+/// The values of `--outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutcomeFilter {
+    /// The exchange's outcome is this.
+    Is(Outcome),
+    /// `delayed`: the limiter held the request back before it let it through.
+    Delayed,
+}
+
+impl OutcomeFilter {
+    /// Every value, in the order in which help and errors list them.
+    pub const ALL: [Self; 7] = [
+        Self::Is(Outcome::Answered),
+        Self::Is(Outcome::Refused),
+        Self::Delayed,
+        Self::Is(Outcome::Failed),
+        Self::Is(Outcome::Interrupted),
+        Self::Is(Outcome::Rejected),
+        Self::Is(Outcome::Aborted),
+    ];
+
+    fn matches(self, exchange: &Exchange) -> bool {
+        match self {
+            Self::Is(outcome) => exchange.outcome == outcome,
+            Self::Delayed => exchange.limit.as_ref().is_some_and(|limit| limit.decision == Decision::Delayed),
+        }
+    }
+}
+
+impl fmt::Display for OutcomeFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(outcome) => outcome.fmt(f),
+            Self::Delayed => f.write_str("delayed"),
+        }
+    }
+}
+
+impl std::str::FromStr for OutcomeFilter {
+    type Err = InvalidFilter;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| text.eq_ignore_ascii_case(&outcome.to_string()))
+            .ok_or_else(|| InvalidFilter::outcome(text))
+    }
+}
+
+fn contains(exchange: &Exchange, text: &str) -> bool {
+    let finder = memmem::Finder::new(text);
+    let in_text = |hay: &str| finder.find(hay.as_bytes()).is_some();
+    let in_headers = |headers: &[Header]| headers.iter().any(|header| in_text(&header.name) || in_text(&header.value));
+    let in_body = |body: &Body| finder.find(&body.decoded().0).is_some();
+    in_text(&exchange.request.url)
+        || in_headers(&exchange.request.headers)
+        || exchange.response.as_ref().is_some_and(|response| in_headers(&response.headers))
+        || in_body(&exchange.request.body)
+        || exchange.response.as_ref().is_some_and(|response| in_body(&response.body))
+}

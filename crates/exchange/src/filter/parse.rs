@@ -1,0 +1,168 @@
+//! The values of the filter's flags.
+
+use std::time::Duration;
+
+use crate::{Pseudonym, Timestamp};
+
+/// A filter that can't be read: the flag, its value and what it could be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFilter {
+    /// The value of a flag.
+    #[error("`{value}` is nothing that `--{flag}` can be: write {accepted}")]
+    Value {
+        /// The flag, without its dashes.
+        flag: &'static str,
+        /// What was given, of a long text its beginning.
+        value: String,
+        /// The forms that are accepted.
+        accepted: &'static str,
+    },
+    /// A name that is no filter.
+    #[error(
+        "there is no filter `{0}`: there are session, operation, status, outcome, since, until, client, token, \
+         request-id, contains and slower-than"
+    )]
+    Unknown(String),
+    /// A name that stands there twice.
+    #[error("the filter `{0}` is given twice: give it once")]
+    Repeated(&'static str),
+}
+
+impl InvalidFilter {
+    fn value(flag: &'static str, value: &str, accepted: &'static str) -> Self {
+        Self::Value { flag, value: shortened(value), accepted }
+    }
+
+    pub(super) fn glob(value: &str) -> Self {
+        Self::value("operation", value, "a text of up to 1024 bytes, in which `*` and `?` stand for anything")
+    }
+
+    pub(super) fn status(value: &str) -> Self {
+        Self::value("status", value, "429, 4xx, 500-599 or a list of these with commas")
+    }
+
+    pub(super) fn outcome(value: &str) -> Self {
+        let accepted = "answered, refused, delayed, failed, interrupted, rejected or aborted";
+        Self::value("outcome", value, accepted)
+    }
+
+    pub(super) fn unknown(name: &str) -> Self {
+        Self::Unknown(shortened(name))
+    }
+
+    pub(super) const fn repeated(name: &'static str) -> Self {
+        Self::Repeated(name)
+    }
+
+    /// The same error about another flag that takes the same values.
+    #[must_use]
+    pub fn of(self, flag: &'static str) -> Self {
+        match self {
+            Self::Value { value, accepted, .. } => Self::Value { flag, value, accepted },
+            other => other,
+        }
+    }
+}
+
+/// Reads `--since` or `--until`: a time before `now` (`90s`, `10m`, `2h`, `3d`, `1w`) or a time as RFC 3339 has it.
+///
+/// # Errors
+///
+/// [`InvalidFilter::Value`] for anything else.
+pub fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, InvalidFilter> {
+    let text = text.trim();
+    match duration(text) {
+        Some(ago) => Ok(now.minus(ago)),
+        None => text.parse().map_err(|_| {
+            let accepted = "a time before now like 90s, 10m, 2h or 3d, or a time like 2026-11-23T12:00:00Z";
+            InvalidFilter::value("since", text, accepted)
+        }),
+    }
+}
+
+/// Reads `--slower-than`: a number with `us`, `ms`, `s`, `m` or `h`, such as `500ms` or `1.5s`.
+///
+/// # Errors
+///
+/// [`InvalidFilter::Value`] for anything else.
+pub fn parse_duration(text: &str) -> Result<Duration, InvalidFilter> {
+    duration(text.trim()).ok_or_else(|| InvalidFilter::value("slower-than", text, "a time like 500ms, 1.5s or 2m"))
+}
+
+/// Reads `--token`: a pseudonym, with or without `REDACTED:`.
+///
+/// # Errors
+///
+/// [`InvalidFilter::Value`] for anything else. It does not repeat the value, which may well be the token itself.
+pub fn parse_token(text: &str) -> Result<Pseudonym, InvalidFilter> {
+    text.trim().parse().map_err(|_| {
+        let accepted = "the pseudonym that stands in the log, like REDACTED:3f9a1c0b7d24, not the token itself";
+        InvalidFilter::value("token", "…", accepted)
+    })
+}
+
+/// Reads `--request-id`: what Mews sent as `Request-Id`.
+///
+/// # Errors
+///
+/// [`InvalidFilter::Value`] for an empty text and one of more than 1024 bytes.
+pub fn parse_request_id(text: &str) -> Result<String, InvalidFilter> {
+    parse_text(text.trim()).map_err(|error| error.of("request-id"))
+}
+
+/// Reads `--contains` or `--session`: any text.
+///
+/// # Errors
+///
+/// [`InvalidFilter::Value`] for an empty text and one of more than 1024 bytes.
+pub fn parse_text(text: &str) -> Result<String, InvalidFilter> {
+    if text.is_empty() || text.len() > 1024 {
+        return Err(InvalidFilter::value("contains", text, "a text of 1 to 1024 bytes"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The shortest of the forms that [`parse_duration`] reads to the same duration, to the nanosecond.
+pub(super) fn write_duration(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    for (unit, length) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
+        if nanos.is_multiple_of(length) {
+            return format!("{}{unit}", nanos / length);
+        }
+    }
+    format!("{}.{:09}s", duration.as_secs(), duration.subsec_nanos())
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = (text[..unit].trim_end(), &text[unit..]);
+    let nanos: u128 = match unit {
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        "w" => 604_800_000_000_000,
+        _ => return None,
+    };
+    // In whole numbers: a float would not give every duration back that was written.
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || whole.len() > 20 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
+    let parts = whole.parse::<u128>().ok()? * scale + if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let nanos = parts.checked_mul(nanos)? / scale;
+    let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
+    Some(Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).ok()?))
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
