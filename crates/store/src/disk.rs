@@ -1,0 +1,123 @@
+//! The file layer: all that the log writes goes through here, so that tests can let it fail.
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+/// Where the log writes. [`OsDisk`] in earnest; tests have layers that lose unsynced writes or fail.
+///
+/// Reading does not go through it: a layer keeps the real files in the state that it pretends.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// Opens a file for writing at any place, with mode 0600; makes it if it isn't there.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Makes a folder and its missing parents, with mode 0700.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file another name, replacing what had it, in one step.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes what happened to a folder's entries survive a power failure.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Deletes a folder and all that is in it.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// A file opened for writing.
+pub trait DiskFile: fmt::Debug + Send + Sync {
+    /// Writes all these bytes at this offset.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says; some of the bytes may have been written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes what was written survive a power failure.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says; nothing written since the last success is certain then.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Cuts or extends the file.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+}
+
+/// The operating system's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+}
+
+impl DiskFile for fs::File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        fs::File::set_len(self, length)
+    }
+}
+
+/// Replaces a small file as a whole: after a crash it holds the old bytes or the new ones.
+pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let file = disk.open(&temporary)?;
+    file.set_len(0)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    disk.rename(&temporary, path)?;
+    disk.sync_dir(path.parent().unwrap_or(path))
+}

@@ -1,0 +1,173 @@
+//! What can go wrong, by who has to know.
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use nightaudit_exchange::{ExchangeId, SessionId};
+
+/// The log can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the log in {} is in use by process {}{}", dir.display(), Pid(*pid), Console(console.as_deref()))]
+    Locked {
+        /// The data folder.
+        dir: PathBuf,
+        /// The owner's process id, where the lock file says it.
+        pid: Option<u32>,
+        /// The address of the owner's console, where it has one.
+        console: Option<String>,
+    },
+    /// There is no log there, and it was only to be read.
+    #[error("there is no log in {}: name another folder with --data, or record something first", .0.display())]
+    Missing(PathBuf),
+    /// The data folder can't be used.
+    #[error("can't {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `create`, `write` and the like.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A session of a later version of this program is to be continued.
+    #[error("{} was written by a later version of this program: use that version", .0.display())]
+    Newer(PathBuf),
+    /// The index can't be made.
+    #[error("can't make the index in {}: {reason}", path.display())]
+    Index {
+        /// The index's folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+struct Pid(Option<u32>);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) => pid.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+struct Console<'a>(Option<&'a str>);
+
+impl fmt::Display for Console<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(console) => write!(f, ", with its console on {console}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The log can't be written at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the log can't be written: {cause}")]
+pub struct StoreFailure {
+    /// The cause, in words for a person.
+    pub cause: Arc<str>,
+}
+
+/// Bytes of the log that can't be read, and where they are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} is damaged at byte {offset}: {what}", path.display())]
+pub struct Damage {
+    /// The file, under the data folder.
+    pub path: PathBuf,
+    /// Where in the file the damage begins, in bytes.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// An exchange that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Its bytes are damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// Its file can't be read.
+    #[error("can't read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The index failed; it is made again at the next start.
+    #[error("the index can't be read: {0}; it is made again with `nightaudit log reindex`")]
+    Index(String),
+    /// The filter names a session that isn't there, or several.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// No single exchange has an id that begins so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// There is none.
+    #[error("no exchange has an id that begins with `{0}`")]
+    None(String),
+    /// There are several; at most eight are named.
+    #[error("several exchanges have ids that begin with `{prefix}`: {}", List(ids))]
+    Ambiguous {
+        /// What was looked for.
+        prefix: String,
+        /// The first of them.
+        ids: Vec<ExchangeId>,
+    },
+    /// It is there and can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A session that can't be found or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// There is none.
+    #[error("there is no session `{0}`: `nightaudit sessions` lists them")]
+    None(String),
+    /// There are several whose id begins so.
+    #[error("several sessions have ids that begin with `{prefix}`: {}", List(ids))]
+    Ambiguous {
+        /// What was looked for.
+        prefix: String,
+        /// The first of them.
+        ids: Vec<SessionId>,
+    },
+    /// The name is empty, has control characters or is longer than 200 bytes.
+    #[error("`{0}` can't be a session's name: it has 1 to 200 bytes and no control characters")]
+    Name(String),
+    /// It is being written to.
+    #[error("session `{0}` is being recorded: end it first")]
+    Recording(String),
+    /// The log was opened for reading, or is closed.
+    #[error("the log is not open for writing")]
+    ReadOnly,
+    /// The change can't be written.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+}
+
+struct List<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, item) in self.0.iter().enumerate() {
+            if place > 0 {
+                f.write_str(", ")?;
+            }
+            item.fmt(f)?;
+        }
+        Ok(())
+    }
+}
