@@ -3,6 +3,9 @@
 //! - [`Environment`]: the hosts of Mews' demo and production and the request limit that Mews publishes for them.
 //! - [`envelope`]: who sends a request, read from its body or from the cookies of a WebSocket.
 //! - [`operation_of`]: which operation an address names.
+//! - [`Catalogue`]: the operations, what their requests take, and the use cases they belong to; [`operation`] finds one
+//!   and [`suggest`] tells what was meant where there is none.
+//! - [`check_request`]: what in a request doesn't fit its operation.
 //! - [`error_body`]: an error as Mews words it.
 //!
 //! Nothing here does I/O or knows of HTTP types, and nothing here decides: callers hold requests against what this
@@ -22,11 +25,19 @@
 //! ```
 
 mod address;
+mod catalogue;
+mod check;
 pub mod envelope;
 mod environment;
 mod error;
 
 pub use address::{OPERATION_PREFIX, operation_of};
+pub use catalogue::{
+    Catalogue, Enum, Field, Kind, Lifecycle, NearMiss, Object, Operation, Section, Suggestion, UseCase, operation,
+    operations, suggest, use_cases,
+};
+pub use check::{Finding, FindingKind, check_request};
 pub use envelope::Envelope;
 pub use environment::{Environment, PublishedLimit};
 pub use error::error_body;
+pub use jiff::civil::Date;

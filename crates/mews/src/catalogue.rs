@@ -1,0 +1,95 @@
+//! The operations of the Connector API: what each one takes, and what became of it.
+//!
+//! The knowledge itself is data, in `data/*.toml` of this crate; its form is described in the crate's README.
+
+use std::sync::LazyLock;
+
+mod field;
+mod model;
+mod source;
+mod suggest;
+
+pub use model::{Enum, Field, Kind, Lifecycle, Object, Operation, Section, UseCase};
+pub(crate) use suggest::nearest;
+pub use suggest::{NearMiss, Suggestion};
+
+/// Everything that is known of the API.
+///
+/// Mews' documentation contradicts itself in places, and Mews may change its API at any time: what doesn't fit the
+/// catalogue deserves a warning to a person, never a refused request.
+#[derive(Debug)]
+pub struct Catalogue {
+    /// In the order of their paths, so that one is found by binary search.
+    operations: Vec<Operation>,
+    use_cases: Vec<UseCase>,
+}
+
+impl Catalogue {
+    /// The catalogue that is compiled in.
+    pub fn built_in() -> &'static Self {
+        // The data is a constant and a test reads it whole, so that what is expected here can't fail for a user.
+        static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(|| {
+            source::read(source::FILES, source::USE_CASES).expect("the built-in data is read by tests")
+        });
+        &BUILT_IN
+    }
+
+    /// All operations, in the order of their paths.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The operation at exactly `path`, which is what follows `/api/connector/v1/`.
+    pub fn operation(&self, path: &str) -> Option<&Operation> {
+        let found = self.operations.binary_search_by(|operation| (*operation.path).cmp(path)).ok()?;
+        self.operations.get(found)
+    }
+
+    /// The operation that somebody who called the unknown `path` is likely to have meant.
+    ///
+    /// `None` for a path that is known, and for one that is like no other.
+    pub fn suggest(&self, path: &str) -> Option<Suggestion<'_>> {
+        suggest::suggest(self, path)
+    }
+
+    /// The documented use cases, in the order of their names.
+    pub fn use_cases(&self) -> &[UseCase] {
+        &self.use_cases
+    }
+}
+
+/// The operation at exactly `path`, which is what follows `/api/connector/v1/`: see [`operation_of`].
+///
+/// ```
+/// let operation = nightaudit_mews::operation("reservations/getAll/2023-06-06").expect("it is documented");
+/// assert!(operation.paginated);
+/// assert_eq!(operation.request.field("States").map(|field| field.required), Some(false));
+/// assert!(nightaudit_mews::operation("reservations/getAll/2023-06-06/").is_none());
+/// ```
+///
+/// [`operation_of`]: crate::operation_of
+pub fn operation(path: &str) -> Option<&'static Operation> {
+    Catalogue::built_in().operation(path)
+}
+
+/// All operations, in the order of their paths.
+pub fn operations() -> &'static [Operation] {
+    Catalogue::built_in().operations()
+}
+
+/// The operation that somebody who called the unknown `path` is likely to have meant: see [`Catalogue::suggest`].
+///
+/// ```
+/// use nightaudit_mews::{NearMiss, suggest};
+///
+/// let suggestion = suggest("customers/getall").expect("it is almost right");
+/// assert_eq!((&*suggestion.operation.path, suggestion.reason), ("customers/getAll", NearMiss::Case));
+/// ```
+pub fn suggest(path: &str) -> Option<Suggestion<'static>> {
+    Catalogue::built_in().suggest(path)
+}
+
+/// The documented use cases, in the order of their names.
+pub fn use_cases() -> &'static [UseCase] {
+    Catalogue::built_in().use_cases()
+}

@@ -1,0 +1,183 @@
+//! What an operation is, as plain data.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+/// One operation of the Connector API.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// What follows `/api/connector/v1/`: `customers/getAll`.
+    pub path: Box<str>,
+    /// The name that people know it by: `Get all customers`.
+    pub title: Box<str>,
+    /// The part of the documentation where it stands: `Customers`.
+    pub group: Box<str>,
+    /// Whether it answers in pages.
+    pub paginated: bool,
+    /// Whether it takes an AccessToken that is valid for several enterprises.
+    pub portfolio: bool,
+    /// Whether it is in restricted beta, for chosen partners only.
+    pub restricted: bool,
+    /// Whether it is still to be used.
+    pub lifecycle: Lifecycle,
+    /// The paths of the operations that are to be used instead; empty unless there are any.
+    pub replaced_by: Vec<Box<str>>,
+    /// What its request takes, the envelope included.
+    pub request: Arc<Object>,
+}
+
+/// Whether an operation is still to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// It is.
+    Current,
+    /// It works, but is not to be used any more.
+    Deprecated {
+        /// The day on which it was declared so.
+        since: Date,
+        /// The day from which it no longer works, where one is set. May lie in the past.
+        discontinued: Option<Date>,
+    },
+    /// It no longer works.
+    Discontinued,
+}
+
+impl Lifecycle {
+    /// Whether the operation is deprecated or discontinued.
+    pub fn is_deprecated(self) -> bool {
+        self != Self::Current
+    }
+
+    /// Whether the operation no longer works on the day `today`.
+    pub fn is_discontinued(self, today: Date) -> bool {
+        match self {
+            Self::Current => false,
+            Self::Deprecated { discontinued, .. } => discontinued.is_some_and(|day| day <= today),
+            Self::Discontinued => true,
+        }
+    }
+}
+
+/// An object with named fields.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Its name in the catalogue: `TimeInterval`; the operation's path for a whole request.
+    pub name: Box<str>,
+    /// Its fields, in the order of the documentation. At most 128.
+    pub fields: Vec<Field>,
+    /// Whether it may have fields that aren't known: the request of an operation that isn't documented.
+    pub open: bool,
+    /// Whether its first two fields are the start and the end of an interval.
+    pub interval: bool,
+}
+
+impl Object {
+    /// The field called `name`, exactly.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.position(name, 0).and_then(|position| self.fields.get(position))
+    }
+
+    /// Where the field called `name` stands, trying the one at `likely` first: most bodies keep the documented order.
+    pub(crate) fn position(&self, name: &str, likely: usize) -> Option<usize> {
+        let (before, after) = self.fields.split_at(likely.min(self.fields.len()));
+        let is_it = |field: &Field| *field.name == *name;
+        after.iter().position(is_it).map(|position| before.len() + position).or_else(|| before.iter().position(is_it))
+    }
+}
+
+/// A field of an object.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name, exactly as in JSON.
+    pub name: Box<str>,
+    /// What kind of value it takes; with [`array`](Self::array), what kind of items.
+    pub kind: Kind,
+    /// How many arrays lie around the value: 0 for a single value, 1 for a list.
+    pub array: u8,
+    /// Whether it must be there, and not null. Never so for a deprecated field.
+    pub required: bool,
+    /// The most items that an array may have.
+    pub max_items: Option<u32>,
+    /// The most characters that a string may have.
+    pub max_chars: Option<u32>,
+    /// The longest that an interval may be, in calendar months.
+    pub max_months: Option<u8>,
+    /// The numbers that are allowed.
+    pub range: Option<RangeInclusive<i64>>,
+    /// The field that must be there where this one is.
+    pub with: Option<Box<str>>,
+    /// Whether it is not to be used any more.
+    pub deprecated: bool,
+}
+
+/// What kind of value a field takes.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// A string.
+    String,
+    /// A time in UTC, in ISO 8601: `2026-01-31T13:00:00Z`.
+    Utc,
+    /// A day, or a time, in ISO 8601: `2026-01-31`.
+    Date,
+    /// True or false.
+    Boolean,
+    /// A number without a fraction.
+    Integer,
+    /// A number.
+    Number,
+    /// An object of strings by language: `{"en-GB": "Children"}`.
+    Texts,
+    /// An object of which nothing more is known.
+    AnyObject,
+    /// An object with named fields.
+    Object(Arc<Object>),
+    /// One of several strings.
+    Enum(Arc<Enum>),
+}
+
+/// A set of strings of which a field takes one.
+#[derive(Debug, Clone)]
+pub struct Enum {
+    /// Its name in the catalogue: `ActivityState`.
+    pub name: Box<str>,
+    /// The known values, in the order of the documentation.
+    pub values: Vec<Box<str>>,
+    /// Those of the values that are not to be used any more.
+    pub deprecated: Vec<Box<str>>,
+    /// Whether there may be more values than the known ones.
+    pub open: bool,
+}
+
+impl Enum {
+    /// Whether `value` is one of the known values.
+    pub fn has(&self, value: &str) -> bool {
+        self.values.iter().any(|known| **known == *value)
+    }
+
+    /// Whether `value` is one of those that are not to be used any more.
+    pub fn is_deprecated(&self, value: &str) -> bool {
+        self.deprecated.iter().any(|known| **known == *value)
+    }
+}
+
+/// A use case that Mews documents: what an integration of that kind is expected to do.
+#[derive(Debug, Clone)]
+pub struct UseCase {
+    /// A name for commands and files: `kiosk`.
+    pub name: Box<str>,
+    /// The name that people know it by.
+    pub title: Box<str>,
+    /// Its steps, in the order of the documentation.
+    pub sections: Vec<Section>,
+}
+
+/// A step of a use case.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// What the step is for.
+    pub title: Box<str>,
+    /// The paths of the operations that the documentation names for it.
+    pub operations: Vec<Box<str>>,
+}

@@ -1,0 +1,108 @@
+//! What somebody is likely to have meant.
+
+use super::{Catalogue, Operation};
+
+/// Longer names are like no other; comparing them would cost more than it could tell.
+const LONGEST: usize = 100;
+
+/// An operation that a mistaken path is near to.
+#[derive(Debug, Clone, Copy)]
+pub struct Suggestion<'a> {
+    /// The operation that was probably meant.
+    pub operation: &'a Operation,
+    /// What is wrong with the path.
+    pub reason: NearMiss,
+}
+
+/// What is wrong with a path that is almost right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NearMiss {
+    /// There is a slash too many.
+    Slash,
+    /// The case differs, and Mews matches it.
+    Case,
+    /// The operation exists, but not in this version.
+    Version,
+    /// Some letters differ.
+    Spelling,
+}
+
+pub(super) fn suggest<'a>(catalogue: &'a Catalogue, path: &str) -> Option<Suggestion<'a>> {
+    if path.len() > LONGEST || catalogue.operation(path).is_some() {
+        return None;
+    }
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let trimmed = segments.join("/");
+    let found = |operation, reason| Some(Suggestion { operation, reason });
+
+    if let Some(operation) = catalogue.operation(&trimmed) {
+        return found(operation, NearMiss::Slash);
+    }
+    let all = catalogue.operations();
+    if let Some(operation) = all.iter().find(|operation| operation.path.eq_ignore_ascii_case(&trimmed)) {
+        return found(operation, NearMiss::Case);
+    }
+    if let [resource, action, ..] = segments[..] {
+        // Versions are dates and the operations are in order, so the last one is the newest.
+        let versions = all.iter().rfind(|operation| {
+            let mut known = operation.path.split('/');
+            known.next().is_some_and(|known| known.eq_ignore_ascii_case(resource))
+                && known.next().is_some_and(|known| known.eq_ignore_ascii_case(action))
+        });
+        if let Some(operation) = versions {
+            return found(operation, NearMiss::Version);
+        }
+    }
+    let operation = nearest(&trimmed, all, |operation| &operation.path)?;
+    found(operation, NearMiss::Spelling)
+}
+
+/// The one of `candidates` whose name is most like `name`, if any is: at most a third of the letters differ, and no
+/// more than three.
+pub(crate) fn nearest<'c, T>(name: &str, candidates: &'c [T], name_of: impl Fn(&T) -> &str) -> Option<&'c T> {
+    if name.len() > LONGEST {
+        return None;
+    }
+    let lower = name.to_ascii_lowercase();
+    let allowed = (name.len() / 3).clamp(1, 3);
+    candidates
+        .iter()
+        .map(|candidate| (strsim::osa_distance(&lower, &name_of(candidate).to_ascii_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suggestion(path: &str) -> Option<(&'static str, NearMiss)> {
+        crate::suggest(path).map(|suggestion| (&*suggestion.operation.path, suggestion.reason))
+    }
+
+    #[test]
+    fn a_near_miss_is_told() {
+        for (path, meant, reason) in [
+            ("rates/getAll/", "rates/getAll", NearMiss::Slash),
+            ("/rates//getAll", "rates/getAll", NearMiss::Slash),
+            ("Rates/getall", "rates/getAll", NearMiss::Case),
+            ("reservations/getall/2023-06-06/", "reservations/getAll/2023-06-06", NearMiss::Case),
+            ("reservations/getAll/2020-01-01", "reservations/getAll/2023-06-06", NearMiss::Version),
+            ("rates/getAll/2023-06-06", "rates/getAll", NearMiss::Version),
+            ("rate/getAll", "rates/getAll", NearMiss::Spelling),
+            ("resorces/getAll", "resources/getAll", NearMiss::Spelling),
+            ("accountNotes/detele", "accountNotes/delete", NearMiss::Spelling),
+        ] {
+            assert_eq!(suggestion(path), Some((meant, reason)), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_right_or_like_nothing_gets_no_suggestion() {
+        let long = "rates/getAll".repeat(100);
+        for path in ["rates/getAll", "", "/", "x", "hotels/frobnicate", "rates", &long] {
+            assert_eq!(suggestion(path), None, "{path}");
+        }
+    }
+}

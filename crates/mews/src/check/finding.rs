@@ -1,0 +1,178 @@
+//! What is found in a body, and how it is told.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Place, Shape};
+use crate::catalogue::{Enum, Object, nearest};
+
+/// How many findings one body may have before they are only counted.
+const MOST: usize = 100;
+
+/// The longest piece of a body that a finding shows, in characters.
+const LONGEST: usize = 60;
+
+/// The most values of an enum that a finding lists.
+const MOST_VALUES: usize = 12;
+
+/// Something in a body that doesn't fit.
+///
+/// `Display` gives a line for a person: `/Limitation/Count: expected 1 to 1000, found 5000`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// What kind of mistake it is.
+    pub kind: FindingKind,
+    /// Where it is: a JSON pointer (RFC 6901), empty for the whole body.
+    pub pointer: String,
+    /// What the contract wants there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+/// The kinds of mistakes that are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// The body is not JSON, or ends too early.
+    BrokenJson,
+    /// A required field is missing or null.
+    MissingField,
+    /// A field that the operation doesn't take; its value isn't looked at.
+    UnknownField,
+    /// A value of another JSON type.
+    WrongType,
+    /// A string that is none of the values of a closed enum.
+    UnknownValue,
+    /// An array with more items than allowed.
+    TooManyItems,
+    /// A string with more characters than allowed.
+    TooManyCharacters,
+    /// An interval of more months than allowed.
+    IntervalTooLong,
+    /// A time that is not in ISO 8601, or not in UTC where it has to be.
+    MalformedTime,
+    /// A number outside of what is allowed, as a `Limitation.Count` above 1000.
+    OutOfRange,
+    /// A field that is not to be used any more.
+    DeprecatedField,
+    /// A value of an enum that is not to be used any more.
+    DeprecatedValue,
+    /// A field without the other that has to be with it: `LanguageCode` and `CultureCode`.
+    MissingPartner,
+    /// There were so many findings that the rest was only counted.
+    More,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pointer = if self.pointer.is_empty() { "body" } else { &self.pointer };
+        write!(f, "{pointer}: expected {}, found {}", self.expected, self.found)
+    }
+}
+
+/// Findings as they are gathered.
+#[derive(Default)]
+pub(super) struct Report {
+    findings: Vec<Finding>,
+    omitted: usize,
+    stopped_at: Option<String>,
+}
+
+impl Report {
+    /// Adds a finding; the texts are made only where there is still room for it.
+    pub(super) fn add(
+        &mut self,
+        kind: FindingKind,
+        place: &Place<'_>,
+        expected: impl FnOnce() -> String,
+        found: impl FnOnce() -> String,
+    ) {
+        if self.findings.len() < MOST {
+            self.findings.push(Finding { kind, pointer: place.pointer(), expected: expected(), found: found() });
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    pub(super) fn wrong_type(&mut self, place: &Place<'_>, expected: Shape<'_>, found: &str) {
+        self.add(FindingKind::WrongType, place, || expected.to_string(), || found.to_owned());
+    }
+
+    pub(super) fn unknown_field(&mut self, place: &Place<'_>, object: &Object, name: &str) {
+        let expected = || match nearest(name, &object.fields, |field| &field.name) {
+            Some(field) => format!("`{}`, the nearest known name", field.name),
+            None => "no field of this name".to_owned(),
+        };
+        let place = Place::Field(place, name);
+        self.add(FindingKind::UnknownField, &place, expected, || format!("the field {}", shown(name)));
+    }
+
+    /// Notes where the reading stopped. The first note counts: it comes from the innermost value.
+    pub(super) fn stopped_at(&mut self, place: &Place<'_>) {
+        self.stopped_at.get_or_insert_with(|| place.pointer());
+    }
+
+    pub(super) fn broken(&mut self, error: &serde_json::Error) {
+        let pointer = self.stopped_at.take().unwrap_or_default();
+        let broken =
+            Finding { kind: FindingKind::BrokenJson, pointer, expected: "JSON".to_owned(), found: error.to_string() };
+        // However many findings there are: that the rest was not read must be said.
+        self.findings.push(broken);
+    }
+
+    pub(super) fn into_findings(mut self) -> Vec<Finding> {
+        if self.omitted > 0 {
+            self.findings.push(Finding {
+                kind: FindingKind::More,
+                pointer: String::new(),
+                expected: format!("at most {MOST} findings"),
+                found: format!("{} more", self.omitted),
+            });
+        }
+        self.findings
+    }
+}
+
+/// A piece of the body in quotes: cut to a readable length, and hidden where it has the form of a token.
+pub(super) fn shown(text: &str) -> String {
+    if is_token(text) {
+        return "a token".to_owned();
+    }
+    match text.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{:?}…", &text[..cut]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The values that would have been right, the one most like `text` first.
+pub(super) fn allowed(values: &Enum, text: &str) -> String {
+    if let Some(value) = nearest(text, &values.values, |value| value) {
+        return format!("`{value}`, the nearest known value");
+    }
+    let mut list = values.values.iter().take(MOST_VALUES).map(|value| &**value).collect::<Vec<_>>().join(", ");
+    if values.values.len() > MOST_VALUES {
+        list.push_str(", …");
+    }
+    format!("one of {list}")
+}
+
+/// Tokens are two groups of about 32 hex digits; one that got into the wrong field is still a secret.
+fn is_token(text: &str) -> bool {
+    text.len() >= 60 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_short_and_no_token() {
+        assert_eq!(shown("Opn\n"), r#""Opn\n""#);
+        assert_eq!(shown(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
+        assert_eq!(shown("E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D"), "a token");
+    }
+}
