@@ -13,7 +13,7 @@ mod value;
 use serde::de::DeserializeSeed;
 
 use crate::catalogue::Operation;
-use finding::Report;
+pub(crate) use finding::Report;
 pub use finding::{Finding, FindingKind};
 use place::Place;
 use shape::Shape;

@@ -6,6 +6,7 @@
 //! - [`Catalogue`]: the operations, what their requests take, and the use cases they belong to; [`operation`] finds one
 //!   and [`suggest`] tells what was meant where there is none.
 //! - [`check_request`]: what in a request doesn't fit its operation.
+//! - `OpenApi`, with the feature `openapi`: the same against an OpenAPI document that somebody supplies.
 //! - [`error_body`]: an error as Mews words it.
 //!
 //! Nothing here does I/O or knows of HTTP types, and nothing here decides: callers hold requests against what this
@@ -30,6 +31,8 @@ mod check;
 pub mod envelope;
 mod environment;
 mod error;
+#[cfg(feature = "openapi")]
+mod openapi;
 
 pub use address::{OPERATION_PREFIX, operation_of};
 pub use catalogue::{
@@ -41,3 +44,5 @@ pub use envelope::Envelope;
 pub use environment::{Environment, PublishedLimit};
 pub use error::error_body;
 pub use jiff::civil::Date;
+#[cfg(feature = "openapi")]
+pub use openapi::{InvalidOpenApi, OpenApi};

@@ -63,6 +63,8 @@ pub enum FindingKind {
     DeprecatedValue,
     /// A field without the other that has to be with it: `LanguageCode` and `CultureCode`.
     MissingPartner,
+    /// Something else that the schema of an OpenAPI document doesn't allow.
+    Schema,
     /// There were so many findings that the rest was only counted.
     More,
 }
@@ -76,7 +78,7 @@ impl fmt::Display for Finding {
 
 /// Findings as they are gathered.
 #[derive(Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     findings: Vec<Finding>,
     omitted: usize,
     stopped_at: Option<String>,
@@ -91,8 +93,19 @@ impl Report {
         expected: impl FnOnce() -> String,
         found: impl FnOnce() -> String,
     ) {
+        self.add_at(kind, || place.pointer(), expected, found);
+    }
+
+    /// As [`add`](Self::add), where the pointer is known otherwise.
+    pub(crate) fn add_at(
+        &mut self,
+        kind: FindingKind,
+        pointer: impl FnOnce() -> String,
+        expected: impl FnOnce() -> String,
+        found: impl FnOnce() -> String,
+    ) {
         if self.findings.len() < MOST {
-            self.findings.push(Finding { kind, pointer: place.pointer(), expected: expected(), found: found() });
+            self.findings.push(Finding { kind, pointer: pointer(), expected: expected(), found: found() });
         } else {
             self.omitted += 1;
         }
@@ -116,7 +129,7 @@ impl Report {
         self.stopped_at.get_or_insert_with(|| place.pointer());
     }
 
-    pub(super) fn broken(&mut self, error: &serde_json::Error) {
+    pub(crate) fn broken(&mut self, error: &serde_json::Error) {
         let pointer = self.stopped_at.take().unwrap_or_default();
         let broken =
             Finding { kind: FindingKind::BrokenJson, pointer, expected: "JSON".to_owned(), found: error.to_string() };
@@ -124,7 +137,7 @@ impl Report {
         self.findings.push(broken);
     }
 
-    pub(super) fn into_findings(mut self) -> Vec<Finding> {
+    pub(crate) fn into_findings(mut self) -> Vec<Finding> {
         if self.omitted > 0 {
             self.findings.push(Finding {
                 kind: FindingKind::More,
