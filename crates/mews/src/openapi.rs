@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, Registry, ValidationError, Validator};
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{Draft, JsonType, Registry, ValidationError, Validator};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -166,9 +166,10 @@ fn tell(error: &ValidationError<'_>, report: &mut Report) {
     report.add_at(kind, || pointer.clone(), masked, found);
 }
 
+/// Whether a branch only wanted a null.
 fn is_not_null(branch: &[ValidationError<'static>]) -> bool {
     let [error] = branch else { return false };
-    matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.to_string().ends_with("is not of type \"null\"")
+    matches!(error.kind(), ValidationErrorKind::Type { kind: TypeKind::Single(JsonType::Null) })
 }
 
 fn type_of(value: &Value) -> &'static str {
