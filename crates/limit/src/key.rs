@@ -155,6 +155,8 @@ impl State {
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LAST_BACK_OFF: Duration = Duration::from_secs(60);
+/// How long after a pause a further refusal is a repeat.
+const BACK_OFF_MEMORY: Duration = Duration::from_secs(10 * 60);
 
 /// Keeps a key closed after the host itself refused a request.
 #[derive(Debug, Default)]
@@ -176,6 +178,9 @@ impl Closure {
             // Sent before the key was closed: one of the same volley, which is to count once.
             _ if sent_at < self.since => return,
             _ => {
+                if self.matters_until() <= now {
+                    self.unexplained = 0;
+                }
                 let back_off = FIRST_BACK_OFF.saturating_mul(1 << self.unexplained.min(6)).min(LAST_BACK_OFF);
                 self.unexplained = self.unexplained.saturating_add(1);
                 back_off
@@ -185,10 +190,10 @@ impl Closure {
         self.until = self.until.max(now + nanos(pause));
     }
 
-    /// Until when this must not be forgotten: a back-off is remembered for a minute after it, so as to be doubled by
-    /// the next refusal.
+    /// Until when this must not be forgotten: a back-off is remembered for a while, so as to be doubled by the next
+    /// refusal.
     pub(crate) fn matters_until(&self) -> u64 {
-        let memory = if self.unexplained > 0 { nanos(LAST_BACK_OFF) } else { 0 };
+        let memory = if self.unexplained > 0 { nanos(BACK_OFF_MEMORY) } else { 0 };
         self.until + memory
     }
 

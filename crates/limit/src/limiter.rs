@@ -277,7 +277,7 @@ impl Shared {
 }
 
 /// How far the limiter's time runs ahead of its clock's.
-const PAST: u64 = 2 * 24 * 60 * 60 * 1_000_000_000;
+pub(crate) const PAST: u64 = 2 * 24 * 60 * 60 * 1_000_000_000;
 
 /// Locks all of a request's keys.
 #[inline]

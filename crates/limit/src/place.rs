@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::limiter::{Keys, Shared, lock};
+use crate::limiter::{Keys, PAST, Shared, lock};
 
 /// A place in the windows of all rules.
 ///
@@ -99,11 +99,17 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// The instant from which the place is held: nanoseconds by the limiter's [`Clock`](crate::Clock).
+    #[must_use]
+    pub fn at(&self) -> u64 {
+        self.at - PAST
+    }
+
     /// The host refused the request, since there were too many: all its keys are closed until `retry_after` from now.
     ///
     /// Where the host did not say for how long (or zero), they are closed for a second, then two, doubling up to a
     /// minute for each further refusal of something that was sent after the key had opened again. A success begins
-    /// anew, and so does a minute without anything. More than 24 hours is taken as 24 hours.
+    /// anew, and so do ten minutes without a refusal. More than 24 hours is taken as 24 hours.
     pub fn too_many_requests(&self, retry_after: Option<Duration>) {
         let now = self.shared.now();
         for key in &self.keys {
