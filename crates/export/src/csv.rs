@@ -1,0 +1,141 @@
+//! A line an exchange, for a spreadsheet.
+
+use std::{borrow::Cow, io::Write};
+
+use nightaudit_exchange::{Decision, Exchange};
+
+use crate::{ExchangeWriter, ExportError, Format};
+
+/// The columns, in their order.
+const COLUMNS: [&str; 26] = [
+    "sequence",
+    "id",
+    "startedAt",
+    "session",
+    "sessionName",
+    "environment",
+    "operation",
+    "method",
+    "url",
+    "status",
+    "outcome",
+    "requestId",
+    "client",
+    "clientToken",
+    "accessToken",
+    "paginated",
+    "durationMs",
+    "requestBytes",
+    "responseBytes",
+    "limitDecision",
+    "limitRule",
+    "limitUsed",
+    "limit",
+    "waitedMs",
+    "errorKind",
+    "errorMessage",
+];
+
+pub(crate) struct CsvWriter<W: Write> {
+    out: csv::Writer<W>,
+    begun: bool,
+}
+
+impl<W: Write> CsvWriter<W> {
+    pub(crate) fn new(out: W) -> Self {
+        // RFC 4180 ends lines with CR LF.
+        let out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+        Self { out, begun: false }
+    }
+
+    fn begin(&mut self) -> Result<(), csv::Error> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.out.write_record(COLUMNS)?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> ExchangeWriter for CsvWriter<W> {
+    fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
+        let error = |error: csv::Error| match error.into_kind() {
+            csv::ErrorKind::Io(error) => ExportError::Write(error),
+            other => ExportError::Encode { id: exchange.id, format: Format::Csv, source: format!("{other:?}").into() },
+        };
+        self.begin().map_err(error)?;
+        self.out.write_record(record(exchange).iter().map(|field| defused(field).into_owned())).map_err(error)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
+        self.begin().map_err(std::io::Error::from)?;
+        Ok(self.out.flush()?)
+    }
+}
+
+fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
+    fn text(value: Option<impl ToString>) -> String {
+        value.map_or_else(String::new, |value| value.to_string())
+    }
+    let (request, response) = (&exchange.request, exchange.response.as_ref());
+    let (envelope, limit, error) = (&exchange.envelope, exchange.limit.as_ref(), exchange.error.as_ref());
+    [
+        exchange.sequence.to_string(),
+        exchange.id.to_string(),
+        exchange.started_at.to_string(),
+        exchange.session.to_string(),
+        exchange.session_name.clone(),
+        exchange.environment.clone(),
+        exchange.operation.clone(),
+        request.method.clone(),
+        request.url.clone(),
+        text(exchange.status()),
+        exchange.outcome.to_string(),
+        text(exchange.request_id()),
+        text(envelope.client.as_ref()),
+        text(envelope.client_token),
+        text(envelope.access_token),
+        envelope.paginated.to_string(),
+        format!("{:.3}", exchange.duration().as_secs_f64() * 1e3),
+        request.body.length.to_string(),
+        text(response.map(|response| response.body.length)),
+        text(limit.map(|limit| decision(limit.decision))),
+        text(limit.map(|limit| &limit.rule)),
+        text(limit.map(|limit| limit.used)),
+        text(limit.map(|limit| limit.limit)),
+        text(limit.map(|limit| limit.waited_ms)),
+        text(error.map(|error| error.kind)),
+        text(error.map(|error| &error.message)),
+    ]
+}
+
+const fn decision(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Admitted => "admitted",
+        Decision::Refused => "refused",
+        Decision::Delayed => "delayed",
+        Decision::Observed => "observed",
+    }
+}
+
+/// The field with an apostrophe before what a spreadsheet would take for a formula.
+///
+/// White space before it does not help: some programs trim it.
+fn defused(field: &str) -> Cow<'_, str> {
+    let formula = field.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    if formula || field.starts_with(['\t', '\r', '\n']) { format!("'{field}").into() } else { field.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_are_defused_and_nothing_else_is_touched() {
+        for formula in ["=1+1", "+1", "-2+3", "@SUM(A1)", " =1", "\t=1", "\r", "\u{a0}=1", "＝1"] {
+            assert_eq!(defused(formula), format!("'{formula}"));
+        }
+        for text in ["", "a=1", "'", "200", "0.5", "https://x/?a=-1"] {
+            assert_eq!(defused(text), text);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Commands that send the requests again.
+
+use std::{fmt::Write as _, io::Write};
+
+use nightaudit_exchange::{Envelope, Exchange, Header, Pseudonym};
+
+use crate::{ExchangeWriter, ExportError};
+
+/// What stands at the top of the script.
+const INTRODUCTION: &str = "\
+#!/bin/sh
+# Requests recorded by nightaudit, to be sent again with curl.
+# The tokens were not recorded. Set those that a command names before you run it, such as
+#   ACCESS_TOKEN_3f9a1c0b7d24='the token recorded as REDACTED:3f9a1c0b7d24'
+";
+
+/// A longer body goes to curl through a pipe: Linux takes no argument of more than 128 KiB.
+const LONGEST_ARGUMENT: usize = 100 << 10;
+
+/// Header fields that curl makes itself, or that held for the recorded connection only.
+const LEFT_OUT: [&str; 13] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-nightaudit-session",
+];
+
+pub(crate) struct CurlWriter<W> {
+    out: W,
+    begun: bool,
+}
+
+impl<W: Write> CurlWriter<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, begun: false }
+    }
+
+    fn begin(&mut self) -> Result<(), ExportError> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.out.write_all(INTRODUCTION.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> ExchangeWriter for CurlWriter<W> {
+    fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
+        self.begin()?;
+        Ok(self.out.write_all(command(exchange).as_bytes())?)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
+        self.begin()?;
+        Ok(self.out.flush()?)
+    }
+}
+
+fn command(exchange: &Exchange) -> String {
+    let Exchange { request, envelope, .. } = exchange;
+    let mut script = String::new();
+    let status = exchange.status().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    let summary = format!(
+        "{}  {}  {}  {}  {}  {}",
+        exchange.sequence, exchange.id, exchange.started_at, exchange.operation, status, exchange.outcome
+    );
+    comment(&mut script, &format!("\n# {}", printable(&summary)));
+    let (body, decoded) = request.body.decoded();
+    if request.body.truncated || !decoded {
+        comment(&mut script, "# The body was not recorded whole: this sends what there is of it.");
+    }
+
+    let mut arguments = Arguments { envelope, text: String::new() };
+    // What curl would do to the address by itself: take brackets for patterns, take out `..`, open files.
+    arguments.text.push_str("curl --globoff --path-as-is --proto '=http,https' --compressed");
+    if request.method == "HEAD" {
+        arguments.text.push_str(" \\\n  --head");
+    } else {
+        arguments.add("--request", &request.method);
+    }
+    for header in &request.headers {
+        if LEFT_OUT.iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        match header_argument(header) {
+            Some(argument) => arguments.add("--header", &argument),
+            None => {
+                comment(&mut script, &format!("# Left out, since it is no header field: {}", printable(&header.name)))
+            }
+        }
+    }
+    if !body.is_empty() && !request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("content-type")) {
+        // curl would say that it is a form.
+        arguments.add("--header", "Content-Type:");
+    }
+    match str::from_utf8(&body) {
+        Ok("") => {}
+        Ok(text) if !text.contains('\0') && text.len() <= LONGEST_ARGUMENT => arguments.add("--data-raw", text),
+        Ok(text) if !text.contains('\0') => {
+            let _ = writeln!(script, "printf %s {} |", quoted(text, envelope));
+            arguments.add("--data-binary", "@-");
+        }
+        _ => {
+            let _ = writeln!(script, "printf '{}' |", octal(&body));
+            arguments.add("--data-binary", "@-");
+        }
+    }
+    arguments.add("--url", &request.url);
+    script + &arguments.text + "\n"
+}
+
+struct Arguments<'e> {
+    envelope: &'e Envelope,
+    text: String,
+}
+
+impl Arguments<'_> {
+    fn add(&mut self, option: &str, value: &str) {
+        let _ = write!(self.text, " \\\n  {option} {}", quoted(value, self.envelope));
+    }
+}
+
+/// The field as curl's `--header` takes it; none where curl would take it for something else.
+fn header_argument(header: &Header) -> Option<String> {
+    let is_name = http::HeaderName::from_bytes(header.name.as_bytes()).is_ok();
+    if !is_name || header.value.contains(['\0', '\r', '\n']) {
+        return None;
+    }
+    // With a colon and no value curl would leave the field out.
+    Some(if header.value.trim().is_empty() {
+        format!("{};", header.name)
+    } else {
+        format!("{}: {}", header.name, header.value)
+    })
+}
+
+/// The text as one word of the shell, in which every pseudonym of a token is a variable that has to be set.
+fn quoted(text: &str, envelope: &Envelope) -> String {
+    let mut word = String::with_capacity(text.len() + 16);
+    word.push('\'');
+    let mut rest = text;
+    while let Some(at) = rest.find([Pseudonym::PREFIX.as_bytes()[0] as char, '\'', '\0']) {
+        let (before, found) = rest.split_at(at);
+        word.push_str(before);
+        let pseudonym = found.get(..Pseudonym::LEN).filter(|text| text.starts_with(Pseudonym::PREFIX));
+        rest = if let Some(pseudonym) = pseudonym.and_then(|text| text.parse().ok()) {
+            let _ = write!(word, "'\"${{{}:?}}\"'", variable(pseudonym, envelope));
+            &found[Pseudonym::LEN..]
+        } else {
+            match found.as_bytes()[0] {
+                b'\'' => word.push_str("'\\''"),
+                // No argument can hold one; bodies with one take another way.
+                0 => word.push_str("%00"),
+                other => word.push(char::from(other)),
+            }
+            &found[1..]
+        };
+    }
+    word.push_str(rest);
+    word.push('\'');
+    word
+}
+
+fn variable(pseudonym: Pseudonym, envelope: &Envelope) -> String {
+    let kind = match Some(pseudonym) {
+        token if token == envelope.access_token => "ACCESS_TOKEN",
+        token if token == envelope.client_token => "CLIENT_TOKEN",
+        _ => "SECRET",
+    };
+    format!("{kind}_{}", &pseudonym.to_string()[Pseudonym::PREFIX.len()..])
+}
+
+/// The bytes as a format of `printf` that prints them.
+fn octal(bytes: &[u8]) -> String {
+    let mut format = String::with_capacity(bytes.len() * 4);
+    for &byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b' ' | b'{' | b'}' | b':' | b',' | b'"' | b'.' | b'/' => {
+                format.push(byte.into())
+            }
+            _ => {
+                let _ = write!(format, "\\{byte:03o}");
+            }
+        }
+    }
+    format
+}
+
+fn comment(script: &mut String, line: &str) {
+    script.push_str(line);
+    script.push('\n');
+}
+
+/// The text on one line: whatever could end a comment, or reorder what is read, is shown as a mark.
+fn printable(text: &str) -> String {
+    let hidden = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|character| if hidden(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shell(script: &str) -> Vec<u8> {
+        let output = Command::new("sh").args(["-c", script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    #[test]
+    fn a_shell_reads_every_byte_as_it_was() {
+        let bytes: Vec<u8> = (0..=255).chain(*b"%s\\n'$(id)`id`7").collect();
+        assert_eq!(shell(&format!("printf '{}'", octal(&bytes))), bytes);
+    }
+
+    #[test]
+    fn pseudonyms_are_variables_that_must_be_set() {
+        let token = Pseudonym::of(b"hello");
+        let envelope = Envelope { access_token: Some(token), ..Envelope::default() };
+        let word = quoted(&format!("a'{token}'REDACTED:x{}", Pseudonym::of(b"other")), &envelope);
+        let set = "ACCESS_TOKEN_2cf24dba5fb0='$(id)'; SECRET_d9298a10d1b0=s;";
+        assert_eq!(shell(&format!("{set} printf %s {word}")), b"a'$(id)'REDACTED:xs");
+        let unset = Command::new("sh").args(["-c", &format!("printf %s {word}")]).output().unwrap();
+        assert!(!unset.status.success() && unset.stdout.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_shell_reads_a_word_as_it_was(text in "[^\0]{0,60}|['\"$`\\\\;&|<>() \n!*?~#-]{0,40}") {
+            let word = quoted(&text, &Envelope::default());
+            prop_assert_eq!(shell(&format!("printf %s {word}")), text.as_bytes());
+        }
+
+        #[test]
+        fn a_comment_stays_one_line(text: String) {
+            prop_assert!(!printable(&text).contains(['\n', '\r']));
+        }
+    }
+}

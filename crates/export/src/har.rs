@@ -1,0 +1,67 @@
+//! HTTP Archive 1.2.
+//!
+//! The form is that of <http://www.softwareishard.com/blog/har-12-spec/>; what it has no place for stands in fields that
+//! begin with `_`, as it asks.
+
+mod entry;
+
+use std::io::Write;
+
+use nightaudit_exchange::Exchange;
+use serde::Serialize;
+
+use self::entry::Entry;
+use crate::{ExchangeWriter, ExportError, Format};
+
+/// A program and its version.
+#[derive(Serialize)]
+struct Program<'a> {
+    name: &'a str,
+    version: &'a str,
+}
+
+const CREATOR: Program<'static> = Program { name: "nightaudit", version: env!("CARGO_PKG_VERSION") };
+
+pub(crate) struct HarWriter<W> {
+    out: W,
+    begun: bool,
+}
+
+impl<W: Write> HarWriter<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, begun: false }
+    }
+
+    /// The head; the first exchange says whose traffic it is, which HAR calls the browser.
+    fn begin(&mut self, client: Option<&str>) -> Result<(), serde_json::Error> {
+        let io = serde_json::Error::io;
+        self.out.write_all(b"{\"log\":{\"version\":\"1.2\",\"creator\":").map_err(io)?;
+        serde_json::to_writer(&mut self.out, &CREATOR)?;
+        if let Some(client) = client {
+            let (name, version) = client.rsplit_once(' ').unwrap_or((client, ""));
+            self.out.write_all(b",\"browser\":").map_err(io)?;
+            serde_json::to_writer(&mut self.out, &Program { name, version })?;
+        }
+        self.out.write_all(b",\"entries\":[\n").map_err(io)
+    }
+}
+
+impl<W: Write> ExchangeWriter for HarWriter<W> {
+    fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
+        let error = |error| ExportError::json(exchange.id, Format::Har, error);
+        if std::mem::replace(&mut self.begun, true) {
+            self.out.write_all(b",\n")?;
+        } else {
+            self.begin(exchange.envelope.client.as_deref()).map_err(error)?;
+        }
+        Entry::with(exchange, |entry| serde_json::to_writer(&mut self.out, entry)).map_err(error)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
+        if !self.begun {
+            self.begin(None).map_err(|error| ExportError::Write(error.into()))?;
+        }
+        self.out.write_all(b"\n]}}\n")?;
+        Ok(self.out.flush()?)
+    }
+}

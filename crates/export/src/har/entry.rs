@@ -1,0 +1,358 @@
+//! One exchange as an entry of an archive.
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use nightaudit_exchange::{
+    Body, Digest, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Outcome, SessionId, Timestamp,
+};
+use serde::Serialize;
+
+/// What a body is called whose media type nobody said.
+const UNKNOWN_TYPE: &str = "x-unknown";
+/// The field on answers that the proxy gave in Mews' stead.
+const PROXY_ERROR: &str = "x-nightaudit-error";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Entry<'a> {
+    started_date_time: Timestamp,
+    /// Milliseconds.
+    time: f64,
+    request: Request<'a>,
+    response: Response<'a>,
+    cache: Cache,
+    timings: Timings,
+    #[serde(rename = "_resourceType")]
+    resource_type: &'static str,
+    #[serde(rename = "_error", skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(rename = "_nightaudit")]
+    nightaudit: Nightaudit<'a>,
+}
+
+#[derive(Serialize)]
+struct Cache {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    method: &'a str,
+    url: &'a str,
+    http_version: &'a str,
+    cookies: Vec<Cookie<'a>>,
+    headers: &'a [Header],
+    query_string: Vec<Pair<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_data: Option<PostData<'a>>,
+    headers_size: i8,
+    body_size: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PostData<'a> {
+    mime_type: &'a str,
+    text: Cow<'a, str>,
+    /// HAR has `encoding` for answers only.
+    #[serde(rename = "_nightauditEncoding", skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    status: u16,
+    status_text: &'a str,
+    http_version: &'a str,
+    cookies: Vec<Cookie<'a>>,
+    headers: &'a [Header],
+    content: Content<'a>,
+    #[serde(rename = "redirectURL")]
+    redirect_url: &'a str,
+    headers_size: i8,
+    body_size: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Content<'a> {
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<i64>,
+    mime_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Pair<'a> {
+    name: Cow<'a, str>,
+    value: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cookie<'a> {
+    name: &'a str,
+    value: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    http_only: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    secure: bool,
+}
+
+/// Milliseconds; -1 for what there was not.
+#[derive(Serialize)]
+struct Timings {
+    blocked: f64,
+    dns: i8,
+    connect: i8,
+    ssl: i8,
+    send: f64,
+    wait: f64,
+    receive: f64,
+}
+
+/// What is known of an exchange beyond HAR.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Nightaudit<'a> {
+    id: ExchangeId,
+    session: SessionId,
+    session_name: &'a str,
+    sequence: u64,
+    environment: &'a str,
+    operation: &'a str,
+    outcome: Outcome,
+    /// The status that the integration got; HAR's own is 0 where Mews gave none.
+    status: Option<u16>,
+    request_id: Option<&'a str>,
+    envelope: &'a Envelope,
+    limit: Option<&'a LimitNote>,
+    error: Option<&'a Failure>,
+    request_body: BodyFacts<'a>,
+    response_body: Option<BodyFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_hash: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<Digest>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BodyFacts<'a> {
+    length: u64,
+    sha256: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_sha256: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_encoding: Option<&'a str>,
+    truncated: bool,
+    masked: bool,
+}
+
+impl Entry<'_> {
+    /// Makes the entry of an exchange and hands it to `take`, before what was decoded for it is dropped.
+    pub(super) fn with<T>(exchange: &Exchange, take: impl FnOnce(&Entry<'_>) -> T) -> T {
+        let answer = exchange.response.as_ref();
+        let (sent, _) = exchange.request.body.decoded();
+        let received = answer.map(|answer| answer.body.decoded());
+
+        let request = &exchange.request;
+        let post_data = (!sent.is_empty()).then(|| {
+            let (text, encoding) = readable(&sent);
+            PostData { mime_type: media_type(&request.headers), text, encoding }
+        });
+        // The proxy's own answer to a request that Mews did not answer is none of Mews': a HAR shows a failure as 0.
+        let failed = answer
+            .is_none_or(|answer| exchange.outcome == Outcome::Failed && value(&answer.headers, PROXY_ERROR).is_some());
+        let status = if failed { 0 } else { answer.map_or(0, |answer| answer.status) };
+        let headers = answer.map_or(&[][..], |answer| &answer.headers);
+        let content = match (answer, &received) {
+            (Some(answer), Some((decoded, complete))) => {
+                let (text, encoding) = readable(decoded);
+                let size = content_size(&answer.body, decoded.len(), *complete);
+                Content {
+                    size,
+                    compression: compression(&answer.body, size, *complete),
+                    mime_type: media_type(headers),
+                    text: (!decoded.is_empty()).then_some(text),
+                    encoding,
+                }
+            }
+            _ => Content { size: 0, compression: None, mime_type: UNKNOWN_TYPE, text: None, encoding: None },
+        };
+        let timings = Timings::of(exchange);
+        take(&Entry {
+            started_date_time: exchange.started_at,
+            time: timings.sum(),
+            request: Request {
+                method: &request.method,
+                url: &request.url,
+                http_version: &request.http_version,
+                cookies: sent_cookies(&request.headers),
+                headers: &request.headers,
+                query_string: query(&request.url),
+                post_data,
+                headers_size: -1,
+                body_size: request.body.length,
+            },
+            response: Response {
+                status,
+                status_text: reason(status),
+                http_version: answer.map_or("", |answer| &answer.http_version),
+                cookies: set_cookies(headers),
+                headers,
+                content,
+                redirect_url: value(headers, "location").unwrap_or_default(),
+                headers_size: -1,
+                body_size: answer.map_or(-1, |answer| i64::try_from(answer.body.length).unwrap_or(i64::MAX)),
+            },
+            cache: Cache {},
+            timings,
+            resource_type: if status == 101 || request.url.starts_with("ws") { "websocket" } else { "fetch" },
+            error: exchange.error.as_ref().map(|error| format!("{}: {}", error.kind, error.message)),
+            nightaudit: Nightaudit {
+                id: exchange.id,
+                session: exchange.session,
+                session_name: &exchange.session_name,
+                sequence: exchange.sequence,
+                environment: &exchange.environment,
+                operation: &exchange.operation,
+                outcome: exchange.outcome,
+                status: exchange.status(),
+                request_id: exchange.request_id(),
+                envelope: &exchange.envelope,
+                limit: exchange.limit.as_ref(),
+                error: exchange.error.as_ref(),
+                request_body: BodyFacts::of(&request.body),
+                response_body: answer.map(|answer| BodyFacts::of(&answer.body)),
+                previous_hash: exchange.previous_hash,
+                hash: exchange.hash,
+            },
+        })
+    }
+}
+
+impl Timings {
+    /// The phases between the recorded instants, none of them negative whatever an imported exchange says.
+    fn of(exchange: &Exchange) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
+        let milliseconds = |micros: u64| micros as f64 / 1e3;
+        let times = exchange.times_us;
+        let forwarded = times.forwarded.unwrap_or(0);
+        let head = times.response_head.unwrap_or(forwarded).max(forwarded);
+        let end = times.response_end.unwrap_or(head).max(head);
+        let waited = exchange.limit.as_ref().map_or(0, |limit| limit.waited_ms.saturating_mul(1_000)).min(forwarded);
+        Self {
+            blocked: if waited == 0 { -1.0 } else { milliseconds(waited) },
+            dns: -1,
+            connect: -1,
+            ssl: -1,
+            send: milliseconds(forwarded - waited),
+            wait: milliseconds(head - forwarded),
+            receive: milliseconds(end - head),
+        }
+    }
+
+    fn sum(&self) -> f64 {
+        self.blocked.max(0.0) + self.send + self.wait + self.receive
+    }
+}
+
+impl<'a> BodyFacts<'a> {
+    fn of(body: &'a Body) -> Self {
+        Self {
+            length: body.length,
+            sha256: body.sha256,
+            stored_sha256: body.stored_sha256,
+            content_encoding: body.content_encoding.as_deref(),
+            truncated: body.truncated,
+            masked: body.masked,
+        }
+    }
+}
+
+/// Text as it is, anything else in base64.
+fn readable(bytes: &[u8]) -> (Cow<'_, str>, Option<&'static str>) {
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => (text.into(), None),
+        _ => (BASE64_STANDARD.encode(bytes).into(), Some("base64")),
+    }
+}
+
+/// The decoded length of the whole body, as far as it is known.
+fn content_size(body: &Body, decoded: usize, complete: bool) -> u64 {
+    let cut_and_plain = body.truncated && body.content_encoding.is_none();
+    if cut_and_plain || !complete { body.length } else { decoded as u64 }
+}
+
+/// The bytes that the coding saved.
+fn compression(body: &Body, size: u64, complete: bool) -> Option<i64> {
+    let coded = body.content_encoding.is_some() && complete && !body.truncated;
+    coded.then(|| i64::try_from(size).ok()?.checked_sub(i64::try_from(body.length).ok()?)).flatten()
+}
+
+fn value<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
+    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+}
+
+fn media_type(headers: &[Header]) -> &str {
+    value(headers, "content-type").unwrap_or(UNKNOWN_TYPE)
+}
+
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
+}
+
+fn query(url: &str) -> Vec<Pair<'_>> {
+    let url = url.split('#').next().unwrap_or_default();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes()).map(|(name, value)| Pair { name, value }).collect()
+}
+
+fn sent_cookies(headers: &[Header]) -> Vec<Cookie<'_>> {
+    let fields = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("cookie"));
+    fields.flat_map(|field| field.value.split(';')).filter_map(Cookie::read).collect()
+}
+
+fn set_cookies(headers: &[Header]) -> Vec<Cookie<'_>> {
+    let fields = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("set-cookie"));
+    fields
+        .filter_map(|field| {
+            let mut parts = field.value.split(';');
+            let mut cookie = Cookie::read(parts.next()?)?;
+            parts.for_each(|attribute| cookie.add(attribute.trim()));
+            Some(cookie)
+        })
+        .collect()
+}
+
+impl<'a> Cookie<'a> {
+    fn read(pair: &'a str) -> Option<Self> {
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (name.trim(), value.trim());
+        Some(Self { name, value, path: None, domain: None, expires: None, http_only: false, secure: false })
+    }
+
+    fn add(&mut self, attribute: &'a str) {
+        let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "path" => self.path = Some(value),
+            "domain" => self.domain = Some(value),
+            "expires" => self.expires = httpdate::parse_http_date(value).ok().map(Timestamp::from_system),
+            "httponly" => self.http_only = true,
+            "secure" => self.secure = true,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Whole outputs against golden files, HAR against its specification, and hostile content in all of them.
+#![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
+
+mod har12;
+
+use std::{io::Write as _, process::Command};
+
+use bytes::Bytes;
+use nightaudit_exchange::{
+    Body, Decision, Digest, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote, Outcome,
+    Pseudonym, Request, Response, SessionId, TimesUs, Timestamp,
+};
+use nightaudit_export::Format;
+use proptest::prelude::*;
+
+fn fields(fields: &[(&str, &str)]) -> Vec<Header> {
+    fields.iter().map(|&(name, value)| Header { name: name.to_owned(), value: value.to_owned() }).collect()
+}
+
+fn exchange(sequence: u64) -> Exchange {
+    let (access, client) = (Pseudonym::of(b"access"), Pseudonym::of(b"client"));
+    let request = format!(r#"{{"ClientToken":"{client}","AccessToken":"{access}","Client":"Acme Kiosk 2.1.0"}}"#);
+    Exchange {
+        id: ExchangeId::from_parts(1_790_000_000_000 + sequence, 7),
+        session: SessionId::from_parts(1_790_000_000_000, 1),
+        session_name: "certification".to_owned(),
+        sequence,
+        environment: "demo".to_owned(),
+        operation: "configuration/get".to_owned(),
+        started_at: "2026-11-23T12:00:00.123456Z".parse::<Timestamp>().unwrap(),
+        times_us: TimesUs { forwarded: Some(210), response_head: Some(84_312), response_end: Some(85_120) },
+        peer: Some("127.0.0.1:51234".parse().unwrap()),
+        envelope: Envelope {
+            client: Some("Acme Kiosk 2.1.0".to_owned()),
+            client_token: Some(client),
+            access_token: Some(access),
+            paginated: false,
+        },
+        request: Request {
+            method: "POST".to_owned(),
+            url: "https://api.mews-demo.com/api/connector/v1/configuration/get?a=1&b=%C3%A9+x".to_owned(),
+            http_version: "HTTP/1.1".to_owned(),
+            headers: fields(&[
+                ("Host", "127.0.0.1:8080"),
+                ("Content-Type", "application/json"),
+                ("Accept-Encoding", "gzip"),
+                ("X-Empty", ""),
+            ]),
+            body: Body::whole(request.into()),
+        },
+        response: Some(Response {
+            status: 200,
+            http_version: "HTTP/2".to_owned(),
+            headers: fields(&[("Content-Type", "application/json; charset=utf-8"), ("Request-Id", "00-abc-01")]),
+            request_id: Some("00-abc-01".to_owned()),
+            body: Body::whole("{\"NowUtc\":\"2026-11-23T12:00:00Z\"}".into()),
+        }),
+        limit: Some(LimitNote {
+            decision: Decision::Admitted,
+            rule: "published".to_owned(),
+            used: 12,
+            limit: 200,
+            waited_ms: 0,
+            retry_after_s: None,
+        }),
+        outcome: Outcome::Answered,
+        error: None,
+        previous_hash: Some(Digest([1; 32])),
+        hash: Some(Digest([2; 32])),
+    }
+}
+
+/// An answer in gzip, a refusal after a wait, a failure that the proxy answered, a request nobody answered.
+fn session() -> Vec<Exchange> {
+    let mut coded = exchange(1);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all("{\"Name\":\"Café\"}".repeat(20).as_bytes()).unwrap();
+    let response = coded.response.as_mut().unwrap();
+    response.body = Body { content_encoding: Some("gzip".to_owned()), ..Body::whole(encoder.finish().unwrap().into()) };
+    response.headers.extend(fields(&[
+        ("Content-Encoding", "gzip"),
+        ("Set-Cookie", "a=b; Path=/; Expires=Mon, 23 Nov 2026 13:00:00 GMT; HttpOnly; Secure"),
+    ]));
+    coded.request.headers.extend(fields(&[("Cookie", "x=1; y=\"2\"; broken")]));
+
+    let mut delayed = exchange(2);
+    delayed.times_us.forwarded = Some(1_500_300);
+    delayed.times_us.response_head = Some(1_600_300);
+    delayed.times_us.response_end = Some(1_600_400);
+    let limit = delayed.limit.as_mut().unwrap();
+    (limit.decision, limit.waited_ms) = (Decision::Delayed, 1_500);
+    delayed.response.as_mut().unwrap().body = Body::whole(Bytes::from_static(b"\x89PNG\r\n\x1a\n\0"));
+
+    let mut failed = exchange(3);
+    failed.outcome = Outcome::Failed;
+    failed.error = Some(Failure { kind: FailureKind::Connect, message: "connection refused".to_owned() });
+    let response = failed.response.as_mut().unwrap();
+    response.status = 502;
+    response.request_id = None;
+    response.headers = fields(&[("Content-Type", "application/json"), ("X-Nightaudit-Error", "connect")]);
+    response.body = Body::whole("{\"Message\":\"Mews can't be reached\"}".into());
+
+    let mut interrupted = exchange(4);
+    interrupted.outcome = Outcome::Interrupted;
+    interrupted.error = Some(Failure { kind: FailureKind::Interrupted, message: "the proxy was stopped".to_owned() });
+    interrupted.response = None;
+    interrupted.request.body.truncated = true;
+    interrupted.times_us = TimesUs { forwarded: Some(100), response_head: None, response_end: None };
+    vec![coded, delayed, failed, interrupted]
+}
+
+/// Everything that breaks out of something, in every place that the network fills.
+fn hostile() -> Exchange {
+    const EVIL: &str = "=1+1</script><!--\u{202e}\u{2028}\r\n$(touch /tmp/x)`id`';\"\\\0,\u{feff}#";
+    let mut exchange = exchange(9);
+    EVIL.clone_into(&mut exchange.operation);
+    exchange.request.method = format!("@{EVIL}");
+    exchange.request.url = format!("file:///etc/passwd?{EVIL}=%zz&%ff");
+    exchange.request.headers = fields(&[(EVIL, EVIL), ("X-Evil", EVIL), ("@/etc/passwd", ""), ("-o", "x")]);
+    exchange.request.headers.extend(vec![Header { name: "Cookie".into(), value: EVIL.into() }; 2_000]);
+    exchange.request.body = Body::whole(format!("@/etc/passwd{EVIL}").into());
+    exchange.envelope.client = Some(EVIL.to_owned());
+    let response = exchange.response.as_mut().unwrap();
+    response.status = 999;
+    response.request_id = Some(EVIL.to_owned());
+    response.headers = fields(&[("Location", EVIL), ("Set-Cookie", EVIL), ("Content-Type", EVIL)]);
+    response.body = Body::whole(Bytes::from_static(b"\xff\xfe\0</script>"));
+    exchange.error = Some(Failure { kind: FailureKind::Closed, message: EVIL.to_owned() });
+    exchange.times_us = TimesUs { forwarded: Some(u64::MAX), response_head: Some(1), response_end: Some(0) };
+    exchange.limit.as_mut().unwrap().waited_ms = u64::MAX;
+    exchange
+}
+
+fn written(format: Format, exchanges: &[Exchange]) -> String {
+    let mut out = Vec::new();
+    let mut writer = format.writer(&mut out);
+    exchanges.iter().for_each(|exchange| writer.write(exchange).unwrap());
+    writer.finish().unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn each_format_writes_a_session_as_it_always_did() {
+    for format in Format::ALL {
+        let text = written(format, &session()).replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        insta::assert_snapshot!(format.name(), text);
+    }
+}
+
+#[test]
+fn nothing_at_all_is_a_valid_file_too() {
+    assert_eq!(har12::check(&written(Format::Har, &[])), 0);
+    assert_eq!(written(Format::Ndjson, &[]), "");
+    assert_eq!(written(Format::Csv, &[]).lines().count(), 1);
+    assert!(syntax(&written(Format::Curl, &[])));
+}
+
+#[test]
+fn a_har_is_as_the_specification_has_it() {
+    assert_eq!(har12::check(&written(Format::Har, &session())), 4);
+    assert_eq!(har12::check(&written(Format::Har, &[hostile(), hostile()])), 2);
+}
+
+#[test]
+fn ndjson_gives_every_exchange_back() {
+    let mut exchanges = session();
+    exchanges.push(hostile());
+    let text = written(Format::Ndjson, &exchanges);
+    let read: Vec<Exchange> = text.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(read, exchanges);
+}
+
+#[test]
+fn no_cell_of_a_spreadsheet_is_a_formula() {
+    let text = written(Format::Csv, &[hostile(), exchange(1)]);
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let records: Vec<_> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(records.len(), 2);
+    for cell in records.iter().flatten() {
+        assert!(!cell.trim_start().starts_with(['=', '+', '-', '@']), "{cell}");
+    }
+    assert_eq!(text.matches("\r\n").count() - text.matches("\u{2028}\r\n").count(), 3);
+}
+
+#[test]
+fn hostile_content_does_not_break_out_of_a_command() {
+    let exchanges = [hostile(), exchange(2)];
+    let script = written(Format::Curl, &exchanges);
+    assert!(syntax(&script), "{script}");
+    // With `curl` replaced by a function that prints its arguments, nothing else runs and each argument is one.
+    let set = format!("set -f\nPATH=/nowhere\ncurl() {{ printf '<%s>\\n' \"$@\"; }}\n{}", tokens(&exchanges[1]));
+    let output = Command::new("/bin/sh").args(["-c", &format!("{set}{script}")]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(err, "");
+    assert_eq!(out.matches("<--url>").count(), 2, "{out}");
+    assert!(out.contains("$(touch /tmp/x)`id`';\"\\%00"), "{out}");
+    assert!(out.contains("<{\"ClientToken\":\"my client\",\"AccessToken\":\"my $access\",\"Client\":"), "{out}");
+    assert!(!out.contains("<@/etc/passwd"), "{out}");
+}
+
+#[test]
+fn a_body_too_long_for_an_argument_goes_through_a_pipe() {
+    let mut long = exchange(1);
+    long.request.body = Body::whole(format!("\"{}'é\"", "x".repeat(300 << 10)).into());
+    let script = written(Format::Curl, &[long.clone()]);
+    let shell = format!("curl() {{ cat; }}\n{script}");
+    let mut child =
+        Command::new("sh").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feed = std::thread::spawn(move || stdin.write_all(shell.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    feed.join().unwrap().unwrap();
+    assert!(output.stdout == long.request.body.bytes);
+}
+
+fn tokens(exchange: &Exchange) -> String {
+    let name = |token: Option<Pseudonym>| token.unwrap().to_string()[Pseudonym::PREFIX.len()..].to_owned();
+    format!(
+        "ACCESS_TOKEN_{}='my $access'\nCLIENT_TOKEN_{}='my client'\n",
+        name(exchange.envelope.access_token),
+        name(exchange.envelope.client_token),
+    )
+}
+
+fn syntax(script: &str) -> bool {
+    let mut child = Command::new("sh").arg("-n").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    child.wait().unwrap().success()
+}
+
+proptest! {
+    #[test]
+    fn whatever_was_recorded_is_written_and_read_back(
+        body in prop::collection::vec(any::<u8>(), 0..80), text: String, coding in "gzip|br|x", times: [Option<u64>; 3],
+        status in 100u16..1000,
+    ) {
+        let mut exchange = exchange(1);
+        let body = Body { content_encoding: Some(coding), ..Body::whole(body.into()) };
+        exchange.request.body = body.clone();
+        exchange.request.url.push_str(&text);
+        exchange.request.headers = fields(&[(&text, &text), ("cookie", &text)]);
+        let response = exchange.response.as_mut().unwrap();
+        (response.body, response.status) = (body, status);
+        response.headers = fields(&[("set-cookie", &text), ("content-type", &text)]);
+        [exchange.times_us.forwarded, exchange.times_us.response_head, exchange.times_us.response_end] = times;
+        prop_assert_eq!(har12::check(&written(Format::Har, &[exchange.clone()])), 1);
+        let line = written(Format::Ndjson, &[exchange.clone()]);
+        prop_assert_eq!(&serde_json::from_str::<Exchange>(&line).unwrap(), &exchange);
+        prop_assert_eq!(csv::Reader::from_reader(written(Format::Csv, &[exchange.clone()]).as_bytes()).records().count(), 1);
+        prop_assert!(!written(Format::Curl, &[exchange]).contains('\0'));
+    }
+}
