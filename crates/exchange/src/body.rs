@@ -20,7 +20,8 @@ pub struct Body {
     pub sha256: Digest,
     /// The digest of the bytes as stored; none where they are the body as it passed.
     pub stored_sha256: Option<Digest>,
-    /// The content coding in which the stored bytes stand; none where that is `identity`.
+    /// The content coding in which the stored bytes stand; none where that is `identity`. An export that masks fields
+    /// leaves it as it was in the log, and `bytes` decoded.
     pub content_encoding: Option<String>,
     /// Whether the body was longer than what is stored of it.
     pub truncated: bool,
@@ -58,10 +59,12 @@ impl Body {
     /// The stored bytes with their content coding undone, and whether that was possible.
     ///
     /// At most [`content::MAX_DECODED`] bytes are decoded; a body that is cut or damaged is decoded as far as it goes.
+    /// A masked body stands decoded already.
     #[must_use]
     pub fn decoded(&self) -> (Bytes, bool) {
         match &self.content_encoding {
             None => (self.bytes.clone(), true),
+            Some(_) if self.masked => (self.bytes.clone(), true),
             Some(coding) => match content::decode(coding, &self.bytes) {
                 Ok(decoded) => (decoded, true),
                 Err(error) => (error.decoded, false),
@@ -95,7 +98,7 @@ impl Serialize for Body {
                 json.serialize_field("body", &BASE64_STANDARD.encode(shown))?;
                 json.serialize_field("bodyEncoding", &BodyEncoding::Base64)?;
             }
-            if self.content_encoding.is_some() && complete {
+            if self.content_encoding.is_some() && complete && !self.masked {
                 json.serialize_field("wireBody", &BASE64_STANDARD.encode(&self.bytes))?;
             }
         }
@@ -145,5 +148,90 @@ impl BodyJson {
             truncated: self.truncated,
             masked: self.masked,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Request, chain};
+
+    fn request(body: Body) -> Request {
+        Request { method: "POST".into(), url: "/".into(), http_version: "HTTP/1.1".into(), headers: vec![], body }
+    }
+
+    fn in_json(body: &Body) -> Value {
+        serde_json::to_value(request(body.clone())).unwrap()
+    }
+
+    #[test]
+    fn text_stands_as_text_and_the_rest_in_base64() {
+        let json = in_json(&Body::whole("é".into()));
+        assert_eq!((&json["body"], &json["bodyEncoding"]), (&json!("é"), &json!("utf-8")));
+        let json = in_json(&Body::whole(Bytes::from_static(b"\xff\0")));
+        assert_eq!((&json["body"], &json["bodyEncoding"]), (&json!("/wA="), &json!("base64")));
+        let json = in_json(&Body::empty());
+        assert_eq!(
+            (&json["body"], &json["bodyEncoding"], &json["bodyLength"]),
+            (&json!(null), &json!(null), &json!(0))
+        );
+    }
+
+    #[test]
+    fn a_coded_body_shows_both_its_forms() {
+        let coded = zstd::encode_all(&b"{}"[..], 1).unwrap();
+        let body = Body { content_encoding: Some("zstd".into()), ..Body::whole(coded.clone().into()) };
+        let json = in_json(&body);
+        assert_eq!((&json["body"], &json["contentEncoding"]), (&json!("{}"), &json!("zstd")));
+        assert_eq!(json["wireBody"], BASE64_STANDARD.encode(coded));
+    }
+
+    #[test]
+    fn broken_base64_is_an_error() {
+        let mut json = in_json(&Body::whole(Bytes::from_static(b"\xff")));
+        json["body"] = json!("not base64!");
+        assert!(serde_json::from_value::<Request>(json).is_err());
+    }
+
+    fn body() -> impl Strategy<Value = Body> {
+        let bytes = prop_oneof![
+            any::<String>().prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..40),
+            any::<String>().prop_map(|text| zstd::encode_all(text.as_bytes(), 1).unwrap()),
+        ];
+        let coding = prop::option::of("zstd|gzip|nonsense|");
+        (bytes, any::<u64>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), coding, any::<bool>(), any::<bool>())
+            .prop_map(|(bytes, length, sha256, stored, content_encoding, truncated, masked)| Body {
+                bytes: bytes.into(),
+                length,
+                sha256: Digest(sha256),
+                stored_sha256: stored.map(Digest),
+                content_encoding,
+                truncated,
+                masked,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn every_body_survives_json_and_masking_leaves_the_chain_alone(body in body(), masked: Vec<u8>) {
+            let line = serde_json::to_string(&request(body.clone())).unwrap();
+            let read: Request = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&read.body, &body);
+
+            let mut exchange = crate::exchange::sample();
+            exchange.request.body = body.clone();
+            exchange.response.as_mut().unwrap().body = body;
+            let previous = chain::genesis(exchange.session);
+            let hash = chain::hash(previous, &exchange);
+            let metadata = chain::metadata(&exchange);
+            prop_assert_eq!(&chain::metadata_of(&mut exchange.clone()), &metadata);
+            exchange.request.body.bytes = masked.into();
+            exchange.request.body.masked = true;
+            prop_assert_eq!(chain::hash(previous, &exchange), hash);
+        }
     }
 }

@@ -50,9 +50,14 @@ fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     } else if is("gzip") || is("x-gzip") {
         read(flate2::read::MultiGzDecoder::new(&body[..]))
     } else if is("deflate") {
-        // RFC 9110 means zlib's format, some servers send the bare stream.
-        read(flate2::read::ZlibDecoder::new(&body[..]))
-            .or_else(|error| read(flate2::read::DeflateDecoder::new(&body[..])).map_err(|_| error))
+        // RFC 9110 means zlib's format, some servers send the bare stream. zlib's header is a multiple of 31 that
+        // names method 8.
+        match body.first_chunk() {
+            Some(&header @ [first, _]) if first & 15 == 8 && u16::from_be_bytes(header).is_multiple_of(31) => {
+                read(flate2::read::ZlibDecoder::new(&body[..]))
+            }
+            _ => read(flate2::read::DeflateDecoder::new(&body[..])),
+        }
     } else if is("br") {
         read(brotli::Decompressor::new(&body[..], 4096))
     } else if is("zstd") {
@@ -79,4 +84,79 @@ fn read(mut decoder: impl Read) -> Result<Bytes, DecodeError> {
     };
     decoded.truncate(MAX_DECODED);
     Err(DecodeError { decoded: decoded.into(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{
+        Compression,
+        write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(coding: &str, body: &[u8]) -> Bytes {
+        let level = Compression::default();
+        let written = |mut encoder: Box<dyn Write + '_>| encoder.write_all(body).unwrap();
+        let mut coded = Vec::new();
+        match coding {
+            "gzip" => written(Box::new(GzEncoder::new(&mut coded, level))),
+            "deflate" => written(Box::new(ZlibEncoder::new(&mut coded, level))),
+            "raw deflate" => written(Box::new(DeflateEncoder::new(&mut coded, level))),
+            "br" => written(Box::new(brotli::CompressorWriter::new(&mut coded, 4096, 5, 22))),
+            "zstd" => coded = zstd::encode_all(body, 1).unwrap(),
+            _ => coded = body.to_vec(),
+        }
+        coded.into()
+    }
+
+    const TEXT: &[u8] = b"{\"Reservations\":[{\"Id\":1},{\"Id\":2},{\"Id\":3}]}";
+
+    #[test]
+    fn each_coding_is_undone_in_any_case_and_in_lists() {
+        for coding in ["gzip", "deflate", "br", "zstd", "identity", ""] {
+            assert_eq!(decode(&coding.to_uppercase(), &encode(coding, TEXT)).unwrap(), TEXT, "{coding}");
+        }
+        assert_eq!(decode("x-gzip", &encode("gzip", TEXT)).unwrap(), TEXT);
+        assert_eq!(decode("deflate", &encode("raw deflate", TEXT)).unwrap(), TEXT);
+        let twice = encode("br", &encode("gzip", TEXT));
+        assert_eq!(decode("gzip , br", &twice).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_cut_body_is_decoded_as_far_as_it_goes() {
+        let long: Vec<u8> = (0..200_000u32).flat_map(|number| number.wrapping_mul(number).to_be_bytes()).collect();
+        for coding in ["gzip", "deflate", "raw deflate", "br", "zstd"] {
+            let coded = encode(coding, &long);
+            let coding = coding.trim_start_matches("raw ");
+            let error = decode(coding, &coded.slice(..coded.len() / 2)).unwrap_err();
+            assert!(!error.decoded.is_empty() && long.starts_with(&error.decoded), "{coding}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_stopped() {
+        let zeros = vec![0; MAX_DECODED + 1];
+        for coding in ["gzip", "zstd"] {
+            let error = decode(coding, &encode(coding, &zeros)).unwrap_err();
+            assert_eq!(error.decoded.len(), MAX_DECODED, "{coding}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_too_deep_is_named() {
+        let body = Bytes::from_static(TEXT);
+        assert!(decode("sdch", &body).unwrap_err().to_string().contains("`sdch`"));
+        assert!(decode(&"gzip,".repeat(1_000_000), &body).unwrap_err().to_string().contains("more than 4"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200), coding in "gzip|deflate|br|zstd") {
+            let _ = decode(&coding, &body.into());
+        }
+    }
 }

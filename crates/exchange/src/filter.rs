@@ -232,3 +232,135 @@ fn contains(exchange: &Exchange, text: &str) -> bool {
         || in_body(&exchange.request.body)
         || exchange.response.as_ref().is_some_and(|response| in_body(&response.body))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::sample;
+
+    fn now() -> Timestamp {
+        Timestamp::from_micros(0)
+    }
+
+    fn filter(name: &str, value: &str) -> Filter {
+        Filter::from_query([(name, value)], now()).unwrap()
+    }
+
+    #[test]
+    fn each_condition_tells_exchanges_apart() {
+        let exchange = sample();
+        let token = Pseudonym::of(b"client").to_string();
+        for (name, yes, no) in [
+            ("operation", "conf*", "reservations/*"),
+            ("status", "2xx", "404"),
+            ("outcome", "answered", "delayed"),
+            ("since", "1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z"),
+            ("until", "1970-01-01T00:00:02Z", "1970-01-01T00:00:01Z"),
+            ("client", "acme*", "acme"),
+            ("token", &token, "REDACTED:000000000000"),
+            ("request-id", "00-abc-01", "00-abc"),
+            ("contains", "Enterprise", "enterprise"),
+            ("contains", "configuration/get", "\0"),
+            ("contains", "Content-Type", "x"),
+            ("slower-than", "499ms", "0.5s"),
+            ("session", "whatever the log makes of it", "-"),
+        ] {
+            assert!(filter(name, yes).matches(&exchange), "{name} {yes}");
+            assert!(!filter(name, no).matches(&exchange) || name == "session", "{name} {no}");
+        }
+    }
+
+    #[test]
+    fn what_an_exchange_does_not_have_fulfils_nothing() {
+        let mut exchange = sample();
+        exchange.response = None;
+        exchange.envelope = crate::Envelope::default();
+        for (name, value) in [("status", "100-999"), ("client", "*"), ("request-id", "x"), ("contains", "Enterprise")] {
+            assert!(!filter(name, value).matches(&exchange), "{name}");
+        }
+        assert!(Filter::default().matches(&exchange));
+    }
+
+    #[test]
+    fn delayed_is_what_the_limiter_decided() {
+        let mut exchange = sample();
+        exchange.limit.as_mut().unwrap().decision = Decision::Delayed;
+        assert!(filter("outcome", "delayed").matches(&exchange) && filter("outcome", "answered").matches(&exchange));
+    }
+
+    #[test]
+    fn text_is_found_in_coded_bodies() {
+        let mut exchange = sample();
+        let coded = zstd::encode_all(&b"needle"[..], 1).unwrap();
+        exchange.request.body = Body { content_encoding: Some("zstd".into()), ..Body::whole(coded.into()) };
+        assert!(filter("contains", "needle").matches(&exchange));
+        assert!(filter("contains", "x").needs_body() && !filter("status", "4xx").needs_body());
+    }
+
+    #[test]
+    fn an_error_names_the_flag_the_value_and_what_it_could_be() {
+        for (name, value) in [
+            ("operation", ""),
+            ("status", "4x"),
+            ("outcome", "fine"),
+            ("since", "yesterday"),
+            ("until", "10"),
+            ("client", ""),
+            ("request-id", " "),
+            ("contains", ""),
+            ("slower-than", "fast"),
+        ] {
+            let error = Filter::from_query([(name, value)], now()).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("`--{name}`")) && error.contains(&format!("`{}`", value.trim())),
+                "{error}"
+            );
+        }
+        let secret = Filter::from_query([("token", "a real token")], now()).unwrap_err().to_string();
+        assert!(!secret.contains("a real token") && secret.contains("REDACTED:"), "{secret}");
+        assert!(Filter::from_query([("colour", "red")], now()).unwrap_err().to_string().contains("`colour`"));
+        assert!(Filter::from_query([("status", "1xx"), ("status", "2xx")], now()).is_err());
+    }
+
+    fn any_filter() -> impl Strategy<Value = Filter> {
+        let text = || prop::option::of("[ -~é]{1,20}");
+        let trimmed = || prop::option::of("[!-~é]{1,20}");
+        let glob = || prop::option::of("[ -~é]{1,20}".prop_map(|text| text.parse().unwrap()));
+        let time = || prop::option::of(any::<i64>().prop_map(Timestamp::from_micros));
+        let status = prop::option::of("[1-9]xx|[1-9][0-9]{2}(,5xx)?".prop_map(|text| text.parse().unwrap()));
+        let outcome = prop::option::of(prop::sample::select(&OutcomeFilter::ALL[..]));
+        let token = prop::option::of(any::<[u8; 6]>().prop_map(Pseudonym));
+        let duration = prop::option::of((0..u64::MAX / 2, 0..1_000_000_000u32).prop_map(|(s, n)| Duration::new(s, n)));
+        (text(), glob(), status, outcome, time(), time(), glob(), token, trimmed(), text(), duration).prop_map(
+            |(session, operation, status, outcome, since, until, client, token, request_id, contains, slower_than)| {
+                Filter {
+                    session,
+                    operation,
+                    status,
+                    outcome,
+                    since,
+                    until,
+                    client,
+                    token,
+                    request_id,
+                    contains,
+                    slower_than,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_filter_survives_its_query(filter in any_filter()) {
+            prop_assert_eq!(Filter::from_query(filter.to_query(), now()).unwrap(), filter);
+        }
+
+        #[test]
+        fn no_query_makes_it_panic(name in "status|outcome|since|until|token|slower-than|client", value in "[ -~é]{0,30}") {
+            let _ = Filter::from_query([(name, value)], now()).map(|filter| filter.matches(&sample()));
+        }
+    }
+}

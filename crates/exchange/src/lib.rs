@@ -51,5 +51,5 @@ pub use filter::{
     parse_token,
 };
 pub use id::{ExchangeId, InvalidId, SessionId};
-pub use redact::Redactor;
+pub use redact::{Mask, Redactor};
 pub use time::{InvalidTimestamp, Timestamp};

@@ -26,8 +26,8 @@ use self::{
     text::{Syntax, Text},
 };
 use crate::{
-    Capture, CapturedBody, CapturedRequest, CapturedResponse, Envelope, Exchange, Failure, Header, Outcome, Pseudonym,
-    Request, Response, SessionId, TimesUs,
+    Body, Capture, CapturedBody, CapturedRequest, CapturedResponse, Envelope, Exchange, Failure, Header, Outcome,
+    Pseudonym, Request, Response, SessionId, TimesUs,
 };
 
 /// Turns captures into exchanges free of secrets.
@@ -141,6 +141,41 @@ impl Redactor {
                 .map(|error| Failure { message: cleaned(error.message.as_bytes(), names, secrets), ..error }),
             previous_hash: None,
             hash: None,
+        }
+    }
+}
+
+/// Masks fields of recorded exchanges, for an export.
+///
+/// ```
+/// use nightaudit_exchange::{Body, Mask};
+///
+/// let mut body = Body::whole(r#"{"Customer":{"LastName":"Doe"}}"#.into());
+/// Mask::new(&["lastname".to_owned()]).apply(&mut body);
+/// assert_eq!(&body.bytes[..], br#"{"Customer":{"LastName":"REDACTED:fd53ef835b15"}}"#);
+/// assert!(body.masked);
+/// ```
+#[derive(Debug)]
+pub struct Mask {
+    names: Names,
+}
+
+impl Mask {
+    /// A mask over the JSON fields of these names, compared without regard to the case of ASCII letters.
+    #[must_use]
+    pub fn new(fields: &[String]) -> Self {
+        Self { names: Names::only(fields.iter().map(String::as_str)) }
+    }
+
+    /// Replaces the fields' values in a body by their pseudonyms, whatever their type; only `null` stays.
+    ///
+    /// A body that had any stands decoded then, and is [`masked`](Body::masked); its digests stay those of the log.
+    pub fn apply(&self, body: &mut Body) {
+        let (decoded, _) = body.decoded();
+        let mut text = named(&decoded, Syntax::Json, &self.names, &mut Secrets::default());
+        if let Some(masked) = text.redacted() {
+            body.bytes = masked;
+            body.masked = true;
         }
     }
 }

@@ -166,3 +166,35 @@ fn shortened(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_now_and_instants_are_read() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        for (text, instant) in [
+            ("90s", "2026-11-23T11:58:30Z"),
+            ("10m", "2026-11-23T11:50:00Z"),
+            ("1.5h", "2026-11-23T10:30:00Z"),
+            ("2 d", "2026-11-21T12:00:00Z"),
+            ("1w", "2026-11-16T12:00:00Z"),
+            (" 2026-11-23T13:00:00+02:00 ", "2026-11-23T11:00:00Z"),
+        ] {
+            assert_eq!(parse_since(text, now).unwrap(), instant.parse().unwrap(), "{text}");
+        }
+        for text in ["", "m", "-5m", "5", "1.5.5s", "99999999999999999999999w", "5 fortnights"] {
+            assert!(parse_since(text, now).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_exact() {
+        for (text, nanos) in [("500ms", 500_000_000), ("1.000000001s", 1_000_000_001), ("250us", 250_000), ("0s", 0)] {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!(parse_duration(text), Ok(duration));
+            assert_eq!(write_duration(duration), text);
+        }
+    }
+}
