@@ -23,7 +23,7 @@ use nightaudit_listen::{Arrival, Handler, RefusalKind};
 use nightaudit_mews::{Envelope, envelope, operation_of};
 
 use crate::{
-    Config, UpstreamConfig, UpstreamConfigError,
+    Config, UpstreamConfig, UpstreamConfigError, admission,
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
@@ -142,7 +142,15 @@ impl<R: Recorder> Proxy<R> {
         };
 
         let operation = operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
-        let mut ticket = self.admit(draft, &sender, &operation).await?;
+        let wanted = nightaudit_limit::Arrival {
+            access_token: &sender.access_key,
+            client_token: &sender.client_key,
+            operation: &operation,
+            paginated: sender.envelope.paginated,
+        };
+        let (note, ticket) = admission::ask(&self.limiter, &wanted, &self.config.environment).await;
+        draft.note(|capture| capture.limit = note);
+        let mut ticket = ticket?;
         draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
 
         let upgrade = is_upgrade(&parts.headers).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
@@ -193,23 +201,6 @@ impl<R: Recorder> Proxy<R> {
         }
         let message = format!("{authority} is not forwarded to: only {} and {} are", self.config.api, self.config.events);
         Err(Stop::failed(FailureKind::Misdirected, message))
-    }
-
-    /// Asks the limiter.
-    async fn admit(
-        &self,
-        draft: &mut Draft<R::Place>,
-        sender: &Sender,
-        operation: &str,
-    ) -> Result<Ticket, Stop> {
-        let arrival = nightaudit_limit::Arrival {
-            access_token: &sender.access_key,
-            client_token: &sender.client_key,
-            operation,
-            paginated: sender.envelope.paginated,
-        };
-        let _ = (self.limiter.admit(&arrival).await, draft);
-        Ok(Ticket)
     }
 
     /// What the integration gets for Mews' answer.
@@ -401,5 +392,3 @@ fn start_line(wire: &[u8]) -> (Method, Bytes) {
     let shown = &target[..target.len().min(SHOWN)];
     (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(shown))
 }
-struct Ticket;
-impl Ticket { fn sent(&mut self) {} fn unsent(&mut self) {} fn answered(self, _: StatusCode, _: &HeaderMap) {} }

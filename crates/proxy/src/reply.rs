@@ -18,6 +18,8 @@ pub(crate) enum Stop {
         rule: String,
         used: u32,
         limit: u32,
+        /// Mews has refused requests of the same key, whatever the window says.
+        closed: bool,
         retry_after_secs: u64,
     },
     /// Something went wrong.
@@ -66,7 +68,10 @@ impl Stop {
     /// The answer.
     pub(crate) fn response(&self) -> Response<Bytes> {
         let message = match self {
-            Self::Limited { environment, rule, used, limit, retry_after_secs } => format!(
+            Self::Limited { closed: true, retry_after_secs, .. } => {
+                format!("Too many requests: Mews has refused this token's last ones. Try again in {retry_after_secs} s.")
+            }
+            Self::Limited { environment, rule, used, limit, retry_after_secs, .. } => format!(
                 "Too many requests: {used} of the {limit} that the rule {environment}/{rule} allows. \
                  Try again in {retry_after_secs} s."
             ),
@@ -111,6 +116,7 @@ mod tests {
             rule: "published".into(),
             used: 200,
             limit: 200,
+            closed: false,
             retry_after_secs: 7,
         };
         let response = stop.response();
