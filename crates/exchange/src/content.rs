@@ -7,6 +7,12 @@ use bytes::Bytes;
 /// The most that [`decode`] makes of a body, in bytes: 64 MiB.
 pub const MAX_DECODED: usize = 64 << 20;
 
+/// The most codings in each other that [`decode`] undoes.
+pub const MAX_CODINGS: usize = 4;
+
+/// The window of zstd that every decoder of HTTP has to have: 8 MiB (RFC 9659).
+const ZSTD_WINDOW_LOG: u32 = 23;
+
 /// A body that could not be decoded to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
@@ -25,6 +31,10 @@ pub struct DecodeError {
 /// [`DecodeError`] for an unknown coding, a damaged or cut body, and one that decodes to more than [`MAX_DECODED`] bytes;
 /// it holds what was decoded until then.
 pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
+    if coding.split(',').count() > MAX_CODINGS {
+        let reason = format!("more than {MAX_CODINGS} content codings, one in the other");
+        return Err(DecodeError { decoded: Bytes::new(), reason });
+    }
     let mut bytes = body.clone();
     // Codings are listed in the order in which they were applied (RFC 9110, 8.4).
     for coding in coding.rsplit(',').map(str::trim) {
@@ -46,7 +56,11 @@ fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     } else if is("br") {
         read(brotli::Decompressor::new(&body[..], 4096))
     } else if is("zstd") {
-        match zstd::stream::read::Decoder::with_buffer(&body[..]) {
+        let decoder = zstd::stream::read::Decoder::with_buffer(&body[..]).and_then(|mut decoder| {
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Ok(decoder)
+        });
+        match decoder {
             Ok(decoder) => read(decoder),
             Err(error) => Err(DecodeError { decoded: Bytes::new(), reason: error.to_string() }),
         }

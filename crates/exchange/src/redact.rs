@@ -1,62 +1,117 @@
 //! Secrets replaced by pseudonyms.
+//!
+//! A token is found in two ways. By its name or place: the JSON fields, cookies and query parameters `AccessToken` and
+//! `ClientToken`, credentials in `Authorization`, the fields that the configuration names. And by its value: whatever
+//! was found by name, and the envelope's tokens, now and in the exchanges before, wherever they stand. Both look at
+//! texts as they stand and with their escapes undone ([`layers`]), and at bodies with their content coding undone.
+//! They keep no state of a grammar, so that nothing broken or cut can hide what follows it.
+
+mod body;
+mod head;
+mod layers;
+pub(crate) mod names;
+mod secrets;
+mod text;
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use http::Version;
 
+use self::{
+    body::{Joined, Side},
+    head::Field,
+    layers::Escapes,
+    names::Names,
+    secrets::Secrets,
+    text::{Syntax, Text},
+};
 use crate::{
-    Body, Capture, CapturedBody, Digest, Envelope, Exchange, Header, Pseudonym, Request, Response, SessionId, TimesUs,
+    Capture, CapturedBody, CapturedRequest, CapturedResponse, Envelope, Exchange, Failure, Header, Outcome, Pseudonym,
+    Request, Response, SessionId, TimesUs,
 };
 
-mod head;
-
 /// Turns captures into exchanges free of secrets.
-#[derive(Debug, Default)]
-pub struct Redactor {}
+///
+/// It remembers the latest tokens that it saw, so that one that is sent in one exchange and echoed in another is found
+/// there, too. Memory is bounded; the order of the captures matters only for that.
+///
+/// Tokens of less than 8 and more than 4,096 bytes are replaced where their name or place tells them, not wherever they
+/// stand. The `Client` of the envelope is no secret.
+#[derive(Debug)]
+pub struct Redactor {
+    names: Names,
+    request_id: Names,
+    secrets: Secrets,
+}
+
+impl Default for Redactor {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
 
 impl Redactor {
     /// A redactor that also replaces the values of these JSON fields, wherever they stand in a body.
+    ///
+    /// Names are compared without regard to the case of ASCII letters; a value may be of any type, only `null` stays.
     #[must_use]
-    pub fn new(_fields: &[String]) -> Self {
-        Self {}
+    pub fn new(fields: &[String]) -> Self {
+        Self { names: Names::tokens_and(fields), request_id: Names::only(["RequestId"]), secrets: Secrets::default() }
     }
 
     /// Makes an exchange of a capture, as number `sequence` of the session; its hashes are left open.
     #[must_use]
     pub fn exchange(&mut self, capture: Capture, session: SessionId, session_name: &str, sequence: u64) -> Exchange {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let mut secrets: Vec<String> = Vec::new();
-        secrets.extend(capture.envelope.access_token.iter().map(|t| t.to_string()));
-        secrets.extend(capture.envelope.client_token.iter().map(|t| t.to_string()));
-        let secrets: Vec<&str> = secrets.iter().map(String::as_str).filter(|s| !s.is_empty()).collect();
-        let target = clean(&secrets, &latin(&capture.request.target));
-        let headers = |head: &crate::Head| {
-            let mut list = Vec::new();
-            head::fields(head, |name, value| {
-                list.push(Header { name: latin(name), value: clean(&secrets, &latin(value)) });
-            });
-            list
+        let Self { names, request_id, secrets } = self;
+        let CapturedRequest { method, origin, target, version: request_version, head: request_head, body } =
+            capture.request;
+        secrets.next_exchange();
+        let access_token = token(capture.envelope.access_token.as_deref(), secrets);
+        let client_token = token(capture.envelope.client_token.as_deref(), secrets);
+
+        // Names first and everywhere, so that a token that is named in one place is known in all the others.
+        let target = named(&target, Syntax::Target, names, secrets);
+        let request_fields = head::fields(&request_head);
+        let request_texts = named_fields(&request_fields, names, secrets);
+        let request_body = joined(Side::Request, body, &request_fields);
+        let request_search = request_body.search(names, secrets);
+        let (response_parts, response_body) = match capture.response {
+            Some(CapturedResponse { status, version, head, body }) => (Some((status, version, head)), Some(body)),
+            None => (None, None),
         };
+        let response_fields = response_parts.as_ref().map(|(.., head)| head::fields(head)).unwrap_or_default();
+        let response_texts = named_fields(&response_fields, names, secrets);
+        let response_body = response_body.map(|body| joined(Side::Response, body, &response_fields));
+        let response_search = response_body.as_ref().map(|body| body.search(names, secrets));
+
+        let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
+        let target = finished(target, secrets);
         let request = Request {
-            method: capture.request.method.to_string(),
-            url: if target.starts_with('/') { format!("{}{target}", capture.request.origin) } else { target.clone() },
-            http_version: format!("{:?}", capture.request.version),
-            headers: headers(&capture.request.head),
-            body: body(&secrets, capture.request.body),
+            method: cleaned(method.as_str().as_bytes(), names, secrets),
+            url: if target.starts_with('/') { format!("{origin}{target}") } else { target.clone() },
+            http_version: version(request_version).to_owned(),
+            headers: headers(&request_fields, request_texts, names, secrets),
+            body: request_search.finish(secrets, complete),
         };
-        let response = capture.response.map(|response| {
-            let headers = headers(&response.head);
+        let response = response_parts.as_ref().zip(response_search).map(|((status, response_version, _), search)| {
+            let headers = headers(&response_fields, response_texts, names, secrets);
+            let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case("request-id"));
+            let request_id = match named {
+                Some(header) => Some(header.value.clone()),
+                None if status.as_u16() >= 400 => {
+                    request_id_of(request_id, search.decoded()).map(|id| cleaned(&id, names, secrets))
+                }
+                None => None,
+            };
             Response {
-                status: response.status.as_u16(),
-                http_version: format!("{:?}", response.version),
-                request_id: headers
-                    .iter()
-                    .find(|header| header.name.eq_ignore_ascii_case("request-id"))
-                    .map(|header| header.value.clone()),
+                status: status.as_u16(),
+                http_version: version(*response_version).to_owned(),
                 headers,
-                body: body(&secrets, response.body),
+                request_id,
+                body: search.finish(secrets, complete),
             }
         });
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Exchange {
             id: capture.id,
             session,
@@ -72,51 +127,121 @@ impl Redactor {
             },
             peer: Some(capture.peer),
             envelope: Envelope {
-                client: capture.envelope.client.map(String::from),
-                client_token: capture.envelope.client_token.map(|token| Pseudonym::of(token.as_bytes())),
-                access_token: capture.envelope.access_token.map(|token| Pseudonym::of(token.as_bytes())),
+                client: capture.envelope.client.map(|client| cleaned(client.as_bytes(), names, secrets)),
+                client_token,
+                access_token,
                 paginated: capture.envelope.paginated,
             },
             request,
             response,
             limit: capture.limit,
             outcome: capture.outcome,
-            error: capture.error,
+            error: capture
+                .error
+                .map(|error| Failure { message: cleaned(error.message.as_bytes(), names, secrets), ..error }),
             previous_hash: None,
             hash: None,
         }
     }
 }
 
-fn latin(bytes: &[u8]) -> String {
-    str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|&byte| char::from(byte)).collect(), str::to_owned)
+/// The pseudonym of one of the envelope's tokens; none for an empty one, which is no secret.
+fn token(value: Option<&str>, secrets: &mut Secrets) -> Option<Pseudonym> {
+    let value = value.filter(|value| !value.is_empty())?;
+    // A request that was exported and is sent again has the pseudonym already.
+    let replaced = if value.starts_with(Pseudonym::PREFIX) { value.parse().ok() } else { None };
+    replaced.or_else(|| Some(secrets.learn(value.as_bytes())))
 }
 
-fn clean(secrets: &[&str], text: &str) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets {
-        text = text.replace(secret, &Pseudonym::of(secret.as_bytes()).to_string());
-    }
+fn named<'a>(text: &'a [u8], syntax: Syntax, names: &Names, secrets: &mut Secrets) -> Text<'a> {
+    let mut text = Text::new(text, syntax);
+    text.find_named(names, secrets);
     text
 }
 
+fn named_fields<'a>(fields: &'a [Field<'_>], names: &Names, secrets: &mut Secrets) -> Vec<Text<'a>> {
+    fields.iter().map(|(name, value)| named(value, syntax_of(name), names, secrets)).collect()
+}
+
+fn syntax_of(field: &[u8]) -> Syntax {
+    let is = |name: &str| field.eq_ignore_ascii_case(name.as_bytes());
+    if is("cookie") || is("set-cookie") {
+        Syntax::Cookie
+    } else if is("authorization") || is("proxy-authorization") {
+        Syntax::Credentials
+    } else if names::is_token_name(field) {
+        Syntax::Token
+    } else {
+        Syntax::Field
+    }
+}
+
+fn joined(side: Side, body: CapturedBody, fields: &[Field<'_>]) -> Joined {
+    let values = |wanted: &'static str| {
+        let wanted = wanted.as_bytes();
+        fields.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| &**value)
+    };
+    // Several fields of one name are one list (RFC 9110, 5.3).
+    let coding = values("content-encoding").collect::<Vec<_>>().join(&b", "[..]);
+    Joined::new(side, body, &coding, values("content-type").next())
+}
+
+fn headers(fields: &[Field<'_>], values: Vec<Text<'_>>, names: &Names, secrets: &mut Secrets) -> Vec<Header> {
+    let both = fields.iter().zip(values);
+    both.map(|((name, _), value)| Header { name: cleaned(name, names, secrets), value: finished(value, secrets) })
+        .collect()
+}
+
+fn cleaned(text: &[u8], names: &Names, secrets: &mut Secrets) -> String {
+    finished(named(text, Syntax::Field, names, secrets), secrets)
+}
+
+fn finished(mut text: Text<'_>, secrets: &mut Secrets) -> String {
+    text.find_values(secrets);
+    match text.redacted() {
+        Some(redacted) => readable(&redacted),
+        None => readable(text.as_bytes()),
+    }
+}
+
+/// The text as UTF-8, or else as Latin-1.
+fn readable(text: &[u8]) -> String {
+    str::from_utf8(text).map_or_else(|_| text.iter().map(|&byte| char::from(byte)).collect(), str::to_owned)
+}
+
+const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The address after `/api/connector/v1/`; of any other the whole path.
 fn operation(target: &str) -> &str {
-    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let path = match target.split_once("://") {
+        // An address in absolute form: its path begins with the slash after the authority.
+        Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        _ => target,
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
     path.strip_prefix("/api/connector/v1/").filter(|operation| !operation.is_empty()).unwrap_or(path)
 }
 
-fn body(secrets: &[&str], body: CapturedBody) -> Body {
-    let bytes = Bytes::from(body.kept.concat());
-    let truncated = body.length > bytes.len() as u64;
-    let sha256 = body.sha256.unwrap_or_else(|| Digest::of(&bytes));
-    let clean = str::from_utf8(&bytes).map_or_else(|_| bytes.clone(), |text| Bytes::from(clean(secrets, text)));
-    Body {
-        stored_sha256: (truncated || clean != bytes).then(|| Digest::of(&clean)),
-        bytes: clean,
-        length: body.length,
-        sha256,
-        content_encoding: None,
-        truncated,
-        masked: false,
-    }
+/// The value of `RequestId` in the body of an error.
+fn request_id_of(names: &Names, body: &[u8]) -> Option<Vec<u8>> {
+    const LONGEST: usize = 256;
+    let mut request_id = None;
+    names.fields(body, |close, _| {
+        let value = names::value_at(body, close).and_then(|start| names::value(body, start));
+        if let (None, Some(value)) = (&request_id, value)
+            && value.string
+            && (1..=LONGEST).contains(&(value.end - value.start))
+        {
+            request_id = Some(layers::undone(&body[value.start..value.end], Escapes::Json).into_owned());
+        }
+    });
+    request_id
 }

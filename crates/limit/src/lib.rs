@@ -1,1 +1,65 @@
-//! limit
+//! Request limits that are never exceeded, and never stricter than they must be.
+//!
+//! A [`Limiter`] is given [`Rule`]s: at most so many requests of one key in any window of a length. Each arrival has to
+//! pass two checks under each rule. A token bucket (governor's) shapes the traffic: `burst` requests at once, more at
+//! the rate of the rule. A sliding window over the instants of the last sends holds the limit exactly: a bucket alone
+//! would let 399 requests through where 200 are allowed. With the default burst the bucket never refuses what the
+//! window admits.
+//!
+//! What counts is the instant at which a request is sent. Admitted, it gets a [`Place`], which is taken from then on;
+//! [`Place::sent`] says that it has left, and so that the place is free again after the window's length (and the
+//! configured slack): a send at `t` holds its place in `[t, t + window + slack]`, both ends included. A place that is
+//! dropped without having been used is given back as though it had never been taken.
+//!
+//! Keys are strings; nothing here knows of HTTP. Time comes from a [`Clock`] that never goes back, so a wall clock
+//! that is set changes nothing.
+//!
+//! ```
+//! use std::time::Duration;
+//! use nightaudit_limit::{Allowance, Arrival, Config, FakeClock, KeyParts, Limiter, Rule, Verdict};
+//!
+//! let Allowance { requests, window } = "2/30s".parse()?;
+//! let key = KeyParts { access_token: true, ..KeyParts::default() };
+//! let rule = Rule { name: "published".into(), key, requests, window, burst: None, paginated_factor: 1 };
+//! let clock = FakeClock::default();
+//! let limiter = Limiter::with_clock(Config { rules: vec![rule], ..Config::default() }, clock.clone())?;
+//!
+//! let arrival =
+//!     Arrival { access_token: "hotel", client_token: "kiosk", operation: "configuration/get", paginated: false };
+//! for _ in 0..2 {
+//!     let Verdict::Admitted(place) = limiter.check(&arrival) else { panic!("there is a place") };
+//!     let _sent = place.sent();
+//!     clock.advance(Duration::from_secs(5));
+//! }
+//! let Verdict::Refused(refusal) = limiter.check(&arrival) else { panic!("there is none") };
+//! assert_eq!((&*refusal.rule, refusal.used, refusal.limit), ("published", 2, 2));
+//! assert_eq!(refusal.retry_after, Duration::new(20, 1));
+//!
+//! clock.advance(refusal.retry_after);
+//! assert!(matches!(limiter.check(&arrival), Verdict::Admitted(_)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod allowance;
+mod bucket;
+mod clock;
+mod config;
+mod delay;
+mod gate;
+mod key;
+mod limiter;
+mod place;
+mod report;
+mod table;
+mod window;
+
+pub use allowance::{Allowance, InvalidAllowance};
+pub use clock::{Clock, FakeClock, MonotonicClock, Sleep};
+pub use config::{
+    Action, Config, ConfigError, KeyPart, KeyParts, MAX_DELAY, MAX_PAGINATED_FACTOR, MAX_QUEUED, MAX_REQUESTS,
+    MAX_RULES, MAX_SLACK, MAX_WINDOW, MIN_WINDOW, Rule, UnknownKeyPart,
+};
+pub use key::Arrival;
+pub use limiter::{Admission, Limiter, Refusal, Verdict};
+pub use place::{Note, Place, Sent};
+pub use report::{KeyState, MAX_LISTED, PastSend, RuleState};

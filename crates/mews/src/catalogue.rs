@@ -8,8 +8,10 @@ mod field;
 mod model;
 mod source;
 mod suggest;
+mod types;
 
 pub use model::{Enum, Field, Kind, Lifecycle, Object, Operation, Section, UseCase};
+use source::InvalidData;
 pub(crate) use suggest::nearest;
 pub use suggest::{NearMiss, Suggestion};
 
@@ -29,9 +31,14 @@ impl Catalogue {
     pub fn built_in() -> &'static Self {
         // The data is a constant and a test reads it whole, so that what is expected here can't fail for a user.
         static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(|| {
-            source::read(source::FILES, source::USE_CASES).expect("the built-in data is read by tests")
+            Catalogue::read(source::FILES, source::USE_CASES).expect("the built-in data is read by a test")
         });
         &BUILT_IN
+    }
+
+    /// Reads a catalogue from files, each a name and a text, and the text of the use cases.
+    pub(crate) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Self, InvalidData> {
+        source::read(files, use_cases)
     }
 
     /// All operations, in the order of their paths.

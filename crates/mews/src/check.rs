@@ -4,18 +4,20 @@
 //! contract doesn't know is skipped. How deep the visitor goes is bounded by the contract, not by the body.
 
 mod finding;
+mod object;
 mod place;
+mod shape;
 mod time;
+mod value;
 
-use std::fmt;
+use serde::de::DeserializeSeed;
 
-use jiff::civil::DateTime;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use crate::catalogue::{Field, Kind, Object, Operation};
+use crate::catalogue::Operation;
+use finding::Report;
 pub use finding::{Finding, FindingKind};
-use finding::{Report, allowed, shown};
 use place::Place;
+use shape::Shape;
+use value::{Met, Value};
 
 /// Everything in `body` that doesn't fit what `operation` takes, in the order in which it stands there.
 ///
@@ -50,342 +52,185 @@ pub fn check_request(operation: &Operation, body: &[u8]) -> Vec<Finding> {
     report.into_findings()
 }
 
-/// What a value is expected to be.
-#[derive(Clone, Copy)]
-enum Shape<'c> {
-    /// A field's value inside of so many of its arrays.
-    Field(&'c Field, u8),
-    /// The request itself.
-    Object(&'c Object),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
 
-/// What a value turned out to be, as far as its surroundings have to know.
-#[derive(Clone, Copy)]
-enum Met {
-    Null,
-    Time(DateTime),
-    Other,
-}
+    const DATA: &str = r#"
+        [operation."orders/add"]
+        title = "Add order"
+        fields = """
+        States    State[]     max 2
+        Interval  Interval    within 1 month
+        Matrix    integer[][] max 2
+        Names     texts
+        Extent    Extent
+        """
+        [object.Envelope]
+        fields = """
+        AccessToken   string
+        LanguageCode  string  with CultureCode
+        CultureCode   string  with LanguageCode
+        """
+        [object.Interval]
+        interval = true
+        fields = """
+        StartUtc  utc  required
+        EndUtc    utc  required
+        """
+        [object.Extent]
+        fields = """
+        Orders    boolean
+        Products  boolean  deprecated
+        """
+        [enum.State]
+        values = ["Open", "Closed", "Shut"]
+        deprecated = ["Shut"]
+    "#;
 
-/// A value about to be checked: seed and visitor in one.
-struct Value<'a> {
-    report: &'a mut Report,
-    shape: Shape<'a>,
-    place: &'a Place<'a>,
-}
+    fn findings(body: impl AsRef<[u8]>) -> Vec<String> {
+        let catalogue = Catalogue::read(&[("test.toml", DATA)], "[use-case]").unwrap();
+        let findings = check_request(catalogue.operation("orders/add").unwrap(), body.as_ref());
+        findings.iter().map(|finding| format!("{:?} {finding}", finding.kind)).collect()
+    }
 
-impl<'a> Value<'a> {
-    /// The kind of a single value; `None` where an array is expected.
-    fn kind(&self) -> Option<(&'a Field, &'a Kind)> {
-        match self.shape {
-            Shape::Field(field, inside) if inside == field.array => Some((field, &field.kind)),
-            _ => None,
+    #[test]
+    fn nulls_are_as_good_as_nothing() {
+        let nulls = r#"{"AccessToken":null,"LanguageCode":null,"States":null,"Interval":null,"Matrix":null,"Names":null,
+            "Extent":{"Products":null}}"#;
+        for body in [nulls, "{}", "\u{feff}{}", " {} \n"] {
+            assert_eq!(findings(body), [""; 0], "{body}");
+        }
+        assert_eq!(
+            findings(r#"{"Interval":{"StartUtc":null,"EndUtc":"2026-01-31T00:00:00Z"}}"#),
+            ["MissingField /Interval/StartUtc: expected a time in UTC, as 2026-01-31T13:00:00Z, found null"]
+        );
+        assert_eq!(
+            findings(r#"{"States":["Open",null],"Matrix":[[1],null]}"#),
+            [
+                "WrongType /States/1: expected a string, found null",
+                "WrongType /Matrix/1: expected an array of integers, found null",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_told() {
+        for (body, found) in
+            [("null", "null"), ("[]", "an array"), ("\"x\"", "a string"), ("1", "a number"), ("true", "a boolean")]
+        {
+            assert_eq!(findings(body), [format!("WrongType body: expected an object, found {found}")]);
         }
     }
 
-    fn wrong(self, found: &str) -> Met {
-        self.report.wrong_type(self.place, self.shape, found);
-        Met::Other
-    }
-
-    fn number(self, value: f64, found: &str, fits: impl FnOnce(&Kind) -> bool) -> Met {
-        let Some((field, _)) = self.kind().filter(|(_, kind)| fits(kind)) else { return self.wrong(found) };
-        if let Some(range) = &field.range {
-            // The limits of a range are far below what an f64 holds exactly.
-            let inside = *range.start() as f64 <= value && value <= *range.end() as f64;
-            if !inside {
-                let expected = || format!("{} to {}", range.start(), range.end());
-                self.report.add(FindingKind::OutOfRange, self.place, expected, || value.to_string());
-            }
+    #[test]
+    fn broken_json_is_told_with_its_place_and_what_stands_before_it() {
+        for (body, finding) in [
+            ("", "body: expected JSON, found EOF while parsing a value at line 1 column 0"),
+            ("<html>", "body: expected JSON, found expected value at line 1 column 1"),
+            ("{} x", "body: expected JSON, found trailing characters at line 1 column 4"),
+            (r#"{"States":["Open",]}"#, "/States: expected JSON, found trailing comma at line 1 column 19"),
+            (
+                r#"{"Extent":{"Orders":tru"#,
+                "/Extent/Orders: expected JSON, found EOF while parsing a value at line 1 column 23",
+            ),
+        ] {
+            assert_eq!(findings(body), [format!("BrokenJson {finding}")], "{body}");
         }
-        Met::Other
+        let both = findings(r#"{"Extent":1,"States":["#);
+        assert_eq!(both[0], "WrongType /Extent: expected an object, found a number");
+        assert!(both[1].starts_with("BrokenJson /States") && both.len() == 2, "{both:?}");
+        assert!(findings(b"{\"AccessToken\":\"\xff\"}")[0].starts_with("BrokenJson /AccessToken"));
     }
 
-    fn text(self, text: &str) -> Met {
-        let Some((field, kind)) = self.kind() else { return self.wrong("a string") };
-        let Self { report, place, .. } = self;
-        match kind {
-            Kind::String => {
-                // No text has more characters than bytes, so that nearly all are never counted.
-                if let Some(max) = field.max_chars.filter(|&max| text.len() > max as usize) {
-                    let count = text.chars().count();
-                    if count > max as usize {
-                        let expected = || format!("at most {max} characters");
-                        report.add(FindingKind::TooManyCharacters, place, expected, || format!("{count} characters"));
-                    }
-                }
-                Met::Other
-            }
-            Kind::Utc | Kind::Date => {
-                let parsed = if matches!(kind, Kind::Utc) { time::utc(text) } else { time::date(text) };
-                if let Some(time) = parsed {
-                    return Met::Time(time);
-                }
-                report.add(
-                    FindingKind::MalformedTime,
-                    place,
-                    || Shape::Field(field, field.array).to_string(),
-                    || shown(text),
-                );
-                Met::Other
-            }
-            Kind::Enum(values) => {
-                if !values.has(text) && !values.open {
-                    report.add(FindingKind::UnknownValue, place, || allowed(values, text), || shown(text));
-                } else if values.is_deprecated(text) {
-                    let expected = || "a value that is not deprecated".to_owned();
-                    report.add(FindingKind::DeprecatedValue, place, expected, || shown(text));
-                }
-                Met::Other
-            }
-            _ => Self { report, shape: self.shape, place }.wrong("a string"),
-        }
+    #[test]
+    fn values_out_of_an_enum_are_told_from_others() {
+        assert_eq!(
+            findings(r#"{"States":["open","Shut"]}"#),
+            [
+                r#"UnknownValue /States/0: expected `Open`, the nearest known value, found "open""#,
+                r#"DeprecatedValue /States/1: expected a value that is not deprecated, found "Shut""#,
+            ]
+        );
+        assert_eq!(
+            findings(r#"{"States":["Zzyzx"]}"#),
+            [r#"UnknownValue /States/0: expected one of Open, Closed, Shut, found "Zzyzx""#]
+        );
     }
 
-    fn array<'de, A: SeqAccess<'de>>(self, mut items: A) -> Result<Met, A::Error> {
-        let Shape::Field(field, inside) = self.shape else { return Self::skip(self.wrong("an array"), items) };
-        if inside == field.array {
-            return Self::skip(self.wrong("an array"), items);
-        }
-        let shape = Shape::Field(field, inside + 1);
-        let mut count = 0;
-        loop {
-            let place = Place::Item(self.place, count);
-            match items.next_element_seed(Value { report: &mut *self.report, shape, place: &place })? {
-                None => break,
-                Some(Met::Null) => self.report.wrong_type(&place, shape, "null"),
-                Some(_) => {}
-            }
-            count += 1;
-        }
-        if let Some(max) = field.max_items.filter(|&max| inside == 0 && count > max as usize) {
-            let expected = || format!("at most {max} items");
-            self.report.add(FindingKind::TooManyItems, self.place, expected, || format!("{count} items"));
-        }
-        Ok(Met::Other)
+    #[test]
+    fn an_unknown_field_is_told_with_the_nearest_known_one() {
+        assert_eq!(
+            findings(r#"{"states":["x"],"Whatever":{"States":1},"a/b":1}"#),
+            [
+                r#"UnknownField /states: expected `States`, the nearest known name, found the field "states""#,
+                r#"UnknownField /Whatever: expected no field of this name, found the field "Whatever""#,
+                r#"UnknownField /a~1b: expected no field of this name, found the field "a/b""#,
+            ]
+        );
     }
 
-    fn skip<'de, A: SeqAccess<'de>>(met: Met, mut items: A) -> Result<Met, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(met)
+    #[test]
+    fn languages_and_cultures_go_together() {
+        let missing = |name, with| format!("MissingPartner /{name}: expected `{with}` beside it, found `{name}` alone");
+        assert_eq!(findings(r#"{"LanguageCode":"en-GB"}"#), [missing("LanguageCode", "CultureCode")]);
+        assert_eq!(findings(r#"{"CultureCode":"en","LanguageCode":null}"#), [missing("CultureCode", "LanguageCode")]);
+        assert_eq!(findings(r#"{"CultureCode":"en-GB","LanguageCode":"en-GB"}"#), [""; 0]);
     }
 
-    fn object<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Met, A::Error> {
-        let object = match self.shape {
-            Shape::Object(object) => object,
-            Shape::Field(field, inside) if inside == field.array => match &field.kind {
-                Kind::Object(object) => {
-                    let times = fields(object, &mut map, self.report, self.place)?;
-                    check_length(field, times, self.report, self.place);
-                    return Ok(Met::Other);
-                }
-                Kind::Texts => return texts(map, self.report, self.place),
-                Kind::AnyObject => {
-                    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                    return Ok(Met::Other);
-                }
-                _ => return Self::skip_object(self.wrong("an object"), map),
-            },
-            Shape::Field(..) => return Self::skip_object(self.wrong("an object"), map),
-        };
-        fields(object, &mut map, self.report, self.place)?;
-        Ok(Met::Other)
+    #[test]
+    fn arrays_in_arrays_are_followed_and_the_outer_one_is_counted() {
+        assert_eq!(findings(r#"{"Matrix":[[1,2,3],[]]}"#), [""; 0]);
+        assert_eq!(
+            findings(r#"{"Matrix":[1,[1.5],[[2]]]}"#),
+            [
+                "WrongType /Matrix/0: expected an array of integers, found a number",
+                "WrongType /Matrix/1/0: expected an integer, found a number with a fraction",
+                "WrongType /Matrix/2/0: expected an integer, found an array",
+                "TooManyItems /Matrix: expected at most 2 items, found 3 items",
+            ]
+        );
     }
 
-    fn skip_object<'de, A: MapAccess<'de>>(met: Met, mut map: A) -> Result<Met, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(met)
-    }
-}
-
-/// Checks the fields of an object; the times of its first two, if they are there and are times.
-fn fields<'de, A: MapAccess<'de>>(
-    object: &Object,
-    map: &mut A,
-    report: &mut Report,
-    place: &Place<'_>,
-) -> Result<[Option<DateTime>; 2], A::Error> {
-    let mut times = [None; 2];
-    // A bit for each field: the catalogue sees to it that there are enough.
-    let (mut present, mut null) = (0_u128, 0_u128);
-    let mut likely = 0;
-    while let Some(name) = map.next_key_seed(Name { object, likely, report: &mut *report, place })? {
-        let known = name.and_then(|position| Some((position, object.fields.get(position)?)));
-        let Some((position, field)) = known else {
-            map.next_value::<IgnoredAny>()?;
-            continue;
-        };
-        let place = Place::Field(place, &field.name);
-        let value = Value { report: &mut *report, shape: Shape::Field(field, 0), place: &place };
-        likely = position + 1;
-        let met = map.next_value_seed(value)?;
-        if let Met::Null = met {
-            null |= 1 << position;
-            continue;
-        }
-        present |= 1 << position;
-        if let (Met::Time(time), Some(slot)) = (met, times.get_mut(position)) {
-            *slot = Some(time);
-        }
-        if field.deprecated {
-            let expected = || "a field that is not deprecated".to_owned();
-            report.add(FindingKind::DeprecatedField, &place, expected, || format!("`{}`", field.name));
-        }
-    }
-    for (position, field) in object.fields.iter().enumerate() {
-        let is_present = present & (1 << position) != 0;
-        let place = Place::Field(place, &field.name);
-        if field.required && !is_present {
-            let found = if null & (1 << position) != 0 { "null" } else { "nothing" };
-            report.add(FindingKind::MissingField, &place, || Shape::Field(field, 0).to_string(), || found.to_owned());
-        }
-        let Some(with) = field.with.as_deref().filter(|_| is_present) else { continue };
-        if object.position(with, 0).is_some_and(|other| present & (1 << other) == 0) {
-            let expected = || format!("`{with}` beside it");
-            report.add(FindingKind::MissingPartner, &place, expected, || format!("`{}` alone", field.name));
-        }
-    }
-    Ok(times)
-}
-
-/// Checks an object of strings by language.
-fn texts<'de, A: MapAccess<'de>>(mut map: A, report: &mut Report, place: &Place<'_>) -> Result<Met, A::Error> {
-    let text = Field {
-        name: Box::default(),
-        kind: Kind::String,
-        array: 0,
-        required: false,
-        max_items: None,
-        max_chars: None,
-        max_months: None,
-        range: None,
-        with: None,
-        deprecated: false,
-    };
-    while let Some(language) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-        let place = Place::Field(place, &language);
-        map.next_value_seed(Value { report: &mut *report, shape: Shape::Field(&text, 0), place: &place })?;
-    }
-    Ok(Met::Other)
-}
-
-fn check_length(field: &Field, times: [Option<DateTime>; 2], report: &mut Report, place: &Place<'_>) {
-    let (Some(months), [Some(start), Some(end)]) = (field.max_months, times) else { return };
-    if time::is_longer(start, end, months) {
-        let expected = || format!("at most {months} month{}", if months == 1 { "" } else { "s" });
-        report.add(FindingKind::IntervalTooLong, place, expected, || format!("{start} to {end}"));
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Value<'_> {
-    type Value = Met;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Met, D::Error> {
-        let Self { report, shape, place } = self;
-        let met = deserializer.deserialize_any(Value { report: &mut *report, shape, place });
-        if met.is_err() {
-            report.stopped_at(place);
-        }
-        met
-    }
-}
-
-impl<'de> Visitor<'de> for Value<'_> {
-    type Value = Met;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.shape)
+    #[test]
+    fn an_interval_is_measured_in_whatever_order_its_ends_come() {
+        let too_long =
+            ["IntervalTooLong /Interval: expected at most 1 month, found 2026-01-31T00:00:00 to 2026-02-28T00:00:01"];
+        assert_eq!(
+            findings(r#"{"Interval":{"EndUtc":"2026-02-28T00:00:01Z","StartUtc":"2026-01-31T00:00:00Z"}}"#),
+            too_long
+        );
+        assert_eq!(
+            findings(r#"{"Interval":{"StartUtc":"2026-01-31T00:00:00Z","EndUtc":"2026-02-28T00:00:00Z"}}"#),
+            [""; 0]
+        );
     }
 
-    fn visit_unit<E>(self) -> Result<Met, E> {
-        Ok(Met::Null)
+    #[test]
+    fn no_token_is_in_a_finding() {
+        let token = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+        let body = format!(
+            r#"{{"AccessToken":["{token}"],"States":["{token}"],"Interval":{{"StartUtc":"{token}","EndUtc":"{token}"}}}}"#
+        );
+        let findings = findings(body);
+        assert_eq!(findings.len(), 4);
+        assert!(!findings.concat().contains(&token[..8]), "{findings:?}");
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Met, E> {
-        Ok(match self.kind() {
-            Some((_, Kind::Boolean)) => Met::Other,
-            _ => self.wrong("a boolean"),
-        })
+    #[test]
+    fn a_flood_of_findings_is_counted() {
+        let names: Vec<_> = (0..100_000).map(|count| format!(r#""State{count}":1"#)).collect();
+        let findings = findings(format!("{{{}}}", names.join(",")));
+        assert_eq!(findings.len(), 101);
+        assert_eq!(findings[100], "More body: expected at most 100 findings, found 99900 more");
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Met, E> {
-        Ok(self.number(value as f64, "a number", |kind| matches!(kind, Kind::Integer | Kind::Number)))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Met, E> {
-        Ok(self.number(value as f64, "a number", |kind| matches!(kind, Kind::Integer | Kind::Number)))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Met, E> {
-        Ok(self.number(value, "a number with a fraction", |kind| matches!(kind, Kind::Number)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Met, E> {
-        Ok(self.text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Met, A::Error> {
-        self.array(items)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Met, A::Error> {
-        self.object(map)
-    }
-}
-
-/// The name of a field: where it stands in the object, or a finding and `None`.
-struct Name<'a> {
-    object: &'a Object,
-    likely: usize,
-    report: &'a mut Report,
-    place: &'a Place<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
-        let position = self.object.position(name, self.likely);
-        if position.is_none() && !self.object.open {
-            self.report.unknown_field(self.place, self.object, name);
-        }
-        Ok(position)
-    }
-}
-
-impl fmt::Display for Shape<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, arrays) = match self {
-            Self::Object(_) => return f.write_str("an object"),
-            Self::Field(field, inside) => (&field.kind, field.array - inside),
-        };
-        let (one, many) = match kind {
-            Kind::String => ("a string", "strings"),
-            Kind::Utc => ("a time in UTC, as 2026-01-31T13:00:00Z", "times in UTC"),
-            Kind::Date => ("a date, as 2026-01-31", "dates"),
-            Kind::Boolean => ("a boolean", "booleans"),
-            Kind::Integer => ("an integer", "integers"),
-            Kind::Number => ("a number", "numbers"),
-            Kind::Texts => ("an object of strings by language", "objects of strings by language"),
-            Kind::AnyObject | Kind::Object(_) => ("an object", "objects"),
-            Kind::Enum(_) => ("a string", "strings"),
-        };
-        match arrays {
-            0 => f.write_str(one),
-            1 => write!(f, "an array of {many}"),
-            _ => write!(f, "an array of arrays of {many}"),
-        }
+    #[test]
+    fn what_is_long_or_deep_is_told_shortly() {
+        let deep = format!(r#"{{"Extent":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(findings(deep), ["WrongType /Extent: expected an object, found an array"]);
+        let long = format!(r#"{{"{}":1,"States":["{0}"]}}"#, "é".repeat(1_000_000));
+        assert!(findings(long).concat().len() < 1000);
     }
 }

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use nightaudit_mews::{check_request, operation};
 
-/// The operation whose sample a file holds: dots stand for slashes.
+/// The operations and their samples; in the files' names dots stand for slashes.
 fn samples() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut samples: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the samples lie beside the tests")
+        .map(|entry| entry.expect("the folder is readable").path())
         .map(|file| {
-            let path = file.file_stem().unwrap().to_str().unwrap().replace('.', "/");
-            (path, fs::read(&file).unwrap())
+            let name = file.file_stem().and_then(|name| name.to_str()).expect("its name is the operation's");
+            (name.replace('.', "/"), fs::read(&file).expect("it is readable"))
         })
         .collect();
     samples.sort();

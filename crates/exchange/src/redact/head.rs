@@ -1,6 +1,6 @@
 //! Header fields from a message's head.
 
-use http::HeaderMap;
+use std::borrow::Cow;
 
 use crate::Head;
 
@@ -9,59 +9,56 @@ const MAX_FIELDS: usize = 1024;
 /// As many fields as httparse is given room for; a head with more is split line by line.
 const USUAL_FIELDS: usize = 96;
 
-/// Calls `each` with the name and value of every header field, in their order and as they were spelt.
+/// A field's name and value.
+pub(super) type Field<'a> = (&'a [u8], Cow<'a, [u8]>);
+
+/// The header fields in their order and as they were spelt.
 ///
 /// A head that is not well-formed is read line by line: what has no colon becomes a field with an empty value.
-pub(super) fn fields(head: &Head, mut each: impl FnMut(&[u8], &[u8])) {
+pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
     match head {
-        Head::Fields(map) => from_map(map, each),
+        Head::Fields(map) => map
+            .iter()
+            .take(MAX_FIELDS)
+            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes().into()))
+            .collect(),
         Head::Wire(bytes) => {
-            let Some(end) = memchr::memchr(b'\n', bytes) else { return };
-            let lines = &bytes[end + 1..];
+            let lines = memchr::memchr(b'\n', bytes).map_or(&[][..], |end| &bytes[end + 1..]);
             let mut parsed = [httparse::EMPTY_HEADER; USUAL_FIELDS];
             match httparse::parse_headers(lines, &mut parsed) {
                 Ok(httparse::Status::Complete((_, fields))) => {
-                    for field in fields {
-                        each(field.name.as_bytes(), field.value);
-                    }
+                    fields.iter().map(|field| (field.name.as_bytes(), field.value.into())).collect()
                 }
-                _ => from_lines(lines, each),
+                _ => from_lines(lines),
             }
         }
     }
 }
 
-fn from_map(map: &HeaderMap, mut each: impl FnMut(&[u8], &[u8])) {
-    for (name, value) in map.iter().take(MAX_FIELDS) {
-        each(name.as_str().as_bytes(), value.as_bytes());
-    }
-}
-
-fn from_lines(lines: &[u8], mut each: impl FnMut(&[u8], &[u8])) {
-    let mut pending: Option<(&[u8], Vec<u8>)> = None;
-    for line in lines.split(|&byte| byte == b'\n').take(MAX_FIELDS) {
+fn from_lines(lines: &[u8]) -> Vec<Field<'_>> {
+    let mut fields: Vec<Field<'_>> = Vec::new();
+    for line in lines.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             break;
         }
         // A line that begins with white space continues the one before it (obs-fold).
-        if let (b' ' | b'\t', Some((_, value))) = (line[0], pending.as_mut()) {
+        if let (b' ' | b'\t', Some((_, value))) = (line[0], fields.last_mut()) {
+            let value = value.to_mut();
             value.push(b' ');
             value.extend_from_slice(line.trim_ascii());
             continue;
         }
-        if let Some((name, value)) = pending.take() {
-            each(name, &value);
+        if fields.len() == MAX_FIELDS {
+            break;
         }
         let (name, value) = match memchr::memchr(b':', line) {
             Some(colon) => (&line[..colon], &line[colon + 1..]),
             None => (line, &b""[..]),
         };
-        pending = Some((name.trim_ascii(), value.trim_ascii().to_vec()));
+        fields.push((name.trim_ascii(), value.trim_ascii().into()));
     }
-    if let Some((name, value)) = pending {
-        each(name, &value);
-    }
+    fields
 }
 
 #[cfg(test)]
@@ -71,11 +68,9 @@ mod tests {
     use super::*;
 
     fn read(wire: &'static [u8]) -> Vec<(String, String)> {
-        let mut read = Vec::new();
-        fields(&Head::Wire(Bytes::from_static(wire)), |name, value| {
-            read.push((String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned()));
-        });
-        read
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let head = Head::Wire(Bytes::from_static(wire));
+        fields(&head).into_iter().map(|(name, value)| (text(name), text(&value))).collect()
     }
 
     fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -103,8 +98,6 @@ mod tests {
     #[test]
     fn a_head_of_many_fields_is_bounded() {
         let wire = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100_000));
-        let mut count = 0;
-        fields(&Head::Wire(wire.into()), |_, _| count += 1);
-        assert_eq!(count, MAX_FIELDS);
+        assert_eq!(fields(&Head::Wire(wire.into())).len(), MAX_FIELDS);
     }
 }

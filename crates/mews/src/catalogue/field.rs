@@ -22,7 +22,7 @@ pub(super) struct Line<'a> {
 
 /// Why a line can't be read.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub(super) enum InvalidLine {
+pub(crate) enum InvalidLine {
     #[error("it needs a name and a kind")]
     Incomplete,
     #[error("`{0}` is no rule; there are required, deprecated, max, within, from and with")]

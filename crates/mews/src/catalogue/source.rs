@@ -1,14 +1,15 @@
 //! The catalogue as it is written down, and how it becomes one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::field::{InvalidLine, Line};
-use super::{Catalogue, Enum, Field, Kind, Lifecycle, Object, Operation, Section, UseCase};
+use super::field::InvalidLine;
+use super::types::{Source, Types};
+use super::{Catalogue, Lifecycle, Object, Operation, Section, UseCase};
 
 macro_rules! data {
     ($($name:literal),* $(,)?) => {
@@ -39,12 +40,9 @@ pub(super) const FILES: &[(&str, &str)] = data![
 /// The file of use cases.
 pub(super) const USE_CASES: &str = include_str!("../../data/use-cases.toml");
 
-/// How many fields an object may have: a bit for each is kept while a body is checked.
-const MOST_FIELDS: usize = u128::BITS as usize;
-
 /// What is wrong with the data.
 #[derive(Debug, Error)]
-pub(super) enum InvalidData {
+pub(crate) enum InvalidData {
     #[error("{file}: {error}")]
     Toml { file: String, error: Box<toml::de::Error> },
     #[error("`{0}` is defined twice")]
@@ -91,7 +89,7 @@ pub(super) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Catalogue,
     if let Some(twice) = operations.windows(2).find(|pair| pair[0].path == pair[1].path) {
         return Err(InvalidData::Twice(twice[0].path.to_string()));
     }
-    if let Some(unused) = types.sources.into_keys().min() {
+    if let Some(unused) = types.unused() {
         return Err(InvalidData::Unused(unused));
     }
 
@@ -158,20 +156,20 @@ struct OperationSource {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ObjectSource {
+pub(super) struct ObjectSource {
     #[serde(default)]
-    interval: bool,
-    fields: String,
+    pub(super) interval: bool,
+    pub(super) fields: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EnumSource {
-    values: Vec<Box<str>>,
+pub(super) struct EnumSource {
+    pub(super) values: Vec<Box<str>>,
     #[serde(default)]
-    deprecated: Vec<Box<str>>,
+    pub(super) deprecated: Vec<Box<str>>,
     #[serde(default)]
-    open: bool,
+    pub(super) open: bool,
 }
 
 #[derive(Deserialize)]
@@ -241,146 +239,78 @@ impl UseCaseSource {
     }
 }
 
-enum Source {
-    Object(ObjectSource),
-    Enum(EnumSource),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Kind;
 
-/// Types by name: as they are written, until one is first used, and then as they are.
-#[derive(Default)]
-struct Types {
-    sources: HashMap<String, Source>,
-    built: HashMap<String, Kind>,
-}
+    const ENVELOPE: &str = "[object.Envelope]\nfields = ''\n";
 
-impl Types {
-    fn add(&mut self, name: String, source: Source) -> Result<(), InvalidData> {
-        match self.sources.insert(name.clone(), source) {
-            Some(_) => Err(InvalidData::Twice(name)),
-            None => Ok(()),
+    fn mistake(data: &str, use_cases: &str) -> String {
+        read(&[("shared.toml", ENVELOPE), ("test.toml", data)], use_cases).unwrap_err().to_string()
+    }
+
+    fn operation(rest: &str) -> String {
+        format!("[operation.\"a/b\"]\ntitle = 'A'\n{rest}")
+    }
+
+    #[test]
+    fn the_built_in_data_is_good() {
+        if let Err(mistake) = read(FILES, USE_CASES) {
+            panic!("{mistake}");
         }
     }
 
-    /// The kind called `name`; `None` where there is none.
-    fn kind(&mut self, name: &str) -> Result<Option<Kind>, InvalidData> {
-        let simple = match name {
-            "string" => Kind::String,
-            "utc" => Kind::Utc,
-            "date" => Kind::Date,
-            "boolean" => Kind::Boolean,
-            "integer" => Kind::Integer,
-            "number" => Kind::Number,
-            "texts" => Kind::Texts,
-            "object" => Kind::AnyObject,
-            _ => return self.defined(name),
+    #[test]
+    fn every_data_file_is_compiled_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
+        let mut there: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "use-cases.toml")
+            .collect();
+        there.sort();
+        assert_eq!(there, FILES.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_mistake_in_the_data_is_named() {
+        for (rest, expected) in [
+            ("fields = 'X Missing'", "a/b: X has the kind `Missing`, which is defined nowhere"),
+            ("fields = 'X'", "a/b: the line `X` can't be read: it needs a name and a kind"),
+            ("fields = '''\nX string\nX utc'''", "`a/b.X` is defined twice"),
+            ("fields = 'X boolean max 3'", "a/b: X has the rule `max`, which its kind can't have"),
+            ("fields = 'X string within 3 months'", "a/b: X has the rule `within`, which its kind can't have"),
+            ("fields = 'X string from 1 to 2'", "a/b: X has the rule `from`, which its kind can't have"),
+            ("fields = 'X string with Y'", "a/b: X has the kind `Y`, which is defined nowhere"),
+            ("replaced_by = ['c/d']", "a/b names the operation `c/d`, which there is not"),
+            (
+                "discontinued_on = 2026-01-10",
+                "a/b has a date that there is not, or a date of the end without one of the deprecation",
+            ),
+            ("fields = 'X A'\n[object.A]\nfields = 'Y B[]'\n[object.B]\nfields = 'Z A'", "`A` contains itself"),
+            ("[enum.E]\nvalues = ['x']", "`E` is defined and never used"),
+            ("[object.Envelope]\nfields = ''", "`Envelope` is defined twice"),
+        ] {
+            assert_eq!(mistake(&operation(rest), "[use-case]"), expected);
+        }
+        let steps = "[use-case.kiosk]\ntitle = 'K'\nsections = [{ title = 'S', operations = ['c/d'] }]";
+        assert_eq!(mistake(&operation(""), steps), "kiosk names the operation `c/d`, which there is not");
+        assert!(mistake(&operation("titel = 'X'"), "[use-case]").starts_with("test.toml: TOML parse error"));
+        let many: String = (0..129).map(|count| format!("F{count} string\n")).collect();
+        let many = operation(&format!("fields = '''\n{many}'''"));
+        assert_eq!(mistake(&many, "[use-case]"), "`a/b` has more fields than can be checked");
+    }
+
+    #[test]
+    fn a_limit_on_an_update_is_one_on_its_value() {
+        let data =
+            operation("fields = '''\nName Update max 10\nOther Update'''\n[object.Update]\nfields = 'Value string'");
+        let catalogue = read(&[("shared.toml", ENVELOPE), ("test.toml", &data)], "[use-case]").unwrap();
+        let limit = |name| match &catalogue.operation("a/b").unwrap().request.field(name).unwrap().kind {
+            Kind::Object(update) => update.field("Value").unwrap().max_chars,
+            other => panic!("{other:?}"),
         };
-        Ok(Some(simple))
-    }
-
-    fn defined(&mut self, name: &str) -> Result<Option<Kind>, InvalidData> {
-        if let Some(kind) = self.built.get(name) {
-            return Ok(Some(kind.clone()));
-        }
-        let kind = match self.sources.remove(name) {
-            None => return Ok(None),
-            Some(Source::Enum(EnumSource { values, deprecated, open })) => {
-                Kind::Enum(Arc::new(Enum { name: name.into(), values, deprecated, open }))
-            }
-            Some(Source::Object(source)) => {
-                let fields = self.fields(name, &source.fields).map_err(|error| match error {
-                    // Its source is taken while its fields are built, so within itself it isn't there.
-                    InvalidData::UnknownKind { kind, .. } if kind == name => InvalidData::Recursive(kind),
-                    other => other,
-                })?;
-                let object = Object { name: name.into(), fields, open: false, interval: source.interval };
-                Kind::Object(Arc::new(object.checked()?))
-            }
-        };
-        self.built.insert(name.to_owned(), kind.clone());
-        Ok(Some(kind))
-    }
-
-    fn object(&mut self, name: &str) -> Result<Arc<Object>, InvalidData> {
-        match self.kind(name)? {
-            Some(Kind::Object(object)) => Ok(object),
-            _ => Err(InvalidData::UnknownKind { owner: "a request".into(), field: "all".into(), kind: name.into() }),
-        }
-    }
-
-    fn fields(&mut self, owner: &str, lines: &str) -> Result<Vec<Field>, InvalidData> {
-        lines.lines().filter(|line| !line.trim().is_empty()).map(|line| self.field(owner, line)).collect()
-    }
-
-    fn field(&mut self, owner: &str, text: &str) -> Result<Field, InvalidData> {
-        let line = Line::parse(text).map_err(|error| InvalidData::Line {
-            owner: owner.to_owned(),
-            line: text.to_owned(),
-            error,
-        })?;
-        let kind = self.kind(line.kind)?.ok_or_else(|| InvalidData::UnknownKind {
-            owner: owner.to_owned(),
-            field: line.name.to_owned(),
-            kind: line.kind.to_owned(),
-        })?;
-        let mut field = Field {
-            name: line.name.into(),
-            kind,
-            array: line.array,
-            required: line.required,
-            max_items: None,
-            max_chars: None,
-            max_months: line.months,
-            range: line.range,
-            with: line.with.map(Box::from),
-            deprecated: line.deprecated,
-        };
-        let misplaced = |rule| InvalidData::Misplaced { owner: owner.to_owned(), field: line.name.to_owned(), rule };
-        if let Some(max) = line.max {
-            field.limit(max).ok_or_else(|| misplaced("max"))?;
-        }
-        if field.max_months.is_some() && !matches!(&field.kind, Kind::Object(object) if object.interval) {
-            return Err(misplaced("within"));
-        }
-        if field.range.is_some() && !matches!(field.kind, Kind::Integer | Kind::Number) {
-            return Err(misplaced("from"));
-        }
-        Ok(field)
-    }
-}
-
-impl Field {
-    /// Sets the longest that it may be: in items, or characters, or those of the `Value` of an update.
-    fn limit(&mut self, max: u32) -> Option<()> {
-        if self.array > 0 {
-            self.max_items = Some(max);
-            return Some(());
-        }
-        match &mut self.kind {
-            Kind::String => self.max_chars = Some(max),
-            Kind::Object(object) => {
-                let value = Arc::make_mut(object).fields.iter_mut().find(|field| *field.name == *"Value")?;
-                value.limit(max)?;
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-}
-
-impl Object {
-    fn checked(self) -> Result<Self, InvalidData> {
-        if self.fields.len() > MOST_FIELDS {
-            return Err(InvalidData::TooManyFields(self.name.into()));
-        }
-        for (position, field) in self.fields.iter().enumerate() {
-            if self.position(&field.name, 0) != Some(position) {
-                return Err(InvalidData::Twice(format!("{}.{}", self.name, field.name)));
-            }
-            if let Some(with) = field.with.as_deref().filter(|with| self.field(with).is_none()) {
-                let (owner, field) = (self.name.to_string(), field.name.to_string());
-                return Err(InvalidData::UnknownKind { owner, field, kind: with.to_owned() });
-            }
-        }
-        Ok(self)
+        assert_eq!((limit("Name"), limit("Other")), (Some(10), None));
     }
 }

@@ -1,0 +1,137 @@
+//! A captured body on its way to a recorded one.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    names::Names,
+    secrets::Secrets,
+    text::{Syntax, Text},
+};
+use crate::{Body, CapturedBody, Digest, content};
+
+/// Whose body it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+/// A captured body in one piece, decoded.
+pub(super) struct Joined {
+    side: Side,
+    /// The bytes as they passed, as far as they were kept.
+    wire: Bytes,
+    length: u64,
+    sha256: Digest,
+    coding: Option<String>,
+    /// The wire's bytes with their coding undone, as far as that goes; the wire's own where there is none.
+    decoded: Bytes,
+    /// Whether it goes to the end.
+    decodes: bool,
+    syntax: Syntax,
+}
+
+impl Joined {
+    pub(super) fn new(side: Side, body: CapturedBody, coding: &[u8], media_type: Option<&[u8]>) -> Self {
+        let wire = join(body.kept);
+        let coding = Some(String::from_utf8_lossy(coding).trim().to_ascii_lowercase())
+            .filter(|coding| !coding.is_empty() && coding != "identity" && !wire.is_empty());
+        let (decoded, decodes) = match &coding {
+            None => (wire.clone(), true),
+            Some(coding) => match content::decode(coding, &wire) {
+                Ok(decoded) => (decoded, true),
+                Err(error) => (error.decoded, false),
+            },
+        };
+        let form = b"application/x-www-form-urlencoded";
+        let is_form = media_type
+            .and_then(|media_type| media_type.get(..form.len()))
+            .is_some_and(|media_type| media_type.eq_ignore_ascii_case(form))
+            && !matches!(decoded.trim_ascii_start().first(), Some(b'{' | b'['));
+        Self {
+            side,
+            length: body.length.max(wire.len() as u64),
+            sha256: body.sha256.unwrap_or_else(|| Digest::of(&wire)),
+            wire,
+            coding,
+            decoded,
+            decodes,
+            syntax: if is_form { Syntax::Form } else { Syntax::Json },
+        }
+    }
+
+    /// Finds what is told by its name.
+    pub(super) fn search(&self, names: &Names, secrets: &mut Secrets) -> Searched<'_> {
+        let mut text = Text::new(&self.decoded, self.syntax);
+        text.find_named(names, secrets);
+        // What does not decode may still hold a secret as it stands.
+        let wire = (!self.decodes && self.side == Side::Response).then(|| {
+            let mut text = Text::new(&self.wire, self.syntax);
+            text.find_named(names, secrets);
+            text
+        });
+        Searched { body: self, text, wire }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.length > self.wire.len() as u64
+    }
+}
+
+/// A body in which the names were looked for.
+pub(super) struct Searched<'a> {
+    body: &'a Joined,
+    text: Text<'a>,
+    wire: Option<Text<'a>>,
+}
+
+impl Searched<'_> {
+    /// Finds what is told by its value, and makes the body that is recorded.
+    ///
+    /// `complete` says whether all of the message came; where it did not, the end is looked at for half a token.
+    pub(super) fn finish(mut self, secrets: &mut Secrets, complete: bool) -> Body {
+        let body = self.body;
+        for text in [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten() {
+            text.find_values(secrets);
+            if !complete || body.is_cut() || !body.decodes {
+                text.find_beginning_at_end(secrets);
+            }
+        }
+        let redacted = self.text.redacted();
+        let redacted_wire = self.wire.as_mut().and_then(Text::redacted);
+        let (bytes, coding, cut) = match (redacted, redacted_wire) {
+            (Some(text), _) => (text, None, !body.decodes),
+            // A request is sure to hold tokens: of one that can't be read only what was read is kept.
+            (None, _) if body.side == Side::Request && !body.decodes => (body.decoded.clone(), None, true),
+            (None, Some(wire)) => (wire, body.coding.clone(), false),
+            (None, None) => (body.wire.clone(), body.coding.clone(), false),
+        };
+        let truncated = cut || body.is_cut();
+        // Handles of the same bytes: comparing addresses and lengths is enough to see that nothing was replaced.
+        let unchanged = bytes.as_ptr() == body.wire.as_ptr() && bytes.len() == body.wire.len();
+        Body {
+            stored_sha256: (!unchanged || body.is_cut()).then(|| Digest::of(&bytes)),
+            bytes,
+            length: body.length,
+            sha256: body.sha256,
+            content_encoding: coding,
+            truncated,
+            masked: false,
+        }
+    }
+
+    /// The text in which secrets are looked for.
+    pub(super) fn decoded(&self) -> &[u8] {
+        &self.body.decoded
+    }
+}
+
+/// The pieces as one; a single piece is not copied.
+fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    if pieces.len() <= 1 {
+        return pieces.pop().unwrap_or_default();
+    }
+    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+    joined.freeze()
+}

@@ -1,0 +1,276 @@
+//! A text with its escapes undone, once and again, and the way back to where everything stands.
+
+use memchr::memchr;
+
+/// How often escapes are undone: JSON in a string of JSON in a string of JSON.
+const DEEPEST: usize = 3;
+
+/// How a text escapes characters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escapes {
+    /// `\n`, `\/` and `\u0041`, as in JSON.
+    Json,
+    /// `%41`, as in addresses.
+    Percent,
+}
+
+/// A text as it stands (layer 0), with its escapes undone (layer 1), with the escapes in that undone (layer 2), …
+///
+/// A text without escapes has one layer and nothing is copied.
+pub(super) struct Layers<'a> {
+    text: &'a [u8],
+    above: Vec<Layer>,
+}
+
+struct Layer {
+    text: Vec<u8>,
+    seams: Vec<Seam>,
+}
+
+/// An escape that was undone: where its meaning stands, and where it stands itself in the layer below.
+struct Seam {
+    at: usize,
+    below: usize,
+    len: u8,
+    len_below: u8,
+}
+
+impl<'a> Layers<'a> {
+    /// As many layers as there ever are.
+    pub(super) const MOST: usize = DEEPEST + 1;
+
+    pub(super) fn new(text: &'a [u8], escapes: Escapes) -> Self {
+        let mut above: Vec<Layer> = Vec::new();
+        while above.len() < DEEPEST {
+            let below = above.last().map_or(text, |layer| &layer.text);
+            match undo(below, escapes) {
+                Some(layer) => above.push(layer),
+                None => break,
+            }
+        }
+        Self { text, above }
+    }
+
+    /// How many layers there are, at least one.
+    pub(super) fn count(&self) -> usize {
+        1 + self.above.len()
+    }
+
+    pub(super) fn text(&self, layer: usize) -> &[u8] {
+        if layer == 0 { self.text } else { &self.above[layer - 1].text }
+    }
+
+    /// The place in layer 0 of the bytes `start..end` of a layer.
+    pub(super) fn place(&self, layer: usize, start: usize, end: usize) -> (usize, usize) {
+        self.above[..layer].iter().rev().fold((start, end), |(start, end), layer| (layer.start(start), layer.end(end)))
+    }
+
+    /// The lowest layer in which the byte at `at` stands unescaped, and its place there.
+    pub(super) fn lowest(&self, layer: usize, at: usize) -> (usize, usize) {
+        let (mut layer, mut at) = (layer, at);
+        while layer > 0 && !self.above[layer - 1].is_escape(at) {
+            at = self.above[layer - 1].start(at);
+            layer -= 1;
+        }
+        (layer, at)
+    }
+}
+
+impl Layer {
+    fn seam(&self, at: usize) -> Option<&Seam> {
+        self.seams[..self.seams.partition_point(|seam| seam.at <= at)].last()
+    }
+
+    fn is_escape(&self, at: usize) -> bool {
+        self.seam(at).is_some_and(|seam| at < seam.at + usize::from(seam.len))
+    }
+
+    fn start(&self, at: usize) -> usize {
+        match self.seam(at) {
+            None => at,
+            Some(seam) if at < seam.at + usize::from(seam.len) => seam.below,
+            Some(seam) => seam.below + usize::from(seam.len_below) + (at - seam.at - usize::from(seam.len)),
+        }
+    }
+
+    fn end(&self, end: usize) -> usize {
+        let Some(last) = end.checked_sub(1) else { return 0 };
+        match self.seam(last) {
+            Some(seam) if last < seam.at + usize::from(seam.len) => seam.below + usize::from(seam.len_below),
+            _ => self.start(last) + 1,
+        }
+    }
+}
+
+/// The text with its escapes undone; none where it has none. What is no escape stays, what a cut leaves of one goes.
+fn undo(text: &[u8], escapes: Escapes) -> Option<Layer> {
+    let mark = if escapes == Escapes::Json { b'\\' } else { b'%' };
+    let mut next = memchr(mark, text)?;
+    let mut layer = Layer { text: Vec::with_capacity(text.len()), seams: Vec::new() };
+    let mut copied = 0;
+    loop {
+        let escape = match escapes {
+            Escapes::Json => json_escape(&text[next..]),
+            Escapes::Percent => percent_escape(&text[next..]),
+        };
+        let (len_below, meaning) = match escape {
+            Escape::None => (1, None),
+            Escape::Means { len, meaning } => (len, Some(meaning)),
+        };
+        if let Some(meaning) = meaning {
+            layer.text.extend_from_slice(&text[copied..next]);
+            let at = layer.text.len();
+            layer.text.extend_from_slice(meaning.as_bytes());
+            layer.seams.push(Seam { at, below: next, len: meaning.len, len_below });
+            copied = next + usize::from(len_below);
+        }
+        let from = next + usize::from(len_below);
+        match memchr(mark, &text[from..]) {
+            Some(more) => next = from + more,
+            None => break,
+        }
+    }
+    layer.text.extend_from_slice(&text[copied..]);
+    (!layer.seams.is_empty()).then_some(layer)
+}
+
+/// What stands at the beginning of a text.
+enum Escape {
+    None,
+    Means { len: u8, meaning: Meaning },
+}
+
+/// The up to four bytes that an escape stands for; none for one that is cut.
+#[derive(Clone, Copy, Default)]
+struct Meaning {
+    bytes: [u8; 4],
+    len: u8,
+}
+
+impl Meaning {
+    fn byte(byte: u8) -> Self {
+        Self { bytes: [byte, 0, 0, 0], len: 1 }
+    }
+
+    fn character(code: u32) -> Self {
+        let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+        let mut meaning = Self::default();
+        // UTF-8 takes one to four bytes.
+        meaning.len = character.encode_utf8(&mut meaning.bytes).len() as u8;
+        meaning
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+fn json_escape(text: &[u8]) -> Escape {
+    let simple = |byte| Escape::Means { len: 2, meaning: Meaning::byte(byte) };
+    match text.get(1) {
+        None => Escape::Means { len: 1, meaning: Meaning::default() },
+        Some(byte @ (b'"' | b'\\' | b'/')) => simple(*byte),
+        Some(b'b') => simple(8),
+        Some(b'f') => simple(12),
+        Some(b'n') => simple(b'\n'),
+        Some(b'r') => simple(b'\r'),
+        Some(b't') => simple(b'\t'),
+        Some(b'u') => match (unit(text), text.get(6..).and_then(unit)) {
+            (Some(high @ 0xd800..=0xdbff), Some(low @ 0xdc00..=0xdfff)) => {
+                let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+                Escape::Means { len: 12, meaning: Meaning::character(code) }
+            }
+            (Some(code), _) => Escape::Means { len: 6, meaning: Meaning::character(code) },
+            (None, _) if text.len() < 6 && text[2..].iter().all(u8::is_ascii_hexdigit) => {
+                // At most five bytes, as was just seen.
+                Escape::Means { len: text.len() as u8, meaning: Meaning::default() }
+            }
+            (None, _) => Escape::None,
+        },
+        Some(_) => Escape::None,
+    }
+}
+
+/// The number in `\u0041`.
+fn unit(text: &[u8]) -> Option<u32> {
+    let [b'\\', b'u', digits @ ..] = text.first_chunk::<6>()? else { return None };
+    digits.iter().try_fold(0, |number, &digit| Some(number << 4 | char::from(digit).to_digit(16)?))
+}
+
+fn percent_escape(text: &[u8]) -> Escape {
+    let digit = |at: usize| text.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+    match (digit(1), digit(2)) {
+        // Two hexadecimal digits make a byte.
+        (Some(high), Some(low)) => Escape::Means { len: 3, meaning: Meaning::byte((high << 4 | low) as u8) },
+        (Some(_), None) if text.len() == 2 => Escape::Means { len: 2, meaning: Meaning::default() },
+        (None, _) if text.len() == 1 => Escape::Means { len: 1, meaning: Meaning::default() },
+        _ => Escape::None,
+    }
+}
+
+/// The text with its escapes undone once.
+pub(super) fn undone(text: &[u8], escapes: Escapes) -> std::borrow::Cow<'_, [u8]> {
+    undo(text, escapes).map_or(text.into(), |layer| layer.text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn escapes_are_undone_one_layer_at_a_time() {
+        let text = br#"{"a":"{\"b\":\"\\u0041\\\/\"}"}"#;
+        let layers = Layers::new(text, Escapes::Json);
+        assert_eq!(layers.text(1), br#"{"a":"{"b":"\u0041\/"}"}"#);
+        assert_eq!(layers.text(2), br#"{"a":"{"b":"A/"}"}"#);
+        assert_eq!(layers.count(), 3);
+        let at = memchr(b'A', layers.text(2)).unwrap();
+        let (start, end) = layers.place(2, at, at + 1);
+        assert_eq!(&text[start..end], br"\\u0041");
+        let (layer, quote) = layers.lowest(2, at - 1);
+        assert_eq!((layer, layers.text(1)[quote]), (1, b'"'));
+    }
+
+    #[test]
+    fn what_is_no_escape_stays_and_what_is_cut_goes() {
+        for (text, meaning) in [
+            (&br"\x41"[..], &br"\x41"[..]),
+            (br"a\u12g4", br"a\u12g4"),
+            (br"ab\", b"ab"),
+            (br"ab\u00", b"ab"),
+            (br"\ud83d\ude00", "\u{1f600}".as_bytes()),
+            (br"\ud83d!", "\u{fffd}!".as_bytes()),
+        ] {
+            assert_eq!(&*undone(text, Escapes::Json), meaning, "{}", String::from_utf8_lossy(text));
+        }
+        assert_eq!(&*undone(b"%41%2fb%zz%4", Escapes::Percent), b"A/b%zz");
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_reads_as_serde_json_reads_it(text: String) {
+            let json = serde_json::to_string(&text).unwrap();
+            let content = &json.as_bytes()[1..json.len() - 1];
+            prop_assert_eq!(&*undone(content, Escapes::Json), text.as_bytes());
+        }
+
+        #[test]
+        fn every_byte_has_its_place_below(text in r#"(\\u00[46][1-9]|\\|[a-z"%]|%4[0-9]|\\"){0,40}"#) {
+            for escapes in [Escapes::Json, Escapes::Percent] {
+                let layers = Layers::new(text.as_bytes(), escapes);
+                for layer in 1..layers.count() {
+                    let mut last = 0;
+                    for at in 0..layers.text(layer).len() {
+                        let (start, end) = layers.place(layer, at, at + 1);
+                        prop_assert!(last <= start && start < end && end <= text.len());
+                        let raw = &text.as_bytes()[start..end];
+                        prop_assert!(raw == &layers.text(layer)[at..=at] || raw[0] == b'\\' || raw[0] == b'%');
+                        last = end;
+                    }
+                }
+            }
+        }
+    }
+}

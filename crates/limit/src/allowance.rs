@@ -1,0 +1,116 @@
+//! A limit in one word.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// So many requests in so much time, written as `200/30s`.
+///
+/// ```
+/// use std::time::Duration;
+/// use nightaudit_limit::Allowance;
+///
+/// let published: Allowance = "200/30s".parse()?;
+/// assert_eq!(published, Allowance { requests: 200, window: Duration::from_secs(30) });
+/// assert_eq!(published.to_string(), "200/30s");
+/// # Ok::<(), nightaudit_limit::InvalidAllowance>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests in a window.
+    pub requests: u32,
+    /// The window's length.
+    pub window: Duration,
+}
+
+/// A text that is no [`Allowance`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "`{0}` is no limit; write requests/window, the window in whole ms, s, m or h, as in 200/30s or 500/15m (200 \
+     requests in any 30 seconds, 500 in any 15 minutes)"
+)]
+pub struct InvalidAllowance(String);
+
+/// Milliseconds of each unit, largest first.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+impl FromStr for Allowance {
+    type Err = InvalidAllowance;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAllowance> {
+        let read = || {
+            let (requests, window) = text.split_once('/')?;
+            let digits = window.find(|c: char| !c.is_ascii_digit())?;
+            let (number, unit) = window.split_at(digits);
+            let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
+            // `u32::from_str` takes a plus sign, which is not in the form.
+            let requests = Some(requests).filter(|requests| !requests.starts_with('+'))?;
+            Some(Self {
+                requests: requests.parse().ok()?,
+                window: Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(millis)?),
+            })
+        };
+        read().ok_or_else(|| InvalidAllowance(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Allowance {
+    /// The form it is read from. A fraction of a millisecond is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let window = self.window.as_millis();
+        let whole = |(_, millis): &(&str, u64)| window > 0 && window.is_multiple_of(u128::from(*millis));
+        let (unit, millis) = UNITS.into_iter().find(whole).unwrap_or(("ms", 1));
+        write!(f, "{}/{}{unit}", self.requests, window / u128::from(millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_unit_is_read() {
+        for (text, millis) in [("1/250ms", 250), ("1/30s", 30_000), ("1/15m", 900_000), ("1/2h", 7_200_000)] {
+            assert_eq!(text.parse(), Ok(Allowance { requests: 1, window: Duration::from_millis(millis) }));
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_and_the_form_named() {
+        for text in [
+            "",
+            "/",
+            "200",
+            "200/",
+            "/30s",
+            "200/30",
+            "200/s",
+            "-1/30s",
+            "+1/30s",
+            "200/+30s",
+            "200/30 s",
+            "200/30d",
+            "200/1.5s",
+            "200/30s ",
+            "4294967296/30s",
+            "200/18446744073709551615h",
+            "200/30S",
+            "200/3٣s",
+        ] {
+            let error = text.parse::<Allowance>().unwrap_err().to_string();
+            assert!(error.contains("200/30s"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn is_read_as_it_is_written(requests: u32, millis in 0..1_000_000_000_u64) {
+            let allowance = Allowance { requests, window: Duration::from_millis(millis) };
+            prop_assert_eq!(allowance.to_string().parse(), Ok(allowance));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Where time comes from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// A wait for an instant; see [`Clock::sleep_until`].
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A clock that never goes back, and that can be waited on.
+///
+/// Both in one trait, so that a wait and the check after it can't disagree on the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Nanoseconds since an instant of the clock's own choosing. Never less than it returned before, on any thread.
+    fn now(&self) -> u64;
+
+    /// Completes once [`now`](Clock::now) is at least `instant`.
+    fn sleep_until(&self, instant: u64) -> Sleep;
+}
+
+/// The machine's monotonic clock and tokio's timer. Setting the wall clock (NTP, a person) does not touch it.
+#[derive(Debug, Clone, Copy)]
+pub struct MonotonicClock {
+    origin: Instant,
+}
+
+impl Default for MonotonicClock {
+    fn default() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl Clock for MonotonicClock {
+    #[inline]
+    fn now(&self) -> u64 {
+        let elapsed = self.origin.elapsed();
+        // 64 bits of nanoseconds last for 584 years.
+        elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
+    }
+
+    fn sleep_until(&self, instant: u64) -> Sleep {
+        let instant = self.origin + Duration::from_nanos(instant);
+        Box::pin(tokio::time::sleep_until(instant.into()))
+    }
+}
+
+/// A clock for tests: it stands still until it is [advanced](FakeClock::advance).
+///
+/// Clones show the same time.
+#[derive(Clone, Default)]
+pub struct FakeClock {
+    shared: Arc<Mutex<Fake>>,
+}
+
+#[derive(Default)]
+struct Fake {
+    now: u64,
+    /// By instant, then in the order in which they began to sleep.
+    sleepers: BTreeMap<(u64, u64), Waker>,
+    next_sleeper: u64,
+}
+
+impl FakeClock {
+    /// Lets time pass, and wakes who waited for an instant within it.
+    pub fn advance(&self, by: Duration) {
+        let due = {
+            let mut fake = self.shared.lock();
+            fake.now = fake.now.saturating_add(nanos(by));
+            let after = (fake.now.saturating_add(1), 0);
+            let later = fake.sleepers.split_off(&after);
+            std::mem::replace(&mut fake.sleepers, later)
+        };
+        // Outside the lock: a waker may poll at once, and that reads the clock.
+        due.into_values().for_each(Waker::wake);
+    }
+
+    /// The time until the first sleeper wakes, if any sleeps.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Duration> {
+        let fake = self.shared.lock();
+        let (&(instant, _), _) = fake.sleepers.first_key_value()?;
+        Some(Duration::from_nanos(instant.saturating_sub(fake.now)))
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> u64 {
+        self.shared.lock().now
+    }
+
+    fn sleep_until(&self, instant: u64) -> Sleep {
+        let sleeper = {
+            let mut fake = self.shared.lock();
+            fake.next_sleeper += 1;
+            fake.next_sleeper
+        };
+        Box::pin(FakeSleep { clock: self.clone(), key: (instant, sleeper) })
+    }
+}
+
+impl fmt::Debug for FakeClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FakeClock").field(&Duration::from_nanos(self.now())).finish()
+    }
+}
+
+struct FakeSleep {
+    clock: FakeClock,
+    key: (u64, u64),
+}
+
+impl Future for FakeSleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut fake = self.clock.shared.lock();
+        if fake.now >= self.key.0 {
+            return Poll::Ready(());
+        }
+        fake.sleepers.insert(self.key, cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for FakeSleep {
+    fn drop(&mut self) {
+        self.clock.shared.lock().sleepers.remove(&self.key);
+    }
+}
+
+/// A duration in nanoseconds; what no 64 bits hold is as good as for ever.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,71 @@
+//! What a value is expected to be.
+
+use std::fmt;
+
+use crate::catalogue::{Field, Kind, Object};
+
+/// What a value is expected to be.
+#[derive(Clone, Copy)]
+pub(super) enum Shape<'c> {
+    /// A field's value inside of so many of its arrays.
+    Field(&'c Field, u8),
+    /// The request itself.
+    Object(&'c Object),
+}
+
+impl<'c> Shape<'c> {
+    /// The field of which a single value is expected; `None` where it is an array, or the request.
+    pub(super) fn single(self) -> Option<&'c Field> {
+        match self {
+            Self::Field(field, inside) if inside == field.array => Some(field),
+            _ => None,
+        }
+    }
+
+    /// The object that is expected; `None` where it is something else, or nothing is known of its fields.
+    pub(super) fn object(self) -> Option<&'c Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Field(..) => match &self.single()?.kind {
+                Kind::Object(object) => Some(object),
+                _ => None,
+            },
+        }
+    }
+
+    /// The shape of the items where an array is expected, and the most of them that there may be.
+    pub(super) fn items(self) -> Option<(Self, Option<u32>)> {
+        match self {
+            // Of arrays in arrays, the limit is one on the outermost.
+            Self::Field(field, inside) if inside < field.array => {
+                Some((Self::Field(field, inside + 1), field.max_items.filter(|_| inside == 0)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, arrays) = match self {
+            Self::Object(_) => return f.write_str("an object"),
+            Self::Field(field, inside) => (&field.kind, field.array - inside),
+        };
+        let (one, many) = match kind {
+            Kind::String => ("a string", "strings"),
+            Kind::Utc => ("a time in UTC, as 2026-01-31T13:00:00Z", "times in UTC"),
+            Kind::Date => ("a date, as 2026-01-31", "dates"),
+            Kind::Boolean => ("a boolean", "booleans"),
+            Kind::Integer => ("an integer", "integers"),
+            Kind::Number => ("a number", "numbers"),
+            Kind::Texts => ("an object of strings by language", "objects of strings by language"),
+            Kind::AnyObject | Kind::Object(_) => ("an object", "objects"),
+            Kind::Enum(_) => ("a string", "strings"),
+        };
+        match arrays {
+            0 => f.write_str(one),
+            1 => write!(f, "an array of {many}"),
+            _ => write!(f, "an array of arrays of {many}"),
+        }
+    }
+}
