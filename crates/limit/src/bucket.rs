@@ -59,6 +59,11 @@ impl Bucket {
         full_at.max(at).saturating_add(self.interval.saturating_mul(units))
     }
 
+    /// When the bucket would be full, had `units` not been taken of it.
+    pub(crate) fn before(&self, full_at: u64, units: u64) -> u64 {
+        full_at.saturating_sub(self.interval.saturating_mul(units))
+    }
+
     /// Like [`after`](Self::after), but no more than an empty bucket is owed.
     ///
     /// What was sent in excess of a limit (as `observe` does) is not paid back for ever: with that, and with a burst

@@ -122,6 +122,15 @@ impl Gate {
         state.full_at = self.bucket.after_send(state.full_at, u64::from(self.span.units(paginated).get()), at);
     }
 
+    /// Makes a send a place that is taken again: it did not happen.
+    pub(crate) fn undo_send(&self, state: &mut State, paginated: bool, at: u64) {
+        let units = u64::from(self.span.units(paginated).get());
+        // One that is no longer there holds no place either; the request goes on as though it were just admitted.
+        state.window.remove(&self.span, at, paginated);
+        state.full_at = self.bucket.before(state.full_at, units);
+        state.pending += units;
+    }
+
     /// The request was turned away here.
     pub(crate) fn count_refusal(&self, state: &mut State) {
         state.refused += 1;

@@ -67,7 +67,7 @@ impl Place {
             gate.note_send(state, self.paginated, at);
         }
         drop(states);
-        Sent { shared: Arc::clone(&self.shared), keys, at }
+        Sent { shared: Arc::clone(&self.shared), keys, paginated: self.paginated, tightest: self.tightest, at }
     }
 }
 
@@ -95,6 +95,8 @@ impl fmt::Debug for Place {
 pub struct Sent {
     shared: Arc<Shared>,
     keys: Keys,
+    paginated: bool,
+    tightest: Tightest,
     at: u64,
 }
 
@@ -115,6 +117,19 @@ impl Sent {
         for key in &self.keys {
             key.state.lock().closure.close(self.at, now, retry_after);
         }
+    }
+
+    /// Nothing of the request has left after all: its connection turned out to be closed before it took anything.
+    ///
+    /// The place counts as taken again, as it did before [`Place::sent`].
+    pub fn undo(mut self) -> Place {
+        let keys = mem::take(&mut self.keys);
+        let mut states = lock(&keys);
+        for (gate, state) in self.shared.gates.iter().zip(&mut states) {
+            gate.undo_send(state, self.paginated, self.at);
+        }
+        drop(states);
+        Place::new(Arc::clone(&self.shared), keys, self.paginated, self.tightest)
     }
 
     /// The host took the request.

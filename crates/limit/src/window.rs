@@ -79,6 +79,15 @@ impl Window {
         }
     }
 
+    /// Forgets one send of this instant, if it is there.
+    pub(crate) fn remove(&mut self, span: &Span, at: u64, paginated: bool) {
+        let send = at << 1 | u64::from(paginated);
+        if let Ok(place) = self.sends.binary_search(&send) {
+            self.sends.remove(place);
+            self.units -= u64::from(span.units(paginated).get());
+        }
+    }
+
     /// The sends, oldest first: the instant and its units.
     pub(crate) fn iter(&self, span: &Span) -> impl Iterator<Item = (u64, u64)> {
         self.sends.iter().map(|send| (send >> 1, u64::from(span.units(send & 1 == 1).get())))
@@ -127,6 +136,18 @@ mod tests {
         }
         let instants: Vec<_> = window.iter(&SPAN).map(|(at, _)| at).collect();
         assert_eq!(instants, [3, 5, 7, 9]);
+    }
+
+    #[test]
+    fn one_send_of_an_instant_is_taken_out() {
+        let mut window = Window::default();
+        for at in [5, 7, 7, 9] {
+            window.push(&SPAN, at, at == 9);
+        }
+        window.remove(&SPAN, 7, false);
+        window.remove(&SPAN, 8, false);
+        assert_eq!(window.iter(&SPAN).collect::<Vec<_>>(), [(7, 10), (9, 1)]);
+        assert_eq!(window.units(), 11);
     }
 
     #[test]

@@ -22,6 +22,7 @@ enum State {
     TrailerLf,
     EndLf,
     End,
+    Invalid,
 }
 
 /// A body that is not chunked as the standard says.
@@ -41,7 +42,7 @@ impl Chunked {
         self.state == State::End
     }
 
-    /// How many of `bytes` belong to the body.
+    /// How many of `bytes` belong to the body. What is valid is let through before an error is told.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, InvalidChunk> {
         let mut at = 0;
         while at < bytes.len() && !self.is_end() {
@@ -54,7 +55,10 @@ impl Chunked {
                 }
                 continue;
             }
-            self.step(bytes[at])?;
+            if let Err(invalid) = self.step(bytes[at]) {
+                self.state = State::Invalid;
+                return if at == 0 { Err(invalid) } else { Ok(at) };
+            }
             at += 1;
         }
         Ok(at)
@@ -107,6 +111,9 @@ mod tests {
     fn length(bytes: &[u8]) -> Result<Option<usize>, InvalidChunk> {
         let mut chunked = Chunked::new();
         let used = chunked.advance(bytes)?;
+        if !chunked.is_end() {
+            chunked.advance(&bytes[used..])?;
+        }
         Ok(chunked.is_end().then_some(used))
     }
 

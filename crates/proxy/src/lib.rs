@@ -1,1 +1,70 @@
-//! proxy
+//! One request in, one exchange out.
+//!
+//! [`Proxy`] is a [`Handler`](nightaudit_listen::Handler): it takes a place with a [`Recorder`], reads the envelope,
+//! asks the limiter, forwards the request over a pooled connection to one of its environment's two hosts, lets both
+//! bodies flow while a copy of the handles is kept, and hands a [`Capture`](nightaudit_exchange::Capture) over at the
+//! end. The last bytes of an answer leave after the recorder's receipt.
+//!
+//! What is forwarded is what came in: only hop-by-hop fields, `Host` and `X-Nightaudit-Session` are changed. A request
+//! is never sent twice.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use nightaudit_exchange::Capture;
+//! use nightaudit_limit::Limiter;
+//! use nightaudit_listen::Server;
+//! use nightaudit_proxy::{Config, Place, Proxy, Recorder, Unrecordable, UpstreamConfig};
+//!
+//! /// Keeps nothing.
+//! struct Nowhere;
+//! struct NoPlace;
+//!
+//! impl Recorder for Nowhere {
+//!     type Place = NoPlace;
+//!     async fn reserve(&self) -> Result<NoPlace, Unrecordable> {
+//!         Ok(NoPlace)
+//!     }
+//! }
+//!
+//! impl Place for NoPlace {
+//!     type Receipt = std::future::Ready<()>;
+//!     fn begin(&mut self, _: &Capture) -> Result<(), Unrecordable> {
+//!         Ok(())
+//!     }
+//!     fn record(self, capture: Capture) -> Self::Receipt {
+//!         println!("{}", capture.outcome as u8);
+//!         std::future::ready(())
+//!     }
+//! }
+//!
+//! # async fn example(limiter: Limiter) -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::new("demo", "https://api.mews-demo.com".parse()?, "wss://ws.mews-demo.com".parse()?);
+//! let proxy = Proxy::new(config, &UpstreamConfig::default(), limiter, Nowhere)?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! Server::new(Default::default()).serve(listener, Arc::new(proxy), std::future::pending()).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod admission;
+mod config;
+mod draft;
+mod fields;
+mod ids;
+mod keep;
+mod origin;
+mod proxy;
+mod recorder;
+mod reply;
+mod request_body;
+mod response_body;
+mod tunnel;
+mod upstream;
+
+pub use config::{Config, Timeouts};
+pub use origin::{InvalidOrigin, Origin};
+pub use proxy::Proxy;
+pub use recorder::{Place, Recorder, Unrecordable};
+pub use response_body::{BodyError, ProxyBody};
+pub use upstream::{UpstreamConfig, UpstreamConfigError, UpstreamProxy};

@@ -1,0 +1,56 @@
+//! What a proxy must be told.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::Origin;
+
+/// What a [`Proxy`](crate::Proxy) must be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The environment's name, as it is recorded.
+    pub environment: Arc<str>,
+    /// The host of the API.
+    pub api: Origin,
+    /// The host of the WebSocket.
+    pub events: Origin,
+    /// How many bytes of a body are kept for the record (default 8 MiB).
+    pub keep_body: usize,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+impl Config {
+    /// The defaults for an environment of this name with these hosts.
+    #[must_use]
+    pub fn new(environment: &str, api: Origin, events: Origin) -> Self {
+        Self { environment: environment.into(), api, events, keep_body: 8 << 20, timeouts: Timeouts::default() }
+    }
+}
+
+/// How long things may take. None of these cuts a body that is still flowing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect to Mews, TLS included (default 10 s).
+    pub connect: Duration,
+    /// Between two pieces of a request's body (default 30 s).
+    pub request_body: Duration,
+    /// From the last piece of the request to the head of the answer (default 300 s; Mews answers 408 to a request that
+    /// it finds too heavy, so this is for a Mews that does not answer at all).
+    pub response_head: Duration,
+    /// Between two pieces of an answer's body (default 60 s).
+    pub response_body: Duration,
+    /// For which an unused connection to Mews is kept (default 50 s, less than servers usually do).
+    pub upstream_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            request_body: Duration::from_secs(30),
+            response_head: Duration::from_secs(300),
+            response_body: Duration::from_secs(60),
+            upstream_idle: Duration::from_secs(50),
+        }
+    }
+}

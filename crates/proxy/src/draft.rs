@@ -1,0 +1,88 @@
+//! An exchange in the making.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nightaudit_exchange::{Capture, CapturedBody, Failure, FailureKind, Outcome};
+
+use crate::{recorder::Place, request_body::Upload};
+
+/// An exchange in the making, and its place with the recorder.
+///
+/// However its request ends, it is recorded once: by [`finish`](Self::finish), or, where the future or body that owns it
+/// is dropped, as aborted. That is how hyper tells that the client has left.
+pub(crate) struct Draft<P: Place> {
+    /// Both are there until the exchange is recorded.
+    open: Option<(P, Box<Capture>)>,
+    started: Instant,
+    /// Where the rest of a request's body is gathered that was forwarded before its end.
+    upload: Option<Arc<Upload>>,
+}
+
+impl<P: Place> Draft<P> {
+    pub(crate) fn new(place: P, capture: Capture, started: Instant) -> Self {
+        Self { open: Some((place, Box::new(capture))), started, upload: None }
+    }
+
+    /// Time since the request's head had arrived.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Changes what will be recorded.
+    pub(crate) fn note(&mut self, change: impl FnOnce(&mut Capture)) {
+        if let Some((_, capture)) = &mut self.open {
+            change(capture);
+        }
+    }
+
+    /// The rest of the request's body will be gathered in `upload`.
+    pub(crate) fn await_upload(&mut self, upload: Arc<Upload>) {
+        self.upload = Some(upload);
+    }
+
+    /// Tells the recorder that the request is about to go out.
+    pub(crate) fn begin(&mut self) -> Result<(), crate::Unrecordable> {
+        match &mut self.open {
+            Some((place, capture)) => place.begin(capture),
+            None => Ok(()),
+        }
+    }
+
+    /// Records the exchange. None where it was recorded before.
+    pub(crate) fn finish(&mut self, outcome: Outcome, error: Option<Failure>) -> Option<P::Receipt> {
+        let (place, mut capture) = self.open.take()?;
+        if let Some(upload) = self.upload.take() {
+            capture.request.body = upload.take();
+        }
+        capture.outcome = outcome;
+        capture.error = error;
+        Some(place.record(*capture))
+    }
+
+    /// Notes the body of the answer and records the exchange.
+    pub(crate) fn finish_with_body(
+        &mut self,
+        body: CapturedBody,
+        outcome: Outcome,
+        error: Option<Failure>,
+    ) -> Option<P::Receipt> {
+        let now = self.elapsed();
+        self.note(|capture| {
+            if let Some(response) = &mut capture.response {
+                response.body = body;
+                capture.response_end = Some(now);
+            }
+        });
+        self.finish(outcome, error)
+    }
+}
+
+impl<P: Place> Drop for Draft<P> {
+    fn drop(&mut self) {
+        let message = "the integration closed the connection before it had the answer".to_owned();
+        drop(self.finish(Outcome::Aborted, Some(Failure { kind: FailureKind::ClientLeft, message })));
+    }
+}

@@ -1,0 +1,394 @@
+//! The way of a request.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, COOKIE, UPGRADE},
+    request::Parts,
+};
+use http_body::Body as _;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use nightaudit_exchange::{
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, FailureKind, Head,
+    Outcome, Pseudonym, Timestamp,
+};
+use nightaudit_limit::Limiter;
+use nightaudit_listen::{Arrival, Handler, RefusalKind};
+use nightaudit_mews::{Envelope, envelope, operation_of};
+
+use crate::{
+    Config, UpstreamConfig, UpstreamConfigError, admission,
+    draft::Draft,
+    fields::{self, Hop},
+    ids::Ids,
+    keep::Keeper,
+    recorder::Recorder,
+    reply::Stop,
+    request_body::{Beginning, Upload},
+    response_body::ProxyBody,
+    tunnel,
+    upstream::{Lease, Route, Sending, Upstream, promised},
+};
+
+/// Forwards requests to the hosts of one environment, inside its limits, and has each recorded.
+pub struct Proxy<R> {
+    config: Config,
+    api: Upstream,
+    events: Upstream,
+    limiter: Limiter,
+    recorder: R,
+    ids: Ids,
+}
+
+impl<R: Recorder> Proxy<R> {
+    /// A proxy for the hosts in `config`. Nothing is connected yet, so it makes no difference whether they can be reached.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamConfigError`] where the certificate authorities can't be read or the proxy on the way is none.
+    pub fn new(
+        config: Config,
+        upstream: &UpstreamConfig,
+        limiter: Limiter,
+        recorder: R,
+    ) -> Result<Self, UpstreamConfigError> {
+        let route = Arc::new(Route::new(upstream)?);
+        Ok(Self {
+            api: Upstream::new(config.api.clone(), &route, &config.timeouts),
+            events: Upstream::new(config.events.clone(), &route, &config.timeouts),
+            limiter,
+            recorder,
+            ids: Ids::new(),
+            config,
+        })
+    }
+
+    /// The exchange as far as a request's head tells it.
+    fn draft(&self, place: R::Place, arrival: &mut Arrival, parts: &Parts, host: &Upstream) -> Draft<R::Place> {
+        let (started, received) = (Instant::now(), Timestamp::from_system(SystemTime::now()));
+        let refused = arrival.refusal.as_ref();
+        let head = match (arrival.wire.take(), refused) {
+            (Some(wire), _) => Head::Wire(wire),
+            (None, Some(refusal)) => Head::Wire(refusal.wire.clone()),
+            (None, None) => Head::Fields(parts.headers.clone()),
+        };
+        let (method, target) = match (&head, refused) {
+            (Head::Wire(wire), Some(_)) => start_line(wire),
+            _ => (parts.method.clone(), target(&parts.uri)),
+        };
+        let capture = Capture {
+            id: self.ids.next(received),
+            session: parts.headers.get(fields::SESSION).and_then(|name| name.to_str().ok()).map(Into::into),
+            environment: Arc::clone(&self.config.environment),
+            received,
+            forwarded: None,
+            response_head: None,
+            response_end: None,
+            peer: arrival.peer,
+            envelope: CapturedEnvelope::default(),
+            request: CapturedRequest {
+                method,
+                origin: Arc::clone(host.origin().text()),
+                target,
+                version: parts.version,
+                head,
+                body: CapturedBody::default(),
+            },
+            response: None,
+            limit: None,
+            outcome: Outcome::Aborted,
+            error: None,
+        };
+        Draft::new(place, capture, started)
+    }
+
+    /// From the head of the request to the head of Mews' answer.
+    async fn forward(
+        &self,
+        draft: &mut Draft<R::Place>,
+        peer: SocketAddr,
+        host: &Upstream,
+        mut parts: Parts,
+        body: Incoming,
+    ) -> Result<(Response<Incoming>, Lease, Option<OnUpgrade>), Stop> {
+        self.check_destination(&parts)?;
+        let timeouts = self.config.timeouts;
+        let mut keeper = Keeper::expecting(self.config.keep_body, body.size_hint().exact());
+        let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body).await {
+            Ok(beginning) => beginning,
+            Err(stop) => {
+                draft.note(|capture| capture.request.body = keeper.take());
+                return Err(stop);
+            }
+        };
+        let bytes = beginning.bytes();
+        let sender = Sender::new(&parts.headers, &bytes, peer);
+        drop(bytes);
+        draft.note(|capture| capture.envelope = sender.envelope.clone());
+
+        let upload = if beginning.is_whole() {
+            draft.note(|capture| capture.request.body = keeper.take());
+            None
+        } else {
+            let upload = Upload::new(keeper);
+            draft.await_upload(Arc::clone(&upload));
+            Some(upload)
+        };
+
+        let operation = operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
+        let wanted = nightaudit_limit::Arrival {
+            access_token: &sender.access_key,
+            client_token: &sender.client_key,
+            operation: &operation,
+            paginated: sender.envelope.paginated,
+        };
+        let (note, ticket) = admission::ask(&self.limiter, &wanted, &self.config.environment).await;
+        draft.note(|capture| capture.limit = note);
+        let mut ticket = ticket?;
+        draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
+
+        let upgrade = is_upgrade(&parts.headers).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
+        let hop = if upgrade.is_some() { Hop::Upgrades } else { Hop::Ends };
+        let mut request = Request::new(beginning.into_body(upload.clone(), timeouts.request_body));
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = parts.uri;
+        *request.headers_mut() = fields::forwarded(parts.headers, host.origin().host_field(), hop);
+        // Among the extensions is how the client spelt the names, by which hyper writes them.
+        *request.extensions_mut() = parts.extensions;
+
+        let sending = |sending| match sending {
+            Sending::Now => {
+                ticket.sent();
+                let now = draft.elapsed();
+                draft.note(|capture| capture.forwarded = Some(now));
+            }
+            Sending::Undone => {
+                ticket.unsent();
+                draft.note(|capture| capture.forwarded = None);
+            }
+        };
+        let answer = host.send(request, sending);
+        let answered = within(answer, timeouts.response_head, upload.as_deref()).await;
+        // Where the integration's side broke off, that is the cause, whatever the connection to Mews makes of it.
+        let (response, lease) = match upload.and_then(|upload| upload.broken()) {
+            Some(broken) if answered.is_err() => return Err(broken),
+            _ => answered?,
+        };
+        ticket.answered(response.status(), response.headers());
+        Ok((response, lease, upgrade))
+    }
+
+    /// Whether a request is for one of the environment's hosts: whatever its `Host` says, but not if it names another
+    /// host in its target, as one does who takes this for an open proxy.
+    fn check_destination(&self, parts: &Parts) -> Result<(), Stop> {
+        if parts.method == Method::CONNECT {
+            return Err(Stop::failed(FailureKind::Method, "CONNECT is not served: this is no open proxy"));
+        }
+        // In HTTP/2 every request has an authority; it means what `Host` does.
+        let Some(authority) = parts.uri.authority().filter(|_| parts.version < Version::HTTP_2) else {
+            return Ok(());
+        };
+        let own = authority.host().eq_ignore_ascii_case("localhost")
+            || authority.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if own || [&self.api, &self.events].iter().any(|host| host.origin().is_named_by(authority)) {
+            return Ok(());
+        }
+        let message = format!("{authority} is not forwarded to: only {} and {} are", self.config.api, self.config.events);
+        Err(Stop::failed(FailureKind::Misdirected, message))
+    }
+
+    /// What the integration gets for Mews' answer.
+    async fn answer(
+        &self,
+        mut draft: Draft<R::Place>,
+        bodiless: bool,
+        response: Response<Incoming>,
+        lease: Lease,
+        upgrade: Option<OnUpgrade>,
+    ) -> Response<ProxyBody<R::Place>> {
+        let now = draft.elapsed();
+        draft.note(|capture| {
+            capture.response_head = Some(now);
+            capture.response = Some(CapturedResponse {
+                status: response.status(),
+                version: response.version(),
+                head: Head::Fields(response.headers().clone()),
+                body: CapturedBody::default(),
+            });
+        });
+        let promised = promised(&response);
+        let bodiless = bodiless
+            || promised == Some(0)
+            || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let (mut parts, body) = response.into_parts();
+        // The integration's side has the version that it speaks itself.
+        parts.version = Version::HTTP_11;
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS
+            && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
+        {
+            parts.headers = fields::returned(parts.headers, Hop::Upgrades);
+            tokio::spawn(tunnel::carry(downstream, upstream, draft));
+            return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
+        }
+        parts.headers = fields::returned(parts.headers, Hop::Ends);
+        let body = if bodiless || body.is_end_stream() {
+            lease.give_back();
+            if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
+                receipt.await;
+            }
+            ProxyBody::whole(Bytes::new())
+        } else {
+            let patience = self.config.timeouts.response_body;
+            ProxyBody::flowing(body, draft, self.config.keep_body, promised, lease, patience)
+        };
+        Response::from_parts(parts, body)
+    }
+
+    /// What the integration gets in place of Mews' answer.
+    async fn stop(mut draft: Draft<R::Place>, version: Version, stop: Stop) -> Response<ProxyBody<R::Place>> {
+        let response = stop.response();
+        let now = draft.elapsed();
+        draft.note(|capture| {
+            capture.response_head = Some(now);
+            capture.response = Some(CapturedResponse {
+                status: response.status(),
+                version,
+                head: Head::Fields(response.headers().clone()),
+                body: CapturedBody::default(),
+            });
+        });
+        let body = CapturedBody::whole(response.body().clone());
+        let outcome = stop.outcome();
+        let error = match stop {
+            Stop::Failed(failure) => Some(failure),
+            Stop::Limited { .. } => None,
+        };
+        if let Some(receipt) = draft.finish_with_body(body, outcome, error) {
+            receipt.await;
+        }
+        response.map(ProxyBody::whole)
+    }
+}
+
+impl<R: Recorder> Handler for Proxy<R> {
+    type Body = ProxyBody<R::Place>;
+
+    async fn handle(&self, mut arrival: Arrival, request: Request<Incoming>) -> Response<Self::Body> {
+        let place = match self.recorder.reserve().await {
+            Ok(place) => place,
+            Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
+        };
+        let (parts, body) = request.into_parts();
+        let host = if is_upgrade(&parts.headers) { &self.events } else { &self.api };
+        let mut draft = self.draft(place, &mut arrival, &parts, host);
+        let version = parts.version;
+        if let Some(refusal) = arrival.refusal {
+            return Self::stop(draft, version, Stop::failed(kind(refusal.kind), refusal.message)).await;
+        }
+        let is_head = parts.method == Method::HEAD;
+        let wants_upgrade = is_upgrade(&parts.headers);
+        let mut response = match self.forward(&mut draft, arrival.peer, host, parts, body).await {
+            Ok((response, lease, upgrade)) => self.answer(draft, is_head, response, lease, upgrade).await,
+            Err(stop) => Self::stop(draft, version, stop).await,
+        };
+        if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS && version < Version::HTTP_2 {
+            // The guard lets everything pass after such a request, so no other may follow on the connection.
+            response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// Who sends a request.
+struct Sender {
+    envelope: CapturedEnvelope,
+    /// What the limits count by.
+    access_key: String,
+    client_key: String,
+}
+
+impl Sender {
+    fn new(fields: &HeaderMap, body: &[u8], peer: SocketAddr) -> Self {
+        let found = if body.is_empty() {
+            envelope::from_cookies(fields.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
+        } else {
+            envelope::read(body)
+        };
+        let Envelope { access_token, client_token, client, paginated } = found;
+        let key = |token: Option<&str>| match token {
+            Some(token) => Pseudonym::of(token.as_bytes()).to_string(),
+            None => format!("none@{}", peer.ip()),
+        };
+        Self {
+            access_key: key(access_token.as_deref()),
+            client_key: key(client_token.as_deref()),
+            envelope: CapturedEnvelope {
+                access_token: access_token.map(Into::into),
+                client_token: client_token.map(Into::into),
+                client: client.map(Into::into),
+                paginated,
+            },
+        }
+    }
+}
+
+/// Waits for an answer, from the last of the request on.
+async fn within<T>(
+    answer: impl Future<Output = Result<T, Stop>>,
+    patience: std::time::Duration,
+    upload: Option<&Upload>,
+) -> Result<T, Stop> {
+    let mut answer = std::pin::pin!(answer);
+    let mut deadline = tokio::time::Instant::now() + patience;
+    loop {
+        if let Ok(answer) = tokio::time::timeout_at(deadline, answer.as_mut()).await {
+            return answer;
+        }
+        match upload.map(|upload| upload.last() + patience) {
+            Some(later) if later > deadline => deadline = later,
+            _ => {
+                let message = format!("Mews gave no answer within {patience:?}");
+                return Err(Stop::failed(FailureKind::ResponseTimeout, message));
+            }
+        }
+    }
+}
+
+fn is_upgrade(fields: &HeaderMap) -> bool {
+    fields.contains_key(UPGRADE)
+        && fields.get_all(CONNECTION).iter().any(|value| {
+            value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        })
+}
+
+fn kind(refusal: RefusalKind) -> FailureKind {
+    match refusal {
+        RefusalKind::Malformed => FailureKind::Malformed,
+        RefusalKind::Framing => FailureKind::Framing,
+        RefusalKind::TooLarge => FailureKind::HeadTooLarge,
+        RefusalKind::Timeout => FailureKind::RequestTimeout,
+        RefusalKind::Connect => FailureKind::Method,
+    }
+}
+
+/// Path and query as they were sent.
+fn target(uri: &Uri) -> Bytes {
+    Bytes::copy_from_slice(uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())
+}
+
+/// What stands in the places of method and target in a head that is no request's.
+fn start_line(wire: &[u8]) -> (Method, Bytes) {
+    const SHOWN: usize = 256;
+    let line = wire.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let method = words.next().and_then(|word| Method::from_bytes(word).ok());
+    let target = words.next().filter(|_| method.is_some()).unwrap_or_default();
+    let shown = &target[..target.len().min(SHOWN)];
+    (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(shown))
+}

@@ -1,0 +1,44 @@
+//! The seam between the proxy and whatever keeps its exchanges.
+
+use std::future::Future;
+
+use nightaudit_exchange::Capture;
+
+/// Keeps exchanges.
+///
+/// A place is taken before a request goes out, so that whatever is forwarded can be recorded.
+pub trait Recorder: Send + Sync + 'static {
+    /// A place for one exchange.
+    type Place: Place;
+
+    /// Waits for a place.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecordable`] where nothing can be recorded now, and so nothing may be forwarded.
+    fn reserve(&self) -> impl Future<Output = Result<Self::Place, Unrecordable>> + Send;
+}
+
+/// A place for one exchange. Dropping it gives it back.
+pub trait Place: Send + 'static {
+    /// Done when the exchange is as safe as the recorder promises.
+    type Receipt: Future<Output = ()> + Send + Unpin + 'static;
+
+    /// Notes that this request is about to go out, so that a crash can't hide it. Must not block.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecordable`] where the note can't be kept; the request is then not forwarded.
+    fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable>;
+
+    /// Hands over the exchange. Must not block.
+    fn record(self, capture: Capture) -> Self::Receipt;
+}
+
+/// Why nothing can be recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Unrecordable {
+    /// The cause, and what to do about it, for a person.
+    pub cause: String,
+}

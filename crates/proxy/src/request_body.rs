@@ -1,0 +1,212 @@
+//! A request's body: its beginning read for the envelope, the rest streamed.
+
+use std::{
+    collections::VecDeque,
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use nightaudit_exchange::{CapturedBody, FailureKind};
+use tokio::time::{Instant, Sleep, timeout};
+
+use crate::{keep::Keeper, reply::Stop};
+
+/// How much of a body is read before the request is forwarded: in it the envelope must stand.
+pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
+
+/// The beginning of a request's body.
+pub(crate) struct Beginning {
+    pieces: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    /// What comes after it; none where it is the whole.
+    rest: Option<Incoming>,
+    hint: SizeHint,
+}
+
+impl Beginning {
+    /// Reads a body to its end or for [`ENVELOPE_SPAN`] bytes, whichever comes first.
+    pub(crate) async fn read(mut body: Incoming, keeper: &mut Keeper, patience: Duration) -> Result<Self, Stop> {
+        let hint = body.size_hint();
+        let mut beginning = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint };
+        let mut length = 0;
+        while length < ENVELOPE_SPAN {
+            if body.is_end_stream() {
+                return Ok(beginning);
+            }
+            let next = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+            let frame = timeout(patience, next).await.map_err(|_| {
+                Stop::failed(FailureKind::RequestTimeout, format!("the request's body stopped for {patience:?}"))
+            })?;
+            match frame {
+                None => return Ok(beginning),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => {
+                        keeper.push(&piece);
+                        length += piece.len();
+                        beginning.pieces.push_back(piece);
+                    }
+                    Err(frame) => beginning.trailers = frame.into_trailers().ok(),
+                },
+                Some(Err(error)) => return Err(broken(&error)),
+            }
+        }
+        beginning.rest = Some(body);
+        Ok(beginning)
+    }
+
+    /// The bytes, for reading the envelope; copied only where they came in several pieces.
+    pub(crate) fn bytes(&self) -> Bytes {
+        match self.pieces.len() {
+            0 => Bytes::new(),
+            1 => self.pieces[0].clone(),
+            _ => {
+                let mut whole = Vec::with_capacity(self.pieces.iter().map(Bytes::len).sum());
+                self.pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+                whole.into()
+            }
+        }
+    }
+
+    /// Whether the body ends here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// The body to forward. What is not read yet is gathered in `upload` as it flows.
+    pub(crate) fn into_body(self, upload: Option<Arc<Upload>>, patience: Duration) -> RequestBody {
+        let rest = self.rest.zip(upload);
+        RequestBody {
+            ended: rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0),
+            pieces: self.pieces,
+            trailers: self.trailers,
+            rest,
+            hint: self.hint,
+            patience,
+            timer: None,
+        }
+    }
+}
+
+fn broken(error: &hyper::Error) -> Stop {
+    // hyper says of an invalid chunk and of a client that left alike that the body can't be read; the guard before it
+    // says which by the kind of the I/O error.
+    let invalid = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput));
+    if invalid || error.is_parse() {
+        Stop::failed(FailureKind::Framing, "the request's body is not chunked as HTTP wants it")
+    } else {
+        Stop::failed(FailureKind::ClientLeft, "the integration closed the connection within the request's body")
+    }
+}
+
+/// What has passed of a body that is still being sent.
+pub(crate) struct Upload(Mutex<Progress>);
+
+struct Progress {
+    keeper: Keeper,
+    /// When something last passed.
+    last: Instant,
+    /// Why the integration's side of the body broke off.
+    broken: Option<Stop>,
+}
+
+impl Upload {
+    /// Goes on from what `keeper` has of the body's beginning.
+    pub(crate) fn new(keeper: Keeper) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Progress { keeper, last: Instant::now(), broken: None })))
+    }
+
+    pub(crate) fn take(&self) -> CapturedBody {
+        self.lock().keeper.take()
+    }
+
+    /// When something last passed.
+    pub(crate) fn last(&self) -> Instant {
+        self.lock().last
+    }
+
+    /// Why the integration's side of the body broke off, if it did.
+    pub(crate) fn broken(&self) -> Option<Stop> {
+        self.lock().broken.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request's body on its way to Mews.
+pub(crate) struct RequestBody {
+    pieces: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: Option<(Incoming, Arc<Upload>)>,
+    /// Of the body as it came, so that one of unknown length goes on in chunks as it came in chunks.
+    hint: SizeHint,
+    ended: bool,
+    patience: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// The integration's side of a body broke off; why is noted in the [`Upload`].
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body broke off")]
+pub(crate) struct BrokeOff;
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        let this = self.get_mut();
+        if let Some(piece) = this.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if let Some((rest, upload)) = &mut this.rest {
+            let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else {
+                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.patience)));
+                ready!(timer.as_mut().poll(cx));
+                let message = format!("the request's body stopped for {:?}", this.patience);
+                upload.lock().broken = Some(Stop::failed(FailureKind::RequestTimeout, message));
+                this.ended = true;
+                return Poll::Ready(Some(Err(BrokeOff)));
+            };
+            this.timer = None;
+            match frame {
+                Some(Ok(frame)) => {
+                    if let Some(piece) = frame.data_ref() {
+                        let mut progress = upload.lock();
+                        progress.keeper.push(piece);
+                        progress.last = Instant::now();
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Err(error)) => {
+                    upload.lock().broken = Some(broken(&error));
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(BrokeOff)));
+                }
+                None => this.rest = None,
+            }
+        }
+        this.ended = true;
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // hyper asks once, before it reads.
+        self.hint.clone()
+    }
+}

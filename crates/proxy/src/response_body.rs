@@ -1,0 +1,196 @@
+//! An answer's body: it flows on while handles to it are kept, and its end waits for the receipt.
+
+use std::{
+    error::Error as _,
+    future::Future as _,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use nightaudit_exchange::{Failure, FailureKind, Outcome};
+use tokio::time::Sleep;
+
+use crate::{draft::Draft, keep::Keeper, recorder::Place, upstream::Lease};
+
+/// The body of an answer of a [`Proxy`](crate::Proxy).
+pub struct ProxyBody<P: Place>(Kind<P>);
+
+enum Kind<P: Place> {
+    /// Recorded before it is sent: the proxy's own, and those without a body.
+    Whole(Option<Bytes>),
+    Flowing(Box<Flowing<P>>),
+}
+
+/// An answer that broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyError(String);
+
+struct Flowing<P: Place> {
+    body: Incoming,
+    draft: Draft<P>,
+    keeper: Keeper,
+    /// The length that the answer's head promises.
+    promised: Option<u64>,
+    /// The connection to Mews, for the next request.
+    lease: Option<Lease>,
+    patience: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    end: End<P>,
+}
+
+enum End<P: Place> {
+    /// The body still flows.
+    Open,
+    /// Its last frame, if it has one of its own, waits for the receipt.
+    Held(Option<P::Receipt>, Option<Frame<Bytes>>),
+    Over,
+}
+
+impl<P: Place> ProxyBody<P> {
+    /// A body that is sent at once.
+    pub(crate) fn whole(body: Bytes) -> Self {
+        Self(Kind::Whole((!body.is_empty()).then_some(body)))
+    }
+
+    /// A body that comes from Mews.
+    pub(crate) fn flowing(
+        body: Incoming,
+        draft: Draft<P>,
+        keep: usize,
+        promised: Option<u64>,
+        lease: Lease,
+        patience: Duration,
+    ) -> Self {
+        Self(Kind::Flowing(Box::new(Flowing {
+            body,
+            draft,
+            keeper: Keeper::expecting(keep, promised),
+            promised,
+            lease: Some(lease),
+            patience,
+            timer: None,
+            end: End::Open,
+        })))
+    }
+}
+
+impl<P: Place> Flowing<P> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            match &mut self.end {
+                End::Over => return Poll::Ready(None),
+                End::Held(receipt, frame) => {
+                    if let Some(receipt) = receipt {
+                        ready!(Pin::new(receipt).poll(cx));
+                    }
+                    let frame = frame.take();
+                    self.end = End::Over;
+                    return Poll::Ready(frame.map(Ok));
+                }
+                End::Open => {}
+            }
+            let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) else {
+                let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
+                ready!(timer.as_mut().poll(cx));
+                let message = format!("Mews' answer stopped for {:?}", self.patience);
+                return Poll::Ready(Some(Err(self.fail(FailureKind::BodyTimeout, message))));
+            };
+            self.timer = None;
+            match next {
+                Some(Ok(frame)) => {
+                    if let Some(piece) = frame.data_ref() {
+                        self.keeper.push(piece);
+                    }
+                    let last = frame.is_trailers()
+                        || self.body.is_end_stream()
+                        || self.promised == Some(self.keeper.length());
+                    if !last {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    self.finish(Some(frame));
+                }
+                Some(Err(error)) => {
+                    let (kind, message) = failure(&error);
+                    return Poll::Ready(Some(Err(self.fail(kind, message))));
+                }
+                None => self.finish(None),
+            }
+        }
+    }
+
+    fn finish(&mut self, last: Option<Frame<Bytes>>) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+        let receipt = self.draft.finish_with_body(self.keeper.take(), Outcome::Answered, None);
+        self.end = End::Held(receipt, last);
+    }
+
+    fn fail(&mut self, kind: FailureKind, message: String) -> BodyError {
+        self.end = End::Over;
+        let failure = Failure { kind, message: message.clone() };
+        // The integration learns of it by the broken answer, for which nothing needs to be safe.
+        drop(self.draft.finish_with_body(self.keeper.take(), Outcome::Failed, Some(failure)));
+        BodyError(message)
+    }
+}
+
+impl<P: Place> Drop for Flowing<P> {
+    fn drop(&mut self) {
+        if matches!(self.end, End::Open) {
+            let message = "the integration closed the connection within the answer".to_owned();
+            let failure = Failure { kind: FailureKind::ClientLeft, message };
+            drop(self.draft.finish_with_body(self.keeper.take(), Outcome::Aborted, Some(failure)));
+        }
+    }
+}
+
+fn failure(error: &hyper::Error) -> (FailureKind, String) {
+    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    if error.is_parse() || is_invalid(error) {
+        (FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
+    } else {
+        (FailureKind::Incomplete, format!("Mews' answer ended before it was complete: {reason}"))
+    }
+}
+
+fn is_invalid(error: &hyper::Error) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput))
+}
+
+impl<P: Place> Body for ProxyBody<P> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Kind::Flowing(flowing) => flowing.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(body) => body.is_none(),
+            Kind::Flowing(flowing) => matches!(flowing.end, End::Over),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Flowing(flowing) => match flowing.promised {
+                Some(promised) => SizeHint::with_exact(promised.saturating_sub(flowing.keeper.length())),
+                None => SizeHint::new(),
+            },
+        }
+    }
+}
+
+impl<P: Place> Unpin for ProxyBody<P> {}

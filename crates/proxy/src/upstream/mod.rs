@@ -1,0 +1,191 @@
+//! Mews' side: pooled connections to one host.
+
+mod connect;
+mod pool;
+mod trust;
+
+use std::{path::PathBuf, sync::Arc};
+
+use http::{
+    Request, Response, Uri, Version,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    uri::{PathAndQuery, Scheme},
+};
+use hyper::body::Incoming;
+use nightaudit_exchange::FailureKind;
+
+pub(crate) use self::pool::Lease;
+use self::{
+    connect::Connector,
+    pool::{Connection, Pool},
+};
+use crate::{Origin, Timeouts, reply::Stop, request_body::RequestBody};
+
+/// How hosts are reached and trusted.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamConfig {
+    /// Further certificate authorities to trust beside the system's: a PEM file.
+    pub ca: Option<PathBuf>,
+    /// The proxy on the way, as companies have them.
+    pub proxy: UpstreamProxy,
+}
+
+/// The proxy between here and Mews.
+#[derive(Debug, Clone, Default)]
+pub enum UpstreamProxy {
+    /// None, whatever the environment says.
+    None,
+    /// What `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (in either case) say.
+    #[default]
+    Environment,
+    /// This one for everything but the hosts in `except` (as in `NO_PROXY`).
+    Fixed {
+        /// The proxy's address: `http://[user:password@]host:port`.
+        address: String,
+        /// Names, domains and networks that are reached directly, separated by commas.
+        except: String,
+    },
+}
+
+/// An [`UpstreamConfig`] that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamConfigError {
+    /// The file of certificate authorities can't be read.
+    #[error("can't read certificate authorities from {}: {reason}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The proxy's address can't be used.
+    #[error("`{address}` is no address of a proxy; write it like http://proxy.example:3128")]
+    Proxy {
+        /// What was given.
+        address: String,
+    },
+    /// The TLS library refuses.
+    #[error("TLS can't be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Shared by the hosts: who is trusted, and the proxy on the way.
+pub(crate) struct Route {
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) proxy: hyper_util::client::proxy::matcher::Matcher,
+}
+
+impl Route {
+    pub(crate) fn new(config: &UpstreamConfig) -> Result<Self, UpstreamConfigError> {
+        Ok(Self { tls: trust::client_config(config.ca.as_deref())?, proxy: connect::matcher(&config.proxy)? })
+    }
+}
+
+/// One host that requests are forwarded to.
+pub(crate) struct Upstream {
+    origin: Origin,
+    connector: Connector,
+    pool: Arc<Pool>,
+}
+
+/// How many stale connections are tried before a request is given up that none of them has taken.
+const ATTEMPTS: usize = 8;
+
+impl Upstream {
+    pub(crate) fn new(origin: Origin, route: &Arc<Route>, timeouts: &Timeouts) -> Self {
+        let connector = Connector::new(origin.clone(), Arc::clone(route), timeouts.connect);
+        Self { origin, connector, pool: Pool::new(timeouts.upstream_idle) }
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Sends a request and waits for the answer's head.
+    ///
+    /// `sending` is called right before the request is handed to a connection. Where that connection turns out to have
+    /// closed before it took anything of the request, another is used and `sending` called again; once anything may have
+    /// been written, the request is never sent a second time.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+        mut sending: impl FnMut(Sending),
+    ) -> Result<(Response<Incoming>, Lease), Stop> {
+        let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        for _ in 0..ATTEMPTS {
+            let mut connection = match self.pool.take().await {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            self.address(&mut request, &target, connection.is_http2());
+            sending(Sending::Now);
+            match connection.send(request).await {
+                Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => {
+                        sending(Sending::Undone);
+                        request = unsent;
+                    }
+                    None => return Err(stopped(&error.into_error())),
+                },
+            }
+        }
+        Err(Stop::failed(FailureKind::Closed, "Mews closed every connection before it took the request"))
+    }
+
+    async fn connect(&self) -> Result<Connection, Stop> {
+        // Where Mews speaks HTTP/2, one connection serves all: others wait for it rather than open their own.
+        let _turn = self.pool.turn().await;
+        if let Some(connection) = self.pool.take().await {
+            return Ok(connection);
+        }
+        let connection = self.connector.connect().await?;
+        self.pool.opened(&connection);
+        Ok(connection)
+    }
+
+    /// Writes the target in the form of the connection's protocol; path and query stay as they came.
+    fn address(&self, request: &mut Request<RequestBody>, target: &PathAndQuery, http2: bool) {
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(target.clone());
+        if http2 {
+            parts.scheme = Some(if self.origin.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
+            parts.authority = Some(self.origin.authority().clone());
+            // `:authority` says it, and a list of chunks has no meaning in HTTP/2.
+            request.headers_mut().remove(HOST);
+            request.headers_mut().remove(TRANSFER_ENCODING);
+            *request.version_mut() = Version::HTTP_2;
+        } else {
+            let host = self.origin.host_field().clone();
+            request.headers_mut().entry(HOST).or_insert(host);
+            *request.version_mut() = Version::HTTP_11;
+        }
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+}
+
+/// What happens to a request on its way to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// It is handed to a connection now.
+    Now,
+    /// The connection had closed and has taken nothing of it.
+    Undone,
+}
+
+/// Whether a message with these fields and this status promises a body of a certain length.
+pub(crate) fn promised(response: &Response<Incoming>) -> Option<u64> {
+    response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn stopped(error: &hyper::Error) -> Stop {
+    use std::error::Error as _;
+    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    if error.is_parse() {
+        Stop::failed(FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
+    } else {
+        Stop::failed(FailureKind::Closed, format!("Mews closed the connection before it answered: {reason}"))
+    }
+}

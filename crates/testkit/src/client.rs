@@ -1,0 +1,92 @@
+//! A client that sends what it is told.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// An answer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Start line and fields, as they were on the wire.
+    pub head: String,
+    /// The body's bytes on the wire: of a chunked body the chunks.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header field, whatever its spelling.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().filter_map(|line| line.split_once(": ")).find_map(|(field, value)| {
+            field.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// A request of the API with a JSON body, after which the connection is closed.
+#[must_use]
+pub fn post(operation: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST /api/connector/v1/{operation} HTTP/1.1\r\nHost: proxy\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Sends bytes on a connection of their own and reads until the server closes it.
+pub async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A server may refuse before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read).await;
+    parse(&read)
+}
+
+/// Sends bytes in pieces, waiting after each until the server may have read it.
+pub async fn send_slowly(stream: &mut TcpStream, pieces: &[&[u8]]) {
+    for piece in pieces {
+        stream.write_all(piece).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Reads one answer with a `Content-Length` (or without a body) from a connection that stays open.
+pub async fn read_answer(stream: &mut TcpStream) -> Answer {
+    let mut read = Vec::new();
+    loop {
+        if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+            let answer = parse(&read);
+            let length = answer.field("content-length").map_or(0, |length| length.parse().unwrap());
+            if read.len() >= end + 4 + length {
+                return answer;
+            }
+        }
+        let mut piece = [0; 4096];
+        let length = stream.read(&mut piece).await.unwrap();
+        assert!(length > 0, "the connection ended within an answer: {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&piece[..length]);
+    }
+}
+
+fn parse(read: &[u8]) -> Answer {
+    let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") else {
+        panic!("no HTTP answer: {:?}", String::from_utf8_lossy(read));
+    };
+    let head = String::from_utf8(read[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: read[end + 4..].to_vec() }
+}

@@ -1,0 +1,157 @@
+//! A proxy in the test's own process.
+
+use std::{net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
+
+use nightaudit_exchange::{Capture, Exchange, Redactor, SessionId};
+use nightaudit_limit::Limiter;
+use nightaudit_listen::Server;
+use nightaudit_proxy::{Config, Place, Proxy, Recorder, Unrecordable, UpstreamConfig};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How a [`Harness`] differs from the defaults.
+pub struct Setup {
+    /// The host of the API.
+    pub upstream: String,
+    /// The host of the WebSocket; by default the API's.
+    pub events: Option<String>,
+    /// Authorities to trust.
+    pub ca: Option<PathBuf>,
+    /// The proxy's configuration, changed from the defaults.
+    pub proxy: fn(&mut Config),
+    /// The listener's configuration.
+    pub listen: nightaudit_listen::Config,
+    /// The proxy on the way to Mews.
+    pub via: nightaudit_proxy::UpstreamProxy,
+    /// The limiter.
+    pub limiter: Limiter,
+}
+
+impl Setup {
+    /// The defaults, without limits and without a proxy on the way.
+    #[must_use]
+    pub fn new(upstream: &str) -> Self {
+        Self {
+            upstream: upstream.to_owned(),
+            events: None,
+            ca: None,
+            proxy: |_| {},
+            listen: nightaudit_listen::Config::default(),
+            via: nightaudit_proxy::UpstreamProxy::None,
+            limiter: unlimited(),
+        }
+    }
+}
+
+/// A proxy on a free port of loopback that records in memory; it ends when it is dropped.
+pub struct Harness {
+    address: SocketAddr,
+    exchanges: tokio::sync::Mutex<mpsc::UnboundedReceiver<Exchange>>,
+    gate: Gate,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Harness {
+    /// Starts a proxy before this upstream.
+    pub async fn start(upstream: &str) -> Self {
+        Self::with(Setup::new(upstream)).await
+    }
+
+    /// Starts a proxy that is set up like this.
+    pub async fn with(setup: Setup) -> Self {
+        let events = setup.events.as_ref().unwrap_or(&setup.upstream);
+        let mut config = Config::new("test", setup.upstream.parse().unwrap(), events.parse().unwrap());
+        (setup.proxy)(&mut config);
+        let upstream = UpstreamConfig { ca: setup.ca, proxy: setup.via };
+        let (sender, exchanges) = mpsc::unbounded_channel();
+        let gate = Gate(Arc::new(watch::channel(true).0));
+        let recorder = Memory { sender, gate: gate.clone() };
+        let proxy = Proxy::new(config, &upstream, setup.limiter, recorder).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            Server::new(setup.listen).serve(listener, Arc::new(proxy), std::future::pending()).await;
+        });
+        let exchanges = tokio::sync::Mutex::new(exchanges);
+        Self { address, exchanges, gate, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Where the proxy listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next exchange that is recorded, waiting for it.
+    pub async fn recorded(&self) -> Exchange {
+        self.exchanges.lock().await.recv().await.unwrap()
+    }
+
+    /// The gate before the recorder's receipts.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+}
+
+/// Holds receipts back, as a slow disk would.
+#[derive(Clone)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Gate {
+    /// From now on no receipt is given.
+    pub fn close(&self) {
+        self.0.send_replace(false);
+    }
+
+    /// All receipts are given.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+fn unlimited() -> Limiter {
+    Limiter::new(nightaudit_limit::Config { rules: Vec::new(), ..nightaudit_limit::Config::default() }).unwrap()
+}
+
+struct Memory {
+    sender: mpsc::UnboundedSender<Exchange>,
+    gate: Gate,
+}
+
+struct InMemory {
+    sender: mpsc::UnboundedSender<Exchange>,
+    gate: Gate,
+}
+
+impl Recorder for Memory {
+    type Place = InMemory;
+
+    async fn reserve(&self) -> Result<InMemory, Unrecordable> {
+        Ok(InMemory { sender: self.sender.clone(), gate: self.gate.clone() })
+    }
+}
+
+impl Place for InMemory {
+    type Receipt = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn begin(&mut self, _: &Capture) -> Result<(), Unrecordable> {
+        Ok(())
+    }
+
+    fn record(self, capture: Capture) -> Self::Receipt {
+        let session = SessionId::from_parts(0, 0);
+        let name = capture.session.clone().unwrap_or_else(|| "test".into());
+        let exchange = Redactor::new(&[]).exchange(capture, session, &name, 1);
+        // A test that has seen enough no longer receives.
+        let _ = self.sender.send(exchange);
+        let mut open = self.gate.0.subscribe();
+        Box::pin(async move {
+            let _ = open.wait_for(|open| *open).await;
+        })
+    }
+}
+

@@ -1,0 +1,116 @@
+//! The real binary as a process.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    thread::JoinHandle,
+};
+
+use tempfile::TempDir;
+
+/// A running `nightaudit serve`; it is killed when it is dropped.
+pub struct Process {
+    child: Child,
+    proxy: SocketAddr,
+    console: String,
+    stderr: Option<JoinHandle<String>>,
+    folder: Option<TempDir>,
+    data: PathBuf,
+}
+
+impl Process {
+    /// Starts `binary serve` with a data folder of its own, free ports, and these arguments.
+    pub fn serve(binary: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut process = Self::serve_on(binary, &data, arguments);
+        process.folder = Some(folder);
+        process
+    }
+
+    /// As [`serve`](Self::serve), on a data folder that outlives the process.
+    pub fn serve_on(binary: &str, data: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(arguments)
+            .env_remove("HTTPS_PROXY")
+            .env_remove("https_proxy")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut errors = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            text
+        });
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut line = |name: &str| {
+            let Some(Ok(line)) = lines.next() else { panic!("serve ended before it said where its {name} is") };
+            let mut words = line.split_whitespace();
+            assert_eq!(words.next(), Some(name), "{line}");
+            words.next().unwrap().to_owned()
+        };
+        let proxy = line("proxy");
+        let proxy = proxy.rsplit_once("//").unwrap().1.parse().unwrap();
+        let console = line("console");
+        Self { child, proxy, console, stderr: Some(stderr), folder: None, data: data.to_owned() }
+    }
+
+    /// Where the proxy listens.
+    #[must_use]
+    pub fn proxy(&self) -> SocketAddr {
+        self.proxy
+    }
+
+    /// The console's address with its token.
+    #[must_use]
+    pub fn console(&self) -> &str {
+        &self.console
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs another command of the binary on the same data folder.
+    #[must_use]
+    pub fn run(&self, binary: &str, arguments: &[&str]) -> Output {
+        Command::new(binary).args(arguments).arg("--data").arg(&self.data).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Ends it with SIGKILL, as a crash does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop with SIGTERM and waits until it has; what it said on stderr.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        (status, self.stderr.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended before, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,182 @@
+//! A stand-in for Mews that does what a test wants.
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A request that reached an [`Upstream`].
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Method, target, version and fields.
+    pub head: http::request::Parts,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// A stand-in for Mews on a free port of loopback; it ends when it is dropped.
+pub struct Upstream {
+    address: SocketAddr,
+    tls: bool,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    raw: Arc<Mutex<Vec<Vec<u8>>>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response<BoxBody<Bytes, std::io::Error>>> + Send>>;
+type Script = Arc<dyn Fn(Seen) -> Answering + Send + Sync>;
+
+impl Upstream {
+    /// Answers every request with this status and body.
+    pub async fn answering(status: u16, body: &'static str) -> Self {
+        Self::scripted(move |_| async move {
+            let mut response = Response::new(Full::from(body).map_err(|never| match never {}).boxed());
+            *response.status_mut() = status.try_into().unwrap();
+            response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+            response
+        })
+        .await
+    }
+
+    /// Answers with what `script` makes of each request.
+    pub async fn scripted<S, F>(script: S) -> Self
+    where
+        S: Fn(Seen) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<BoxBody<Bytes, std::io::Error>>> + Send + 'static,
+    {
+        Self::http(None, script).await
+    }
+
+    /// As [`scripted`](Self::scripted), over TLS where it is given.
+    pub async fn http<S, F>(tls: Option<Arc<ServerConfig>>, script: S) -> Self
+    where
+        S: Fn(Seen) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<BoxBody<Bytes, std::io::Error>>> + Send + 'static,
+    {
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let script: Script = Arc::new(move |request| Box::pin(script(request)));
+        let (listener, address) = listen().await;
+        let task = {
+            let (seen, tls) = (Arc::clone(&seen), tls.clone());
+            async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    let (seen, script, tls) = (Arc::clone(&seen), Arc::clone(&script), tls.clone());
+                    tokio::spawn(async move {
+                        match tls {
+                            None => serve(stream, false, seen, script).await,
+                            Some(tls) => {
+                                // A client that does not trust the certificate is what some tests want.
+                                let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else { return };
+                                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                                serve(stream, http2, seen, script).await;
+                            }
+                        }
+                    });
+                }
+            }
+        };
+        Self { address, tls: tls.is_some(), seen, raw: Arc::default(), _task: spawn(task) }
+    }
+
+    /// Hands each connection to `script`, after the first request's head has been read from it and kept.
+    pub async fn raw<S, F>(script: S) -> Self
+    where
+        S: Fn(TcpStream) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let raw: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let (listener, address) = listen().await;
+        let task = {
+            let (raw, script) = (Arc::clone(&raw), Arc::new(script));
+            async move {
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    let (raw, script) = (Arc::clone(&raw), Arc::clone(&script));
+                    tokio::spawn(async move {
+                        let mut head = Vec::new();
+                        while !head.ends_with(b"\r\n\r\n") {
+                            match stream.read_u8().await {
+                                Ok(byte) => head.push(byte),
+                                Err(_) => return,
+                            }
+                        }
+                        raw.lock().push(head);
+                        script(stream).await;
+                    });
+                }
+            }
+        };
+        Self { address, tls: false, seen: Arc::default(), raw, _task: spawn(task) }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its address for `--upstream`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://localhost:{}", if self.tls { "https" } else { "http" }, self.address.port())
+    }
+
+    /// The requests that arrived, in their order.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().clone()
+    }
+
+    /// The heads that a [`raw`](Self::raw) upstream has read.
+    #[must_use]
+    pub fn raw_heads(&self) -> Vec<String> {
+        self.raw.lock().iter().map(|head| String::from_utf8_lossy(head).into_owned()).collect()
+    }
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+async fn serve<S>(stream: S, http2: bool, seen: Arc<Mutex<Vec<Seen>>>, script: Script)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let request = Seen { head, body };
+            seen.lock().push(request.clone());
+            Ok::<_, Infallible>(script(request).await)
+        }
+    });
+    // How a connection ends is for the test to see at its own end.
+    if http2 {
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    } else {
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.preserve_header_case(true).auto_date_header(false);
+        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    }
+}

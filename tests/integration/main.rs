@@ -1,0 +1,5 @@
+//! The whole, from the outside: real sockets, real TLS, real files, real processes.
+
+mod bad_requests;
+mod bad_upstreams;
+mod proxying;
