@@ -1,2 +1,124 @@
-//! What a decision costs.
-fn main() {}
+//! What a decision costs: `cargo bench -p nightaudit-limit`.
+//!
+//! Each iteration is a whole admission: the clock read twice, a place taken under every rule, and its send noted.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use nightaudit_limit::{Arrival, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
+
+/// The machine's clock, and so the cost of reading it, a thousand times faster: more is admitted in a second than any
+/// window may hold, but not in a thousandth of one. So the windows stay about ten thousand sends long.
+struct FastClock(MonotonicClock);
+
+const SPEED: u64 = 1000;
+
+impl Clock for FastClock {
+    fn now(&self) -> u64 {
+        self.0.now() * SPEED
+    }
+
+    fn sleep_until(&self, instant: u64) -> Sleep {
+        self.0.sleep_until(instant / SPEED)
+    }
+}
+
+const PARTS: [KeyParts; 3] = [
+    KeyParts { access_token: true, client_token: false, operation: false },
+    KeyParts { access_token: true, client_token: false, operation: true },
+    KeyParts { access_token: false, client_token: true, operation: false },
+];
+
+fn limiter(rules: usize) -> Limiter {
+    let rule = |(index, key): (usize, &KeyParts)| Rule {
+        name: index.to_string(),
+        key: *key,
+        requests: 1_000_000,
+        window: Duration::from_secs(1),
+        burst: None,
+        paginated_factor: 1,
+    };
+    let rules = PARTS.iter().enumerate().map(rule).take(rules).collect();
+    let config = Config { rules, ..Config::default() };
+    Limiter::with_clock(config, FastClock(MonotonicClock::default())).expect("the rules are within bounds")
+}
+
+fn arrival(access_token: &str) -> Arrival<'_> {
+    let operation = "reservations/getAll/2023-06-06";
+    Arrival { access_token, client_token: "REDACTED:3f9a1c0b7d24", operation, paginated: false }
+}
+
+const TOKEN: &str = "REDACTED:b1946ac92492";
+
+fn admit(limiter: &Limiter, access_token: &str) {
+    match limiter.check(black_box(&arrival(access_token))) {
+        Verdict::Admitted(place) => drop(place.sent()),
+        Verdict::Refused(refusal) => panic!("the bench is to measure admissions: {refusal:?}"),
+    }
+}
+
+fn rules(c: &mut Criterion) {
+    let mut group = c.benchmark_group("rules");
+    for rules in [1, 2, 3] {
+        let limiter = limiter(rules);
+        group.bench_function(BenchmarkId::from_parameter(rules), |b| b.iter(|| admit(&limiter, TOKEN)));
+    }
+    group.finish();
+}
+
+fn refusal(c: &mut Criterion) {
+    let rule = Rule {
+        name: "published".to_owned(),
+        key: PARTS[0],
+        requests: 200,
+        window: Duration::from_secs(24 * 60 * 60),
+        burst: None,
+        paginated_factor: 1,
+    };
+    let limiter = Limiter::new(Config { rules: vec![rule], ..Config::default() }).expect("the rule is within bounds");
+    for _ in 0..200 {
+        admit(&limiter, TOKEN);
+    }
+    c.bench_function("refusal", |b| b.iter(|| limiter.check(black_box(&arrival(TOKEN)))));
+}
+
+/// Time per admission, all threads taken together.
+fn threads_on_one_key(c: &mut Criterion) {
+    let mut group = c.benchmark_group("threads on one key");
+    for threads in [1, 2] {
+        group.bench_function(BenchmarkId::from_parameter(threads), |b| {
+            b.iter_custom(|iterations| {
+                let limiter = limiter(1);
+                let share = iterations.div_ceil(threads);
+                let start = Instant::now();
+                thread::scope(|scope| {
+                    for _ in 0..threads {
+                        scope.spawn(|| (0..share).for_each(|_| admit(&limiter, TOKEN)));
+                    }
+                });
+                start.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Tokens in a scattered order, so that the caches can't guess the next.
+fn keys(c: &mut Criterion) {
+    let mut group = c.benchmark_group("keys");
+    for keys in [1_usize, 100, 10_000, 100_000] {
+        let limiter = limiter(1);
+        let tokens: Vec<String> = (0..keys).map(|n| format!("REDACTED:{:012x}", n * 7919 % keys)).collect();
+        tokens.iter().for_each(|token| admit(&limiter, token));
+        let mut turns = tokens.iter().cycle();
+        group.bench_function(BenchmarkId::from_parameter(keys), |b| {
+            b.iter(|| turns.next().map(|token| admit(&limiter, token)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, rules, refusal, threads_on_one_key, keys);
+criterion_main!(benches);
