@@ -1,1 +1,264 @@
-//! console
+//! The console: everything that isn't traffic to Mews, on a port of its own.
+//!
+//! [`Console`] is a [`Handler`] over the log: exchanges by page, one by one, as NDJSON and as server-sent events;
+//! sessions, limits, exports, health and metrics. All but the health stands behind a [`Token`], and a request must call
+//! the console by one of its own names. What the log doesn't know, it asks [`Gauges`].
+//!
+//! | address | answer |
+//! |---|---|
+//! | `GET /api/v1/exchanges` | a page `{"exchanges": […], "next": …}`; with `format=ndjson` one exchange a line |
+//! | `GET /api/v1/exchanges/{id}` | one exchange, by its id or a beginning that only one has |
+//! | `GET /api/v1/follow` | exchanges as they are recorded, as server-sent events |
+//! | `GET /api/v1/sessions` | the sessions |
+//! | `GET /api/v1/limits` | for each rule and key what is used and left |
+//! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |
+//! | `GET /api/v1/health` | whether the log can be written; needs no token |
+//! | `GET /metrics` | counters for Prometheus |
+//!
+//! Exchanges, follow and export take the parts of a [`Filter`](nightaudit_exchange::Filter) by their names; errors are
+//! `{"error": …}`.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use nightaudit_console::{Console, Gauges, Token};
+//! use nightaudit_listen::Server;
+//! use nightaudit_store::{Config, Log};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = std::path::Path::new("/var/lib/nightaudit");
+//! let log = Arc::new(Log::open(Config::new(folder))?);
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8081").await?;
+//! let token = Token::load_or_create(folder)?;
+//! let console = Console::new(log, token, listener.local_addr()?, Vec::new(), Gauges::default());
+//! let stop = console.stop_signal(async { /* a signal, say */ });
+//! Server::new(Default::default()).serve(listener, Arc::new(console), stop).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod exchanges;
+mod follow;
+mod guard;
+mod metrics;
+mod stream;
+mod token;
+
+use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderValue, StatusCode, Uri, header};
+use hyper::body::Incoming;
+use nightaudit_exchange::Outcome;
+use nightaudit_listen::{Arrival, Handler, RefusalKind};
+use nightaudit_store::Log;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+pub use self::token::{Token, TokenError};
+use self::{error::ApiError, guard::Names};
+
+/// The room that one key has under one rule, now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitState {
+    /// The rule's name.
+    pub rule: String,
+    /// The key: pseudonyms and operation, as the rule counts.
+    pub key: String,
+    /// Places taken in the window.
+    pub used: u32,
+    /// Places left in the window.
+    pub left: u32,
+    /// Milliseconds until the next place is free; 0 where one is.
+    pub next_free_ms: u64,
+    /// Requests refused so far.
+    pub refused: u64,
+    /// Requests delayed so far.
+    pub delayed: u64,
+    /// Milliseconds for which Mews' own 429 keeps the key closed; none where it doesn't.
+    pub closed_for_ms: Option<u64>,
+}
+
+/// What only the running proxy knows.
+pub struct Gauges {
+    /// The limiter's state.
+    pub limits: Box<dyn Fn() -> Vec<LimitState> + Send + Sync>,
+    /// How many requests came to each outcome since the start.
+    pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
+}
+
+impl Default for Gauges {
+    fn default() -> Self {
+        Self { limits: Box::new(Vec::new), outcomes: Box::new(Vec::new) }
+    }
+}
+
+impl fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gauges").finish_non_exhaustive()
+    }
+}
+
+/// Answers the console's requests.
+#[derive(Debug)]
+pub struct Console {
+    router: Router,
+    stopping: CancellationToken,
+}
+
+/// What the routes share.
+#[derive(Debug)]
+struct Shared {
+    log: Arc<Log>,
+    token: Token,
+    names: Names,
+    gauges: Gauges,
+    stopping: CancellationToken,
+}
+
+impl Console {
+    /// A console over this log, bound to `address` and called by it, by loopback's names and by `names`.
+    #[must_use]
+    pub fn new(log: Arc<Log>, token: Token, address: SocketAddr, names: Vec<String>, gauges: Gauges) -> Self {
+        let stopping = CancellationToken::new();
+        let names = Names::new(address, names);
+        let shared = Arc::new(Shared { log, token, names, gauges, stopping: stopping.clone() });
+        let router = Router::new()
+            .route("/", get(welcome))
+            .route("/api/v1/exchanges", get(exchanges::list))
+            .route("/api/v1/exchanges/{id}", get(exchanges::one))
+            .route("/api/v1/export", get(exchanges::export))
+            .route("/api/v1/follow", get(follow::follow))
+            .route("/api/v1/sessions", get(sessions))
+            .route("/api/v1/limits", get(limits))
+            .route("/metrics", get(metrics::metrics))
+            .fallback(no_such_address)
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), authorise))
+            .route("/api/v1/health", get(health))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), name_and_harden))
+            .with_state(shared);
+        Self { router, stopping }
+    }
+
+    /// Waits for `stop`, and then ends what would go on for ever: the followers.
+    pub fn stop_signal<S: Future<Output = ()>>(&self, stop: S) -> impl Future<Output = ()> + use<S> {
+        let stopping = self.stopping.clone();
+        async move {
+            stop.await;
+            stopping.cancel();
+        }
+    }
+}
+
+impl Handler for Console {
+    type Body = Body;
+
+    async fn handle(&self, arrival: Arrival, request: Request<Incoming>) -> Response {
+        if let Some(refusal) = arrival.refusal {
+            let status = match refusal.kind {
+                RefusalKind::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                RefusalKind::Timeout => StatusCode::REQUEST_TIMEOUT,
+                RefusalKind::Connect => StatusCode::METHOD_NOT_ALLOWED,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            return ApiError::new(status, refusal.message).into_response();
+        }
+        let result: Result<Response, Infallible> = self.router.clone().call(request).await;
+        match result {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// What every request passes first, and every answer last.
+async fn name_and_harden(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let mut response = match shared.names.check(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    // The address may hold the token: it is not to be kept, and not to be told to where a link leads.
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn authorise(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match guard::check_token(&shared.token, request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn welcome() -> Json<serde_json::Value> {
+    Json(json!({
+        "name": "nightaudit",
+        "version": env!("CARGO_PKG_VERSION"),
+        "api": [
+            "/api/v1/exchanges", "/api/v1/exchanges/{id}", "/api/v1/follow", "/api/v1/sessions", "/api/v1/limits",
+            "/api/v1/export", "/api/v1/health", "/metrics"
+        ],
+    }))
+}
+
+async fn no_such_address(uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("`{}` is no address of the console: `/` lists them", uri.path()))
+}
+
+async fn sessions(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
+    let sessions = blocking(move || shared.log.sessions()).await?;
+    Ok(Json(json!({ "sessions": sessions })).into_response())
+}
+
+async fn limits(State(shared): State<Arc<Shared>>) -> Response {
+    Json(json!({ "limits": (shared.gauges.limits)() })).into_response()
+}
+
+/// Says no more than whether it works, because it needs no token.
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.log.status().failing {
+        None => Json(json!({ "status": "ok" })).into_response(),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failing" }))).into_response(),
+    }
+}
+
+/// Runs what reads files on a thread that may wait for them.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
+}
+
+/// The pairs of a query string, without the one that is the token.
+fn pairs(shared: &Shared, uri: &Uri) -> Result<Vec<(String, String)>, ApiError> {
+    let axum::extract::Query(mut pairs) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|error| ApiError::bad_request(error.body_text()))?;
+    // `token` is also a part of the filter, whose pseudonyms are never the token.
+    pairs.retain(|(name, value)| name != "token" || !shared.token.opens(value));
+    Ok(pairs)
+}
+
+/// Takes the pair of this name out.
+fn take(pairs: &mut Vec<(String, String)>, name: &str) -> Option<String> {
+    let place = pairs.iter().position(|(given, _)| given == name)?;
+    Some(pairs.swap_remove(place).1)
+}
+
+fn now() -> nightaudit_exchange::Timestamp {
+    nightaudit_exchange::Timestamp::from_system(std::time::SystemTime::now())
+}

@@ -1,0 +1,108 @@
+//! `nightaudit config`
+
+use std::{io::Write as _, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::{
+    args::Everywhere,
+    config::{self, Loaded, variable},
+    error::Usage,
+};
+
+/// Check the configuration, or show what holds and where it comes from
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  nightaudit config check --config config/production.toml
+  nightaudit config show
+  nightaudit config show --json | jq 'select(.origin != \"default\")'")]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say whether the file and the variables can be used
+    Check,
+    /// List every key with its value and where that comes from
+    Show {
+        /// One object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Config {
+    pub(crate) fn run(&self, everywhere: &Everywhere) -> anyhow::Result<ExitCode> {
+        let loaded = config::load(everywhere.config(), everywhere.flags()).map_err(|error| Usage(error.into()))?;
+        match self.action {
+            Action::Check => check(&loaded)?,
+            Action::Show { json } => show(&loaded, json)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Looks also at what a start would look at: the files that are named.
+fn check(loaded: &Loaded) -> anyhow::Result<()> {
+    let settings = &loaded.settings;
+    if let Some(tls) = &settings.tls {
+        nightaudit_listen::server_config(&tls.certificate, &tls.key).map_err(|error| Usage(error.into()))?;
+    }
+    if let Some(ca) = &settings.upstream.ca {
+        let read = std::fs::metadata(ca).with_context(|| format!("`upstream_ca`: can't read {}", ca.display()));
+        read.map_err(Usage)?;
+    }
+    let mut out = anstream::stdout().lock();
+    for name in &loaded.unknown_variables {
+        writeln!(out, "note: {name} is set and is no key")?;
+    }
+    match &loaded.file {
+        Some(file) => writeln!(out, "{} is good", file.display())?,
+        None => writeln!(out, "no file: the defaults hold, and they are good")?,
+    }
+    Ok(())
+}
+
+fn show(loaded: &Loaded, json: bool) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    for (key, value, origin) in loaded.layers.list() {
+        // The only value that may hold a password, which a terminal's history is no place for.
+        let value = if key == "upstream_proxy" { without_password(&value) } else { value };
+        if json {
+            let line = json!({
+                "key": key, "value": value, "origin": origin.to_string(), "variable": variable(&key),
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "{key} = {value}  # {origin}")?;
+        }
+    }
+    Ok(())
+}
+
+fn without_password(value: &toml::Value) -> toml::Value {
+    let text = value.as_str().unwrap_or_default();
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, host)) => toml::Value::String(format!("{scheme}://…@{host}")),
+        None => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_password_is_not_shown() {
+        let shown = |text: &str| without_password(&toml::Value::String(text.to_owned())).as_str().unwrap().to_owned();
+        assert_eq!(shown("http://me:se@cret@proxy:3128"), "http://…@proxy:3128");
+        assert_eq!(shown("http://proxy:3128"), "http://proxy:3128");
+        assert_eq!(shown(""), "");
+    }
+}

@@ -1,0 +1,58 @@
+//! `nightaudit limits`
+
+use std::{io::Write as _, process::ExitCode, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    config::Settings,
+    line::{duration, plain},
+    source::Source,
+};
+
+/// Show what is used and left of each limit
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  nightaudit limits
+  nightaudit limits --json | jq 'select(.left == 0)'")]
+pub(crate) struct Limits {
+    /// One object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Limits {
+    pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let Some(limits) = Source::open(&settings.data)?.limits()? else {
+            anyhow::bail!("no `nightaudit serve` runs on {}, and only it counts", settings.data.display());
+        };
+        let mut out = anstream::stdout().lock();
+        for limit in &limits {
+            if self.json {
+                serde_json::to_writer(&mut out, limit)?;
+                writeln!(out)?;
+                continue;
+            }
+            let next = match limit.next_free_ms {
+                0 => "now".to_owned(),
+                wait => format!("in {}", duration(Duration::from_millis(wait))),
+            };
+            write!(
+                out,
+                "{:16}  {}  {} used, {} left, next {next}, {} refused, {} delayed",
+                plain(&limit.rule),
+                plain(&limit.key),
+                limit.used,
+                limit.left,
+                limit.refused,
+                limit.delayed,
+            )?;
+            if let Some(closed) = limit.closed_for_ms {
+                write!(out, ", closed by Mews for {}", duration(Duration::from_millis(closed)))?;
+            }
+            writeln!(out)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,12 @@
+//! One file per command.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod export;
+pub(crate) mod limits;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod serve;
+pub(crate) mod sessions;
+pub(crate) mod show;
+pub(crate) mod tail;

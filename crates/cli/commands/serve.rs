@@ -1,0 +1,296 @@
+//! `nightaudit serve`
+
+mod recorder;
+mod wiring;
+
+use std::{io::Write as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+use nightaudit_console::{Console, Gauges, Token};
+use nightaudit_limit::Limiter;
+use nightaudit_listen::Server;
+use nightaudit_proxy::Proxy;
+use nightaudit_store::{Log, OpenError};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use toml::Value;
+
+use self::recorder::{LogRecorder, Outcomes};
+use crate::{
+    config::{Durability, Flag, OnLimit, OnStoreFailure, Settings},
+    error::Usage,
+};
+
+/// Forward, limit and record requests to Mews
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Point the base address of the integration at the proxy's address instead of Mews'. Every request and answer is recorded;
+the console shows them. Stop it with Ctrl-C: requests under way still finish.
+
+Examples:
+  nightaudit serve
+  nightaudit serve --session certification
+  nightaudit serve --environment production --on-limit delay
+  nightaudit serve --listen 127.0.0.1:0 --upstream http://127.0.0.1:8090
+  nightaudit serve --limit 500/15m --limit 200/30s")]
+pub(crate) struct Serve {
+    /// Which Mews: demo, production, or one of the configuration's own
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Where the integration connects to; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where the console listens
+    #[arg(long, value_name = "ADDRESS")]
+    console: Option<SocketAddr>,
+    /// Let other machines reach the console in clear text
+    #[arg(long)]
+    insecure_console: bool,
+    /// Another host in the place of the environment's API
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    upstream: Option<String>,
+    /// Authorities to trust beside the system's, as PEM
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    upstream_ca: Option<String>,
+    /// The proxy on the way to Mews, or none
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    upstream_proxy: Option<String>,
+    /// Another host in the place of the environment's WebSocket
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    events: Option<String>,
+    /// The session to continue or start
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    /// A limit for each access token in the place of the configured ones; may be given several times
+    #[arg(long = "limit", value_name = "COUNT/TIME")]
+    limits: Vec<String>,
+    /// What to do with a request above a limit
+    #[arg(long, value_name = "ACTION")]
+    on_limit: Option<OnLimit>,
+    /// What the end of an answer waits for
+    #[arg(long, value_name = "WHAT")]
+    durability: Option<Durability>,
+    /// What to do while the log can't be written
+    #[arg(long, value_name = "ACTION")]
+    on_store_failure: Option<OnStoreFailure>,
+    /// A certificate chain as PEM: the proxy speaks TLS
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    tls_cert: Option<String>,
+    /// Its key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    tls_key: Option<String>,
+}
+
+impl Serve {
+    /// The flags as keys of the configuration.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let texts = [
+            ("--environment", "environment", self.environment.clone()),
+            ("--listen", "listen", self.listen.map(|address| address.to_string())),
+            ("--console", "console", self.console.map(|address| address.to_string())),
+            ("--upstream", "upstream", self.upstream.clone()),
+            ("--upstream-ca", "upstream_ca", self.upstream_ca.clone()),
+            ("--upstream-proxy", "upstream_proxy", self.upstream_proxy.clone()),
+            ("--events", "events", self.events.clone()),
+            ("--session", "session", self.session.clone()),
+            ("--on-limit", "on_limit", self.on_limit.map(|action| action.to_string())),
+            ("--durability", "durability", self.durability.map(|what| what.to_string())),
+            ("--on-store-failure", "on_store_failure", self.on_store_failure.map(|action| action.to_string())),
+            ("--tls-cert", "tls_cert", self.tls_cert.clone()),
+            ("--tls-key", "tls_key", self.tls_key.clone()),
+        ];
+        let mut flags: Vec<Flag> =
+            texts.into_iter().filter_map(|(flag, key, value)| Some((flag, key, Value::String(value?)))).collect();
+        if self.insecure_console {
+            flags.push(("--insecure-console", "insecure_console", Value::Boolean(true)));
+        }
+        if !self.limits.is_empty() {
+            let rules = self.limits.iter().cloned().map(Value::String).collect();
+            flags.push(("--limit", "limit.rule", Value::Array(rules)));
+        }
+        flags
+    }
+
+    pub(crate) fn run(&self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = runtime.block_on(serve(settings));
+        // A thread that waits for a disk that doesn't answer must not keep the process.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    }
+}
+
+/// Opens everything, says where, serves until a signal comes, and puts everything away.
+async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+    let tls = match &settings.tls {
+        Some(files) => {
+            let tls = nightaudit_listen::server_config(&files.certificate, &files.key);
+            Some(tls.map_err(|error| Usage(error.into()))?)
+        }
+        None => None,
+    };
+    let limiter = Limiter::new(settings.limit.clone())?;
+    let stop = CancellationToken::new();
+    wiring::stop_on_signal(stop.clone())?;
+
+    let log = Arc::new(open_log(settings.store.clone()).await?);
+    let proxy_port = bind(settings.listen, "listen").await?;
+    let console_port = bind(settings.console.address, "console").await?;
+    let (proxy_address, console_address) = (proxy_port.local_addr()?, console_port.local_addr()?);
+    // A console with TLS is for other machines; commands on this one get a clear port of their own.
+    let own_port = match settings.console.tls {
+        true => Some(bind(SocketAddr::from(([127, 0, 0, 1], 0)), "console").await?),
+        false => None,
+    };
+    let token = Token::load_or_create(&settings.data)?;
+    wiring::restore(&limiter, &log, &settings.limit)?;
+
+    let outcomes = Outcomes::default();
+    let gauges = Gauges {
+        limits: Box::new({
+            let limiter = limiter.clone();
+            move || wiring::limit_states(&limiter)
+        }),
+        outcomes: Box::new({
+            let outcomes = outcomes.clone();
+            move || outcomes.list()
+        }),
+    };
+    let recorder = LogRecorder::new(log.recorder(), outcomes);
+    let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder)
+        .map_err(|error| Usage(error.into()))?;
+    let console =
+        Console::new(Arc::clone(&log), token.clone(), console_address, settings.console.names.clone(), gauges);
+    let console = Arc::new(console);
+
+    let for_commands = own_port.as_ref().map_or(Ok(console_address), TcpListener::local_addr)?;
+    log.set_console(&format!("http://{}", wiring::reachable(for_commands)))
+        .with_context(|| format!("can't write the lock file in {}", settings.data.display()))?;
+    let scheme = |tls: bool| if tls { "https" } else { "http" };
+    announce(&[
+        format!(
+            "proxy    {}://{proxy_address} -> {} ({})",
+            scheme(tls.is_some()),
+            settings.proxy.api,
+            settings.proxy.environment
+        ),
+        format!("console  {}://{console_address}/?token={}", scheme(settings.console.tls), token.as_str()),
+    ])?;
+
+    let console_tls = tls.clone().filter(|_| settings.console.tls);
+    let console_config = |tls| nightaudit_listen::Config { tls, drain: Duration::from_secs(2), ..Default::default() };
+    let console_stop = CancellationToken::new();
+    let mut consoles = tokio::task::JoinSet::new();
+    let mut ports = vec![(console_port, console_tls)];
+    ports.extend(own_port.map(|port| (port, None)));
+    for (port, tls) in ports {
+        let stop = console.stop_signal(console_stop.clone().cancelled_owned());
+        let server = Server::new(console_config(tls));
+        let console = Arc::clone(&console);
+        consoles.spawn(async move { server.serve(port, console, stop).await });
+    }
+
+    let server = Server::new(nightaudit_listen::Config { tls, ..settings.server.clone() });
+    let drained = server.serve(proxy_port, Arc::new(proxy), stop.cancelled()).await;
+    if drained.cut_off > 0 {
+        tracing::warn!("{} connections were cut off: they took longer than `timeouts.drain`", drained.cut_off);
+    }
+    // The console goes last, so that followers see the requests that have just finished.
+    console_stop.cancel();
+    consoles.join_all().await;
+    let closed = tokio::task::spawn_blocking(move || log.close()).await?;
+    tracing::info!("{} exchanges recorded", closed.recorded);
+    if closed.unrecorded > 0 {
+        tracing::warn!("{} requests passed unrecorded", closed.unrecorded);
+    }
+    if closed.lost > 0 {
+        anyhow::bail!("{} exchanges could not be written", closed.lost);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How often and how long to wait for a command that is reading the log.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+async fn open_log(config: nightaudit_store::Config) -> anyhow::Result<Log> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut attempts = ATTEMPTS;
+        loop {
+            match Log::open(config.clone()) {
+                // A command that reads is done in a moment; a `serve` has a console.
+                Err(OpenError::Locked { console: None, .. }) if attempts > 0 => {
+                    attempts -= 1;
+                    std::thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    });
+    let log = opened.await?.map_err(|error| match error {
+        OpenError::Locked { .. } => {
+            anyhow::Error::new(error).context("another nightaudit is at work there: stop it, or choose another --data")
+        }
+        error => error.into(),
+    })?;
+    let opened = log.opened();
+    tracing::info!("the log has {} exchanges in {} sessions", opened.exchanges, opened.sessions);
+    if let Some(reason) = &opened.rebuilt {
+        tracing::warn!("the index was made again: {reason}");
+    }
+    if opened.torn_bytes > 0 {
+        tracing::warn!("{} bytes were cut off that had not been written to their end", opened.torn_bytes);
+    }
+    if opened.interrupted > 0 {
+        tracing::warn!("{} requests were interrupted when the last run ended", opened.interrupted);
+    }
+    Ok(log)
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}: free it, or choose another address with --{key}"))
+}
+
+/// Says where everything is, at once, so that a program that reads it has the whole.
+fn announce(lines: &[String]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let result = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    match result {
+        // Whoever started it may not want to know.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::{
+        args::{Arguments, Command},
+        config::Layers,
+    };
+
+    #[test]
+    fn every_flag_is_a_key_of_the_configuration() {
+        let typed = "nightaudit serve --environment production --listen 127.0.0.1:1 --console 127.0.0.1:2 \
+            --insecure-console --upstream http://a --upstream-ca ca --upstream-proxy none --events ws://a \
+            --session s --limit 5/1s --limit 6/1s --on-limit delay --durability batch --on-store-failure forward \
+            --tls-cert c --tls-key k";
+        let Command::Serve(serve) = Arguments::parse_from(typed.split_whitespace()).command else { panic!("serve") };
+        let mut layers = Layers::new();
+        let defaults: Vec<_> = layers.list().into_iter().map(|(key, value, _)| (key, value)).collect();
+        let flags = serve.flags();
+        assert_eq!(flags.len(), 15);
+        for (flag, key, value) in flags {
+            let default = &defaults.iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("{flag}: {key}")).1;
+            assert_ne!(default, &value, "{flag}");
+            layers.flag(flag, key, value);
+        }
+        Settings::new(&layers, Some(std::path::Path::new("/data"))).unwrap();
+    }
+}

@@ -1,0 +1,123 @@
+//! What connects the crates to each other and to the system.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use nightaudit_console::LimitState;
+use nightaudit_exchange::{Pseudonym, Timestamp};
+use nightaudit_limit::{Config as LimitConfig, Limiter, PastSend};
+use nightaudit_store::{Log, Sent};
+use tokio_util::sync::CancellationToken;
+
+/// Fills the windows with what was sent before the start, so that a restart gives nobody a second limit.
+pub(super) fn restore(limiter: &Limiter, log: &Log, config: &LimitConfig) -> anyhow::Result<()> {
+    let longest = config.rules.iter().map(|rule| rule.window + config.slack).max().unwrap_or_default();
+    let now = Timestamp::from_system(SystemTime::now());
+    let sends = log.recent_sends(now.minus(longest)).context("can't read what was sent before the start")?;
+    limiter.restore(sends.map(|sent| past_send(sent, now)));
+    Ok(())
+}
+
+/// A send with the keys that the proxy counts it by.
+fn past_send(sent: Sent, now: Timestamp) -> PastSend<String> {
+    let none = || sent.peer.map_or_else(|| "none".to_owned(), |peer| format!("none@{}", peer.ip()));
+    let key = |token: Option<Pseudonym>| token.map_or_else(none, |token| token.to_string());
+    PastSend {
+        access_token: key(sent.access_token),
+        client_token: key(sent.client_token),
+        operation: sent.operation,
+        paginated: sent.paginated,
+        ago: now.since(sent.at),
+    }
+}
+
+/// The limiter's state as the console tells it.
+pub(super) fn limit_states(limiter: &Limiter) -> Vec<LimitState> {
+    // Rounded up: whoever waits that long finds the place free.
+    let millis = |duration: Duration| u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    limiter
+        .state()
+        .into_iter()
+        .map(|state| LimitState {
+            rule: state.rule.to_string(),
+            key: state.key,
+            used: state.used,
+            left: state.left,
+            next_free_ms: millis(state.next_free),
+            refused: state.refused,
+            delayed: state.delayed,
+            closed_for_ms: (!state.closed_for.is_zero()).then(|| millis(state.closed_for)),
+        })
+        .collect()
+}
+
+/// The address at which commands of this machine reach what is bound to `address`.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Cancels `stop` at the first SIGINT or SIGTERM; a second one ends the process, as if nobody listened.
+pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::spawn(async move {
+        #[cfg(unix)]
+        let terminated = terminate.recv();
+        #[cfg(not(unix))]
+        let terminated = std::future::pending::<Option<()>>();
+        tokio::pin!(terminated);
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = &mut terminated => {}
+        }
+        tracing::info!("stopping: requests under way may finish; a second signal ends them");
+        stop.cancel();
+        let _ = tokio::signal::ctrl_c().await;
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_of_an_earlier_run_has_the_keys_of_this_one() {
+        let now = Timestamp::from_micros(10_000_000);
+        let token = Pseudonym::of(b"secret");
+        let sent = Sent {
+            at: Timestamp::from_micros(4_000_000),
+            operation: "rates/getAll".to_owned(),
+            access_token: Some(token),
+            client_token: None,
+            paginated: true,
+            peer: Some("127.0.0.1:5000".parse().unwrap()),
+        };
+        let past = past_send(sent.clone(), now);
+        assert_eq!((past.access_token, past.client_token.as_str()), (token.to_string(), "none@127.0.0.1"));
+        assert_eq!(past.ago, Duration::from_secs(6));
+        let future = Sent { at: Timestamp::from_micros(99_000_000), ..sent };
+        assert_eq!(past_send(future, now).ago, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_console_on_every_address_is_reached_on_loopback() {
+        for (bound, reached) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(bound.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+}

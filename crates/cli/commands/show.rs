@@ -1,0 +1,283 @@
+//! `nightaudit show`
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anstyle::Style;
+use clap::Args;
+use jiff::tz::TimeZone;
+use nightaudit_exchange::{Body, Exchange, Header};
+use nightaudit_export::Format;
+
+use crate::{
+    config::Settings,
+    error::Usage,
+    line::{duration, local, plain, plain_lines, size, status_style},
+    source::Source,
+};
+
+/// Show one exchange
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  nightaudit show 01KAS3Z
+  nightaudit show 01KAS3Z --response --body > reservations.json
+  nightaudit show 01KAS3Z --curl
+  nightaudit show 01KAS3Z --json | jq .limit")]
+pub(crate) struct Show {
+    /// Its id, or a beginning of it that no other exchange has
+    id: String,
+    /// The request only
+    #[arg(long, conflicts_with = "response")]
+    request: bool,
+    /// The answer only
+    #[arg(long)]
+    response: bool,
+    /// The bare body, as it stands in the log: of the answer, or with --request of the request
+    #[arg(long, conflicts_with_all = ["curl", "json"])]
+    body: bool,
+    /// As a command for cURL, which asks for the tokens in variables
+    #[arg(long, conflicts_with_all = ["json", "request", "response"])]
+    curl: bool,
+    /// As an object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which messages to show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts {
+    request: bool,
+    response: bool,
+}
+
+impl Parts {
+    pub(crate) const BOTH: Self = Self { request: true, response: true };
+}
+
+impl Show {
+    pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        if self.id.is_empty() {
+            return Err(Usage::new("an id has at least one letter").into());
+        }
+        let exchange = Source::open(&settings.data)?.find(&self.id)?;
+        let mut out = anstream::stdout().lock();
+        if self.body {
+            // Bytes as they are: no colours are taken out of them.
+            return write_bare(&mut io::stdout().lock(), &exchange, self.request);
+        }
+        if self.curl {
+            let mut script = Vec::new();
+            let mut writer = Format::Curl.writer(&mut script);
+            writer.write(&exchange)?;
+            writer.finish()?;
+            out.write_all(&script)?;
+        } else if self.json {
+            serde_json::to_writer(&mut out, &exchange)?;
+            writeln!(out)?;
+        } else {
+            let parts = Parts { request: !self.response, response: !self.request };
+            if parts.request && parts.response {
+                write_summary(&mut out, &exchange, &TimeZone::system())?;
+            }
+            write_messages(&mut out, &exchange, parts, None)?;
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool) -> anyhow::Result<ExitCode> {
+    let body = match (request, &exchange.response) {
+        (true, _) => &exchange.request.body,
+        (false, Some(response)) => &response.body,
+        (false, None) => anyhow::bail!("exchange {} has no answer, and so no body of one", exchange.id),
+    };
+    if body.truncated {
+        tracing::warn!("only the first {} of {} were kept", size(body.bytes.len() as u64), size(body.length));
+    }
+    out.write_all(&body.decoded().0)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_summary(out: &mut dyn Write, exchange: &Exchange, zone: &TimeZone) -> io::Result<()> {
+    let bold = Style::new().bold();
+    writeln!(out, "{bold}{}{bold:#}  {}", exchange.id, plain(&exchange.operation))?;
+    writeln!(
+        out,
+        "{}, {} in {}, number {} of session {} ({})",
+        local(exchange.started_at, zone, "%Y-%m-%d %H:%M:%S%.6f %:z"),
+        exchange.outcome,
+        duration(exchange.duration()),
+        exchange.sequence,
+        plain(&exchange.session_name),
+        plain(&exchange.environment),
+    )?;
+    if let Some(failure) = &exchange.error {
+        writeln!(out, "{}: {}", failure.kind, plain(&failure.message))?;
+    }
+    if let Some(limit) = &exchange.limit {
+        let decision = format!("{:?}", limit.decision).to_lowercase();
+        write!(out, "limit {}: {decision}, {} of {} used", plain(&limit.rule), limit.used, limit.limit)?;
+        if limit.waited_ms > 0 {
+            write!(out, ", held {} ms", limit.waited_ms)?;
+        }
+        if let Some(seconds) = limit.retry_after_s {
+            write!(out, ", again in {seconds} s")?;
+        }
+        writeln!(out)?;
+    }
+    let envelope = &exchange.envelope;
+    for (name, value) in [
+        ("client", envelope.client.as_deref().map(plain)),
+        ("client token", envelope.client_token.map(|token| token.to_string())),
+        ("access token", envelope.access_token.map(|token| token.to_string())),
+        ("request id", exchange.request_id().map(plain)),
+        ("from", exchange.peer.map(|peer| peer.to_string())),
+    ] {
+        if let Some(value) = value {
+            writeln!(out, "{name}: {value}")?;
+        }
+    }
+    writeln!(out)
+}
+
+/// Writes request and answer with headers and bodies, JSON indented; of each body at most `cut` letters.
+pub(crate) fn write_messages(
+    out: &mut dyn Write,
+    exchange: &Exchange,
+    parts: Parts,
+    cut: Option<usize>,
+) -> io::Result<()> {
+    if parts.request {
+        let request = &exchange.request;
+        let bold = Style::new().bold();
+        let version = &request.http_version;
+        writeln!(out, "{bold}{} {}{bold:#} {version}", plain(&request.method), plain(&request.url))?;
+        write_message(out, &request.headers, &request.body, cut)?;
+    }
+    if let (true, Some(response)) = (parts.response, &exchange.response) {
+        let style = status_style(Some(response.status)).bold();
+        writeln!(out, "{style}{}{style:#} {}", response.status, response.http_version)?;
+        write_message(out, &response.headers, &response.body, cut)?;
+    }
+    Ok(())
+}
+
+fn write_message(out: &mut dyn Write, headers: &[Header], body: &Body, cut: Option<usize>) -> io::Result<()> {
+    let dim = Style::new().dimmed();
+    for header in headers {
+        writeln!(out, "{dim}{}:{dim:#} {}", plain(&header.name), plain(&header.value))?;
+    }
+    writeln!(out)?;
+    if body.length == 0 {
+        return Ok(());
+    }
+    let (bytes, _) = body.decoded();
+    let Ok(text) = str::from_utf8(&bytes) else {
+        return writeln!(out, "{dim}{} that are no text; --body writes them{dim:#}\n", size(body.length));
+    };
+    let text = if is_json(text) { indent(text) } else { text.to_owned() };
+    let shown: String = cut.map_or_else(|| text.clone(), |cut| text.chars().take(cut).collect());
+    writeln!(out, "{}", plain_lines(&shown))?;
+    if shown.len() < text.len() {
+        writeln!(out, "{dim}… {} more{dim:#}", size((text.len() - shown.len()) as u64))?;
+    }
+    if body.truncated {
+        let kept = size(body.bytes.len() as u64);
+        writeln!(out, "{dim}of {} the first {kept} were kept{dim:#}", size(body.length))?;
+    }
+    writeln!(out)
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Valid JSON on several lines. Nothing but white space changes: keys stay in their order and numbers keep their digits.
+fn indent(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    let new_line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    let mut letters = json.chars().filter(|letter| letter != &'\r').peekable();
+    while let Some(letter) = letters.next() {
+        if in_text {
+            out.push(letter);
+            in_text = letter != '"' || escaped;
+            escaped = letter == '\\' && !escaped;
+            continue;
+        }
+        match letter {
+            '"' => {
+                in_text = true;
+                out.push(letter);
+            }
+            '{' | '[' => {
+                out.push(letter);
+                while letters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                match letters.next_if(|next| matches!(next, '}' | ']')) {
+                    Some(end) => out.push(end),
+                    None => {
+                        depth += 1;
+                        new_line(&mut out, depth);
+                    }
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+                out.push(letter);
+            }
+            ',' => {
+                out.push(letter);
+                new_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            letter if letter.is_ascii_whitespace() => {}
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::tests::exchange;
+
+    #[test]
+    fn an_exchange_reads_well() {
+        let mut out = Vec::new();
+        write_summary(&mut out, &exchange(), &TimeZone::UTC).unwrap();
+        write_messages(&mut out, &exchange(), Parts::BOTH, None).unwrap();
+        insta::assert_snapshot!(
+            anstream::adapter::strip_bytes(&out)
+                .into_vec()
+                .escape_ascii()
+                .to_string()
+                .replace("\\n", "\n")
+                .replace("\\\"", "\"")
+        );
+    }
+
+    #[test]
+    fn json_is_indented_and_nothing_else() {
+        let json = r#"{ "b":1.50,"a" : ["x,{\"\\",{}, [ ] ],"n":12345678901234567890123}"#;
+        let expected = "{\n  \"b\": 1.50,\n  \"a\": [\n    \"x,{\\\"\\\\\",\n    {},\n    []\n  ],\n  \"n\": 12345678901234567890123\n}";
+        assert_eq!(indent(json), expected);
+    }
+
+    #[test]
+    fn a_long_body_is_cut_and_said_to_be() {
+        let mut out = Vec::new();
+        write_messages(&mut out, &exchange(), Parts::BOTH, Some(4)).unwrap();
+        let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
+        assert_eq!(text.matches("… ").count(), 2, "{text}");
+    }
+}

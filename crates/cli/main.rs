@@ -1,0 +1,63 @@
+//! `nightaudit`: a recording reverse proxy for the Mews Connector API.
+//!
+//! This is the only place that reads flags, files and the environment ([`config`]), and the only one that decides how the
+//! program ends ([`error`]). Each command has a file under [`commands`]; those that look at the log go through a
+//! [`source`], which is the log itself or the console of the `serve` that has it.
+
+mod args;
+mod client;
+mod commands;
+mod config;
+mod error;
+mod filters;
+mod line;
+mod logging;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    args::{Arguments, Command},
+    error::Usage,
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => error::report(&error),
+    }
+}
+
+fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode> {
+    anstream::ColorChoice::from(everywhere.color).write_global();
+    match command {
+        // These need no configuration, and must work where it is broken.
+        Command::Completions(completions) => return completions.run(),
+        Command::Man(man) => return man.run(),
+        Command::Config(config) => return config.run(&everywhere),
+        _ => {}
+    }
+    let mut flags = everywhere.flags();
+    if let Command::Serve(serve) = &command {
+        flags.extend(serve.flags());
+    }
+    let loaded = config::load(everywhere.config(), flags).map_err(|error| Usage(error.into()))?;
+    let settings = loaded.settings;
+    logging::start(&settings.log, everywhere.color)?;
+    for name in loaded.unknown_variables {
+        tracing::warn!("{name} is set and is no key of the configuration: `nightaudit config show` lists them");
+    }
+    match command {
+        Command::Serve(serve) => serve.run(settings),
+        Command::Tail(tail) => tail.run(&settings),
+        Command::Show(show) => show.run(&settings),
+        Command::Sessions(sessions) => sessions.run(&settings),
+        Command::Limits(limits) => limits.run(&settings),
+        Command::Export(export) => export.run(&settings),
+        Command::Log(log) => log.run(&settings),
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
+    }
+}

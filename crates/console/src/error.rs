@@ -1,0 +1,82 @@
+//! Errors as the API tells them.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use nightaudit_exchange::InvalidFilter;
+use nightaudit_store::{FindError, ReadError, SessionError};
+use serde_json::json;
+
+/// An error with the status that its cause deserves; the body is `{"error": …}`.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// A thread of ours that panicked: told to the log as well, because the reader can't help it.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "the console could not answer");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the console could not answer: its log says why")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(json!({ "error": self.message }))).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<InvalidFilter> for ApiError {
+    fn from(error: InvalidFilter) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Session(error) => error.into(),
+            error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+}
+
+impl From<FindError> for ApiError {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::None(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            FindError::Ambiguous { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            FindError::Read(error) => error.into(),
+            error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        let status = match error {
+            SessionError::None(_) => StatusCode::NOT_FOUND,
+            SessionError::Ambiguous { .. } | SessionError::Recording(_) => StatusCode::CONFLICT,
+            SessionError::Name(_) => StatusCode::BAD_REQUEST,
+            SessionError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,129 @@
+//! Exchanges that are in the log: by page, one by one, as a file.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Uri, header};
+use nightaudit_exchange::Filter;
+use nightaudit_export::{ExportError, Format};
+use nightaudit_store::{Exchanges, Order, Query, ReadError};
+use serde_json::json;
+
+use crate::{Shared, blocking, error::ApiError, now, pairs, stream::written, take};
+
+/// Exchanges on a page unless the request says otherwise, and at most.
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 1000;
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// `GET /api/v1/exchanges`: a page, or with `format=ndjson` (or that media type in `Accept`) all that match.
+///
+/// Beside the filter: `limit`, `order` (`oldest` or `newest`) and `after`, the `next` of the page before.
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut pairs = pairs(&shared, &uri)?;
+    let lines = match take(&mut pairs, "format").as_deref() {
+        Some("ndjson") => true,
+        Some("json") => false,
+        Some(other) => return Err(ApiError::bad_request(format!("`format={other}` is neither json nor ndjson"))),
+        None => headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == NDJSON.as_bytes()),
+    };
+    let order = match take(&mut pairs, "order").as_deref() {
+        None | Some("oldest") => Order::Oldest,
+        Some("newest") => Order::Newest,
+        Some(other) => return Err(ApiError::bad_request(format!("`order={other}` is neither oldest nor newest"))),
+    };
+    let limit = take(&mut pairs, "limit")
+        .map(|text| text.parse().map_err(|_| ApiError::bad_request(format!("`limit={text}` is not a number"))))
+        .transpose()?;
+    let after = take(&mut pairs, "after")
+        .map(|text| text.parse().map_err(|error| ApiError::bad_request(format!("`after`: {error}"))))
+        .transpose()?;
+    let limit = if lines { limit } else { Some(limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)) };
+    let query = Query { filter: Filter::from_query(pairs, now())?, order, after, limit };
+    let exchanges = blocking(move || shared.log.query(query)).await??;
+    let (media_type, body) = match limit {
+        Some(limit) if !lines => ("application/json", written(move |out| write_page(out, exchanges, limit))),
+        _ => (NDJSON, written(move |out| write_lines(out, exchanges))),
+    };
+    Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
+}
+
+/// `GET /api/v1/exchanges/{id}`
+pub(crate) async fn one(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let exchange = blocking(move || shared.log.find(&id)).await??;
+    Ok(Json(exchange).into_response())
+}
+
+/// `GET /api/v1/export?format=…`: what `nightaudit export` writes.
+pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, ApiError> {
+    let mut pairs = pairs(&shared, &uri)?;
+    let format = take(&mut pairs, "format").ok_or_else(|| ApiError::bad_request("`format` is missing"))?;
+    let format: Format = format.parse().map_err(|error| ApiError::bad_request(format!("`format`: {error}")))?;
+    let filter = Filter::from_query(pairs, now())?;
+    let exchanges = blocking(move || shared.log.query(Query { filter, ..Query::default() })).await??;
+    let disposition = format!("attachment; filename=\"nightaudit.{}\"", format.extension());
+    let body = written(move |out| {
+        let mut writer = format.writer(out);
+        for exchange in exchanges {
+            writer.write(&exchange.map_err(io::Error::other)?).map_err(as_io)?;
+        }
+        writer.finish().map_err(as_io)
+    });
+    let headers = [(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    Ok((headers, body).into_response())
+}
+
+fn as_io(error: ExportError) -> io::Error {
+    match error {
+        ExportError::Write(error) => error,
+        error => io::Error::other(error),
+    }
+}
+
+/// `{"exchanges": […], "unreadable": […], "next": …}`: what can't be read is named, and `next` is null on the last page.
+fn write_page(out: &mut dyn io::Write, mut exchanges: Exchanges, limit: usize) -> io::Result<()> {
+    let (mut unreadable, mut count) = (Vec::new(), 0);
+    out.write_all(br#"{"exchanges":["#)?;
+    while let Some(exchange) = exchanges.next() {
+        match exchange {
+            Ok(exchange) => {
+                if count > 0 {
+                    out.write_all(b",")?;
+                }
+                serde_json::to_writer(&mut *out, &exchange)?;
+                count += 1;
+            }
+            Err(error) => unreadable.push(error.to_string()),
+        }
+    }
+    let next = exchanges.resume().filter(|_| count >= limit).map(|resume| resume.to_string());
+    out.write_all(b"]")?;
+    for (name, value) in [("unreadable", json!(unreadable)), ("next", json!(next))] {
+        write!(out, ",\"{name}\":{value}")?;
+    }
+    out.write_all(b"}")
+}
+
+/// One exchange a line; what can't be read is a line `{"error": …}` in its place.
+fn write_lines(
+    out: &mut dyn io::Write,
+    exchanges: impl Iterator<Item = Result<impl serde::Serialize, ReadError>>,
+) -> io::Result<()> {
+    for exchange in exchanges {
+        match exchange {
+            Ok(exchange) => serde_json::to_writer(&mut *out, &exchange)?,
+            Err(error) => serde_json::to_writer(&mut *out, &json!({ "error": error.to_string() }))?,
+        }
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Counters in Prometheus' text format.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use nightaudit_exchange::Outcome;
+use nightaudit_store::Status;
+
+use crate::{LimitState, Shared, error::ApiError};
+
+/// `GET /metrics`
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
+    let (outcomes, limits) = ((shared.gauges.outcomes)(), (shared.gauges.limits)());
+    let mut text = String::new();
+    write_metrics(&mut text, &shared.log.status(), &outcomes, &limits).map_err(ApiError::internal)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+fn write_metrics(out: &mut String, status: &Status, outcomes: &[(Outcome, u64)], limits: &[LimitState]) -> fmt::Result {
+    let mut metric = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| -> fmt::Result {
+        writeln!(out, "# HELP nightaudit_{name} {help}\n# TYPE nightaudit_{name} {kind}")?;
+        values.iter().try_for_each(|(labels, value)| writeln!(out, "nightaudit_{name}{labels} {value}"))
+    };
+    let one = |value: u64| [(String::new(), value)];
+    metric("recorded_total", "counter", "Exchanges recorded since the start.", &one(status.recorded))?;
+    metric("unrecorded_total", "counter", "Requests forwarded that could not be recorded.", &one(status.unrecorded))?;
+    metric("queue", "gauge", "Places taken in the recorder's queue.", &one(status.waiting))?;
+    metric("log_failing", "gauge", "1 while the log can't be written.", &one(status.failing.is_some().into()))?;
+    let by_outcome: Vec<_> =
+        outcomes.iter().map(|(outcome, count)| (format!("{{outcome=\"{outcome}\"}}"), *count)).collect();
+    metric("exchanges_total", "counter", "Requests by what became of them.", &by_outcome)?;
+    // By rule and not by key: a label for every token would grow without bound.
+    let mut rules: Vec<&str> = limits.iter().map(|limit| limit.rule.as_str()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let by_rule: Vec<_> = rules
+        .into_iter()
+        .map(|rule| {
+            let left = limits.iter().filter(|limit| limit.rule == rule).map(|limit| limit.left).min().unwrap_or(0);
+            (format!("{{rule=\"{}\"}}", Label(rule)), u64::from(left))
+        })
+        .collect();
+    metric("limit_left_min", "gauge", "Places left in the fullest window of each rule.", &by_rule)
+}
+
+/// A label's value, with what would end it escaped.
+struct Label<'a>(&'a str);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            '\\' => f.write_str("\\\\"),
+            '"' => f.write_str("\\\""),
+            '\n' => f.write_str("\\n"),
+            letter => f.write_char(letter),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_have_labels_that_nothing_can_break_out_of() {
+        let limit = |rule: &str, left| LimitState {
+            rule: rule.to_owned(),
+            key: "REDACTED:b1946ac92492".to_owned(),
+            used: 1,
+            left,
+            next_free_ms: 0,
+            refused: 0,
+            delayed: 0,
+            closed_for_ms: None,
+        };
+        let status = Status { recorded: 7, unrecorded: 0, waiting: 2, failing: None };
+        let mut text = String::new();
+        let limits = [limit("a\"b", 9), limit("published", 5), limit("published", 3)];
+        write_metrics(&mut text, &status, &[(Outcome::Answered, 6)], &limits).unwrap();
+        for line in [
+            "# TYPE nightaudit_recorded_total counter",
+            "nightaudit_recorded_total 7",
+            "nightaudit_queue 2",
+            "nightaudit_log_failing 0",
+            "nightaudit_exchanges_total{outcome=\"answered\"} 6",
+            "nightaudit_limit_left_min{rule=\"a\\\"b\"} 9",
+            "nightaudit_limit_left_min{rule=\"published\"} 3",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("b1946"), "no key stands in a label");
+    }
+}

@@ -1,0 +1,176 @@
+//! The secret that opens the console.
+
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use subtle::ConstantTimeEq as _;
+
+/// The file in the data folder that holds the token.
+const FILE: &str = "console-token";
+
+/// What a token is made of.
+const BYTES: usize = 32;
+
+/// The console's token: 256 random bits in URL-safe base64, kept in the data folder's file `console-token` (mode 0600).
+///
+/// ```
+/// use nightaudit_console::Token;
+///
+/// let folder = tempfile::tempdir()?;
+/// let token = Token::load_or_create(folder.path())?;
+/// assert_eq!(token.as_str().len(), 43);
+/// assert!(Token::load(folder.path())?.opens(token.as_str()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Token(String);
+
+/// A token that can't be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The file can't be read or written.
+    #[error("can't {what} the console's token {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{} holds no token: delete it, and the next `nightaudit serve` makes a new one", .0.display())]
+    Invalid(PathBuf),
+    /// The operating system gives no random numbers.
+    #[error("no random numbers for the console's token: {0}")]
+    Random(getrandom::Error),
+}
+
+impl Token {
+    /// Reads the token of a data folder.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Io`] where there is none or it can't be read, [`TokenError::Invalid`] where the file holds something else.
+    pub fn load(folder: &Path) -> Result<Self, TokenError> {
+        let path = folder.join(FILE);
+        let text =
+            fs::read_to_string(&path).map_err(|source| TokenError::Io { what: "read", path: path.clone(), source })?;
+        Self::parse(text.trim_end()).ok_or(TokenError::Invalid(path))
+    }
+
+    /// Reads the token of a data folder, or makes one if there is none. What is there and is no token is left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`] says what stands in the way.
+    pub fn load_or_create(folder: &Path) -> Result<Self, TokenError> {
+        match Self::load(folder) {
+            Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::create(folder),
+            result => result,
+        }
+    }
+
+    fn create(folder: &Path) -> Result<Self, TokenError> {
+        let mut random = [0; BYTES];
+        getrandom::fill(&mut random).map_err(TokenError::Random)?;
+        let token = Self(BASE64_URL_SAFE_NO_PAD.encode(random));
+        let path = folder.join(FILE);
+        // A half-written token would lock everybody out, so it gets its name when it is whole.
+        let draft = folder.join(format!("{FILE}.new"));
+        let written = write_private(&draft, &token.0).and_then(|()| fs::rename(&draft, &path));
+        written.map_err(|source| TokenError::Io { what: "write", path, source })?;
+        Ok(token)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        (bytes.len() == BYTES).then(|| Self(text.to_owned()))
+    }
+
+    /// The token's text, for an address or an `Authorization` field.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `text` is the token; takes equally long for every text of its length.
+    #[must_use]
+    pub fn opens(&self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(text.as_bytes()).into()
+    }
+}
+
+/// Shows nothing of the token.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    // `create_new`, so that the mode is ours and not that of a file that somebody has left there.
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_and_opens_only_for_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = Token::load_or_create(folder.path()).unwrap();
+        assert!(Token::load_or_create(folder.path()).unwrap().opens(token.as_str()));
+        for wrong in ["", "x", &token.as_str()[1..], &format!("{}x", token.as_str())] {
+            assert!(!token.opens(wrong), "{wrong}");
+        }
+        let other = Token::load_or_create(tempfile::tempdir().unwrap().path()).unwrap();
+        assert!(!other.opens(token.as_str()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_can_read_the_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let leftover = folder.path().join("console-token.new");
+        fs::write(&leftover, "torn").unwrap();
+        fs::set_permissions(&leftover, fs::Permissions::from_mode(0o666)).unwrap();
+        Token::load_or_create(folder.path()).unwrap();
+        let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_no_token_is_left_alone_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), "hello").unwrap();
+        let error = Token::load_or_create(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("console-token") && error.contains("delete it"), "{error}");
+        assert_eq!(fs::read_to_string(folder.path().join(FILE)).unwrap(), "hello");
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let token = Token::load_or_create(tempfile::tempdir().unwrap().path()).unwrap();
+        assert_eq!(format!("{token:?}"), "Token(…)");
+    }
+}
