@@ -1,11 +1,25 @@
 //! What the `log` command does to a log.
 
-use nightaudit_exchange::SessionId;
+mod check;
+mod compact;
+mod import;
 
-use crate::error::Damage;
+use std::sync::mpsc;
+
+use nightaudit_exchange::{SessionId, Timestamp};
+
+use crate::{
+    error::{Damage, ReadError, SessionError},
+    index::Listing,
+    log::{Log, Opened},
+    recover::CatchUp,
+    segment,
+    session::Session,
+    writer::Writer,
+};
 
 /// How far something that lasts has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes of segments done.
     pub done: u64,
@@ -102,4 +116,73 @@ pub enum ImportError {
     /// The exchanges can't be stored.
     #[error(transparent)]
     Session(#[from] crate::error::SessionError),
+}
+
+impl Log {
+    /// What the log consists of.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        let sessions = self.shared.list();
+        let segments = |session: &Session| {
+            // A session that was deleted meanwhile has none.
+            segment::list(&self.shared.folder(session.id)).map_or(0, |list| list.len() as u64)
+        };
+        Info {
+            sessions: sessions.len() as u64,
+            open_sessions: sessions.iter().filter(|session| session.open).count() as u64,
+            exchanges: sessions.iter().map(|session| session.exchanges).sum(),
+            segments: sessions.iter().map(segments).sum(),
+            segment_bytes: sessions.iter().map(|session| session.bytes).sum(),
+            index_bytes: self.shared.index.size(),
+        }
+    }
+
+    /// Makes the index again from the segments, and returns how many exchanges it has. Nothing is recorded meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] where the segments can't be read or the index can't be written.
+    pub fn reindex(&self, progress: &mut dyn FnMut(Progress)) -> Result<u64, ReadError> {
+        let shared = &self.shared;
+        self.paused(|| {
+            let known: Vec<_> = shared.index.listings().keys().copied().collect();
+            for session in known {
+                shared.index.remove(session)?;
+            }
+            let mut opened = Opened::default();
+            let mut catch_up =
+                CatchUp { shared, cut: false, opened: &mut opened, progress, at: Progress::default() };
+            catch_up.all().map_err(|source| ReadError::Io { path: "sessions".into(), source })?;
+            shared.index.store(true)?;
+            shared.index.flush()?;
+            Ok(shared.index.listings().values().map(Listing::exchanges).sum())
+        })?
+    }
+
+    /// Deletes the sessions that ended before this instant.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] where the log is not open for writing, or they can't be deleted.
+    pub fn delete_older_than(&self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
+        self.control(move |writer| writer.delete_older_than(ended_before))
+    }
+
+    /// Does something while the writer waits.
+    fn paused<T>(&self, work: impl FnOnce() -> T) -> Result<T, SessionError> {
+        if !self.is_writable() {
+            return Ok(work());
+        }
+        let (paused, pausing) = mpsc::sync_channel(0);
+        let (resume, resumed) = mpsc::sync_channel::<()>(0);
+        self.start_control(move |writer: Result<&mut Writer, SessionError>| {
+            let _ = paused.send(writer.map(drop));
+            // The other end is dropped when the work is done, however it ends.
+            let _ = resumed.recv();
+        })?;
+        pausing.recv().unwrap_or(Err(SessionError::ReadOnly))?;
+        let done = work();
+        drop(resume);
+        Ok(done)
+    }
 }

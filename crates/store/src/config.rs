@@ -15,6 +15,8 @@ pub struct Config {
     pub durability: Durability,
     /// What happens to requests while the log can't be written.
     pub on_failure: OnFailure,
+    /// How long to wait before a failed write is tried again; a second unless told.
+    pub retry_every: Duration,
     /// How many exchanges may be under way or waiting to be written at once; at least 1. 4,096 unless told.
     pub queue: usize,
     /// The size in bytes at which a segment is sealed and the next one begun; 64 MiB unless told.
@@ -50,6 +52,7 @@ impl Default for Config {
             dir: PathBuf::new(),
             durability: Durability::Sync,
             on_failure: OnFailure::Refuse,
+            retry_every: Duration::from_secs(1),
             queue: 4096,
             segment_size: 64 << 20,
             redact_fields: Vec::new(),

@@ -1,8 +1,21 @@
 //! Exchanges as they are recorded.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-use nightaudit_exchange::{Exchange, ExchangeId};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, SessionId};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    error::ReadError,
+    query::{Exchanges, Order, Query, Resume},
+    ring::{After, Last},
+    shared::Shared,
+};
+
+/// The most exchanges that are read from disk at a time.
+const PAGE: usize = 64;
+/// The bytes of bodies above which a page ends.
+const PAGE_BYTES: usize = 2 << 20;
 
 /// Where a [`Follower`] begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +39,145 @@ pub enum Followed {
 }
 
 /// Yields exchanges in the order in which they are recorded, from memory or, where it has fallen behind, from disk.
+///
+/// A follower holds a page of exchanges at most, however far it is behind, and never slows the log.
 #[derive(Debug)]
-pub struct Follower {}
+pub struct Follower {
+    shared: Arc<Shared>,
+    filter: Filter,
+    session: Option<SessionId>,
+    last: watch::Receiver<Last>,
+    place: Option<Resume>,
+    /// The number of exchanges recorded since the log was opened up to `place`, where it is known.
+    count: Option<u64>,
+    ready: VecDeque<Followed>,
+    reading: Option<JoinHandle<Page>>,
+}
+
+/// What was read from disk.
+#[derive(Debug)]
+struct Page {
+    found: VecDeque<Followed>,
+    place: Option<Resume>,
+    count: Option<u64>,
+}
 
 impl Follower {
+    pub(crate) fn new(shared: Arc<Shared>, filter: Filter, from: From) -> Result<Self, ReadError> {
+        let session = filter.session.as_deref().map(|which| shared.resolve(which)).transpose()?;
+        let last = shared.ring.subscribe();
+        let now = *last.borrow();
+        let mut follower = Self {
+            shared,
+            filter,
+            session,
+            last,
+            place: now.place,
+            count: Some(now.count),
+            ready: VecDeque::new(),
+            reading: None,
+        };
+        match from {
+            From::Now | From::Last(0) => {}
+            From::Last(n) => {
+                let query = Query { filter: follower.filter.clone(), order: Order::Newest, limit: Some(n), after: None };
+                let mut newest = Exchanges::new(&follower.shared, query)?;
+                // Only their places are kept: a few thousand bodies would not fit anywhere.
+                newest.by_ref().for_each(drop);
+                if let Some(first) = newest.resume() {
+                    follower.go_to(Some(Resume { sequence: first.sequence - 1, ..first }));
+                }
+            }
+            From::After(id) => {
+                if let Some(place) = follower.shared.place_of(id)? {
+                    follower.go_to(Some(place));
+                }
+            }
+        }
+        Ok(follower)
+    }
+
+    fn go_to(&mut self, place: Option<Resume>) {
+        (self.place, self.count) = (place, None);
+    }
+
     /// Waits for the next exchange; none when the log is closed and all was read.
     ///
     /// Nothing is lost if the future is dropped before it is ready. It must be polled within a tokio runtime.
     pub async fn next(&mut self) -> Option<Followed> {
-        None
+        loop {
+            if let Some(followed) = self.ready.pop_front() {
+                return Some(followed);
+            }
+            if let Some(reading) = &mut self.reading {
+                let page = reading.await;
+                self.reading = None;
+                // An error means that the runtime is shutting down.
+                let page = page.ok()?;
+                (self.ready, self.place, self.count) = (page.found, page.place, page.count);
+                continue;
+            }
+            let last = *self.last.borrow_and_update();
+            match self.shared.ring.after(self.place) {
+                After::Next(place, count, exchange) => {
+                    (self.place, self.count) = (Some(place), Some(count));
+                    let here = self.session.is_none_or(|session| session == exchange.session);
+                    if here && self.filter.matches(&exchange) {
+                        return Some(Followed::Exchange(exchange));
+                    }
+                }
+                After::Gone => {
+                    let (shared, filter, place, count) =
+                        (Arc::clone(&self.shared), self.filter.clone(), self.place, self.count);
+                    self.reading =
+                        Some(tokio::task::spawn_blocking(move || read(&shared, filter, place, count, last)));
+                }
+                After::Nothing if last.closed => return None,
+                After::Nothing => self.last.changed().await.ok()?,
+            }
+        }
     }
+}
+
+/// Reads a page of what comes after `place` and not after `last`.
+fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Resume>, count: Option<u64>, last: Last) -> Page {
+    let mut found = VecDeque::new();
+    let query = Query { filter, order: Order::Oldest, after: place, limit: None };
+    let mut reached = last.place;
+    let mut bytes = 0;
+    let mut damaged = 0;
+    // The session that is followed may be deleted; then there is nothing more of it.
+    if let Ok(mut exchanges) = Exchanges::new(shared, query) {
+        while let Some(exchange) = exchanges.next() {
+            if exchanges.resume() > last.place {
+                break;
+            }
+            match exchange {
+                Ok(exchange) => {
+                    bytes += exchange.request.body.bytes.len();
+                    bytes += exchange.response.as_ref().map_or(0, |response| response.body.bytes.len());
+                    found.push_back(Followed::Exchange(Arc::new(exchange)));
+                }
+                Err(_) => damaged += 1,
+            }
+            if found.len() >= PAGE || bytes >= PAGE_BYTES {
+                reached = exchanges.resume();
+                break;
+            }
+        }
+    }
+    let there = shared.rows_between(place, reached);
+    let count = match (count, reached == last.place) {
+        (Some(count), true) => {
+            damaged += (last.count - count).saturating_sub(there);
+            Some(last.count)
+        }
+        (Some(count), false) => Some(count + there),
+        (None, true) => Some(last.count),
+        (None, false) => None,
+    };
+    if damaged > 0 {
+        found.push_back(Followed::Missed(damaged));
+    }
+    Page { found, place: reached, count }
 }

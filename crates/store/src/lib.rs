@@ -1,14 +1,26 @@
 //! The log on disk: append, get, query, follow, sessions, integrity.
 
+mod block;
 mod care;
 mod config;
 pub mod disk;
 mod error;
 mod follow;
+mod index;
+mod journal;
+mod lock;
 mod log;
+mod lookup;
+mod meta;
 mod query;
+mod record;
 mod recorder;
+mod recover;
+mod ring;
+mod segment;
 mod session;
+mod shared;
+mod writer;
 
 pub use care::{Check, Compacted, Deleted, ImportError, Imported, Info, Progress};
 pub use config::{Config, Durability, InvalidChoice, OnFailure};

@@ -1,25 +1,52 @@
 //! The log as a whole.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Pseudonym, Timestamp};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome, Pseudonym, Timestamp};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    care::{Check, Compacted, Deleted, ImportError, Imported, Info, Progress},
+    care::Progress,
     config::Config,
-    error::{FindError, OpenError, ReadError, SessionError},
+    error::{Damage, FindError, OpenError, ReadError, SessionError},
     follow::{Follower, From},
-    query::{Exchanges, Query},
+    index::Broken,
+    journal::{self, Journal},
+    lock::Lock,
+    meta,
+    query::{Exchanges, Fetch, Query, Resume},
     recorder::Recorder,
+    recover::{self, CatchUp},
+    ring::Ring,
     session::Session,
+    shared::Shared,
+    writer::{Message, Writer},
 };
+
+/// How often what the index has stored is made safe.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// The log of a data folder, owned by this process.
 ///
 /// Its methods read files and may take milliseconds; asynchronous code calls them on a thread that may block.
 #[derive(Debug)]
 pub struct Log {
+    pub(crate) shared: Arc<Shared>,
     opened: Opened,
+    lock: Lock,
+    /// None where the log was opened for reading.
+    writer: Option<mpsc::Sender<Message>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What was found when the log was opened.
@@ -35,6 +62,8 @@ pub struct Opened {
     pub torn_bytes: u64,
     /// Why the index was made again, if it was.
     pub rebuilt: Option<String>,
+    /// What was found damaged in the part of the segments that had to be read.
+    pub damage: Vec<Damage>,
 }
 
 /// How the log is doing.
@@ -78,90 +107,404 @@ pub struct Sent {
     pub peer: Option<std::net::SocketAddr>,
 }
 
-#[allow(clippy::missing_errors_doc, missing_docs, unused_variables)]
 impl Log {
+    /// Opens the log of a data folder, which this process then owns, or begins one.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says what stands in the way: another owner, the file system, a damaged index that can't be replaced.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         Self::open_with(config, &mut |_| {})
     }
+
+    /// As [`open`](Self::open), telling how far the reading of segments has come that the index does not know.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
     pub fn open_with(config: Config, progress: &mut dyn FnMut(Progress)) -> Result<Self, OpenError> {
-        Ok(Self { opened: Opened::default() })
+        let dir = &config.dir;
+        let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
+        let sessions = config.dir.join("sessions");
+        config.disk.create_dir(&sessions).map_err(failed("create"))?;
+        let lock = Lock::take(&config.dir)?;
+        let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
+        let (shared, mut opened) = prepare(&config, progress, true)?;
+        let shared = Arc::new(shared);
+        let (sender, inbox) = mpsc::channel();
+        let (index, jobs) = mpsc::channel();
+        let mut writer = Writer::new(Arc::clone(&shared), &config, inbox, index).map_err(failed("write"))?;
+        opened.interrupted = writer.recover(left).map_err(failed("write"))?;
+        // Only now that the interrupted requests are in the log is their journal begun anew.
+        let journal = Journal::create(&*config.disk, &config.dir).map_err(failed("write the journal of"))?;
+        let _ = shared.journal.set(journal);
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed("start the writer of"))
+        };
+        let indexed = Arc::clone(&shared);
+        let threads = vec![
+            spawn("log-writer", Box::new(move || writer.run()))?,
+            spawn("log-index", Box::new(move || keep_index(&indexed, &jobs)))?,
+        ];
+        count(&shared, &mut opened);
+        Ok(Self { shared, opened, lock, writer: Some(sender), threads: Mutex::new(threads) })
     }
+
+    /// Opens the log of a data folder for reading. Nothing but its index is written to.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] where there is no log; else as [`open`](Self::open).
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
-        Ok(Self { opened: Opened::default() })
+        if !dir.join("sessions").is_dir() {
+            return Err(OpenError::Missing(dir.to_owned()));
+        }
+        let lock = Lock::take(dir)?;
+        let config = Config::new(dir);
+        let (shared, mut opened) = prepare(&config, &mut |_| {}, false)?;
+        count(&shared, &mut opened);
+        Ok(Self { shared: Arc::new(shared), opened, lock, writer: None, threads: Mutex::default() })
     }
+
+    /// What was found when the log was opened.
+    #[must_use]
     pub fn opened(&self) -> &Opened {
         &self.opened
     }
+
+    /// The log's entrance. Of a log that was opened for reading it admits nothing.
+    #[must_use]
     pub fn recorder(&self) -> Recorder {
-        Recorder {}
+        let writer = self.writer.clone().unwrap_or_else(|| {
+            self.shared.places.close();
+            mpsc::channel().0
+        });
+        Recorder { shared: Arc::clone(&self.shared), writer }
     }
+
+    /// How the log is doing.
+    #[must_use]
     pub fn status(&self) -> Status {
-        Status::default()
+        let shared = &self.shared;
+        Status {
+            recorded: shared.recorded.load(Ordering::Relaxed),
+            unrecorded: shared.unrecorded.load(Ordering::Relaxed),
+            waiting: shared.queue.saturating_sub(shared.places.available_permits()) as u64,
+            failing: shared.failing.borrow().clone(),
+        }
     }
+
+    /// The exchange with this id; none if it isn't there.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] where it is there and can't be read.
     pub fn get(&self, id: ExchangeId) -> Result<Option<Exchange>, ReadError> {
-        Ok(None)
+        let Some(found) = self.shared.between((id, id), 1)?.pop() else { return Ok(None) };
+        Fetch::new(Arc::clone(&self.shared)).exchange(found.place.session, found.place.sequence, found.at)
     }
+
+    /// The one exchange whose id begins so.
+    ///
+    /// # Errors
+    ///
+    /// [`FindError`] where there is none or there are several, or it can't be read.
     pub fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
-        Err(FindError::None(prefix.to_owned()))
+        let none = || FindError::None(prefix.to_owned());
+        if prefix.is_empty() || prefix.len() > 26 || !prefix.is_ascii() {
+            return Err(none());
+        }
+        let bound = |filler: &str| {
+            let text = format!("{prefix}{}", filler.repeat(26 - prefix.len()));
+            text.parse::<ExchangeId>().map_err(|_| none())
+        };
+        // The first letter of an id stands for three bits: 7 is the highest.
+        let range = (bound("0")?, bound("Z")?);
+        let mut found = self.shared.between(range, 8)?;
+        if found.len() > 1 {
+            let ids = found.iter().map(|found| found.id).collect();
+            return Err(FindError::Ambiguous { prefix: prefix.to_owned(), ids });
+        }
+        let found = found.pop().ok_or_else(none)?;
+        let mut fetch = Fetch::new(Arc::clone(&self.shared));
+        fetch.exchange(found.place.session, found.place.sequence, found.at)?.ok_or_else(none)
     }
+
+    /// The exchanges that a query asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Session`] where the filter names a session that isn't there.
     pub fn query(&self, query: Query) -> Result<Exchanges, ReadError> {
-        Ok(Exchanges {})
+        Exchanges::new(&self.shared, query)
     }
+
+    /// How many exchanges match. Bodies are read only where the filter looks at them.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] where what would have to be counted can't be read.
     pub fn count(&self, filter: &Filter) -> Result<u64, ReadError> {
-        Ok(0)
+        self.query(Query { filter: filter.clone(), ..Query::default() })?.count()
     }
+
+    /// All sessions, the oldest first.
+    #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
-        Vec::new()
+        self.shared.list()
     }
+
+    /// A session by its name, its id or a unique beginning of the id.
+    ///
+    /// Of several with the same name an open one is meant, else the newest.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] where there is none or there are several.
     pub fn session(&self, which: &str) -> Result<Session, SessionError> {
-        Err(SessionError::None(which.to_owned()))
+        let id = self.shared.resolve(which)?;
+        self.shared.view(id).ok_or_else(|| SessionError::None(which.to_owned()))
     }
+
+    /// The session to which exchanges go that name none; none before the first of them.
+    #[must_use]
     pub fn current_session(&self) -> Option<Session> {
-        None
+        self.writer.as_ref()?;
+        let current = self.shared.sessions().values().find(|e| e.meta.current && e.meta.ended.is_none())?.meta.id;
+        self.shared.view(current)
     }
+
+    /// Makes the open session of this name the current one, and starts it if there is none.
+    ///
+    /// The session that was current before can be continued later, but for one that was started without a name.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] for an impossible name, or where the log can't be written.
     pub fn start_session(&self, name: &str) -> Result<Session, SessionError> {
-        Err(SessionError::ReadOnly)
+        let name = valid(name)?;
+        self.control(move |writer| writer.start_session(&name))
     }
+
+    /// Ends a session. If it is the current one, the next exchange that names none starts another.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] where it isn't there, or the log can't be written.
     pub fn end_session(&self, which: &str) -> Result<Session, SessionError> {
-        Err(SessionError::ReadOnly)
+        let which = which.to_owned();
+        self.control(move |writer| writer.end_session(&which))
     }
+
+    /// Gives a session another name. Exchanges recorded before keep the old one.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] where it isn't there, the name is impossible, or the log can't be written.
     pub fn rename_session(&self, which: &str, name: &str) -> Result<Session, SessionError> {
-        Err(SessionError::ReadOnly)
+        let (which, name) = (which.to_owned(), valid(name)?);
+        self.control(move |writer| writer.rename_session(&which, name))
     }
+
+    /// Notes something about a session; an empty note removes the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] where it isn't there, or the log can't be written.
     pub fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError> {
-        Err(SessionError::ReadOnly)
+        let (which, note) = (which.to_owned(), note.to_owned());
+        self.control(move |writer| writer.note_session(&which, &note))
     }
+
+    /// Deletes a session and all its exchanges.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Recording`] for the current session; else where it isn't there, or can't be deleted.
     pub fn delete_session(&self, which: &str) -> Result<Session, SessionError> {
-        Err(SessionError::ReadOnly)
+        let which = which.to_owned();
+        self.control(move |writer| writer.delete_session(&which))
     }
+
+    /// Follows what is recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] where the place to begin can't be found.
     pub fn follow(&self, filter: Filter, from: From) -> Result<Follower, ReadError> {
-        Ok(Follower {})
+        Follower::new(Arc::clone(&self.shared), filter, from)
     }
+
+    /// The requests that were sent to Mews at this instant or later, in the order in which they were recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] where the log can't be read; exchanges that can't are passed over.
     pub fn recent_sends(&self, since: Timestamp) -> Result<impl Iterator<Item = Sent> + use<>, ReadError> {
-        Ok(std::iter::empty())
+        // A request that arrived earlier may have been held back by the limiter before it was sent.
+        let filter = Filter { since: Some(since.minus(Duration::from_secs(3600))), ..Filter::default() };
+        let exchanges = self.query(Query { filter, ..Query::default() })?;
+        Ok(exchanges.filter_map(Result::ok).filter_map(sent).filter(move |sent| sent.at >= since))
     }
+
+    /// Names the owner's console in the lock file, so that commands find it.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
     pub fn set_console(&self, address: &str) -> io::Result<()> {
-        Ok(())
+        self.lock.write(Some(address))
     }
+
+    /// Writes what waits, ends a session that was started without a name, and stops. Further calls do nothing.
+    ///
+    /// The data folder is free when the log is dropped.
     pub fn close(&self) -> Closed {
-        Closed::default()
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(writer) = &self.writer {
+            let _ = writer.send(Message::Close);
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log ended in panic");
+            }
+        }
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let shared = &self.shared;
+        Closed {
+            recorded: number(&shared.recorded),
+            unrecorded: number(&shared.unrecorded),
+            lost: number(&shared.lost),
+        }
     }
-    pub fn info(&self) -> Info {
-        Info::default()
+
+    /// Has the writer's thread do something, and waits for it.
+    pub(crate) fn control<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, SessionError> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let (answer, done) = mpsc::sync_channel(1);
+        self.start_control(move |writer: Result<&mut Writer, SessionError>| {
+            let _ = answer.send(writer.and_then(work));
+        })?;
+        done.recv().unwrap_or(Err(SessionError::ReadOnly))
     }
-    pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<Check, ReadError> {
-        Ok(Check::default())
+
+    /// Has the writer's thread do something.
+    pub(crate) fn start_control(
+        &self,
+        work: impl FnOnce(Result<&mut Writer, SessionError>) + Send + 'static,
+    ) -> Result<(), SessionError> {
+        let writer = self.writer.as_ref().ok_or(SessionError::ReadOnly)?;
+        writer.send(Message::Control(Box::new(work))).map_err(|_| SessionError::ReadOnly)
     }
-    pub fn reindex(&self, progress: &mut dyn FnMut(Progress)) -> Result<u64, ReadError> {
-        Ok(0)
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writer.is_some()
     }
-    pub fn compact(&self, progress: &mut dyn FnMut(Progress)) -> Result<Compacted, SessionError> {
-        Ok(Compacted::default())
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
     }
-    pub fn delete_older_than(&self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
-        Ok(Deleted::default())
+}
+
+/// The log before its writer runs: sessions and index as the segments have them.
+fn prepare(config: &Config, progress: &mut dyn FnMut(Progress), owner: bool) -> Result<(Shared, Opened), OpenError> {
+    let dir = &config.dir;
+    let failed = |source| OpenError::Io { what: "read", path: dir.clone(), source };
+    let sessions = recover::sessions(dir, owner.then_some(&*config.disk))?;
+    let (index, reason) = recover::index(dir)?;
+    let mut opened =
+        Opened { rebuilt: reason.filter(|_| sessions.values().any(|entry| entry.bytes > 0)), ..Opened::default() };
+    let queue = config.queue.clamp(1, Semaphore::MAX_PERMITS);
+    let mut shared = Shared {
+        dir: dir.clone(),
+        disk: Arc::clone(&config.disk),
+        durability: config.durability,
+        on_failure: config.on_failure,
+        now: config.now,
+        index,
+        journal: OnceLock::new(),
+        ring: Ring::new(None),
+        failing: watch::Sender::new(None),
+        queue,
+        places: Arc::new(Semaphore::new(queue)),
+        recorded: AtomicU64::new(0),
+        unrecorded: AtomicU64::new(0),
+        lost: AtomicU64::new(0),
+        sessions: Mutex::new(sessions),
+    };
+    CatchUp { shared: &shared, cut: owner, opened: &mut opened, progress, at: Progress::default() }
+        .all()
+        .map_err(failed)?;
+    shared.ring = Ring::new(last_place(&shared));
+    Ok((shared, opened))
+}
+
+/// The place of the exchange that was recorded last.
+fn last_place(shared: &Shared) -> Option<Resume> {
+    let listings = shared.index.listings();
+    let lasts = listings.iter().filter_map(|(session, listing)| {
+        let summary = listing.parts.last()?.summary;
+        Some(Resume { written: summary.written.1, session: *session, sequence: summary.last })
+    });
+    lasts.max()
+}
+
+fn count(shared: &Shared, opened: &mut Opened) {
+    opened.sessions = shared.sessions().len() as u64;
+    opened.exchanges = shared.index.listings().values().map(crate::index::Listing::exchanges).sum();
+}
+
+/// Stores what the index has in memory, until the writer is gone.
+fn keep_index(shared: &Shared, jobs: &mpsc::Receiver<()>) {
+    let mut flushed = Instant::now();
+    let failed = |error: Broken| tracing::error!(%error, "the index can't be stored; it is made again at the next start");
+    let mut broken = false;
+    while jobs.recv().is_ok() {
+        while jobs.try_recv().is_ok() {}
+        if broken {
+            continue;
+        }
+        let stored = shared.index.store(false).and_then(|()| {
+            if flushed.elapsed() < FLUSH {
+                return Ok(());
+            }
+            flushed = Instant::now();
+            shared.index.flush()
+        });
+        if let Err(error) = stored {
+            broken = true;
+            failed(error);
+        }
     }
-    pub fn import(&self, lines: &mut dyn io::BufRead) -> Result<Imported, ImportError> {
-        Ok(Imported::default())
+    if !broken && let Err(error) = shared.index.store(true).and_then(|()| shared.index.flush()) {
+        failed(error);
     }
+    // What could not be written stays in the journal, and shows as interrupted.
+    if let (Some(journal), 0) = (shared.journal.get(), shared.lost.load(Ordering::Relaxed)) {
+        let _ = journal.clear();
+    }
+}
+
+fn valid(name: &str) -> Result<String, SessionError> {
+    if meta::is_name(name) { Ok(name.to_owned()) } else { Err(SessionError::Name(name.to_owned())) }
+}
+
+fn sent(exchange: Exchange) -> Option<Sent> {
+    let at = match (exchange.forwarded_at(), exchange.outcome) {
+        (Some(at), _) => at,
+        (None, Outcome::Interrupted) => exchange.started_at,
+        (None, _) => return None,
+    };
+    Some(Sent {
+        at,
+        operation: exchange.operation,
+        access_token: exchange.envelope.access_token,
+        client_token: exchange.envelope.client_token,
+        paginated: exchange.envelope.paginated,
+        peer: exchange.peer,
+    })
 }

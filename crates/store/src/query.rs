@@ -1,10 +1,16 @@
 //! Exchanges chosen and ordered.
 
-use std::{fmt, str::FromStr};
+mod cursor;
+mod fetch;
+mod rows;
+
+use std::{fmt, str::FromStr, sync::Arc};
 
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 
-use crate::error::ReadError;
+pub(crate) use self::{fetch::Fetch, rows::RowFilter};
+use self::cursor::{Cursor, Hit};
+use crate::{error::ReadError, shared::Shared};
 
 /// Which exchanges, in which order, from where, and how many.
 #[derive(Debug, Clone, Default)]
@@ -65,17 +71,107 @@ impl FromStr for Resume {
     }
 }
 
-/// The exchanges of a [`Query`], read as they are asked for, one unpacked block at a time.
+/// The exchanges of a [`Query`], read as they are asked for.
 ///
-/// An exchange that can't be read is an error in its place, and the next one follows.
+/// A few unpacked blocks are in memory at a time, however many exchanges there are. What is recorded after the query was
+/// made does not show. An exchange that can't be read is an error in its place, and the next one follows.
 #[derive(Debug)]
-pub struct Exchanges {}
+pub struct Exchanges {
+    filter: Filter,
+    rows: RowFilter,
+    order: Order,
+    left: usize,
+    /// The sessions that come later, the next one last, each with the stamp at which it begins.
+    waiting: Vec<(u64, Cursor)>,
+    active: Vec<(Cursor, Hit)>,
+    failed: Vec<ReadError>,
+    fetch: Fetch,
+    place: Option<Resume>,
+}
 
 impl Exchanges {
+    pub(crate) fn new(shared: &Arc<Shared>, query: Query) -> Result<Self, ReadError> {
+        let Query { filter, order, after, limit } = query;
+        let session = filter.session.as_deref().map(|which| shared.resolve(which)).transpose()?;
+        let mut waiting = Vec::new();
+        for (id, listing) in shared.index.listings().iter() {
+            let Some((first, last)) = listing.written() else { continue };
+            let beyond = match order {
+                Order::Oldest => after.is_some_and(|after| last < after.written),
+                Order::Newest => after.is_some_and(|after| first > after.written),
+            };
+            if session.is_some_and(|session| session != *id) || beyond {
+                continue;
+            }
+            let from = if order == Order::Oldest { first } else { last };
+            waiting.push((from, Cursor::new(*id, listing.parts.clone(), order, after)));
+        }
+        waiting.sort_by_key(|(from, cursor)| (*from, cursor.session()));
+        if order == Order::Oldest {
+            waiting.reverse();
+        }
+        let rows = RowFilter::new(&filter);
+        let left = limit.unwrap_or(usize::MAX);
+        let (active, failed, fetch) = (Vec::new(), Vec::new(), Fetch::new(Arc::clone(shared)));
+        Ok(Self { filter, rows, order, left, waiting, active, failed, fetch, place: None })
+    }
+
     /// The place after the exchange that came last; none before the first.
     #[must_use]
     pub fn resume(&self) -> Option<Resume> {
-        None
+        self.place
+    }
+
+    /// The next exchange that the index lets through.
+    fn hit(&mut self) -> Option<Hit> {
+        loop {
+            let next = match self.order {
+                Order::Oldest => self.active.iter().enumerate().min_by_key(|(_, (_, hit))| hit.place),
+                Order::Newest => self.active.iter().enumerate().max_by_key(|(_, (_, hit))| hit.place),
+            };
+            let next = next.map(|(index, (_, hit))| (index, hit.place.written));
+            let due = match (self.waiting.last(), next) {
+                (Some((from, _)), Some((_, written))) => match self.order {
+                    Order::Oldest => *from <= written,
+                    Order::Newest => *from >= written,
+                },
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if due {
+                let Some((_, mut cursor)) = self.waiting.pop() else { continue };
+                if let Some(hit) = self.advance(&mut cursor) {
+                    self.active.push((cursor, hit));
+                }
+                continue;
+            }
+            let (index, _) = next?;
+            let (mut cursor, hit) = self.active.swap_remove(index);
+            if let Some(following) = self.advance(&mut cursor) {
+                self.active.push((cursor, following));
+            }
+            return Some(hit);
+        }
+    }
+
+    fn advance(&mut self, cursor: &mut Cursor) -> Option<Hit> {
+        cursor.next(&self.fetch.shared().index, &mut self.rows, &mut self.failed)
+    }
+
+    /// How many there are, read from the index alone; none where that does not say.
+    pub(crate) fn count(mut self) -> Result<u64, ReadError> {
+        let mut count = 0;
+        if self.rows.is_exact() {
+            while self.hit().is_some() {
+                count += 1;
+            }
+            return self.failed.pop().map_or(Ok(count), Err);
+        }
+        for exchange in self {
+            exchange?;
+            count += 1;
+        }
+        Ok(count)
     }
 }
 
@@ -83,6 +179,28 @@ impl Iterator for Exchanges {
     type Item = Result<Exchange, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        while self.left > 0 {
+            let hit = self.hit();
+            if let Some(error) = self.failed.pop() {
+                if let Some(hit) = hit {
+                    // Put back what was found beside the error, for the next call.
+                    let cursor = Cursor::new(hit.place.session, Vec::new(), self.order, None);
+                    self.active.push((cursor, hit));
+                }
+                return Some(Err(error));
+            }
+            let hit = hit?;
+            self.place = Some(hit.place);
+            match self.fetch.exchange(hit.place.session, hit.place.sequence, hit.at) {
+                Ok(Some(exchange)) if self.rows.is_exact() || self.filter.matches(&exchange) => {
+                    self.left -= 1;
+                    return Some(Ok(exchange));
+                }
+                // It is another one than was looked for, or its session was deleted meanwhile.
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
         None
     }
 }

@@ -1,0 +1,143 @@
+//! A block: the records of one batch, compressed, under a checksum. `FORMAT.md` describes it.
+
+use std::{fs, io, os::unix::fs::FileExt as _};
+
+use bytes::Bytes;
+use nightaudit_exchange::SessionId;
+
+/// What a block begins with.
+pub(crate) const MAGIC: [u8; 4] = *b"NAB1";
+/// The bytes of a block before its payload.
+pub(crate) const HEAD: usize = 28;
+/// The unpacked size at which a block is closed. Finding one exchange unpacks one block, so it is kept small.
+pub(crate) const TARGET: usize = 192 << 10;
+/// The largest unpacked block that is read; a block of one exchange with two bodies can be this large.
+pub(crate) const MAX_RAW: usize = 512 << 20;
+
+/// What a checksum of a segment starts from: the session and the segment's number, so that bytes that look like a block
+/// inside a recorded body, or a block of another segment, are never taken for one of this segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Salt(u32);
+
+impl Salt {
+    pub(crate) fn new(session: SessionId, segment: u32) -> Self {
+        Self(crc32c::crc32c_append(crc32c::crc32c(&session.to_bytes()), &segment.to_le_bytes()))
+    }
+
+    pub(crate) fn sum(self, parts: [&[u8]; 2]) -> u32 {
+        parts.iter().fold(self.0, |sum, part| crc32c::crc32c_append(sum, part))
+    }
+}
+
+/// What a block says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) stored: u32,
+    pub(crate) raw: u32,
+    pub(crate) count: u32,
+    pub(crate) first: u64,
+    sum: u32,
+}
+
+impl Head {
+    pub(crate) fn parse(bytes: &[u8; HEAD]) -> Option<Self> {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let first = u64::from(word(16)) | u64::from(word(20)) << 32;
+        let head = Self { stored: word(4), raw: word(8), count: word(12), first, sum: word(24) };
+        (bytes[..4] == MAGIC && head.count > 0 && head.raw as usize <= MAX_RAW).then_some(head)
+    }
+
+    /// The block's length in the file.
+    pub(crate) fn length(self) -> u64 {
+        HEAD as u64 + u64::from(self.stored)
+    }
+}
+
+/// Makes blocks.
+pub(crate) struct Packer {
+    zstd: zstd::bulk::Compressor<'static>,
+}
+
+impl Packer {
+    pub(crate) fn new(level: i32) -> io::Result<Self> {
+        Ok(Self { zstd: zstd::bulk::Compressor::new(level)? })
+    }
+
+    /// Appends a block of these records to `out`.
+    pub(crate) fn pack(&mut self, salt: Salt, raw: &[u8], count: u32, first: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        let start = out.len();
+        out.resize(start + HEAD, 0);
+        let payload = self.zstd.compress(raw)?;
+        let size = |length: usize| u32::try_from(length).map_err(|_| io::Error::other("a block above 4 GiB"));
+        let head = &mut out[start..];
+        head[..4].copy_from_slice(&MAGIC);
+        head[4..8].copy_from_slice(&size(payload.len())?.to_le_bytes());
+        head[8..12].copy_from_slice(&size(raw.len())?.to_le_bytes());
+        head[12..16].copy_from_slice(&count.to_le_bytes());
+        head[16..24].copy_from_slice(&first.to_le_bytes());
+        let sum = salt.sum([&head[..24], &payload]);
+        head[24..28].copy_from_slice(&sum.to_le_bytes());
+        out.extend(payload);
+        Ok(())
+    }
+}
+
+/// What is wrong with a block.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The file can't be read.
+    Io(io::Error),
+    /// The bytes are not those of a block.
+    Bytes(String),
+}
+
+/// Reads blocks.
+pub(crate) struct Unpacker {
+    zstd: zstd::bulk::Decompressor<'static>,
+    stored: Vec<u8>,
+}
+
+impl Unpacker {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, stored: Vec::new() })
+    }
+
+    /// Reads the block at `offset` of a file of `length` bytes and verifies its checksum; unpacks nothing.
+    pub(crate) fn read(&mut self, file: &fs::File, length: u64, offset: u64, salt: Salt) -> Result<Head, Fault> {
+        let cut = || Fault::Bytes("a block is cut short".to_owned());
+        if length.saturating_sub(offset) < HEAD as u64 {
+            return Err(cut());
+        }
+        let mut head = [0; HEAD];
+        file.read_exact_at(&mut head, offset).map_err(Fault::Io)?;
+        let parsed = Head::parse(&head).ok_or_else(|| Fault::Bytes("no block begins there".to_owned()))?;
+        if length - offset < parsed.length() {
+            return Err(cut());
+        }
+        self.stored.resize(parsed.stored as usize, 0);
+        file.read_exact_at(&mut self.stored, offset + HEAD as u64).map_err(Fault::Io)?;
+        if salt.sum([&head[..24], &self.stored]) != parsed.sum {
+            return Err(Fault::Bytes("a block's checksum is wrong".to_owned()));
+        }
+        Ok(parsed)
+    }
+
+    /// Unpacks the block that was read last.
+    pub(crate) fn unpack(&mut self, head: Head) -> Result<Bytes, Fault> {
+        let raw = self.zstd.decompress(&self.stored, head.raw as usize);
+        if self.stored.capacity() > 1 << 20 {
+            self.stored = Vec::new();
+        }
+        match raw {
+            Ok(raw) if raw.len() == head.raw as usize => Ok(raw.into()),
+            Ok(_) => Err(Fault::Bytes("a block is shorter than it says".to_owned())),
+            Err(error) => Err(Fault::Bytes(format!("a block can't be unpacked: {error}"))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unpacker").finish_non_exhaustive()
+    }
+}

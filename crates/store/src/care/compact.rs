@@ -1,0 +1,134 @@
+//! Small blocks made into large ones.
+
+use std::{fs, io, path::Path};
+
+use nightaudit_exchange::SessionId;
+
+use super::{Compacted, Progress};
+use crate::{
+    block::{self, Packer, Salt},
+    error::SessionError,
+    log::{Log, Opened},
+    meta::random,
+    recover::CatchUp,
+    segment::{self, Footer, HEADER, Header, Step, Walk},
+    shared::Shared,
+    writer::sessions::failed,
+};
+
+/// What a segment is packed with: it is written once more and read for years.
+const LEVEL: i32 = 6;
+
+impl Log {
+    /// Rewrites the small blocks of ended sessions into large ones; no exchange and no hash changes.
+    ///
+    /// While a session is swapped nothing is recorded for a moment, and queries may miss it.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] where the log is not open for writing or can't be written. What was compacted until then is.
+    pub fn compact(&self, progress: &mut dyn FnMut(Progress)) -> Result<Compacted, SessionError> {
+        if !self.is_writable() {
+            return Err(SessionError::ReadOnly);
+        }
+        let sessions: Vec<_> = self.shared.list().into_iter().filter(|session| !session.open).collect();
+        let mut at = Progress { total: sessions.iter().map(|session| session.bytes).sum(), ..Progress::default() };
+        let mut compacted = Compacted::default();
+        for session in sessions {
+            let mut swaps = Vec::new();
+            for number in segment::list(&self.shared.folder(session.id)).map_err(failed)? {
+                let path = segment::path(&self.shared.folder(session.id), number);
+                let before = fs::metadata(&path).map_err(failed)?.len();
+                if let Some(after) = rewrite(&self.shared, session.id, number, &path).map_err(failed)? {
+                    swaps.push(path);
+                    compacted.segments += 1;
+                    compacted.before += before;
+                    compacted.after += after;
+                }
+                at.done += before;
+                progress(at);
+            }
+            at.exchanges += session.exchanges;
+            if !swaps.is_empty() {
+                self.paused(|| swap(&self.shared, session.id, &swaps))?.map_err(failed)?;
+            }
+        }
+        Ok(compacted)
+    }
+}
+
+/// Puts rewritten segments in the place of the old ones.
+fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io::Result<()> {
+    if !shared.sessions().contains_key(&session) {
+        return Ok(());
+    }
+    // If the process ends in between, the index notices by the segments' generations that it has to read them again.
+    for path in paths {
+        shared.disk.rename(&path.with_extension("new"), path)?;
+    }
+    shared.disk.sync_dir(&shared.folder(session))?;
+    let mut bytes = 0;
+    for number in segment::list(&shared.folder(session))? {
+        bytes += fs::metadata(segment::path(&shared.folder(session), number))?.len();
+    }
+    if let Some(entry) = shared.sessions().get_mut(&session) {
+        entry.bytes = bytes;
+    }
+    let mut opened = Opened::default();
+    CatchUp { shared, cut: false, opened: &mut opened, progress: &mut |_| {}, at: Progress::default() }
+        .session(session)
+}
+
+/// Writes a compacted segment beside the old one and returns its length; none where that would gain nothing.
+fn rewrite(shared: &Shared, session: SessionId, number: u32, path: &Path) -> io::Result<Option<u64>> {
+    let mut walk = Walk::new(path, session, number, 0)?;
+    let (mut blocks, mut bytes, mut whole) = (0_usize, 0, true);
+    let mut first = None;
+    let mut seal: Option<Footer> = None;
+    while let Some(step) = walk.step()? {
+        match step {
+            Step::Block(block) => {
+                blocks += 1;
+                bytes += block.raw.len();
+                first.get_or_insert(block.records.first().map_or(0, |record| record.sequence));
+            }
+            Step::Footer(footer) => seal = Some(footer),
+            // What is damaged is left as it is: somebody may know a way to mend it.
+            Step::Damage(..) | Step::Tail(..) => whole = false,
+        }
+    }
+    let Some(first) = first.filter(|_| whole && blocks > 2 * (bytes / block::TARGET + 1)) else { return Ok(None) };
+    let file = shared.disk.open(&path.with_extension("new"))?;
+    file.set_len(0)?;
+    file.write_at(&Header { number, session, first, generation: random() }.to_bytes(), 0)?;
+    let salt = Salt::new(session, number);
+    let mut packer = Packer::new(LEVEL)?;
+    let mut end = HEADER as u64;
+    let (mut raw, mut count, mut begins, mut out) = (Vec::new(), 0, 0, Vec::new());
+    let mut walk = Walk::new(path, session, number, 0)?;
+    loop {
+        let step = walk.step()?;
+        let is_over = !matches!(step, Some(Step::Block(_)));
+        if count > 0 && (is_over || raw.len() >= block::TARGET) {
+            out.clear();
+            packer.pack(salt, &raw, count, begins, &mut out)?;
+            file.write_at(&out, end)?;
+            end += out.len() as u64;
+            raw.clear();
+            count = 0;
+        }
+        let Some(Step::Block(block)) = step else { break };
+        if count == 0 {
+            begins = block.records.first().map_or(0, |record| record.sequence);
+        }
+        count += u32::try_from(block.records.len()).unwrap_or(u32::MAX);
+        raw.extend(&block.raw[..]);
+    }
+    if let Some(footer) = seal {
+        let bytes = Footer { at: end, ..footer }.to_bytes(salt);
+        file.write_at(&bytes, end)?;
+        end += bytes.len() as u64;
+    }
+    file.sync()?;
+    Ok(Some(end))
+}

@@ -1,0 +1,158 @@
+//! Exported exchanges taken back into a log.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, Read as _},
+};
+
+use nightaudit_exchange::{Body, Digest, Exchange, SessionId, Timestamp, chain};
+
+use super::{ImportError, Imported};
+use crate::{
+    error::SessionError,
+    log::Log,
+    meta::Meta,
+    writer::{Item, sessions::failed},
+};
+
+/// The longest line that is read, in bytes: two bodies of 64 MiB in base64.
+const MAX_LINE: u64 = 192 << 20;
+/// The exchanges, and the bytes of lines, after which a batch is written.
+const BATCH: (usize, usize) = (256, 2 << 20);
+
+/// A session while it is imported.
+struct Incoming {
+    hash: Digest,
+    last: u64,
+    name: String,
+    ended: Timestamp,
+    /// Whether exchanges are missing or are not as they were recorded.
+    incomplete: bool,
+}
+
+impl Log {
+    /// Takes the lines of an NDJSON export into the log: the same sessions, exchanges and hashes come out that went in,
+    /// where nothing was left out or masked.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`] names the line that is no exchange, or the session that is here already. Nothing is imported then.
+    pub fn import(&self, lines: &mut dyn BufRead) -> Result<Imported, ImportError> {
+        let mut imported = Imported::default();
+        let mut sessions = BTreeMap::new();
+        let read = self.take_in(lines, &mut sessions, &mut imported);
+        let finished = read.and_then(|()| self.finish_import(&sessions));
+        imported.sessions = sessions.keys().copied().collect();
+        match finished {
+            Ok(()) => Ok(imported),
+            Err(error) => {
+                for session in imported.sessions {
+                    // They were made by this call; a failing disk keeps them, and the next start shows them.
+                    let _ = self.delete_session(&session.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn take_in(
+        &self,
+        lines: &mut dyn BufRead,
+        sessions: &mut BTreeMap<SessionId, Incoming>,
+        imported: &mut Imported,
+    ) -> Result<(), ImportError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for number in 1.. {
+            let mut line = Vec::new();
+            (&mut *lines).take(MAX_LINE).read_until(b'\n', &mut line)?;
+            if line.is_empty() {
+                break;
+            }
+            let wrong = |reason: String| ImportError::Line { line: number, reason };
+            if line.len() as u64 == MAX_LINE {
+                return Err(wrong(format!("it is longer than {MAX_LINE} bytes")));
+            }
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let mut exchange: Exchange = serde_json::from_slice(&line).map_err(|error| wrong(error.to_string()))?;
+            let session = match sessions.entry(exchange.session) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    self.begin_import(&exchange)?;
+                    entry.insert(Incoming {
+                        hash: chain::genesis(exchange.session),
+                        last: 0,
+                        name: exchange.session_name.clone(),
+                        ended: exchange.started_at,
+                        incomplete: false,
+                    })
+                }
+            };
+            if exchange.sequence <= session.last {
+                return Err(wrong(format!("exchange {} comes after exchange {}", exchange.sequence, session.last)));
+            }
+            session.incomplete |= exchange.sequence != session.last + 1;
+            settle(&mut exchange.request.body);
+            if let Some(response) = &mut exchange.response {
+                settle(&mut response.body);
+            }
+            let hash = chain::hash(session.hash, &exchange);
+            if exchange.hash.is_some_and(|exported| exported != hash) {
+                imported.rehashed += 1;
+                session.incomplete = true;
+            }
+            (session.hash, session.last) = (hash, exchange.sequence);
+            session.ended = session.ended.max(exchange.started_at.plus(exchange.duration()));
+            imported.exchanges += 1;
+            bytes += line.len();
+            batch.push(exchange);
+            if batch.len() >= BATCH.0 || bytes >= BATCH.1 {
+                self.append(std::mem::take(&mut batch))?;
+                bytes = 0;
+            }
+        }
+        self.append(batch)
+    }
+
+    fn begin_import(&self, exchange: &Exchange) -> Result<(), ImportError> {
+        let (id, name) = (exchange.session, exchange.session_name.clone());
+        if self.shared.sessions().contains_key(&id) {
+            return Err(ImportError::Present(id));
+        }
+        let meta = Meta { id, ..Meta::new(name, &exchange.environment, exchange.started_at) };
+        // Ended from the beginning, so that nothing that is recorded meanwhile is added to it.
+        let meta = Meta { ended: Some(exchange.started_at), ..meta };
+        Ok(self.control(move |writer| writer.create(meta).map(drop).map_err(failed))?)
+    }
+
+    fn append(&self, exchanges: Vec<Exchange>) -> Result<(), ImportError> {
+        Ok(self.control(move |writer| {
+            let due = exchanges.len() as u64;
+            match writer.append(exchanges.into_iter().map(Item::of).collect()) {
+                stored if stored == due => Ok(()),
+                _ => Err(writer.failure().map_or(SessionError::ReadOnly, SessionError::Store)),
+            }
+        })?)
+    }
+
+    fn finish_import(&self, sessions: &BTreeMap<SessionId, Incoming>) -> Result<(), ImportError> {
+        let names: BTreeSet<&str> = sessions.values().map(|session| &session.name[..]).collect();
+        tracing::debug!(sessions = sessions.len(), ?names, "imported");
+        for (id, session) in sessions {
+            let (id, ended, incomplete) = (*id, session.ended, session.incomplete);
+            self.control(move |writer| writer.finish_import(id, ended, incomplete).map_err(failed))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the body one that can be checked: with masked fields it is no longer the one whose digest the export holds.
+fn settle(body: &mut Body) {
+    let stored = Digest::of(&body.bytes);
+    if stored != body.stored_digest() {
+        body.stored_sha256 = Some(stored);
+    }
+    body.masked = false;
+}

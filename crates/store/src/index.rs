@@ -1,0 +1,276 @@
+//! The index: where each exchange stands, and enough of it to answer most filters.
+//!
+//! The index of a session is a list of [`Chunk`]s. What sled holds of it may lag behind the segments: the rows that it
+//! lacks are kept in memory, and read from the segments' tail when the log is opened.
+
+mod chunk;
+mod row;
+mod table;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use nightaudit_exchange::SessionId;
+
+pub(crate) use self::{
+    chunk::{BlockAt, Chunk, Summary},
+    row::{Facts, Row, request_id_hash},
+    table::Broken,
+};
+use self::table::{Batch, Table};
+
+/// The chunks kept unpacked for those who read.
+const CACHED: usize = 16;
+
+/// A segment as the index knew it when it last stored rows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) number: u32,
+    pub(crate) generation: u64,
+    /// Where the last block ends of which all rows are stored.
+    pub(crate) length: u64,
+}
+
+/// A chunk, in memory or stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) summary: Summary,
+    chunk: Option<Arc<Chunk>>,
+    stored: u32,
+}
+
+/// The index of one session.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listing {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) segments: Vec<Known>,
+}
+
+impl Listing {
+    /// The first and last stamp of the session's exchanges.
+    pub(crate) fn written(&self) -> Option<(u64, u64)> {
+        Some((self.parts.first()?.summary.written.0, self.parts.last()?.summary.written.1))
+    }
+
+    pub(crate) fn exchanges(&self) -> u64 {
+        self.parts.iter().map(|part| u64::from(part.summary.rows)).sum()
+    }
+
+    /// Adds a row; true if that filled a chunk.
+    pub(crate) fn push(&mut self, facts: &Facts<'_>, sequence: u64, written: u64, block: BlockAt) -> bool {
+        if let Some(part) = self.parts.last_mut()
+            && let Some(chunk) = part.chunk.as_mut().filter(|chunk| !chunk.is_full())
+        {
+            let chunk = Arc::make_mut(chunk);
+            let row = chunk.push(facts, sequence, written, block);
+            part.summary.add(&row);
+            return chunk.is_full();
+        }
+        let mut chunk = Chunk::default();
+        let row = chunk.push(facts, sequence, written, block);
+        self.parts.push(Part { summary: Summary::of(&row), chunk: Some(Arc::new(chunk)), stored: 0 });
+        false
+    }
+
+    /// What is to be stored: full chunks, and with `all` those that still take rows.
+    fn unstored(&self, all: bool) -> Option<New> {
+        let new = |part: &&Part| {
+            part.stored < part.summary.rows && part.chunk.as_ref().is_some_and(|chunk| all || chunk.is_full())
+        };
+        let parts: Vec<Part> = self.parts.iter().filter(new).cloned().collect();
+        let mut segments = self.segments.clone();
+        if !all && let Some(last) = segments.last_mut() {
+            // The last chunk's rows may end within a block, and more blocks may follow: they are to be read again.
+            last.length = 0;
+        }
+        (all || !parts.is_empty()).then_some(New { parts, segments })
+    }
+
+    fn stored(&mut self, new: New) {
+        for part in new.parts {
+            let place = self.parts.partition_point(|known| known.summary.first < part.summary.first);
+            let Some(known) = self.parts.get_mut(place) else { continue };
+            known.stored = part.summary.rows;
+            if known.summary == part.summary && part.chunk.is_some_and(|chunk| chunk.is_full()) {
+                known.chunk = None;
+            }
+        }
+    }
+
+    /// Notes up to where a segment's rows are in the listing.
+    pub(crate) fn reached(&mut self, number: u32, generation: u64, length: u64) {
+        match self.segments.last_mut() {
+            Some(known) if known.number == number => *known = Known { number, generation, length },
+            _ => self.segments.push(Known { number, generation, length }),
+        }
+    }
+}
+
+/// What of a listing is to be stored.
+struct New {
+    parts: Vec<Part>,
+    segments: Vec<Known>,
+}
+
+impl New {
+    fn write(&self, table: &Table, session: SessionId) -> Result<(), Broken> {
+        let mut batch = Batch::default();
+        for part in &self.parts {
+            let Some(chunk) = &part.chunk else { continue };
+            batch.insert(&chunk_key(b'c', session, part.summary.first), chunk.to_bytes());
+            batch.insert(&chunk_key(b'd', session, part.summary.first), part.summary.to_bytes());
+        }
+        batch.insert(&session_key(session), write_segments(&self.segments));
+        table.apply(batch)
+    }
+}
+
+/// The listings of all sessions, in memory where they are new and in sled where they are old.
+#[derive(Debug)]
+pub(crate) struct Index {
+    table: Table,
+    listings: Mutex<BTreeMap<SessionId, Listing>>,
+    cache: Mutex<VecDeque<((SessionId, u64), Arc<Chunk>)>>,
+}
+
+impl Index {
+    /// Opens the index with what is stored of it; the second value is false where it is new.
+    pub(crate) fn open(path: &Path) -> Result<(Self, bool), Broken> {
+        let (table, known) = Table::open(path)?;
+        let mut listings: BTreeMap<SessionId, Listing> = BTreeMap::new();
+        let mut broken = false;
+        table.scan(b"d", &mut |key, value| match (parse_key(key), Summary::from_bytes(value)) {
+            (Some((session, _)), Some(summary)) => {
+                let part = Part { summary, chunk: None, stored: summary.rows };
+                listings.entry(session).or_default().parts.push(part);
+            }
+            _ => broken = true,
+        })?;
+        table.scan(b"s", &mut |key, value| match (session_of(key), parse_segments(value)) {
+            (Some(session), Some(segments)) => listings.entry(session).or_default().segments = segments,
+            _ => broken = true,
+        })?;
+        if broken {
+            return Err(Broken("it holds what this program never wrote".to_owned()));
+        }
+        let index = Self { table, listings: Mutex::new(listings), cache: Mutex::default() };
+        Ok((index, known))
+    }
+
+    /// The listings. What holds them does no I/O.
+    pub(crate) fn listings(&self) -> MutexGuard<'_, BTreeMap<SessionId, Listing>> {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows of a part.
+    pub(crate) fn chunk(&self, session: SessionId, part: &Part) -> Result<Arc<Chunk>, Broken> {
+        if let Some(chunk) = &part.chunk {
+            return Ok(Arc::clone(chunk));
+        }
+        let key = (session, part.summary.first);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, chunk)) = cache.iter().find(|(known, _)| *known == key) {
+            return Ok(Arc::clone(chunk));
+        }
+        drop(cache);
+        let missing = || Broken(format!("the rows of session {session} from {} on are gone", part.summary.first));
+        let stored = self.table.get(&chunk_key(b'c', session, part.summary.first))?.ok_or_else(missing)?;
+        let chunk = Arc::new(Chunk::from_bytes(&stored).ok_or_else(missing)?);
+        cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.truncate(CACHED - 1);
+        cache.push_front((key, Arc::clone(&chunk)));
+        Ok(chunk)
+    }
+
+    /// Stores what is only in memory: full chunks, and with `all` those that still take rows.
+    pub(crate) fn store(&self, all: bool) -> Result<(), Broken> {
+        let sessions: Vec<SessionId> = self.listings().keys().copied().collect();
+        for session in sessions {
+            let new = self.listings().get(&session).and_then(|listing| listing.unstored(all));
+            let Some(new) = new else { continue };
+            new.write(&self.table, session)?;
+            if let Some(listing) = self.listings().get_mut(&session) {
+                listing.stored(new);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the full chunks of a listing that is not among the others yet.
+    pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), Broken> {
+        let Some(new) = listing.unstored(false) else { return Ok(()) };
+        new.write(&self.table, session)?;
+        listing.stored(new);
+        Ok(())
+    }
+
+    /// Forgets a session.
+    pub(crate) fn remove(&self, session: SessionId) -> Result<(), Broken> {
+        self.listings().remove(&session);
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).retain(|((known, _), _)| *known != session);
+        let mut batch = Batch::default();
+        for kind in [b'c', b'd', b's'] {
+            let mut prefix = vec![kind];
+            prefix.extend(session.to_bytes());
+            self.table.scan(&prefix, &mut |key, _| batch.remove(key))?;
+        }
+        self.table.apply(batch)
+    }
+
+    /// Makes what is stored survive a power failure.
+    pub(crate) fn flush(&self) -> Result<(), Broken> {
+        self.table.flush()
+    }
+
+    /// What it takes on disk, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.table.size()
+    }
+}
+
+fn chunk_key(kind: u8, session: SessionId, first: u64) -> [u8; 25] {
+    let mut key = [kind; 25];
+    key[1..17].copy_from_slice(&session.to_bytes());
+    key[17..].copy_from_slice(&first.to_be_bytes());
+    key
+}
+
+fn session_key(session: SessionId) -> [u8; 17] {
+    let mut key = [b's'; 17];
+    key[1..].copy_from_slice(&session.to_bytes());
+    key
+}
+
+fn session_of(key: &[u8]) -> Option<SessionId> {
+    Some(SessionId::from_bytes(key.get(1..17)?.try_into().ok()?))
+}
+
+fn parse_key(key: &[u8]) -> Option<(SessionId, u64)> {
+    Some((session_of(key)?, u64::from_be_bytes(key.get(17..)?.try_into().ok()?)))
+}
+
+fn write_segments(segments: &[Known]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(segments.len() * 20);
+    for known in segments {
+        out.extend(known.number.to_le_bytes());
+        out.extend(known.generation.to_le_bytes());
+        out.extend(known.length.to_le_bytes());
+    }
+    out
+}
+
+fn parse_segments(bytes: &[u8]) -> Option<Vec<Known>> {
+    let (entries, rest) = bytes.as_chunks::<20>();
+    let eight = |entry: &[u8; 20], at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().unwrap_or_default());
+    rest.is_empty().then(|| {
+        let entry = |entry: &[u8; 20]| Known {
+            number: u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]),
+            generation: eight(entry, 4),
+            length: eight(entry, 12),
+        };
+        entries.iter().map(entry).collect()
+    })
+}

@@ -1,0 +1,193 @@
+//! A run of rows of one session, as the index stores it.
+
+use nightaudit_exchange::{ExchangeId, Timestamp};
+
+use super::row::{Facts, ROW, Row};
+
+/// The most rows of a chunk.
+pub(crate) const MAX_ROWS: usize = 512;
+/// The bytes of operations and clients above which a chunk takes no more rows.
+const MAX_TEXT: usize = 64 << 10;
+/// The most that a stored chunk may unpack to: full lists of rows, blocks and texts, one of them oversized.
+const MAX_STORED: usize = 64 << 20;
+
+/// Where a block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockAt {
+    pub(crate) segment: u32,
+    pub(crate) offset: u64,
+}
+
+/// The rows, with what several of them share.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chunk {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) blocks: Vec<BlockAt>,
+    pub(crate) operations: Vec<Box<str>>,
+    pub(crate) clients: Vec<Box<str>>,
+    text: usize,
+}
+
+impl Chunk {
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows.len() >= MAX_ROWS || self.text > MAX_TEXT
+    }
+
+    pub(crate) fn push(&mut self, facts: &Facts<'_>, sequence: u64, written: u64, block: BlockAt) -> Row {
+        let mut row = facts.row(sequence, written);
+        if self.blocks.last() != Some(&block) {
+            self.blocks.push(block);
+        }
+        row.block = (self.blocks.len() - 1) as u16;
+        row.operation = place(&mut self.operations, &mut self.text, &facts.operation);
+        if let Some(client) = &facts.envelope.client {
+            row.client = place(&mut self.clients, &mut self.text, client) + 1;
+        }
+        self.rows.push(row);
+        row
+    }
+
+    pub(crate) fn block(&self, row: &Row) -> Option<BlockAt> {
+        self.blocks.get(usize::from(row.block)).copied()
+    }
+
+    /// The chunk as it is stored.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + self.rows.len() * ROW + self.blocks.len() * 12 + self.text);
+        for count in [self.rows.len(), self.blocks.len(), self.operations.len(), self.clients.len()] {
+            out.extend((count as u32).to_le_bytes());
+        }
+        for row in &self.rows {
+            row.write(&mut out);
+        }
+        for block in &self.blocks {
+            out.extend(block.segment.to_le_bytes());
+            out.extend(block.offset.to_le_bytes());
+        }
+        for text in self.operations.iter().chain(&self.clients) {
+            out.extend((text.len() as u32).to_le_bytes());
+            out.extend(text.as_bytes());
+        }
+        zstd::bulk::compress(&out, 1).unwrap_or_default()
+    }
+
+    /// The chunk that was stored as these bytes; none if they are damaged.
+    pub(crate) fn from_bytes(stored: &[u8]) -> Option<Self> {
+        let capacity = zstd::bulk::Decompressor::upper_bound(stored).unwrap_or(MAX_STORED).min(MAX_STORED);
+        let raw = zstd::bulk::decompress(stored, capacity).ok()?;
+        let mut rest = &raw[..];
+        let mut counts = [0; 4];
+        for count in &mut counts {
+            *count = u32::from_le_bytes(take(&mut rest)?) as usize;
+        }
+        let [rows, blocks, operations, clients] = counts;
+        let mut chunk = Self::default();
+        for _ in 0..rows {
+            chunk.rows.push(Row::read(&take(&mut rest)?)?);
+        }
+        for _ in 0..blocks {
+            let segment = u32::from_le_bytes(take(&mut rest)?);
+            chunk.blocks.push(BlockAt { segment, offset: u64::from_le_bytes(take(&mut rest)?) });
+        }
+        for place in 0..operations.checked_add(clients)? {
+            let length = u32::from_le_bytes(take(&mut rest)?) as usize;
+            let (text, after) = rest.split_at_checked(length)?;
+            rest = after;
+            let list = if place < operations { &mut chunk.operations } else { &mut chunk.clients };
+            list.push(str::from_utf8(text).ok()?.into());
+        }
+        Some(chunk)
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(*taken)
+}
+
+fn place(list: &mut Vec<Box<str>>, bytes: &mut usize, text: &str) -> u16 {
+    // An integration calls a few operations again and again; what somebody scans for is not worth a search.
+    if let Some(place) = list.iter().rev().take(64).position(|known| **known == *text) {
+        return (list.len() - 1 - place) as u16;
+    }
+    *bytes += text.len();
+    list.push(text.into());
+    (list.len() - 1) as u16
+}
+
+/// What is known of a chunk without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) rows: u32,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) written: (u64, u64),
+    pub(crate) ids: (ExchangeId, ExchangeId),
+    pub(crate) started: (i64, i64),
+}
+
+/// The bytes of a stored summary.
+const SUMMARY: usize = 4 + 8 * 6 + 32;
+
+impl Summary {
+    pub(crate) fn of(row: &Row) -> Self {
+        Self {
+            rows: 1,
+            first: row.sequence,
+            last: row.sequence,
+            written: (row.written, row.written),
+            ids: (row.id, row.id),
+            started: (row.started, row.started),
+        }
+    }
+
+    pub(crate) fn add(&mut self, row: &Row) {
+        self.rows += 1;
+        self.last = row.sequence;
+        self.written.1 = row.written;
+        self.ids = (self.ids.0.min(row.id), self.ids.1.max(row.id));
+        self.started = (self.started.0.min(row.started), self.started.1.max(row.started));
+    }
+
+    pub(crate) fn first_started(&self) -> Timestamp {
+        Timestamp::from_micros(self.started.0)
+    }
+
+    pub(crate) fn last_started(&self) -> Timestamp {
+        Timestamp::from_micros(self.started.1)
+    }
+
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SUMMARY);
+        out.extend(self.rows.to_le_bytes());
+        for number in [self.first, self.last, self.written.0, self.written.1] {
+            out.extend(number.to_le_bytes());
+        }
+        for time in [self.started.0, self.started.1] {
+            out.extend(time.to_le_bytes());
+        }
+        out.extend(self.ids.0.to_bytes());
+        out.extend(self.ids.1.to_bytes());
+        out
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let rows = u32::from_le_bytes(take(&mut rest)?);
+        let mut numbers = [0; 6];
+        for number in &mut numbers {
+            *number = u64::from_le_bytes(take(&mut rest)?);
+        }
+        let [first, last, from, to, earliest, latest] = numbers;
+        let ids = (ExchangeId::from_bytes(take(&mut rest)?), ExchangeId::from_bytes(take(&mut rest)?));
+        Some(Self {
+            rows,
+            first,
+            last,
+            written: (from, to),
+            ids,
+            started: (earliest.cast_signed(), latest.cast_signed()),
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! The requests under way, each in a slot of a small file, so that a crash does not hide them. See `FORMAT.md`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use nightaudit_exchange::{
+    Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, Outcome, Pseudonym, Request, SessionId, TimesUs,
+    Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disk::{Disk, DiskFile},
+    recorder::Started,
+};
+
+/// The bytes of a slot.
+const SLOT: usize = 1024;
+/// The bytes of a slot before its text: a checksum and a length.
+const HEAD: usize = 6;
+
+/// The slots of the requests under way.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: Box<dyn DiskFile>,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    free: Vec<u32>,
+    used: u32,
+}
+
+/// A slot's text.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) id: ExchangeId,
+    /// The name of the session that the request named.
+    pub(crate) session: Option<String>,
+    environment: String,
+    received: Timestamp,
+    method: String,
+    url: String,
+    peer: std::net::SocketAddr,
+    client: Option<String>,
+    access_token: Option<Pseudonym>,
+    client_token: Option<Pseudonym>,
+    paginated: bool,
+}
+
+impl Journal {
+    /// Begins an empty journal.
+    pub(crate) fn create(disk: &dyn Disk, dir: &Path) -> io::Result<Self> {
+        let file = disk.open(&path(dir))?;
+        file.set_len(0)?;
+        Ok(Self { file, slots: Mutex::default() })
+    }
+
+    /// Notes a request and returns its slot.
+    pub(crate) fn begin(&self, started: &Started) -> io::Result<u32> {
+        let bytes = slot(started);
+        let slot = {
+            let mut slots = self.slots();
+            // The slot given back last is taken first: few are ever in use, and those stay in the cache.
+            slots.free.pop().unwrap_or_else(|| {
+                slots.used += 1;
+                slots.used - 1
+            })
+        };
+        match self.file.write_at(&bytes, u64::from(slot) * SLOT as u64) {
+            Ok(()) => Ok(slot),
+            Err(error) => {
+                self.free(slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives back the slot of a request that is in the log. What stands in it does no harm: its id is found there.
+    pub(crate) fn free(&self, slot: u32) {
+        self.slots().free.push(slot);
+    }
+
+    /// Gives back the slot of a request that will not be in the log.
+    pub(crate) fn forget(&self, slot: u32) {
+        // Where it can't be wiped, a crash shows the request as interrupted, which is nearer to the truth than nothing.
+        let _ = self.wipe(slot);
+        self.free(slot);
+    }
+
+    /// Wipes what stands in free slots, so that deleted exchanges don't come back as interrupted ones.
+    pub(crate) fn wipe_free(&self) -> io::Result<()> {
+        let free = std::mem::take(&mut self.slots().free);
+        let wiped = free.iter().try_for_each(|slot| self.wipe(*slot));
+        self.slots().free.extend(free);
+        wiped
+    }
+
+    fn wipe(&self, slot: u32) -> io::Result<()> {
+        self.file.write_at(&[0; HEAD], u64::from(slot) * SLOT as u64)
+    }
+
+    /// Wipes everything: each request is in the log.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join("journal")
+}
+
+fn slot(started: &Started) -> Vec<u8> {
+    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
+    // What stands behind the `?` may be secret, and nothing has looked for secrets in it yet.
+    let path = started.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let entry = |longest: usize| Entry {
+        id: started.id,
+        session: started.session.as_deref().map(str::to_owned),
+        environment: cut(&started.environment, 64),
+        received: started.received,
+        method: cut(&started.method, 16),
+        url: cut(&format!("{}{}", started.origin, String::from_utf8_lossy(path)), longest),
+        peer: started.peer,
+        client: started.client.as_deref().map(|client| cut(client, longest / 4)),
+        access_token: started.access_token,
+        client_token: started.client_token,
+        paginated: started.paginated,
+    };
+    let mut text = Vec::new();
+    for longest in [384, 64, 0] {
+        text = serde_json::to_vec(&entry(longest)).unwrap_or_default();
+        if text.len() <= SLOT - HEAD {
+            break;
+        }
+    }
+    text.truncate(SLOT - HEAD);
+    let mut bytes = vec![0; HEAD];
+    bytes[4..].copy_from_slice(&(text.len() as u16).to_le_bytes());
+    bytes.extend(text);
+    let sum = crc32c::crc32c(&bytes[4..]);
+    bytes[..4].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// The requests noted in a journal; slots that are empty or damaged are passed over.
+pub(crate) fn read(dir: &Path) -> io::Result<Vec<Entry>> {
+    let bytes = match fs::File::open(path(dir)) {
+        // No journal has more slots than a queue has places; a larger file is none of ours.
+        Ok(file) => {
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut io::Read::take(file, 256 << 20), &mut bytes)?;
+            bytes
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    Ok(bytes.chunks(SLOT).filter_map(entry).collect())
+}
+
+fn entry(slot: &[u8]) -> Option<Entry> {
+    let length = u16::from_le_bytes(slot.get(4..HEAD)?.try_into().ok()?);
+    let text = slot.get(HEAD..HEAD + usize::from(length)).filter(|text| !text.is_empty())?;
+    let sum = crc32c::crc32c(&slot[4..HEAD + usize::from(length)]);
+    (slot[..4] == sum.to_le_bytes()).then(|| serde_json::from_slice(text).ok())?
+}
+
+impl Entry {
+    /// The exchange that shows the request as interrupted.
+    pub(crate) fn exchange(self, session: SessionId, session_name: &str) -> Exchange {
+        let path = self.url.find("://").map_or(&self.url[..], |scheme| {
+            let rest = &self.url[scheme + 3..];
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        });
+        let operation = path.strip_prefix("/api/connector/v1/").unwrap_or(path).to_owned();
+        Exchange {
+            id: self.id,
+            session,
+            session_name: session_name.to_owned(),
+            sequence: 0,
+            environment: self.environment,
+            operation,
+            started_at: self.received,
+            times_us: TimesUs::default(),
+            peer: Some(self.peer),
+            envelope: Envelope {
+                client: self.client,
+                client_token: self.client_token,
+                access_token: self.access_token,
+                paginated: self.paginated,
+            },
+            request: Request {
+                method: self.method,
+                url: self.url,
+                http_version: String::new(),
+                headers: Vec::new(),
+                body: Body::empty(),
+            },
+            response: None,
+            limit: None,
+            outcome: Outcome::Interrupted,
+            error: Some(Failure {
+                kind: FailureKind::Interrupted,
+                message: "the proxy ended while the request was under way; it may have reached Mews".to_owned(),
+            }),
+            previous_hash: None,
+            hash: None,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A session's own file, `session.json`.
+
+use std::{
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    path::{Path, PathBuf},
+};
+
+use nightaudit_exchange::{SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, Disk};
+
+/// What is known of a session beside its exchanges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Meta {
+    pub(crate) id: SessionId,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) environment: String,
+    pub(crate) started: Timestamp,
+    pub(crate) ended: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) note: Option<String>,
+    #[serde(default)]
+    pub(crate) unrecorded: u64,
+    #[serde(default)]
+    pub(crate) incomplete: bool,
+    /// Whether it was started without a name, and so ends with the process that started it.
+    #[serde(default)]
+    pub(crate) automatic: bool,
+    /// Whether it is, or was when its owner ended, the session of exchanges that name none.
+    #[serde(default)]
+    pub(crate) current: bool,
+}
+
+/// The folder of a session.
+pub(crate) fn folder(dir: &Path, session: SessionId) -> PathBuf {
+    dir.join("sessions").join(session.to_string())
+}
+
+impl Meta {
+    pub(crate) fn new(name: String, environment: &str, now: Timestamp) -> Self {
+        let milliseconds = u64::try_from(now.micros() / 1000).unwrap_or(0);
+        Self {
+            id: SessionId::from_parts(milliseconds, u128::from(random()) << 64 | u128::from(random())),
+            name,
+            environment: environment.to_owned(),
+            started: now,
+            ended: None,
+            note: None,
+            unrecorded: 0,
+            incomplete: false,
+            automatic: false,
+            current: false,
+        }
+    }
+
+    pub(crate) fn write(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        disk::replace(disk, &folder(dir, self.id).join("session.json"), &json)
+    }
+
+    /// The file of a session; what can be known without it, where it is missing or damaged.
+    pub(crate) fn read(dir: &Path, session: SessionId) -> Self {
+        let path = folder(dir, session).join("session.json");
+        let read = fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Self>(&json).ok());
+        match read {
+            Some(meta) if meta.id == session => meta,
+            _ => {
+                let micros = i64::try_from(session.milliseconds()).unwrap_or(0).saturating_mul(1000);
+                let started = Timestamp::from_micros(micros);
+                // Ended, so that nothing is added to what has lost its name.
+                Self {
+                    id: session,
+                    ended: Some(started),
+                    ..Self::new(format!("recovered-{session}"), "", started)
+                }
+            }
+        }
+    }
+}
+
+/// A number that nobody can foresee: what the standard library seeds its hash maps with.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// Whether this can be a session's name.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control)
+}

@@ -1,0 +1,89 @@
+//! The rows of one session, in either direction.
+
+use std::sync::Arc;
+
+use nightaudit_exchange::SessionId;
+
+use super::{Order, Resume, RowFilter};
+use crate::{
+    error::ReadError,
+    index::{BlockAt, Chunk, Index, Part},
+};
+
+/// An exchange that the index lets through, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hit {
+    pub(crate) place: Resume,
+    pub(crate) at: BlockAt,
+}
+
+/// Walks a session's rows.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    session: SessionId,
+    /// The parts not begun, the next one last.
+    parts: Vec<Part>,
+    order: Order,
+    after: Option<Resume>,
+    /// The chunk at hand, and how many of its rows are done.
+    chunk: Option<(Arc<Chunk>, usize)>,
+}
+
+impl Cursor {
+    pub(crate) fn new(session: SessionId, mut parts: Vec<Part>, order: Order, after: Option<Resume>) -> Self {
+        if order == Order::Oldest {
+            parts.reverse();
+        }
+        Self { session, parts, order, after, chunk: None }
+    }
+
+    pub(crate) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The next row that the filter lets through.
+    pub(crate) fn next(
+        &mut self,
+        index: &Index,
+        filter: &mut RowFilter,
+        failed: &mut Vec<ReadError>,
+    ) -> Option<Hit> {
+        loop {
+            if let Some((chunk, done)) = &mut self.chunk {
+                while *done < chunk.rows.len() {
+                    let place = match self.order {
+                        Order::Oldest => *done,
+                        Order::Newest => chunk.rows.len() - 1 - *done,
+                    };
+                    *done += 1;
+                    let row = &chunk.rows[place];
+                    let place = Resume { written: row.written, session: self.session, sequence: row.sequence };
+                    let passed = match self.order {
+                        Order::Oldest => self.after.is_some_and(|after| place <= after),
+                        Order::Newest => self.after.is_some_and(|after| place >= after),
+                    };
+                    if !passed
+                        && filter.matches(row, chunk)
+                        && let Some(at) = chunk.block(row)
+                    {
+                        return Some(Hit { place, at });
+                    }
+                }
+                self.chunk = None;
+            }
+            let part = self.parts.pop()?;
+            let summary = &part.summary;
+            let passed = match self.order {
+                Order::Oldest => self.after.is_some_and(|after| summary.written.1 < after.written),
+                Order::Newest => self.after.is_some_and(|after| summary.written.0 > after.written),
+            };
+            if passed || !filter.may_match(summary) {
+                continue;
+            }
+            match index.chunk(self.session, &part) {
+                Ok(chunk) => self.chunk = Some((chunk, 0)),
+                Err(broken) => failed.push(ReadError::Index(broken.0)),
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A filter, as far as the index can answer it.
+
+use nightaudit_exchange::{
+    Body, Decision, Envelope, Exchange, ExchangeId, Filter, LimitNote, Outcome, Request, Response, SessionId, TimesUs,
+    Timestamp,
+};
+
+use crate::index::{Chunk, Row, Summary, request_id_hash};
+
+/// Says of a row whether its exchange can match.
+#[derive(Debug)]
+pub(crate) struct RowFilter {
+    /// The filter without what rows don't hold.
+    filter: Filter,
+    request_id: Option<u64>,
+    all: bool,
+    exact: bool,
+    /// An exchange as far as a row holds it: what the filter is asked about.
+    stub: Box<Exchange>,
+}
+
+impl RowFilter {
+    pub(crate) fn new(filter: &Filter) -> Self {
+        let exact = !filter.needs_body() && filter.request_id.is_none();
+        let request_id = filter.request_id.as_deref().map(request_id_hash);
+        let filter = Filter { session: None, contains: None, request_id: None, ..filter.clone() };
+        Self { all: filter == Filter::default(), filter, request_id, exact, stub: Box::new(stub()) }
+    }
+
+    /// Whether every exchange whose row matches does.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Whether a row of the chunk can match.
+    pub(crate) fn may_match(&self, summary: &Summary) -> bool {
+        self.filter.since.is_none_or(|since| summary.last_started() >= since)
+            && self.filter.until.is_none_or(|until| summary.first_started() < until)
+    }
+
+    pub(crate) fn matches(&mut self, row: &Row, chunk: &Chunk) -> bool {
+        if self.request_id.is_some_and(|wanted| wanted != row.request_id) {
+            return false;
+        }
+        if self.all {
+            return true;
+        }
+        let exchange = &mut *self.stub;
+        exchange.started_at = Timestamp::from_micros(row.started);
+        exchange.times_us.response_end = Some(row.took);
+        exchange.outcome = row.outcome;
+        if let Some(limit) = &mut exchange.limit {
+            limit.decision = if row.delayed { Decision::Delayed } else { Decision::Admitted };
+        }
+        match (&mut exchange.response, row.status) {
+            (response, 0) => *response = None,
+            (Some(response), status) => response.status = status,
+            (response, status) => *response = Some(answer(status)),
+        }
+        exchange.envelope.access_token = row.access_token;
+        exchange.envelope.client_token = row.client_token;
+        if self.filter.operation.is_some() {
+            exchange.operation.clear();
+            exchange.operation.push_str(chunk.operations.get(usize::from(row.operation)).map_or("", |text| text));
+        }
+        if self.filter.client.is_some() {
+            let client = usize::from(row.client).checked_sub(1).and_then(|place| chunk.clients.get(place));
+            exchange.envelope.client = client.map(|client| client.to_string());
+        }
+        self.filter.matches(exchange)
+    }
+}
+
+fn stub() -> Exchange {
+    Exchange {
+        id: ExchangeId::from_parts(0, 0),
+        session: SessionId::from_parts(0, 0),
+        session_name: String::new(),
+        sequence: 0,
+        environment: String::new(),
+        operation: String::new(),
+        started_at: Timestamp::from_micros(0),
+        times_us: TimesUs::default(),
+        peer: None,
+        envelope: Envelope::default(),
+        request: Request {
+            method: String::new(),
+            url: String::new(),
+            http_version: String::new(),
+            headers: Vec::new(),
+            body: Body::empty(),
+        },
+        response: None,
+        limit: Some(LimitNote {
+            decision: Decision::Admitted,
+            rule: String::new(),
+            used: 0,
+            limit: 0,
+            waited_ms: 0,
+            retry_after_s: None,
+        }),
+        outcome: Outcome::Answered,
+        error: None,
+        previous_hash: None,
+        hash: None,
+    }
+}
+
+fn answer(status: u16) -> Response {
+    Response { status, http_version: String::new(), headers: Vec::new(), request_id: None, body: Body::empty() }
+}

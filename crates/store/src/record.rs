@@ -1,0 +1,110 @@
+//! One exchange as bytes, inside a block. `FORMAT.md` describes it.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use nightaudit_exchange::{Digest, Exchange, chain};
+
+/// The version of the records written.
+const VERSION: u8 = 1;
+/// The bytes of a record before its metadata.
+const HEAD: usize = 1 + 8 + 8 + 32 + 4 + 4 + 4;
+
+/// Where a record stands in its block, and what is known of it without reading its metadata.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) sequence: u64,
+    /// The log's stamp of the batch it was written in; see [`Resume`](crate::Resume).
+    pub(crate) written: u64,
+    pub(crate) previous: Digest,
+    metadata: Range<usize>,
+    request: Range<usize>,
+    response: Range<usize>,
+}
+
+/// Appends an exchange to a block and returns its hash.
+///
+/// The exchange's own hashes are left as they are.
+pub(crate) fn encode(exchange: &mut Exchange, written: u64, previous: Digest, block: &mut Vec<u8>) -> Digest {
+    let metadata = chain::metadata_of(exchange);
+    let request = &exchange.request.body;
+    let response = exchange.response.as_ref().map(|response| &response.body);
+    let hash =
+        chain::link(previous, &metadata, request.stored_digest(), response.map(nightaudit_exchange::Body::stored_digest));
+    let answer = response.map_or(&[][..], |body| &body.bytes[..]);
+    block.reserve(HEAD + metadata.len() + request.bytes.len() + answer.len());
+    block.push(VERSION);
+    block.extend(exchange.sequence.to_le_bytes());
+    block.extend(written.to_le_bytes());
+    block.extend(previous.0);
+    for part in [&metadata[..], &request.bytes, answer] {
+        block.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    block.extend(&metadata);
+    block.extend(&request.bytes[..]);
+    block.extend(answer);
+    hash
+}
+
+/// The records of an unpacked block, or what is wrong with it.
+pub(crate) fn split(block: &[u8], count: u32, first: u64) -> Result<Vec<Record>, String> {
+    // Every record takes at least its head, which bounds what a wrong count can make us reserve.
+    let mut records = Vec::with_capacity((count as usize).min(block.len() / HEAD));
+    let mut at = 0;
+    while at < block.len() {
+        let record = one(block, at).ok_or_else(|| format!("the record at byte {at} of the block is cut short"))?;
+        if block[at] != VERSION {
+            return Err(format!("a record of version {}, which only a later version of this program reads", block[at]));
+        }
+        let expected = records.last().map_or(first, |last: &Record| last.sequence.saturating_add(1));
+        if record.sequence < expected || (records.is_empty() && record.sequence != first) {
+            return Err(format!("record {} where {expected} is due", record.sequence));
+        }
+        at = record.response.end;
+        records.push(record);
+    }
+    if records.len() != count as usize {
+        return Err(format!("{} records instead of {count}", records.len()));
+    }
+    Ok(records)
+}
+
+fn one(block: &[u8], at: usize) -> Option<Record> {
+    let head: &[u8; HEAD] = block.get(at..at.checked_add(HEAD)?)?.try_into().ok()?;
+    let number = |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
+    let mut end = at + HEAD;
+    let mut part = |from: usize| {
+        let length = u32::from_le_bytes(head[from..from + 4].try_into().ok()?);
+        let start = end;
+        end = end.checked_add(usize::try_from(length).ok()?)?;
+        (end <= block.len()).then_some(start..end)
+    };
+    let (metadata, request, response) = (part(49)?, part(53)?, part(57)?);
+    let previous = Digest(head[17..49].try_into().ok()?);
+    Some(Record { sequence: number(1), written: number(9), previous, metadata, request, response })
+}
+
+impl Record {
+    /// The metadata's bytes.
+    pub(crate) fn metadata<'a>(&self, block: &'a [u8]) -> &'a [u8] {
+        &block[self.metadata.clone()]
+    }
+
+    /// The exchange, its bodies as slices of the block.
+    pub(crate) fn exchange(&self, block: &Bytes) -> Result<Exchange, String> {
+        let metadata = self.metadata(block);
+        let mut exchange: Exchange = serde_json::from_slice(metadata)
+            .map_err(|error| format!("the metadata of record {} can't be read: {error}", self.sequence))?;
+        if exchange.sequence != self.sequence {
+            return Err(format!("record {} holds exchange {}", self.sequence, exchange.sequence));
+        }
+        let digest = exchange.response.as_ref().map(|response| response.body.stored_digest());
+        exchange.hash = Some(chain::link(self.previous, metadata, exchange.request.body.stored_digest(), digest));
+        exchange.previous_hash = Some(self.previous);
+        exchange.request.body.bytes = block.slice(self.request.clone());
+        if let Some(response) = &mut exchange.response {
+            response.body.bytes = block.slice(self.response.clone());
+        }
+        Ok(exchange)
+    }
+}

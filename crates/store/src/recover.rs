@@ -1,0 +1,287 @@
+//! What a log goes through when it is opened: leftovers removed, torn ends cut, the index brought up to the segments.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use nightaudit_exchange::{Digest, SessionId, chain};
+
+use crate::{
+    care::Progress,
+    disk::Disk,
+    error::{Damage, OpenError},
+    index::{Broken, BlockAt, Facts, Index, Listing},
+    log::Opened,
+    meta::Meta,
+    segment::{self, HEADER, Header, Step, Walk},
+    shared::{Entry, Shared},
+    writer::sessions::DELETED,
+};
+
+/// The sessions found in a data folder.
+pub(crate) fn sessions(dir: &Path, disk: Option<&dyn Disk>) -> Result<BTreeMap<SessionId, Entry>, OpenError> {
+    let path = dir.join("sessions");
+    let failed = |source| OpenError::Io { what: "read", path: path.clone(), source };
+    let mut sessions = BTreeMap::new();
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(sessions),
+        Err(error) => return Err(failed(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if let (true, Some(disk)) = (name.starts_with(DELETED), disk) {
+            disk.remove_dir(&entry.path()).map_err(failed)?;
+        }
+        let Ok(id) = name.parse::<SessionId>() else { continue };
+        if !entry.path().is_dir() {
+            continue;
+        }
+        let mut bytes = 0;
+        for number in segment::list(&entry.path()).map_err(failed)? {
+            bytes += fs::metadata(segment::path(&entry.path(), number)).map_or(0, |file| file.len());
+        }
+        sessions.insert(id, Entry { meta: Meta::read(dir, id), bytes });
+    }
+    Ok(sessions)
+}
+
+/// The index of a data folder, and why it had to be made anew, if it had.
+pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
+    let path = dir.join("index");
+    let failed = |reason: String| OpenError::Index { path: path.clone(), reason };
+    let Broken(reason) = match Index::open(&path) {
+        Ok((index, true)) => return Ok((index, None)),
+        Ok((index, false)) => return Ok((index, Some("there was none".to_owned()))),
+        Err(broken) => broken,
+    };
+    let aside = dir.join("index.broken");
+    let moved = match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::rename(&path, &aside),
+    };
+    moved.map_err(|error| failed(format!("{reason}; and it can't be moved aside: {error}")))?;
+    let (index, _) = Index::open(&path).map_err(|broken| failed(broken.0))?;
+    Ok((index, Some(reason)))
+}
+
+/// Brings the listings up to the segments.
+pub(crate) struct CatchUp<'a> {
+    pub(crate) shared: &'a Shared,
+    /// Whether torn ends are cut off.
+    pub(crate) cut: bool,
+    pub(crate) opened: &'a mut Opened,
+    pub(crate) progress: &'a mut dyn FnMut(Progress),
+    pub(crate) at: Progress,
+}
+
+impl CatchUp<'_> {
+    /// All sessions.
+    pub(crate) fn all(&mut self) -> io::Result<()> {
+        let sessions: Vec<(SessionId, u64)> =
+            self.shared.sessions().iter().map(|(id, entry)| (*id, entry.bytes)).collect();
+        self.at.total = sessions.iter().map(|(_, bytes)| bytes).sum();
+        let gone: Vec<SessionId> = {
+            let known = self.shared.sessions();
+            self.shared.index.listings().keys().filter(|id| !known.contains_key(id)).copied().collect()
+        };
+        for session in gone {
+            self.forget(session)?;
+        }
+        for (session, bytes) in sessions {
+            let before = self.at.done;
+            self.session(session)?;
+            self.at.done = before + bytes;
+            (self.progress)(self.at);
+        }
+        Ok(())
+    }
+
+    fn forget(&self, session: SessionId) -> io::Result<()> {
+        self.shared.index.remove(session).map_err(|broken| io::Error::other(broken.0))
+    }
+
+    /// One session.
+    pub(crate) fn session(&mut self, session: SessionId) -> io::Result<()> {
+        let folder = self.shared.folder(session);
+        let mut files = Vec::new();
+        for number in segment::list(&folder)? {
+            let file = fs::File::open(segment::path(&folder, number))?;
+            // A header that can't be read has no generation, and is named as damage by `check`.
+            let generation = Header::read(&file).map_or(0, |header| header.generation);
+            files.push((number, generation, file.metadata()?.len()));
+        }
+        let mut listing = self.shared.index.listings().remove(&session).unwrap_or_default();
+        let last = listing.segments.len();
+        let fits = listing.segments.iter().enumerate().all(|(place, known)| {
+            files.get(place).is_some_and(|(number, generation, length)| {
+                (*number, *generation) == (known.number, known.generation)
+                    && if place + 1 == last { *length >= known.length } else { *length >= HEADER as u64 }
+            })
+        });
+        // A segment that was followed by another one got no more blocks, so of those only the last can be behind.
+        if fits && self.follow(session, &mut listing, &files)? {
+            self.shared.index.listings().insert(session, listing);
+            return Ok(());
+        }
+        if !listing.parts.is_empty() {
+            self.opened.rebuilt.get_or_insert_with(|| format!("session {session} was not as the index knew it"));
+        }
+        self.forget(session)?;
+        let mut listing = Listing::default();
+        self.follow(session, &mut listing, &files)?;
+        self.shared.index.listings().insert(session, listing);
+        // What was made again is stored at once: memory holds no more than one session's rows.
+        self.shared.index.store(true).map_err(|broken| io::Error::other(broken.0))
+    }
+
+    /// Adds what is behind the listing's end. False where the listing does not fit the segments.
+    fn follow(&mut self, session: SessionId, listing: &mut Listing, files: &[(u32, u64, u64)]) -> io::Result<bool> {
+        let known = listing.segments.last().copied();
+        let sequence = listing.parts.last().map_or(0, |part| part.summary.last);
+        let mut resumed = None;
+        if let Some(known) = known {
+            let (_, _, length) = files[listing.segments.len() - 1];
+            if known.length != length || known.length == 0 {
+                resumed = Some(match listing.parts.last() {
+                    Some(part) => {
+                        let Ok(chunk) = self.shared.index.chunk(session, part) else { return Ok(false) };
+                        let at = chunk.rows.last().and_then(|row| chunk.block(row));
+                        at.filter(|at| at.segment == known.number).map_or(HEADER as u64, |at| at.offset)
+                    }
+                    None => HEADER as u64,
+                });
+            }
+        }
+        let mut reader = Follow { session, last: sequence, damage: Vec::new(), listing };
+        for (place, (number, generation, _)) in files.iter().enumerate() {
+            let offset = match known {
+                Some(known) if *number < known.number => continue,
+                Some(known) if *number == known.number => match resumed {
+                    Some(offset) => offset,
+                    None => continue,
+                },
+                _ => 0,
+            };
+            let is_last = place + 1 == files.len();
+            match self.segment(&mut reader, *number, *generation, offset, is_last)? {
+                // The place that the index knows is none: nothing in it can be trusted.
+                Some(end) if end == offset && offset > HEADER as u64 && known.is_some() => return Ok(false),
+                _ => {}
+            }
+        }
+        self.opened.damage.append(&mut reader.damage);
+        Ok(true)
+    }
+
+    /// Reads a segment from `offset` on. Returns where its readable part ends.
+    fn segment(
+        &mut self,
+        reader: &mut Follow<'_>,
+        number: u32,
+        generation: u64,
+        offset: u64,
+        is_last: bool,
+    ) -> io::Result<Option<u64>> {
+        let path = segment::path(&self.shared.folder(reader.session), number);
+        let mut walk = Walk::new(&path, reader.session, number, offset)?;
+        let mut end = walk.at();
+        let shown = self.shared.shown(&path);
+        reader.listing.reached(number, generation, end);
+        while let Some(step) = walk.step()? {
+            let damaged = |offset, what| Damage { path: shown.clone(), offset, what };
+            match step {
+                Step::Block(block) => {
+                    let added = reader.take(&block, number, offset);
+                    self.at.exchanges += added.as_ref().copied().unwrap_or(0);
+                    if let Err(what) = added {
+                        reader.damage.push(damaged(block.offset, what));
+                    }
+                    // What was made again is stored as it grows, so that memory holds a chunk of it and not all.
+                    let stored = self.shared.index.store_listing(reader.session, reader.listing);
+                    stored.map_err(|broken| io::Error::other(broken.0))?;
+                    end = block.end;
+                    self.at.done += block.end - block.offset;
+                    (self.progress)(self.at);
+                }
+                Step::Footer(_) => end = walk.at(),
+                Step::Damage(at, what) => {
+                    if at == offset && offset > HEADER as u64 {
+                        return Ok(Some(offset));
+                    }
+                    reader.damage.push(damaged(at, what));
+                }
+                Step::Tail(at, what) => {
+                    if at == offset && offset > HEADER as u64 {
+                        return Ok(Some(offset));
+                    }
+                    let ended =
+                        self.shared.sessions().get(&reader.session).is_some_and(|entry| entry.meta.ended.is_some());
+                    if is_last && !ended {
+                        let torn = walk.at() - at;
+                        self.opened.torn_bytes += torn;
+                        if self.cut {
+                            self.shared.disk.open(&path)?.set_len(at)?;
+                            if let Some(entry) = self.shared.sessions().get_mut(&reader.session) {
+                                entry.bytes = entry.bytes.saturating_sub(torn);
+                            }
+                        }
+                    } else {
+                        reader.damage.push(damaged(at, what));
+                        end = walk.at();
+                    }
+                }
+            }
+        }
+        reader.listing.reached(number, generation, end);
+        Ok(Some(u64::MAX))
+    }
+}
+
+/// The rows of a session as they are read from its segments.
+struct Follow<'a> {
+    session: SessionId,
+    last: u64,
+    damage: Vec<Damage>,
+    listing: &'a mut Listing,
+}
+
+impl Follow<'_> {
+    /// Adds a block's exchanges; how many, or what is wrong with it.
+    fn take(&mut self, block: &segment::Block, number: u32, resumed: u64) -> Result<u64, String> {
+        let mut added = 0;
+        let mut repeats = false;
+        for record in &block.records {
+            if record.sequence <= self.last {
+                // The block at which the index stopped holds rows that it has.
+                repeats |= block.offset != resumed;
+                continue;
+            }
+            let facts = Facts::parse(record.metadata(&block.raw))
+                .map_err(|error| format!("the metadata of record {} can't be read: {error}", record.sequence))?;
+            self.last = record.sequence;
+            let at = BlockAt { segment: number, offset: block.offset };
+            self.listing.push(&facts, record.sequence, record.written, at);
+            added += 1;
+        }
+        if repeats { Err("a block repeats exchanges that come before it".to_owned()) } else { Ok(added) }
+    }
+}
+
+impl Shared {
+    /// The hash and the sequence number of a session's last exchange.
+    pub(crate) fn last_of(&self, session: SessionId) -> io::Result<(Digest, u64)> {
+        let part = self.index.listings().get(&session).and_then(|listing| listing.parts.last().cloned());
+        let Some(part) = part else { return Ok((chain::genesis(session), 0)) };
+        let chunk = self.index.chunk(session, &part).map_err(|broken| io::Error::other(broken.0))?;
+        let Some((row, at)) = chunk.rows.last().and_then(|row| Some((row, chunk.block(row)?))) else {
+            return Ok((chain::genesis(session), 0));
+        };
+        let mut walk = Walk::new(&segment::path(&self.folder(session), at.segment), session, at.segment, at.offset)?;
+        let damaged = || io::Error::other(format!("the last block of session {session} can't be read"));
+        let Some(Step::Block(block)) = walk.step()? else { return Err(damaged()) };
+        let record = block.records.last().filter(|record| record.sequence == row.sequence).ok_or_else(damaged)?;
+        let exchange = record.exchange(&block.raw).map_err(io::Error::other)?;
+        Ok((exchange.hash.unwrap_or(record.previous), row.sequence))
+    }
+}

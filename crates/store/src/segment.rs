@@ -1,0 +1,257 @@
+//! A segment: a file of blocks. `FORMAT.md` describes it.
+
+use std::{
+    fs, io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use nightaudit_exchange::{Digest, SessionId};
+
+use crate::{
+    block::{self, Fault, Salt, Unpacker},
+    record::{self, Record},
+};
+
+/// What a segment begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"NAUDLOG\n";
+/// The version of the format written.
+pub(crate) const FORMAT: u16 = 1;
+/// The bytes before the first block.
+pub(crate) const HEADER: usize = 64;
+/// What a footer begins with.
+const FOOTER_MAGIC: [u8; 4] = *b"NAF1";
+/// The bytes of a footer.
+pub(crate) const FOOTER: usize = 60;
+
+/// A segment's first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) number: u32,
+    pub(crate) session: SessionId,
+    pub(crate) first: u64,
+    /// Differs between any two files that ever had this segment's name, so that the index notices a new one.
+    pub(crate) generation: u64,
+}
+
+impl Header {
+    pub(crate) fn to_bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.number.to_le_bytes());
+        bytes[16..32].copy_from_slice(&self.session.to_bytes());
+        bytes[32..40].copy_from_slice(&self.first.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.generation.to_le_bytes());
+        let sum = crc32c::crc32c(&bytes[..60]);
+        bytes[60..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// The header of a file, or what is wrong with it.
+    pub(crate) fn read(file: &fs::File) -> Result<Self, String> {
+        let mut bytes = [0; HEADER];
+        file.read_exact_at(&mut bytes, 0).map_err(|error| format!("the header can't be read: {error}"))?;
+        let eight = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
+        if bytes[..8] != MAGIC {
+            return Err("this is not a segment of a log".to_owned());
+        }
+        if bytes[60..] != crc32c::crc32c(&bytes[..60]).to_le_bytes() {
+            return Err("the header's checksum is wrong".to_owned());
+        }
+        let format = u16::from_le_bytes([bytes[8], bytes[9]]);
+        if format != FORMAT {
+            return Err(format!("format {format}, which only a later version of this program reads"));
+        }
+        Ok(Self {
+            number: u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]),
+            session: SessionId::from_bytes(bytes[16..32].try_into().unwrap_or_default()),
+            first: eight(32),
+            generation: eight(40),
+        })
+    }
+}
+
+/// What seals a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Footer {
+    /// Where the footer stands, so that a file that lost or gained bytes is noticed.
+    pub(crate) at: u64,
+    /// The last sequence number.
+    pub(crate) last: u64,
+    /// The last exchange's hash.
+    pub(crate) hash: Digest,
+}
+
+impl Footer {
+    pub(crate) fn to_bytes(self, salt: Salt) -> [u8; FOOTER] {
+        let mut bytes = [0; FOOTER];
+        bytes[..4].copy_from_slice(&FOOTER_MAGIC);
+        bytes[8..16].copy_from_slice(&self.at.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.last.to_le_bytes());
+        bytes[24..56].copy_from_slice(&self.hash.0);
+        let sum = salt.sum([&bytes[..56], &[]]);
+        bytes[56..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8; FOOTER], salt: Salt) -> Option<Self> {
+        let eight = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
+        (bytes[..4] == FOOTER_MAGIC && bytes[56..] == salt.sum([&bytes[..56], &[]]).to_le_bytes()).then(|| Self {
+            at: eight(8),
+            last: eight(16),
+            hash: Digest(bytes[24..56].try_into().unwrap_or_default()),
+        })
+    }
+}
+
+/// Whether the file of this length ends with a footer.
+pub(crate) fn is_sealed(file: &fs::File, length: u64, salt: Salt) -> io::Result<bool> {
+    let Some(at) = length.checked_sub(FOOTER as u64).filter(|at| *at >= HEADER as u64) else { return Ok(false) };
+    let mut bytes = [0; FOOTER];
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(Footer::parse(&bytes, salt).is_some_and(|footer| footer.at == at))
+}
+
+/// The file of a session's segment.
+pub(crate) fn path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:06}.seg"))
+}
+
+/// The numbers of the segments in a session's folder, in order.
+pub(crate) fn list(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
+        numbers.extend(number.filter(|digits| digits.len() == 6).and_then(|digits| digits.parse::<u32>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// A block that was found in a segment.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) offset: u64,
+    pub(crate) end: u64,
+    pub(crate) raw: Bytes,
+    pub(crate) records: Vec<Record>,
+}
+
+/// What a [`Walk`] comes across.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A whole block.
+    Block(Block),
+    /// The footer.
+    Footer(Footer),
+    /// Bytes that belong to no block, from this offset on; a block follows them.
+    Damage(u64, String),
+    /// Bytes that belong to no block, from this offset to the file's end.
+    Tail(u64, String),
+}
+
+/// Reads a segment from front to back, past whatever is damaged in it.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    file: fs::File,
+    length: u64,
+    salt: Salt,
+    at: u64,
+    unpacker: Unpacker,
+}
+
+impl Walk {
+    /// Begins at `offset`, or after the header if that is later.
+    pub(crate) fn new(path: &Path, session: SessionId, number: u32, offset: u64) -> io::Result<Self> {
+        let file = fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        let at = offset.max(HEADER as u64);
+        Ok(Self { file, length, salt: Salt::new(session, number), at, unpacker: Unpacker::new()? })
+    }
+
+    /// The place reached, in bytes from the file's beginning.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// What stands at the place reached; none at the file's end.
+    pub(crate) fn step(&mut self) -> io::Result<Option<Step>> {
+        if self.at >= self.length {
+            return Ok(None);
+        }
+        let at = self.at;
+        let what = match self.block(at) {
+            Ok(block) => {
+                self.at = block.end;
+                return Ok(Some(Step::Block(block)));
+            }
+            Err(Fault::Io(error)) => return Err(error),
+            Err(Fault::Bytes(what)) => what,
+        };
+        if let Some(footer) = self.footer(at)? {
+            self.at = at + FOOTER as u64;
+            return Ok(Some(Step::Footer(footer)));
+        }
+        match self.resume(at + 1)? {
+            Some(next) => {
+                self.at = next;
+                Ok(Some(Step::Damage(at, what)))
+            }
+            None => {
+                self.at = self.length;
+                Ok(Some(Step::Tail(at, what)))
+            }
+        }
+    }
+
+    fn block(&mut self, at: u64) -> Result<Block, Fault> {
+        let head = self.unpacker.read(&self.file, self.length, at, self.salt)?;
+        let raw = self.unpacker.unpack(head)?;
+        let records = record::split(&raw, head.count, head.first).map_err(Fault::Bytes)?;
+        Ok(Block { offset: at, end: at + head.length(), raw, records })
+    }
+
+    fn footer(&self, at: u64) -> io::Result<Option<Footer>> {
+        let mut bytes = [0; FOOTER];
+        if self.length - at < FOOTER as u64 {
+            return Ok(None);
+        }
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(Footer::parse(&bytes, self.salt))
+    }
+
+    /// The offset of the next whole block or footer from `from` on.
+    fn resume(&mut self, from: u64) -> io::Result<Option<u64>> {
+        const WINDOW: usize = 256 << 10;
+        let mut window = vec![0; WINDOW];
+        let mut start = from;
+        while start < self.length {
+            let length = usize::try_from(self.length - start).unwrap_or(WINDOW).min(WINDOW);
+            self.file.read_exact_at(&mut window[..length], start)?;
+            for place in 0..length.saturating_sub(3) {
+                let at = start + place as u64;
+                let found = match &window[place..place + 4] {
+                    magic if magic == block::MAGIC => match self.block(at) {
+                        Ok(_) => true,
+                        Err(Fault::Io(error)) => return Err(error),
+                        Err(Fault::Bytes(_)) => false,
+                    },
+                    magic if magic == FOOTER_MAGIC => self.footer(at)?.is_some(),
+                    _ => false,
+                };
+                if found {
+                    return Ok(Some(at));
+                }
+            }
+            if length < WINDOW {
+                break;
+            }
+            // A magic may straddle two windows.
+            start += (WINDOW - 3) as u64;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,345 @@
+//! Sessions begun, ended, changed and deleted.
+
+use std::{io, sync::atomic::Ordering};
+
+use nightaudit_exchange::{SessionId, Timestamp};
+
+use super::{Item, Source, Writer};
+use crate::{
+    care::Deleted,
+    error::{SessionError, StoreFailure},
+    meta::{self, Meta},
+    session::Session,
+    shared::Entry,
+};
+
+impl Writer {
+    /// The session of an item; it is started if need be.
+    pub(super) fn session_of(&mut self, item: &Item) -> io::Result<SessionId> {
+        if let Source::Exchange(exchange) = &item.source {
+            return Ok(exchange.session);
+        }
+        match &item.session {
+            Some(name) if meta::is_name(name) => self.named(name),
+            _ => self.current(),
+        }
+    }
+
+    /// The open session of this name, which is started if there is none.
+    pub(crate) fn named(&mut self, name: &str) -> io::Result<SessionId> {
+        let open = self
+            .shared
+            .sessions()
+            .values()
+            .rev()
+            .find(|entry| entry.meta.name == name && entry.meta.ended.is_none())
+            .map(|entry| entry.meta.id);
+        match open {
+            Some(session) => Ok(session),
+            None => self.create(Meta::new(name.to_owned(), &self.environment, (self.shared.now)())),
+        }
+    }
+
+    /// The session of exchanges that name none.
+    pub(crate) fn current(&mut self) -> io::Result<SessionId> {
+        if let Some(current) = self.current {
+            return Ok(current);
+        }
+        let session = match self.wanted.clone() {
+            Some(name) => self.named(&name)?,
+            None => {
+                let now = (self.shared.now)();
+                let meta = Meta::new(automatic_name(now), &self.environment, now);
+                self.create(Meta { automatic: true, ..meta })?
+            }
+        };
+        self.make_current(session)?;
+        Ok(session)
+    }
+
+    /// Adds the requests to the log that a journal shows as under way, and takes up the sessions as they were left.
+    ///
+    /// Returns how many there were.
+    pub(crate) fn recover(&mut self, left: Vec<crate::journal::Entry>) -> io::Result<u64> {
+        self.close_unusable()?;
+        let was_current = {
+            let sessions = self.shared.sessions();
+            sessions.values().rev().find(|e| e.meta.current && e.meta.ended.is_none()).map(|e| e.meta.id)
+        };
+        let mut interrupted = Vec::new();
+        for entry in left {
+            if self.shared.place_of(entry.id).map_err(io::Error::other)?.is_some() {
+                continue;
+            }
+            let session = match (&entry.session, was_current) {
+                (Some(name), _) if meta::is_name(name) => self.named(name)?,
+                (_, Some(session)) => session,
+                (_, None) => self.current()?,
+            };
+            let name = self.shared.sessions().get(&session).map(|e| e.meta.name.clone()).unwrap_or_default();
+            interrupted.push(Item::of(entry.exchange(session, &name)));
+        }
+        let count = interrupted.len() as u64;
+        // Nobody waits for these: a disk that fails now keeps the log from being opened.
+        self.closing = true;
+        let written = self.append(interrupted);
+        self.closing = false;
+        self.shared.recorded.store(0, Ordering::Relaxed);
+        if written != count {
+            let failure = self.shared.failing.send_replace(None);
+            return Err(io::Error::other(failure.as_deref().unwrap_or("the journal can't be taken over").to_owned()));
+        }
+        // A session that was started without a name ended with its process.
+        let ended: Vec<SessionId> = {
+            let sessions = self.shared.sessions();
+            let left = |e: &&Entry| e.meta.automatic && e.meta.ended.is_none() && Some(e.meta.id) != self.current;
+            sessions.values().filter(left).map(|e| e.meta.id).collect()
+        };
+        for session in ended {
+            self.end(session)?;
+        }
+        if let Some(session) = was_current.filter(|session| Some(*session) != self.current) {
+            self.change(session, |meta| meta.current = false)?;
+        }
+        Ok(count)
+    }
+
+    /// Ends open sessions whose last exchange can't be read: nothing can be chained to it.
+    fn close_unusable(&mut self) -> io::Result<()> {
+        let open: Vec<SessionId> = {
+            let sessions = self.shared.sessions();
+            sessions.values().filter(|e| e.meta.ended.is_none()).map(|e| e.meta.id).collect()
+        };
+        let now = (self.shared.now)();
+        for session in open {
+            if let Err(error) = self.shared.last_of(session) {
+                tracing::warn!(%error, %session, "a session can't be continued");
+                self.change(session, |meta| {
+                    meta.ended = Some(now);
+                    meta.incomplete = true;
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_current(&mut self, session: SessionId) -> io::Result<()> {
+        let others: Vec<SessionId> = {
+            let sessions = self.shared.sessions();
+            sessions.values().filter(|entry| entry.meta.current && entry.meta.id != session).map(|e| e.meta.id).collect()
+        };
+        for other in others {
+            self.change(other, |meta| meta.current = false)?;
+        }
+        self.change(session, |meta| meta.current = true)?;
+        self.current = Some(session);
+        Ok(())
+    }
+
+    /// Makes a session's folder.
+    pub(crate) fn create(&mut self, meta: Meta) -> io::Result<SessionId> {
+        let folder = self.shared.folder(meta.id);
+        self.shared.disk.create_dir(&folder)?;
+        meta.write(&*self.shared.disk, &self.shared.dir)?;
+        if let Some(sessions) = folder.parent() {
+            self.shared.disk.sync_dir(sessions)?;
+        }
+        let session = meta.id;
+        self.shared.sessions().insert(session, Entry { meta, bytes: 0 });
+        self.shared.index.listings().entry(session).or_default();
+        Ok(session)
+    }
+
+    fn change(&mut self, session: SessionId, change: impl FnOnce(&mut Meta)) -> io::Result<()> {
+        let Some(before) = self.shared.sessions().get(&session).map(|entry| entry.meta.clone()) else { return Ok(()) };
+        let mut meta = before.clone();
+        change(&mut meta);
+        if meta == before {
+            return Ok(());
+        }
+        meta.write(&*self.shared.disk, &self.shared.dir)?;
+        if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            entry.meta = meta;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_automatic(&self, session: SessionId) -> bool {
+        self.shared.sessions().get(&session).is_some_and(|entry| entry.meta.automatic)
+    }
+
+    /// Ends a session: seals its last segment and notes the time.
+    pub(crate) fn end(&mut self, session: SessionId) -> io::Result<()> {
+        let known = self.shared.index.listings().get(&session).is_some_and(|listing| !listing.segments.is_empty());
+        if known {
+            self.reopen(session)?;
+            self.seal(session, false)?;
+        }
+        let now = (self.shared.now)();
+        self.change(session, |meta| {
+            meta.ended.get_or_insert(now);
+            meta.current = false;
+        })?;
+        if self.current == Some(session) {
+            self.current = None;
+            self.wanted = None;
+        }
+        let _ = self.index.send(());
+        Ok(())
+    }
+
+    /// Notes that exchanges are missing from a session.
+    pub(super) fn mark_incomplete(&mut self, session: SessionId, exchanges: u64) {
+        let mark = |meta: &mut Meta| {
+            meta.unrecorded += exchanges;
+            meta.incomplete = true;
+        };
+        if self.change(session, mark).is_err() {
+            // The disk that could not take the exchanges takes no note either; it is written with the next change.
+            if let Some(entry) = self.shared.sessions().get_mut(&session) {
+                mark(&mut entry.meta);
+            }
+            self.unsaved.insert(session);
+        }
+    }
+
+    /// Writes the notes that could not be written before.
+    pub(super) fn save(&mut self) -> io::Result<()> {
+        while let Some(session) = self.unsaved.first().copied() {
+            let meta = self.shared.sessions().get(&session).map(|entry| entry.meta.clone());
+            if let Some(meta) = meta {
+                meta.write(&*self.shared.disk, &self.shared.dir)?;
+            }
+            self.unsaved.remove(&session);
+        }
+        Ok(())
+    }
+
+    /// Seals a session that was imported.
+    pub(crate) fn finish_import(&mut self, session: SessionId, ended: Timestamp, incomplete: bool) -> io::Result<()> {
+        self.change(session, |meta| {
+            meta.ended = Some(ended);
+            meta.incomplete = incomplete;
+        })?;
+        self.end(session)
+    }
+
+    pub(crate) fn failure(&self) -> Option<StoreFailure> {
+        self.shared.failure()
+    }
+
+    fn seen(&self, session: SessionId) -> Result<Session, SessionError> {
+        self.shared.view(session).ok_or_else(|| SessionError::None(session.to_string()))
+    }
+
+    /// Makes the session of this name the current one.
+    pub(crate) fn start_session(&mut self, name: &str) -> Result<Session, SessionError> {
+        let before = self.current;
+        let session = self.named(name).map_err(failed)?;
+        self.make_current(session).map_err(failed)?;
+        if let Some(before) = before.filter(|before| *before != session && self.is_automatic(*before)) {
+            self.end(before).map_err(failed)?;
+            self.current = Some(session);
+        }
+        self.seen(session)
+    }
+
+    pub(crate) fn end_session(&mut self, which: &str) -> Result<Session, SessionError> {
+        let session = self.shared.resolve(which)?;
+        self.end(session).map_err(failed)?;
+        self.seen(session)
+    }
+
+    pub(crate) fn rename_session(&mut self, which: &str, name: String) -> Result<Session, SessionError> {
+        let session = self.shared.resolve(which)?;
+        self.change(session, |meta| (meta.name, meta.automatic) = (name, false)).map_err(failed)?;
+        self.seen(session)
+    }
+
+    pub(crate) fn note_session(&mut self, which: &str, note: &str) -> Result<Session, SessionError> {
+        let session = self.shared.resolve(which)?;
+        let note = Some(note.trim()).filter(|note| !note.is_empty()).map(str::to_owned);
+        self.change(session, |meta| meta.note = note).map_err(failed)?;
+        self.seen(session)
+    }
+
+    pub(crate) fn delete_session(&mut self, which: &str) -> Result<Session, SessionError> {
+        let session = self.shared.resolve(which)?;
+        let seen = self.seen(session)?;
+        if self.current == Some(session) {
+            return Err(SessionError::Recording(seen.name));
+        }
+        self.delete(session).map_err(failed)?;
+        Ok(seen)
+    }
+
+    fn delete(&mut self, session: SessionId) -> io::Result<()> {
+        if let Some(journal) = self.shared.journal.get() {
+            journal.wipe_free()?;
+        }
+        let folder = self.shared.folder(session);
+        let doomed = folder.with_file_name(format!("{DELETED}{session}"));
+        // One step takes it out of the log; if the process ends during the next, the next start finishes it.
+        self.shared.disk.rename(&folder, &doomed)?;
+        self.active.remove(&session);
+        self.shared.sessions().remove(&session);
+        if let Err(error) = self.shared.index.remove(session) {
+            tracing::warn!(%error, %session, "the index keeps a deleted session until it is made again");
+        }
+        self.shared.disk.remove_dir(&doomed)
+    }
+
+    /// Deletes the sessions that ended before this instant.
+    pub(crate) fn delete_older_than(&mut self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
+        let old = |entry: &Entry| entry.meta.ended.is_some_and(|ended| ended < ended_before);
+        let sessions: Vec<SessionId> =
+            self.shared.sessions().values().filter(|entry| old(entry)).map(|entry| entry.meta.id).collect();
+        let mut deleted = Deleted::default();
+        for session in sessions {
+            let seen = self.seen(session)?;
+            self.delete(session).map_err(failed)?;
+            deleted.sessions.push(session);
+            deleted.exchanges += seen.exchanges;
+            deleted.bytes += seen.bytes;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes whole ended sessions, oldest first, until the log is as small and as young as it may be.
+    pub(super) fn enforce_quota(&mut self) {
+        if let Some(age) = self.max_age
+            && let Err(error) = self.delete_older_than((self.shared.now)().minus(age))
+        {
+            tracing::warn!(%error, "sessions above the allowed age can't be deleted");
+        }
+        let Some(max_size) = self.max_size else { return };
+        loop {
+            let oldest = {
+                let sessions = self.shared.sessions();
+                if sessions.values().map(|entry| entry.bytes).sum::<u64>() <= max_size {
+                    return;
+                }
+                sessions.values().find(|entry| entry.meta.ended.is_some()).map(|entry| entry.meta.id)
+            };
+            let Some(oldest) = oldest else { return };
+            tracing::info!(session = %oldest, "deleting the oldest ended session: the log is above its size");
+            if let Err(error) = self.delete(oldest) {
+                tracing::warn!(%error, session = %oldest, "can't delete");
+                return;
+            }
+        }
+    }
+}
+
+/// What the folder of a session is called while it is deleted, before its id.
+pub(crate) const DELETED: &str = ".deleted-";
+
+pub(crate) fn failed(error: io::Error) -> SessionError {
+    SessionError::Store(StoreFailure { cause: error.to_string().into() })
+}
+
+/// `2026-11-23T12-00-00Z`: a name that is a file's name everywhere.
+fn automatic_name(now: Timestamp) -> String {
+    let text = now.to_string();
+    format!("{}Z", text.split('.').next().unwrap_or(&text).replace(':', "-"))
+}

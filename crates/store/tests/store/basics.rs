@@ -1,0 +1,236 @@
+//! What is recorded can be read, in every way that the log offers.
+
+use nightaudit_exchange::{Filter, Outcome, Pseudonym, chain};
+use nightaudit_store::{Config, FindError, Log, Order, Query};
+
+use crate::support::{ACCESS, CLIENT, capture, config, id, numbers, record, record_all, started, wait};
+
+fn filter(name: &str, value: &str) -> Filter {
+    Filter::from_query([(name, value)], nightaudit_exchange::Timestamp::from_micros(0)).unwrap()
+}
+
+#[test]
+fn what_was_recorded_is_read_back_and_chained() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..300);
+    let exchanges: Vec<_> = log.query(Query::default()).unwrap().map(Result::unwrap).collect();
+    assert_eq!(exchanges.len(), 300);
+    let session = log.session("certification").unwrap();
+    assert_eq!((session.exchanges, session.open, session.current), (300, true, true));
+    let mut previous = chain::genesis(session.id);
+    for (place, exchange) in exchanges.iter().enumerate() {
+        assert_eq!(exchange.sequence, place as u64 + 1);
+        assert_eq!(exchange.previous_hash, Some(previous));
+        assert_eq!(exchange.hash, Some(chain::hash(previous, exchange)));
+        previous = exchange.hash.unwrap();
+        assert_eq!(exchange.envelope.access_token, Some(Pseudonym::of(ACCESS.as_bytes())));
+        let body = String::from_utf8(exchange.response.as_ref().unwrap().body.bytes.to_vec()).unwrap();
+        assert!(body.contains(&format!("\"guest {place}\"")), "{body}");
+    }
+    assert_eq!(log.close().recorded, 300);
+    assert_eq!(log.check(&mut |_| {}).unwrap().exchanges, 300);
+}
+
+#[test]
+fn filters_are_answered_alike_by_the_index_and_by_the_exchanges() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..1500);
+    let all: Vec<_> = log.query(Query::default()).unwrap().map(Result::unwrap).collect();
+    for (name, value) in [
+        ("operation", "reservations/*"),
+        ("operation", "*"),
+        ("status", "4xx"),
+        ("outcome", "answered"),
+        ("outcome", "delayed"),
+        ("client", "*1"),
+        ("token", &Pseudonym::of(CLIENT.as_bytes()).to_string()),
+        ("token", "REDACTED:000000000000"),
+        ("request-id", "REQ-77"),
+        ("contains", "guest 12"),
+        ("slower-than", "81ms"),
+        ("since", "2026-11-23T12:00:01Z"),
+        ("until", "2026-11-23T12:00:01Z"),
+    ] {
+        let filter = filter(name, value);
+        let due: Vec<u64> = all.iter().filter(|e| filter.matches(e)).map(|e| e.sequence).collect();
+        let mut found: Vec<u64> = log
+            .query(Query { filter: filter.clone(), order: Order::Newest, ..Query::default() })
+            .unwrap()
+            .map(|exchange| exchange.unwrap().sequence)
+            .collect();
+        found.reverse();
+        assert_eq!(found, due, "{name} {value}");
+        assert_eq!(log.count(&filter).unwrap(), due.len() as u64, "{name} {value}");
+    }
+}
+
+#[test]
+fn a_query_goes_on_where_it_was_left_in_both_directions() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    for part in 0..7 {
+        record_all(
+            &log,
+            (part * 100..part * 100 + 100).map(|number| {
+                let mut capture = capture(number);
+                capture.session = (number % 3 > 0).then(|| format!("suite {}", number % 3).into());
+                capture
+            }),
+        );
+    }
+    for order in [Order::Oldest, Order::Newest] {
+        let whole = numbers(&log, Query { order, ..Query::default() });
+        assert_eq!(whole.len(), 700);
+        let (mut pieces, mut after) = (Vec::new(), None);
+        loop {
+            let mut page = log.query(Query { order, after, limit: Some(33), ..Query::default() }).unwrap();
+            let before = pieces.len();
+            pieces.extend(page.by_ref().map(|e| e.unwrap().request_id().unwrap()[4..].parse::<u64>().unwrap()));
+            if pieces.len() == before {
+                break;
+            }
+            after = Some(page.resume().unwrap().to_string().parse().unwrap());
+        }
+        assert_eq!(pieces, whole, "{order:?}");
+    }
+    let session = |name: &str| Filter { session: Some(name.into()), ..Filter::default() };
+    assert_eq!(log.count(&session("suite 1")).unwrap(), 233);
+    assert!(log.query(Query { filter: session("nobody"), ..Query::default() }).is_err());
+}
+
+#[test]
+fn an_exchange_is_found_by_any_unique_beginning_of_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..600);
+    let whole = id(321).to_string();
+    assert_eq!(log.get(id(321)).unwrap().unwrap().id, id(321));
+    assert!(log.get(id(9999)).unwrap().is_none());
+    assert_eq!(log.find(&whole).unwrap().id, id(321));
+    assert_eq!(log.find(&whole[..16].to_lowercase()).unwrap().id, id(321));
+    assert!(matches!(log.find(&whole[..6]), Err(FindError::Ambiguous { ids, .. }) if ids.len() == 8));
+    for nothing in ["", "0000", "é", "8ZZZ", &"Z".repeat(40)] {
+        assert!(matches!(log.find(nothing), Err(FindError::None(_))), "{nothing}");
+    }
+}
+
+#[test]
+fn a_session_is_continued_over_restarts_and_an_unnamed_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    for run in 0..3 {
+        let log = Log::open(config(dir.path())).unwrap();
+        assert_eq!(log.opened().exchanges, run * 10);
+        record(&log, run * 10..run * 10 + 10);
+        log.close();
+    }
+    for _ in 0..2 {
+        let log = Log::open(Config { session: None, ..config(dir.path()) }).unwrap();
+        assert_eq!(log.current_session(), None);
+        record(&log, 100..103);
+        assert_eq!(log.current_session().unwrap().name, "2026-11-23T12-00-00Z");
+        log.close();
+    }
+    let log = Log::open(config(dir.path())).unwrap();
+    let mut seen: Vec<_> = log.sessions().into_iter().map(|s| (s.name, s.exchanges, s.open)).collect();
+    seen.sort();
+    let unnamed = ("2026-11-23T12-00-00Z".to_owned(), 3, false);
+    assert_eq!(seen, [unnamed.clone(), unnamed, ("certification".to_owned(), 30, true)]);
+    let check = log.check(&mut |_| {}).unwrap();
+    assert_eq!((check.exchanges, check.index_faults), (36, 0));
+    assert_eq!(check.damage, []);
+}
+
+#[test]
+fn sessions_are_started_ended_renamed_noted_and_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..5);
+    assert!(log.delete_session("certification").unwrap_err().to_string().contains("end it first"));
+    log.start_session("second").unwrap();
+    record(&log, 5..8);
+    assert_eq!(log.rename_session("second", "other").unwrap().name, "other");
+    assert_eq!(log.note_session("other", " good ").unwrap().note.as_deref(), Some("good"));
+    assert!(!log.end_session("certification").unwrap().open);
+    assert!(log.rename_session("other", "\n").is_err());
+    assert!(log.start_session("certification").unwrap().exchanges == 0);
+    let doomed = log.sessions().into_iter().find(|session| !session.open).unwrap();
+    assert_eq!(log.delete_session(&doomed.id.to_string()).unwrap().exchanges, doomed.exchanges);
+    assert!(log.session(&doomed.id.to_string()).is_err());
+    assert_eq!(log.count(&Filter::default()).unwrap(), 8 - doomed.exchanges);
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    assert_eq!(log.sessions().len(), 2);
+    assert_eq!(log.opened().exchanges, 8 - doomed.exchanges);
+}
+
+#[test]
+fn a_second_owner_is_told_who_the_first_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    log.set_console("http://127.0.0.1:8081").unwrap();
+    let error = Log::open(config(dir.path())).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    assert!(error.ends_with("with its console on http://127.0.0.1:8081"), "{error}");
+    assert!(Log::open_read_only(dir.path()).is_err());
+    drop(log);
+    let log = Log::open_read_only(dir.path()).unwrap();
+    assert!(log.start_session("x").unwrap_err().to_string().contains("not open for writing"));
+    assert!(wait(log.recorder().reserve()).is_err());
+    assert!(Log::open_read_only(&dir.path().join("nothing")).unwrap_err().to_string().contains("there is no log"));
+}
+
+#[test]
+fn no_secret_reaches_any_file_and_nobody_else_may_read_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(Config { redact_fields: vec!["Note".into()], ..config(&data) }).unwrap();
+    let mut place = wait(log.recorder().reserve()).unwrap();
+    place.begin(&started(1)).unwrap();
+    record(&log, 1..50);
+    log.close();
+    // Compression hides what it stores, so the records are searched as well as the files.
+    let mut text: Vec<u8> = Vec::new();
+    for exchange in log.query(Query::default()).unwrap() {
+        text.extend(serde_json::to_vec(&exchange.unwrap()).unwrap());
+    }
+    let mut folders = vec![data];
+    while let Some(folder) = folders.pop() {
+        assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "{}", folder.display());
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+                text.extend(std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    for secret in [ACCESS, CLIENT, "token=secret", "guest 7"] {
+        assert!(!text.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+    }
+}
+
+#[test]
+fn what_was_sent_lately_is_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let mut refused = capture(5);
+    (refused.outcome, refused.forwarded) = (Outcome::Refused, None);
+    record_all(&log, [capture(1), capture(2), capture(3), refused, capture(6)]);
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    let since = capture(2).received.plus(std::time::Duration::from_micros(200));
+    let sends: Vec<_> = log.recent_sends(since).unwrap().collect();
+    assert_eq!(sends.iter().map(|sent| &sent.operation[..]).collect::<Vec<_>>(), [
+        "configuration/get",
+        "reservations/getAll/2023-06-06",
+        "reservations/getAll/2023-06-06",
+    ]);
+    assert_eq!(sends[0].at, since);
+    assert_eq!(sends[0].access_token, Some(Pseudonym::of(ACCESS.as_bytes())));
+}
