@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use nightaudit_limit::{Arrival, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
 
-/// The machine's clock, and so the cost of reading it, a thousand times faster: more is admitted in a second than any
-/// window may hold, but not in a thousandth of one. So the windows stay about ten thousand sends long.
+/// The machine's clock, and so the cost of reading it, a thousand times faster: in a second more is admitted than a
+/// rule may allow, but not in a thousandth of one. So a window of a second is about ten thousand sends long.
 struct FastClock(MonotonicClock);
 
 const SPEED: u64 = 1000;
+const SECOND: Duration = Duration::from_secs(1);
 
 impl Clock for FastClock {
     fn now(&self) -> u64 {
@@ -31,12 +32,12 @@ const PARTS: [KeyParts; 3] = [
     KeyParts { access_token: false, client_token: true, operation: false },
 ];
 
-fn limiter(rules: usize) -> Limiter {
+fn limiter(rules: usize, window: Duration) -> Limiter {
     let rule = |(index, key): (usize, &KeyParts)| Rule {
         name: index.to_string(),
         key: *key,
         requests: 1_000_000,
-        window: Duration::from_secs(1),
+        window,
         burst: None,
         paginated_factor: 1,
     };
@@ -62,7 +63,7 @@ fn admit(limiter: &Limiter, access_token: &str) {
 fn rules(c: &mut Criterion) {
     let mut group = c.benchmark_group("rules");
     for rules in [1, 2, 3] {
-        let limiter = limiter(rules);
+        let limiter = limiter(rules, SECOND);
         group.bench_function(BenchmarkId::from_parameter(rules), |b| b.iter(|| admit(&limiter, TOKEN)));
     }
     group.finish();
@@ -90,7 +91,7 @@ fn threads_on_one_key(c: &mut Criterion) {
     for threads in [1, 2] {
         group.bench_function(BenchmarkId::from_parameter(threads), |b| {
             b.iter_custom(|iterations| {
-                let limiter = limiter(1);
+                let limiter = limiter(1, SECOND);
                 let share = iterations.div_ceil(threads);
                 let start = Instant::now();
                 thread::scope(|scope| {
@@ -109,7 +110,8 @@ fn threads_on_one_key(c: &mut Criterion) {
 fn keys(c: &mut Criterion) {
     let mut group = c.benchmark_group("keys");
     for keys in [1_usize, 100, 10_000, 100_000] {
-        let limiter = limiter(1);
+        // Long enough that no key is idle before its next turn.
+        let limiter = limiter(1, 100 * SECOND);
         let tokens: Vec<String> = (0..keys).map(|n| format!("REDACTED:{:012x}", n * 7919 % keys)).collect();
         tokens.iter().for_each(|token| admit(&limiter, token));
         let mut turns = tokens.iter().cycle();

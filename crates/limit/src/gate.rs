@@ -53,10 +53,10 @@ impl Gate {
         }
     }
 
-    /// The arrival's key at this gate.
+    /// The arrival's key at this gate. The time is asked for only if the key is new.
     #[inline]
-    pub(crate) fn key(&self, arrival: &Arrival<'_>, now: u64) -> Arc<Key> {
-        self.table.key(&arrival.parts(self.key), now + self.span.hold)
+    pub(crate) fn key(&self, arrival: &Arrival<'_>, now: impl FnOnce() -> u64) -> Arc<Key> {
+        self.table.key(&arrival.parts(self.key), || now() + self.span.hold)
     }
 
     /// Whether a request may pass at `now`, as far as this gate is concerned.

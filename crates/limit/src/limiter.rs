@@ -177,9 +177,10 @@ impl Shared {
     /// Takes a place if there is one, or all the same if `force`d; and says what was, or is, in the way.
     #[inline]
     fn pass(self: &Arc<Self>, arrival: &Arrival<'_>, force: bool) -> Result<Passed, (Keys, Blocked, u64)> {
-        let now = self.now();
-        let keys: Keys = self.gates.iter().map(|gate| gate.key(arrival, now)).collect();
+        let keys: Keys = self.gates.iter().map(|gate| gate.key(arrival, || self.now())).collect();
         let mut states = lock(&keys);
+        // Read under the locks: whoever has waited for them decides by what the time is now.
+        let now = self.now();
         let blocked = self.blocked(&mut states, arrival.paginated, now, None);
         if let Some(blocked) = blocked
             && !force

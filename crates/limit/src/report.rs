@@ -86,7 +86,7 @@ impl Limiter {
             };
             let Some(at) = now.checked_sub(crate::clock::nanos(send.ago)) else { continue };
             for gate in shared.gates.iter().filter(|gate| at + gate.span.hold > now) {
-                past.push((at, gate, gate.key(&arrival, now), send.paginated));
+                past.push((at, gate, gate.key(&arrival, || now), send.paginated));
             }
         }
         // A bucket depends on the order of what was taken from it.

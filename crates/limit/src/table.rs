@@ -42,7 +42,7 @@ impl Table {
 
     /// The key with these parts. One that is new may be idle from `idle_at` on.
     #[inline]
-    pub(crate) fn key(&self, parts: &[&str; 3], idle_at: u64) -> Arc<Key> {
+    pub(crate) fn key(&self, parts: &[&str; 3], idle_at: impl FnOnce() -> u64) -> Arc<Key> {
         let mut hasher = self.hasher.build_hasher();
         for part in parts.iter().filter(|part| !part.is_empty()) {
             part.hash(&mut hasher);
@@ -55,7 +55,7 @@ impl Table {
         let key = Arc::new(Key::new(hash, parts));
         shard.insert_unique(hash, Arc::clone(&key), |key| key.hash);
         drop(shard);
-        self.push_due(&mut self.idle.lock(), Due { at: idle_at, key: Arc::clone(&key) });
+        self.push_due(&mut self.idle.lock(), Due { at: idle_at(), key: Arc::clone(&key) });
         key
     }
 
