@@ -48,7 +48,8 @@ fn with_fields(fields: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn garbage() {
-    let (_, exchange) = refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, FailureKind::Malformed).await;
+    let (_, exchange) =
+        refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, FailureKind::Malformed).await;
     assert_eq!(exchange.operation, "");
 }
 
@@ -65,7 +66,8 @@ async fn half_a_head_and_silence() {
 
 #[tokio::test]
 async fn half_a_body_and_silence() {
-    let (_, exchange) = refused(&with_fields("Content-Length: 100\r\n\r\n{\"A"), 408, FailureKind::RequestTimeout).await;
+    let (_, exchange) =
+        refused(&with_fields("Content-Length: 100\r\n\r\n{\"A"), 408, FailureKind::RequestTimeout).await;
     assert_eq!(exchange.request.body.length, 7);
 }
 
@@ -110,7 +112,8 @@ async fn a_target_on_another_host() {
 #[tokio::test]
 async fn connect() {
     let (answer, _) =
-        refused(b"CONNECT other.invalid:443 HTTP/1.1\r\nHost: other.invalid:443\r\n\r\n", 405, FailureKind::Method).await;
+        refused(b"CONNECT other.invalid:443 HTTP/1.1\r\nHost: other.invalid:443\r\n\r\n", 405, FailureKind::Method)
+            .await;
     assert!(answer.field("allow").is_some());
 }
 

@@ -168,7 +168,8 @@ async fn a_corporate_proxy_is_used() {
 #[tokio::test]
 async fn a_corporate_proxy_refuses() {
     let upstream = Upstream::answering(200, "{}").await;
-    let (via, _proxy) = corporate_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", upstream.address()).await;
+    let (via, _proxy) =
+        corporate_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", upstream.address()).await;
     let mut setup = Setup::new("https://mews.invalid");
     setup.via = via;
     assert_failed(&ask(setup).await, 502, FailureKind::UpstreamProxy);

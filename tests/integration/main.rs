@@ -2,4 +2,5 @@
 
 mod bad_requests;
 mod bad_upstreams;
+mod limits;
 mod proxying;

@@ -73,7 +73,10 @@ async fn a_request_and_its_answer_keep_their_bytes_their_order_and_their_spellin
     let names: Vec<_> = exchange.request.headers.iter().map(|header| header.name.as_str()).collect();
     assert_eq!(&names[..5], ["hOST", "User-agent", "X-b", "x-A", "X-B"]);
     assert_eq!(exchange.session_name, "suite-1");
-    assert_eq!(exchange.request.url, format!("http://localhost:{}/api/connector/v1/Bills/add/?a=%2F&b=c%20d&&e", address.port()));
+    assert_eq!(
+        exchange.request.url,
+        format!("http://localhost:{}/api/connector/v1/Bills/add/?a=%2F&b=c%20d&&e", address.port())
+    );
     assert_eq!(exchange.operation, "Bills/add/");
     assert_eq!(exchange.envelope.access_token, Some(Pseudonym::of(b"T")));
     assert_eq!((exchange.outcome, exchange.status()), (Outcome::Answered, Some(299)));
