@@ -64,8 +64,10 @@ pub(crate) fn fullest_window(sends: &[(u64, u32)], length: Duration) -> u32 {
 /// Futures in the order in which they were added, polled when woken, by a clock that is moved on only when nothing
 /// else is left to do.
 pub(crate) struct Tasks<'a, T> {
-    tasks: Vec<Option<(Pin<Box<dyn Future<Output = T> + 'a>>, Arc<Woken>)>>,
+    tasks: Vec<Option<Task<'a, T>>>,
 }
+
+type Task<'a, T> = (Pin<Box<dyn Future<Output = T> + 'a>>, Arc<Woken>);
 
 struct Woken(AtomicBool);
 
