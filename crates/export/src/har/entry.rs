@@ -191,10 +191,10 @@ impl Entry<'_> {
             }
             _ => Content { size: 0, compression: None, mime_type: UNKNOWN_TYPE, text: None, encoding: None },
         };
-        let timings = Timings::of(exchange);
+        let (time, timings) = Timings::of(exchange);
         take(&Entry {
             started_date_time: exchange.started_at,
-            time: timings.sum(),
+            time,
             request: Request {
                 method: &request.method,
                 url: &request.url,
@@ -244,8 +244,9 @@ impl Entry<'_> {
 }
 
 impl Timings {
-    /// The phases between the recorded instants, none of them negative whatever an imported exchange says.
-    fn of(exchange: &Exchange) -> Self {
+    /// The sum of the phases and the phases between the recorded instants, none of them negative whatever an imported
+    /// exchange says.
+    fn of(exchange: &Exchange) -> (f64, Self) {
         #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
         let milliseconds = |micros: u64| micros as f64 / 1e3;
         let times = exchange.times_us;
@@ -253,7 +254,7 @@ impl Timings {
         let head = times.response_head.unwrap_or(forwarded).max(forwarded);
         let end = times.response_end.unwrap_or(head).max(head);
         let waited = exchange.limit.as_ref().map_or(0, |limit| limit.waited_ms.saturating_mul(1_000)).min(forwarded);
-        Self {
+        let timings = Self {
             blocked: if waited == 0 { -1.0 } else { milliseconds(waited) },
             dns: -1,
             connect: -1,
@@ -261,11 +262,9 @@ impl Timings {
             send: milliseconds(forwarded - waited),
             wait: milliseconds(head - forwarded),
             receive: milliseconds(end - head),
-        }
-    }
-
-    fn sum(&self) -> f64 {
-        self.blocked.max(0.0) + self.send + self.wait + self.receive
+        };
+        // In whole microseconds the phases add up to the end exactly; as floats they would not.
+        (milliseconds(end), timings)
     }
 }
 
