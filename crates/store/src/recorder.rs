@@ -41,9 +41,9 @@ impl Recorder {
             Err(_) => {
                 let mut failing = self.shared.failing.subscribe();
                 let failed = async {
-                    match failing.wait_for(|cause| refuse && cause.is_some()).await {
-                        Ok(_) => {}
-                        Err(_) => std::future::pending().await,
+                    let failed = failing.wait_for(|cause| refuse && cause.is_some()).await.is_ok();
+                    if !failed {
+                        std::future::pending().await
                     }
                 };
                 tokio::select! {
