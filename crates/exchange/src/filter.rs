@@ -8,11 +8,8 @@ use std::{fmt, time::Duration};
 
 use memchr::memmem;
 
-pub use self::{
-    glob::Glob,
-    parse::{InvalidFilter, parse_duration, parse_request_id, parse_since, parse_text, parse_token},
-    status::Statuses,
-};
+use self::parse::{parse_duration, parse_instant, parse_text, parse_token};
+pub use self::{glob::Glob, parse::InvalidFilter, status::Statuses};
 use crate::{Body, Decision, Exchange, Header, Outcome, Pseudonym, Timestamp};
 
 /// A condition on exchanges; every part that is given must hold.
@@ -111,64 +108,32 @@ impl Filter {
         let mut filter = Self::default();
         let mut seen = Vec::new();
         for (name, value) in pairs {
-            let (name, value) = (name.as_ref(), value.as_ref());
-            let canonical = filter.set(name, value, now)?;
-            if seen.contains(&canonical) {
-                return Err(InvalidFilter::repeated(canonical));
+            let flag = filter.set(name.as_ref(), value.as_ref(), now)?;
+            if seen.contains(&flag) {
+                return Err(InvalidFilter::Repeated(flag));
             }
-            seen.push(canonical);
+            seen.push(flag);
         }
         Ok(filter)
     }
 
+    /// Reads one pair into the filter and returns the flag's name.
     fn set(&mut self, name: &str, value: &str, now: Timestamp) -> Result<&'static str, InvalidFilter> {
-        Ok(match name {
-            "session" => {
-                self.session = Some(parse_text(value).map_err(|error| error.of("session"))?);
-                "session"
-            }
-            "operation" => {
-                self.operation = Some(value.parse().map_err(|error: InvalidFilter| error.of("operation"))?);
-                "operation"
-            }
-            "status" => {
-                self.status = Some(value.parse()?);
-                "status"
-            }
-            "outcome" => {
-                self.outcome = Some(value.parse()?);
-                "outcome"
-            }
-            "since" => {
-                self.since = Some(parse_since(value, now).map_err(|error| error.of("since"))?);
-                "since"
-            }
-            "until" => {
-                self.until = Some(parse_since(value, now).map_err(|error| error.of("until"))?);
-                "until"
-            }
-            "client" => {
-                self.client = Some(value.parse().map_err(|error: InvalidFilter| error.of("client"))?);
-                "client"
-            }
-            "token" => {
-                self.token = Some(parse_token(value)?);
-                "token"
-            }
-            "request-id" => {
-                self.request_id = Some(parse_request_id(value)?);
-                "request-id"
-            }
-            "contains" => {
-                self.contains = Some(parse_text(value).map_err(|error| error.of("contains"))?);
-                "contains"
-            }
-            "slower-than" => {
-                self.slower_than = Some(parse_duration(value).map_err(|error| error.of("slower-than"))?);
-                "slower-than"
-            }
-            _ => return Err(InvalidFilter::unknown(name)),
-        })
+        let flag = parse::flag(name)?;
+        match flag {
+            "session" => self.session = Some(parse_text(flag, value)?),
+            "operation" => self.operation = Some(value.parse()?),
+            "status" => self.status = Some(value.parse()?),
+            "outcome" => self.outcome = Some(value.parse()?),
+            "since" => self.since = Some(parse_instant(flag, value, now)?),
+            "until" => self.until = Some(parse_instant(flag, value, now)?),
+            "client" => self.client = Some(value.parse().map_err(|error: InvalidFilter| error.of(flag))?),
+            "token" => self.token = Some(parse_token(value)?),
+            "request-id" => self.request_id = Some(parse_text(flag, value.trim())?),
+            "contains" => self.contains = Some(parse_text(flag, value)?),
+            _ => self.slower_than = Some(parse_duration(value)?),
+        }
+        Ok(flag)
     }
 }
 

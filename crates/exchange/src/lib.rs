@@ -46,10 +46,7 @@ pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym};
 pub use exchange::{
     Decision, Envelope, Exchange, Failure, FailureKind, Header, LimitNote, Outcome, Request, Response, TimesUs,
 };
-pub use filter::{
-    Filter, Glob, InvalidFilter, OutcomeFilter, Statuses, parse_duration, parse_request_id, parse_since, parse_text,
-    parse_token,
-};
+pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
 pub use redact::{Mask, Redactor};
 pub use time::{InvalidTimestamp, Timestamp};

@@ -4,6 +4,24 @@ use std::time::Duration;
 
 use crate::{Pseudonym, Timestamp};
 
+/// The longest text that a flag takes, in bytes.
+const LONGEST_TEXT: usize = 1024;
+
+/// The names of the filters, which are those of the flags.
+const FLAGS: [&str; 11] = [
+    "session",
+    "operation",
+    "status",
+    "outcome",
+    "since",
+    "until",
+    "client",
+    "token",
+    "request-id",
+    "contains",
+    "slower-than",
+];
+
 /// A filter that can't be read: the flag, its value and what it could be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
@@ -46,17 +64,8 @@ impl InvalidFilter {
         Self::value("outcome", value, accepted)
     }
 
-    pub(super) fn unknown(name: &str) -> Self {
-        Self::Unknown(shortened(name))
-    }
-
-    pub(super) const fn repeated(name: &'static str) -> Self {
-        Self::Repeated(name)
-    }
-
     /// The same error about another flag that takes the same values.
-    #[must_use]
-    pub fn of(self, flag: &'static str) -> Self {
+    pub(super) fn of(self, flag: &'static str) -> Self {
         match self {
             Self::Value { value, accepted, .. } => Self::Value { flag, value, accepted },
             other => other,
@@ -64,60 +73,42 @@ impl InvalidFilter {
     }
 }
 
+/// The flag of this name.
+pub(super) fn flag(name: &str) -> Result<&'static str, InvalidFilter> {
+    let found = FLAGS.into_iter().find(|flag| *flag == name);
+    found.ok_or_else(|| InvalidFilter::Unknown(shortened(name)))
+}
+
 /// Reads `--since` or `--until`: a time before `now` (`90s`, `10m`, `2h`, `3d`, `1w`) or a time as RFC 3339 has it.
-///
-/// # Errors
-///
-/// [`InvalidFilter::Value`] for anything else.
-pub fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, InvalidFilter> {
+pub(super) fn parse_instant(flag: &'static str, text: &str, now: Timestamp) -> Result<Timestamp, InvalidFilter> {
     let text = text.trim();
     match duration(text) {
         Some(ago) => Ok(now.minus(ago)),
         None => text.parse().map_err(|_| {
             let accepted = "a time before now like 90s, 10m, 2h or 3d, or a time like 2026-11-23T12:00:00Z";
-            InvalidFilter::value("since", text, accepted)
+            InvalidFilter::value(flag, text, accepted)
         }),
     }
 }
 
 /// Reads `--slower-than`: a number with `us`, `ms`, `s`, `m` or `h`, such as `500ms` or `1.5s`.
-///
-/// # Errors
-///
-/// [`InvalidFilter::Value`] for anything else.
-pub fn parse_duration(text: &str) -> Result<Duration, InvalidFilter> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, InvalidFilter> {
     duration(text.trim()).ok_or_else(|| InvalidFilter::value("slower-than", text, "a time like 500ms, 1.5s or 2m"))
 }
 
-/// Reads `--token`: a pseudonym, with or without `REDACTED:`.
-///
-/// # Errors
-///
-/// [`InvalidFilter::Value`] for anything else. It does not repeat the value, which may well be the token itself.
-pub fn parse_token(text: &str) -> Result<Pseudonym, InvalidFilter> {
+/// Reads `--token`: a pseudonym, with or without `REDACTED:`. The error does not repeat the value, which may well be
+/// the token itself.
+pub(super) fn parse_token(text: &str) -> Result<Pseudonym, InvalidFilter> {
     text.trim().parse().map_err(|_| {
         let accepted = "the pseudonym that stands in the log, like REDACTED:3f9a1c0b7d24, not the token itself";
         InvalidFilter::value("token", "…", accepted)
     })
 }
 
-/// Reads `--request-id`: what Mews sent as `Request-Id`.
-///
-/// # Errors
-///
-/// [`InvalidFilter::Value`] for an empty text and one of more than 1024 bytes.
-pub fn parse_request_id(text: &str) -> Result<String, InvalidFilter> {
-    parse_text(text.trim()).map_err(|error| error.of("request-id"))
-}
-
-/// Reads `--contains` or `--session`: any text.
-///
-/// # Errors
-///
-/// [`InvalidFilter::Value`] for an empty text and one of more than 1024 bytes.
-pub fn parse_text(text: &str) -> Result<String, InvalidFilter> {
-    if text.is_empty() || text.len() > 1024 {
-        return Err(InvalidFilter::value("contains", text, "a text of 1 to 1024 bytes"));
+/// Reads a flag that takes any text.
+pub(super) fn parse_text(flag: &'static str, text: &str) -> Result<String, InvalidFilter> {
+    if text.is_empty() || text.len() > LONGEST_TEXT {
+        return Err(InvalidFilter::value(flag, text, "a text of 1 to 1024 bytes"));
     }
     Ok(text.to_owned())
 }
@@ -182,10 +173,10 @@ mod tests {
             ("1w", "2026-11-16T12:00:00Z"),
             (" 2026-11-23T13:00:00+02:00 ", "2026-11-23T11:00:00Z"),
         ] {
-            assert_eq!(parse_since(text, now).unwrap(), instant.parse().unwrap(), "{text}");
+            assert_eq!(parse_instant("since", text, now).unwrap(), instant.parse().unwrap(), "{text}");
         }
         for text in ["", "m", "-5m", "5", "1.5.5s", "99999999999999999999999w", "5 fortnights"] {
-            assert!(parse_since(text, now).is_err(), "{text}");
+            assert!(parse_instant("since", text, now).is_err(), "{text}");
         }
     }
 
