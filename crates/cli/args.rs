@@ -129,7 +129,8 @@ mod tests {
         command.build();
         whole.push_str(&command.render_long_help().to_string());
         for sub in command.get_subcommands_mut() {
-            whole.push_str(&format!("\n\n######## {} ########\n\n{}", sub.get_name(), sub.render_long_help()));
+            let help = sub.render_long_help();
+            whole.push_str(&format!("\n\n######## {} ########\n\n{help}", sub.get_name()));
         }
         insta::assert_snapshot!(whole);
     }

@@ -19,8 +19,22 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    anstream::eprintln!("nightaudit: {error:#}");
+    anstream::eprintln!("nightaudit: {}", one_line(error));
     ExitCode::from(if error.downcast_ref::<Usage>().is_some() { 2 } else { 1 })
+}
+
+/// The error and its causes on one line, as `{:#}` has it, but without a cause that its effect has named already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line.replace('\n', " ")
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -41,6 +55,18 @@ mod tests {
         assert_eq!(report(&anyhow::Error::msg("no room")), ExitCode::from(1));
         let wrapped = Err::<(), _>(Usage::new("x")).context("reading the flags").unwrap_err();
         assert_eq!(report(&wrapped), ExitCode::from(2));
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("can't write x: {source}")]
+        struct Unwritable {
+            source: io::Error,
+        }
+        let source = io::Error::other("no room");
+        let error = anyhow::Error::new(Unwritable { source }).context("the data folder can't be used");
+        assert_eq!(one_line(&error), "the data folder can't be used: can't write x: no room");
     }
 
     #[test]

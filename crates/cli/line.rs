@@ -1,9 +1,6 @@
 //! Exchanges and figures as a person reads them in a terminal.
 
-use std::{
-    fmt::{self, Write as _},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
@@ -127,9 +124,7 @@ fn cut(text: &str, room: usize) -> String {
     if letters <= room {
         return text.to_owned();
     }
-    let mut cut = String::from("…");
-    text.chars().skip(letters + 1 - room).for_each(|letter| drop(cut.write_char(letter)));
-    cut
+    std::iter::once('…').chain(text.chars().skip(letters + 1 - room)).collect()
 }
 
 #[cfg(test)]

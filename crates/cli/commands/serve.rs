@@ -232,6 +232,9 @@ async fn open_log(config: nightaudit_store::Config) -> anyhow::Result<Log> {
         OpenError::Locked { .. } => {
             anyhow::Error::new(error).context("another nightaudit is at work there: stop it, or choose another --data")
         }
+        error @ OpenError::Io { .. } => {
+            anyhow::Error::new(error).context("the data folder can't be used: choose another with --data")
+        }
         error => error.into(),
     })?;
     let opened = log.opened();

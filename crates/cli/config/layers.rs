@@ -179,14 +179,15 @@ impl Layers {
         })
     }
 
-    /// Where the value of a key, or of what it lies in, comes from.
+    /// Where the value of a key, or the list it is an item of, comes from.
     pub(crate) fn origin(&self, key: &str) -> Origin {
         let mut key = key;
         loop {
             if let Some(origin) = self.origins.get(key) {
                 return origin.clone();
             }
-            match key.rfind(['.', '[']) {
+            // An item is from where its list is; but a table of a file may leave keys to the defaults.
+            match key.strip_suffix(']').and_then(|key| key.rfind('[')) {
                 Some(end) => key = &key[..end],
                 None => return Origin::Default,
             }
