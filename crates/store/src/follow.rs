@@ -80,7 +80,8 @@ impl Follower {
         match from {
             From::Now | From::Last(0) => {}
             From::Last(n) => {
-                let query = Query { filter: follower.filter.clone(), order: Order::Newest, limit: Some(n), after: None };
+                let query =
+                    Query { filter: follower.filter.clone(), order: Order::Newest, limit: Some(n), after: None };
                 let mut newest = Exchanges::new(&follower.shared, query)?;
                 // Only their places are kept: a few thousand bodies would not fit anywhere.
                 newest.by_ref().for_each(drop);
@@ -129,8 +130,7 @@ impl Follower {
                 After::Gone => {
                     let (shared, filter, place, count) =
                         (Arc::clone(&self.shared), self.filter.clone(), self.place, self.count);
-                    self.reading =
-                        Some(tokio::task::spawn_blocking(move || read(&shared, filter, place, count, last)));
+                    self.reading = Some(tokio::task::spawn_blocking(move || read(&shared, filter, place, count, last)));
                 }
                 After::Nothing if last.closed => return None,
                 After::Nothing => self.last.changed().await.ok()?,

@@ -15,12 +15,12 @@ use std::{
 
 use nightaudit_exchange::SessionId;
 
+use self::table::{Batch, Table};
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, Summary},
     row::{Facts, Row, request_id_hash},
     table::Broken,
 };
-use self::table::{Batch, Table};
 
 /// The chunks kept unpacked for those who read.
 const CACHED: usize = 16;

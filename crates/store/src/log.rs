@@ -461,7 +461,8 @@ fn count(shared: &Shared, opened: &mut Opened) {
 /// Stores what the index has in memory, until the writer is gone.
 fn keep_index(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     let mut flushed = Instant::now();
-    let failed = |error: Broken| tracing::error!(%error, "the index can't be stored; it is made again at the next start");
+    let failed =
+        |error: Broken| tracing::error!(%error, "the index can't be stored; it is made again at the next start");
     let mut broken = false;
     while jobs.recv().is_ok() {
         while jobs.try_recv().is_ok() {}

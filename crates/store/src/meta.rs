@@ -74,11 +74,7 @@ impl Meta {
                 let micros = i64::try_from(session.milliseconds()).unwrap_or(0).saturating_mul(1000);
                 let started = Timestamp::from_micros(micros);
                 // Ended, so that nothing is added to what has lost its name.
-                Self {
-                    id: session,
-                    ended: Some(started),
-                    ..Self::new(format!("recovered-{session}"), "", started)
-                }
+                Self { id: session, ended: Some(started), ..Self::new(format!("recovered-{session}"), "", started) }
             }
         }
     }

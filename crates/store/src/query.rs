@@ -8,8 +8,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 
-pub(crate) use self::{fetch::Fetch, rows::RowFilter};
 use self::cursor::{Cursor, Hit};
+pub(crate) use self::{fetch::Fetch, rows::RowFilter};
 use crate::{error::ReadError, shared::Shared};
 
 /// Which exchanges, in which order, from where, and how many.

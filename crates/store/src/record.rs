@@ -29,8 +29,12 @@ pub(crate) fn encode(exchange: &mut Exchange, written: u64, previous: Digest, bl
     let metadata = chain::metadata_of(exchange);
     let request = &exchange.request.body;
     let response = exchange.response.as_ref().map(|response| &response.body);
-    let hash =
-        chain::link(previous, &metadata, request.stored_digest(), response.map(nightaudit_exchange::Body::stored_digest));
+    let hash = chain::link(
+        previous,
+        &metadata,
+        request.stored_digest(),
+        response.map(nightaudit_exchange::Body::stored_digest),
+    );
     let answer = response.map_or(&[][..], |body| &body.bytes[..]);
     block.reserve(HEAD + metadata.len() + request.bytes.len() + answer.len());
     block.push(VERSION);

@@ -8,7 +8,7 @@ use crate::{
     care::Progress,
     disk::Disk,
     error::{Damage, OpenError},
-    index::{Broken, BlockAt, Facts, Index, Listing},
+    index::{BlockAt, Broken, Facts, Index, Listing},
     log::Opened,
     meta::Meta,
     segment::{self, HEADER, Header, Step, Walk},

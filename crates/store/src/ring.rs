@@ -118,5 +118,6 @@ impl Ring {
 fn size(exchange: &Exchange) -> usize {
     // Beside the bodies an exchange takes a few hundred bytes and its header fields.
     const REST: usize = 2048;
-    REST + exchange.request.body.bytes.len() + exchange.response.as_ref().map_or(0, |response| response.body.bytes.len())
+    REST + exchange.request.body.bytes.len()
+        + exchange.response.as_ref().map_or(0, |response| response.body.bytes.len())
 }

@@ -85,12 +85,16 @@ impl Checker<'_> {
         let shown = self.shared.shown(&path);
         let damaged = |offset, what| Damage { path: shown.clone(), offset, what };
         // What is being written at the moment is no damage.
-        let known = self.shared.index.listings().get(&chain.session).and_then(|listing| {
-            listing.segments.iter().find(|known| known.number == number).map(|known| known.length)
-        });
-        let is_last = self.shared.index.listings().get(&chain.session).is_some_and(|listing| {
-            listing.segments.last().is_some_and(|known| known.number == number)
-        });
+        let known =
+            self.shared.index.listings().get(&chain.session).and_then(|listing| {
+                listing.segments.iter().find(|known| known.number == number).map(|known| known.length)
+            });
+        let is_last = self
+            .shared
+            .index
+            .listings()
+            .get(&chain.session)
+            .is_some_and(|listing| listing.segments.last().is_some_and(|known| known.number == number));
         match Header::read(&fs::File::open(&path)?) {
             Ok(header) if header.session == chain.session && header.number == number => {}
             Ok(_) => self.found.damage.push(damaged(0, "the header is of another segment".to_owned())),

@@ -82,14 +82,8 @@ impl Row {
     }
 }
 
-const OUTCOMES: [Outcome; 6] = [
-    Outcome::Answered,
-    Outcome::Refused,
-    Outcome::Rejected,
-    Outcome::Failed,
-    Outcome::Aborted,
-    Outcome::Interrupted,
-];
+const OUTCOMES: [Outcome; 6] =
+    [Outcome::Answered, Outcome::Refused, Outcome::Rejected, Outcome::Failed, Outcome::Aborted, Outcome::Interrupted];
 
 /// The hash under which the index knows a `Request-Id`; their case does not count.
 pub(crate) fn request_id_hash(request_id: &str) -> u64 {

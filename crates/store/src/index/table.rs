@@ -58,9 +58,7 @@ impl Table {
     pub(crate) fn open(path: &Path) -> Result<(Self, bool), Broken> {
         let io = |error: io::Error| Broken(error.to_string());
         let known = path.join("db").exists();
-        let db = guarded(|| {
-            sled::Config::new().path(path).cache_capacity(8 << 20).flush_every_ms(None).open()
-        })?;
+        let db = guarded(|| sled::Config::new().path(path).cache_capacity(8 << 20).flush_every_ms(None).open())?;
         let table = Self { db };
         // sled makes its files with the process's mask.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;

@@ -42,12 +42,7 @@ impl Cursor {
     }
 
     /// The next row that the filter lets through.
-    pub(crate) fn next(
-        &mut self,
-        index: &Index,
-        filter: &mut RowFilter,
-        failed: &mut Vec<ReadError>,
-    ) -> Option<Hit> {
+    pub(crate) fn next(&mut self, index: &Index, filter: &mut RowFilter, failed: &mut Vec<ReadError>) -> Option<Hit> {
         loop {
             if let Some((chunk, done)) = &mut self.chunk {
                 while *done < chunk.rows.len() {

@@ -126,7 +126,11 @@ impl Writer {
     fn make_current(&mut self, session: SessionId) -> io::Result<()> {
         let others: Vec<SessionId> = {
             let sessions = self.shared.sessions();
-            sessions.values().filter(|entry| entry.meta.current && entry.meta.id != session).map(|e| e.meta.id).collect()
+            sessions
+                .values()
+                .filter(|entry| entry.meta.current && entry.meta.id != session)
+                .map(|e| e.meta.id)
+                .collect()
         };
         for other in others {
             self.change(other, |meta| meta.current = false)?;

@@ -226,11 +226,10 @@ fn what_was_sent_lately_is_known_after_a_restart() {
     let log = Log::open(config(dir.path())).unwrap();
     let since = capture(2).received.plus(std::time::Duration::from_micros(200));
     let sends: Vec<_> = log.recent_sends(since).unwrap().collect();
-    assert_eq!(sends.iter().map(|sent| &sent.operation[..]).collect::<Vec<_>>(), [
-        "configuration/get",
-        "reservations/getAll/2023-06-06",
-        "reservations/getAll/2023-06-06",
-    ]);
+    assert_eq!(
+        sends.iter().map(|sent| &sent.operation[..]).collect::<Vec<_>>(),
+        ["configuration/get", "reservations/getAll/2023-06-06", "reservations/getAll/2023-06-06",]
+    );
     assert_eq!(sends[0].at, since);
     assert_eq!(sends[0].access_token, Some(Pseudonym::of(ACCESS.as_bytes())));
 }

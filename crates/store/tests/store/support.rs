@@ -48,7 +48,10 @@ pub(crate) fn capture(number: u64) -> Capture {
     let answer = format!(r#"{{"Reservations":[{{"Id":"{number:032x}","Note":"guest {number}"}}],"Cursor":null}}"#);
     let operation = ["reservations/getAll/2023-06-06", "customers/search", "configuration/get"][number as usize % 3];
     let status = if number % 10 == 9 { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let head = format!("HTTP/1.1 {} OK\r\nContent-Type: application/json\r\nRequest-Id: req-{number}\r\n\r\n", status.as_u16());
+    let head = format!(
+        "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\nRequest-Id: req-{number}\r\n\r\n",
+        status.as_u16()
+    );
     Capture {
         id: id(number),
         session: None,

@@ -1,0 +1,248 @@
+//! Prints what the log can do on this machine: `cargo run --release -p nightaudit-store --example log_numbers [EXCHANGES]`.
+
+use std::{
+    collections::VecDeque,
+    error::Error,
+    fs,
+    path::Path,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Version};
+use nightaudit_exchange::{
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Filter, Head, Outcome,
+    Timestamp,
+};
+use nightaudit_store::{Config, Durability, Log, Order, Query};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let exchanges = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse::<u64>())?;
+    let folder = std::env::var_os("LOG_NUMBERS_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let dir = folder.join(format!("log-numbers-{}", std::process::id()));
+    let result = measure(&dir, exchanges);
+    fs::remove_dir_all(&dir)?;
+    result
+}
+
+fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
+    let raw = (0..1000).map(|number| size(&capture(number))).sum::<u64>() / 1000;
+    println!("an exchange: {raw} bytes raw");
+    let config = || Config { session: Some("numbers".into()), ..Config::new(dir) };
+
+    let log = Log::open(config())?;
+    let before = memory("VmRSS");
+    let time = append(&log, 0..exchanges, 256);
+    rate("append, sync, batches of 256", exchanges, time);
+    println!("memory: {} MiB before, {} MiB at the peak", before >> 20, memory("VmHWM") >> 20);
+    let count = 3000.min(exchanges);
+    rate("append, sync, one at a time", count, append(&log, exchanges..exchanges + count, 1));
+    let info = log.info();
+    let share = |bytes: u64| bytes as f64 / (raw * info.exchanges) as f64;
+    println!("on disk: {:.3} of the raw size, {:.3} with the index", share(info.segment_bytes), share(info.segment_bytes + info.index_bytes));
+    timed("close", || log.close());
+    drop(log);
+
+    let log = timed("open after a clean stop", || Log::open(config()))?;
+    let start = Instant::now();
+    let scanned = log.query(Query::default())?.filter(Result::is_ok).count() as u64;
+    rate("scan", scanned, start.elapsed());
+    let filter = Filter { operation: Some("customers/*".parse()?), ..Filter::default() };
+    timed("count by operation", || log.count(&filter))?;
+    let mut gets: Vec<Duration> = (0..1001)
+        .map(|place| {
+            let id = id(place * 7919 % exchanges);
+            let start = Instant::now();
+            assert!(matches!(log.get(id), Ok(Some(_))), "an exchange is missing");
+            start.elapsed()
+        })
+        .collect();
+    gets.sort();
+    println!("get by id: median {:?}, p99 {:?}", gets[500], gets[990]);
+    timed("the newest 1,000", || {
+        log.query(Query { order: Order::Newest, limit: Some(1000), ..Query::default() }).map(Iterator::count)
+    })?;
+    let start = Instant::now();
+    let indexed = log.reindex(&mut |_| {})?;
+    rate("rebuild of the index", indexed, start.elapsed());
+    append(&log, 2 * exchanges..2 * exchanges + 10_000, 256);
+    // As it is after a kill: nothing is flushed, the folder is copied under the log's feet.
+    let copy = dir.with_extension("killed");
+    copy_all(dir, &copy)?;
+    let killed = timed("open after a kill", || Log::open(Config { dir: copy.clone(), ..config() }))?;
+    println!("  exchanges {}, torn bytes {}", killed.opened().exchanges, killed.opened().torn_bytes);
+    drop(killed);
+    fs::remove_dir_all(copy)?;
+    drop(log);
+
+    let batch = Log::open(Config { durability: Durability::Batch, ..config() })?;
+    let start = Instant::now();
+    append(&batch, 4 * exchanges..5 * exchanges, 1024);
+    let closed = batch.close();
+    rate("append, batch, with the end written", closed.recorded, start.elapsed());
+    println!("memory: {} MiB at the peak of all", memory("VmHWM") >> 20);
+    Ok(())
+}
+
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let done = work();
+    println!("{what}: {:?}", start.elapsed());
+    done
+}
+
+fn rate(what: &str, count: u64, time: Duration) {
+    println!("{what}: {:.0}/s ({count} in {time:?})", count as f64 / time.as_secs_f64());
+}
+
+/// Records with so many under way at once; the captures are made before the clock starts, 4,096 at a time.
+fn append(log: &Log, numbers: std::ops::Range<u64>, at_once: usize) -> Duration {
+    let recorder = log.recorder();
+    let mut time = Duration::ZERO;
+    let mut next = numbers.start;
+    while next < numbers.end {
+        let end = numbers.end.min(next + 4096);
+        let captures: Vec<Capture> = (next..end).map(capture).collect();
+        next = end;
+        let start = Instant::now();
+        let mut waiting = VecDeque::new();
+        for capture in captures {
+            if waiting.len() >= at_once {
+                waiting.drain(..).for_each(wait);
+            }
+            let Ok(place) = wait(recorder.reserve()) else { panic!("the log can't be written") };
+            waiting.push_back(place.record(capture));
+        }
+        waiting.into_iter().for_each(wait);
+        time += start.elapsed();
+    }
+    time
+}
+
+fn wait<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+fn id(number: u64) -> ExchangeId {
+    ExchangeId::from_parts(1_795_435_200_000 + number / 4, u128::from(mix(number)) << 16 | u128::from(number % 4))
+}
+
+fn mix(number: u64) -> u64 {
+    let mixed = (number ^ number >> 31).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+/// A page of reservations, as they look at Mews, about 3.5 KB with its request and its heads.
+fn capture(number: u64) -> Capture {
+    let access = format!("{:032X}-{:031X}", mix(number % 3), mix(number % 3 + 9));
+    let client = format!("{:032X}-{:031X}", mix(77), mix(78));
+    let operation = ["reservations/getAll/2023-06-06", "customers/getAll", "orderItems/getAll"][number as usize % 3];
+    let request = format!(
+        r#"{{"ClientToken":"{client}","AccessToken":"{access}","Client":"Acme Kiosk 2.1.0","UpdatedUtc":{{"StartUtc":"2026-11-{:02}T00:00:00Z","EndUtc":"2026-11-{:02}T00:00:00Z"}},"Limitation":{{"Cursor":"{}","Count":100}}}}"#,
+        number % 28 + 1,
+        number % 28 + 2,
+        guid(number)
+    );
+    let reservations: Vec<String> = (0..5)
+        .map(|row| {
+            let n = number * 31 + row;
+            format!(
+                r#"{{"Id":"{}","ServiceId":"{}","AccountId":"{}","Number":"{}","State":"{}","Origin":"Connector","CreatedUtc":"2026-11-{:02}T{:02}:{:02}:{:02}Z","StartUtc":"2026-12-{:02}T14:00:00Z","EndUtc":"2026-12-{:02}T10:00:00Z","AdultCount":{},"ChildCount":{},"RateId":"{}","Notes":null,"ChannelNumber":null}}"#,
+                guid(n), guid(n % 5), guid(n + 7), mix(n) % 100_000, ["Confirmed", "Started", "Processed"][n as usize % 3],
+                n % 28 + 1, n % 24, n % 60, n * 7 % 60, n % 28 + 1, n % 28 + 3, n % 4 + 1, n % 3, guid(n % 11)
+            )
+        })
+        .collect();
+    let answer = format!(r#"{{"Reservations":[{}],"Cursor":"{}"}}"#, reservations.join(","), guid(number + 1));
+    let request_head = format!(
+        "POST /api/connector/v1/{operation} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\nAccept: application/json\r\nUser-Agent: acme-kiosk/2.1.0\r\nContent-Length: {}\r\n\r\n",
+        request.len()
+    );
+    let answer_head = format!(
+        "HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 12:00:{:02} GMT\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\nRequest-Id: {}\r\nStrict-Transport-Security: max-age=31536000\r\n\r\n",
+        number % 60,
+        answer.len(),
+        guid(number * 3)
+    );
+    Capture {
+        id: id(number),
+        session: None,
+        environment: "demo".into(),
+        received: Timestamp::from_micros(1_795_435_200_000_000 + number as i64 * 250),
+        forwarded: Some(Duration::from_micros(180 + number % 90)),
+        response_head: Some(Duration::from_micros(80_000 + mix(number) % 9000)),
+        response_end: Some(Duration::from_micros(90_000 + mix(number) % 900)),
+        peer: ([127, 0, 0, 1], 40_000 + (number % 64) as u16).into(),
+        envelope: CapturedEnvelope {
+            access_token: Some(access.into()),
+            client_token: Some(client.into()),
+            client: Some("Acme Kiosk 2.1.0".into()),
+            paginated: true,
+        },
+        request: CapturedRequest {
+            method: Method::POST,
+            origin: "https://api.mews-demo.com".into(),
+            target: format!("/api/connector/v1/{operation}").into(),
+            version: Version::HTTP_11,
+            head: Head::Wire(Bytes::from(request_head)),
+            body: CapturedBody::whole(request.into()),
+        },
+        response: Some(CapturedResponse {
+            status: StatusCode::OK,
+            version: Version::HTTP_11,
+            head: Head::Wire(answer_head.into()),
+            body: CapturedBody::whole(answer.into()),
+        }),
+        limit: None,
+        outcome: Outcome::Answered,
+        error: None,
+    }
+}
+
+fn guid(number: u64) -> String {
+    let (a, b) = (mix(number), mix(number ^ 0x5555));
+    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xffff, b >> 48, b & 0xffff_ffff_ffff)
+}
+
+fn size(capture: &Capture) -> u64 {
+    let head = |head: &Head| match head {
+        Head::Wire(bytes) => bytes.len() as u64,
+        Head::Fields(_) => 0,
+    };
+    let response = capture.response.as_ref().map_or(0, |response| head(&response.head) + response.body.length);
+    head(&capture.request.head) + capture.request.body.length + response
+}
+
+fn memory(key: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &to.join(entry.file_name()))?;
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What happens when the disk fails, the power fails, or the process is killed.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use nightaudit_exchange::{FailureKind, Filter, Outcome};
+use nightaudit_store::{Config, Durability, Log, OnFailure, Query};
+
+use crate::{
+    disks::{TestDisk, copy, segments},
+    support::{capture, config, id, numbers, record, started, wait},
+};
+
+const FULL: i32 = 28;
+const BROKEN: i32 = 5;
+const READ_ONLY: i32 = 30;
+
+/// Polls until a condition holds; the test fails by hanging, and never by being slow.
+fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_failing_disk_refuses_and_loses_nothing() {
+    for (error, words) in [(FULL, "No space left"), (BROKEN, "Input/output error"), (READ_ONLY, "Read-only file system")] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = TestDisk::default();
+        let log = Log::open(Config { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
+        record(&log, 0..10);
+        let places: Vec<_> = (0..5).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
+        disk.fail(Some(error));
+        let receipts: Vec<_> = places.into_iter().zip(10..).map(|(place, n)| place.record(capture(n))).collect();
+        until(|| log.status().failing.is_some());
+        let refusal = wait(log.recorder().reserve()).unwrap_err().to_string();
+        assert!(refusal.contains(words), "{refusal}");
+        assert!(log.start_session("other").unwrap_err().to_string().contains(words));
+        disk.fail(None);
+        receipts.into_iter().for_each(wait);
+        record(&log, 15..20);
+        assert_eq!(log.close().recorded, 20);
+        drop(log);
+        let log = Log::open(config(dir.path())).unwrap();
+        assert_eq!(numbers(&log, Query::default()), (0..20).collect::<Vec<_>>());
+        assert_eq!(log.check(&mut |_| {}).unwrap().damage, []);
+        assert!(!log.sessions()[0].incomplete);
+    }
+}
+
+#[test]
+fn a_failing_disk_forwards_if_told_and_the_session_is_incomplete_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let forward = Config { on_failure: OnFailure::Forward, disk: Arc::new(disk.clone()), ..config(dir.path()) };
+    let log = Log::open(forward).unwrap();
+    record(&log, 0..10);
+    disk.fail(Some(FULL));
+    record(&log, 10..15);
+    assert_eq!(log.status().unrecorded, 5);
+    assert!(log.status().failing.unwrap().contains("No space left"));
+    disk.fail(None);
+    // The next try comes a moment later.
+    until(|| {
+        record(&log, 15..16);
+        log.status().failing.is_none()
+    });
+    let lost = log.status().unrecorded;
+    assert!(log.close().recorded >= 11);
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    let session = log.session("certification").unwrap();
+    assert_eq!((session.incomplete, session.unrecorded), (true, lost));
+    assert_eq!(log.check(&mut |_| {}).unwrap().damage, []);
+    assert_eq!(numbers(&log, Query { limit: Some(11), ..Query::default() })[9..], [9, 15]);
+}
+
+#[test]
+fn nothing_answered_under_sync_is_lost_by_a_power_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let disk = TestDisk::default();
+    let log = Log::open(Config { disk: Arc::new(disk.clone()), segment_size: 3000, ..config(&data) }).unwrap();
+    for round in 0..8 {
+        record(&log, round * 7..round * 7 + 7);
+        let copy = dir.path().join(format!("after-{round}"));
+        disk.after_power_failure(&data, &copy);
+        let after = Log::open(config(&copy)).unwrap();
+        assert_eq!(numbers(&after, Query::default()), (0..round * 7 + 7).collect::<Vec<_>>());
+        let check = after.check(&mut |_| {}).unwrap();
+        assert_eq!((check.damage, check.index_faults), (vec![], 0));
+    }
+    assert!(segments(&data).len() > 2);
+}
+
+#[test]
+fn a_torn_end_is_cut_off_wherever_it_was_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    record(&log, 0..5);
+    let whole = fs::metadata(&segments(&data)[0]).unwrap().len();
+    record(&log, 5..6);
+    let length = fs::metadata(&segments(&data)[0]).unwrap().len();
+    drop(log);
+    let torn = dir.path().join("torn");
+    for cut in (whole..length).step_by(7).chain([length - 1]) {
+        let _ = fs::remove_dir_all(&torn);
+        copy(&data, &torn);
+        if cut % 2 == 0 {
+            fs::remove_dir_all(torn.join("index")).unwrap();
+        }
+        fs::OpenOptions::new().write(true).open(&segments(&torn)[0]).unwrap().set_len(cut).unwrap();
+        let log = Log::open(config(&torn)).unwrap();
+        assert_eq!(log.opened().torn_bytes, cut - whole);
+        assert_eq!(log.opened().exchanges, 5, "cut at {cut}");
+        record(&log, 9..10);
+        assert_eq!(numbers(&log, Query::default()), [0, 1, 2, 3, 4, 9]);
+        assert_eq!(log.check(&mut |_| {}).unwrap().damage, []);
+    }
+}
+
+#[test]
+fn what_was_under_way_at_a_kill_shows_as_interrupted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    let mut places: Vec<_> = (0..6).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
+    for (place, number) in places.iter_mut().zip(0..) {
+        place.begin(&started(number)).unwrap();
+    }
+    // Two are answered, one is given up, three are under way.
+    wait(places.remove(0).record(capture(0)));
+    wait(places.remove(0).record(capture(1)));
+    drop(places.remove(0));
+    let mut suite = wait(log.recorder().reserve()).unwrap();
+    suite.begin(&nightaudit_store::Started { session: Some("suite".into()), ..started(7) }).unwrap();
+    let killed = dir.path().join("killed");
+    copy(&data, &killed);
+    for again in [false, true] {
+        let log = Log::open(config(&killed)).unwrap();
+        assert_eq!(log.opened().interrupted, if again { 0 } else { 4 });
+        let interrupted = Filter::from_query([("outcome", "interrupted")], capture(0).received).unwrap();
+        assert_eq!(log.count(&interrupted).unwrap(), 4);
+        let exchange = log.get(id(4)).unwrap().unwrap();
+        assert_eq!(exchange.outcome, Outcome::Interrupted);
+        assert_eq!(exchange.error.unwrap().kind, FailureKind::Interrupted);
+        assert_eq!(exchange.request.url, "https://api.mews-demo.com/api/connector/v1/configuration/get");
+        assert_eq!(exchange.operation, "configuration/get");
+        assert_eq!(log.session(&log.get(id(7)).unwrap().unwrap().session.to_string()).unwrap().name, "suite");
+        assert_eq!(log.recent_sends(capture(3).received).unwrap().count(), 4);
+        assert_eq!(log.check(&mut |_| {}).unwrap().damage, []);
+    }
+}
+
+#[test]
+fn a_deleted_exchange_does_not_come_back_as_interrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    let mut place = wait(log.recorder().reserve()).unwrap();
+    place.begin(&started(1)).unwrap();
+    wait(place.record(capture(1)));
+    log.end_session("certification").unwrap();
+    log.delete_session("certification").unwrap();
+    copy(&data, &dir.path().join("killed"));
+    assert_eq!(Log::open(config(&dir.path().join("killed"))).unwrap().opened().interrupted, 0);
+}
+
+#[test]
+fn an_index_that_lags_or_is_gone_or_is_garbage_is_made_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(Config { segment_size: 60_000, durability: Durability::Write, ..config(&data) }).unwrap();
+    let old = dir.path().join("old");
+    record(&log, 0..700);
+    copy(&data, &old);
+    for round in 1..5 {
+        record(&log, round * 700..round * 700 + 700);
+    }
+    drop(log);
+    let spoil: [(&str, &dyn Fn(&Path)); 4] = [
+        ("it lags", &|dir| {
+            fs::remove_dir_all(dir.join("index")).unwrap();
+            copy(&old.join("index"), &dir.join("index"));
+        }),
+        ("it is gone", &|dir| fs::remove_dir_all(dir.join("index")).unwrap()),
+        ("it is empty", &|dir| fs::write(dir.join("index/db"), b"").unwrap()),
+        ("it is garbage", &|dir| {
+            fs::write(dir.join("index/db"), [0x5A; 70_000]).unwrap();
+            fs::write(dir.join("index/conf"), b"what is this").unwrap();
+        }),
+    ];
+    for (what, spoil) in spoil {
+        let copied = dir.path().join("copied");
+        let _ = fs::remove_dir_all(&copied);
+        copy(&data, &copied);
+        spoil(&copied);
+        let log = Log::open(config(&copied)).unwrap();
+        assert_eq!(log.opened().exchanges, 3500, "{what}");
+        let check = log.check(&mut |_| {}).unwrap();
+        assert_eq!((check.exchanges, check.index_faults, check.damage), (3500, 0, vec![]), "{what}");
+        assert_eq!(log.opened().rebuilt.is_some(), what != "it lags", "{what}");
+    }
+}

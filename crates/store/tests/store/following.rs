@@ -1,0 +1,103 @@
+//! Followers see everything, in order, whether they keep up or not.
+
+use nightaudit_exchange::{Exchange, Filter};
+use nightaudit_store::{Followed, Follower, From, Log};
+
+use crate::support::{capture, config, id, record, record_all};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+fn number(exchange: &Exchange) -> u64 {
+    exchange.request_id().unwrap()[4..].parse().unwrap()
+}
+
+async fn take(follower: &mut Follower, count: usize) -> Vec<u64> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        match follower.next().await {
+            Some(Followed::Exchange(exchange)) => seen.push(number(&exchange)),
+            other => panic!("{other:?} after {} exchanges", seen.len()),
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_follower_that_falls_behind_reads_from_disk_and_misses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..50);
+    runtime().block_on(async {
+        let mut fast = log.follow(Filter::default(), From::Now).unwrap();
+        let mut slow = log.follow(Filter::default(), From::Last(3)).unwrap();
+        let mut later = log.follow(Filter::default(), From::After(id(10))).unwrap();
+        record(&log, 50..60);
+        assert_eq!(take(&mut fast, 10).await, (50..60).collect::<Vec<_>>());
+        for part in 0..6 {
+            record(&log, 60 + part * 500..560 + part * 500);
+        }
+        assert_eq!(take(&mut fast, 3000).await, (60..3060).collect::<Vec<_>>());
+        assert_eq!(take(&mut slow, 3013).await, (47..3060).collect::<Vec<_>>());
+        assert_eq!(take(&mut later, 3049).await, (11..3060).collect::<Vec<_>>());
+        record(&log, 3060..3061);
+        for follower in [&mut fast, &mut slow, &mut later] {
+            assert_eq!(take(follower, 1).await, [3060]);
+        }
+        log.close();
+        assert!(fast.next().await.is_none());
+    });
+}
+
+#[test]
+fn a_follower_sees_what_matches_and_of_its_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    log.start_session("mine").unwrap();
+    let filter = Filter { session: Some("mine".into()), status: Some("4xx".parse().unwrap()), ..Filter::default() };
+    runtime().block_on(async {
+        let mut follower = log.follow(filter, From::Now).unwrap();
+        record(&log, 0..20);
+        record_all(&log, [nightaudit_exchange::Capture { session: Some("other".into()), ..capture(29) }]);
+        record(&log, 39..40);
+        assert_eq!(take(&mut follower, 3).await, [9, 19, 39]);
+    });
+}
+
+#[test]
+fn a_follower_is_told_what_was_deleted_before_it_had_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    runtime().block_on(async {
+        let mut follower = log.follow(Filter::default(), From::Now).unwrap();
+        record(&log, 0..5);
+        assert_eq!(take(&mut follower, 5).await, [0, 1, 2, 3, 4]);
+        for part in 0..5 {
+            record(&log, 1000 + part * 300..1300 + part * 300);
+        }
+        log.start_session("second").unwrap();
+        log.end_session("certification").unwrap();
+        log.delete_session("certification").unwrap();
+        // More than is kept in memory, so that the deleted ones are not there either.
+        for part in 0..5 {
+            record(&log, 3000 + part * 300..3300 + part * 300);
+        }
+        let (mut seen, mut missed) = (0, 0);
+        while seen < 1500 {
+            match follower.next().await.unwrap() {
+                Followed::Missed(count) => missed += count,
+                Followed::Exchange(_) => seen += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        // The last page is counted when it is complete.
+        record(&log, 9000..9001);
+        while missed == 0 {
+            if let Some(Followed::Missed(count)) = follower.next().await {
+                missed += count;
+            }
+        }
+        assert_eq!((seen, missed), (1500, 1500));
+    });
+}
