@@ -93,7 +93,7 @@ fn as_io(error: ExportError) -> io::Error {
 fn write_page(out: &mut dyn io::Write, mut exchanges: Exchanges, limit: usize) -> io::Result<()> {
     let (mut unreadable, mut count) = (Vec::new(), 0);
     out.write_all(br#"{"exchanges":["#)?;
-    while let Some(exchange) = exchanges.next() {
+    for exchange in exchanges.by_ref() {
         match exchange {
             Ok(exchange) => {
                 if count > 0 {
