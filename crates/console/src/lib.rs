@@ -262,3 +262,104 @@ fn take(pairs: &mut Vec<(String, String)>, name: &str) -> Option<String> {
 fn now() -> nightaudit_exchange::Timestamp {
     nightaudit_exchange::Timestamp::from_system(std::time::SystemTime::now())
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    struct Opened {
+        console: Console,
+        token: String,
+        _folder: tempfile::TempDir,
+    }
+
+    fn console() -> Opened {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Arc::new(Log::open(nightaudit_store::Config::new(folder.path())).unwrap());
+        let token = Token::load_or_create(folder.path()).unwrap();
+        let text = token.as_str().to_owned();
+        let address = "127.0.0.1:8081".parse().unwrap();
+        let console = Console::new(log, token, address, Vec::new(), Gauges::default());
+        Opened { console, token: text, _folder: folder }
+    }
+
+    async fn ask(opened: &Opened, method: &str, path: &str, bearer: bool) -> (StatusCode, String) {
+        let mut request = http::Request::builder().method(method).uri(path).header(header::HOST, "localhost:8081");
+        if bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", opened.token));
+        }
+        let response = opened.console.router.clone().call(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn everything_but_the_health_needs_the_token() {
+        let opened = console();
+        assert_eq!(ask(&opened, "GET", "/api/v1/health", false).await.0, StatusCode::OK);
+        let exports = "/api/v1/export?format=har";
+        let paths =
+            ["/", "/api/v1/exchanges", "/api/v1/sessions", "/api/v1/limits", "/metrics", exports, "/api/v1/follow"];
+        for path in paths {
+            assert_eq!(ask(&opened, "GET", path, false).await.0, StatusCode::UNAUTHORIZED, "{path}");
+        }
+        // Whether an address exists is not told to strangers either.
+        assert_eq!(ask(&opened, "GET", "/secret", false).await.0, StatusCode::UNAUTHORIZED);
+        for path in paths.into_iter().filter(|path| !path.ends_with("follow")) {
+            assert_eq!(ask(&opened, "GET", path, true).await.0, StatusCode::OK, "{path}");
+        }
+        assert_eq!(ask(&opened, "GET", "/secret", true).await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn an_empty_log_has_an_empty_page() {
+        let (_, page) = ask(&console(), "GET", "/api/v1/exchanges", true).await;
+        assert_eq!(page, r#"{"exchanges":[],"unreadable":[],"next":null}"#);
+    }
+
+    #[tokio::test]
+    async fn the_token_in_the_address_is_not_taken_for_a_filter() {
+        let opened = console();
+        let path = format!("/api/v1/exchanges?token={}&token=REDACTED:b1946ac92492", opened.token);
+        assert_eq!(ask(&opened, "GET", &path, false).await.0, StatusCode::OK);
+        let path = format!("/api/v1/exchanges?token={}&token=x", opened.token);
+        assert_eq!(ask(&opened, "GET", &path, false).await.0, StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_question_is_answered_with_what_is_wrong() {
+        let opened = console();
+        for (path, named) in [
+            ("/api/v1/exchanges?status=often", "status"),
+            ("/api/v1/exchanges?limit=x", "limit"),
+            ("/api/v1/exchanges?order=up", "order"),
+            ("/api/v1/exchanges?after=x", "after"),
+            ("/api/v1/exchanges?colour=red", "colour"),
+            ("/api/v1/export", "format"),
+            ("/api/v1/export?format=xml", "xml"),
+            ("/api/v1/follow?after=x", "after"),
+        ] {
+            let (status, body) = ask(&opened, "GET", path, true).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+            let error: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert!(error["error"].as_str().unwrap().contains(named), "{path}: {body}");
+        }
+        assert_eq!(ask(&opened, "GET", "/api/v1/exchanges/01KAS", true).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(ask(&opened, "GET", "/api/v1/exchanges?session=none", true).await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_followers() {
+        let opened = console();
+        let path = format!("/api/v1/follow?token={}", opened.token);
+        let request = http::Request::get(path).header(header::HOST, "localhost").body(Body::empty()).unwrap();
+        let response = opened.console.router.clone().call(request).await.unwrap();
+        opened.console.stop_signal(async {}).await;
+        let body = response.into_body().collect().await.map(|body| body.to_bytes());
+        // Either its greeting or nothing, but it ends.
+        assert!(body.is_err() || body.is_ok_and(|body| body.len() < 100));
+    }
+}

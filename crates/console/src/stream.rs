@@ -57,7 +57,6 @@ impl io::Write for Chunks {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
 
     use http_body_util::BodyExt as _;
 
