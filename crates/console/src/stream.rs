@@ -57,7 +57,6 @@ impl io::Write for Chunks {
 
 #[cfg(test)]
 mod tests {
-
     use http_body_util::BodyExt as _;
 
     use super::*;
