@@ -133,6 +133,29 @@ fn configured_fields_are_replaced_whatever_their_type_and_json_stays_json() {
 }
 
 #[test]
+fn an_object_in_a_tokens_place_is_no_secret_elsewhere() {
+    let hidden = pseudonym(r#"{"b":"12345678"}"#);
+    assert_eq!(
+        request_text(r#"{"a":{"b":"12345678"},"AccessToken":{"b":"12345678"}}"#),
+        format!(r#"{{"a":{{"b":"12345678"}},"AccessToken":"{hidden}"}}"#)
+    );
+}
+
+#[test]
+fn a_secret_that_begins_or_ends_within_an_escape_takes_it_along() {
+    for (secret, given, recorded) in [
+        ("n12345678", r#"["\n12345678"]"#, r#"["~"]"#),
+        ("e9-abcdef", r#"["x\u00e9-abcdef"]"#, r#"["x~"]"#),
+        (r"abcdefgh\", r#"["abcdefgh\"x"]"#, r#"["~x"]"#),
+    ] {
+        let mut capture = capture(given.as_bytes(), b"");
+        capture.envelope.access_token = Some(secret.into());
+        let recorded = recorded.replace('~', &pseudonym(secret));
+        assert_eq!(text(&exchange(capture).request.body.bytes), recorded);
+    }
+}
+
+#[test]
 fn a_secret_that_is_a_number_becomes_a_string() {
     let mut capture = capture(br#"{"a":[112345678,"12345678, x"]}"#, b"");
     capture.envelope.access_token = Some("12345678".into());

@@ -140,11 +140,12 @@ fn duration(text: &str) -> Option<Duration> {
     // In whole numbers: a float would not give every duration back that was written.
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 20 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
+    if whole.is_empty() || whole.len() > 26 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
         return None;
     }
     let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-    let parts = whole.parse::<u128>().ok()? * scale + if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let parts = whole.parse::<u128>().ok()?.checked_mul(scale)?
+        + if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let nanos = parts.checked_mul(nanos)? / scale;
     let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
     Some(Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).ok()?))
@@ -187,5 +188,7 @@ mod tests {
             assert_eq!(parse_duration(text), Ok(duration));
             assert_eq!(write_duration(duration), text);
         }
+        let longest = Duration::new(u64::MAX, 1_000);
+        assert_eq!(parse_duration(&write_duration(longest)), Ok(longest));
     }
 }

@@ -65,6 +65,17 @@ impl<'a> Layers<'a> {
         self.above[..layer].iter().rev().fold((start, end), |(start, end), layer| (layer.start(start), layer.end(end)))
     }
 
+    /// The bytes `start..end` of layer 0, and of an escape of which they hold a part the whole.
+    pub(super) fn whole_escapes(&self, start: usize, end: usize) -> (usize, usize) {
+        let Some(above) = self.above.first() else { return (start, end) };
+        let around = |at: usize| {
+            let seam = above.seams[..above.seams.partition_point(|seam| seam.below < at)].last()?;
+            let end = seam.below + usize::from(seam.len_below);
+            (at < end).then_some((seam.below, end))
+        };
+        (around(start).map_or(start, |(start, _)| start), around(end).map_or(end, |(_, end)| end))
+    }
+
     /// The lowest layer in which the byte at `at` stands unescaped, and its place there.
     pub(super) fn lowest(&self, layer: usize, at: usize) -> (usize, usize) {
         let (mut layer, mut at) = (layer, at);
@@ -261,13 +272,15 @@ mod tests {
             for escapes in [Escapes::Json, Escapes::Percent] {
                 let layers = Layers::new(text.as_bytes(), escapes);
                 for layer in 1..layers.count() {
-                    let mut last = 0;
+                    let mut last = (0, 0);
                     for at in 0..layers.text(layer).len() {
                         let (start, end) = layers.place(layer, at, at + 1);
-                        prop_assert!(last <= start && start < end && end <= text.len());
+                        // The bytes of one character share the place of its escape.
+                        prop_assert!(last.1 <= start || last == (start, end));
+                        prop_assert!(start < end && end <= text.len());
                         let raw = &text.as_bytes()[start..end];
-                        prop_assert!(raw == &layers.text(layer)[at..=at] || raw[0] == b'\\' || raw[0] == b'%');
-                        last = end;
+                        prop_assert!(raw == &layers.text(layer)[at..=at] || matches!(raw[0], b'\\' | b'%'));
+                        last = (start, end);
                     }
                 }
             }

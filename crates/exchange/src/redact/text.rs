@@ -92,7 +92,10 @@ impl<'a> Text<'a> {
                     start += text[start..end].iter().take_while(quotes).count();
                     end -= text[start..end].iter().rev().take_while(quotes).count();
                 }
-                let (start, end) = layers.place(layer, start, end);
+                let (start, end) = match layer {
+                    0 => layers.whole_escapes(start, end),
+                    _ => layers.place(layer, start, end),
+                };
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             });
         }
@@ -171,8 +174,9 @@ impl<'a> Text<'a> {
                 let content = if value.string { undone(raw, Escapes::Json) } else { raw.into() };
                 let pseudonym = match (value.end == text.len(), is_token) {
                     (true, true) => secrets.pseudonym_of_beginning(&content),
-                    (false, true) => secrets.learn(&content),
-                    (_, false) => Pseudonym::of(&content),
+                    // An object is no token, and to replace it elsewhere by its text would leave what is no JSON.
+                    (false, true) if value.string || !matches!(raw[0], b'{' | b'[') => secrets.learn(&content),
+                    _ => Pseudonym::of(&content),
                 };
                 let (start, end) = layers.place(layer, value.start, value.end);
                 let quoted_in = (!value.string).then_some(layer);
