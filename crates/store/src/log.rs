@@ -135,6 +135,10 @@ impl Log {
         let (index, jobs) = mpsc::channel();
         let mut writer = Writer::new(Arc::clone(&shared), &config, inbox, index).map_err(failed("write"))?;
         opened.interrupted = writer.recover(left).map_err(failed("write"))?;
+        if config.session.is_some() {
+            // Begun before its first exchange is recorded: a crash in between interrupts requests of this session.
+            writer.current().map_err(failed("write"))?;
+        }
         // Only now that the interrupted requests are in the log is their journal begun anew.
         let journal = Journal::create(&*config.disk, &config.dir).map_err(failed("write the journal of"))?;
         let _ = shared.journal.set(journal);
