@@ -28,8 +28,9 @@ from pathlib import Path
 # Imported from the tree, in which nothing is to be left behind.
 sys.dont_write_bytecode = True
 
-from contenders import DIRECT, LARGE, LARGE_BYTES, REQUEST, RESPONSE, TARGET, Contender, installed, nightaudit, upstream  # noqa: E402
-from processes import Failed, Running, clean_environment  # noqa: E402
+from contenders import DIRECT, LARGE, LARGE_BYTES, REQUEST, RESPONSE, TARGET
+from contenders import Contender, installed, nightaudit, upstream
+from processes import Failed, Running, clean_environment
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = (64, 1)
