@@ -2,5 +2,7 @@
 
 mod bad_requests;
 mod bad_upstreams;
+mod crashes;
 mod limits;
 mod proxying;
+mod serving;

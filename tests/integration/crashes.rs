@@ -1,0 +1,152 @@
+//! SIGKILL at any instant: no answered exchange is lost.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http_body_util::BodyExt as _;
+use nightaudit_testkit::{Process, Upstream};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
+const CLIENTS: u64 = 8;
+
+/// How many times it is killed; `NIGHTAUDIT_TEST_KILLS` asks for another number.
+fn rounds() -> u64 {
+    std::env::var("NIGHTAUDIT_TEST_KILLS").ok().map_or(100, |kills| kills.parse().unwrap())
+}
+
+/// Numbers that are as good as random and the same in every run.
+fn scramble(number: u64) -> u64 {
+    let mut hash = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// The number that a request bears in its address, which is all that is known of an interrupted one.
+fn number(url: &str) -> u64 {
+    url.rsplit_once('/').unwrap().1.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown() {
+    let reached: Arc<Mutex<HashSet<u64>>> = Arc::default();
+    let mews = {
+        let reached = Arc::clone(&reached);
+        Upstream::scripted(move |request| {
+            let number = number(&request.head.uri.to_string());
+            reached.lock().unwrap().insert(number);
+            async move {
+                let body = format!("{{\"Answer\":{number},\"Padding\":\"{}\"}}", "x".repeat(number as usize % 3000));
+                http::Response::new(http_body_util::Full::from(body).map_err(|never| match never {}).boxed())
+            }
+        })
+        .await
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let next = Arc::new(AtomicU64::new(0));
+    let mut before: Option<Round> = None;
+    for round in 0..=rounds() {
+        let session = format!("round-{round}");
+        let arguments = ["--upstream", &mews.url(), "--session", &session, "--limit", "1000000/1s"];
+        let serve = Process::serve_on(BINARY, &data, &arguments);
+        if let Some(before) = before.take() {
+            before.check(&serve);
+        }
+        if round == rounds() {
+            assert!(serve.stop().0.success());
+            break;
+        }
+        reached.lock().unwrap().clear();
+        let answered: Arc<Mutex<HashSet<u64>>> = Arc::default();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let (address, next, answered) = (serve.proxy(), Arc::clone(&next), Arc::clone(&answered));
+                tokio::spawn(async move {
+                    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if call(&mut stream, number).await.is_none() {
+                            return;
+                        }
+                        answered.lock().unwrap().insert(number);
+                    }
+                })
+            })
+            .collect();
+        // Not a wait for anything: the instant of the kill is the experiment.
+        tokio::time::sleep(Duration::from_millis(scramble(round) % 120)).await;
+        serve.kill();
+        for client in clients {
+            client.await.unwrap();
+        }
+        let (answered, reached) = (answered.lock().unwrap().clone(), reached.lock().unwrap().clone());
+        before = Some(Round { session, answered, reached });
+    }
+    let check = Command::new(BINARY).args(["log", "check", "--data"]).arg(&data).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    assert!(next.load(Ordering::Relaxed) > 10 * rounds(), "hardly any request was made");
+}
+
+/// One request; none where the answer did not come whole.
+async fn call(stream: &mut TcpStream, number: u64) -> Option<()> {
+    let body = r#"{"AccessToken":"access-token-0001"}"#;
+    let request = format!(
+        "POST /api/connector/v1/bills/add/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut read = Vec::new();
+    loop {
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+        let text = std::str::from_utf8(&read).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() == length.parse::<usize>().unwrap() {
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+            return Some(());
+        }
+    }
+}
+
+/// What happened until a kill.
+struct Round {
+    session: String,
+    answered: HashSet<u64>,
+    reached: HashSet<u64>,
+}
+
+impl Round {
+    /// Compares it with what the log has of it after a restart.
+    fn check(&self, serve: &Process) {
+        let session = &self.session;
+        let output = serve.run(BINARY, &["export", "--format", "ndjson", "-o", "-", "--session", session]);
+        let mut recorded = BTreeMap::new();
+        for line in std::str::from_utf8(&output.stdout).unwrap().lines() {
+            let exchange: Value = serde_json::from_str(line).unwrap();
+            let number = number(exchange["request"]["url"].as_str().unwrap());
+            let outcome = exchange["outcome"].as_str().unwrap().to_owned();
+            assert!(recorded.insert(number, outcome).is_none(), "{session}: {number} is recorded twice");
+        }
+        for number in &self.answered {
+            assert_eq!(recorded.get(number).map(String::as_str), Some("answered"), "{session}: {number} is lost");
+        }
+        for number in &self.reached {
+            assert!(recorded.contains_key(number), "{session}: {number} reached Mews and is unknown");
+        }
+    }
+}
