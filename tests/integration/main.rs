@@ -4,5 +4,6 @@ mod bad_requests;
 mod bad_upstreams;
 mod crashes;
 mod limits;
+mod packaging;
 mod proxying;
 mod serving;
