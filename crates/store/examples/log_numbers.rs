@@ -41,7 +41,11 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     rate("append, sync, one at a time", count, append(&log, exchanges..exchanges + count, 1));
     let info = log.info();
     let share = |bytes: u64| bytes as f64 / (raw * info.exchanges) as f64;
-    println!("on disk: {:.3} of the raw size, {:.3} with the index", share(info.segment_bytes), share(info.segment_bytes + info.index_bytes));
+    println!(
+        "on disk: {:.3} of the raw size, {:.3} with the index",
+        share(info.segment_bytes),
+        share(info.segment_bytes + info.index_bytes)
+    );
     timed("close", || log.close());
     drop(log);
 

@@ -121,10 +121,15 @@ impl Follower {
             let last = *self.last.borrow_and_update();
             match self.shared.ring.after(self.place) {
                 After::Next(place, count, exchange) => {
+                    // The numbers of those in memory follow each other; a gap was deleted before it was read.
+                    let missed = self.count.map_or(0, |known| count.saturating_sub(known + 1));
                     (self.place, self.count) = (Some(place), Some(count));
                     let here = self.session.is_none_or(|session| session == exchange.session);
                     if here && self.filter.matches(&exchange) {
-                        return Some(Followed::Exchange(exchange));
+                        self.ready.push_back(Followed::Exchange(exchange));
+                    }
+                    if missed > 0 {
+                        return Some(Followed::Missed(missed));
                     }
                 }
                 After::Gone => {

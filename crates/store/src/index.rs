@@ -128,12 +128,15 @@ impl New {
     }
 }
 
+/// Chunks by their session and first sequence number, the one read last first.
+type Cache = VecDeque<((SessionId, u64), Arc<Chunk>)>;
+
 /// The listings of all sessions, in memory where they are new and in sled where they are old.
 #[derive(Debug)]
 pub(crate) struct Index {
     table: Table,
     listings: Mutex<BTreeMap<SessionId, Listing>>,
-    cache: Mutex<VecDeque<((SessionId, u64), Arc<Chunk>)>>,
+    cache: Mutex<Cache>,
 }
 
 impl Index {

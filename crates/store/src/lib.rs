@@ -1,4 +1,30 @@
 //! The log on disk: append, get, query, follow, sessions, integrity.
+//!
+//! A [`Log`] is the data folder of one owner process. Exchanges enter through a [`Recorder`]: a [`Place`] is reserved before
+//! a request goes out, noted in a journal with [`Place::begin`], and turned into a [`Receipt`] by [`Place::record`]. One
+//! writer thread redacts, encodes, chains and compresses what waits as one batch, writes it to the session's segment and
+//! answers the receipts. They are read with [`Log::get`], [`Log::query`] and [`Log::follow`].
+//!
+//! The segments are the truth, and `FORMAT.md` describes them byte by byte. The index beside them is brought up to them
+//! whenever the log is opened, and made again where it does not fit.
+//!
+//! ```
+//! use nightaudit_exchange::Filter;
+//! use nightaudit_store::{Config, Log, Order, Query};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! let log = Log::open(Config { session: Some("certification".into()), ..Config::new(dir.path()) })?;
+//! let recorder = log.recorder();
+//! # let _ = recorder;
+//! // In the proxy: recorder.reserve().await?, place.begin(&started)?, place.record(capture).await
+//! log.start_session("certification")?;
+//! let filter = Filter { session: Some("certification".into()), ..Filter::default() };
+//! assert_eq!(log.count(&filter)?, 0);
+//! let newest = log.query(Query { filter, order: Order::Newest, limit: Some(10), ..Query::default() })?;
+//! assert_eq!(newest.count(), 0);
+//! assert_eq!(log.close().recorded, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod block;
 mod care;

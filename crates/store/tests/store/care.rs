@@ -53,7 +53,10 @@ fn a_check_names_the_place_of_what_is_wrong() {
     bytes[middle] ^= 0x10;
     fs::write(&path, bytes).unwrap();
     let check = log.check(&mut |_| {}).unwrap();
-    assert_eq!(check.exchanges, 80, "the block, and the first of the one after it, whose chain is broken: {check:?}");
+    // Gone are the block, and the first exchange after it, of which nothing shows that it follows.
+    assert!((80..99).contains(&check.exchanges), "{check:?}");
+    assert_eq!(check.damage.len(), 2, "{check:?}");
+    assert!(check.damage[1].what.ends_with("are missing"), "{check:?}");
     let damage = check.damage[0].to_string();
     assert!(damage.starts_with("sessions/") && damage.contains("000001.seg is damaged at byte "), "{damage}");
     assert!((check.damage[0].offset as usize) < middle);
@@ -61,14 +64,15 @@ fn a_check_names_the_place_of_what_is_wrong() {
 
 #[test]
 fn an_export_is_imported_with_the_same_hashes() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = Log::open(config(&dir.path().join("one"))).unwrap();
+    let tempdir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(&tempdir.path().join("one"))).unwrap();
     record(&log, 0..700);
     record_all(&log, [nightaudit_exchange::Capture { session: Some("other".into()), ..capture(29) }]);
     let before = all(&log);
     let lines: Vec<String> = before.iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect();
     let text = lines.join("\n");
-    let other = Log::open(config(&dir.path().join("two"))).unwrap();
+    let unnamed = |dir: &str| Config { session: None, ..config(&tempdir.path().join(dir)) };
+    let other = Log::open(unnamed("two")).unwrap();
     let imported = other.import(&mut text.as_bytes()).unwrap();
     assert_eq!((imported.exchanges, imported.rehashed, imported.sessions.len()), (701, 0, 2));
     let mut after = all(&other);
@@ -76,11 +80,11 @@ fn an_export_is_imported_with_the_same_hashes() {
     let mut due = before;
     due.sort_by_key(|exchange| (exchange.session, exchange.sequence));
     assert_eq!(after, due);
-    assert!(other.sessions().iter().all(|session| !session.open && !session.incomplete));
+    assert!(other.sessions().iter().all(|session| !session.open && !session.incomplete), "{:#?}", other.sessions());
     assert_eq!(other.check(&mut |_| {}).unwrap().damage, []);
     assert!(matches!(other.import(&mut text.as_bytes()), Err(ImportError::Present(_))));
 
-    let third = Log::open(config(&dir.path().join("three"))).unwrap();
+    let third = Log::open(unnamed("three")).unwrap();
     let broken = format!("{}\n\nnonsense\n", lines[0]);
     assert!(matches!(third.import(&mut broken.as_bytes()), Err(ImportError::Line { line: 3, .. })));
     assert_eq!(third.sessions(), []);
@@ -109,7 +113,8 @@ fn a_quota_deletes_whole_ended_sessions_oldest_first() {
     log.start_session("more").unwrap();
     let names: Vec<_> = log.sessions().into_iter().map(|session| session.name).collect();
     assert!(names.contains(&"run 3".to_owned()) && names.contains(&"run 4".to_owned()), "{names:?}");
-    assert_eq!(names.len(), 4, "{names:?}");
+    // The last two ran on, the configured one and "more" are new, and one of the ended ones fits in.
+    assert_eq!(names.len(), 5, "{names:?}");
     assert_eq!(log.delete_older_than(Timestamp::from_micros(i64::MAX)).unwrap().exchanges, 300);
     assert_eq!(log.count(&Filter::default()).unwrap(), 600);
     drop(log);
@@ -118,6 +123,24 @@ fn a_quota_deletes_whole_ended_sessions_oldest_first() {
     let log = Log::open(Config { max_age: Some(day), now: later, ..config(dir.path()) }).unwrap();
     log.end_session("run 3").unwrap();
     assert_eq!(log.session("run 3").unwrap().exchanges, 300);
+}
+
+/// `cargo test -p nightaudit-store -- --ignored keep_a_log` writes what the next test reads; done once per format.
+#[test]
+#[ignore = "writes into the source tree"]
+fn keep_a_log() {
+    let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(Config { segment_size: 4000, ..config(dir.path()) }).unwrap();
+    for round in 0..8 {
+        record(&log, round * 5..round * 5 + 5);
+    }
+    let hash = all(&log)[39].hash.unwrap();
+    log.end_session("certification").unwrap();
+    log.close();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    crate::disks::copy(dir.path(), &kept.join("log-1"));
+    fs::write(kept.join("log-1.hash"), format!("{hash}\n")).unwrap();
 }
 
 #[test]

@@ -105,8 +105,13 @@ fn damage_is_survived_named_and_contained() {
             let torn = log.opened().torn_bytes;
             // What is missing is named: by the check, as cut off, or as unreadable.
             prop_assert!(
-                right == truth.len() || unreadable > 0 || torn > 0 || !check.damage.is_empty() || matches!(what, Harm::Cut),
-                "{right} of {}", truth.len()
+                right == truth.len()
+                    || unreadable > 0
+                    || torn > 0
+                    || !check.damage.is_empty()
+                    || matches!(what, Harm::Cut),
+                "{right} of {}",
+                truth.len()
             );
             // One place is damaged, so at most one block or the cut-off rest of one segment is gone.
             if !matches!(what, Harm::Cut) {

@@ -23,7 +23,9 @@ fn until(condition: impl Fn() -> bool) {
 
 #[test]
 fn a_failing_disk_refuses_and_loses_nothing() {
-    for (error, words) in [(FULL, "No space left"), (BROKEN, "Input/output error"), (READ_ONLY, "Read-only file system")] {
+    for (error, words) in
+        [(FULL, "No space left"), (BROKEN, "Input/output error"), (READ_ONLY, "Read-only file system")]
+    {
         let dir = tempfile::tempdir().unwrap();
         let disk = TestDisk::default();
         let log = Log::open(Config { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();

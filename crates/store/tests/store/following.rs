@@ -3,10 +3,15 @@
 use nightaudit_exchange::{Exchange, Filter};
 use nightaudit_store::{Followed, Follower, From, Log};
 
-use crate::support::{capture, config, id, record, record_all};
+use crate::support::{capture, config, id};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+/// Records from another thread: within a runtime's task, polling thousands of receipts in a row is made to pause.
+fn record(log: &Log, numbers: std::ops::Range<u64>) {
+    std::thread::scope(|scope| scope.spawn(|| crate::support::record(log, numbers)).join().unwrap());
 }
 
 fn number(exchange: &Exchange) -> u64 {
@@ -59,7 +64,10 @@ fn a_follower_sees_what_matches_and_of_its_session() {
     runtime().block_on(async {
         let mut follower = log.follow(filter, From::Now).unwrap();
         record(&log, 0..20);
-        record_all(&log, [nightaudit_exchange::Capture { session: Some("other".into()), ..capture(29) }]);
+        crate::support::record_all(
+            &log,
+            [nightaudit_exchange::Capture { session: Some("other".into()), ..capture(29) }],
+        );
         record(&log, 39..40);
         assert_eq!(take(&mut follower, 3).await, [9, 19, 39]);
     });

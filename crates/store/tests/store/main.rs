@@ -1,5 +1,8 @@
 //! The log as those who use it see it.
 
+// Clippy allows it in test functions, and these files hold nothing but tests and what they share.
+#![allow(clippy::unwrap_used)]
+
 mod basics;
 mod care;
 mod damage;
