@@ -180,7 +180,8 @@ fn an_index_that_lags_or_is_gone_or_is_garbage_is_made_good() {
         record(&log, round * 700..round * 700 + 700);
     }
     drop(log);
-    let spoil: [(&str, &dyn Fn(&Path)); 4] = [
+    type Spoil<'a> = &'a dyn Fn(&Path);
+    let spoil: [(&str, Spoil<'_>); 4] = [
         ("it lags", &|dir| {
             fs::remove_dir_all(dir.join("index")).unwrap();
             copy(&old.join("index"), &dir.join("index"));
