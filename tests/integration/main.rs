@@ -1,4 +1,5 @@
 //! The whole, from the outside: real sockets, real TLS, real files, real processes.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
 mod bad_requests;
 mod bad_upstreams;
