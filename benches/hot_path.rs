@@ -226,7 +226,8 @@ fn record(runtime: &Runtime, recorder: &Recorder, captures: Vec<Capture>) {
     });
 }
 
-/// `batch` ends when the writer has been handed everything, `write` when the file system has it.
+/// `batch` ends when the writer has been handed everything, and begins when it has nothing left to do; `write` ends when
+/// the file system has it.
 fn log(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime needs nothing");
     let mut captures = Captures::new();
@@ -240,7 +241,12 @@ fn log(criterion: &mut Criterion) {
         let recorder = log.recorder();
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
-                || (0..BATCH).map(|_| captures.next()).collect(),
+                || {
+                    while log.status().waiting > 0 {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    (0..BATCH).map(|_| captures.next()).collect()
+                },
                 |captures| record(&runtime, &recorder, captures),
                 BatchSize::PerIteration,
             );
