@@ -7,4 +7,5 @@ mod crashes;
 mod limits;
 mod packaging;
 mod proxying;
+mod regressions;
 mod serving;

@@ -82,7 +82,8 @@ async fn commands_say_the_same_with_and_without_a_running_serve() {
     for operation in ["bills/add", "bills/close", "rates/getAll"] {
         send(serve.proxy(), &post(operation, BODY)).await;
     }
-    let id = lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json"]))[0]["id"].as_str().unwrap().to_owned();
+    let id =
+        lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json"]))[0]["id"].as_str().unwrap().to_owned();
     let commands: [&[&str]; 9] = [
         &["tail", "--no-follow"],
         &["tail", "--no-follow", "--json", "--operation", "bills/*"],
@@ -170,7 +171,9 @@ async fn a_request_under_way_finishes_when_serve_is_told_to_stop() {
         async move {
             released.wait_for(|released| *released).await.unwrap();
             let body = http_body_util::Full::from("{}");
-            http::Response::new(http_body_util::BodyExt::boxed(http_body_util::BodyExt::map_err(body, |never| match never {})))
+            http::Response::new(http_body_util::BodyExt::boxed(http_body_util::BodyExt::map_err(body, |never| {
+                match never {}
+            })))
         }
     })
     .await;
@@ -308,7 +311,8 @@ async fn a_second_serve_on_the_same_data_is_refused_and_harms_nothing() {
 async fn half_a_request_does_not_keep_serve_from_stopping() {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(config.path(), "[timeouts]\ndrain = \"1s\"\n").unwrap();
-    let serve = Process::serve(BINARY, &["--upstream", "http://mews.invalid", "--config", config.path().to_str().unwrap()]);
+    let serve =
+        Process::serve(BINARY, &["--upstream", "http://mews.invalid", "--config", config.path().to_str().unwrap()]);
     let mut half = TcpStream::connect(serve.proxy()).await.unwrap();
     half.write_all(b"POST / HTTP/1.1\r\nHo").await.unwrap();
     let (status, said) = tokio::task::spawn_blocking(move || serve.stop()).await.unwrap();

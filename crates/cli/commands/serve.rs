@@ -192,7 +192,9 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 
     let server = Server::new(nightaudit_listen::Config { tls, ..settings.server.clone() });
-    let drained = server.serve(proxy_port, Arc::new(proxy), stop.cancelled()).await;
+    let proxy = Arc::new(proxy);
+    let drained = server.serve(proxy_port, Arc::clone(&proxy), stop.cancelled()).await;
+    proxy.close_tunnels().await;
     if drained.cut_off > 0 {
         tracing::warn!("{} connections were cut off: they took longer than `timeouts.drain`", drained.cut_off);
     }

@@ -100,14 +100,17 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
     let http_1_0 = request.version == Some(0);
     let method = request.method.unwrap_or_default();
     if method == "CONNECT" {
-        return Err(Fault { kind: RefusalKind::Connect, message: "CONNECT is not served: this is no open proxy".into() });
+        return Err(Fault {
+            kind: RefusalKind::Connect,
+            message: "CONNECT is not served: this is no open proxy".into(),
+        });
     }
     let target = request.path.unwrap_or_default();
     if !(target.starts_with('/') || target == "*" || is_absolute(target)) || target.parse::<http::Uri>().is_err() {
         return Err(Fault::malformed("the request's target is neither a path nor an address"));
     }
 
-    let (mut length, mut chunked, mut hosts, mut upgrade) = (None, false, 0, false);
+    let (mut length, mut chunked, mut hosts, mut upgrade, mut asks) = (None, false, 0, false, false);
     for field in request.headers.iter() {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is("content-length") {
@@ -124,6 +127,11 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
             hosts += 1;
         } else if is("upgrade") {
             upgrade = true;
+        } else if is("connection") {
+            asks |= field
+                .value
+                .split(|byte| *byte == b',')
+                .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
         }
     }
     if chunked && length.is_some() {
@@ -137,7 +145,8 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
     }
     Ok(match (chunked, length) {
         (true, _) => Framing::Chunked,
-        (false, None | Some(0)) if upgrade => Framing::Upgrade,
+        // Without the connection option the field means nothing (RFC 9110, section 7.8), and other requests may follow.
+        (false, None | Some(0)) if upgrade && asks => Framing::Upgrade,
         (false, length) => Framing::Length(length.unwrap_or(0)),
     })
 }
@@ -178,6 +187,14 @@ mod tests {
             kind("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
             Ok(Framing::Upgrade)
         );
+    }
+
+    #[test]
+    fn regression_an_upgrade_that_the_connection_does_not_ask_for_opens_no_tunnel_past_the_guard() {
+        for connection in ["", "Connection: keep-alive\r\n", "Connection: upgraded\r\n"] {
+            let head = format!("GET /a HTTP/1.1\r\nHost: a\r\n{connection}Upgrade: x\r\n\r\n");
+            assert_eq!(kind(&head), Ok(Framing::Length(0)), "{connection}");
+        }
     }
 
     #[test]

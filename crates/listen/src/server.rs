@@ -76,11 +76,8 @@ pub trait Handler: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
 
     /// Answers one request. The future is dropped when the client leaves before it is done.
-    fn handle(
-        &self,
-        arrival: Arrival,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn handle(&self, arrival: Arrival, request: Request<Incoming>)
+    -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// How a server came to rest.

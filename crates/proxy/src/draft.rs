@@ -46,9 +46,20 @@ impl<P: Place> Draft<P> {
     /// Tells the recorder that the request is about to go out.
     pub(crate) fn begin(&mut self) -> Result<(), crate::Unrecordable> {
         match &mut self.open {
-            Some((place, capture)) => place.begin(capture),
+            Some((place, capture)) => {
+                // As near to the truth as can be known before it: a request may have waited long for its turn.
+                capture.forwarded = Some(self.started.elapsed());
+                let begun = place.begin(capture);
+                capture.forwarded = None;
+                begun
+            }
             None => Ok(()),
         }
+    }
+
+    /// Whether the request has been sent to its end. Mews may answer before that.
+    pub(crate) fn is_sent_whole(&self) -> bool {
+        self.upload.as_ref().is_none_or(|upload| upload.is_ended())
     }
 
     /// Records the exchange. None where it was recorded before.

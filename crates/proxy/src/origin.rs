@@ -131,9 +131,12 @@ mod tests {
     #[test]
     fn an_authority_names_the_host_with_or_without_its_port() {
         let demo: Origin = "https://api.mews-demo.com".parse().unwrap();
-        for (authority, named) in
-            [("API.mews-demo.com", true), ("api.mews-demo.com:443", true), ("api.mews-demo.com:80", false), ("a", false)]
-        {
+        for (authority, named) in [
+            ("API.mews-demo.com", true),
+            ("api.mews-demo.com:443", true),
+            ("api.mews-demo.com:80", false),
+            ("a", false),
+        ] {
             assert_eq!(demo.is_named_by(&authority.parse().unwrap()), named, "{authority}");
         }
     }

@@ -15,12 +15,13 @@ use http::{
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, FailureKind, Head,
-    Outcome, Pseudonym, Timestamp,
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, FailureKind, Head, Outcome, Pseudonym,
+    Timestamp,
 };
 use nightaudit_limit::Limiter;
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
 use nightaudit_mews::{Envelope, envelope, operation_of};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Config, UpstreamConfig, UpstreamConfigError, admission,
@@ -44,6 +45,8 @@ pub struct Proxy<R> {
     limiter: Limiter,
     recorder: R,
     ids: Ids,
+    tunnels: TaskTracker,
+    closing: CancellationToken,
 }
 
 impl<R: Recorder> Proxy<R> {
@@ -65,8 +68,18 @@ impl<R: Recorder> Proxy<R> {
             limiter,
             recorder,
             ids: Ids::new(),
+            tunnels: TaskTracker::new(),
+            closing: CancellationToken::new(),
             config,
         })
+    }
+
+    /// Ends the WebSockets and waits until each is recorded. To be called when the server has come to rest, which they
+    /// don't keep it from: they have no end of their own.
+    pub async fn close_tunnels(&self) {
+        self.closing.cancel();
+        self.tunnels.close();
+        self.tunnels.wait().await;
     }
 
     /// The exchange as far as a request's head tells it.
@@ -199,7 +212,8 @@ impl<R: Recorder> Proxy<R> {
         if own || [&self.api, &self.events].iter().any(|host| host.origin().is_named_by(authority)) {
             return Ok(());
         }
-        let message = format!("{authority} is not forwarded to: only {} and {} are", self.config.api, self.config.events);
+        let message =
+            format!("{authority} is not forwarded to: only {} and {} are", self.config.api, self.config.events);
         Err(Stop::failed(FailureKind::Misdirected, message))
     }
 
@@ -233,12 +247,14 @@ impl<R: Recorder> Proxy<R> {
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
             parts.headers = fields::returned(parts.headers, Hop::Upgrades);
-            tokio::spawn(tunnel::carry(downstream, upstream, draft));
+            self.tunnels.spawn(tunnel::carry(downstream, upstream, draft, self.closing.clone()));
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
         parts.headers = fields::returned(parts.headers, Hop::Ends);
         let body = if bodiless || body.is_end_stream() {
-            lease.give_back();
+            if draft.is_sent_whole() {
+                lease.give_back();
+            }
             if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
                 receipt.await;
             }
@@ -265,11 +281,13 @@ impl<R: Recorder> Proxy<R> {
         });
         let body = CapturedBody::whole(response.body().clone());
         let outcome = stop.outcome();
+        // What can't be written now is written when it can be; the integration is told so at once.
+        let waits = !matches!(&stop, Stop::Failed(failure) if failure.kind == FailureKind::Store);
         let error = match stop {
             Stop::Failed(failure) => Some(failure),
             Stop::Limited { .. } => None,
         };
-        if let Some(receipt) = draft.finish_with_body(body, outcome, error) {
+        if let Some(receipt) = draft.finish_with_body(body, outcome, error).filter(|_| waits) {
             receipt.await;
         }
         response.map(ProxyBody::whole)
@@ -363,7 +381,10 @@ async fn within<T>(
 fn is_upgrade(fields: &HeaderMap) -> bool {
     fields.contains_key(UPGRADE)
         && fields.get_all(CONNECTION).iter().any(|value| {
-            value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+            value
+                .as_bytes()
+                .split(|byte| *byte == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
         })
 }
 

@@ -26,6 +26,8 @@ pub trait Place: Send + 'static {
 
     /// Notes that this request is about to go out, so that a crash can't hide it. Must not block.
     ///
+    /// The capture's `forwarded` is the present instant, which is just before the real one.
+    ///
     /// # Errors
     ///
     /// [`Unrecordable`] where the note can't be kept; the request is then not forwarded.

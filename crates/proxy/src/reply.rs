@@ -69,7 +69,9 @@ impl Stop {
     pub(crate) fn response(&self) -> Response<Bytes> {
         let message = match self {
             Self::Limited { closed: true, retry_after_secs, .. } => {
-                format!("Too many requests: Mews has refused this token's last ones. Try again in {retry_after_secs} s.")
+                format!(
+                    "Too many requests: Mews has refused this token's last ones. Try again in {retry_after_secs} s."
+                )
             }
             Self::Limited { environment, rule, used, limit, retry_after_secs, .. } => format!(
                 "Too many requests: {used} of the {limit} that the rule {environment}/{rule} allows. \
@@ -131,7 +133,10 @@ mod tests {
     fn a_failure_names_its_kind() {
         let stop = Stop::failed(FailureKind::Connect, "nobody listens");
         let response = stop.response();
-        assert_eq!((response.status().as_u16(), &response.headers()[ERROR]), (502, &HeaderValue::from_static("connect")));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[ERROR]),
+            (502, &HeaderValue::from_static("connect"))
+        );
         assert_eq!(stop.outcome(), Outcome::Failed);
         assert_eq!(Stop::failed(FailureKind::RequestTimeout, "").outcome(), Outcome::Rejected);
     }

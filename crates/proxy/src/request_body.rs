@@ -97,9 +97,10 @@ impl Beginning {
 fn broken(error: &hyper::Error) -> Stop {
     // hyper says of an invalid chunk and of a client that left alike that the body can't be read; the guard before it
     // says which by the kind of the I/O error.
-    let invalid = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<std::io::Error>())
-        .is_some_and(|error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput));
+    let invalid =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(
+            |error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput),
+        );
     if invalid || error.is_parse() {
         Stop::failed(FailureKind::Framing, "the request's body is not chunked as HTTP wants it")
     } else {
@@ -114,6 +115,8 @@ struct Progress {
     keeper: Keeper,
     /// When something last passed.
     last: Instant,
+    /// Whether the whole has passed.
+    ended: bool,
     /// Why the integration's side of the body broke off.
     broken: Option<Stop>,
 }
@@ -121,7 +124,7 @@ struct Progress {
 impl Upload {
     /// Goes on from what `keeper` has of the body's beginning.
     pub(crate) fn new(keeper: Keeper) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Progress { keeper, last: Instant::now(), broken: None })))
+        Arc::new(Self(Mutex::new(Progress { keeper, last: Instant::now(), ended: false, broken: None })))
     }
 
     pub(crate) fn take(&self) -> CapturedBody {
@@ -131,6 +134,11 @@ impl Upload {
     /// When something last passed.
     pub(crate) fn last(&self) -> Instant {
         self.lock().last
+    }
+
+    /// Whether the whole has passed, so that nothing of it is left in the connection to Mews.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.lock().ended
     }
 
     /// Why the integration's side of the body broke off, if it did.
@@ -186,6 +194,8 @@ impl Body for RequestBody {
                         let mut progress = upload.lock();
                         progress.keeper.push(piece);
                         progress.last = Instant::now();
+                        // Of a body of known length nothing is asked for after its last piece.
+                        progress.ended = this.hint.exact() == Some(progress.keeper.length());
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -194,7 +204,10 @@ impl Body for RequestBody {
                     this.ended = true;
                     return Poll::Ready(Some(Err(BrokeOff)));
                 }
-                None => this.rest = None,
+                None => {
+                    upload.lock().ended = true;
+                    this.rest = None;
+                }
             }
         }
         this.ended = true;

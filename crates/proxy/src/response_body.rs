@@ -106,9 +106,8 @@ impl<P: Place> Flowing<P> {
                     if let Some(piece) = frame.data_ref() {
                         self.keeper.push(piece);
                     }
-                    let last = frame.is_trailers()
-                        || self.body.is_end_stream()
-                        || self.promised == Some(self.keeper.length());
+                    let last =
+                        frame.is_trailers() || self.body.is_end_stream() || self.promised == Some(self.keeper.length());
                     if !last {
                         return Poll::Ready(Some(Ok(frame)));
                     }
@@ -124,7 +123,8 @@ impl<P: Place> Flowing<P> {
     }
 
     fn finish(&mut self, last: Option<Frame<Bytes>>) {
-        if let Some(lease) = self.lease.take() {
+        // A connection that still takes up this request's body must not make another request wait for it.
+        if let Some(lease) = self.lease.take().filter(|_| self.draft.is_sent_whole()) {
             lease.give_back();
         }
         let receipt = self.draft.finish_with_body(self.keeper.take(), Outcome::Answered, None);

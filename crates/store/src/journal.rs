@@ -43,6 +43,9 @@ pub(crate) struct Entry {
     pub(crate) session: Option<String>,
     environment: String,
     received: Timestamp,
+    /// Microseconds from then until it went out.
+    #[serde(default)]
+    forwarded_us: u64,
     method: String,
     url: String,
     peer: std::net::SocketAddr,
@@ -127,6 +130,7 @@ fn slot(started: &Started) -> Vec<u8> {
         session: started.session.as_deref().map(str::to_owned),
         environment: cut(&started.environment, 64),
         received: started.received,
+        forwarded_us: u64::try_from(started.forwarded.as_micros()).unwrap_or(u64::MAX),
         method: cut(&started.method, 16),
         url: cut(&format!("{}{}", started.origin, String::from_utf8_lossy(path)), longest),
         peer: started.peer,
@@ -189,7 +193,7 @@ impl Entry {
             environment: self.environment,
             operation,
             started_at: self.received,
-            times_us: TimesUs::default(),
+            times_us: TimesUs { forwarded: Some(self.forwarded_us), ..TimesUs::default() },
             peer: Some(self.peer),
             envelope: Envelope {
                 client: self.client,

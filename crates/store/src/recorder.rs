@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, mpsc},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -141,6 +142,8 @@ pub struct Started {
     pub environment: Arc<str>,
     /// When the request's head had arrived.
     pub received: Timestamp,
+    /// From then until now, when it goes out.
+    pub forwarded: Duration,
     /// The method.
     pub method: Arc<str>,
     /// Scheme and authority of the host it is for.

@@ -22,9 +22,10 @@ impl Answer {
     /// The value of a header field, whatever its spelling.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find_map(|(field, value)| {
-            field.eq_ignore_ascii_case(name).then_some(value)
-        })
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
     }
 
     /// The body as JSON.

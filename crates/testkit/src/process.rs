@@ -98,10 +98,15 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop with SIGTERM and waits until it has; what it said on stderr.
-    pub fn stop(mut self) -> (ExitStatus, String) {
+    /// Asks it to stop with SIGTERM, without waiting.
+    pub fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Asks it to stop with SIGTERM and waits until it has; what it said on stderr.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        self.terminate();
         let status = self.child.wait().unwrap();
         (status, self.stderr.take().unwrap().join().unwrap())
     }

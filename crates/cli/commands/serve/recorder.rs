@@ -68,6 +68,7 @@ impl Place for LogPlace {
             session: capture.session.clone(),
             environment: Arc::clone(&capture.environment),
             received: capture.received,
+            forwarded: capture.forwarded.unwrap_or_default(),
             method: request.method.as_str().into(),
             origin: Arc::clone(&request.origin),
             target: request.target.clone(),

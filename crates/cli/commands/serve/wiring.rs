@@ -69,18 +69,20 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::spawn(async move {
-        #[cfg(unix)]
-        let terminated = terminate.recv();
-        #[cfg(not(unix))]
-        let terminated = std::future::pending::<Option<()>>();
-        tokio::pin!(terminated);
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = &mut terminated => {}
+        for first in [true, false] {
+            #[cfg(unix)]
+            let terminated = terminate.recv();
+            #[cfg(not(unix))]
+            let terminated = std::future::pending::<Option<()>>();
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminated => {}
+            }
+            if first {
+                tracing::info!("stopping: requests under way may finish; a second signal ends them");
+                stop.cancel();
+            }
         }
-        tracing::info!("stopping: requests under way may finish; a second signal ends them");
-        stop.cancel();
-        let _ = tokio::signal::ctrl_c().await;
         std::process::exit(1);
     });
     Ok(())

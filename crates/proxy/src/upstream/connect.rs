@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_proxy_is_used_but_for_the_exceptions() {
-        let fixed = UpstreamProxy::Fixed { address: "http://p.example:3128".into(), except: "localhost,.internal".into() };
+        let fixed =
+            UpstreamProxy::Fixed { address: "http://p.example:3128".into(), except: "localhost,.internal".into() };
         let matcher = matcher(&fixed).unwrap();
         let via = |uri: &str| matcher.intercept(&uri.parse().unwrap()).map(|proxy| proxy.uri().to_string());
         assert_eq!(via("https://api.mews-demo.com/").as_deref(), Some("http://p.example:3128/"));

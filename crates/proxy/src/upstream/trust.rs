@@ -18,7 +18,8 @@ pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Upst
     }
     roots.add_parsable_certificates(native.certs);
     if let Some(path) = ca {
-        let unreadable = |reason: &dyn ToString| UpstreamConfigError::Ca { path: path.to_owned(), reason: reason.to_string() };
+        let unreadable =
+            |reason: &dyn ToString| UpstreamConfigError::Ca { path: path.to_owned(), reason: reason.to_string() };
         let certificates = CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| unreadable(&error))?;

@@ -95,6 +95,7 @@ pub(crate) fn started(number: u64) -> Started {
         session: None,
         environment: "demo".into(),
         received: Timestamp::from_micros(1_795_435_200_000_000 + number as i64 * 1000),
+        forwarded: std::time::Duration::from_micros(150),
         method: "POST".into(),
         origin: "https://api.mews-demo.com".into(),
         target: "/api/connector/v1/configuration/get?token=secret".into(),
