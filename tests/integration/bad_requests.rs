@@ -56,7 +56,7 @@ async fn garbage() {
 #[tokio::test]
 async fn an_oversized_head() {
     refused(&with_fields(&format!("X: {}", "y".repeat(17 * 1024))), 431, FailureKind::HeadTooLarge).await;
-    refused(&with_fields(&"X: y\r\n".repeat(101).trim_end()), 431, FailureKind::HeadTooLarge).await;
+    refused(&with_fields("X: y\r\n".repeat(101).trim_end()), 431, FailureKind::HeadTooLarge).await;
 }
 
 #[tokio::test]

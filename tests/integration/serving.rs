@@ -111,10 +111,8 @@ async fn no_secret_reaches_the_disk() {
     let data = folder.path().join("data");
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
     send(serve.proxy(), &post("bills/add", BODY)).await;
-    let request = format!(
-        "GET /x?AccessToken=access-token-0002 HTTP/1.1\r\nHost: a\r\nCookie: ClientToken=client-token-0003; \
-         AccessToken=access-token-0003\r\nAuthorization: Bearer bearer-token-0004\r\nConnection: close\r\n\r\n"
-    );
+    let request = "GET /x?AccessToken=access-token-0002 HTTP/1.1\r\nHost: a\r\nCookie: ClientToken=client-token-0003; \
+         AccessToken=access-token-0003\r\nAuthorization: Bearer bearer-token-0004\r\nConnection: close\r\n\r\n";
     send(serve.proxy(), request.as_bytes()).await;
     let both = lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json"]));
     assert_eq!(both.len(), 2);

@@ -190,21 +190,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.buffer.advance(2);
             }
             match head::end(&self.buffer, self.searched) {
-                Err(fault) => return Poll::Ready(self.refuse(fault)),
+                Err(fault) => {
+                    self.refuse(fault);
+                    return Poll::Ready(());
+                }
                 Ok(Some(end)) if end <= self.bounds.max_head => {
                     let head = self.buffer.split_to(end).freeze();
                     self.searched = 0;
                     self.waiting.over();
-                    return Poll::Ready(match head::check(&head) {
+                    match head::check(&head) {
                         Ok(framing) => self.pass(head, framing),
                         Err(fault) => self.refuse_head(head, fault),
-                    });
+                    }
+                    return Poll::Ready(());
                 }
                 Ok(_) => self.searched = self.buffer.len(),
             }
             if self.buffer.len() > self.bounds.max_head {
                 let message = format!("the request's head is larger than {} bytes", self.bounds.max_head);
-                return Poll::Ready(self.refuse(Fault { kind: RefusalKind::TooLarge, message }));
+                self.refuse(Fault { kind: RefusalKind::TooLarge, message });
+                return Poll::Ready(());
             }
             if self.buffer.is_empty() {
                 self.searched = 0;
@@ -217,11 +222,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 }
                 Fill::Ended => {
                     let fault = Fault::malformed("the connection ended in the middle of the request's head");
-                    return Poll::Ready(self.refuse(fault));
+                    self.refuse(fault);
+                    return Poll::Ready(());
                 }
                 Fill::TimedOut => {
                     let message = format!("the request's head was not complete after {:?}", self.bounds.head_timeout);
-                    return Poll::Ready(self.refuse(Fault { kind: RefusalKind::Timeout, message }));
+                    self.refuse(Fault { kind: RefusalKind::Timeout, message });
+                    return Poll::Ready(());
                 }
             }
         }

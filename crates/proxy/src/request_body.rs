@@ -220,6 +220,6 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         // hyper asks once, before it reads.
-        self.hint.clone()
+        self.hint
     }
 }
