@@ -145,8 +145,9 @@ fn damage(body: &mut Value, site: &Site<'_>, kind: FindingKind) -> Option<String
         return None;
     }
     let map = body.pointer_mut(parent)?.as_object_mut()?;
-    // Alone, it would be a second mistake.
-    if field.with.as_deref().is_some_and(|with| !map.contains_key(with)) && kind == FindingKind::WrongType {
+    // A field that stands alone where two belong together has that finding too.
+    let alone = field.with.as_deref().is_some_and(|partner| map.get(partner).is_none_or(Value::is_null));
+    if alone && kind != FindingKind::MissingPartner {
         return None;
     }
     let mut pointer = format!("{parent}/{}", field.name);
