@@ -164,7 +164,6 @@ impl<R: Recorder> Proxy<R> {
         let (note, ticket) = admission::ask(&self.limiter, &wanted, &self.config.environment).await;
         draft.note(|capture| capture.limit = note);
         let mut ticket = ticket?;
-        draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
 
         let upgrade = is_upgrade(&parts.headers).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
         let hop = if upgrade.is_some() { Hop::Upgrades } else { Hop::Ends };
@@ -175,16 +174,21 @@ impl<R: Recorder> Proxy<R> {
         // Among the extensions is how the client spelt the names, by which hyper writes them.
         *request.extensions_mut() = parts.extensions;
 
-        let sending = |sending| match sending {
-            Sending::Now => {
-                ticket.sent();
-                let now = draft.elapsed();
-                draft.note(|capture| capture.forwarded = Some(now));
+        let sending = |sending| {
+            match sending {
+                Sending::Now => {
+                    // Not before there is a connection: what a crash interrupts counts from when it went out.
+                    draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
+                    ticket.sent();
+                    let now = draft.elapsed();
+                    draft.note(|capture| capture.forwarded = Some(now));
+                }
+                Sending::Undone => {
+                    ticket.unsent();
+                    draft.note(|capture| capture.forwarded = None);
+                }
             }
-            Sending::Undone => {
-                ticket.unsent();
-                draft.note(|capture| capture.forwarded = None);
-            }
+            Ok(())
         };
         let answer = host.send(request, sending);
         let answered = within(answer, timeouts.response_head, upload.as_deref()).await;

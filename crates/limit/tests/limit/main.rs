@@ -8,3 +8,4 @@ mod reference;
 mod report;
 mod support;
 mod threads;
+mod undo;

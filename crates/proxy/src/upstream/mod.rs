@@ -103,13 +103,13 @@ impl Upstream {
 
     /// Sends a request and waits for the answer's head.
     ///
-    /// `sending` is called right before the request is handed to a connection. Where that connection turns out to have
+    /// `sending` is called right before the request is handed to a connection, and may stop it. Where that connection turns out to have
     /// closed before it took anything of the request, another is used and `sending` called again; once anything may have
     /// been written, the request is never sent a second time.
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
-        mut sending: impl FnMut(Sending),
+        mut sending: impl FnMut(Sending) -> Result<(), Stop>,
     ) -> Result<(Response<Incoming>, Lease), Stop> {
         let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         for _ in 0..ATTEMPTS {
@@ -118,12 +118,12 @@ impl Upstream {
                 None => self.connect().await?,
             };
             self.address(&mut request, &target, connection.is_http2());
-            sending(Sending::Now);
+            sending(Sending::Now)?;
             match connection.send(request).await {
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => {
-                        sending(Sending::Undone);
+                        sending(Sending::Undone)?;
                         request = unsent;
                     }
                     None => return Err(stopped(&error.into_error())),
