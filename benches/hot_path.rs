@@ -186,6 +186,7 @@ impl Captures {
             }),
             outcome: Outcome::Answered,
             error: None,
+            web_socket: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Decision, Exchange, Outcome, Timestamp};
+use nightaudit_exchange::{Decision, Direction, Exchange, Outcome, Timestamp};
 
 /// Room for what stands beside the operation on a line.
 const REST: usize = 76;
@@ -26,6 +26,10 @@ impl fmt::Display for Line<'_> {
         let operation = plain(&exchange.operation);
         let operation = if self.width.is_some() { cut(&operation, room) } else { operation };
         let response = exchange.response.as_ref().map_or(0, |response| response.body.length);
+        let said = |direction| {
+            let messages = exchange.web_socket.iter().flat_map(|part| &part.messages);
+            messages.filter(|message| message.direction == direction).map(|message| message.body.length).sum::<u64>()
+        };
         let left = exchange
             .limit
             .as_ref()
@@ -37,10 +41,14 @@ impl fmt::Display for Line<'_> {
             "{}  {style}{status}{style:#}  {operation:room$}  {:>8}  {:>8} {:>8}  {left:>9}  {token:12}  {}",
             local(exchange.started_at, self.zone, "%H:%M:%S%.3f"),
             duration(exchange.duration()),
-            size(exchange.request.body.length),
-            size(response),
+            size(exchange.request.body.length + said(Direction::Send)),
+            size(response + said(Direction::Receive)),
             plain(&exchange.session_name),
         )?;
+        if let Some(part) = &exchange.web_socket {
+            let (sent, received) = part.counts();
+            write!(f, "  websocket: {sent} sent, {received} received")?;
+        }
         marks(exchange).iter().try_for_each(|mark| {
             let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
             write!(f, "  {style}{mark}{style:#}")
@@ -61,6 +69,9 @@ fn marks(exchange: &Exchange) -> Vec<String> {
             Some(failure) => format!("{outcome}: {}", failure.kind),
             None => outcome.to_string(),
         }),
+    }
+    if let Some(part) = exchange.web_socket.as_ref().filter(|part| !part.omitted.is_none()) {
+        marks.push(format!("{} messages not kept", part.omitted.messages));
     }
     match exchange.limit.as_ref().map(|limit| (limit.decision, limit.waited_ms)) {
         Some((Decision::Delayed, waited)) => marks.push(format!("delayed {}", duration(Duration::from_millis(waited)))),
@@ -167,6 +178,15 @@ pub(crate) mod tests {
         let limit = exchange.limit.as_mut().unwrap();
         (limit.decision, limit.waited_ms) = (Decision::Delayed, 1500);
         assert!(line(&exchange, None).ends_with("delayed 1.50 s"));
+    }
+
+    #[test]
+    fn a_part_of_a_websocket_tells_how_much_was_said() {
+        let mut exchange = exchange();
+        exchange.response = None;
+        exchange.web_socket = Some(crate::commands::show::tests::said());
+        assert!(line(&exchange, None).ends_with("certification  websocket: 1 sent, 2 received  7 messages not kept"));
+        assert!(line(&exchange, None).contains("  29 B     14 B  "), "{}", line(&exchange, None));
     }
 
     #[test]

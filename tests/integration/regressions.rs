@@ -59,7 +59,7 @@ async fn a_websocket_that_was_open_when_serve_stopped_was_not_recorded() {
     stream.write_all(request).await.unwrap();
     assert_eq!(read_answer(&mut stream).await.status, 101);
     let (status, said) = tokio::task::spawn_blocking(move || serve.stop()).await.unwrap();
-    assert!(status.success() && said.contains("1 exchange"), "{said}");
+    assert!(status.success() && said.contains("2 exchanges"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

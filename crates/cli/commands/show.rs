@@ -8,7 +8,7 @@ use std::{
 use anstyle::Style;
 use clap::Args;
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Body, Exchange, Header};
+use nightaudit_exchange::{Body, Direction, Exchange, Header, WebSocket};
 use nightaudit_export::Format;
 
 use crate::{
@@ -164,6 +164,39 @@ pub(crate) fn write_messages(
         writeln!(out, "{style}{}{style:#} {}", response.status, response.http_version)?;
         write_message(out, &response.headers, &response.body, cut)?;
     }
+    exchange.web_socket.as_ref().map_or(Ok(()), |said| write_said(out, said, cut))
+}
+
+/// Writes the messages of a part of a WebSocket: `>` for those of the integration, `<` for those of Mews.
+fn write_said(out: &mut dyn Write, said: &WebSocket, cut: Option<usize>) -> io::Result<()> {
+    let dim = Style::new().dimmed();
+    writeln!(out, "{dim}part {} of what was said after {}{dim:#}\n", said.part, said.handshake)?;
+    for message in &said.messages {
+        let arrow = if message.direction == Direction::Send { '>' } else { '<' };
+        let kind = match message.opcode {
+            1 => "text".to_owned(),
+            2 => "binary".to_owned(),
+            8 => close(&message.body),
+            9 => "ping".to_owned(),
+            10 => "pong".to_owned(),
+            opcode => format!("opcode {opcode}"),
+        };
+        let length = size(message.body.length);
+        let coding = message.body.content_encoding.as_deref().map(|coding| format!(", {}", plain(coding)));
+        writeln!(out, "{dim}{arrow} {} {kind}, {length}{}{dim:#}", message.time, coding.unwrap_or_default())?;
+        if message.opcode != 8 {
+            write_body(out, &message.body, cut, "--json has them")?;
+        }
+    }
+    if !said.omitted.is_none() {
+        writeln!(out, "{dim}{} more, {}, were not kept{dim:#}", said.omitted.messages, size(said.omitted.bytes))?;
+    }
+    if said.unreadable_bytes > 0 {
+        writeln!(out, "{dim}{} that are no frames{dim:#}", size(said.unreadable_bytes))?;
+    }
+    if said.ended {
+        writeln!(out, "{dim}the connection ended{dim:#}")?;
+    }
     Ok(())
 }
 
@@ -173,12 +206,29 @@ fn write_message(out: &mut dyn Write, headers: &[Header], body: &Body, cut: Opti
         writeln!(out, "{dim}{}:{dim:#} {}", plain(&header.name), plain(&header.value))?;
     }
     writeln!(out)?;
+    write_body(out, body, cut, "--body writes them")
+}
+
+/// The code and the reason in a close frame.
+fn close(body: &Body) -> String {
+    match body.bytes.split_first_chunk() {
+        Some((code, reason)) => {
+            let text = format!("close {} {}", u16::from_be_bytes(*code), plain(&String::from_utf8_lossy(reason)));
+            text.trim_end().to_owned()
+        }
+        None => "close".to_owned(),
+    }
+}
+
+fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &str) -> io::Result<()> {
+    let dim = Style::new().dimmed();
     if body.length == 0 {
         return Ok(());
     }
     let (bytes, _) = body.decoded();
-    let Ok(text) = str::from_utf8(&bytes) else {
-        return writeln!(out, "{dim}{} that are no text; --body writes them{dim:#}\n", size(body.length));
+    // What can't be decoded at all is no text either.
+    let Some(text) = str::from_utf8(&bytes).ok().filter(|text| !text.is_empty()) else {
+        return writeln!(out, "{dim}{} that are no text; {otherwise}{dim:#}\n", size(body.length));
     };
     let text = if is_json(text) { indent(text) } else { text.to_owned() };
     let shown: String = cut.map_or_else(|| text.clone(), |cut| text.chars().take(cut).collect());
@@ -247,9 +297,33 @@ fn indent(json: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::line::tests::exchange;
+
+    pub(crate) fn said() -> WebSocket {
+        let json = r#"{"handshake": "01KAS00000000000000000000A", "part": 2, "omitted": {"messages": 7, "bytes": 9000},
+            "messages": [
+                {"time": "2026-11-23T12:00:00.123456Z", "type": "receive", "opcode": 1, "body": "{\"Events\":[]}",
+                 "bodyEncoding": "utf-8", "bodyLength": 13, "truncated": false,
+                 "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
+                {"time": "2026-11-23T12:00:00.223456Z", "type": "receive", "opcode": 9, "body": "\u001b",
+                 "bodyEncoding": "utf-8", "bodyLength": 1, "truncated": false,
+                 "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
+                {"time": "2026-11-23T12:00:00.323456Z", "type": "send", "opcode": 8, "body": "A+g=",
+                 "bodyEncoding": "base64", "bodyLength": 2, "truncated": false,
+                 "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}],
+            "ended": true}"#;
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn what_was_said_over_a_websocket_reads_well() {
+        let mut out = Vec::new();
+        write_said(&mut out, &said(), None).unwrap();
+        let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
+        insta::assert_snapshot!(text);
+    }
 
     #[test]
     fn an_exchange_reads_well() {

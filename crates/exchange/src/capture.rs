@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 
-use crate::{Digest, ExchangeId, Failure, LimitNote, Outcome, Timestamp};
+use crate::{Digest, Direction, ExchangeId, Failure, LimitNote, Omitted, Outcome, Timestamp};
 
 /// One request and what became of it, as handles to what passed: secrets included, nothing copied, hashed or encoded.
 ///
@@ -41,6 +41,8 @@ pub struct Capture {
     pub outcome: Outcome,
     /// Why there is no answer from Mews.
     pub error: Option<Failure>,
+    /// What was said over a WebSocket, where this is a part of that.
+    pub web_socket: Option<Box<CapturedWebSocket>>,
 }
 
 impl fmt::Debug for Capture {
@@ -94,6 +96,38 @@ pub struct CapturedResponse {
     pub head: Head,
     /// The body.
     pub body: CapturedBody,
+}
+
+/// A part of what was said over a WebSocket; see [`WebSocket`](crate::WebSocket).
+pub struct CapturedWebSocket {
+    /// The exchange of the handshake.
+    pub handshake: ExchangeId,
+    /// The part's number.
+    pub part: u32,
+    /// The messages.
+    pub messages: Vec<CapturedMessage>,
+    /// What was not kept.
+    pub omitted: Omitted,
+    /// Bytes that are no frames.
+    pub unreadable_bytes: u64,
+    /// Whether the connection ended with this part.
+    pub ended: bool,
+}
+
+/// One message of a WebSocket, its frames put together.
+pub struct CapturedMessage {
+    /// When its last byte passed.
+    pub time: Timestamp,
+    /// Who sent it.
+    pub direction: Direction,
+    /// The opcode of its first frame.
+    pub opcode: u8,
+    /// Its payload, unmasked.
+    pub body: CapturedBody,
+    /// The extension that could not be undone; none where the payload is as the sender meant it.
+    pub coding: Option<Box<str>>,
+    /// Whether it came to its end.
+    pub complete: bool,
 }
 
 /// A message's header fields.

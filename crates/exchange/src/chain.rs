@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The metadata is the exchange's JSON without the bodies' bytes and without the two hashes. Because the bodies go in as
-//! digests, the chain can still be followed where an export has masked fields in them.
+//! digests, the chain can still be followed where an export has masked fields in them. The digests of a WebSocket's
+//! messages stand in the metadata.
 
 use crate::{Body, Digest, Exchange, SessionId};
 
@@ -21,26 +22,19 @@ pub fn genesis(session: SessionId) -> Digest {
 /// The exchange's metadata, byte for byte as the log stores it and the chain covers it.
 #[must_use]
 pub fn metadata(exchange: &Exchange) -> Vec<u8> {
-    fn bare(body: &Body) -> Body {
-        Body { bytes: bytes::Bytes::new(), masked: false, ..body.clone() }
-    }
-    let request = crate::Request { body: bare(&exchange.request.body), ..exchange.request.clone() };
-    let response =
-        exchange.response.as_ref().map(|response| crate::Response { body: bare(&response.body), ..response.clone() });
-    encode(&Exchange { request, response, previous_hash: None, hash: None, ..exchange.clone() })
+    // Bytes are shared, not copied, so that a clone is cheap.
+    metadata_of(&mut exchange.clone())
 }
 
 /// As [`metadata`], without copying: the exchange's bodies and hashes are taken out of it and put back.
 #[must_use]
 pub fn metadata_of(exchange: &mut Exchange) -> Vec<u8> {
     let hashes = (exchange.previous_hash.take(), exchange.hash.take());
-    let request = take(&mut exchange.request.body);
-    let response = exchange.response.as_mut().map(|response| take(&mut response.body));
+    let bodies: Vec<_> = exchange.bodies_mut().map(take).collect();
     let metadata = encode(exchange);
     (exchange.previous_hash, exchange.hash) = hashes;
-    (exchange.request.body.bytes, exchange.request.body.masked) = request;
-    if let (Some(kept), Some(response)) = (response, exchange.response.as_mut()) {
-        (response.body.bytes, response.body.masked) = kept;
+    for (body, kept) in exchange.bodies_mut().zip(bodies) {
+        (body.bytes, body.masked) = kept;
     }
     metadata
 }

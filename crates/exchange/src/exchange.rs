@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, ExchangeId, Pseudonym, SessionId, Timestamp,
+    Digest, Direction, ExchangeId, Message, Pseudonym, SessionId, Timestamp, WebSocket,
     body::{Body, BodyJson},
 };
 
@@ -43,6 +43,9 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// Why there is no answer from Mews.
     pub error: Option<Failure>,
+    /// What was said over a WebSocket, where this is a part of that; see [`WebSocket`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_socket: Option<WebSocket>,
     /// The hash of the exchange before it in the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_hash: Option<Digest>,
@@ -64,6 +67,20 @@ impl Exchange {
     #[must_use]
     pub fn forwarded_at(&self) -> Option<Timestamp> {
         Some(self.started_at.plus(Duration::from_micros(self.times_us.forwarded?)))
+    }
+
+    /// All that is a body: the request's, the answer's, and the payloads of a WebSocket's messages.
+    pub fn bodies(&self) -> impl Iterator<Item = &Body> {
+        let answer = self.response.as_ref().map(|response| &response.body);
+        let messages = self.web_socket.iter().flat_map(|part| &part.messages).map(|message| &message.body);
+        std::iter::once(&self.request.body).chain(answer).chain(messages)
+    }
+
+    /// As [`bodies`](Self::bodies), to be changed.
+    pub fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
+        let answer = self.response.as_mut().map(|response| &mut response.body);
+        let messages = self.web_socket.iter_mut().flat_map(|part| &mut part.messages).map(|message| &mut message.body);
+        std::iter::once(&mut self.request.body).chain(answer).chain(messages)
     }
 
     /// The status that the integration got; none where it got no answer.
@@ -302,11 +319,11 @@ impl FailureKind {
 // What `Request` and `Response` are read from: serde's `flatten` buffers all it reads, which these avoid.
 
 macro_rules! message_json {
-    ($json:ident for $message:ident { $($field:ident: $type:ty),* }) => {
+    ($json:ident for $message:ident { $($(#[$meta:meta])* $field:ident: $type:ty),* }) => {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct $json {
-            $($field: $type,)*
+        pub(crate) struct $json {
+            $($(#[$meta])* $field: $type,)*
             #[serde(default)]
             body: Option<String>,
             #[serde(default)]
@@ -352,6 +369,9 @@ message_json!(RequestJson for Request { method: String, url: String, http_versio
 message_json!(ResponseJson for Response {
     status: u16, http_version: String, headers: Vec<Header>, request_id: Option<String>
 });
+message_json!(MessageJson for Message {
+    time: Timestamp, #[serde(rename = "type")] direction: Direction, opcode: u8
+});
 
 /// An exchange for the tests.
 #[cfg(test)]
@@ -396,6 +416,7 @@ pub(crate) fn sample() -> Exchange {
         }),
         outcome: Outcome::Answered,
         error: None,
+        web_socket: None,
         previous_hash: None,
         hash: None,
     }

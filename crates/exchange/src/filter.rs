@@ -194,8 +194,7 @@ fn contains(exchange: &Exchange, text: &str) -> bool {
     in_text(&exchange.request.url)
         || in_headers(&exchange.request.headers)
         || exchange.response.as_ref().is_some_and(|response| in_headers(&response.headers))
-        || in_body(&exchange.request.body)
-        || exchange.response.as_ref().is_some_and(|response| in_body(&response.body))
+        || exchange.bodies().any(in_body)
 }
 
 #[cfg(test)]

@@ -39,9 +39,13 @@ mod filter;
 mod id;
 mod redact;
 mod time;
+mod web_socket;
 
 pub use body::Body;
-pub use capture::{Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Head};
+pub use capture::{
+    Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedWebSocket,
+    Head,
+};
 pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym};
 pub use exchange::{
     Decision, Envelope, Exchange, Failure, FailureKind, Header, LimitNote, Outcome, Request, Response, TimesUs,
@@ -50,3 +54,4 @@ pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
 pub use redact::{Mask, Redactor};
 pub use time::{InvalidTimestamp, Timestamp};
+pub use web_socket::{Direction, Message, Omitted, WebSocket};

@@ -26,8 +26,8 @@ use self::{
     text::{Syntax, Text},
 };
 use crate::{
-    Body, Capture, CapturedBody, CapturedRequest, CapturedResponse, Envelope, Exchange, Failure, Header, Outcome,
-    Pseudonym, Request, Response, SessionId, TimesUs,
+    Body, Capture, CapturedBody, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope, Exchange, Failure,
+    Header, Message, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, WebSocket,
 };
 
 /// Turns captures into exchanges free of secrets.
@@ -84,6 +84,8 @@ impl Redactor {
         let response_body = response_body.map(|body| joined(Side::Response, body, &response_fields));
         let response_search = response_body.as_ref().map(|body| body.search(names, secrets));
 
+        let web_socket = capture.web_socket.map(|part| messages(*part, names, secrets));
+
         let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
         let target = finished(target, secrets);
         let request = Request {
@@ -139,6 +141,7 @@ impl Redactor {
             error: capture
                 .error
                 .map(|error| Failure { message: cleaned(error.message.as_bytes(), names, secrets), ..error }),
+            web_socket,
             previous_hash: None,
             hash: None,
         }
@@ -177,6 +180,11 @@ impl Mask {
             body.bytes = masked;
             body.masked = true;
         }
+    }
+
+    /// As [`apply`](Self::apply), to every body of an exchange, the messages of a WebSocket among them.
+    pub fn apply_to(&self, exchange: &mut Exchange) {
+        exchange.bodies_mut().for_each(|body| self.apply(body));
     }
 }
 
@@ -219,6 +227,31 @@ fn joined(side: Side, body: CapturedBody, fields: &[Field<'_>]) -> Joined {
     // Several fields of one name are one list (RFC 9110, 5.3).
     let coding = values("content-encoding").collect::<Vec<_>>().join(&b", "[..]);
     Joined::new(side, body, &coding, values("content-type").next())
+}
+
+/// A part of what was said over a WebSocket; each message is looked at like the body of an answer.
+fn messages(part: CapturedWebSocket, names: &Names, secrets: &mut Secrets) -> WebSocket {
+    let mut joined = Vec::with_capacity(part.messages.len());
+    let mut facts = Vec::with_capacity(part.messages.len());
+    for message in part.messages {
+        let coding = message.coding.as_deref().unwrap_or_default();
+        joined.push(Joined::new(Side::Response, message.body, coding.as_bytes(), None));
+        facts.push((message.time, message.direction, message.opcode, message.complete));
+    }
+    let searched: Vec<_> = joined.iter().map(|body| body.search(names, secrets)).collect();
+    let messages = facts.into_iter().zip(searched).map(|((time, direction, opcode, complete), search)| {
+        let mut body = search.finish(secrets, complete);
+        body.truncated |= !complete;
+        Message { time, direction, opcode, body }
+    });
+    WebSocket {
+        handshake: part.handshake,
+        part: part.part,
+        messages: messages.collect(),
+        omitted: part.omitted,
+        unreadable_bytes: part.unreadable_bytes,
+        ended: part.ended,
+    }
 }
 
 fn headers(fields: &[Field<'_>], values: Vec<Text<'_>>, names: &Names, secrets: &mut Secrets) -> Vec<Header> {

@@ -47,6 +47,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
         limit: None,
         outcome: Outcome::Answered,
         error: None,
+        web_socket: None,
     }
 }
 

@@ -55,6 +55,10 @@ impl<W: Write> CurlWriter<W> {
 impl<W: Write> ExchangeWriter for CurlWriter<W> {
     fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
         self.begin()?;
+        // What was said over a WebSocket is no request.
+        if exchange.web_socket.is_some() {
+            return Ok(());
+        }
         Ok(self.out.write_all(command(exchange).as_bytes())?)
     }
 

@@ -8,8 +8,8 @@ use std::{io::Write as _, process::Command};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Body, Decision, Digest, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote, Outcome,
-    Pseudonym, Request, Response, SessionId, TimesUs, Timestamp,
+    Body, Decision, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote,
+    Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, WebSocket,
 };
 use nightaudit_export::Format;
 use proptest::prelude::*;
@@ -66,6 +66,7 @@ fn exchange(sequence: u64) -> Exchange {
         }),
         outcome: Outcome::Answered,
         error: None,
+        web_socket: None,
         previous_hash: Some(Digest([1; 32])),
         hash: Some(Digest([2; 32])),
     }
@@ -164,10 +165,60 @@ fn a_har_is_as_the_specification_has_it() {
     assert_eq!(har12::check(&written(Format::Har, &[hostile(), hostile()])), 2);
 }
 
+/// A part of what was said over a WebSocket.
+fn said() -> Exchange {
+    let message = |direction, opcode, bytes: &'static [u8]| Message {
+        time: Timestamp::from_micros(1_790_000_000_250_000),
+        direction,
+        opcode,
+        body: Body::whole(Bytes::from_static(bytes)),
+    };
+    let mut part = exchange(5);
+    part.request.body = Body::empty();
+    part.response = None;
+    part.web_socket = Some(WebSocket {
+        handshake: ExchangeId::from_parts(1_790_000_000_001, 7),
+        part: 1,
+        messages: vec![
+            message(Direction::Send, 1, b"{\"a\":1}"),
+            message(Direction::Receive, 2, b"\xff\0"),
+            message(Direction::Receive, 8, b""),
+        ],
+        omitted: Omitted { messages: 1, bytes: 2 },
+        unreadable_bytes: 3,
+        ended: true,
+    });
+    part
+}
+
+#[test]
+fn messages_of_a_websocket_stand_in_a_har_as_chromium_writes_them() {
+    let har = written(Format::Har, &[said()]);
+    assert_eq!(har12::check(&har), 1);
+    let har: serde_json::Value = serde_json::from_str(&har).unwrap();
+    let entry = &har["log"]["entries"][0];
+    assert_eq!((&entry["response"]["status"], &entry["_resourceType"]), (&101.into(), &"websocket".into()));
+    assert_eq!(
+        entry["_webSocketMessages"],
+        serde_json::json!([
+            {"type": "send", "time": 1_790_000_000.25, "opcode": 1, "data": "{\"a\":1}"},
+            {"type": "receive", "time": 1_790_000_000.25, "opcode": 2, "data": "/wA="},
+            {"type": "receive", "time": 1_790_000_000.25, "opcode": 8, "data": ""},
+        ])
+    );
+    let facts = &entry["_nightaudit"]["webSocket"];
+    assert_eq!((&facts["omitted"]["messages"], &facts["messages"][1]["length"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn a_part_of_a_websocket_is_no_request_that_could_be_sent_again() {
+    assert_eq!(written(Format::Curl, &[exchange(1), said()]), written(Format::Curl, &[exchange(1)]));
+}
+
 #[test]
 fn ndjson_gives_every_exchange_back() {
     let mut exchanges = session();
-    exchanges.push(hostile());
+    exchanges.extend([hostile(), said()]);
     let text = written(Format::Ndjson, &exchanges);
     let read: Vec<Exchange> = text.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(read, exchanges);

@@ -38,6 +38,11 @@ impl<P: Place> Draft<P> {
         }
     }
 
+    /// What is known of the exchange so far. None where it is recorded.
+    pub(crate) fn capture(&self) -> Option<&Capture> {
+        self.open.as_ref().map(|(_, capture)| &**capture)
+    }
+
     /// The rest of the request's body will be gathered in `upload`.
     pub(crate) fn await_upload(&mut self, upload: Arc<Upload>) {
         self.upload = Some(upload);

@@ -61,6 +61,7 @@ mod request_body;
 mod response_body;
 mod tunnel;
 mod upstream;
+mod web_socket;
 
 pub use config::{Config, Timeouts};
 pub use origin::{InvalidOrigin, Origin};

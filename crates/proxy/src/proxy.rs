@@ -33,8 +33,9 @@ use crate::{
     reply::Stop,
     request_body::{Beginning, Upload},
     response_body::ProxyBody,
-    tunnel,
+    tunnel::{Handshake, Tunnel},
     upstream::{Lease, Route, Sending, Upstream, promised},
+    web_socket::Transcript,
 };
 
 /// Forwards requests to the hosts of one environment, inside its limits, and has each recorded.
@@ -43,8 +44,8 @@ pub struct Proxy<R> {
     api: Upstream,
     events: Upstream,
     limiter: Limiter,
-    recorder: R,
-    ids: Ids,
+    recorder: Arc<R>,
+    ids: Arc<Ids>,
     tunnels: TaskTracker,
     closing: CancellationToken,
 }
@@ -66,8 +67,8 @@ impl<R: Recorder> Proxy<R> {
             api: Upstream::new(config.api.clone(), &route, &config.timeouts),
             events: Upstream::new(config.events.clone(), &route, &config.timeouts),
             limiter,
-            recorder,
-            ids: Ids::new(),
+            recorder: Arc::new(recorder),
+            ids: Arc::new(Ids::new()),
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
             config,
@@ -117,6 +118,7 @@ impl<R: Recorder> Proxy<R> {
             limit: None,
             outcome: Outcome::Aborted,
             error: None,
+            web_socket: None,
         };
         Draft::new(place, capture, started)
     }
@@ -251,7 +253,7 @@ impl<R: Recorder> Proxy<R> {
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
             parts.headers = fields::returned(parts.headers, Hop::Upgrades);
-            self.tunnels.spawn(tunnel::carry(downstream, upstream, draft, self.closing.clone()));
+            self.open_tunnel(draft, &parts.headers, downstream, upstream).await;
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
         parts.headers = fields::returned(parts.headers, Hop::Ends);
@@ -268,6 +270,33 @@ impl<R: Recorder> Proxy<R> {
             ProxyBody::flowing(body, draft, self.config.keep_body, promised, lease, patience)
         };
         Response::from_parts(parts, body)
+    }
+
+    /// Records a handshake and carries what follows it.
+    async fn open_tunnel(
+        &self,
+        mut draft: Draft<R::Place>,
+        answer: &HeaderMap,
+        downstream: OnUpgrade,
+        upstream: OnUpgrade,
+    ) {
+        let is_web_socket = answer.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let transcript = is_web_socket.then(|| Transcript::new(answer, self.config.keep_body));
+        let handshake = draft.capture().map(Handshake::of);
+        if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
+            receipt.await;
+        }
+        if let Some(handshake) = handshake {
+            let tunnel = Tunnel {
+                recorder: Arc::clone(&self.recorder),
+                ids: Arc::clone(&self.ids),
+                handshake,
+                transcript,
+                closing: self.closing.clone(),
+                parts: 0,
+            };
+            self.tunnels.spawn(tunnel.carry(downstream, upstream));
+        }
     }
 
     /// What the integration gets in place of Mews' answer.

@@ -215,6 +215,7 @@ fn capture(number: u64) -> Capture {
         limit: None,
         outcome: Outcome::Answered,
         error: None,
+        web_socket: None,
     }
 }
 

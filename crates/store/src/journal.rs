@@ -215,6 +215,7 @@ impl Entry {
                 kind: FailureKind::Interrupted,
                 message: "the proxy ended while the request was under way; it may have reached Mews".to_owned(),
             }),
+            web_socket: None,
             previous_hash: None,
             hash: None,
         }

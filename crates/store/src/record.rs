@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use nightaudit_exchange::{Digest, Exchange, chain};
+use nightaudit_exchange::{Digest, Exchange, WebSocket, chain};
 
 /// The version of the records written.
 const VERSION: u8 = 1;
@@ -35,17 +35,19 @@ pub(crate) fn encode(exchange: &mut Exchange, written: u64, previous: Digest, bl
         request.stored_digest(),
         response.map(nightaudit_exchange::Body::stored_digest),
     );
+    let said = exchange.web_socket.as_ref().map(join).unwrap_or_default();
     let answer = response.map_or(&[][..], |body| &body.bytes[..]);
-    block.reserve(HEAD + metadata.len() + request.bytes.len() + answer.len());
+    block.reserve(HEAD + metadata.len() + request.bytes.len() + said.len() + answer.len());
     block.push(VERSION);
     block.extend(exchange.sequence.to_le_bytes());
     block.extend(written.to_le_bytes());
     block.extend(previous.0);
-    for part in [&metadata[..], &request.bytes, answer] {
-        block.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+    for length in [metadata.len(), request.bytes.len(), said.len() + answer.len()] {
+        block.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     }
     block.extend(&metadata);
     block.extend(&request.bytes[..]);
+    block.extend(&said);
     block.extend(answer);
     hash
 }
@@ -88,6 +90,28 @@ fn one(block: &[u8], at: usize) -> Option<Record> {
     Some(Record { sequence: number(1), written: number(9), previous, metadata, request, response })
 }
 
+/// The payloads of a WebSocket's messages, each after its length.
+fn join(said: &WebSocket) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(said.messages.iter().map(|message| 4 + message.body.bytes.len()).sum());
+    for message in &said.messages {
+        bytes.extend(u32::try_from(message.body.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend(&message.body.bytes);
+    }
+    bytes
+}
+
+/// Gives each message its payload back, and says how many bytes they took; none where there are too few.
+fn split_messages(said: &mut WebSocket, bytes: &Bytes) -> Option<usize> {
+    let mut at = 0;
+    for message in &mut said.messages {
+        let start = at + 4;
+        let length = u32::from_le_bytes(bytes.get(at..start)?.try_into().ok()?);
+        at = start.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= bytes.len())?;
+        message.body.bytes = bytes.slice(start..at);
+    }
+    Some(at)
+}
+
 impl Record {
     /// The metadata's bytes.
     pub(crate) fn metadata<'a>(&self, block: &'a [u8]) -> &'a [u8] {
@@ -106,8 +130,14 @@ impl Record {
         exchange.hash = Some(chain::link(self.previous, metadata, exchange.request.body.stored_digest(), digest));
         exchange.previous_hash = Some(self.previous);
         exchange.request.body.bytes = block.slice(self.request.clone());
+        let mut answer = self.response.clone();
+        if let Some(said) = &mut exchange.web_socket {
+            let length = split_messages(said, &block.slice(answer.clone()))
+                .ok_or_else(|| format!("the messages of record {} are cut short", self.sequence))?;
+            answer.start += length;
+        }
         if let Some(response) = &mut exchange.response {
-            response.body.bytes = block.slice(self.response.clone());
+            response.body.bytes = block.slice(answer);
         }
         Ok(exchange)
     }

@@ -67,12 +67,10 @@ impl Item {
         match &self.source {
             Source::Capture(capture) => {
                 let answer = capture.response.as_ref().map_or(0, |response| kept(&response.body.kept));
-                kept(&capture.request.body.kept) + answer
+                let said = capture.web_socket.iter().flat_map(|part| &part.messages);
+                kept(&capture.request.body.kept) + answer + said.map(|message| kept(&message.body.kept)).sum::<u64>()
             }
-            Source::Exchange(exchange) => {
-                let answer = exchange.response.as_ref().map_or(0, |response| response.body.bytes.len());
-                (exchange.request.body.bytes.len() + answer) as u64
-            }
+            Source::Exchange(exchange) => exchange.bodies().map(|body| body.bytes.len() as u64).sum(),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nightaudit_exchange::{
-    Body, Digest, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Outcome, SessionId, Timestamp,
+    Body, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Omitted, Outcome, SessionId,
+    Timestamp, WebSocket,
 };
 use serde::Serialize;
 
@@ -25,10 +26,23 @@ pub(super) struct Entry<'a> {
     timings: Timings,
     #[serde(rename = "_resourceType")]
     resource_type: &'static str,
+    #[serde(rename = "_webSocketMessages", skip_serializing_if = "Option::is_none")]
+    web_socket_messages: Option<Vec<WebSocketMessage<'a>>>,
     #[serde(rename = "_error", skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(rename = "_nightaudit")]
     nightaudit: Nightaudit<'a>,
+}
+
+/// A message of a WebSocket, in Chromium's form.
+#[derive(Serialize)]
+struct WebSocketMessage<'a> {
+    r#type: Direction,
+    /// Seconds since 1970.
+    time: f64,
+    opcode: u8,
+    /// Text as it is, everything else in base64.
+    data: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -142,6 +156,8 @@ struct Nightaudit<'a> {
     request_body: BodyFacts<'a>,
     response_body: Option<BodyFacts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    web_socket: Option<WebSocketFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     previous_hash: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<Digest>,
@@ -160,6 +176,49 @@ struct BodyFacts<'a> {
     masked: bool,
 }
 
+/// Which part of which WebSocket an entry is, and what HAR has no place for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WebSocketFacts<'a> {
+    handshake: ExchangeId,
+    part: u32,
+    /// In the order of `_webSocketMessages`.
+    messages: Vec<BodyFacts<'a>>,
+    omitted: Omitted,
+    unreadable_bytes: u64,
+    ended: bool,
+}
+
+impl<'a> WebSocketFacts<'a> {
+    fn of(said: &'a WebSocket) -> Self {
+        Self {
+            handshake: said.handshake,
+            part: said.part,
+            messages: said.messages.iter().map(|message| BodyFacts::of(&message.body)).collect(),
+            omitted: said.omitted,
+            unreadable_bytes: said.unreadable_bytes,
+            ended: said.ended,
+        }
+    }
+}
+
+impl<'a> WebSocketMessage<'a> {
+    fn all(said: &'a WebSocket) -> Vec<Self> {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years after 1970")]
+        let seconds = |time: Timestamp| time.micros() as f64 / 1e6;
+        let message = |message: &'a nightaudit_exchange::Message| Self {
+            r#type: message.direction,
+            time: seconds(message.time),
+            opcode: message.opcode,
+            data: match str::from_utf8(&message.body.bytes) {
+                Ok(text) if message.opcode == 1 => text.into(),
+                _ => BASE64_STANDARD.encode(&message.body.bytes).into(),
+            },
+        };
+        said.messages.iter().map(message).collect()
+    }
+}
+
 impl Entry<'_> {
     /// Makes the entry of an exchange and hands it to `take`, before what was decoded for it is dropped.
     pub(super) fn with<T>(exchange: &Exchange, take: impl FnOnce(&Entry<'_>) -> T) -> T {
@@ -175,7 +234,12 @@ impl Entry<'_> {
         // The proxy's own answer to a request that Mews did not answer is none of Mews': a HAR shows a failure as 0.
         let failed = answer
             .is_none_or(|answer| exchange.outcome == Outcome::Failed && value(&answer.headers, PROXY_ERROR).is_some());
-        let status = if failed { 0 } else { answer.map_or(0, |answer| answer.status) };
+        // Readers tell a WebSocket by the status of its handshake, of which a part is the continuation.
+        let status = match answer {
+            None if exchange.web_socket.is_some() => 101,
+            Some(answer) if !failed => answer.status,
+            _ => 0,
+        };
         let headers = answer.map_or(&[][..], |answer| &answer.headers);
         let content = match (answer, &received) {
             (Some(answer), Some((decoded, complete))) => {
@@ -220,6 +284,7 @@ impl Entry<'_> {
             cache: Cache {},
             timings,
             resource_type: if status == 101 || request.url.starts_with("ws") { "websocket" } else { "fetch" },
+            web_socket_messages: exchange.web_socket.as_ref().map(WebSocketMessage::all),
             error: exchange.error.as_ref().map(|error| format!("{}: {}", error.kind, error.message)),
             nightaudit: Nightaudit {
                 id: exchange.id,
@@ -236,6 +301,7 @@ impl Entry<'_> {
                 error: exchange.error.as_ref(),
                 request_body: BodyFacts::of(&request.body),
                 response_body: answer.map(|answer| BodyFacts::of(&answer.body)),
+                web_socket: exchange.web_socket.as_ref().map(WebSocketFacts::of),
                 previous_hash: exchange.previous_hash,
                 hash: exchange.hash,
             },

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use nightaudit_exchange::{Body, Digest, Exchange, SessionId, chain};
+use nightaudit_exchange::{Digest, Exchange, SessionId, chain};
 
 use super::{Check, Progress};
 use crate::{
@@ -178,6 +178,5 @@ impl Checker<'_> {
 }
 
 fn is_as_recorded(exchange: &Exchange) -> bool {
-    let fits = |body: &Body| Digest::of(&body.bytes) == body.stored_digest();
-    fits(&exchange.request.body) && exchange.response.as_ref().is_none_or(|response| fits(&response.body))
+    exchange.bodies().all(|body| Digest::of(&body.bytes) == body.stored_digest())
 }

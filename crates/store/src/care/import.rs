@@ -94,10 +94,7 @@ impl Log {
                 return Err(wrong(format!("exchange {} comes after exchange {}", exchange.sequence, session.last)));
             }
             session.incomplete |= exchange.sequence != session.last + 1;
-            settle(&mut exchange.request.body);
-            if let Some(response) = &mut exchange.response {
-                settle(&mut response.body);
-            }
+            exchange.bodies_mut().for_each(settle);
             let hash = chain::hash(session.hash, &exchange);
             if exchange.hash.is_some_and(|exported| exported != hash) {
                 imported.rehashed += 1;

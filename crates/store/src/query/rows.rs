@@ -101,6 +101,7 @@ fn stub() -> Exchange {
         }),
         outcome: Outcome::Answered,
         error: None,
+        web_socket: None,
         previous_hash: None,
         hash: None,
     }

@@ -244,10 +244,9 @@ impl Writer {
                 (exchange.previous_hash, exchange.hash) = (Some(staged.hash), Some(hash));
             } else {
                 // Only what the index needs is kept until the batch is written.
-                exchange.request.body.bytes.clear();
+                exchange.bodies_mut().for_each(|body| body.bytes.clear());
                 exchange.request.headers.clear();
                 if let Some(response) = &mut exchange.response {
-                    response.body.bytes.clear();
                     response.headers.clear();
                 }
             }

@@ -86,6 +86,7 @@ pub(crate) fn capture(number: u64) -> Capture {
         limit: None,
         outcome: Outcome::Answered,
         error: None,
+        web_socket: None,
     }
 }
 

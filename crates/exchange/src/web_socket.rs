@@ -1,0 +1,90 @@
+//! What was said over a WebSocket, part by part.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Body, ExchangeId, Timestamp};
+
+/// Messages that passed over a WebSocket, in the order in which they did.
+///
+/// A connection may last for days, so it is not one exchange. Its handshake is an exchange like any other, recorded
+/// before the integration has its answer. What follows is recorded in parts, each an exchange of its own that names the
+/// handshake: a part is closed when it holds enough or is a second old, and the last one when the connection ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebSocket {
+    /// The exchange of the handshake.
+    pub handshake: ExchangeId,
+    /// The part's number: 1 for the first after the handshake.
+    pub part: u32,
+    /// The messages that were complete in this part, control frames among them.
+    pub messages: Vec<Message>,
+    /// What passed and was not kept because it was too much.
+    #[serde(default, skip_serializing_if = "Omitted::is_none")]
+    pub omitted: Omitted,
+    /// Bytes that are no frames of a WebSocket. From the first of them on nothing of that direction can be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable_bytes: u64,
+    /// Whether the connection ended with this part. Where no part says so, the connection is still open, or nightaudit
+    /// was killed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+}
+
+impl WebSocket {
+    /// How many messages the integration has sent and received in this part.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let sent = self.messages.iter().filter(|message| message.direction == Direction::Send).count();
+        (sent, self.messages.len() - sent)
+    }
+}
+
+/// One message of a WebSocket, its frames put together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", try_from = "crate::exchange::MessageJson")]
+pub struct Message {
+    /// When its last byte passed.
+    pub time: Timestamp,
+    /// Who sent it.
+    #[serde(rename = "type")]
+    pub direction: Direction,
+    /// 1 for text, 2 for binary, 8 for close, 9 for ping, 10 for pong (RFC 6455, section 11.8).
+    pub opcode: u8,
+    /// Its payload, unmasked and decompressed. Where it could not be decompressed it stands as it passed, and
+    /// `contentEncoding` names the extension.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// Which way a message went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the integration to Mews.
+    Send,
+    /// From Mews to the integration.
+    Receive,
+}
+
+/// What was not kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Omitted {
+    /// Whole messages.
+    pub messages: u64,
+    /// The bytes of their payloads.
+    pub bytes: u64,
+}
+
+impl Omitted {
+    /// Whether nothing was left out.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.messages == 0
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
