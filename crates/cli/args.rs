@@ -59,6 +59,9 @@ pub(crate) struct Everywhere {
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
+    /// Mews' OpenAPI document, to hold requests against in place of what is built in
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    openapi: Option<String>,
     /// Colours, which NO_COLOR turns off too
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
@@ -81,6 +84,7 @@ impl Everywhere {
         let log_format = self.log_format.map(|format| format.to_string());
         [
             ("--data", "data", self.data.clone()),
+            ("--openapi", "openapi", self.openapi.clone()),
             ("--log", "log", self.log.clone()),
             ("--log-format", "log_format", log_format),
         ]

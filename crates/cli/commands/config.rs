@@ -57,6 +57,7 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
         let read = std::fs::metadata(ca).with_context(|| format!("`upstream_ca`: can't read {}", ca.display()));
         read.map_err(Usage)?;
     }
+    settings.contracts()?;
     let mut out = anstream::stdout().lock();
     for name in &loaded.unknown_variables {
         writeln!(out, "note: {name} is set and is no key")?;

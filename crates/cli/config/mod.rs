@@ -3,6 +3,7 @@
 //! Flags lie over `NIGHTAUDIT_*` variables over the file over the defaults: [`Layers`]. [`Settings`] are made of what
 //! they say together, and hold each crate's own configuration.
 
+mod contracts;
 mod file;
 mod layers;
 mod limits;

@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) upstream: UpstreamConfig,
     /// The request limits.
     pub(crate) limit: nightaudit_limit::Config,
+    /// The OpenAPI document that requests are held against, in place of what is built in.
+    pub(crate) openapi: Option<PathBuf>,
     /// The log.
     pub(crate) store: nightaudit_store::Config,
     /// What is said on standard error.
@@ -108,6 +110,7 @@ impl Settings {
             store: store(layers, &file, &data, environment.name)?,
             limit: limits::config(layers, &file)?,
             upstream: UpstreamConfig { ca: path(&file.upstream_ca), proxy: upstream_proxy(layers, &file)? },
+            openapi: path(&file.openapi),
             log: Logging { level: file.log, format: file.log_format },
             listen: file.listen,
             tls,

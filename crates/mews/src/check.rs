@@ -39,7 +39,7 @@ use value::{Met, Value};
 /// assert_eq!(findings[0].to_string(), "/AccountNoteIds: expected an array of strings, found a string");
 /// ```
 pub fn check_request(operation: &Operation, body: &[u8]) -> Vec<Finding> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let body = without_mark(body);
     let mut report = Report::default();
     let mut json = serde_json::Deserializer::from_slice(body);
     let request = Value { report: &mut report, shape: Shape::Object(&operation.request), place: &Place::Root };
@@ -50,6 +50,11 @@ pub fn check_request(operation: &Operation, body: &[u8]) -> Vec<Finding> {
         Err(error) => report.broken(&error),
     }
     report.into_findings()
+}
+
+/// A text without the mark by which some editors tell that it is UTF-8.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 #[cfg(test)]

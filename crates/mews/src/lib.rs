@@ -6,7 +6,8 @@
 //! - [`Catalogue`]: the operations, what their requests take, and the use cases they belong to; [`operation`] finds one
 //!   and [`suggest`] tells what was meant where there is none.
 //! - [`check_request`]: what in a request doesn't fit its operation.
-//! - `OpenApi`, with the feature `openapi`: the same against an OpenAPI document that somebody supplies.
+//! - [`Contracts`]: the same, with or without an OpenAPI document that somebody supplies in place of what is built in.
+//! - `OpenApi`, with the feature `openapi`: such a document.
 //! - [`error_body`]: an error as Mews words it.
 //!
 //! Nothing here does I/O or knows of HTTP types, and nothing here decides: callers hold requests against what this
@@ -28,6 +29,7 @@
 mod address;
 mod catalogue;
 mod check;
+mod contracts;
 pub mod envelope;
 mod environment;
 mod error;
@@ -40,6 +42,7 @@ pub use catalogue::{
     operations, suggest, use_cases,
 };
 pub use check::{Finding, FindingKind, check_request};
+pub use contracts::Contracts;
 pub use envelope::Envelope;
 pub use environment::{Environment, PublishedLimit};
 pub use error::error_body;

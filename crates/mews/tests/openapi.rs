@@ -1,6 +1,6 @@
 //! Contracts out of an OpenAPI document.
 
-use nightaudit_mews::{FindingKind, InvalidOpenApi, OpenApi};
+use nightaudit_mews::{Contracts, FindingKind, InvalidOpenApi, OpenApi};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -110,9 +110,74 @@ fn a_flood_of_findings_is_counted() {
 }
 
 #[test]
+fn a_document_in_yaml_says_the_same() {
+    let yaml = br##"
+# Comments, anchors and keys that are numbers are YAML's own.
+openapi: 3.0.4
+paths:
+  /api/connector/v1/orders/add:
+    post:
+      requestBody:
+        content:
+          application/json:
+            schema: { $ref: '#/components/schemas/Order' }
+      responses: { 200: { description: Added } }
+components:
+  schemas:
+    Order:
+      type: object
+      required: [ServiceId]
+      additionalProperties: false
+      properties:
+        ServiceId: &id { type: string, maxLength: 5 }
+        AccountId: *id
+        Notes: { type: string, nullable: true }
+"##;
+    let api = OpenApi::read(yaml).expect("it is good");
+    assert_eq!(api.check_request("orders/add", br#"{"ServiceId":"1","Notes":null}"#), Some(vec![]));
+    let findings = api.check_request("orders/add", br#"{"AccountId":"123456"}"#).expect("it has the operation");
+    let mut kinds: Vec<_> = findings.iter().map(|finding| (&*finding.pointer, finding.kind)).collect();
+    kinds.sort_unstable_by_key(|(pointer, _)| *pointer);
+    assert_eq!(kinds, [("/AccountId", FindingKind::TooManyCharacters), ("/ServiceId", FindingKind::MissingField)]);
+}
+
+#[test]
+fn a_small_document_cannot_become_a_large_one() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let below = vec![format!("*a{}", level - 1); 10].join(", ");
+        bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+    }
+    assert!(matches!(OpenApi::read(bomb.as_bytes()), Err(InvalidOpenApi::Yaml(_))));
+}
+
+#[test]
+fn contracts_are_the_documents_and_else_the_catalogues() {
+    let document = document("3.1.0", json!({}));
+    let contracts = Contracts::from_openapi(&document).expect("the document is good").clone();
+    let supplied = "orders/getAll/2023-06-06";
+    assert!(contracts.has(supplied) && !Contracts::built_in().has(supplied));
+    assert_eq!(contracts.check(supplied, b"{}").len(), 1);
+    assert_eq!(Contracts::built_in().check(supplied, b"{}"), []);
+    for contracts in [&contracts, &Contracts::built_in()] {
+        assert!(contracts.has("accountNotes/delete") && !contracts.has("accountNotes/delete/"));
+        assert_eq!(contracts.check("accountNotes/delete", b"{}").len(), 4);
+    }
+}
+
+#[test]
+fn findings_can_be_read_back() {
+    let findings = Contracts::built_in().check("accountNotes/delete", br#"{"AccountNoteIds":1}"#);
+    let text = serde_json::to_string(&findings).expect("findings are data");
+    assert_eq!(serde_json::from_str::<Vec<nightaudit_mews::Finding>>(&text).expect("they are"), findings);
+}
+
+#[test]
 fn a_document_that_cannot_serve_is_refused() {
     let refused = |document: &str| OpenApi::read(document.as_bytes()).expect_err("it is bad");
-    assert!(matches!(refused("openapi: 3.0.4\n"), InvalidOpenApi::Json(_)));
+    assert!(matches!(refused("openapi: 3.0.4\n"), InvalidOpenApi::NoOperations));
+    assert!(matches!(refused("{\"openapi\": 3"), InvalidOpenApi::Json(_)));
+    assert!(matches!(refused("a: [b\n"), InvalidOpenApi::Yaml(_)));
     for nothing in ["{}", "[]", r#"{"openapi":"3.0.4","paths":{"/api/other/v1/x":{}}}"#, r#"{"paths":[]}"#] {
         assert!(matches!(refused(nothing), InvalidOpenApi::NoOperations), "{nothing}");
     }

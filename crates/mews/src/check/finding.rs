@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Place, Shape};
 use crate::catalogue::{Enum, Object, nearest};
@@ -19,7 +19,7 @@ const MOST_VALUES: usize = 12;
 /// Something in a body that doesn't fit.
 ///
 /// `Display` gives a line for a person: `/Limitation/Count: expected 1 to 1000, found 5000`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// What kind of mistake it is.
@@ -33,7 +33,7 @@ pub struct Finding {
 }
 
 /// The kinds of mistakes that are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FindingKind {
