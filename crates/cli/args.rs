@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use toml::Value;
 
 use crate::{
-    commands::{completions, config, export, limits, log, man, serve, sessions, show, tail},
+    commands::{completions, config, export, limits, log, man, serve, sessions, show, simulate, tail},
     config::{Flag, LogFormat},
 };
 
@@ -24,6 +24,7 @@ Examples:
   nightaudit tail --status 4xx,5xx               watch what goes wrong
   nightaudit show 01KAS --response               one exchange, by the beginning of its id
   nightaudit export --format har --since 1h      a file for any HAR viewer
+  nightaudit simulate                            a Mews to test against, on http://127.0.0.1:8090
 
 Every key of the configuration is also a variable: NIGHTAUDIT_LISTEN, NIGHTAUDIT_TIMEOUTS_CONNECT.
 `nightaudit config show` lists them all with their values."
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Limits(limits::Limits),
     Export(Box<export::Export>),
     Log(log::Log),
+    Simulate(simulate::Simulate),
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),

@@ -58,6 +58,7 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Limits(limits) => limits.run(&settings),
         Command::Export(export) => export.run(&settings),
         Command::Log(log) => log.run(&settings),
+        Command::Simulate(simulate) => simulate.run(&settings),
         Command::Completions(_) | Command::Man(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -9,4 +9,5 @@ pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod show;
+pub(crate) mod simulate;
 pub(crate) mod tail;

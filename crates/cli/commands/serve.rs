@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use toml::Value;
 
 use self::recorder::{LogRecorder, Outcomes};
+pub(crate) use self::wiring::stop_on_signal;
 use crate::{
     config::{Durability, Flag, OnLimit, OnStoreFailure, Settings},
     error::Usage,
@@ -132,7 +133,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     };
     let limiter = Limiter::new(settings.limit.clone())?;
     let stop = CancellationToken::new();
-    wiring::stop_on_signal(stop.clone())?;
+    stop_on_signal(stop.clone())?;
 
     let log = Arc::new(open_log(settings.store.clone()).await?);
     let proxy_port = bind(settings.listen, "listen").await?;
@@ -253,14 +254,14 @@ async fn open_log(config: nightaudit_store::Config) -> anyhow::Result<Log> {
     Ok(log)
 }
 
-async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+pub(crate) async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("can't listen on {address}: free it, or choose another address with --{key}"))
 }
 
 /// Says where everything is, at once, so that a program that reads it has the whole.
-fn announce(lines: &[String]) -> anyhow::Result<()> {
+pub(crate) fn announce(lines: &[String]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let result = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
     match result {

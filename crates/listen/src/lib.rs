@@ -45,4 +45,4 @@ mod tls;
 
 pub use head::{Refusal, RefusalKind};
 pub use server::{Arrival, Config, Drained, Handler, Server};
-pub use tls::{TlsError, server_config};
+pub use tls::{TlsError, server_config, server_config_of};

@@ -60,11 +60,26 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         return Err(unreadable("a certificate", certificate, &"the file has none"));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("a private key", key, &error))?;
+    server_config_of(chain, private).map_err(|source| TlsError::Mismatch {
+        certificate: certificate.into(),
+        key: key.into(),
+        source,
+    })
+}
+
+/// As [`server_config`], with a chain and a key that are at hand.
+///
+/// # Errors
+///
+/// What rustls says of them where they don't go together.
+pub fn server_config_of(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|source| TlsError::Mismatch { certificate: certificate.into(), key: key.into(), source })?;
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

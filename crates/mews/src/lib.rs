@@ -2,6 +2,7 @@
 //!
 //! - [`Environment`]: the hosts of Mews' demo and production and the request limit that Mews publishes for them.
 //! - [`envelope`]: who sends a request, read from its body or from the cookies of a WebSocket.
+//! - [`PUBLISHED_TOKENS`]: those that Mews prints for everybody to try its demo with.
 //! - [`operation_of`]: which operation an address names.
 //! - [`Catalogue`]: the operations, what their requests take, and the use cases they belong to; [`operation`] finds one
 //!   and [`suggest`] tells what was meant where there is none.
@@ -35,6 +36,7 @@ mod environment;
 mod error;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod tokens;
 
 pub use address::{OPERATION_PREFIX, operation_of};
 pub use catalogue::{
@@ -49,3 +51,4 @@ pub use error::error_body;
 pub use jiff::civil::Date;
 #[cfg(feature = "openapi")]
 pub use openapi::{InvalidOpenApi, OpenApi};
+pub use tokens::{PUBLISHED_TOKENS, PublishedTokens};

@@ -65,7 +65,7 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Cancels `stop` at the first SIGINT or SIGTERM; a second one ends the process, as if nobody listened.
-pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::spawn(async move {

@@ -1,0 +1,163 @@
+//! `nightaudit simulate`
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use clap::{Args, ValueHint};
+use nightaudit_mews::PUBLISHED_TOKENS;
+use nightaudit_simulator::{Anchor, Config, Faults, Hook, Latency, Limit, Simulator, self_made};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    commands::serve::{announce, bind, stop_on_signal},
+    config::Settings,
+};
+
+/// The file in the data folder that gets the authority's certificate.
+const AUTHORITY: &str = "simulator-ca.pem";
+
+/// Be a Mews for testing: answers every operation, keeps what is added, refuses what Mews refuses
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+It needs no internet. Its data are made up, always the same for a seed and a day, and gone when it stops. It knows the
+tokens that Mews publishes for its demo. WebSockets are at /ws/connector on the same port.
+
+A single request can ask for something by the header X-Simulator:
+  X-Simulator: size=20MB      the answer has a member Padding, so that it has this size
+  X-Simulator: status=503     it is answered with this error
+  X-Simulator: latency=2s     the answer is kept back for so long
+
+Examples:
+  nightaudit simulate
+  nightaudit simulate --listen 127.0.0.1:0 --limit 20/10s --latency 80ms+-40ms
+  nightaudit simulate --fail 5xx=1%,408=0.5% --webhook http://127.0.0.1:3000/hook
+  nightaudit simulate --tls; nightaudit serve --upstream https://127.0.0.1:8090 --upstream-ca simulator-ca.pem")]
+pub(crate) struct Simulate {
+    /// Where it listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// Requests of an access token in a window, or none
+    #[arg(long, value_name = "COUNT/TIME", default_value = "200/30s")]
+    limit: LimitOrNone,
+    /// Let the window begin with the first request of a burst instead of sliding
+    #[arg(long)]
+    limit_anchored: bool,
+    /// Errors at a share of the requests
+    #[arg(long, value_name = "STATUS=SHARE,…")]
+    fail: Option<Faults>,
+    /// How long answers are kept back
+    #[arg(long, value_name = "TIME[±TIME]")]
+    latency: Option<Latency>,
+    /// Where changes are told by webhooks
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    webhook: Option<Hook>,
+    /// A token that is known beside those that Mews publishes; may be given several times
+    #[arg(long = "token", value_name = "TOKEN")]
+    tokens: Vec<String>,
+    /// What everything made up begins with
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// The largest body of a request
+    #[arg(long, value_name = "SIZE", default_value = "20 MiB")]
+    max_body: ByteSize,
+    /// Speak TLS, with a certificate of its own making
+    #[arg(long)]
+    tls: bool,
+    /// Where the certificate of its authority is written [default: simulator-ca.pem in the data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls")]
+    tls_ca: Option<PathBuf>,
+}
+
+/// A limit as it is typed.
+#[derive(Debug, Clone, Copy)]
+struct LimitOrNone(Option<Limit>);
+
+impl std::str::FromStr for LimitOrNone {
+    type Err = nightaudit_simulator::InvalidOption;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" { Ok(Self(None)) } else { text.parse().map(|limit| Self(Some(limit))) }
+    }
+}
+
+impl Simulate {
+    pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = runtime.block_on(self.simulate(settings));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    }
+
+    async fn simulate(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let simulator = Arc::new(Simulator::new(self.config(settings)?));
+        let stop = CancellationToken::new();
+        stop_on_signal(stop.clone())?;
+        let listener = bind(self.listen, "listen").await?;
+        let address = listener.local_addr()?;
+        let authority = match self.tls {
+            true => Some(self.authority(settings, address)?),
+            false => None,
+        };
+        let (tls, authority) = authority.map(|(tls, file)| (Some(tls), Some(file))).unwrap_or_default();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{address}");
+        announce(&[format!("simulator  {url}")])?;
+        advise(&url, authority.as_deref());
+        let listen = nightaudit_listen::Config { tls, drain: Duration::from_secs(2), ..settings.server.clone() };
+        simulator.serve(listener, listen, stop.cancelled()).await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn config(&self, settings: &Settings) -> anyhow::Result<Config> {
+        Ok(Config {
+            seed: self.seed,
+            contracts: settings.contracts()?,
+            tokens: self.tokens.clone(),
+            limit: self.limit.0,
+            anchor: if self.limit_anchored { Anchor::Burst } else { Anchor::Sliding },
+            faults: self.fail.clone().unwrap_or_default(),
+            latency: self.latency.unwrap_or_default(),
+            max_body: usize::try_from(self.max_body.as_u64()).unwrap_or(usize::MAX),
+            webhook: self.webhook.clone(),
+            ..Config::default()
+        })
+    }
+
+    /// Makes a certificate and writes its authority's where a client finds it.
+    fn authority(
+        &self,
+        settings: &Settings,
+        address: SocketAddr,
+    ) -> anyhow::Result<(Arc<rustls::ServerConfig>, PathBuf)> {
+        let made = self_made(address.ip())?;
+        let file = match &self.tls_ca {
+            Some(file) => file.clone(),
+            None => {
+                fs::create_dir_all(&settings.data)
+                    .with_context(|| format!("can't make the data folder {}", settings.data.display()))?;
+                settings.data.join(AUTHORITY)
+            }
+        };
+        fs::write(&file, made.authority)
+            .with_context(|| format!("can't write {}: name another file with --tls-ca", file.display()))?;
+        Ok((made.tls, file))
+    }
+}
+
+/// Says how to go on.
+fn advise(url: &str, authority: Option<&Path>) {
+    let trust = authority.map(|file| format!(" --upstream-ca {}", file.display())).unwrap_or_default();
+    let tokens = PUBLISHED_TOKENS[0];
+    tracing::info!("to record it: nightaudit serve --upstream {url}{trust}");
+    tracing::info!("an integration's base address: {url} (or that of the recording `serve`)");
+    tracing::info!("tokens that it knows: those that Mews publishes, like ClientToken {}", tokens.client);
+    tracing::info!("                                                    AccessToken {}", tokens.access);
+}

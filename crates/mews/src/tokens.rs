@@ -1,0 +1,33 @@
+//! The tokens that Mews prints in its documentation.
+
+/// A pair of tokens for a demo enterprise. They are public, and shared by everybody who tries the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedTokens {
+    /// The integration's.
+    pub client: &'static str,
+    /// The enterprise's.
+    pub access: &'static str,
+}
+
+const CLIENTS: [&str; 4] = [
+    "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D",
+    "E916C341431C4D28A866AD200152DBD3-A046EB5583FFBE94DE1172237763712",
+    "2CC71B0660F345019882AD200155B4FE-4A1FC9080A4DD2A404734003674F77E",
+    "07AB1F14B55C49B8BDD6AD200158423B-273A4497AFF5E20566D7199DB3DC2BA",
+];
+
+/// The four pairs for the demo enterprise with gross prices, then the four for the one with net prices.
+pub const PUBLISHED_TOKENS: [PublishedTokens; 8] = [
+    pair(0, "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D"),
+    pair(1, "CC150C355D6A4048A220AD20015483AB-B6D09C0C84B09538077CB8FFBB907B4"),
+    pair(2, "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7"),
+    pair(3, "39E301DD5A1C4A569087AD20015F60DD-50DC28896E9090CCA0995C9BBD90351"),
+    pair(0, "7059D2C25BF64EA681ACAB3A00B859CC-D91BFF2B1E3047A3E0DEC1D57BE1382"),
+    pair(1, "1AEFA58C55E74D65BDC7AD2001564C12-66633E0B736F523379B9E5966165A55"),
+    pair(2, "682C235379B64D909941AD2001577525-BFC60A026081F1350FAA99CAB9F7510"),
+    pair(3, "BFD4298010F54B069F3DAD20015D53EA-D5561FADFBA4EFC8EA4C179C6BC461F"),
+];
+
+const fn pair(client: usize, access: &'static str) -> PublishedTokens {
+    PublishedTokens { client: CLIENTS[client], access }
+}

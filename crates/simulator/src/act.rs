@@ -1,0 +1,342 @@
+//! What an operation does to the property, and what it answers.
+
+use jiff::Timestamp;
+use nightaudit_mews::{Kind as RequestKind, Operation, operation};
+use serde_json::{Map, Value};
+
+use crate::events::Event;
+use crate::kind::Kind;
+use crate::knowledge::{Act, Answer, Deed, Knowledge, Step};
+use crate::made::{Maker, Scene, amount};
+use crate::name::{capitalised, singular};
+use crate::property::{Item, Property};
+use crate::query::{self, Page, UnknownCursor};
+
+/// Items and the parts of the request that affected them.
+type Affected = Vec<(Map<String, Value>, Option<Value>)>;
+
+/// What an operation answered, and what changed.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// JSON.
+    pub(crate) body: Vec<u8>,
+    /// Whether it is an empty page, or nothing but braces.
+    pub(crate) is_minimal: bool,
+    pub(crate) events: Vec<Event>,
+}
+
+/// Answers a request that reads only; none where it would change something.
+pub(crate) fn read(
+    property: &Property,
+    path: &str,
+    request: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Option<Outcome>, UnknownCursor> {
+    let Some(deed) = Knowledge::built_in().operations.get(path) else {
+        // One that only a user's OpenAPI document has.
+        return Ok(Some(Outcome { body: b"{}".to_vec(), is_minimal: true, events: Vec::new() }));
+    };
+    let page = match &deed.step.act {
+        Act::Reads(collection) => match property.shelf(collection) {
+            Some(shelf) => query::page(shelf, collection, &deed.step, request)?,
+            None => Page::default(),
+        },
+        Act::Nothing if deed.event.is_none() => Page::default(),
+        _ => return Ok(None),
+    };
+    let mut maker = Maker::new(&property.soil, path, 0, 1, now);
+    Ok(Some(answer(deed, &page, &mut maker, request, &Vec::new())))
+}
+
+/// Does what a request asks for, and answers it.
+pub(crate) fn perform(property: &mut Property, path: &str, request: &Map<String, Value>, now: Timestamp) -> Outcome {
+    let Some(deed) = Knowledge::built_in().operations.get(path) else { return Outcome::default() };
+    let mut events = Vec::new();
+    let affected = step(property, path, deed, &deed.step, request, None, now, &mut events);
+    let first = affected.first().map(|(item, _)| item);
+    for further in &deed.then {
+        step(property, path, deed, further, request, first, now, &mut events);
+    }
+    if let Some(event) = &deed.event {
+        let mut maker = Maker::new(&property.soil, path, 0, 1, now);
+        let scene = Scene { request: Some(request), ..Scene::default() };
+        events.push(Event { socket: Some(maker.value(&Kind::Object(event.clone()), scene)), hook: None });
+    }
+    let index = property.next_index(path);
+    let mut maker = Maker::new(&property.soil, path, index, 1, now);
+    let page = Page::default();
+    Outcome { events, ..answer(deed, &page, &mut maker, request, &affected) }
+}
+
+/// One step; `first` is what the step before it has affected.
+#[allow(clippy::too_many_arguments, reason = "a step is told everything of the request it belongs to")]
+fn step(
+    property: &mut Property,
+    path: &str,
+    deed: &Deed,
+    step: &Step,
+    request: &Map<String, Value>,
+    first: Option<&Map<String, Value>>,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) -> Affected {
+    let Some(collection) = step.act.collection() else { return Vec::new() };
+    let mut affected = Vec::new();
+    for part in parts(step, request) {
+        let ids = match &step.act {
+            Act::Adds(_) => vec![None],
+            Act::Changes(_) | Act::Removes(_) => {
+                targets(property, collection, step, part).into_iter().map(Some).collect()
+            }
+            Act::Nothing | Act::Reads(_) => Vec::new(),
+        };
+        for id in ids {
+            let change = Change { collection, path, step, request, part, first, now };
+            let item = match (&step.act, &id) {
+                (Act::Removes(_), Some(id)) => property.remove(collection, id),
+                (_, Some(id)) => change.changed(property, id),
+                (_, None) => Some(change.added(property)),
+            };
+            if let Some(item) = item {
+                events.extend(Event::of(collection, deed, &item, property, now));
+                affected.push((item.fields.clone(), Some(Value::Object(part.clone()))));
+            }
+        }
+    }
+    affected
+}
+
+/// The parts of a request that are each about one item.
+fn parts<'a>(step: &Step, request: &'a Map<String, Value>) -> Vec<&'a Map<String, Value>> {
+    match &step.from {
+        Some(field) => {
+            let list = request.get(&**field).and_then(Value::as_array);
+            list.into_iter().flatten().filter_map(Value::as_object).collect()
+        }
+        None => vec![request],
+    }
+}
+
+/// The ids of the items that a part of a request is about.
+fn targets(property: &Property, collection: &str, step: &Step, part: &Map<String, Value>) -> Vec<String> {
+    let Some(shelf) = property.shelf(collection) else { return Vec::new() };
+    if step.by.is_empty() {
+        // `ResourceId` of a resource; where it is called otherwise, any id that is known.
+        let own = format!("{}Id", singular(&capitalised(collection)));
+        let named = part.get(&own).or_else(|| part.get("Id")).and_then(Value::as_str);
+        let ids = part.iter().filter(|(name, _)| name.ends_with("Id")).filter_map(|(_, id)| id.as_str());
+        return named
+            .into_iter()
+            .chain(ids)
+            .find(|id| shelf.get(id).is_some())
+            .map(str::to_owned)
+            .into_iter()
+            .collect();
+    }
+    let given = |field: &str| -> Vec<&str> {
+        match part.get(field) {
+            Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(id)) => vec![id],
+            _ => Vec::new(),
+        }
+    };
+    match &step.by[..] {
+        [(field, own)] if **own == *"Id" => {
+            given(field).into_iter().filter(|id| shelf.get(id).is_some()).map(str::to_owned).collect()
+        }
+        by => {
+            let wanted: Vec<_> = by.iter().map(|(field, own)| (own, given(field))).collect();
+            let is_meant = |item: &Item| {
+                wanted.iter().all(|(own, ids)| {
+                    item.fields.get(&***own).and_then(Value::as_str).is_some_and(|value| ids.contains(&value))
+                })
+            };
+            let items = shelf.newest(None).into_iter().flatten();
+            items.filter(|item| is_meant(item)).map(|item| item.id().to_owned()).collect()
+        }
+    }
+}
+
+/// How one part of a request changes one item.
+struct Change<'a> {
+    collection: &'a str,
+    path: &'a str,
+    step: &'a Step,
+    request: &'a Map<String, Value>,
+    part: &'a Map<String, Value>,
+    first: Option<&'a Map<String, Value>>,
+    now: Timestamp,
+}
+
+impl Change<'_> {
+    fn added(&self, property: &mut Property) -> std::sync::Arc<Item> {
+        let index = property.next_index(self.collection);
+        let Some(collection) = Knowledge::built_in().collections.get(self.collection) else {
+            return property.put(self.collection, Map::new());
+        };
+        let mut maker = Maker::new(&property.soil, self.collection, index, index, self.now);
+        let mut item = maker.object(&collection.fields, Scene::default());
+        // What could have been said and wasn't is not known.
+        for name in self.sayable() {
+            if !self.part.contains_key(name)
+                && item.contains_key(self.own_name(name))
+                && !name.ends_with("EnterpriseId")
+            {
+                item.insert(self.own_name(name).to_owned(), Value::Null);
+            }
+        }
+        self.overlay(&mut item, &mut maker);
+        for name in ["CreatedUtc", "UpdatedUtc"] {
+            self.stamp(&mut item, name);
+        }
+        property.put(self.collection, item)
+    }
+
+    fn changed(&self, property: &mut Property, id: &str) -> Option<std::sync::Arc<Item>> {
+        let mut item = property.shelf(self.collection)?.get(id)?.fields.clone();
+        let index = property.next_index(self.collection);
+        let mut maker = Maker::new(&property.soil, self.collection, index, index, self.now);
+        self.overlay(&mut item, &mut maker);
+        self.stamp(&mut item, "UpdatedUtc");
+        Some(property.put(self.collection, item))
+    }
+
+    fn stamp(&self, item: &mut Map<String, Value>, name: &str) {
+        if let Some(time) = item.get_mut(name) {
+            *time = crate::made::utc(self.now).into();
+        }
+    }
+
+    /// The names that the request's contract has for an item.
+    fn sayable(&self) -> Vec<&'static str> {
+        let Some(operation) = operation(self.path) else { return Vec::new() };
+        let fields = |operation: &'static Operation| match &self.step.from {
+            Some(from) => match operation.request.field(from).map(|field| &field.kind) {
+                Some(RequestKind::Object(object)) => &object.fields[..],
+                _ => &[],
+            },
+            None => &operation.request.fields[..],
+        };
+        fields(operation).iter().map(|field| &*field.name).collect()
+    }
+
+    /// What the item calls the field that the request calls `name`.
+    fn own_name<'n>(&'n self, name: &'n str) -> &'n str {
+        let renamed = self.step.rename.iter().find(|(theirs, _)| **theirs == *name);
+        renamed.map_or(name, |(_, own)| own)
+    }
+
+    /// Lays what the request says over the item, and what the operation sets over that.
+    fn overlay(&self, item: &mut Map<String, Value>, maker: &mut Maker<'_>) {
+        for (name, value) in self.part {
+            let own = self.own_name(name);
+            if own != "Id"
+                && let Some(place) = item.get_mut(own)
+            {
+                lay(place, value);
+            }
+        }
+        // A reservation has its times twice, under their old and their new names.
+        for (old, new) in [("StartUtc", "ScheduledStartUtc"), ("EndUtc", "ScheduledEndUtc")] {
+            if let Some(time) = item.get(new).cloned()
+                && item.contains_key(old)
+            {
+                item.insert(old.to_owned(), time);
+            }
+        }
+        let scene = Scene { request: Some(self.request), item: self.first, ..Scene::default() };
+        for field in &self.step.set {
+            let given =
+                matches!(field.kind, Kind::GivenOr(_)) && self.part.get(&*field.name).is_some_and(|v| !v.is_null());
+            if !given {
+                item.insert(field.name.to_string(), maker.value(&field.kind, scene));
+            }
+        }
+    }
+}
+
+/// Lays a value of a request over one of an item. Updates say `{"Value": …}`, and null where nothing is to change.
+fn lay(place: &mut Value, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::Object(object) if object.len() == 1 && object.contains_key("Value") => {
+            place.clone_from(&object["Value"]);
+        }
+        Value::Object(object) if object.contains_key("Currency") && place.get("GrossValue").is_some() => {
+            let number = |name: &str| object.get(name).and_then(Value::as_f64);
+            let gross =
+                number("GrossValue").or_else(|| number("NetValue").map(|net| net * 1.2)).or_else(|| number("Value"));
+            let currency = object.get("Currency").and_then(Value::as_str).unwrap_or("EUR");
+            *place = amount(gross.unwrap_or_default(), currency);
+        }
+        Value::Object(object) => match place {
+            Value::Object(there) => {
+                for (name, value) in object {
+                    if let Some(place) = there.get_mut(name) {
+                        lay(place, value);
+                    }
+                }
+            }
+            _ => place.clone_from(value),
+        },
+        _ => place.clone_from(value),
+    }
+}
+
+/// Writes what an operation answers.
+fn answer(
+    deed: &Deed,
+    page: &Page,
+    maker: &mut Maker<'_>,
+    request: &Map<String, Value>,
+    affected: &Affected,
+) -> Outcome {
+    let item = affected.first().map(|(item, _)| item);
+    // Items that were read are only made into values where an answer is made of more than their JSON.
+    let read: Affected = match &deed.answer {
+        Answer::Fields(fields) if fields.iter().any(|field| matches!(field.kind, Kind::Each(_))) => {
+            page.items.iter().map(|item| (item.fields.clone(), None)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let items = if affected.is_empty() { &read } else { affected };
+    let scene = Scene { request: Some(request), item, items, nth: 0 };
+    let mut body = Vec::with_capacity(256 + page.items.iter().map(|item| item.json.len() + 1).sum::<usize>());
+    let fields = match &deed.answer {
+        Answer::Item => {
+            write(&mut body, &maker.value(&Kind::Item, scene));
+            return Outcome { body, ..Outcome::default() };
+        }
+        Answer::Fields(fields) => fields,
+    };
+    let is_page = matches!(deed.step.act, Act::Reads(_)) && page.items.is_empty();
+    body.push(b'{');
+    for (position, field) in fields.iter().enumerate() {
+        if position > 0 {
+            body.push(b',');
+        }
+        write(&mut body, &Value::from(&*field.name));
+        body.push(b':');
+        match &field.kind {
+            Kind::Items if matches!(deed.step.act, Act::Reads(_)) => {
+                body.push(b'[');
+                for (position, item) in page.items.iter().enumerate() {
+                    if position > 0 {
+                        body.push(b',');
+                    }
+                    body.extend_from_slice(&item.json);
+                }
+                body.push(b']');
+            }
+            Kind::Cursor => write(&mut body, &page.cursor.as_deref().into()),
+            kind => write(&mut body, &maker.value(kind, scene)),
+        }
+    }
+    body.push(b'}');
+    Outcome { body, is_minimal: fields.is_empty() || is_page, events: Vec::new() }
+}
+
+fn write(body: &mut Vec<u8>, value: &Value) {
+    // A value has no way to fail as JSON, nor has a vector as a writer.
+    let _ = serde_json::to_writer(body, value);
+}

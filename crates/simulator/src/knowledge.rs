@@ -1,0 +1,278 @@
+//! What is known of Mews' answers, as data: `data/*.toml` of this crate, whose README describes their form.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use nightaudit_mews::operations;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::deed::DeedSource;
+use crate::kind::{Field, InvalidKind, Kind};
+use crate::name::{capitalised, fits};
+
+/// Everything that the data says.
+#[derive(Debug)]
+pub(crate) struct Knowledge {
+    pub(crate) collections: HashMap<Box<str>, Collection>,
+    pub(crate) objects: HashMap<Box<str>, Vec<Field>>,
+    pub(crate) operations: HashMap<Box<str>, Deed>,
+    pub(crate) words: Words,
+}
+
+/// What the made-up texts are made of.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Words {
+    pub(crate) first: Vec<String>,
+    pub(crate) last: Vec<String>,
+    pub(crate) cities: Vec<String>,
+    pub(crate) streets: Vec<String>,
+    pub(crate) countries: Vec<String>,
+    pub(crate) languages: Vec<String>,
+    pub(crate) adjectives: Vec<String>,
+    pub(crate) nouns: Vec<String>,
+    pub(crate) sentences: Vec<String>,
+}
+
+/// A kind of item of which the property has several.
+#[derive(Debug)]
+pub(crate) struct Collection {
+    /// Its name in answers: `Resources`.
+    pub(crate) title: Box<str>,
+    /// How many items there are at the start.
+    pub(crate) items: usize,
+    pub(crate) fields: Vec<Field>,
+    /// The object that the WebSocket tells of a changed item.
+    pub(crate) event: Option<Box<str>>,
+    /// The discriminator of the webhook's event.
+    pub(crate) webhook: Option<Box<str>>,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone)]
+pub(crate) struct Deed {
+    pub(crate) step: Step,
+    /// Further steps.
+    pub(crate) then: Vec<Step>,
+    pub(crate) answer: Answer,
+    /// What the WebSocket tells besides what the collections tell.
+    pub(crate) event: Option<Box<str>>,
+    /// A webhook's discriminator in the place of the collection's.
+    pub(crate) webhook: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// The item that was affected.
+    Item,
+    Fields(Vec<Field>),
+}
+
+/// One thing that is done to the state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Step {
+    pub(crate) act: Act,
+    /// The field of the request with the items; none for the request itself.
+    pub(crate) from: Option<Box<str>>,
+    /// Fields of the request with ids, and the item's fields that these are compared with.
+    pub(crate) by: Vec<(Box<str>, Box<str>)>,
+    /// Fields that are called otherwise in the item.
+    pub(crate) rename: Vec<(Box<str>, Box<str>)>,
+    pub(crate) set: Vec<Field>,
+    /// Fields that the items that are found must have, beside what the request's filters say.
+    pub(crate) require: Vec<Field>,
+    /// A field of the request that a field of the item must begin with.
+    pub(crate) begins: Option<(Box<str>, Box<str>)>,
+}
+
+/// With which collection what is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Act {
+    #[default]
+    Nothing,
+    Reads(Box<str>),
+    Adds(Box<str>),
+    Changes(Box<str>),
+    Removes(Box<str>),
+}
+
+impl Act {
+    pub(crate) fn collection(&self) -> Option<&str> {
+        match self {
+            Self::Nothing => None,
+            Self::Reads(name) | Self::Adds(name) | Self::Changes(name) | Self::Removes(name) => Some(name),
+        }
+    }
+}
+
+/// A mistake in the data.
+#[derive(Debug, Error)]
+pub(crate) enum InvalidData {
+    #[error("{0}: {1}")]
+    Toml(&'static str, toml::de::Error),
+    #[error("{0}: {1}")]
+    Kind(String, InvalidKind),
+    #[error("{0} names `{1}`, which is nowhere")]
+    Unknown(String, String),
+}
+
+impl Knowledge {
+    /// What is compiled in.
+    pub(crate) fn built_in() -> &'static Self {
+        // The data is a constant and a test reads it whole, so that what is expected here can't fail for a user.
+        static BUILT_IN: LazyLock<Knowledge> =
+            LazyLock::new(|| Knowledge::read().expect("the built-in data is read by a test"));
+        &BUILT_IN
+    }
+
+    fn read() -> Result<Self, InvalidData> {
+        let rules: Rules = read("rules.toml", include_str!("../data/rules.toml"))?;
+        let objects: HashMap<Box<str>, String> = read("objects.toml", include_str!("../data/objects.toml"))?;
+        let collections: HashMap<Box<str>, CollectionSource> =
+            read("collections.toml", include_str!("../data/collections.toml"))?;
+        let mut deeds: HashMap<Box<str>, DeedSource> =
+            read("operations.toml", include_str!("../data/operations.toml"))?;
+        let objects = objects
+            .into_iter()
+            .map(|(name, text)| rules.fields(&name, &text).map(|fields| (name, fields)))
+            .collect::<Result<_, _>>()?;
+        let collections = collections
+            .into_iter()
+            .map(|(name, source)| source.collection(&rules, &name).map(|collection| (name, collection)))
+            .collect::<Result<_, _>>()?;
+        let operations = operations()
+            .iter()
+            .map(|operation| {
+                let source = deeds.remove(&operation.path).unwrap_or_default();
+                let deed = source.deed(&rules, &collections, operation)?;
+                Ok((operation.path.clone(), deed))
+            })
+            .collect::<Result<_, InvalidData>>()?;
+        if let Some(left) = deeds.into_keys().next() {
+            return Err(InvalidData::Unknown("operations.toml".to_owned(), left.into()));
+        }
+        let knowledge = Self { collections, objects, operations, words: rules.words };
+        knowledge.check().map(|()| knowledge)
+    }
+
+    /// Refuses names of collections and objects that aren't there.
+    fn check(&self) -> Result<(), InvalidData> {
+        let objects = self.objects.iter().map(|(name, fields)| (name, &fields[..]));
+        let collections = self.collections.iter().map(|(name, collection)| (name, &collection.fields[..]));
+        let answers = self.operations.iter().map(|(path, deed)| match &deed.answer {
+            Answer::Fields(fields) => (path, &fields[..]),
+            Answer::Item => (path, &[][..]),
+        });
+        let acts = self.operations.iter().flat_map(|(path, deed)| {
+            let steps = std::iter::once(&deed.step).chain(&deed.then);
+            steps.filter_map(move |step| Some((path, step.act.collection()?)))
+        });
+        let events = self.collections.values().filter_map(|collection| collection.event.as_ref());
+        let events = events.chain(self.operations.values().filter_map(|deed| deed.event.as_ref()));
+        for (owner, fields) in objects.chain(collections).chain(answers) {
+            for field in fields {
+                self.check_kind(owner, &field.kind)?;
+            }
+        }
+        for (path, collection) in acts {
+            self.check_kind(path, &Kind::Reference(collection.into()))?;
+        }
+        for event in events {
+            self.check_kind("event", &Kind::Object(event.clone()))?;
+        }
+        Ok(())
+    }
+
+    fn check_kind(&self, owner: &str, kind: &Kind) -> Result<(), InvalidData> {
+        let known = match kind {
+            Kind::Reference(name) => self.collections.contains_key(name),
+            Kind::Object(name) | Kind::Each(name) | Kind::OfEach(_, name) => self.objects.contains_key(name),
+            Kind::Optional(kind) | Kind::List(kind, _) | Kind::PerUnit(kind) => return self.check_kind(owner, kind),
+            _ => true,
+        };
+        if known { Ok(()) } else { Err(InvalidData::Unknown(owner.to_owned(), format!("{kind:?}"))) }
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(name: &'static str, text: &str) -> Result<T, InvalidData> {
+    toml::from_str(text).map_err(|error| InvalidData::Toml(name, error))
+}
+
+/// How fields are read whose kind is not written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rules {
+    name: Vec<NameRule>,
+    words: Words,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NameRule {
+    pattern: String,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CollectionSource {
+    #[serde(rename = "as")]
+    title: Option<Box<str>>,
+    items: usize,
+    fields: String,
+    event: Option<String>,
+    webhook: Option<Box<str>>,
+}
+
+impl Rules {
+    /// Reads fields, each `Name` or `Name:kind`.
+    pub(crate) fn fields(&self, owner: &str, text: &str) -> Result<Vec<Field>, InvalidData> {
+        text.split_whitespace().map(|word| self.field(owner, word)).collect()
+    }
+
+    fn field(&self, owner: &str, word: &str) -> Result<Field, InvalidData> {
+        let (name, kind) = match word.split_once(':') {
+            Some((name, kind)) => (name, kind),
+            None => {
+                let rule = self.name.iter().find(|rule| fits(&rule.pattern, word));
+                (word, rule.map_or("null", |rule| &rule.kind))
+            }
+        };
+        let known = Kind::parse(kind).map_err(|error| InvalidData::Kind(format!("{owner}: {word}"), error))?;
+        Ok(Field { name: name.into(), kind: known })
+    }
+}
+
+impl CollectionSource {
+    fn collection(self, rules: &Rules, name: &str) -> Result<Collection, InvalidData> {
+        Ok(Collection {
+            title: self.title.unwrap_or_else(|| capitalised(name).into()),
+            items: self.items,
+            fields: rules.fields(name, &self.fields)?,
+            event: self.event.map(|event| format!("{event}Event").into()),
+            webhook: self.webhook,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_holds_together() {
+        let knowledge = Knowledge::read().unwrap();
+        assert_eq!(knowledge.operations.len(), operations().len());
+    }
+
+    #[test]
+    fn every_get_all_finds_items_of_a_collection() {
+        for (path, deed) in &Knowledge::built_in().operations {
+            let verb = path.split('/').nth(1).unwrap();
+            let without = ["customers/getOpenItems", "customers/getRelationships"].contains(&&**path);
+            if verb == "getAll" && !without {
+                assert!(matches!(deed.step.act, Act::Reads(_)), "{path}: {:?}", deed.step.act);
+            }
+        }
+    }
+}

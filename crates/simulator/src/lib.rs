@@ -1,0 +1,48 @@
+//! A local Mews, to test against without the internet and without anybody's leave.
+//!
+//! [`Simulator`] answers every operation of the catalogue with made-up data that hold together, keeps what was added
+//! and changed, refuses what Mews refuses, and tells changes over a WebSocket and by webhooks. [`Config`] says how it
+//! behaves: its [`Limit`], [`Faults`], [`Latency`] and where webhooks go ([`Hook`]). [`self_made`] makes a certificate
+//! for it.
+//!
+//! What answers look like is data, in `data/*.toml` of this crate; its README describes their form.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use nightaudit_simulator::{Config, Simulator};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let simulator = Arc::new(Simulator::new(Config { latency: "80ms±40ms".parse()?, ..Config::default() }));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let stop = async { /* a signal, say */ };
+//! simulator.serve(listener, nightaudit_listen::Config::default(), stop).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod act;
+mod certificate;
+mod config;
+mod deed;
+mod events;
+mod kind;
+mod knowledge;
+mod limit;
+mod made;
+mod name;
+mod property;
+mod query;
+mod reply;
+mod simulator;
+mod socket;
+mod webhook;
+mod wish;
+
+pub use certificate::{CertificateError, SelfMade, self_made};
+pub use config::{Config, Faults, InvalidOption, Latency};
+pub use limit::{Anchor, Limit, Windows};
+pub use reply::Body;
+pub use simulator::Simulator;
+pub use webhook::Hook;

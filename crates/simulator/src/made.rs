@@ -1,0 +1,360 @@
+//! Values made up: always the same for the same seed.
+
+use base64::Engine as _;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::kind::{Field, Kind, Length, Made};
+use crate::knowledge::Knowledge;
+
+/// The most time units that an answer has a value for; Mews allows as many.
+const MOST_UNITS: usize = 100;
+
+/// The most entries of a list that follows the request.
+const MOST_EACH: usize = 1000;
+
+/// What values are made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Soil {
+    pub(crate) seed: u64,
+    /// The day around which the property's data lie.
+    pub(crate) today: Date,
+}
+
+impl Soil {
+    /// The id of the nth item of a collection.
+    pub(crate) fn id(&self, collection: &str, index: usize) -> String {
+        guid(self.digest(&[collection, &index.to_string()]))
+    }
+
+    /// The enterprise, of which there is one.
+    pub(crate) fn enterprise(&self) -> String {
+        self.id("enterprises", 0)
+    }
+
+    fn digest(&self, parts: &[&str]) -> [u8; 32] {
+        let mut hash = Sha256::new().chain_update(self.seed.to_le_bytes());
+        for part in parts {
+            hash.update([0]);
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
+
+    fn rng(&self, parts: &[&str]) -> fastrand::Rng {
+        let [a, b, c, d, e, f, g, h, ..] = self.digest(parts);
+        fastrand::Rng::with_seed(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// What the values of one answer, or one item, may refer to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scene<'a> {
+    pub(crate) request: Option<&'a Map<String, Value>>,
+    pub(crate) item: Option<&'a Map<String, Value>>,
+    /// The items that were affected, and the parts of the request that affected them.
+    pub(crate) items: &'a [(Map<String, Value>, Option<Value>)],
+    /// Where in a list the value is.
+    pub(crate) nth: usize,
+}
+
+/// Makes values.
+pub(crate) struct Maker<'a> {
+    soil: &'a Soil,
+    knowledge: &'static Knowledge,
+    collection: &'a str,
+    index: usize,
+    /// How many items of the collection there are at the start.
+    of: usize,
+    rng: fastrand::Rng,
+    now: Timestamp,
+    /// The creation of the item, once it is made.
+    created: Option<Timestamp>,
+}
+
+impl<'a> Maker<'a> {
+    /// Makes the nth of `of` items of a collection.
+    pub(crate) fn new(soil: &'a Soil, collection: &'a str, index: usize, of: usize, now: Timestamp) -> Self {
+        let rng = soil.rng(&["make", collection, &index.to_string()]);
+        Self { soil, knowledge: Knowledge::built_in(), collection, index, of, rng, now, created: None }
+    }
+
+    pub(crate) fn object(&mut self, fields: &[Field], scene: Scene<'_>) -> Map<String, Value> {
+        fields.iter().map(|field| (field.name.to_string(), self.value(&field.kind, scene))).collect()
+    }
+
+    pub(crate) fn value(&mut self, kind: &Kind, scene: Scene<'_>) -> Value {
+        match kind {
+            Kind::Made(made) => self.made(*made, scene),
+            Kind::Reference(collection) => {
+                let items = self.knowledge.collections.get(collection).map_or(1, |collection| collection.items);
+                self.soil.id(collection, self.rng.usize(..items.max(1))).into()
+            }
+            Kind::Object(name) => self.named(name, scene),
+            Kind::OneOf(values) => {
+                let values = &values[..];
+                values.get(self.rng.usize(..values.len().max(1))).map_or(Value::Null, |value| (**value).into())
+            }
+            Kind::Literal(value) => value.clone(),
+            Kind::Integer(least, most) => self.rng.i64(*least..=*most).into(),
+            Kind::Decimal(least, most) => cents(least + self.rng.f64() * (most - least)).into(),
+            Kind::Optional(kind) => {
+                if self.rng.bool() {
+                    self.value(kind, scene)
+                } else {
+                    Value::Null
+                }
+            }
+            Kind::List(kind, length) => {
+                let length = match length {
+                    Length::Few => self.rng.usize(1..=2),
+                    Length::Exactly(length) => usize::from(*length),
+                    Length::Each => self.length_of_each(kind, scene),
+                };
+                (0..length).map(|nth| self.value(kind, Scene { nth, ..scene })).collect()
+            }
+            Kind::PerUnit(kind) => {
+                let units = self.time_units(scene.request).len();
+                (0..units).map(|nth| self.value(kind, Scene { nth, ..scene })).collect()
+            }
+            Kind::OfRequest(field) => field_of(scene.request, field),
+            Kind::OfItem(field) => field_of(scene.item, field),
+            Kind::EachOf(field) => {
+                let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
+                list.and_then(|list| list.get(scene.nth)).cloned().unwrap_or_default()
+            }
+            Kind::OfEach(field, object) => {
+                let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
+                let parts = list.into_iter().flatten().take(MOST_EACH);
+                parts.map(|part| self.named(object, Scene { request: part.as_object(), ..scene })).collect()
+            }
+            Kind::Each(object) => scene
+                .items
+                .iter()
+                .map(|(item, part)| {
+                    let request = part.as_ref().and_then(Value::as_object);
+                    self.named(object, Scene { request, item: Some(item), ..scene })
+                })
+                .collect(),
+            Kind::GivenOr(value) => (**value).into(),
+            Kind::Item => scene.item.cloned().map_or(Value::Null, Value::Object),
+            Kind::ItemId => field_of(scene.item, "Id"),
+            Kind::Items => scene.items.iter().map(|(item, _)| Value::Object(item.clone())).collect(),
+            Kind::ItemIds => scene.items.iter().map(|(item, _)| field_of(Some(item), "Id")).collect(),
+            Kind::Cursor => Value::Null,
+        }
+    }
+
+    fn named(&mut self, object: &str, scene: Scene<'_>) -> Value {
+        let knowledge = self.knowledge;
+        knowledge.objects.get(object).map_or(Value::Null, |fields| Value::Object(self.object(fields, scene)))
+    }
+
+    /// As many as the request's field has that the items of the list refer to.
+    fn length_of_each(&self, kind: &Kind, scene: Scene<'_>) -> usize {
+        let Kind::Object(object) = kind else { return 1 };
+        let fields = self.knowledge.objects.get(object).map_or(&[][..], Vec::as_slice);
+        let field = fields.iter().find_map(|field| match &field.kind {
+            Kind::EachOf(field) => Some(field),
+            _ => None,
+        });
+        let list = scene.request.zip(field).and_then(|(request, field)| request.get(&**field)?.as_array());
+        list.map_or(0, |list| list.len().min(MOST_EACH))
+    }
+
+    fn made(&mut self, made: Made, scene: Scene<'_>) -> Value {
+        let words = &self.knowledge.words;
+        match made {
+            Made::Id => self.soil.id(self.collection, self.index).into(),
+            Made::New => guid(self.rng.u128(..).to_le_bytes()).into(),
+            Made::Enterprise => self.soil.enterprise().into(),
+            Made::Chain => self.soil.id("chains", 0).into(),
+            Made::Null => Value::Null,
+            Made::True => true.into(),
+            Made::False => false.into(),
+            Made::Boolean => self.rng.bool().into(),
+            Made::EmptyObject => json!({}),
+            Made::EmptyList => json!([]),
+            Made::EmptyText => "".into(),
+            Made::Index => self.index.into(),
+            Made::NumberText => (self.index + 1).to_string().into(),
+            Made::Code => self.letters(8).into(),
+            Made::Now => utc(self.now).into(),
+            Made::Created => utc(self.created()).into(),
+            Made::Updated => {
+                let created = self.created();
+                utc(created.saturating_add(SignedDuration::from_secs(self.rng.i64(..86_400))).unwrap_or(created)).into()
+            }
+            Made::Soon => {
+                let days = self.rng.i64(2..9);
+                utc(self.at(days, 12)).into()
+            }
+            Made::Day => self.soil.today.saturating_sub(self.rng.i64(..300).days()).to_string().into(),
+            Made::Birthday => self.soil.today.saturating_sub(self.rng.i64(20..80).years()).to_string().into(),
+            Made::Arrival => utc(self.at(self.stay().0, 14)).into(),
+            Made::Departure => utc(self.at(self.stay().1, 10)).into(),
+            Made::ActualArrival => match self.stay_state() {
+                "Started" | "Processed" => utc(self.at(self.stay().0, 15)).into(),
+                _ => Value::Null,
+            },
+            Made::ActualDeparture => match self.stay_state() {
+                "Processed" => utc(self.at(self.stay().1, 9)).into(),
+                _ => Value::Null,
+            },
+            Made::StayState => self.stay_state().into(),
+            Made::TimeUnits => self.time_units(scene.request).into_iter().map(|unit| Value::from(utc(unit))).collect(),
+            Made::Duration => format!("P0M{}DT0H0M0S", self.rng.u8(..15)).into(),
+            Made::Weekdays => json!(["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]),
+            Made::FirstName => self.one(&words.first).into(),
+            Made::LastName => self.one(&words.last).into(),
+            Made::Words => format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)).into(),
+            Made::Sentence => self.one(&words.sentences).into(),
+            Made::Texts => json!({ "en-GB": format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)) }),
+            Made::UiTexts => json!({ "Address": "Address", "AdultPlural": "Adults", "Apartment": "Apartment" }),
+            // Addresses that can never be anybody's: RFC 2606.
+            Made::Email => {
+                let name = format!("{}.{}", self.one(&words.first), self.one(&words.last));
+                format!("{}{}@example.com", name.to_lowercase(), self.index).into()
+            }
+            Made::Phone => format!("+420 600 {:03} {:03}", self.rng.u16(..1000), self.rng.u16(..1000)).into(),
+            Made::Url => format!("https://example.com/{}", self.letters(10).to_lowercase()).into(),
+            Made::Street => format!("{} {}", self.rng.u8(1..100), self.one(&words.streets)).into(),
+            Made::City => self.one(&words.cities).into(),
+            Made::Postcode => format!("{:05}", self.rng.u32(10_000..100_000)).into(),
+            Made::Country => self.one(&words.countries).into(),
+            Made::CountryAt => self.nth(&words.countries).into(),
+            Made::Language => self.one(&words.languages).into(),
+            Made::LanguageAt => self.nth(&words.languages).into(),
+            Made::Currency => "EUR".into(),
+            Made::CurrencyAt => ["EUR", "GBP", "USD"][self.index % 3].into(),
+            Made::TaxCode => "UK-2022-20%".into(),
+            Made::Floor => (self.index / 10 + 1).to_string().into(),
+            Made::Room => ((self.index / 10 + 1) * 100 + self.index % 10 + 1).to_string().into(),
+            Made::CardNumber => format!("************{:04}", self.rng.u16(..10_000)).into(),
+            Made::CardExpiry => format!("{:02}/{}", self.rng.u8(1..=12), self.soil.today.year() + 3).into(),
+            Made::Pdf => {
+                let file = "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n";
+                base64::engine::general_purpose::STANDARD.encode(file).into()
+            }
+            Made::FeeExtents => json!(["TimeUnits", "Products"]),
+            Made::Amount => {
+                let gross = self.rng.i64(500..30_000) as f64 / 100.0;
+                amount(gross, "EUR")
+            }
+            Made::FullAmount => {
+                let gross = self.rng.i64(500..30_000) as f64 / 100.0;
+                let mut amount = amount(gross, "EUR");
+                let net = amount["NetValue"].clone();
+                amount["Value"] = gross.into();
+                amount["Tax"] = cents(gross - net.as_f64().unwrap_or(gross)).into();
+                amount["Net"] = net;
+                amount["TaxRate"] = 20.into();
+                amount
+            }
+        }
+    }
+
+    /// The more recent, the higher the item's number.
+    fn created(&mut self) -> Timestamp {
+        if let Some(created) = self.created {
+            return created;
+        }
+        let days = i64::try_from(self.of.saturating_sub(self.index)).unwrap_or(i64::MAX) % 700 + 2;
+        let hour = self.rng.i64(6..20);
+        let created = self.at(-days, hour) + SignedDuration::from_secs(self.rng.i64(..3600));
+        self.created = Some(created);
+        created
+    }
+
+    /// When a stay begins and ends, in days from today. Of ten stays, four begin today or tomorrow.
+    fn stay(&self) -> (i64, i64) {
+        let index = i64::try_from(self.index).unwrap_or_default();
+        let arrival = [0, -3, 1, -1, 0, 4, -6, 1, 8, -2][(index % 10) as usize];
+        (arrival, arrival + 1 + index % 4)
+    }
+
+    fn stay_state(&self) -> &'static str {
+        match self.stay() {
+            _ if self.index % 17 == 16 => "Canceled",
+            (_, departure) if departure < 0 => "Processed",
+            (arrival, _) if arrival < 0 => "Started",
+            _ => "Confirmed",
+        }
+    }
+
+    /// The days from the first to the last that the request names; Mews' days begin when it is midnight at the property,
+    /// which the request's own times tell.
+    fn time_units(&self, request: Option<&Map<String, Value>>) -> Vec<Timestamp> {
+        let time = |names: [&str; 2]| {
+            let request = request?;
+            names.iter().find_map(|name| request.get(*name)?.as_str()?.parse::<Timestamp>().ok())
+        };
+        let first = time(["FirstTimeUnitStartUtc", "StartUtc"]).unwrap_or_else(|| self.at(0, 0));
+        let last = time(["LastTimeUnitStartUtc", "EndUtc"]).unwrap_or(first);
+        let day = SignedDuration::from_hours(24);
+        std::iter::successors(Some(first), |unit| unit.checked_add(day).ok())
+            .take_while(|unit| *unit <= last)
+            .take(MOST_UNITS)
+            .collect()
+    }
+
+    fn at(&self, days: i64, hour: i64) -> Timestamp {
+        let day = self.soil.today.saturating_add(days.days());
+        let midnight = day.at(0, 0, 0, 0);
+        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
+        midnight.saturating_add(SignedDuration::from_hours(hour)).unwrap_or(midnight)
+    }
+
+    fn one<'w>(&mut self, words: &'w [String]) -> &'w str {
+        words.get(self.rng.usize(..words.len().max(1))).map_or("", String::as_str)
+    }
+
+    fn nth<'w>(&self, words: &'w [String]) -> &'w str {
+        words.get(self.index % words.len().max(1)).map_or("", String::as_str)
+    }
+
+    fn letters(&mut self, count: usize) -> String {
+        (0..count).map(|_| self.rng.alphanumeric().to_ascii_uppercase()).collect()
+    }
+}
+
+/// An amount as Mews states it, with a tax of 20 %.
+pub(crate) fn amount(gross: f64, currency: &str) -> Value {
+    let net = cents(gross / 1.2);
+    let tax = cents(gross - net);
+    let code = "UK-2022-20%";
+    json!({
+        "Currency": currency,
+        "NetValue": net,
+        "GrossValue": cents(gross),
+        "TaxValues": [{ "Code": code, "Value": tax }],
+        "Breakdown": { "Items": [{ "TaxRateCode": code, "NetValue": net, "TaxValue": tax }] },
+    })
+}
+
+/// Rounded to two places.
+pub(crate) fn cents(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// A time as Mews writes it: to the second, in UTC.
+pub(crate) fn utc(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A GUID of the first 16 of these bytes.
+pub(crate) fn guid<const N: usize>(bytes: [u8; N]) -> String {
+    let mut id = [0; 16];
+    id.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    // Version 4, variant 1: what readers of GUIDs expect of one without a meaning.
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    let hex = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn field_of(object: Option<&Map<String, Value>>, field: &str) -> Value {
+    object.and_then(|object| object.get(field)).cloned().unwrap_or_default()
+}

@@ -1,0 +1,143 @@
+//! Which items a request asks for: filters by rule, and pages.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::kind::Kind;
+use crate::knowledge::Step;
+use crate::made::utc;
+use crate::name::{capitalised, singular};
+use crate::property::{Item, Shelf};
+
+/// Items on a page where the request doesn't say.
+const PAGE: usize = 1000;
+
+/// Fields of requests that are no filters.
+const NO_FILTERS: [&str; 8] =
+    ["AccessToken", "ClientToken", "Client", "LanguageCode", "CultureCode", "Limitation", "Extent", "Currency"];
+
+/// One page of what was found.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Arc<Item>>,
+    /// The id after which the next page begins; none on the last one.
+    pub(crate) cursor: Option<String>,
+}
+
+/// The cursor names nothing that is there.
+#[derive(Debug, Error)]
+#[error("Invalid Limitation: the Cursor is unknown.")]
+pub(crate) struct UnknownCursor;
+
+/// What a request finds on a shelf.
+pub(crate) fn page(
+    shelf: &Shelf,
+    collection: &str,
+    step: &Step,
+    request: &Map<String, Value>,
+) -> Result<Page, UnknownCursor> {
+    let limitation = request.get("Limitation").and_then(Value::as_object);
+    let cursor = limitation.and_then(|limitation| limitation.get("Cursor")?.as_str());
+    let count = limitation.and_then(|limitation| limitation.get("Count")?.as_f64());
+    // The contract has bounded it; what came through by an OpenAPI document of another mind is bounded here.
+    let count = count.map_or(PAGE, |count| (count as usize).clamp(1, PAGE));
+    let filters = filters(collection, step, request);
+    let mut found = shelf
+        .newest(cursor)
+        .ok_or(UnknownCursor)?
+        .filter(|item| filters.iter().all(|filter| filter.passes(item)) && has_required(item, step));
+    let items: Vec<_> = found.by_ref().take(count).cloned().collect();
+    let cursor = found.next().and(items.last()).map(|last| last.id().to_owned());
+    Ok(Page { items, cursor })
+}
+
+enum Filter<'a> {
+    /// The field is one of these. Items without the field pass.
+    OneOf(Box<str>, Vec<&'a Value>),
+    Begins(&'a str, String),
+    Active(Vec<&'a str>),
+    /// The field's time lies within.
+    Within(&'a str, String, String),
+    /// The item lasts over some of this time.
+    Colliding(String, String),
+}
+
+fn filters<'a>(collection: &str, step: &'a Step, request: &'a Map<String, Value>) -> Vec<Filter<'a>> {
+    let own = singular(&capitalised(collection));
+    let mut filters: Vec<_> = request.iter().filter_map(|(name, value)| filter(&own, step, name, value)).collect();
+    if let Some((start, end)) = interval(request) {
+        filters.push(Filter::Colliding(start, end));
+    }
+    filters
+}
+
+fn filter<'a>(own: &str, step: &'a Step, name: &'a str, value: &'a Value) -> Option<Filter<'a>> {
+    if NO_FILTERS.contains(&name) {
+        return None;
+    }
+    if let Some((field, of_item)) = &step.begins
+        && **field == *name
+    {
+        return Some(Filter::Begins(of_item, value.as_str()?.to_lowercase()));
+    }
+    match value {
+        Value::Array(values) if name == "ActivityStates" => {
+            Some(Filter::Active(values.iter().filter_map(Value::as_str).collect()))
+        }
+        Value::Array(values) => {
+            let is_own = name == "Ids" || name.strip_suffix("Ids").is_some_and(|of| own == of);
+            let field = if is_own { "Id".to_owned() } else { singular(name) };
+            Some(Filter::OneOf(field.into(), values.iter().collect()))
+        }
+        Value::Object(interval_of) => {
+            let (start, end) = interval(interval_of)?;
+            Some(if name == "CollidingUtc" { Filter::Colliding(start, end) } else { Filter::Within(name, start, end) })
+        }
+        Value::String(_) if !name.ends_with("Utc") && name != "TimeFilter" => {
+            Some(Filter::OneOf(name.into(), vec![value]))
+        }
+        _ => None,
+    }
+}
+
+/// Start and end as Mews writes times, so that texts can be compared.
+fn interval(object: &Map<String, Value>) -> Option<(String, String)> {
+    let time = |name: &str| object.get(name)?.as_str()?.parse::<Timestamp>().ok().map(utc);
+    time("StartUtc").zip(time("EndUtc"))
+}
+
+impl Filter<'_> {
+    fn passes(&self, item: &Item) -> bool {
+        let text = |field: &str| item.fields.get(field).and_then(Value::as_str);
+        match self {
+            Self::OneOf(field, values) => item.fields.get(&**field).is_none_or(|value| values.contains(&value)),
+            Self::Begins(field, start) => text(field).is_some_and(|text| text.to_lowercase().starts_with(start)),
+            Self::Active(states) => {
+                let active = item.fields.get("IsActive").and_then(Value::as_bool).unwrap_or(true);
+                states.contains(&if active { "Active" } else { "Deleted" })
+            }
+            Self::Within(field, start, end) => {
+                !item.fields.contains_key(*field) || text(field).is_some_and(|at| &*at >= &**start && at <= &**end)
+            }
+            Self::Colliding(start, end) => {
+                let first = text("ScheduledStartUtc").or(text("StartUtc"));
+                let last = text("ScheduledEndUtc").or(text("EndUtc"));
+                first.zip(last).is_none_or(|(first, last)| first < &**end && last > &**start)
+            }
+        }
+    }
+}
+
+/// Whether an item has what an operation requires of all that it finds.
+fn has_required(item: &Item, step: &Step) -> bool {
+    step.require.iter().all(|field| match &field.kind {
+        Kind::OneOf(values) => {
+            let value = item.fields.get(&*field.name).and_then(Value::as_str);
+            value.is_some_and(|value| values.iter().any(|known| **known == *value))
+        }
+        _ => true,
+    })
+}

@@ -1,0 +1,290 @@
+//! The simulator itself: from a request to its answer.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use jiff::tz::TimeZone;
+use nightaudit_listen::{Arrival, Handler, RefusalKind, Server};
+use nightaudit_mews::{Environment, Finding, FindingKind, PUBLISHED_TOKENS, envelope, operation_of, suggest};
+use parking_lot::{Mutex, RwLock};
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::act;
+use crate::config::Config;
+use crate::events::Events;
+use crate::limit::{Windows, retry_after};
+use crate::made::{Soil, guid};
+use crate::property::Property;
+use crate::reply::{self, Body, Refused};
+use crate::socket;
+use crate::webhook::{self, Post};
+use crate::wish::Wish;
+
+/// How long a request's body may take.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// How long webhooks and WebSockets have to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A simulated Mews: the API and the WebSocket on one port.
+#[derive(Debug)]
+pub struct Simulator {
+    config: Config,
+    tokens: HashSet<Box<str>>,
+    windows: Option<Mutex<Windows>>,
+    lots: Mutex<fastrand::Rng>,
+    property: RwLock<Property>,
+    events: Events,
+    webhooks: Mutex<Option<mpsc::Receiver<Vec<Value>>>>,
+    sockets: Arc<Semaphore>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    started: Instant,
+}
+
+impl Simulator {
+    /// A simulator with a fresh property.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let published = PUBLISHED_TOKENS.iter().flat_map(|tokens| [tokens.client, tokens.access]);
+        let tokens = published.chain(config.tokens.iter().map(String::as_str)).map(Box::from).collect();
+        let now = (config.now)();
+        let soil = Soil { seed: config.seed, today: TimeZone::UTC.to_datetime(now).date() };
+        let (events, webhooks) = Events::new();
+        Self {
+            tokens,
+            windows: config.limit.map(|limit| Mutex::new(Windows::new(limit, config.anchor))),
+            lots: Mutex::new(fastrand::Rng::with_seed(config.seed)),
+            property: RwLock::new(Property::new(soil, now)),
+            events,
+            webhooks: Mutex::new(Some(webhooks)),
+            sockets: Arc::new(Semaphore::new(config.max_sockets)),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            started: Instant::now(),
+            config,
+        }
+    }
+
+    /// Serves until `stop` is done; then requests under way may finish, and WebSockets are closed.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        listen: nightaudit_listen::Config,
+        stop: impl Future<Output = ()>,
+    ) {
+        let webhooks = self.webhooks.lock().take();
+        if let Some((hook, events)) = self.config.webhook.clone().zip(webhooks) {
+            let (enterprise, integration) = {
+                let property = self.property.read();
+                (property.soil.enterprise(), property.soil.id("integrations", 0))
+            };
+            let stopping = self.stopping.clone();
+            self.tasks.spawn(async move {
+                let delivering = webhook::deliver(events, &enterprise, &integration, Post::new(hook));
+                stopping.run_until_cancelled(delivering).await;
+            });
+        }
+        let stopping = self.stopping.clone();
+        let stop = async move {
+            stop.await;
+            // A WebSocket would hold its connection for as long as its client likes.
+            stopping.cancel();
+        };
+        Server::new(listen).serve(listener, Arc::clone(&self), stop).await;
+        self.tasks.close();
+        // What doesn't end by then ends with the process.
+        let _ = tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await;
+    }
+
+    async fn answer(&self, id: &str, arrival: Arrival, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+        if let Some(refusal) = arrival.refusal {
+            let status = match refusal.kind {
+                RefusalKind::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                RefusalKind::Timeout => StatusCode::REQUEST_TIMEOUT,
+                RefusalKind::Connect => StatusCode::METHOD_NOT_ALLOWED,
+                RefusalKind::Malformed | RefusalKind::Framing => StatusCode::BAD_REQUEST,
+            };
+            return Err(Refused::new(status, refusal.message));
+        }
+        if request.uri().path() == Environment::EVENTS_PATH {
+            return self.open_socket(id, request);
+        }
+        let (head, body) = request.into_parts();
+        let path = self.operation(head.uri.path())?;
+        if head.method != Method::POST {
+            return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "Operations are called by POST."));
+        }
+        let body = self.read(body).await?;
+        let json: Map<String, Value> = serde_json::from_slice(without_mark(&body))
+            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("Invalid JSON: {error}.")))?;
+        let token = self.authenticate(&json)?;
+        self.admit(token)?;
+        self.trouble(&head.headers).await?;
+        let wish = self.wish(&head.headers)?;
+        check(self.config.contracts.check(path, &body))?;
+
+        let (body, is_minimal) = self.act(path, &json)?;
+        if is_minimal && wants_minimal(&head.headers) {
+            return Ok(reply::nothing(id));
+        }
+        Ok(reply::answered(body, wish.size, id, &head.headers).await)
+    }
+
+    /// The operation at an address, exactly.
+    fn operation<'a>(&self, path: &'a str) -> Result<&'a str, Refused> {
+        let unknown = || Refused::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
+        let operation = operation_of(path).ok_or_else(unknown)?;
+        if self.config.contracts.has(operation) {
+            return Ok(operation);
+        }
+        Err(match suggest(operation) {
+            Some(suggestion) => unknown().with_details(vec![format!("Did you mean {}?", suggestion.operation.path)]),
+            None => unknown(),
+        })
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Bytes, Refused> {
+        match tokio::time::timeout(BODY_TIME, Limited::new(body, self.config.max_body).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                let message = format!("The request is larger than {} bytes.", self.config.max_body);
+                Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, message))
+            }
+            Ok(Err(_)) => Err(Refused::new(StatusCode::BAD_REQUEST, "The request's body was cut off.")),
+            Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "The request's body took too long.")),
+        }
+    }
+
+    /// The AccessToken, if it is known, and the ClientToken too.
+    fn authenticate<'a>(&self, request: &'a Map<String, Value>) -> Result<&'a str, Refused> {
+        let known = |name: &str| {
+            let token = request.get(name).and_then(Value::as_str);
+            token.filter(|token| self.tokens.contains(*token)).ok_or_else(|| unauthorized(name))
+        };
+        known("ClientToken")?;
+        known("AccessToken")
+    }
+
+    fn admit(&self, token: &str) -> Result<(), Refused> {
+        let Some(windows) = &self.windows else { return Ok(()) };
+        let elapsed = self.started.elapsed();
+        let now = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
+        let admitted = windows.lock().admit(token, now);
+        admitted.map_err(|wait| Refused {
+            retry_after: Some(retry_after(wait)),
+            ..Refused::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests: heed Retry-After.")
+        })
+    }
+
+    fn wish(&self, headers: &HeaderMap) -> Result<Wish, Refused> {
+        Wish::read(headers, self.config.max_size).map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error))
+    }
+
+    /// Keeps the answer back, and makes it an error, as configured or wished for.
+    async fn trouble(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let wish = self.wish(headers)?;
+        let (share, which, lot) = {
+            let mut lots = self.lots.lock();
+            (lots.f64(), lots.usize(..), lots.f64())
+        };
+        let latency = wish.latency.unwrap_or_else(|| self.config.latency.draw(lot));
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        let Some(status) = wish.status.or_else(|| self.config.faults.pick(share, which)) else { return Ok(()) };
+        let message = match status {
+            StatusCode::REQUEST_TIMEOUT => "The request is too heavy: ask for less at a time.",
+            StatusCode::FORBIDDEN => "The property doesn't allow this now.",
+            StatusCode::CONFLICT => "The data have changed in the meantime.",
+            StatusCode::TOO_MANY_REQUESTS => "Too many requests: heed Retry-After.",
+            _ => "The simulator was told to fail.",
+        };
+        let retry_after = (status == StatusCode::TOO_MANY_REQUESTS).then_some(1);
+        Err(Refused { retry_after, ..Refused::new(status, message) })
+    }
+
+    /// The body of the answer, and whether there is nothing in it.
+    fn act(&self, path: &str, request: &Map<String, Value>) -> Result<(Vec<u8>, bool), Refused> {
+        let now = (self.config.now)();
+        let read = act::read(&self.property.read(), path, request, now)
+            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let outcome = match read {
+            Some(outcome) => outcome,
+            None => act::perform(&mut self.property.write(), path, request, now),
+        };
+        self.events.tell(outcome.events, self.config.webhook.is_some());
+        Ok((outcome.body, outcome.is_minimal))
+    }
+
+    fn open_socket(&self, id: &str, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+        let Some(mut response) = socket::accept(request.headers()) else {
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "This address is for WebSockets."));
+        };
+        let cookies = request.headers().get_all(header::COOKIE).into_iter().map(http::HeaderValue::as_bytes);
+        let envelope = envelope::from_cookies(cookies);
+        for (name, token) in [("ClientToken", envelope.client_token), ("AccessToken", envelope.access_token)] {
+            if !token.is_some_and(|token| self.tokens.contains(&*token)) {
+                return Err(unauthorized(name));
+            }
+        }
+        let Ok(place) = Arc::clone(&self.sockets).try_acquire_owned() else {
+            return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many WebSockets."));
+        };
+        // Events count from the answer on, not from when the connection has changed hands.
+        let events = self.events.subscribe();
+        self.tasks.spawn(socket::tell(request, events, self.stopping.clone(), place));
+        reply::identify(&mut response, id);
+        Ok(response)
+    }
+}
+
+impl Handler for Simulator {
+    type Body = Body;
+
+    async fn handle(&self, arrival: Arrival, request: Request<Incoming>) -> Response<Body> {
+        let id = guid(self.lots.lock().u128(..).to_le_bytes());
+        match self.answer(&id, arrival, request).await {
+            Ok(response) => response,
+            Err(refused) => refused.response(&id),
+        }
+    }
+}
+
+fn unauthorized(name: &str) -> Refused {
+    Refused::new(StatusCode::UNAUTHORIZED, format!("Invalid {name}: it is not known."))
+}
+
+/// Refuses what breaks the contract. Mews passes over fields that it doesn't know, and still takes what is deprecated.
+fn check(findings: Vec<Finding>) -> Result<(), Refused> {
+    let is_harmless = |finding: &Finding| {
+        use FindingKind::{DeprecatedField, DeprecatedValue, UnknownField};
+        matches!(finding.kind, UnknownField | DeprecatedField | DeprecatedValue)
+    };
+    let broken: Vec<_> = findings.iter().filter(|finding| !is_harmless(finding)).map(ToString::to_string).collect();
+    match broken.first() {
+        Some(first) => {
+            Err(Refused::new(StatusCode::BAD_REQUEST, format!("Invalid request: {first}.")).with_details(broken))
+        }
+        None => Ok(()),
+    }
+}
+
+fn wants_minimal(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split([',', ';'])).any(|part| part.trim().eq_ignore_ascii_case("return=minimal"))
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}

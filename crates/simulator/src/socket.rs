@@ -1,0 +1,82 @@
+//! The WebSocket that tells events.
+
+use std::sync::Arc;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::reply::Body;
+
+/// The largest message that a client may send; it has nothing to say.
+const MOST: usize = 64 << 10;
+
+/// The answer that opens a WebSocket, or none where the request is no opening of one (RFC 6455, section 4.2.1).
+pub(crate) fn accept(headers: &HeaderMap) -> Option<Response<Body>> {
+    let has = |name: header::HeaderName, wanted: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(wanted))
+    };
+    let is_opening = has(header::UPGRADE, "websocket")
+        && has(header::CONNECTION, "upgrade")
+        && has(header::SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_opening)?;
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Some(response)
+}
+
+/// Tells events until the client leaves or `stop` is cancelled.
+pub(crate) async fn tell(
+    request: Request<Incoming>,
+    mut events: broadcast::Receiver<Arc<str>>,
+    stop: CancellationToken,
+    _place: OwnedSemaphorePermit,
+) {
+    let upgraded = match hyper::upgrade::on(request).await {
+        Ok(upgraded) => TokioIo::new(upgraded),
+        Err(error) => return tracing::debug!(%error, "a WebSocket was not opened"),
+    };
+    let bounds = WebSocketConfig::default().max_message_size(Some(MOST)).max_frame_size(Some(MOST));
+    let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(bounds)).await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => {
+                let frame = CloseFrame { code: CloseCode::Away, reason: "the simulator stops".into() };
+                let _ = socket.close(Some(frame)).await;
+                return;
+            }
+            event = events.recv() => {
+                let sent = match event {
+                    Ok(event) => socket.send(Message::text(&*event)).await,
+                    // It has read too slowly for its share of what is kept; the next events still come.
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        tracing::warn!("a WebSocket missed {missed} messages: it reads too slowly");
+                        continue;
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                };
+                if sent.is_err() {
+                    return;
+                }
+            }
+            // What a client sends means nothing to Mews; reading it answers its pings and its closing.
+            message = socket.next() => match message {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+        }
+    }
+}

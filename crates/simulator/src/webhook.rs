@@ -1,0 +1,214 @@
+//! Webhooks: told by POST, and again where they weren't taken.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::config::InvalidOption;
+
+/// How long a receiver has for its 2xx.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The time from an attempt that failed to the next.
+const PAUSE: Duration = Duration::from_secs(180);
+
+/// How often one is sent at most.
+const ATTEMPTS: u32 = 5;
+
+/// How many are sent at once, and how many wait for their next attempt.
+const AT_ONCE: usize = 8;
+const MOST_WAITING: usize = 1000;
+
+/// Where webhooks go: a clear `http://` address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook(Uri);
+
+impl FromStr for Hook {
+    type Err = InvalidOption;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOption> {
+        let uri: Option<Uri> = text.parse().ok();
+        uri.filter(|uri| uri.scheme_str() == Some("http") && uri.authority().is_some()).map(Self).ok_or_else(|| {
+            InvalidOption::new("an address for webhooks", text, "name a whole one, like http://127.0.0.1:3000/hook")
+        })
+    }
+}
+
+/// Takes a webhook's body to its receiver.
+pub(crate) trait Carrier: Clone + Send + 'static {
+    /// The status of its answer, or why there is none.
+    fn carry(&self, body: Bytes) -> impl Future<Output = Result<StatusCode, String>> + Send;
+}
+
+/// Carries over HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    hook: Hook,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Post {
+    pub(crate) fn new(hook: Hook) -> Self {
+        Self { hook, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+}
+
+impl Carrier for Post {
+    async fn carry(&self, body: Bytes) -> Result<StatusCode, String> {
+        let request = Request::post(self.hook.0.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| error.to_string())?;
+        self.client.request(request).await.map(|response| response.status()).map_err(|error| error.to_string())
+    }
+}
+
+/// A webhook on its way.
+#[derive(Debug)]
+struct Letter {
+    body: Bytes,
+    attempts: u32,
+}
+
+/// Sends what comes in, and sends again what was not taken, until `events` ends.
+pub(crate) async fn deliver(
+    mut events: mpsc::Receiver<Vec<Value>>,
+    enterprise: &str,
+    integration: &str,
+    carrier: impl Carrier,
+) {
+    let mut under_way = JoinSet::new();
+    // In the order of their next attempts, since each waits equally long.
+    let mut again: VecDeque<(Instant, Letter)> = VecDeque::new();
+    let send = |under_way: &mut JoinSet<_>, letter: Letter| {
+        let carrier = carrier.clone();
+        under_way.spawn(async move {
+            let answer = tokio::time::timeout(PATIENCE, carrier.carry(letter.body.clone())).await;
+            let trouble = match answer {
+                Ok(Ok(status)) if status.is_success() => None,
+                Ok(Ok(status)) => Some(format!("it answered {status}")),
+                Ok(Err(error)) => Some(error),
+                Err(_) => Some(format!("no answer in {} s", PATIENCE.as_secs())),
+            };
+            (letter, trouble)
+        });
+    };
+    loop {
+        let has_room = under_way.len() < AT_ONCE;
+        let next = again.front().map_or_else(|| Instant::now() + PAUSE, |(at, _)| *at);
+        tokio::select! {
+            events = events.recv(), if has_room => {
+                let Some(events) = events else { return };
+                let body = json!({ "EnterpriseId": enterprise, "IntegrationId": integration, "Events": events });
+                send(&mut under_way, Letter { body: body.to_string().into(), attempts: 0 });
+            }
+            () = tokio::time::sleep_until(next), if has_room && !again.is_empty() => {
+                if let Some((_, letter)) = again.pop_front() {
+                    send(&mut under_way, letter);
+                }
+            }
+            Some(done) = under_way.join_next() => {
+                let Ok((letter, Some(trouble))) = done else { continue };
+                let letter = Letter { attempts: letter.attempts + 1, ..letter };
+                if letter.attempts >= ATTEMPTS || again.len() >= MOST_WAITING {
+                    tracing::warn!("a webhook is given up: {trouble}");
+                } else {
+                    tracing::warn!("a webhook was not taken ({trouble}); it is sent again in {} s", PAUSE.as_secs());
+                    again.push_back((Instant::now() + PAUSE, letter));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Answers with these, one after the other; `None` never answers. Notes when it was asked.
+    #[derive(Clone)]
+    struct Script(Arc<Mutex<(VecDeque<Option<u16>>, Vec<(Duration, Value)>)>>, Instant, mpsc::Sender<()>);
+
+    impl Carrier for Script {
+        async fn carry(&self, body: Bytes) -> Result<StatusCode, String> {
+            let answer = {
+                let mut script = self.0.lock();
+                script.1.push((self.1.elapsed(), serde_json::from_slice(&body).unwrap()));
+                script.0.pop_front().expect("it was asked more often than expected")
+            };
+            let _ = self.2.send(()).await;
+            match answer {
+                Some(status) => Ok(status.try_into().unwrap()),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn attempts(answers: &[Option<u16>], events: usize) -> Vec<(Duration, Value)> {
+        let (sender, receiver) = mpsc::channel(8);
+        let (asked, mut seen) = mpsc::channel(8);
+        let script =
+            Script(Arc::new(Mutex::new((answers.iter().copied().collect(), Vec::new()))), Instant::now(), asked);
+        for count in 0..events {
+            sender.send(vec![json!({ "Discriminator": "ResourceUpdated", "Value": { "Id": count } })]).await.unwrap();
+        }
+        let delivering = tokio::spawn({
+            let script = script.clone();
+            async move { deliver(receiver, "enterprise", "integration", script).await }
+        });
+        for _ in answers {
+            seen.recv().await.unwrap();
+        }
+        // Long after: nothing more is sent.
+        tokio::time::sleep(PAUSE * 10).await;
+        delivering.abort();
+        let attempts = script.0.lock().1.clone();
+        attempts
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_is_sent_once() {
+        let attempts = attempts(&[Some(204), Some(200)], 2).await;
+        assert_eq!(attempts.len(), 2);
+        let body = json!({ "EnterpriseId": "enterprise", "IntegrationId": "integration",
+            "Events": [{ "Discriminator": "ResourceUpdated", "Value": { "Id": 0 } }] });
+        assert!(attempts.iter().any(|(_, sent)| *sent == body));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_taken_in_five_seconds_is_sent_again_after_a_few_minutes() {
+        let attempts = attempts(&[None, Some(500), Some(301), Some(200)], 1).await;
+        let times: Vec<_> = attempts.iter().map(|(at, _)| at.as_secs()).collect();
+        assert_eq!(times, [0, 185, 365, 545]);
+        assert!(attempts.iter().all(|(_, sent)| *sent == attempts[0].1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_taken_is_given_up() {
+        assert_eq!(attempts(&[Some(500); ATTEMPTS as usize], 1).await.len(), ATTEMPTS as usize);
+    }
+
+    #[test]
+    fn an_address_is_whole_and_clear() {
+        assert!("http://127.0.0.1:3000/hook".parse::<Hook>().is_ok());
+        for text in ["", "127.0.0.1:3000", "https://example.com/hook", "/hook", "http://"] {
+            assert!(text.parse::<Hook>().is_err(), "{text}");
+        }
+    }
+}
