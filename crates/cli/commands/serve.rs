@@ -2,6 +2,7 @@
 
 mod recorder;
 mod wiring;
+mod workers;
 
 use std::{io::Write as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -9,15 +10,18 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use nightaudit_console::{Console, Gauges, Token};
 use nightaudit_limit::Limiter;
-use nightaudit_listen::Server;
+use nightaudit_listen::{Server, Worker};
 use nightaudit_proxy::Proxy;
 use nightaudit_store::{Log, OpenError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
-use self::recorder::{LogRecorder, Outcomes};
 pub(crate) use self::wiring::stop_on_signal;
+use self::{
+    recorder::{LogRecorder, Outcomes},
+    workers::Workers,
+};
 use crate::{
     config::{Durability, Flag, OnLimit, OnStoreFailure, Settings},
     error::Usage,
@@ -193,9 +197,11 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 
     let server = Server::new(nightaudit_listen::Config { tls, ..settings.server.clone() });
-    let proxy = Arc::new(proxy);
-    let drained = server.serve(proxy_port, Arc::clone(&proxy), stop.cancelled()).await;
+    let workers = Workers::start()?;
+    let serving = workers.runtimes().map(|runtime| Worker { runtime, handler: Arc::new(proxy.sibling()) });
+    let drained = server.serve_on(proxy_port, serving, stop.cancelled()).await;
     proxy.close_tunnels().await;
+    drop(workers);
     if drained.cut_off > 0 {
         tracing::warn!("{} connections were cut off: they took longer than `timeouts.drain`", drained.cut_off);
     }

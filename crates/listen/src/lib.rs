@@ -44,5 +44,5 @@ mod server;
 mod tls;
 
 pub use head::{Refusal, RefusalKind};
-pub use server::{Arrival, Config, Drained, Handler, Server};
+pub use server::{Arrival, Config, Drained, Handler, Server, Worker};
 pub use tls::{TlsError, server_config, server_config_of};

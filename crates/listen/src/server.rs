@@ -17,7 +17,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -87,6 +88,17 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
+/// A runtime that serves connections, and what answers the requests on them.
+///
+/// With a single-threaded runtime for each, all that a request wakes is on the thread that it came in on.
+#[derive(Debug)]
+pub struct Worker<H> {
+    /// Where the connections' tasks run.
+    pub runtime: Handle,
+    /// What answers their requests.
+    pub handler: Arc<H>,
+}
+
 /// Accepts connections and has a [`Handler`] answer the requests on them.
 #[derive(Debug)]
 pub struct Server {
@@ -100,7 +112,7 @@ impl Server {
         Self { config }
     }
 
-    /// Serves until `stop` is done, then lets the requests in flight finish.
+    /// Serves on the present runtime until `stop` is done, then lets the requests in flight finish.
     ///
     /// Errors of a connection end that connection and nothing else.
     pub async fn serve<H: Handler>(
@@ -109,10 +121,21 @@ impl Server {
         handler: Arc<H>,
         stop: impl Future<Output = ()>,
     ) -> Drained {
+        self.serve_on(listener, [Worker { runtime: Handle::current(), handler }], stop).await
+    }
+
+    /// Does what [`serve`](Self::serve) does on other runtimes: each connection goes to the worker that has the fewest,
+    /// and stays there. Without workers nothing is accepted.
+    pub async fn serve_on<H: Handler>(
+        self,
+        listener: TcpListener,
+        workers: impl IntoIterator<Item = Worker<H>>,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
         let places = Arc::new(Semaphore::new(self.config.max_connections));
         let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
-        let tasks = TaskTracker::new();
-        let serving = Arc::new(Serving { config: self.config, handler });
+        let crews: Vec<Crew<H>> =
+            workers.into_iter().map(|worker| Crew::new(worker, &self.config, &stopping, &cut)).collect();
         let mut stop = pin!(stop);
         loop {
             let next = async {
@@ -123,26 +146,66 @@ impl Server {
                 next = next => next,
                 () = stop.as_mut() => break,
             };
-            let (serving, stopping, cut) = (Arc::clone(&serving), stopping.clone(), cut.clone());
-            tasks.spawn(async move {
-                cut.run_until_cancelled(serving.connection(stream, peer, stopping)).await;
-                drop(place);
-            });
+            // Of several with as few it is the first, whose pool has the connections last used.
+            if let (Some(crew), Ok(place)) = (crews.iter().min_by_key(|crew| crew.tasks.len()), place) {
+                crew.take(stream, peer, place);
+            }
         }
         drop(listener);
         stopping.cancel();
-        tasks.close();
-        let cut_off = match tokio::time::timeout(serving.config.drain, tasks.wait()).await {
+        let drained = async {
+            for crew in &crews {
+                crew.tasks.close();
+                crew.tasks.wait().await;
+            }
+        };
+        let mut drained = pin!(drained);
+        let cut_off = match tokio::time::timeout(self.config.drain, drained.as_mut()).await {
             Ok(()) => 0,
             Err(_) => {
-                let late = tasks.len();
+                let late = crews.iter().map(|crew| crew.tasks.len()).sum();
                 // Dropped, not forgotten: their handlers still get to say what became of their requests.
                 cut.cancel();
-                tasks.wait().await;
+                drained.await;
                 late
             }
         };
         Drained { cut_off }
+    }
+}
+
+/// The connections of a worker.
+struct Crew<H> {
+    runtime: Handle,
+    serving: Arc<Serving<H>>,
+    tasks: TaskTracker,
+    /// These two are the worker's own: every poll of a connection locks them.
+    stopping: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl<H: Handler> Crew<H> {
+    fn new(worker: Worker<H>, config: &Config, stopping: &CancellationToken, cut: &CancellationToken) -> Self {
+        Self {
+            runtime: worker.runtime,
+            serving: Arc::new(Serving { config: config.clone(), handler: worker.handler }),
+            tasks: TaskTracker::new(),
+            stopping: stopping.child_token(),
+            cut: cut.child_token(),
+        }
+    }
+
+    fn take(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        let (serving, stopping, cut) = (Arc::clone(&self.serving), self.stopping.clone(), self.cut.clone());
+        let connection = async move {
+            // The stream leaves the runtime that accepted it for the one that waits for its bytes.
+            match stream.into_std().and_then(TcpStream::from_std) {
+                Ok(stream) => drop(cut.run_until_cancelled(serving.connection(stream, peer, stopping)).await),
+                Err(error) => tracing::error!(%peer, %error, "a connection can't be handed to its worker"),
+            }
+            drop(place);
+        };
+        self.tasks.spawn_on(connection, &self.runtime);
     }
 }
 

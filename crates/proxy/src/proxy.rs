@@ -24,7 +24,7 @@ use nightaudit_mews::{Envelope, envelope, operation_of};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Config, UpstreamConfig, UpstreamConfigError, admission,
+    Config, Origin, UpstreamConfig, UpstreamConfigError, admission,
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
@@ -40,9 +40,15 @@ use crate::{
 
 /// Forwards requests to the hosts of one environment, inside its limits, and has each recorded.
 pub struct Proxy<R> {
-    config: Config,
+    shared: Arc<Shared<R>>,
     api: Upstream,
     events: Upstream,
+}
+
+/// What a proxy has in common with its [`sibling`](Proxy::sibling)s.
+struct Shared<R> {
+    config: Config,
+    route: Route,
     limiter: Limiter,
     recorder: Arc<R>,
     ids: Arc<Ids>,
@@ -62,25 +68,36 @@ impl<R: Recorder> Proxy<R> {
         limiter: Limiter,
         recorder: R,
     ) -> Result<Self, UpstreamConfigError> {
-        let route = Arc::new(Route::new(upstream)?);
-        Ok(Self {
-            api: Upstream::new(config.api.clone(), &route, &config.timeouts),
-            events: Upstream::new(config.events.clone(), &route, &config.timeouts),
+        let shared = Shared {
+            config,
+            route: Route::new(upstream)?,
             limiter,
             recorder: Arc::new(recorder),
             ids: Arc::new(Ids::new()),
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
-            config,
-        })
+        };
+        Ok(Self::of(Arc::new(shared)))
     }
 
-    /// Ends the WebSockets and waits until each is recorded. To be called when the server has come to rest, which they
+    /// The same proxy with connections of its own to Mews: one for each runtime that serves, since a connection is
+    /// driven by the runtime that opened it, and a request that borrows it from another would wake that for every step.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Self::of(Arc::clone(&self.shared))
+    }
+
+    fn of(shared: Arc<Shared<R>>) -> Self {
+        let host = |origin: &Origin| Upstream::new(origin.clone(), &shared.route, &shared.config.timeouts);
+        Self { api: host(&shared.config.api), events: host(&shared.config.events), shared }
+    }
+
+    /// Ends the WebSockets, those of siblings too, and waits until each is recorded. To be called when the server has come to rest, which they
     /// don't keep it from: they have no end of their own.
     pub async fn close_tunnels(&self) {
-        self.closing.cancel();
-        self.tunnels.close();
-        self.tunnels.wait().await;
+        self.shared.closing.cancel();
+        self.shared.tunnels.close();
+        self.shared.tunnels.wait().await;
     }
 
     /// The exchange as far as a request's head tells it.
@@ -97,9 +114,9 @@ impl<R: Recorder> Proxy<R> {
             _ => (parts.method.clone(), target(&parts.uri)),
         };
         let capture = Capture {
-            id: self.ids.next(received),
+            id: self.shared.ids.next(received),
             session: parts.headers.get(fields::SESSION).and_then(|name| name.to_str().ok()).map(Into::into),
-            environment: Arc::clone(&self.config.environment),
+            environment: Arc::clone(&self.shared.config.environment),
             received,
             forwarded: None,
             response_head: None,
@@ -133,8 +150,8 @@ impl<R: Recorder> Proxy<R> {
         body: Incoming,
     ) -> Result<(Response<Incoming>, Lease, Option<OnUpgrade>), Stop> {
         self.check_destination(&parts)?;
-        let timeouts = self.config.timeouts;
-        let mut keeper = Keeper::expecting(self.config.keep_body, body.size_hint().exact());
+        let timeouts = self.shared.config.timeouts;
+        let mut keeper = Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact());
         let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body).await {
             Ok(beginning) => beginning,
             Err(stop) => {
@@ -163,7 +180,7 @@ impl<R: Recorder> Proxy<R> {
             operation: &operation,
             paginated: sender.envelope.paginated,
         };
-        let (note, ticket) = admission::ask(&self.limiter, &wanted, &self.config.environment).await;
+        let (note, ticket) = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment).await;
         draft.note(|capture| capture.limit = note);
         let mut ticket = ticket?;
 
@@ -218,8 +235,10 @@ impl<R: Recorder> Proxy<R> {
         if own || [&self.api, &self.events].iter().any(|host| host.origin().is_named_by(authority)) {
             return Ok(());
         }
-        let message =
-            format!("{authority} is not forwarded to: only {} and {} are", self.config.api, self.config.events);
+        let message = format!(
+            "{authority} is not forwarded to: only {} and {} are",
+            self.shared.config.api, self.shared.config.events
+        );
         Err(Stop::failed(FailureKind::Misdirected, message))
     }
 
@@ -266,8 +285,8 @@ impl<R: Recorder> Proxy<R> {
             }
             ProxyBody::whole(Bytes::new())
         } else {
-            let patience = self.config.timeouts.response_body;
-            ProxyBody::flowing(body, draft, self.config.keep_body, promised, lease, patience)
+            let patience = self.shared.config.timeouts.response_body;
+            ProxyBody::flowing(body, draft, self.shared.config.keep_body, promised, lease, patience)
         };
         Response::from_parts(parts, body)
     }
@@ -281,21 +300,21 @@ impl<R: Recorder> Proxy<R> {
         upstream: OnUpgrade,
     ) {
         let is_web_socket = answer.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        let transcript = is_web_socket.then(|| Transcript::new(answer, self.config.keep_body));
+        let transcript = is_web_socket.then(|| Transcript::new(answer, self.shared.config.keep_body));
         let handshake = draft.capture().map(Handshake::of);
         if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
             receipt.await;
         }
         if let Some(handshake) = handshake {
             let tunnel = Tunnel {
-                recorder: Arc::clone(&self.recorder),
-                ids: Arc::clone(&self.ids),
+                recorder: Arc::clone(&self.shared.recorder),
+                ids: Arc::clone(&self.shared.ids),
                 handshake,
                 transcript,
-                closing: self.closing.clone(),
+                closing: self.shared.closing.clone(),
                 parts: 0,
             };
-            self.tunnels.spawn(tunnel.carry(downstream, upstream));
+            self.shared.tunnels.spawn(tunnel.carry(downstream, upstream));
         }
     }
 
@@ -331,7 +350,7 @@ impl<R: Recorder> Handler for Proxy<R> {
     type Body = ProxyBody<R::Place>;
 
     async fn handle(&self, mut arrival: Arrival, request: Request<Incoming>) -> Response<Self::Body> {
-        let place = match self.recorder.reserve().await {
+        let place = match self.shared.recorder.reserve().await {
             Ok(place) => place,
             Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
         };

@@ -36,13 +36,13 @@ use crate::{Origin, reply::Stop};
 /// Opens connections to one host.
 pub(super) struct Connector {
     origin: Origin,
-    route: Arc<Route>,
+    route: Route,
     tcp: HttpConnector<Resolver>,
     patience: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(origin: Origin, route: Arc<Route>, patience: Duration) -> Self {
+    pub(super) fn new(origin: Origin, route: Route, patience: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);

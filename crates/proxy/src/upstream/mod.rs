@@ -70,14 +70,15 @@ pub enum UpstreamConfigError {
 }
 
 /// Shared by the hosts: who is trusted, and the proxy on the way.
+#[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) tls: Arc<rustls::ClientConfig>,
-    pub(crate) proxy: hyper_util::client::proxy::matcher::Matcher,
+    pub(crate) proxy: Arc<hyper_util::client::proxy::matcher::Matcher>,
 }
 
 impl Route {
     pub(crate) fn new(config: &UpstreamConfig) -> Result<Self, UpstreamConfigError> {
-        Ok(Self { tls: trust::client_config(config.ca.as_deref())?, proxy: connect::matcher(&config.proxy)? })
+        Ok(Self { tls: trust::client_config(config.ca.as_deref())?, proxy: Arc::new(connect::matcher(&config.proxy)?) })
     }
 }
 
@@ -92,8 +93,8 @@ pub(crate) struct Upstream {
 const ATTEMPTS: usize = 8;
 
 impl Upstream {
-    pub(crate) fn new(origin: Origin, route: &Arc<Route>, timeouts: &Timeouts) -> Self {
-        let connector = Connector::new(origin.clone(), Arc::clone(route), timeouts.connect);
+    pub(crate) fn new(origin: Origin, route: &Route, timeouts: &Timeouts) -> Self {
+        let connector = Connector::new(origin.clone(), route.clone(), timeouts.connect);
         Self { origin, connector, pool: Pool::new(timeouts.upstream_idle) }
     }
 
