@@ -105,3 +105,39 @@ async fn a_second_sigterm_did_not_end_serve() {
     let (status, _) = tokio::task::spawn_blocking(move || serve.stop()).await.unwrap();
     assert_eq!(status.code(), Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_path_or_in_the_client_stood_in_the_journal_while_its_request_was_under_way() {
+    const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+    const OTHER: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";
+    let mews = Upstream::raw(|mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let serve = Process::serve(BINARY, &["--upstream", &mews.url()]);
+    let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
+    let body = format!(r#"{{"AccessToken":"{ACCESS}","ClientToken":"my own token","Client":"Kiosk my own token"}}"#);
+    let request = post(&format!("of/{ACCESS}/and/{OTHER}/and/my%20own%20token"), &body);
+    send_slowly(&mut stream, &[&request]).await;
+    while mews.raw_heads().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let journal = std::fs::read(serve.data().join("journal")).unwrap();
+    let journal = String::from_utf8_lossy(&journal);
+    assert!(journal.contains("/of/REDACTED:") && journal.contains("Kiosk REDACTED:"), "{journal}");
+    for secret in [ACCESS, OTHER, "my own token", "my%20own%20token"] {
+        assert!(!journal.contains(secret), "{secret} in {journal}");
+    }
+    // Nor anywhere else once its exchange is recorded.
+    drop(stream);
+    let shown = loop {
+        let output = serve.run(BINARY, &["tail", "--no-follow", "--json"]);
+        if !output.stdout.is_empty() {
+            break String::from_utf8(output.stdout).unwrap();
+        }
+    };
+    assert!(
+        [ACCESS, OTHER, "my own token", "my%20own%20token"].iter().all(|secret| !shown.contains(secret)),
+        "{shown}"
+    );
+}

@@ -52,6 +52,6 @@ pub use exchange::{
 };
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
-pub use redact::{Mask, Redactor};
+pub use redact::{Mask, Redactor, noted};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use web_socket::{Direction, Message, Omitted, WebSocket};

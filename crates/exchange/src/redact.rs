@@ -10,6 +10,7 @@ mod body;
 mod head;
 mod layers;
 pub(crate) mod names;
+mod note;
 mod secrets;
 mod text;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use http::Version;
 
+pub use self::note::noted;
 use self::{
     body::{Joined, Side},
     head::Field,
@@ -70,7 +72,8 @@ impl Redactor {
         let client_token = token(capture.envelope.client_token.as_deref(), secrets);
 
         // Names first and everywhere, so that a token that is named in one place is known in all the others.
-        let target = named(&target, Syntax::Target, names, secrets);
+        let mut target = named(&target, Syntax::Target, names, secrets);
+        target.find_shaped(secrets);
         let request_fields = head::fields(&request_head);
         let request_texts = named_fields(&request_fields, names, secrets);
         let request_body = joined(Side::Request, body, &request_fields);

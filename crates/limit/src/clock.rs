@@ -5,9 +5,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// A wait for an instant; see [`Clock::sleep_until`].
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -23,7 +24,7 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep_until(&self, instant: u64) -> Sleep;
 }
 
-/// The machine's monotonic clock and tokio's timer. Setting the wall clock (NTP, a person) does not touch it.
+/// The machine's monotonic clock and tokio's timer, which tokio can pause for tests. Setting the wall clock (NTP, a person) does not touch it.
 #[derive(Debug, Clone, Copy)]
 pub struct MonotonicClock {
     origin: Instant,
@@ -44,8 +45,7 @@ impl Clock for MonotonicClock {
     }
 
     fn sleep_until(&self, instant: u64) -> Sleep {
-        let instant = self.origin + Duration::from_nanos(instant);
-        Box::pin(tokio::time::sleep_until(instant.into()))
+        Box::pin(tokio::time::sleep_until(self.origin + Duration::from_nanos(instant)))
     }
 }
 

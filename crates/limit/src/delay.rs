@@ -4,7 +4,8 @@
 //! is free does not stand behind somebody who needs another, and when a gate frees the first in its queue, it asks all
 //! gates again and may move on to another queue, where it stands by the order of arrival as it did before.
 //!
-//! Only the first of a queue watches the clock. The others are woken when they become first.
+//! Only the first of a queue watches the clock. The others are woken when they become first, or when the host closes
+//! the key for so long that their turn would come too late.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,12 +90,14 @@ impl Turn<'_> {
         if self.queue.is_none() {
             gate.count_delay(state);
         }
-        if self.queue != Some(blocked.gate) {
+        // Who was turned away, and may stay after all, has left the queue.
+        if !state.is_waiting(self.ticket) {
             let wake = Arc::clone(&self.wake);
-            state.enqueue(Waiter { ticket: self.ticket, paginated: self.paginated, wake });
+            let (ticket, paginated, deadline) = (self.ticket, self.paginated, self.deadline);
+            state.enqueue(Waiter { ticket, paginated, deadline, wake });
             // The new queue first: in between it would be in none, and somebody who came later could pass it.
             drop(states);
-            let left = self.queue.replace(blocked.gate);
+            let left = self.queue.replace(blocked.gate).filter(|left| *left != blocked.gate);
             self.leave_queue(left);
             states = lock(&keys);
         }

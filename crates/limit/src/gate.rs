@@ -1,6 +1,5 @@
 //! One rule at work.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +8,8 @@ use std::time::Duration;
 use crate::bucket::Bucket;
 use crate::clock::nanos;
 use crate::config::{KeyParts, Rule};
-use crate::key::{Arrival, Key, State};
+use crate::forecast::Forecast;
+use crate::key::{Arrival, Key, State, Waiter};
 use crate::table::Table;
 use crate::window::Span;
 
@@ -71,36 +71,50 @@ impl Gate {
 
     /// The first instant at which a request may pass, were everybody who is ahead (each paginated or not) to go as
     /// soon as possible, and nobody else.
-    ///
-    /// It is exact but for the requests that are pending. When they will be sent nobody knows; they are taken to be
-    /// sent now, and so hold their places at least until the instant reckoned with.
     pub(crate) fn opens_at(&self, state: &State, ahead: impl Iterator<Item = bool>, paginated: bool, now: u64) -> u64 {
-        let pending = (state.pending > 0).then_some((now, state.pending));
-        let mut leaving = state.window.iter(&self.span).chain(pending);
-        let mut sends_ahead = VecDeque::new();
-        let mut used = state.used();
-        let mut full_at = self.bucket.after(state.full_at, state.pending, now);
-        let mut at = now.max(state.closure.until);
-        let mut ahead = ahead.peekable();
-        loop {
-            let is_last = ahead.peek().is_none();
-            let units = self.span.units(ahead.next().unwrap_or(paginated));
-            let cost = u64::from(units.get());
-            while used + cost > u64::from(self.span.capacity) {
-                let Some((sent_at, units)) = leaving.next().or_else(|| sends_ahead.pop_front()) else { break };
-                at = at.max(sent_at + self.span.hold);
-                used -= units;
-            }
-            if let Err(filled_at) = self.bucket.has(full_at, units, at) {
-                at = filled_at;
-            }
-            if is_last {
-                return at;
-            }
-            full_at = self.bucket.after(full_at, cost, at);
-            used += cost;
-            sends_ahead.push_back((at, cost));
+        let mut forecast = self.forecast(state, now);
+        for ahead in ahead {
+            forecast.next(self.span.units(ahead), |_| true);
         }
+        forecast.next(self.span.units(paginated), |_| false)
+    }
+
+    /// Takes those out of the queue whose turn would come after they may wait, and has them told.
+    pub(crate) fn turn_away(&self, state: &mut State, now: u64) {
+        let mut forecast = self.forecast(state, now);
+        let stays = |waiter: &Waiter| {
+            let mut in_time = true;
+            forecast.next(self.span.units(waiter.paginated), |at| {
+                in_time = at <= waiter.deadline;
+                in_time
+            });
+            in_time
+        };
+        let stay: Vec<bool> = state.waiting.iter().map(stays).collect();
+        drop(forecast);
+        let mut stay = stay.into_iter();
+        state.waiting.retain(|waiter| {
+            let stays = stay.next().unwrap_or(true);
+            if !stays {
+                waiter.wake.notify_one();
+            }
+            stays
+        });
+        // Who is first now may not have been, and only the first watches the clock.
+        if let Some(first) = state.first_waiting() {
+            first.notify_one();
+        }
+    }
+
+    fn forecast<'a>(
+        &'a self,
+        state: &'a State,
+        now: u64,
+    ) -> Forecast<'a, impl Iterator<Item = (u64, u64)> + Clone + use<'a>> {
+        let pending = (state.pending > 0).then_some((now, state.pending));
+        let leaving = state.window.iter(&self.span).chain(pending);
+        let full_at = self.bucket.after(state.full_at, state.pending, now);
+        Forecast::new(&self.span, &self.bucket, leaving, state.used(), full_at, now.max(state.closure.until))
     }
 
     /// Takes a place that is not yet anybody's send.

@@ -111,7 +111,10 @@ pub(crate) struct Waiter {
     /// Earlier arrivals have smaller ones, across all keys.
     pub(crate) ticket: u64,
     pub(crate) paginated: bool,
-    /// Told when it becomes the first, or a place has become free before its time.
+    /// When it has waited as long as it may.
+    pub(crate) deadline: u64,
+    /// Told when it becomes the first, when a place has become free before its time, or when its turn has moved beyond
+    /// its deadline.
     pub(crate) wake: Arc<Notify>,
 }
 
@@ -137,6 +140,11 @@ impl State {
     pub(crate) fn enqueue(&mut self, waiter: Waiter) {
         let place = self.waiting.partition_point(|other| other.ticket < waiter.ticket);
         self.waiting.insert(place, waiter);
+    }
+
+    /// Whether the holder of the ticket waits here.
+    pub(crate) fn is_waiting(&self, ticket: u64) -> bool {
+        self.waiting.binary_search_by_key(&ticket, |waiter| waiter.ticket).is_ok()
     }
 
     /// Takes a request out of the queue. Returns whom to wake: the first of those who still wait.

@@ -45,6 +45,7 @@ mod bucket;
 mod clock;
 mod config;
 mod delay;
+mod forecast;
 mod gate;
 mod key;
 mod limiter;

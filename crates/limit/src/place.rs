@@ -112,10 +112,17 @@ impl Sent {
     /// Where the host did not say for how long (or zero), they are closed for a second, then two, doubling up to a
     /// minute for each further refusal of something that was sent after the key had opened again. A success begins
     /// anew, and so do ten minutes without a refusal. More than 24 hours is taken as 24 hours.
+    ///
+    /// Requests that wait for such a key and could not go within the time that they may wait are refused at once.
     pub fn too_many_requests(&self, retry_after: Option<Duration>) {
         let now = self.shared.now();
-        for key in &self.keys {
-            key.state.lock().closure.close(self.at, now, retry_after);
+        for (gate, key) in self.shared.gates.iter().zip(&self.keys) {
+            let mut state = key.state.lock();
+            state.closure.close(self.at, now, retry_after);
+            if !state.waiting.is_empty() {
+                state.window.expire(&gate.span, now);
+                gate.turn_away(&mut state, now);
+            }
         }
     }
 

@@ -89,7 +89,7 @@ impl Window {
     }
 
     /// The sends, oldest first: the instant and its units.
-    pub(crate) fn iter(&self, span: &Span) -> impl Iterator<Item = (u64, u64)> {
+    pub(crate) fn iter<'a>(&'a self, span: &'a Span) -> impl Iterator<Item = (u64, u64)> + Clone + use<'a> {
         self.sends.iter().map(|send| (send >> 1, u64::from(span.units(send & 1 == 1).get())))
     }
 

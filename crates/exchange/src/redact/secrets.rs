@@ -5,7 +5,7 @@ use std::fmt;
 use crate::Pseudonym;
 
 /// Shorter secrets are replaced where their name or place tells them only: by value they would mangle innocent text.
-const SHORTEST: usize = 8;
+pub(super) const SHORTEST: usize = 8;
 /// Longer secrets are replaced where their name or place tells them only, so that a hostile one can't slow the search.
 const LONGEST: usize = 4096;
 /// Of a body that is cut, its end is cut off as well where it is this much or more of a secret's beginning.

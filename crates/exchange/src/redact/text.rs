@@ -80,6 +80,19 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Finds what has the shape of Mews' tokens, and learns it.
+    pub(super) fn find_shaped(&mut self, secrets: &mut Secrets) {
+        let Self { layers, edits, .. } = self;
+        for layer in 0..layers.count() {
+            let text = layers.text(layer);
+            for (start, end) in shaped(text) {
+                let pseudonym = secrets.learn(&text[start..end]);
+                let (start, end) = layers.place(layer, start, end);
+                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
+            }
+        }
+    }
+
     /// Finds every secret that is known, wherever it stands.
     pub(super) fn find_values(&mut self, secrets: &mut Secrets) {
         let Self { layers, edits, syntax } = self;
@@ -223,6 +236,30 @@ impl<'a> Text<'a> {
             self.edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
         }
     }
+}
+
+/// Where something has the shape of Mews' tokens: hexadecimal digits and hyphens, 31 digits or more of them in a row.
+/// An identifier (UUID) has no more than twelve.
+fn shaped(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    const DIGITS: usize = 31;
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + text.get(at..)?.iter().position(u8::is_ascii_hexdigit)?;
+            let is_part = |byte: &&u8| byte.is_ascii_hexdigit() || **byte == b'-';
+            let length = text[start..].iter().take_while(is_part).count();
+            at = start + length;
+            let run = &text[start..at];
+            if run.split(|byte| *byte == b'-').any(|digits| digits.len() >= DIGITS) {
+                return Some((start, start + run.len()));
+            }
+        }
+    })
+}
+
+/// Whether there is anything of that shape, without looking at escapes.
+pub(super) fn has_shaped(text: &[u8]) -> bool {
+    shaped(text).next().is_some()
 }
 
 impl Edit {

@@ -163,11 +163,63 @@ fn a_refusal_of_the_host_holds_up_those_who_wait() {
     tasks.add(send(&limiter, arrival("a")));
     tasks.run();
     sent.too_many_requests(Some(Duration::from_secs(80)));
-    let completed = tasks.run_to_end(&clock);
-    assert_eq!(seconds(&completed[..1]), [(0, 80)]);
-    // The other's turn has moved beyond what it may wait: it is told when that is plain.
-    let (task, Err(refusal)) = &completed[1] else { panic!("{completed:?}") };
-    assert_eq!((*task, refusal.retry_after), (1, Duration::new(30, 1)));
+    // The other's turn has moved beyond what it may wait: it is told at once.
+    let told = tasks.run();
+    let [(1, Err(refusal))] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(refusal.retry_after, Duration::new(110, 1));
+    assert_eq!(seconds(&tasks.run_to_end(&clock)), [(0, 80)]);
+}
+
+#[test]
+fn whom_a_refusal_of_the_host_puts_off_for_too_long_is_told_at_once_and_when_to_come_back() {
+    let (limiter, clock) = limiter(vec![rule(1, 30)], delay(100, 100));
+    let sent = admitted(limiter.check(&arrival("a"))).sent();
+    let mut tasks = Tasks::new();
+    for _ in 0..4 {
+        tasks.add(send(&limiter, arrival("a")));
+    }
+    // They wait for 30, 60 and 90 seconds; the fourth would be at 120.
+    assert_eq!(tasks.run().len(), 1);
+    clock.advance(Duration::from_secs(10));
+    sent.too_many_requests(Some(Duration::from_secs(70)));
+    let told = tasks.run();
+    let refusals: Vec<_> = told.iter().map(|(task, outcome)| (*task, outcome.as_ref().unwrap_err())).collect();
+    // The first goes at 80 s; behind it there is a place at 110 s, which is 100 from now.
+    let [(1, second), (2, third)] = refusals[..] else { panic!("{refusals:?}") };
+    assert_eq!([second.retry_after, third.retry_after], [Duration::new(100, 1); 2]);
+    assert!(second.closed && limiter.state()[0].waiting == 1);
+    assert_eq!(seconds(&tasks.run_to_end(&clock)), [(0, 80)]);
+}
+
+#[test]
+fn a_refusal_of_the_host_that_puts_nobody_off_for_too_long_refuses_nobody() {
+    let (limiter, clock) = limiter(vec![rule(2, 30)], delay(100, 100));
+    let sent = admitted(limiter.check(&arrival("a"))).sent();
+    let _other = admitted(limiter.check(&arrival("a"))).sent();
+    let mut tasks = Tasks::new();
+    for _ in 0..4 {
+        tasks.add(send(&limiter, arrival("a")));
+    }
+    assert!(tasks.run().is_empty());
+    sent.too_many_requests(Some(Duration::from_secs(50)));
+    assert_eq!(seconds(&tasks.run_to_end(&clock)), [(0, 50), (1, 50), (2, 80), (3, 80)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_machines_clock_lets_a_request_pass_when_its_window_opens() {
+    let config = nightaudit_limit::Config {
+        rules: vec![rule(1, 30)],
+        slack: Duration::from_millis(250),
+        action: delay(100, 10),
+    };
+    let limiter = Limiter::new(config).unwrap();
+    let start = tokio::time::Instant::now();
+    send(&limiter, arrival("a")).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let (_, waited) = send(&limiter, arrival("a")).await.unwrap();
+    // The timer's steps are milliseconds.
+    let due = Duration::from_millis(30_250);
+    assert!(waited == start.elapsed() && (due..due + Duration::from_millis(2)).contains(&waited), "{waited:?}");
 }
 
 #[test]

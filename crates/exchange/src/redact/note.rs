@@ -1,0 +1,76 @@
+//! What may be noted of a request before its exchange is made.
+
+use std::borrow::Cow;
+
+use memchr::{memchr2, memmem};
+
+use super::{
+    names::Names,
+    secrets::{SHORTEST, Secrets},
+    text::{Syntax, Text, has_shaped},
+};
+
+/// A text free of secrets, as far as one can tell by itself: without these tokens, without what a name shows to be one,
+/// and without what has the shape of one.
+///
+/// For notes on a request's path, where the [`Redactor`](super::Redactor)'s memory isn't at hand: a text without
+/// anything suspicious is only looked at.
+///
+/// ```
+/// let token = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+/// let noted = nightaudit_exchange::noted(format!("/a/{token}").as_bytes(), &[]).into_owned();
+/// assert_eq!(noted, b"/a/REDACTED:e7fcd8b29db2");
+/// assert_eq!(&*nightaudit_exchange::noted(b"/a/my-own-secret", &["my-own-secret"]), b"/a/REDACTED:52adba8852a4");
+/// ```
+#[must_use]
+pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+    let long = |token: &&&str| token.len() >= SHORTEST;
+    let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token.as_bytes()).is_some());
+    if memchr2(b'%', b'=', text).is_none() && !has_shaped(text) && !has_token() {
+        return text.into();
+    }
+    let mut secrets = Secrets::default();
+    for token in tokens {
+        secrets.learn(token.as_bytes());
+    }
+    let mut found = Text::new(text, Syntax::Target);
+    found.find_named(&Names::only([]), &mut secrets);
+    found.find_shaped(&mut secrets);
+    found.find_values(&mut secrets);
+    found.redacted().map_or(text.into(), |redacted| redacted.to_vec().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pseudonym;
+
+    const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+
+    fn note(text: &str) -> String {
+        String::from_utf8(noted(text.as_bytes(), &["a secret/of my own", "short"]).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn tokens_go_by_value_by_name_and_by_shape() {
+        let (own, other) = (Pseudonym::of(b"a secret/of my own"), Pseudonym::of(TOKEN.as_bytes()));
+        assert_eq!(note("Kiosk a secret/of my own"), format!("Kiosk {own}"));
+        assert_eq!(note("/a%20secret%2Fof%20my%20own/x"), format!("/{own}/x"));
+        assert_eq!(note(&format!("/a/{TOKEN}/b")), format!("/a/{other}/b"));
+        assert_eq!(note(&format!("/a/%43{}", &TOKEN[1..])), format!("/a/{other}"));
+        assert_eq!(note("/a;AccessToken=xyz"), format!("/a;AccessToken={}", Pseudonym::of(b"xyz")));
+    }
+
+    #[test]
+    fn what_is_no_secret_is_left_alone() {
+        for text in [
+            "/api/connector/v1/reservations/getAll/2023-06-06",
+            "/bills/0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9d/pdf%20x",
+            "short",
+            "Acme Kiosk 2.1.0",
+            "",
+        ] {
+            assert_eq!(note(text), text);
+        }
+    }
+}
