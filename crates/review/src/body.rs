@@ -1,0 +1,158 @@
+//! A request's body, looked at in one pass without building it.
+
+mod care;
+mod hash;
+mod walk;
+
+use std::borrow::Cow;
+
+use serde::de::DeserializeSeed as _;
+use smallvec::SmallVec;
+
+pub(crate) use care::{Mail, Suspicion, mask_text};
+pub(crate) use hash::{hash, mix};
+
+/// What a request's body says, as far as a review is concerned.
+#[derive(Debug, Default)]
+pub(crate) struct Asked<'b> {
+    /// Whether it is a JSON object to its end.
+    pub(crate) is_object: bool,
+    /// The names at the top level whose values are neither null nor empty, the envelope and `Limitation` left out.
+    pub(crate) fields: SmallVec<[Cow<'b, str>; 8]>,
+    /// Equal for bodies that are equal in all but the envelope's tokens, the order of names, and the page.
+    pub(crate) question: u64,
+    /// The page that is asked for; 0 for the first one.
+    pub(crate) cursor: u64,
+    /// How many extents are asked for.
+    pub(crate) extents: u32,
+    /// What it is about.
+    pub(crate) subject: Subject,
+    /// What may be real people's data.
+    pub(crate) suspicions: Vec<Suspicion>,
+}
+
+/// What a change is about: hashes of the ids in it, and of its other texts. Of many the smallest are kept, so that equal
+/// bodies keep equal ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Subject {
+    ids: Hashes,
+    texts: Hashes,
+}
+
+impl Subject {
+    /// Whether there are ids in it.
+    pub(crate) fn has_ids(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
+    /// Whether a later change is about the same: it shares an id, or where there are no ids at least half of the texts.
+    pub(crate) fn is_like(&self, later: &Self) -> bool {
+        match (self.ids.is_empty(), later.ids.is_empty()) {
+            (false, false) => self.ids.shared(&later.ids) > 0,
+            (true, true) => self.texts.is_empty() || 2 * self.texts.shared(&later.texts) >= self.texts.len(),
+            _ => !self.texts.is_empty() && 2 * self.texts.shared(&later.texts) >= self.texts.len(),
+        }
+    }
+}
+
+/// The smallest of some hashes, in order. 0 stands for none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Hashes([u32; 8]);
+
+impl Hashes {
+    fn add(&mut self, hash: u64) {
+        let hash = u32::try_from(hash >> 32).unwrap_or(1).max(1);
+        if self.0.contains(&hash) {
+            return;
+        }
+        let place = self.0.iter().position(|own| *own == 0 || *own > hash);
+        if let Some(place) = place {
+            self.0[place..].rotate_right(1);
+            self.0[place] = hash;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().filter(|own| **own != 0).count()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0[0] == 0
+    }
+
+    fn shared(&self, other: &Self) -> usize {
+        self.0.iter().filter(|own| **own != 0 && other.0.contains(own)).count()
+    }
+}
+
+/// Reads a body. What stands before a mistake in its JSON is found.
+pub(crate) fn read<'b>(body: &'b [u8], mail: &Mail) -> Asked<'b> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut asked = Asked::default();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = walk::Top { asked: &mut asked, mail }.deserialize(&mut json);
+    asked.is_object = read.is_ok() && json.end().is_ok();
+    asked
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn asked(body: &str) -> Asked<'_> {
+        read(body.as_bytes(), &Mail::default())
+    }
+
+    #[test]
+    fn the_question_is_the_body_without_envelope_order_and_page() {
+        let one = asked(r#"{"AccessToken":"A","Client":"x","States":["Open"],"Limitation":{"Count":10,"Cursor":"a"}}"#);
+        let same = asked(r#"{ "Limitation":{"Cursor":null,"Count":10}, "States" : ["Open"], "AccessToken":"B"}"#);
+        let other = asked(r#"{"States":["Closed"],"Limitation":{"Count":10}}"#);
+        assert!(one.is_object);
+        assert_eq!(one.question, same.question);
+        assert_ne!(one.question, other.question);
+        assert!(one.cursor != 0 && same.cursor == 0);
+        assert_eq!(one.fields.as_slice(), ["States"]);
+    }
+
+    #[test]
+    fn only_fields_that_say_something_are_filters() {
+        let asked =
+            asked(r#"{"Ids":[],"States":null,"UpdatedUtc":{},"Name":"","Number":0,"Flag":false,"Extent":{"A":true}}"#);
+        assert_eq!(asked.fields.as_slice(), ["Number", "Flag", "Extent"]);
+        assert_eq!(asked.extents, 1);
+    }
+
+    #[test]
+    fn a_change_is_about_the_ids_in_it() {
+        let of = |body: &str| asked(body).subject;
+        let failed = of(r#"{"ReservationIds":["r1"],"Notes":"late","ServiceId":"s"}"#);
+        assert!(failed.is_like(&of(r#"{"ReservationIds":["r2","r1"],"Notes":"other"}"#)));
+        assert!(!failed.is_like(&of(r#"{"ReservationIds":["r2"],"Notes":"late","ServiceId":"s"}"#)));
+        // Without ids, half of the texts.
+        let failed = of(r#"{"FirstName":"Ann","LastName":"Lee","Email":"ann@example"}"#);
+        assert!(failed.is_like(&of(r#"{"FirstName":"Ann","LastName":"Lee","Email":"ann@example.com"}"#)));
+        assert!(!failed.is_like(&of(r#"{"FirstName":"Bob","LastName":"Lee","Email":"bob@example.com"}"#)));
+        assert!(of("{}").is_like(&of("{}")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            read(&body, &Mail::default());
+        }
+
+        #[test]
+        fn the_smallest_hashes_are_kept(hashes in prop::collection::vec(any::<u64>(), 0..40)) {
+            let mut kept = Hashes::default();
+            hashes.iter().for_each(|hash| kept.add(*hash));
+            let mut all: Vec<u32> = hashes.iter().map(|hash| ((hash >> 32) as u32).max(1)).collect();
+            all.sort_unstable();
+            all.dedup();
+            all.truncate(8);
+            prop_assert_eq!(&kept.0[..kept.len()], &all[..]);
+        }
+    }
+}

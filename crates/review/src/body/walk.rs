@@ -1,0 +1,233 @@
+//! The walk through a body: a serde visitor that builds nothing.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::{Asked, Mail, care, hash, mix};
+
+/// The most filters that are told apart in one request.
+const MOST_FIELDS: usize = 32;
+
+/// Ids of what a property has set up rather than of what a request is about.
+const SET_UP: &[&str] = &[
+    "EnterpriseId",
+    "ChainId",
+    "ServiceId",
+    "RateId",
+    "RateGroupId",
+    "ProductId",
+    "ProductCategoryId",
+    "CategoryId",
+    "ResourceCategoryId",
+    "RequestedCategoryId",
+    "RequestedResourceCategoryId",
+    "AccountingCategoryId",
+    "AgeCategoryId",
+    "BusinessSegmentId",
+    "OutletId",
+    "CounterId",
+    "CashierId",
+    "DepartmentId",
+    "TaxRateId",
+    "VoucherId",
+];
+
+/// Texts that are out of a list, and alike in many requests.
+fn is_common(key: &str) -> bool {
+    ["Currency", "Code", "Codes", "Type", "State", "States", "Title", "Sex", "Utc"].iter().any(|end| key.ends_with(end))
+}
+
+/// The object that is the body.
+pub(super) struct Top<'a, 'b> {
+    pub(super) asked: &'a mut Asked<'b>,
+    pub(super) mail: &'a Mail,
+}
+
+impl<'b> DeserializeSeed<'b> for Top<'_, 'b> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'b> Visitor<'b> for Top<'_, 'b> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(key)) = map.next_key()? {
+            let mut value = Value { asked: &mut *self.asked, mail: self.mail, key: &key, place: Place::Inside };
+            match &*key {
+                "AccessToken" | "ClientToken" | "Client" | "LanguageCode" | "CultureCode" => {
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                    continue;
+                }
+                "Limitation" => value.place = Place::Limitation,
+                "Extent" => value.place = Place::Extent,
+                _ => {}
+            }
+            let is_filter = value.place != Place::Limitation;
+            let met = map.next_value_seed(value)?;
+            let question = &mut self.asked.question;
+            *question = question.wrapping_add(mix(hash(key.as_bytes()), met.hash));
+            if is_filter && !met.is_empty && self.asked.fields.len() < MOST_FIELDS {
+                self.asked.fields.push(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name, borrowed where it has no escapes.
+struct Name<'b>(Cow<'b, str>);
+
+impl<'b> serde::Deserialize<'b> for Name<'b> {
+    fn deserialize<D: Deserializer<'b>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrow;
+        impl<'b> Visitor<'b> for Borrow {
+            type Value = Name<'b>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, name: &'b str) -> Result<Name<'b>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Name<'b>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrow)
+    }
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Inside,
+    Limitation,
+    Extent,
+}
+
+/// A value, under the name that is nearest to it.
+struct Value<'a, 'b, 'k> {
+    asked: &'a mut Asked<'b>,
+    mail: &'a Mail,
+    key: &'k str,
+    place: Place,
+}
+
+/// What was met.
+struct Met {
+    hash: u64,
+    is_empty: bool,
+}
+
+impl Met {
+    fn full(hash: u64) -> Self {
+        Self { hash, is_empty: false }
+    }
+}
+
+impl<'b> DeserializeSeed<'b> for Value<'_, 'b, '_> {
+    type Value = Met;
+
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Met, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
+    type Value = Met;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Met, E> {
+        Ok(Met { hash: 0, is_empty: true })
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Met, E> {
+        if value && self.place == Place::Extent {
+            self.asked.extents += 1;
+        }
+        Ok(Met::full(1 + u64::from(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Met, E> {
+        if value >= 1_000_000_000_000 {
+            care::look(&value.to_string(), self.key, self.mail, &mut self.asked.suspicions);
+        }
+        Ok(Met::full(mix(3, value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Met, E> {
+        Ok(Met::full(mix(4, value.unsigned_abs())))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Met, E> {
+        Ok(Met::full(mix(5, value.to_bits())))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Met, E> {
+        let hashed = hash(value.as_bytes());
+        if self.place == Place::Limitation {
+            if self.key != "Cursor" {
+                return Ok(Met::full(hashed));
+            }
+            self.asked.cursor = hashed.max(1);
+            // The page is no part of the question.
+            return Ok(Met { hash: 0, is_empty: false });
+        }
+        care::look(value, self.key, self.mail, &mut self.asked.suspicions);
+        if !value.is_empty() && !self.key.is_empty() {
+            let key = self.key.strip_suffix('s').unwrap_or(self.key);
+            let subject = &mut self.asked.subject;
+            if !key.ends_with("Id") {
+                if !is_common(self.key) {
+                    subject.texts.add(mix(hash(key.as_bytes()), hashed));
+                }
+            } else if !SET_UP.contains(&key) {
+                subject.ids.add(hashed);
+            }
+        }
+        Ok(Met { hash: hashed, is_empty: value.is_empty() })
+    }
+
+    fn visit_seq<A: SeqAccess<'b>>(self, mut items: A) -> Result<Met, A::Error> {
+        let (mut hash, mut count) = (6, 0_u64);
+        let (asked, mail) = (self.asked, self.mail);
+        while let Some(met) =
+            items.next_element_seed(Value { asked: &mut *asked, mail, key: self.key, place: Place::Inside })?
+        {
+            (hash, count) = (mix(hash, met.hash), count + 1);
+        }
+        Ok(Met { hash: mix(hash, count), is_empty: count == 0 })
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Met, A::Error> {
+        let (mut sum, mut is_empty) = (7_u64, true);
+        while let Some(Name(key)) = map.next_key()? {
+            // An update object's `Value` says nothing of what it is; the name of the object does.
+            let name = if key == "Value" { self.key } else { &key };
+            let value = Value { asked: &mut *self.asked, mail: self.mail, key: name, place: self.place };
+            let met = map.next_value_seed(value)?;
+            // A field that is null is as good as none.
+            if !(met.is_empty && met.hash == 0) {
+                is_empty = false;
+                if !(self.place == Place::Limitation && key == "Cursor") {
+                    sum = sum.wrapping_add(mix(hash(key.as_bytes()), met.hash));
+                }
+            }
+        }
+        Ok(Met { hash: sum, is_empty })
+    }
+}

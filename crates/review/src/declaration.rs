@@ -1,0 +1,229 @@
+//! What the integration declares about itself: `certification.toml`.
+
+mod keys;
+mod template;
+
+use std::collections::BTreeMap;
+
+use nightaudit_mews::{Contracts, suggest, use_cases};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    review::Declared,
+    rule::{Rule, Severity},
+};
+pub use template::template;
+
+/// What a partner tells Mews in its application for certification, and what it says of the review's rules.
+///
+/// The default declares nothing.
+///
+/// ```
+/// use nightaudit_mews::Contracts;
+/// use nightaudit_review::{Declaration, Rule};
+///
+/// let contracts = Contracts::built_in();
+/// let declaration = Declaration::read(r#"
+///     integration = "Acme Kiosk"
+///     use_case = "kiosk"
+///
+///     [operations]
+///     "configuration/get" = "the property's time zone and currency"
+///
+///     [rules]
+///     "run/short" = { silence = true, reason = "this is a test run" }
+/// "#, &contracts)?;
+/// assert_eq!(declaration.operations.len(), 1);
+/// assert!(declaration.rules[&Rule::RunShort].silence);
+///
+/// let error = Declaration::read("partner = 'INT12345'\nclent = 'Acme'", &contracts).unwrap_err();
+/// assert_eq!(error.to_string(), "line 2: `clent` is no key of a declaration: did you mean `client`?");
+/// # Ok::<(), nightaudit_review::DeclarationError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Declaration {
+    /// The partner's id at Mews: `INT12345`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
+    /// The integration's name: `Acme Kiosk`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integration: Option<String>,
+    /// What the integration's `Client` begins with, its version left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The use case that it follows, by its name in the catalogue: `kiosk`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_case: Option<String>,
+    /// Domains of the integration's own mail addresses, which are no guests'.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
+    /// The operations that it uses, and what for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub operations: BTreeMap<String, String>,
+    /// What it says of the rules.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<Rule, RuleChange>,
+}
+
+/// What a declaration says of a rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuleChange {
+    /// The severity that it is to have instead of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Whether its findings are set aside. They are shown all the same, and count for nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub silence: bool,
+    /// The operations for which this holds; all of them where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<String>,
+    /// Why; it must be said.
+    pub reason: String,
+}
+
+impl RuleChange {
+    /// Whether it concerns a finding about this operation.
+    pub(crate) fn concerns(&self, operation: Option<&str>) -> bool {
+        self.operations.is_empty()
+            || operation.is_some_and(|operation| self.operations.iter().any(|own| own == operation))
+    }
+}
+
+/// A declaration that can't be meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", line.map_or_else(String::new, |line| format!("line {line}: ")))]
+pub struct DeclarationError {
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+}
+
+impl Declaration {
+    /// Reads a declaration from TOML. Its operations are looked for in `contracts`.
+    ///
+    /// # Errors
+    ///
+    /// [`DeclarationError`] for what is not TOML, an unknown key, rule, use case or operation, and a rule that is changed
+    /// without a reason.
+    pub fn read(text: &str, contracts: &Contracts) -> Result<Self, DeclarationError> {
+        keys::check(text)?;
+        let declaration: Self = toml::from_str(text).map_err(|error| DeclarationError {
+            line: error.span().map(|span| keys::line_of(text, span.start)),
+            message: error.message().trim_end().replace('\n', " "),
+        })?;
+        let wrong = |key: &str, message: String| Err(DeclarationError { line: keys::line_with(text, key), message });
+        if let Some(name) = &declaration.use_case
+            && !use_cases().iter().any(|case| *case.name == **name)
+        {
+            let names: Vec<&str> = use_cases().iter().map(|case| &*case.name).collect();
+            return wrong("use_case", format!("`{name}` is no use case; there are {}", names.join(", ")));
+        }
+        for name in declaration.operations.keys() {
+            if !contracts.has(name)
+                && let Some(meant) = suggest(name)
+            {
+                let meant = &meant.operation.path;
+                return wrong(name, format!("Mews has no operation `{name}`: did you mean `{meant}`?"));
+            }
+        }
+        for (rule, change) in &declaration.rules {
+            if change.reason.trim().is_empty() {
+                let message = format!("`{rule}` is changed without a `reason`: say why, it is shown in the review");
+                return wrong(rule.id(), message);
+            }
+            if !change.silence && change.severity.is_none() {
+                let message = format!("`{rule}` is given neither a `severity` nor `silence = true`");
+                return wrong(rule.id(), message);
+            }
+        }
+        Ok(declaration)
+    }
+
+    /// What of it stands in a review.
+    pub(crate) fn declared(&self) -> Option<Declared> {
+        (*self != Self::default()).then(|| Declared {
+            partner: self.partner.clone(),
+            integration: self.integration.clone(),
+            client: self.client.clone(),
+            use_case: self.use_case.clone(),
+            operations: self.operations.len() as u64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        Declaration::read(text, &Contracts::built_in()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_declaration_survives_its_text() {
+        let declaration = Declaration {
+            partner: Some("INT12345".into()),
+            use_case: Some("kiosk".into()),
+            domains: vec!["acme.travel".into()],
+            operations: [("configuration/get".into(), "time zone".into())].into(),
+            rules: [(
+                Rule::Polling,
+                RuleChange {
+                    severity: Some(Severity::Note),
+                    operations: vec!["commands/getAllActive".into()],
+                    reason: "no public address".into(),
+                    ..RuleChange::default()
+                },
+            )]
+            .into(),
+            ..Declaration::default()
+        };
+        let text = toml::to_string(&declaration).unwrap();
+        let contracts = Contracts::built_in();
+        assert_eq!(Declaration::read(&text, &contracts), Ok(declaration), "{text}");
+        assert_eq!(Declaration::read("", &contracts), Ok(Declaration::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
+        for (text, error) in [
+            ("\npartnr = 'x'", "line 2: `partnr` is no key of a declaration: did you mean `partner`?"),
+            (
+                "colour = 'red'",
+                "line 1: `colour` is no key of a declaration; there are partner, integration, client, use_case, domains, operations, rules",
+            ),
+            (
+                "[rules]\n'habits/poling' = { silence = true, reason = 'x' }",
+                "line 2: there is no rule `habits/poling`: did you mean `habits/polling`?; `nightaudit review --explain all` lists them",
+            ),
+            (
+                "[rules]\n'habits/polling' = { silenced = true, reason = 'x' }",
+                "line 2: `silenced` is no key of a rule: did you mean `silence`?",
+            ),
+            (
+                "[rules]\n'habits/polling' = { silence = true }",
+                "line 2: `habits/polling` is changed without a `reason`: say why, it is shown in the review",
+            ),
+            (
+                "[rules]\n'habits/polling' = { reason = 'x' }",
+                "line 2: `habits/polling` is given neither a `severity` nor `silence = true`",
+            ),
+            (
+                "[operations]\n'customers/getall' = 'x'",
+                "line 2: Mews has no operation `customers/getall`: did you mean `customers/getAll`?",
+            ),
+        ] {
+            assert_eq!(said(text), error);
+        }
+        assert!(said("use_case = 'kiosks'").starts_with("line 1: `kiosks` is no use case; there are accounting, "));
+        assert!(said("partner = 5").starts_with("line 1: invalid type: integer"));
+        assert!(said("partner = ").starts_with("line 1: "));
+        assert!(
+            said("[rules]\n'habits/polling' = { severity = 'fatal', reason = 'x' }")
+                .starts_with("line 2: unknown variant `fatal`")
+        );
+    }
+}

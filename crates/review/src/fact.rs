@@ -1,0 +1,213 @@
+//! What of an exchange matters to its place among the others, small enough that many can wait for theirs.
+
+use nightaudit_exchange::{Decision, Exchange, ExchangeId, Outcome, Timestamp};
+use nightaudit_mews::Environment;
+use serde::Deserialize;
+
+use crate::{
+    body::{Asked, Subject, hash, mask_text},
+    names::{Family, OperationNo, TokenNo},
+    order::Timed,
+    review::{RetryCause, RetryOrigin},
+};
+
+/// An exchange, as far as its place among the others matters.
+#[derive(Debug, Clone)]
+pub(crate) struct Fact {
+    pub(crate) id: ExchangeId,
+    pub(crate) sequence: u64,
+    /// When it was sent, or where it wasn't, when it came: microseconds, on a clock that goes on evenly.
+    pub(crate) at: i64,
+    /// When the integration had its answer, as far as that is known.
+    pub(crate) end: i64,
+    /// What is to be taken from `at` for the time that the record has.
+    pub(crate) offset: i64,
+    pub(crate) operation: OperationNo,
+    pub(crate) family: Family,
+    pub(crate) access_token: TokenNo,
+    pub(crate) client_token: TokenNo,
+    pub(crate) outcome: Outcome,
+    /// The status that the integration got; 0 for none.
+    pub(crate) status: u16,
+    /// Whether it left for Mews as a request.
+    pub(crate) sent: bool,
+    /// Seconds of `Retry-After`.
+    pub(crate) retry_after: Option<u32>,
+    pub(crate) limit: Option<LimitFact>,
+    pub(crate) question: u64,
+    /// The page that was asked for, and the next one that was offered; 0 for none.
+    pub(crate) cursor: u64,
+    pub(crate) next: u64,
+    pub(crate) subject: Subject,
+    pub(crate) failure: Option<Box<FailureFact>>,
+}
+
+/// What the limiter noted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LimitFact {
+    pub(crate) rule: u16,
+    pub(crate) decision: Decision,
+    pub(crate) used: u32,
+    pub(crate) limit: u32,
+}
+
+/// What is to be told of a failed call.
+#[derive(Debug, Clone)]
+pub(crate) struct FailureFact {
+    pub(crate) message: Box<str>,
+    pub(crate) request_id: Option<Box<str>>,
+}
+
+/// The longest message that is kept, in characters.
+const LONGEST_MESSAGE: usize = 300;
+
+/// How much of an error's body is read for its message, in bytes.
+const MOST_ERROR: usize = 64 << 10;
+
+impl Timed for Fact {
+    fn key(&self) -> (i64, u64) {
+        (self.at, self.sequence)
+    }
+}
+
+impl Fact {
+    /// Whether Mews answered with success.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.outcome == Outcome::Answered && (200..300).contains(&self.status)
+    }
+
+    /// Whether the call failed, whoever's fault it was. Who leaves or is killed hasn't failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// When it was sent, as the record has it.
+    pub(crate) fn recorded_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.at.saturating_sub(self.offset))
+    }
+
+    /// Why the same request is to be tried again later, and who said so.
+    pub(crate) fn retry(&self) -> Option<(RetryOrigin, RetryCause)> {
+        match (self.outcome, self.status) {
+            (Outcome::Refused, _) => Some((RetryOrigin::Nightaudit, RetryCause::TooManyRequests)),
+            (Outcome::Answered, 429) => Some((RetryOrigin::Mews, RetryCause::TooManyRequests)),
+            (Outcome::Answered, 408) => Some((RetryOrigin::Mews, RetryCause::TooHeavy)),
+            (Outcome::Answered, 500..) => Some((RetryOrigin::Mews, RetryCause::ServerError)),
+            (Outcome::Failed, _) => Some((RetryOrigin::Mews, RetryCause::NoAnswer)),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of an exchange by the time its fact is made.
+pub(crate) struct Known<'a, 'b> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) asked: &'a Asked<'b>,
+    pub(crate) offset: i64,
+    pub(crate) operation: OperationNo,
+    pub(crate) family: Family,
+    pub(crate) access_token: TokenNo,
+    pub(crate) client_token: TokenNo,
+    pub(crate) rule: Option<u16>,
+    /// Whether the operation answers in pages.
+    pub(crate) paginated: bool,
+}
+
+impl Known<'_, '_> {
+    pub(crate) fn fact(&self) -> Fact {
+        let exchange = self.exchange;
+        let started = exchange.started_at.micros().saturating_add(self.offset);
+        let after = |micros: u64| started.saturating_add(i64::try_from(micros).unwrap_or(i64::MAX));
+        // Of an interrupted request it isn't known whether it was sent; for the limit it counts as sent.
+        let sent = exchange.times_us.forwarded.is_some() || exchange.outcome == Outcome::Interrupted;
+        let at = after(exchange.times_us.forwarded.unwrap_or(0));
+        Fact {
+            id: exchange.id,
+            sequence: exchange.sequence,
+            at,
+            end: after(u64::try_from(exchange.duration().as_micros()).unwrap_or(u64::MAX)).max(at),
+            offset: self.offset,
+            operation: self.operation,
+            family: self.family,
+            access_token: self.access_token,
+            client_token: self.client_token,
+            outcome: exchange.outcome,
+            status: exchange.status().unwrap_or(0),
+            sent: sent && exchange.operation != Environment::EVENTS_PATH,
+            retry_after: retry_after(exchange),
+            limit: exchange.limit.as_ref().zip(self.rule).map(|(note, rule)| LimitFact {
+                rule,
+                decision: note.decision,
+                used: note.used,
+                limit: note.limit,
+            }),
+            question: self.asked.question,
+            cursor: self.asked.cursor,
+            next: if self.paginated { next_page(exchange) } else { 0 },
+            subject: self.asked.subject,
+            failure: failure(exchange),
+        }
+    }
+}
+
+/// Seconds of `Retry-After`, whether it gives them or a date.
+fn retry_after(exchange: &Exchange) -> Option<u32> {
+    let response = exchange.response.as_ref().filter(|response| matches!(response.status, 429 | 503))?;
+    let value = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("retry-after"))?.value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(seconds);
+    }
+    let date = Timestamp::from_system(httpdate::parse_http_date(value).ok()?);
+    let ended = exchange.started_at.plus(exchange.duration());
+    u32::try_from(date.since(ended).as_micros().div_ceil(1_000_000)).ok()
+}
+
+/// The page that an answer offers next; 0 where there is none, or the answer isn't whole.
+fn next_page(exchange: &Exchange) -> u64 {
+    let Some(response) = exchange.response.as_ref().filter(|response| response.status == 200) else { return 0 };
+    if response.body.truncated {
+        return 0;
+    }
+    let (body, _) = response.body.decoded();
+    // It stands at the top level, mostly at the end. Inside of a text its quotes would be escaped.
+    let Some(at) = memchr::memmem::rfind(&body, b"\"Cursor\"") else { return 0 };
+    let rest = body[at + b"\"Cursor\"".len()..].trim_ascii_start();
+    let value = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
+    let Some(value) = value.strip_prefix(b"\"") else { return 0 };
+    match value.iter().position(|byte| *byte == b'"') {
+        Some(end) if end > 0 => hash(&value[..end]).max(1),
+        _ => 0,
+    }
+}
+
+fn failure(exchange: &Exchange) -> Option<Box<FailureFact>> {
+    let status = exchange.status().unwrap_or(0);
+    let has_failed = match exchange.outcome {
+        Outcome::Answered => status >= 400,
+        Outcome::Refused | Outcome::Rejected | Outcome::Failed => true,
+        Outcome::Aborted | Outcome::Interrupted => false,
+    };
+    if !has_failed {
+        return None;
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "PascalCase", default)]
+    struct Body {
+        message: Option<String>,
+        request_id: Option<String>,
+    }
+    let mut told = Body::default();
+    if let Some(response) = exchange.response.as_ref().filter(|response| response.body.bytes.len() <= MOST_ERROR) {
+        let (body, _) = response.body.decoded();
+        told = serde_json::from_slice(&body).unwrap_or_default();
+    }
+    let message = match (&exchange.error, told.message) {
+        (Some(failure), _) => format!("{}: {}", failure.kind, failure.message),
+        (None, Some(message)) => message,
+        (None, None) => "no message".to_owned(),
+    };
+    let message: String = mask_text(&message).chars().take(LONGEST_MESSAGE).collect();
+    let request_id = exchange.request_id().map(str::to_owned).or(told.request_id);
+    let request_id = request_id.map(|id| id.chars().take(100).collect::<String>().into());
+    Some(Box::new(FailureFact { message: message.into(), request_id }))
+}

@@ -1,0 +1,134 @@
+//! Findings as they are gathered, and weighed by the declaration.
+
+use crate::{
+    declaration::Declaration,
+    review::{Counts, Evidence, Finding, Ruling},
+    rule::{Rule, Severity},
+};
+
+/// The most findings of a review; what is beyond is counted.
+const MOST: usize = 2000;
+
+/// Gathers findings.
+pub(crate) struct Findings<'d> {
+    declaration: &'d Declaration,
+    standing: Vec<Finding>,
+    silenced: Vec<Finding>,
+    /// Sentences about what there was too much of.
+    pub(crate) bounds: Vec<String>,
+    dropped: u64,
+}
+
+impl<'d> Findings<'d> {
+    pub(crate) fn new(declaration: &'d Declaration) -> Self {
+        Self { declaration, standing: Vec::new(), silenced: Vec::new(), bounds: Vec::new(), dropped: 0 }
+    }
+
+    /// Raises a finding that has the rule's own advice.
+    pub(crate) fn raise(&mut self, rule: Rule, operation: Option<&str>, message: String, evidence: &Evidence) {
+        self.advise(rule, operation, message, rule.advice().to_owned(), evidence);
+    }
+
+    /// Raises a finding.
+    pub(crate) fn advise(
+        &mut self,
+        rule: Rule,
+        operation: Option<&str>,
+        message: String,
+        advice: String,
+        evidence: &Evidence,
+    ) {
+        let change = self.declaration.rules.get(&rule).filter(|change| change.concerns(operation));
+        let finding = Finding {
+            rule,
+            severity: change.and_then(|change| change.severity).unwrap_or(rule.severity()),
+            message,
+            operation: operation.map(str::to_owned),
+            count: evidence.count,
+            exchanges: evidence.exchanges.clone(),
+            first: evidence.first,
+            last: evidence.last,
+            advice,
+            ruling: change.map(|change| Ruling { was: rule.severity(), reason: change.reason.clone() }),
+        };
+        let list = if change.is_some_and(|change| change.silence) { &mut self.silenced } else { &mut self.standing };
+        if list.len() < MOST {
+            list.push(finding);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// What stands, what is silenced, how many, and the sentences about bounds.
+    pub(crate) fn finish(mut self) -> (Vec<Finding>, Vec<Finding>, Counts, Vec<String>) {
+        if self.dropped > 0 {
+            self.bounds.push(format!("{} findings beyond the first {MOST} are not listed", self.dropped));
+        }
+        if !self.bounds.is_empty() {
+            let bounds = std::mem::take(&mut self.bounds);
+            let evidence = Evidence { count: bounds.len() as u64, ..Evidence::default() };
+            self.raise(Rule::RecordBounds, None, format!("{}.", bounds.join("; ")), &evidence);
+            self.bounds = bounds;
+        }
+        for list in [&mut self.standing, &mut self.silenced] {
+            // Stable: findings of one rule that count alike stay in the order in which they were raised.
+            list.sort_by_key(|finding| {
+                (std::cmp::Reverse(finding.severity), finding.rule, std::cmp::Reverse(finding.count))
+            });
+        }
+        let of = |severity| self.standing.iter().filter(|finding| finding.severity == severity).count() as u64;
+        let counts = Counts {
+            errors: of(Severity::Error),
+            warnings: of(Severity::Warning),
+            notes: of(Severity::Note),
+            silenced: self.silenced.len() as u64,
+        };
+        (self.standing, self.silenced, counts, self.bounds)
+    }
+}
+
+/// `1 request`, `2 requests`.
+pub(crate) fn count_of(count: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
+/// `60,000`
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `45 s`, `12 min`, `47 h 59 min`.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ if seconds % 3600 < 60 => format!("{} h", seconds / 3600),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(
+            ["1 call", "0 calls", "60,000 calls"],
+            [1, 0, 60_000].map(|n| count_of(n, "call")).each_ref().map(|t| &**t)
+        );
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(
+            [45, 119, 120, 7199, 7200, 172_740, 172_800].map(span),
+            ["45 s", "119 s", "2 min", "119 min", "2 h", "47 h 59 min", "48 h"]
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! A recorded session read as Mews' reviewers read it.
+//!
+//! - [`Reviewer`]: takes exchanges one after the other and says at any time what it makes of them.
+//! - [`Review`]: what it says: a verdict, [`Finding`]s with the exchanges that prove them, and all the figures.
+//! - [`Declaration`]: what the integration declares about itself, in `certification.toml`.
+//! - [`Rule`]: what is looked for; the one table of ids, weights, reasons and advice.
+//!
+//! Pure: no I/O, no clock. What a review takes is bounded by the number of operations, tokens and findings, not by the
+//! number of exchanges.
+//!
+//! ```
+//! use nightaudit_exchange::Exchange;
+//! use nightaudit_review::{Declaration, Reviewer, Rule, Verdict};
+//!
+//! let line = r#"{
+//!   "id": "01KAS00000000000000000000A", "session": "01KAS000000000000000000000", "sessionName": "certification",
+//!   "sequence": 1, "environment": "demo", "operation": "configuration/get",
+//!   "startedAt": "2026-11-23T12:00:00.123456Z",
+//!   "timesUs": {"forwarded": 210, "responseHead": 84312, "responseEnd": 85120}, "peer": "127.0.0.1:51234",
+//!   "envelope": {"client": "Acme Kiosk 2.1.0", "clientToken": null, "accessToken": "REDACTED:b1946ac92492", "paginated": false},
+//!   "request": {"method": "POST", "url": "https://api.mews-demo.com/api/connector/v1/configuration/get",
+//!     "httpVersion": "HTTP/1.1", "headers": [], "body": "{}", "bodyEncoding": "utf-8", "bodyLength": 2,
+//!     "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "truncated": false},
+//!   "response": null, "limit": null, "outcome": "failed",
+//!   "error": {"kind": "connect", "message": "connection refused"}
+//! }"#;
+//! let exchange: Exchange = serde_json::from_str(line)?;
+//!
+//! let mut reviewer = Reviewer::new(Declaration::default());
+//! reviewer.push(&exchange);
+//! let review = reviewer.review();
+//! assert_eq!(review.verdict, Verdict::NotReady);
+//! assert!(review.findings.iter().any(|finding| finding.rule == Rule::RunShort));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod body;
+mod declaration;
+mod fact;
+mod findings;
+mod names;
+mod order;
+mod parts;
+mod review;
+mod reviewer;
+mod rule;
+
+pub use declaration::{Declaration, DeclarationError, RuleChange, template};
+pub use parts::limits::Limit;
+pub use review::{
+    Accuracy, Busiest, Called, CareReview, ClientReview, ClockStep, Counts, Coverage, CoverageReview, DataKind,
+    Declared, EXAMPLES, ErrorReview, Errors, FieldReview, Finding, Gap, HabitReview, Hour, Identity, LatencyMs,
+    Lifecycle, LifecycleReview, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview, OutcomeCounts,
+    Resolution, RetryCause, RetryOrigin, RetryReview, Review, Ruling, Run, Sizes, TokenReview, UseCaseReview,
+    UseCaseSection, UseCaseStep, Verdict,
+};
+pub use reviewer::Reviewer;
+pub use rule::{Rule, Severity, UnknownRule};

@@ -1,0 +1,185 @@
+//! Operations and tokens by number, so that facts are small and maps are bounded.
+
+use std::collections::HashMap;
+
+use nightaudit_exchange::Pseudonym;
+use nightaudit_mews::{operation, suggest};
+
+use crate::body::hash;
+
+/// The most operations that are told apart; requests may name any.
+pub(crate) const MOST_OPERATIONS: usize = 1000;
+
+/// The most tokens of a kind that are told apart.
+pub(crate) const MOST_TOKENS: usize = 1000;
+
+/// What the operations beyond [`MOST_OPERATIONS`] are called together.
+pub(crate) const OTHERS: &str = "(others)";
+
+/// The longest address that is kept of an operation, in bytes.
+const LONGEST: usize = 200;
+
+/// An operation's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct OperationNo(pub(crate) u16);
+
+/// A token's number; 0 where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TokenNo(pub(crate) u16);
+
+/// What an operation is one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Family {
+    /// Equal for all versions of an operation, and for an address that was meant to be one of them.
+    pub(crate) number: u64,
+    /// Whether it asks and changes nothing.
+    pub(crate) asks: bool,
+}
+
+impl Family {
+    fn of(name: &str) -> Self {
+        let meant = match operation(name) {
+            Some(_) => name,
+            None => suggest(name).map_or(name, |suggestion| &suggestion.operation.path),
+        };
+        let mut parts = meant.trim_matches('/').split('/');
+        let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let asks = ["get", "search", "price"].iter().any(|verb| action.starts_with(verb));
+        Self { number: hash(format!("{resource}/{action}").as_bytes()), asks }
+    }
+}
+
+/// The operations of a session, in the order of their first call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Operations {
+    numbers: HashMap<Box<str>, OperationNo>,
+    names: Vec<Box<str>>,
+    families: Vec<Family>,
+    /// Calls of operations that had no number of their own.
+    pub(crate) unnumbered: u64,
+}
+
+impl Operations {
+    /// The number of an operation.
+    pub(crate) fn number(&mut self, name: &str) -> OperationNo {
+        let name = cut(name);
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        if self.names.len() >= MOST_OPERATIONS {
+            self.unnumbered += 1;
+            if name != OTHERS {
+                return self.others();
+            }
+        }
+        self.insert(name)
+    }
+
+    fn others(&mut self) -> OperationNo {
+        match self.numbers.get(OTHERS) {
+            Some(number) => *number,
+            None => self.insert(OTHERS),
+        }
+    }
+
+    fn insert(&mut self, name: &str) -> OperationNo {
+        let number = OperationNo(u16::try_from(self.names.len()).unwrap_or(u16::MAX));
+        self.names.push(name.into());
+        self.families.push(Family::of(name));
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    /// What the operation of a number is one of.
+    pub(crate) fn family(&self, number: OperationNo) -> Family {
+        self.families.get(usize::from(number.0)).copied().unwrap_or(Family { number: 0, asks: false })
+    }
+
+    /// The name of a number.
+    pub(crate) fn name(&self, number: OperationNo) -> &str {
+        self.names.get(usize::from(number.0)).map_or(OTHERS, |name| name)
+    }
+}
+
+fn cut(name: &str) -> &str {
+    match name.char_indices().find(|(at, letter)| at + letter.len_utf8() > LONGEST) {
+        Some((at, _)) => &name[..at],
+        None => name,
+    }
+}
+
+/// The tokens of a session, in the order of their first use.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tokens {
+    numbers: HashMap<Pseudonym, TokenNo>,
+    tokens: Vec<Pseudonym>,
+    /// Requests with tokens that had no number of their own.
+    pub(crate) unnumbered: u64,
+}
+
+impl Tokens {
+    /// The number of a token. Those beyond [`MOST_TOKENS`] have the last number together.
+    pub(crate) fn number(&mut self, token: Option<Pseudonym>) -> TokenNo {
+        let Some(token) = token else { return TokenNo(0) };
+        if let Some(number) = self.numbers.get(&token) {
+            return *number;
+        }
+        if self.tokens.len() >= MOST_TOKENS {
+            self.unnumbered += 1;
+            return TokenNo(u16::MAX);
+        }
+        self.tokens.push(token);
+        let number = TokenNo(u16::try_from(self.tokens.len()).unwrap_or(u16::MAX));
+        self.numbers.insert(token, number);
+        number
+    }
+
+    /// The token of a number.
+    pub(crate) fn token(&self, number: TokenNo) -> Option<Pseudonym> {
+        self.tokens.get(usize::from(number.0).checked_sub(1)?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_beyond_the_bound_are_one() {
+        let mut operations = Operations::default();
+        for n in 0..2 * MOST_OPERATIONS {
+            let number = operations.number(&n.to_string());
+            assert_eq!(operations.name(number) == OTHERS, n >= MOST_OPERATIONS);
+        }
+        assert_eq!((operations.names.len(), operations.unnumbered), (MOST_OPERATIONS + 1, MOST_OPERATIONS as u64));
+        assert_eq!(operations.number("0"), OperationNo(0));
+    }
+
+    #[test]
+    fn versions_and_misspelt_addresses_are_of_one_family() {
+        let family = Family::of("reservations/getAll/2023-06-06");
+        assert_eq!(family, Family::of("reservations/getAll"));
+        assert_eq!(family, Family::of("reservations/getall/2023-06-06"));
+        assert!(family.asks && !Family::of("reservations/cancel").asks);
+        assert_ne!(family.number, Family::of("customers/getAll").number);
+    }
+
+    #[test]
+    fn a_long_address_is_cut_between_letters() {
+        let mut operations = Operations::default();
+        let number = operations.number(&"é".repeat(1000));
+        assert_eq!(operations.name(number), "é".repeat(100));
+    }
+
+    #[test]
+    fn tokens_are_told_apart_as_far_as_there_is_room() {
+        let mut tokens = Tokens::default();
+        assert_eq!(tokens.number(None), TokenNo(0));
+        let token = |n: usize| Pseudonym::of(n.to_string().as_bytes());
+        for n in 0..MOST_TOKENS + 5 {
+            let number = tokens.number(Some(token(n)));
+            assert_eq!(tokens.token(number), (n < MOST_TOKENS).then(|| token(n)));
+        }
+        assert_eq!(tokens.unnumbered, 5);
+    }
+}

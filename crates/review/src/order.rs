@@ -1,0 +1,263 @@
+//! The order of sending, out of the order of the record.
+//!
+//! A session's sequence is the order in which exchanges ended. What follows on what (windows, retries, pages) is told by
+//! when they were sent. [`Order`] gives them back in that order, out of bounded memory: it holds them until
+//! [`HORIZON`] of the record's time has passed, or [`CAPACITY`] of them wait. What was under way for longer comes late,
+//! and is counted.
+//!
+//! [`Clock`] makes time go on evenly where the machine's clock was set back.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
+
+use crate::review::ClockStep;
+
+/// How long an exchange may have been under way and still find its place, in microseconds: 10 minutes.
+pub(crate) const HORIZON: i64 = 600_000_000;
+
+/// How many may wait for their place.
+pub(crate) const CAPACITY: usize = 1 << 16;
+
+/// What can be put in order.
+pub(crate) trait Timed {
+    /// When it was sent, and its place in the record.
+    fn key(&self) -> (i64, u64);
+}
+
+/// Puts in order what comes nearly so.
+#[derive(Debug, Clone)]
+pub(crate) struct Order<T> {
+    waiting: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    /// Where those that wait stand; the heap moves only their keys.
+    slots: Vec<Option<T>>,
+    free: Vec<u32>,
+    newest: i64,
+    given: i64,
+    late: u64,
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Self {
+            waiting: BinaryHeap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            newest: i64::MIN,
+            given: i64::MIN,
+            late: 0,
+        }
+    }
+}
+
+impl<T: Timed> Order<T> {
+    /// Takes one in.
+    pub(crate) fn push(&mut self, item: T) {
+        let (at, sequence) = item.key();
+        if at < self.given {
+            self.late += 1;
+        }
+        self.newest = self.newest.max(at);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Some(item);
+        }
+        self.waiting.push(Reverse((at, sequence, slot)));
+    }
+
+    /// The next one whose turn it is, if no earlier one is to be expected.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let Reverse((at, ..)) = self.waiting.peek()?;
+        if *at > self.newest.saturating_sub(HORIZON) && self.waiting.len() <= CAPACITY {
+            return None;
+        }
+        self.take()
+    }
+
+    /// The next one, whatever may come.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        let Reverse((at, _, slot)) = self.waiting.pop()?;
+        self.given = self.given.max(at);
+        self.free.push(slot);
+        self.slots.get_mut(slot as usize)?.take()
+    }
+
+    /// How many came too late for their place.
+    pub(crate) fn late(&self) -> u64 {
+        self.late
+    }
+}
+
+/// Time that goes on evenly, from a clock that may be set back.
+///
+/// Exchanges are recorded as they end, so that their ends, by the recording machine's clock, never go back unless the
+/// clock does. What was under way when the clock was set still has its times by the old one, so the last two settings
+/// are both considered, and the one is taken that fits better.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Clock {
+    /// Microseconds to be added to the clock's times: now, and before it was last set.
+    offsets: [i64; 2],
+    last_end: Option<i64>,
+    steps: Vec<ClockStep>,
+    stepped: u64,
+}
+
+/// How much ends may go back without the clock being suspected, in microseconds: threads hand exchanges over in a
+/// slightly different order than they ended.
+const TOLERANCE: i64 = 2_000_000;
+
+/// How many steps are told of.
+const STEPS: usize = 10;
+
+impl Clock {
+    /// What is to be added to the times of this exchange, in microseconds.
+    pub(crate) fn offset(&mut self, exchange: &Exchange) -> i64 {
+        let started = exchange.started_at.micros();
+        // Without an answer's end it isn't known when the exchange ended.
+        let end = match (exchange.outcome, exchange.times_us.response_end) {
+            (Outcome::Answered, Some(end)) => started.saturating_add(i64::try_from(end).unwrap_or(i64::MAX)),
+            _ => return self.offsets[0],
+        };
+        let Some(last) = self.last_end else {
+            self.last_end = Some(end);
+            return 0;
+        };
+        let fits = |offset: i64| end.saturating_add(offset) >= last.saturating_sub(TOLERANCE);
+        let distance = |offset: i64| end.saturating_add(offset).abs_diff(last);
+        let [now, before] = self.offsets;
+        let offset = match (fits(now), fits(before)) {
+            (true, true) if distance(before) < distance(now) => {
+                self.offsets = [before, now];
+                before
+            }
+            (true, _) => now,
+            (false, true) => {
+                self.offsets = [before, now];
+                before
+            }
+            (false, false) => {
+                let back = last.saturating_sub(end.saturating_add(now));
+                self.stepped += 1;
+                if self.steps.len() < STEPS {
+                    let back_ms = u64::try_from(back / 1000).unwrap_or(0);
+                    self.steps.push(ClockStep { exchange: exchange.id, back_ms });
+                }
+                let offset = now.saturating_add(back);
+                self.offsets = [offset, now];
+                offset
+            }
+        };
+        self.last_end = Some(last.max(end.saturating_add(offset)));
+        offset
+    }
+
+    /// The first of the times that it was set back.
+    pub(crate) fn steps(&self) -> &[ClockStep] {
+        &self.steps
+    }
+
+    /// How many times it was set back.
+    pub(crate) fn stepped(&self) -> u64 {
+        self.stepped
+    }
+}
+
+/// Tells the starts of nightaudit from the ids of exchanges: the ids of one process share 40 random bits.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Starts {
+    drawn: Vec<u64>,
+    exchanges: u64,
+    unknown: bool,
+}
+
+/// More starts than this aren't counted.
+const MOST_STARTS: usize = 1000;
+
+impl Starts {
+    pub(crate) fn note(&mut self, id: ExchangeId) {
+        let bytes = id.to_bytes();
+        let drawn = bytes[6..11].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        self.exchanges += 1;
+        if self.unknown || self.drawn.last() == Some(&drawn) || self.drawn.contains(&drawn) {
+            return;
+        }
+        if self.drawn.len() == MOST_STARTS {
+            self.unknown = true;
+            return;
+        }
+        self.drawn.push(drawn);
+    }
+
+    /// How many there were; none where the ids were not made by nightaudit.
+    pub(crate) fn count(&self) -> Option<u64> {
+        let count = self.drawn.len() as u64;
+        // Ids made elsewhere have new random bits each.
+        (!self.unknown && (count * 2 <= self.exchanges || count <= 1)).then_some(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Timed for (i64, u64) {
+        fn key(&self) -> (i64, u64) {
+            *self
+        }
+    }
+
+    fn in_order(items: &[(i64, u64)]) -> Vec<(i64, u64)> {
+        let mut order = Order::default();
+        let mut given = Vec::new();
+        for item in items {
+            order.push(*item);
+            given.extend(std::iter::from_fn(|| order.pop()));
+        }
+        given.extend(std::iter::from_fn(|| order.take()));
+        given
+    }
+
+    #[test]
+    fn what_ended_first_and_was_sent_last_comes_last() {
+        let minute = 60_000_000;
+        assert_eq!(in_order(&[(5, 1), (2, 2), (5, 0), (minute, 3)]), [(2, 2), (5, 0), (5, 1), (minute, 3)]);
+    }
+
+    #[test]
+    fn what_was_under_way_for_too_long_is_counted() {
+        let mut order = Order::default();
+        order.push((0, 1));
+        order.push((2 * HORIZON, 2));
+        assert_eq!((order.pop(), order.pop()), (Some((0, 1)), None));
+        order.push((HORIZON / 2, 3));
+        assert_eq!((order.late(), order.pop()), (0, Some((HORIZON / 2, 3))));
+        order.push((HORIZON / 4, 4));
+        assert_eq!((order.late(), order.pop()), (1, Some((HORIZON / 4, 4))));
+    }
+
+    #[test]
+    fn no_more_wait_than_there_is_room_for() {
+        let mut order = Order::default();
+        for sequence in 0..CAPACITY as u64 {
+            order.push((1, sequence));
+        }
+        assert_eq!(order.pop(), None);
+        order.push((0, u64::MAX));
+        assert_eq!(order.pop(), Some((0, u64::MAX)));
+        assert_eq!(order.slots.len(), CAPACITY + 1);
+    }
+
+    #[test]
+    fn ids_made_elsewhere_tell_no_starts() {
+        let mut ours = Starts::default();
+        let mut others = Starts::default();
+        for n in 0..100_u128 {
+            ours.note(ExchangeId::from_parts(n as u64, (n / 50) << 40 | n));
+            others.note(ExchangeId::from_parts(n as u64, n << 40));
+        }
+        assert_eq!((ours.count(), others.count()), (Some(2), None));
+    }
+}

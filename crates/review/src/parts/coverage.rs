@@ -1,0 +1,123 @@
+//! The declared operations, the called ones, and the use case.
+
+use std::collections::BTreeMap;
+
+use nightaudit_mews::use_cases;
+
+use super::operations::{OperationsPart, Tally};
+use crate::{
+    declaration::Declaration,
+    findings::{Findings, count_of},
+    names::{OTHERS, Operations},
+    review::{Coverage, CoverageReview, Evidence, UseCaseReview, UseCaseSection, UseCaseStep},
+    rule::Rule,
+};
+
+/// Holds what was called against what is declared.
+pub(crate) struct Covering<'a> {
+    declaration: &'a Declaration,
+    called: BTreeMap<&'a str, &'a Tally>,
+}
+
+impl<'a> Covering<'a> {
+    pub(crate) fn new(declaration: &'a Declaration, part: &'a OperationsPart, names: &'a Operations) -> Self {
+        let called = part.tallies().map(|(number, tally)| (names.name(number), tally)).collect();
+        Self { declaration, called }
+    }
+
+    fn calls(&self, operation: &str) -> (u64, u64) {
+        self.called.get(operation).map_or((0, 0), |tally| (tally.calls, tally.succeeded))
+    }
+
+    pub(crate) fn report(&self, findings: &mut Findings<'_>) -> Coverage {
+        let declared = &self.declaration.operations;
+        let mut operations: Vec<CoverageReview> = declared
+            .iter()
+            .map(|(operation, purpose)| {
+                let (calls, succeeded) = self.calls(operation);
+                let purpose = Some(purpose.clone()).filter(|purpose| !purpose.is_empty());
+                CoverageReview { operation: operation.clone(), declared: true, purpose, calls, succeeded }
+            })
+            .collect();
+        // An address that is no operation of the Connector API is told of elsewhere.
+        for (operation, tally) in &self.called {
+            if !declared.contains_key(*operation) && !operation.starts_with('/') && *operation != OTHERS {
+                operations.push(CoverageReview {
+                    operation: (*operation).to_owned(),
+                    declared: false,
+                    purpose: None,
+                    calls: tally.calls,
+                    succeeded: tally.succeeded,
+                });
+            }
+        }
+        operations.sort_by(|a, b| a.operation.cmp(&b.operation));
+        let count = |which: fn(&CoverageReview) -> bool| operations.iter().filter(|own| which(own)).count() as u64;
+        let coverage = Coverage {
+            declared: declared.len() as u64,
+            succeeded: count(|own| own.declared && own.succeeded > 0),
+            only_failed: count(|own| own.declared && own.calls > 0 && own.succeeded == 0),
+            not_called: count(|own| own.declared && own.calls == 0),
+            undeclared: count(|own| !own.declared),
+            operations,
+        };
+        if !declared.is_empty() {
+            self.raise(&coverage, findings);
+        }
+        coverage
+    }
+
+    fn raise(&self, coverage: &Coverage, findings: &mut Findings<'_>) {
+        for own in &coverage.operations {
+            let name = &own.operation;
+            let (rule, message) = match (own.declared, own.calls, own.succeeded) {
+                (true, 0, _) => (Rule::CoverageNotCalled, format!("{name} is declared and was never called.")),
+                (true, calls, 0) => {
+                    let calls = count_of(calls, "call");
+                    (Rule::CoverageOnlyFailed, format!("{name} is declared, and none of its {calls} succeeded."))
+                }
+                (false, calls, _) => {
+                    let calls = count_of(calls, "time");
+                    (Rule::CoverageUndeclared, format!("{name} was called {calls} and is not declared."))
+                }
+                _ => continue,
+            };
+            let evidence = self.called.get(&**name).map_or_else(
+                || Evidence { count: 1, ..Evidence::default() },
+                |tally| Evidence {
+                    count: tally.calls,
+                    exchanges: vec![tally.first_id],
+                    first: Some(tally.first),
+                    last: Some(tally.last),
+                },
+            );
+            findings.raise(rule, Some(name), message, &evidence);
+        }
+    }
+
+    pub(crate) fn use_case(&self, findings: &mut Findings<'_>) -> Option<UseCaseReview> {
+        let name = self.declaration.use_case.as_deref()?;
+        let case = use_cases().iter().find(|case| *case.name == *name)?;
+        let step = |operation: &str| {
+            let (calls, succeeded) = self.calls(operation);
+            UseCaseStep { operation: operation.to_owned(), calls, succeeded }
+        };
+        let sections: Vec<UseCaseSection> = case
+            .sections
+            .iter()
+            .map(|section| UseCaseSection {
+                title: section.title.to_string(),
+                operations: section.operations.iter().map(|operation| step(operation)).collect(),
+            })
+            .collect();
+        for section in &sections {
+            if section.operations.iter().all(|step| step.succeeded == 0) {
+                let operations: Vec<&str> = section.operations.iter().map(|step| &*step.operation).collect();
+                let message =
+                    format!("{}: nothing of \"{}\" succeeded ({}).", case.title, section.title, operations.join(", "));
+                findings.raise(Rule::UseCaseMissing, None, message, &Evidence { count: 1, ..Evidence::default() });
+            }
+        }
+        Some(UseCaseReview { name: name.to_owned(), title: case.title.to_string(), sections })
+    }
+}

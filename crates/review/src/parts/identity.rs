@@ -1,0 +1,233 @@
+//! Who sent the requests.
+
+use std::collections::HashMap;
+
+use nightaudit_exchange::{Exchange, Pseudonym};
+use nightaudit_mews::Environment;
+
+use crate::{
+    declaration::Declaration,
+    findings::{Findings, count_of},
+    review::{ClientReview, Evidence, Identity, TokenReview},
+    rule::Rule,
+};
+
+/// The most values of `Client` that are told apart.
+const MOST_CLIENTS: usize = 50;
+
+/// The most client tokens that are listed, and access tokens.
+const MOST_CLIENT_TOKENS: usize = 50;
+const MOST_ACCESS_TOKENS: usize = 200;
+
+/// The longest `Client` that is kept, in characters.
+const LONGEST: usize = 100;
+
+/// The name in the documentation's samples, whatever version stands behind it.
+const SAMPLE: &str = "sample client";
+
+/// The pseudonyms of the access tokens that the documentation prints for the demo environment.
+const SHARED: [&str; 2] = ["REDACTED:e7fcd8b29db2", "REDACTED:4e2039d5104b"];
+
+/// Counts who sent requests.
+#[derive(Debug, Clone)]
+pub(crate) struct IdentityPart {
+    clients: Vec<(ClientReview, Evidence)>,
+    unlisted_clients: u64,
+    client_tokens: TokenList,
+    access_tokens: TokenList,
+    without_client: Evidence,
+    without_access_token: u64,
+    sample: Evidence,
+    shared: Evidence,
+    shared_tokens: Vec<Pseudonym>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct TokenList {
+    index: HashMap<Pseudonym, usize>,
+    tokens: Vec<(Pseudonym, Evidence)>,
+    unlisted: u64,
+}
+
+impl TokenList {
+    fn note(&mut self, token: Pseudonym, exchange: &Exchange, most: usize) {
+        let index = match self.index.get(&token) {
+            Some(index) => *index,
+            None if self.tokens.len() < most => {
+                self.tokens.push((token, Evidence::default()));
+                self.index.insert(token, self.tokens.len() - 1);
+                self.tokens.len() - 1
+            }
+            None => {
+                self.unlisted += 1;
+                return;
+            }
+        };
+        self.tokens[index].1.add(exchange.id, exchange.started_at);
+    }
+
+    fn reviews(&self, shared: &[Pseudonym]) -> Vec<TokenReview> {
+        let review = |(token, evidence): &(Pseudonym, Evidence)| TokenReview {
+            token: *token,
+            calls: evidence.count,
+            shared: shared.contains(token),
+        };
+        self.tokens.iter().map(review).collect()
+    }
+}
+
+impl Default for IdentityPart {
+    fn default() -> Self {
+        Self {
+            clients: Vec::new(),
+            unlisted_clients: 0,
+            client_tokens: TokenList::default(),
+            access_tokens: TokenList::default(),
+            without_client: Evidence::default(),
+            without_access_token: 0,
+            sample: Evidence::default(),
+            shared: Evidence::default(),
+            shared_tokens: SHARED.iter().filter_map(|token| token.parse().ok()).collect(),
+        }
+    }
+}
+
+impl IdentityPart {
+    pub(crate) fn note(&mut self, exchange: &Exchange) {
+        let envelope = &exchange.envelope;
+        let (id, at) = (exchange.id, exchange.started_at);
+        match envelope.access_token {
+            Some(token) => {
+                self.access_tokens.note(token, exchange, MOST_ACCESS_TOKENS);
+                if self.shared_tokens.contains(&token) {
+                    self.shared.add(id, at);
+                }
+            }
+            None => self.without_access_token += 1,
+        }
+        if let Some(token) = envelope.client_token {
+            self.client_tokens.note(token, exchange, MOST_CLIENT_TOKENS);
+        }
+        match envelope.client.as_deref().map(str::trim).filter(|client| !client.is_empty()) {
+            Some(client) => self.note_client(client, exchange),
+            // The cookies of a WebSocket have no room for it, and what is no operation is told of elsewhere.
+            None if exchange.operation == Environment::EVENTS_PATH || exchange.operation.starts_with('/') => {}
+            None => self.without_client.add(id, at),
+        }
+    }
+
+    fn note_client(&mut self, client: &str, exchange: &Exchange) {
+        let (id, at) = (exchange.id, exchange.started_at);
+        if client.get(..SAMPLE.len()).is_some_and(|name| name.eq_ignore_ascii_case(SAMPLE)) {
+            self.sample.add(id, at);
+        }
+        let is_it = |own: &ClientReview| own.client == client || own.client.chars().eq(client.chars().take(LONGEST));
+        if let Some((own, evidence)) = self.clients.iter_mut().find(|(own, _)| is_it(own)) {
+            own.calls += 1;
+            (own.first, own.last) = (own.first.min(at), own.last.max(at));
+            evidence.add(id, at);
+        } else if self.clients.len() < MOST_CLIENTS {
+            let client = client.chars().take(LONGEST).collect();
+            let mut evidence = Evidence::default();
+            evidence.add(id, at);
+            self.clients.push((ClientReview { client, calls: 1, first: at, last: at }, evidence));
+        } else {
+            self.unlisted_clients += 1;
+        }
+    }
+
+    /// Whether the documentation prints this token.
+    pub(crate) fn is_shared(&self, token: Pseudonym) -> bool {
+        self.shared_tokens.contains(&token)
+    }
+
+    pub(crate) fn report(&self, declaration: &Declaration, findings: &mut Findings<'_>) -> Identity {
+        self.raise(declaration, findings);
+        for (count, what, most) in [
+            (self.unlisted_clients, "values of `Client`", MOST_CLIENTS),
+            (self.client_tokens.unlisted, "client tokens", MOST_CLIENT_TOKENS),
+            (self.access_tokens.unlisted, "access tokens", MOST_ACCESS_TOKENS),
+        ] {
+            if count > 0 {
+                findings
+                    .bounds
+                    .push(format!("{count} requests have {what} beyond the first {most}, which are not listed"));
+            }
+        }
+        Identity {
+            clients: self.clients.iter().map(|(client, _)| client.clone()).collect(),
+            without_client: self.without_client.count,
+            client_tokens: self.client_tokens.reviews(&[]),
+            access_tokens: self.access_tokens.reviews(&self.shared_tokens),
+            without_access_token: self.without_access_token,
+        }
+    }
+
+    fn raise(&self, declaration: &Declaration, findings: &mut Findings<'_>) {
+        if self.without_client.count > 0 {
+            let message = format!("{} without a `Client`.", count_of(self.without_client.count, "request"));
+            findings.raise(Rule::ClientMissing, None, message, &self.without_client);
+        }
+        if self.sample.count > 0 {
+            let message =
+                format!("{} with the `Client` of the documentation's example.", count_of(self.sample.count, "request"));
+            findings.raise(Rule::ClientSample, None, message, &self.sample);
+        }
+        if self.clients.len() > 1 {
+            let names: Vec<String> =
+                self.clients.iter().take(5).map(|(own, _)| format!("\"{}\"", own.client)).collect();
+            let more = if self.clients.len() > 5 { ", …" } else { "" };
+            let message = format!("{} values of `Client`: {}{more}.", self.clients.len(), names.join(", "));
+            // The first exchange of each name shows the change.
+            let mut evidence = first_of_each(self.clients.iter().map(|(_, evidence)| evidence));
+            evidence.count = self.clients.len() as u64;
+            findings.raise(Rule::ClientChanges, None, message, &evidence);
+        }
+        if let Some(declared) = declaration.client.as_deref().map(str::trim).filter(|client| !client.is_empty()) {
+            let others = self.clients.iter().filter(|(own, _)| !own.client.starts_with(declared));
+            let mut evidence = first_of_each(others.clone().map(|(_, evidence)| evidence));
+            evidence.count = others.clone().map(|(own, _)| own.calls).sum();
+            if let Some((other, _)) = others.clone().next() {
+                let message = format!("`Client` is \"{}\"; \"{declared}\" is declared.", other.client);
+                findings.raise(Rule::ClientDiffers, None, message, &evidence);
+            }
+        }
+        if self.client_tokens.tokens.len() > 1 {
+            let message = format!("{} client tokens in one session.", self.client_tokens.tokens.len());
+            let mut evidence = first_of_each(self.client_tokens.tokens.iter().map(|(_, evidence)| evidence));
+            evidence.count = self.client_tokens.tokens.len() as u64;
+            findings.raise(Rule::SeveralClientTokens, None, message, &evidence);
+        }
+        if self.shared.count > 0 {
+            let message = format!(
+                "{} with an access token that the documentation prints.",
+                count_of(self.shared.count, "request")
+            );
+            findings.raise(Rule::SharedDemoToken, None, message, &self.shared);
+        }
+    }
+}
+
+fn first_of_each<'a>(all: impl Iterator<Item = &'a Evidence>) -> Evidence {
+    let mut first = Evidence::default();
+    for evidence in all {
+        if let (Some(id), Some(at)) = (evidence.exchanges.first(), evidence.first) {
+            first.add(*id, at);
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentations_tokens_are_known() {
+        let printed = [
+            "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D",
+            "7059D2C25BF64EA681ACAB3A00B859CC-D91BFF2B1E3047A3E0DEC1D57BE1382",
+        ];
+        assert_eq!(SHARED.map(str::to_owned), printed.map(|token| Pseudonym::of(token.as_bytes()).to_string()));
+    }
+}

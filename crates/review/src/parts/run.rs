@@ -1,0 +1,269 @@
+//! The run as a whole.
+
+use nightaudit_exchange::{Exchange, ExchangeId, Outcome, SessionId, Timestamp};
+
+use super::series::{Series, Step};
+use crate::{
+    fact::Fact,
+    findings::{Findings, count_of, span},
+    order::{Clock, Starts},
+    review::{Evidence, Gap, Hour, OutcomeCounts, Run},
+    rule::Rule,
+};
+
+/// What Mews asks for, in seconds.
+const ASKED_S: u64 = 48 * 3600;
+
+/// A pause that is longer than a quiet night, in seconds.
+const QUIET_S: u64 = 8 * 3600;
+
+const HOUR: i64 = 3_600_000_000;
+
+/// The most hours that are listed: 30 days. A longer run has longer steps.
+const MOST_HOURS: usize = 720;
+
+/// The most gaps that are listed.
+const MOST_GAPS: usize = 10;
+
+/// Counts the run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunPart {
+    session: Option<SessionId>,
+    session_name: String,
+    environment: String,
+    other_environment: Evidence,
+    exchanges: u64,
+    outcomes: OutcomeCounts,
+    first: Option<(i64, Timestamp, ExchangeId)>,
+    last: Option<(i64, Timestamp, ExchangeId)>,
+    hours: Series<HourStep>,
+    starts: Starts,
+    sequences: Sequences,
+    unrecorded: u64,
+    interrupted: Evidence,
+    /// When the latest request so far came, in the order of coming.
+    previous: Option<(i64, Timestamp)>,
+    gaps: Vec<Gap>,
+    long_gaps: u64,
+}
+
+/// The lowest and the highest sequence, and how many there were.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sequences {
+    highest: u64,
+    count: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct HourStep {
+    calls: u64,
+    failed: u64,
+}
+
+impl Step for HourStep {
+    fn merge(&mut self, next: &Self) {
+        self.calls += next.calls;
+        self.failed += next.failed;
+    }
+}
+
+impl Default for RunPart {
+    fn default() -> Self {
+        Self {
+            session: None,
+            session_name: String::new(),
+            environment: String::new(),
+            other_environment: Evidence::default(),
+            exchanges: 0,
+            outcomes: OutcomeCounts::default(),
+            first: None,
+            last: None,
+            hours: Series::new(HOUR, MOST_HOURS),
+            starts: Starts::default(),
+            sequences: Sequences::default(),
+            unrecorded: 0,
+            interrupted: Evidence::default(),
+            previous: None,
+            gaps: Vec::new(),
+            long_gaps: 0,
+        }
+    }
+}
+
+impl RunPart {
+    /// Looks at an exchange as it comes.
+    pub(crate) fn note(&mut self, exchange: &Exchange, offset: i64) {
+        if self.session.is_none() {
+            self.session = Some(exchange.session);
+            self.session_name.clone_from(&exchange.session_name);
+            self.environment.clone_from(&exchange.environment);
+        }
+        if exchange.environment != "demo" {
+            self.other_environment.add(exchange.id, exchange.started_at);
+        }
+        self.exchanges += 1;
+        let outcomes = &mut self.outcomes;
+        *match exchange.outcome {
+            Outcome::Answered => &mut outcomes.answered,
+            Outcome::Refused => &mut outcomes.refused,
+            Outcome::Rejected => &mut outcomes.rejected,
+            Outcome::Failed => &mut outcomes.failed,
+            Outcome::Aborted => &mut outcomes.aborted,
+            Outcome::Interrupted => &mut outcomes.interrupted,
+        } += 1;
+        if exchange.outcome == Outcome::Interrupted {
+            self.interrupted.add(exchange.id, exchange.started_at);
+        }
+        let begun = exchange.started_at.micros().saturating_add(offset);
+        if self.first.is_none_or(|(at, ..)| begun < at) {
+            self.first = Some((begun, exchange.started_at, exchange.id));
+        }
+        let end = exchange.started_at.plus(exchange.duration());
+        let ended = end.micros().saturating_add(offset);
+        if self.last.is_none_or(|(at, ..)| ended > at) {
+            self.last = Some((ended, end, exchange.id));
+        }
+        self.starts.note(exchange.id);
+        self.sequences.highest = self.sequences.highest.max(exchange.sequence);
+        self.sequences.count += 1;
+    }
+
+    /// Looks at one in the order of sending.
+    pub(crate) fn follow(&mut self, fact: &Fact) {
+        let step = self.hours.at(fact.at);
+        step.calls += 1;
+        step.failed += u64::from(fact.failed());
+        let at = fact.recorded_at();
+        if let Some((previous, from)) = self.previous {
+            let seconds = u64::try_from(fact.at.saturating_sub(previous) / 1_000_000).unwrap_or(0);
+            if seconds > 60 {
+                self.long_gaps += u64::from(seconds > QUIET_S);
+                self.gaps.push(Gap { from, to: at, seconds, ended_by: fact.id });
+                self.gaps.sort_by_key(|gap| std::cmp::Reverse(gap.seconds));
+                self.gaps.truncate(MOST_GAPS);
+            }
+        }
+        if self.previous.is_none_or(|(previous, _)| previous <= fact.at) {
+            self.previous = Some((fact.at, at));
+        }
+    }
+
+    /// Whether nothing has come yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exchanges == 0
+    }
+
+    /// Notes how many exchanges are known to have passed unrecorded.
+    pub(crate) fn set_unrecorded(&mut self, count: u64) {
+        self.unrecorded = count;
+    }
+
+    /// How long the run is, in hours; at least one second.
+    pub(crate) fn hours(&self) -> f64 {
+        self.seconds().max(1) as f64 / 3600.0
+    }
+
+    fn seconds(&self) -> u64 {
+        let micros = self.first.zip(self.last).map_or(0, |((first, ..), (last, ..))| last.saturating_sub(first));
+        u64::try_from(micros / 1_000_000).unwrap_or(0)
+    }
+
+    pub(crate) fn report(&self, clock: &Clock, findings: &mut Findings<'_>) -> Run {
+        let lacking = self.sequences.highest.saturating_sub(self.sequences.count);
+        let missing = lacking + self.unrecorded;
+        let hours: Vec<Hour> = self
+            .hours
+            .iter()
+            .map(|(at, step)| Hour { at: Timestamp::from_micros(at), calls: step.calls, failed: step.failed })
+            .collect();
+        let run = Run {
+            session: self.session,
+            session_name: self.session_name.clone(),
+            environment: self.environment.clone(),
+            exchanges: self.exchanges,
+            outcomes: self.outcomes,
+            first: self.first.map(|(_, at, _)| at),
+            last: self.last.map(|(_, at, _)| at),
+            duration_s: self.seconds(),
+            asked_s: ASKED_S,
+            active_hours: hours.iter().filter(|hour| hour.calls > 0).count() as u64,
+            total_hours: hours.len() as u64,
+            hour_s: u64::try_from(self.hours.step() / 1_000_000).unwrap_or(0),
+            hours,
+            gaps: self.gaps.clone(),
+            starts: self.starts.count(),
+            clock_steps: clock.steps().to_vec(),
+            missing,
+        };
+        self.raise(&run, clock, findings);
+        run
+    }
+
+    fn raise(&self, run: &Run, clock: &Clock, findings: &mut Findings<'_>) {
+        if let Some(((_, first, first_id), (_, last, last_id))) = self.first.zip(self.last)
+            && run.duration_s < ASKED_S
+        {
+            let message = format!("The run took {}; Mews asks for 48 hours.", span(run.duration_s));
+            let mut evidence = Evidence::default();
+            evidence.add(first_id, first);
+            evidence.add(last_id, last);
+            evidence.count = 1;
+            findings.raise(Rule::RunShort, None, message, &evidence);
+        }
+        if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0) {
+            let message = match self.long_gaps {
+                1 => format!("Nothing was sent for {}.", span(longest.seconds)),
+                more => format!(
+                    "Nothing was sent in {more} pauses of more than 8 hours, the longest {}.",
+                    span(longest.seconds)
+                ),
+            };
+            let mut evidence = Evidence::default();
+            for gap in self.gaps.iter().filter(|gap| gap.seconds > QUIET_S) {
+                evidence.add(gap.ended_by, gap.from);
+            }
+            evidence.count = self.long_gaps;
+            findings.raise(Rule::RunGap, None, message, &evidence);
+        }
+        if let Some(step) = clock.steps().first() {
+            let message = match clock.stepped() {
+                1 => format!("The clock was set back by {} s.", step.back_ms.div_ceil(1000)),
+                more => format!("The clock was set back {more} times, first by {} s.", step.back_ms.div_ceil(1000)),
+            };
+            let exchanges = clock.steps().iter().map(|step| step.exchange).collect();
+            let evidence = Evidence { count: clock.stepped(), exchanges, ..Evidence::default() };
+            findings.raise(Rule::RunClock, None, message, &evidence);
+        }
+        if self.other_environment.count > 0 {
+            let message = format!(
+                "{} went to the environment `{}`; the certification looks at `demo`.",
+                count_of(self.other_environment.count, "request"),
+                self.environment,
+            );
+            findings.raise(Rule::RunEnvironment, None, message, &self.other_environment);
+        }
+        if self.interrupted.count > 0 {
+            let message = format!(
+                "{} under way when nightaudit was killed.",
+                if self.interrupted.count == 1 {
+                    "1 request was".to_owned()
+                } else {
+                    format!("{} requests were", self.interrupted.count)
+                }
+            );
+            findings.raise(Rule::RecordInterrupted, None, message, &self.interrupted);
+        }
+        if run.missing > 0 {
+            let message = format!(
+                "{} missing from the record.",
+                if run.missing == 1 { "1 exchange is".to_owned() } else { format!("{} exchanges are", run.missing) }
+            );
+            findings.raise(
+                Rule::RecordIncomplete,
+                None,
+                message,
+                &Evidence { count: run.missing, ..Evidence::default() },
+            );
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The reviewer: exchanges in, a review out, at any time.
+
+use nightaudit_exchange::Exchange;
+use nightaudit_mews::{Contracts, operation};
+
+use crate::{
+    body::{self, Asked, Mail},
+    declaration::Declaration,
+    fact::{Fact, Known},
+    findings::{Findings, count_of},
+    names::{Operations, Tokens},
+    order::{Clock, HORIZON, Order},
+    parts::{
+        accuracy::AccuracyPart,
+        care::CarePart,
+        coverage::Covering,
+        errors::ErrorsPart,
+        habits::HabitsPart,
+        identity::IdentityPart,
+        limits::{Limit, LimitsPart},
+        operations::OperationsPart,
+        retries::RetriesPart,
+        run::RunPart,
+    },
+    review::{Counts, Review, Verdict},
+};
+
+/// Takes the exchanges of a session in the order of their sequence, and says what it makes of them.
+///
+/// Its memory is bounded: by the operations, tokens and findings that it tells apart, each up to a bound that the review
+/// names where it is met. Asking for a review changes nothing, so that more exchanges may follow.
+#[derive(Debug, Clone)]
+pub struct Reviewer {
+    declaration: Declaration,
+    contracts: Contracts,
+    mail: Mail,
+    operations: Operations,
+    access_tokens: Tokens,
+    client_tokens: Tokens,
+    clock: Clock,
+    order: Order<Fact>,
+    fold: Fold,
+}
+
+/// The parts of the review.
+#[derive(Debug, Clone, Default)]
+struct Fold {
+    run: RunPart,
+    operations: OperationsPart,
+    identity: IdentityPart,
+    accuracy: AccuracyPart,
+    care: CarePart,
+    limits: LimitsPart,
+    retries: RetriesPart,
+    errors: ErrorsPart,
+    habits: HabitsPart,
+}
+
+impl Fold {
+    /// Looks at a fact in the order of sending.
+    fn follow(&mut self, fact: &Fact) {
+        self.run.follow(fact);
+        self.limits.follow(fact);
+        self.retries.follow(fact);
+        self.errors.follow(fact);
+        self.habits.follow(fact);
+    }
+}
+
+impl Reviewer {
+    /// A reviewer that holds a session against this declaration, and requests against the built-in contracts.
+    #[must_use]
+    pub fn new(declaration: Declaration) -> Self {
+        Self {
+            mail: Mail::new(&declaration.domains),
+            declaration,
+            contracts: Contracts::built_in(),
+            operations: Operations::default(),
+            access_tokens: Tokens::default(),
+            client_tokens: Tokens::default(),
+            clock: Clock::default(),
+            order: Order::default(),
+            fold: Fold::default(),
+        }
+    }
+
+    /// Holds requests against these contracts.
+    #[must_use]
+    pub fn with_contracts(mut self, contracts: Contracts) -> Self {
+        self.contracts = contracts;
+        self
+    }
+
+    /// Holds requests against these limits, beside the one that Mews publishes for the session's environment.
+    #[must_use]
+    pub fn with_limits(mut self, limits: impl IntoIterator<Item = Limit>) -> Self {
+        limits.into_iter().for_each(|limit| self.fold.limits.add(limit));
+        self
+    }
+
+    /// Notes how many exchanges of the session are known to have passed unrecorded.
+    pub fn set_unrecorded(&mut self, count: u64) {
+        self.fold.run.set_unrecorded(count);
+    }
+
+    /// Takes the next exchange of the session.
+    pub fn push(&mut self, exchange: &Exchange) {
+        let fold = &mut self.fold;
+        if fold.run.is_empty() {
+            fold.limits.set_environment(&exchange.environment);
+        }
+        let offset = self.clock.offset(exchange);
+        let (body, is_decoded) = exchange.request.body.decoded();
+        let is_whole = is_decoded && !exchange.request.body.truncated;
+        let asked = if body.is_empty() { Asked::default() } else { body::read(&body, &self.mail) };
+        let number = self.operations.number(&exchange.operation);
+        fold.run.note(exchange, offset);
+        fold.operations.note(number, exchange, &asked);
+        fold.identity.note(exchange);
+        fold.accuracy.note(number, exchange, &body, is_whole, &self.contracts);
+        fold.care.note(number, exchange, &asked);
+        fold.habits.note(number, exchange, &asked);
+        let fact = Known {
+            exchange,
+            asked: &asked,
+            offset,
+            operation: number,
+            family: self.operations.family(number),
+            access_token: self.access_tokens.number(exchange.envelope.access_token),
+            client_token: self.client_tokens.number(exchange.envelope.client_token),
+            rule: exchange.limit.as_ref().and_then(|note| fold.limits.number(&note.rule, note.limit)),
+            paginated: operation(&exchange.operation).is_some_and(|known| known.paginated),
+        }
+        .fact();
+        self.order.push(fact);
+        while let Some(fact) = self.order.pop() {
+            self.fold.follow(&fact);
+        }
+    }
+
+    /// What is to be said of the exchanges so far.
+    #[must_use]
+    pub fn review(&self) -> Review {
+        self.clone().into_review()
+    }
+
+    /// What is to be said of the exchanges.
+    #[must_use]
+    pub fn into_review(mut self) -> Review {
+        while let Some(fact) = self.order.take() {
+            self.fold.follow(&fact);
+        }
+        let fold = self.fold;
+        let mut findings = Findings::new(&self.declaration);
+        let run = fold.run.report(&self.clock, &mut findings);
+        let covering = Covering::new(&self.declaration, &fold.operations, &self.operations);
+        let coverage = covering.report(&mut findings);
+        let use_case = covering.use_case(&mut findings);
+        let tokens = [&self.access_tokens, &self.client_tokens];
+        let shared = |number| tokens[0].token(number).is_some_and(|token| fold.identity.is_shared(token));
+        let limits = fold.limits.report(&self.operations, tokens, shared, &mut findings);
+        let retries = fold.retries.report(&self.operations, tokens[0], &mut findings);
+        let errors = fold.errors.report(&self.operations, tokens[0], &mut findings);
+        let accuracy = fold.accuracy.report(&self.operations, &mut findings);
+        let identity = fold.identity.report(&self.declaration, &mut findings);
+        let habits = fold.habits.report(&self.operations, &mut findings);
+        let data_care = fold.care.report(&self.operations, &mut findings);
+        raise_bounds(&self.operations, tokens, self.order.late(), &mut findings);
+        let (findings, silenced, counts, bounds) = findings.finish();
+        let verdict = verdict(run.exchanges, &counts);
+        Review {
+            verdict,
+            summary: summary(verdict, &counts),
+            counts,
+            findings,
+            silenced,
+            declared: self.declaration.declared(),
+            operations: fold.operations.report(&self.operations, fold.run.hours()),
+            run,
+            coverage,
+            use_case,
+            limits,
+            retries,
+            errors,
+            accuracy,
+            identity,
+            habits,
+            data_care,
+            bounds,
+        }
+    }
+}
+
+/// Says what there was too much of.
+fn raise_bounds(operations: &Operations, tokens: [&Tokens; 2], late: u64, findings: &mut Findings<'_>) {
+    if late > 0 {
+        findings.bounds.push(format!(
+            "{} under way for more than {} minutes, or among too many at once, came too late for their place in the order \
+             of sending",
+            count_of(late, "exchange"),
+            HORIZON / 60_000_000
+        ));
+    }
+    for (count, what) in [
+        (operations.unnumbered, "operations"),
+        (tokens[0].unnumbered, "access tokens"),
+        (tokens[1].unnumbered, "client tokens"),
+    ] {
+        if count > 0 {
+            findings
+                .bounds
+                .push(format!("{} have {what} beyond the first 1,000, counted together", count_of(count, "call")));
+        }
+    }
+}
+
+fn verdict(exchanges: u64, counts: &Counts) -> Verdict {
+    match counts {
+        _ if exchanges == 0 => Verdict::Empty,
+        Counts { errors: 1.., .. } => Verdict::NotReady,
+        Counts { warnings: 1.., .. } => Verdict::Questions,
+        _ => Verdict::Ready,
+    }
+}
+
+fn summary(verdict: Verdict, counts: &Counts) -> String {
+    let (errors, warnings) = (count_of(counts.errors, "error"), count_of(counts.warnings, "warning"));
+    match verdict {
+        Verdict::Empty => "There is nothing to review: the session has no exchange.".to_owned(),
+        Verdict::Ready => "Ready: nothing stands that a reviewer would ask about.".to_owned(),
+        Verdict::Questions => format!("Nearly ready: a reviewer would ask about {warnings}."),
+        Verdict::NotReady if counts.warnings == 0 => format!("Not ready: {errors} would not pass the review."),
+        Verdict::NotReady => {
+            format!("Not ready: {errors} would not pass the review, and {} would be asked about.", warnings)
+        }
+    }
+}

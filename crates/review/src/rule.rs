@@ -1,0 +1,456 @@
+//! The rules: what is looked for, how much it weighs, why a reviewer cares, and what to do about it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nobody will hold it against the integration.
+    Note,
+    /// A reviewer will ask about it.
+    Warning,
+    /// A reviewer will not let it pass.
+    Error,
+}
+
+impl Severity {
+    /// The severity as it stands in JSON and in a declaration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+macro_rules! rules {
+    ($($name:ident $id:literal $severity:ident { $title:literal, why: $why:literal, advice: $advice:literal })*) => {
+        /// Something that is looked for in a session. Its id never changes its meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Rule {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Rule {
+            /// All there are, grouped as they are told.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The id: `limits/over`.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$name => $id),* }
+            }
+
+            /// How much a finding weighs unless the declaration says otherwise.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity),* }
+            }
+
+            /// What is found, in a line.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title),* }
+            }
+
+            /// Why reviewers care, and exactly what raises it.
+            #[must_use]
+            pub const fn why(self) -> &'static str {
+                match self { $(Self::$name => $why),* }
+            }
+
+            /// What to do about it.
+            #[must_use]
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice),* }
+            }
+        }
+    };
+}
+
+rules! {
+    RunShort "run/short" Error {
+        "The run is shorter than 48 hours",
+        why: "Mews asks for at least 48 hours of activity in the demo environment, from the set-up to day-to-day work, as \
+              at a real property. Anything shorter shows too little of an integration's life: no night, no second day, no \
+              renewal of what it caches. Raised when less than 48 hours lie between the first request and the end of the \
+              last.",
+        advice: "Let the integration run on in the same session; `serve --session NAME` continues it after a restart."
+    }
+    RunGap "run/gap" Warning {
+        "Nothing was sent for hours",
+        why: "The 48 hours are to look like work at a property. A run that was active at its beginning and its end only is \
+              no run of 48 hours. Raised for each pause of more than 8 hours, which is what a quiet night takes.",
+        advice: "Keep the integration running through the whole time, with guests arriving and leaving as at a property."
+    }
+    RunClock "run/clock" Note {
+        "The clock of the recording machine was set back",
+        why: "Times in the record then run backwards. Lengths and windows are counted on a clock that goes on evenly, so \
+              that nothing else is found because of it. Raised when exchanges end more than 2 seconds before ones that \
+              were recorded earlier.",
+        advice: "Let the machine's clock be kept by NTP, which slews it instead of setting it."
+    }
+    RunEnvironment "run/environment" Warning {
+        "Not everything was sent to the demo environment",
+        why: "The certification looks at activity in Mews' demo environment. Reviewers see nothing of what went to a \
+              stand-in, and what went to production concerns real guests. Raised when the session's environment is not \
+              `demo`.",
+        advice: "Record the run for the certification with `serve --environment demo`."
+    }
+    CoverageNotCalled "coverage/not-called" Error {
+        "A declared operation was never called",
+        why: "The reviewers compare the operations in the application with the ones they see. An operation that was asked \
+              for and never called is either not needed or not tested; in both cases it is not granted. Raised for each \
+              operation of the declaration without a request.",
+        advice: "Let the run exercise the operation, or take it out of the declaration."
+    }
+    CoverageOnlyFailed "coverage/only-failed" Error {
+        "A declared operation never succeeded",
+        why: "An operation that was called and never once answered with success has not been shown to work. Raised for \
+              each operation of the declaration with requests, none of which was answered 2xx.",
+        advice: "Look at its errors below, mend them, and let it succeed at least once."
+    }
+    CoverageUndeclared "coverage/undeclared" Warning {
+        "An operation was called that is not declared",
+        why: "The reviewers ask what every operation is for. One that isn't in the application has no purpose on record, \
+              and a token for production may not be allowed to call it. Raised for each operation that was called and is \
+              not in the declaration, where the declaration has any.",
+        advice: "Add the operation to the declaration with its purpose, or stop calling it."
+    }
+    UseCaseMissing "usecase/missing" Warning {
+        "A step of the use case was not seen",
+        why: "Mews documents, for each kind of integration, the steps that it is expected to take, and the reviewers hold \
+              the flow against them. Raised for each section of the use case that the declaration names in which none of \
+              the documented operations was called with success.",
+        advice: "Let the run go through the step, or be ready to say why this integration does without it."
+    }
+    LimitsOver "limits/over" Error {
+        "More requests were sent than the limit allows",
+        why: "The limit is part of the API's contract; exceeding it in the demo environment promises trouble in \
+              production, where a token may be blocked. Raised when more requests of one key left for Mews within one \
+              window than the rule allows. What counts is when they were sent.",
+        advice: "Send less at once: fewer workers per token, larger pages, narrower filters; or let `serve --on-limit \
+                 delay` pace them while you find out who sends them."
+    }
+    LimitsRefusedByUs "limits/refused-by-us" Warning {
+        "Requests were kept back because the limit was used up",
+        why: "Without nightaudit in between, Mews would have seen these requests and refused them. The integration \
+              depends on something to pace it. Raised when nightaudit answered 429 in Mews' place.",
+        advice: "Pace the requests in the integration, per access token, below the published limit."
+    }
+    LimitsRefusedByMews "limits/refused-by-mews" Warning {
+        "Mews answered 429",
+        why: "A 429 in the reviewers' own logs is the first thing that they see. Raised for each 429 that came from Mews. \
+              If the token is shared with others, as the demo tokens of the documentation are, it need not be this \
+              integration's doing.",
+        advice: "Use a token of your own, keep below the limit, and heed `Retry-After`."
+    }
+    RetryIgnoredRetryAfter "retry/ignored-retry-after" Error {
+        "Requests were sent before `Retry-After` had passed",
+        why: "Mews says in `Retry-After` when it will listen again. Whoever asks sooner is refused again, and an \
+              integration that keeps doing so may be blocked. Raised when a request with the same access token was sent \
+              after a 429 had arrived and more than 250 ms before its `Retry-After` was over. A request that repeats the \
+              refused operation counts from the first instant, another one from a second later, since it may have been \
+              on its way.",
+        advice: "On a 429 hold back every request of that token until `Retry-After` has passed."
+    }
+    RetryNoBackoff "retry/no-backoff" Warning {
+        "Repeated failures were not met with longer pauses",
+        why: "Where there is no `Retry-After`, Mews expects exponential back-off: each pause longer than the one before. \
+              Raised when the same request failed three times or more in a row with 408, 429 or 5xx, or got no answer, \
+              and the last pause was not at least a tenth longer than the first.",
+        advice: "Double the pause after each failure, with a little chance in it, up to a minute or so."
+    }
+    RetryFixedPause "retry/fixed-pause" Warning {
+        "Repeated failures were met with the same pause each time",
+        why: "Fixed pauses make all clients come back at the same instant, and Mews' guidelines name them as what not to \
+              do. Raised when the same request failed four times or more in a row and the pauses differ by less than a \
+              tenth.",
+        advice: "Double the pause after each failure, with a little chance in it, up to a minute or so."
+    }
+    RetryHammering "retry/hammering" Error {
+        "Requests went on at volume while they were refused",
+        why: "An integration that keeps sending at volume after a 429 may be blocked by Mews. Raised when, within 10 \
+              seconds of a 429, five or more further requests of the same access token were sent and refused, or when \
+              the same request was repeated after failures five times or more with less than a second in between.",
+        advice: "Stop all workers of the token at the first 429, and let one of them try again later."
+    }
+    ErrorsUnresolved "errors/unresolved" Error {
+        "A call failed and was never made good",
+        why: "The reviewers look at whether errors were resolved by later calls. A failure that stays means that data at \
+              the property stays wrong, or that nobody noticed. Raised for each failed call after which no call of the \
+              same operation, with the same token and the same intent, succeeded. The same intent: for a question, any; \
+              for a change, one about the same ids, or where it has none, with at least half of the same texts.",
+        advice: "Mend the request and send it again. Tell Mews the `Request-Id` if the request is right."
+    }
+    ErrorsServer "errors/server" Warning {
+        "Mews failed",
+        why: "A 5xx or a 408 is Mews' failure, or that of a request too heavy for it. The reviewers want to see that the \
+              integration copes with it, and Mews wants to hear of it. Raised for each 5xx and 408 that came from Mews.",
+        advice: "Report the `Request-Id`s to Mews. Make requests that end in 408 lighter: fewer extents, shorter \
+                 intervals, smaller pages."
+    }
+    ErrorsNoAnswer "errors/no-answer" Warning {
+        "Mews gave no answer",
+        why: "Whether the call had an effect is not known. Reviewers may find it in their log with another end than the \
+              integration saw. Raised for each exchange that failed on the way to Mews or back.",
+        advice: "Ask Mews for the state of what the call was to change before it is sent again."
+    }
+    ErrorsRejected "errors/rejected" Warning {
+        "Requests could not be forwarded",
+        why: "They are malformed, for another host, or were not sent to their end; Mews never saw them. Raised for each \
+              request that nightaudit had to reject.",
+        advice: "Look at the error of the exchange: it names what is wrong with the request."
+    }
+    ErrorsAbandoned "errors/abandoned" Note {
+        "The integration left before it had the answer",
+        why: "Mews goes on working on a request whose sender has left, and the answer is lost. Often a time-out in the \
+              integration is too short. Raised for each aborted exchange.",
+        advice: "Wait at least as long as Mews takes for its slowest answers; ask for smaller pages."
+    }
+    RequestContract "request/contract" Warning {
+        "A request doesn't fit the documentation",
+        why: "The reviewers check the accuracy of requests against the specification. A field that Mews doesn't know is \
+              ignored without a word, so the integration doesn't do what it means to. Raised for each field of an \
+              operation that differs from Mews' documented tables, also where Mews answered with success. The \
+              documentation contradicts itself in places: a finding deserves a look and proves nothing.",
+        advice: "Compare the field with the operation's page in Mews' documentation."
+    }
+    RequestUnknownOperation "request/unknown-operation" Error {
+        "An address was called that Mews doesn't have",
+        why: "Mews matches addresses exactly: case counts, and a trailing slash is a 404. Raised for each address that is \
+              no operation of the Connector API.",
+        advice: "Call the documented address."
+    }
+    RequestMethod "request/method" Warning {
+        "An operation was called with another method than POST",
+        why: "Every operation of the Connector API is a POST with a JSON body. Raised for each other method.",
+        advice: "Send the request as a POST."
+    }
+    RequestDeprecated "request/deprecated" Warning {
+        "Something deprecated is used",
+        why: "New integrations are not certified on operations, fields and values that Mews means to take away. Raised for \
+              each deprecated operation, and for each deprecated field or value of a request.",
+        advice: "Move to what replaces it."
+    }
+    RequestDiscontinued "request/discontinued" Error {
+        "Something discontinued is used",
+        why: "It no longer works, or no longer will by the time of the run. Raised for each operation that was \
+              discontinued before the day of the request.",
+        advice: "Move to what replaces it."
+    }
+    RequestRestricted "request/restricted" Warning {
+        "A restricted operation is used",
+        why: "Operations in restricted beta are open to chosen partners only, and may change. Raised for each such \
+              operation that was called.",
+        advice: "Ask Mews for access before the certification, or do without."
+    }
+    ClientMissing "identity/client-missing" Error {
+        "Requests don't say which integration they come from",
+        why: "The reviewers find an integration's activity by its `Client`. What has none can't be reviewed at all. Raised \
+              for each request without a `Client`.",
+        advice: "Send `Client` with the integration's name and version in every request: \"Acme Kiosk 2.1.0\"."
+    }
+    ClientChanges "identity/client-changes" Warning {
+        "The name of the integration changes",
+        why: "The reviewers search for one name. Activity under another is not counted, and a version that changes in the \
+              middle of the run asks which one is to be certified. Raised when a session has more than one `Client`.",
+        advice: "Send one name from one place in the code, and run the version that is to be certified."
+    }
+    ClientSample "identity/client-sample" Error {
+        "The integration calls itself as the documentation's example does",
+        why: "Many who copy the documentation send `Sample Client 1.0.0`, so that nobody can tell whose activity it is. \
+              Raised for each request with that name.",
+        advice: "Send a name of your own that no other integration has."
+    }
+    ClientDiffers "identity/client-differs" Warning {
+        "The integration calls itself otherwise than declared",
+        why: "The reviewers search for the name that the application gives. Raised when requests have a `Client` that \
+              doesn't begin with the declaration's `client`.",
+        advice: "Make the declaration and the integration say the same."
+    }
+    SeveralClientTokens "identity/several-client-tokens" Warning {
+        "More than one client token is used",
+        why: "A client token stands for one integration. Two in one session mean that two integrations are mixed, or that \
+              a token was changed on the way. Raised when a session has more than one.",
+        advice: "Record one integration per session: `serve --session`, or the header `X-Nightaudit-Session`."
+    }
+    SharedDemoToken "identity/shared-demo-token" Error {
+        "A token of the documentation's examples is used",
+        why: "Everybody uses these tokens. Their activity can't be told apart, and their limits are used up by others. For \
+              the certification Mews gives every integration an access token of its own. Raised for each request with an \
+              access token that the documentation prints.",
+        advice: "Ask Mews for an access token of your own in the demo environment."
+    }
+    Unpaged "habits/unpaged" Warning {
+        "A list is fetched without pages",
+        why: "Mews asks to page wherever an operation allows it: lists that are short in the demo environment are not at \
+              a property. Raised for each operation with pagination that was called without a `Limitation`.",
+        advice: "Send `Limitation` with a `Count` of up to 1000, and follow `Cursor` until it is null."
+    }
+    UnfinishedPages "habits/unfinished-pages" Warning {
+        "Pages were left unread",
+        why: "Where a list's next pages are not fetched the integration works with a part of it, and where it begins \
+              again with the first page it does the work twice. Raised when an answer had a `Cursor` and no request of \
+              the same operation and token went on with it within 10 minutes.",
+        advice: "Send the `Cursor` of each answer in the next request's `Limitation` until it is null."
+    }
+    RepeatedQuestion "habits/repeated-question" Warning {
+        "The same question was asked again within a minute",
+        why: "The answer was just given. It costs Mews and counts against the limit. Raised when a request that asks the same as one \
+              that was answered was sent within 60 seconds of it, three times or more for one operation.",
+        advice: "Keep the answer for as long as it is good, and share it between the integration's parts."
+    }
+    Polling "habits/polling" Warning {
+        "An operation is polled where there are events",
+        why: "Mews sends webhooks and WebSocket events for these, and asks to use them rather than to poll. Raised when an \
+              operation whose changes Mews announces was called ten times in a row at the same interval of at most 15 \
+              minutes, and without ids.",
+        advice: "Subscribe to the event, and fetch what it names."
+    }
+    StaticData "habits/static-data" Warning {
+        "Data that seldom changes is fetched again and again",
+        why: "Configuration, services, products, categories, taxes, languages, currencies and countries change seldom. \
+              Mews asks to keep them. Raised when the same question for such data was asked again within an hour five \
+              times or more.",
+        advice: "Keep the answer for a day, or until a webhook says otherwise."
+    }
+    Unfiltered "habits/unfiltered" Warning {
+        "A list that grows is fetched without a filter",
+        why: "The list grows for as long as the property lives. Without ids or an interval each call fetches all of it. \
+              Raised for each operation over such a list that was called with nothing to narrow it.",
+        advice: "Filter by ids, or by an interval of `UpdatedUtc` or the like of at most three months."
+    }
+    Extents "habits/extents" Note {
+        "Many extents are fetched at once",
+        why: "Each extent makes the answer larger and slower, and most integrations use few of them. Raised when a request \
+              asked for more than four.",
+        advice: "Ask only for the extents that are used."
+    }
+    CardNumber "data/card-number" Error {
+        "What looks like a real card number was sent",
+        why: "No real guest's data may be sent to the demo environment, and a card number must not pass in the clear \
+              anywhere. Raised for numbers of a card brand's form and length with a right check digit that are none of \
+              the known test cards. They are never shown whole.",
+        advice: "Use test cards. If the number is real, treat it as leaked: it is in this log and at Mews."
+    }
+    Personal "data/personal" Warning {
+        "What look like real people's mail addresses were sent",
+        why: "No real guest's data may be sent to the demo environment. Raised for mail addresses outside of the domains \
+              that are kept for examples (example.com, .test and the like) and of the declaration's own `domains`. They \
+              are never shown whole.",
+        advice: "Use addresses at example.com, or name your own domains in the declaration."
+    }
+    RecordInterrupted "record/interrupted" Note {
+        "nightaudit was killed while requests were under way",
+        why: "They may have reached Mews, so that the reviewers see calls that the record can't show the end of. Raised \
+              for each interrupted exchange.",
+        advice: "Stop `serve` with Ctrl-C or SIGTERM, which waits for what is under way."
+    }
+    RecordIncomplete "record/incomplete" Warning {
+        "Exchanges are missing from the record",
+        why: "Evidence with holes proves less: what is missing can't be reviewed. Raised when exchanges passed unrecorded, \
+              or the sequence of the session has gaps.",
+        advice: "Record the run again; `nightaudit log check` tells whether the log is damaged."
+    }
+    RecordTruncated "record/truncated" Note {
+        "Request bodies were not kept whole",
+        why: "Of a long body the log keeps the beginning (`body.keep`), so these requests could not be checked against the \
+              documentation. Raised for each JSON request body that was cut.",
+        advice: "Raise `body.keep` for the run if these requests matter."
+    }
+    RecordBounds "record/bounds" Note {
+        "The session has more of something than the review keeps",
+        why: "The review takes bounded memory, whatever a session holds. Where a bound was met it says so here rather than \
+              keep silent about what it dropped. The figures that are given are right for what they cover.",
+        advice: "Review a part of the run as a session of its own if the rest matters."
+    }
+}
+
+/// A text that is no rule's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no rule `{given}`{}; `nightaudit review --explain all` lists them", nearest.as_ref().map_or_else(String::new, |rule| format!(": did you mean `{rule}`?")))]
+pub struct UnknownRule {
+    /// What was given.
+    pub given: String,
+    /// The id that is most like it.
+    pub nearest: Option<Rule>,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+impl FromStr for Rule {
+    type Err = UnknownRule;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRule> {
+        if let Some(rule) = Self::ALL.iter().find(|rule| rule.id() == text) {
+            return Ok(*rule);
+        }
+        // The part after the slash is what people remember.
+        let likeness = |rule: &Rule| {
+            let tail = rule.id().split_once('/').map_or("", |(_, tail)| tail);
+            strsim::jaro_winkler(text, rule.id()).max(strsim::jaro_winkler(text, tail))
+        };
+        let nearest = Self::ALL.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        Err(UnknownRule { given: text.to_owned(), nearest: nearest.filter(|rule| likeness(rule) > 0.75) })
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_found_again_and_no_two_are_equal() {
+        let ids: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.id()).collect();
+        assert_eq!(ids.len(), Rule::ALL.len());
+        for rule in Rule::ALL {
+            assert_eq!(rule.id().parse(), Ok(*rule));
+            assert!(rule.why().contains("Raised") || *rule == Rule::RecordBounds, "{rule} doesn't say what raises it");
+            for text in [rule.title(), rule.why(), rule.advice()] {
+                assert!(!text.contains("  "), "{rule}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_suggested() {
+        for (given, meant) in
+            [("limit/over", "limits/over"), ("hammering", "retry/hammering"), ("run-short", "run/short")]
+        {
+            let error = given.parse::<Rule>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{given}`: did you mean `{meant}`?")), "{error}");
+        }
+        assert_eq!("xyz".parse::<Rule>().unwrap_err().nearest, None);
+    }
+}
