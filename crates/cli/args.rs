@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use toml::Value;
 
 use crate::{
-    commands::{completions, config, export, limits, log, man, serve, sessions, show, tail},
+    commands::{completions, config, export, limits, log, man, serve, sessions, show, tail, verify},
     config::{Flag, LogFormat},
 };
 
@@ -24,6 +24,7 @@ Examples:
   nightaudit tail --status 4xx,5xx               watch what goes wrong
   nightaudit show 01KAS --response               one exchange, by the beginning of its id
   nightaudit export --format har --since 1h      a file for any HAR viewer
+  nightaudit export --format bundle              the evidence, in one signed file
 
 Every key of the configuration is also a variable: NIGHTAUDIT_LISTEN, NIGHTAUDIT_TIMEOUTS_CONNECT.
 `nightaudit config show` lists them all with their values."
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Sessions(sessions::Sessions),
     Limits(limits::Limits),
     Export(Box<export::Export>),
+    Verify(verify::Verify),
     Log(log::Log),
     Config(config::Config),
     Completions(completions::Completions),
