@@ -1,5 +1,7 @@
 //! Charts, drawn as SVG with attributes alone: the page allows no style but its own.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 use nightaudit_exchange::Timestamp;
 use nightaudit_review::{Hour, LimitReview, Run};
@@ -20,10 +22,10 @@ struct Plot {
 }
 
 impl Plot {
-    fn new(height: f64, from: Timestamp, to: Timestamp, step_ms: u64, most: u32) -> Self {
+    fn new(height: f64, from: Timestamp, to: Timestamp, most: u32) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a picture has no more digits")]
-        let (span, step) = (to.since(from).as_millis() as f64, step_ms as f64);
-        Self { height, from: millis(from), span: (span + step).max(1.0), most: f64::from(most.max(1)) }
+        let span = to.since(from).as_millis() as f64;
+        Self { height, from: millis(from), span: span.max(1.0), most: f64::from(most.max(1)) }
     }
 
     fn x(&self, at: Timestamp) -> f64 {
@@ -61,10 +63,11 @@ impl Plot {
 pub(super) fn limit(review: &LimitReview, number: usize) -> Markup {
     let points = &review.series.points;
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
-    let (from, to, step) = (first.at, last.at, review.series.step_ms);
+    let step = review.series.step_ms;
+    let (from, to) = (first.at, last.at.plus(Duration::from_millis(step)));
     let peak = points.iter().map(|point| point.peak).max().unwrap_or(0);
     let top = peak.max(review.requests);
-    let plot = Plot::new(180.0, from, to, step, top.saturating_add(top / 8));
+    let plot = Plot::new(180.0, from, to, top.saturating_add(top / 8));
     let width = plot.width(step);
     let refused: u64 = points.iter().map(|point| u64::from(point.refused)).sum();
     let told = format!(
@@ -120,7 +123,8 @@ pub(super) fn hours(run: &Run) -> Markup {
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let step = run.hour_s.saturating_mul(1000);
     let most = run.hours.iter().map(|hour| hour.calls).max().unwrap_or(0);
-    let plot = Plot::new(96.0, first.at, last.at, step, small(most));
+    let end = last.at.plus(Duration::from_millis(step));
+    let plot = Plot::new(96.0, first.at, end, small(most));
     let width = plot.width(step);
     let told = format!(
         "{} in {} of {}; at most {} in {}.",
@@ -141,7 +145,7 @@ pub(super) fn hours(run: &Run) -> Markup {
                 desc id="hours-text" { (told) }
                 @for hour in &run.hours { (bar(hour, hour.calls, "bar")) }
                 @for hour in run.hours.iter().filter(|hour| hour.failed > 0) { (bar(hour, hour.failed, "bar over")) }
-                (plot.frame(first.at, last.at, &[0, small(most)]))
+                (plot.frame(first.at, end, &[0, small(most)]))
             }
             figcaption { span.key.bar-key { "calls" } span.key.over-key { "failed" } " " (told) }
         }

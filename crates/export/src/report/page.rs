@@ -106,6 +106,8 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
         Verdict::NotReady => ("bad", "Not ready"),
         Verdict::Empty => ("note", "Empty"),
     };
+    // The word stands above it already.
+    let summary = review.summary.strip_prefix(word).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&review.summary);
     let sections = sections::all(review, shown);
     // Ids are there once on a page: the first session has the plain ones.
     let id = |id: &str| if number == 0 { id.to_owned() } else { format!("{id}-{}", number + 1) };
@@ -120,7 +122,7 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
             }
             div.verdict.(class) {
                 p.word { (word) }
-                p { (short(&review.summary, 2000)) }
+                p { (short(summary, 2000)) }
             }
             dl.run {
                 (fact("Environment", html! { (short(&run.environment, 100)) }))

@@ -110,14 +110,23 @@ fn one_finding(finding: &Finding, shown: &Shown) -> Markup {
                 span.pill.(class) { (finding.severity) } " " (finding.rule.title())
                 @if let Some(operation) = &finding.operation { " " code { (short(operation, TEXT)) } }
             }
-            p { (short(&finding.message, TEXT)) }
-            p.advice { (short(&finding.advice, TEXT)) }
+            p { (coded(&finding.message)) }
+            p.advice { (coded(&finding.advice)) }
             @if let Some(ruling) = &finding.ruling { p.advice { "The declaration says: " (short(&ruling.reason, TEXT)) " (" (ruling.was) " by itself)" } }
             p.where {
                 code { (finding.rule.id()) }
                 @if let Some(first) = finding.first { span { "first " (time(first)) } }
                 (links(&finding.exchanges, finding.count, shown))
             }
+        }
+    }
+}
+
+/// A sentence in which what stands between backticks is what one types.
+fn coded(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (short(part, TEXT)) } } @else { (short(part, TEXT)) }
         }
     }
 }
