@@ -40,6 +40,11 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// Whether there are ids in it.
+    pub(crate) fn has_ids(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
     /// Whether a later change is about the same: it shares an id, or where there are no ids at least half of the texts.
     pub(crate) fn is_like(&self, later: &Self) -> bool {
         match (self.ids.is_empty(), later.ids.is_empty()) {
@@ -114,7 +119,8 @@ mod tests {
 
     #[test]
     fn only_fields_that_say_something_are_filters() {
-        let asked = asked(r#"{"Ids":[],"States":null,"UpdatedUtc":{},"Name":"","Number":0,"Flag":false,"Extent":{"A":true}}"#);
+        let asked =
+            asked(r#"{"Ids":[],"States":null,"UpdatedUtc":{},"Name":"","Number":0,"Flag":false,"Extent":{"A":true}}"#);
         assert_eq!(asked.fields.as_slice(), ["Number", "Flag", "Extent"]);
         assert_eq!(asked.extents, 1);
     }

@@ -86,7 +86,8 @@ pub struct RuleChange {
 impl RuleChange {
     /// Whether it concerns a finding about this operation.
     pub(crate) fn concerns(&self, operation: Option<&str>) -> bool {
-        self.operations.is_empty() || operation.is_some_and(|operation| self.operations.iter().any(|own| own == operation))
+        self.operations.is_empty()
+            || operation.is_some_and(|operation| self.operations.iter().any(|own| own == operation))
     }
 }
 
@@ -190,18 +191,39 @@ mod tests {
     fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
         for (text, error) in [
             ("\npartnr = 'x'", "line 2: `partnr` is no key of a declaration: did you mean `partner`?"),
-            ("colour = 'red'", "line 1: `colour` is no key of a declaration; there are partner, integration, client, use_case, domains, operations, rules"),
-            ("[rules]\n'habits/poling' = { silence = true, reason = 'x' }", "line 2: there is no rule `habits/poling`: did you mean `habits/polling`?; `nightaudit review --explain all` lists them"),
-            ("[rules]\n'habits/polling' = { silenced = true, reason = 'x' }", "line 2: `silenced` is no key of a rule: did you mean `silence`?"),
-            ("[rules]\n'habits/polling' = { silence = true }", "line 2: `habits/polling` is changed without a `reason`: say why, it is shown in the review"),
-            ("[rules]\n'habits/polling' = { reason = 'x' }", "line 2: `habits/polling` is given neither a `severity` nor `silence = true`"),
-            ("[operations]\n'customers/getall' = 'x'", "line 2: Mews has no operation `customers/getall`: did you mean `customers/getAll`?"),
+            (
+                "colour = 'red'",
+                "line 1: `colour` is no key of a declaration; there are partner, integration, client, use_case, domains, operations, rules",
+            ),
+            (
+                "[rules]\n'habits/poling' = { silence = true, reason = 'x' }",
+                "line 2: there is no rule `habits/poling`: did you mean `habits/polling`?; `nightaudit review --explain all` lists them",
+            ),
+            (
+                "[rules]\n'habits/polling' = { silenced = true, reason = 'x' }",
+                "line 2: `silenced` is no key of a rule: did you mean `silence`?",
+            ),
+            (
+                "[rules]\n'habits/polling' = { silence = true }",
+                "line 2: `habits/polling` is changed without a `reason`: say why, it is shown in the review",
+            ),
+            (
+                "[rules]\n'habits/polling' = { reason = 'x' }",
+                "line 2: `habits/polling` is given neither a `severity` nor `silence = true`",
+            ),
+            (
+                "[operations]\n'customers/getall' = 'x'",
+                "line 2: Mews has no operation `customers/getall`: did you mean `customers/getAll`?",
+            ),
         ] {
             assert_eq!(said(text), error);
         }
         assert!(said("use_case = 'kiosks'").starts_with("line 1: `kiosks` is no use case; there are accounting, "));
         assert!(said("partner = 5").starts_with("line 1: invalid type: integer"));
         assert!(said("partner = ").starts_with("line 1: "));
-        assert!(said("[rules]\n'habits/polling' = { severity = 'fatal', reason = 'x' }").starts_with("line 2: unknown variant `fatal`"));
+        assert!(
+            said("[rules]\n'habits/polling' = { severity = 'fatal', reason = 'x' }")
+                .starts_with("line 2: unknown variant `fatal`")
+        );
     }
 }

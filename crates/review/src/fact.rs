@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     body::{Asked, Subject, hash, mask_text},
-    names::{OperationNo, TokenNo},
+    names::{Family, OperationNo, TokenNo},
     order::Timed,
     review::{RetryCause, RetryOrigin},
 };
@@ -23,6 +23,7 @@ pub(crate) struct Fact {
     /// What is to be taken from `at` for the time that the record has.
     pub(crate) offset: i64,
     pub(crate) operation: OperationNo,
+    pub(crate) family: Family,
     pub(crate) access_token: TokenNo,
     pub(crate) client_token: TokenNo,
     pub(crate) outcome: Outcome,
@@ -30,7 +31,6 @@ pub(crate) struct Fact {
     pub(crate) status: u16,
     /// Whether it left for Mews as a request.
     pub(crate) sent: bool,
-    pub(crate) paged: bool,
     /// Seconds of `Retry-After`.
     pub(crate) retry_after: Option<u32>,
     pub(crate) limit: Option<LimitFact>,
@@ -105,6 +105,7 @@ pub(crate) struct Known<'a, 'b> {
     pub(crate) asked: &'a Asked<'b>,
     pub(crate) offset: i64,
     pub(crate) operation: OperationNo,
+    pub(crate) family: Family,
     pub(crate) access_token: TokenNo,
     pub(crate) client_token: TokenNo,
     pub(crate) rule: Option<u16>,
@@ -127,12 +128,12 @@ impl Known<'_, '_> {
             end: after(u64::try_from(exchange.duration().as_micros()).unwrap_or(u64::MAX)).max(at),
             offset: self.offset,
             operation: self.operation,
+            family: self.family,
             access_token: self.access_token,
             client_token: self.client_token,
             outcome: exchange.outcome,
             status: exchange.status().unwrap_or(0),
             sent: sent && exchange.operation != Environment::EVENTS_PATH,
-            paged: exchange.envelope.paginated,
             retry_after: retry_after(exchange),
             limit: exchange.limit.as_ref().zip(self.rule).map(|(note, rule)| LimitFact {
                 rule,

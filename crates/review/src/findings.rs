@@ -72,7 +72,9 @@ impl<'d> Findings<'d> {
         }
         for list in [&mut self.standing, &mut self.silenced] {
             // Stable: findings of one rule that count alike stay in the order in which they were raised.
-            list.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.rule, std::cmp::Reverse(finding.count)));
+            list.sort_by_key(|finding| {
+                (std::cmp::Reverse(finding.severity), finding.rule, std::cmp::Reverse(finding.count))
+            });
         }
         let of = |severity| self.standing.iter().filter(|finding| finding.severity == severity).count() as u64;
         let counts = Counts {
@@ -119,7 +121,10 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        assert_eq!(["1 call", "0 calls", "60,000 calls"], [1, 0, 60_000].map(|n| count_of(n, "call")).each_ref().map(|t| &**t));
+        assert_eq!(
+            ["1 call", "0 calls", "60,000 calls"],
+            [1, 0, 60_000].map(|n| count_of(n, "call")).each_ref().map(|t| &**t)
+        );
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(
             [45, 119, 120, 7199, 7200, 172_740, 172_800].map(span),

@@ -46,12 +46,13 @@ mod reviewer;
 mod rule;
 
 pub use declaration::{Declaration, DeclarationError, RuleChange, template};
+pub use parts::limits::Limit;
 pub use review::{
-    Accuracy, Busiest, Called, CareReview, ClientReview, ClockStep, Counts, Coverage, CoverageReview, DataKind, Declared,
-    EXAMPLES, ErrorReview, Errors, FieldReview, Finding, Gap, HabitReview, Hour, Identity, LatencyMs, Lifecycle,
-    LifecycleReview, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview, OutcomeCounts, Resolution,
-    RetryCause, RetryOrigin, RetryReview, Review, Ruling, Run, Sizes, TokenReview, UseCaseReview, UseCaseSection,
-    UseCaseStep, Verdict,
+    Accuracy, Busiest, Called, CareReview, ClientReview, ClockStep, Counts, Coverage, CoverageReview, DataKind,
+    Declared, EXAMPLES, ErrorReview, Errors, FieldReview, Finding, Gap, HabitReview, Hour, Identity, LatencyMs,
+    Lifecycle, LifecycleReview, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview, OutcomeCounts,
+    Resolution, RetryCause, RetryOrigin, RetryReview, Review, Ruling, Run, Sizes, TokenReview, UseCaseReview,
+    UseCaseSection, UseCaseStep, Verdict,
 };
 pub use reviewer::Reviewer;
 pub use rule::{Rule, Severity, UnknownRule};

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 
 use nightaudit_exchange::Pseudonym;
+use nightaudit_mews::{operation, suggest};
+
+use crate::body::hash;
 
 /// The most operations that are told apart; requests may name any.
 pub(crate) const MOST_OPERATIONS: usize = 1000;
@@ -24,11 +27,34 @@ pub(crate) struct OperationNo(pub(crate) u16);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TokenNo(pub(crate) u16);
 
+/// What an operation is one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Family {
+    /// Equal for all versions of an operation, and for an address that was meant to be one of them.
+    pub(crate) number: u64,
+    /// Whether it asks and changes nothing.
+    pub(crate) asks: bool,
+}
+
+impl Family {
+    fn of(name: &str) -> Self {
+        let meant = match operation(name) {
+            Some(_) => name,
+            None => suggest(name).map_or(name, |suggestion| &suggestion.operation.path),
+        };
+        let mut parts = meant.trim_matches('/').split('/');
+        let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let asks = ["get", "search", "price"].iter().any(|verb| action.starts_with(verb));
+        Self { number: hash(format!("{resource}/{action}").as_bytes()), asks }
+    }
+}
+
 /// The operations of a session, in the order of their first call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Operations {
     numbers: HashMap<Box<str>, OperationNo>,
     names: Vec<Box<str>>,
+    families: Vec<Family>,
     /// Calls of operations that had no number of their own.
     pub(crate) unnumbered: u64,
 }
@@ -59,8 +85,14 @@ impl Operations {
     fn insert(&mut self, name: &str) -> OperationNo {
         let number = OperationNo(u16::try_from(self.names.len()).unwrap_or(u16::MAX));
         self.names.push(name.into());
+        self.families.push(Family::of(name));
         self.numbers.insert(name.into(), number);
         number
+    }
+
+    /// What the operation of a number is one of.
+    pub(crate) fn family(&self, number: OperationNo) -> Family {
+        self.families.get(usize::from(number.0)).copied().unwrap_or(Family { number: 0, asks: false })
     }
 
     /// The name of a number.
@@ -121,6 +153,15 @@ mod tests {
         }
         assert_eq!((operations.names.len(), operations.unnumbered), (MOST_OPERATIONS + 1, MOST_OPERATIONS as u64));
         assert_eq!(operations.number("0"), OperationNo(0));
+    }
+
+    #[test]
+    fn versions_and_misspelt_addresses_are_of_one_family() {
+        let family = Family::of("reservations/getAll/2023-06-06");
+        assert_eq!(family, Family::of("reservations/getAll"));
+        assert_eq!(family, Family::of("reservations/getall/2023-06-06"));
+        assert!(family.asks && !Family::of("reservations/cancel").asks);
+        assert_ne!(family.number, Family::of("customers/getAll").number);
     }
 
     #[test]

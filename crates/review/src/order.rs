@@ -7,10 +7,7 @@
 //!
 //! [`Clock`] makes time go on evenly where the machine's clock was set back.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
 

@@ -12,13 +12,12 @@ use nightaudit_exchange::{ExchangeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::rule::{Rule, Severity};
+pub(crate) use calls::kind_name;
 pub use calls::{
     Accuracy, Called, ErrorReview, Errors, FieldReview, LatencyMs, Lifecycle, LifecycleReview, OperationReview,
     Resolution, Sizes,
 };
-pub use limits::{
-    Busiest, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview,
-};
+pub use limits::{Busiest, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview};
 pub use run::{
     ClockStep, Coverage, CoverageReview, Gap, Hour, OutcomeCounts, Run, UseCaseReview, UseCaseSection, UseCaseStep,
 };
@@ -158,17 +157,12 @@ pub struct Declared {
 }
 
 /// A count with its first examples.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Evidence {
-    /// How many there are.
-    pub count: u64,
-    /// The first of them, at most [`EXAMPLES`].
-    pub exchanges: Vec<ExchangeId>,
-    /// When the first was.
-    pub first: Option<Timestamp>,
-    /// When the last was.
-    pub last: Option<Timestamp>,
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Evidence {
+    pub(crate) count: u64,
+    pub(crate) exchanges: Vec<ExchangeId>,
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
 }
 
 impl Evidence {

@@ -1,7 +1,5 @@
 //! The reviewer: exchanges in, a review out, at any time.
 
-use std::collections::HashMap;
-
 use nightaudit_exchange::Exchange;
 use nightaudit_mews::{Contracts, operation};
 
@@ -12,8 +10,19 @@ use crate::{
     findings::{Findings, count_of},
     names::{Operations, Tokens},
     order::{Clock, HORIZON, Order},
-    parts::{coverage::Covering, identity::IdentityPart, operations::OperationsPart, run::RunPart},
-    review::{Accuracy, Counts, Errors, Review, Verdict},
+    parts::{
+        accuracy::AccuracyPart,
+        care::CarePart,
+        coverage::Covering,
+        errors::ErrorsPart,
+        habits::HabitsPart,
+        identity::IdentityPart,
+        limits::{Limit, LimitsPart},
+        operations::OperationsPart,
+        retries::RetriesPart,
+        run::RunPart,
+    },
+    review::{Counts, Review, Verdict},
 };
 
 /// Takes the exchanges of a session in the order of their sequence, and says what it makes of them.
@@ -28,7 +37,6 @@ pub struct Reviewer {
     operations: Operations,
     access_tokens: Tokens,
     client_tokens: Tokens,
-    rules: HashMap<String, u16>,
     clock: Clock,
     order: Order<Fact>,
     fold: Fold,
@@ -40,17 +48,24 @@ struct Fold {
     run: RunPart,
     operations: OperationsPart,
     identity: IdentityPart,
+    accuracy: AccuracyPart,
+    care: CarePart,
+    limits: LimitsPart,
+    retries: RetriesPart,
+    errors: ErrorsPart,
+    habits: HabitsPart,
 }
 
 impl Fold {
     /// Looks at a fact in the order of sending.
     fn follow(&mut self, fact: &Fact) {
         self.run.follow(fact);
+        self.limits.follow(fact);
+        self.retries.follow(fact);
+        self.errors.follow(fact);
+        self.habits.follow(fact);
     }
 }
-
-/// The most rules of a limiter that are told apart.
-const MOST_RULES: usize = 64;
 
 impl Reviewer {
     /// A reviewer that holds a session against this declaration, and requests against the built-in contracts.
@@ -63,7 +78,6 @@ impl Reviewer {
             operations: Operations::default(),
             access_tokens: Tokens::default(),
             client_tokens: Tokens::default(),
-            rules: HashMap::new(),
             clock: Clock::default(),
             order: Order::default(),
             fold: Fold::default(),
@@ -77,6 +91,13 @@ impl Reviewer {
         self
     }
 
+    /// Holds requests against these limits, beside the one that Mews publishes for the session's environment.
+    #[must_use]
+    pub fn with_limits(mut self, limits: impl IntoIterator<Item = Limit>) -> Self {
+        limits.into_iter().for_each(|limit| self.fold.limits.add(limit));
+        self
+    }
+
     /// Notes how many exchanges of the session are known to have passed unrecorded.
     pub fn set_unrecorded(&mut self, count: u64) {
         self.fold.run.set_unrecorded(count);
@@ -84,38 +105,37 @@ impl Reviewer {
 
     /// Takes the next exchange of the session.
     pub fn push(&mut self, exchange: &Exchange) {
+        let fold = &mut self.fold;
+        if fold.run.is_empty() {
+            fold.limits.set_environment(&exchange.environment);
+        }
         let offset = self.clock.offset(exchange);
-        let (body, _) = exchange.request.body.decoded();
+        let (body, is_decoded) = exchange.request.body.decoded();
+        let is_whole = is_decoded && !exchange.request.body.truncated;
         let asked = if body.is_empty() { Asked::default() } else { body::read(&body, &self.mail) };
         let number = self.operations.number(&exchange.operation);
-        self.fold.run.note(exchange, offset);
-        self.fold.operations.note(number, exchange, &asked);
-        self.fold.identity.note(exchange);
-        let known = operation(&exchange.operation);
+        fold.run.note(exchange, offset);
+        fold.operations.note(number, exchange, &asked);
+        fold.identity.note(exchange);
+        fold.accuracy.note(number, exchange, &body, is_whole, &self.contracts);
+        fold.care.note(number, exchange, &asked);
+        fold.habits.note(number, exchange, &asked);
         let fact = Known {
             exchange,
             asked: &asked,
             offset,
             operation: number,
+            family: self.operations.family(number),
             access_token: self.access_tokens.number(exchange.envelope.access_token),
             client_token: self.client_tokens.number(exchange.envelope.client_token),
-            rule: exchange.limit.as_ref().and_then(|note| self.rule(&note.rule)),
-            paginated: known.is_some_and(|known| known.paginated),
+            rule: exchange.limit.as_ref().and_then(|note| fold.limits.number(&note.rule, note.limit)),
+            paginated: operation(&exchange.operation).is_some_and(|known| known.paginated),
         }
         .fact();
         self.order.push(fact);
         while let Some(fact) = self.order.pop() {
             self.fold.follow(&fact);
         }
-    }
-
-    fn rule(&mut self, name: &str) -> Option<u16> {
-        if let Some(number) = self.rules.get(name) {
-            return Some(*number);
-        }
-        let number = u16::try_from(self.rules.len()).ok().filter(|_| self.rules.len() < MOST_RULES)?;
-        self.rules.insert(name.to_owned(), number);
-        Some(number)
     }
 
     /// What is to be said of the exchanges so far.
@@ -130,14 +150,22 @@ impl Reviewer {
         while let Some(fact) = self.order.take() {
             self.fold.follow(&fact);
         }
-        let fold = &self.fold;
+        let fold = self.fold;
         let mut findings = Findings::new(&self.declaration);
         let run = fold.run.report(&self.clock, &mut findings);
         let covering = Covering::new(&self.declaration, &fold.operations, &self.operations);
         let coverage = covering.report(&mut findings);
         let use_case = covering.use_case(&mut findings);
+        let tokens = [&self.access_tokens, &self.client_tokens];
+        let shared = |number| tokens[0].token(number).is_some_and(|token| fold.identity.is_shared(token));
+        let limits = fold.limits.report(&self.operations, tokens, shared, &mut findings);
+        let retries = fold.retries.report(&self.operations, tokens[0], &mut findings);
+        let errors = fold.errors.report(&self.operations, tokens[0], &mut findings);
+        let accuracy = fold.accuracy.report(&self.operations, &mut findings);
         let identity = fold.identity.report(&self.declaration, &mut findings);
-        self.bounds(&mut findings);
+        let habits = fold.habits.report(&self.operations, &mut findings);
+        let data_care = fold.care.report(&self.operations, &mut findings);
+        raise_bounds(&self.operations, tokens, self.order.late(), &mut findings);
         let (findings, silenced, counts, bounds) = findings.finish();
         let verdict = verdict(run.exchanges, &counts);
         Review {
@@ -151,36 +179,37 @@ impl Reviewer {
             run,
             coverage,
             use_case,
-            limits: Vec::new(),
-            retries: Vec::new(),
-            errors: Errors::default(),
-            accuracy: Accuracy::default(),
+            limits,
+            retries,
+            errors,
+            accuracy,
             identity,
-            habits: Vec::new(),
-            data_care: Vec::new(),
+            habits,
+            data_care,
             bounds,
         }
     }
+}
 
-    /// Says what there was too much of.
-    fn bounds(&self, findings: &mut Findings<'_>) {
-        let late = self.order.late();
-        if late > 0 {
-            findings.bounds.push(format!(
-                "{} under way for more than {} minutes, or among too many at once, came too late for their place in the \
-                 order of sending",
-                count_of(late, "exchange"),
-                HORIZON / 60_000_000
-            ));
-        }
-        for (count, what) in [
-            (self.operations.unnumbered, "operations"),
-            (self.access_tokens.unnumbered, "access tokens"),
-            (self.client_tokens.unnumbered, "client tokens"),
-        ] {
-            if count > 0 {
-                findings.bounds.push(format!("{} have {what} beyond the first 1,000, counted together", count_of(count, "call")));
-            }
+/// Says what there was too much of.
+fn raise_bounds(operations: &Operations, tokens: [&Tokens; 2], late: u64, findings: &mut Findings<'_>) {
+    if late > 0 {
+        findings.bounds.push(format!(
+            "{} under way for more than {} minutes, or among too many at once, came too late for their place in the order \
+             of sending",
+            count_of(late, "exchange"),
+            HORIZON / 60_000_000
+        ));
+    }
+    for (count, what) in [
+        (operations.unnumbered, "operations"),
+        (tokens[0].unnumbered, "access tokens"),
+        (tokens[1].unnumbered, "client tokens"),
+    ] {
+        if count > 0 {
+            findings
+                .bounds
+                .push(format!("{} have {what} beyond the first 1,000, counted together", count_of(count, "call")));
         }
     }
 }
@@ -206,4 +235,3 @@ fn summary(verdict: Verdict, counts: &Counts) -> String {
         }
     }
 }
-

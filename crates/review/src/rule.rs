@@ -308,16 +308,15 @@ rules! {
     }
     RepeatedQuestion "habits/repeated-question" Warning {
         "The same question was asked again within a minute",
-        why: "The answer was just given. It costs Mews and counts against the limit. Raised when requests equal in all but \
-              their tokens' order and spacing followed an answered one within 60 seconds, three times or more for one \
-              operation.",
+        why: "The answer was just given. It costs Mews and counts against the limit. Raised when a request that asks the same as one \
+              that was answered was sent within 60 seconds of it, three times or more for one operation.",
         advice: "Keep the answer for as long as it is good, and share it between the integration's parts."
     }
     Polling "habits/polling" Warning {
         "An operation is polled where there are events",
         why: "Mews sends webhooks and WebSocket events for these, and asks to use them rather than to poll. Raised when an \
               operation whose changes Mews announces was called ten times in a row at the same interval of at most 15 \
-              minutes.",
+              minutes, and without ids.",
         advice: "Subscribe to the event, and fetch what it names."
     }
     StaticData "habits/static-data" Warning {
@@ -446,7 +445,9 @@ mod tests {
 
     #[test]
     fn what_was_meant_is_suggested() {
-        for (given, meant) in [("limit/over", "limits/over"), ("hammering", "retry/hammering"), ("run-short", "run/short")] {
+        for (given, meant) in
+            [("limit/over", "limits/over"), ("hammering", "retry/hammering"), ("run-short", "run/short")]
+        {
             let error = given.parse::<Rule>().unwrap_err().to_string();
             assert!(error.contains(&format!("`{given}`: did you mean `{meant}`?")), "{error}");
         }

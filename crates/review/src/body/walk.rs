@@ -11,9 +11,26 @@ const MOST_FIELDS: usize = 32;
 
 /// Ids of what a property has set up rather than of what a request is about.
 const SET_UP: &[&str] = &[
-    "EnterpriseId", "ChainId", "ServiceId", "RateId", "RateGroupId", "ProductId", "ProductCategoryId", "CategoryId",
-    "ResourceCategoryId", "RequestedCategoryId", "RequestedResourceCategoryId", "AccountingCategoryId", "AgeCategoryId",
-    "BusinessSegmentId", "OutletId", "CounterId", "CashierId", "DepartmentId", "TaxRateId", "VoucherId",
+    "EnterpriseId",
+    "ChainId",
+    "ServiceId",
+    "RateId",
+    "RateGroupId",
+    "ProductId",
+    "ProductCategoryId",
+    "CategoryId",
+    "ResourceCategoryId",
+    "RequestedCategoryId",
+    "RequestedResourceCategoryId",
+    "AccountingCategoryId",
+    "AgeCategoryId",
+    "BusinessSegmentId",
+    "OutletId",
+    "CounterId",
+    "CashierId",
+    "DepartmentId",
+    "TaxRateId",
+    "VoucherId",
 ];
 
 /// Texts that are out of a list, and alike in many requests.

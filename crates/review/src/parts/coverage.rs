@@ -113,7 +113,8 @@ impl<'a> Covering<'a> {
         for section in &sections {
             if section.operations.iter().all(|step| step.succeeded == 0) {
                 let operations: Vec<&str> = section.operations.iter().map(|step| &*step.operation).collect();
-                let message = format!("{}: nothing of \"{}\" succeeded ({}).", case.title, section.title, operations.join(", "));
+                let message =
+                    format!("{}: nothing of \"{}\" succeeded ({}).", case.title, section.title, operations.join(", "));
                 findings.raise(Rule::UseCaseMissing, None, message, &Evidence { count: 1, ..Evidence::default() });
             }
         }

@@ -136,6 +136,11 @@ impl IdentityPart {
         }
     }
 
+    /// Whether the documentation prints this token.
+    pub(crate) fn is_shared(&self, token: Pseudonym) -> bool {
+        self.shared_tokens.contains(&token)
+    }
+
     pub(crate) fn report(&self, declaration: &Declaration, findings: &mut Findings<'_>) -> Identity {
         self.raise(declaration, findings);
         for (count, what, most) in [
@@ -144,7 +149,9 @@ impl IdentityPart {
             (self.access_tokens.unlisted, "access tokens", MOST_ACCESS_TOKENS),
         ] {
             if count > 0 {
-                findings.bounds.push(format!("{count} requests have {what} beyond the first {most}, which are not listed"));
+                findings
+                    .bounds
+                    .push(format!("{count} requests have {what} beyond the first {most}, which are not listed"));
             }
         }
         Identity {
@@ -162,11 +169,13 @@ impl IdentityPart {
             findings.raise(Rule::ClientMissing, None, message, &self.without_client);
         }
         if self.sample.count > 0 {
-            let message = format!("{} with the `Client` of the documentation's example.", count_of(self.sample.count, "request"));
+            let message =
+                format!("{} with the `Client` of the documentation's example.", count_of(self.sample.count, "request"));
             findings.raise(Rule::ClientSample, None, message, &self.sample);
         }
         if self.clients.len() > 1 {
-            let names: Vec<String> = self.clients.iter().take(5).map(|(own, _)| format!("\"{}\"", own.client)).collect();
+            let names: Vec<String> =
+                self.clients.iter().take(5).map(|(own, _)| format!("\"{}\"", own.client)).collect();
             let more = if self.clients.len() > 5 { ", …" } else { "" };
             let message = format!("{} values of `Client`: {}{more}.", self.clients.len(), names.join(", "));
             // The first exchange of each name shows the change.
@@ -190,7 +199,10 @@ impl IdentityPart {
             findings.raise(Rule::SeveralClientTokens, None, message, &evidence);
         }
         if self.shared.count > 0 {
-            let message = format!("{} with an access token that the documentation prints.", count_of(self.shared.count, "request"));
+            let message = format!(
+                "{} with an access token that the documentation prints.",
+                count_of(self.shared.count, "request")
+            );
             findings.raise(Rule::SharedDemoToken, None, message, &self.shared);
         }
     }

@@ -76,9 +76,10 @@ impl OperationsPart {
 
     /// What was counted of each operation, by its number.
     pub(crate) fn tallies(&self) -> impl Iterator<Item = (OperationNo, &Tally)> {
-        self.tallies.iter().enumerate().filter_map(|(index, tally)| {
-            Some((OperationNo(u16::try_from(index).ok()?), tally.as_ref()?))
-        })
+        self.tallies
+            .iter()
+            .enumerate()
+            .filter_map(|(index, tally)| Some((OperationNo(u16::try_from(index).ok()?), tally.as_ref()?)))
     }
 
     pub(crate) fn report(&self, names: &Operations, hours: f64) -> Vec<OperationReview> {

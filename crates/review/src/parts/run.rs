@@ -148,6 +148,11 @@ impl RunPart {
         }
     }
 
+    /// Whether nothing has come yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exchanges == 0
+    }
+
     /// Notes how many exchanges are known to have passed unrecorded.
     pub(crate) fn set_unrecorded(&mut self, count: u64) {
         self.unrecorded = count;
@@ -208,7 +213,10 @@ impl RunPart {
         if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0) {
             let message = match self.long_gaps {
                 1 => format!("Nothing was sent for {}.", span(longest.seconds)),
-                more => format!("Nothing was sent in {more} pauses of more than 8 hours, the longest {}.", span(longest.seconds)),
+                more => format!(
+                    "Nothing was sent in {more} pauses of more than 8 hours, the longest {}.",
+                    span(longest.seconds)
+                ),
             };
             let mut evidence = Evidence::default();
             for gap in self.gaps.iter().filter(|gap| gap.seconds > QUIET_S) {
@@ -237,13 +245,25 @@ impl RunPart {
         if self.interrupted.count > 0 {
             let message = format!(
                 "{} under way when nightaudit was killed.",
-                if self.interrupted.count == 1 { "1 request was".to_owned() } else { format!("{} requests were", self.interrupted.count) }
+                if self.interrupted.count == 1 {
+                    "1 request was".to_owned()
+                } else {
+                    format!("{} requests were", self.interrupted.count)
+                }
             );
             findings.raise(Rule::RecordInterrupted, None, message, &self.interrupted);
         }
         if run.missing > 0 {
-            let message = format!("{} missing from the record.", if run.missing == 1 { "1 exchange is".to_owned() } else { format!("{} exchanges are", run.missing) });
-            findings.raise(Rule::RecordIncomplete, None, message, &Evidence { count: run.missing, ..Evidence::default() });
+            let message = format!(
+                "{} missing from the record.",
+                if run.missing == 1 { "1 exchange is".to_owned() } else { format!("{} exchanges are", run.missing) }
+            );
+            findings.raise(
+                Rule::RecordIncomplete,
+                None,
+                message,
+                &Evidence { count: run.missing, ..Evidence::default() },
+            );
         }
     }
 }

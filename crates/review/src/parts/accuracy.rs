@@ -1,0 +1,264 @@
+//! The requests held against Mews' documentation.
+
+use std::collections::BTreeMap;
+
+use nightaudit_exchange::{Exchange, ExchangeId};
+use nightaudit_mews::{
+    Contracts, Date, Environment, Finding, FindingKind, Lifecycle as Life, Operation, operation, suggest,
+};
+
+use crate::{
+    findings::{Findings, count_of},
+    names::{OTHERS, OperationNo, Operations},
+    review::{Accuracy, Evidence, FieldReview, Lifecycle, LifecycleReview, kind_name},
+    rule::Rule,
+};
+
+/// The most fields with mistakes that are told apart.
+const MOST_FIELDS: usize = 2000;
+
+/// How many examples stand beside a field.
+const FIELD_EXAMPLES: usize = 3;
+
+/// Checks the requests.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AccuracyPart {
+    checked: u64,
+    accurate: u64,
+    unchecked: Evidence,
+    fields: BTreeMap<(OperationNo, String, String), Field>,
+    unlisted: u64,
+    unknown: BTreeMap<OperationNo, Evidence>,
+    methods: BTreeMap<(OperationNo, Box<str>), Evidence>,
+    lifecycle: BTreeMap<(OperationNo, Rule), Evidence>,
+}
+
+#[derive(Debug, Clone)]
+struct Field {
+    expected: String,
+    found: String,
+    deprecated: bool,
+    evidence: Evidence,
+}
+
+impl AccuracyPart {
+    /// Looks at a request, whatever became of it. `body` is decoded, and whether it is whole is said beside it.
+    pub(crate) fn note(
+        &mut self,
+        number: OperationNo,
+        exchange: &Exchange,
+        body: &[u8],
+        is_whole: bool,
+        contracts: &Contracts,
+    ) {
+        let (id, at, name) = (exchange.id, exchange.started_at, &*exchange.operation);
+        // What nightaudit rejects is not read as a request, and a WebSocket is none.
+        if name == Environment::EVENTS_PATH || exchange.outcome == nightaudit_exchange::Outcome::Rejected {
+            return;
+        }
+        if !contracts.has(name) {
+            self.unknown.entry(number).or_default().add(id, at);
+            return;
+        }
+        if let Some(known) = operation(name) {
+            self.note_lifecycle(number, known, exchange);
+        }
+        if exchange.request.method != "POST" {
+            let method = exchange.request.method.chars().take(20).collect::<String>().into();
+            if self.methods.len() < MOST_FIELDS || self.methods.contains_key(&(number, Box::clone(&method))) {
+                self.methods.entry((number, method)).or_default().add(id, at);
+            }
+            return;
+        }
+        // Of an interrupted request the body was not kept.
+        if exchange.outcome == nightaudit_exchange::Outcome::Interrupted {
+            return;
+        }
+        if !is_whole {
+            self.unchecked.add(id, at);
+            return;
+        }
+        self.checked += 1;
+        let mut met: Vec<(OperationNo, String, String)> = Vec::new();
+        for finding in contracts.check(name, body) {
+            // Who sends no `Client` or no pages hears so once, and what was redacted is not what was sent.
+            let is_told =
+                finding.kind == FindingKind::MissingField && matches!(&*finding.pointer, "/Client" | "/Limitation");
+            if is_told || finding.kind == FindingKind::More || finding.found.contains("REDACTED:") {
+                continue;
+            }
+            let key = (number, kind_name(finding.kind), anywhere(&finding.pointer));
+            if !met.contains(&key) {
+                self.note_field(key.clone(), finding, id, at);
+                met.push(key);
+            }
+        }
+        self.accurate += u64::from(met.is_empty());
+    }
+
+    fn note_field(
+        &mut self,
+        key: (OperationNo, String, String),
+        finding: Finding,
+        id: ExchangeId,
+        at: nightaudit_exchange::Timestamp,
+    ) {
+        if self.fields.len() >= MOST_FIELDS && !self.fields.contains_key(&key) {
+            self.unlisted += 1;
+            return;
+        }
+        let deprecated = matches!(finding.kind, FindingKind::DeprecatedField | FindingKind::DeprecatedValue);
+        let field = self.fields.entry(key).or_insert_with(|| Field {
+            expected: finding.expected,
+            found: finding.found,
+            deprecated,
+            evidence: Evidence::default(),
+        });
+        field.evidence.add(id, at);
+    }
+
+    fn note_lifecycle(&mut self, number: OperationNo, known: &Operation, exchange: &Exchange) {
+        let rule = match known.lifecycle {
+            Life::Current => None,
+            life => {
+                let today = exchange.started_at.to_string().get(..10).and_then(|day| day.parse::<Date>().ok());
+                let is_gone = today.is_some_and(|today| life.is_discontinued(today));
+                Some(if is_gone { Rule::RequestDiscontinued } else { Rule::RequestDeprecated })
+            }
+        };
+        for rule in rule.into_iter().chain(known.restricted.then_some(Rule::RequestRestricted)) {
+            self.lifecycle.entry((number, rule)).or_default().add(exchange.id, exchange.started_at);
+        }
+    }
+
+    pub(crate) fn report(&self, operations: &Operations, findings: &mut Findings<'_>) -> Accuracy {
+        self.raise_unknown(operations, findings);
+        let lifecycle = self.report_lifecycle(operations, findings);
+        let mut fields = Vec::new();
+        for ((number, kind, pointer), field) in &self.fields {
+            let name = operations.name(*number);
+            let place = if pointer.is_empty() { "the body" } else { pointer };
+            let rule = if field.deprecated { Rule::RequestDeprecated } else { Rule::RequestContract };
+            let message = format!(
+                "{name}, {place}: expected {}, found {} in {}.",
+                field.expected,
+                field.found,
+                count_of(field.evidence.count, "request")
+            );
+            findings.raise(rule, Some(name), message, &field.evidence);
+            fields.push(FieldReview {
+                operation: name.to_owned(),
+                field: pointer.clone(),
+                kind: kind.clone(),
+                expected: field.expected.clone(),
+                found: field.found.clone(),
+                count: field.evidence.count,
+                exchanges: field.evidence.exchanges.iter().take(FIELD_EXAMPLES).copied().collect(),
+            });
+        }
+        fields.sort_by(|a, b| {
+            b.count.cmp(&a.count).then_with(|| (&a.operation, &a.field).cmp(&(&b.operation, &b.field)))
+        });
+        if self.unchecked.count > 0 {
+            let message = format!(
+                "{} not kept whole, and could not be checked.",
+                count_of(self.unchecked.count, "request body").replace("bodys", "bodies")
+            );
+            findings.raise(Rule::RecordTruncated, None, message, &self.unchecked);
+        }
+        if self.unlisted > 0 {
+            findings
+                .bounds
+                .push(format!("{} are in fields beyond the first {MOST_FIELDS}", count_of(self.unlisted, "mistake")));
+        }
+        Accuracy { checked: self.checked, unchecked: self.unchecked.count, accurate: self.accurate, fields, lifecycle }
+    }
+
+    fn raise_unknown(&self, operations: &Operations, findings: &mut Findings<'_>) {
+        for (number, evidence) in &self.unknown {
+            let name = operations.name(*number);
+            let times = count_of(evidence.count, "time");
+            let (message, advice) = match suggest(name) {
+                Some(meant) => (
+                    format!("Mews has no operation {name}, which was called {times}."),
+                    format!("Call {}, which seems to be meant.", meant.operation.path),
+                ),
+                None if name == OTHERS => (
+                    format!("Many addresses were called that Mews doesn't have, {times} together."),
+                    Rule::RequestUnknownOperation.advice().to_owned(),
+                ),
+                None => (
+                    format!("Mews has no operation {name}, which was called {times}."),
+                    Rule::RequestUnknownOperation.advice().to_owned(),
+                ),
+            };
+            findings.advise(Rule::RequestUnknownOperation, Some(name), message, advice, evidence);
+        }
+        for ((number, method), evidence) in &self.methods {
+            let name = operations.name(*number);
+            let message = format!("{name}: {} with {method} instead of POST.", count_of(evidence.count, "call"));
+            findings.raise(Rule::RequestMethod, Some(name), message, evidence);
+        }
+    }
+
+    fn report_lifecycle(&self, operations: &Operations, findings: &mut Findings<'_>) -> Vec<LifecycleReview> {
+        let mut reviews = Vec::new();
+        for ((number, rule), evidence) in &self.lifecycle {
+            let name = operations.name(*number);
+            let Some(known) = operation(name) else { continue };
+            let (since, until) = match known.lifecycle {
+                Life::Deprecated { since, discontinued } => (Some(since), discontinued),
+                _ => (None, None),
+            };
+            let on = |day: Option<Date>| day.map_or_else(String::new, |day| format!(" on {day}"));
+            let (state, what) = match rule {
+                Rule::RequestDiscontinued => (Lifecycle::Discontinued, format!("was discontinued{}", on(until))),
+                Rule::RequestDeprecated => {
+                    let end = until.map_or_else(String::new, |day| format!(" and ends on {day}"));
+                    (
+                        Lifecycle::Deprecated,
+                        format!("is deprecated since {}{end}", since.map_or_else(String::new, |day| day.to_string())),
+                    )
+                }
+                _ => (Lifecycle::Restricted, "is in restricted beta".to_owned()),
+            };
+            let message = format!("{name} {what}; it was called {}.", count_of(evidence.count, "time"));
+            let replaced_by: Vec<String> = known.replaced_by.iter().map(|path| path.to_string()).collect();
+            let advice = match &replaced_by[..] {
+                _ if state == Lifecycle::Restricted => rule.advice().to_owned(),
+                [] => "Do without it: Mews names nothing that replaces it.".to_owned(),
+                replacements => format!("Use {}.", replacements.join(" or ")),
+            };
+            findings.advise(*rule, Some(name), message, advice, evidence);
+            reviews.push(LifecycleReview {
+                operation: name.to_owned(),
+                state,
+                deprecated_on: since.map(|day| day.to_string()),
+                discontinued_on: until.map(|day| day.to_string()),
+                replaced_by,
+                calls: evidence.count,
+            });
+        }
+        reviews
+    }
+}
+
+/// A JSON pointer with `*` for any place of an array.
+fn anywhere(pointer: &str) -> String {
+    let part = |part: &str| {
+        let is_place = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if is_place { "*".to_owned() } else { part.to_owned() }
+    };
+    pointer.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_arrays_are_all_alike() {
+        assert_eq!(anywhere("/Items/12/Name2/0"), "/Items/*/Name2/*");
+        assert_eq!(anywhere(""), "");
+    }
+}

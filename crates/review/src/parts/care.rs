@@ -1,0 +1,76 @@
+//! What in the requests may be real people's data.
+
+use std::collections::BTreeMap;
+
+use nightaudit_exchange::Exchange;
+
+use crate::{
+    body::Asked,
+    findings::{Findings, count_of},
+    names::{OperationNo, Operations},
+    review::{CareReview, DataKind, Evidence},
+    rule::Rule,
+};
+
+/// The most fields with such data that are told apart.
+const MOST: usize = 500;
+
+/// Gathers what may be somebody's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CarePart {
+    found: BTreeMap<(DataKind, OperationNo, String), (String, Evidence)>,
+    unlisted: u64,
+}
+
+impl CarePart {
+    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>) {
+        let mut met: Vec<(DataKind, &str)> = Vec::new();
+        for suspicion in &asked.suspicions {
+            if met.contains(&(suspicion.kind, &suspicion.field)) {
+                continue;
+            }
+            met.push((suspicion.kind, &suspicion.field));
+            let key = (suspicion.kind, number, suspicion.field.clone());
+            if self.found.len() >= MOST && !self.found.contains_key(&key) {
+                self.unlisted += 1;
+                continue;
+            }
+            let (_, evidence) =
+                self.found.entry(key).or_insert_with(|| (suspicion.masked.clone(), Evidence::default()));
+            evidence.add(exchange.id, exchange.started_at);
+        }
+    }
+
+    pub(crate) fn report(&self, operations: &Operations, findings: &mut Findings<'_>) -> Vec<CareReview> {
+        let mut reviews = Vec::new();
+        for ((kind, number, field), (masked, evidence)) in &self.found {
+            let name = operations.name(*number);
+            let requests = count_of(evidence.count, "request");
+            let (rule, message) = match kind {
+                DataKind::CardNumber => (
+                    Rule::CardNumber,
+                    format!("{name}, {field}: what looks like a card number in {requests} ({masked})."),
+                ),
+                DataKind::MailAddress => (
+                    Rule::Personal,
+                    format!("{name}, {field}: mail addresses that may be real in {requests}, as {masked}."),
+                ),
+            };
+            findings.raise(rule, Some(name), message, evidence);
+            reviews.push(CareReview {
+                kind: *kind,
+                operation: name.to_owned(),
+                field: field.clone(),
+                masked: masked.clone(),
+                count: evidence.count,
+                exchanges: evidence.exchanges.clone(),
+            });
+        }
+        if self.unlisted > 0 {
+            findings
+                .bounds
+                .push(format!("{} of what may be real people's data are not listed", count_of(self.unlisted, "place")));
+        }
+        reviews
+    }
+}

@@ -1,0 +1,292 @@
+//! How the integration goes about its work.
+
+mod pages;
+mod repeats;
+
+use std::collections::BTreeMap;
+
+use nightaudit_exchange::{Exchange, Outcome};
+use nightaudit_mews::operation;
+
+use crate::{
+    body::Asked,
+    fact::Fact,
+    findings::{Findings, count_of, span},
+    names::{OperationNo, Operations},
+    review::{Evidence, HabitReview},
+    rule::Rule,
+};
+use pages::Pages;
+use repeats::Repeats;
+
+/// More extents than this are many.
+const FEW_EXTENTS: u32 = 4;
+
+/// How many repetitions make a habit.
+const REPEATS: u64 = 3;
+const STATIC_REPEATS: u64 = 5;
+
+/// Fields of a request that narrow nothing down in the long run: there is no end to what an open service holds.
+const NO_FILTERS: &[&str] =
+    &["Extent", "EnterpriseIds", "ServiceIds", "States", "ActivityStates", "Currency", "ChainIds"];
+
+/// Lists that grow for as long as a property lives.
+const GROWING: &[&str] = &[
+    "reservations",
+    "customers",
+    "companies",
+    "companionships",
+    "bills",
+    "outletBills",
+    "orderItems",
+    "outletItems",
+    "accountingItems",
+    "accountNotes",
+    "payments",
+    "paymentRequests",
+    "preauthorizations",
+    "messages",
+    "messageThreads",
+    "tasks",
+    "reservationGroups",
+    "serviceOrderNotes",
+    "productServiceOrders",
+    "resourceBlocks",
+    "availabilityBlocks",
+    "loyaltyMemberships",
+    "creditCards",
+    "identityDocuments",
+    "addresses",
+    "exports",
+];
+
+/// Lists that seldom change.
+const STATIC: &[&str] = &[
+    "configuration",
+    "services",
+    "products",
+    "productCategories",
+    "resourceCategories",
+    "accountingCategories",
+    "taxEnvironments",
+    "taxations",
+    "languages",
+    "currencies",
+    "countries",
+    "ageCategories",
+    "departments",
+    "businessSegments",
+];
+
+/// Lists whose changes Mews announces, and as what.
+const ANNOUNCED: &[(&str, &str)] = &[
+    ("reservations", "ServiceOrderUpdated (webhook) or Reservation (WebSocket)"),
+    ("resources", "ResourceUpdated (webhook) or Resource (WebSocket)"),
+    ("resourceBlocks", "ResourceBlockUpdated (webhook)"),
+    ("customers", "CustomerAdded and CustomerUpdated (webhooks)"),
+    ("payments", "PaymentUpdated (webhook)"),
+    ("messages", "MessageAdded (webhook)"),
+    ("commands", "DeviceCommand (WebSocket)"),
+    ("rates/getPricing", "PriceUpdate (WebSocket)"),
+];
+
+/// Gathers habits.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HabitsPart {
+    kinds: Vec<Option<Kind>>,
+    calls: BTreeMap<OperationNo, u64>,
+    unpaged: BTreeMap<OperationNo, Evidence>,
+    unfiltered: BTreeMap<OperationNo, Evidence>,
+    extents: BTreeMap<OperationNo, (Evidence, u32)>,
+    pages: Pages,
+    repeats: Repeats,
+}
+
+/// What is expected of calls of an operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kind {
+    paginated: bool,
+    growing: bool,
+    is_static: bool,
+    announced: Option<&'static str>,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        let mut parts = name.split('/');
+        let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let gets_all = action.starts_with("getAll");
+        let is_list = gets_all || action == "get";
+        let announced = ANNOUNCED.iter().find(|(what, _)| match what.split_once('/') {
+            Some((own, own_action)) => own == resource && own_action == action,
+            None => *what == resource && gets_all,
+        });
+        Self {
+            paginated: operation(name).is_some_and(|known| known.paginated),
+            growing: GROWING.contains(&resource) && action == "getAll",
+            is_static: STATIC.contains(&resource) && is_list,
+            announced: announced.map(|(_, event)| *event),
+        }
+    }
+}
+
+impl HabitsPart {
+    /// Looks at a request as it comes.
+    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>) {
+        let index = usize::from(number.0);
+        if index >= self.kinds.len() {
+            self.kinds.resize(index + 1, None);
+        }
+        let kind = *self.kinds[index].get_or_insert_with(|| Kind::of(&exchange.operation));
+        *self.calls.entry(number).or_default() += 1;
+        // What can't be read says nothing of how it was meant.
+        if !asked.is_object || matches!(exchange.outcome, Outcome::Rejected | Outcome::Interrupted) {
+            return;
+        }
+        let (id, at) = (exchange.id, exchange.started_at);
+        if kind.paginated && !exchange.envelope.paginated {
+            self.unpaged.entry(number).or_default().add(id, at);
+        }
+        if kind.growing && !asked.fields.iter().any(|field| !NO_FILTERS.contains(&&**field)) {
+            self.unfiltered.entry(number).or_default().add(id, at);
+        }
+        if asked.extents > FEW_EXTENTS {
+            let (evidence, most) = self.extents.entry(number).or_default();
+            evidence.add(id, at);
+            *most = asked.extents.max(*most);
+        }
+    }
+
+    /// Looks at a fact in the order of sending.
+    pub(crate) fn follow(&mut self, fact: &Fact) {
+        let kind = self.kinds.get(usize::from(fact.operation.0)).copied().flatten().unwrap_or_default();
+        self.pages.follow(fact);
+        if fact.family.asks {
+            self.repeats.follow(fact, kind.is_static, kind.announced.is_some());
+        }
+    }
+
+    pub(crate) fn report(mut self, operations: &Operations, findings: &mut Findings<'_>) -> Vec<HabitReview> {
+        let unfinished = self.pages.finish();
+        let polled = self.repeats.polled();
+        let mut habits = Habits { operations, calls: &self.calls, findings, reviews: Vec::new() };
+        for (number, evidence) in &self.unpaged {
+            habits.add(Rule::Unpaged, *number, evidence, None, |name, calls| {
+                format!("{name}: {calls} without a `Limitation`.")
+            });
+        }
+        for (number, evidence) in &unfinished {
+            habits.add(Rule::UnfinishedPages, *number, evidence, None, |name, _| {
+                format!("{name}: the next pages of {} were not fetched.", count_of(evidence.count, "answer"))
+            });
+        }
+        for (number, (evidence, seconds)) in &polled {
+            let kind = self.kinds.get(usize::from(number.0)).copied().flatten().unwrap_or_default();
+            let event = kind.announced.unwrap_or_default();
+            let every = span(*seconds);
+            habits.add(Rule::Polling, *number, evidence, Some(format!("every {every}")), |name, _| {
+                format!("{name} is called every {every}; Mews announces changes as {event}.")
+            });
+        }
+        for (number, evidence) in
+            self.repeats.static_data().iter().filter(|(_, evidence)| evidence.count >= STATIC_REPEATS)
+        {
+            habits.add(Rule::StaticData, *number, evidence, None, |name, _| {
+                format!("{name}: fetched again within an hour {}.", count_of(evidence.count, "time"))
+            });
+        }
+        for (number, evidence) in self.repeats.repeated().iter().filter(|(_, evidence)| evidence.count >= REPEATS) {
+            // One habit is told once, by the rule that says most of it.
+            let is_static = self.repeats.static_data().get(number).is_some_and(|own| own.count >= STATIC_REPEATS);
+            if !is_static && !polled.contains_key(number) {
+                habits.add(Rule::RepeatedQuestion, *number, evidence, None, |name, _| {
+                    format!(
+                        "{name}: the same question again within a minute of its answer, {}.",
+                        count_of(evidence.count, "time")
+                    )
+                });
+            }
+        }
+        for (number, evidence) in &self.unfiltered {
+            habits.add(Rule::Unfiltered, *number, evidence, None, |name, calls| {
+                format!("{name}: {calls} with nothing to narrow the list.")
+            });
+        }
+        for (number, (evidence, most)) in &self.extents {
+            habits.add(Rule::Extents, *number, evidence, Some(format!("up to {most}")), |name, calls| {
+                format!("{name}: {calls} for up to {most} extents at once.")
+            });
+        }
+        let reviews = habits.reviews;
+        let unfollowed = self.pages.unfollowed() + self.repeats.unfollowed();
+        if unfollowed > 0 {
+            findings.bounds.push(format!(
+                "the habits of {} were not looked at, as there were too many at once",
+                count_of(unfollowed, "call")
+            ));
+        }
+        reviews
+    }
+}
+
+struct Habits<'a, 'd> {
+    operations: &'a Operations,
+    calls: &'a BTreeMap<OperationNo, u64>,
+    findings: &'a mut Findings<'d>,
+    reviews: Vec<HabitReview>,
+}
+
+impl Habits<'_, '_> {
+    fn add(
+        &mut self,
+        rule: Rule,
+        number: OperationNo,
+        evidence: &Evidence,
+        detail: Option<String>,
+        message: impl FnOnce(&str, &str) -> String,
+    ) {
+        let name = self.operations.name(number);
+        let all = self.calls.get(&number).copied().unwrap_or(0);
+        let calls = if evidence.count == all {
+            format!("all {} calls", all)
+        } else {
+            format!("{} of {all} calls", evidence.count)
+        };
+        let calls = if all == 1 { "its one call".to_owned() } else { calls };
+        self.findings.raise(rule, Some(name), message(name, &calls), evidence);
+        self.reviews.push(HabitReview {
+            rule,
+            operation: name.to_owned(),
+            count: evidence.count,
+            calls: all,
+            detail,
+            exchanges: evidence.exchanges.clone(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_mews::operations;
+
+    use super::*;
+
+    #[test]
+    fn every_list_is_one_of_mews() {
+        let has = |resource: &str| operations().iter().any(|own| own.path.split('/').next() == Some(resource));
+        let lists = GROWING.iter().chain(STATIC).chain(ANNOUNCED.iter().map(|(what, _)| what));
+        let unknown: Vec<_> = lists.map(|what| what.split('/').next().unwrap()).filter(|what| !has(what)).collect();
+        assert_eq!(unknown, [""; 0]);
+    }
+
+    #[test]
+    fn every_list_that_grows_can_be_narrowed() {
+        for own in operations().iter().filter(|own| Kind::of(&own.path).growing) {
+            let narrows = |name: &str| {
+                let envelope = ["ClientToken", "AccessToken", "Client", "LanguageCode", "CultureCode", "Limitation"];
+                !NO_FILTERS.contains(&name) && !envelope.contains(&name)
+            };
+            assert!(own.request.fields.iter().any(|field| narrows(&field.name)), "{}", own.path);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Sessions of known content.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary takes what it needs")]
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use nightaudit_exchange::{
+    Body, Decision, Digest, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote, Outcome,
+    Pseudonym, Request, Response, SessionId, TimesUs, Timestamp,
+};
+use nightaudit_review::{Declaration, Review, Reviewer, Rule};
+
+/// 2026-11-20T08:00:00Z in microseconds.
+pub const START: i64 = 1_795_161_600_000_000;
+
+/// An exchange in the making. It is answered 200 after 50 ms unless said otherwise.
+#[derive(Debug, Clone)]
+pub struct Call(pub Exchange);
+
+/// A call at so many seconds after the start. `fields` are the fields of the body beside the envelope.
+pub fn call(at: f64, operation: &str, fields: &str) -> Call {
+    Call(Exchange {
+        id: ExchangeId::from_parts(0, 0),
+        session: SessionId::from_parts(1, 1),
+        session_name: "certification".into(),
+        sequence: 0,
+        environment: "demo".into(),
+        operation: operation.into(),
+        started_at: Timestamp::from_micros(START + (at * 1e6).round() as i64),
+        times_us: TimesUs { forwarded: Some(200), response_head: Some(48_000), response_end: Some(50_000) },
+        peer: None,
+        envelope: Envelope::default(),
+        request: Request {
+            method: "POST".into(),
+            url: format!("https://api.mews-demo.com/api/connector/v1/{operation}"),
+            http_version: "HTTP/1.1".into(),
+            headers: vec![Header { name: "Content-Type".into(), value: "application/json".into() }],
+            body: Body::empty(),
+        },
+        response: Some(Response {
+            status: 200,
+            http_version: "HTTP/1.1".into(),
+            headers: vec![],
+            request_id: Some("request-1".into()),
+            body: whole("{\"Cursor\":null}"),
+        }),
+        limit: None,
+        outcome: Outcome::Answered,
+        error: None,
+        previous_hash: None,
+        hash: None,
+    })
+    .sender(Some("Acme Kiosk 2.1.0"), "client", Some("hotel"), fields)
+}
+
+/// A body without the cost of its digest, which nothing here looks at.
+fn whole(text: &str) -> Body {
+    Body {
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+        length: text.len() as u64,
+        sha256: Digest([0; 32]),
+        stored_sha256: None,
+        content_encoding: None,
+        truncated: false,
+        masked: false,
+    }
+}
+
+impl Call {
+    /// Who sends it.
+    pub fn sender(
+        mut self,
+        client: Option<&str>,
+        client_token: &str,
+        access_token: Option<&str>,
+        fields: &str,
+    ) -> Self {
+        let client_token = Pseudonym::of(client_token.as_bytes());
+        let access_token = access_token.map(|token| Pseudonym::of(token.as_bytes()));
+        let mut body = format!("{{\"ClientToken\":\"{client_token}\"");
+        if let Some(token) = access_token {
+            body.push_str(&format!(",\"AccessToken\":\"{token}\""));
+        }
+        if let Some(client) = client {
+            body.push_str(&format!(",\"Client\":\"{client}\""));
+        }
+        if !fields.is_empty() {
+            body.push_str(&format!(",{fields}"));
+        }
+        body.push('}');
+        self.0.envelope = Envelope {
+            client: client.map(str::to_owned),
+            client_token: Some(client_token),
+            access_token,
+            paginated: fields.contains("\"Limitation\""),
+        };
+        self.0.request.body = whole(&body);
+        self
+    }
+
+    pub fn token(self, token: &str) -> Self {
+        let fields = self.fields();
+        self.sender(Some("Acme Kiosk 2.1.0"), "client", Some(token), &fields)
+    }
+
+    pub fn client(self, client: Option<&str>) -> Self {
+        let fields = self.fields();
+        self.sender(client, "client", Some("hotel"), &fields)
+    }
+
+    /// The fields of the body after the envelope.
+    fn fields(&self) -> String {
+        let body = String::from_utf8(self.0.request.body.bytes.to_vec()).unwrap();
+        let client = format!("\"Client\":\"{}\"", self.0.envelope.client.as_deref().unwrap());
+        let rest = &body[body.find(&client).unwrap() + client.len()..body.len() - 1];
+        rest.trim_start_matches(',').to_owned()
+    }
+
+    pub fn took(mut self, milliseconds: u64) -> Self {
+        let micros = milliseconds * 1000;
+        self.0.times_us = TimesUs { forwarded: Some(200), response_head: Some(micros), response_end: Some(micros) };
+        self
+    }
+
+    pub fn answer(mut self, status: u16, body: &str) -> Self {
+        let response = self.0.response.as_mut().unwrap();
+        (response.status, response.body) = (status, whole(body));
+        self
+    }
+
+    pub fn fails(self, status: u16, message: &str) -> Self {
+        self.answer(status, &format!("{{\"Message\":\"{message}\",\"RequestId\":\"in-body\"}}"))
+    }
+
+    /// Mews' 429.
+    pub fn too_many(self, retry_after: Option<u32>) -> Self {
+        let mut call = self.fails(429, "Too many requests.");
+        if let Some(seconds) = retry_after {
+            let header = Header { name: "Retry-After".into(), value: seconds.to_string() };
+            call.0.response.as_mut().unwrap().headers.push(header);
+        }
+        call
+    }
+
+    /// nightaudit's 429.
+    pub fn refused(self, retry_after: u32) -> Self {
+        let mut call = self.too_many(Some(retry_after)).noted(Decision::Refused, "published", 200);
+        call.0.outcome = Outcome::Refused;
+        call.0.times_us = TimesUs { forwarded: None, response_head: Some(100), response_end: Some(100) };
+        call.0.response.as_mut().unwrap().request_id = None;
+        call
+    }
+
+    pub fn noted(mut self, decision: Decision, rule: &str, used: u32) -> Self {
+        self.0.limit =
+            Some(LimitNote { decision, rule: rule.into(), used, limit: 200, waited_ms: 0, retry_after_s: None });
+        self
+    }
+
+    pub fn without_answer(mut self, outcome: Outcome, kind: FailureKind) -> Self {
+        self.0.response = None;
+        self.0.outcome = outcome;
+        self.0.times_us = TimesUs { forwarded: Some(200), ..TimesUs::default() };
+        self.0.error = Some(Failure { kind, message: "as it happens".into() });
+        self
+    }
+
+    fn end(&self) -> i64 {
+        self.0.started_at.micros() + self.0.times_us.response_end.unwrap_or(200) as i64
+    }
+}
+
+/// The calls as a session records them: numbered in the order in which they ended.
+pub fn session(mut calls: Vec<Call>) -> Vec<Exchange> {
+    calls.sort_by_key(Call::end);
+    numbered(calls)
+}
+
+/// The calls numbered as they stand.
+pub fn numbered(calls: Vec<Call>) -> Vec<Exchange> {
+    let number = |(index, Call(mut exchange)): (usize, Call)| {
+        exchange.sequence = index as u64 + 1;
+        let millis = u64::try_from(exchange.started_at.micros() / 1000).unwrap();
+        exchange.id = ExchangeId::from_parts(millis, 7 << 40 | exchange.sequence as u128);
+        exchange
+    };
+    calls.into_iter().enumerate().map(number).collect()
+}
+
+/// 49 quiet hours in which nothing is to be said against anything: a question by the hour, each its own.
+pub fn quiet() -> Vec<Call> {
+    (0..=49).map(|hour| question(f64::from(hour) * 3600.0, &format!("quiet-{hour}"))).collect()
+}
+
+/// A good question for one reservation.
+pub fn question(at: f64, id: &str) -> Call {
+    call(at, RESERVATIONS, &format!("\"ReservationIds\":[\"{id}\"],\"Limitation\":{{\"Count\":100}}"))
+}
+
+pub const RESERVATIONS: &str = "reservations/getAll/2023-06-06";
+
+/// The quiet hours with these calls among them.
+pub fn among(calls: impl IntoIterator<Item = Call>) -> Vec<Call> {
+    let mut all = quiet();
+    all.extend(calls);
+    all
+}
+
+pub fn review(exchanges: &[Exchange], declaration: &Declaration) -> Review {
+    let mut reviewer = Reviewer::new(declaration.clone());
+    exchanges.iter().for_each(|exchange| reviewer.push(exchange));
+    reviewer.into_review()
+}
+
+/// The rules that a session raises.
+pub fn raised(exchanges: &[Exchange], declaration: &Declaration) -> BTreeSet<Rule> {
+    review(exchanges, declaration).findings.iter().map(|finding| finding.rule).collect()
+}

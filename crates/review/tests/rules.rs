@@ -1,0 +1,386 @@
+//! For each rule a session that raises it and nothing else, and the nearest one that raises nothing.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::*;
+use nightaudit_exchange::{Decision, FailureKind, Outcome};
+use nightaudit_mews::Contracts;
+use nightaudit_review::{Declaration, Rule};
+
+/// A rule, the session that must raise it, and the one that must not.
+struct Case {
+    rule: Rule,
+    declaration: Declaration,
+    raises: Vec<Call>,
+    near: Vec<Call>,
+}
+
+fn case(rule: Rule, raises: Vec<Call>, near: Vec<Call>) -> Case {
+    Case { rule, declaration: Declaration::default(), raises, near }
+}
+
+fn declared(rule: Rule, declaration: &str, raises: Vec<Call>, near: Vec<Call>) -> Case {
+    let declaration = Declaration::read(declaration, &Contracts::built_in()).unwrap();
+    Case { declaration, ..case(rule, raises, near) }
+}
+
+const HOUR: f64 = 3600.0;
+
+/// Half an hour into a quiet hour.
+const AT: f64 = 10.5 * HOUR;
+
+fn customer(at: f64, fields: &str) -> Call {
+    call(at, "customers/add", &format!("\"OverwriteExisting\":false,{fields}"))
+}
+
+fn cancel(at: f64, id: &str) -> Call {
+    call(at, "reservations/cancel", &format!("\"ReservationIds\":[\"{id}\"],\"Notes\":\"as asked\""))
+}
+
+fn page(at: f64, cursor: &str, next: &str) -> Call {
+    let cursor = if cursor.is_empty() { String::new() } else { format!(",\"Cursor\":\"{cursor}\"") };
+    let next = if next.is_empty() { "null".to_owned() } else { format!("\"{next}\"") };
+    call(at, RESERVATIONS, &format!("\"Numbers\":[\"7\"],\"Limitation\":{{\"Count\":100{cursor}}}"))
+        .answer(200, &format!("{{\"Reservations\":[],\"Cursor\":{next}}}"))
+}
+
+/// What was updated since the last time.
+fn updated(n: usize, at: f64) -> Call {
+    let interval = format!(r#"{{"StartUtc":"2026-11-20T08:{n:02}:00Z","EndUtc":"2026-11-20T09:00:00Z"}}"#);
+    call(at, RESERVATIONS, &format!(r#""UpdatedUtc":{interval},"Limitation":{{"Count":100}}"#))
+}
+
+/// The same request again and again: each after the pause before it, failing all but the last time.
+fn row(failure: fn(Call) -> Call, pauses: &[f64]) -> Vec<Call> {
+    let mut at = AT;
+    let mut calls = vec![failure(question(at, "row"))];
+    for pause in pauses {
+        at += 0.05 + pause;
+        calls.push(failure(question(at, "row")));
+    }
+    calls.push(question(at + 100.0, "row"));
+    calls
+}
+
+fn in_a_row(count: usize, seconds: f64, with: impl Fn(usize, f64) -> Call) -> Vec<Call> {
+    (0..count).map(|n| with(n, AT + n as f64 * seconds)).collect()
+}
+
+fn cases() -> Vec<Case> {
+    let server = |call: Call| call.fails(503, "Down.");
+    let many = |call: Call| call.too_many(None);
+    let burst = |count: usize, seconds: f64| among(in_a_row(count, seconds, |n, at| question(at, &n.to_string())));
+    let one = |call: Call| among([call]);
+    vec![
+        case(Rule::RunShort, quiet().into_iter().take(48).collect(), quiet().into_iter().take(49).collect()),
+        case(
+            Rule::RunGap,
+            quiet()
+                .into_iter()
+                .enumerate()
+                .filter(|(hour, _)| !(20..29).contains(hour))
+                .map(|(_, call)| call)
+                .collect(),
+            quiet()
+                .into_iter()
+                .enumerate()
+                .filter(|(hour, _)| !(20..27).contains(hour))
+                .map(|(_, call)| call)
+                .collect(),
+        ),
+        case(
+            Rule::RunEnvironment,
+            quiet()
+                .into_iter()
+                .map(|mut call| {
+                    call.0.environment = "production".into();
+                    call
+                })
+                .collect(),
+            quiet(),
+        ),
+        declared(
+            Rule::CoverageNotCalled,
+            "[operations]\n'reservations/getAll/2023-06-06' = ''\n'configuration/get' = 'time zone'",
+            quiet(),
+            one(call(AT, "configuration/get", "")),
+        ),
+        declared(
+            Rule::CoverageOnlyFailed,
+            "[operations]\n'reservations/getAll/2023-06-06' = ''\n'configuration/get' = ''\n\
+             [rules]\n'errors/unresolved' = { silence = true, reason = 'the test is about another rule' }",
+            one(call(AT, "configuration/get", "").fails(403, "No.")),
+            one(call(AT, "configuration/get", "")),
+        ),
+        declared(
+            Rule::CoverageUndeclared,
+            "[operations]\n'reservations/getAll/2023-06-06' = ''",
+            one(call(AT, "configuration/get", "")),
+            quiet(),
+        ),
+        declared(
+            Rule::UseCaseMissing,
+            "use_case = 'customer-management'",
+            quiet().into_iter().map(|call| call.sent_to("configuration/get")).collect(),
+            quiet(),
+        ),
+        case(Rule::LimitsOver, burst(201, 0.1), burst(200, 0.1)),
+        case(
+            Rule::LimitsRefusedByUs,
+            among([question(AT, "x").refused(2), question(AT + 3.0, "x")]),
+            among([question(AT, "x").noted(Decision::Admitted, "published", 200)]),
+        ),
+        case(
+            Rule::LimitsRefusedByMews,
+            among([question(AT, "x").too_many(Some(2)), question(AT + 3.0, "x")]),
+            among([question(AT, "x")]),
+        ),
+        case(
+            Rule::RetryIgnoredRetryAfter,
+            among([question(AT, "x").too_many(Some(20)), question(AT + 10.0, "x")]),
+            among([question(AT, "x").too_many(Some(20)), question(AT + 20.05, "x")]),
+        ),
+        case(Rule::RetryNoBackoff, among(row(server, &[2.0, 4.0, 1.0])), among(row(server, &[1.0, 2.0, 4.0]))),
+        case(Rule::RetryFixedPause, among(row(server, &[5.0, 5.0, 5.1])), among(row(server, &[5.0, 10.0, 20.0]))),
+        case(
+            Rule::RetryHammering,
+            among(row(server, &[0.1, 0.1, 0.1, 0.1, 0.1])),
+            among(row(server, &[0.1, 0.2, 0.4, 0.8, 1.6])),
+        ),
+        case(
+            Rule::RetryHammering,
+            among(
+                (0..6).map(|n| question(AT + f64::from(n), &n.to_string())).map(many).chain([question(AT + 60.0, "0")]),
+            ),
+            among(
+                (0..6)
+                    .map(|n| question(AT + 11.0 * f64::from(n), &n.to_string()))
+                    .map(many)
+                    .chain([question(AT + 90.0, "0")]),
+            ),
+        ),
+        case(
+            Rule::ErrorsUnresolved,
+            among([cancel(AT, "a").fails(403, "Too late."), cancel(AT + 60.0, "b")]),
+            among([cancel(AT, "a").fails(403, "Too late."), cancel(AT + 60.0, "b"), cancel(AT + 90.0, "a")]),
+        ),
+        case(
+            Rule::ErrorsUnresolved,
+            among([customer(AT, r#""LastName":"Lee","FirstName":"Ann","Phone":"x""#).fails(400, "Invalid Phone.")]),
+            among([
+                customer(AT, r#""LastName":"Lee","FirstName":"Ann","Phone":"x""#).fails(400, "Invalid Phone."),
+                customer(AT + 9.0, r#""LastName":"Lee","FirstName":"Ann","Phone":"1""#),
+            ]),
+        ),
+        case(
+            Rule::ErrorsUnresolved,
+            among([question(AT, "x").fails(401, "Invalid AccessToken.").token("old")]),
+            among([
+                question(AT, "x").fails(401, "Invalid AccessToken.").token("old"),
+                question(AT + 60.0, "x").token("new"),
+            ]),
+        ),
+        case(
+            Rule::ErrorsServer,
+            among([question(AT, "x").fails(500, "Oh."), question(AT + 9.0, "x")]),
+            among([question(AT, "x").fails(404, "Oh."), question(AT + 9.0, "x")]),
+        ),
+        case(
+            Rule::ErrorsNoAnswer,
+            among([
+                question(AT, "x").without_answer(Outcome::Failed, FailureKind::ResponseTimeout),
+                question(AT + 9.0, "x"),
+            ]),
+            among([question(AT, "x").took(100_000), question(AT + 190.0, "x")]),
+        ),
+        case(
+            Rule::ErrorsRejected,
+            among([
+                question(AT, "x").without_answer(Outcome::Rejected, FailureKind::Malformed),
+                question(AT + 9.0, "x"),
+            ]),
+            among([question(AT, "x")]),
+        ),
+        case(
+            Rule::ErrorsAbandoned,
+            one(question(AT, "x").without_answer(Outcome::Aborted, FailureKind::ClientLeft)),
+            one(question(AT, "x").took(30_000)),
+        ),
+        case(
+            Rule::RequestContract,
+            one(customer(AT, r#""LastName":"Lee","Nikname":"Ann""#)),
+            one(customer(AT, r#""LastName":"Lee","FirstName":"Ann""#)),
+        ),
+        case(
+            Rule::RequestUnknownOperation,
+            among([
+                call(AT, "configuration/Get", "").fails(404, "Not found."),
+                call(AT + 60.0, "configuration/get", ""),
+            ]),
+            one(call(AT, "configuration/get", "")),
+        ),
+        case(
+            Rule::RequestMethod,
+            one({
+                let mut call = call(AT, "configuration/get", "");
+                call.0.request.method = "GET".into();
+                call
+            }),
+            one(call(AT, "configuration/get", "")),
+        ),
+        case(
+            Rule::RequestDeprecated,
+            one(call(AT, "reservations/cancel", r#""ReservationIds":["a"],"Notes":"n","ReservationId":"a""#)),
+            one(cancel(AT, "a")),
+        ),
+        case(
+            Rule::RequestDeprecated,
+            one(call(AT, "customers/getOpenItems", r#""CustomerIds":["a"]"#)),
+            one(call(AT, "orderItems/getAll", r#""OrderItemIds":["a"],"Limitation":{"Count":1}"#)),
+        ),
+        case(
+            Rule::RequestDiscontinued,
+            one(call(AT, "restrictions/delete", r#""RestrictionIds":["a"]"#)),
+            one(call(AT, "restrictions/clear", r#""ServiceId":"a","Data":[]"#)),
+        ),
+        case(
+            Rule::RequestRestricted,
+            one(call(AT, "tasks/close", r#""TaskIds":["a"]"#)),
+            one(call(AT, "tasks/getAll", r#""TaskIds":["a"]"#)),
+        ),
+        case(Rule::ClientMissing, one(question(AT, "x").client(None)), one(question(AT, "x"))),
+        case(
+            Rule::ClientChanges,
+            one(question(AT, "x").client(Some("Acme Kiosk 2.1.1"))),
+            one(question(AT, "x").client(Some("Acme Kiosk 2.1.0 "))),
+        ),
+        case(
+            Rule::ClientSample,
+            quiet().into_iter().map(|call| call.client(Some("Sample Client 1.0.0"))).collect(),
+            quiet().into_iter().map(|call| call.client(Some("Sampled Client 1.0.0"))).collect(),
+        ),
+        declared(Rule::ClientDiffers, "client = 'Acme Kiosk Pro'", quiet(), {
+            quiet().into_iter().map(|call| call.client(Some("Acme Kiosk Pro 1"))).collect()
+        }),
+        case(
+            Rule::SeveralClientTokens,
+            one(call(AT, "configuration/get", "").sender(Some("Acme Kiosk 2.1.0"), "other", Some("hotel"), "")),
+            one(call(AT, "configuration/get", "").sender(Some("Acme Kiosk 2.1.0"), "client", Some("other"), "")),
+        ),
+        case(
+            Rule::SharedDemoToken,
+            one(question(AT, "x").token("C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D")),
+            one(question(AT, "x").token("C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453E")),
+        ),
+        case(
+            Rule::Unpaged,
+            one(call(AT, "rates/getAll", r#""ServiceIds":["a"]"#)),
+            one(call(AT, "rates/getAll", r#""ServiceIds":["a"],"Limitation":{"Count":9}"#)),
+        ),
+        case(
+            Rule::UnfinishedPages,
+            among([page(AT, "", "c1"), page(AT + 1.0, "c1", "c2")]),
+            among([page(AT, "", "c1"), page(AT + 1.0, "c1", "c2"), page(AT + 500.0, "c2", "")]),
+        ),
+        case(
+            Rule::RepeatedQuestion,
+            among(in_a_row(4, 30.0, |_, at| question(at, "x"))),
+            among(in_a_row(4, 61.0, |_, at| question(at, "x"))),
+        ),
+        case(
+            Rule::Polling,
+            among(in_a_row(10, 60.0, updated)),
+            among(in_a_row(10, 60.0, |n, at| updated(n, at + (n % 3) as f64 * 15.0))),
+        ),
+        case(
+            Rule::StaticData,
+            among(in_a_row(6, 1800.0, |_, at| call(at, "configuration/get", ""))),
+            among(in_a_row(6, 3601.0, |_, at| call(at, "configuration/get", ""))),
+        ),
+        case(
+            Rule::Unfiltered,
+            one(call(AT, RESERVATIONS, r#""States":["Started"],"Limitation":{"Count":9}"#)),
+            one(call(AT, RESERVATIONS, r#""Numbers":["1"],"Limitation":{"Count":9}"#)),
+        ),
+        case(Rule::Extents, one(extents(5)), one(extents(4))),
+        case(
+            Rule::CardNumber,
+            one(customer(AT, r#""LastName":"Lee","Notes":"card 4539 5787 6362 1486""#)),
+            one(customer(AT, r#""LastName":"Lee","Notes":"card 4111 1111 1111 1111""#)),
+        ),
+        declared(
+            Rule::Personal,
+            "domains = ['acme.travel']",
+            one(customer(AT, r#""LastName":"Lee","Email":"ann.lee@gmail.com""#)),
+            one(customer(AT, r#""LastName":"Lee","Email":"ann.lee@acme.travel""#)),
+        ),
+        case(
+            Rule::RecordInterrupted,
+            one(question(AT, "x").without_answer(Outcome::Interrupted, FailureKind::Interrupted)),
+            one(question(AT, "x")),
+        ),
+        case(
+            Rule::RecordTruncated,
+            one({
+                let mut call = question(AT, "x");
+                call.0.request.body.truncated = true;
+                call
+            }),
+            one(question(AT, "x")),
+        ),
+    ]
+}
+
+fn extents(count: usize) -> Call {
+    let names = ["RuleActions", "Rates", "RateGroups", "ResourceCategories", "BusinessSegments"];
+    let extent: Vec<String> = names.iter().take(count).map(|name| format!("\"{name}\":true")).collect();
+    let fields = format!(r#""ServiceIds":["a"],"Limitation":{{"Count":9}},"Extent":{{{}}}"#, extent.join(","));
+    call(AT, "rules/getAll", &fields)
+}
+
+impl Call {
+    fn sent_to(mut self, operation: &str) -> Self {
+        self = call((self.0.started_at.micros() - START) as f64 / 1e6, operation, "");
+        self
+    }
+}
+
+/// What may stand beside a rule because it is the same fault seen otherwise.
+fn beside(rule: Rule) -> &'static [Rule] {
+    match rule {
+        // Whoever is refused is refused by somebody, and fails.
+        Rule::RetryIgnoredRetryAfter => &[Rule::LimitsRefusedByMews],
+        Rule::RetryNoBackoff | Rule::RetryFixedPause | Rule::RetryHammering => {
+            &[Rule::ErrorsServer, Rule::LimitsRefusedByMews]
+        }
+        _ => &[],
+    }
+}
+
+#[test]
+fn each_rule_is_raised_by_its_fault_and_by_nothing_near_it() {
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for case in cases() {
+        seen.insert(case.rule);
+        let own = |rules: BTreeSet<Rule>| -> BTreeSet<Rule> {
+            rules.into_iter().filter(|rule| !beside(case.rule).contains(rule)).collect()
+        };
+        let raised_by = own(raised(&session(case.raises), &case.declaration));
+        if raised_by != BTreeSet::from([case.rule]) {
+            wrong.push(format!("{} must be raised, and was: {raised_by:?}", case.rule));
+        }
+        let near = own(raised(&session(case.near), &case.declaration));
+        if !near.is_empty() {
+            wrong.push(format!("beside {} nothing must be raised, and was: {near:?}", case.rule));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // The rest need more than a list of calls.
+    let apart = [Rule::RunClock, Rule::RecordIncomplete, Rule::RecordBounds];
+    let missing: Vec<_> = Rule::ALL.iter().filter(|rule| !seen.contains(rule) && !apart.contains(rule)).collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+}
