@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use toml::Value;
 
 use crate::{
-    commands::{completions, config, export, limits, log, man, serve, sessions, show, simulate, tail},
+    commands::{completions, config, export, limits, log, man, serve, sessions, show, simulate, tail, verify},
     config::{Flag, LogFormat},
 };
 
@@ -25,6 +25,7 @@ Examples:
   nightaudit show 01KAS --response               one exchange, by the beginning of its id
   nightaudit export --format har --since 1h      a file for any HAR viewer
   nightaudit simulate                            a Mews to test against, on http://127.0.0.1:8090
+  nightaudit export --format bundle              the evidence, in one signed file
 
 Every key of the configuration is also a variable: NIGHTAUDIT_LISTEN, NIGHTAUDIT_TIMEOUTS_CONNECT.
 `nightaudit config show` lists them all with their values."
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Sessions(sessions::Sessions),
     Limits(limits::Limits),
     Export(Box<export::Export>),
+    Verify(verify::Verify),
     Log(log::Log),
     Simulate(simulate::Simulate),
     Config(config::Config),

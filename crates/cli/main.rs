@@ -12,6 +12,7 @@ mod error;
 mod filters;
 mod line;
 mod logging;
+mod progress;
 mod source;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Sessions(sessions) => sessions.run(&settings),
         Command::Limits(limits) => limits.run(&settings),
         Command::Export(export) => export.run(&settings),
+        Command::Verify(verify) => verify.run(&settings),
         Command::Log(log) => log.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
         Command::Completions(_) | Command::Man(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),

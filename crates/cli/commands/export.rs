@@ -1,20 +1,19 @@
 //! `nightaudit export`
 
 use std::{
-    fs,
-    io::{self, BufWriter, IsTerminal as _, Write},
+    env, fs,
+    io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum, ValueHint};
-use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Filter, Timestamp};
-use nightaudit_export::ExportError;
-use nightaudit_store::Order;
+use nightaudit_exchange::{Exchange, Filter, Mask, Timestamp};
+use nightaudit_export::{Evidence, ExchangeWriter, ExportError, SigningKey};
+use nightaudit_store::{Order, Session};
 use tempfile::NamedTempFile;
 
 use crate::{
@@ -22,16 +21,19 @@ use crate::{
     error::Usage,
     filters::Filters,
     line::local,
+    progress::Bar,
     source::{Source, Stream},
 };
 
-/// Write exchanges to a file for other programs
+/// Write exchanges to a file, for other programs or for the reviewers
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Without -o the file is called nightaudit-SESSION-TIME.EXTENSION and stands in the current folder. A file that is there
 is left alone unless --force is given, and is never half written.
 
 Examples:
+  nightaudit export --format bundle --session certification --declaration certification.toml
+  nightaudit export --format html --session certification --redact-field Email
   nightaudit export --format har --session certification
   nightaudit export --format ndjson -o - --since 1h | jq .operation
   nightaudit export --format csv -o calls.csv --force --status 4xx")]
@@ -45,6 +47,12 @@ pub(crate) struct Export {
     /// Replace the file if it is there
     #[arg(long)]
     force: bool,
+    /// Mask the values of this JSON field in bodies on the way out; may be given several times
+    #[arg(long, value_name = "NAME")]
+    redact_field: Vec<String>,
+    /// What the integration declares about itself, for the report and the bundle
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    declaration: Option<PathBuf>,
     #[command(flatten)]
     filters: Filters,
 }
@@ -60,15 +68,22 @@ enum Format {
     Csv,
     /// A shell script that sends the requests again
     Curl,
+    /// A report for the reviewers: one page that opens in any browser
+    Html,
+    /// One file to hand over: report, HAR, exchanges and review, signed; `nightaudit verify` checks it
+    Bundle,
 }
 
-impl From<Format> for nightaudit_export::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Har => Self::Har,
-            Format::Ndjson => Self::Ndjson,
-            Format::Csv => Self::Csv,
-            Format::Curl => Self::Curl,
+impl Format {
+    /// What the name of such a file ends with, without the dot.
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Har => nightaudit_export::Format::Har.extension(),
+            Self::Ndjson => nightaudit_export::Format::Ndjson.extension(),
+            Self::Csv => nightaudit_export::Format::Csv.extension(),
+            Self::Curl => nightaudit_export::Format::Curl.extension(),
+            Self::Html => "html",
+            Self::Bundle => "zip",
         }
     }
 }
@@ -77,23 +92,35 @@ impl Export {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let now = Timestamp::from_system(SystemTime::now());
         let filter = self.filters.filter(now).map_err(|error| Usage(error.into()))?;
-        let format = nightaudit_export::Format::from(self.format);
+        let declaration = self.declaration()?;
+        let mask = self.mask(settings)?;
         if self.output.as_deref() == Some(Path::new("-")) {
-            let exchanges = exchanges(settings, &filter)?;
-            write(format, BufWriter::new(io::stdout()), exchanges)?;
+            let exchanges = Exchanges::open(settings, &filter)?;
+            let folder = env::temp_dir();
+            let evidence = Evidence { declaration, filter, masked_fields: mask.fields.clone(), scratch: folder.clone() };
+            if let Format::Bundle = self.format {
+                // A zip is not written from front to back.
+                let mut file = NamedTempFile::new_in(&folder)?;
+                self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
+                file.as_file_mut().seek(SeekFrom::Start(0))?;
+                io::copy(file.as_file_mut(), &mut io::stdout())?;
+            } else {
+                self.write(&mut NoSeek(io::stdout()), exchanges, &mask, &evidence, settings, now)?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let path = self.output.clone().unwrap_or_else(|| {
             let time = local(now, &TimeZone::UTC, "%Y%m%dT%H%M%SZ");
-            PathBuf::from(default_name(self.filters.session(), &time, format.extension()))
+            PathBuf::from(default_name(self.filters.session(), &time, self.format.extension()))
         });
         if !self.force && path.exists() {
             return Err(taken(&path));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let exchanges = exchanges(settings, &filter)?;
+        let exchanges = Exchanges::open(settings, &filter)?;
+        let evidence = Evidence { declaration, filter, masked_fields: mask.fields.clone(), scratch: folder.to_owned() };
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
-        let count = write(format, BufWriter::new(file.as_file_mut()), exchanges)?;
+        let count = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
         file.as_file().sync_all().with_context(|| format!("writing {}", path.display()))?;
         if self.force {
             file.persist(&path).with_context(|| format!("can't write {}", path.display()))?;
@@ -103,14 +130,116 @@ impl Export {
                 _ => anyhow::Error::new(error).context(format!("can't write {}", path.display())),
             })?;
         }
-        let length = fs::metadata(&path)?.len();
-        writeln!(
-            anstream::stderr().lock(),
-            "{count} exchanges written to {} ({})",
-            path.display(),
-            crate::line::size(length)
-        )?;
+        let mut err = anstream::stderr().lock();
+        let length = crate::line::size(fs::metadata(&path)?.len());
+        writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
+        if let Format::Bundle = self.format {
+            let key = SigningKey::load_or_create(&settings.data)?.fingerprint();
+            writeln!(err, "signed by {key}: tell the reviewers, beside the file")?;
+        }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The declaration's text; that it can be read is seen before anything is written.
+    fn declaration(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.declaration else { return Ok(None) };
+        if !matches!(self.format, Format::Html | Format::Bundle) {
+            return Err(Usage::new("--declaration goes with --format html and --format bundle").into());
+        }
+        Ok(Some(fs::read_to_string(path).with_context(|| format!("can't read the declaration {}", path.display()))?))
+    }
+
+    /// What is masked on the way out: what the configuration and the flags name.
+    fn mask(&self, settings: &Settings) -> anyhow::Result<OnTheWayOut> {
+        let mut fields = settings.export_mask.clone();
+        fields.extend(self.redact_field.iter().cloned());
+        if fields.iter().any(|field| field.trim().is_empty()) {
+            return Err(Usage::new("--redact-field is empty: write a field's name").into());
+        }
+        fields.sort();
+        fields.dedup();
+        Ok(OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields })
+    }
+
+    /// Writes all there are; one that can't be read ends the export, because evidence with holes is none.
+    fn write(
+        &self,
+        out: &mut (impl Write + Seek + Send),
+        exchanges: Exchanges,
+        mask: &OnTheWayOut,
+        evidence: &Evidence,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> anyhow::Result<u64> {
+        let out = BufWriter::with_capacity(64 << 10, out);
+        let writer = match self.format {
+            Format::Har => nightaudit_export::Format::Har.writer(out),
+            Format::Ndjson => nightaudit_export::Format::Ndjson.writer(out),
+            Format::Csv => nightaudit_export::Format::Csv.writer(out),
+            Format::Curl => nightaudit_export::Format::Curl.writer(out),
+            Format::Html => evidence.report(out).map_err(plain)?,
+            Format::Bundle => {
+                evidence.bundle(out, SigningKey::load_or_create(&settings.data)?, now).map_err(plain)?
+            }
+        };
+        write(writer, exchanges, mask)
+    }
+}
+
+/// Exchanges, and how many there are, where that is known beforehand.
+struct Exchanges {
+    stream: Stream,
+    total: Option<u64>,
+}
+
+impl Exchanges {
+    fn open(settings: &Settings, filter: &Filter) -> anyhow::Result<Self> {
+        let source = Source::open(&settings.data)?;
+        let all = Filter { session: filter.session.clone(), ..Filter::default() } == *filter;
+        let total = if all {
+            let sessions = source.sessions()?.into_iter();
+            let of = |session: &Session| filter.session.as_ref().is_none_or(|wanted| session.name == *wanted);
+            Some(sessions.filter(of).map(|session| session.exchanges).sum()).filter(|total| *total > 0)
+        } else {
+            None
+        };
+        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total })
+    }
+}
+
+/// The fields whose values are masked on the way out.
+struct OnTheWayOut {
+    fields: Vec<String>,
+    mask: Option<Mask>,
+}
+
+impl OnTheWayOut {
+    fn apply(&self, exchange: &mut Exchange) {
+        if let Some(mask) = &self.mask {
+            mask.apply(&mut exchange.request.body);
+            if let Some(response) = &mut exchange.response {
+                mask.apply(&mut response.body);
+            }
+        }
+    }
+}
+
+/// Standard output, in which nobody can go back.
+struct NoSeek<W>(W);
+
+impl<W: Write> Write for NoSeek<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W> Seek for NoSeek<W> {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::ErrorKind::NotSeekable.into())
     }
 }
 
@@ -119,29 +248,25 @@ fn taken(path: &Path) -> anyhow::Error {
         .into()
 }
 
-fn exchanges(settings: &Settings, filter: &Filter) -> anyhow::Result<Stream> {
-    Source::open(&settings.data)?.exchanges(filter, Order::Oldest, None)
-}
-
-/// Writes all there are; one that can't be read ends the export, because evidence with holes is none.
-fn write(format: nightaudit_export::Format, out: impl Write + Send, exchanges: Stream) -> anyhow::Result<u64> {
-    let bar = if io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
-    let mut writer = format.writer(out);
+fn write(
+    mut writer: Box<dyn ExchangeWriter + Send + '_>,
+    exchanges: Exchanges,
+    mask: &OnTheWayOut,
+) -> anyhow::Result<u64> {
+    let bar = Bar::new();
     let mut count = 0;
-    for exchange in exchanges {
-        let exchange = exchange.with_context(|| format!("after {count} exchanges"))?;
+    for exchange in exchanges.stream {
+        let mut exchange = exchange.with_context(|| format!("after {count} exchanges"))?;
+        mask.apply(&mut exchange);
         writer.write(&exchange).map_err(plain)?;
         count += 1;
-        if bar.elapsed() > Duration::from_secs(1) {
-            bar.set_message("exchanges");
-            bar.set_position(count);
-        }
+        bar.show(count, exchanges.total);
     }
-    writer.finish().map_err(plain)?;
-    bar.finish_and_clear();
     if count == 0 {
         bail!("no exchange matches: `nightaudit tail --no-follow` shows the last ones");
     }
+    writer.finish().map_err(plain)?;
+    bar.clear();
     Ok(count)
 }
 
@@ -175,19 +300,36 @@ mod tests {
         assert_eq!(default_name(None, "20261123T120000Z", "csv"), "nightaudit-all-20261123T120000Z.csv");
     }
 
+    fn written(exchanges: Vec<anyhow::Result<Exchange>>, fields: &[&str]) -> (anyhow::Result<u64>, String) {
+        let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
+        let mask = OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields };
+        let mut out = Vec::new();
+        let exchanges = Exchanges { stream: Box::new(exchanges.into_iter()), total: None };
+        let result = write(nightaudit_export::Format::Ndjson.writer(&mut out), exchanges, &mask);
+        (result, String::from_utf8(out).unwrap())
+    }
+
     #[test]
     fn an_exchange_that_cant_be_read_ends_the_export() {
-        let exchanges: Stream = Box::new([Ok(exchange()), Err(anyhow::Error::msg("damaged"))].into_iter());
-        let mut out = Vec::new();
-        let error = write(nightaudit_export::Format::Ndjson, &mut out, exchanges).unwrap_err();
-        assert_eq!(format!("{error:#}"), "after 1 exchanges: damaged");
+        let (result, _) = written(vec![Ok(exchange()), Err(anyhow::Error::msg("damaged"))], &[]);
+        assert_eq!(format!("{:#}", result.unwrap_err()), "after 1 exchanges: damaged");
     }
 
     #[test]
     fn every_exchange_is_written() {
-        let exchanges: Stream = Box::new([Ok(exchange()), Ok(exchange())].into_iter());
-        let mut out = Vec::new();
-        assert_eq!(write(nightaudit_export::Format::Ndjson, &mut out, exchanges).unwrap(), 2);
-        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
+        let (result, text) = written(vec![Ok(exchange()), Ok(exchange())], &[]);
+        assert_eq!((result.unwrap(), text.lines().count()), (2, 2));
+    }
+
+    #[test]
+    fn fields_are_masked_on_both_sides() {
+        let mut private = exchange();
+        let body = || nightaudit_exchange::Body::whole(r#"{"Email":"ann@example.com"}"#.into());
+        private.request.body = body();
+        private.response.as_mut().unwrap().body = body();
+        let (_, text) = written(vec![Ok(private.clone())], &["email"]);
+        assert!(!text.contains("ann@example.com"), "{text}");
+        assert_eq!(text.matches("\"masked\":true").count(), 2, "{text}");
+        assert_eq!(written(vec![Ok(private)], &[]).1.matches("ann@example.com").count(), 2);
     }
 }

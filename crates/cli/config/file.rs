@@ -67,6 +67,7 @@ pub(crate) struct Timeouts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RedactKeys {
     pub(crate) fields: Vec<String>,
+    pub(crate) export_fields: Vec<String>,
 }
 
 /// `[limit]`
@@ -206,7 +207,7 @@ impl Default for File {
                 upstream_idle: seconds(50),
                 drain: seconds(30),
             },
-            redact: RedactKeys { fields: Vec::new() },
+            redact: RedactKeys { fields: Vec::new(), export_fields: Vec::new() },
             limit: LimitKeys {
                 slack: Period(Duration::from_millis(250)),
                 max_delay: seconds(60),

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) openapi: Option<PathBuf>,
     /// The log.
     pub(crate) store: nightaudit_store::Config,
+    /// The JSON fields whose values are masked in exports.
+    pub(crate) export_mask: Vec<String>,
     /// What is said on standard error.
     pub(crate) log: Logging,
 }
@@ -111,6 +113,7 @@ impl Settings {
             limit: limits::config(layers, &file)?,
             upstream: UpstreamConfig { ca: path(&file.upstream_ca), proxy: upstream_proxy(layers, &file)? },
             openapi: path(&file.openapi),
+            export_mask: field_names(layers, "redact.export_fields", &file.redact.export_fields)?,
             log: Logging { level: file.log, format: file.log_format },
             listen: file.listen,
             tls,
@@ -215,10 +218,7 @@ fn store(
         OnStoreFailure::Forward => nightaudit_store::OnFailure::Forward,
     };
     config.queue = count(layers, "queue", file.queue)?;
-    if let Some(field) = file.redact.fields.iter().position(|field| field.trim().is_empty()) {
-        return Err(layers.wrong(&format!("redact.fields[{field}]"), "is empty: write a field's name"));
-    }
-    config.redact_fields.clone_from(&file.redact.fields);
+    config.redact_fields = field_names(layers, "redact.fields", &file.redact.fields)?;
     config.max_size = match file.max_size {
         Maybe(Some(Size(0))) => return Err(layers.wrong("max_size", "would keep nothing: leave it empty for no bound")),
         Maybe(size) => size.map(|Size(bytes)| bytes),
@@ -257,6 +257,14 @@ fn count(layers: &Layers, key: &str, count: usize) -> Result<usize, ConfigError>
 
 fn path(path: &Path) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then(|| path.to_owned())
+}
+
+/// Names of JSON fields, none of them empty.
+fn field_names(layers: &Layers, key: &str, names: &[String]) -> Result<Vec<String>, ConfigError> {
+    match names.iter().position(|name| name.trim().is_empty()) {
+        Some(place) => Err(layers.wrong(&format!("{key}[{place}]"), "is empty: write a field's name")),
+        None => Ok(names.to_vec()),
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +345,7 @@ mod tests {
             ("[timeouts]\nconnect = '0s'", "timeouts.connect"),
             ("[body]\nkeep = '2 GiB'", "body.keep"),
             ("[redact]\nfields = ['']", "redact.fields[0]"),
+            ("[redact]\nexport_fields = ['x', ' ']", "redact.export_fields[1]"),
         ] {
             let error = settings(text).unwrap_err();
             assert!(error.starts_with("na.toml, line ") && error.contains(&format!("`{key}`: ")), "{text}: {error}");

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io::Write};
 
 use nightaudit_exchange::{Envelope, Exchange, Header, Pseudonym};
 
-use crate::{ExchangeWriter, ExportError};
+use crate::{ExchangeWriter, ExportError, text::printable};
 
 /// What stands at the top of the script.
 const INTRODUCTION: &str = "\
@@ -201,15 +201,6 @@ fn octal(bytes: &[u8]) -> String {
 fn comment(script: &mut String, line: &str) {
     script.push_str(line);
     script.push('\n');
-}
-
-/// The text on one line: whatever could end a comment, or reorder what is read, is shown as a mark.
-fn printable(text: &str) -> String {
-    let hidden = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|character| if hidden(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
 #[cfg(test)]

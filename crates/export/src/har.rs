@@ -27,9 +27,24 @@ pub(crate) struct HarWriter<W> {
     begun: bool,
 }
 
+/// The entry of an exchange, as it stands in the archive.
+pub(crate) fn entry_json(exchange: &Exchange) -> Result<Vec<u8>, serde_json::Error> {
+    Entry::with(exchange, |entry| serde_json::to_vec(entry))
+}
+
 impl<W: Write> HarWriter<W> {
     pub(crate) fn new(out: W) -> Self {
         Self { out, begun: false }
+    }
+
+    /// Writes what stands behind the last entry, and gives the output back.
+    pub(crate) fn close(mut self) -> Result<W, ExportError> {
+        if !self.begun {
+            self.begin(None).map_err(|error| ExportError::Write(error.into()))?;
+        }
+        self.out.write_all(b"\n]}}\n")?;
+        self.out.flush()?;
+        Ok(self.out)
     }
 
     /// The head; the first exchange says whose traffic it is, which HAR calls the browser.
@@ -57,11 +72,7 @@ impl<W: Write> ExchangeWriter for HarWriter<W> {
         Entry::with(exchange, |entry| serde_json::to_writer(&mut self.out, entry)).map_err(error)
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
-        if !self.begun {
-            self.begin(None).map_err(|error| ExportError::Write(error.into()))?;
-        }
-        self.out.write_all(b"\n]}}\n")?;
-        Ok(self.out.flush()?)
+    fn finish(self: Box<Self>) -> Result<(), ExportError> {
+        self.close().map(drop)
     }
 }

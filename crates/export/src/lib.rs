@@ -21,10 +21,17 @@
 //! # Ok::<(), nightaudit_export::ExportError>(())
 //! ```
 
+mod bundle;
 mod csv;
 mod curl;
+mod evidence;
 mod har;
+mod hashed;
+mod key;
 mod ndjson;
+mod report;
+mod text;
+mod verify;
 
 use std::{
     fmt,
@@ -33,6 +40,15 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, ExchangeId};
+
+pub use self::{
+    bundle::{Chain, FileEntry, Manifest},
+    evidence::Evidence,
+    key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},
+    verify::{
+        Finding, FindingKind, Progress, SignedBy, Verification, VerifyError, VerifyOptions, verify, verify_exchanges,
+    },
+};
 
 /// A format in which exchanges can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,6 +167,12 @@ pub enum ExportError {
         /// What is in the way.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The declaration can't be read.
+    #[error("the declaration: {0}")]
+    Declaration(Box<dyn std::error::Error + Send + Sync>),
+    /// There are more sessions than one report or bundle reviews.
+    #[error("these exchanges are of more than {0} sessions: choose one with --session")]
+    TooManySessions(usize),
 }
 
 impl ExportError {

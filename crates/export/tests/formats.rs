@@ -2,138 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
 
 mod har12;
+mod samples;
 
 use std::{io::Write as _, process::Command};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Body, Decision, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote,
-    Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, WebSocket,
+    Body, Direction, Exchange, ExchangeId, Message, Omitted, Pseudonym, Timestamp, WebSocket,
 };
 use nightaudit_export::Format;
 use proptest::prelude::*;
 
-fn fields(fields: &[(&str, &str)]) -> Vec<Header> {
-    fields.iter().map(|&(name, value)| Header { name: name.to_owned(), value: value.to_owned() }).collect()
-}
-
-fn exchange(sequence: u64) -> Exchange {
-    let (access, client) = (Pseudonym::of(b"access"), Pseudonym::of(b"client"));
-    let request = format!(r#"{{"ClientToken":"{client}","AccessToken":"{access}","Client":"Acme Kiosk 2.1.0"}}"#);
-    Exchange {
-        id: ExchangeId::from_parts(1_790_000_000_000 + sequence, 7),
-        session: SessionId::from_parts(1_790_000_000_000, 1),
-        session_name: "certification".to_owned(),
-        sequence,
-        environment: "demo".to_owned(),
-        operation: "configuration/get".to_owned(),
-        started_at: "2026-11-23T12:00:00.123456Z".parse::<Timestamp>().unwrap(),
-        times_us: TimesUs { forwarded: Some(210), response_head: Some(84_312), response_end: Some(85_120) },
-        peer: Some("127.0.0.1:51234".parse().unwrap()),
-        envelope: Envelope {
-            client: Some("Acme Kiosk 2.1.0".to_owned()),
-            client_token: Some(client),
-            access_token: Some(access),
-            paginated: false,
-        },
-        request: Request {
-            method: "POST".to_owned(),
-            url: "https://api.mews-demo.com/api/connector/v1/configuration/get?a=1&b=%C3%A9+x".to_owned(),
-            http_version: "HTTP/1.1".to_owned(),
-            headers: fields(&[
-                ("Host", "127.0.0.1:8080"),
-                ("Content-Type", "application/json"),
-                ("Accept-Encoding", "gzip"),
-                ("X-Empty", ""),
-            ]),
-            body: Body::whole(request.into()),
-        },
-        response: Some(Response {
-            status: 200,
-            http_version: "HTTP/2".to_owned(),
-            headers: fields(&[("Content-Type", "application/json; charset=utf-8"), ("Request-Id", "00-abc-01")]),
-            request_id: Some("00-abc-01".to_owned()),
-            body: Body::whole("{\"NowUtc\":\"2026-11-23T12:00:00Z\"}".into()),
-        }),
-        limit: Some(LimitNote {
-            decision: Decision::Admitted,
-            rule: "published".to_owned(),
-            used: 12,
-            limit: 200,
-            waited_ms: 0,
-            retry_after_s: None,
-        }),
-        outcome: Outcome::Answered,
-        error: None,
-        web_socket: None,
-        previous_hash: Some(Digest([1; 32])),
-        hash: Some(Digest([2; 32])),
-    }
-}
-
-/// `{"Name":"Café"}`, twenty times: as it is here, so that no other version of an encoder changes the golden files.
-const NAMES_IN_GZIP: &str = "H4sIAAAAAAAA/+3HMRUAAAQE0C4Xw2rXwcAmgSeQHIrJYDf+hGgYCKw+jcr3yQvqT9ODQAEAAA==";
-
-/// An answer in gzip, a refusal after a wait, a failure that the proxy answered, a request nobody answered.
-fn session() -> Vec<Exchange> {
-    let mut coded = exchange(1);
-    let gzip = BASE64_STANDARD.decode(NAMES_IN_GZIP).unwrap();
-    let response = coded.response.as_mut().unwrap();
-    response.body = Body { content_encoding: Some("gzip".to_owned()), ..Body::whole(gzip.into()) };
-    response.headers.extend(fields(&[
-        ("Content-Encoding", "gzip"),
-        ("Set-Cookie", "a=b; Path=/; Expires=Mon, 23 Nov 2026 13:00:00 GMT; HttpOnly; Secure"),
-    ]));
-    coded.request.headers.extend(fields(&[("Cookie", "x=1; y=\"2\"; broken")]));
-
-    let mut delayed = exchange(2);
-    delayed.times_us.forwarded = Some(1_500_300);
-    delayed.times_us.response_head = Some(1_600_300);
-    delayed.times_us.response_end = Some(1_600_400);
-    let limit = delayed.limit.as_mut().unwrap();
-    (limit.decision, limit.waited_ms) = (Decision::Delayed, 1_500);
-    delayed.response.as_mut().unwrap().body = Body::whole(Bytes::from_static(b"\x89PNG\r\n\x1a\n\0"));
-
-    let mut failed = exchange(3);
-    failed.outcome = Outcome::Failed;
-    failed.error = Some(Failure { kind: FailureKind::Connect, message: "connection refused".to_owned() });
-    let response = failed.response.as_mut().unwrap();
-    response.status = 502;
-    response.request_id = None;
-    response.headers = fields(&[("Content-Type", "application/json"), ("X-Nightaudit-Error", "connect")]);
-    response.body = Body::whole("{\"Message\":\"Mews can't be reached\"}".into());
-
-    let mut interrupted = exchange(4);
-    interrupted.outcome = Outcome::Interrupted;
-    interrupted.error = Some(Failure { kind: FailureKind::Interrupted, message: "the proxy was stopped".to_owned() });
-    interrupted.response = None;
-    interrupted.request.body.truncated = true;
-    interrupted.times_us = TimesUs { forwarded: Some(100), response_head: None, response_end: None };
-    vec![coded, delayed, failed, interrupted]
-}
-
-/// Everything that breaks out of something, in every place that the network fills.
-fn hostile() -> Exchange {
-    const EVIL: &str = "=1+1</script><!--\u{202e}\u{2028}\r\n$(touch /tmp/x)`id`';\"\\\0,\u{feff}#";
-    let mut exchange = exchange(9);
-    EVIL.clone_into(&mut exchange.operation);
-    exchange.request.method = format!("@{EVIL}");
-    exchange.request.url = format!("file:///etc/passwd?{EVIL}=%zz&%ff");
-    exchange.request.headers = fields(&[(EVIL, EVIL), ("X-Evil", EVIL), ("@/etc/passwd", ""), ("-o", "x")]);
-    exchange.request.headers.extend(vec![Header { name: "Cookie".into(), value: EVIL.into() }; 2_000]);
-    exchange.request.body = Body::whole(format!("@/etc/passwd{EVIL}").into());
-    exchange.envelope.client = Some(EVIL.to_owned());
-    let response = exchange.response.as_mut().unwrap();
-    response.status = 999;
-    response.request_id = Some(EVIL.to_owned());
-    response.headers = fields(&[("Location", EVIL), ("Set-Cookie", EVIL), ("Content-Type", EVIL)]);
-    response.body = Body::whole(Bytes::from_static(b"\xff\xfe\0</script>"));
-    exchange.error = Some(Failure { kind: FailureKind::Closed, message: EVIL.to_owned() });
-    exchange.times_us = TimesUs { forwarded: Some(u64::MAX), response_head: Some(1), response_end: Some(0) };
-    exchange.limit.as_mut().unwrap().waited_ms = u64::MAX;
-    exchange
-}
+use self::samples::{exchange, fields, hostile, session};
 
 fn written(format: Format, exchanges: &[Exchange]) -> String {
     let mut out = Vec::new();

@@ -1,0 +1,134 @@
+//! `nightaudit verify`
+
+use std::{
+    env,
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+use jiff::tz::TimeZone;
+use nightaudit_exchange::Filter;
+use nightaudit_export::{SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
+use nightaudit_store::{Log, Order};
+use serde_json::json;
+
+use crate::{config::Settings, line::local, progress::Bar, source::Source};
+
+/// Check that evidence is what was recorded: a bundle, an NDJSON or HAR export, or the log
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Of a bundle it checks every digest, the chain from exchange to exchange, the signature, and that report, review and HAR
+are what the exchanges give. Without a file it checks the log. It names what was altered, is missing, was inserted or
+moved; the exit code is 1 then.
+
+Examples:
+  nightaudit verify nightaudit-certification-20261123T120000Z.zip
+  nightaudit verify evidence.zip --key SHA256:8yk3Zl0bPZ0oTCGbW5yWcJ2c2nF9rq0Qm1y5o8sVw2E
+  nightaudit verify exchanges.ndjson --json
+  nightaudit verify")]
+pub(crate) struct Verify {
+    /// The file; without it the log is checked
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+    /// The key that must have signed the bundle, by its fingerprint
+    #[arg(long, value_name = "FINGERPRINT", requires = "file")]
+    key: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let bar = Bar::new();
+        let result = match &self.file {
+            Some(path) => {
+                let file = File::open(path).with_context(|| format!("can't read {}", path.display()))?;
+                let options = VerifyOptions { key: self.key.clone(), scratch: env::temp_dir() };
+                verify(file, &options, &mut |progress| {
+                    bar.show(progress.exchanges, Some(progress.total).filter(|total| *total > 0));
+                })
+                .with_context(|| path.display().to_string())
+            }
+            None => log(&settings.data, &bar),
+        };
+        bar.clear();
+        let verification = result?;
+        let mut out = anstream::stdout().lock();
+        if self.json {
+            let mut object = json!(verification);
+            object["good"] = json!(verification.is_good());
+            writeln!(out, "{object}")?;
+        } else {
+            let own = SigningKey::load(&settings.data).ok().flatten();
+            tell(&mut out, &verification, own.as_ref())?;
+        }
+        Ok(if verification.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// The log, whole where nobody has it; else the exchanges that its owner gives.
+fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
+    let mut extra = Vec::new();
+    let source = Source::open(data)?;
+    if let Source::Log(log) = &source {
+        extra = damage(log)?;
+    }
+    let exchanges = source.exchanges(&Filter::default(), Order::Oldest, None)?;
+    // What can't be read is damage, which has been found already.
+    let readable = exchanges.filter(|exchange| extra.is_empty() || exchange.is_ok());
+    let mut verification = verify_exchanges(readable, &mut |progress| bar.show(progress.exchanges, None))?;
+    if let Source::Console(_) = source {
+        verification.notes.push(
+            "`serve` has the log: its exchanges were checked as it gives them; `nightaudit log check` checks the files".to_owned(),
+        );
+    }
+    verification.findings.extend(extra);
+    Ok(verification)
+}
+
+fn damage(log: &Log) -> anyhow::Result<Vec<nightaudit_export::Finding>> {
+    let check = log.check(&mut |_| {})?;
+    let finding = |damage: &nightaudit_store::Damage| nightaudit_export::Finding {
+        kind: nightaudit_export::FindingKind::Unreadable,
+        file: None,
+        exchange: None,
+        what: damage.to_string(),
+    };
+    Ok(check.damage.iter().map(finding).collect())
+}
+
+fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningKey>) -> io::Result<()> {
+    let Verification { what, exchanges, sessions, signed_by, notes, findings, cut } = verification;
+    for finding in findings {
+        writeln!(out, "{finding}")?;
+    }
+    if *cut {
+        writeln!(out, "and more: the check ended here")?;
+    }
+    if !findings.is_empty() {
+        writeln!(out)?;
+    }
+    let counted = |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    writeln!(out, "{what:<9}  {} in {}", counted(*exchanges, "exchange"), counted(*sessions, "session"))?;
+    if let Some(signed) = signed_by {
+        let whose = match own {
+            Some(key) if key.fingerprint() == signed.key => "this installation's key",
+            _ => "not this installation's key: compare it with what its owner says",
+        };
+        let at = local(signed.at, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S UTC");
+        writeln!(out, "signed     {at} by {} ({whose})", signed.key)?;
+    }
+    for note in notes {
+        writeln!(out, "note       {note}")?;
+    }
+    match findings.len() {
+        0 => writeln!(out, "good       nothing was altered, is missing, was inserted or moved"),
+        1 => writeln!(out, "not good   1 thing is wrong"),
+        many => writeln!(out, "not good   {many} things are wrong"),
+    }
+}

@@ -1,0 +1,45 @@
+//! How far something is that lasts, for a person at a terminal.
+
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Counts exchanges on standard error, with the rate and the time left.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// What is done sooner needs no bar.
+    const AFTER: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new() -> Self {
+        Self(if io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() })
+    }
+
+    /// Shows how many are done, of how many where that is known.
+    pub(crate) fn show(&self, done: u64, total: Option<u64>) {
+        if self.0.is_hidden() || self.0.elapsed() < Self::AFTER {
+            return;
+        }
+        if self.0.position() == 0 {
+            let template = match total {
+                Some(_) => "{bar:30} {human_pos}/{human_len} exchanges  {per_sec}  {eta} left",
+                None => "{spinner} {human_pos} exchanges  {per_sec}  {elapsed}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.0.set_style(style);
+            }
+        }
+        if let Some(total) = total {
+            // More may come while they are read.
+            self.0.set_length(total.max(done));
+        }
+        self.0.set_position(done);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,109 @@
+//! What a bundle consists of.
+
+use std::collections::BTreeMap;
+
+use nightaudit_exchange::{Digest, Exchange, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// The version of a bundle's layout.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A bundle's `manifest.json`: what the signature covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of the bundle's layout.
+    pub format: u32,
+    /// The version of nightaudit that wrote it.
+    pub nightaudit: String,
+    /// How many exchanges it has.
+    pub exchanges: u64,
+    /// What they had to match to be in it; none for all that the log had.
+    pub filter: BTreeMap<String, String>,
+    /// The JSON fields whose values were masked in bodies on the way out.
+    pub masked_fields: Vec<String>,
+    /// How many bodies had such a field. The chain holds the digest of what the log has, not of what stands here.
+    pub masked_bodies: u64,
+    /// The sessions, in the order in which they first appear.
+    pub sessions: Vec<Chain>,
+    /// Every other file of the bundle but the signature, by name.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// Where a session's chain begins and ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Chain {
+    /// The session.
+    pub id: SessionId,
+    /// Its name.
+    pub name: String,
+    /// How many of its exchanges are in the bundle.
+    pub exchanges: u64,
+    /// The sequence number of the first of them.
+    pub first: u64,
+    /// The sequence number of the last of them.
+    pub last: u64,
+    /// The hash before the first, where the log knew it.
+    pub previous_hash: Option<Digest>,
+    /// The hash of the last: the head of the chain.
+    pub head: Option<Digest>,
+}
+
+/// A file of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+impl Manifest {
+    /// The manifest as it stands in its file.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        // Strings, numbers and maps of them: there is nothing that JSON can't hold.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+}
+
+/// What a manifest says of the exchanges, gathered as they go by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) exchanges: u64,
+    pub(crate) masked_bodies: u64,
+    sessions: Vec<Chain>,
+    /// Where in `sessions` each is.
+    places: BTreeMap<SessionId, usize>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, exchange: &Exchange) {
+        self.exchanges += 1;
+        let bodies = [Some(&exchange.request.body), exchange.response.as_ref().map(|response| &response.body)];
+        self.masked_bodies += bodies.into_iter().flatten().filter(|body| body.masked).count() as u64;
+        let place = *self.places.entry(exchange.session).or_insert(self.sessions.len());
+        if place == self.sessions.len() {
+            self.sessions.push(Chain {
+                id: exchange.session,
+                name: exchange.session_name.clone(),
+                exchanges: 0,
+                first: exchange.sequence,
+                last: 0,
+                previous_hash: exchange.previous_hash,
+                head: None,
+            });
+        }
+        let chain = &mut self.sessions[place];
+        chain.exchanges += 1;
+        chain.last = exchange.sequence;
+        chain.head = exchange.hash;
+    }
+
+    pub(crate) fn into_sessions(self) -> Vec<Chain> {
+        self.sessions
+    }
+}

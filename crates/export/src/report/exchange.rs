@@ -1,0 +1,177 @@
+//! An exchange, folded: its line, and what opens under it.
+
+use maud::{Markup, html};
+use nightaudit_exchange::{Body, Decision, Exchange, Header, LimitNote, Outcome};
+
+use super::{
+    body::{Text, show},
+    figures::{clock, count, micros, size, time},
+};
+use crate::text::printable;
+
+/// The most header fields of a message, and the most bytes of a value, that are shown.
+const FIELDS: usize = 60;
+const FIELD: usize = 2 << 10;
+/// The most bytes of any other text from the network.
+const SHORT: usize = 500;
+/// The most bytes of an address.
+const ADDRESS: usize = 4 << 10;
+
+/// Whether the reader should see the exchange whatever is left out: it got no answer that says that all is well.
+pub(super) fn is_failure(exchange: &Exchange) -> bool {
+    exchange.outcome != Outcome::Answered || exchange.status().is_none_or(|status| status >= 400)
+}
+
+/// The exchange, each of its bodies in at most `room` bytes; says how many both took.
+pub(super) fn exchange(exchange: &Exchange, room: usize) -> (Markup, usize) {
+    let (sent, taken) = show(&exchange.request.body, room);
+    let (received, more) = match &exchange.response {
+        Some(response) => show(&response.body, room),
+        None => (html! {}, 0),
+    };
+    let class = class(exchange);
+    let markup = html! {
+        details.x data-kind=(class) {
+            summary {
+                span.at title=(time(exchange.started_at)) { (clock(exchange.started_at)) }
+                span.pill.(class) { (label(exchange)) }
+                span.op { (short(&exchange.operation, SHORT)) }
+                span.num { (micros(duration(exchange))) }
+                span.num.sizes { (size(exchange.request.body.length)) " → " (size(exchange.response.as_ref().map_or(0, |response| response.body.length))) }
+            }
+            // The place that links lead to lies inside, so that a browser opens what it is folded in.
+            div.open id=(anchor(exchange)) {
+                (facts(exchange))
+                div.pair {
+                    section {
+                        h4 { "Request" }
+                        p.line { b { (short(&exchange.request.method, SHORT)) } " " (short(&exchange.request.url, ADDRESS)) " " span.dim { (short(&exchange.request.http_version, 20)) } }
+                        (fields(&exchange.request.headers))
+                        (measure(&exchange.request.body))
+                        (sent)
+                    }
+                    section {
+                        h4 { "Answer" }
+                        @match &exchange.response {
+                            Some(response) => {
+                                p.line { b { (response.status) } " " span.dim { (short(&response.http_version, 20)) } }
+                                (fields(&response.headers))
+                                (measure(&response.body))
+                                (received)
+                            }
+                            None => { p.none { "The integration got no answer." } }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    (markup, taken + more)
+}
+
+/// The name of the exchange's place in the report.
+pub(super) fn anchor(exchange: &Exchange) -> String {
+    format!("x-{}", exchange.id)
+}
+
+fn facts(exchange: &Exchange) -> Markup {
+    let envelope = &exchange.envelope;
+    html! {
+        dl.facts {
+            dt { "Exchange" } dd { code { (exchange.id) } " · number " (count(exchange.sequence)) " of " (short(&exchange.session_name, SHORT)) }
+            dt { "Begun" } dd { (time(exchange.started_at)) }
+            @if let Some(id) = exchange.request_id() { dt { "Request-Id" } dd { code { (short(id, SHORT)) } } }
+            dt { "Outcome" } dd { (exchange.outcome) @if let Some(error) = &exchange.error { ": " (error.kind) ", " (short(&error.message, SHORT)) } }
+            @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, SHORT)) } }
+            @if let Some(token) = envelope.access_token { dt { "Access token" } dd { code { (token) } } }
+            @if let Some(token) = envelope.client_token { dt { "Client token" } dd { code { (token) } } }
+            @if let Some(limit) = &exchange.limit { dt { "Limit" } dd { (limit_note(limit)) } }
+            dt { "Times" } dd { (times(exchange)) }
+            @if let Some(hash) = exchange.hash { dt { "Hash" } dd { code.hash { (hash) } } }
+        }
+    }
+}
+
+fn limit_note(limit: &LimitNote) -> Markup {
+    let decision = match limit.decision {
+        Decision::Admitted => "admitted",
+        Decision::Refused => "refused",
+        Decision::Delayed => "delayed",
+        Decision::Observed => "over the limit, let through",
+    };
+    html! {
+        (decision) " by " (short(&limit.rule, SHORT)) ", " (limit.used) " of " (limit.limit) " used"
+        @if limit.waited_ms > 0 { ", waited " (micros(limit.waited_ms.saturating_mul(1000))) }
+        @if let Some(seconds) = limit.retry_after_s { ", told to come back after " (count(seconds)) " s" }
+    }
+}
+
+fn times(exchange: &Exchange) -> Markup {
+    let times = exchange.times_us;
+    html! {
+        @if let Some(at) = times.forwarded { "sent after " (micros(at)) }
+        @else { "not sent" }
+        @if let Some(at) = times.response_head { ", answer began after " (micros(at)) }
+        @if let Some(at) = times.response_end { ", ended after " (micros(at)) }
+    }
+}
+
+fn fields(headers: &[Header]) -> Markup {
+    html! {
+        @if !headers.is_empty() {
+            details.fields {
+                summary { (headers.len()) " header fields" }
+                dl {
+                    @for field in headers.iter().take(FIELDS) {
+                        dt { (short(&field.name, SHORT)) } dd { (short(&field.value, FIELD)) }
+                    }
+                }
+                @if headers.len() > FIELDS { p.cut { (headers.len() - FIELDS) " more are left out here." } }
+            }
+        }
+    }
+}
+
+fn measure(body: &Body) -> Markup {
+    html! {
+        p.measure {
+            (size(body.length))
+            @if let Some(coding) = &body.content_encoding { ", " (short(coding, 40)) " on the wire" }
+        }
+    }
+}
+
+fn label(exchange: &Exchange) -> String {
+    match (exchange.status(), exchange.outcome) {
+        (Some(status), _) => status.to_string(),
+        (None, outcome) => outcome.to_string(),
+    }
+}
+
+/// The class that colours it, and by which it is chosen.
+fn class(exchange: &Exchange) -> &'static str {
+    match exchange.outcome {
+        Outcome::Refused => "refused",
+        Outcome::Answered if exchange.status() == Some(429) => "refused",
+        Outcome::Answered if !is_failure(exchange) => "good",
+        _ => "bad",
+    }
+}
+
+fn duration(exchange: &Exchange) -> u64 {
+    u64::try_from(exchange.duration().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The beginning of a text, and a mark where there is more.
+pub(super) fn short(text: &str, most: usize) -> Markup {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    html! { (Text(&text[..end])) @if end < text.len() { i.u { "+" (count((text.len() - end) as u64)) " bytes" } } }
+}
+
+/// A text for an attribute or a title, where nothing can be marked.
+pub(super) fn attribute(text: &str) -> String {
+    printable(text).chars().take(SHORT).collect()
+}

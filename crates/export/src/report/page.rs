@@ -1,0 +1,174 @@
+//! The page around the exchanges.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use nightaudit_exchange::Digest;
+use nightaudit_review::{Review, Verdict};
+
+use super::{
+    exchange::{attribute, short},
+    figures::{count, counted, period, time},
+    sections::{self, Shown},
+};
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// What the page says beside the reviews.
+pub(super) struct Facts<'a> {
+    pub(super) filter: &'a BTreeMap<String, String>,
+    pub(super) masked_fields: &'a [String],
+    /// Exchanges in all, and those of them on the page.
+    pub(super) exchanges: u64,
+    pub(super) shown: u64,
+    /// Failures in all, and those of them on the page.
+    pub(super) failures: u64,
+    pub(super) failures_shown: u64,
+    /// The first so many of each operation are shown.
+    pub(super) sample: u64,
+}
+
+/// All before the first exchange.
+pub(super) fn begin(reviews: &[Review], shown: &Shown, facts: &Facts<'_>) -> String {
+    let several = reviews.len() > 1;
+    let head = html! {
+        (DOCTYPE)
+        (PreEscaped("<html lang=\"en\">"))
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(policy());
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="referrer" content="no-referrer";
+            meta name="color-scheme" content="light dark";
+            title { (title(reviews)) }
+            style { (PreEscaped(STYLE)) }
+        }
+        (PreEscaped("<body>"))
+        a.skip href="#main" { "To the content" }
+        (PreEscaped("<main id=\"main\" tabindex=\"-1\">"))
+        @for (number, review) in reviews.iter().enumerate() {
+            @if several && number > 0 { hr; }
+            (of(review, number, shown, facts))
+        }
+        @if reviews.is_empty() { header { h1 { "No exchange" } p.lead { "There was nothing to report." } } }
+        (PreEscaped("<section class=\"part\" id=\"exchanges\">"))
+        h2 { "Exchanges" }
+        p.lead { (told(facts)) }
+        div.tools hidden {
+            label { span { "Find" } input type="search" id="find" autocomplete="off" spellcheck="false" placeholder="operation, text, id"; }
+            label { span { "Show" } select id="kind" {
+                option value="" { "all" } option value="bad" { "failures" } option value="refused" { "refusals" } option value="good" { "successes" }
+            } }
+            button type="button" id="fold" { "Unfold all" }
+            output id="found" for="find kind" {}
+        }
+    };
+    head.into_string()
+}
+
+/// All after the last exchange.
+pub(super) fn end() -> String {
+    html! {
+        (PreEscaped("</section></main>"))
+        footer {
+            p { "Written by nightaudit " (env!("CARGO_PKG_VERSION")) ". Times are UTC. "
+                "The bundle that this report belongs to has every exchange, and " code { "nightaudit verify" } " checks that nothing in it was changed." }
+        }
+        script { (PreEscaped(SCRIPT)) }
+        (PreEscaped("</body></html>\n"))
+    }
+    .into_string()
+}
+
+/// Nothing may be loaded, sent or run but the page's own style and script.
+fn policy() -> String {
+    let hash = |text: &str| BASE64_STANDARD.encode(Digest::of(text.as_bytes()).0);
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+}
+
+fn title(reviews: &[Review]) -> String {
+    let names: Vec<&str> = reviews.iter().map(|review| &review.run.session_name[..]).collect();
+    attribute(&format!("{} – evidence by nightaudit", names.join(", ")))
+}
+
+fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Markup {
+    let run = &review.run;
+    let declared = review.declared.as_ref();
+    let (class, word) = match review.verdict {
+        Verdict::Ready => ("good", "Ready"),
+        Verdict::Questions => ("refused", "Questions"),
+        Verdict::NotReady => ("bad", "Not ready"),
+        Verdict::Empty => ("note", "Empty"),
+    };
+    // The word stands above it already.
+    let summary = review.summary.strip_prefix(word).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&review.summary);
+    let sections = sections::all(review, shown);
+    // Ids are there once on a page: the first session has the plain ones.
+    let id = |id: &str| if number == 0 { id.to_owned() } else { format!("{id}-{}", number + 1) };
+    html! {
+        header {
+            p.eyebrow { "Evidence of a run against the Mews Connector API" }
+            h1 {
+                @match declared.and_then(|declared| declared.integration.as_ref()) {
+                    Some(name) => { (short(name, 200)) " " span.dim { (short(&run.session_name, 200)) } }
+                    None => (short(&run.session_name, 200)),
+                }
+            }
+            div.verdict.(class) {
+                p.word { (word) }
+                p { (short(summary, 2000)) }
+            }
+            dl.run {
+                (fact("Environment", html! { (short(&run.environment, 100)) }))
+                @if let Some(partner) = declared.and_then(|declared| declared.partner.as_ref()) { (fact("Partner", html! { (short(partner, 100)) })) }
+                @if let Some(case) = declared.and_then(|declared| declared.use_case.as_ref()) { (fact("Use case", html! { (short(case, 100)) })) }
+                @if let Some(client) = review.identity.clients.first() { (fact("Client", html! { (short(&client.client, 200))
+                    @if review.identity.clients.len() > 1 { span.dim { " and " (review.identity.clients.len() - 1) " more" } } })) }
+                @if let Some(first) = run.first { (fact("First request", html! { (time(first)) })) }
+                @if let Some(last) = run.last { (fact("Last answer", html! { (time(last)) })) }
+                (fact("Length", html! { (period(run.duration_s)) span.dim { " of " (period(run.asked_s)) " asked for" } }))
+                (fact("Exchanges", html! { (count(run.exchanges)) }))
+                (fact("Operations", html! { (review.operations.len()) @if review.coverage.declared > 0 { span.dim { " – " (count(review.coverage.succeeded)) " of " (count(review.coverage.declared)) " declared" } } }))
+                (fact("Errors", html! { (count(review.errors.failed)) @if review.errors.failed > 0 { span.dim { " – " (count(review.errors.unresolved)) " not resolved" } } }))
+                @if let Some((limit, busiest)) = review.limits.iter().find_map(|limit| Some((limit, limit.busiest.as_ref()?))) {
+                    (fact("Fullest window", html! { (count(busiest.requests.into())) span.dim { " of " (count(limit.requests.into())) } }))
+                }
+                @if let Some(session) = run.session { (fact("Session", html! { code { (session) } })) }
+            }
+            @if number == 0 && !facts.filter.is_empty() {
+                p.cut { "Only exchanges that match were exported: " @for (name, value) in facts.filter.iter() { code { "--" (name) " " (short(value, 200)) } " " } }
+            }
+            @if number == 0 && !facts.masked_fields.is_empty() {
+                p.cut { "The values of these fields were masked in all bodies: " (short(&facts.masked_fields.join(", "), 1000)) "." }
+            }
+        }
+        nav aria-label=(if number == 0 { "Contents".to_owned() } else { format!("Contents {}", number + 1) }) {
+            @for section in &sections { a href=(format!("#{}", id(section.id))) { (section.title) } " " }
+            a href="#exchanges" { "Exchanges" }
+        }
+        @for section in sections {
+            section.part id=(id(section.id)) { h2 { (section.title) } (section.content) }
+        }
+    }
+}
+
+fn fact(name: &str, value: Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn told(facts: &Facts<'_>) -> Markup {
+    html! {
+        @if facts.shown == facts.exchanges { "All " (counted(facts.exchanges, "exchange", "exchanges")) ", in the order in which they were recorded." }
+        @else {
+            (count(facts.shown)) " of " (count(facts.exchanges)) " exchanges: the first " (count(facts.sample)) " of each operation and "
+            @if facts.failures_shown == facts.failures { "every failure" } @else { (count(facts.failures_shown)) " of " (count(facts.failures)) " failures" }
+            ". The rest is left out here; " code { "exchanges.ndjson" } " and " code { "session.har" } " of the bundle have them all."
+        }
+    }
+}

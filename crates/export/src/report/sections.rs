@@ -1,0 +1,338 @@
+//! What the review says of a session, section by section.
+
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+use nightaudit_exchange::ExchangeId;
+use nightaudit_review::{
+    CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, Review, RetryCause, RetryOrigin, Severity,
+};
+
+use super::{
+    chart,
+    exchange::short,
+    figures::{count, counted, micros, period, size, time},
+};
+
+/// The most rows of a table; what is beyond stands in `review.json`.
+const ROWS: usize = 500;
+/// The most limits that get a chart.
+const CHARTS: usize = 6;
+/// The most bytes of a text in a table.
+const TEXT: usize = 600;
+
+/// Which exchanges the report shows, so that links lead somewhere.
+pub(super) type Shown = BTreeSet<ExchangeId>;
+
+/// A part of the page: where links find it, its heading, and what it says; none where there is nothing to say.
+pub(super) struct Section {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) content: Markup,
+}
+
+/// The sections of a review, in the order in which a reviewer asks.
+pub(super) fn all(review: &Review, shown: &Shown) -> Vec<Section> {
+    let mut sections = Vec::new();
+    let mut add = |id, title, content: Option<Markup>| {
+        sections.extend(content.map(|content| Section { id, title, content }));
+    };
+    add("findings", "Findings", Some(findings(review, shown)));
+    add("coverage", "Coverage", coverage(review));
+    add("use-case", "Use case", use_case(review));
+    add("activity", "Activity", (!review.run.hours.is_empty()).then(|| activity(review, shown)));
+    add("limits", "Request limits", (!review.limits.is_empty()).then(|| limits(&review.limits, shown)));
+    add("refusals", "How refusals were met", retries(review));
+    add("errors", "Errors", Some(errors(review, shown)));
+    add("operations", "Operations", (!review.operations.is_empty()).then(|| operations(review)));
+    add("accuracy", "Accuracy", accuracy(review, shown));
+    add("identity", "Who sent it", identity(review));
+    sections
+}
+
+fn link(id: ExchangeId, shown: &Shown) -> Markup {
+    let text = id.to_string();
+    // The beginning of an id is the time, which neighbours share; its end tells them apart.
+    let end = &text[text.len() - 6..];
+    html! {
+        @if shown.contains(&id) { a.id href=(format!("#x-{id}")) title=(text) { "…" (end) } }
+        @else { code.id title=(format!("{id}, in exchanges.ndjson of the bundle")) { "…" (end) } }
+    }
+}
+
+fn links(ids: &[ExchangeId], of: u64, shown: &Shown) -> Markup {
+    let more = of.saturating_sub(ids.len() as u64);
+    html! {
+        @if !ids.is_empty() {
+            span.ids { @for id in ids { (link(*id, shown)) " " } @if more > 0 { span.dim { "and " (count(more)) " more" } } }
+        }
+    }
+}
+
+/// A table that scrolls by itself where the page is narrow.
+fn table(label: &str, head: &Markup, rows: impl Iterator<Item = Markup>) -> Markup {
+    let mut rows = rows;
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
+            table {
+                thead { tr { (head) } }
+                tbody { @for row in rows.by_ref().take(ROWS) { tr { (row) } } }
+            }
+        }
+        @let left = rows.count();
+        @if left > 0 { p.cut { (count(left as u64)) " more rows stand in " code { "review.json" } " of the bundle." } }
+    }
+}
+
+fn findings(review: &Review, shown: &Shown) -> Markup {
+    html! {
+        @if review.findings.is_empty() { p.none { "Nothing was found that a reviewer would object to." } }
+        @else { ol.findings { @for finding in review.findings.iter().take(ROWS) { (one_finding(finding, shown)) } } }
+        @if !review.silenced.is_empty() {
+            details.more {
+                summary { (counted(review.silenced.len() as u64, "finding that the declaration explains", "findings that the declaration explains")) }
+                ol.findings { @for finding in review.silenced.iter().take(ROWS) { (one_finding(finding, shown)) } }
+            }
+        }
+        @for bound in &review.bounds { p.cut { (short(bound, TEXT)) } }
+    }
+}
+
+fn one_finding(finding: &Finding, shown: &Shown) -> Markup {
+    let class = match finding.severity {
+        Severity::Error => "bad",
+        Severity::Warning => "refused",
+        Severity::Note => "note",
+    };
+    html! {
+        li {
+            h3 {
+                span.pill.(class) { (finding.severity) } " " (finding.rule.title())
+                @if let Some(operation) = &finding.operation { " " code { (short(operation, TEXT)) } }
+            }
+            p { (coded(&finding.message)) }
+            p.advice { (coded(&finding.advice)) }
+            @if let Some(ruling) = &finding.ruling { p.advice { "The declaration says: " (short(&ruling.reason, TEXT)) " (" (ruling.was) " by itself)" } }
+            p.where {
+                code { (finding.rule.id()) }
+                @if let Some(first) = finding.first { span { "first " (time(first)) } }
+                (links(&finding.exchanges, finding.count, shown))
+            }
+        }
+    }
+}
+
+/// A sentence in which what stands between backticks is what one types.
+fn coded(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (short(part, TEXT)) } } @else { (short(part, TEXT)) }
+        }
+    }
+}
+
+fn coverage(review: &Review) -> Option<Markup> {
+    let coverage = &review.coverage;
+    if coverage.operations.is_empty() {
+        return None;
+    }
+    let state = |row: &CoverageReview| match (row.declared, row.calls, row.succeeded) {
+        (true, 0, _) => ("bad", "never called"),
+        (true, _, 0) => ("bad", "only failed"),
+        (true, ..) => ("good", "shown"),
+        (false, ..) => ("note", "not declared"),
+    };
+    let declared = coverage.declared > 0;
+    Some(html! {
+        @if declared {
+            p.lead {
+                (count(coverage.succeeded)) " of " (counted(coverage.declared, "declared operation", "declared operations")) " succeeded at least once"
+                @if coverage.only_failed > 0 { ", " (count(coverage.only_failed)) " only failed" }
+                @if coverage.not_called > 0 { ", " (count(coverage.not_called)) " were never called" }
+                "; " (count(coverage.undeclared)) " were called that are not declared."
+            }
+        } @else { p.lead { "No declaration was given: these are the operations that were called." } }
+        (table("Coverage", &html! {
+            th scope="col" { "Operation" } @if declared { th scope="col" { "Declared purpose" } }
+            th.num scope="col" { "Calls" } th.num scope="col" { "Succeeded" } @if declared { th scope="col" { "State" } }
+        }, coverage.operations.iter().map(|row| {
+            let (class, told) = state(row);
+            html! {
+                th scope="row" { code { (short(&row.operation, TEXT)) } }
+                @if declared { td.wide { @if let Some(purpose) = &row.purpose { (short(purpose, TEXT)) } @else { span.dim { "–" } } } }
+                td.num { (count(row.calls)) } td.num { (count(row.succeeded)) }
+                @if declared { td { span.pill.(class) { (told) } } }
+            }
+        })))
+    })
+}
+
+fn use_case(review: &Review) -> Option<Markup> {
+    let case = review.use_case.as_ref()?;
+    Some(html! {
+        p.lead { (short(&case.title, TEXT)) }
+        @for section in &case.sections {
+            h3 { (short(&section.title, TEXT)) }
+            ul.steps {
+                @for step in &section.operations {
+                    li { span.pill.(if step.succeeded > 0 { "good" } else { "bad" }) { (if step.succeeded > 0 { "shown" } else if step.calls > 0 { "only failed" } else { "missing" }) }
+                        " " code { (short(&step.operation, TEXT)) } " " span.dim { (counted(step.calls, "call", "calls")) } }
+                }
+            }
+        }
+    })
+}
+
+fn activity(review: &Review, shown: &Shown) -> Markup {
+    let run = &review.run;
+    html! {
+        (chart::hours(run))
+        @if !run.gaps.is_empty() {
+            details.more {
+                summary { "The longest pauses" }
+                (table("The longest pauses", &html! { th scope="col" { "From" } th scope="col" { "To" } th.num scope="col" { "Length" } th scope="col" { "Ended by" } },
+                    run.gaps.iter().map(|gap| html! {
+                        th scope="row" { (time(gap.from)) } td { (time(gap.to)) } td.num { (period(gap.seconds)) } td { (link(gap.ended_by, shown)) }
+                    })))
+            }
+        }
+        @if run.missing > 0 { p.cut { (counted(run.missing, "exchange is", "exchanges are")) " not here: left out by the export, or never recorded." } }
+    }
+}
+
+fn limits(limits: &[LimitReview], shown: &Shown) -> Markup {
+    let window = |limit: &LimitReview| match limit.window_ms {
+        Some(window) => format!("{} in {}", count(limit.requests.into()), period(window.div_ceil(1000))),
+        None => count(limit.requests.into()),
+    };
+    let key = |limit: &LimitReview| html! {
+        @if let Some(token) = limit.access_token { code { (token) } " " }
+        @if let Some(token) = limit.client_token { code { (token) } " " }
+        @if let Some(operation) = &limit.operation { code { (short(operation, TEXT)) } }
+        @if limit.access_token.is_none() && limit.client_token.is_none() && limit.operation.is_none() { span.dim { "no token" } }
+    };
+    html! {
+        @for (number, limit) in limits.iter().take(CHARTS).enumerate() {
+            h3 { (short(&limit.rule, TEXT)) ": " (window(limit)) " " span.for { (key(limit)) } }
+            (chart::limit(limit, number))
+        }
+        (table("Limits", &html! {
+            th scope="col" { "Limit" } th scope="col" { "Known from" } th scope="col" { "Counted for" } th.num scope="col" { "Sent" } th.num scope="col" { "Fullest window" }
+            th.num scope="col" { "Refused by nightaudit" } th.num scope="col" { "Refused by Mews" } th.num scope="col" { "Delayed" } th scope="col" { "Fullest at" }
+        }, limits.iter().map(|limit| html! {
+            th scope="row" { (short(&limit.rule, TEXT)) ", " (window(limit)) }
+            td { (match limit.source { LimitSource::Published => "Mews", LimitSource::Configured => "configuration", LimitSource::Noted => "the exchanges" }) }
+            td { (key(limit)) } td.num { (count(limit.sent)) }
+            td.num { @if let Some(busiest) = &limit.busiest { (count(busiest.requests.into())) } @else { "–" } }
+            td.num { (count(limit.refused_by_us)) } td.num { (count(limit.refused_by_mews)) } td.num { (count(limit.delayed)) }
+            td { @if let Some(busiest) = &limit.busiest { (time(busiest.to)) " " (link(busiest.exchange, shown)) } }
+        })))
+    }
+}
+
+fn retries(review: &Review) -> Option<Markup> {
+    if review.retries.is_empty() {
+        return None;
+    }
+    Some(table("How refusals were met", &html! {
+        th scope="col" { "What" } th scope="col" { "By" } th scope="col" { "Access token" } th.num scope="col" { "Times" }
+        th.num scope="col" { "Retry-After heeded" } th.num scope="col" { "Ignored" } th.num scope="col" { "Pauses grew" } th.num scope="col" { "Stayed the same" } th.num scope="col" { "Did not grow" } th.num scope="col" { "Went on at volume" }
+    }, review.retries.iter().map(|row| html! {
+        th scope="row" { (match row.cause { RetryCause::TooManyRequests => "429", RetryCause::TooHeavy => "408", RetryCause::ServerError => "5xx", RetryCause::NoAnswer => "no answer" }) }
+        td { (match row.origin { RetryOrigin::Mews => "Mews", RetryOrigin::Nightaudit => "nightaudit" }) }
+        td { @if let Some(token) = row.access_token { code { (token) } } @else { span.dim { "none" } } }
+        td.num { (count(row.count)) } td.num { (count(row.heeded)) " of " (count(row.with_retry_after)) } td.num { (count(row.ignored)) }
+        td.num { (count(row.backed_off)) } td.num { (count(row.fixed_pauses)) } td.num { (count(row.without_backoff)) } td.num { (count(row.hammered)) }
+    })))
+}
+
+fn errors(review: &Review, shown: &Shown) -> Markup {
+    let errors = &review.errors;
+    html! {
+        @if errors.failed == 0 { p.none { "No call failed." } }
+        @else {
+            p.lead { (counted(errors.failed, "call", "calls")) " failed; " (count(errors.resolved)) " were made good by a later call, " (count(errors.unresolved)) " were not." }
+            (table("Errors", &html! {
+                th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" { "Message" } th.num scope="col" { "Times" }
+                th scope="col" { "Exchange and Request-Id" } th scope="col" { "Last" } th scope="col" { "Resolution" }
+            }, errors.calls.iter().map(|row| error(row, shown))))
+            @if errors.unlisted > 0 { p.cut { (counted(errors.unlisted, "failed call is", "failed calls are")) " counted and not listed." } }
+        }
+    }
+}
+
+fn error(row: &ErrorReview, shown: &Shown) -> Markup {
+    html! {
+        th scope="row" { code { (short(&row.operation, TEXT)) } }
+        td { @match row.status { Some(status) => (status), None => "none" } @if !row.by_mews { span.dim { " by nightaudit" } } }
+        td.wide { (short(&row.message, TEXT)) }
+        td.num { (count(row.count)) }
+        td { @for called in &row.exchanges {
+            div { (link(called.exchange, shown)) " " @if let Some(id) = &called.request_id { code.rid { (short(id, 80)) } } }
+        } }
+        td { (time(row.last)) }
+        td { @match &row.resolution {
+            Some(resolution) => { span.pill.good { "resolved" } " " (link(resolution.exchange, shown)) " " span.dim { "after " (micros(resolution.after_ms.saturating_mul(1000))) } }
+            None => { span.pill.bad { "open" } }
+        } }
+    }
+}
+
+fn operations(review: &Review) -> Markup {
+    table("Operations", &html! {
+        th scope="col" { "Operation" } th.num scope="col" { "Calls" } th.num scope="col" { "Succeeded" } th.num scope="col" { "Per hour" } th.num scope="col" { "Half within" } th.num scope="col" { "99 of 100 within" }
+        th.num scope="col" { "Request, mean" } th.num scope="col" { "Answer, mean" } th.num scope="col" { "Paged" } th scope="col" { "Filters" }
+    }, review.operations.iter().map(|row| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency is neither negative nor longer than the run")]
+        let latency = |ms: f64| micros((ms * 1e3) as u64);
+        html! {
+            th scope="row" { code { (short(&row.operation, TEXT)) } @if let Some(title) = &row.title { br; span.dim { (short(title, TEXT)) } } }
+            td.num { (count(row.calls)) } td.num { (count(row.succeeded)) } td.num { (format!("{:.1}", row.per_hour)) }
+            @match &row.latency {
+                Some(times) => { td.num { (latency(times.p50)) } td.num { (latency(times.p99)) } }
+                None => { td.num { "–" } td.num { "–" } }
+            }
+            td.num { (size(row.request.mean)) } td.num { (size(row.response.mean)) }
+            td.num { @if row.paginated { (count(row.paged)) } @else { span.dim { "–" } } }
+            td.wide { @for (place, (name, calls)) in row.filters.iter().take(20).enumerate() { @if place > 0 { ", " } (short(name, 80)) " " span.dim { (count(*calls)) } } }
+        }
+    }))
+}
+
+fn accuracy(review: &Review, shown: &Shown) -> Option<Markup> {
+    let accuracy = &review.accuracy;
+    if accuracy.checked == 0 && accuracy.lifecycle.is_empty() {
+        return None;
+    }
+    Some(html! {
+        p.lead { (count(accuracy.accurate)) " of " (counted(accuracy.checked, "request", "requests")) " held against Mews' documentation fit it."
+            @if accuracy.unchecked > 0 { " " (count(accuracy.unchecked)) " could not be read." } }
+        @if !accuracy.fields.is_empty() {
+            (table("Fields that do not fit", &html! {
+                th scope="col" { "Operation" } th scope="col" { "Field" } th scope="col" { "Expected" } th scope="col" { "Found" } th.num scope="col" { "Requests" } th scope="col" { "Such as" }
+            }, accuracy.fields.iter().map(|row| html! {
+                th scope="row" { code { (short(&row.operation, TEXT)) } } td { code { (short(&row.field, TEXT)) } }
+                td { (short(&row.expected, TEXT)) } td { (short(&row.found, TEXT)) } td.num { (count(row.count)) } td { (links(&row.exchanges, 0, shown)) }
+            })))
+        }
+        @for row in &accuracy.lifecycle {
+            p { code { (short(&row.operation, TEXT)) } " is " (format!("{:?}", row.state).to_lowercase()) ", " (counted(row.calls, "call", "calls"))
+                @if !row.replaced_by.is_empty() { "; in its place: " code { (short(&row.replaced_by.join(", "), TEXT)) } } }
+        }
+    })
+}
+
+fn identity(review: &Review) -> Option<Markup> {
+    let identity = &review.identity;
+    if identity.clients.is_empty() && identity.access_tokens.is_empty() && identity.without_client == 0 {
+        return None;
+    }
+    Some(html! {
+        (table("Clients and tokens", &html! { th scope="col" { "What" } th scope="col" { "Value" } th.num scope="col" { "Calls" } },
+            identity.clients.iter().map(|row| html! { th scope="row" { "Client" } td.wide { (short(&row.client, TEXT)) } td.num { (count(row.calls)) } })
+            .chain(identity.client_tokens.iter().map(|row| html! { th scope="row" { "Client token" } td { code { (row.token) } @if row.shared { span.dim { " of the documentation" } } } td.num { (count(row.calls)) } }))
+            .chain(identity.access_tokens.iter().map(|row| html! { th scope="row" { "Access token" } td { code { (row.token) } @if row.shared { span.dim { " of the documentation" } } } td.num { (count(row.calls)) } }))))
+        p.dim { "Tokens were never recorded: these are pseudonyms, the first 12 digits of each token's SHA-256." }
+        @if identity.without_client > 0 { p.cut { (counted(identity.without_client, "request", "requests")) " without a Client." } }
+    })
+}

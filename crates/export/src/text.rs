@@ -1,0 +1,14 @@
+//! Texts from the network, shown to people.
+
+/// Whether a character can't be seen, moves what is read, or ends a line where none should end.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The text on one line: whatever could end a comment, or reorder what is read, is shown as a mark.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if is_hidden(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}

@@ -1,0 +1,469 @@
+//! A bundle, checked whole.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, SeekFrom},
+    path::Path,
+};
+
+use nightaudit_exchange::{Digest, Exchange, ExchangeId, Filter, Timestamp};
+
+use super::{
+    Progress, Verification, VerifyError, VerifyOptions, SignedBy,
+    chain::ChainCheck,
+    container::Container,
+    finding::{FindingKind, Findings, shown},
+    har,
+    lines::check_lines,
+};
+use crate::{
+    Evidence, ExchangeWriter as _, Signature,
+    bundle::{FORMAT, FileEntry, Manifest, Tally, names},
+    evidence::{Gathered, to_json},
+    har::HarWriter,
+    hashed::Hashed,
+};
+
+/// How often progress is told, in exchanges.
+const OFTEN: u64 = 256;
+/// The most exchanges whose places in the HAR are compared one by one, where the whole is not the same.
+const COMPARED: usize = 1_000_000;
+
+pub(super) fn verify(
+    file: File,
+    options: &VerifyOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verification, VerifyError> {
+    let mut container = Container::open(file)?;
+    let mut findings = Findings::default();
+    if !container.has(names::MANIFEST) {
+        return Err(VerifyError::NotABundle("it has no manifest.json".to_owned()));
+    }
+    let bytes = container.small(names::MANIFEST).map_err(|error| broken(names::MANIFEST, &error))?;
+    let signed_by = signature(&mut container, &bytes, options, &mut findings);
+    let manifest: Manifest =
+        serde_json::from_slice(&bytes).map_err(|error| broken(names::MANIFEST, &error))?;
+    if manifest.format != FORMAT {
+        return Err(VerifyError::Newer { nightaudit: shown(&manifest.nightaudit) });
+    }
+    let mut check = BundleCheck {
+        same_version: manifest.nightaudit == env!("CARGO_PKG_VERSION"),
+        container,
+        manifest,
+        findings,
+        notes: Vec::new(),
+    };
+    check.names();
+    let gathered = check.exchanges(&options.scratch, progress)?;
+    check.small_files();
+    if let Some(gathered) = gathered {
+        check.agreement(gathered, &options.scratch)?;
+    } else {
+        // Without exchanges to hold against, the digests are all that can be checked.
+        check.digest(names::HAR);
+        check.digest(names::REPORT);
+    }
+    let BundleCheck { manifest, findings, mut notes, same_version, .. } = check;
+    if !same_version {
+        let version = shown(&manifest.nightaudit);
+        notes.push(format!(
+            "it was written by nightaudit {version}, this is {}: report and review were checked by their digests, the HAR by \
+             its ids and hashes; that version checks that they agree to the letter",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    if manifest.masked_bodies > 0 {
+        notes.push(format!(
+            "fields were masked in {} bodies: what they hold is covered by the signature, not by the chain",
+            manifest.masked_bodies
+        ));
+    }
+    if is_filtered(&manifest) {
+        notes.push("a filter chose the exchanges: that others are missing between them is no fault".to_owned());
+    }
+    Ok(Verification {
+        what: "bundle",
+        exchanges: manifest.exchanges,
+        sessions: manifest.sessions.len() as u64,
+        signed_by,
+        notes,
+        cut: findings.is_full(),
+        findings: findings.into_list(),
+    })
+}
+
+/// Whether exchanges were left out of the sessions on purpose.
+fn is_filtered(manifest: &Manifest) -> bool {
+    manifest.filter.keys().any(|flag| flag != "session")
+}
+
+fn broken(name: &str, error: &dyn std::fmt::Display) -> VerifyError {
+    VerifyError::NotABundle(format!("{name} in it can't be read: {}", shown(&error.to_string())))
+}
+
+fn signature(
+    container: &mut Container,
+    manifest: &[u8],
+    options: &VerifyOptions,
+    findings: &mut Findings,
+) -> Option<SignedBy> {
+    let file = Some(names::SIGNATURE);
+    let mut unsigned = |what: String| findings.add(FindingKind::Unsigned, file, what);
+    if !container.has(names::SIGNATURE) {
+        unsigned("it is missing".to_owned());
+        return None;
+    }
+    let bytes = match container.small(names::SIGNATURE) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            unsigned(format!("it can't be read: {error}"));
+            return None;
+        }
+    };
+    let signature: Signature = match serde_json::from_slice(&bytes) {
+        Ok(signature) => signature,
+        Err(error) => {
+            unsigned(format!("it is no signature: {}", shown(&error.to_string())));
+            return None;
+        }
+    };
+    match signature.check(manifest) {
+        Ok(key) => {
+            if crate::bundle::signature_json(&signature) != bytes {
+                unsigned("it is not as it was written".to_owned());
+            }
+            if let Some(wanted) = options.key.as_deref().filter(|wanted| *wanted != key.to_string()) {
+                unsigned(format!("signed by {key}, not by {}", shown(wanted)));
+            }
+            Some(SignedBy { key, at: signature.signed_at })
+        }
+        Err(error) => {
+            unsigned(error.to_string());
+            None
+        }
+    }
+}
+
+struct BundleCheck {
+    container: Container,
+    manifest: Manifest,
+    findings: Findings,
+    notes: Vec<String>,
+    same_version: bool,
+}
+
+/// What was made again from the exchanges.
+struct Again {
+    gathered: Gathered,
+    har: FileEntry,
+}
+
+impl BundleCheck {
+    /// The zip has the files of the manifest, and no others.
+    fn names(&mut self) {
+        let named = |name: &str| self.manifest.files.contains_key(name);
+        for name in self.container.names() {
+            let own = [names::MANIFEST, names::SIGNATURE].contains(&&name[..]);
+            if !own && !named(&name) {
+                self.findings.add(FindingKind::Inserted, Some(&shown(&name)), "the manifest does not have it");
+            }
+        }
+        for name in self.manifest.files.keys().filter(|name| !self.container.has(name)) {
+            self.findings.add(FindingKind::Missing, Some(&shown(name)), "the manifest has it, the bundle does not");
+        }
+        for name in [names::EXCHANGES, names::HAR, names::REPORT, names::REVIEW, names::README] {
+            if !named(name) {
+                self.findings.add(FindingKind::Missing, Some(name), "the manifest does not have it");
+            }
+        }
+    }
+
+    /// The exchanges, one by one, and what follows from them; none where they could not be read to their end.
+    fn exchanges(&mut self, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Option<Again>, VerifyError> {
+        const NAME: &str = names::EXCHANGES;
+        if !self.container.has(NAME) {
+            return Ok(None);
+        }
+        let filtered = is_filtered(&self.manifest);
+        let mut gathered = self.evidence(scratch).and_then(|evidence| Gathered::new(&evidence).ok());
+        let mut expected_har = HarWriter::new(BufWriter::with_capacity(64 << 10, Hashed::new(io::sink())));
+        let mut tally = Tally::default();
+        let mut chain = ChainCheck::new(Some(NAME), filtered);
+        let total = self.manifest.exchanges;
+        let mut each = |exchange: &Exchange| {
+            tally.add(exchange);
+            if tally.exchanges.is_multiple_of(OFTEN) {
+                progress(Progress { exchanges: tally.exchanges, total });
+            }
+            expected_har.write(exchange).map_err(io::Error::other)?;
+            if let Some(Err(_)) = gathered.as_mut().map(|gathered| gathered.add(exchange)) {
+                gathered = None;
+            }
+            Ok(())
+        };
+        let mut reader = BufReader::with_capacity(256 << 10, Hashed::new(self.container.read(NAME)?));
+        let read = check_lines(&mut reader, Some(NAME), &mut chain, &mut self.findings, &mut each);
+        let whole = match read {
+            Ok((_, whole)) => whole,
+            Err(error) => {
+                self.findings.add(FindingKind::Unreadable, Some(NAME), format_args!("can't be read to its end: {error}"));
+                false
+            }
+        };
+        let (_, entry) = reader.into_inner().finish();
+        if !whole {
+            return Ok(None);
+        }
+        let before = self.findings.len();
+        chain.finish(Some(&self.manifest.sessions), &mut self.findings);
+        if self.manifest.files.get(NAME).is_some_and(|due| *due != entry) {
+            let what = "it is not the file that was signed: its SHA-256 is another";
+            self.findings.add(FindingKind::Altered, Some(NAME), what);
+        }
+        let (exchanges, masked) = (tally.exchanges, tally.masked_bodies);
+        if self.findings.len() == before
+            && (exchanges != self.manifest.exchanges
+                || masked != self.manifest.masked_bodies
+                || tally.into_sessions() != self.manifest.sessions)
+        {
+            let what = "what it says of the exchanges is not what they are";
+            self.findings.add(FindingKind::Altered, Some(names::MANIFEST), what);
+        }
+        let har = expected_har.close().map_err(io::Error::other)?;
+        let (_, har) = har.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
+        Ok(gathered.map(|gathered| Again { gathered, har }))
+    }
+
+    /// What the report was made of beside the exchanges.
+    fn evidence(&mut self, scratch: &Path) -> Option<Evidence> {
+        let declaration = if self.manifest.files.contains_key(names::DECLARATION) {
+            String::from_utf8(self.container.small(names::DECLARATION).ok()?).ok()
+        } else {
+            None
+        };
+        let filter = Filter::from_query(&self.manifest.filter, Timestamp::from_micros(0)).ok()?;
+        let masked_fields = self.manifest.masked_fields.clone();
+        Some(Evidence { declaration, filter, masked_fields, scratch: scratch.to_owned() })
+    }
+
+    fn small_files(&mut self) {
+        let small: Vec<_> = self.manifest.files.keys().cloned().collect();
+        for name in small {
+            if ![names::EXCHANGES, names::HAR, names::REPORT].contains(&&name[..]) {
+                self.digest(&name);
+            }
+        }
+    }
+
+    /// Compares a file with its entry in the manifest; returns whether it is the one that was signed.
+    fn digest(&mut self, name: &str) -> bool {
+        let Some(due) = self.manifest.files.get(name).copied() else { return false };
+        if !self.container.has(name) {
+            return false;
+        }
+        let (kind, what) = match self.entry(name, due.bytes) {
+            Ok(entry) if entry == due => return true,
+            Ok(_) => (FindingKind::Altered, "it is not the file that was signed: its SHA-256 is another".to_owned()),
+            Err(error) => (FindingKind::Unreadable, format!("can't be read to its end: {error}")),
+        };
+        self.findings.add(kind, Some(&shown(name)), what);
+        false
+    }
+
+    /// Length and digest of a file, which is read no further than one byte past what it should be.
+    fn entry(&mut self, name: &str, due: u64) -> io::Result<FileEntry> {
+        let mut reader = Hashed::new(self.container.read(name)?);
+        io::copy(&mut (&mut reader).take(due.saturating_add(1)), &mut io::sink())?;
+        Ok(reader.finish().1)
+    }
+
+    /// Review, report and HAR are those that the exchanges give.
+    fn agreement(&mut self, again: Again, scratch: &Path) -> Result<(), VerifyError> {
+        let Again { gathered, har } = again;
+        let har_signed = self.digest(names::HAR);
+        let report_signed = self.digest(names::REPORT);
+        let signed = |name: &str| self.manifest.files.get(name).copied();
+        if !self.container.has(names::HAR) {
+        } else if !self.same_version {
+            self.compare_har(false)?;
+        } else if !har_signed || signed(names::HAR) != Some(har) {
+            self.compare_har(true)?;
+        }
+        if !self.same_version {
+            return Ok(());
+        }
+        let reviews = gathered.reviews();
+        let review = to_json(&reviews);
+        let mut report = Hashed::new(BufWriter::new(tempfile::tempfile_in(scratch)?));
+        gathered.write_report(&reviews, &mut report)?;
+        let (report, entry) = report.finish();
+        let review = FileEntry { bytes: review.len() as u64, sha256: Digest::of(&review) };
+        if self.container.has(names::REVIEW) && self.manifest.files.get(names::REVIEW) != Some(&review) {
+            let what = "it does not agree with the exchanges: reviewing them again gives another";
+            self.findings.add(FindingKind::Altered, Some(names::REVIEW), what);
+        }
+        if self.container.has(names::REPORT)
+            && (!report_signed || self.manifest.files.get(names::REPORT) != Some(&entry))
+        {
+            let mut report = report.into_inner().map_err(io::IntoInnerError::into_error)?;
+            report.seek(SeekFrom::Start(0))?;
+            self.compare_report(BufReader::new(report))?;
+        }
+        Ok(())
+    }
+
+    /// Finds where the report leaves what the exchanges give.
+    fn compare_report(&mut self, mut due: BufReader<File>) -> Result<(), VerifyError> {
+        let mut there = BufReader::new(self.container.read(names::REPORT)?);
+        let (mut ours, mut theirs, mut at) = (Vec::new(), Vec::new(), None);
+        let differs = loop {
+            (ours.clear(), theirs.clear());
+            due.read_until(b'\n', &mut ours)?;
+            // A line may be as long as theirs should be, and no longer.
+            if (&mut there).take(ours.len() as u64 + 1).read_until(b'\n', &mut theirs).is_err() || ours != theirs {
+                break true;
+            }
+            if ours.is_empty() {
+                break false;
+            }
+            if ours.starts_with(b"<details class=\"x\"") {
+                at = place(&ours);
+            }
+        };
+        let at = if ours.starts_with(b"<details class=\"x\"") { place(&ours) } else { at };
+        drop(there);
+        if differs {
+            let place = at.map_or_else(|| "before the exchanges".to_owned(), |id| format!("at or after exchange {id}"));
+            let what = format_args!("it does not agree with the exchanges, from {place} on");
+            self.findings.add(FindingKind::Altered, Some(names::REPORT), what);
+        }
+        Ok(())
+    }
+
+    /// Finds which entries of the HAR are not those that the exchanges give; by their ids and hashes alone where an other
+    /// version wrote them.
+    fn compare_har(&mut self, to_the_letter: bool) -> Result<(), VerifyError> {
+        let due = self.due_entries(to_the_letter)?;
+        let mut there: Vec<(ExchangeId, Digest)> = Vec::new();
+        let mut strangers = 0_u64;
+        let reader = BufReader::with_capacity(256 << 10, self.container.read(names::HAR)?);
+        let read = if to_the_letter {
+            har_lines(reader, &mut |line, id| match id {
+                Some(id) if there.len() < COMPARED => there.push((id, Digest::of(line))),
+                Some(_) => {}
+                None => strangers += 1,
+            })
+            .map_err(|error| error.to_string())
+        } else {
+            har::entries(reader, &mut |entry| match entry.nightaudit {
+                Some(facts) if there.len() < COMPARED => {
+                    there.push((facts.id, facts.hash.unwrap_or(Digest([0; 32]))));
+                }
+                Some(_) => {}
+                None => strangers += 1,
+            })
+            .map_err(|error| error.to_string())
+        };
+        let file = Some(names::HAR);
+        if let Err(error) = read {
+            self.findings.add(FindingKind::Unreadable, file, format_args!("it is no HAR: {}", shown(&error)));
+        }
+        if strangers > 0 {
+            self.findings.add(FindingKind::Altered, file, format_args!("{strangers} lines are not entries of nightaudit"));
+        }
+        compare(&due, &there, &mut self.findings);
+        Ok(())
+    }
+
+    fn due_entries(&mut self, to_the_letter: bool) -> Result<Vec<(ExchangeId, Digest)>, VerifyError> {
+        let mut reader = BufReader::with_capacity(256 << 10, self.container.read(names::EXCHANGES)?);
+        let mut due = Vec::new();
+        let mut nothing = Findings::default();
+        let mut each = |exchange: &Exchange| {
+            if due.len() < COMPARED {
+                let digest = if to_the_letter {
+                    Digest::of(&crate::har::entry_json(exchange).map_err(io::Error::other)?)
+                } else {
+                    exchange.hash.unwrap_or(Digest([0; 32]))
+                };
+                due.push((exchange.id, digest));
+            }
+            Ok(())
+        };
+        check_lines(&mut reader, None, &mut ChainCheck::new(None, true), &mut nothing, &mut each)?;
+        Ok(due)
+    }
+}
+
+/// The exchange whose line of the report this is.
+fn place(line: &[u8]) -> Option<ExchangeId> {
+    let line = str::from_utf8(line).ok()?;
+    line.split_once("id=\"x-")?.1.get(..26)?.parse().ok()
+}
+
+/// The entries of a HAR as this program writes it, a line each, with the ids that they name.
+fn har_lines(mut reader: impl BufRead, each: &mut dyn FnMut(&[u8], Option<ExchangeId>)) -> io::Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        #[serde(rename = "_nightaudit")]
+        nightaudit: Id,
+    }
+    #[derive(serde::Deserialize)]
+    struct Id {
+        id: ExchangeId,
+    }
+
+    const LONGEST: u64 = 512 << 20;
+    let mut line = Vec::new();
+    for number in 0_u64.. {
+        line.clear();
+        (&mut reader).take(LONGEST).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            break;
+        }
+        let entry = line.trim_ascii_end();
+        if number == 0 || entry == b"]}}" {
+            continue;
+        }
+        let entry = entry.strip_suffix(b",").unwrap_or(entry);
+        let id = serde_json::from_slice::<Line>(entry).ok().map(|line| line.nightaudit.id);
+        each(entry, id);
+    }
+    Ok(())
+}
+
+/// Says which entries are altered, missing, inserted or moved.
+fn compare(due: &[(ExchangeId, Digest)], there: &[(ExchangeId, Digest)], findings: &mut Findings) {
+    let file = Some(names::HAR);
+    let before = findings.len();
+    let mut places: BTreeMap<ExchangeId, usize> = BTreeMap::new();
+    let mut last = None;
+    for (place, (id, _)) in due.iter().enumerate() {
+        places.entry(*id).or_insert(place);
+    }
+    let mut seen = vec![false; due.len()];
+    for (id, digest) in there {
+        let Some(&place) = places.get(id) else {
+            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} is not among the exchanges"));
+            continue;
+        };
+        if std::mem::replace(&mut seen[place], true) {
+            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} stands there twice"));
+        } else if last.is_some_and(|last| place < last) {
+            findings.add(FindingKind::Reordered, file, format_args!("exchange {id} stands in another place"));
+        } else if *digest != due[place].1 {
+            findings.add(FindingKind::Altered, file, format_args!("exchange {id} does not agree with the exchange"));
+        }
+        last = last.max(Some(place));
+    }
+    for (place, (id, _)) in due.iter().enumerate() {
+        if !seen[place] {
+            findings.add(FindingKind::Missing, file, format_args!("exchange {id} is missing"));
+        }
+    }
+    if findings.len() == before {
+        let what = "it does not agree with the exchanges, in what stands around the entries";
+        findings.add(FindingKind::Altered, file, what);
+    }
+}

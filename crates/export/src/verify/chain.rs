@@ -1,0 +1,196 @@
+//! The chain from exchange to exchange.
+
+use std::collections::BTreeMap;
+
+use nightaudit_exchange::{Body, Digest, Exchange, ExchangeId, SessionId, chain};
+
+use super::finding::{FindingKind, Findings, Named, shown};
+use crate::bundle::Chain;
+
+/// The most gaps of a session that are remembered until what is missing there turns up elsewhere.
+const MOST_GAPS: usize = 1_000;
+/// The most exchanges that may claim one place in a session.
+const MOST_RIVALS: usize = 100;
+
+/// Checks exchanges, one after the other as they stand in a file or a log.
+#[derive(Debug)]
+pub(super) struct ChainCheck<'f> {
+    file: Option<&'f str>,
+    /// Whether exchanges were left out on purpose.
+    filtered: bool,
+    sessions: BTreeMap<SessionId, Links>,
+}
+
+/// A session's chain, as far as it was followed.
+#[derive(Debug)]
+struct Links {
+    name: String,
+    last: u64,
+    /// Those that claim to be the last; more than one where something was inserted.
+    rivals: Vec<Link>,
+    gaps: Vec<Gap>,
+}
+
+#[derive(Debug, Clone)]
+struct Link {
+    named: Option<Named>,
+    hash: Option<Digest>,
+}
+
+/// Exchanges that should stand between two that are there.
+#[derive(Debug)]
+struct Gap {
+    from: u64,
+    to: u64,
+    before: Option<ExchangeId>,
+    after: ExchangeId,
+}
+
+impl<'f> ChainCheck<'f> {
+    pub(super) fn new(file: Option<&'f str>, filtered: bool) -> Self {
+        Self { file, filtered, sessions: BTreeMap::new() }
+    }
+
+    pub(super) fn sessions(&self) -> u64 {
+        self.sessions.len() as u64
+    }
+
+    /// Checks the next exchange; it comes back as it was.
+    pub(super) fn check(&mut self, exchange: &mut Exchange, findings: &mut Findings) {
+        let file = self.file;
+        let named = Named::of(exchange);
+        let mut altered = |what: &str| findings.of(FindingKind::Altered, file, &named, format_args!("was altered: {what}"));
+        if !is_as_recorded(&exchange.request.body) {
+            altered("its request has another body than was recorded");
+        }
+        if exchange.response.as_ref().is_some_and(|response| !is_as_recorded(&response.body)) {
+            altered("its answer has another body than was recorded");
+        }
+        match (exchange.previous_hash, exchange.hash) {
+            (Some(previous), Some(hash)) if hash_after(previous, exchange) != hash => {
+                altered("its hash is not the one of what stands there");
+            }
+            (Some(_), Some(_)) => {}
+            _ => altered("it has no hashes"),
+        }
+
+        let links = self.sessions.entry(exchange.session).or_insert_with(|| Links {
+            name: exchange.session_name.clone(),
+            last: 0,
+            rivals: vec![Link { named: None, hash: Some(chain::genesis(exchange.session)) }],
+            gaps: Vec::new(),
+        });
+        links.follow(exchange, named, file, findings);
+    }
+
+    /// Says what is missing, now that all have been seen; `due` says where each session should end, if that is known.
+    pub(super) fn finish(&self, due: Option<&[Chain]>, findings: &mut Findings) {
+        let file = self.file;
+        for (id, links) in &self.sessions {
+            let end = due.and_then(|due| due.iter().find(|chain| chain.id == *id));
+            let head = end.filter(|end| end.last == links.last).map(|end| end.head);
+            links.settle_rivals(head, file, findings);
+            if !self.filtered {
+                links.name_gaps(file, findings);
+            }
+            if let Some(end) = end.filter(|end| end.last > links.last) {
+                let (from, to, name) = (links.last + 1, end.last, shown(&links.name));
+                findings.add(FindingKind::Missing, file, format_args!("{} of session {name} (to its end) are missing", range(from, to)));
+            }
+        }
+        for chain in due.into_iter().flatten().filter(|chain| !self.sessions.contains_key(&chain.id)) {
+            let name = shown(&chain.name);
+            findings.add(FindingKind::Missing, file, format_args!("session {} ({name}) is missing whole", chain.id));
+        }
+    }
+}
+
+impl Links {
+    fn follow(&mut self, exchange: &Exchange, named: Named, file: Option<&str>, findings: &mut Findings) {
+        let link = Link { named: Some(named.clone()), hash: exchange.hash };
+        let sequence = exchange.sequence;
+        if sequence > self.last {
+            let chained = exchange.previous_hash.is_none()
+                || self.rivals.iter().any(|rival| rival.hash == exchange.previous_hash);
+            self.settle_rivals(Some(exchange.previous_hash), file, findings);
+            if !chained && sequence > self.last + 1 && self.gaps.len() < MOST_GAPS {
+                let before = self.rivals.last().and_then(|rival| rival.named.as_ref()).map(|named| named.id);
+                self.gaps.push(Gap { from: self.last + 1, to: sequence - 1, before, after: exchange.id });
+            } else if !chained && sequence == self.last + 1 {
+                let what = match self.rivals.last().and_then(|rival| rival.named.as_ref()) {
+                    Some(before) => format!("is not chained to the one before it, {before}: one of them was replaced"),
+                    None => "is not chained to the session's beginning: it was replaced".to_owned(),
+                };
+                findings.of(FindingKind::Altered, file, &named, what);
+            }
+            (self.last, self.rivals) = (sequence, vec![link]);
+            return;
+        }
+        let twice = self.rivals.iter().any(|rival| rival.named.as_ref().is_some_and(|there| there.id == exchange.id));
+        if twice {
+            findings.of(FindingKind::Inserted, file, &named, "stands there twice");
+        } else if sequence == self.last && self.rivals.len() < MOST_RIVALS {
+            // What follows tells which of them was recorded.
+            self.rivals.push(link);
+        } else {
+            self.fill(sequence);
+            let what = format_args!("stands after number {}: it was moved, or put there", self.last);
+            findings.of(FindingKind::Reordered, file, &named, what);
+        }
+    }
+
+    /// Takes a sequence number that turned up elsewhere out of the gap that it left.
+    fn fill(&mut self, sequence: u64) {
+        let Some(place) = self.gaps.iter().position(|gap| (gap.from..=gap.to).contains(&sequence)) else { return };
+        let gap = self.gaps.remove(place);
+        if gap.from < sequence {
+            self.gaps.push(Gap { to: sequence - 1, ..gap });
+        }
+        if sequence < gap.to {
+            self.gaps.push(Gap { from: sequence + 1, ..gap });
+        }
+    }
+
+    /// Where several claim one place, the one whose hash is the right one was recorded, and the others were put there.
+    fn settle_rivals(&self, right: Option<Option<Digest>>, file: Option<&str>, findings: &mut Findings) {
+        if self.rivals.len() < 2 {
+            return;
+        }
+        let recorded = right.and_then(|right| self.rivals.iter().position(|rival| rival.hash == right));
+        for (place, rival) in self.rivals.iter().enumerate() {
+            let Some(named) = &rival.named else { continue };
+            match recorded {
+                Some(recorded) if recorded == place => {}
+                Some(_) => findings.of(FindingKind::Inserted, file, named, "was inserted: the chain does not go through it"),
+                None => findings.of(FindingKind::Inserted, file, named, "shares its place with another: one of them was inserted"),
+            }
+        }
+    }
+
+    fn name_gaps(&self, file: Option<&str>, findings: &mut Findings) {
+        for Gap { from, to, before, after } in &self.gaps {
+            let (which, name) = (range(*from, *to), shown(&self.name));
+            let place = match before {
+                Some(before) => format!("between {before} and {after}"),
+                None => format!("before {after}"),
+            };
+            findings.add(FindingKind::Missing, file, format_args!("{which} of session {name}, {place}: missing"));
+        }
+    }
+}
+
+fn range(from: u64, to: u64) -> String {
+    if from == to { format!("exchange {from}") } else { format!("exchanges {from} to {to}") }
+}
+
+/// Whether the bytes are those whose digest the chain holds; of a body with masked fields nobody can tell.
+fn is_as_recorded(body: &Body) -> bool {
+    body.masked || Digest::of(&body.bytes) == body.stored_digest()
+}
+
+/// As [`chain::hash`], without copying the exchange.
+fn hash_after(previous: Digest, exchange: &mut Exchange) -> Digest {
+    let metadata = chain::metadata_of(exchange);
+    let response = exchange.response.as_ref().map(|response| response.body.stored_digest());
+    chain::link(previous, &metadata, exchange.request.body.stored_digest(), response)
+}

@@ -1,0 +1,176 @@
+//! The entries of a HAR, one after the other, in the memory of the largest.
+
+use std::{fmt, io::Read};
+
+use nightaudit_exchange::{Digest, ExchangeId};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+/// What an entry says of its exchange.
+#[derive(Debug, Deserialize)]
+pub(super) struct Entry {
+    #[serde(default, rename = "_nightaudit")]
+    pub(super) nightaudit: Option<Facts>,
+    #[serde(default)]
+    request: Option<Request>,
+    #[serde(default)]
+    response: Option<Response>,
+}
+
+/// The part that HAR has no place for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Facts {
+    pub(super) id: ExchangeId,
+    pub(super) sequence: u64,
+    pub(super) session_name: String,
+    pub(super) previous_hash: Option<Digest>,
+    pub(super) hash: Option<Digest>,
+    request_body: BodyFacts,
+    response_body: Option<BodyFacts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BodyFacts {
+    sha256: Digest,
+    #[serde(default)]
+    stored_sha256: Option<Digest>,
+    #[serde(default)]
+    content_encoding: Option<String>,
+    masked: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    #[serde(default)]
+    post_data: Option<PostData>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PostData {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default, rename = "_nightauditEncoding")]
+    encoding: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Response {
+    content: Content,
+}
+
+#[derive(Debug, Deserialize)]
+struct Content {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    encoding: Option<String>,
+}
+
+impl Entry {
+    /// The names of the bodies that are not those whose digest stands beside them. Of one that was decoded or masked
+    /// nobody can tell.
+    pub(super) fn altered_bodies(&self) -> Vec<&'static str> {
+        let Some(facts) = &self.nightaudit else { return Vec::new() };
+        let sent = self.request.as_ref().and_then(|request| request.post_data.as_ref());
+        let sent = sent.map(|data| (data.text.as_deref(), data.encoding.as_deref()));
+        let received = self.response.as_ref().map(|response| &response.content);
+        let received = received.map(|content| (content.text.as_deref(), content.encoding.as_deref()));
+        let mut altered = Vec::new();
+        if !facts.request_body.fits(sent) {
+            altered.push("request");
+        }
+        if facts.response_body.as_ref().is_some_and(|body| !body.fits(received)) {
+            altered.push("answer");
+        }
+        altered
+    }
+}
+
+impl BodyFacts {
+    fn fits(&self, shown: Option<(Option<&str>, Option<&str>)>) -> bool {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+        if self.masked || self.content_encoding.is_some() {
+            return true;
+        }
+        let digest = match shown.unwrap_or_default() {
+            (None, _) => Digest::of(b""),
+            (Some(text), Some("base64")) => match BASE64_STANDARD.decode(text) {
+                Ok(bytes) => Digest::of(&bytes),
+                Err(_) => return false,
+            },
+            (Some(text), _) => Digest::of(text.as_bytes()),
+        };
+        digest == self.stored_sha256.unwrap_or(self.sha256)
+    }
+}
+
+/// Reads an archive and hands its entries on; an error says what makes it none.
+pub(super) fn entries(reader: impl Read, each: &mut dyn FnMut(Entry)) -> Result<(), serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_reader(reader);
+    Field("log", Field("entries", Entries(each))).deserialize(&mut deserializer)?;
+    deserializer.end()
+}
+
+/// One field of an object, read by a seed; the others are passed over. It must be there once.
+struct Field<S>(&'static str, S);
+
+impl<'de, S: DeserializeSeed<'de, Value = ()>> DeserializeSeed<'de> for Field<S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de, Value = ()>> Visitor<'de> for Field<S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object with `{}`", self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seed = Some(self.1);
+        while let Some(name) = map.next_key::<String>()? {
+            if name != self.0 {
+                map.next_value::<IgnoredAny>()?;
+            } else if let Some(seed) = seed.take() {
+                map.next_value_seed(seed)?;
+            } else {
+                return Err(A::Error::duplicate_field(self.0));
+            }
+        }
+        if seed.is_some() { Err(A::Error::missing_field(self.0)) } else { Ok(()) }
+    }
+}
+
+struct Entries<'f>(&'f mut dyn FnMut(Entry));
+
+impl<'de> DeserializeSeed<'de> for Entries<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Entries<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of entries")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(entry) = entries.next_element()? {
+            (self.0)(entry);
+        }
+        Ok(())
+    }
+}
