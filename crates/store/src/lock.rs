@@ -43,6 +43,23 @@ impl Lock {
         Ok(lock)
     }
 
+    /// The console of the folder's owner; none where nobody has the folder, or the owner has no console (yet).
+    ///
+    /// What a former owner left in the file counts for nothing: the lock says whether there is an owner.
+    pub(crate) fn console(dir: &Path) -> io::Result<Option<String>> {
+        let file = match fs::File::open(dir.join("lock")) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            // Given back at once, with the file.
+            Ok(()) => Ok(None),
+            Err(fs::TryLockError::WouldBlock) => Ok(owner(&file).1),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Names the owner's console, so that commands find it.
     pub(crate) fn write(&self, console: Option<&str>) -> io::Result<()> {
         let file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
