@@ -7,11 +7,15 @@
 mod args;
 mod client;
 mod commands;
+mod complete;
 mod config;
 mod error;
 mod filters;
+mod follow;
+mod json;
 mod line;
 mod logging;
+mod row;
 mod source;
 
 use std::process::ExitCode;
@@ -24,6 +28,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    complete::answer();
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,
@@ -46,6 +51,10 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
     }
     let loaded = config::load(everywhere.config(), flags).map_err(|error| Usage(error.into()))?;
     let settings = loaded.settings;
+    if let Command::Top(top) = &command {
+        // What is said on standard error would stand across its screen.
+        return top.run(&settings, everywhere.color);
+    }
     logging::start(&settings.log, everywhere.color)?;
     for name in loaded.unknown_variables {
         tracing::warn!("{name} is set and is no key of the configuration: `nightaudit config show` lists them");
@@ -58,6 +67,6 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Limits(limits) => limits.run(&settings),
         Command::Export(export) => export.run(&settings),
         Command::Log(log) => log.run(&settings),
-        Command::Completions(_) | Command::Man(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) => Ok(ExitCode::SUCCESS),
     }
 }

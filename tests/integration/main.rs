@@ -3,9 +3,11 @@
 
 mod bad_requests;
 mod bad_upstreams;
+mod commands;
 mod crashes;
 mod limits;
 mod packaging;
 mod proxying;
 mod regressions;
 mod serving;
+mod terminal;

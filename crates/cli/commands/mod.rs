@@ -10,3 +10,4 @@ pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod tail;
+pub(crate) mod top;

@@ -49,8 +49,9 @@ impl Resume {
     /// Before the first exchange of the log.
     pub const BEGINNING: Self = Self { written: 0, session: SessionId::from_parts(0, 0), sequence: 0 };
 
-    /// The place right before the exchange that stands at this one.
-    pub(crate) fn before(self) -> Self {
+    /// The place right before the exchange after which this one stands.
+    #[must_use]
+    pub fn before(self) -> Self {
         Self { sequence: self.sequence.saturating_sub(1), ..self }
     }
 }
