@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use toml::Value;
 
 use crate::{
-    commands::{completions, config, export, limits, log, man, serve, sessions, show, simulate, tail, verify},
+    commands::{completions, config, export, limits, log, man, serve, sessions, show, simulate, tail, top, verify},
     config::{Flag, LogFormat},
 };
 
@@ -41,6 +41,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Serve(Box<serve::Serve>),
     Tail(Box<tail::Tail>),
+    Top(Box<top::Top>),
     Show(show::Show),
     Sessions(sessions::Sessions),
     Limits(limits::Limits),
@@ -143,6 +144,16 @@ mod tests {
         insta::assert_snapshot!(whole);
     }
 
+    /// The words of a line, as a shell takes them; the only quotes are single ones around a whole word.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = line.split('\'').enumerate();
+        let pieces = quoted.map(|(place, piece)| match place % 2 {
+            1 => vec![piece.to_owned()],
+            _ => piece.split_whitespace().map(str::to_owned).collect(),
+        });
+        pieces.flatten().collect()
+    }
+
     #[test]
     fn every_example_can_be_typed() {
         let mut examples = 0;
@@ -154,8 +165,7 @@ mod tests {
             // What explains an example stands after two spaces, and what takes its output after a sign of the shell.
             let typed = line.trim().split("  ").next().unwrap();
             let typed = typed.split([';', '|', '>']).next().unwrap();
-            let words = typed.split_whitespace().map(|word| word.trim_matches('\''));
-            let parsed = Arguments::try_parse_from(words);
+            let parsed = Arguments::try_parse_from(words(typed));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
             examples += 1;
         }

@@ -2,17 +2,25 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context as _, bail};
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
+use anyhow::Context as _;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use nightaudit_console::Token;
 use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, runtime::Runtime};
+use tokio_util::sync::CancellationToken;
 
 /// No line of the console is longer: an exchange with both bodies at their bound, coded and decoded.
 const MAX_LINE: usize = 512 << 20;
+
+/// What the console says is wrong with a request.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Refused {
+    message: String,
+}
 
 /// A client of the console, which blocks.
 #[derive(Debug)]
@@ -34,25 +42,55 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What the console says is wrong, or that it can't be reached.
+    /// [`Refused`] with what the console says is wrong, or that it can't be reached.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<T> {
-        let response = self.send(path, query)?;
+        self.read(self.send(Method::GET, path, query, None)?)
+    }
+
+    /// Has the console change something, with a JSON body if need be, and reads what it answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> anyhow::Result<T> {
+        self.read(self.send(method, path, &[], body)?)
+    }
+
+    /// Asks for `path` and reads the answer line by line, until it ends or `stop` is cancelled.
+    pub(crate) fn lines(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+        stop: CancellationToken,
+    ) -> anyhow::Result<Lines> {
+        let body = self.send(Method::GET, path, query, None)?.into_body();
+        Ok(Lines { runtime: Rc::clone(&self.runtime), body, stop, buffer: Vec::new(), searched: 0, ended: false })
+    }
+
+    fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> anyhow::Result<T> {
         let body = self.runtime.block_on(response.into_body().collect())?.to_bytes();
         serde_json::from_slice(&body).with_context(|| format!("the console at {} answers something else", self.address))
     }
 
-    /// Asks for `path` and reads the answer line by line.
-    pub(crate) fn lines(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<Lines> {
-        let body = self.send(path, query)?.into_body();
-        Ok(Lines { runtime: Rc::clone(&self.runtime), body, buffer: Vec::new(), searched: 0, ended: false })
-    }
-
-    fn send(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<Response<Incoming>> {
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(String, String)],
+        body: Option<&serde_json::Value>,
+    ) -> anyhow::Result<Response<Incoming>> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let request = Request::get(format!("{path}?{query}"))
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{path}?{query}"))
             .header(header::HOST, &self.address)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token.as_str()))
-            .body(Empty::<bytes::Bytes>::new())?;
+            .body(Full::<bytes::Bytes>::from(body.map(serde_json::Value::to_string).unwrap_or_default()))?;
         self.runtime.block_on(async {
             let reach = || format!("can't reach the console of the running `nightaudit serve` at {}", self.address);
             let stream = TcpStream::connect(&self.address).await.with_context(reach)?;
@@ -66,10 +104,11 @@ impl Client {
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
             let told = serde_json::from_slice::<serde_json::Value>(&body).ok();
-            match told.as_ref().and_then(|told| told["error"].as_str()) {
-                Some(error) => bail!("{error}"),
-                None => bail!("the console at {} answers {status}", self.address),
-            }
+            let message = match told.as_ref().and_then(|told| told["error"].as_str()) {
+                Some(error) => error.to_owned(),
+                None => format!("the console at {} answers {status}", self.address),
+            };
+            Err(Refused { message }.into())
         })
     }
 }
@@ -79,6 +118,7 @@ impl Client {
 pub(crate) struct Lines {
     runtime: Rc<Runtime>,
     body: Incoming,
+    stop: CancellationToken,
     buffer: Vec<u8>,
     searched: usize,
     ended: bool,
@@ -100,7 +140,8 @@ impl Iterator for Lines {
                 return (!self.buffer.is_empty()).then(|| Ok(std::mem::take(&mut self.buffer)));
             }
             self.searched = self.buffer.len();
-            match self.runtime.block_on(self.body.frame()) {
+            let frame = self.stop.run_until_cancelled(self.body.frame());
+            match self.runtime.block_on(frame).flatten() {
                 None => {
                     self.ended = true;
                     self.searched = 0;

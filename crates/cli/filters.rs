@@ -3,15 +3,17 @@
 use clap::Args;
 use nightaudit_exchange::{Filter, InvalidFilter, Timestamp};
 
+use crate::complete;
+
 /// FILTERS: every one that is given must hold.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
     /// Of this session: its name, its id or the beginning of its id
-    #[arg(long, value_name = "NAME|ID")]
+    #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
     session: Option<String>,
     /// Of operations like this: reservations/*
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", add = complete::operations())]
     operation: Option<String>,
     /// With such a status: 4xx, 429, 500-599, or several with commas
     #[arg(long, value_name = "STATUS")]

@@ -1,85 +1,10 @@
-//! Exchanges and figures as a person reads them in a terminal.
+//! Figures and texts as a person reads them in a terminal.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Decision, Direction, Exchange, Outcome, Timestamp};
-
-/// Room for what stands beside the operation on a line.
-const REST: usize = 76;
-
-/// An exchange on one line: local time, status, operation, duration, sizes, limit left, pseudonym, session, marks.
-pub(crate) struct Line<'a> {
-    pub(crate) exchange: &'a Exchange,
-    pub(crate) zone: &'a TimeZone,
-    /// Columns of the terminal; none where the output is none.
-    pub(crate) width: Option<usize>,
-}
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exchange = self.exchange;
-        let style = status_style(exchange.status());
-        let status = exchange.status().map_or_else(|| "---".to_owned(), |status| status.to_string());
-        let room = self.width.map_or(44, |width| width.saturating_sub(REST).clamp(16, 60));
-        let operation = plain(&exchange.operation);
-        let operation = if self.width.is_some() { cut(&operation, room) } else { operation };
-        let response = exchange.response.as_ref().map_or(0, |response| response.body.length);
-        let said = |direction| {
-            let messages = exchange.web_socket.iter().flat_map(|part| &part.messages);
-            messages.filter(|message| message.direction == direction).map(|message| message.body.length).sum::<u64>()
-        };
-        let left = exchange
-            .limit
-            .as_ref()
-            .map_or_else(String::new, |limit| format!("{}/{}", limit.limit.saturating_sub(limit.used), limit.limit));
-        let token = exchange.envelope.access_token.map_or_else(String::new, |token| token.to_string());
-        let token = token.trim_start_matches("REDACTED:");
-        write!(
-            f,
-            "{}  {style}{status}{style:#}  {operation:room$}  {:>8}  {:>8} {:>8}  {left:>9}  {token:12}  {}",
-            local(exchange.started_at, self.zone, "%H:%M:%S%.3f"),
-            duration(exchange.duration()),
-            size(exchange.request.body.length + said(Direction::Send)),
-            size(response + said(Direction::Receive)),
-            plain(&exchange.session_name),
-        )?;
-        if let Some(part) = &exchange.web_socket {
-            let (sent, received) = part.counts();
-            write!(f, "  websocket: {sent} sent, {received} received")?;
-        }
-        marks(exchange).iter().try_for_each(|mark| {
-            let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-            write!(f, "  {style}{mark}{style:#}")
-        })
-    }
-}
-
-/// What is worth a second look.
-fn marks(exchange: &Exchange) -> Vec<String> {
-    let mut marks = Vec::new();
-    match exchange.outcome {
-        Outcome::Answered => {}
-        Outcome::Refused => {
-            let rule = exchange.limit.as_ref().map_or("", |limit| &limit.rule);
-            marks.push(format!("refused by {}", plain(rule)));
-        }
-        outcome => marks.push(match &exchange.error {
-            Some(failure) => format!("{outcome}: {}", failure.kind),
-            None => outcome.to_string(),
-        }),
-    }
-    if let Some(part) = exchange.web_socket.as_ref().filter(|part| !part.omitted.is_none()) {
-        marks.push(format!("{} messages not kept", part.omitted.messages));
-    }
-    match exchange.limit.as_ref().map(|limit| (limit.decision, limit.waited_ms)) {
-        Some((Decision::Delayed, waited)) => marks.push(format!("delayed {}", duration(Duration::from_millis(waited)))),
-        Some((Decision::Observed, _)) => marks.push("over the limit".to_owned()),
-        _ => {}
-    }
-    marks
-}
+use nightaudit_exchange::Timestamp;
 
 /// The colour of a status.
 pub(crate) fn status_style(status: Option<u16>) -> Style {
@@ -113,6 +38,18 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A long time in its two greatest units: `42s`, `3m 20s`, `47h 30m`, `5d 2h`.
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {:02}s", seconds % 60),
+        3600..172_800 => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
 /// A number of bytes: `412 B`, `2.0 KiB`.
 pub(crate) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
@@ -129,8 +66,16 @@ pub(crate) fn plain_lines(text: &str) -> String {
     text.chars().map(|letter| if keep(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
+/// The text if it has room, else its beginning.
+pub(crate) fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// The text if it has room, else its end, which tells operations apart better than their beginning.
-fn cut(text: &str, room: usize) -> String {
+pub(crate) fn cut_before(text: &str, room: usize) -> String {
     let letters = text.chars().count();
     if letters <= room {
         return text.to_owned();
@@ -140,6 +85,8 @@ fn cut(text: &str, room: usize) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use nightaudit_exchange::Exchange;
+
     use super::*;
 
     pub(crate) fn exchange() -> Exchange {
@@ -163,45 +110,22 @@ pub(crate) mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn line(exchange: &Exchange, width: Option<usize>) -> String {
-        anstream::adapter::strip_str(&Line { exchange, zone: &TimeZone::UTC, width }.to_string()).to_string()
-    }
-
-    #[test]
-    fn a_line_tells_the_whole_story() {
-        let mut exchange = exchange();
-        insta::assert_snapshot!(line(&exchange, Some(120)), @"12:00:00.123  200  reservations/getAll/2023-06-06                 85.1 ms      27 B  2.0 KiB    188/200  b1946ac92492  certification");
-        exchange.outcome = Outcome::Refused;
-        exchange.limit.as_mut().unwrap().used = 200;
-        assert!(line(&exchange, None).ends_with("0/200  b1946ac92492  certification  refused by published"));
-        exchange.outcome = Outcome::Answered;
-        let limit = exchange.limit.as_mut().unwrap();
-        (limit.decision, limit.waited_ms) = (Decision::Delayed, 1500);
-        assert!(line(&exchange, None).ends_with("delayed 1.50 s"));
-    }
-
-    #[test]
-    fn a_part_of_a_websocket_tells_how_much_was_said() {
-        let mut exchange = exchange();
-        exchange.response = None;
-        exchange.web_socket = Some(crate::commands::show::tests::said());
-        assert!(line(&exchange, None).ends_with("certification  websocket: 1 sent, 2 received  7 messages not kept"));
-        assert!(line(&exchange, None).contains("  29 B     14 B  "), "{}", line(&exchange, None));
-    }
-
-    #[test]
-    fn a_narrow_terminal_cuts_the_operation_at_its_beginning() {
-        let line = line(&exchange(), Some(80));
-        assert!(line.contains("  …tAll/2023-06-06  "), "{line}");
-    }
-
     #[test]
     fn what_came_over_the_network_cant_drive_the_terminal() {
-        let mut exchange = exchange();
-        exchange.operation = "\u{1b}]0;owned\u{7}\r\nfake line".to_owned();
-        let line = line(&exchange, None);
-        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert_eq!(plain("\u{1b}]0;owned\u{7}\r\nfake"), "\u{fffd}]0;owned\u{fffd}\u{fffd}\u{fffd}fake");
         assert_eq!(plain_lines("a\tb\n\u{1b}[2J"), "a\tb\n\u{fffd}[2J");
+    }
+
+    #[test]
+    fn a_long_time_has_two_units() {
+        let of = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!([of(0), of(42), of(200), of(171_000), of(180_000)], ["0s", "42s", "3m 20s", "47h 30m", "2d 2h"]);
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!([cut("reservations", 12), cut("reservations", 6)], ["reservations", "reser…"]);
+        assert_eq!([cut_before("rates/getAll", 12), cut_before("rates/getAll", 7)], ["rates/getAll", "…getAll"]);
     }
 
     #[test]

@@ -7,12 +7,16 @@
 mod args;
 mod client;
 mod commands;
+mod complete;
 mod config;
 mod error;
 mod filters;
+mod follow;
+mod json;
 mod line;
 mod logging;
 mod progress;
+mod row;
 mod source;
 
 use std::process::ExitCode;
@@ -25,6 +29,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    complete::answer();
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,
@@ -47,6 +52,10 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
     }
     let loaded = config::load(everywhere.config(), flags).map_err(|error| Usage(error.into()))?;
     let settings = loaded.settings;
+    if let Command::Top(top) = &command {
+        // What is said on standard error would stand across its screen.
+        return top.run(&settings, everywhere.color);
+    }
     logging::start(&settings.log, everywhere.color)?;
     for name in loaded.unknown_variables {
         tracing::warn!("{name} is set and is no key of the configuration: `nightaudit config show` lists them");
@@ -61,6 +70,6 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Verify(verify) => verify.run(&settings),
         Command::Log(log) => log.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
-        Command::Completions(_) | Command::Man(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) => Ok(ExitCode::SUCCESS),
     }
 }

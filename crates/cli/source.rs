@@ -1,14 +1,17 @@
 //! Where a command finds exchanges: in the log itself, or at the console of the `serve` that has it.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use http::Method;
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter};
-use nightaudit_store::{Log, OpenError, Order, Query, Session};
+use nightaudit_store::{Config, Log, OpenError, Order, Query, Session};
 use serde::Deserialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
+use crate::{client::Client, config::Settings};
 
 /// Either way gives the same answers in the same order.
 pub(crate) enum Source {
@@ -32,7 +35,15 @@ impl Source {
     ///
     /// There is no log, it can't be read, or the process that has it has no console (yet).
     pub(crate) fn open(data: &Path) -> anyhow::Result<Self> {
-        let mut attempts = ATTEMPTS;
+        Self::open_within(data, ATTEMPTS)
+    }
+
+    /// As [`open`](Self::open), without waiting for whoever has the log for a moment.
+    pub(crate) fn open_now(data: &Path) -> anyhow::Result<Self> {
+        Self::open_within(data, 0)
+    }
+
+    fn open_within(data: &Path, mut attempts: u32) -> anyhow::Result<Self> {
         loop {
             match Log::open_read_only(data) {
                 Ok(log) => return Ok(Self::Log(Box::new(log))),
@@ -49,13 +60,12 @@ impl Source {
         }
     }
 
-    /// The console that the lock file names, without a look at whether anybody has the lock.
+    /// The console of the process that has the log; none where nobody has it.
     ///
     /// Whoever waits for a `serve` to come must not open the log to look for it: it would be in its way.
-    pub(crate) fn named_console(data: &Path) -> Option<Client> {
-        let lock = fs::read_to_string(data.join("lock")).ok()?;
-        let address = lock.lines().nth(1)?;
-        Client::new(address, Token::load(data).ok()?).ok()
+    pub(crate) fn console(data: &Path) -> Option<Client> {
+        let address = Log::console_of(data).ok()??;
+        Client::new(&address, Token::load(data).ok()?).ok()
     }
 
     /// The exchange whose id begins so.
@@ -87,19 +97,11 @@ impl Source {
                 if let Some(limit) = limit {
                     add("limit", limit.to_string());
                 }
-                Ok(Box::new(client.lines("/api/v1/exchanges", &query)?.map(|line| read_line(&line?))))
+                Ok(Box::new(
+                    client.lines("/api/v1/exchanges", &query, CancellationToken::new())?.map(|line| read_line(&line?)),
+                ))
             }
         }
-    }
-
-    /// The newest `count` exchanges that match, the oldest of them first.
-    pub(crate) fn newest(&self, filter: &Filter, count: usize) -> anyhow::Result<Vec<anyhow::Result<Exchange>>> {
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let mut newest: Vec<_> = self.exchanges(filter, Order::Newest, Some(count))?.collect();
-        newest.reverse();
-        Ok(newest)
     }
 
     /// The sessions.
@@ -115,6 +117,14 @@ impl Source {
         }
     }
 
+    /// A session by its name, its id or a unique beginning of the id.
+    pub(crate) fn session(&self, which: &str) -> anyhow::Result<Session> {
+        match self {
+            Self::Log(log) => Ok(log.session(which)?),
+            Self::Console(client) => client.get(&session_path(which), &[]),
+        }
+    }
+
     /// The limiter's state, which only a running `serve` has; none where there isn't one.
     pub(crate) fn limits(&self) -> anyhow::Result<Option<Vec<LimitState>>> {
         #[derive(Deserialize)]
@@ -127,6 +137,88 @@ impl Source {
             Self::Console(client) => Ok(Some(client.get::<Answer>("/api/v1/limits", &[])?.limits)),
         }
     }
+}
+
+/// What changes of the sessions.
+#[derive(Debug)]
+pub(crate) enum SessionChange<'a> {
+    /// Makes the open session of this name the current one, or starts it.
+    Start(&'a str),
+    /// Ends a session, or the current one.
+    End(Option<&'a str>),
+    /// Gives it another name.
+    Rename(&'a str, &'a str),
+    /// Notes something about it; an empty note removes the one that is there.
+    Note(&'a str, &'a str),
+    /// Deletes it.
+    Delete(&'a str),
+}
+
+/// Changes the sessions of a log: has the running `serve` do it, or else owns the log for as long as it takes.
+///
+/// # Errors
+///
+/// There is no such session, it can't be changed so, or nobody can change the log.
+pub(crate) fn change_session(settings: &Settings, change: &SessionChange<'_>) -> anyhow::Result<Session> {
+    if !matches!(change, SessionChange::Start(_)) && !settings.data.join("sessions").is_dir() {
+        // To open it for writing would begin one.
+        return Err(OpenError::Missing(settings.data.clone()).into());
+    }
+    let mut attempts = ATTEMPTS;
+    let log = loop {
+        // Its quotas are for `serve`, and no session is begun by looking.
+        let config = Config { session: None, max_size: None, max_age: None, ..settings.store.clone() };
+        match Log::open(config) {
+            Ok(log) => break log,
+            Err(OpenError::Locked { console: Some(address), .. }) => {
+                return ask_for(&Client::new(&address, Token::load(&settings.data)?)?, change);
+            }
+            Err(OpenError::Locked { .. }) if attempts > 0 => {
+                attempts -= 1;
+                thread::sleep(PAUSE);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let session = match *change {
+        SessionChange::Start(name) => log.start_session(name),
+        SessionChange::End(Some(which)) => log.end_session(which),
+        SessionChange::End(None) => {
+            bail!("no session is being recorded: say which, or `nightaudit sessions` lists them")
+        }
+        SessionChange::Rename(which, name) => log.rename_session(which, name),
+        SessionChange::Note(which, note) => log.note_session(which, note),
+        SessionChange::Delete(which) => log.delete_session(which),
+    }?;
+    log.close();
+    Ok(session)
+}
+
+fn ask_for(client: &Client, change: &SessionChange<'_>) -> anyhow::Result<Session> {
+    match *change {
+        SessionChange::Start(name) => client.change(Method::POST, "/api/v1/sessions", Some(&json!({ "name": name }))),
+        SessionChange::End(None) => client.change(Method::POST, "/api/v1/sessions/current/end", None),
+        SessionChange::End(Some(which)) => client.change(Method::POST, &format!("{}/end", session_path(which)), None),
+        SessionChange::Rename(which, name) => {
+            client.change(Method::PATCH, &session_path(which), Some(&json!({ "name": name })))
+        }
+        SessionChange::Note(which, note) => {
+            client.change(Method::PATCH, &session_path(which), Some(&json!({ "note": note })))
+        }
+        SessionChange::Delete(which) => client.change(Method::DELETE, &session_path(which), None),
+    }
+}
+
+/// The console's address of a session, whose name may hold anything.
+fn session_path(which: &str) -> String {
+    let mut path = "/api/v1/sessions/".to_owned();
+    for byte in which.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(char::from(byte)),
+            byte => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
 }
 
 /// A line of the console's NDJSON: an exchange, or `{"error": …}` in the place of one that can't be read.

@@ -3,10 +3,12 @@
 
 mod bad_requests;
 mod bad_upstreams;
+mod commands;
 mod crashes;
 mod limits;
 mod packaging;
 mod proxying;
 mod regressions;
 mod serving;
+mod terminal;
 mod web_sockets;

@@ -221,6 +221,9 @@ fn every_example_of_a_configuration_is_good() {
     let mut checked = 0;
     for entry in fs::read_dir(root().join("config")).unwrap() {
         let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let path = file.to_str().unwrap();
         let arguments = ["config", "check", "--config", path];
         let output = run(&arguments, &[]);
@@ -235,4 +238,45 @@ fn every_example_of_a_configuration_is_good() {
         assert!(output.status.success(), "{path}: {}", said(&output));
     }
     assert!(checked >= 3, "only {checked} files");
+}
+
+/// The value of a key of the systemd unit.
+fn unit(key: &str) -> String {
+    let text = read("config/nightaudit.service");
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=').map(str::to_owned));
+    line.unwrap_or_else(|| panic!("no {key}"))
+}
+
+#[test]
+fn the_systemd_unit_starts_this_binary_on_paths_that_it_has() {
+    let command = unit("ExecStart");
+    let mut words = command.split(' ');
+    assert_eq!(words.next(), Some("/usr/local/bin/nightaudit"));
+    assert_eq!(words.next(), Some("serve"));
+    let help = run(&["serve", "--help"], &[]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words: Vec<&str> = words.collect();
+    for pair in words.chunks(2) {
+        assert!(help.contains(pair[0]), "serve has no {}", pair[0]);
+    }
+    let value = |flag: &str| words[words.iter().position(|word| *word == flag).unwrap() + 1];
+    assert_eq!(value("--data"), format!("/var/lib/{}", unit("StateDirectory")));
+    // The file that the unit says to install there is one that is shipped.
+    assert_eq!(Path::new(value("--config")).file_name(), Path::new("config/nightaudit.toml").file_name());
+    let drain = setting("timeouts.drain", &[]);
+    let drain: u64 = drain.as_str().unwrap().trim_end_matches('s').parse().unwrap();
+    assert!(unit("TimeoutStopSec").parse::<u64>().unwrap() > drain, "systemd kills before it has drained");
+}
+
+#[test]
+fn systemd_takes_the_unit() {
+    // With a binary where the unit says that one is: systemd looks for it.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nightaudit.service");
+    fs::write(&file, read("config/nightaudit.service").replace("/usr/local/bin/nightaudit", BINARY)).unwrap();
+    let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output() else {
+        eprintln!("skipped: systemd-analyze is not installed");
+        return;
+    };
+    assert!(output.status.success() && !said(&output).contains("nightaudit.service"), "{}", said(&output));
 }

@@ -74,37 +74,6 @@ async fn without_a_way_to_mews_it_starts_and_records_why_each_request_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_say_the_same_with_and_without_a_running_serve() {
-    let mews = Upstream::answering(404, r#"{"Message":"no"}"#).await;
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
-    for operation in ["bills/add", "bills/close", "rates/getAll"] {
-        send(serve.proxy(), &post(operation, BODY)).await;
-    }
-    let id =
-        lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json"]))[0]["id"].as_str().unwrap().to_owned();
-    let commands: [&[&str]; 9] = [
-        &["tail", "--no-follow"],
-        &["tail", "--no-follow", "--json", "--operation", "bills/*"],
-        &["tail", "--no-follow", "-v", "-n", "1"],
-        &["show", &id],
-        &["show", &id, "--json"],
-        &["show", &id, "--request", "--body"],
-        &["export", "--format", "har", "-o", "-"],
-        &["export", "--format", "ndjson", "-o", "-", "--status", "404"],
-        &["export", "--format", "csv", "-o", "-"],
-    ];
-    let running: Vec<_> = commands.iter().map(|command| succeeded(&serve.run(BINARY, command))).collect();
-    assert!(serve.stop().0.success());
-    for (command, running) in commands.iter().zip(running) {
-        let alone = Command::new(BINARY).args(*command).arg("--data").arg(&data).output().unwrap();
-        assert!(!running.is_empty());
-        assert_eq!(succeeded(&alone), running, "{command:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_disk() {
     let mews = Upstream::answering(200, r#"{"Echo":"access-token-0001","Set":"cl\u0069ent-token-0001"}"#).await;
     let folder = tempfile::tempdir().unwrap();

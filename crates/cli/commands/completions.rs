@@ -5,14 +5,17 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory as _};
-use clap_complete::Shell;
+use anyhow::Context as _;
+use clap::Args;
+use clap_complete::{Shell, env::Shells};
 
-use crate::args::Arguments;
+use crate::complete;
 
-/// Print the completions for a shell
+/// Print what a shell needs to complete commands, flags, sessions, operations and ids
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+The script asks this program for what could come next, so that it knows the sessions of the log.
+
 Examples:
   nightaudit completions bash > ~/.local/share/bash-completion/completions/nightaudit
   nightaudit completions zsh > ~/.zfunc/_nightaudit
@@ -24,9 +27,11 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
-        // Written at once, because clap_complete panics where its output can't be written.
+        let shells = Shells::builtins();
+        let shell = shells.completer(&self.shell.to_string());
+        let shell = shell.with_context(|| format!("there are no completions for {}", self.shell))?;
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Arguments::command(), "nightaudit", &mut script);
+        shell.write_registration(complete::VARIABLE, "nightaudit", "nightaudit", "nightaudit", &mut script)?;
         io::stdout().write_all(&script)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,38 +1,90 @@
 //! `nightaudit man`
 
 use std::{
+    fs,
     io::{self, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory as _};
+use anyhow::Context as _;
+use clap::{Args, Command, CommandFactory as _, ValueHint};
 
-use crate::args::Arguments;
+use crate::{args::Arguments, error::Usage};
 
-/// Print the manual page
+/// Print the manual pages
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+There is a page for the whole, and one for each command.
+
 Examples:
   nightaudit man > ~/.local/share/man/man1/nightaudit.1
-  nightaudit man serve > ~/.local/share/man/man1/nightaudit-serve.1")]
+  nightaudit man sessions start > nightaudit-sessions-start.1
+  nightaudit man --all ~/.local/share/man/man1")]
 pub(crate) struct Man {
     /// Of this command instead of the whole
-    #[arg(value_name = "COMMAND")]
-    of: Option<String>,
+    #[arg(value_name = "COMMAND", conflicts_with = "all")]
+    of: Vec<String>,
+    /// Write every page into this folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    all: Option<PathBuf>,
 }
 
 impl Man {
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
-        let mut command = Arguments::command();
-        command.build();
-        if let Some(of) = &self.of {
-            let found = command.find_subcommand(of).cloned();
-            let found = found.ok_or_else(|| crate::error::Usage::new(format!("there is no command `{of}`")))?;
-            command = found;
+        let mut whole = Arguments::command();
+        whole.build();
+        if let Some(folder) = &self.all {
+            fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+            let pages = write_all(&whole, "nightaudit", folder)?;
+            writeln!(io::stderr(), "{pages} pages written to {}", folder.display())?;
+            return Ok(ExitCode::SUCCESS);
         }
-        let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page)?;
-        io::stdout().write_all(&page)?;
+        let (mut command, mut title) = (&whole, "nightaudit".to_owned());
+        for of in &self.of {
+            let found = command.find_subcommand(of);
+            command = found.ok_or_else(|| Usage::new(format!("there is no command `{of}` in `{title}`")))?;
+            title = format!("{title}-{}", command.get_name());
+        }
+        io::stdout().write_all(&page(command, &title)?)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Writes the page of a command and those of its own commands; how many there were.
+fn write_all(command: &Command, title: &str, folder: &Path) -> anyhow::Result<usize> {
+    let path = folder.join(format!("{title}.1"));
+    fs::write(&path, page(command, title)?).with_context(|| format!("can't write {}", path.display()))?;
+    command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help")
+        .try_fold(1, |pages, sub| Ok(pages + write_all(sub, &format!("{title}-{}", sub.get_name()), folder)?))
+}
+
+fn page(command: &Command, title: &str) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).title(title).render(&mut page)?;
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page() {
+        fn count(command: &Command) -> usize {
+            1 + command.get_subcommands().filter(|sub| sub.get_name() != "help").map(count).sum::<usize>()
+        }
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut whole = Arguments::command();
+        whole.build();
+        let pages = write_all(&whole, "nightaudit", folder.path()).unwrap();
+        assert_eq!(pages, count(&whole));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), pages);
+        let page = fs::read_to_string(folder.path().join("nightaudit-sessions-delete.1")).unwrap();
+        assert!(page.contains(".TH nightaudit-sessions-delete 1") && page.contains("\\-\\-yes"), "{page}");
+        assert!(page.contains("Delete a session"));
     }
 }

@@ -11,4 +11,5 @@ pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod tail;
+pub(crate) mod top;
 pub(crate) mod verify;

@@ -1,25 +1,40 @@
 //! `nightaudit sessions`
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
+use anstyle::{AnsiColor, Style};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use nightaudit_store::Session;
 
 use crate::{
+    complete,
     config::Settings,
-    line::{local, plain, size},
-    source::Source,
+    error::Usage,
+    line::{local, plain, size, span},
+    source::{SessionChange, Source, change_session},
 };
 
-/// List the sessions
+/// List, start, end, rename, annotate and delete sessions
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_long_help = "\
+A session is what was recorded in one go, or under one name. These work while `nightaudit serve` runs, and without it.
+SESSION is a name, an id or the beginning of an id; of several with one name the open one is meant, else the newest.
+
 Examples:
   nightaudit sessions
-  nightaudit sessions list --json | jq .name"
+  nightaudit sessions list --json | jq .name
+  nightaudit sessions start certification
+  nightaudit sessions note certification 'second run, after the fix'
+  nightaudit sessions end
+  nightaudit sessions delete rehearsal --yes"
 )]
 pub(crate) struct Sessions {
     #[command(subcommand)]
@@ -37,52 +52,223 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Start a session, or continue the open one of that name: what is recorded from now on belongs to it
+    Start {
+        /// Its name
+        name: String,
+    },
+    /// End a session; it can't be continued then
+    End {
+        /// Which, if not the one that is being recorded
+        #[arg(add = complete::sessions())]
+        session: Option<String>,
+    },
+    /// Give a session another name; exchanges recorded before keep the old one
+    Rename {
+        /// Which
+        #[arg(add = complete::sessions())]
+        session: String,
+        /// The new name
+        name: String,
+    },
+    /// Note something about a session
+    Note {
+        /// Which
+        #[arg(add = complete::sessions())]
+        session: String,
+        /// The note; an empty one removes what is there
+        text: String,
+    },
+    /// Delete a session and everything recorded in it
+    Delete {
+        /// Which
+        #[arg(add = complete::sessions())]
+        session: String,
+        /// Don't ask
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 impl Sessions {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let json = match self.action {
-            Some(Action::List { json }) => json,
-            None => self.json,
-        };
-        let sessions = Source::open(&settings.data)?.sessions()?;
-        let mut out = anstream::stdout().lock();
-        let zone = TimeZone::system();
-        for session in &sessions {
-            if json {
-                serde_json::to_writer(&mut out, session)?;
-                writeln!(out)?;
-            } else {
-                writeln!(out, "{}", describe(session, &zone))?;
+        let change = match &self.action {
+            None => return list(settings, self.json),
+            Some(Action::List { json }) => return list(settings, *json),
+            Some(Action::Start { name }) => SessionChange::Start(name),
+            Some(Action::End { session }) => SessionChange::End(session.as_deref()),
+            Some(Action::Rename { session, name }) => SessionChange::Rename(session, name),
+            Some(Action::Note { session, text }) => SessionChange::Note(session, text),
+            Some(Action::Delete { session, yes }) => {
+                let doomed = Source::open(&settings.data)?.session(session)?;
+                if !yes && !confirmed(&doomed)? {
+                    bail!("session {} was left alone", plain(&doomed.name));
+                }
+                // What was agreed to is deleted, whoever has taken its name since.
+                let done = change_session(settings, &SessionChange::Delete(&doomed.id.to_string()))?;
+                return told(&format!("deleted {}", described(&done)));
             }
-        }
-        Ok(ExitCode::SUCCESS)
+        };
+        let session = change_session(settings, &change)?;
+        let name = plain(&session.name);
+        told(&match change {
+            SessionChange::Start(_) if session.current && Source::console(&settings.data).is_some() => {
+                format!("session {name} is being recorded")
+            }
+            SessionChange::Start(_) => {
+                format!("session {name} is open: `nightaudit serve --session {name}` records into it")
+            }
+            SessionChange::End(_) => format!("ended {}", described(&session)),
+            SessionChange::Rename(..) => format!("session {} is called {name} now", session.id),
+            SessionChange::Note(..) => match &session.note {
+                Some(note) => format!("session {name}: {}", plain(note)),
+                None => format!("session {name} has no note now"),
+            },
+            SessionChange::Delete(_) => format!("deleted {}", described(&session)),
+        })
     }
 }
 
-fn describe(session: &Session, zone: &TimeZone) -> String {
-    let time = |time| local(time, zone, "%Y-%m-%d %H:%M");
-    let state = match session.ended {
-        None => "open".to_owned(),
-        Some(ended) => format!("ended {}", time(ended)),
+fn told(line: &str) -> anyhow::Result<ExitCode> {
+    writeln!(anstream::stdout().lock(), "{line}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks on the terminal; where there is none, nobody can agree.
+fn confirmed(session: &Session) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(
+            Usage::new("nothing is deleted without a yes: there is no terminal to ask on, so give --yes").into()
+        );
+    }
+    let mut out = anstream::stderr().lock();
+    write!(out, "Delete {} for ever? [y/N] ", described(session))?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A session in a sentence.
+fn described(session: &Session) -> String {
+    let exchanges = match session.exchanges {
+        1 => "1 exchange".to_owned(),
+        count => format!("{count} exchanges"),
     };
-    let mut line = format!(
-        "{}  {:24}  {:10}  {}  {:>8} exchanges  {:>10}  {state}",
-        session.id,
-        plain(&session.name),
-        plain(&session.environment),
-        time(session.started),
-        session.exchanges,
-        size(session.bytes),
-    );
-    if session.current {
-        line.push_str(", current");
+    format!("session {} with {exchanges} ({})", plain(&session.name), size(session.bytes))
+}
+
+fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
+    let sessions = Source::open(&settings.data)?.sessions()?;
+    let mut out = anstream::stdout().lock();
+    if json {
+        for session in &sessions {
+            serde_json::to_writer(&mut out, session)?;
+            writeln!(out)?;
+        }
+    } else {
+        write_table(&mut out, &sessions, &TimeZone::system())?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The sessions in columns as wide as what stands in them.
+fn write_table(out: &mut dyn Write, sessions: &[Session], zone: &TimeZone) -> io::Result<()> {
+    const HEAD: [&str; 7] = ["SESSION", "STATE", "EXCHANGES", "STARTED", "SPAN", "SIZE", "ID"];
+    const RIGHT: [bool; 7] = [false, false, true, false, true, true, false];
+
+    if sessions.is_empty() {
+        return writeln!(out, "no sessions yet: `nightaudit serve` records one");
+    }
+    let rows: Vec<[String; 7]> = sessions.iter().map(|session| cells(session, zone)).collect();
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).chain([HEAD[column].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let dim = Style::new().dimmed();
+    let pad = |text: &str, column: usize| match RIGHT[column] {
+        true => format!("{text:>0$}", widths[column]),
+        false => format!("{text:0$}", widths[column]),
+    };
+    let head: Vec<String> = HEAD.iter().enumerate().map(|(column, text)| pad(text, column)).collect();
+    writeln!(out, "{dim}{}{dim:#}", head.join("  ").trim_end())?;
+    for (row, session) in rows.iter().zip(sessions) {
+        let style = match (session.current, session.open) {
+            (true, _) => Style::new().fg_color(Some(AnsiColor::Green.into())),
+            (_, true) => Style::new(),
+            _ => dim,
+        };
+        let cells: Vec<String> = row.iter().enumerate().map(|(column, text)| pad(text, column)).collect();
+        write!(out, "{}  {style}{}{style:#}  {}", cells[0], cells[1], cells[2..].join("  "))?;
+        if let Some(note) = &session.note {
+            write!(out, "  {dim}# {}{dim:#}", plain(note))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn cells(session: &Session, zone: &TimeZone) -> [String; 7] {
+    let mut state = match (session.current, session.open) {
+        (true, _) => "recording",
+        (_, true) => "open",
+        _ => "closed",
+    }
+    .to_owned();
     if session.incomplete {
-        line.push_str(", incomplete");
+        state.push_str(", incomplete");
     }
-    if let Some(note) = &session.note {
-        line.push_str(&format!("  ({})", plain(note)));
+    let took = match (session.first, session.last) {
+        (Some(first), Some(last)) => span(last.since(first)),
+        _ => span(Duration::ZERO),
+    };
+    [
+        plain(&session.name),
+        state,
+        session.exchanges.to_string(),
+        local(session.started, zone, "%Y-%m-%d %H:%M"),
+        took,
+        size(session.bytes),
+        session.id.to_string(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(name: &str, current: bool, open: bool) -> Session {
+        Session {
+            id: "01KAS000000000000000000000".parse().unwrap(),
+            name: name.to_owned(),
+            environment: "demo".to_owned(),
+            started: "2026-11-23T12:00:00Z".parse().unwrap(),
+            ended: (!open).then(|| "2026-11-23T13:00:00Z".parse().unwrap()),
+            exchanges: 12_345,
+            first: Some("2026-11-23T12:00:01Z".parse().unwrap()),
+            last: Some("2026-11-25T11:30:00Z".parse().unwrap()),
+            bytes: 3 << 20,
+            note: None,
+            unrecorded: 0,
+            incomplete: false,
+            open,
+            current,
+        }
     }
-    line
+
+    #[test]
+    fn a_list_of_sessions() {
+        let noted = Session { note: Some("second run".to_owned()), ..session("certification", true, true) };
+        let empty = Session {
+            exchanges: 0,
+            first: None,
+            last: None,
+            bytes: 0,
+            incomplete: true,
+            ..session("a rather long name of a suite", false, false)
+        };
+        let mut out = Vec::new();
+        write_table(&mut out, &[session("2026-11-22T08-00-00Z", false, true), noted, empty], &TimeZone::UTC).unwrap();
+        insta::assert_snapshot!(String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap());
+    }
 }

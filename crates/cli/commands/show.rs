@@ -1,33 +1,44 @@
 //! `nightaudit show`
 
 use std::{
+    fs,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use anstyle::Style;
-use clap::Args;
+use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{Body, Direction, Exchange, Header, WebSocket};
 use nightaudit_export::Format;
 
 use crate::{
+    complete,
     config::Settings,
     error::Usage,
+    json::{indent, is_json},
     line::{duration, local, plain, plain_lines, size, status_style},
+    row::findings,
     source::Source,
 };
 
 /// Show one exchange
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+Without flags: what became of it, what the operation's contract finds in the request (lines with !), and both messages
+with JSON indented. Tokens show as pseudonyms; there is no way to show the originals.
+
 Examples:
   nightaudit show 01KAS3Z
-  nightaudit show 01KAS3Z --response --body > reservations.json
+  nightaudit show 01KAS3Z --response --body -o reservations.json
+  nightaudit show 01KAS3Z --request --wire
   nightaudit show 01KAS3Z --curl
   nightaudit show 01KAS3Z --json | jq .limit")]
 pub(crate) struct Show {
     /// Its id, or a beginning of it that no other exchange has
+    #[arg(add = complete::exchanges())]
     id: String,
     /// The request only
     #[arg(long, conflicts_with = "response")]
@@ -35,9 +46,15 @@ pub(crate) struct Show {
     /// The answer only
     #[arg(long)]
     response: bool,
-    /// The bare body, as it stands in the log: of the answer, or with --request of the request
+    /// The bare body, decoded: of the answer, or with --request of the request
     #[arg(long, conflicts_with_all = ["curl", "json"])]
     body: bool,
+    /// As it was on the wire: nothing indented, nothing decoded
+    #[arg(long, conflicts_with_all = ["curl", "json"])]
+    wire: bool,
+    /// Into this file, which is not there yet, instead of standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
     /// As a command for cURL, which asks for the tokens in variables
     #[arg(long, conflicts_with_all = ["json", "request", "response"])]
     curl: bool,
@@ -63,33 +80,57 @@ impl Show {
             return Err(Usage::new("an id has at least one letter").into());
         }
         let exchange = Source::open(&settings.data)?.find(&self.id)?;
-        let mut out = anstream::stdout().lock();
-        if self.body {
-            // Bytes as they are: no colours are taken out of them.
-            return write_bare(&mut io::stdout().lock(), &exchange, self.request);
+        let Some(path) = &self.output else {
+            if self.body || self.wire {
+                // Bytes as they are: no colours are taken out of them.
+                self.write(&mut io::stdout().lock(), &exchange, settings)?;
+            } else {
+                self.write(&mut anstream::stdout().lock(), &exchange, settings)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        };
+        let mut bytes = Vec::new();
+        self.write(&mut bytes, &exchange, settings)?;
+        if !self.body && !self.wire {
+            bytes = anstream::adapter::strip_bytes(&bytes).into_vec();
         }
-        if self.curl {
+        let file = fs::OpenOptions::new().write(true).create_new(true).open(path);
+        let mut file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Usage::new(format!("{} is there already", path.display())).into(),
+            _ => anyhow::Error::new(error).context(format!("can't write {}", path.display())),
+        })?;
+        file.write_all(&bytes).with_context(|| format!("can't write {}", path.display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Writes what was asked for.
+    fn write(&self, out: &mut dyn Write, exchange: &Exchange, settings: &Settings) -> anyhow::Result<()> {
+        let parts = Parts { request: !self.response, response: !self.request };
+        if self.body {
+            write_bare(out, exchange, self.request, self.wire)?;
+        } else if self.wire {
+            write_wire(out, exchange, parts)?;
+        } else if self.curl {
             let mut script = Vec::new();
             let mut writer = Format::Curl.writer(&mut script);
-            writer.write(&exchange)?;
+            writer.write(exchange)?;
             writer.finish()?;
             out.write_all(&script)?;
         } else if self.json {
-            serde_json::to_writer(&mut out, &exchange)?;
+            serde_json::to_writer(&mut *out, exchange)?;
             writeln!(out)?;
         } else {
-            let parts = Parts { request: !self.response, response: !self.request };
             if parts.request && parts.response {
-                write_summary(&mut out, &exchange, &TimeZone::system())?;
+                let findings = findings(exchange, &settings.contracts()?);
+                write_summary(out, exchange, &findings, &TimeZone::system())?;
             }
-            write_messages(&mut out, &exchange, parts, None)?;
+            write_messages(out, exchange, parts, None)?;
         }
-        out.flush()?;
-        Ok(ExitCode::SUCCESS)
+        Ok(out.flush()?)
     }
 }
 
-fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool) -> anyhow::Result<ExitCode> {
+fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool, wire: bool) -> anyhow::Result<()> {
     let body = match (request, &exchange.response) {
         (true, _) => &exchange.request.body,
         (false, Some(response)) => &response.body,
@@ -98,12 +139,33 @@ fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool) -> anyhow
     if body.truncated {
         tracing::warn!("only the first {} of {} were kept", size(body.bytes.len() as u64), size(body.length));
     }
-    out.write_all(&body.decoded().0)?;
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if wire { out.write_all(&body.bytes)? } else { out.write_all(&body.decoded().0)? })
 }
 
-fn write_summary(out: &mut dyn Write, exchange: &Exchange, zone: &TimeZone) -> io::Result<()> {
+/// Both messages in the form of HTTP/1, whatever version they had.
+fn write_wire(out: &mut dyn Write, exchange: &Exchange, parts: Parts) -> io::Result<()> {
+    let mut message = |line: String, headers: &[Header], body: &Body| {
+        write!(out, "{line}\r\n")?;
+        headers.iter().try_for_each(|header| write!(out, "{}: {}\r\n", header.name, header.value))?;
+        out.write_all(b"\r\n")?;
+        out.write_all(&body.bytes)
+    };
+    if parts.request {
+        let request = &exchange.request;
+        let target = request.url.split_once("://").map_or(&*request.url, |(_, rest)| rest);
+        let target = target.find('/').map_or("/", |start| &target[start..]);
+        message(format!("{} {target} {}", request.method, request.http_version), &request.headers, &request.body)?;
+    }
+    if let (true, Some(response)) = (parts.response, &exchange.response) {
+        let reason = http::StatusCode::from_u16(response.status).ok();
+        let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or_default();
+        let line = format!("{} {} {reason}", response.http_version, response.status);
+        message(line.trim_end().to_owned(), &response.headers, &response.body)?;
+    }
+    Ok(())
+}
+
+fn write_summary(out: &mut dyn Write, exchange: &Exchange, findings: &[String], zone: &TimeZone) -> io::Result<()> {
     let bold = Style::new().bold();
     writeln!(out, "{bold}{}{bold:#}  {}", exchange.id, plain(&exchange.operation))?;
     writeln!(
@@ -142,6 +204,8 @@ fn write_summary(out: &mut dyn Write, exchange: &Exchange, zone: &TimeZone) -> i
             writeln!(out, "{name}: {value}")?;
         }
     }
+    let style = Style::new().bold().fg_color(Some(AnsiColor::Magenta.into()));
+    findings.iter().try_for_each(|finding| writeln!(out, "{style}! {finding}{style:#}"))?;
     writeln!(out)
 }
 
@@ -243,59 +307,6 @@ fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &
     writeln!(out)
 }
 
-fn is_json(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
-}
-
-/// Valid JSON on several lines. Nothing but white space changes: keys stay in their order and numbers keep their digits.
-fn indent(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() * 2);
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    let new_line = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
-    let mut letters = json.chars().filter(|letter| letter != &'\r').peekable();
-    while let Some(letter) = letters.next() {
-        if in_text {
-            out.push(letter);
-            in_text = letter != '"' || escaped;
-            escaped = letter == '\\' && !escaped;
-            continue;
-        }
-        match letter {
-            '"' => {
-                in_text = true;
-                out.push(letter);
-            }
-            '{' | '[' => {
-                out.push(letter);
-                while letters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
-                match letters.next_if(|next| matches!(next, '}' | ']')) {
-                    Some(end) => out.push(end),
-                    None => {
-                        depth += 1;
-                        new_line(&mut out, depth);
-                    }
-                }
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                new_line(&mut out, depth);
-                out.push(letter);
-            }
-            ',' => {
-                out.push(letter);
-                new_line(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            letter if letter.is_ascii_whitespace() => {}
-            letter => out.push(letter),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -328,7 +339,13 @@ pub(crate) mod tests {
     #[test]
     fn an_exchange_reads_well() {
         let mut out = Vec::new();
-        write_summary(&mut out, &exchange(), &TimeZone::UTC).unwrap();
+        write_summary(
+            &mut out,
+            &exchange(),
+            &["/Limitation/Count: expected 1 to 1000, found 5000".to_owned()],
+            &TimeZone::UTC,
+        )
+        .unwrap();
         write_messages(&mut out, &exchange(), Parts::BOTH, None).unwrap();
         insta::assert_snapshot!(
             anstream::adapter::strip_bytes(&out)
@@ -341,10 +358,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn json_is_indented_and_nothing_else() {
-        let json = r#"{ "b":1.50,"a" : ["x,{\"\\",{}, [ ] ],"n":12345678901234567890123}"#;
-        let expected = "{\n  \"b\": 1.50,\n  \"a\": [\n    \"x,{\\\"\\\\\",\n    {},\n    []\n  ],\n  \"n\": 12345678901234567890123\n}";
-        assert_eq!(indent(json), expected);
+    fn on_the_wire_nothing_is_laid_out() {
+        let mut out = Vec::new();
+        write_wire(&mut out, &exchange(), Parts::BOTH).unwrap();
+        let expected = "POST /api/connector/v1/reservations/getAll/2023-06-06 HTTP/1.1\r\n\
+            Content-Type: application/json\r\n\r\n{\"Limitation\":{\"Count\":10}}\
+            HTTP/2 200 OK\r\nrequest-id: r-1\r\n\r\n{\"Reservations\":[]}";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -1,37 +1,34 @@
 //! `nightaudit tail`
 
 use std::{
-    io::{self, Write},
-    path::Path,
+    io::{self, IsTerminal as _, Write},
     process::ExitCode,
-    thread,
-    time::Duration,
 };
 
 use clap::Args;
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Timestamp};
-use nightaudit_store::OpenError;
+use nightaudit_exchange::{Exchange, Timestamp};
+use nightaudit_mews::Contracts;
+use nightaudit_store::Order;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::Client,
     commands::show::{Parts, write_messages},
     config::Settings,
     error::Usage,
     filters::Filters,
-    line::Line,
+    follow::{Follow, News},
+    row::{Columns, Line, Row},
     source::Source,
 };
-
-/// How long to wait before looking again for a `serve`.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// Show exchanges as they are recorded, one on a line
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Each line has the local time, the status, the operation, how long it took, the sizes of request and answer, what is left
-of the limit, the pseudonym of the access token, the session, and marks for what was refused, delayed or went wrong.
-It goes on where it was when `nightaudit serve` is restarted.
+of the limit, the pseudonym of the access token, the session, and marks for what was refused, delayed or went wrong. A
+mark with ! is what the operation's contract finds in the request: see `nightaudit show`. A narrow terminal shows fewer
+columns. It goes on where it was when `nightaudit serve` is restarted.
 
 Examples:
   nightaudit tail
@@ -48,7 +45,7 @@ pub(crate) struct Tail {
     /// One object a line
     #[arg(long)]
     json: bool,
-    /// With headers and bodies
+    /// With headers and bodies, indented and cut
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
     #[command(flatten)]
@@ -59,34 +56,73 @@ impl Tail {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let now = Timestamp::from_system(std::time::SystemTime::now());
         let filter = self.filters.filter(now).map_err(|error| Usage(error.into()))?;
-        let out = anstream::stdout().lock();
-        let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        let printer = Printer { out, json: self.json, verbose: self.verbose, width, zone: TimeZone::system() };
-        let mut following = Following { filter, count: self.count, last: None, printer, told: false };
+        let mut printer = Printer {
+            out: anstream::stdout().lock(),
+            json: self.json,
+            verbose: self.verbose,
+            contracts: settings.contracts()?,
+            zone: TimeZone::system(),
+        };
         if self.no_follow {
-            following.history(&Source::open(&settings.data)?)?;
+            let mut newest = Vec::new();
+            if self.count > 0 {
+                newest.extend(Source::open(&settings.data)?.exchanges(&filter, Order::Newest, Some(self.count))?);
+            }
+            printer.print_reversed(newest)?;
             return Ok(ExitCode::SUCCESS);
         }
-        following.forever(&settings.data)
+        // Gathered first: a reader that stops must not keep `serve` from the log.
+        let mut newest = Vec::new();
+        let never = CancellationToken::new();
+        let mut follow = Follow::start(&settings.data, filter, self.count, never, |exchange| newest.push(exchange))?;
+        printer.print_reversed(newest)?;
+        while let Some(news) = follow.next()? {
+            match news {
+                News::Exchange(exchange) => printer.print(&exchange)?,
+                News::Missed(count) => {
+                    tracing::warn!("{count} lines were missed: their exchanges were deleted before they could be read");
+                }
+                News::Waiting => tracing::info!("waiting for `nightaudit serve` on {}", settings.data.display()),
+                News::Connected => {}
+            }
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
+
+/// Letters of a body that `-v` shows.
+const CUT: usize = 2000;
 
 /// Prints exchanges in the form that was asked for.
 struct Printer<W> {
     out: W,
     json: bool,
     verbose: bool,
-    width: Option<usize>,
+    contracts: Contracts,
     zone: TimeZone,
 }
 
 impl<W: Write> Printer<W> {
+    fn print_reversed(&mut self, newest: Vec<anyhow::Result<Exchange>>) -> io::Result<()> {
+        newest.into_iter().rev().try_for_each(|exchange| match exchange {
+            Ok(exchange) => self.print(&exchange),
+            Err(error) => {
+                tracing::warn!("{error:#}");
+                Ok(())
+            }
+        })
+    }
+
     fn print(&mut self, exchange: &Exchange) -> io::Result<()> {
         if self.json {
-            serde_json::to_writer(&mut self.out, exchange)?;
-            return self.out.write_all(b"\n").and_then(|()| self.out.flush());
+            let mut line = serde_json::to_vec(exchange)?;
+            line.push(b'\n');
+            return self.out.write_all(&line).and_then(|()| self.out.flush());
         }
-        writeln!(self.out, "{}", Line { exchange, zone: &self.zone, width: self.width })?;
+        let row = Row::new(exchange, &self.contracts);
+        // Asked each time: a terminal's size changes.
+        let columns = width().map_or_else(Columns::all, Columns::fit);
+        writeln!(self.out, "{}", Line { row: &row, columns: &columns, zone: &self.zone })?;
         if self.verbose {
             write_messages(&mut self.out, exchange, Parts::BOTH, Some(CUT))?;
         }
@@ -94,100 +130,11 @@ impl<W: Write> Printer<W> {
     }
 }
 
-/// Letters of a body that `-v` shows.
-const CUT: usize = 2000;
-
-/// Goes on after the exchange that was printed last, whoever has the log.
-struct Following<W> {
-    filter: Filter,
-    count: usize,
-    last: Option<ExchangeId>,
-    printer: Printer<W>,
-    told: bool,
-}
-
-impl<W: Write> Following<W> {
-    fn forever(&mut self, data: &Path) -> anyhow::Result<ExitCode> {
-        let mut console = match Source::open(data) {
-            Ok(Source::Console(client)) => Some(client),
-            Ok(source @ Source::Log(_)) => {
-                self.history(&source)?;
-                None
-            }
-            Err(error) if is_passing(&error) => None,
-            Err(error) => return Err(error),
-        };
-        loop {
-            if let Some(client) = console.take() {
-                match self.follow(&client) {
-                    Ok(()) => self.told = false,
-                    // Our own output, or a filter that the console refuses: neither gets better.
-                    Err(error) if is_final(&error) => return Err(error),
-                    Err(error) => tracing::debug!("{error:#}"),
-                }
-            }
-            if !self.told {
-                tracing::info!("waiting for `nightaudit serve` on {}", data.display());
-                self.told = true;
-            }
-            thread::sleep(PAUSE);
-            console = Source::named_console(data);
-        }
+/// Letters on a line of the terminal; none where the output is none.
+fn width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
     }
-
-    /// Prints the last exchanges that are in the log.
-    fn history(&mut self, source: &Source) -> anyhow::Result<()> {
-        for exchange in source.newest(&self.filter, self.count)? {
-            match exchange {
-                Ok(exchange) => self.print(&exchange)?,
-                Err(error) => tracing::warn!("{error:#}"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Prints what the console sends until it ends.
-    fn follow(&mut self, client: &Client) -> anyhow::Result<()> {
-        let mut query = self.filter.to_query();
-        // Where nothing was printed yet, what came in the meantime is among the last ones.
-        query.push(match self.last {
-            Some(id) => ("after".to_owned(), id.to_string()),
-            None => ("last".to_owned(), self.count.to_string()),
-        });
-        let (mut event, mut data) = (Vec::new(), Vec::new());
-        for line in client.lines("/api/v1/follow", &query)? {
-            let line = line?;
-            if let Some(name) = line.strip_prefix(b"event: ") {
-                event = name.to_vec();
-            } else if let Some(text) = line.strip_prefix(b"data: ") {
-                data = text.to_vec();
-            } else if line.is_empty() && !data.is_empty() {
-                match &event[..] {
-                    b"exchange" => self.print(&serde_json::from_slice(&data)?)?,
-                    b"missed" => tracing::warn!("{} exchanges were missed", String::from_utf8_lossy(&data)),
-                    _ => {}
-                }
-                data.clear();
-            }
-        }
-        Ok(())
-    }
-
-    fn print(&mut self, exchange: &Exchange) -> io::Result<()> {
-        self.last = Some(exchange.id);
-        self.printer.print(exchange)
-    }
-}
-
-/// Whether there may be a log later.
-fn is_passing(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(OpenError::Missing(_) | OpenError::Locked { .. }))
-}
-
-/// Errors of the connection pass when `serve` is back.
-fn is_final(error: &anyhow::Error) -> bool {
-    let of_connection = error.chain().any(|cause| cause.is::<hyper::Error>());
-    let of_socket = |cause: &io::Error| cause.kind() != io::ErrorKind::BrokenPipe;
-    let connecting = error.chain().any(|cause| cause.downcast_ref().is_some_and(of_socket));
-    !of_connection && !connecting
+    terminal_size::terminal_size_of(stdout).map(|(width, _)| usize::from(width.0))
 }

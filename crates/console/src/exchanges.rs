@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Uri, header};
@@ -58,7 +58,11 @@ pub(crate) async fn list(
 }
 
 /// `GET /api/v1/exchanges/{id}`
-pub(crate) async fn one(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn one(
+    State(shared): State<Arc<Shared>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(id) = id?;
     let exchange = blocking(move || shared.log.find(&id)).await??;
     Ok(Json(exchange).into_response())
 }

@@ -22,23 +22,25 @@ const MAX_LAST: usize = 10_000;
 
 /// `GET /api/v1/follow`: an event `exchange` with its id for each exchange that matches, and `missed` with a number.
 ///
-/// It begins with the last `last` exchanges, or after the exchange that `Last-Event-ID` or `after` names, or now. A
-/// reader that is slow is read for from the disk; what is held for it in memory is one event.
+/// It begins with the last `last` exchanges, or after what `Last-Event-ID` or `after` names, or now. Beside the ids of
+/// exchanges there are ids that name a place between two, in events without data: at the beginning, and while nothing
+/// matches. Whoever goes on from the last id misses nothing and sees nothing twice. A reader that is slow is read for
+/// from the disk; what is held for it in memory is one event.
 pub(crate) async fn follow(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let mut pairs = pairs(&shared, &uri)?;
-    let after = take(&mut pairs, "after");
+    let named = take(&mut pairs, "after");
     let last = take(&mut pairs, "last");
     // A browser that reconnects repeats the address and adds the header, so the header is the newer one.
     let resume = match headers.get("last-event-id") {
         Some(id) => Some(id.to_str().map_err(|_| ApiError::bad_request("`Last-Event-ID` is no text"))?.to_owned()),
-        None => after,
+        None => named,
     };
     let from = match (resume, last) {
-        (Some(id), _) => From::After(id.parse().map_err(|error| ApiError::bad_request(format!("`after`: {error}")))?),
+        (Some(id), _) => after(&id)?,
         (None, Some(last)) => {
             let last = last.parse().map_err(|_| ApiError::bad_request(format!("`last={last}` is not a number")))?;
             From::Last(usize::min(last, MAX_LAST))
@@ -56,8 +58,8 @@ pub(crate) async fn follow(
 
 /// Sends until the log is closed or the reader has left.
 async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>) {
-    // Sent at once, so that the reader knows that it is being followed for.
-    let mut event = Some(Bytes::from_static(b": following\n\n"));
+    // Sent at once, so that the reader knows that it is being followed for, and from where.
+    let mut event = place(&follower);
     loop {
         if let Some(event) = event.take()
             && sender.send_data(event).await.is_err()
@@ -65,11 +67,24 @@ async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>) {
             return;
         }
         event = match tokio::time::timeout(KEEP_ALIVE, follower.next()).await {
-            Err(_) => Some(Bytes::from_static(b":\n\n")),
+            Err(_) => place(&follower),
             Ok(None) => return,
             Ok(Some(followed)) => write_event(&followed),
         };
     }
+}
+
+/// An event that has no data, and so is none to a browser, but moves the id from which it would go on.
+fn place(follower: &Follower) -> Option<Bytes> {
+    Some(follower.place().map_or(Bytes::from_static(b":\n\n"), |place| format!("id: {place}\n\n").into()))
+}
+
+/// Where to begin after an id that an event had.
+fn after(id: &str) -> Result<From, ApiError> {
+    if let Ok(place) = id.parse() {
+        return Ok(From::Place(place));
+    }
+    id.parse().map(From::After).map_err(|error| ApiError::bad_request(format!("`after`: {error}")))
 }
 
 fn write_event(followed: &Followed) -> Option<Bytes> {

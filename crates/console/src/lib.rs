@@ -1,19 +1,23 @@
 //! The console: everything that isn't traffic to Mews, on a port of its own.
 //!
 //! [`Console`] is a [`Handler`] over the log: exchanges by page, one by one, as NDJSON and as server-sent events;
-//! sessions, limits, exports, health and metrics. All but the health stands behind a [`Token`], and a request must call
-//! the console by one of its own names. What the log doesn't know, it asks [`Gauges`].
+//! sessions, limits, exports, health and metrics. All but the health stands behind a [`Token`], which for what changes
+//! something must stand in a header, and a request must call the console by one of its own names. What the log doesn't
+//! know, it asks [`Gauges`].
 //!
 //! | address | answer |
 //! |---|---|
 //! | `GET /api/v1/exchanges` | a page `{"exchanges": […], "next": …}`; with `format=ndjson` one exchange a line |
 //! | `GET /api/v1/exchanges/{id}` | one exchange, by its id or a beginning that only one has |
 //! | `GET /api/v1/follow` | exchanges as they are recorded, as server-sent events |
-//! | `GET /api/v1/sessions` | the sessions |
+//! | `GET /api/v1/sessions` | the sessions; `POST` with `{"name": …}` starts one or continues the open one |
+//! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …}` changes it, `DELETE` deletes it |
+//! | `POST /api/v1/sessions/{session}/end` | ends it; `current` is the one that is being recorded |
 //! | `GET /api/v1/limits` | for each rule and key what is used and left |
 //! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |
 //! | `GET /api/v1/health` | whether the log can be written; needs no token |
 //! | `GET /metrics` | counters for Prometheus |
+//! | `GET /api/v1/openapi.json` | all this as an OpenAPI document |
 //!
 //! Exchanges, follow and export take the parts of a [`Filter`](nightaudit_exchange::Filter) by their names; errors are
 //! `{"error": …}`.
@@ -43,26 +47,28 @@ mod exchanges;
 mod follow;
 mod guard;
 mod metrics;
+mod openapi;
+mod routes;
+mod sessions;
+mod state;
 mod stream;
 mod token;
 
 use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
 };
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use nightaudit_exchange::Outcome;
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
 use nightaudit_store::Log;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
@@ -135,18 +141,11 @@ impl Console {
         let stopping = CancellationToken::new();
         let names = Names::new(address, names);
         let shared = Arc::new(Shared { log, token, names, gauges, stopping: stopping.clone() });
-        let router = Router::new()
-            .route("/", get(welcome))
-            .route("/api/v1/exchanges", get(exchanges::list))
-            .route("/api/v1/exchanges/{id}", get(exchanges::one))
-            .route("/api/v1/export", get(exchanges::export))
-            .route("/api/v1/follow", get(follow::follow))
-            .route("/api/v1/sessions", get(sessions))
-            .route("/api/v1/limits", get(limits))
-            .route("/metrics", get(metrics::metrics))
+        let router = routes::router(true)
             .fallback(no_such_address)
+            .method_not_allowed_fallback(no_such_method)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), authorise))
-            .route("/api/v1/health", get(health))
+            .merge(routes::router(false).method_not_allowed_fallback(no_such_method))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), name_and_harden))
             .with_state(shared);
         Self { router, stopping }
@@ -207,36 +206,13 @@ async fn authorise(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     }
 }
 
-async fn welcome() -> Json<serde_json::Value> {
-    Json(json!({
-        "name": "nightaudit",
-        "version": env!("CARGO_PKG_VERSION"),
-        "api": [
-            "/api/v1/exchanges", "/api/v1/exchanges/{id}", "/api/v1/follow", "/api/v1/sessions", "/api/v1/limits",
-            "/api/v1/export", "/api/v1/health", "/metrics"
-        ],
-    }))
-}
-
 async fn no_such_address(uri: Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("`{}` is no address of the console: `/` lists them", uri.path()))
 }
 
-async fn sessions(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
-    let sessions = blocking(move || shared.log.sessions()).await?;
-    Ok(Json(json!({ "sessions": sessions })).into_response())
-}
-
-async fn limits(State(shared): State<Arc<Shared>>) -> Response {
-    Json(json!({ "limits": (shared.gauges.limits)() })).into_response()
-}
-
-/// Says no more than whether it works, because it needs no token.
-async fn health(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.log.status().failing {
-        None => Json(json!({ "status": "ok" })).into_response(),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failing" }))).into_response(),
-    }
+async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    let message = format!("`{}` does not take {method}: `/` lists what there is", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
 /// Runs what reads files on a thread that may wait for them.
@@ -264,36 +240,84 @@ fn now() -> nightaudit_exchange::Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
 
-    struct Opened {
-        console: Console,
+    pub(crate) struct Opened {
+        pub(crate) console: Console,
         token: String,
+        log: Arc<Log>,
         _folder: tempfile::TempDir,
     }
 
-    fn console() -> Opened {
+    impl Opened {
+        /// Adds an exchange to the log, and gives its id.
+        pub(crate) async fn record(&self) -> String {
+            let log = Arc::clone(&self.log);
+            blocking(move || log.import(&mut EXCHANGE.as_bytes())).await.unwrap().unwrap();
+            serde_json::from_str::<serde_json::Value>(EXCHANGE).unwrap()["id"].as_str().unwrap().to_owned()
+        }
+    }
+
+    const EXCHANGE: &str = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"certification","sequence":1,"environment":"demo","operation":"configuration/get","startedAt":"2026-11-23T12:00:00.123456Z","timesUs":{"forwarded":210,"responseHead":84312,"responseEnd":85120},"peer":"127.0.0.1:51234","envelope":{"client":"Acme Kiosk 2.1.0","clientToken":null,"accessToken":"REDACTED:b1946ac92492","paginated":false},"request":{"method":"POST","url":"https://api.mews-demo.com/api/connector/v1/configuration/get","httpVersion":"HTTP/1.1","headers":[{"name":"Content-Type","value":"application/json"}],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":{"status":200,"httpVersion":"HTTP/2","headers":[],"requestId":"r-1","body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"limit":{"decision":"admitted","rule":"published","used":12,"limit":200,"waitedMs":0,"retryAfterS":null},"outcome":"answered","error":null}"#;
+
+    pub(crate) fn console() -> Opened {
         let folder = tempfile::tempdir().unwrap();
         let log = Arc::new(Log::open(nightaudit_store::Config::new(folder.path())).unwrap());
         let token = Token::load_or_create(folder.path()).unwrap();
         let text = token.as_str().to_owned();
         let address = "127.0.0.1:8081".parse().unwrap();
-        let console = Console::new(log, token, address, Vec::new(), Gauges::default());
-        Opened { console, token: text, _folder: folder }
+        let limit = LimitState {
+            rule: "published".to_owned(),
+            key: "REDACTED:b1946ac92492".to_owned(),
+            used: 12,
+            left: 188,
+            next_free_ms: 0,
+            refused: 0,
+            delayed: 0,
+            closed_for_ms: None,
+        };
+        let gauges = Gauges { limits: Box::new(move || vec![limit.clone()]), ..Gauges::default() };
+        let console = Console::new(Arc::clone(&log), token, address, Vec::new(), gauges);
+        Opened { console, token: text, log, _folder: folder }
     }
 
-    async fn ask(opened: &Opened, method: &str, path: &str, bearer: bool) -> (StatusCode, String) {
+    /// A request without a body, with the token in its header or without it.
+    pub(crate) async fn ask(opened: &Opened, method: &str, path: &str, bearer: bool) -> (StatusCode, String) {
+        answer(opened, method, path, bearer, "").await
+    }
+
+    /// A request with the token in its header.
+    pub(crate) async fn send(opened: &Opened, method: &str, path: &str, body: &str) -> (StatusCode, String) {
+        answer(opened, method, path, true, body).await
+    }
+
+    async fn answer(opened: &Opened, method: &str, path: &str, bearer: bool, body: &str) -> (StatusCode, String) {
         let mut request = http::Request::builder().method(method).uri(path).header(header::HOST, "localhost:8081");
         if bearer {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", opened.token));
         }
-        let response = opened.console.router.clone().call(request.body(Body::empty()).unwrap()).await.unwrap();
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = opened.console.router.clone().call(request).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_changes_something_needs_the_token_in_a_header() {
+        let opened = console();
+        let path = format!("/api/v1/sessions?token={}", opened.token);
+        assert_eq!(ask(&opened, "GET", &path, false).await.0, StatusCode::OK);
+        assert_eq!(answer(&opened, "POST", &path, false, r#"{"name":"a"}"#).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(ask(&opened, "GET", "/api/v1/sessions", true).await.1, r#"{"sessions":[]}"#);
+        for method in ["PUT", "OPTIONS", "TRACE"] {
+            let (status, body) = ask(&opened, method, "/api/v1/sessions", true).await;
+            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+            assert!(body.contains(method), "{body}");
+        }
     }
 
     #[tokio::test]

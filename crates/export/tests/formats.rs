@@ -7,9 +7,7 @@ mod samples;
 use std::{io::Write as _, process::Command};
 
 use bytes::Bytes;
-use nightaudit_exchange::{
-    Body, Direction, Exchange, ExchangeId, Message, Omitted, Pseudonym, Timestamp, WebSocket,
-};
+use nightaudit_exchange::{Body, Direction, Exchange, ExchangeId, Message, Omitted, Pseudonym, Timestamp, WebSocket};
 use nightaudit_export::Format;
 use proptest::prelude::*;
 

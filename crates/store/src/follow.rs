@@ -26,6 +26,8 @@ pub enum From {
     Last(usize),
     /// With what was recorded after this exchange; with what is recorded from now on, if it isn't there.
     After(ExchangeId),
+    /// With what was recorded after this place.
+    Place(Resume),
 }
 
 /// Something for a follower.
@@ -86,7 +88,7 @@ impl Follower {
                 // Only their places are kept: a few thousand bodies would not fit anywhere.
                 newest.by_ref().for_each(drop);
                 if let Some(first) = newest.resume() {
-                    follower.go_to(Some(Resume { sequence: first.sequence - 1, ..first }));
+                    follower.go_to(Some(first.before()));
                 }
             }
             From::After(id) => {
@@ -94,12 +96,20 @@ impl Follower {
                     follower.go_to(Some(place));
                 }
             }
+            From::Place(place) => follower.go_to(Some(place)),
         }
         Ok(follower)
     }
 
     fn go_to(&mut self, place: Option<Resume>) {
         (self.place, self.count) = (place, None);
+    }
+
+    /// The place up to which everything that matches was yielded, from which a later follower goes on; none while
+    /// something that was read waits to be yielded.
+    #[must_use]
+    pub fn place(&self) -> Option<Resume> {
+        self.ready.is_empty().then(|| self.place.unwrap_or(Resume::BEGINNING))
     }
 
     /// Waits for the next exchange; none when the log is closed and all was read.

@@ -43,6 +43,25 @@ impl Lock {
         Ok(lock)
     }
 
+    /// The console of the folder's owner; none where nobody has the folder, or the owner has no console (yet).
+    ///
+    /// The lock says whether there is an owner. What a killed one left in the file counts for nothing, and is taken out,
+    /// so that nobody sends a token to whoever has the address by now; and so that the next look need not try the lock.
+    pub(crate) fn console(dir: &Path) -> io::Result<Option<String>> {
+        let file = match fs::OpenOptions::new().read(true).write(true).open(dir.join("lock")) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(console) = owner(&file).1 else { return Ok(None) };
+        match file.try_lock() {
+            // Given back at once, with the file.
+            Ok(()) => file.set_len(0).map(|()| None),
+            Err(fs::TryLockError::WouldBlock) => Ok(Some(console)),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Names the owner's console, so that commands find it.
     pub(crate) fn write(&self, console: Option<&str>) -> io::Result<()> {
         let file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -64,4 +83,24 @@ fn owner(file: &fs::File) -> (Option<u32>, Option<String>) {
     }
     let mut lines = text.lines().map(str::trim);
     (lines.next().and_then(|pid| pid.parse().ok()), lines.next().filter(|line| !line.is_empty()).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_has_the_lock_has_a_console() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Lock::console(dir.path()).unwrap(), None);
+        let lock = Lock::take(dir.path()).unwrap();
+        assert_eq!(Lock::console(dir.path()).unwrap(), None);
+        lock.write(Some("http://127.0.0.1:8081")).unwrap();
+        assert_eq!(Lock::console(dir.path()).unwrap().as_deref(), Some("http://127.0.0.1:8081"));
+        // As though it had been killed: what it wrote stays.
+        drop(lock);
+        assert_eq!(Lock::console(dir.path()).unwrap(), None);
+        assert_eq!(fs::read_to_string(dir.path().join("lock")).unwrap(), "");
+        Lock::take(dir.path()).unwrap();
+    }
 }

@@ -360,6 +360,16 @@ impl Log {
         self.lock.write(Some(address))
     }
 
+    /// The console of the process that has the log of this data folder; none where nobody has it, or whoever has it has
+    /// no console.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says of the lock file.
+    pub fn console_of(dir: &Path) -> io::Result<Option<String>> {
+        Lock::console(dir)
+    }
+
     /// Writes what waits, ends a session that was started without a name, and stops. Further calls do nothing.
     ///
     /// The data folder is free when the log is dropped.

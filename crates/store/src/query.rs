@@ -45,6 +45,17 @@ pub struct Resume {
     pub(crate) sequence: u64,
 }
 
+impl Resume {
+    /// Before the first exchange of the log.
+    pub const BEGINNING: Self = Self { written: 0, session: SessionId::from_parts(0, 0), sequence: 0 };
+
+    /// The place right before the exchange after which this one stands.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self { sequence: self.sequence.saturating_sub(1), ..self }
+    }
+}
+
 /// A text that is no [`Resume`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a place in the log: use what an earlier answer gave")]

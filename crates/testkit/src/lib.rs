@@ -4,6 +4,7 @@
 //! - [`Authority`]: a certificate authority of the test's own, for real TLS.
 //! - [`Harness`]: a [`Proxy`](nightaudit_proxy::Proxy) in the test's process that records in memory.
 //! - [`Process`]: the real binary with a data folder of its own.
+//! - [`Terminal`]: a program in a pseudo-terminal, with the screen that a person would see.
 //! - [`send`] and [`Answer`]: a client that sends bytes as they are given.
 //!
 //! Everything stays on loopback. Nothing here is for use outside tests: what can't go on panics.
@@ -26,10 +27,12 @@ mod authority;
 mod client;
 mod harness;
 mod process;
+mod terminal;
 mod upstream;
 
 pub use authority::Authority;
 pub use client::{Answer, post, read_answer, send, send_slowly};
 pub use harness::{Gate, Harness, Setup};
 pub use process::Process;
+pub use terminal::Terminal;
 pub use upstream::{Seen, Upstream};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use nightaudit_exchange::ExchangeId;
 use nightaudit_review::{
-    CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, Review, RetryCause, RetryOrigin, Severity,
+    CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, RetryCause, RetryOrigin, Review, Severity,
 };
 
 use super::{
@@ -205,11 +205,13 @@ fn limits(limits: &[LimitReview], shown: &Shown) -> Markup {
         Some(window) => format!("{} in {}", count(limit.requests.into()), period(window.div_ceil(1000))),
         None => count(limit.requests.into()),
     };
-    let key = |limit: &LimitReview| html! {
-        @if let Some(token) = limit.access_token { code { (token) } " " }
-        @if let Some(token) = limit.client_token { code { (token) } " " }
-        @if let Some(operation) = &limit.operation { code { (short(operation, TEXT)) } }
-        @if limit.access_token.is_none() && limit.client_token.is_none() && limit.operation.is_none() { span.dim { "no token" } }
+    let key = |limit: &LimitReview| {
+        html! {
+            @if let Some(token) = limit.access_token { code { (token) } " " }
+            @if let Some(token) = limit.client_token { code { (token) } " " }
+            @if let Some(operation) = &limit.operation { code { (short(operation, TEXT)) } }
+            @if limit.access_token.is_none() && limit.client_token.is_none() && limit.operation.is_none() { span.dim { "no token" } }
+        }
     };
     html! {
         @for (number, limit) in limits.iter().take(CHARTS).enumerate() {

@@ -74,6 +74,25 @@ fn a_follower_sees_what_matches_and_of_its_session() {
 }
 
 #[test]
+fn a_follower_goes_on_at_the_place_of_another_even_if_that_has_seen_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    runtime().block_on(async {
+        let from_nothing = log.follow(Filter::default(), From::Now).unwrap().place().unwrap();
+        record(&log, 0..20);
+        let last = log.follow(Filter::default(), From::Last(3)).unwrap().place().unwrap();
+        log.close();
+        drop(log);
+        let log = Log::open(config(dir.path())).unwrap();
+        record(&log, 20..22);
+        let mut all = log.follow(Filter::default(), From::Place(from_nothing)).unwrap();
+        assert_eq!(take(&mut all, 22).await, (0..22).collect::<Vec<_>>());
+        let mut three = log.follow(Filter::default(), From::Place(last)).unwrap();
+        assert_eq!(take(&mut three, 5).await, (17..22).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn a_follower_is_told_what_was_deleted_before_it_had_read_it() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();

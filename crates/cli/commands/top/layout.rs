@@ -1,0 +1,61 @@
+//! How the screen is divided, for those who draw on it and those who page through it.
+
+use ratatui::layout::{Constraint, Layout, Rect};
+
+use super::model::{Model, Tab};
+
+/// The parts of the screen, from above.
+pub(super) struct Areas {
+    pub(super) header: Rect,
+    pub(super) bars: Rect,
+    pub(super) titles: Rect,
+    pub(super) body: Rect,
+    pub(super) footer: Rect,
+}
+
+/// The parts of a screen of this size.
+pub(super) fn areas(model: &Model, screen: Rect) -> Areas {
+    let list = model.detail.is_none() && model.tab == Tab::Exchanges;
+    let bars = if list { bars(model, screen.height) } else { 0 };
+    let titles = u16::from(model.detail.is_none());
+    let parts = [2, bars, titles].map(Constraint::Length);
+    let rows = Layout::vertical([parts[0], parts[1], parts[2], Constraint::Min(0), Constraint::Length(1)]);
+    let [header, bars, titles, body, footer] = rows.areas(screen);
+    Areas { header, bars, titles, body, footer }
+}
+
+/// Lines for the fullest limits above the list: few where there is little room.
+fn bars(model: &Model, height: u16) -> u16 {
+    let most = match height {
+        0..16 => 0,
+        16..30 => 2,
+        _ => 4,
+    };
+    model.limits.as_ref().map_or(0, |limits| u16::try_from(limits.len()).unwrap_or(most).min(most))
+}
+
+fn screen(model: &Model) -> Rect {
+    Rect::new(0, 0, model.size.0, model.size.1)
+}
+
+/// Lines of the list.
+pub(super) fn list_height(model: &Model) -> usize {
+    usize::from(areas(model, screen(model)).body.height).max(1)
+}
+
+/// Lines of the limits or the findings.
+pub(super) fn table_height(model: &Model) -> usize {
+    list_height(model)
+}
+
+/// Lines that say what an exchange is, above its two messages.
+pub(super) fn summary_height(model: &Model) -> u16 {
+    let findings = model.detail.as_ref().map_or(0, |detail| detail.row.found.min(3));
+    2 + u16::try_from(findings).unwrap_or(0)
+}
+
+/// Lines of a message within its frame.
+pub(super) fn pane_height(model: &Model) -> usize {
+    let body = areas(model, screen(model)).body;
+    usize::from(body.height.saturating_sub(summary_height(model) + 2)).max(1)
+}

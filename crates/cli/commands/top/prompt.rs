@@ -1,0 +1,175 @@
+//! The line at the bottom in which something is typed.
+
+use std::path::Path;
+
+use nightaudit_exchange::{Filter, Statuses, Timestamp};
+use nightaudit_export::Format;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// The most letters that can be typed.
+const LONGEST: usize = 500;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Search,
+    Filter,
+    Export,
+}
+
+/// A question, and what has been typed so far.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    pub(super) asked: Asked,
+    pub(super) text: String,
+}
+
+/// What came of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    More,
+    Done,
+    Cancelled,
+}
+
+impl Prompt {
+    pub(super) fn new(asked: Asked, text: String) -> Self {
+        Self { asked, text }
+    }
+
+    /// What stands before the text.
+    pub(super) fn label(&self) -> &'static str {
+        match self.asked {
+            Asked::Search => "/",
+            Asked::Filter => "filter: ",
+            Asked::Export => "export to: ",
+        }
+    }
+
+    /// What can be typed.
+    pub(super) fn hint(&self) -> String {
+        match self.asked {
+            Asked::Search => "a text, in whatever case".to_owned(),
+            Asked::Filter => {
+                "4xx  rates/*  outcome=failed  client='Acme*'  slower-than=1s  …  empty for all".to_owned()
+            }
+            Asked::Export => {
+                let endings: Vec<String> =
+                    Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
+                format!("the ending says the format: {}", endings.join(" "))
+            }
+        }
+    }
+
+    pub(super) fn press(&mut self, key: KeyEvent) -> Typed {
+        match key.code {
+            KeyCode::Enter => return Typed::Done,
+            KeyCode::Esc => return Typed::Cancelled,
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Typed::Cancelled,
+            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => self.text.clear(),
+            KeyCode::Char('w') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                let kept = self.text.trim_end().rfind(' ').map_or(0, |blank| blank + 1);
+                self.text.truncate(kept);
+            }
+            // An empty line that is deleted further is what vi takes for a wish to leave.
+            KeyCode::Backspace if self.text.is_empty() => return Typed::Cancelled,
+            KeyCode::Backspace => {
+                self.text.pop();
+            }
+            KeyCode::Char(letter) if self.text.chars().count() < LONGEST && !letter.is_control() => {
+                self.text.push(letter)
+            }
+            _ => {}
+        }
+        Typed::More
+    }
+}
+
+/// The format that a file's ending asks for.
+pub(super) fn format_of(path: &Path) -> Result<Format, String> {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let found = Format::ALL.into_iter().find(|format| name.ends_with(&format!(".{}", format.extension())));
+    found.ok_or_else(|| {
+        let endings: Vec<String> = Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
+        format!("`{name}` has the ending of no format: {}", endings.join(" "))
+    })
+}
+
+/// A filter as it is typed: `name=value`, and for short a status or an operation by itself.
+pub(super) fn parse_filter(text: &str, now: Timestamp) -> Result<Filter, String> {
+    let pairs = words(text)?.into_iter().map(|word| match word.split_once('=') {
+        Some((name, value)) => (name.trim_start_matches('-').to_owned(), value.to_owned()),
+        None if word.parse::<Statuses>().is_ok() => ("status".to_owned(), word),
+        None if word.contains(['*', '?']) => ("operation".to_owned(), word),
+        None => ("operation".to_owned(), format!("*{word}*")),
+    });
+    Filter::from_query(pairs, now).map_err(|error| error.to_string())
+}
+
+/// A filter as it could have been typed.
+pub(super) fn write_filter(filter: &Filter) -> String {
+    let words = filter.to_query().into_iter().map(|(name, value)| match value.contains([' ', '\'']) {
+        true => format!("{name}=\"{value}\""),
+        false => format!("{name}={value}"),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Words between blanks; what is in quotes is one.
+fn words(text: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for letter in text.chars() {
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (_, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    if quote.is_some() {
+        return Err("a quotation mark is open".to_owned());
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
+        parse_filter(text, Timestamp::from_micros(0)).map(|filter| filter.to_query())
+    }
+
+    #[test]
+    fn a_filter_is_short_to_type() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(parse("").unwrap(), []);
+        assert_eq!(parse("4xx rates/*").unwrap(), [pair("operation", "rates/*"), pair("status", "4xx")]);
+        assert_eq!(parse("reserv").unwrap(), [pair("operation", "*reserv*")]);
+        let typed = r#"client="Acme Kiosk*" --outcome=failed"#;
+        assert_eq!(parse(typed).unwrap(), [pair("outcome", "failed"), pair("client", "Acme Kiosk*")]);
+        for wrong in ["client='Acme", "colour=red", "status=often", "4xx 5xx"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_filter_can_be_typed_as_it_is_written() {
+        for text in ["4xx,503 rates/* outcome=delayed", r#"client="Acme Kiosk*" contains="it's" slower-than=500ms"#] {
+            let filter = parse_filter(text, Timestamp::from_micros(0)).unwrap();
+            assert_eq!(parse_filter(&write_filter(&filter), Timestamp::from_micros(0)), Ok(filter), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_ending_of_a_file_says_its_format() {
+        for format in Format::ALL {
+            assert_eq!(format_of(Path::new(&format!("/tmp/a.{}", format.extension()))), Ok(format));
+        }
+        assert!(format_of(Path::new("a.pdf")).unwrap_err().contains(".har"));
+    }
+}

@@ -1,0 +1,87 @@
+//! What a shell offers behind TAB where the values are not known beforehand.
+
+use std::{env, ffi::OsStr, path::PathBuf};
+
+use clap::CommandFactory as _;
+use clap_complete::{
+    CompletionCandidate,
+    engine::{ArgValueCandidates, ArgValueCompleter},
+};
+use nightaudit_exchange::Filter;
+use nightaudit_store::Order;
+
+use crate::{args::Arguments, config, line::plain, source::Source};
+
+/// The variable in which a shell says that it asks.
+pub(crate) const VARIABLE: &str = "_NIGHTAUDIT_COMPLETE";
+
+/// Exchanges that are offered.
+const EXCHANGES: usize = 20;
+
+/// Answers a shell that asks what could stand at the cursor, and ends the process; else does nothing.
+pub(crate) fn answer() {
+    clap_complete::CompleteEnv::with_factory(Arguments::command).var(VARIABLE).complete();
+}
+
+/// The names of the sessions.
+pub(crate) fn sessions() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let sessions = source().and_then(|source| source.sessions().ok()).unwrap_or_default();
+        // The newest is meant most often.
+        let offered = sessions.into_iter().rev().map(|session| {
+            let state = if session.open { "open" } else { "closed" };
+            let help = format!("{state}, {} exchanges", session.exchanges);
+            CompletionCandidate::new(plain(&session.name)).help(Some(help.into()))
+        });
+        offered.collect()
+    })
+}
+
+/// The operations of the catalogue, and a pattern for each group of them.
+pub(crate) fn operations() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let typed = typed.to_string_lossy();
+        let mut offered: Vec<String> =
+            nightaudit_mews::operations().iter().map(|operation| operation.path.to_string()).collect();
+        let groups: Vec<String> =
+            offered.iter().filter_map(|name| Some(format!("{}/*", name.split_once('/')?.0))).collect();
+        offered.extend(groups);
+        offered.sort_unstable();
+        offered.dedup();
+        offered.into_iter().filter(|name| name.starts_with(&*typed)).map(CompletionCandidate::new).collect()
+    })
+}
+
+/// The ids of the last exchanges.
+pub(crate) fn exchanges() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let newest =
+            source().and_then(|source| source.exchanges(&Filter::default(), Order::Newest, Some(EXCHANGES)).ok());
+        let exchanges = newest.into_iter().flatten().filter_map(Result::ok);
+        let offered = exchanges.map(|exchange| {
+            let status = exchange.status().map_or_else(|| exchange.outcome.to_string(), |status| status.to_string());
+            let help = format!("{status} {}", plain(&exchange.operation));
+            CompletionCandidate::new(exchange.id.to_string()).help(Some(help.into()))
+        });
+        offered.collect()
+    })
+}
+
+/// The log that the command line means, if it can be had without waiting: who presses TAB waits for nobody.
+fn source() -> Option<Source> {
+    let data = match typed("--data") {
+        Some(data) => data,
+        None => config::load(typed("--config").as_deref(), Vec::new()).ok()?.settings.data,
+    };
+    Source::open_now(&data).ok()
+}
+
+/// The value of a flag that was typed before the cursor.
+fn typed(flag: &str) -> Option<PathBuf> {
+    let words: Vec<_> = env::args_os().skip_while(|word| word != "--").collect();
+    let pairs = words.windows(2).find(|pair| pair[0] == flag).map(|pair| PathBuf::from(&pair[1]));
+    pairs.or_else(|| {
+        let joined = words.iter().filter_map(|word| word.to_str()?.strip_prefix(flag)?.strip_prefix('='));
+        joined.map(PathBuf::from).next()
+    })
+}

@@ -1,0 +1,55 @@
+//! The console's addresses, each once.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{MethodRouter, delete, get, patch, post},
+};
+
+use crate::{Shared, exchanges, follow, metrics, openapi, sessions, state};
+
+/// An address and what answers there.
+pub(crate) struct Route {
+    /// `GET` and the like.
+    pub(crate) method: &'static str,
+    /// The address; a part in braces stands for any.
+    pub(crate) path: &'static str,
+    /// Whether it needs the token.
+    pub(crate) guarded: bool,
+    handler: fn() -> MethodRouter<Arc<Shared>>,
+}
+
+impl Route {
+    fn new(method: &'static str, path: &'static str, handler: fn() -> MethodRouter<Arc<Shared>>) -> Self {
+        Self { method, path, guarded: true, handler }
+    }
+}
+
+/// Every address; `openapi.json` describes them, which a test compares.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/", || get(state::welcome)),
+        Route::new("GET", "/api/v1/exchanges", || get(exchanges::list)),
+        Route::new("GET", "/api/v1/exchanges/{id}", || get(exchanges::one)),
+        Route::new("GET", "/api/v1/follow", || get(follow::follow)),
+        Route::new("GET", "/api/v1/export", || get(exchanges::export)),
+        Route::new("GET", "/api/v1/sessions", || get(sessions::list)),
+        Route::new("POST", "/api/v1/sessions", || post(sessions::start)),
+        Route::new("GET", "/api/v1/sessions/{session}", || get(sessions::one)),
+        Route::new("PATCH", "/api/v1/sessions/{session}", || patch(sessions::change)),
+        Route::new("DELETE", "/api/v1/sessions/{session}", || delete(sessions::remove)),
+        Route::new("POST", "/api/v1/sessions/{session}/end", || post(sessions::end)),
+        Route::new("POST", "/api/v1/sessions/current/end", || post(sessions::end_current)),
+        Route::new("GET", "/api/v1/limits", || get(state::limits)),
+        Route::new("GET", "/api/v1/openapi.json", || get(openapi::document)),
+        Route::new("GET", "/metrics", || get(metrics::metrics)),
+        Route { guarded: false, ..Route::new("GET", "/api/v1/health", || get(state::health)) },
+    ]
+}
+
+/// A router of those addresses that are behind the token, or of the others.
+pub(crate) fn router(guarded: bool) -> Router<Arc<Shared>> {
+    let chosen = routes().into_iter().filter(move |route| route.guarded == guarded);
+    chosen.fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+}

@@ -1,0 +1,165 @@
+//! The sessions: seen, begun, ended, named, noted and deleted.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::{Body, to_bytes},
+    extract::{Path, State, rejection::PathRejection},
+};
+use http::StatusCode;
+use nightaudit_store::{Log, Session, SessionError};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{Shared, blocking, error::ApiError};
+
+/// The largest body of a request, in bytes: a long note.
+const MAX_BODY: usize = 64 << 10;
+
+type Which = Result<Path<String>, PathRejection>;
+
+/// What starts a session, or continues the open one of that name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    name: String,
+}
+
+/// What changes of a session; what isn't given stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    name: Option<String>,
+    note: Option<String>,
+}
+
+/// `GET /api/v1/sessions`
+pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, ApiError> {
+    let sessions = blocking(move || shared.log.sessions()).await?;
+    Ok(Json(json!({ "sessions": sessions })))
+}
+
+/// `GET /api/v1/sessions/{session}`
+pub(crate) async fn one(State(shared): State<Arc<Shared>>, which: Which) -> Result<Json<Session>, ApiError> {
+    let Path(which) = which?;
+    run(shared, move |log| log.session(&which)).await
+}
+
+/// `POST /api/v1/sessions` with `{"name": …}`
+pub(crate) async fn start(State(shared): State<Arc<Shared>>, body: Body) -> Result<Json<Session>, ApiError> {
+    let Start { name } = read(body).await?;
+    run(shared, move |log| log.start_session(&name)).await
+}
+
+/// `POST /api/v1/sessions/{session}/end`
+pub(crate) async fn end(State(shared): State<Arc<Shared>>, which: Which) -> Result<Json<Session>, ApiError> {
+    let Path(which) = which?;
+    run(shared, move |log| log.end_session(&which)).await
+}
+
+/// `POST /api/v1/sessions/current/end`
+pub(crate) async fn end_current(State(shared): State<Arc<Shared>>) -> Result<Json<Session>, ApiError> {
+    let current = shared.log.current_session();
+    let current = current.ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "no session is being recorded"))?;
+    run(shared, move |log| log.end_session(&current.id.to_string())).await
+}
+
+/// `PATCH /api/v1/sessions/{session}` with `{"name": …, "note": …}`
+pub(crate) async fn change(
+    State(shared): State<Arc<Shared>>,
+    which: Which,
+    body: Body,
+) -> Result<Json<Session>, ApiError> {
+    let Path(which) = which?;
+    let Change { name, note } = read(body).await?;
+    if name.is_none() && note.is_none() {
+        return Err(ApiError::bad_request("nothing is to be changed: give `name` or `note`"));
+    }
+    run(shared, move |log| {
+        // By its id, because the name by which it was asked for may be the one that goes.
+        let id = log.session(&which)?.id.to_string();
+        if let Some(name) = &name {
+            log.rename_session(&id, name)?;
+        }
+        if let Some(note) = &note {
+            log.note_session(&id, note)?;
+        }
+        log.session(&id)
+    })
+    .await
+}
+
+/// `DELETE /api/v1/sessions/{session}`: what was deleted.
+pub(crate) async fn remove(State(shared): State<Arc<Shared>>, which: Which) -> Result<Json<Session>, ApiError> {
+    let Path(which) = which?;
+    run(shared, move |log| log.delete_session(&which)).await
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    work: impl FnOnce(&Log) -> Result<Session, SessionError> + Send + 'static,
+) -> Result<Json<Session>, ApiError> {
+    Ok(Json(blocking(move || work(&shared.log)).await??))
+}
+
+async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+    let too_large = |_| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is broken, or larger than 64 KiB");
+    let bytes = to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("the body: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{ask, console, send};
+
+    use super::*;
+
+    fn object(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_session_is_started_named_noted_ended_and_deleted() {
+        let opened = console();
+        let (status, body) = send(&opened, "POST", "/api/v1/sessions", r#"{"name":"rehearsal"}"#).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        assert_eq!((&object(&body)["name"], &object(&body)["current"]), (&"rehearsal".into(), &true.into()));
+
+        let at = "/api/v1/sessions/rehearsal";
+        let (_, body) = send(&opened, "DELETE", at, "").await;
+        assert!(body.contains("being recorded"), "{body}");
+        let (_, body) = send(&opened, "PATCH", at, r#"{"name":"take 1/2","note":"a note"}"#).await;
+        assert_eq!((&object(&body)["name"], &object(&body)["note"]), (&"take 1/2".into(), &"a note".into()));
+        assert_eq!(ask(&opened, "GET", at, true).await.0, StatusCode::NOT_FOUND);
+
+        let at = "/api/v1/sessions/take%201%2F2";
+        let (_, body) = send(&opened, "PATCH", at, r#"{"note":""}"#).await;
+        assert_eq!(object(&body)["note"], Value::Null);
+        let (_, body) = send(&opened, "POST", &format!("{at}/end"), "").await;
+        assert_eq!(object(&body)["open"], false);
+        assert_eq!(send(&opened, "POST", "/api/v1/sessions/current/end", "").await.0, StatusCode::CONFLICT);
+        assert_eq!(send(&opened, "DELETE", at, "").await.0, StatusCode::OK);
+        let (_, body) = ask(&opened, "GET", "/api/v1/sessions", true).await;
+        assert_eq!(body, r#"{"sessions":[]}"#);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_says_nothing_or_too_much_is_refused() {
+        let opened = console();
+        send(&opened, "POST", "/api/v1/sessions", r#"{"name":"a"}"#).await;
+        let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(MAX_BODY));
+        for (method, path, body, status) in [
+            ("POST", "/api/v1/sessions", "", 400),
+            ("POST", "/api/v1/sessions", r#"{"name":"a","colour":"red"}"#, 400),
+            ("POST", "/api/v1/sessions", r#"{"name":"a\nb"}"#, 400),
+            ("PATCH", "/api/v1/sessions/a", "{}", 400),
+            ("PATCH", "/api/v1/sessions/a", &long, 413),
+            ("PATCH", "/api/v1/sessions/none", r#"{"note":"x"}"#, 404),
+        ] {
+            let (answered, told) = send(&opened, method, path, body).await;
+            assert_eq!(answered.as_u16(), status, "{method} {path} {body:.40}: {told}");
+            assert!(object(&told)["error"].is_string());
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What the console says of the proxy as it is now.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{Shared, routes::routes};
+
+/// `GET /`: which addresses there are.
+pub(crate) async fn welcome() -> Json<Value> {
+    let api: Vec<_> = routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    Json(json!({ "name": "nightaudit", "version": env!("CARGO_PKG_VERSION"), "api": api }))
+}
+
+/// `GET /api/v1/limits`
+pub(crate) async fn limits(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({ "limits": (shared.gauges.limits)() }))
+}
+
+/// `GET /api/v1/health`: no more than whether it works, because it needs no token.
+pub(crate) async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.log.status().failing {
+        None => Json(json!({ "status": "ok" })).into_response(),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failing" }))).into_response(),
+    }
+}

@@ -1,0 +1,174 @@
+//! What a person sees: the real binary in a pseudo-terminal.
+
+use std::{path::Path, process::Command};
+
+use nightaudit_testkit::{Process, Terminal, Upstream, post, send};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
+const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Kiosk 1.0"}"#;
+
+fn top(data: &Path, arguments: &[&str], columns: u16, lines: u16) -> Terminal {
+    let all: Vec<&str> = ["top"].into_iter().chain(arguments.iter().copied()).collect();
+    Terminal::nightaudit(BINARY, data, &all, columns, lines)
+}
+
+async fn recorded(operations: &[&str]) -> (Upstream, Process) {
+    let mews = Upstream::answering(200, r#"{"Needle":{"Items":[1,2,3]},"Cursor":null}"#).await;
+    let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
+    for operation in operations {
+        assert_eq!(send(serve.proxy(), &post(operation, BODY)).await.status, 200);
+    }
+    (mews, serve)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn top_shows_what_is_recorded_as_it_is_recorded() {
+    let (_mews, serve) = recorded(&["bills/getAll", "rates/getAll"]).await;
+    let mut top = top(serve.data(), &[], 80, 24);
+    top.wait_for_text("live, following");
+    let list = top.wait_for_text("rates/getAll");
+    assert!(list.contains("bills/getAll") && list.contains("198/200"), "{list}");
+    send(serve.proxy(), &post("configuration/get", BODY)).await;
+    top.wait_for_text("configuration/get");
+    top.wait_for_text("3/200 used  free now");
+
+    // Request and answer side by side; the answer folds, and is searched.
+    top.press("\r");
+    let detail = top.wait_for_text("Needle");
+    assert!(detail.contains("POST http://") && detail.contains(" answer "), "{detail}");
+    top.press("\tz");
+    top.wait_for_text("{ 1 … }");
+    top.press("/items\r");
+    top.wait_for_text("\"Items\": [ 3 … ]");
+    top.press("\r");
+    top.wait_for("unfolded", |screen| !screen.contents().contains("3 … ]"));
+    top.press("q");
+    top.wait_for_text("live, following");
+
+    // Another size, and back; a filter, the findings, the keys.
+    top.resize(160, 40);
+    top.wait_for("wide", |screen| screen.contents().contains("SESSION") && screen.size().0.get() == 40);
+    top.resize(80, 24);
+    top.wait_for("narrow", |screen| !screen.contents().contains("SESSION") && screen.contents().contains("q quit"));
+    top.press("frates/*\r");
+    top.wait_for("filtered", |screen| {
+        let text = screen.contents();
+        text.contains("filter: operation=rates/*") && text.contains("1 exchanges 1 ") && !text.contains("bills/getAll")
+    });
+    top.press("3");
+    top.wait_for_text("FINDING");
+    top.press("2");
+    top.wait_for_text("REFUSED");
+    top.press("q?");
+    top.wait_for_text("a page down, up");
+    top.press("qq");
+    let (status, _) = top.wait();
+    assert!(status.success() && top.is_put_back());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn top_goes_on_when_serve_is_restarted_and_shows_the_log_without_it() {
+    let mews = Upstream::answering(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let arguments = ["--upstream", &mews.url()];
+    let serve = Process::serve_on(BINARY, &data, &arguments);
+    send(serve.proxy(), &post("bills/add", BODY)).await;
+    assert!(serve.stop().0.success());
+
+    let mut top = top(&data, &[], 80, 24);
+    top.wait_for_text("no serve runs");
+    top.wait_for_text("bills/add");
+    top.press("\r");
+    top.wait_for_text("POST http");
+    top.press("q");
+    let serve = Process::serve_on(BINARY, &data, &arguments);
+    top.wait_for_text("live");
+    send(serve.proxy(), &post("bills/close", BODY)).await;
+    let list = top.wait_for_text("bills/close");
+    assert_eq!(list.matches("bills/add").count(), 1, "{list}");
+    top.press("q");
+    assert!(top.wait().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn top_exports_what_is_marked() {
+    let (_mews, serve) = recorded(&["bills/add", "bills/close", "rates/getAll"]).await;
+    let file = serve.data().join("marked.ndjson");
+    let mut top = top(serve.data(), &[], 160, 24);
+    top.wait_for_text("rates/getAll");
+    top.press("gmm");
+    top.wait_for_text("2 marked");
+    top.press("x");
+    top.wait_for_text("nightaudit-2-exchanges.har");
+    // Ctrl-U empties the line.
+    top.press(&format!("\u{15}{}\r", file.display()));
+    top.wait_for_text("2 exchanges written");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let operations: Vec<_> = written
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["operation"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(operations, ["bills/add", "bills/close"]);
+    top.press(&format!("x\u{15}{}\r", file.display()));
+    top.wait_for_text("is there already");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_top_and_puts_the_terminal_back() {
+    let (_mews, serve) = recorded(&["bills/add"]).await;
+    for signal in ["-TERM", "-HUP", "-INT"] {
+        let mut top = top(serve.data(), &[], 80, 24);
+        top.wait_for("full screen", |screen| screen.alternate_screen() && screen.contents().contains("bills/add"));
+        assert!(!top.is_put_back());
+        assert!(Command::new("kill").args([signal, &top.id().to_string()]).status().unwrap().success());
+        top.wait();
+        assert!(top.is_put_back(), "{signal}");
+    }
+}
+
+#[test]
+fn top_needs_a_terminal() {
+    let output = Command::new(BINARY).arg("top").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nightaudit tail"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_fits_the_terminal_and_has_its_colours() {
+    let (_mews, serve) = recorded(&["reservations/getAll/2023-06-06"]).await;
+    for (columns, arguments, colored) in
+        [(80, &["tail", "--no-follow"][..], true), (160, &["tail", "--no-follow", "--color", "never"], false)]
+    {
+        let mut tail = Terminal::nightaudit(BINARY, serve.data(), arguments, columns, 24);
+        let (_, bytes) = tail.wait();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!(text.contains('\u{1b}'), colored, "{text:?}");
+        assert_eq!(text.contains("certification"), columns == 160, "{text}");
+        let screen = tail.wait_for_text("199/200");
+        let lines = screen.trim_end().lines().count();
+        assert_eq!(lines, 1, "a line was broken:\n{screen}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_deleted_after_a_yes_on_the_terminal() {
+    let (_mews, serve) = recorded(&["bills/add"]).await;
+    assert!(serve.run(BINARY, &["sessions", "start", "second"]).status.success());
+    let refused = serve.run(BINARY, &["sessions", "delete", "certification"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--yes"));
+    let delete = ["sessions", "delete", "certification"];
+
+    let mut asked = Terminal::nightaudit(BINARY, serve.data(), &delete, 100, 24);
+    asked.wait_for_text("Delete session certification with 1 exchange");
+    asked.press("n\n");
+    assert!(!asked.wait().0.success());
+    asked.wait_for_text("was left alone");
+
+    let mut asked = Terminal::nightaudit(BINARY, serve.data(), &delete, 100, 24);
+    asked.wait_for_text("[y/N]");
+    asked.press("y\n");
+    assert!(asked.wait().0.success());
+    asked.wait_for_text("deleted session certification");
+}
