@@ -47,6 +47,7 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         limit: None,
         outcome: Outcome::Answered,
         error: None,
+        web_socket: None,
         previous_hash: None,
         hash: None,
     })
