@@ -38,6 +38,8 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Completions(completions) => return completions.run(),
         Command::Man(man) => return man.run(),
         Command::Config(config) => return config.run(&everywhere),
+        // The tour has a configuration of its own.
+        Command::Try(tour) => return tour.run(&everywhere),
         _ => {}
     }
     let mut flags = everywhere.flags();
@@ -59,6 +61,6 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Export(export) => export.run(&settings),
         Command::Log(log) => log.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
-        Command::Completions(_) | Command::Man(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Try(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -11,3 +11,4 @@ pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod tail;
+pub(crate) mod tour;

@@ -1,8 +1,7 @@
 //! Values made up: always the same for the same seed.
 
 use base64::Engine as _;
-use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -19,11 +18,24 @@ const MOST_EACH: usize = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Soil {
     pub(crate) seed: u64,
-    /// The day around which the property's data lie.
-    pub(crate) today: Date,
+    /// The midnight around which the property's data lie, in seconds since 1970.
+    midnight: i64,
 }
 
+/// Seconds.
+const DAY: i64 = 86_400;
+
 impl Soil {
+    /// A property whose data lie around the day of `now`.
+    pub(crate) fn new(seed: u64, now: Timestamp) -> Self {
+        Self { seed, midnight: now.as_second().div_euclid(DAY) * DAY }
+    }
+
+    /// An hour of a day, counted from today.
+    fn at(&self, days: i64, hour: i64) -> Timestamp {
+        Timestamp::from_second(self.midnight + days * DAY + hour * 3600).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// The id of the nth item of a collection.
     pub(crate) fn id(&self, collection: &str, index: usize) -> String {
         guid(self.digest(&[collection, &index.to_string()]))
@@ -185,22 +197,22 @@ impl<'a> Maker<'a> {
             Made::Created => utc(self.created()).into(),
             Made::Updated => {
                 let created = self.created();
-                utc(created.saturating_add(SignedDuration::from_secs(self.rng.i64(..86_400))).unwrap_or(created)).into()
+                utc(created.checked_add(SignedDuration::from_secs(self.rng.i64(0..DAY))).unwrap_or(created)).into()
             }
             Made::Soon => {
                 let days = self.rng.i64(2..9);
-                utc(self.at(days, 12)).into()
+                utc(self.soil.at(days, 12)).into()
             }
-            Made::Day => self.soil.today.saturating_sub(self.rng.i64(..300).days()).to_string().into(),
-            Made::Birthday => self.soil.today.saturating_sub(self.rng.i64(20..80).years()).to_string().into(),
-            Made::Arrival => utc(self.at(self.stay().0, 14)).into(),
-            Made::Departure => utc(self.at(self.stay().1, 10)).into(),
+            Made::Day => day(self.soil.at(-self.rng.i64(0..300), 0)).into(),
+            Made::Birthday => day(self.soil.at(-self.rng.i64(20 * 365..80 * 365), 0)).into(),
+            Made::Arrival => utc(self.soil.at(self.stay().0, 14)).into(),
+            Made::Departure => utc(self.soil.at(self.stay().1, 10)).into(),
             Made::ActualArrival => match self.stay_state() {
-                "Started" | "Processed" => utc(self.at(self.stay().0, 15)).into(),
+                "Started" | "Processed" => utc(self.soil.at(self.stay().0, 15)).into(),
                 _ => Value::Null,
             },
             Made::ActualDeparture => match self.stay_state() {
-                "Processed" => utc(self.at(self.stay().1, 9)).into(),
+                "Processed" => utc(self.soil.at(self.stay().1, 9)).into(),
                 _ => Value::Null,
             },
             Made::StayState => self.stay_state().into(),
@@ -233,7 +245,9 @@ impl<'a> Maker<'a> {
             Made::Floor => (self.index / 10 + 1).to_string().into(),
             Made::Room => ((self.index / 10 + 1) * 100 + self.index % 10 + 1).to_string().into(),
             Made::CardNumber => format!("************{:04}", self.rng.u16(..10_000)).into(),
-            Made::CardExpiry => format!("{:02}/{}", self.rng.u8(1..=12), self.soil.today.year() + 3).into(),
+            Made::CardExpiry => {
+                format!("{:02}/{}", self.rng.u8(1..=12), self.soil.at(3 * 365, 0).strftime("%Y")).into()
+            }
             Made::Pdf => {
                 let file = "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n";
                 base64::engine::general_purpose::STANDARD.encode(file).into()
@@ -263,7 +277,7 @@ impl<'a> Maker<'a> {
         }
         let days = i64::try_from(self.of.saturating_sub(self.index)).unwrap_or(i64::MAX) % 700 + 2;
         let hour = self.rng.i64(6..20);
-        let created = self.at(-days, hour) + SignedDuration::from_secs(self.rng.i64(..3600));
+        let created = self.soil.at(-days, hour);
         self.created = Some(created);
         created
     }
@@ -291,20 +305,13 @@ impl<'a> Maker<'a> {
             let request = request?;
             names.iter().find_map(|name| request.get(*name)?.as_str()?.parse::<Timestamp>().ok())
         };
-        let first = time(["FirstTimeUnitStartUtc", "StartUtc"]).unwrap_or_else(|| self.at(0, 0));
+        let first = time(["FirstTimeUnitStartUtc", "StartUtc"]).unwrap_or_else(|| self.soil.at(0, 0));
         let last = time(["LastTimeUnitStartUtc", "EndUtc"]).unwrap_or(first);
         let day = SignedDuration::from_hours(24);
         std::iter::successors(Some(first), |unit| unit.checked_add(day).ok())
             .take_while(|unit| *unit <= last)
             .take(MOST_UNITS)
             .collect()
-    }
-
-    fn at(&self, days: i64, hour: i64) -> Timestamp {
-        let day = self.soil.today.saturating_add(days.days());
-        let midnight = day.at(0, 0, 0, 0);
-        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
-        midnight.saturating_add(SignedDuration::from_hours(hour)).unwrap_or(midnight)
     }
 
     fn one<'w>(&mut self, words: &'w [String]) -> &'w str {
@@ -342,6 +349,11 @@ pub(crate) fn cents(value: f64) -> f64 {
 /// A time as Mews writes it: to the second, in UTC.
 pub(crate) fn utc(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A day as Mews writes it.
+fn day(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d").to_string()
 }
 
 /// A GUID of the first 16 of these bytes.
