@@ -9,3 +9,4 @@ mod packaging;
 mod proxying;
 mod regressions;
 mod serving;
+mod simulating;

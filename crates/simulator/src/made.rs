@@ -68,8 +68,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) item: Option<&'a Map<String, Value>>,
     /// The items that were affected, and the parts of the request that affected them.
     pub(crate) items: &'a [(Map<String, Value>, Option<Value>)],
-    /// Where in a list the value is.
-    pub(crate) nth: usize,
+    /// Where in a list the value is, if it is in one.
+    pub(crate) nth: Option<usize>,
 }
 
 /// Makes values.
@@ -102,7 +102,9 @@ impl<'a> Maker<'a> {
             Kind::Made(made) => self.made(*made, scene),
             Kind::Reference(collection) => {
                 let items = self.knowledge.collections.get(collection).map_or(1, |collection| collection.items);
-                self.soil.id(collection, self.rng.usize(..items.max(1))).into()
+                // In a list, one after the other, so that none is there twice.
+                let index = scene.nth.unwrap_or_else(|| self.rng.usize(..items.max(1)));
+                self.soil.id(collection, index % items.max(1)).into()
             }
             Kind::Object(name) => self.named(name, scene),
             Kind::OneOf(values) => {
@@ -125,17 +127,17 @@ impl<'a> Maker<'a> {
                     Length::Exactly(length) => usize::from(*length),
                     Length::Each => self.length_of_each(kind, scene),
                 };
-                (0..length).map(|nth| self.value(kind, Scene { nth, ..scene })).collect()
+                (0..length).map(|nth| self.value(kind, Scene { nth: Some(nth), ..scene })).collect()
             }
             Kind::PerUnit(kind) => {
                 let units = self.time_units(scene.request).len();
-                (0..units).map(|nth| self.value(kind, Scene { nth, ..scene })).collect()
+                (0..units).map(|_| self.value(kind, scene)).collect()
             }
             Kind::OfRequest(field) => field_of(scene.request, field),
             Kind::OfItem(field) => field_of(scene.item, field),
             Kind::EachOf(field) => {
                 let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
-                list.and_then(|list| list.get(scene.nth)).cloned().unwrap_or_default()
+                list.and_then(|list| list.get(scene.nth.unwrap_or_default())).cloned().unwrap_or_default()
             }
             Kind::OfEach(field, object) => {
                 let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);

@@ -21,7 +21,7 @@ const CLIENT: &str = "Nightaudit Tour 1.0.0";
 const GUESTS: usize = 18;
 
 /// Requests that are sent at once, once.
-const BURST: usize = 45;
+const BURST: usize = 40;
 
 /// How often a request is sent again that was refused.
 const ATTEMPTS: u32 = 4;
@@ -122,14 +122,26 @@ impl Morning {
 
     /// Asks for many things at once, as an integration does that knows no limit; then it heeds what it is told.
     async fn rush(&self, arrivals: &[Value]) -> anyhow::Result<()> {
+        const OPERATION: &str = "customers/getAll";
         let mut rush = JoinSet::new();
         for reservation in arrivals.iter().cycle().take(BURST) {
-            let kiosk = Self { pace: Duration::ZERO, ..self.clone() };
-            let request = json!({ "CustomerIds": [reservation["AccountId"]], "Extent": { "Customers": true }, "Limitation": { "Count": 1 } });
-            rush.spawn(async move { kiosk.call("customers/getAll", request).await.map(drop) });
+            let kiosk = self.clone();
+            let request = json!({ "CustomerIds": [reservation["AccountId"]], "Extent": { "Customers": true },
+                "Limitation": { "Count": 1 } });
+            rush.spawn(async move { kiosk.send(OPERATION, &request).await.map(|answer| (answer, request)) });
         }
+        let mut again = Vec::new();
+        let mut pause = Duration::ZERO;
         while let Some(done) = rush.join_next().await {
-            done??;
+            let (answer, request) = done??;
+            if answer.status == StatusCode::TOO_MANY_REQUESTS {
+                pause = pause.max(answer.retry_after.unwrap_or_default());
+                again.push(request);
+            }
+        }
+        tokio::time::sleep(pause.min(PATIENCE)).await;
+        for request in again {
+            self.call(OPERATION, request).await?;
         }
         Ok(())
     }

@@ -157,7 +157,7 @@ async fn accounting_a_bill_is_added_paid_and_closed() {
     let mews = Mews::start().await;
     let id = mews.call("bills/add", json!({ "Bills": [{ "AccountId": "guest" }] })).await["BillId"].clone();
     let payment = json!({ "AccountId": "guest", "BillId": id, "Type": "Cash", "ExternalIdentifier": "r-1",
-        "Amount": { "Currency": "GBP", "GrossValue": 100.0 } });
+        "Amount": { "Currency": "GBP", "GrossValue": 100.0, "TaxCodes": [] } });
     let paid = mews.call("payments/addExternal", payment).await["ExternalPaymentId"].clone();
     let found =
         first(&mews.call("payments/getAll", json!({ "BillIds": [id], "Limitation": page() })).await, "Payments");
@@ -171,7 +171,7 @@ async fn accounting_a_bill_is_added_paid_and_closed() {
 async fn loyalty_a_membership_is_added_and_ends() {
     let mews = Mews::start().await;
     let program = first(
-        &mews.call("loyaltyPrograms/add", json!({ "LoyaltyPrograms": [{ "Name": "Club", "Code": "C" }] })).await,
+        &mews.call("loyaltyPrograms/add", json!({ "LoyaltyPrograms": [{ "Name": "Club", "Code": "C", "Type": "Hotel", "Subscription": "Free" }] })).await,
         "LoyaltyPrograms",
     );
     let membership =

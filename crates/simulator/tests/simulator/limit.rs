@@ -21,7 +21,7 @@ fn arrival(token: &str) -> Arrival<'_> {
 }
 
 fn limits() -> impl Strategy<Value = Limit> {
-    (1..6_u32, 1..30_000_u64).prop_map(|(requests, millis)| Limit {
+    (1..6_u32, 1_000..30_000_u64).prop_map(|(requests, millis)| Limit {
         requests: requests.try_into().unwrap(),
         window: Duration::from_millis(millis),
     })
