@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use toml::Value;
 
 use crate::{
-    commands::{completions, config, export, limits, log, man, serve, sessions, show, simulate, tail, top, verify},
+    commands::{
+        completions, config, export, limits, log, man, serve, sessions, show, simulate, tail, top, tour, verify,
+    },
     config::{Flag, LogFormat},
 };
 
@@ -20,6 +22,7 @@ use crate::{
     after_help = "`nightaudit COMMAND --help` says more of each, with examples.",
     after_long_help = "\
 Examples:
+  nightaudit try                                 see what it does, in half a minute
   nightaudit serve                               in front of Mews Demo, on http://127.0.0.1:8080
   nightaudit tail --status 4xx,5xx               watch what goes wrong
   nightaudit show 01KAS --response               one exchange, by the beginning of its id
@@ -39,6 +42,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Try(tour::Try),
     Serve(Box<serve::Serve>),
     Tail(Box<tail::Tail>),
     Top(Box<top::Top>),

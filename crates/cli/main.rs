@@ -44,6 +44,8 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Completions(completions) => return completions.run(),
         Command::Man(man) => return man.run(),
         Command::Config(config) => return config.run(&everywhere),
+        // The tour has a configuration of its own.
+        Command::Try(tour) => return tour.run(&everywhere),
         _ => {}
     }
     let mut flags = everywhere.flags();
@@ -70,6 +72,8 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Verify(verify) => verify.run(&settings),
         Command::Log(log) => log.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
-        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) => Ok(ExitCode::SUCCESS),
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) | Command::Try(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

@@ -10,5 +10,6 @@ mod packaging;
 mod proxying;
 mod regressions;
 mod serving;
+mod simulating;
 mod terminal;
 mod web_sockets;

@@ -12,4 +12,5 @@ pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod tail;
 pub(crate) mod top;
+pub(crate) mod tour;
 pub(crate) mod verify;

@@ -119,15 +119,32 @@ impl Serve {
 
     pub(crate) fn run(&self, settings: Settings) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(serve(settings));
+        let result = runtime.block_on(async {
+            let stop = CancellationToken::new();
+            stop_on_signal(stop.clone())?;
+            serve(settings, stop, |started| announce(&started.addresses)).await
+        });
         // A thread that waits for a disk that doesn't answer must not keep the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     }
 }
 
-/// Opens everything, says where, serves until a signal comes, and puts everything away.
-async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+/// What runs, once it does.
+pub(crate) struct Started {
+    /// The proxy's address.
+    pub(crate) proxy: SocketAddr,
+    /// A line for each address.
+    addresses: [String; 2],
+    pub(crate) log: Arc<Log>,
+}
+
+/// Opens everything, says when it is ready, serves until it is stopped, and puts everything away.
+pub(crate) async fn serve(
+    settings: Settings,
+    stop: CancellationToken,
+    ready: impl FnOnce(&Started) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
     let tls = match &settings.tls {
         Some(files) => {
             let tls = nightaudit_listen::server_config(&files.certificate, &files.key);
@@ -136,9 +153,6 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let limiter = Limiter::new(settings.limit.clone())?;
-    let stop = CancellationToken::new();
-    stop_on_signal(stop.clone())?;
-
     let log = Arc::new(open_log(settings.store.clone()).await?);
     let proxy_port = bind(settings.listen, "listen").await?;
     let console_port = bind(settings.console.address, "console").await?;
@@ -173,7 +187,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     log.set_console(&format!("http://{}", wiring::reachable(for_commands)))
         .with_context(|| format!("can't write the lock file in {}", settings.data.display()))?;
     let scheme = |tls: bool| if tls { "https" } else { "http" };
-    announce(&[
+    let addresses = [
         format!(
             "proxy    {}://{proxy_address} -> {} ({})",
             scheme(tls.is_some()),
@@ -181,7 +195,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             settings.proxy.environment
         ),
         format!("console  {}://{console_address}/?token={}", scheme(settings.console.tls), token.as_str()),
-    ])?;
+    ];
+    ready(&Started { proxy: proxy_address, addresses, log: Arc::clone(&log) })?;
 
     let console_tls = tls.clone().filter(|_| settings.console.tls);
     let console_config = |tls| nightaudit_listen::Config { tls, drain: Duration::from_secs(2), ..Default::default() };

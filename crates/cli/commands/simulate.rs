@@ -158,6 +158,5 @@ fn advise(url: &str, authority: Option<&Path>) {
     let tokens = PUBLISHED_TOKENS[0];
     tracing::info!("to record it: nightaudit serve --upstream {url}{trust}");
     tracing::info!("an integration's base address: {url} (or that of the recording `serve`)");
-    tracing::info!("tokens that it knows: those that Mews publishes, like ClientToken {}", tokens.client);
-    tracing::info!("                                                    AccessToken {}", tokens.access);
+    tracing::info!("it knows Mews' published tokens: ClientToken {}, AccessToken {}", tokens.client, tokens.access);
 }

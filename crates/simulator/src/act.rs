@@ -176,13 +176,14 @@ impl Change<'_> {
         };
         let mut maker = Maker::new(&property.soil, self.collection, index, index, self.now);
         let mut item = maker.object(&collection.fields, Scene::default());
-        // What could have been said and wasn't is not known.
+        // What could have been said and wasn't is not known. Whose it is, Mews knows all the same.
         for name in self.sayable() {
-            if !self.part.contains_key(name)
-                && item.contains_key(self.own_name(name))
-                && !name.ends_with("EnterpriseId")
-            {
-                item.insert(self.own_name(name).to_owned(), Value::Null);
+            let own = self.own_name(name);
+            if self.part.contains_key(name) || ["EnterpriseId", "ChainId"].contains(&own) {
+                continue;
+            }
+            if let Some(value) = item.get_mut(own) {
+                *value = if value.is_array() { Value::Array(Vec::new()) } else { Value::Null };
             }
         }
         self.overlay(&mut item, &mut maker);
@@ -300,11 +301,18 @@ fn answer(
         _ => Vec::new(),
     };
     let items = if affected.is_empty() { &read } else { affected };
-    let scene = Scene { request: Some(request), item, items, nth: 0 };
+    let scene = Scene { request: Some(request), item, items, nth: None };
     let mut body = Vec::with_capacity(256 + page.items.iter().map(|item| item.json.len() + 1).sum::<usize>());
     let fields = match &deed.answer {
         Answer::Item => {
-            write(&mut body, &maker.value(&Kind::Item, scene));
+            // Of an id that is nowhere something is made up, as the answer is to be one all the same.
+            let made_up = |collection| Knowledge::built_in().collections.get(collection);
+            let item = match (item, deed.step.act.collection().and_then(made_up)) {
+                (Some(item), _) => item.clone(),
+                (None, Some(collection)) => maker.object(&collection.fields, scene),
+                (None, None) => Map::new(),
+            };
+            write(&mut body, &Value::Object(item));
             return Outcome { body, ..Outcome::default() };
         }
         Answer::Fields(fields) => fields,

@@ -200,7 +200,7 @@ mod tests {
         let faults: Faults = "429=10%,5xx=20%".parse().unwrap();
         let picked = |share| faults.pick(share, 2).map(|status| status.as_u16());
         assert_eq!(
-            [0.0, 0.099, 0.1, 0.299, 0.3, 0.99].map(picked),
+            [0.0, 0.099, 0.1, 0.299, 0.301, 0.99].map(picked),
             [Some(429), Some(429), Some(503), Some(503), None, None]
         );
         assert_eq!(Faults::default().pick(0.0, 0), None);

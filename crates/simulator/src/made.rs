@@ -1,8 +1,7 @@
 //! Values made up: always the same for the same seed.
 
 use base64::Engine as _;
-use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -19,11 +18,24 @@ const MOST_EACH: usize = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Soil {
     pub(crate) seed: u64,
-    /// The day around which the property's data lie.
-    pub(crate) today: Date,
+    /// The midnight around which the property's data lie, in seconds since 1970.
+    midnight: i64,
 }
 
+/// Seconds.
+const DAY: i64 = 86_400;
+
 impl Soil {
+    /// A property whose data lie around the day of `now`.
+    pub(crate) fn new(seed: u64, now: Timestamp) -> Self {
+        Self { seed, midnight: now.as_second().div_euclid(DAY) * DAY }
+    }
+
+    /// An hour of a day, counted from today.
+    fn at(&self, days: i64, hour: i64) -> Timestamp {
+        Timestamp::from_second(self.midnight + days * DAY + hour * 3600).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// The id of the nth item of a collection.
     pub(crate) fn id(&self, collection: &str, index: usize) -> String {
         guid(self.digest(&[collection, &index.to_string()]))
@@ -56,8 +68,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) item: Option<&'a Map<String, Value>>,
     /// The items that were affected, and the parts of the request that affected them.
     pub(crate) items: &'a [(Map<String, Value>, Option<Value>)],
-    /// Where in a list the value is.
-    pub(crate) nth: usize,
+    /// Where in a list the value is, if it is in one.
+    pub(crate) nth: Option<usize>,
 }
 
 /// Makes values.
@@ -90,7 +102,9 @@ impl<'a> Maker<'a> {
             Kind::Made(made) => self.made(*made, scene),
             Kind::Reference(collection) => {
                 let items = self.knowledge.collections.get(collection).map_or(1, |collection| collection.items);
-                self.soil.id(collection, self.rng.usize(..items.max(1))).into()
+                // In a list, one after the other, so that none is there twice.
+                let index = scene.nth.unwrap_or_else(|| self.rng.usize(..items.max(1)));
+                self.soil.id(collection, index % items.max(1)).into()
             }
             Kind::Object(name) => self.named(name, scene),
             Kind::OneOf(values) => {
@@ -113,17 +127,17 @@ impl<'a> Maker<'a> {
                     Length::Exactly(length) => usize::from(*length),
                     Length::Each => self.length_of_each(kind, scene),
                 };
-                (0..length).map(|nth| self.value(kind, Scene { nth, ..scene })).collect()
+                (0..length).map(|nth| self.value(kind, Scene { nth: Some(nth), ..scene })).collect()
             }
             Kind::PerUnit(kind) => {
                 let units = self.time_units(scene.request).len();
-                (0..units).map(|nth| self.value(kind, Scene { nth, ..scene })).collect()
+                (0..units).map(|_| self.value(kind, scene)).collect()
             }
             Kind::OfRequest(field) => field_of(scene.request, field),
             Kind::OfItem(field) => field_of(scene.item, field),
             Kind::EachOf(field) => {
                 let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
-                list.and_then(|list| list.get(scene.nth)).cloned().unwrap_or_default()
+                list.and_then(|list| list.get(scene.nth.unwrap_or_default())).cloned().unwrap_or_default()
             }
             Kind::OfEach(field, object) => {
                 let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
@@ -185,22 +199,22 @@ impl<'a> Maker<'a> {
             Made::Created => utc(self.created()).into(),
             Made::Updated => {
                 let created = self.created();
-                utc(created.saturating_add(SignedDuration::from_secs(self.rng.i64(..86_400))).unwrap_or(created)).into()
+                utc(created.checked_add(SignedDuration::from_secs(self.rng.i64(0..DAY))).unwrap_or(created)).into()
             }
             Made::Soon => {
                 let days = self.rng.i64(2..9);
-                utc(self.at(days, 12)).into()
+                utc(self.soil.at(days, 12)).into()
             }
-            Made::Day => self.soil.today.saturating_sub(self.rng.i64(..300).days()).to_string().into(),
-            Made::Birthday => self.soil.today.saturating_sub(self.rng.i64(20..80).years()).to_string().into(),
-            Made::Arrival => utc(self.at(self.stay().0, 14)).into(),
-            Made::Departure => utc(self.at(self.stay().1, 10)).into(),
+            Made::Day => day(self.soil.at(-self.rng.i64(0..300), 0)).into(),
+            Made::Birthday => day(self.soil.at(-self.rng.i64(20 * 365..80 * 365), 0)).into(),
+            Made::Arrival => utc(self.soil.at(self.stay().0, 14)).into(),
+            Made::Departure => utc(self.soil.at(self.stay().1, 10)).into(),
             Made::ActualArrival => match self.stay_state() {
-                "Started" | "Processed" => utc(self.at(self.stay().0, 15)).into(),
+                "Started" | "Processed" => utc(self.soil.at(self.stay().0, 15)).into(),
                 _ => Value::Null,
             },
             Made::ActualDeparture => match self.stay_state() {
-                "Processed" => utc(self.at(self.stay().1, 9)).into(),
+                "Processed" => utc(self.soil.at(self.stay().1, 9)).into(),
                 _ => Value::Null,
             },
             Made::StayState => self.stay_state().into(),
@@ -233,7 +247,9 @@ impl<'a> Maker<'a> {
             Made::Floor => (self.index / 10 + 1).to_string().into(),
             Made::Room => ((self.index / 10 + 1) * 100 + self.index % 10 + 1).to_string().into(),
             Made::CardNumber => format!("************{:04}", self.rng.u16(..10_000)).into(),
-            Made::CardExpiry => format!("{:02}/{}", self.rng.u8(1..=12), self.soil.today.year() + 3).into(),
+            Made::CardExpiry => {
+                format!("{:02}/{}", self.rng.u8(1..=12), self.soil.at(3 * 365, 0).strftime("%Y")).into()
+            }
             Made::Pdf => {
                 let file = "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n";
                 base64::engine::general_purpose::STANDARD.encode(file).into()
@@ -263,7 +279,7 @@ impl<'a> Maker<'a> {
         }
         let days = i64::try_from(self.of.saturating_sub(self.index)).unwrap_or(i64::MAX) % 700 + 2;
         let hour = self.rng.i64(6..20);
-        let created = self.at(-days, hour) + SignedDuration::from_secs(self.rng.i64(..3600));
+        let created = self.soil.at(-days, hour);
         self.created = Some(created);
         created
     }
@@ -291,20 +307,13 @@ impl<'a> Maker<'a> {
             let request = request?;
             names.iter().find_map(|name| request.get(*name)?.as_str()?.parse::<Timestamp>().ok())
         };
-        let first = time(["FirstTimeUnitStartUtc", "StartUtc"]).unwrap_or_else(|| self.at(0, 0));
+        let first = time(["FirstTimeUnitStartUtc", "StartUtc"]).unwrap_or_else(|| self.soil.at(0, 0));
         let last = time(["LastTimeUnitStartUtc", "EndUtc"]).unwrap_or(first);
         let day = SignedDuration::from_hours(24);
         std::iter::successors(Some(first), |unit| unit.checked_add(day).ok())
             .take_while(|unit| *unit <= last)
             .take(MOST_UNITS)
             .collect()
-    }
-
-    fn at(&self, days: i64, hour: i64) -> Timestamp {
-        let day = self.soil.today.saturating_add(days.days());
-        let midnight = day.at(0, 0, 0, 0);
-        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
-        midnight.saturating_add(SignedDuration::from_hours(hour)).unwrap_or(midnight)
     }
 
     fn one<'w>(&mut self, words: &'w [String]) -> &'w str {
@@ -342,6 +351,11 @@ pub(crate) fn cents(value: f64) -> f64 {
 /// A time as Mews writes it: to the second, in UTC.
 pub(crate) fn utc(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A day as Mews writes it.
+fn day(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d").to_string()
 }
 
 /// A GUID of the first 16 of these bytes.

@@ -142,7 +142,8 @@ mod tests {
     use super::*;
 
     fn property(seed: u64) -> Property {
-        Property::new(Soil { seed, today: jiff::civil::date(2026, 1, 31) }, Timestamp::UNIX_EPOCH)
+        let now = "2026-01-31T13:00:00Z".parse().unwrap();
+        Property::new(Soil::new(seed, now), now)
     }
 
     fn all(property: &Property) -> Vec<Bytes> {

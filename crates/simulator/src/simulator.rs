@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use jiff::tz::TimeZone;
 use nightaudit_listen::{Arrival, Handler, RefusalKind, Server};
 use nightaudit_mews::{Environment, Finding, FindingKind, PUBLISHED_TOKENS, envelope, operation_of, suggest};
 use parking_lot::{Mutex, RwLock};
@@ -59,7 +58,7 @@ impl Simulator {
         let published = PUBLISHED_TOKENS.iter().flat_map(|tokens| [tokens.client, tokens.access]);
         let tokens = published.chain(config.tokens.iter().map(String::as_str)).map(Box::from).collect();
         let now = (config.now)();
-        let soil = Soil { seed: config.seed, today: TimeZone::UTC.to_datetime(now).date() };
+        let soil = Soil::new(config.seed, now);
         let (events, webhooks) = Events::new();
         Self {
             tokens,
