@@ -1,18 +1,21 @@
 //! The console of a running `serve`, asked.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{Response, body::Incoming};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::{Response, body::Incoming, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
-use nightaudit_console::Token;
-use serde::de::DeserializeOwned;
+use nightaudit_console::{Token, bare};
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{net::TcpStream, runtime::Runtime};
 
 /// No line of the console is longer: an exchange with both bodies at their bound, coded and decoded.
 const MAX_LINE: usize = 512 << 20;
+
+/// How long a console may take to prove that it is one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client of the console, which blocks.
 #[derive(Debug)]
@@ -26,8 +29,7 @@ impl Client {
     /// A client of the console at `http://host:port`.
     pub(crate) fn new(address: &str, token: Token) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/').to_owned();
-        Ok(Self { address, token, runtime: Rc::new(runtime) })
+        Ok(Self { address: bare(address).to_owned(), token, runtime: Rc::new(runtime) })
     }
 
     /// Asks for `path` and reads the answer whole.
@@ -59,6 +61,7 @@ impl Client {
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.with_context(reach)?;
             tokio::spawn(connection);
+            self.recognise(&mut sender).await?;
             let response = sender.send_request(request).await.with_context(reach)?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
@@ -71,6 +74,45 @@ impl Client {
                 None => bail!("the console at {} answers {status}", self.address),
             }
         })
+    }
+}
+
+/// Whoever listens at the address in the lock file is not the console that it means.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what listens at {address} is not the `nightaudit serve` that has this data folder: start it again, or name \
+     another folder with --data"
+)]
+pub(crate) struct Stranger {
+    address: String,
+}
+
+impl Client {
+    /// Has the other side prove that it knows the token, before it is told: an address in a lock file may be left from
+    /// a `serve` that was killed, and lead to anybody since.
+    async fn recognise(&self, sender: &mut SendRequest<Empty<bytes::Bytes>>) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Answer {
+            proof: String,
+        }
+
+        const LONGEST: usize = 1024;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).context("no random numbers to recognise the console by")?;
+        let nonce = format!("{:032x}", u128::from_le_bytes(random));
+        let request = Request::get(format!("/api/v1/proof?nonce={nonce}"))
+            .header(header::HOST, &self.address)
+            .body(Empty::new())?;
+        let asked = async {
+            let answer = sender.send_request(request).await.ok()?;
+            let body = Limited::new(answer.into_body(), LONGEST).collect().await.ok()?.to_bytes();
+            serde_json::from_slice::<Answer>(&body).ok()
+        };
+        let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+        match answer {
+            Some(answer) if self.token.is_proven(&nonce, &self.address, &answer.proof) => Ok(()),
+            _ => Err(Stranger { address: self.address.clone() }.into()),
+        }
     }
 }
 

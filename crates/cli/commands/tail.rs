@@ -14,7 +14,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter, Timestamp};
 use nightaudit_store::OpenError;
 
 use crate::{
-    client::Client,
+    client::{Client, Stranger},
     commands::show::{Parts, write_messages},
     config::Settings,
     error::Usage,
@@ -189,5 +189,6 @@ fn is_final(error: &anyhow::Error) -> bool {
     let of_connection = error.chain().any(|cause| cause.is::<hyper::Error>());
     let of_socket = |cause: &io::Error| cause.kind() != io::ErrorKind::BrokenPipe;
     let connecting = error.chain().any(|cause| cause.downcast_ref().is_some_and(of_socket));
-    !of_connection && !connecting
+    // A stranger at an old address makes room, or a new address is written, when `serve` is back.
+    !of_connection && !connecting && !error.is::<Stranger>()
 }

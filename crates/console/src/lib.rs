@@ -13,6 +13,7 @@
 //! | `GET /api/v1/limits` | for each rule and key what is used and left |
 //! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |
 //! | `GET /api/v1/health` | whether the log can be written; needs no token |
+//! | `GET /api/v1/proof` | that this console knows the token, for whoever chose `nonce`; needs no token |
 //! | `GET /metrics` | counters for Prometheus |
 //!
 //! Exchanges, follow and export take the parts of a [`Filter`](nightaudit_exchange::Filter) by their names; errors are
@@ -147,6 +148,7 @@ impl Console {
             .fallback(no_such_address)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), authorise))
             .route("/api/v1/health", get(health))
+            .route("/api/v1/proof", get(proof))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), name_and_harden))
             .with_state(shared);
         Self { router, stopping }
@@ -239,6 +241,24 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
+/// Lets a command see, before it tells the token, that it talks to the console which the lock file names, and not to
+/// whoever listens at an address that was left there.
+async fn proof(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, ApiError> {
+    const NONCE: std::ops::RangeInclusive<usize> = 16..=128;
+    let nonce = uri.query().and_then(|query| query.strip_prefix("nonce=")).unwrap_or_default();
+    if !NONCE.contains(&nonce.len()) || !nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(ApiError::bad_request("`nonce` has 16 to 128 letters and digits"));
+    }
+    let address = shared.log.console().unwrap_or_default();
+    Ok(Json(json!({ "proof": shared.token.prove(nonce, bare(&address)) })).into_response())
+}
+
+/// A console's address as it stands in the lock file, without the scheme: what a [proof](Token::prove) is about.
+#[must_use]
+pub fn bare(address: &str) -> &str {
+    address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/')
+}
+
 /// Runs what reads files on a thread that may wait for them.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
@@ -312,6 +332,21 @@ mod tests {
             assert_eq!(ask(&opened, "GET", path, true).await.0, StatusCode::OK, "{path}");
         }
         assert_eq!(ask(&opened, "GET", "/secret", true).await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_console_proves_without_the_token_that_it_knows_it() {
+        let opened = console();
+        let nonce = "0123456789abcdef";
+        let (status, answer) = ask(&opened, "GET", &format!("/api/v1/proof?nonce={nonce}"), false).await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let token = Token::load(opened._folder.path()).unwrap();
+        // Nothing was said of an address yet.
+        assert!(status == StatusCode::OK && token.is_proven(nonce, "", answer["proof"].as_str().unwrap()));
+        for wrong in ["", "?nonce=short", "?nonce=0123456789abcdef%0A"] {
+            let path = format!("/api/v1/proof{wrong}");
+            assert_eq!(ask(&opened, "GET", &path, false).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 /// The file in the data folder that holds the token.
@@ -99,6 +101,30 @@ impl Token {
         &self.0
     }
 
+    /// Proves to whoever chose `nonce` that this console, which is reached at `address`, knows the token, without
+    /// telling it.
+    ///
+    /// The address is part of the proof, so that a stranger at another one can't pass on a proof of the console's.
+    #[must_use]
+    pub fn prove(&self, nonce: &str, address: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.mac(nonce, address).finalize().into_bytes())
+    }
+
+    /// Whether `proof` is what [`prove`](Self::prove) gives for these.
+    #[must_use]
+    pub fn is_proven(&self, nonce: &str, address: &str, proof: &str) -> bool {
+        BASE64_URL_SAFE_NO_PAD.decode(proof).is_ok_and(|proof| self.mac(nonce, address).verify_slice(&proof).is_ok())
+    }
+
+    fn mac(&self, nonce: &str, address: &str) -> Hmac<Sha256> {
+        // Keys of HMAC may have any length, so there is no error to be had.
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).unwrap_or_else(|_| Hmac::new(&Default::default()));
+        // Neither has a line feed: an address is one of a socket, and what a nonce may be is checked.
+        mac.update(format!("nightaudit console\n{address}\n{nonce}").as_bytes());
+        mac
+    }
+
     /// Whether `text` is the token; takes equally long for every text of its length.
     #[must_use]
     pub fn opens(&self, text: &str) -> bool {
@@ -166,6 +192,19 @@ mod tests {
         let error = Token::load_or_create(folder.path()).unwrap_err().to_string();
         assert!(error.contains("console-token") && error.contains("delete it"), "{error}");
         assert_eq!(fs::read_to_string(folder.path().join(FILE)).unwrap(), "hello");
+    }
+
+    #[test]
+    fn a_proof_is_good_for_one_token_one_nonce_and_one_address() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [token, other] = folders.each_ref().map(|folder| Token::load_or_create(folder.path()).unwrap());
+        let proof = token.prove("nonce", "127.0.0.1:8081");
+        assert!(token.is_proven("nonce", "127.0.0.1:8081", &proof));
+        assert!(!proof.contains(token.as_str()));
+        assert!(!other.is_proven("nonce", "127.0.0.1:8081", &proof));
+        assert!(!token.is_proven("another", "127.0.0.1:8081", &proof));
+        assert!(!token.is_proven("nonce", "127.0.0.1:9999", &proof));
+        assert!(!token.is_proven("nonce", "127.0.0.1:8081", ""));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::error::OpenError;
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: Mutex<fs::File>,
+    console: Mutex<Option<String>>,
 }
 
 impl Lock {
@@ -38,7 +39,7 @@ impl Lock {
             }
             Err(fs::TryLockError::Error(source)) => return Err(failed("lock", source)),
         }
-        let lock = Self { file: Mutex::new(file) };
+        let lock = Self { file: Mutex::new(file), console: Mutex::default() };
         lock.write(None).map_err(|source| failed("write", source))?;
         Ok(lock)
     }
@@ -52,8 +53,14 @@ impl Lock {
             text.push_str(console);
         }
         text.push('\n');
+        *self.console.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = console.map(str::to_owned);
         file.set_len(0)?;
         file.write_all_at(text.as_bytes(), 0)
+    }
+
+    /// The owner's console, as it stands in the file.
+    pub(crate) fn console(&self) -> Option<String> {
+        self.console.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 

@@ -360,6 +360,12 @@ impl Log {
         self.lock.write(Some(address))
     }
 
+    /// The console's address as it stands in the lock file; none before [`set_console`](Self::set_console).
+    #[must_use]
+    pub fn console(&self) -> Option<String> {
+        self.lock.console()
+    }
+
     /// Writes what waits, ends a session that was started without a name, and stops. Further calls do nothing.
     ///
     /// The data folder is free when the log is dropped.
