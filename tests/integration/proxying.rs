@@ -80,7 +80,10 @@ async fn a_request_and_its_answer_keep_their_bytes_their_order_and_their_spellin
     assert_eq!(exchange.operation, "Bills/add/");
     assert_eq!(exchange.envelope.access_token, Some(Pseudonym::of(b"T")));
     assert_eq!((exchange.outcome, exchange.status()), (Outcome::Answered, Some(299)));
-    assert_eq!(exchange.response.unwrap().body.sha256, Digest::of(b"abc"));
+    let response = exchange.response.unwrap();
+    let names: Vec<_> = response.headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!(names, ["X-ODD", "x-odd", "Set-Cookie", "Request-ID", "Set-Cookie", "CONTENT-length"]);
+    assert_eq!(response.body.sha256, Digest::of(b"abc"));
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ use crate::{
     request_body::{Beginning, Upload},
     response_body::ProxyBody,
     tunnel::{Handshake, Tunnel},
-    upstream::{Lease, Route, Sending, Upstream, promised},
+    upstream::{Lease, Route, Sending, Upstream, WireHead, promised},
     web_socket::Transcript,
 };
 
@@ -247,17 +247,21 @@ impl<R: Recorder> Proxy<R> {
         &self,
         mut draft: Draft<R::Place>,
         bodiless: bool,
-        response: Response<Incoming>,
+        mut response: Response<Incoming>,
         lease: Lease,
         upgrade: Option<OnUpgrade>,
     ) -> Response<ProxyBody<R::Place>> {
         let now = draft.elapsed();
+        let head = match response.extensions_mut().remove() {
+            Some(WireHead(head)) => Head::Wire(head),
+            None => Head::Fields(response.headers().clone()),
+        };
         draft.note(|capture| {
             capture.response_head = Some(now);
             capture.response = Some(CapturedResponse {
                 status: response.status(),
                 version: response.version(),
-                head: Head::Fields(response.headers().clone()),
+                head,
                 body: CapturedBody::default(),
             });
         });

@@ -30,7 +30,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::{Route, UpstreamConfigError, UpstreamProxy, pool::Connection};
+use super::{Route, UpstreamConfigError, UpstreamProxy, heads::Listening, pool::Connection};
 use crate::{Origin, reply::Stop};
 
 /// Opens connections to one host.
@@ -112,6 +112,7 @@ impl Connector {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let (stream, heads) = Listening::new(stream);
         let (sender, connection) = conn::http1::Builder::new()
             .preserve_header_case(true)
             .handshake(TokioIo::new(stream))
@@ -122,7 +123,7 @@ impl Connector {
                 tracing::debug!(%error, "HTTP/1 connection to Mews ended");
             }
         });
-        Ok(Connection::Http1(sender))
+        Ok(Connection::Http1(sender, heads))
     }
 
     async fn http2<T>(&self, stream: T) -> Result<Connection, Stop>

@@ -1,6 +1,7 @@
 //! Mews' side: pooled connections to one host.
 
 mod connect;
+mod heads;
 mod pool;
 mod trust;
 
@@ -14,11 +15,11 @@ use http::{
 use hyper::body::Incoming;
 use nightaudit_exchange::FailureKind;
 
-pub(crate) use self::pool::Lease;
 use self::{
     connect::Connector,
     pool::{Connection, Pool},
 };
+pub(crate) use self::{heads::WireHead, pool::Lease};
 use crate::{Origin, Timeouts, reply::Stop, request_body::RequestBody};
 
 /// How hosts are reached and trusted.

@@ -14,6 +14,7 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 
+use super::heads::Heads;
 use crate::request_body::RequestBody;
 
 /// More connections than this are not kept.
@@ -22,7 +23,7 @@ const MAX_IDLE: usize = 512;
 /// A connection to Mews.
 pub(crate) enum Connection {
     /// Carries one request at a time.
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(http1::SendRequest<RequestBody>, Arc<Heads>),
     /// Carries many.
     Http2(http2::SendRequest<RequestBody>),
 }
@@ -38,14 +39,21 @@ impl Connection {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http1(sender, heads) => {
+                heads.expect();
+                let mut response = sender.try_send_request(request).await?;
+                if let Some(head) = heads.take() {
+                    response.extensions_mut().insert(head);
+                }
+                Ok(response)
+            }
             Self::Http2(sender) => sender.try_send_request(request).await,
         }
     }
 
     async fn ready(&mut self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()),
+            Self::Http1(sender, _) => sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()),
             Self::Http2(sender) => !sender.is_closed() && sender.ready().await.is_ok(),
         }
     }
@@ -63,7 +71,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Connections {
     /// The last one used is at the end.
-    idle: Vec<(http1::SendRequest<RequestBody>, Instant)>,
+    idle: Vec<(http1::SendRequest<RequestBody>, Arc<Heads>, Instant)>,
     shared: Option<http2::SendRequest<RequestBody>>,
 }
 
@@ -95,14 +103,14 @@ impl Pool {
         if let Some(shared) = &connections.shared {
             return Some(Connection::Http2(shared.clone()));
         }
-        while let Some((sender, since)) = connections.idle.pop() {
+        while let Some((sender, heads, since)) = connections.idle.pop() {
             if since.elapsed() >= self.keep {
                 // Those before it are older still.
                 connections.idle.clear();
                 return None;
             }
             if !sender.is_closed() {
-                return Some(Connection::Http1(sender));
+                return Some(Connection::Http1(sender, heads));
             }
         }
         None
@@ -122,12 +130,12 @@ impl Pool {
     }
 
     fn give_back(&self, connection: Connection) {
-        if let Connection::Http1(sender) = connection
+        if let Connection::Http1(sender, heads) = connection
             && !sender.is_closed()
         {
             let mut connections = self.lock();
             if connections.idle.len() < MAX_IDLE {
-                connections.idle.push((sender, Instant::now()));
+                connections.idle.push((sender, heads, Instant::now()));
             }
         }
     }
