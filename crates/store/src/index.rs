@@ -18,7 +18,7 @@ use nightaudit_exchange::SessionId;
 use self::table::{Batch, Table};
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, Summary},
-    row::{Facts, Row, request_id_hash},
+    row::{Facts, Noted, Row, request_id_hash},
     table::Broken,
 };
 
@@ -59,18 +59,22 @@ impl Listing {
         self.parts.iter().map(|part| u64::from(part.summary.rows)).sum()
     }
 
+    /// Adds the row of an exchange that was recorded; true if that filled a chunk.
+    pub(crate) fn push(&mut self, noted: &Noted, block: BlockAt) -> bool {
+        self.add(noted.row(), noted.texts(), block)
+    }
+
     /// Adds a row; true if that filled a chunk.
-    pub(crate) fn push(&mut self, facts: &Facts<'_>, sequence: u64, written: u64, block: BlockAt) -> bool {
+    pub(crate) fn add(&mut self, row: Row, texts: (&str, Option<&str>), block: BlockAt) -> bool {
         if let Some(part) = self.parts.last_mut()
             && let Some(chunk) = part.chunk.as_mut().filter(|chunk| !chunk.is_full())
         {
             let chunk = Arc::make_mut(chunk);
-            let row = chunk.push(facts, sequence, written, block);
-            part.summary.add(&row);
+            part.summary.add(&chunk.push(row, texts, block));
             return chunk.is_full();
         }
         let mut chunk = Chunk::default();
-        let row = chunk.push(facts, sequence, written, block);
+        let row = chunk.push(row, texts, block);
         self.parts.push(Part { summary: Summary::of(&row), chunk: Some(Arc::new(chunk)), stored: 0 });
         false
     }
