@@ -30,19 +30,18 @@ pub fn metadata(exchange: &Exchange) -> Vec<u8> {
     encode(&Exchange { request, response, previous_hash: None, hash: None, ..exchange.clone() })
 }
 
-/// As [`metadata`], without copying: the exchange's bodies and hashes are taken out of it and put back.
-#[must_use]
-pub fn metadata_of(exchange: &mut Exchange) -> Vec<u8> {
+/// Appends [`metadata`] to `out`, without copying: the exchange's bodies and hashes are taken out of it and put back.
+pub fn write_metadata(exchange: &mut Exchange, out: &mut Vec<u8>) {
     let hashes = (exchange.previous_hash.take(), exchange.hash.take());
     let request = take(&mut exchange.request.body);
     let response = exchange.response.as_mut().map(|response| take(&mut response.body));
-    let metadata = encode(exchange);
+    // Strings, numbers and structs only: there is nothing in an exchange that JSON can't hold.
+    let _ = serde_json::to_writer(out, exchange);
     (exchange.previous_hash, exchange.hash) = hashes;
     (exchange.request.body.bytes, exchange.request.body.masked) = request;
     if let (Some(kept), Some(response)) = (response, exchange.response.as_mut()) {
         (response.body.bytes, response.body.masked) = kept;
     }
-    metadata
 }
 
 /// The hash of an exchange with this metadata and these digests of its stored bodies.

@@ -44,7 +44,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub struct Log {
     pub(crate) shared: Arc<Shared>,
     opened: Opened,
-    lock: Lock,
+    /// None where the log was opened for reading: others may have it meanwhile.
+    lock: Option<Lock>,
     /// None where the log was opened for reading.
     encoder: Option<mpsc::Sender<Message>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -156,10 +157,13 @@ impl Log {
             spawn("log-index", Box::new(move || keep_index(&indexed, &to_store)))?,
         ];
         count(&shared, &mut opened);
-        Ok(Self { shared, opened, lock, encoder: Some(sender), threads: Mutex::new(threads) })
+        Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
     }
 
-    /// Opens the log of a data folder for reading. Nothing but its index is written to.
+    /// Opens the log of a data folder for reading: as it is now, whatever is recorded later.
+    ///
+    /// It has the data folder for itself only until it is open, during which it brings the index up to the segments. Then a
+    /// `serve` may begin to record, and even delete or compact sessions: what is deleted is passed over.
     ///
     /// # Errors
     ///
@@ -170,9 +174,13 @@ impl Log {
         }
         let lock = Lock::take(dir)?;
         let config = Config::new(dir);
-        let (shared, mut opened) = prepare(&config, &mut |_| {}, false)?;
+        let (mut shared, mut opened) = prepare(&config, &mut |_| {}, false)?;
         count(&shared, &mut opened);
-        Ok(Self { shared: Arc::new(shared), opened, lock, encoder: None, threads: Mutex::default() })
+        let failed = |broken: Broken| OpenError::Index { path: dir.join("index"), reason: broken.0 };
+        shared.index.store(true).map_err(failed)?;
+        shared.index = shared.index.detach(dir).map_err(failed)?;
+        drop(lock);
+        Ok(Self { shared: Arc::new(shared), opened, lock: None, encoder: None, threads: Mutex::default() })
     }
 
     /// What was found when the log was opened.
@@ -356,13 +364,13 @@ impl Log {
         Ok(exchanges.filter_map(Result::ok).filter_map(sent).filter(move |sent| sent.at >= since))
     }
 
-    /// Names the owner's console in the lock file, so that commands find it.
+    /// Names the owner's console in the lock file, so that commands find it. Who only reads owns nothing, and has none.
     ///
     /// # Errors
     ///
     /// What the operating system says.
     pub fn set_console(&self, address: &str) -> io::Result<()> {
-        self.lock.write(Some(address))
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.write(Some(address)))
     }
 
     /// Writes what waits, ends a session that was started without a name, and stops. Further calls do nothing.

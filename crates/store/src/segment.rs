@@ -10,7 +10,7 @@ use bytes::Bytes;
 use nightaudit_exchange::{Digest, SessionId};
 
 use crate::{
-    block::{self, Fault, Salt, Unpacker},
+    block::{self, Fault, Head, Salt, Unpacker},
     record::{self, Record},
 };
 
@@ -112,6 +112,20 @@ pub(crate) fn is_sealed(file: &fs::File, length: u64, salt: Salt) -> io::Result<
     let mut bytes = [0; FOOTER];
     file.read_exact_at(&mut bytes, at)?;
     Ok(Footer::parse(&bytes, salt).is_some_and(|footer| footer.at == at))
+}
+
+/// Where the block stands that should hold an exchange, by what the blocks say of themselves; none where none should.
+pub(crate) fn find(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
+    let file = fs::File::open(path)?;
+    let (length, mut at, mut found) = (file.metadata()?.len(), HEADER as u64, None);
+    let mut bytes = [0; block::HEAD];
+    while at + block::HEAD as u64 <= length {
+        file.read_exact_at(&mut bytes, at)?;
+        let Some(head) = Head::parse(&bytes).filter(|head| head.first <= sequence) else { break };
+        found = Some(at);
+        at += head.length();
+    }
+    Ok(found)
 }
 
 /// The file of a session's segment.

@@ -61,7 +61,7 @@ impl Checker<'_> {
         let numbers = match segment::list(&folder) {
             Ok(numbers) => numbers,
             // Deleted meanwhile.
-            Err(_) if !self.shared.sessions().contains_key(&session) => return Ok(()),
+            Err(_) if !self.shared.sessions().contains_key(&session) || !folder.exists() => return Ok(()),
             Err(error) => return Err(io(error)),
         };
         let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges());
