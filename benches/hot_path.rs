@@ -203,7 +203,9 @@ fn exchange(criterion: &mut Criterion) {
             || captures.next(),
             |capture| {
                 let mut exchange = redactor.exchange(capture, session, "bench", 1);
-                (chain::metadata_of(&mut exchange), exchange)
+                let mut metadata = Vec::with_capacity(2048);
+                chain::write_metadata(&mut exchange, &mut metadata);
+                (metadata, exchange)
             },
             BatchSize::SmallInput,
         );

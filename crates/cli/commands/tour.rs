@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use clap::{Args, CommandFactory as _};
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome};
+use nightaudit_mews::Contracts;
 use nightaudit_simulator::{Config, Limit, Simulator};
 use nightaudit_store::{Followed, Follower, From};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,8 @@ use crate::{
     args::{Arguments, Everywhere},
     commands::serve::{bind, serve, stop_on_signal},
     config::{Layers, Period, Settings},
-    line::Line,
     logging,
+    row::{Columns, Line, Row},
 };
 
 /// The name of the session.
@@ -133,12 +134,14 @@ struct Seen {
 
 /// Prints what is recorded until the log is closed.
 async fn watch(mut follower: Follower) -> anyhow::Result<Seen> {
-    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    let zone = TimeZone::system();
+    let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    let columns = width.map_or_else(Columns::all, Columns::fit);
+    let (zone, contracts) = (TimeZone::system(), Contracts::built_in());
     let mut seen = Seen::default();
     while let Some(followed) = follower.next().await {
         let Followed::Exchange(exchange) = followed else { continue };
-        say(&Line { exchange: &exchange, zone: &zone, width }.to_string())?;
+        let row = Row::new(&exchange, &contracts);
+        say(&Line { row: &row, columns: &columns, zone: &zone }.to_string())?;
         seen.count(&exchange);
     }
     Ok(seen)

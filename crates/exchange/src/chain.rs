@@ -22,21 +22,22 @@ pub fn genesis(session: SessionId) -> Digest {
 /// The exchange's metadata, byte for byte as the log stores it and the chain covers it.
 #[must_use]
 pub fn metadata(exchange: &Exchange) -> Vec<u8> {
+    let mut metadata = Vec::new();
     // Bytes are shared, not copied, so that a clone is cheap.
-    metadata_of(&mut exchange.clone())
+    write_metadata(&mut exchange.clone(), &mut metadata);
+    metadata
 }
 
-/// As [`metadata`], without copying: the exchange's bodies and hashes are taken out of it and put back.
-#[must_use]
-pub fn metadata_of(exchange: &mut Exchange) -> Vec<u8> {
+/// Appends [`metadata`] to `out`, without copying: the exchange's bodies and hashes are taken out of it and put back.
+pub fn write_metadata(exchange: &mut Exchange, out: &mut Vec<u8>) {
     let hashes = (exchange.previous_hash.take(), exchange.hash.take());
     let bodies: Vec<_> = exchange.bodies_mut().map(take).collect();
-    let metadata = encode(exchange);
+    // Strings, numbers and structs only: there is nothing in an exchange that JSON can't hold.
+    let _ = serde_json::to_writer(out, exchange);
     (exchange.previous_hash, exchange.hash) = hashes;
     for (body, kept) in exchange.bodies_mut().zip(bodies) {
         (body.bytes, body.masked) = kept;
     }
-    metadata
 }
 
 /// The hash of an exchange with this metadata and these digests of its stored bodies.
@@ -57,9 +58,4 @@ pub fn hash(previous: Digest, exchange: &Exchange) -> Digest {
 
 fn take(body: &mut Body) -> (bytes::Bytes, bool) {
     (std::mem::take(&mut body.bytes), std::mem::take(&mut body.masked))
-}
-
-fn encode(exchange: &Exchange) -> Vec<u8> {
-    // Strings, numbers and structs only: there is nothing in an exchange that JSON can't hold.
-    serde_json::to_vec(exchange).unwrap_or_default()
 }

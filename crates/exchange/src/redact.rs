@@ -259,8 +259,12 @@ fn messages(part: CapturedWebSocket, names: &Names, secrets: &mut Secrets) -> We
 
 fn headers(fields: &[Field<'_>], values: Vec<Text<'_>>, names: &Names, secrets: &mut Secrets) -> Vec<Header> {
     let both = fields.iter().zip(values);
-    both.map(|((name, _), value)| Header { name: cleaned(name, names, secrets), value: finished(value, secrets) })
-        .collect()
+    both.map(|((name, _), value)| {
+        // A name that everybody uses is no secret, whatever somebody's token is called.
+        let name = if head::is_usual(name) { readable(name) } else { cleaned(name, names, secrets) };
+        Header { name, value: finished(value, secrets) }
+    })
+    .collect()
 }
 
 fn cleaned(text: &[u8], names: &Names, secrets: &mut Secrets) -> String {

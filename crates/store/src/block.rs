@@ -66,18 +66,18 @@ impl Packer {
     /// Appends a block of these records to `out`.
     pub(crate) fn pack(&mut self, salt: Salt, raw: &[u8], count: u32, first: u64, out: &mut Vec<u8>) -> io::Result<()> {
         let start = out.len();
-        out.resize(start + HEAD, 0);
-        let payload = self.zstd.compress(raw)?;
+        out.resize(start + HEAD + zstd::zstd_safe::compress_bound(raw.len()), 0);
+        let stored = self.zstd.compress_to_buffer(raw, &mut out[start + HEAD..])?;
+        out.truncate(start + HEAD + stored);
         let size = |length: usize| u32::try_from(length).map_err(|_| io::Error::other("a block above 4 GiB"));
-        let head = &mut out[start..];
+        let (head, payload) = out[start..].split_at_mut(HEAD);
         head[..4].copy_from_slice(&MAGIC);
-        head[4..8].copy_from_slice(&size(payload.len())?.to_le_bytes());
+        head[4..8].copy_from_slice(&size(stored)?.to_le_bytes());
         head[8..12].copy_from_slice(&size(raw.len())?.to_le_bytes());
         head[12..16].copy_from_slice(&count.to_le_bytes());
         head[16..24].copy_from_slice(&first.to_le_bytes());
-        let sum = salt.sum([&head[..24], &payload]);
+        let sum = salt.sum([&head[..24], payload]);
         head[24..28].copy_from_slice(&sum.to_le_bytes());
-        out.extend(payload);
         Ok(())
     }
 }

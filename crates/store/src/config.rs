@@ -19,6 +19,8 @@ pub struct Config {
     pub retry_every: Duration,
     /// How many exchanges may be under way or waiting to be written at once; at least 1. 4,096 unless told.
     pub queue: usize,
+    /// How many bytes of bodies may wait to be written before no further request is let in; 64 MiB unless told.
+    pub max_backlog: u64,
     /// The size in bytes at which a segment is sealed and the next one begun; 64 MiB unless told.
     pub segment_size: u64,
     /// JSON fields whose values are replaced by pseudonyms, beside the tokens that always are.
@@ -54,6 +56,7 @@ impl Default for Config {
             on_failure: OnFailure::Refuse,
             retry_every: Duration::from_secs(1),
             queue: 4096,
+            max_backlog: 64 << 20,
             segment_size: 64 << 20,
             redact_fields: Vec::new(),
             max_size: None,

@@ -4,6 +4,7 @@
 //! lacks are kept in memory, and read from the segments' tail when the log is opened.
 
 mod chunk;
+mod copy;
 mod row;
 mod table;
 
@@ -15,11 +16,14 @@ use std::{
 
 use nightaudit_exchange::SessionId;
 
-use self::table::{Batch, Table};
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, Summary},
-    row::{Facts, Row, request_id_hash},
+    row::{Facts, Noted, Row, request_id_hash},
     table::Broken,
+};
+use self::{
+    copy::Copy,
+    table::{Batch, Table},
 };
 
 /// The chunks kept unpacked for those who read.
@@ -59,18 +63,22 @@ impl Listing {
         self.parts.iter().map(|part| u64::from(part.summary.rows)).sum()
     }
 
+    /// Adds the row of an exchange that was recorded; true if that filled a chunk.
+    pub(crate) fn push(&mut self, noted: &Noted, block: BlockAt) -> bool {
+        self.add(noted.row(), noted.texts(), block)
+    }
+
     /// Adds a row; true if that filled a chunk.
-    pub(crate) fn push(&mut self, facts: &Facts<'_>, sequence: u64, written: u64, block: BlockAt) -> bool {
+    pub(crate) fn add(&mut self, row: Row, texts: (&str, Option<&str>), block: BlockAt) -> bool {
         if let Some(part) = self.parts.last_mut()
             && let Some(chunk) = part.chunk.as_mut().filter(|chunk| !chunk.is_full())
         {
             let chunk = Arc::make_mut(chunk);
-            let row = chunk.push(facts, sequence, written, block);
-            part.summary.add(&row);
+            part.summary.add(&chunk.push(row, texts, block));
             return chunk.is_full();
         }
         let mut chunk = Chunk::default();
-        let row = chunk.push(facts, sequence, written, block);
+        let row = chunk.push(row, texts, block);
         self.parts.push(Part { summary: Summary::of(&row), chunk: Some(Arc::new(chunk)), stored: 0 });
         false
     }
@@ -134,9 +142,16 @@ type Cache = VecDeque<((SessionId, u64), Arc<Chunk>)>;
 /// The listings of all sessions, in memory where they are new and in sled where they are old.
 #[derive(Debug)]
 pub(crate) struct Index {
-    table: Table,
+    stored: Stored,
     listings: Mutex<BTreeMap<SessionId, Listing>>,
     cache: Mutex<Cache>,
+}
+
+#[derive(Debug)]
+enum Stored {
+    Table(Table),
+    /// What the table held when it was let go, for one who only reads.
+    Copy(Copy),
 }
 
 impl Index {
@@ -159,7 +174,7 @@ impl Index {
         if broken {
             return Err(Broken("it holds what this program never wrote".to_owned()));
         }
-        let index = Self { table, listings: Mutex::new(listings), cache: Mutex::default() };
+        let index = Self { stored: Stored::Table(table), listings: Mutex::new(listings), cache: Mutex::default() };
         Ok((index, known))
     }
 
@@ -180,8 +195,12 @@ impl Index {
         }
         drop(cache);
         let missing = || Broken(format!("the rows of session {session} from {} on are gone", part.summary.first));
-        let stored = self.table.get(&chunk_key(b'c', session, part.summary.first))?.ok_or_else(missing)?;
-        let chunk = Arc::new(Chunk::from_bytes(&stored).ok_or_else(missing)?);
+        let key_of_chunk = chunk_key(b'c', session, part.summary.first);
+        let chunk = match &self.stored {
+            Stored::Table(table) => table.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
+            Stored::Copy(copy) => copy.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
+        };
+        let chunk = Arc::new(chunk.ok_or_else(missing)?);
         cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.truncate(CACHED - 1);
         cache.push_front((key, Arc::clone(&chunk)));
@@ -194,7 +213,7 @@ impl Index {
         for session in sessions {
             let new = self.listings().get(&session).and_then(|listing| listing.unstored(all));
             let Some(new) = new else { continue };
-            new.write(&self.table, session)?;
+            new.write(self.table()?, session)?;
             if let Some(listing) = self.listings().get_mut(&session) {
                 listing.stored(new);
             }
@@ -205,9 +224,29 @@ impl Index {
     /// Stores the full chunks of a listing that is not among the others yet.
     pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), Broken> {
         let Some(new) = listing.unstored(false) else { return Ok(()) };
-        new.write(&self.table, session)?;
+        new.write(self.table()?, session)?;
         listing.stored(new);
         Ok(())
+    }
+
+    /// Lets go of the table, so that somebody else can have it, and goes on reading from a copy. Nothing can be stored then.
+    pub(crate) fn detach(self, dir: &Path) -> Result<Self, Broken> {
+        let Stored::Table(table) = self.stored else { return Ok(self) };
+        let copy = Copy::of(&table, dir)?;
+        table.close()?;
+        Ok(Self { stored: Stored::Copy(copy), ..self })
+    }
+
+    /// Whether others may change the log meanwhile.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self.stored, Stored::Copy(_))
+    }
+
+    fn table(&self) -> Result<&Table, Broken> {
+        match &self.stored {
+            Stored::Table(table) => Ok(table),
+            Stored::Copy(_) => Err(Broken("the log was opened for reading".to_owned())),
+        }
     }
 
     /// Forgets a session.
@@ -218,19 +257,22 @@ impl Index {
         for kind in [b'c', b'd', b's'] {
             let mut prefix = vec![kind];
             prefix.extend(session.to_bytes());
-            self.table.scan(&prefix, &mut |key, _| batch.remove(key))?;
+            self.table()?.scan(&prefix, &mut |key, _| batch.remove(key))?;
         }
-        self.table.apply(batch)
+        self.table()?.apply(batch)
     }
 
     /// Makes what is stored survive a power failure.
     pub(crate) fn flush(&self) -> Result<(), Broken> {
-        self.table.flush()
+        self.table()?.flush()
     }
 
     /// What it takes on disk, in bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.table.size()
+        match &self.stored {
+            Stored::Table(table) => table.size(),
+            Stored::Copy(copy) => copy.original_size,
+        }
     }
 }
 

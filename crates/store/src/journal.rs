@@ -77,22 +77,22 @@ impl Journal {
         match self.file.write_at(&bytes, u64::from(slot) * SLOT as u64) {
             Ok(()) => Ok(slot),
             Err(error) => {
-                self.free(slot);
+                self.free([slot]);
                 Err(error)
             }
         }
     }
 
-    /// Gives back the slot of a request that is in the log. What stands in it does no harm: its id is found there.
-    pub(crate) fn free(&self, slot: u32) {
-        self.slots().free.push(slot);
+    /// Gives back the slots of requests that are in the log. What stands in them does no harm: their ids are found there.
+    pub(crate) fn free(&self, slots: impl IntoIterator<Item = u32>) {
+        self.slots().free.extend(slots);
     }
 
     /// Gives back the slot of a request that will not be in the log.
     pub(crate) fn forget(&self, slot: u32) {
         // Where it can't be wiped, a crash shows the request as interrupted, which is nearer to the truth than nothing.
         let _ = self.wipe(slot);
-        self.free(slot);
+        self.free([slot]);
     }
 
     /// Wipes what stands in free slots, so that deleted exchanges don't come back as interrupted ones.

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     care::Progress,
     config::Config,
+    encoder::{Encoder, Message},
     error::{Damage, FindError, OpenError, ReadError, SessionError},
     follow::{Follower, From},
     index::Broken,
@@ -29,8 +30,8 @@ use crate::{
     recover::{self, CatchUp},
     ring::Ring,
     session::Session,
-    shared::Shared,
-    writer::{Message, Writer},
+    shared::{Closing, Shared},
+    writer::Writer,
 };
 
 /// How often what the index has stored is made safe.
@@ -43,9 +44,10 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub struct Log {
     pub(crate) shared: Arc<Shared>,
     opened: Opened,
-    lock: Lock,
+    /// None where the log was opened for reading: others may have it meanwhile.
+    lock: Option<Lock>,
     /// None where the log was opened for reading.
-    writer: Option<mpsc::Sender<Message>>,
+    encoder: Option<mpsc::Sender<Message>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -132,8 +134,10 @@ impl Log {
         let (shared, mut opened) = prepare(&config, progress, true)?;
         let shared = Arc::new(shared);
         let (sender, inbox) = mpsc::channel();
-        let (index, jobs) = mpsc::channel();
-        let mut writer = Writer::new(Arc::clone(&shared), &config, inbox, index).map_err(failed("write"))?;
+        let (jobs, work) = mpsc::channel();
+        let (done, reports) = mpsc::channel();
+        let (index, to_store) = mpsc::channel();
+        let mut writer = Writer::new(Arc::clone(&shared), &config, work, done, index).map_err(failed("write"))?;
         opened.interrupted = writer.recover(left).map_err(failed("write"))?;
         if config.session.is_some() {
             // Begun before its first exchange is recorded: a crash in between interrupts requests of this session.
@@ -145,16 +149,21 @@ impl Log {
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed("start the writer of"))
         };
+        let encoder = Encoder::new(Arc::clone(&shared), &config, inbox, jobs, reports);
         let indexed = Arc::clone(&shared);
         let threads = vec![
+            spawn("log-encoder", Box::new(move || encoder.run()))?,
             spawn("log-writer", Box::new(move || writer.run()))?,
-            spawn("log-index", Box::new(move || keep_index(&indexed, &jobs)))?,
+            spawn("log-index", Box::new(move || keep_index(&indexed, &to_store)))?,
         ];
         count(&shared, &mut opened);
-        Ok(Self { shared, opened, lock, writer: Some(sender), threads: Mutex::new(threads) })
+        Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
     }
 
-    /// Opens the log of a data folder for reading. Nothing but its index is written to.
+    /// Opens the log of a data folder for reading: as it is now, whatever is recorded later.
+    ///
+    /// It has the data folder for itself only until it is open, during which it brings the index up to the segments. Then a
+    /// `serve` may begin to record, and even delete or compact sessions: what is deleted is passed over.
     ///
     /// # Errors
     ///
@@ -165,9 +174,13 @@ impl Log {
         }
         let lock = Lock::take(dir)?;
         let config = Config::new(dir);
-        let (shared, mut opened) = prepare(&config, &mut |_| {}, false)?;
+        let (mut shared, mut opened) = prepare(&config, &mut |_| {}, false)?;
         count(&shared, &mut opened);
-        Ok(Self { shared: Arc::new(shared), opened, lock, writer: None, threads: Mutex::default() })
+        let failed = |broken: Broken| OpenError::Index { path: dir.join("index"), reason: broken.0 };
+        shared.index.store(true).map_err(failed)?;
+        shared.index = shared.index.detach(dir).map_err(failed)?;
+        drop(lock);
+        Ok(Self { shared: Arc::new(shared), opened, lock: None, encoder: None, threads: Mutex::default() })
     }
 
     /// What was found when the log was opened.
@@ -179,11 +192,11 @@ impl Log {
     /// The log's entrance. Of a log that was opened for reading it admits nothing.
     #[must_use]
     pub fn recorder(&self) -> Recorder {
-        let writer = self.writer.clone().unwrap_or_else(|| {
+        let encoder = self.encoder.clone().unwrap_or_else(|| {
             self.shared.places.close();
             mpsc::channel().0
         });
-        Recorder { shared: Arc::clone(&self.shared), writer }
+        Recorder { shared: Arc::clone(&self.shared), encoder }
     }
 
     /// How the log is doing.
@@ -273,7 +286,7 @@ impl Log {
     /// The session to which exchanges go that name none; none before the first of them.
     #[must_use]
     pub fn current_session(&self) -> Option<Session> {
-        self.writer.as_ref()?;
+        self.encoder.as_ref()?;
         let current = self.shared.sessions().values().find(|e| e.meta.current && e.meta.ended.is_none())?.meta.id;
         self.shared.view(current)
     }
@@ -351,13 +364,13 @@ impl Log {
         Ok(exchanges.filter_map(Result::ok).filter_map(sent).filter(move |sent| sent.at >= since))
     }
 
-    /// Names the owner's console in the lock file, so that commands find it.
+    /// Names the owner's console in the lock file, so that commands find it. Who only reads owns nothing, and has none.
     ///
     /// # Errors
     ///
     /// What the operating system says.
     pub fn set_console(&self, address: &str) -> io::Result<()> {
-        self.lock.write(Some(address))
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.write(Some(address)))
     }
 
     /// The console of the process that has the log of this data folder; none where nobody has it, or whoever has it has
@@ -375,8 +388,8 @@ impl Log {
     /// The data folder is free when the log is dropped.
     pub fn close(&self) -> Closed {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(writer) = &self.writer {
-            let _ = writer.send(Message::Close);
+        if let Some(encoder) = &self.encoder {
+            let _ = encoder.send(Message::Close);
         }
         for thread in threads {
             if thread.join().is_err() {
@@ -409,12 +422,12 @@ impl Log {
         &self,
         work: impl FnOnce(Result<&mut Writer, SessionError>) + Send + 'static,
     ) -> Result<(), SessionError> {
-        let writer = self.writer.as_ref().ok_or(SessionError::ReadOnly)?;
-        writer.send(Message::Control(Box::new(work))).map_err(|_| SessionError::ReadOnly)
+        let encoder = self.encoder.as_ref().ok_or(SessionError::ReadOnly)?;
+        encoder.send(Message::Control(Box::new(work))).map_err(|_| SessionError::ReadOnly)
     }
 
     pub(crate) fn is_writable(&self) -> bool {
-        self.writer.is_some()
+        self.encoder.is_some()
     }
 }
 
@@ -445,6 +458,11 @@ fn prepare(config: &Config, progress: &mut dyn FnMut(Progress), owner: bool) -> 
         failing: watch::Sender::new(None),
         queue,
         places: Arc::new(Semaphore::new(queue)),
+        backlog: AtomicU64::new(0),
+        max_backlog: config.max_backlog,
+        crowded: watch::Sender::new(false),
+        stamp: AtomicU64::new(0),
+        closing: Closing::default(),
         recorded: AtomicU64::new(0),
         unrecorded: AtomicU64::new(0),
         lost: AtomicU64::new(0),
@@ -453,7 +471,9 @@ fn prepare(config: &Config, progress: &mut dyn FnMut(Progress), owner: bool) -> 
     CatchUp { shared: &shared, cut: owner, opened: &mut opened, progress, at: Progress::default() }
         .all()
         .map_err(failed)?;
-    shared.ring = Ring::new(last_place(&shared));
+    let last = last_place(&shared);
+    shared.stamp = AtomicU64::new(last.map_or(0, |last| last.written));
+    shared.ring = Ring::new(last);
     Ok((shared, opened))
 }
 

@@ -7,8 +7,10 @@ use nightaudit_exchange::{Digest, Exchange, WebSocket, chain};
 
 /// The version of the records written.
 const VERSION: u8 = 1;
+/// Where in a record the three lengths stand.
+const LENGTHS: usize = 1 + 8 + 8 + 32;
 /// The bytes of a record before its metadata.
-const HEAD: usize = 1 + 8 + 8 + 32 + 4 + 4 + 4;
+const HEAD: usize = LENGTHS + 4 + 4 + 4;
 
 /// Where a record stands in its block, and what is known of it without reading its metadata.
 #[derive(Debug, Clone)]
@@ -26,26 +28,29 @@ pub(crate) struct Record {
 ///
 /// The exchange's own hashes are left as they are.
 pub(crate) fn encode(exchange: &mut Exchange, written: u64, previous: Digest, block: &mut Vec<u8>) -> Digest {
-    let metadata = chain::metadata_of(exchange);
-    let request = &exchange.request.body;
-    let response = exchange.response.as_ref().map(|response| &response.body);
-    let hash = chain::link(
-        previous,
-        &metadata,
-        request.stored_digest(),
-        response.map(nightaudit_exchange::Body::stored_digest),
-    );
-    let said = exchange.web_socket.as_ref().map(join).unwrap_or_default();
-    let answer = response.map_or(&[][..], |body| &body.bytes[..]);
-    block.reserve(HEAD + metadata.len() + request.bytes.len() + said.len() + answer.len());
+    let start = block.len();
     block.push(VERSION);
     block.extend(exchange.sequence.to_le_bytes());
     block.extend(written.to_le_bytes());
     block.extend(previous.0);
-    for length in [metadata.len(), request.bytes.len(), said.len() + answer.len()] {
-        block.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    block.extend([0; 12]);
+    chain::write_metadata(exchange, block);
+    let request = &exchange.request.body;
+    let response = exchange.response.as_ref().map(|response| &response.body);
+    let metadata = &block[start + HEAD..];
+    let hash = chain::link(
+        previous,
+        metadata,
+        request.stored_digest(),
+        response.map(nightaudit_exchange::Body::stored_digest),
+    );
+    let answer = response.map_or(&[][..], |body| &body.bytes[..]);
+    let said = exchange.web_socket.as_ref().map(join).unwrap_or_default();
+    let lengths = [metadata.len(), request.bytes.len(), said.len() + answer.len()];
+    for (place, length) in lengths.into_iter().enumerate() {
+        let at = start + LENGTHS + 4 * place;
+        block[at..at + 4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     }
-    block.extend(&metadata);
     block.extend(&request.bytes[..]);
     block.extend(&said);
     block.extend(answer);
@@ -85,7 +90,7 @@ fn one(block: &[u8], at: usize) -> Option<Record> {
         end = end.checked_add(usize::try_from(length).ok()?)?;
         (end <= block.len()).then_some(start..end)
     };
-    let (metadata, request, response) = (part(49)?, part(53)?, part(57)?);
+    let (metadata, request, response) = (part(LENGTHS)?, part(LENGTHS + 4)?, part(LENGTHS + 8)?);
     let previous = Digest(head[17..49].try_into().ok()?);
     Some(Record { sequence: number(1), written: number(9), previous, metadata, request, response })
 }

@@ -14,46 +14,56 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
     config::{Durability, OnFailure},
+    encoder::{Answer, Item, Message},
     error::StoreFailure,
     shared::Shared,
-    writer::{Item, Message, Source},
 };
 
 /// The log's entrance: cheap to clone, and used from any number of tasks at once.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) writer: mpsc::Sender<Message>,
+    pub(crate) encoder: mpsc::Sender<Message>,
 }
 
 impl Recorder {
-    /// Waits for a place in the queue.
+    /// Waits for a place in the queue, and until no more waits to be written than may.
     ///
-    /// A request is forwarded only with a place in hand, so that there is always room for what it becomes.
+    /// A request is forwarded only with a place in hand, so that there is always room for what it becomes. How large that
+    /// is nobody knows yet: what is under way when [`Config::max_backlog`](crate::Config::max_backlog) is reached comes on
+    /// top of it.
     ///
     /// # Errors
     ///
     /// [`StoreFailure`] while the log can't be written and requests are to be refused then, and once it is closed.
     pub async fn reserve(&self) -> Result<Place, StoreFailure> {
-        let refuse = self.shared.on_failure == OnFailure::Refuse;
+        let shared = &self.shared;
+        let refuse = shared.on_failure == OnFailure::Refuse;
         let closed = || StoreFailure { cause: "it is closed".into() };
-        let permit = match Arc::clone(&self.shared.places).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let mut failing = self.shared.failing.subscribe();
+        let at_once = if *shared.crowded.borrow() { None } else { Arc::clone(&shared.places).try_acquire_owned().ok() };
+        let permit = match at_once {
+            Some(permit) => permit,
+            None => {
+                let mut failing = shared.failing.subscribe();
                 let failed = async {
                     let failed = failing.wait_for(|cause| refuse && cause.is_some()).await.is_ok();
                     if !failed {
                         std::future::pending().await
                     }
                 };
+                let place = async {
+                    let permit = Arc::clone(&shared.places).acquire_owned().await;
+                    // With a permit in hand, so that those who wait go on in the order in which they came.
+                    let _ = shared.crowded.subscribe().wait_for(|crowded| !*crowded).await;
+                    permit
+                };
                 tokio::select! {
-                    permit = Arc::clone(&self.shared.places).acquire_owned() => permit.map_err(|_| closed())?,
-                    () = failed => return Err(self.shared.failure().unwrap_or_else(closed)),
+                    permit = place => permit.map_err(|_| closed())?,
+                    () = failed => return Err(shared.failure().unwrap_or_else(closed)),
                 }
             }
         };
-        match self.shared.failure() {
+        match shared.failure() {
             Some(failure) if refuse => Err(failure),
             _ => Ok(Place { recorder: self.clone(), permit: Some(permit), slot: None }),
         }
@@ -107,20 +117,25 @@ impl Place {
                 (Some(done), Some(receipt))
             }
         };
-        let session = capture.session.clone();
-        let item = Item {
-            session,
-            source: Source::Capture(Box::new(capture)),
-            permit: self.permit.take(),
-            slot: self.slot.take(),
-            done,
-        };
-        // Where the writer is gone the log is closed, and `reserve` has said so to all who asked since.
-        if self.recorder.writer.send(Message::Record(item)).is_err() {
+        let bytes = kept(&capture);
+        self.recorder.shared.awaits_disk(bytes);
+        let answer = Answer { permit: self.permit.take(), bytes, slot: self.slot.take(), done };
+        let item = Item { capture: Box::new(capture), answer };
+        // Where the encoder is gone the log is closed, and `reserve` has said so to all who asked since.
+        if self.recorder.encoder.send(Message::Record(item)).is_err() {
+            self.recorder.shared.release(bytes);
             Shared::count(&self.recorder.shared.lost, 1);
         }
         Receipt(receipt)
     }
+}
+
+/// The bytes of a capture's bodies.
+fn kept(capture: &Capture) -> u64 {
+    let bytes = |pieces: &[Bytes]| pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+    let answer = capture.response.as_ref().map_or(0, |response| bytes(&response.body.kept));
+    let said = capture.web_socket.iter().flat_map(|part| &part.messages);
+    bytes(&capture.request.body.kept) + answer + said.map(|message| bytes(&message.body.kept)).sum::<u64>()
 }
 
 impl Drop for Place {

@@ -1,6 +1,6 @@
 //! What a log goes through when it is opened: leftovers removed, torn ends cut, the index brought up to the segments.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
 
 use nightaudit_exchange::{Digest, SessionId, chain};
 
@@ -205,36 +205,45 @@ impl CatchUp<'_> {
                     (self.progress)(self.at);
                 }
                 Step::Footer(_) => end = walk.at(),
-                Step::Damage(at, what) => {
-                    if at == offset && offset > HEADER as u64 {
-                        return Ok(Some(offset));
-                    }
-                    reader.damage.push(damaged(at, what));
+                // The last block that the index knows is not there.
+                Step::Damage(at, _) | Step::Tail(at, _) | Step::Space(at) if at == offset && offset > HEADER as u64 => {
+                    return Ok(Some(offset));
+                }
+                Step::Damage(at, what) => reader.damage.push(damaged(at, what)),
+                Step::Space(at) if is_last && self.is_open(reader.session) => {
+                    self.cut(reader.session, &path, at..walk.at())?;
+                }
+                Step::Tail(at, _) if is_last && self.is_open(reader.session) => {
+                    self.opened.torn_bytes += walk.last_byte(at)? - at;
+                    self.cut(reader.session, &path, at..walk.at())?;
                 }
                 Step::Tail(at, what) => {
-                    if at == offset && offset > HEADER as u64 {
-                        return Ok(Some(offset));
-                    }
-                    let ended =
-                        self.shared.sessions().get(&reader.session).is_some_and(|entry| entry.meta.ended.is_some());
-                    if is_last && !ended {
-                        let torn = walk.at() - at;
-                        self.opened.torn_bytes += torn;
-                        if self.cut {
-                            self.shared.disk.open(&path)?.set_len(at)?;
-                            if let Some(entry) = self.shared.sessions().get_mut(&reader.session) {
-                                entry.bytes = entry.bytes.saturating_sub(torn);
-                            }
-                        }
-                    } else {
-                        reader.damage.push(damaged(at, what));
-                        end = walk.at();
-                    }
+                    reader.damage.push(damaged(at, what));
+                    end = walk.at();
+                }
+                Step::Space(at) => {
+                    reader.damage.push(damaged(at, "zeros, where the segment's end should be".to_owned()));
+                    end = walk.at();
                 }
             }
         }
         reader.listing.reached(number, generation, end);
         Ok(Some(u64::MAX))
+    }
+
+    fn is_open(&self, session: SessionId) -> bool {
+        self.shared.sessions().get(&session).is_some_and(|entry| entry.meta.ended.is_none())
+    }
+
+    /// Cuts off what is behind a segment's last block, if this is the owner.
+    fn cut(&self, session: SessionId, path: &Path, rest: Range<u64>) -> io::Result<()> {
+        if self.cut {
+            self.shared.disk.open(path)?.set_len(rest.start)?;
+        }
+        if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            entry.bytes = entry.bytes.saturating_sub(rest.end - rest.start);
+        }
+        Ok(())
     }
 }
 
@@ -261,7 +270,7 @@ impl Follow<'_> {
                 .map_err(|error| format!("the metadata of record {} can't be read: {error}", record.sequence))?;
             self.last = record.sequence;
             let at = BlockAt { segment: number, offset: block.offset };
-            self.listing.push(&facts, record.sequence, record.written, at);
+            self.listing.add(facts.row(record.sequence, record.written), facts.texts(), at);
             added += 1;
         }
         if repeats { Err("a block repeats exchanges that come before it".to_owned()) } else { Ok(added) }

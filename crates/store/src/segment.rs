@@ -10,7 +10,7 @@ use bytes::Bytes;
 use nightaudit_exchange::{Digest, SessionId};
 
 use crate::{
-    block::{self, Fault, Salt, Unpacker},
+    block::{self, Fault, Head, Salt, Unpacker},
     record::{self, Record},
 };
 
@@ -114,6 +114,20 @@ pub(crate) fn is_sealed(file: &fs::File, length: u64, salt: Salt) -> io::Result<
     Ok(Footer::parse(&bytes, salt).is_some_and(|footer| footer.at == at))
 }
 
+/// Where the block stands that should hold an exchange, by what the blocks say of themselves; none where none should.
+pub(crate) fn find(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
+    let file = fs::File::open(path)?;
+    let (length, mut at, mut found) = (file.metadata()?.len(), HEADER as u64, None);
+    let mut bytes = [0; block::HEAD];
+    while at + block::HEAD as u64 <= length {
+        file.read_exact_at(&mut bytes, at)?;
+        let Some(head) = Head::parse(&bytes).filter(|head| head.first <= sequence) else { break };
+        found = Some(at);
+        at += head.length();
+    }
+    Ok(found)
+}
+
 /// The file of a session's segment.
 pub(crate) fn path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:06}.seg"))
@@ -149,6 +163,8 @@ pub(crate) enum Step {
     Footer(Footer),
     /// Bytes that belong to no block, from this offset on; a block follows them.
     Damage(u64, String),
+    /// Zeros from this offset to the file's end: space that was taken in advance.
+    Space(u64),
     /// Bytes that belong to no block, from this offset to the file's end.
     Tail(u64, String),
 }
@@ -170,6 +186,21 @@ impl Walk {
         let length = file.metadata()?.len();
         let at = offset.max(HEADER as u64);
         Ok(Self { file, length, salt: Salt::new(session, number), at, unpacker: Unpacker::new()? })
+    }
+
+    /// Where the last byte that is not zero ends; `from` where there is none behind it.
+    pub(crate) fn last_byte(&self, from: u64) -> io::Result<u64> {
+        let mut window = vec![0; 64 << 10];
+        let (mut start, mut last) = (from, from);
+        while start < self.length {
+            let length = usize::try_from(self.length - start).map_or(window.len(), |left| left.min(window.len()));
+            self.file.read_exact_at(&mut window[..length], start)?;
+            if let Some(place) = window[..length].iter().rposition(|byte| *byte != 0) {
+                last = start + place as u64 + 1;
+            }
+            start += length as u64;
+        }
+        Ok(last)
     }
 
     /// The place reached, in bytes from the file's beginning.
@@ -194,6 +225,10 @@ impl Walk {
         if let Some(footer) = self.footer(at)? {
             self.at = at + FOOTER as u64;
             return Ok(Some(Step::Footer(footer)));
+        }
+        if self.is_space(at)? {
+            self.at = self.length;
+            return Ok(Some(Step::Space(at)));
         }
         match self.resume(at + 1)? {
             Some(next) => {
@@ -221,6 +256,21 @@ impl Walk {
         }
         self.file.read_exact_at(&mut bytes, at)?;
         Ok(Footer::parse(&bytes, self.salt))
+    }
+
+    /// Whether there are zeros only from `from` on.
+    fn is_space(&self, from: u64) -> io::Result<bool> {
+        let mut window = vec![0; 64 << 10];
+        let mut start = from;
+        while start < self.length {
+            let length = usize::try_from(self.length - start).map_or(window.len(), |left| left.min(window.len()));
+            self.file.read_exact_at(&mut window[..length], start)?;
+            if window[..length].iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            start += length as u64;
+        }
+        Ok(true)
     }
 
     /// The offset of the next whole block or footer from `from` on.

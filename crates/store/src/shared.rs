@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use nightaudit_exchange::{SessionId, Timestamp};
@@ -31,6 +32,13 @@ pub(crate) struct Entry {
     pub(crate) bytes: u64,
 }
 
+/// Whether the log is being closed.
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    closing: Mutex<bool>,
+    closed: Condvar,
+}
+
 /// The log, as far as it is not the writer's alone.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -47,6 +55,14 @@ pub(crate) struct Shared {
     pub(crate) failing: watch::Sender<Option<Arc<str>>>,
     pub(crate) queue: usize,
     pub(crate) places: Arc<Semaphore>,
+    /// The bytes of bodies that wait to be written, and above how many no further place is given.
+    pub(crate) backlog: AtomicU64,
+    pub(crate) max_backlog: u64,
+    /// Whether there are more.
+    pub(crate) crowded: watch::Sender<bool>,
+    /// The stamp of the last batch.
+    pub(crate) stamp: AtomicU64,
+    pub(crate) closing: Closing,
     pub(crate) recorded: AtomicU64,
     pub(crate) unrecorded: AtomicU64,
     pub(crate) lost: AtomicU64,
@@ -70,6 +86,57 @@ impl Shared {
 
     pub(crate) fn failure(&self) -> Option<StoreFailure> {
         self.failing.borrow().clone().map(|cause| StoreFailure { cause })
+    }
+
+    /// A stamp for a batch: never twice the same, and never backwards, whatever the clock does.
+    pub(crate) fn stamp(&self) -> u64 {
+        let now = u64::try_from((self.now)().micros()).unwrap_or(0);
+        let next = |last: u64| now.max(last + 1);
+        // The closure never gives up, so both arms hold the stamp before.
+        let (Ok(last) | Err(last)) =
+            self.stamp.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last)
+    }
+
+    /// Counts bytes of bodies that wait to be written.
+    pub(crate) fn awaits_disk(&self, bytes: u64) {
+        let before = self.backlog.fetch_add(bytes, Ordering::Relaxed);
+        if before <= self.max_backlog && before + bytes > self.max_backlog {
+            self.look_at_backlog();
+        }
+    }
+
+    /// Counts bytes of bodies that wait no more.
+    pub(crate) fn release(&self, bytes: u64) {
+        let before = self.backlog.fetch_sub(bytes, Ordering::Relaxed);
+        if before > self.max_backlog && before - bytes <= self.max_backlog {
+            self.look_at_backlog();
+        }
+    }
+
+    fn look_at_backlog(&self) {
+        // Looked at within the channel's lock: whoever is there last sees what all have counted.
+        self.crowded.send_if_modified(|crowded| {
+            let is = self.backlog.load(Ordering::Relaxed) > self.max_backlog;
+            std::mem::replace(crowded, is) != is
+        });
+    }
+
+    /// Tells those who try again that nobody waits for them any longer.
+    pub(crate) fn close(&self) {
+        *self.closing.closing.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.closing.closed.notify_all();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.closing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits so long, or until the log is being closed.
+    pub(crate) fn wait_for_close(&self, longest: Duration) {
+        let closing = self.closing.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.closing.closed.wait_timeout_while(closing, longest, |closing| !*closing);
+        drop(waited);
     }
 
     pub(crate) fn count(counter: &AtomicU64, by: usize) {

@@ -1,87 +1,56 @@
-//! The writer's thread: takes what waits as one batch, encodes it, writes it, and answers those who wait.
+//! The writer's thread: packs what the encoder made, writes it, and answers those who wait. It alone changes segments
+//! and sessions; others ask it through [`Log::control`](crate::Log).
 
 mod append;
+mod segments;
 pub(crate) mod sessions;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
-use nightaudit_exchange::{Capture, Exchange, Redactor, SessionId};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use nightaudit_exchange::SessionId;
 
-use self::append::Active;
+use self::{append::Pending, segments::Active};
 use crate::{
     block::Packer,
-    config::{Config, Durability, OnFailure},
+    config::{Config, OnFailure},
+    encoder::{Answer, Done},
     error::SessionError,
+    records::{Chain, Records},
     shared::Shared,
 };
 
-/// The most exchanges of a batch.
-const MAX_BATCH: usize = 1024;
-/// The bytes of bodies above which a batch takes no further exchange.
-const MAX_BATCH_BYTES: u64 = 4 << 20;
-/// How long the writer gathers under [`Durability::Batch`], so that not every request wakes it.
-const GATHER: Duration = Duration::from_millis(3);
 /// How often the quota is looked at while nothing happens.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Something for the writer.
-pub(crate) enum Message {
-    Record(Item),
+pub(crate) enum Job {
+    /// A block's worth of records, to be packed.
+    Records(Records),
+    /// What was packed is to be written, and these are to be answered; so many exchanges of theirs found no session.
+    Commit {
+        answers: Vec<Answer>,
+        dropped: usize,
+    },
+    /// The session of this name, or the current one, is to be found or started; none where it can't be.
+    Find(Option<Arc<str>>, mpsc::SyncSender<Option<Chain>>),
     Control(Control),
-    Close,
 }
 
 /// Work for the writer's thread; an error where it can't be done now.
 pub(crate) type Control = Box<dyn FnOnce(Result<&mut Writer, SessionError>) + Send>;
 
-/// An exchange on its way into the log.
-pub(crate) struct Item {
-    /// The name of the session that it names.
-    pub(crate) session: Option<Arc<str>>,
-    pub(crate) source: Source,
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
-    pub(crate) slot: Option<u32>,
-    pub(crate) done: Option<oneshot::Sender<()>>,
-}
-
-/// What an exchange is made of.
-pub(crate) enum Source {
-    Capture(Box<Capture>),
-    /// One that was made elsewhere: interrupted, or imported.
-    Exchange(Box<Exchange>),
-}
-
-impl Item {
-    pub(crate) fn of(exchange: Exchange) -> Self {
-        Self { session: None, source: Source::Exchange(Box::new(exchange)), permit: None, slot: None, done: None }
-    }
-
-    fn bytes(&self) -> u64 {
-        let kept = |pieces: &[bytes::Bytes]| pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        match &self.source {
-            Source::Capture(capture) => {
-                let answer = capture.response.as_ref().map_or(0, |response| kept(&response.body.kept));
-                let said = capture.web_socket.iter().flat_map(|part| &part.messages);
-                kept(&capture.request.body.kept) + answer + said.map(|message| kept(&message.body.kept)).sum::<u64>()
-            }
-            Source::Exchange(exchange) => exchange.bodies().map(|body| body.bytes.len() as u64).sum(),
-        }
-    }
-}
-
 /// What the writer's thread has for itself.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
-    inbox: mpsc::Receiver<Message>,
+    jobs: mpsc::Receiver<Job>,
+    reports: mpsc::Sender<Done>,
     /// Tells the index's thread that there is something to store.
     index: mpsc::Sender<()>,
-    redactor: Redactor,
     packer: Packer,
     environment: Arc<str>,
     segment_size: u64,
@@ -92,14 +61,16 @@ pub(crate) struct Writer {
     wanted: Option<String>,
     current: Option<SessionId>,
     active: BTreeMap<SessionId, Active>,
+    /// What is packed and not written.
+    pending: BTreeMap<SessionId, Pending>,
     /// Counts batches, for finding the session that was written to the longest ago.
     turn: u64,
-    /// The stamp of the last batch.
-    written: u64,
-    backlog: VecDeque<Item>,
     /// When to try again, while exchanges are dropped because the disk fails.
     retry_at: Option<Instant>,
-    closing: bool,
+    /// Whether exchanges of the batch at hand were dropped.
+    dropping: bool,
+    /// Whether nobody waits for what is written, so that nothing is tried again.
+    giving_up: bool,
     /// Sessions whose own file is behind what is known of them.
     unsaved: BTreeSet<SessionId>,
 }
@@ -108,15 +79,14 @@ impl Writer {
     pub(crate) fn new(
         shared: Arc<Shared>,
         config: &Config,
-        inbox: mpsc::Receiver<Message>,
+        jobs: mpsc::Receiver<Job>,
+        reports: mpsc::Sender<Done>,
         index: mpsc::Sender<()>,
     ) -> io::Result<Self> {
-        let stamps = |listing: &crate::index::Listing| Some(listing.written()?.1);
-        let written = shared.index.listings().values().filter_map(stamps).max().unwrap_or(0);
         Ok(Self {
-            inbox,
+            jobs,
+            reports,
             index,
-            redactor: Redactor::new(&config.redact_fields),
             packer: Packer::new(1)?,
             environment: Arc::clone(&config.environment),
             segment_size: config.segment_size.max(1),
@@ -126,71 +96,65 @@ impl Writer {
             wanted: config.session.clone(),
             current: None,
             active: BTreeMap::new(),
+            pending: BTreeMap::new(),
             turn: 0,
-            written,
-            backlog: VecDeque::new(),
             retry_at: None,
-            closing: false,
+            dropping: false,
+            giving_up: false,
             unsaved: BTreeSet::new(),
             shared,
         })
     }
 
-    /// Works until the log is closed.
+    /// Works until the encoder is gone.
     pub(crate) fn run(mut self) {
         self.enforce_quota();
-        while let Some(batch) = self.gather() {
-            self.commit(batch);
+        loop {
+            match self.jobs.recv_timeout(IDLE) {
+                Ok(Job::Records(records)) => self.pack(records),
+                Ok(Job::Commit { answers, dropped }) => {
+                    self.dropping |= dropped > 0;
+                    self.count_dropped(None, dropped);
+                    self.commit(answers);
+                }
+                Ok(Job::Find(name, found)) => {
+                    let chain = self.find(name.as_deref());
+                    let _ = found.send(chain);
+                    self.report(true);
+                }
+                Ok(Job::Control(control)) => {
+                    control(Ok(&mut self));
+                    self.report(true);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => self.enforce_quota(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
         }
         self.finish();
     }
 
-    /// The next batch; none when the log is closed and nothing waits any more.
-    fn gather(&mut self) -> Option<Vec<Item>> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        let mut slept = self.shared.durability != Durability::Batch;
-        while batch.len() < MAX_BATCH && bytes <= MAX_BATCH_BYTES {
-            if let Some(item) = self.backlog.pop_front() {
-                bytes += item.bytes();
-                batch.push(item);
-                continue;
-            }
-            let message = match self.inbox.try_recv() {
-                Ok(message) => message,
-                Err(_) if !batch.is_empty() && slept => break,
-                Err(_) if !batch.is_empty() => {
-                    std::thread::sleep(GATHER);
-                    slept = true;
-                    continue;
-                }
-                Err(_) if self.closing => return None,
-                Err(_) => match self.inbox.recv_timeout(IDLE) {
-                    Ok(message) => message,
-                    Err(mpsc::RecvTimeoutError::Timeout) => {
-                        self.enforce_quota();
-                        continue;
-                    }
-                    Err(mpsc::RecvTimeoutError::Disconnected) => return None,
-                },
+    pub(super) fn report(&self, whole: bool) {
+        // An encoder that is gone needs no news.
+        let _ = self.reports.send(Done(whole));
+    }
+
+    /// The session of exchanges that name this one, and where its chain has come to.
+    fn find(&mut self, name: Option<&str>) -> Option<Chain> {
+        let mut found = None;
+        self.insist(&mut |writer| {
+            let session = match name {
+                Some(name) => writer.named(name)?,
+                None => writer.current()?,
             };
-            match message {
-                Message::Record(item) => {
-                    bytes += item.bytes();
-                    batch.push(item);
-                }
-                Message::Control(control) => {
-                    // What was recorded before it comes before it.
-                    if !batch.is_empty() {
-                        self.commit(std::mem::take(&mut batch));
-                        bytes = 0;
-                    }
-                    control(Ok(self));
-                }
-                Message::Close => self.closing = true,
-            }
-        }
-        Some(batch)
+            writer.reopen(session)?;
+            found = Some(session);
+            Ok(())
+        });
+        let session = found?;
+        let name = self.shared.sessions().get(&session)?.meta.name.as_str().into();
+        let packed = self.pending.get(&session).and_then(Pending::reached);
+        let (hash, last) = packed.or_else(|| Some(self.active.get(&session)?.reached()))?;
+        Some(Chain { session, name, hash, last })
     }
 
     /// Does what may fail until it succeeds, or gives up as the configuration says. False if it gave up.
@@ -202,7 +166,8 @@ impl Writer {
             match self.save().and_then(|()| work(self)) {
                 Ok(()) => {
                     self.retry_at = None;
-                    if self.shared.failing.send_replace(None).is_some() {
+                    if self.shared.failing.borrow().is_some() {
+                        self.shared.failing.send_replace(None);
                         tracing::warn!("the log can be written again");
                     }
                     return true;
@@ -218,29 +183,10 @@ impl Writer {
                 self.retry_at = Some(Instant::now() + self.retry_every);
                 return false;
             }
-            if self.closing || !self.wait_to_retry() {
+            if self.giving_up || self.shared.is_closing() {
                 return false;
             }
-        }
-    }
-
-    /// Waits until it is time to try again, and puts aside what comes meanwhile. False if nobody is left to wait for.
-    fn wait_to_retry(&mut self) -> bool {
-        let until = Instant::now() + self.retry_every;
-        loop {
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Record(item)) => self.backlog.push_back(item),
-                Ok(Message::Control(control)) => {
-                    let failure = self.shared.failure().map_or(SessionError::ReadOnly, SessionError::Store);
-                    control(Err(failure));
-                }
-                Ok(Message::Close) => {
-                    self.closing = true;
-                    return true;
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => return true,
-                Err(mpsc::RecvTimeoutError::Disconnected) => return false,
-            }
+            self.shared.wait_for_close(self.retry_every);
         }
     }
 
@@ -251,7 +197,7 @@ impl Writer {
         }
         let open: Vec<SessionId> = self.active.keys().copied().collect();
         for session in open {
-            self.insist(&mut |writer| writer.sync(session));
+            self.insist(&mut |writer| writer.leave(session));
         }
         self.insist(&mut |_| Ok(()));
         self.shared.ring.close();

@@ -9,6 +9,39 @@ const MAX_FIELDS: usize = 1024;
 /// As many fields as httparse is given room for; a head with more is split line by line.
 const USUAL_FIELDS: usize = 96;
 
+/// Names that most messages have.
+const USUAL_NAMES: [&str; 24] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expires",
+    "host",
+    "location",
+    "pragma",
+    "request-id",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "transfer-encoding",
+    "user-agent",
+    "vary",
+    "x-request-id",
+];
+
+/// Whether this is one of the names that most messages have.
+pub(super) fn is_usual(name: &[u8]) -> bool {
+    USUAL_NAMES.iter().any(|usual| usual.len() == name.len() && name.eq_ignore_ascii_case(usual.as_bytes()))
+}
+
 /// A field's name and value.
 pub(super) type Field<'a> = (&'a [u8], Cow<'a, [u8]>);
 

@@ -202,7 +202,8 @@ fn is_as_recorded(body: &Body) -> bool {
 
 /// As [`chain::hash`], without copying the exchange.
 fn hash_after(previous: Digest, exchange: &mut Exchange) -> Digest {
-    let metadata = chain::metadata_of(exchange);
+    let mut metadata = Vec::new();
+    chain::write_metadata(exchange, &mut metadata);
     let response = exchange.response.as_ref().map(|response| response.body.stored_digest());
     chain::link(previous, &metadata, exchange.request.body.stored_digest(), response)
 }

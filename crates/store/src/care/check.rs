@@ -61,7 +61,7 @@ impl Checker<'_> {
         let numbers = match segment::list(&folder) {
             Ok(numbers) => numbers,
             // Deleted meanwhile.
-            Err(_) if !self.shared.sessions().contains_key(&session) => return Ok(()),
+            Err(_) if !self.shared.sessions().contains_key(&session) || !folder.exists() => return Ok(()),
             Err(error) => return Err(io(error)),
         };
         let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges());
@@ -95,6 +95,7 @@ impl Checker<'_> {
             .listings()
             .get(&chain.session)
             .is_some_and(|listing| listing.segments.last().is_some_and(|known| known.number == number));
+        let is_open = self.shared.sessions().get(&chain.session).is_some_and(|entry| entry.meta.ended.is_none());
         match Header::read(&fs::File::open(&path)?) {
             Ok(header) if header.session == chain.session && header.number == number => {}
             Ok(_) => self.found.damage.push(damaged(0, "the header is of another segment".to_owned())),
@@ -105,7 +106,7 @@ impl Checker<'_> {
         while let Some(step) = walk.step()? {
             if is_last && known.is_some_and(|known| known > 0 && walk.at() > known) && sealed.is_none() {
                 match step {
-                    Step::Block(_) | Step::Tail(..) => break,
+                    Step::Block(_) | Step::Tail(..) | Step::Space(_) => break,
                     _ => {}
                 }
             }
@@ -120,6 +121,12 @@ impl Checker<'_> {
                     (self.progress)(self.at);
                 }
                 Step::Footer(footer) => sealed = Some((walk.at() - segment::FOOTER as u64, footer)),
+                Step::Space(_) if is_last && is_open => break,
+                Step::Space(at) => {
+                    let what = "zeros, where the segment's end should be".to_owned();
+                    self.found.damage.push(damaged(at, what));
+                    chain.lost = true;
+                }
                 Step::Damage(at, what) | Step::Tail(at, what) => {
                     self.found.damage.push(damaged(at, what));
                     chain.lost = true;

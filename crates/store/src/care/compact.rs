@@ -93,7 +93,7 @@ fn rewrite(shared: &Shared, session: SessionId, number: u32, path: &Path) -> io:
             }
             Step::Footer(footer) => seal = Some(footer),
             // What is damaged is left as it is: somebody may know a way to mend it.
-            Step::Damage(..) | Step::Tail(..) => whole = false,
+            Step::Damage(..) | Step::Tail(..) | Step::Space(_) => whole = false,
         }
     }
     let Some(first) = first.filter(|_| whole && blocks > 2 * (bytes / block::TARGET + 1)) else { return Ok(None) };

@@ -8,12 +8,7 @@ use std::{
 use nightaudit_exchange::{Body, Digest, Exchange, SessionId, Timestamp, chain};
 
 use super::{ImportError, Imported};
-use crate::{
-    error::SessionError,
-    log::Log,
-    meta::Meta,
-    writer::{Item, sessions::failed},
-};
+use crate::{error::SessionError, log::Log, meta::Meta, writer::sessions::failed};
 
 /// The longest line that is read, in bytes: two bodies of 64 MiB in base64.
 const MAX_LINE: u64 = 192 << 20;
@@ -127,7 +122,7 @@ impl Log {
     fn append(&self, exchanges: Vec<Exchange>) -> Result<(), ImportError> {
         Ok(self.control(move |writer| {
             let due = exchanges.len() as u64;
-            match writer.append(exchanges.into_iter().map(Item::of).collect()) {
+            match writer.append(exchanges) {
                 stored if stored == due => Ok(()),
                 _ => Err(writer.failure().map_or(SessionError::ReadOnly, SessionError::Store)),
             }

@@ -2,7 +2,7 @@
 
 use nightaudit_exchange::{ExchangeId, Timestamp};
 
-use super::row::{Facts, ROW, Row};
+use super::row::{ROW, Row};
 
 /// The most rows of a chunk.
 pub(crate) const MAX_ROWS: usize = 512;
@@ -33,14 +33,14 @@ impl Chunk {
         self.rows.len() >= MAX_ROWS || self.text > MAX_TEXT
     }
 
-    pub(crate) fn push(&mut self, facts: &Facts<'_>, sequence: u64, written: u64, block: BlockAt) -> Row {
-        let mut row = facts.row(sequence, written);
+    pub(crate) fn push(&mut self, mut row: Row, texts: (&str, Option<&str>), block: BlockAt) -> Row {
+        let (operation, client) = texts;
         if self.blocks.last() != Some(&block) {
             self.blocks.push(block);
         }
         row.block = (self.blocks.len() - 1) as u16;
-        row.operation = place(&mut self.operations, &mut self.text, &facts.operation);
-        if let Some(client) = &facts.envelope.client {
+        row.operation = place(&mut self.operations, &mut self.text, operation);
+        if let Some(client) = client {
             row.client = place(&mut self.clients, &mut self.text, client) + 1;
         }
         self.rows.push(row);

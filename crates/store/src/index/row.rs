@@ -92,6 +92,39 @@ pub(crate) fn request_id_hash(request_id: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(request_id.to_ascii_lowercase()).max(1)
 }
 
+/// What the index takes from an exchange that is being recorded.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    row: Row,
+    operation: String,
+    client: Option<String>,
+}
+
+impl Noted {
+    pub(crate) fn of(exchange: &Exchange, written: u64) -> Self {
+        let row = Facts::of(exchange).row(exchange.sequence, written);
+        Self { row, operation: exchange.operation.clone(), client: exchange.envelope.client.clone() }
+    }
+
+    pub(crate) fn from(exchange: Exchange, written: u64) -> Self {
+        let row = Facts::of(&exchange).row(exchange.sequence, written);
+        Self { row, operation: exchange.operation, client: exchange.envelope.client }
+    }
+
+    pub(crate) fn sequence(&self) -> u64 {
+        self.row.sequence
+    }
+
+    pub(crate) fn row(&self) -> Row {
+        self.row
+    }
+
+    /// The texts, which a chunk holds once.
+    pub(crate) fn texts(&self) -> (&str, Option<&str>) {
+        (&self.operation, self.client.as_deref())
+    }
+}
+
 /// What the index takes from an exchange.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -155,6 +188,11 @@ impl<'a> Facts<'a> {
     /// The facts in a record's metadata.
     pub(crate) fn parse(metadata: &'a [u8]) -> Result<Self, String> {
         serde_json::from_slice(metadata).map_err(|error| error.to_string())
+    }
+
+    /// The texts, which a chunk holds once.
+    pub(crate) fn texts(&self) -> (&str, Option<&str>) {
+        (&self.operation, self.envelope.client.as_deref())
     }
 
     /// The row, but for the places in its chunk's lists.

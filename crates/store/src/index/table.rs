@@ -4,7 +4,8 @@ use std::{
     fmt, fs, io,
     os::unix::fs::PermissionsExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// What the index's layout is called; an index of another one is made again.
@@ -36,6 +37,7 @@ impl Batch {
 
 pub(crate) struct Table {
     db: sled::Db,
+    path: PathBuf,
 }
 
 impl fmt::Debug for Table {
@@ -58,8 +60,9 @@ impl Table {
     pub(crate) fn open(path: &Path) -> Result<(Self, bool), Broken> {
         let io = |error: io::Error| Broken(error.to_string());
         let known = path.join("db").exists();
+        wait_until_free(path);
         let db = guarded(|| sled::Config::new().path(path).cache_capacity(8 << 20).flush_every_ms(None).open())?;
-        let table = Self { db };
+        let table = Self { db, path: path.to_owned() };
         // sled makes its files with the process's mask.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;
         for entry in fs::read_dir(path).map_err(io)? {
@@ -106,5 +109,30 @@ impl Table {
 
     pub(crate) fn size(&self) -> u64 {
         guarded(|| self.db.size_on_disk()).unwrap_or(0)
+    }
+
+    /// Closes the table, so that another process can open it.
+    pub(crate) fn close(self) -> Result<(), Broken> {
+        self.flush()?;
+        let path = self.path.clone();
+        drop(self);
+        wait_until_free(&path);
+        Ok(())
+    }
+}
+
+/// Waits until nobody has sled's file locked: its threads may hold it for a moment after the table was dropped, and an
+/// index that is only in use must not pass for a broken one.
+fn wait_until_free(path: &Path) {
+    const PAUSE: Duration = Duration::from_millis(2);
+    const ATTEMPTS: u32 = 2500;
+
+    let Ok(file) = fs::File::open(path.join("db")) else { return };
+    for _ in 0..ATTEMPTS {
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            // Dropping the file unlocks it.
+            _ => return,
+        }
     }
 }

@@ -45,6 +45,9 @@ impl Fetch {
             Ok(exchange) => return Ok(Some(exchange)),
             Err(error) => error,
         };
+        if self.shared.index.is_detached() {
+            return self.search(session, sequence, at).unwrap_or(Err(error));
+        }
         // Compacting may have moved the block since the index was asked.
         match self.shared.locate(session, sequence)? {
             Some(moved) => {
@@ -55,6 +58,24 @@ impl Fetch {
             None if self.shared.sessions().contains_key(&session) => Err(error),
             None => Ok(None),
         }
+    }
+
+    /// Looks for an exchange in its segment, which somebody may have compacted since the index was copied; none where it is
+    /// not there either.
+    fn search(
+        &mut self,
+        session: SessionId,
+        sequence: u64,
+        at: BlockAt,
+    ) -> Option<Result<Option<Exchange>, ReadError>> {
+        let folder = self.shared.folder(session);
+        if !folder.exists() {
+            return Some(Ok(None));
+        }
+        self.kept.clear();
+        self.file = None;
+        let offset = segment::find(&segment::path(&folder, at.segment), sequence).ok()??;
+        (offset != at.offset).then(|| self.read(session, sequence, BlockAt { offset, ..at }).map(Some))
     }
 
     fn read(&mut self, session: SessionId, sequence: u64, at: BlockAt) -> Result<Exchange, ReadError> {

@@ -4,7 +4,7 @@ use std::{io, sync::atomic::Ordering};
 
 use nightaudit_exchange::{SessionId, Timestamp};
 
-use super::{Item, Source, Writer};
+use super::Writer;
 use crate::{
     care::Deleted,
     error::{SessionError, StoreFailure},
@@ -14,17 +14,6 @@ use crate::{
 };
 
 impl Writer {
-    /// The session of an item; it is started if need be.
-    pub(super) fn session_of(&mut self, item: &Item) -> io::Result<SessionId> {
-        if let Source::Exchange(exchange) = &item.source {
-            return Ok(exchange.session);
-        }
-        match &item.session {
-            Some(name) if meta::is_name(name) => self.named(name),
-            _ => self.current(),
-        }
-    }
-
     /// The open session of this name, which is started if there is none.
     pub(crate) fn named(&mut self, name: &str) -> io::Result<SessionId> {
         let open = self
@@ -77,13 +66,13 @@ impl Writer {
                 (_, None) => self.current()?,
             };
             let name = self.shared.sessions().get(&session).map(|e| e.meta.name.clone()).unwrap_or_default();
-            interrupted.push(Item::of(entry.exchange(session, &name)));
+            interrupted.push(entry.exchange(session, &name));
         }
         let count = interrupted.len() as u64;
         // Nobody waits for these: a disk that fails now keeps the log from being opened.
-        self.closing = true;
+        self.giving_up = true;
         let written = self.append(interrupted);
-        self.closing = false;
+        self.giving_up = false;
         self.shared.recorded.store(0, Ordering::Relaxed);
         if written != count {
             let failure = self.shared.failing.send_replace(None);

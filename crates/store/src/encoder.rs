@@ -1,0 +1,298 @@
+//! The encoder's thread: makes records of what is recorded, while the disk is busy with the batch before.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use nightaudit_exchange::{Capture, Redactor, SessionId};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::{
+    config::{Config, Durability},
+    error::SessionError,
+    meta,
+    records::{Chain, Open},
+    shared::Shared,
+    writer::{Control, Job},
+};
+
+/// The most exchanges of a batch.
+const MAX_BATCH: usize = 1024;
+/// The bytes of bodies above which a batch takes no further exchange.
+const MAX_BATCH_BYTES: u64 = 4 << 20;
+/// How long the encoder gathers under [`Durability::Batch`], so that not every request wakes it.
+const GATHER: Duration = Duration::from_millis(3);
+/// How many batches may be on their way to the disk.
+const MOST_UNDER_WAY: usize = 2;
+/// The most sessions whose chains are remembered from one batch to the next.
+const MAX_CHAINS: usize = 256;
+/// How often the encoder looks at what comes while it waits for the writer: rarely, so that nobody wakes it for each.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Something for the encoder.
+pub(crate) enum Message {
+    Record(Item),
+    Control(Control),
+    Close,
+}
+
+/// The writer is done with what it was given last but for records; false where it had to drop exchanges.
+pub(crate) struct Done(pub(crate) bool);
+
+/// An exchange on its way into the log.
+pub(crate) struct Item {
+    pub(crate) capture: Box<Capture>,
+    pub(crate) answer: Answer,
+}
+
+/// What is to be done once an exchange is written.
+pub(crate) struct Answer {
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// What its bodies count in the backlog.
+    pub(crate) bytes: u64,
+    pub(crate) slot: Option<u32>,
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// The name of the session that an exchange names; none for the current one.
+type Named = Option<Arc<str>>;
+
+pub(crate) struct Encoder {
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<Message>,
+    writer: mpsc::Sender<Job>,
+    reports: mpsc::Receiver<Done>,
+    redactor: Redactor,
+    /// What was taken from the inbox while the encoder waited for the writer.
+    backlog: VecDeque<Message>,
+    /// The batches and other jobs that the writer is not done with.
+    under_way: usize,
+    /// Sessions as the writer found them. Only controls and failures change them, and then all are forgotten.
+    sessions: HashMap<Named, SessionId>,
+    open: BTreeMap<SessionId, Open>,
+    batch: Batch,
+    closing: bool,
+}
+
+/// What is encoded and not committed.
+#[derive(Default)]
+struct Batch {
+    answers: Vec<Answer>,
+    bytes: u64,
+    /// How many of them found no session.
+    dropped: usize,
+    stamp: u64,
+}
+
+impl Encoder {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        config: &Config,
+        inbox: mpsc::Receiver<Message>,
+        writer: mpsc::Sender<Job>,
+        reports: mpsc::Receiver<Done>,
+    ) -> Self {
+        Self {
+            shared,
+            inbox,
+            writer,
+            reports,
+            redactor: Redactor::new(&config.redact_fields),
+            backlog: VecDeque::new(),
+            under_way: 0,
+            sessions: HashMap::new(),
+            open: BTreeMap::new(),
+            batch: Batch::default(),
+            closing: false,
+        }
+    }
+
+    /// Works until the log is closed and nothing waits any more. The writer ends when its channel's end here is gone.
+    pub(crate) fn run(mut self) {
+        while let Some(message) = self.next() {
+            match message {
+                Message::Record(item) => self.add(item),
+                Message::Control(control) => self.forward(control),
+                Message::Close => self.close(),
+            }
+        }
+    }
+
+    /// The next message; commits what is encoded whenever nothing more waits and the disk is free.
+    fn next(&mut self) -> Option<Message> {
+        let next = self.wait();
+        // What was dropped is known before anything that comes after it is chained.
+        while let Ok(done) = self.reports.try_recv() {
+            self.note(done);
+        }
+        next
+    }
+
+    fn wait(&mut self) -> Option<Message> {
+        let mut gathered = self.shared.durability != Durability::Batch;
+        loop {
+            while let Ok(done) = self.reports.try_recv() {
+                self.note(done);
+            }
+            if self.batch.answers.len() >= MAX_BATCH || self.batch.bytes > MAX_BATCH_BYTES {
+                self.wait_until(MOST_UNDER_WAY - 1);
+                self.commit();
+            }
+            if let Some(message) = self.backlog.pop_front().or_else(|| self.inbox.try_recv().ok()) {
+                return Some(message);
+            }
+            if self.batch.answers.is_empty() {
+                return if self.closing { None } else { self.inbox.recv().ok() };
+            }
+            if self.under_way > 0 {
+                self.wait_until(self.under_way - 1);
+            } else if gathered {
+                self.commit();
+            } else {
+                std::thread::sleep(GATHER);
+                gathered = true;
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.closing = true;
+        self.shared.close();
+    }
+
+    /// Makes a record of an exchange.
+    fn add(&mut self, item: Item) {
+        if self.batch.answers.is_empty() {
+            self.batch.stamp = self.shared.stamp();
+        }
+        let Item { capture, answer } = item;
+        self.batch.bytes += answer.bytes;
+        self.batch.answers.push(answer);
+        let Some(session) = self.session_of(&capture) else {
+            self.batch.dropped += 1;
+            return;
+        };
+        let Some(open) = self.open.get_mut(&session) else { return };
+        let (chain, followed) = (open.chain(), self.shared.ring.is_followed());
+        let exchange = self.redactor.exchange(*capture, session, &chain.name, chain.last + 1);
+        if let Some(records) = open.add(exchange, self.batch.stamp, followed) {
+            self.send(Job::Records(records));
+        }
+    }
+
+    /// Hands the batch over.
+    fn commit(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.answers.is_empty() {
+            return;
+        }
+        let rest: Vec<_> = self.open.values_mut().filter_map(Open::take).collect();
+        for records in rest {
+            self.send(Job::Records(records));
+        }
+        self.send(Job::Commit { answers: batch.answers, dropped: batch.dropped });
+        if self.open.len() > MAX_CHAINS {
+            self.forget();
+        }
+    }
+
+    /// Has the writer do something that may change sessions, and waits for it.
+    fn forward(&mut self, control: Control) {
+        // What was recorded before it comes before it.
+        self.commit();
+        self.backlog.push_front(Message::Control(control));
+        self.wait_until(0);
+        // It is still there, unless it was answered because the disk fails.
+        match self.backlog.pop_front() {
+            Some(Message::Control(control)) => {
+                self.send(Job::Control(control));
+                self.wait_until(0);
+                self.forget();
+            }
+            other => self.backlog.extend(other),
+        }
+    }
+
+    /// The session of a capture, which the writer starts if need be; none where it can't.
+    fn session_of(&mut self, capture: &Capture) -> Option<SessionId> {
+        let named = capture.session.clone().filter(|name| meta::is_name(name));
+        if let Some(session) = self.sessions.get(&named)
+            && self.open.contains_key(session)
+        {
+            return Some(*session);
+        }
+        let (found, chain) = mpsc::sync_channel(1);
+        self.send(Job::Find(named.clone(), found));
+        self.wait_until(0);
+        let chain: Chain = chain.recv().ok()??;
+        let session = chain.session;
+        self.sessions.insert(named, session);
+        // If it is known by another name, too, more may be encoded than the writer has.
+        self.open.entry(session).or_insert_with(|| Open::new(chain));
+        Some(session)
+    }
+
+    fn send(&mut self, job: Job) {
+        if !matches!(job, Job::Records(_)) {
+            self.under_way += 1;
+        }
+        if self.writer.send(job).is_err() {
+            self.abandon();
+        }
+    }
+
+    /// Waits until the writer is done with all but so many, and puts aside what comes meanwhile.
+    fn wait_until(&mut self, at_most: usize) {
+        while self.under_way > at_most {
+            self.refuse_controls();
+            match self.reports.recv_timeout(GLANCE) {
+                Ok(done) => self.note(done),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    while let Ok(message) = self.inbox.try_recv() {
+                        match message {
+                            Message::Close => self.close(),
+                            other => self.backlog.push_back(other),
+                        }
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => self.abandon(),
+            }
+        }
+    }
+
+    /// Tells those who wait for a control why nothing happens, while the writer tries the same again and again.
+    fn refuse_controls(&mut self) {
+        let Some(failure) = self.shared.failure() else { return };
+        for message in std::mem::take(&mut self.backlog) {
+            match message {
+                Message::Control(control) => control(Err(SessionError::Store(failure.clone()))),
+                other => self.backlog.push_back(other),
+            }
+        }
+    }
+
+    fn note(&mut self, Done(whole): Done) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if !whole {
+            self.forget();
+        }
+    }
+
+    /// Forgets the sessions; what is encoded of them is chained to what was dropped, and is dropped, too.
+    fn forget(&mut self) {
+        self.sessions.clear();
+        for (_, mut open) in std::mem::take(&mut self.open) {
+            if let Some(records) = open.take() {
+                self.send(Job::Records(records));
+            }
+        }
+    }
+
+    /// The writer ended, though nobody told it to: nothing is recorded any more, and nobody is to wait.
+    fn abandon(&mut self) {
+        (self.under_way, self.closing) = (0, true);
+        self.shared.places.close();
+    }
+}

@@ -1,0 +1,59 @@
+//! The index's chunks copied out of the table, so that one who reads for long keeps nobody from owning the log.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use super::table::{Broken, Table};
+
+/// Stored chunks in a file without a name, which is gone with the process.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    file: fs::File,
+    /// Where each chunk stands in the file, and how long it is.
+    places: HashMap<Box<[u8]>, (u64, usize)>,
+    /// What the table takes on disk.
+    pub(crate) original_size: u64,
+}
+
+/// The bytes of chunks that are written at once.
+const PIECE: usize = 1 << 20;
+
+impl Copy {
+    /// Copies the chunks of a table. The owner of the data folder `dir` calls this, so nobody else does at the same time.
+    pub(crate) fn of(table: &Table, dir: &Path) -> Result<Self, Broken> {
+        let failed = |error: io::Error| Broken(format!("it can't be copied: {error}"));
+        let path = dir.join("index.copy");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let options = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = options.map_err(failed)?;
+        fs::remove_file(&path).map_err(failed)?;
+        let mut places = HashMap::new();
+        let (mut end, mut piece) = (0, Vec::with_capacity(PIECE));
+        let mut written = Ok(());
+        table.scan(b"c", &mut |key, value| {
+            places.insert(key.into(), (end + piece.len() as u64, value.len()));
+            piece.extend_from_slice(value);
+            if piece.len() >= PIECE && written.is_ok() {
+                written = file.write_all_at(&piece, end);
+                end += piece.len() as u64;
+                piece.clear();
+            }
+        })?;
+        written.and_then(|()| file.write_all_at(&piece, end)).map_err(failed)?;
+        Ok(Self { file, places, original_size: table.size() })
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+        let Some((offset, length)) = self.places.get(key) else { return Ok(None) };
+        let mut stored = vec![0; *length];
+        self.file.read_exact_at(&mut stored, *offset).map_err(|error| Broken(error.to_string()))?;
+        Ok(Some(stored))
+    }
+}

@@ -1,0 +1,218 @@
+//! Segments opened, written, sealed and begun.
+
+use std::{fs, io};
+
+use nightaudit_exchange::{Digest, SessionId, chain};
+
+use super::Writer;
+use crate::{
+    block::Salt,
+    config::Durability,
+    disk::DiskFile,
+    meta::random,
+    records::Records,
+    segment::{self, Footer, HEADER, Header},
+};
+
+/// The most segments kept open for writing.
+const MAX_OPEN: usize = 32;
+/// How much space is taken in advance, filled with zeros: what is written into it later changes nothing but its own bytes,
+/// so that the sync after it has no metadata of the file system to write.
+const AHEAD: u64 = 1 << 20;
+/// The bytes of a batch from which on it pays no more to take space in advance: each would need it anew.
+const LARGE: usize = 64 << 10;
+
+/// A session that is being written to.
+pub(super) struct Active {
+    file: Box<dyn DiskFile>,
+    pub(super) number: u32,
+    pub(super) generation: u64,
+    /// Where the next block goes.
+    end: u64,
+    /// Where the file ends: behind `end` there are zeros.
+    space: u64,
+    /// Whether there may be other bytes than zeros behind `end`, of a failed write.
+    dirty: bool,
+    hash: Digest,
+    last: u64,
+    turn: u64,
+}
+
+impl Active {
+    /// The last exchange's hash and sequence number.
+    pub(super) fn reached(&self) -> (Digest, u64) {
+        (self.hash, self.last)
+    }
+
+    pub(super) fn salt(&self, session: SessionId) -> Salt {
+        Salt::new(session, self.number)
+    }
+
+    /// Notes what was written, and returns where it begins and ends.
+    pub(super) fn wrote(&mut self, bytes: u64, last: Option<&Records>) -> (u64, u64) {
+        let start = self.end;
+        self.end += bytes;
+        if let Some(last) = last {
+            self.hash = last.hash;
+            self.last = last.noted.last().map_or(self.last, crate::index::Noted::sequence);
+        }
+        (start, self.end)
+    }
+
+    /// Cuts off whatever is behind the last block.
+    fn trim(&mut self) -> io::Result<()> {
+        if self.dirty || self.space != self.end {
+            self.file.set_len(self.end)?;
+            (self.space, self.dirty) = (self.end, false);
+        }
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Makes sure that there is a segment of the session to write to.
+    pub(super) fn prepare(&mut self, session: SessionId) -> io::Result<()> {
+        self.reopen(session)?;
+        let (turn, size) = (self.turn, self.segment_size);
+        let full = self.active.get_mut(&session).is_some_and(|active| {
+            active.turn = turn;
+            active.end >= size
+        });
+        if full { self.seal(session, true) } else { Ok(()) }
+    }
+
+    /// Makes sure that the session's last segment is open, without beginning another one if it is full.
+    pub(super) fn reopen(&mut self, session: SessionId) -> io::Result<()> {
+        if self.active.contains_key(&session) {
+            return Ok(());
+        }
+        while self.active.len() >= MAX_OPEN {
+            let unused = self.active.iter().filter(|(session, _)| !self.pending.contains_key(session));
+            let Some(oldest) = unused.min_by_key(|(_, active)| active.turn).map(|(id, _)| *id) else { break };
+            self.leave(oldest)?;
+            self.active.remove(&oldest);
+        }
+        let active = self.open(session)?;
+        self.active.insert(session, active);
+        Ok(())
+    }
+
+    /// Opens the last segment of a session, or begins its first.
+    fn open(&self, session: SessionId) -> io::Result<Active> {
+        let folder = self.shared.folder(session);
+        let Some(number) = segment::list(&folder)?.pop() else {
+            return self.begin(session, 1, chain::genesis(session), 0);
+        };
+        let path = segment::path(&folder, number);
+        let (hash, last) = self.shared.last_of(session)?;
+        let known = self.shared.index.listings().get(&session).and_then(|listing| listing.segments.last().copied());
+        let file = fs::File::open(&path)?;
+        let length = file.metadata()?.len();
+        if segment::is_sealed(&file, length, Salt::new(session, number))? {
+            return self.begin(session, number + 1, hash, last);
+        }
+        let known = known.filter(|known| known.number == number);
+        match (Header::read(&file), known) {
+            (Ok(header), Some(known)) if known.length >= HEADER as u64 => Ok(Active {
+                file: self.shared.disk.open(&path)?,
+                number,
+                generation: header.generation,
+                end: known.length,
+                space: length,
+                dirty: known.length != length,
+                hash,
+                last,
+                turn: self.turn,
+            }),
+            // Nothing is added to a segment that can't be read to its end, or of which nothing was ever finished.
+            _ if length <= HEADER as u64 => self.begin(session, number, hash, last),
+            _ => self.begin(session, number + 1, hash, last),
+        }
+    }
+
+    /// Begins a segment.
+    fn begin(&self, session: SessionId, number: u32, hash: Digest, last: u64) -> io::Result<Active> {
+        let folder = self.shared.folder(session);
+        let file = self.shared.disk.open(&segment::path(&folder, number))?;
+        let header = Header { number, session, first: last + 1, generation: random() };
+        file.set_len(0)?;
+        file.write_at(&header.to_bytes(), 0)?;
+        if self.shared.durability == Durability::Sync {
+            file.sync()?;
+            self.shared.disk.sync_dir(&folder)?;
+        }
+        let generation = header.generation;
+        if let Some(listing) = self.shared.index.listings().get_mut(&session) {
+            listing.reached(number, generation, HEADER as u64);
+        }
+        if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            entry.bytes += HEADER as u64;
+        }
+        let end = HEADER as u64;
+        Ok(Active { file, number, generation, end, space: end, dirty: false, hash, last, turn: self.turn })
+    }
+
+    /// Writes packed blocks behind the last one. `bytes` come back as they were.
+    pub(super) fn write(&mut self, session: SessionId, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let Some(active) = self.active.get_mut(&session) else {
+            return Err(io::Error::other("its session was closed"));
+        };
+        if active.dirty {
+            active.trim()?;
+        }
+        let length = bytes.len();
+        let end = active.end + length as u64;
+        let is_synced = self.shared.durability == Durability::Sync;
+        if is_synced && end > active.space && length < LARGE {
+            // In one write with the blocks: two would have two syncs wait for each other.
+            let ahead = AHEAD.min(self.segment_size.saturating_sub(end));
+            bytes.resize(length + usize::try_from(ahead).unwrap_or(0), 0);
+        }
+        active.dirty = true;
+        // After a failed sync nobody knows what has reached the disk, so each try writes everything again.
+        let written = active.file.write_at(bytes, active.end);
+        let reached = active.end + bytes.len() as u64;
+        bytes.truncate(length);
+        written?;
+        if is_synced {
+            active.file.sync()?;
+        }
+        active.space = active.space.max(reached);
+        active.dirty = false;
+        Ok(())
+    }
+
+    /// Ends a session's last segment, and begins the next one if there is to be one.
+    pub(super) fn seal(&mut self, session: SessionId, go_on: bool) -> io::Result<()> {
+        let Some(active) = self.active.get_mut(&session) else { return Ok(()) };
+        let footer = Footer { at: active.end, last: active.last, hash: active.hash };
+        let bytes = footer.to_bytes(active.salt(session));
+        active.dirty = true;
+        active.trim()?;
+        active.dirty = true;
+        active.file.write_at(&bytes, active.end)?;
+        active.file.sync()?;
+        let end = active.end + bytes.len() as u64;
+        let (number, generation, hash, last) = (active.number, active.generation, active.hash, active.last);
+        if let Some(listing) = self.shared.index.listings().get_mut(&session) {
+            listing.reached(number, generation, end);
+        }
+        if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            entry.bytes += bytes.len() as u64;
+        }
+        self.active.remove(&session);
+        if go_on {
+            let next = self.begin(session, number + 1, hash, last)?;
+            self.active.insert(session, next);
+            self.enforce_quota();
+        }
+        Ok(())
+    }
+
+    /// Leaves a session's last segment as it is read best: without space behind it, and safe from a power failure.
+    pub(super) fn leave(&mut self, session: SessionId) -> io::Result<()> {
+        let Some(active) = self.active.get_mut(&session) else { return Ok(()) };
+        active.trim()?;
+        active.file.sync()
+    }
+}
