@@ -181,3 +181,35 @@ async fn the_token_of_the_console_was_sent_to_whoever_listened_at_the_address_in
     let heard = heard.await.unwrap();
     assert!(heard.contains("/api/v1/proof?nonce=") && !heard.contains(token.trim()), "{heard}");
 }
+
+#[tokio::test]
+async fn open_websockets_counted_for_no_bound() {
+    let events = Upstream::raw(|mut stream| async move {
+        let accept = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(accept).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let mut setup = nightaudit_testkit::Setup::new(&events.url());
+    setup.proxy = |config| config.max_tunnels = 1;
+    let harness = Harness::with(setup).await;
+    let request = b"GET /ws/connector HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut first = TcpStream::connect(harness.address()).await.unwrap();
+    first.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut first).await.status, 101);
+    assert_eq!(harness.recorded().await.status(), Some(101));
+    let refused = send(harness.address(), request).await;
+    assert_eq!((refused.status, refused.field("x-nightaudit-error")), (503, Some("overloaded")));
+    assert_eq!(harness.recorded().await.outcome, Outcome::Rejected);
+    assert_eq!(events.raw_heads().len(), 1);
+    // One that ends makes room.
+    drop(first);
+    assert!(harness.recorded().await.web_socket.unwrap().ended);
+    loop {
+        let mut next = TcpStream::connect(harness.address()).await.unwrap();
+        next.write_all(request).await.unwrap();
+        if read_answer(&mut next).await.status == 101 {
+            break;
+        }
+    }
+}

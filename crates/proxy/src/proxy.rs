@@ -28,7 +28,7 @@ use crate::{
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
-    keep::Keeper,
+    keep::{Budget, Keeper},
     recorder::Recorder,
     reply::Stop,
     request_body::{Beginning, Upload},
@@ -48,6 +48,7 @@ pub struct Proxy<R> {
     ids: Arc<Ids>,
     tunnels: TaskTracker,
     closing: CancellationToken,
+    budget: Arc<Budget>,
 }
 
 impl<R: Recorder> Proxy<R> {
@@ -71,6 +72,7 @@ impl<R: Recorder> Proxy<R> {
             ids: Arc::new(Ids::new()),
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
+            budget: Budget::new(config.keep_total),
             config,
         })
     }
@@ -134,7 +136,7 @@ impl<R: Recorder> Proxy<R> {
     ) -> Result<(Response<Incoming>, Lease, Option<OnUpgrade>), Stop> {
         self.check_destination(&parts)?;
         let timeouts = self.config.timeouts;
-        let mut keeper = Keeper::expecting(self.config.keep_body, body.size_hint().exact());
+        let mut keeper = Keeper::expecting(self.config.keep_body, body.size_hint().exact(), &self.budget);
         let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body).await {
             Ok(beginning) => beginning,
             Err(stop) => {
@@ -271,7 +273,8 @@ impl<R: Recorder> Proxy<R> {
             ProxyBody::whole(Bytes::new())
         } else {
             let patience = self.config.timeouts.response_body;
-            ProxyBody::flowing(body, draft, self.config.keep_body, promised, lease, patience)
+            let keeper = Keeper::expecting(self.config.keep_body, promised, &self.budget);
+            ProxyBody::flowing(body, draft, keeper, promised, lease, patience)
         };
         Response::from_parts(parts, body)
     }
@@ -348,7 +351,13 @@ impl<R: Recorder> Handler for Proxy<R> {
         }
         let is_head = parts.method == Method::HEAD;
         let wants_upgrade = is_upgrade(&parts.headers);
-        let mut response = match self.forward(&mut draft, arrival.peer, host, parts, body).await {
+        let forwarded = if wants_upgrade && self.tunnels.len() >= self.config.max_tunnels {
+            let message = format!("{} WebSockets are open already, as many as may be", self.tunnels.len());
+            Err(Stop::failed(FailureKind::Overloaded, message))
+        } else {
+            self.forward(&mut draft, arrival.peer, host, parts, body).await
+        };
+        let mut response = match forwarded {
             Ok((response, lease, upgrade)) => self.answer(draft, is_head, response, lease, upgrade).await,
             Err(stop) => Self::stop(draft, version, stop).await,
         };
