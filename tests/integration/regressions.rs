@@ -142,42 +142,34 @@ async fn a_token_in_the_path_or_in_the_client_stood_in_the_journal_while_its_req
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_token_of_the_console_was_sent_to_whoever_listened_at_the_address_in_a_stale_lock_file() {
-    let stranger = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = stranger.local_addr().unwrap();
-    let serve = Process::serve(BINARY, &[]);
-    let data = serve.data().to_owned();
-    let token = std::fs::read_to_string(data.join("console-token")).unwrap();
-    let real = serve.console().split('?').next().unwrap().trim_end_matches('/').to_owned();
-    // As though the lock file had been left by one that was killed, and somebody else had its port now. The lock is
-    // held, so that a command believes the file.
-    let lock = data.join("lock");
-    let text = std::fs::read_to_string(&lock).unwrap();
-    std::fs::write(&lock, text.replace(&real, &format!("http://{address}"))).unwrap();
-    let heard = tokio::spawn(async move {
-        let mut heard = Vec::new();
-        // It passes on what the real console says to the same question.
-        let (mut client, _) = stranger.accept().await.unwrap();
-        let mut console = TcpStream::connect(real.trim_start_matches("http://")).await.unwrap();
-        let (mut from_client, mut to_client) = client.split();
-        let (mut from_console, mut to_console) = console.split();
-        let relay = async {
-            let mut piece = [0; 4096];
-            while let Ok(length @ 1..) = from_client.read(&mut piece).await {
-                heard.extend_from_slice(&piece[..length]);
-                to_console.write_all(&piece[..length]).await.unwrap();
-            }
-        };
-        tokio::select! {
-            () = relay => {}
-            _ = tokio::io::copy(&mut from_console, &mut to_client) => {}
+#[tokio::test]
+async fn open_websockets_counted_for_no_bound() {
+    let events = Upstream::raw(|mut stream| async move {
+        let accept = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(accept).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let mut setup = nightaudit_testkit::Setup::new(&events.url());
+    setup.proxy = |config| config.max_tunnels = 1;
+    let harness = Harness::with(setup).await;
+    let request = b"GET /ws/connector HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut first = TcpStream::connect(harness.address()).await.unwrap();
+    first.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut first).await.status, 101);
+    assert_eq!(harness.recorded().await.status(), Some(101));
+    let refused = send(harness.address(), request).await;
+    assert_eq!((refused.status, refused.field("x-nightaudit-error")), (503, Some("overloaded")));
+    assert_eq!(harness.recorded().await.outcome, Outcome::Rejected);
+    assert_eq!(events.raw_heads().len(), 1);
+    // One that ends makes room.
+    drop(first);
+    assert!(harness.recorded().await.web_socket.unwrap().ended);
+    loop {
+        let mut next = TcpStream::connect(harness.address()).await.unwrap();
+        next.write_all(request).await.unwrap();
+        if read_answer(&mut next).await.status == 101 {
+            break;
         }
-        String::from_utf8(heard).unwrap()
-    });
-    let output = tokio::task::spawn_blocking(move || serve.run(BINARY, &["limits"])).await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains(&format!("what listens at {address} is not")), "{said}");
-    let heard = heard.await.unwrap();
-    assert!(heard.contains("/api/v1/proof?nonce=") && !heard.contains(token.trim()), "{heard}");
+    }
 }

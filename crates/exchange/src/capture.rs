@@ -147,12 +147,14 @@ pub struct CapturedBody {
     pub length: u64,
     /// The digest of what passed, where more passed than is kept; else the recorder makes it from what is kept.
     pub sha256: Option<Digest>,
+    /// Dropped with the body: by it the proxy knows how much memory all that are kept take.
+    pub held: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl CapturedBody {
     /// A body that is kept whole.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
-        Self { length: bytes.len() as u64, kept: vec![bytes], sha256: None }
+        Self { length: bytes.len() as u64, kept: vec![bytes], sha256: None, held: None }
     }
 }

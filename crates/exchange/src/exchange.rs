@@ -254,6 +254,8 @@ pub enum FailureKind {
     Misdirected,
     /// The request's method is not forwarded: CONNECT (405).
     Method,
+    /// The integration has too many WebSockets open (503).
+    Overloaded,
     /// The integration left.
     ClientLeft,
     /// Mews' host name could not be resolved (502).
@@ -299,6 +301,7 @@ impl FailureKind {
             Self::RequestTimeout => "request-timeout",
             Self::Misdirected => "misdirected",
             Self::Method => "method",
+            Self::Overloaded => "overloaded",
             Self::ClientLeft => "client-left",
             Self::Resolve => "resolve",
             Self::Connect => "connect",

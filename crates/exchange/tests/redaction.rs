@@ -247,8 +247,12 @@ fn what_a_cut_leaves_of_a_token_goes_as_well() {
     let beginning = &ACCESS[..20];
     let cut = |body: String| {
         let mut capture = capture(b"", b"");
-        capture.request.body =
-            CapturedBody { length: body.len() as u64 + 100, sha256: Some(Digest([7; 32])), kept: vec![body.into()] };
+        capture.request.body = CapturedBody {
+            length: body.len() as u64 + 100,
+            sha256: Some(Digest([7; 32])),
+            kept: vec![body.into()],
+            held: None,
+        };
         exchange(capture).request.body
     };
     let body = cut(format!("{{\"AccessToken\":\"{beginning}"));
@@ -355,10 +359,10 @@ proptest! {
         capture.envelope.access_token = Some(access.as_str().into());
         capture.envelope.client_token = Some(client.as_str().into());
         capture.request.body =
-            CapturedBody { kept: chunks(&body, &cuts), length: body.len() as u64 + u64::from(cut), sha256: None };
+            CapturedBody { kept: chunks(&body, &cuts), length: body.len() as u64 + u64::from(cut), sha256: None, held: None };
         let response = capture.response.as_mut().unwrap();
         let wire = if coded { gzip(&body) } else { body.clone() };
-        response.body = CapturedBody { kept: chunks(&wire, &cuts), length: wire.len() as u64, sha256: None };
+        response.body = CapturedBody { kept: chunks(&wire, &cuts), length: wire.len() as u64, sha256: None, held: None };
         if coded {
             response.head = head("HTTP/1.1 200 OK", &[("Content-Encoding", "gzip")]);
         }

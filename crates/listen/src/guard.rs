@@ -63,11 +63,13 @@ pub(crate) struct Heads {
     passed: Mutex<VecDeque<Result<Bytes, Refusal>>>,
     /// Requests that are not answered to the end: while there are any, silence is no idleness.
     unanswered: AtomicUsize,
+    /// Counts what happens: requests that begin, and answers that end.
+    events: AtomicUsize,
 }
 
 impl Heads {
     fn push(&self, head: Result<Bytes, Refusal>) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.begun();
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
     }
 
@@ -76,9 +78,27 @@ impl Heads {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
+    /// Called when a request begins.
+    pub(crate) fn begun(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Called when a request is answered to the end.
     pub(crate) fn answered(&self) {
         self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until nothing has happened for so long, and nothing is being answered. May take twice as long to tell.
+    pub(crate) async fn idle(&self, limit: Duration) {
+        loop {
+            let seen = self.events.load(Ordering::Relaxed);
+            tokio::time::sleep(limit).await;
+            if self.events.load(Ordering::Relaxed) == seen && self.unanswered.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
     }
 }
 

@@ -295,12 +295,16 @@ impl<H: Handler> Serving<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let handler = Arc::clone(&self.handler);
+        let (handler, requests) = (Arc::clone(&self.handler), Arc::<Heads>::default());
+        let begun = Arc::clone(&requests);
         let service = service_fn(move |request| {
-            let handler = Arc::clone(&handler);
+            let (handler, requests) = (Arc::clone(&handler), Arc::clone(&begun));
+            requests.begun();
+            let unanswered = Unanswered(requests);
             async move {
                 let arrival = Arrival { peer, wire: None, refusal: None };
-                Ok::<_, Infallible>(handler.handle(arrival, request).await)
+                let response = handler.handle(arrival, request).await;
+                Ok::<_, Infallible>(response.map(|body| Answer { body, _unanswered: unanswered }))
             }
         });
         let max_head = u32::try_from(self.config.max_head).unwrap_or(u32::MAX);
@@ -315,6 +319,11 @@ impl<H: Handler> Serving<H> {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            // The pings above tell that a client is there, not that it wants anything.
+            () = requests.idle(self.config.idle_timeout) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -360,5 +369,46 @@ impl<B: Body> Body for Answer<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Empty, Full};
+    use tokio::io::duplex;
+
+    use super::*;
+
+    struct Slow;
+
+    impl Handler for Slow {
+        type Body = Full<Bytes>;
+
+        async fn handle(&self, _: Arrival, _: Request<Incoming>) -> Response<Full<Bytes>> {
+            tokio::time::sleep(Duration::from_secs(500)).await;
+            Response::new(Full::from("done"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn regression_an_http_2_client_that_asked_for_nothing_held_its_connection_for_ever() {
+        let (client, server) = duplex(1 << 16);
+        let config = Config { idle_timeout: Duration::from_secs(60), ..Config::default() };
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let served = tokio::spawn(async move {
+            Serving { config, handler: Arc::new(Slow) }.http2(server, peer, CancellationToken::new()).await;
+        });
+        let start = tokio::time::Instant::now();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection);
+        // While it is being answered it is not idle.
+        let answer = sender.send_request(Request::new(Empty::<Bytes>::new())).await.unwrap();
+        assert!(answer.status().is_success() && start.elapsed().as_secs() >= 500);
+        drop(answer);
+        served.await.unwrap();
+        let idle = start.elapsed().as_secs() - 500;
+        assert!((60..=180).contains(&idle), "{idle}");
+        assert!(sender.ready().await.is_err());
     }
 }

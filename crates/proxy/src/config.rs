@@ -15,6 +15,12 @@ pub struct Config {
     pub events: Origin,
     /// How many bytes of a body are kept for the record (default 8 MiB).
     pub keep_body: usize,
+    /// How many bytes are kept of all bodies together that are under way or not yet written (default 256 MiB), beyond
+    /// the first 16 KiB of each. When they are used up, less is kept of the bodies that come.
+    pub keep_total: usize,
+    /// How many WebSockets may be open at once (default 1,024). They count for no other bound, and have no end of their
+    /// own.
+    pub max_tunnels: usize,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -23,7 +29,15 @@ impl Config {
     /// The defaults for an environment of this name with these hosts.
     #[must_use]
     pub fn new(environment: &str, api: Origin, events: Origin) -> Self {
-        Self { environment: environment.into(), api, events, keep_body: 8 << 20, timeouts: Timeouts::default() }
+        Self {
+            environment: environment.into(),
+            api,
+            events,
+            keep_body: 8 << 20,
+            keep_total: 256 << 20,
+            max_tunnels: 1024,
+            timeouts: Timeouts::default(),
+        }
     }
 }
 

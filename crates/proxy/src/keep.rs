@@ -1,8 +1,49 @@
 //! Keeping a body for the record while it flows by.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use bytes::Bytes;
 use nightaudit_exchange::{CapturedBody, Digest};
 use sha2::{Digest as _, Sha256};
+
+/// So much of each body is kept whatever the others take, so that small ones cost no accounting.
+const FREE: usize = 16 << 10;
+
+/// The memory that all bodies together may take which are kept for the record, beyond the first 16 KiB of each.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: AtomicUsize,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self { left: AtomicUsize::new(bytes) })
+    }
+}
+
+/// What a body takes of the budget.
+struct Held {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Held {
+    fn grow(&mut self, bytes: usize) -> bool {
+        let taken =
+            self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok();
+        self.bytes += if taken { bytes } else { 0 };
+        taken
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// Gathers the pieces of a body: handles to the first `limit` bytes, and of a longer body the digest.
 pub(crate) struct Keeper {
@@ -11,19 +52,21 @@ pub(crate) struct Keeper {
     limit: usize,
     /// What of `limit` is left.
     room: usize,
+    held: Held,
     /// Made only when a body turns out longer than what is kept: the recorder's thread hashes all others.
     hasher: Option<Sha256>,
 }
 
 impl Keeper {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { kept: Vec::new(), length: 0, limit, room: limit, hasher: None }
+    pub(crate) fn new(limit: usize, budget: &Arc<Budget>) -> Self {
+        let held = Held { budget: Arc::clone(budget), bytes: 0 };
+        Self { kept: Vec::new(), length: 0, limit, room: limit, held, hasher: None }
     }
 
     /// A body of which it is known beforehand that it is `length` bytes long: hashed from the start where it won't be
     /// kept whole, rather than all at once when the limit is passed.
-    pub(crate) fn expecting(limit: usize, length: Option<u64>) -> Self {
-        let mut keeper = Self::new(limit);
+    pub(crate) fn expecting(limit: usize, length: Option<u64>, budget: &Arc<Budget>) -> Self {
+        let mut keeper = Self::new(limit, budget);
         if length.is_some_and(|length| length > limit as u64) {
             keeper.hasher = Some(Sha256::new());
         }
@@ -31,6 +74,11 @@ impl Keeper {
     }
 
     pub(crate) fn push(&mut self, piece: &Bytes) {
+        let kept = self.limit - self.room + piece.len().min(self.room);
+        if kept > FREE + self.held.bytes && !self.held.grow(kept - FREE - self.held.bytes) {
+            // Nothing is left for it: what is kept ends here, and the rest is counted and hashed.
+            self.room = 0;
+        }
         self.length += piece.len() as u64;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(piece);
@@ -56,12 +104,14 @@ impl Keeper {
 
     /// What was gathered, leaving nothing.
     pub(crate) fn take(&mut self) -> CapturedBody {
-        let done = std::mem::replace(self, Self::new(self.limit));
+        let budget = Arc::clone(&self.held.budget);
+        let done = std::mem::replace(self, Self::new(self.limit, &budget));
         // A body that was announced as too long and broke off before that is kept whole; its digest holds all the same.
         CapturedBody {
             kept: done.kept,
             length: done.length,
             sha256: done.hasher.map(|hasher| Digest(hasher.finalize().into())),
+            held: (done.held.bytes > 0).then(|| Box::new(done.held) as _),
         }
     }
 }
@@ -72,6 +122,25 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn regression_the_bodies_of_many_connections_together_took_memory_without_bound() {
+        let budget = Budget::new(100 << 10);
+        let keep = |size: usize| {
+            let mut keeper = Keeper::new(8 << 20, &budget);
+            (0..size / 1024).for_each(|_| keeper.push(&Bytes::from_static(&[b'x'; 1024])));
+            keeper.take()
+        };
+        let kept = |body: &CapturedBody| body.kept.iter().map(Bytes::len).sum::<usize>() >> 10;
+        let (first, second) = (keep(90 << 10), keep(90 << 10));
+        assert_eq!((kept(&first), kept(&second)), (90, 16 + 100 - 74));
+        assert_eq!((second.length, second.sha256), (90 << 10, Some(Digest::of(&[b'x'; 90 << 10]))));
+        assert_eq!(kept(&keep(16 << 10)), 16);
+        // What was recorded makes room.
+        drop((first, second));
+        assert_eq!(kept(&keep(90 << 10)), 90);
+        assert_eq!(budget.left.load(Ordering::Relaxed), 100 << 10);
+    }
+
     proptest! {
         #[test]
         fn the_beginning_is_kept_and_the_whole_is_counted_and_hashed(
@@ -80,7 +149,7 @@ mod tests {
             announced in any::<bool>(),
         ) {
             let whole = pieces.concat();
-            let mut keeper = Keeper::expecting(limit, announced.then_some(whole.len() as u64));
+            let mut keeper = Keeper::expecting(limit, announced.then_some(whole.len() as u64), &Budget::new(100));
             for piece in pieces {
                 keeper.push(&piece.into());
             }

@@ -28,7 +28,7 @@ use crate::{
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
-    keep::Keeper,
+    keep::{Budget, Keeper},
     recorder::Recorder,
     reply::Stop,
     request_body::{Beginning, Upload},
@@ -54,6 +54,7 @@ struct Shared<R> {
     ids: Arc<Ids>,
     tunnels: TaskTracker,
     closing: CancellationToken,
+    budget: Arc<Budget>,
 }
 
 impl<R: Recorder> Proxy<R> {
@@ -69,6 +70,7 @@ impl<R: Recorder> Proxy<R> {
         recorder: R,
     ) -> Result<Self, UpstreamConfigError> {
         let shared = Shared {
+            budget: Budget::new(config.keep_total),
             config,
             route: Route::new(upstream)?,
             limiter,
@@ -151,7 +153,7 @@ impl<R: Recorder> Proxy<R> {
     ) -> Result<(Response<Incoming>, Lease, Option<OnUpgrade>), Stop> {
         self.check_destination(&parts)?;
         let timeouts = self.shared.config.timeouts;
-        let mut keeper = Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact());
+        let mut keeper = Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact(), &self.shared.budget);
         let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body).await {
             Ok(beginning) => beginning,
             Err(stop) => {
@@ -290,7 +292,8 @@ impl<R: Recorder> Proxy<R> {
             ProxyBody::whole(Bytes::new())
         } else {
             let patience = self.shared.config.timeouts.response_body;
-            ProxyBody::flowing(body, draft, self.shared.config.keep_body, promised, lease, patience)
+            let keeper = Keeper::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
+            ProxyBody::flowing(body, draft, keeper, promised, lease, patience)
         };
         Response::from_parts(parts, body)
     }
@@ -367,7 +370,13 @@ impl<R: Recorder> Handler for Proxy<R> {
         }
         let is_head = parts.method == Method::HEAD;
         let wants_upgrade = is_upgrade(&parts.headers);
-        let mut response = match self.forward(&mut draft, arrival.peer, host, parts, body).await {
+        let forwarded = if wants_upgrade && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
+            let message = format!("{} WebSockets are open already, as many as may be", self.shared.tunnels.len());
+            Err(Stop::failed(FailureKind::Overloaded, message))
+        } else {
+            self.forward(&mut draft, arrival.peer, host, parts, body).await
+        };
+        let mut response = match forwarded {
             Ok((response, lease, upgrade)) => self.answer(draft, is_head, response, lease, upgrade).await,
             Err(stop) => Self::stop(draft, version, stop).await,
         };

@@ -41,7 +41,8 @@ impl Stop {
                 | FailureKind::HeadTooLarge
                 | FailureKind::RequestTimeout
                 | FailureKind::Misdirected
-                | FailureKind::Method => Outcome::Rejected,
+                | FailureKind::Method
+                | FailureKind::Overloaded => Outcome::Rejected,
                 FailureKind::ClientLeft => Outcome::Aborted,
                 _ => Outcome::Failed,
             },
@@ -59,7 +60,7 @@ impl Stop {
             FailureKind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             FailureKind::Method => StatusCode::METHOD_NOT_ALLOWED,
             FailureKind::ConnectTimeout | FailureKind::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            FailureKind::Store => StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::Store | FailureKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             FailureKind::Malformed | FailureKind::Framing | FailureKind::ClientLeft => StatusCode::BAD_REQUEST,
             _ => StatusCode::BAD_GATEWAY,
         }

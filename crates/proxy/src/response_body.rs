@@ -61,7 +61,7 @@ impl<P: Place> ProxyBody<P> {
     pub(crate) fn flowing(
         body: Incoming,
         draft: Draft<P>,
-        keep: usize,
+        keeper: Keeper,
         promised: Option<u64>,
         lease: Lease,
         patience: Duration,
@@ -69,7 +69,7 @@ impl<P: Place> ProxyBody<P> {
         Self(Kind::Flowing(Box::new(Flowing {
             body,
             draft,
-            keeper: Keeper::expecting(keep, promised),
+            keeper,
             promised,
             lease: Some(lease),
             patience,

@@ -1,0 +1,117 @@
+//! HTTP/2 that would become something else on its way to an HTTP/1 host, written frame by frame.
+
+use nightaudit_testkit::{Harness, Upstream, post, send};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Fields as HPACK's literals, of less than 127 bytes each.
+fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend(text.bytes());
+        }
+    }
+    block
+}
+
+fn request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let mut all = vec![(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", path)];
+    all.extend(more);
+    fields(&all)
+}
+
+/// Sends frames on a connection of their own; the kind and stream of the first frame that answers them.
+async fn answer(harness: &Harness, frames: &[u8]) -> Option<(u8, u32)> {
+    let mut stream = TcpStream::connect(harness.address()).await.unwrap();
+    let opening = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..], frames].concat();
+    // The proxy may have closed before it has read all.
+    let _ = stream.write_all(&opening).await;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut payload).await.ok()?;
+        if matches!(head[3], HEADERS | RST_STREAM | GOAWAY) {
+            return Some((head[3], u32::from_be_bytes(head[5..].try_into().unwrap())));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_would_be_read_in_two_ways_as_http_1_is_not_forwarded() {
+    let upstream = Upstream::answering(200, "{}").await;
+    let harness = Harness::start(&upstream.url()).await;
+    let attacks: [(&str, Vec<u8>); 12] = [
+        ("a list of chunks", request("/x", &[("transfer-encoding", "chunked")])),
+        ("a connection option", request("/x", &[("connection", "close")])),
+        ("an upgrade", request("/x", &[("upgrade", "websocket")])),
+        ("a coding of the transfer", request("/x", &[("te", "gzip")])),
+        ("two lengths", request("/x", &[("content-length", "5"), ("content-length", "6")])),
+        ("a length that is none", request("/x", &[("content-length", "+5")])),
+        ("a line end in a value", request("/x", &[("a", "b\r\ntransfer-encoding: chunked")])),
+        ("a NUL in a value", request("/x", &[("a", "b\0")])),
+        ("a line end in a name", request("/x", &[("a: b\r\nc", "d")])),
+        ("a name in upper case", request("/x", &[("Content-Length", "5")])),
+        ("a request line in the path", request("/x HTTP/1.1\r\nHost: b\r\n\r\nGET /y", &[])),
+        ("a pseudo-field behind a field", request("/x", &[("a", "b"), (":path", "/y")])),
+    ];
+    for (what, block) in attacks {
+        let frames = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block);
+        let answered = answer(&harness, &frames).await;
+        assert!(matches!(answered, None | Some((RST_STREAM | GOAWAY, _))), "{what}: {answered:?}");
+        assert!(upstream.seen().is_empty(), "{what}: {:?}", upstream.seen());
+    }
+    // A length that the body does not have.
+    for (length, body) in [("5", "abc"), ("3", "abcde")] {
+        let head = frame(HEADERS, END_HEADERS, 1, &request("/x", &[("content-length", length)]));
+        let frames = [head, frame(DATA, END_STREAM, 1, body.as_bytes())].concat();
+        let answered = answer(&harness, &frames).await;
+        assert!(!matches!(answered, Some((HEADERS, _))) || upstream.seen().is_empty(), "{answered:?}");
+        assert!(upstream.seen().is_empty(), "{length} {body}: {:?}", upstream.seen());
+    }
+    assert_eq!(send(harness.address(), &post("bills/add", "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn floods_end_the_connection_and_nothing_else() {
+    let upstream = Upstream::answering(200, "{}").await;
+    let harness = Harness::start(&upstream.url()).await;
+    // A head without end, in continuations (CVE-2024-27316).
+    let mut endless = frame(HEADERS, 0, 1, &request("/x", &[]));
+    let more = fields(&[("a", &"b".repeat(100))]).repeat(100);
+    (0..200).for_each(|_| endless.extend(frame(CONTINUATION, 0, 1, &more)));
+    assert!(matches!(answer(&harness, &endless).await, None | Some((GOAWAY | RST_STREAM | HEADERS, _))));
+    assert!(upstream.seen().is_empty());
+    // Requests that are taken back at once (CVE-2023-44487).
+    let mut reset = Vec::new();
+    for stream in (1..20_000).step_by(2) {
+        reset.extend(frame(HEADERS, END_HEADERS, stream, &request("/x", &[])));
+        reset.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    }
+    assert!(matches!(answer(&harness, &reset).await, None | Some((GOAWAY, _))));
+    assert_eq!(send(harness.address(), &post("bills/add", "{}")).await.status, 200);
+}
