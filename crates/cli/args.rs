@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Limits(limits::Limits),
     Export(Box<export::Export>),
     Log(log::Log),
-    Simulate(simulate::Simulate),
+    Simulate(Box<simulate::Simulate>),
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),
