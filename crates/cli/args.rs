@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Export(Box<export::Export>),
     Verify(verify::Verify),
     Log(log::Log),
-    Simulate(simulate::Simulate),
+    Simulate(Box<simulate::Simulate>),
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),

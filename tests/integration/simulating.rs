@@ -3,46 +3,13 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use nightaudit_mews::PUBLISHED_TOKENS;
-use nightaudit_testkit::{Process, post, send};
+use nightaudit_testkit::{Process, Simulated, post, send};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
-
-/// A running `nightaudit simulate`; it is killed when it is dropped.
-struct Simulated {
-    child: Child,
-    url: String,
-    data: tempfile::TempDir,
-}
-
-impl Simulated {
-    fn start(arguments: &[&str]) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let mut child = Command::new(BINARY)
-            .args(["simulate", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data.path())
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim_end().strip_prefix("simulator  ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
-        Self { child, url, data }
-    }
-}
-
-impl Drop for Simulated {
-    fn drop(&mut self) {
-        // It may have ended before, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn request(fields: &str) -> String {
     let tokens = PUBLISHED_TOKENS[0];
@@ -52,20 +19,17 @@ fn request(fields: &str) -> String {
 
 #[tokio::test]
 async fn it_says_where_it_is_and_stops_cleanly() {
-    let mut simulated = Simulated::start(&[]);
-    let address = simulated.url.strip_prefix("http://").unwrap().parse().unwrap();
-    assert_eq!(send(address, &post("currencies/getAll", &request(""))).await.status, 200);
-    let id = simulated.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert_eq!(simulated.child.wait().unwrap().code(), Some(0));
+    let simulated = Simulated::start(BINARY, &[]);
+    assert_eq!(send(simulated.address(), &post("currencies/getAll", &request(""))).await.status, 200);
+    assert_eq!(simulated.stop().code(), Some(0));
 }
 
 #[tokio::test]
 async fn serve_records_it_over_tls_of_its_own_making() {
-    let simulated = Simulated::start(&["--tls", "--limit", "2/30s"]);
-    assert!(simulated.url.starts_with("https://"), "{}", simulated.url);
-    let ca = simulated.data.path().join("simulator-ca.pem");
-    let upstream = ["--upstream", &simulated.url, "--upstream-ca", ca.to_str().unwrap(), "--limit", "100/30s"];
+    let simulated = Simulated::start(BINARY, &["--tls", "--limit", "2/30s"]);
+    assert!(simulated.url().starts_with("https://"), "{}", simulated.url());
+    let ca = simulated.data().join("simulator-ca.pem");
+    let upstream = ["--upstream", simulated.url(), "--upstream-ca", ca.to_str().unwrap(), "--limit", "100/30s"];
     let process = Process::serve(BINARY, &upstream);
     let mut statuses = Vec::new();
     for _ in 0..3 {
@@ -84,8 +48,8 @@ async fn it_holds_requests_against_a_document_that_is_named() {
     let schema = "{type: object, required: [Whatever]}";
     let content = format!("{{post: {{requestBody: {{content: {{application/json: {{schema: {schema}}}}}}}}}}}");
     std::fs::write(&document, format!("openapi: 3.1.0\npaths: {{/api/connector/v1/new/getAll: {content}}}")).unwrap();
-    let simulated = Simulated::start(&["--openapi", document.to_str().unwrap()]);
-    let address = simulated.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let simulated = Simulated::start(BINARY, &["--openapi", document.to_str().unwrap()]);
+    let address = simulated.address();
     assert_eq!(send(address, &post("new/getAll", &request(""))).await.status, 400);
     assert_eq!(send(address, &post("new/getAll", &request(r#","Whatever":1"#))).await.status, 200);
     assert_eq!(send(address, &post("currencies/getAll", &request(""))).await.status, 200);
@@ -188,8 +152,8 @@ fn walk(program: &str, arguments: &[&str], probe: &[&str], name: &str) -> bool {
         println!("skipped: {name} is not installed");
         return false;
     }
-    let simulated = Simulated::start(&[]);
-    let process = Process::serve(BINARY, &["--upstream", &simulated.url, "--session", "walk"]);
+    let simulated = Simulated::start(BINARY, &[]);
+    let process = Process::serve(BINARY, &["--upstream", simulated.url(), "--session", "walk"]);
     let (base, tokens) = (format!("http://{}", process.proxy()), PUBLISHED_TOKENS[0]);
     let output = Command::new(program).args(arguments).args([&*base, tokens.client, tokens.access]).output().unwrap();
     let told = |output: &Output| String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();

@@ -258,6 +258,7 @@ impl CollectionSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::singular;
 
     #[test]
     fn the_data_holds_together() {
@@ -273,6 +274,48 @@ mod tests {
             if verb == "getAll" && !without {
                 assert!(matches!(deed.step.act, Act::Reads(_)), "{path}: {:?}", deed.step.act);
             }
+        }
+    }
+
+    /// What requests may say of an item, its made-up values say too: the catalogue's enums have them.
+    #[test]
+    fn made_up_values_are_those_that_the_catalogue_knows() {
+        let knowledge = Knowledge::built_in();
+        let mut compared = 0;
+        for operation in operations() {
+            let step = &knowledge.operations[&operation.path].step;
+            let Some(collection) = step.act.collection().map(|name| &knowledge.collections[name]) else { continue };
+            let nested = operation.request.fields.iter().filter(|field| field.array > 0);
+            let nested = nested.filter_map(|field| match &field.kind {
+                nightaudit_mews::Kind::Object(object) => Some(&object.fields),
+                _ => None,
+            });
+            for asked in operation.request.fields.iter().chain(nested.flatten()) {
+                let nightaudit_mews::Kind::Enum(known) = &asked.kind else { continue };
+                let is_it = |field: &&Field| *field.name == *asked.name || *field.name == singular(&asked.name);
+                let renamed = step.rename.iter().any(|(theirs, _)| *theirs == asked.name);
+                let field = collection.fields.iter().find(is_it).filter(|_| !known.open && !renamed);
+                for value in field.into_iter().flat_map(|field| values(&field.kind)) {
+                    assert!(
+                        known.has(value),
+                        "{}: {}: {value} is none of {:?}",
+                        operation.path,
+                        asked.name,
+                        known.values
+                    );
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 100, "only {compared} values were compared");
+    }
+
+    fn values(kind: &Kind) -> Vec<&str> {
+        match kind {
+            Kind::OneOf(values) => values.iter().map(|value| &**value).collect(),
+            Kind::Literal(value) => value.as_str().into_iter().collect(),
+            Kind::Optional(kind) | Kind::List(kind, _) => values(kind),
+            _ => Vec::new(),
         }
     }
 }

@@ -120,7 +120,7 @@ impl Filter<'_> {
                 states.contains(&if active { "Active" } else { "Deleted" })
             }
             Self::Within(field, start, end) => {
-                !item.fields.contains_key(*field) || text(field).is_some_and(|at| &*at >= &**start && at <= &**end)
+                !item.fields.contains_key(*field) || text(field).is_some_and(|at| (&**start..=&**end).contains(&at))
             }
             Self::Colliding(start, end) => {
                 let first = text("ScheduledStartUtc").or(text("StartUtc"));

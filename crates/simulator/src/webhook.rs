@@ -143,7 +143,10 @@ mod tests {
 
     /// Answers with these, one after the other; `None` never answers. Notes when it was asked.
     #[derive(Clone)]
-    struct Script(Arc<Mutex<(VecDeque<Option<u16>>, Vec<(Duration, Value)>)>>, Instant, mpsc::Sender<()>);
+    struct Script(Arc<Mutex<(VecDeque<Option<u16>>, Attempts)>>, Instant, mpsc::Sender<()>);
+
+    /// When, and with what.
+    type Attempts = Vec<(Duration, Value)>;
 
     impl Carrier for Script {
         async fn carry(&self, body: Bytes) -> Result<StatusCode, String> {
@@ -160,7 +163,7 @@ mod tests {
         }
     }
 
-    async fn attempts(answers: &[Option<u16>], events: usize) -> Vec<(Duration, Value)> {
+    async fn attempts(answers: &[Option<u16>], events: usize) -> Attempts {
         let (sender, receiver) = mpsc::channel(8);
         let (asked, mut seen) = mpsc::channel(8);
         let script =
@@ -178,8 +181,8 @@ mod tests {
         // Long after: nothing more is sent.
         tokio::time::sleep(PAUSE * 10).await;
         delivering.abort();
-        let attempts = script.0.lock().1.clone();
-        attempts
+        let script = script.0.lock();
+        script.1.clone()
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,6 +33,6 @@ mod upstream;
 pub use authority::Authority;
 pub use client::{Answer, post, read_answer, send, send_slowly};
 pub use harness::{Gate, Harness, Setup};
-pub use process::Process;
+pub use process::{Process, Simulated};
 pub use terminal::Terminal;
 pub use upstream::{Seen, Upstream};

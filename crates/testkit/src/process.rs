@@ -112,6 +112,67 @@ impl Process {
     }
 }
 
+/// A running `nightaudit simulate`; it is killed when it is dropped.
+pub struct Simulated {
+    child: Child,
+    url: String,
+    data: TempDir,
+}
+
+impl Simulated {
+    /// Starts `binary simulate` on a free port, with a data folder of its own and these arguments.
+    #[must_use]
+    pub fn start(binary: &str, arguments: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut child = Command::new(binary)
+            .args(["simulate", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("simulator  ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        Self { child, url, data }
+    }
+
+    /// Its address for `--upstream`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.url.rsplit_once('/').unwrap().1.parse().unwrap()
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Asks it to stop with SIGTERM and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        // It may have ended before, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended before, which is as good.

@@ -175,7 +175,7 @@ async fn loyalty_a_membership_is_added_and_ends() {
         "LoyaltyPrograms",
     );
     let membership =
-        json!({ "AccountId": "guest", "LoyaltyProgramId": program["Id"], "IsPrimary": true, "State": "Enabled" });
+        json!({ "AccountId": "guest", "LoyaltyProgramId": program["Id"], "IsPrimary": true, "State": "Enrolled" });
     let added = mews.call("loyaltyMemberships/add", json!({ "LoyaltyMemberships": [membership] })).await;
     let id = first(&added, "LoyaltyMemberships")["Id"].clone();
     let request = json!({ "LoyaltyProgramIds": [program["Id"]], "Limitation": page() });

@@ -101,7 +101,8 @@ async fn an_empty_page_needs_no_body() {
     let answer = mews.ask(ROOMS, nothing.clone(), "Prefer: return=minimal\r\n").await;
     assert_eq!((answer.status, &answer.body[..]), (204, &b""[..]));
     assert!(answer.field("request-id").is_some());
-    assert_eq!(mews.call(ROOMS, nothing).await, json!({ "Resources": [], "Cursor": null }));
+    let page = mews.call(ROOMS, nothing).await;
+    assert_eq!((&page["Resources"], &page["Cursor"]), (&json!([]), &Value::Null));
     assert_eq!(mews.ask(ROOMS, rooms(), "Prefer: return=minimal\r\n").await.status, 200);
     let start = json!({ "ReservationId": "nothing" });
     assert_eq!(mews.ask("reservations/start", start.clone(), "Prefer: return=minimal\r\n").await.status, 204);
