@@ -89,6 +89,7 @@ impl Top {
                 let event = match inbox.recv_timeout(wait) {
                     Ok(Heard::Event(event)) => event,
                     Ok(Heard::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(ExitCode::SUCCESS),
+                    Ok(Heard::Panicked) => return Ok(ExitCode::FAILURE),
                     Err(RecvTimeoutError::Timeout) => break,
                 };
                 match model.update(event) {
