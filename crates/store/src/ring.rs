@@ -76,7 +76,11 @@ impl Ring {
         let Some(place) = exchanges.last().map(|(place, _)| *place) else { return };
         let mut count = self.last.borrow().count;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (place, exchange) in exchanges {
+        for (place, mut exchange) in exchanges {
+            // Nobody else has it yet.
+            if let Some(exchange) = Arc::get_mut(&mut exchange) {
+                detach(exchange);
+            }
             count += 1;
             kept.bytes += size(&exchange);
             kept.exchanges.push_back((place, count, exchange));
@@ -119,18 +123,17 @@ impl Ring {
     }
 }
 
-/// An exchange whose small bodies are its own.
+/// Makes an exchange's small bodies its own.
 ///
 /// A body is a part of the buffer into which a connection was read: kept for a follower, a body of some hundred bytes
 /// would hold on to thousands, of which [`MAX_BYTES`] knows nothing.
-pub(crate) fn detached(mut exchange: Exchange) -> Arc<Exchange> {
+fn detach(exchange: &mut Exchange) {
     let response = exchange.response.as_mut().map(|response| &mut response.body);
     for body in [&mut exchange.request.body].into_iter().chain(response) {
         if body.bytes.len() < SMALL {
             body.bytes = Bytes::copy_from_slice(&body.bytes);
         }
     }
-    Arc::new(exchange)
 }
 
 fn size(exchange: &Exchange) -> usize {
@@ -150,7 +153,10 @@ mod tests {
         let mut exchange: Exchange = serde_json::from_str(json).unwrap();
         let buffer = Bytes::from(vec![b'x'; SMALL]);
         exchange.request.body.bytes = buffer.slice(..100);
-        let kept = detached(exchange);
+        let place = Resume { written: 1, session: exchange.session, sequence: 1 };
+        let ring = Ring::new(None);
+        ring.push(vec![(place, Arc::new(exchange))]);
+        let After::Next(_, _, kept) = ring.after(None) else { panic!("it is not kept") };
         assert_eq!(kept.request.body.bytes, buffer.slice(..100));
         assert!(buffer.is_unique());
     }

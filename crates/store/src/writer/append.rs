@@ -1,6 +1,10 @@
 //! Batches into segments.
 
-use std::{collections::BTreeMap, fs, io, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use nightaudit_exchange::{Digest, Exchange, SessionId, chain};
 
@@ -13,7 +17,6 @@ use crate::{
     meta::random,
     query::Resume,
     record,
-    ring::detached,
     segment::{self, Footer, HEADER, Header},
     shared::Shared,
 };
@@ -308,7 +311,7 @@ impl Writer {
         let place = Resume { written, session, sequence: staged.last };
         if self.shared.ring.is_followed() && staged.exchanges.iter().all(|(exchange, _)| exchange.hash.is_some()) {
             let place = |exchange: &Exchange| Resume { written, session, sequence: exchange.sequence };
-            let exchanges = staged.exchanges.into_iter().map(|(exchange, _)| (place(&exchange), detached(exchange)));
+            let exchanges = staged.exchanges.into_iter().map(|(exchange, _)| (place(&exchange), Arc::new(exchange)));
             self.shared.ring.push(exchanges.collect());
         } else {
             self.shared.ring.pass(place, count);
