@@ -36,10 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seconds = words.get(1).map_or(Ok(30), |word| word.parse())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let mews = runtime.block_on(Upstream::answering(200, ANSWER));
-    let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--limit", "1000000/1s"]);
     match words.first().map(String::as_str) {
-        Some("stalled") => stalled(&runtime, &serve, seconds),
-        _ => rate(&runtime, &serve, seconds),
+        Some("stalled") => stalled(&runtime, &mews.url(), seconds),
+        _ => rate(&runtime, &serve(&mews.url()), seconds),
     }
 }
 
@@ -70,27 +69,36 @@ fn rate(runtime: &tokio::runtime::Runtime, serve: &Process, seconds: u64) -> Res
     Ok(())
 }
 
-fn stalled(runtime: &tokio::runtime::Runtime, serve: &Process, seconds: u64) -> Result<(), Box<dyn Error>> {
-    let mut peak = |seconds| -> Result<u64, Box<dyn Error>> {
-        let mut peak = 0;
-        for _ in 0..seconds {
-            runtime.block_on(load(serve, 1));
-            peak = peak.max(resident(serve.id())?);
+/// The same load on two fresh processes: one that nobody follows, and one whose follower does not read.
+fn stalled(runtime: &tokio::runtime::Runtime, upstream: &str, seconds: u64) -> Result<(), Box<dyn Error>> {
+    let mut peaks = Vec::new();
+    for followed in [false, true] {
+        let serve = serve(upstream);
+        let mut reader = None;
+        if followed {
+            let mut tail = tail(&serve, Stdio::piped())?;
+            let never_read = tail.stdout.take();
+            reader = Some((tail, never_read));
         }
-        Ok(peak)
-    };
-    let before = peak(20)?;
-    let mut tail = tail(serve, Stdio::piped())?;
-    let _never_read = tail.stdout.take();
-    let during = peak(seconds)?;
-    println!(
-        "resident without a reader {:.1} MiB, with one that does not read for {seconds} s {:.1} MiB",
-        mib(before),
-        mib(during)
-    );
-    tail.kill()?;
-    tail.wait()?;
+        let mut series = Vec::new();
+        for _ in 0..seconds {
+            runtime.block_on(load(&serve, 1));
+            series.push(resident(serve.id())?);
+        }
+        let shown: Vec<String> = series.iter().step_by(5).map(|bytes| format!("{:.1}", mib(*bytes))).collect();
+        println!("followed: {followed}; MiB resident every 5 s: {}", shown.join(" "));
+        peaks.push(series.into_iter().max().unwrap_or(0));
+        if let Some((mut tail, _)) = reader {
+            tail.kill()?;
+            tail.wait()?;
+        }
+    }
+    println!("a follower that does not read for {seconds} s: {:+.1} MiB", mib(peaks[1]) - mib(peaks[0]));
     Ok(())
+}
+
+fn serve(upstream: &str) -> Process {
+    Process::serve(BINARY, &["--upstream", upstream, "--limit", "1000000/1s"])
 }
 
 fn tail(serve: &Process, output: Stdio) -> Result<Child, Box<dyn Error>> {

@@ -97,6 +97,8 @@ impl Follow {
                     Err(error) => tracing::debug!("{error:#}"),
                 }
                 self.stream = None;
+                // A `serve` that is about to end takes connections and ends them at once.
+                thread::sleep(PAUSE);
             }
             match self.found.take().or_else(|| Source::console(&self.data)).map(|client| self.connect(&client)) {
                 Some(Ok(stream)) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use nightaudit_exchange::Timestamp;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// The colour of a status.
 pub(crate) fn status_style(status: Option<u16>) -> Style {
@@ -66,21 +67,36 @@ pub(crate) fn plain_lines(text: &str) -> String {
     text.chars().map(|letter| if keep(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
-/// The text if it has room, else its beginning.
+/// The text if it has room, else its beginning; room is in columns, of which some letters take two.
 pub(crate) fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
+    if text.width() <= room {
         return text.to_owned();
     }
-    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+    let mut left = room.saturating_sub(1);
+    text.chars().take_while(|letter| fits(*letter, &mut left)).chain(['…']).collect()
 }
 
 /// The text if it has room, else its end, which tells operations apart better than their beginning.
 pub(crate) fn cut_before(text: &str, room: usize) -> String {
-    let letters = text.chars().count();
-    if letters <= room {
+    if text.width() <= room {
         return text.to_owned();
     }
-    std::iter::once('…').chain(text.chars().skip(letters + 1 - room)).collect()
+    let mut left = room.saturating_sub(1);
+    let kept = text.char_indices().rev().take_while(|(_, letter)| fits(*letter, &mut left)).last();
+    format!("…{}", kept.map_or("", |(start, _)| &text[start..]))
+}
+
+fn fits(letter: char, left: &mut usize) -> bool {
+    let width = letter.width().unwrap_or(0);
+    let fits = width <= *left;
+    *left = left.saturating_sub(width);
+    fits
+}
+
+/// The text with blanks to this many columns, behind it or, of what is aligned to the right, before it.
+pub(crate) fn pad(text: &str, columns: usize, right: bool) -> String {
+    let blanks = " ".repeat(columns.saturating_sub(text.width()));
+    if right { format!("{blanks}{text}") } else { format!("{text}{blanks}") }
 }
 
 #[cfg(test)]
@@ -125,6 +141,9 @@ pub(crate) mod tests {
     #[test]
     fn what_is_cut_says_so() {
         assert_eq!([cut("reservations", 12), cut("reservations", 6)], ["reservations", "reser…"]);
+        // Letters that take two columns.
+        assert_eq!([cut("予約を取得", 6), cut_before("予約を取得", 6)], ["予約…", "…取得"]);
+        assert_eq!([pad("予約", 6, false), pad("予約", 6, true)], ["予約  ", "  予約"]);
         assert_eq!([cut_before("rates/getAll", 12), cut_before("rates/getAll", 7)], ["rates/getAll", "…getAll"]);
     }
 

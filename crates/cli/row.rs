@@ -6,8 +6,9 @@ use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{Decision, Direction, Exchange, ExchangeId, Outcome, Timestamp};
 use nightaudit_mews::Contracts;
+use unicode_width::UnicodeWidthStr as _;
 
-use crate::line::{cut, cut_before, duration, local, plain, size, status_style};
+use crate::line::{cut, cut_before, duration, local, pad, plain, size, status_style};
 
 /// What a line has of an exchange: small, and free of what a terminal would obey.
 #[derive(Debug, Clone)]
@@ -229,7 +230,7 @@ impl Columns {
             Column::Operation => cut_before(&text, width),
             _ => cut(&text, width),
         };
-        if column.is_right() { format!("{text:>width$}") } else { format!("{text:width$}") }
+        pad(&text, width, column.is_right())
     }
 
     /// The marks that have room, each with whether it is a finding.
@@ -242,10 +243,10 @@ impl Columns {
         let finding = row.findings.first().map(|finding| (format!("!{count} {finding}"), true));
         for (mark, finding) in events.chain(finding) {
             let mark = if room == usize::MAX { mark } else { cut(&mark, room) };
-            if mark.chars().count() < 2 {
+            if mark.width() < 2 {
                 break;
             }
-            room = room.saturating_sub(mark.chars().count() + GAP);
+            room = room.saturating_sub(mark.width() + GAP);
             shown.push((mark, finding));
         }
         shown
@@ -322,7 +323,7 @@ pub(crate) mod tests {
             with(&|e| {
                 (e.response, e.limit) = (None, None);
                 e.outcome = Outcome::Aborted;
-                e.session_name = "a session with a long name".into();
+                e.session_name = "認証セッションの長い名前".into();
             }),
             with(&|e| {
                 let limit = e.limit.as_mut().unwrap();
@@ -364,7 +365,7 @@ pub(crate) mod tests {
     fn no_line_is_wider_than_the_terminal() {
         for width in 60..240 {
             for line in lines(&Columns::fit(width)).lines() {
-                let letters = line.chars().count() - 1;
+                let letters = line.width() - 1;
                 assert!(letters <= usize::max(width, 69), "{letters} in {width}: {line}");
             }
         }

@@ -184,7 +184,7 @@ pub(crate) fn change_session(settings: &Settings, change: &SessionChange<'_>) ->
         SessionChange::Start(name) => log.start_session(name),
         SessionChange::End(Some(which)) => log.end_session(which),
         SessionChange::End(None) => {
-            bail!("no session is being recorded: say which, or `nightaudit sessions` lists them")
+            bail!("no session is being recorded: say which is to end")
         }
         SessionChange::Rename(which, name) => log.rename_session(which, name),
         SessionChange::Note(which, note) => log.note_session(which, note),

@@ -11,12 +11,13 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use nightaudit_store::Session;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     complete,
     config::Settings,
     error::Usage,
-    line::{local, plain, size, span},
+    line::{local, pad, plain, size, span},
     source::{SessionChange, Source, change_session},
 };
 
@@ -181,15 +182,11 @@ fn write_table(out: &mut dyn Write, sessions: &[Session], zone: &TimeZone) -> io
         return writeln!(out, "no sessions yet: `nightaudit serve` records one");
     }
     let rows: Vec<[String; 7]> = sessions.iter().map(|session| cells(session, zone)).collect();
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).chain([HEAD[column].len()]).max().unwrap_or(0)
-    };
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].width()).chain([HEAD[column].len()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let dim = Style::new().dimmed();
-    let pad = |text: &str, column: usize| match RIGHT[column] {
-        true => format!("{text:>0$}", widths[column]),
-        false => format!("{text:0$}", widths[column]),
-    };
+    let pad = |text: &str, column: usize| pad(text, widths[column], RIGHT[column]);
     let head: Vec<String> = HEAD.iter().enumerate().map(|(column, text)| pad(text, column)).collect();
     writeln!(out, "{dim}{}{dim:#}", head.join("  ").trim_end())?;
     for (row, session) in rows.iter().zip(sessions) {

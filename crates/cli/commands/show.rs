@@ -139,7 +139,8 @@ fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool, wire: boo
     if body.truncated {
         tracing::warn!("only the first {} of {} were kept", size(body.bytes.len() as u64), size(body.length));
     }
-    Ok(if wire { out.write_all(&body.bytes)? } else { out.write_all(&body.decoded().0)? })
+    let bytes = if wire { body.bytes.clone() } else { body.decoded().0 };
+    Ok(out.write_all(&bytes)?)
 }
 
 /// Both messages in the form of HTTP/1, whatever version they had.
@@ -157,9 +158,11 @@ fn write_wire(out: &mut dyn Write, exchange: &Exchange, parts: Parts) -> io::Res
         message(format!("{} {target} {}", request.method, request.http_version), &request.headers, &request.body)?;
     }
     if let (true, Some(response)) = (parts.response, &exchange.response) {
+        // Of two messages the second begins on a line of its own.
+        let between = if parts.request { "\r\n" } else { "" };
         let reason = http::StatusCode::from_u16(response.status).ok();
         let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or_default();
-        let line = format!("{} {} {reason}", response.http_version, response.status);
+        let line = format!("{between}{} {} {reason}", response.http_version, response.status);
         message(line.trim_end().to_owned(), &response.headers, &response.body)?;
     }
     Ok(())
@@ -362,7 +365,7 @@ pub(crate) mod tests {
         let mut out = Vec::new();
         write_wire(&mut out, &exchange(), Parts::BOTH).unwrap();
         let expected = "POST /api/connector/v1/reservations/getAll/2023-06-06 HTTP/1.1\r\n\
-            Content-Type: application/json\r\n\r\n{\"Limitation\":{\"Count\":10}}\
+            Content-Type: application/json\r\n\r\n{\"Limitation\":{\"Count\":10}}\r\n\
             HTTP/2 200 OK\r\nrequest-id: r-1\r\n\r\n{\"Reservations\":[]}";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -85,14 +85,13 @@ impl Top {
         loop {
             // Wait for something, and then for what comes with it, until it is time for a picture.
             let mut wait = TICK;
-            let mut changed = false;
             loop {
                 let event = match inbox.recv_timeout(wait) {
                     Ok(Heard::Event(event)) => event,
                     Ok(Heard::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(ExitCode::SUCCESS),
+                    Ok(Heard::Panicked) => return Ok(ExitCode::FAILURE),
                     Err(RecvTimeoutError::Timeout) => break,
                 };
-                changed = true;
                 match model.update(event) {
                     None => {}
                     Some(Action::Quit) => return Ok(ExitCode::SUCCESS),
@@ -111,9 +110,7 @@ impl Top {
                     break;
                 }
             }
-            if !changed || drawn.elapsed() >= TICK {
-                model.update(Event::Tick(now()));
-            }
+            model.update(Event::Tick(now()));
             terminal.draw(|frame| view::draw(&model, &zone, colors, frame))?;
             drawn = Instant::now();
         }

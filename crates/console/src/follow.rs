@@ -98,3 +98,46 @@ fn write_event(followed: &Followed) -> Option<Bytes> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use crate::tests::{Opened, console};
+
+    use super::*;
+
+    /// The events of an answer until one of them is as wanted.
+    async fn events(opened: &Opened, query: &str, last_event: Option<&str>, wanted: &str) -> String {
+        let mut response = opened.get(&format!("/api/v1/follow{query}"), last_event).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        let mut text = String::new();
+        while !text.contains(wanted) {
+            let frame = response.body_mut().frame().await.unwrap().unwrap();
+            text.push_str(str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_on_from_the_last_id_misses_nothing_and_sees_nothing_twice() {
+        let opened = console();
+        // Nothing is there yet, and still the stream says from where to go on.
+        let greeting = events(&opened, "", None, "\n\n").await;
+        let place = greeting.strip_prefix("id: ").unwrap().trim_end();
+        let exchange = opened.record().await;
+        for (query, last_event) in
+            [("", Some(place)), (&*format!("?after={place}"), None), ("?last=5", None), ("?after=x", Some(place))]
+        {
+            let seen = events(&opened, query, last_event, "data: ").await;
+            assert!(
+                seen.contains(&format!("id: {exchange}\nevent: exchange\ndata: {{\"id\":\"{exchange}\"")),
+                "{seen}"
+            );
+        }
+        // After it there is nothing more, but a place from which to go on.
+        let nothing = events(&opened, "", Some(&exchange), "\n\n").await;
+        assert!(nothing.starts_with("id: ") && !nothing.contains("event"), "{nothing}");
+        assert_ne!(nothing, greeting);
+    }
+}

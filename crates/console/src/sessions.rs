@@ -61,7 +61,8 @@ pub(crate) async fn end(State(shared): State<Arc<Shared>>, which: Which) -> Resu
 /// `POST /api/v1/sessions/current/end`
 pub(crate) async fn end_current(State(shared): State<Arc<Shared>>) -> Result<Json<Session>, ApiError> {
     let current = shared.log.current_session();
-    let current = current.ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "no session is being recorded"))?;
+    let current = current
+        .ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "no session is being recorded: say which is to end"))?;
     run(shared, move |log| log.end_session(&current.id.to_string())).await
 }
 

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bytes::Bytes;
 use nightaudit_exchange::Exchange;
 use tokio::sync::watch;
 
@@ -14,6 +15,9 @@ use crate::query::Resume;
 const MAX_EXCHANGES: usize = 1024;
 /// The most bytes of bodies kept.
 const MAX_BYTES: usize = 4 << 20;
+
+/// Bodies shorter than this are copied for those who follow; longer ones fill most of the buffers that they are in.
+const SMALL: usize = 32 << 10;
 
 /// The last exchanges, shared by all followers, so that each further follower costs next to nothing and none can make
 /// the log hold more than this.
@@ -72,7 +76,11 @@ impl Ring {
         let Some(place) = exchanges.last().map(|(place, _)| *place) else { return };
         let mut count = self.last.borrow().count;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (place, exchange) in exchanges {
+        for (place, mut exchange) in exchanges {
+            // Nobody else has it yet.
+            if let Some(exchange) = Arc::get_mut(&mut exchange) {
+                detach(exchange);
+            }
             count += 1;
             kept.bytes += size(&exchange);
             kept.exchanges.push_back((place, count, exchange));
@@ -115,9 +123,41 @@ impl Ring {
     }
 }
 
+/// Makes an exchange's small bodies its own.
+///
+/// A body is a part of the buffer into which a connection was read: kept for a follower, a body of some hundred bytes
+/// would hold on to thousands, of which [`MAX_BYTES`] knows nothing.
+fn detach(exchange: &mut Exchange) {
+    let response = exchange.response.as_mut().map(|response| &mut response.body);
+    for body in [&mut exchange.request.body].into_iter().chain(response) {
+        if body.bytes.len() < SMALL {
+            body.bytes = Bytes::copy_from_slice(&body.bytes);
+        }
+    }
+}
+
 fn size(exchange: &Exchange) -> usize {
     // Beside the bodies an exchange takes a few hundred bytes and its header fields.
     const REST: usize = 2048;
     REST + exchange.request.body.bytes.len()
         + exchange.response.as_ref().map_or(0, |response| response.body.bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_body_that_is_kept_holds_no_connection_s_buffer() {
+        let json = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"a","sequence":1,"environment":"demo","operation":"rates/getAll","startedAt":"2026-11-23T12:00:00Z","timesUs":{"forwarded":1,"responseHead":2,"responseEnd":3},"peer":null,"envelope":{"client":null,"clientToken":null,"accessToken":null,"paginated":false},"request":{"method":"POST","url":"https://a/b","httpVersion":"HTTP/1.1","headers":[],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":null,"limit":null,"outcome":"failed","error":null}"#;
+        let mut exchange: Exchange = serde_json::from_str(json).unwrap();
+        let buffer = Bytes::from(vec![b'x'; SMALL]);
+        exchange.request.body.bytes = buffer.slice(..100);
+        let place = Resume { written: 1, session: exchange.session, sequence: 1 };
+        let ring = Ring::new(None);
+        ring.push(vec![(place, Arc::new(exchange))]);
+        let After::Next(_, _, kept) = ring.after(None) else { panic!("it is not kept") };
+        assert_eq!(kept.request.body.bytes, buffer.slice(..100));
+        assert!(buffer.is_unique());
+    }
 }

@@ -199,7 +199,7 @@ fn draw_footer(model: &Model, area: Rect, frame: &mut Frame<'_>) {
         return frame.render_widget(Line::styled(format!(" {}", plain(message)), style), area);
     }
     let keys = match (&model.detail, model.tab) {
-        (Some(_), _) => "q back  tab other side  enter fold  / search  J K next, previous  w wide  ? keys",
+        (Some(_), _) => "tab other side  enter fold  / search  J K next  w wide  ? keys  q back",
         (None, Tab::Exchanges) => "enter look  F follow  f filter  / search  x export  tab limits  ? keys  q quit",
         (None, Tab::Limits) => "tab findings  q back  ? keys",
         (None, Tab::Findings) => "enter look at the last one  tab exchanges  q back  ? keys",

@@ -38,8 +38,10 @@ const LIMITS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Heard {
     Event(Event),
-    /// A signal, or a thread that has ended in a panic: to be put away at once.
+    /// A signal: to be put away at once.
     Stop,
+    /// A thread has ended in a panic, which was told already.
+    Panicked,
 }
 
 /// What is asked of the log.
@@ -55,7 +57,7 @@ struct Guard(SyncSender<Heard>);
 impl Drop for Guard {
     fn drop(&mut self) {
         if thread::panicking() {
-            let _ = self.0.send(Heard::Stop);
+            let _ = self.0.send(Heard::Panicked);
         }
     }
 }

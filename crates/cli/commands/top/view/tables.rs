@@ -9,7 +9,7 @@ use ratatui::{
 use super::{BOLD, DIM, SELECTED, bar, fullest};
 use crate::{
     commands::top::{layout::Areas, model::Model},
-    line::cut,
+    line::{cut, cut_before},
 };
 
 /// Every limit with its bar, and how often it was in the way.
@@ -47,7 +47,7 @@ pub(super) fn draw_findings(model: &Model, areas: &Areas, frame: &mut Frame<'_>)
     for ((place, group), area) in findings.iter().enumerate().skip(first).zip(areas.body.rows()) {
         let line = Line::from(vec![
             Span::styled(format!("{:>7}  ", group.count), BOLD),
-            Span::raw(format!("{:28}  ", cut(&group.operation, 28))),
+            Span::raw(format!("{:28}  ", cut_before(&group.operation, 28))),
             Span::styled(cut(&group.finding, usize::from(area.width).saturating_sub(39)), Color::Magenta),
         ]);
         frame.render_widget(line, area);
