@@ -106,7 +106,7 @@ impl<R: Recorder> Proxy<R> {
         let head = match (arrival.wire.take(), refused) {
             (Some(wire), _) => Head::Wire(wire),
             (None, Some(refusal)) => Head::Wire(refusal.wire.clone()),
-            (None, None) => Head::Fields(parts.headers.clone()),
+            (None, None) => Head::from(&parts.headers),
         };
         let (method, target) = match (&head, refused) {
             (Head::Wire(wire), Some(_)) => start_line(wire),
@@ -255,7 +255,7 @@ impl<R: Recorder> Proxy<R> {
             capture.response = Some(CapturedResponse {
                 status: response.status(),
                 version: response.version(),
-                head: Head::Fields(response.headers().clone()),
+                head: Head::from(response.headers()),
                 body: CapturedBody::default(),
             });
         });
@@ -298,7 +298,7 @@ impl<R: Recorder> Proxy<R> {
             capture.response = Some(CapturedResponse {
                 status: response.status(),
                 version,
-                head: Head::Fields(response.headers().clone()),
+                head: Head::from(response.headers()),
                 body: CapturedBody::default(),
             });
         });

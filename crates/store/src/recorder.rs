@@ -99,7 +99,8 @@ impl Place {
     }
 
     /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the writer's thread.
-    pub fn record(mut self, capture: Capture) -> Receipt {
+    pub fn record(mut self, capture: impl Into<Box<Capture>>) -> Receipt {
+        let capture = capture.into();
         let (done, receipt) = match self.recorder.shared.durability {
             Durability::Batch => (None, None),
             Durability::Sync | Durability::Write => {
@@ -110,7 +111,7 @@ impl Place {
         let session = capture.session.clone();
         let item = Item {
             session,
-            source: Source::Capture(Box::new(capture)),
+            source: Source::Capture(capture),
             permit: self.permit.take(),
             slot: self.slot.take(),
             done,
