@@ -1,25 +1,23 @@
 //! The guard between an HTTP/1 connection and hyper.
 
+mod heads;
+mod waiting;
+
 use std::{
-    collections::VecDeque,
-    future::{Future as _, poll_fn},
+    future::poll_fn,
     io,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+pub(crate) use self::heads::Heads;
+use self::waiting::{Linger, Waiting};
 use crate::{
     chunked::Chunked,
     head::{self, Fault, Framing, Refusal, RefusalKind},
@@ -33,11 +31,6 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 
 /// How much is read at once.
 const READ_SIZE: usize = 8 * 1024;
-
-/// What is still read from a client whose connection is closed early, and for how long: closing with unread bytes makes
-/// the kernel reset the connection, which may destroy the answer on its way (RFC 9112, section 9.6).
-const LINGER_BYTES: usize = 1 << 20;
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,31 +48,6 @@ pub(crate) struct Bounds {
     pub(crate) head_timeout: Duration,
     /// From one request to the next.
     pub(crate) idle_timeout: Duration,
-}
-
-/// The heads that passed the guard, in the order in which hyper will hand out their requests.
-#[derive(Debug, Default)]
-pub(crate) struct Heads {
-    passed: Mutex<VecDeque<Result<Bytes, Refusal>>>,
-    /// Requests that are not answered to the end: while there are any, silence is no idleness.
-    unanswered: AtomicUsize,
-}
-
-impl Heads {
-    fn push(&self, head: Result<Bytes, Refusal>) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
-    }
-
-    /// The head of the request that hyper hands out now.
-    pub(crate) fn pop(&self) -> Option<Result<Bytes, Refusal>> {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    /// Called when a request is answered to the end.
-    pub(crate) fn answered(&self) {
-        self.unanswered.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A connection whose HTTP/1 heads are checked and kept on their way to hyper.
@@ -182,8 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                     // The service knows better how long a body may take.
                     _ => return Poll::Pending,
                 };
-                let busy = || self.heads.unanswered.load(Ordering::Relaxed) > 0;
-                ready!(self.waiting.poll(cx, limit, busy));
+                ready!(self.waiting.poll(cx, limit, || self.heads.are_unanswered()));
                 Poll::Ready(Fill::TimedOut)
             }
         }
@@ -396,73 +363,12 @@ enum Fill {
     TimedOut,
 }
 
-/// A time-out that costs a reading of the clock per wait, and a timer only where the wait is real.
-#[derive(Default)]
-struct Waiting {
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Waiting {
-    /// Ready when the wait has lasted for `limit`, not counting the time in which the connection is `busy`.
-    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration, busy: impl Fn() -> bool) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + limit)));
-        // The timer may have been set for an earlier wait or a longer limit; what counts is this wait.
-        if timer.deadline() > since + limit {
-            timer.as_mut().reset(since + limit);
-        }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            let now = Instant::now();
-            let deadline = if busy() {
-                self.since = Some(now);
-                now + limit
-            } else {
-                self.since.unwrap_or(now) + limit
-            };
-            if deadline <= now {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-    }
-
-    fn over(&mut self) {
-        self.since = None;
-    }
-}
-
-/// Reading, for a while, what a client sends to a connection that is closed for writing.
-struct Linger {
-    left: usize,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Linger {
-    fn new() -> Self {
-        Self { left: LINGER_BYTES, timer: Box::pin(tokio::time::sleep(LINGER)) }
-    }
-
-    fn poll<S: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, inner: &mut S) -> Poll<()> {
-        let mut scratch = [0; 4096];
-        while self.left > 0 {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut *inner).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    self.left = self.left.saturating_sub(buf.filled().len());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.timer.as_mut().poll(cx),
-            }
-        }
-        Poll::Ready(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::{
+        io::{AsyncWriteExt as _, DuplexStream, duplex},
+        time::Instant,
+    };
 
     use super::*;
 
