@@ -3,11 +3,11 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::{Digest, Direction, ExchangeId, Failure, LimitNote, Omitted, Outcome, Timestamp};
 
-/// One request and what became of it, as handles to what passed: secrets included, nothing copied, hashed or encoded.
+/// One request and what became of it, as it passed: secrets included, nothing hashed or encoded.
 ///
 /// It lives in memory only, from the end of the exchange to the recorder's thread, which turns it into an
 /// [`Exchange`](crate::Exchange) with [`Redactor::exchange`](crate::Redactor::exchange). It can't be serialised, and its
@@ -134,8 +134,24 @@ pub struct CapturedMessage {
 pub enum Head {
     /// The head of an HTTP/1 message as it was on the wire, from the start line to the empty line; it may be broken.
     Wire(Bytes),
-    /// The fields as a library has read them.
-    Fields(HeaderMap),
+    /// The fields as a library has read them, each on a line as HTTP/1 has it, up to an empty line.
+    Fields(Bytes),
+}
+
+impl From<&HeaderMap> for Head {
+    /// A copy, since a clone of the map would keep the whole buffer that the connection was read into.
+    fn from(fields: &HeaderMap) -> Self {
+        let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+        let mut lines = Vec::with_capacity(fields.iter().map(length).sum::<usize>() + 2);
+        for (name, value) in fields {
+            lines.extend_from_slice(name.as_str().as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines.extend_from_slice(b"\r\n");
+        Self::Fields(lines.into())
+    }
 }
 
 /// A body as it passed.

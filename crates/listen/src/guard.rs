@@ -1,25 +1,23 @@
 //! The guard between an HTTP/1 connection and hyper.
 
+mod heads;
+mod waiting;
+
 use std::{
-    collections::VecDeque,
-    future::{Future as _, poll_fn},
+    future::poll_fn,
     io,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+pub(crate) use self::heads::Heads;
+use self::waiting::{Linger, Waiting};
 use crate::{
     chunked::Chunked,
     head::{self, Fault, Framing, Refusal, RefusalKind},
@@ -32,12 +30,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 /// How much is read at once.
-const READ_SIZE: usize = 16 * 1024;
-
-/// What is still read from a client whose connection is closed early, and for how long: closing with unread bytes makes
-/// the kernel reset the connection, which may destroy the answer on its way (RFC 9112, section 9.6).
-const LINGER_BYTES: usize = 1 << 20;
-const LINGER: Duration = Duration::from_secs(1);
+const READ_SIZE: usize = 8 * 1024;
 
 /// The protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,63 +50,20 @@ pub(crate) struct Bounds {
     pub(crate) idle_timeout: Duration,
 }
 
-/// The heads that passed the guard, in the order in which hyper will hand out their requests.
-#[derive(Debug, Default)]
-pub(crate) struct Heads {
-    passed: Mutex<VecDeque<Result<Bytes, Refusal>>>,
-    /// Requests that are not answered to the end: while there are any, silence is no idleness.
-    unanswered: AtomicUsize,
-    /// Counts what happens: requests that begin, and answers that end.
-    events: AtomicUsize,
-}
-
-impl Heads {
-    fn push(&self, head: Result<Bytes, Refusal>) {
-        self.begun();
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
-    }
-
-    /// The head of the request that hyper hands out now.
-    pub(crate) fn pop(&self) -> Option<Result<Bytes, Refusal>> {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    /// Called when a request begins.
-    pub(crate) fn begun(&self) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
-        self.events.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Called when a request is answered to the end.
-    pub(crate) fn answered(&self) {
-        self.unanswered.fetch_sub(1, Ordering::Relaxed);
-        self.events.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Waits until nothing has happened for so long, and nothing is being answered. May take twice as long to tell.
-    pub(crate) async fn idle(&self, limit: Duration) {
-        loop {
-            let seen = self.events.load(Ordering::Relaxed);
-            tokio::time::sleep(limit).await;
-            if self.events.load(Ordering::Relaxed) == seen && self.unanswered.load(Ordering::Relaxed) == 0 {
-                return;
-            }
-        }
-    }
-}
-
 /// A connection whose HTTP/1 heads are checked and kept on their way to hyper.
 pub(crate) struct Guard<S> {
     inner: S,
     bounds: Bounds,
     heads: Arc<Heads>,
-    /// Read from the client, not yet handed to hyper.
+    /// Read from the client, not yet handed to hyper. Nothing else holds any of it, so that it is allocated once.
     buffer: BytesMut,
-    /// To be handed to hyper before anything else.
-    out: Bytes,
     state: State,
     /// How much of `buffer` was searched for a head's end.
     searched: usize,
+    /// How much of `buffer` is a head that has passed.
+    passed: usize,
+    /// To be handed to hyper in place of a refused head.
+    stand_in: &'static [u8],
     waiting: Waiting,
     /// Whether the client may still be sending what nobody will read.
     lingers: bool,
@@ -143,9 +93,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             bounds,
             heads: Arc::default(),
             buffer: BytesMut::new(),
-            out: Bytes::new(),
             state: State::Head,
             searched: 0,
+            passed: 0,
+            stand_in: &[],
             waiting: Waiting::default(),
             lingers: false,
             linger: None,
@@ -185,6 +136,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Reads more into the buffer, for as long as the state allows to wait.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
         self.buffer.reserve(READ_SIZE);
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * READ_SIZE {
+            // What a large head has taken is not kept for as long as the connection lasts.
+            self.buffer = BytesMut::with_capacity(READ_SIZE);
+        }
         match poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buffer) {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::Ended),
             Poll::Ready(Ok(_)) => Poll::Ready(Fill::Read),
@@ -195,8 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                     // The service knows better how long a body may take.
                     _ => return Poll::Pending,
                 };
-                let busy = || self.heads.unanswered.load(Ordering::Relaxed) > 0;
-                ready!(self.waiting.poll(cx, limit, busy));
+                ready!(self.waiting.poll(cx, limit, || self.heads.are_unanswered()));
                 Poll::Ready(Fill::TimedOut)
             }
         }
@@ -211,16 +165,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             match head::end(&self.buffer, self.searched) {
                 Err(fault) => {
-                    self.refuse(fault);
+                    self.refuse(self.bounds.max_head, fault);
                     return Poll::Ready(());
                 }
                 Ok(Some(end)) if end <= self.bounds.max_head => {
-                    let head = self.buffer.split_to(end).freeze();
                     self.searched = 0;
                     self.waiting.over();
-                    match head::check(&head) {
-                        Ok(framing) => self.pass(head, framing),
-                        Err(fault) => self.refuse_head(head, fault),
+                    match head::check(&self.buffer[..end]) {
+                        Ok(framing) => self.pass(end, framing),
+                        Err(fault) => self.refuse(end, fault),
                     }
                     return Poll::Ready(());
                 }
@@ -228,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             if self.buffer.len() > self.bounds.max_head {
                 let message = format!("the request's head is larger than {} bytes", self.bounds.max_head);
-                self.refuse(Fault { kind: RefusalKind::TooLarge, message });
+                self.refuse(self.bounds.max_head, Fault { kind: RefusalKind::TooLarge, message });
                 return Poll::Ready(());
             }
             if self.buffer.is_empty() {
@@ -242,41 +195,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 }
                 Fill::Ended => {
                     let fault = Fault::malformed("the connection ended in the middle of the request's head");
-                    self.refuse(fault);
+                    self.refuse(self.bounds.max_head, fault);
                     return Poll::Ready(());
                 }
                 Fill::TimedOut => {
                     let message = format!("the request's head was not complete after {:?}", self.bounds.head_timeout);
-                    self.refuse(Fault { kind: RefusalKind::Timeout, message });
+                    self.refuse(self.bounds.max_head, Fault { kind: RefusalKind::Timeout, message });
                     return Poll::Ready(());
                 }
             }
         }
     }
 
-    fn pass(&mut self, head: Bytes, framing: Framing) {
+    /// Lets the head pass that ends at `end`.
+    fn pass(&mut self, end: usize, framing: Framing) {
         self.state = match framing {
             Framing::Length(0) => State::Head,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked(Chunked::new()),
             Framing::Upgrade => State::Opaque,
         };
-        self.out = head.clone();
-        self.heads.push(Ok(head));
+        self.passed = end;
+        self.heads.push(Ok(Bytes::copy_from_slice(&self.buffer[..end])));
     }
 
-    fn refuse(&mut self, fault: Fault) {
-        let kept = self.buffer.len().min(self.bounds.max_head);
-        let wire = self.buffer.split_to(kept).freeze();
-        self.refuse_head(wire, fault);
-    }
-
-    fn refuse_head(&mut self, wire: Bytes, fault: Fault) {
+    /// Refuses what has arrived of a head, of which `kept` bytes at most are told.
+    fn refuse(&mut self, kept: usize, fault: Fault) {
+        let wire = Bytes::copy_from_slice(&self.buffer[..kept.min(self.buffer.len())]);
         self.heads.push(Err(Refusal { kind: fault.kind, message: fault.message, wire }));
-        self.out = Bytes::from_static(STAND_IN);
+        self.stand_in = STAND_IN;
         self.state = State::Refused;
         self.lingers = true;
         self.buffer = BytesMut::new();
+    }
+
+    /// Hands out a head that has passed, and with it what the buffer holds of its body.
+    fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
+        let step = self.passed.min(buf.remaining());
+        buf.put_slice(&self.buffer[..step]);
+        self.buffer.advance(step);
+        self.passed -= step;
+        if self.passed == 0 && !self.buffer.is_empty() && matches!(self.state, State::Length(_) | State::Chunked(_)) {
+            // An error in it is met again when the body is asked for.
+            let _ = self.pass_body(buf);
+        }
     }
 
     /// Hands out what the buffer holds of a body.
@@ -314,9 +276,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
             return Poll::Ready(Ok(()));
         }
         loop {
-            if !this.out.is_empty() {
-                let step = this.out.len().min(buf.remaining());
-                buf.put_slice(&this.out.split_to(step));
+            if !this.stand_in.is_empty() {
+                let (step, rest) = this.stand_in.split_at(this.stand_in.len().min(buf.remaining()));
+                buf.put_slice(step);
+                this.stand_in = rest;
+                return Poll::Ready(Ok(()));
+            }
+            if this.passed > 0 {
+                this.hand_out(buf);
                 return Poll::Ready(Ok(()));
             }
             match this.state {
@@ -330,8 +297,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                 State::Length(_) | State::Chunked(_) | State::Opaque => {}
             }
             if this.buffer.is_empty() {
-                if matches!(this.state, State::Opaque) {
-                    return Pin::new(&mut this.inner).poll_read(cx, buf);
+                // What needs no looking at is read past the buffer.
+                match &mut this.state {
+                    State::Opaque => return Pin::new(&mut this.inner).poll_read(cx, buf),
+                    State::Length(left) => {
+                        let before = buf.filled().len();
+                        let mut body = (&mut this.inner).take(*left);
+                        ready!(Pin::new(&mut body).poll_read(cx, buf))?;
+                        *left -= (buf.filled().len() - before) as u64;
+                        if *left == 0 {
+                            this.state = State::Head;
+                        }
+                        return Poll::Ready(Ok(()));
+                    }
+                    _ => {}
                 }
                 if ready!(this.poll_fill(cx)) != Fill::Read {
                     return Poll::Ready(Ok(()));
@@ -384,73 +363,12 @@ enum Fill {
     TimedOut,
 }
 
-/// A time-out that costs a reading of the clock per wait, and a timer only where the wait is real.
-#[derive(Default)]
-struct Waiting {
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Waiting {
-    /// Ready when the wait has lasted for `limit`, not counting the time in which the connection is `busy`.
-    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration, busy: impl Fn() -> bool) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + limit)));
-        // The timer may have been set for an earlier wait or a longer limit; what counts is this wait.
-        if timer.deadline() > since + limit {
-            timer.as_mut().reset(since + limit);
-        }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            let now = Instant::now();
-            let deadline = if busy() {
-                self.since = Some(now);
-                now + limit
-            } else {
-                self.since.unwrap_or(now) + limit
-            };
-            if deadline <= now {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-    }
-
-    fn over(&mut self) {
-        self.since = None;
-    }
-}
-
-/// Reading, for a while, what a client sends to a connection that is closed for writing.
-struct Linger {
-    left: usize,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Linger {
-    fn new() -> Self {
-        Self { left: LINGER_BYTES, timer: Box::pin(tokio::time::sleep(LINGER)) }
-    }
-
-    fn poll<S: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, inner: &mut S) -> Poll<()> {
-        let mut scratch = [0; 4096];
-        while self.left > 0 {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut *inner).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    self.left = self.left.saturating_sub(buf.filled().len());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.timer.as_mut().poll(cx),
-            }
-        }
-        Poll::Ready(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::{
+        io::{AsyncWriteExt as _, DuplexStream, duplex},
+        time::Instant,
+    };
 
     use super::*;
 

@@ -374,10 +374,44 @@ impl<B: Body> Body for Answer<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use http_body_util::{Empty, Full};
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+
+    /// Answers with its own name.
+    struct Named(&'static str);
+
+    impl Handler for Named {
+        type Body = Full<Bytes>;
+
+        async fn handle(&self, _: Arrival, _: Request<Incoming>) -> Response<Full<Bytes>> {
+            Response::new(Full::from(self.0))
+        }
+    }
+
+    async fn ask(stream: &mut TcpStream) -> String {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 200];
+        let length = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_connection_goes_to_the_worker_with_the_fewest_and_stays_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let workers = ["one", "two"].map(|name| Worker { runtime: Handle::current(), handler: Arc::new(Named(name)) });
+        let server = tokio::spawn(Server::new(Config::default()).serve_on(listener, workers, pending()));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut first).await.ends_with("\r\n\r\none"));
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut second).await.ends_with("\r\n\r\ntwo"));
+        assert!(ask(&mut first).await.ends_with("\r\n\r\none"));
+        server.abort();
+    }
 
     struct Slow;
 

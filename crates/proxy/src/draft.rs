@@ -75,7 +75,7 @@ impl<P: Place> Draft<P> {
         }
         capture.outcome = outcome;
         capture.error = error;
-        Some(place.record(*capture))
+        Some(place.record(capture))
     }
 
     /// Notes the body of the answer and records the exchange.

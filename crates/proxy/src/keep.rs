@@ -45,7 +45,11 @@ impl Drop for Held {
     }
 }
 
-/// Gathers the pieces of a body: handles to the first `limit` bytes, and of a longer body the digest.
+/// A piece of up to this many bytes is copied. A handle to it would keep the buffer that it was read into, so that the
+/// connection would have to allocate another for its next message, which costs more than the copy.
+const COPIED: usize = 4096;
+
+/// Gathers the pieces of a body: the first `limit` bytes, mostly as handles, and of a longer body the digest.
 pub(crate) struct Keeper {
     kept: Vec<Bytes>,
     length: u64,
@@ -92,7 +96,8 @@ impl Keeper {
         }
         let fits = piece.len().min(self.room);
         if fits > 0 {
-            self.kept.push(piece.slice(..fits));
+            let piece = if fits <= COPIED { Bytes::copy_from_slice(&piece[..fits]) } else { piece.slice(..fits) };
+            self.kept.push(piece);
             self.room -= fits;
         }
     }

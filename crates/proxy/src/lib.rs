@@ -32,7 +32,7 @@
 //!     fn begin(&mut self, _: &Capture) -> Result<(), Unrecordable> {
 //!         Ok(())
 //!     }
-//!     fn record(self, capture: Capture) -> Self::Receipt {
+//!     fn record(self, capture: Box<Capture>) -> Self::Receipt {
 //!         println!("{}", capture.outcome as u8);
 //!         std::future::ready(())
 //!     }

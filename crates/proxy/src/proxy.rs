@@ -109,7 +109,7 @@ impl<R: Recorder> Proxy<R> {
         let head = match (arrival.wire.take(), refused) {
             (Some(wire), _) => Head::Wire(wire),
             (None, Some(refusal)) => Head::Wire(refusal.wire.clone()),
-            (None, None) => Head::Fields(parts.headers.clone()),
+            (None, None) => Head::from(&parts.headers),
         };
         let (method, target) = match (&head, refused) {
             (Head::Wire(wire), Some(_)) => start_line(wire),
@@ -256,7 +256,7 @@ impl<R: Recorder> Proxy<R> {
         let now = draft.elapsed();
         let head = match response.extensions_mut().remove() {
             Some(WireHead(head)) => Head::Wire(head),
-            None => Head::Fields(response.headers().clone()),
+            None => Head::from(response.headers()),
         };
         draft.note(|capture| {
             capture.response_head = Some(now);
@@ -334,7 +334,7 @@ impl<R: Recorder> Proxy<R> {
             capture.response = Some(CapturedResponse {
                 status: response.status(),
                 version,
-                head: Head::Fields(response.headers().clone()),
+                head: Head::from(response.headers()),
                 body: CapturedBody::default(),
             });
         });

@@ -34,7 +34,7 @@ pub trait Place: Send + 'static {
     fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable>;
 
     /// Hands over the exchange. Must not block.
-    fn record(self, capture: Capture) -> Self::Receipt;
+    fn record(self, capture: Box<Capture>) -> Self::Receipt;
 }
 
 /// Why nothing can be recorded.

@@ -78,7 +78,7 @@ impl<R: Recorder> Tunnel<R> {
                 place = due => {
                     let part = transcript.as_ref().map(|transcript| transcript.take()).unwrap_or_default();
                     // The writer is in no hurry with it, nor is anybody who waits for it.
-                    drop(place.record(self.part(part, false, Outcome::Answered, None)));
+                    drop(place.record(Box::new(self.part(part, false, Outcome::Answered, None))));
                 }
             }
         };
@@ -93,7 +93,7 @@ impl<R: Recorder> Tunnel<R> {
             return;
         };
         let rest = transcript.map(|transcript| transcript.take_rest()).unwrap_or_default();
-        drop(place.record(self.part(rest, true, outcome, error)));
+        drop(place.record(Box::new(self.part(rest, true, outcome, error))));
     }
 
     fn part(&mut self, part: Part, ended: bool, outcome: Outcome, error: Option<Failure>) -> Capture {
@@ -135,7 +135,7 @@ fn request(request: &CapturedRequest) -> CapturedRequest {
         origin: Arc::clone(&request.origin),
         target: request.target.clone(),
         version: request.version,
-        head: Head::Fields(http::HeaderMap::new()),
+        head: Head::Fields(bytes::Bytes::new()),
         body: CapturedBody::default(),
     }
 }

@@ -109,7 +109,8 @@ impl Place {
     }
 
     /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the writer's thread.
-    pub fn record(mut self, capture: Capture) -> Receipt {
+    pub fn record(mut self, capture: impl Into<Box<Capture>>) -> Receipt {
+        let capture = capture.into();
         let (done, receipt) = match self.recorder.shared.durability {
             Durability::Batch => (None, None),
             Durability::Sync | Durability::Write => {
@@ -120,7 +121,7 @@ impl Place {
         let bytes = kept(&capture);
         self.recorder.shared.awaits_disk(bytes);
         let answer = Answer { permit: self.permit.take(), bytes, slot: self.slot.take(), done };
-        let item = Item { capture: Box::new(capture), answer };
+        let item = Item { capture, answer };
         // Where the encoder is gone the log is closed, and `reserve` has said so to all who asked since.
         if self.recorder.encoder.send(Message::Record(item)).is_err() {
             self.recorder.shared.release(bytes);

@@ -92,7 +92,7 @@ impl Place for LogPlace {
         self.place.begin(&started).map_err(unrecordable)
     }
 
-    fn record(self, capture: Capture) -> Receipt {
+    fn record(self, capture: Box<Capture>) -> Receipt {
         self.outcomes.count(capture.outcome);
         self.place.record(capture)
     }

@@ -49,22 +49,16 @@ pub(super) type Field<'a> = (&'a [u8], Cow<'a, [u8]>);
 ///
 /// A head that is not well-formed is read line by line: what has no colon becomes a field with an empty value.
 pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
-    match head {
-        Head::Fields(map) => map
-            .iter()
-            .take(MAX_FIELDS)
-            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes().into()))
-            .collect(),
-        Head::Wire(bytes) => {
-            let lines = memchr::memchr(b'\n', bytes).map_or(&[][..], |end| &bytes[end + 1..]);
-            let mut parsed = [httparse::EMPTY_HEADER; USUAL_FIELDS];
-            match httparse::parse_headers(lines, &mut parsed) {
-                Ok(httparse::Status::Complete((_, fields))) => {
-                    fields.iter().map(|field| (field.name.as_bytes(), field.value.into())).collect()
-                }
-                _ => from_lines(lines),
-            }
+    let lines = match head {
+        Head::Fields(lines) => lines,
+        Head::Wire(bytes) => memchr::memchr(b'\n', bytes).map_or(&[][..], |end| &bytes[end + 1..]),
+    };
+    let mut parsed = [httparse::EMPTY_HEADER; USUAL_FIELDS];
+    match httparse::parse_headers(lines, &mut parsed) {
+        Ok(httparse::Status::Complete((_, fields))) => {
+            fields.iter().map(|field| (field.name.as_bytes(), field.value.into())).collect()
         }
+        _ => from_lines(lines),
     }
 }
 
@@ -116,6 +110,19 @@ mod tests {
             read(b"POST / HTTP/1.1\r\nhOST: a\r\nX-A: 1\r\nAccept: */*\r\nx-a:  2 \r\n\r\nbody: no"),
             owned(&[("hOST", "a"), ("X-A", "1"), ("Accept", "*/*"), ("x-a", "2")])
         );
+    }
+
+    #[test]
+    fn fields_that_a_library_has_read_are_told_as_it_has_them() {
+        let mut map = http::HeaderMap::new();
+        map.append("x-a", "1: 2".parse().unwrap());
+        map.append("empty", "".parse().unwrap());
+        map.append("x-a", http::HeaderValue::from_bytes(b"caf\xe9\t!").unwrap());
+        let head = Head::from(&map);
+        let expected: [(&[u8], &[u8]); 3] = [(b"x-a", b"1: 2"), (b"x-a", b"caf\xe9\t!"), (b"empty", b"")];
+        assert_eq!(fields(&head), expected.map(|(name, value)| (name, value.into())));
+        let none = Head::from(&http::HeaderMap::new());
+        assert_eq!(fields(&none), []);
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! What the guard tells the service.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::head::Refusal;
+
+/// The heads that passed the guard, in the order in which hyper will hand out their requests.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    passed: Mutex<VecDeque<Result<Bytes, Refusal>>>,
+    /// Requests that are not answered to the end: while there are any, silence is no idleness.
+    unanswered: AtomicUsize,
+    /// Counts what happens: requests that begin, and answers that end.
+    events: AtomicUsize,
+}
+
+impl Heads {
+    pub(super) fn push(&self, head: Result<Bytes, Refusal>) {
+        self.begun();
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
+    }
+
+    /// The head of the request that hyper hands out now.
+    pub(crate) fn pop(&self) -> Option<Result<Bytes, Refusal>> {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whether a request is not answered to the end.
+    pub(super) fn are_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) > 0
+    }
+
+    /// Called when a request begins.
+    pub(crate) fn begun(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Called when a request is answered to the end.
+    pub(crate) fn answered(&self) {
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until nothing has happened for so long, and nothing is being answered. May take twice as long to tell.
+    pub(crate) async fn idle(&self, limit: Duration) {
+        loop {
+            let seen = self.events.load(Ordering::Relaxed);
+            tokio::time::sleep(limit).await;
+            if self.events.load(Ordering::Relaxed) == seen && self.unanswered.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+    }
+}
