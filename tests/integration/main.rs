@@ -4,6 +4,7 @@
 mod bad_requests;
 mod bad_upstreams;
 mod crashes;
+mod evidence;
 mod limits;
 mod packaging;
 mod proxying;

@@ -97,7 +97,8 @@ impl Export {
         if self.output.as_deref() == Some(Path::new("-")) {
             let exchanges = Exchanges::open(settings, &filter)?;
             let folder = env::temp_dir();
-            let evidence = Evidence { declaration, filter, masked_fields: mask.fields.clone(), scratch: folder.clone() };
+            let evidence =
+                Evidence { declaration, filter, masked_fields: mask.fields.clone(), scratch: folder.clone() };
             if let Format::Bundle = self.format {
                 // A zip is not written from front to back.
                 let mut file = NamedTempFile::new_in(&folder)?;
@@ -178,9 +179,7 @@ impl Export {
             Format::Csv => nightaudit_export::Format::Csv.writer(out),
             Format::Curl => nightaudit_export::Format::Curl.writer(out),
             Format::Html => evidence.report(out).map_err(plain)?,
-            Format::Bundle => {
-                evidence.bundle(out, SigningKey::load_or_create(&settings.data)?, now).map_err(plain)?
-            }
+            Format::Bundle => evidence.bundle(out, SigningKey::load_or_create(&settings.data)?, now).map_err(plain)?,
         };
         write(writer, exchanges, mask)
     }

@@ -84,7 +84,8 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     let mut verification = verify_exchanges(readable, &mut |progress| bar.show(progress.exchanges, None))?;
     if let Source::Console(_) = source {
         verification.notes.push(
-            "`serve` has the log: its exchanges were checked as it gives them; `nightaudit log check` checks the files".to_owned(),
+            "`serve` has the log: its exchanges were checked as it gives them; `nightaudit log check` checks the files"
+                .to_owned(),
         );
     }
     verification.findings.extend(extra);

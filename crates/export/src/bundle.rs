@@ -15,8 +15,8 @@ use std::{
 use nightaudit_exchange::{Exchange, Timestamp};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-pub(crate) use self::manifest::{FORMAT, Tally};
 pub use self::manifest::{Chain, FileEntry, Manifest};
+pub(crate) use self::manifest::{FORMAT, Tally};
 use crate::{
     Evidence, ExchangeWriter, ExportError, Format, SigningKey,
     evidence::{Gathered, to_json},

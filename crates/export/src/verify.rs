@@ -20,8 +20,8 @@ use std::{
 use nightaudit_exchange::{Exchange, Timestamp};
 use serde::Serialize;
 
-use self::{chain::ChainCheck, finding::Findings, lines::check_lines};
 pub use self::finding::{Finding, FindingKind};
+use self::{chain::ChainCheck, finding::Findings, lines::check_lines};
 use crate::key::Fingerprint;
 
 /// How a file is verified.
@@ -165,9 +165,11 @@ fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification
         Ok(())
     })?;
     chain.finish(None, &mut findings);
-    let mut notes = vec!["a line at its end could be missing: only a bundle says how many there were, and is signed".to_owned()];
+    let mut notes =
+        vec!["a line at its end could be missing: only a bundle says how many there were, and is signed".to_owned()];
     if masked > 0 {
-        notes.push(format!("fields were masked in {masked} bodies: nobody can tell whether what stands there is right"));
+        notes
+            .push(format!("fields were masked in {masked} bodies: nobody can tell whether what stands there is right"));
     }
     Ok(unsigned("ndjson", exchanges, chain.sessions(), notes, findings))
 }
@@ -185,19 +187,28 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
         };
         let (id, sequence, session) = (facts.id, facts.sequence, finding::shown(&facts.session_name));
         for body in bodies {
-            let what = format_args!("exchange {id} ({sequence} of {session}): the {body}'s body is not the recorded one");
+            let what =
+                format_args!("exchange {id} ({sequence} of {session}): the {body}'s body is not the recorded one");
             findings.add(FindingKind::Altered, None, what);
         }
         let last = before.as_ref().filter(|last| last.session_name == facts.session_name);
         if let Some(last) = last {
             let chained = facts.previous_hash == last.hash;
             if sequence <= last.sequence {
-                findings.add(FindingKind::Reordered, None, format_args!("exchange {id} stands after number {}", last.sequence));
+                findings.add(
+                    FindingKind::Reordered,
+                    None,
+                    format_args!("exchange {id} stands after number {}", last.sequence),
+                );
             } else if !chained && sequence == last.sequence + 1 {
                 let what = format_args!("exchange {id} ({sequence} of {session}) is not chained to the one before it");
                 findings.add(FindingKind::Altered, None, what);
             } else if !chained {
-                let what = format_args!("exchanges {} to {} of {session}, before {id}: missing", last.sequence + 1, sequence - 1);
+                let what = format_args!(
+                    "exchanges {} to {} of {session}, before {id}: missing",
+                    last.sequence + 1,
+                    sequence - 1
+                );
                 findings.add(FindingKind::Missing, None, what);
             }
         }

@@ -29,11 +29,7 @@ client = "Acme Kiosk"
 "#;
 
 fn evidence() -> Evidence {
-    Evidence {
-        declaration: Some(DECLARATION.to_owned()),
-        scratch: std::env::temp_dir(),
-        ..Evidence::default()
-    }
+    Evidence { declaration: Some(DECLARATION.to_owned()), scratch: std::env::temp_dir(), ..Evidence::default() }
 }
 
 fn key() -> SigningKey {
@@ -210,7 +206,11 @@ fn another_key_is_told_apart() {
 fn an_edited_exchange_is_named_even_where_all_else_was_made_to_fit() {
     let files = unpacked(&bundle_of(&evidence(), &recorded()));
     let id = recorded()[4].id.to_string();
-    for (from, to) in [("\"status\":200", "\"status\":201"), ("12:00:00Z", "12:00:01Z"), ("\"sequence\":5", "\"sequence\":5,\"note\":1")] {
+    for (from, to) in [
+        ("\"status\":200", "\"status\":201"),
+        ("12:00:00Z", "12:00:01Z"),
+        ("\"sequence\":5", "\"sequence\":5,\"note\":1"),
+    ] {
         let mut edited = lines(&files);
         assert!(edited[4].contains(from), "{from}");
         edited[4] = edited[4].replacen(from, to, 1);
@@ -240,7 +240,9 @@ fn a_dropped_exchange_is_missing() {
         assert!(names(&found, FindingKind::Missing, kept), "{place}: {found:?}");
         // The HAR still has it, and tells its id.
         let id = recorded()[place].id.to_string();
-        assert!(found.iter().any(|finding| finding.file.as_deref() == Some("session.har") && finding.what.contains(&id)));
+        assert!(
+            found.iter().any(|finding| finding.file.as_deref() == Some("session.har") && finding.what.contains(&id))
+        );
     }
 }
 
@@ -322,7 +324,11 @@ fn a_filtered_and_masked_bundle_is_good_and_says_what_it_cant_know() {
     assert!(verification.notes.iter().any(|note| note.contains("masked in 5 bodies")), "{verification:?}");
     // Without the filter the hole would be one.
     let unfiltered = Evidence { filter: Filter::default(), ..evidence };
-    assert!(names(&check(&bundle_of(&unfiltered, &exchanges)).unwrap().findings, FindingKind::Missing, "exchange 3 of"));
+    assert!(names(
+        &check(&bundle_of(&unfiltered, &exchanges)).unwrap().findings,
+        FindingKind::Missing,
+        "exchange 3 of"
+    ));
 }
 
 #[test]
@@ -382,8 +388,12 @@ fn of_a_long_session_the_report_has_a_sample_and_every_failure() {
     }
     let exchanges = chained(exchanges);
     let page = report_of(&exchanges);
-    assert!(page.contains("8 of 2,500 exchanges: the first 3 of each operation and every failure."), "what it says is another");
-    let shown: Vec<usize> = (0..2_500).filter(|&place| page.contains(&format!("id=\"x-{}\"", exchanges[place].id))).collect();
+    assert!(
+        page.contains("8 of 2,500 exchanges: the first 3 of each operation and every failure."),
+        "what it says is another"
+    );
+    let shown: Vec<usize> =
+        (0..2_500).filter(|&place| page.contains(&format!("id=\"x-{}\"", exchanges[place].id))).collect();
     assert_eq!(shown, [0, 1, 2, 1_000, 2_200, 2_201, 2_202, 2_400]);
     // Links lead only to what is there.
     for link in page.split("href=\"#x-").skip(1) {

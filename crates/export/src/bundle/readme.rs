@@ -18,7 +18,8 @@ Recorded and written by nightaudit, a proxy that stood between the integration a
     for session in &manifest.sessions {
         let name = crate::text::printable(&session.name);
         let _ = writeln!(text, "Session    {name} ({})", session.id);
-        let _ = writeln!(text, "           {} exchanges, number {} to {}", session.exchanges, session.first, session.last);
+        let _ =
+            writeln!(text, "           {} exchanges, number {} to {}", session.exchanges, session.first, session.last);
     }
     if !manifest.filter.is_empty() {
         let filter: Vec<_> = manifest.filter.iter().map(|(name, value)| format!("--{name} {value}")).collect();

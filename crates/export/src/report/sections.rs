@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use nightaudit_exchange::ExchangeId;
 use nightaudit_review::{
-    CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, Review, RetryCause, RetryOrigin, Severity,
+    CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, RetryCause, RetryOrigin, Review, Severity,
 };
 
 use super::{
@@ -148,8 +148,8 @@ fn coverage(review: &Review) -> Option<Markup> {
             p.lead {
                 (count(coverage.succeeded)) " of " (counted(coverage.declared, "declared operation", "declared operations")) " succeeded at least once"
                 @if coverage.only_failed > 0 { ", " (count(coverage.only_failed)) " only failed" }
-                @if coverage.not_called > 0 { ", " (count(coverage.not_called)) " were never called" }
-                "; " (count(coverage.undeclared)) " were called that are not declared."
+                @if coverage.not_called > 0 { ", " (count(coverage.not_called)) " never called" }
+                "; called without being declared: " (count(coverage.undeclared)) "."
             }
         } @else { p.lead { "No declaration was given: these are the operations that were called." } }
         (table("Coverage", &html! {
@@ -205,11 +205,13 @@ fn limits(limits: &[LimitReview], shown: &Shown) -> Markup {
         Some(window) => format!("{} in {}", count(limit.requests.into()), period(window.div_ceil(1000))),
         None => count(limit.requests.into()),
     };
-    let key = |limit: &LimitReview| html! {
-        @if let Some(token) = limit.access_token { code { (token) } " " }
-        @if let Some(token) = limit.client_token { code { (token) } " " }
-        @if let Some(operation) = &limit.operation { code { (short(operation, TEXT)) } }
-        @if limit.access_token.is_none() && limit.client_token.is_none() && limit.operation.is_none() { span.dim { "no token" } }
+    let key = |limit: &LimitReview| {
+        html! {
+            @if let Some(token) = limit.access_token { code { (token) } " " }
+            @if let Some(token) = limit.client_token { code { (token) } " " }
+            @if let Some(operation) = &limit.operation { code { (short(operation, TEXT)) } }
+            @if limit.access_token.is_none() && limit.client_token.is_none() && limit.operation.is_none() { span.dim { "no token" } }
+        }
     };
     html! {
         @for (number, limit) in limits.iter().take(CHARTS).enumerate() {

@@ -10,7 +10,7 @@ use std::{
 use nightaudit_exchange::{Digest, Exchange, ExchangeId, Filter, Timestamp};
 
 use super::{
-    Progress, Verification, VerifyError, VerifyOptions, SignedBy,
+    Progress, SignedBy, Verification, VerifyError, VerifyOptions,
     chain::ChainCheck,
     container::Container,
     finding::{FindingKind, Findings, shown},
@@ -42,8 +42,7 @@ pub(super) fn verify(
     }
     let bytes = container.small(names::MANIFEST).map_err(|error| broken(names::MANIFEST, &error))?;
     let signed_by = signature(&mut container, &bytes, options, &mut findings);
-    let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|error| broken(names::MANIFEST, &error))?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| broken(names::MANIFEST, &error))?;
     if manifest.format != FORMAT {
         return Err(VerifyError::Newer { nightaudit: shown(&manifest.nightaudit) });
     }
@@ -207,7 +206,11 @@ impl BundleCheck {
         let whole = match read {
             Ok((_, whole)) => whole,
             Err(error) => {
-                self.findings.add(FindingKind::Unreadable, Some(NAME), format_args!("can't be read to its end: {error}"));
+                self.findings.add(
+                    FindingKind::Unreadable,
+                    Some(NAME),
+                    format_args!("can't be read to its end: {error}"),
+                );
                 false
             }
         };
@@ -370,7 +373,11 @@ impl BundleCheck {
             self.findings.add(FindingKind::Unreadable, file, format_args!("it is no HAR: {}", shown(&error)));
         }
         if strangers > 0 {
-            self.findings.add(FindingKind::Altered, file, format_args!("{strangers} lines are not entries of nightaudit"));
+            self.findings.add(
+                FindingKind::Altered,
+                file,
+                format_args!("{strangers} lines are not entries of nightaudit"),
+            );
         }
         compare(&due, &there, &mut self.findings);
         Ok(())

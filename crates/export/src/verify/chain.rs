@@ -59,7 +59,8 @@ impl<'f> ChainCheck<'f> {
     pub(super) fn check(&mut self, exchange: &mut Exchange, findings: &mut Findings) {
         let file = self.file;
         let named = Named::of(exchange);
-        let mut altered = |what: &str| findings.of(FindingKind::Altered, file, &named, format_args!("was altered: {what}"));
+        let mut altered =
+            |what: &str| findings.of(FindingKind::Altered, file, &named, format_args!("was altered: {what}"));
         if !is_as_recorded(&exchange.request.body) {
             altered("its request has another body than was recorded");
         }
@@ -95,7 +96,11 @@ impl<'f> ChainCheck<'f> {
             }
             if let Some(end) = end.filter(|end| end.last > links.last) {
                 let (from, to, name) = (links.last + 1, end.last, shown(&links.name));
-                findings.add(FindingKind::Missing, file, format_args!("{} of session {name} (to its end) are missing", range(from, to)));
+                findings.add(
+                    FindingKind::Missing,
+                    file,
+                    format_args!("{} of session {name} (to its end) are missing", range(from, to)),
+                );
             }
         }
         for chain in due.into_iter().flatten().filter(|chain| !self.sessions.contains_key(&chain.id)) {
@@ -161,8 +166,15 @@ impl Links {
             let Some(named) = &rival.named else { continue };
             match recorded {
                 Some(recorded) if recorded == place => {}
-                Some(_) => findings.of(FindingKind::Inserted, file, named, "was inserted: the chain does not go through it"),
-                None => findings.of(FindingKind::Inserted, file, named, "shares its place with another: one of them was inserted"),
+                Some(_) => {
+                    findings.of(FindingKind::Inserted, file, named, "was inserted: the chain does not go through it")
+                }
+                None => findings.of(
+                    FindingKind::Inserted,
+                    file,
+                    named,
+                    "shares its place with another: one of them was inserted",
+                ),
             }
         }
     }

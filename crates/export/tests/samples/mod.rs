@@ -143,4 +143,3 @@ pub fn hostile() -> Exchange {
     exchange.limit.as_mut().unwrap().waited_ms = u64::MAX;
     exchange
 }
-
