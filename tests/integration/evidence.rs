@@ -106,7 +106,7 @@ async fn report_and_har_open_in_a_browser() {
 /// The browser, and the folder of the packages that drive it; none, aloud, where something is not installed.
 fn browser() -> Option<(PathBuf, PathBuf)> {
     let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser/node_modules");
-    let packages = std::env::var_os("NIGHTAUDIT_TEST_NODE_MODULES").map_or(packages, PathBuf::from);
+    let packages = std::env::var_os("TEST_NODE_MODULES").map_or(packages, PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(found);
