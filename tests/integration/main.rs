@@ -5,6 +5,7 @@ mod bad_requests;
 mod bad_upstreams;
 mod commands;
 mod crashes;
+mod evidence;
 mod http2_attacks;
 mod limits;
 mod packaging;

@@ -71,6 +71,11 @@ pub(crate) async fn one(
 pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, ApiError> {
     let mut pairs = pairs(&shared, &uri)?;
     let format = take(&mut pairs, "format").ok_or_else(|| ApiError::bad_request("`format` is missing"))?;
+    if ["html", "bundle"].contains(&&format[..]) {
+        // They take the declaration and the signing key, which are the command's.
+        let message = format!("`format={format}` is written by `nightaudit export`, beside a running `serve` too");
+        return Err(ApiError::bad_request(message));
+    }
     let format: Format = format.parse().map_err(|error| ApiError::bad_request(format!("`format`: {error}")))?;
     let filter = Filter::from_query(pairs, now())?;
     let exchanges = blocking(move || shared.log.query(Query { filter, ..Query::default() })).await??;

@@ -375,6 +375,7 @@ pub(crate) mod tests {
             ("/api/v1/exchanges?colour=red", "colour"),
             ("/api/v1/export", "format"),
             ("/api/v1/export?format=xml", "xml"),
+            ("/api/v1/export?format=bundle", "nightaudit export"),
             ("/api/v1/follow?after=x", "after"),
         ] {
             let (status, body) = ask(&opened, "GET", path, true).await;

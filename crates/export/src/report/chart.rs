@@ -101,7 +101,7 @@ pub(super) fn limit(review: &LimitReview, number: usize) -> Markup {
             }
             details.figures {
                 summary { "The figures" }
-                div.scroll tabindex="0" role="region" aria-label="Figures of the chart" {
+                div.scroll tabindex="0" role="region" aria-label=(format!("Figures of chart {}", number + 1)) {
                     table {
                         thead { tr { th scope="col" { "From" } th.num scope="col" { "Sent" } th.num scope="col" { "Fullest window" } th.num scope="col" { "Refused" } } }
                         tbody {

@@ -44,14 +44,14 @@ pub(super) fn exchange(exchange: &Exchange, room: usize) -> (Markup, usize) {
                 (facts(exchange))
                 div.pair {
                     section {
-                        h4 { "Request" }
+                        h3 { "Request" }
                         p.line { b { (short(&exchange.request.method, SHORT)) } " " (short(&exchange.request.url, ADDRESS)) " " span.dim { (short(&exchange.request.http_version, 20)) } }
                         (fields(&exchange.request.headers))
                         (measure(&exchange.request.body))
                         (sent)
                     }
                     section {
-                        h4 { "Answer" }
+                        h3 { "Answer" }
                         @match &exchange.response {
                             Some(response) => {
                                 p.line { b { (response.status) } " " span.dim { (short(&response.http_version, 20)) } }

@@ -141,8 +141,9 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                 }
                 @if let Some(session) = run.session { (fact("Session", html! { code { (session) } })) }
             }
-            @if number == 0 && !facts.filter.is_empty() {
-                p.cut { "Only exchanges that match were exported: " @for (name, value) in facts.filter.iter() { code { "--" (name) " " (short(value, 200)) } " " } }
+            @let filter: Vec<_> = facts.filter.iter().filter(|(flag, _)| *flag != "session").collect();
+            @if number == 0 && !filter.is_empty() {
+                p.cut { "Only exchanges that match were exported: " @for (name, value) in filter { code { "--" (name) " " (short(value, 200)) } " " } }
             }
             @if number == 0 && !facts.masked_fields.is_empty() {
                 p.cut { "The values of these fields were masked in all bodies: " (short(&facts.masked_fields.join(", "), 1000)) "." }

@@ -148,8 +148,8 @@ fn coverage(review: &Review) -> Option<Markup> {
             p.lead {
                 (count(coverage.succeeded)) " of " (counted(coverage.declared, "declared operation", "declared operations")) " succeeded at least once"
                 @if coverage.only_failed > 0 { ", " (count(coverage.only_failed)) " only failed" }
-                @if coverage.not_called > 0 { ", " (count(coverage.not_called)) " were never called" }
-                "; " (count(coverage.undeclared)) " were called that are not declared."
+                @if coverage.not_called > 0 { ", " (count(coverage.not_called)) " never called" }
+                "; called without being declared: " (count(coverage.undeclared)) "."
             }
         } @else { p.lead { "No declaration was given: these are the operations that were called." } }
         (table("Coverage", &html! {

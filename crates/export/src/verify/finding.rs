@@ -92,10 +92,6 @@ impl Findings {
         self.list.len() >= Self::MOST
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }

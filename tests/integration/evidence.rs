@@ -1,0 +1,127 @@
+//! Evidence from the outside: exported beside a running `serve` and without one, verified, and opened in a browser.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use nightaudit_testkit::{Process, Upstream, post, send};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
+const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Acme 1.0","Email":"ann@example.com"}"#;
+/// How many exchanges a run has.
+const EXCHANGES: usize = 24;
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn run(data: &Path, arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).arg("--data").arg(data).output().unwrap()
+}
+
+/// A `serve` that has recorded a run, and its data folder.
+async fn recorded(folder: &Path) -> Process {
+    let mews = Upstream::answering(200, "{\"Note\":\"</script><script>alert(1)</script>\",\"Cursor\":null}").await;
+    let arguments = ["--upstream", &mews.url(), "--session", "certification", "--limit", "20/10m"];
+    let serve = Process::serve_on(BINARY, &folder.join("data"), &arguments);
+    for number in 0..EXCHANGES {
+        let operation = ["bills/getAll", "configuration/get", "rates/getAll"][number % 3];
+        send(serve.proxy(), &post(operation, BODY)).await;
+    }
+    serve
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_is_written_and_verified_with_and_without_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = recorded(folder.path()).await;
+    let data = folder.path().join("data");
+    let first = folder.path().join("first.zip");
+    let second = folder.path().join("second.zip");
+    let export = |path: &Path| {
+        let path = path.to_str().unwrap();
+        run(&data, &["export", "--format", "bundle", "-o", path, "--redact-field", "email"])
+    };
+    let verify = |path: &Path| run(&data, &["verify", path.to_str().unwrap()]);
+    let written = export(&first);
+    assert!(written.status.success(), "{}", said(&written));
+    assert!(said(&written).contains("signed by SHA256:"), "{}", said(&written));
+    assert!(verify(&first).status.success(), "{}", said(&verify(&first)));
+    let log = run(&data, &["verify"]);
+    assert!(log.status.success() && said(&log).contains("`serve` has the log"), "{}", said(&log));
+
+    assert!(serve.stop().0.success());
+    assert!(export(&second).status.success());
+    let good = verify(&second);
+    assert!(good.status.success() && said(&good).contains("this installation's key"), "{}", said(&good));
+    assert!(run(&data, &["verify"]).status.success());
+    let there = export(&second);
+    assert_eq!(there.status.code(), Some(2), "{}", said(&there));
+
+    let mut bytes = fs::read(&second).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&second, &bytes).unwrap();
+    let bad = verify(&second);
+    assert_eq!(bad.status.code(), Some(1), "{}", said(&bad));
+    assert!(!said(&bad).contains("good       nothing"), "{}", said(&bad));
+    fs::write(&second, "no zip").unwrap();
+    let none = verify(&second);
+    assert_eq!((none.status.code(), said(&none).lines().count()), (Some(1), 1), "{}", said(&none));
+
+    // Everybody else sees what was masked, and nobody what was not to be seen.
+    for format in ["ndjson", "har", "html", "curl"] {
+        let arguments = ["export", "--format", format, "-o", "-", "--redact-field", "Email"];
+        let masked = run(&data, &arguments);
+        assert!(masked.status.success() && !said(&masked).contains("ann@example.com"), "{format}");
+        let plain = run(&data, &arguments[..5]);
+        assert!(said(&plain).contains("ann@example.com"), "{format}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn report_and_har_open_in_a_browser() {
+    let Some((chromium, packages)) = browser() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let serve = recorded(folder.path()).await;
+    let data = folder.path().join("data");
+    assert!(serve.stop().0.success());
+    let declaration = folder.path().join("certification.toml");
+    fs::write(&declaration, "integration = \"Acme\"\n[operations]\n\"bills/getAll\" = \"what is open\"\n").unwrap();
+    let (report, har) = (folder.path().join("report.html"), folder.path().join("session.har"));
+    let arguments = ["export", "--format", "html", "-o", report.to_str().unwrap(), "--declaration"];
+    let written = run(&data, &[&arguments[..], &[declaration.to_str().unwrap()]].concat());
+    assert!(written.status.success(), "{}", said(&written));
+    assert!(run(&data, &["export", "--format", "har", "-o", har.to_str().unwrap()]).status.success());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/check.cjs");
+    let mut check = Command::new("node");
+    check.arg(script).arg(chromium).arg(report).arg(har).arg(EXCHANGES.to_string());
+    let found = check.env("NODE_PATH", packages).output().unwrap();
+    assert!(found.status.success(), "{}", said(&found));
+}
+
+/// The browser, and the folder of the packages that drive it; none, aloud, where something is not installed.
+fn browser() -> Option<(PathBuf, PathBuf)> {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser/node_modules");
+    let packages = std::env::var_os("TEST_NODE_MODULES").map_or(packages, PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(found);
+    match (chromium, found("node"), packages.join("puppeteer-core").is_dir()) {
+        (Some(chromium), Some(_), true) => Some((chromium, packages)),
+        (chromium, node, installed) => {
+            // Not through `eprintln!`, which the test's harness keeps to itself.
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: report and HAR in a browser (chromium: {}, node: {}, npm packages: {})",
+                chromium.is_some(),
+                node.is_some(),
+                installed
+            );
+            None
+        }
+    }
+}
