@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use toml::Value;
 
 use crate::{
-    commands::{completions, config, export, limits, log, man, serve, sessions, show, tail},
+    commands::{completions, config, export, limits, log, man, review, serve, sessions, show, tail},
     config::{Flag, LogFormat},
 };
 
@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Show(show::Show),
     Sessions(sessions::Sessions),
     Limits(limits::Limits),
+    Review(Box<review::Review>),
     Export(Box<export::Export>),
     Log(log::Log),
     Config(config::Config),

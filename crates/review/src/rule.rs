@@ -97,7 +97,7 @@ rules! {
     RunClock "run/clock" Note {
         "The clock of the recording machine was set back",
         why: "Times in the record then run backwards. Lengths and windows are counted on a clock that goes on evenly, so \
-              that nothing else is found because of it. Raised when exchanges end more than 2 seconds before ones that \
+              that nothing else is found because of it; how long the setting took can't be told, and a minute is assumed. Raised when exchanges end more than 2 seconds before ones that \
               were recorded earlier.",
         advice: "Let the machine's clock be kept by NTP, which slews it instead of setting it."
     }
@@ -380,7 +380,7 @@ rules! {
 
 /// A text that is no rule's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no rule `{given}`{}; `nightaudit review --explain all` lists them", nearest.as_ref().map_or_else(String::new, |rule| format!(": did you mean `{rule}`?")))]
+#[error("there is no rule `{given}`{} `nightaudit review --explain all` lists them", nearest.map_or_else(|| ":".to_owned(), |rule| format!(": did you mean `{rule}`?")))]
 pub struct UnknownRule {
     /// What was given.
     pub given: String,
