@@ -8,4 +8,5 @@ mod limits;
 mod packaging;
 mod proxying;
 mod regressions;
+mod reviewing;
 mod serving;

@@ -154,7 +154,64 @@ pub(super) fn thousands(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use nightaudit_exchange::{Exchange, ExchangeId, Timestamp};
+    use nightaudit_review::{Declaration, Reviewer};
+
     use super::*;
+    use crate::line::tests::exchange;
+
+    /// A short session with an error, a warning and a silenced finding.
+    fn review() -> Review {
+        let declaration = r#"
+            use_case = "customer-management"
+            [operations]
+            "configuration/get" = "time zone"
+            "reservations/getAll/2023-06-06" = "arrivals"
+            [rules]
+            "run/short" = { silence = true, reason = "a sample that is so long that it needs more than a line of the terminal" }
+        "#;
+        let declaration = Declaration::read(declaration, &nightaudit_mews::Contracts::built_in()).unwrap();
+        let mut reviewer = Reviewer::new(declaration);
+        let exchange = |number: u64, seconds: i64| -> Exchange {
+            let mut exchange = exchange();
+            exchange.sequence = number;
+            let at = exchange.started_at.micros() + seconds * 1_000_000;
+            exchange.started_at = Timestamp::from_micros(at);
+            exchange.id = ExchangeId::from_parts(u64::try_from(at / 1000).unwrap(), 7 << 40 | u128::from(number));
+            exchange
+        };
+        for number in 1..=4 {
+            reviewer.push(&exchange(number, 100 * i64::try_from(number).unwrap()));
+        }
+        let mut failed = exchange(5, 500);
+        failed.operation = "customers/\u{1b}[2Jget".into();
+        let response = failed.response.as_mut().unwrap();
+        response.status = 404;
+        response.body.bytes = "{\"Message\":\"No such\\u001b[31m address.\"}".into();
+        reviewer.push(&failed);
+        reviewer.into_review()
+    }
+
+    fn shown(review: &Review, width: usize) -> String {
+        let path = Path::new("certification.toml");
+        let summary = Summary { review, declaration: Some(path), width, zone: &TimeZone::UTC };
+        anstream::adapter::strip_str(&summary.to_string()).to_string()
+    }
+
+    #[test]
+    fn a_review_reads_well() {
+        insta::assert_snapshot!(shown(&review(), 80));
+    }
+
+    #[test]
+    fn it_fits_every_terminal_and_nothing_in_it_drives_one() {
+        for width in [80, 100, 120] {
+            let shown = shown(&review(), width);
+            let too_long: Vec<_> = shown.lines().filter(|line| line.chars().count() > width).collect();
+            assert!(too_long.is_empty(), "{width}: {too_long:?}");
+            assert!(!shown.chars().any(|letter| letter.is_control() && letter != '\n'), "{shown:?}");
+        }
+    }
 
     #[test]
     fn no_line_is_longer_than_the_terminal() {
