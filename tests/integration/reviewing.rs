@@ -75,7 +75,11 @@ async fn a_declaration_is_written_once_and_then_heeded() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("\"configuration/get\" = ") && text.contains("client = \"Kiosk\""), "{text}");
     let (code, _, error) = said(&review(folder.path(), &data, &["--init"]));
-    assert_eq!((code, error.contains("certification.toml is there already: replace it with --force")), (2, true), "{error}");
+    assert_eq!(
+        (code, error.contains("certification.toml is there already: replace it with --force")),
+        (2, true),
+        "{error}"
+    );
     assert_eq!(said(&review(folder.path(), &data, &["--init", "--force"])).0, 0);
 
     let silence = "\"run/short\" = { silence = true, reason = \"a test\" }";

@@ -63,8 +63,11 @@ fn good() -> Vec<Call> {
     calls
 }
 
+/// Calls in which something is wrong, and what is to be found in them.
+type Fault = (Vec<Call>, Vec<(Rule, u64)>);
+
 /// The faults, each with the rules that it must raise and how often.
-fn faults() -> Vec<(Vec<Call>, Vec<(Rule, u64)>)> {
+fn faults() -> Vec<Fault> {
     let cancel = |at: f64, id: &str| {
         call(at, "reservations/cancel", &format!(r#""ReservationIds":["{id}"],"Notes":"guest did not come""#))
     };
