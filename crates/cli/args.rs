@@ -7,7 +7,7 @@ use toml::Value;
 
 use crate::{
     commands::{
-        completions, config, export, limits, log, man, serve, sessions, show, simulate, tail, top, tour, verify,
+        completions, config, export, limits, log, man, review, serve, sessions, show, simulate, tail, top, tour, verify,
     },
     config::{Flag, LogFormat},
 };
@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Show(show::Show),
     Sessions(sessions::Sessions),
     Limits(limits::Limits),
+    Review(Box<review::Review>),
     Export(Box<export::Export>),
     Verify(verify::Verify),
     Log(log::Log),

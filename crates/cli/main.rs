@@ -68,6 +68,7 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         Command::Show(show) => show.run(&settings),
         Command::Sessions(sessions) => sessions.run(&settings),
         Command::Limits(limits) => limits.run(&settings),
+        Command::Review(review) => review.run(&settings),
         Command::Export(export) => export.run(&settings),
         Command::Verify(verify) => verify.run(&settings),
         Command::Log(log) => log.run(&settings),

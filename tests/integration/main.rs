@@ -11,6 +11,7 @@ mod limits;
 mod packaging;
 mod proxying;
 mod regressions;
+mod reviewing;
 mod serving;
 mod simulating;
 mod terminal;

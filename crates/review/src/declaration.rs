@@ -197,7 +197,7 @@ mod tests {
             ),
             (
                 "[rules]\n'habits/poling' = { silence = true, reason = 'x' }",
-                "line 2: there is no rule `habits/poling`: did you mean `habits/polling`?; `nightaudit review --explain all` lists them",
+                "line 2: there is no rule `habits/poling`: did you mean `habits/polling`? `nightaudit review --explain all` lists them",
             ),
             (
                 "[rules]\n'habits/polling' = { silenced = true, reason = 'x' }",

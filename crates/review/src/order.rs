@@ -94,20 +94,36 @@ impl<T: Timed> Order<T> {
 /// Time that goes on evenly, from a clock that may be set back.
 ///
 /// Exchanges are recorded as they end, so that their ends, by the recording machine's clock, never go back unless the
-/// clock does. What was under way when the clock was set still has its times by the old one, so the last two settings
+/// clock does. What was under way when the clock was set still has its times by the old setting, so the last two settings
 /// are both considered, and the one is taken that fits better.
+///
+/// How much time passed while the clock was set can't be told. [`UNKNOWN`] is assumed, so that no window reaches across.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {
-    /// Microseconds to be added to the clock's times: now, and before it was last set.
-    offsets: [i64; 2],
-    last_end: Option<i64>,
+    settings: [Option<Setting>; 2],
+    /// Which of them was used last.
+    used: usize,
     steps: Vec<ClockStep>,
     stepped: u64,
+}
+
+/// What the clock was set to.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    /// Microseconds to be added to the clock's times.
+    offset: i64,
+    /// The latest end by it, on the even clock.
+    last: i64,
+    /// The first end by it since it was taken the last time.
+    taken: i64,
 }
 
 /// How much ends may go back without the clock being suspected, in microseconds: threads hand exchanges over in a
 /// slightly different order than they ended.
 const TOLERANCE: i64 = 2_000_000;
+
+/// How much time is taken to have passed while the clock was set, in microseconds: a minute.
+const UNKNOWN: i64 = 60_000_000;
 
 /// How many steps are told of.
 const STEPS: usize = 10;
@@ -119,38 +135,41 @@ impl Clock {
         // Without an answer's end it isn't known when the exchange ended.
         let end = match (exchange.outcome, exchange.times_us.response_end) {
             (Outcome::Answered, Some(end)) => started.saturating_add(i64::try_from(end).unwrap_or(i64::MAX)),
-            _ => return self.offsets[0],
+            _ => return self.settings[self.used].map_or(0, |setting| setting.offset),
         };
-        let Some(last) = self.last_end else {
-            self.last_end = Some(end);
-            return 0;
-        };
-        let fits = |offset: i64| end.saturating_add(offset) >= last.saturating_sub(TOLERANCE);
-        let distance = |offset: i64| end.saturating_add(offset).abs_diff(last);
-        let [now, before] = self.offsets;
-        let offset = match (fits(now), fits(before)) {
-            (true, true) if distance(before) < distance(now) => {
-                self.offsets = [before, now];
-                before
+        let since = |setting: Setting| end.saturating_add(setting.offset).saturating_sub(setting.last);
+        // By the other setting as much time must have passed as by this one, or it is only that the clock comes by.
+        let passed = self.settings[self.used].map_or(0, |setting| setting.last - setting.taken);
+        let least = |index: usize| if index == self.used { -TOLERANCE } else { passed - TOLERANCE };
+        let fitting = (0..self.settings.len())
+            .filter_map(|index| Some((since(self.settings[index]?), index)))
+            .filter(|(since, index)| *since >= least(*index))
+            .min_by_key(|(since, index)| (since.abs(), *index != self.used));
+        let before = self.used;
+        let offset = match (fitting, self.settings[self.used]) {
+            (Some((_, index)), _) => {
+                self.used = index;
+                self.settings[index].map_or(0, |setting| setting.offset)
             }
-            (true, _) => now,
-            (false, true) => {
-                self.offsets = [before, now];
-                before
-            }
-            (false, false) => {
-                let back = last.saturating_sub(end.saturating_add(now));
+            (None, None) => 0,
+            (None, Some(setting)) => {
+                let back = since(setting).saturating_neg();
                 self.stepped += 1;
                 if self.steps.len() < STEPS {
                     let back_ms = u64::try_from(back / 1000).unwrap_or(0);
                     self.steps.push(ClockStep { exchange: exchange.id, back_ms });
                 }
-                let offset = now.saturating_add(back);
-                self.offsets = [offset, now];
-                offset
+                self.used = 1 - self.used;
+                self.settings[self.used] = None;
+                setting.offset.saturating_add(back).saturating_add(UNKNOWN)
             }
         };
-        self.last_end = Some(last.max(end.saturating_add(offset)));
+        let last = end.saturating_add(offset);
+        let setting = self.settings[self.used].get_or_insert(Setting { offset, last, taken: last });
+        setting.last = setting.last.max(last);
+        if before != self.used {
+            setting.taken = last;
+        }
         offset
     }
 
@@ -248,6 +267,52 @@ mod tests {
         order.push((0, u64::MAX));
         assert_eq!(order.pop(), Some((0, u64::MAX)));
         assert_eq!(order.slots.len(), CAPACITY + 1);
+    }
+
+    /// An exchange by this clock, in seconds.
+    fn ended(started: i64, took: i64) -> Exchange {
+        let json = format!(
+            r#"{{"id": "01KAS00000000000000000000A", "session": "01KAS000000000000000000000", "sessionName": "s",
+                "sequence": 1, "environment": "demo", "operation": "x", "startedAt": "2026-11-23T12:00:00Z",
+                "timesUs": {{"forwarded": 1, "responseHead": 1, "responseEnd": {}}}, "peer": null,
+                "envelope": {{"client": null, "clientToken": null, "accessToken": null, "paginated": false}},
+                "request": {{"method": "POST", "url": "/", "httpVersion": "HTTP/1.1", "headers": [],
+                    "bodyLength": 0, "bodySha256": "{sha}", "truncated": false}},
+                "response": null, "limit": null, "outcome": "answered", "error": null}}"#,
+            took * 1_000_000,
+            sha = "0".repeat(64),
+        );
+        let mut exchange: Exchange = serde_json::from_str(&json).unwrap();
+        exchange.started_at = nightaudit_exchange::Timestamp::from_micros(started * 1_000_000);
+        exchange
+    }
+
+    fn offsets(exchanges: &[Exchange]) -> (Vec<i64>, usize) {
+        let mut clock = Clock::default();
+        let offsets = exchanges.iter().map(|exchange| clock.offset(exchange) / 1_000_000).collect();
+        (offsets, clock.steps().len())
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on() {
+        assert_eq!(offsets(&[ended(1000, 1), ended(1002, 1), ended(2, 1), ended(9, 1)]), (vec![0, 0, 1060, 1060], 1));
+    }
+
+    #[test]
+    fn what_was_under_way_when_it_was_set_has_the_old_time() {
+        let exchanges = [ended(1000, 1), ended(5, 1), ended(1001, 6), ended(8, 1)];
+        assert_eq!(offsets(&exchanges), (vec![0, 1055, 0, 1055], 1));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_stays_so() {
+        let (offsets, steps) = offsets(&[ended(0, 1), ended(5000, 1), ended(1, 6), ended(5010, 1), ended(5020, 1)]);
+        assert_eq!((offsets[0], offsets[1], &offsets[3..], steps), (0, 0, &[0, 0][..], 1));
+    }
+
+    #[test]
+    fn ends_that_are_handed_over_a_little_out_of_order_are_no_step() {
+        assert_eq!(offsets(&[ended(10, 1), ended(8, 2), ended(11, 1)]), (vec![0, 0, 0], 0));
     }
 
     #[test]

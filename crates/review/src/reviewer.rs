@@ -153,7 +153,7 @@ impl Reviewer {
         let fold = self.fold;
         let mut findings = Findings::new(&self.declaration);
         let run = fold.run.report(&self.clock, &mut findings);
-        let covering = Covering::new(&self.declaration, &fold.operations, &self.operations);
+        let covering = Covering::new(&self.declaration, &self.contracts, &fold.operations, &self.operations);
         let coverage = covering.report(&mut findings);
         let use_case = covering.use_case(&mut findings);
         let tokens = [&self.access_tokens, &self.client_tokens];

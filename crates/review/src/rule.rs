@@ -82,23 +82,24 @@ macro_rules! rules {
 rules! {
     RunShort "run/short" Error {
         "The run is shorter than 48 hours",
-        why: "Mews asks for at least 48 hours of activity in the demo environment, from the set-up to day-to-day work, as \
-              at a real property. Anything shorter shows too little of an integration's life: no night, no second day, no \
-              renewal of what it caches. Raised when less than 48 hours lie between the first request and the end of the \
-              last.",
+        why: "Mews asks for at least 48 hours of activity in the demo environment, from the set-up to day-to-day \
+              work, as at a real property. Anything shorter shows too little of an integration's life: no night, no \
+              second day, no renewal of what it caches. Raised when less than 48 hours lie between the first request \
+              and the end of the last.",
         advice: "Let the integration run on in the same session; `serve --session NAME` continues it after a restart."
     }
     RunGap "run/gap" Warning {
         "Nothing was sent for hours",
-        why: "The 48 hours are to look like work at a property. A run that was active at its beginning and its end only is \
-              no run of 48 hours. Raised for each pause of more than 8 hours, which is what a quiet night takes.",
+        why: "The 48 hours are to look like work at a property. A run that was active at its beginning and its end \
+              only is no run of 48 hours. Raised for each pause of more than 8 hours, which is what a quiet night \
+              takes.",
         advice: "Keep the integration running through the whole time, with guests arriving and leaving as at a property."
     }
     RunClock "run/clock" Note {
         "The clock of the recording machine was set back",
-        why: "Times in the record then run backwards. Lengths and windows are counted on a clock that goes on evenly, so \
-              that nothing else is found because of it. Raised when exchanges end more than 2 seconds before ones that \
-              were recorded earlier.",
+        why: "Times in the record then run backwards. Lengths and windows are counted on a clock that goes on evenly, \
+              so that nothing else is found because of it; how long the setting took can't be told, and a minute is \
+              assumed. Raised when exchanges end more than 2 seconds before ones that were recorded earlier.",
         advice: "Let the machine's clock be kept by NTP, which slews it instead of setting it."
     }
     RunEnvironment "run/environment" Warning {
@@ -110,9 +111,9 @@ rules! {
     }
     CoverageNotCalled "coverage/not-called" Error {
         "A declared operation was never called",
-        why: "The reviewers compare the operations in the application with the ones they see. An operation that was asked \
-              for and never called is either not needed or not tested; in both cases it is not granted. Raised for each \
-              operation of the declaration without a request.",
+        why: "The reviewers compare the operations in the application with the ones they see. An operation that was \
+              asked for and never called is either not needed or not tested; in both cases it is not granted. Raised \
+              for each operation of the declaration without a request.",
         advice: "Let the run exercise the operation, or take it out of the declaration."
     }
     CoverageOnlyFailed "coverage/only-failed" Error {
@@ -123,16 +124,16 @@ rules! {
     }
     CoverageUndeclared "coverage/undeclared" Warning {
         "An operation was called that is not declared",
-        why: "The reviewers ask what every operation is for. One that isn't in the application has no purpose on record, \
-              and a token for production may not be allowed to call it. Raised for each operation that was called and is \
-              not in the declaration, where the declaration has any.",
+        why: "The reviewers ask what every operation is for. One that isn't in the application has no purpose on \
+              record, and a token for production may not be allowed to call it. Raised for each operation that was \
+              called and is not in the declaration, where the declaration has any.",
         advice: "Add the operation to the declaration with its purpose, or stop calling it."
     }
     UseCaseMissing "usecase/missing" Warning {
         "A step of the use case was not seen",
-        why: "Mews documents, for each kind of integration, the steps that it is expected to take, and the reviewers hold \
-              the flow against them. Raised for each section of the use case that the declaration names in which none of \
-              the documented operations was called with success.",
+        why: "Mews documents, for each kind of integration, the steps that it is expected to take, and the reviewers \
+              hold the flow against them. Raised for each section of the use case that the declaration names in which \
+              none of the documented operations was called with success.",
         advice: "Let the run go through the step, or be ready to say why this integration does without it."
     }
     LimitsOver "limits/over" Error {
@@ -151,32 +152,32 @@ rules! {
     }
     LimitsRefusedByMews "limits/refused-by-mews" Warning {
         "Mews answered 429",
-        why: "A 429 in the reviewers' own logs is the first thing that they see. Raised for each 429 that came from Mews. \
-              If the token is shared with others, as the demo tokens of the documentation are, it need not be this \
-              integration's doing.",
+        why: "A 429 in the reviewers' own logs is the first thing that they see. Raised for each 429 that came from \
+              Mews. If the token is shared with others, as the demo tokens of the documentation are, it need not be \
+              this integration's doing.",
         advice: "Use a token of your own, keep below the limit, and heed `Retry-After`."
     }
     RetryIgnoredRetryAfter "retry/ignored-retry-after" Error {
         "Requests were sent before `Retry-After` had passed",
         why: "Mews says in `Retry-After` when it will listen again. Whoever asks sooner is refused again, and an \
-              integration that keeps doing so may be blocked. Raised when a request with the same access token was sent \
-              after a 429 had arrived and more than 250 ms before its `Retry-After` was over. A request that repeats the \
-              refused operation counts from the first instant, another one from a second later, since it may have been \
-              on its way.",
+              integration that keeps doing so may be blocked. Raised when a request with the same access token was \
+              sent after a 429 had arrived and more than 250 ms before its `Retry-After` was over. A request that \
+              repeats the refused operation counts from the first instant, another one from a second later, since it \
+              may have been on its way.",
         advice: "On a 429 hold back every request of that token until `Retry-After` has passed."
     }
     RetryNoBackoff "retry/no-backoff" Warning {
         "Repeated failures were not met with longer pauses",
-        why: "Where there is no `Retry-After`, Mews expects exponential back-off: each pause longer than the one before. \
-              Raised when the same request failed three times or more in a row with 408, 429 or 5xx, or got no answer, \
-              and the last pause was not at least a tenth longer than the first.",
+        why: "Where there is no `Retry-After`, Mews expects exponential back-off: each pause longer than the one \
+              before. Raised when the same request failed three times or more in a row with 408, 429 or 5xx, or got \
+              no answer, and the last pause was not at least a tenth longer than the first.",
         advice: "Double the pause after each failure, with a little chance in it, up to a minute or so."
     }
     RetryFixedPause "retry/fixed-pause" Warning {
         "Repeated failures were met with the same pause each time",
-        why: "Fixed pauses make all clients come back at the same instant, and Mews' guidelines name them as what not to \
-              do. Raised when the same request failed four times or more in a row and the pauses differ by less than a \
-              tenth.",
+        why: "Fixed pauses make all clients come back at the same instant, and Mews' guidelines name them as what not \
+              to do. Raised when the same request failed four times or more in a row and the pauses differ by less \
+              than a tenth.",
         advice: "Double the pause after each failure, with a little chance in it, up to a minute or so."
     }
     RetryHammering "retry/hammering" Error {
@@ -188,29 +189,31 @@ rules! {
     }
     ErrorsUnresolved "errors/unresolved" Error {
         "A call failed and was never made good",
-        why: "The reviewers look at whether errors were resolved by later calls. A failure that stays means that data at \
-              the property stays wrong, or that nobody noticed. Raised for each failed call after which no call of the \
-              same operation, with the same token and the same intent, succeeded. The same intent: for a question, any; \
-              for a change, one about the same ids, or where it has none, with at least half of the same texts.",
+        why: "The reviewers look at whether errors were resolved by later calls. A failure that stays means that data \
+              at the property stays wrong, or that nobody noticed. Raised for each failed call after which no call of \
+              the same operation, with the same token and the same intent, succeeded. The same intent: for a \
+              question, any; for a change, one about the same ids, or where it has none, with at least half of the \
+              same texts.",
         advice: "Mend the request and send it again. Tell Mews the `Request-Id` if the request is right."
     }
     ErrorsServer "errors/server" Warning {
         "Mews failed",
-        why: "A 5xx or a 408 is Mews' failure, or that of a request too heavy for it. The reviewers want to see that the \
-              integration copes with it, and Mews wants to hear of it. Raised for each 5xx and 408 that came from Mews.",
+        why: "A 5xx or a 408 is Mews' failure, or that of a request too heavy for it. The reviewers want to see that \
+              the integration copes with it, and Mews wants to hear of it. Raised for each 5xx and 408 that came from \
+              Mews.",
         advice: "Report the `Request-Id`s to Mews. Make requests that end in 408 lighter: fewer extents, shorter \
                  intervals, smaller pages."
     }
     ErrorsNoAnswer "errors/no-answer" Warning {
         "Mews gave no answer",
-        why: "Whether the call had an effect is not known. Reviewers may find it in their log with another end than the \
-              integration saw. Raised for each exchange that failed on the way to Mews or back.",
+        why: "Whether the call had an effect is not known. Reviewers may find it in their log with another end than \
+              the integration saw. Raised for each exchange that failed on the way to Mews or back.",
         advice: "Ask Mews for the state of what the call was to change before it is sent again."
     }
     ErrorsRejected "errors/rejected" Warning {
         "Requests could not be forwarded",
-        why: "They are malformed, for another host, or were not sent to their end; Mews never saw them. Raised for each \
-              request that nightaudit had to reject.",
+        why: "They are malformed, for another host, or were not sent to their end; Mews never saw them. Raised for \
+              each request that nightaudit had to reject.",
         advice: "Look at the error of the exchange: it names what is wrong with the request."
     }
     ErrorsAbandoned "errors/abandoned" Note {
@@ -221,16 +224,16 @@ rules! {
     }
     RequestContract "request/contract" Warning {
         "A request doesn't fit the documentation",
-        why: "The reviewers check the accuracy of requests against the specification. A field that Mews doesn't know is \
-              ignored without a word, so the integration doesn't do what it means to. Raised for each field of an \
+        why: "The reviewers check the accuracy of requests against the specification. A field that Mews doesn't know \
+              is ignored without a word, so the integration doesn't do what it means to. Raised for each field of an \
               operation that differs from Mews' documented tables, also where Mews answered with success. The \
               documentation contradicts itself in places: a finding deserves a look and proves nothing.",
         advice: "Compare the field with the operation's page in Mews' documentation."
     }
     RequestUnknownOperation "request/unknown-operation" Error {
         "An address was called that Mews doesn't have",
-        why: "Mews matches addresses exactly: case counts, and a trailing slash is a 404. Raised for each address that is \
-              no operation of the Connector API.",
+        why: "Mews matches addresses exactly: case counts, and a trailing slash is a 404. Raised for each address \
+              that is no operation of the Connector API.",
         advice: "Call the documented address."
     }
     RequestMethod "request/method" Warning {
@@ -240,8 +243,8 @@ rules! {
     }
     RequestDeprecated "request/deprecated" Warning {
         "Something deprecated is used",
-        why: "New integrations are not certified on operations, fields and values that Mews means to take away. Raised for \
-              each deprecated operation, and for each deprecated field or value of a request.",
+        why: "New integrations are not certified on operations, fields and values that Mews means to take away. \
+              Raised for each deprecated operation, and for each deprecated field or value of a request.",
         advice: "Move to what replaces it."
     }
     RequestDiscontinued "request/discontinued" Error {
@@ -258,20 +261,21 @@ rules! {
     }
     ClientMissing "identity/client-missing" Error {
         "Requests don't say which integration they come from",
-        why: "The reviewers find an integration's activity by its `Client`. What has none can't be reviewed at all. Raised \
-              for each request without a `Client`.",
+        why: "The reviewers find an integration's activity by its `Client`. What has none can't be reviewed at all. \
+              Raised for each request without a `Client`.",
         advice: "Send `Client` with the integration's name and version in every request: \"Acme Kiosk 2.1.0\"."
     }
     ClientChanges "identity/client-changes" Warning {
         "The name of the integration changes",
-        why: "The reviewers search for one name. Activity under another is not counted, and a version that changes in the \
-              middle of the run asks which one is to be certified. Raised when a session has more than one `Client`.",
+        why: "The reviewers search for one name. Activity under another is not counted, and a version that changes in \
+              the middle of the run asks which one is to be certified. Raised when a session has more than one \
+              `Client`.",
         advice: "Send one name from one place in the code, and run the version that is to be certified."
     }
     ClientSample "identity/client-sample" Error {
         "The integration calls itself as the documentation's example does",
-        why: "Many who copy the documentation send `Sample Client 1.0.0`, so that nobody can tell whose activity it is. \
-              Raised for each request with that name.",
+        why: "Many who copy the documentation send `Sample Client 1.0.0`, so that nobody can tell whose activity it \
+              is. Raised for each request with that name.",
         advice: "Send a name of your own that no other integration has."
     }
     ClientDiffers "identity/client-differs" Warning {
@@ -282,21 +286,21 @@ rules! {
     }
     SeveralClientTokens "identity/several-client-tokens" Warning {
         "More than one client token is used",
-        why: "A client token stands for one integration. Two in one session mean that two integrations are mixed, or that \
-              a token was changed on the way. Raised when a session has more than one.",
+        why: "A client token stands for one integration. Two in one session mean that two integrations are mixed, or \
+              that a token was changed on the way. Raised when a session has more than one.",
         advice: "Record one integration per session: `serve --session`, or the header `X-Nightaudit-Session`."
     }
     SharedDemoToken "identity/shared-demo-token" Error {
         "A token of the documentation's examples is used",
-        why: "Everybody uses these tokens. Their activity can't be told apart, and their limits are used up by others. For \
-              the certification Mews gives every integration an access token of its own. Raised for each request with an \
-              access token that the documentation prints.",
+        why: "Everybody uses these tokens. Their activity can't be told apart, and their limits are used up by \
+              others. For the certification Mews gives every integration an access token of its own. Raised for each \
+              request with an access token that the documentation prints.",
         advice: "Ask Mews for an access token of your own in the demo environment."
     }
     Unpaged "habits/unpaged" Warning {
         "A list is fetched without pages",
-        why: "Mews asks to page wherever an operation allows it: lists that are short in the demo environment are not at \
-              a property. Raised for each operation with pagination that was called without a `Limitation`.",
+        why: "Mews asks to page wherever an operation allows it: lists that are short in the demo environment are not \
+              at a property. Raised for each operation with pagination that was called without a `Limitation`.",
         advice: "Send `Limitation` with a `Count` of up to 1000, and follow `Cursor` until it is null."
     }
     UnfinishedPages "habits/unfinished-pages" Warning {
@@ -308,15 +312,16 @@ rules! {
     }
     RepeatedQuestion "habits/repeated-question" Warning {
         "The same question was asked again within a minute",
-        why: "The answer was just given. It costs Mews and counts against the limit. Raised when a request that asks the same as one \
-              that was answered was sent within 60 seconds of it, three times or more for one operation.",
+        why: "The answer was just given. It costs Mews and counts against the limit. Raised when a request that asks \
+              the same as one that was answered was sent within 60 seconds of it, three times or more for one \
+              operation.",
         advice: "Keep the answer for as long as it is good, and share it between the integration's parts."
     }
     Polling "habits/polling" Warning {
         "An operation is polled where there are events",
-        why: "Mews sends webhooks and WebSocket events for these, and asks to use them rather than to poll. Raised when an \
-              operation whose changes Mews announces was called ten times in a row at the same interval of at most 15 \
-              minutes, and without ids.",
+        why: "Mews sends webhooks and WebSocket events for these, and asks to use them rather than to poll. Raised \
+              when an operation whose changes Mews announces was called ten times in a row at the same interval of at \
+              most 15 minutes, and without ids.",
         advice: "Subscribe to the event, and fetch what it names."
     }
     StaticData "habits/static-data" Warning {
@@ -328,14 +333,14 @@ rules! {
     }
     Unfiltered "habits/unfiltered" Warning {
         "A list that grows is fetched without a filter",
-        why: "The list grows for as long as the property lives. Without ids or an interval each call fetches all of it. \
-              Raised for each operation over such a list that was called with nothing to narrow it.",
+        why: "The list grows for as long as the property lives. Without ids or an interval each call fetches all of \
+              it. Raised for each operation over such a list that was called with nothing to narrow it.",
         advice: "Filter by ids, or by an interval of `UpdatedUtc` or the like of at most three months."
     }
     Extents "habits/extents" Note {
         "Many extents are fetched at once",
-        why: "Each extent makes the answer larger and slower, and most integrations use few of them. Raised when a request \
-              asked for more than four.",
+        why: "Each extent makes the answer larger and slower, and most integrations use few of them. Raised when a \
+              request asked for more than four.",
         advice: "Ask only for the extents that are used."
     }
     CardNumber "data/card-number" Error {
@@ -347,40 +352,40 @@ rules! {
     }
     Personal "data/personal" Warning {
         "What look like real people's mail addresses were sent",
-        why: "No real guest's data may be sent to the demo environment. Raised for mail addresses outside of the domains \
-              that are kept for examples (example.com, .test and the like) and of the declaration's own `domains`. They \
-              are never shown whole.",
+        why: "No real guest's data may be sent to the demo environment. Raised for mail addresses outside of the \
+              domains that are kept for examples (example.com, .test and the like) and of the declaration's own \
+              `domains`. They are never shown whole.",
         advice: "Use addresses at example.com, or name your own domains in the declaration."
     }
     RecordInterrupted "record/interrupted" Note {
         "nightaudit was killed while requests were under way",
-        why: "They may have reached Mews, so that the reviewers see calls that the record can't show the end of. Raised \
-              for each interrupted exchange.",
+        why: "They may have reached Mews, so that the reviewers see calls that the record can't show the end of. \
+              Raised for each interrupted exchange.",
         advice: "Stop `serve` with Ctrl-C or SIGTERM, which waits for what is under way."
     }
     RecordIncomplete "record/incomplete" Warning {
         "Exchanges are missing from the record",
-        why: "Evidence with holes proves less: what is missing can't be reviewed. Raised when exchanges passed unrecorded, \
-              or the sequence of the session has gaps.",
+        why: "Evidence with holes proves less: what is missing can't be reviewed. Raised when exchanges passed \
+              unrecorded, or the sequence of the session has gaps.",
         advice: "Record the run again; `nightaudit log check` tells whether the log is damaged."
     }
     RecordTruncated "record/truncated" Note {
         "Request bodies were not kept whole",
-        why: "Of a long body the log keeps the beginning (`body.keep`), so these requests could not be checked against the \
-              documentation. Raised for each JSON request body that was cut.",
+        why: "Of a long body the log keeps the beginning (`body.keep`), so these requests could not be checked \
+              against the documentation. Raised for each JSON request body that was cut.",
         advice: "Raise `body.keep` for the run if these requests matter."
     }
     RecordBounds "record/bounds" Note {
         "The session has more of something than the review keeps",
-        why: "The review takes bounded memory, whatever a session holds. Where a bound was met it says so here rather than \
-              keep silent about what it dropped. The figures that are given are right for what they cover.",
+        why: "The review takes bounded memory, whatever a session holds. Where a bound was met it says so here rather \
+              than keep silent about what it dropped. The figures that are given are right for what they cover.",
         advice: "Review a part of the run as a session of its own if the rest matters."
     }
 }
 
 /// A text that is no rule's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no rule `{given}`{}; `nightaudit review --explain all` lists them", nearest.as_ref().map_or_else(String::new, |rule| format!(": did you mean `{rule}`?")))]
+#[error("there is no rule `{given}`{} `nightaudit review --explain all` lists them", nearest.map_or_else(|| ":".to_owned(), |rule| format!(": did you mean `{rule}`?")))]
 pub struct UnknownRule {
     /// What was given.
     pub given: String,

@@ -1,6 +1,6 @@
 //! A declaration to begin with, written from what a session has called.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use nightaudit_mews::{UseCase, operation, use_cases};
 
@@ -26,11 +26,19 @@ pub fn template(review: &Review) -> String {
         Some(client).filter(|client| !client.is_empty()),
         "Acme Kiosk",
     );
-    let names: Vec<&str> = use_cases().iter().map(|case| &*case.name).collect();
-    let comment = format!(
-        "The documented use case that the integration follows; its steps are looked for in the run. One of\n# {}.",
-        names.join(", ").replace("messaging, ", "messaging,\n# ")
+    let mut comment = String::from(
+        "The documented use case that the integration follows; its steps are looked for in the run. One of\n#",
     );
+    let mut column = 1;
+    for (index, case) in use_cases().iter().enumerate() {
+        let name = format!(" {}{}", case.name, if index + 1 < use_cases().len() { "," } else { "." });
+        if column + name.len() > 110 {
+            comment.push_str("\n#");
+            column = 1;
+        }
+        column += name.len();
+        comment.push_str(&name);
+    }
     key(&mut text, &comment, "use_case", None, likeliest(review).map_or("kiosk", |case| &case.name));
     text.push_str(DOMAINS);
     text.push_str(OPERATIONS);
@@ -78,12 +86,14 @@ fn key(text: &mut String, comment: &str, key: &str, value: Option<&str>, example
     let _ = writeln!(text, "# {comment}\n{off}{key} = {}\n", quoted(value.unwrap_or(example)));
 }
 
-/// The use case of which the session has called the largest share, more than half of it.
+/// The use case of which the session has called the largest share, more than half of it and three operations.
 fn likeliest(review: &Review) -> Option<&'static UseCase> {
     let share = |case: &&UseCase| {
-        let steps = || case.sections.iter().flat_map(|section| &section.operations);
-        let called = steps().filter(|step| review.operations.iter().any(|called| *called.operation == ***step));
-        called.count() as f64 / steps().count().max(1) as f64
+        let steps: BTreeSet<&str> =
+            case.sections.iter().flat_map(|section| &section.operations).map(|step| &**step).collect();
+        let called = steps.iter().filter(|step| review.operations.iter().any(|called| called.operation == **step));
+        let called = called.count();
+        if called < 3 { 0.0 } else { called as f64 / steps.len() as f64 }
     };
     use_cases().iter().max_by(|a, b| share(a).total_cmp(&share(b))).filter(|case| share(case) > 0.5)
 }

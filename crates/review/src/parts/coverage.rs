@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use nightaudit_mews::use_cases;
+use nightaudit_mews::{Contracts, use_cases};
 
 use super::operations::{OperationsPart, Tally};
 use crate::{
     declaration::Declaration,
     findings::{Findings, count_of},
-    names::{OTHERS, Operations},
+    names::Operations,
     review::{Coverage, CoverageReview, Evidence, UseCaseReview, UseCaseSection, UseCaseStep},
     rule::Rule,
 };
@@ -16,13 +16,19 @@ use crate::{
 /// Holds what was called against what is declared.
 pub(crate) struct Covering<'a> {
     declaration: &'a Declaration,
+    contracts: &'a Contracts,
     called: BTreeMap<&'a str, &'a Tally>,
 }
 
 impl<'a> Covering<'a> {
-    pub(crate) fn new(declaration: &'a Declaration, part: &'a OperationsPart, names: &'a Operations) -> Self {
+    pub(crate) fn new(
+        declaration: &'a Declaration,
+        contracts: &'a Contracts,
+        part: &'a OperationsPart,
+        names: &'a Operations,
+    ) -> Self {
         let called = part.tallies().map(|(number, tally)| (names.name(number), tally)).collect();
-        Self { declaration, called }
+        Self { declaration, contracts, called }
     }
 
     fn calls(&self, operation: &str) -> (u64, u64) {
@@ -41,7 +47,7 @@ impl<'a> Covering<'a> {
             .collect();
         // An address that is no operation of the Connector API is told of elsewhere.
         for (operation, tally) in &self.called {
-            if !declared.contains_key(*operation) && !operation.starts_with('/') && *operation != OTHERS {
+            if !declared.contains_key(*operation) && self.contracts.has(operation) {
                 operations.push(CoverageReview {
                     operation: (*operation).to_owned(),
                     declared: false,

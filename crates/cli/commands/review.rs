@@ -1,0 +1,288 @@
+//! `nightaudit review`
+
+mod declared;
+mod sections;
+mod summary;
+mod watch;
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum, ValueHint};
+use indicatif::ProgressBar;
+use jiff::tz::TimeZone;
+use nightaudit_exchange::{ExchangeId, Filter};
+use nightaudit_review::{Limit, Review as Said, Reviewer, Rule, Severity};
+use nightaudit_store::{Order, Session};
+
+use crate::{
+    config::Settings,
+    error::Usage,
+    line::plain,
+    source::{Source, Stream},
+};
+use summary::Summary;
+
+/// Say what Mews' reviewers would say of a session
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Reads a session as Mews' Marketplace team does before it certifies an integration: how long it ran, what was called and
+what wasn't, whether the limits were kept and `Retry-After` was heeded, which calls failed and were never made good,
+how the requests fit the documentation. What is to be mended comes first, with the ids of exchanges that show it.
+
+The declaration says what the integration is meant to do. `--init` writes one from what the session has called; it is
+read from certification.toml in the current folder unless --declaration names another file.
+
+The exit code is 1 when something as grave as --fail-on stands, so that a build can be held by it.
+
+Examples:
+  nightaudit review
+  nightaudit review --session certification --init
+  nightaudit review --session suite-a --fail-on warning
+  nightaudit review --json | jq '.findings[] | .rule'
+  nightaudit review --explain retry/no-backoff
+  nightaudit review --watch")]
+pub(crate) struct Review {
+    /// The session: its name, its id or the beginning of its id; the newest one otherwise
+    #[arg(long, value_name = "NAME|ID")]
+    session: Option<String>,
+    /// The declaration [default: certification.toml, if it is there]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    declaration: Option<PathBuf>,
+    /// All there is to say as one object
+    #[arg(long)]
+    json: bool,
+    /// From which severity on the exit code is 1
+    #[arg(long, value_name = "SEVERITY", default_value = "error")]
+    fail_on: FailOn,
+    /// Write a declaration from what the session has called
+    #[arg(long, conflicts_with_all = ["json", "watch", "explain"])]
+    init: bool,
+    /// With --init, replace the declaration if it is there
+    #[arg(long, requires = "init")]
+    force: bool,
+    /// Why the reviewers care about a rule, and what raises it; `all` lists the rules
+    #[arg(long, value_name = "RULE")]
+    explain: Option<String>,
+    /// Review again whenever something was recorded
+    #[arg(long, conflicts_with = "explain")]
+    watch: bool,
+}
+
+/// From which severity on a review fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Error,
+    Warning,
+    Never,
+}
+
+impl Review {
+    pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let mut out = anstream::stdout().lock();
+        if let Some(rule) = &self.explain {
+            declared::explain(&mut out, rule, summary::width())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let contracts = settings.contracts()?;
+        let file = declared::find(self.declaration.as_deref(), self.init);
+        let declaration = if self.init { None } else { file.as_deref() };
+        let declaration = declaration.map(|path| declared::read(path, &contracts)).transpose()?.unwrap_or_default();
+        let source = Source::open(&settings.data)?;
+        let session = choose(source.sessions()?, self.session.as_deref())?;
+        let mut reviewer = Reviewer::new(declaration).with_contracts(contracts).with_limits(limits(settings));
+        reviewer.set_unrecorded(session.unrecorded);
+        let mut reading = Reading { reviewer, filter: of(&session), last: None, count: 0 };
+        reading.take(source.exchanges(&reading.filter, Order::Oldest, None)?)?;
+        if reading.count == 0 && !self.watch {
+            bail!(
+                "session `{}` has no exchanges yet: point the integration at `nightaudit serve`",
+                plain(&session.name)
+            );
+        }
+        if self.init {
+            let file = file.unwrap_or_else(|| PathBuf::from(declared::FILE));
+            declared::write(&file, &reading.reviewer.review(), self.force)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let declaration = file.filter(|_| !self.json);
+        if self.watch {
+            drop(source);
+            return self.watch(settings, reading, declaration.as_deref(), &mut out);
+        }
+        let review = reading.reviewer.into_review();
+        self.print(&mut out, &review, declaration.as_deref())?;
+        Ok(if self.fails(&review) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Prints a review, and another one whenever there is more to say.
+    fn watch(
+        &self,
+        settings: &Settings,
+        mut reading: Reading,
+        declaration: Option<&Path>,
+        out: &mut impl Write,
+    ) -> anyhow::Result<ExitCode> {
+        let clears = io::stdout().is_terminal() && !self.json;
+        let mut watch = watch::Watch::start(settings.data.clone(), reading.filter.clone(), reading.last);
+        loop {
+            if clears {
+                // To the top left, and nothing below.
+                write!(out, "\u{1b}[H\u{1b}[2J")?;
+            }
+            self.print(out, &reading.reviewer.review(), declaration)?;
+            if !clears && !self.json {
+                writeln!(out)?;
+            }
+            out.flush()?;
+            reading.take(Box::new(watch.batch()?.into_iter().map(Ok)))?;
+        }
+    }
+
+    fn print(&self, out: &mut impl Write, review: &Said, declaration: Option<&Path>) -> anyhow::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut *out, review)?;
+            writeln!(out)?;
+        } else {
+            let summary = Summary { review, declaration, width: summary::width(), zone: &TimeZone::system() };
+            write!(out, "{summary}")?;
+        }
+        Ok(())
+    }
+
+    fn fails(&self, review: &Said) -> bool {
+        match self.fail_on {
+            FailOn::Error => review.has(Severity::Error),
+            FailOn::Warning => review.has(Severity::Warning),
+            FailOn::Never => false,
+        }
+    }
+}
+
+/// A reviewer and how far it has read.
+struct Reading {
+    reviewer: Reviewer,
+    filter: Filter,
+    last: Option<ExchangeId>,
+    count: u64,
+}
+
+impl Reading {
+    fn take(&mut self, exchanges: Stream) -> anyhow::Result<()> {
+        let bar = if io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        for exchange in exchanges {
+            let exchange = exchange.with_context(|| format!("after {} exchanges", self.count))?;
+            self.reviewer.push(&exchange);
+            self.last = Some(exchange.id);
+            self.count += 1;
+            if self.count.is_multiple_of(256) && bar.elapsed() > Duration::from_secs(1) {
+                bar.set_message("exchanges");
+                bar.set_position(self.count);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+fn of(session: &Session) -> Filter {
+    Filter { session: Some(session.id.to_string()), ..Filter::default() }
+}
+
+/// The session that is meant: by its name (of several the open one, else the newest), its id or the beginning of its
+/// id; or the one that recorded last.
+fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Result<Session> {
+    let Some(which) = which else {
+        let newest = sessions.into_iter().max_by_key(|session| (session.last.is_some(), session.last, session.started));
+        return newest.context("the log has no session yet: start `nightaudit serve` and send something through it");
+    };
+    let named = sessions.iter().filter(|session| session.name == which);
+    if let Some(session) = named.max_by_key(|session| (session.open, session.started)) {
+        return Ok(session.clone());
+    }
+    let prefix = which.to_ascii_uppercase();
+    let mut matching = sessions.iter().filter(|session| session.id.to_string().starts_with(&prefix));
+    match (matching.next().filter(|_| !prefix.is_empty()), matching.next()) {
+        (Some(session), None) => Ok(session.clone()),
+        (Some(_), Some(_)) => {
+            Err(Usage::new(format!("several sessions have ids that begin with `{}`: give more of it", plain(which)))
+                .into())
+        }
+        _ => {
+            let hint = "`nightaudit sessions` lists them";
+            Err(Usage::new(format!("there is no session `{}`: {hint}", plain(which))).into())
+        }
+    }
+}
+
+/// The configuration's limits, as far as a window can be counted by them.
+fn limits(settings: &Settings) -> Vec<Limit> {
+    let rules = settings.limit.rules.iter().filter(|rule| rule.paginated_factor == 1);
+    rules
+        .map(|rule| Limit {
+            name: rule.name.clone(),
+            requests: rule.requests,
+            window: rule.window,
+            access_token: rule.key.access_token,
+            client_token: rule.key.client_token,
+            operation: rule.key.operation,
+        })
+        .collect()
+}
+
+/// All rules, for whoever asks for one that isn't there.
+fn rule(text: &str) -> anyhow::Result<Rule> {
+    Ok(text.parse::<Rule>().map_err(|error| Usage(error.into()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_exchange::{SessionId, Timestamp};
+
+    use super::*;
+
+    fn session(number: u64, name: &str, last: Option<i64>) -> Session {
+        Session {
+            id: SessionId::from_parts(number, 0),
+            name: name.into(),
+            environment: "demo".into(),
+            started: Timestamp::from_micros(i64::try_from(number).unwrap()),
+            ended: None,
+            exchanges: 1,
+            first: None,
+            last: last.map(Timestamp::from_micros),
+            bytes: 0,
+            note: None,
+            unrecorded: 0,
+            incomplete: false,
+            open: name == "open",
+            current: false,
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_by_name_or_id_and_else_it_is_the_one_that_recorded_last() {
+        let sessions = || {
+            vec![
+                session(1, "a", Some(50)),
+                session(2, "a", Some(40)),
+                session(1 << 47, "open", None),
+                session(4, "b", None),
+            ]
+        };
+        let chosen = |which: Option<&str>| choose(sessions(), which).map(|session| session.id.milliseconds());
+        assert_eq!(chosen(None).unwrap(), 1);
+        assert_eq!(chosen(Some("a")).unwrap(), 2);
+        assert_eq!(chosen(Some("4")).unwrap(), 1 << 47);
+        assert!(chosen(Some("0")).unwrap_err().to_string().contains("several sessions"));
+        for nobody in ["x", ""] {
+            assert!(chosen(Some(nobody)).unwrap_err().to_string().contains("there is no session"), "{nobody}");
+        }
+        assert!(choose(Vec::new(), None).unwrap_err().to_string().contains("no session yet"));
+    }
+}

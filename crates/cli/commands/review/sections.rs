@@ -1,0 +1,242 @@
+//! The figures of a review, as tables that fit the terminal.
+
+use std::fmt;
+
+use nightaudit_exchange::Pseudonym;
+use nightaudit_review::{RetryCause, RetryOrigin};
+
+use super::summary::{Summary, heading, thousands, wrapped};
+use crate::line::{duration, local, plain, size};
+
+/// The most rows of a table; `--json` has all.
+const ROWS: usize = 25;
+
+/// What it is about, in a few lines.
+pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let (review, run) = (summary.review, &summary.review.run);
+    let mut row = |name: &str, text: String| {
+        let text = wrapped(&text, summary.width, "             ");
+        writeln!(f, "{name:13}{}", text.trim_start())
+    };
+    row("session", format!("{} ({})", run.session_name, run.environment))?;
+    if let Some(path) = summary.declaration {
+        row("declaration", path.display().to_string())?;
+    }
+    let clients: Vec<&str> = review.identity.clients.iter().take(4).map(|own| &*own.client).collect();
+    if !clients.is_empty() {
+        row("client", clients.join(", "))?;
+    }
+    if let Some((first, last)) = run.first.zip(run.last) {
+        let time = |time| local(time, summary.zone, "%Y-%m-%d %H:%M");
+        let starts = run.starts.map_or_else(String::new, |starts| format!(", {}", counted(starts, "start")));
+        row("run", format!("{} to {}, {}{starts}", time(first), time(last), long(run.duration_s)))?;
+        let unit = if run.hour_s == 3600 { "hours" } else { "stretches" };
+        row("active", format!("{} of {} {unit}", run.active_hours, run.total_hours))?;
+    }
+    let outcomes = &run.outcomes;
+    let parts = [
+        (outcomes.answered, "answered"),
+        (outcomes.refused, "refused"),
+        (outcomes.rejected, "rejected"),
+        (outcomes.failed, "failed"),
+        (outcomes.aborted, "aborted"),
+        (outcomes.interrupted, "interrupted"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", thousands(*count)))
+        .collect();
+    row("exchanges", format!("{}: {}", thousands(run.exchanges), parts.join(", ")))?;
+    let coverage = &review.coverage;
+    if coverage.declared > 0 {
+        row(
+            "coverage",
+            format!(
+                "{} declared: {} succeeded, {} only failed, {} never called; {} not declared",
+                coverage.declared, coverage.succeeded, coverage.only_failed, coverage.not_called, coverage.undeclared
+            ),
+        )?;
+    }
+    let accuracy = &review.accuracy;
+    row(
+        "accuracy",
+        format!("{} of {} requests fit the documentation", thousands(accuracy.accurate), thousands(accuracy.checked)),
+    )
+}
+
+/// The limits, the fullest first.
+pub(super) fn limits(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let limits = &summary.review.limits;
+    if limits.is_empty() {
+        return Ok(());
+    }
+    heading(f, "Limits, the fullest window of each")?;
+    writeln!(
+        f,
+        "  {:14} {:12} {:>9} {:>5} {:11} {:>8} {:>8}",
+        "rule", "token", "fullest", "", "at", "by us", "by Mews"
+    )?;
+    for limit in limits.iter().take(ROWS) {
+        let busiest = limit.busiest.map_or(0, |busiest| busiest.requests);
+        let share = limit.busiest.map_or_else(String::new, |own| format!("{:.0}%", own.share * 100.0));
+        let at = limit.busiest.map_or_else(String::new, |own| local(own.to, summary.zone, "%m-%d %H:%M"));
+        writeln!(
+            f,
+            "  {:14} {:12} {:>9} {share:>5} {at:11} {:>8} {:>8}",
+            cut(&limit.rule, 14),
+            token(limit.access_token.or(limit.client_token)),
+            format!("{busiest}/{}", limit.requests),
+            thousands(limit.refused_by_us),
+            thousands(limit.refused_by_mews),
+        )?;
+    }
+    more(f, limits.len())
+}
+
+/// The operations, the most called first.
+pub(super) fn operations(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let operations = &summary.review.operations;
+    if operations.is_empty() {
+        return Ok(());
+    }
+    heading(f, "Operations, the most called first")?;
+    let room = summary.width.saturating_sub(50).clamp(24, 60);
+    writeln!(f, "  {:room$} {:>8} {:>8} {:>9} {:>9} {:>9}", "operation", "calls", "ok", "p50", "p99", "answers")?;
+    for own in operations.iter().take(ROWS) {
+        let latency = |of: fn(&nightaudit_review::LatencyMs) -> f64| {
+            own.latency.as_ref().map_or_else(
+                || "-".to_owned(),
+                |latency| duration(std::time::Duration::from_micros((of(latency) * 1000.0) as u64)),
+            )
+        };
+        writeln!(
+            f,
+            "  {:room$} {:>8} {:>8} {:>9} {:>9} {:>9}",
+            cut(&own.operation, room),
+            thousands(own.calls),
+            thousands(own.succeeded),
+            latency(|latency| latency.p50),
+            latency(|latency| latency.p99),
+            size(own.response.total),
+        )?;
+    }
+    more(f, operations.len())
+}
+
+/// How refusals and failures were met.
+pub(super) fn retries(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let retries = &summary.review.retries;
+    if retries.is_empty() {
+        return Ok(());
+    }
+    heading(f, "Refusals and failures, and how they were met")?;
+    writeln!(
+        f,
+        "  {:12} {:22} {:>6} {:>7} {:>7} {:>7} {:>10}",
+        "token", "", "times", "heeded", "ignored", "backed", "not backed"
+    )?;
+    for own in retries.iter().take(ROWS) {
+        let origin = if own.origin == RetryOrigin::Mews { "Mews" } else { "nightaudit" };
+        let cause = match own.cause {
+            RetryCause::TooManyRequests => "429",
+            RetryCause::TooHeavy => "408",
+            RetryCause::ServerError => "5xx",
+            RetryCause::NoAnswer => "no answer",
+        };
+        writeln!(
+            f,
+            "  {:12} {:22} {:>6} {:>7} {:>7} {:>7} {:>10}",
+            token(own.access_token),
+            format!("{cause} of {origin}"),
+            thousands(own.count),
+            thousands(own.heeded),
+            thousands(own.ignored),
+            thousands(own.backed_off),
+            thousands(own.fixed_pauses + own.without_backoff + own.hammered),
+        )?;
+    }
+    more(f, retries.len())
+}
+
+/// The failed calls, the unresolved ones first.
+pub(super) fn errors(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let errors = &summary.review.errors;
+    if errors.failed == 0 {
+        return Ok(());
+    }
+    heading(
+        f,
+        &format!("{} failed, {} of them made good", counted(errors.failed, "call"), thousands(errors.resolved)),
+    )?;
+    for call in errors.calls.iter().take(ROWS) {
+        let status = call.status.map_or_else(|| "---".to_owned(), |status| status.to_string());
+        let times = if call.count > 1 { format!(" ({} times)", thousands(call.count)) } else { String::new() };
+        let what = format!("{status} {}{times}: {}", call.operation, call.message);
+        writeln!(f, "{}", wrapped(&what, summary.width, "  "))?;
+        if let Some(called) = call.exchanges.last() {
+            let request_id = called.request_id.as_ref().map_or_else(String::new, |id| format!(", Request-Id {id}"));
+            writeln!(f, "{}", wrapped(&format!("{}{request_id}", called.exchange), summary.width, "      "))?;
+        }
+        match call.resolution {
+            Some(good) => {
+                let after = duration(std::time::Duration::from_millis(good.after_ms));
+                writeln!(f, "      made good after {after} by {}", good.exchange)?;
+            }
+            None => writeln!(f, "      not made good")?,
+        }
+    }
+    more(f, errors.calls.len())
+}
+
+/// The steps of the declared use case.
+pub(super) fn use_case(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let Some(case) = &summary.review.use_case else { return Ok(()) };
+    heading(f, &format!("Use case: {}", case.title))?;
+    for section in &case.sections {
+        let seen = section.operations.iter().filter(|step| step.succeeded > 0).count();
+        writeln!(
+            f,
+            "{}",
+            wrapped(&format!("{seen} of {}  {}", section.operations.len(), section.title), summary.width, "  ")
+        )?;
+        let missing: Vec<&str> =
+            section.operations.iter().filter(|step| step.succeeded == 0).map(|step| &*step.operation).collect();
+        if !missing.is_empty() {
+            writeln!(f, "{}", wrapped(&format!("missing: {}", missing.join(", ")), summary.width, "          "))?;
+        }
+    }
+    Ok(())
+}
+
+fn more(f: &mut fmt::Formatter<'_>, rows: usize) -> fmt::Result {
+    if rows > ROWS { writeln!(f, "  and {} more, which --json has", rows - ROWS) } else { Ok(()) }
+}
+
+fn token(token: Option<Pseudonym>) -> String {
+    let text = token.map_or_else(|| "-".to_owned(), |token| token.to_string());
+    text.trim_start_matches(Pseudonym::PREFIX).to_owned()
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
+/// `47 h 59 min`, `12 min`, `45 s`.
+fn long(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A text without what a terminal would obey, if need be without its beginning.
+fn cut(text: &str, room: usize) -> String {
+    let text = plain(text);
+    let letters = text.chars().count();
+    if letters <= room {
+        return text;
+    }
+    std::iter::once('…').chain(text.chars().skip(letters + 1 - room)).collect()
+}

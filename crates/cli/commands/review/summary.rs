@@ -1,0 +1,229 @@
+//! A review on the terminal: the verdict, what to mend in order of weight, then the figures.
+
+use std::{fmt, path::Path};
+
+use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
+use nightaudit_review::{Finding, Review, Severity, Verdict};
+
+use super::sections;
+use crate::line::plain;
+
+/// The columns of the terminal: as many as there are, at least 60 and at most 120; 80 where there is none.
+pub(super) fn width() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).clamp(60, 120))
+}
+
+/// The most findings that are told; `--json` has all.
+const MOST: usize = 40;
+
+/// A review as a person reads it.
+pub(super) struct Summary<'a> {
+    pub(super) review: &'a Review,
+    pub(super) declaration: Option<&'a Path>,
+    pub(super) width: usize,
+    pub(super) zone: &'a TimeZone,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let review = self.review;
+        let style = match review.verdict {
+            Verdict::Ready => Style::new().bold().fg_color(Some(AnsiColor::Green.into())),
+            Verdict::Questions => severity_style(Severity::Warning).bold(),
+            Verdict::NotReady => severity_style(Severity::Error).bold(),
+            Verdict::Empty => Style::new().bold(),
+        };
+        writeln!(f, "{style}{}{style:#}\n", wrapped(&review.summary, self.width, ""))?;
+        sections::overview(f, self)?;
+        self.findings(f)?;
+        sections::limits(f, self)?;
+        sections::operations(f, self)?;
+        sections::retries(f, self)?;
+        sections::errors(f, self)?;
+        sections::use_case(f, self)?;
+        self.silenced(f)
+    }
+}
+
+impl Summary<'_> {
+    fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let findings = &self.review.findings;
+        if findings.is_empty() {
+            return Ok(());
+        }
+        heading(f, "What to mend, the gravest first")?;
+        for finding in findings.iter().take(MOST) {
+            self.finding(f, finding)?;
+            writeln!(f, "{}", wrapped(&format!("> {}", finding.advice), self.width, "    "))?;
+            if let Some(ruling) = &finding.ruling {
+                let ruling = format!("({} by itself; declared otherwise: {})", ruling.was, ruling.reason);
+                writeln!(f, "{}", wrapped(&ruling, self.width, "    "))?;
+            }
+        }
+        if findings.len() > MOST {
+            writeln!(f, "  and {} more, which --json has", findings.len() - MOST)?;
+        }
+        Ok(())
+    }
+
+    /// The rule, what was found, and exchanges that show it.
+    fn finding(&self, f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
+        let style = severity_style(finding.severity);
+        let severity = finding.severity;
+        writeln!(f, "  {style}{severity:7}{style:#} {}", finding.rule)?;
+        writeln!(f, "{}", wrapped(&finding.message, self.width, "    "))?;
+        if let Some(first) = finding.exchanges.first() {
+            // As many ids as the line has room for.
+            let room = (self.width.saturating_sub(4 + 14) / 27).clamp(1, 3);
+            let mut line = format!("    {first}");
+            for id in finding.exchanges.iter().skip(1).take(room - 1) {
+                line.push_str(&format!(" {id}"));
+            }
+            let shown = finding.exchanges.len().min(room) as u64;
+            if finding.count > shown {
+                line.push_str(&format!(" of {}", thousands(finding.count)));
+            }
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+
+    fn silenced(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.review.silenced.is_empty() {
+            return Ok(());
+        }
+        heading(f, "Silenced by the declaration")?;
+        for finding in self.review.silenced.iter().take(MOST) {
+            self.finding(f, finding)?;
+            let reason = finding.ruling.as_ref().map_or("", |ruling| &ruling.reason);
+            writeln!(f, "{}", wrapped(&format!("silenced: {reason}"), self.width, "    "))?;
+        }
+        Ok(())
+    }
+}
+
+/// The heading of a section.
+pub(super) fn heading(f: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
+    let style = Style::new().bold();
+    writeln!(f, "\n{style}{title}{style:#}")
+}
+
+/// The colour of a severity.
+pub(super) fn severity_style(severity: Severity) -> Style {
+    let color = match severity {
+        Severity::Error => AnsiColor::Red,
+        Severity::Warning => AnsiColor::Yellow,
+        Severity::Note => AnsiColor::Cyan,
+    };
+    Style::new().fg_color(Some(color.into()))
+}
+
+/// A text without what a terminal would obey, in lines that are no longer than this, each after the indent. A word that
+/// is longer is cut in two.
+pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let room = width.saturating_sub(indent.chars().count()).max(20);
+    let mut lines: Vec<String> = vec![String::new()];
+    let mut length = 0;
+    for word in plain(text).split(' ').filter(|word| !word.is_empty()) {
+        let letters: Vec<char> = word.chars().collect();
+        for piece in letters.chunks(room) {
+            if length > 0 && length + 1 + piece.len() > room {
+                lines.push(String::new());
+                length = 0;
+            }
+            if let Some(line) = lines.last_mut() {
+                if length > 0 {
+                    line.push(' ');
+                    length += 1;
+                }
+                line.extend(piece);
+                length += piece.len();
+            }
+        }
+    }
+    lines.iter().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// `60,000`
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let grouped = digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or_default());
+    grouped.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_exchange::{Exchange, ExchangeId, Timestamp};
+    use nightaudit_review::{Declaration, Reviewer};
+
+    use super::*;
+    use crate::line::tests::exchange;
+
+    /// A short session with an error, a warning and a silenced finding.
+    fn review() -> Review {
+        let declaration = r#"
+            use_case = "customer-management"
+            [operations]
+            "configuration/get" = "time zone"
+            "reservations/getAll/2023-06-06" = "arrivals"
+            [rules]
+            "run/short" = { silence = true, reason = "a sample that is so long that it needs more than a line of the terminal" }
+        "#;
+        let declaration = Declaration::read(declaration, &nightaudit_mews::Contracts::built_in()).unwrap();
+        let mut reviewer = Reviewer::new(declaration);
+        let exchange = |number: u64, seconds: i64| -> Exchange {
+            let mut exchange = exchange();
+            exchange.sequence = number;
+            let at = exchange.started_at.micros() + seconds * 1_000_000;
+            exchange.started_at = Timestamp::from_micros(at);
+            exchange.id = ExchangeId::from_parts(u64::try_from(at / 1000).unwrap(), 7 << 40 | u128::from(number));
+            exchange
+        };
+        for number in 1..=4 {
+            reviewer.push(&exchange(number, 100 * i64::try_from(number).unwrap()));
+        }
+        let mut failed = exchange(5, 500);
+        failed.operation = "customers/\u{1b}[2Jget".into();
+        let response = failed.response.as_mut().unwrap();
+        response.status = 404;
+        response.body.bytes = "{\"Message\":\"No such\\u001b[31m address.\"}".into();
+        reviewer.push(&failed);
+        reviewer.into_review()
+    }
+
+    fn shown(review: &Review, width: usize) -> String {
+        let path = Path::new("certification.toml");
+        let summary = Summary { review, declaration: Some(path), width, zone: &TimeZone::UTC };
+        anstream::adapter::strip_str(&summary.to_string()).to_string()
+    }
+
+    #[test]
+    fn a_review_reads_well() {
+        insta::assert_snapshot!(shown(&review(), 80));
+    }
+
+    #[test]
+    fn it_fits_every_terminal_and_nothing_in_it_drives_one() {
+        for width in [80, 100, 120] {
+            let shown = shown(&review(), width);
+            let too_long: Vec<_> = shown.lines().filter(|line| line.chars().count() > width).collect();
+            assert!(too_long.is_empty(), "{width}: {too_long:?}");
+            assert!(!shown.chars().any(|letter| letter.is_control() && letter != '\n'), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_terminal() {
+        let text = format!("a bc {} d\u{1b}[2J", "x".repeat(50));
+        let wrapped = wrapped(&text, 24, "    ");
+        assert!(wrapped.lines().all(|line| line.chars().count() <= 24 && line.starts_with("    ")), "{wrapped}");
+        assert!(!wrapped.contains('\u{1b}'));
+        assert_eq!(super::wrapped("one two three", 20, ""), "one two three");
+    }
+
+    #[test]
+    fn figures_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,128 @@
+//! `nightaudit review` on what a real `serve` has recorded.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use nightaudit_testkit::{Process, Upstream, post, send};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
+const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Kiosk 1.0"}"#;
+
+/// Runs `review` in this folder.
+fn review(folder: &Path, data: &Path, arguments: &[&str]) -> Output {
+    Command::new(BINARY)
+        .current_dir(folder)
+        .arg("review")
+        .args(arguments)
+        .args(["--data".as_ref(), data.as_os_str()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_reviewed_alike_with_and_without_a_running_serve() {
+    let mews = Upstream::answering(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
+    for operation in ["configuration/get", "customers/getall", "configuration/get"] {
+        send(serve.proxy(), &post(operation, BODY)).await;
+    }
+    let (code, shown, _) = said(&review(folder.path(), &data, &[]));
+    assert_eq!(code, 1);
+    assert!(shown.starts_with("Not ready: 2 errors would not pass the review."), "{shown}");
+    assert!(shown.contains("> Call customers/getAll, which seems to be meant."), "{shown}");
+    assert!(!shown.contains("access-token"), "{shown}");
+
+    let (code, running, _) = said(&review(folder.path(), &data, &["--json", "--fail-on", "never"]));
+    assert_eq!(code, 0);
+    serve.stop();
+    let (_, alone, _) = said(&review(folder.path(), &data, &["--json", "--session", "certification"]));
+    assert_eq!(running, alone);
+    let json: Value = serde_json::from_str(&alone).unwrap();
+    assert_eq!((&json["verdict"], &json["run"]["exchanges"]), (&"not-ready".into(), &3.into()));
+    let rules: Vec<&str> = json["findings"].as_array().unwrap().iter().filter_map(|own| own["rule"].as_str()).collect();
+    assert_eq!(rules, ["run/short", "request/unknown-operation"]);
+    // What a finding names can be shown.
+    let id = json["findings"][1]["exchanges"][0].as_str().unwrap();
+    let show = Command::new(BINARY).args(["show", id, "--data"]).arg(&data).output().unwrap();
+    assert!(String::from_utf8_lossy(&show.stdout).contains("customers/getall"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declaration_is_written_once_and_then_heeded() {
+    let mews = Upstream::answering(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
+    let (code, _, error) = said(&review(folder.path(), &data, &[]));
+    assert_eq!((code, error.contains("no session yet") || error.contains("no exchanges yet")), (1, true), "{error}");
+    send(serve.proxy(), &post("configuration/get", BODY)).await;
+
+    let (code, _, error) = said(&review(folder.path(), &data, &["--init"]));
+    assert_eq!(code, 0, "{error}");
+    let file = folder.path().join("certification.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"configuration/get\" = ") && text.contains("client = \"Kiosk\""), "{text}");
+    let (code, _, error) = said(&review(folder.path(), &data, &["--init"]));
+    assert_eq!(
+        (code, error.contains("certification.toml is there already: replace it with --force")),
+        (2, true),
+        "{error}"
+    );
+    assert_eq!(said(&review(folder.path(), &data, &["--init", "--force"])).0, 0);
+
+    let silence = "\"run/short\" = { silence = true, reason = \"a test\" }";
+    std::fs::write(&file, text.replace("[rules]", &format!("[rules]\n{silence}"))).unwrap();
+    let (code, shown, _) = said(&review(folder.path(), &data, &[]));
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("Silenced by the declaration") && shown.contains("silenced: a test"), "{shown}");
+
+    for (arguments, expected) in [
+        (&["--declaration", "none.toml"][..], "can't read the declaration none.toml"),
+        (&["--session", "nobody"], "there is no session `nobody`"),
+        (&["--explain", "limits/under"], "there is no rule `limits/under`: did you mean `limits/over`?"),
+    ] {
+        let (code, _, error) = said(&review(folder.path(), &data, arguments));
+        assert_eq!((code, error.lines().count(), error.contains(expected)), (2, 1, true), "{error}");
+    }
+    std::fs::write(&file, "clent = 'x'\n").unwrap();
+    let (code, _, error) = said(&review(folder.path(), &data, &[]));
+    let expected = "certification.toml: line 1: `clent` is no key of a declaration: did you mean `client`?";
+    assert_eq!((code, error.contains(expected)), (2, true), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_review_goes_on() {
+    let mews = Upstream::answering(200, "{}").await;
+    let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "watched"]);
+    send(serve.proxy(), &post("configuration/get", BODY)).await;
+    let mut watch = Command::new(BINARY)
+        .args(["review", "--watch", "--json", "--data"])
+        .arg(serve.data())
+        .current_dir(serve.data())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut exchanges = || {
+        let json: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        json["run"]["exchanges"].as_u64().unwrap()
+    };
+    assert_eq!(exchanges(), 1);
+    send(serve.proxy(), &post("configuration/get", BODY)).await;
+    assert_eq!(exchanges(), 2);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
