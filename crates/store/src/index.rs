@@ -5,6 +5,7 @@
 
 mod chunk;
 mod copy;
+mod keep;
 mod row;
 mod table;
 
@@ -16,14 +17,15 @@ use std::{
 
 use nightaudit_exchange::SessionId;
 
+pub(crate) use self::{
+    chunk::{BlockAt, Chunk, Summary},
+    keep::keep,
+    row::{Facts, Noted, Row, request_id_hash},
+    table::Broken,
+};
 use self::{
     copy::Copy,
     table::{Batch, Table},
-};
-pub(crate) use self::{
-    chunk::{BlockAt, Chunk, Summary},
-    row::{Facts, Noted, Row, request_id_hash},
-    table::Broken,
 };
 
 /// The chunks kept unpacked for those who read.
