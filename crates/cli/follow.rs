@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_exchange::{Exchange, Filter};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_store::{OpenError, Order, Query, Resume};
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +79,13 @@ impl Follow {
             },
         }
         Ok(follow)
+    }
+
+    /// Follows the log of this folder from after this exchange on, or all of it.
+    pub(crate) fn after(data: &Path, filter: Filter, last: Option<ExchangeId>, stop: CancellationToken) -> Self {
+        let seen = last.map_or_else(|| Resume::BEGINNING.to_string(), |id| id.to_string());
+        let data = data.to_owned();
+        Self { data, filter, last: 0, seen: Some(seen), stream: None, waiting: false, found: None, stop }
     }
 
     /// Waits for what comes next; none when it was stopped.

@@ -1,8 +1,9 @@
-//! SIGKILL at any instant: no answered exchange is lost.
+//! SIGKILL at any instant, be it of recording, opening, sealing, compacting or reindexing: no answered exchange is lost.
 
 use std::{
     collections::{BTreeMap, HashSet},
-    process::Command,
+    path::Path,
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -60,12 +61,20 @@ async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown(
     let mut before: Option<Round> = None;
     for round in 0..=rounds() {
         let session = format!("round-{round}");
-        let arguments = ["--upstream", &mews.url(), "--session", &session, "--limit", "1000000/1s"];
-        let serve = Process::serve_on(BINARY, &data, &arguments);
-        if let Some(before) = before.take() {
-            before.check(&serve);
+        let url = mews.url();
+        let arguments = ["--upstream", &url, "--session", &session, "--limit", "1000000/1s"];
+        if round > 0 && round < rounds() {
+            disturb(round, &data, &arguments);
         }
+        let serve = Process::serve_on(BINARY, &data, &arguments);
+        let ending = before.take().map(|before| {
+            before.check(&serve);
+            before.end(&data)
+        });
         if round == rounds() {
+            if let Some(mut ending) = ending {
+                ending.wait().unwrap();
+            }
             assert!(serve.stop().0.success());
             break;
         }
@@ -89,6 +98,9 @@ async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown(
         // Not a wait for anything: the instant of the kill is the experiment.
         tokio::time::sleep(Duration::from_millis(scramble(round) % 120)).await;
         serve.kill();
+        if let Some(mut ending) = ending {
+            ending.wait().unwrap();
+        }
         for client in clients {
             client.await.unwrap();
         }
@@ -98,6 +110,28 @@ async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown(
     let check = Command::new(BINARY).args(["log", "check", "--data"]).arg(&data).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
     assert!(next.load(Ordering::Relaxed) > 10 * rounds(), "hardly any request was made");
+}
+
+/// Kills what changes the log by itself, at an instant of its work: opening, compacting, making the index again.
+fn disturb(round: u64, data: &Path, serve: &[&str]) {
+    let (arguments, longest) = match round % 4 {
+        0 => ([&["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0"], serve].concat(), 60),
+        1 => (vec!["log", "compact"], 30),
+        2 => (vec!["log", "reindex"], 30),
+        _ => return,
+    };
+    let command = Command::new(BINARY)
+        .args(arguments)
+        .arg("--data")
+        .arg(data)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = command.unwrap();
+    // The instant of the kill is the experiment here, too.
+    std::thread::sleep(Duration::from_micros(scramble(round + 1_000_000) % (longest * 1000)));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// One request; none where the answer did not come whole.
@@ -131,6 +165,13 @@ struct Round {
 }
 
 impl Round {
+    /// Has its session ended, and so its last segment sealed, while the next one is recorded.
+    fn end(&self, data: &Path) -> Child {
+        let mut command = Command::new(BINARY);
+        command.args(["sessions", "end", &self.session, "--data"]).arg(data);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Compares it with what the log has of it after a restart.
     fn check(&self, serve: &Process) {
         let session = &self.session;

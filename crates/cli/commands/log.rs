@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightaudit_exchange::Timestamp;
-use nightaudit_store::{Config, Log as Store, Progress};
+use nightaudit_store::{Config, Log as Store, OpenError, Progress};
 
 use crate::{
     config::{Period, Settings},
@@ -65,6 +65,11 @@ impl Log {
         let mut progress = |progress| bar.show(progress);
         let read = || Store::open_read_only(&settings.data);
         let mut own = || Store::open_with(own_config(settings), &mut progress);
+        // What looks after a log begins none where there isn't one; only `import` does.
+        let there = || match settings.data.join("sessions").is_dir() {
+            true => Ok(()),
+            false => Err(OpenError::Missing(settings.data.clone())),
+        };
         match &self.action {
             Action::Info => {
                 let info = read()?.info();
@@ -90,6 +95,7 @@ impl Log {
                 }
             }
             Action::Reindex => {
+                there()?;
                 let log = own()?;
                 let exchanges = log.reindex(&mut |progress| bar.show(progress))?;
                 bar.clear();
@@ -97,6 +103,7 @@ impl Log {
                 log.close();
             }
             Action::Compact => {
+                there()?;
                 let log = own()?;
                 let done = log.compact(&mut |progress| bar.show(progress))?;
                 bar.clear();
@@ -104,6 +111,7 @@ impl Log {
                 log.close();
             }
             Action::Delete { older_than } => {
+                there()?;
                 let log = own()?;
                 let now = Timestamp::from_system(SystemTime::now());
                 let done = log.delete_older_than(now.minus(older_than.0))?;
@@ -112,13 +120,13 @@ impl Log {
                 log.close();
             }
             Action::Import { file } => {
-                let log = own()?;
                 let mut lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
                     Box::new(io::stdin().lock())
                 } else {
                     let open = File::open(file).with_context(|| format!("can't read {}", file.display()))?;
                     Box::new(io::BufReader::new(open))
                 };
+                let log = own()?;
                 let done = log.import(&mut *lines).with_context(|| format!("importing {}", file.display()))?;
                 writeln!(out, "{} exchanges in {} sessions imported", done.exchanges, done.sessions.len())?;
                 if done.rehashed > 0 {

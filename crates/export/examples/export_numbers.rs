@@ -139,6 +139,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             }),
             outcome: Outcome::Answered,
             error: None,
+            web_socket: None,
             previous_hash: Some(last),
             hash: None,
         };

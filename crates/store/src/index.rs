@@ -5,6 +5,7 @@
 
 mod chunk;
 mod copy;
+mod keep;
 mod row;
 mod table;
 
@@ -18,6 +19,7 @@ use nightaudit_exchange::SessionId;
 
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, Summary},
+    keep::keep,
     row::{Facts, Noted, Row, request_id_hash},
     table::Broken,
 };

@@ -46,6 +46,7 @@ mod records;
 mod recover;
 mod ring;
 mod segment;
+mod sent;
 mod session;
 mod shared;
 mod writer;
@@ -54,7 +55,8 @@ pub use care::{Check, Compacted, Deleted, ImportError, Imported, Info, Progress}
 pub use config::{Config, Durability, InvalidChoice, OnFailure};
 pub use error::{Damage, FindError, OpenError, ReadError, SessionError, StoreFailure};
 pub use follow::{Followed, Follower, From};
-pub use log::{Closed, Log, Opened, Sent, Status};
+pub use log::{Closed, Log, Opened, Status};
 pub use query::{Exchanges, InvalidResume, Order, Query, Resume};
 pub use recorder::{Place, Receipt, Recorder, Started};
+pub use sent::Sent;
 pub use session::Session;

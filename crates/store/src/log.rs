@@ -9,10 +9,9 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome, Pseudonym, Timestamp};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -21,21 +20,16 @@ use crate::{
     encoder::{Encoder, Message},
     error::{Damage, FindError, OpenError, ReadError, SessionError},
     follow::{Follower, From},
-    index::Broken,
+    index::{Broken, keep},
     journal::{self, Journal},
     lock::Lock,
-    meta,
     query::{Exchanges, Fetch, Query, Resume},
     recorder::Recorder,
     recover::{self, CatchUp},
     ring::Ring,
-    session::Session,
     shared::{Closing, Shared},
     writer::Writer,
 };
-
-/// How often what the index has stored is made safe.
-const FLUSH: Duration = Duration::from_secs(1);
 
 /// The log of a data folder, owned by this process.
 ///
@@ -92,23 +86,6 @@ pub struct Closed {
     pub lost: u64,
 }
 
-/// A request that was sent to Mews.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// When it was handed to the connection; for an interrupted one, when it was received.
-    pub at: Timestamp,
-    /// The operation.
-    pub operation: String,
-    /// The pseudonym of `AccessToken`.
-    pub access_token: Option<Pseudonym>,
-    /// The pseudonym of `ClientToken`.
-    pub client_token: Option<Pseudonym>,
-    /// Whether it uses pagination.
-    pub paginated: bool,
-    /// The integration's address.
-    pub peer: Option<std::net::SocketAddr>,
-}
-
 impl Log {
     /// Opens the log of a data folder, which this process then owns, or begins one.
     ///
@@ -128,7 +105,15 @@ impl Log {
         let dir = &config.dir;
         let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
         let sessions = config.dir.join("sessions");
+        let is_new = !sessions.exists();
         config.disk.create_dir(&sessions).map_err(failed("create"))?;
+        if is_new {
+            // What is in a folder survives a power failure only if the folder does.
+            for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                config.disk.sync_dir(folder).map_err(failed("create"))?;
+            }
+        }
         let lock = Lock::take(&config.dir)?;
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
         let (shared, mut opened) = prepare(&config, progress, true)?;
@@ -154,7 +139,7 @@ impl Log {
         let threads = vec![
             spawn("log-encoder", Box::new(move || encoder.run()))?,
             spawn("log-writer", Box::new(move || writer.run()))?,
-            spawn("log-index", Box::new(move || keep_index(&indexed, &to_store)))?,
+            spawn("log-index", Box::new(move || keep(&indexed, &to_store)))?,
         ];
         count(&shared, &mut opened);
         Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
@@ -265,84 +250,6 @@ impl Log {
         self.query(Query { filter: filter.clone(), ..Query::default() })?.count()
     }
 
-    /// All sessions, the oldest first.
-    #[must_use]
-    pub fn sessions(&self) -> Vec<Session> {
-        self.shared.list()
-    }
-
-    /// A session by its name, its id or a unique beginning of the id.
-    ///
-    /// Of several with the same name an open one is meant, else the newest.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`] where there is none or there are several.
-    pub fn session(&self, which: &str) -> Result<Session, SessionError> {
-        let id = self.shared.resolve(which)?;
-        self.shared.view(id).ok_or_else(|| SessionError::None(which.to_owned()))
-    }
-
-    /// The session to which exchanges go that name none; none before the first of them.
-    #[must_use]
-    pub fn current_session(&self) -> Option<Session> {
-        self.encoder.as_ref()?;
-        let current = self.shared.sessions().values().find(|e| e.meta.current && e.meta.ended.is_none())?.meta.id;
-        self.shared.view(current)
-    }
-
-    /// Makes the open session of this name the current one, and starts it if there is none.
-    ///
-    /// The session that was current before can be continued later, but for one that was started without a name.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`] for an impossible name, or where the log can't be written.
-    pub fn start_session(&self, name: &str) -> Result<Session, SessionError> {
-        let name = valid(name)?;
-        self.control(move |writer| writer.start_session(&name))
-    }
-
-    /// Ends a session. If it is the current one, the next exchange that names none starts another.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`] where it isn't there, or the log can't be written.
-    pub fn end_session(&self, which: &str) -> Result<Session, SessionError> {
-        let which = which.to_owned();
-        self.control(move |writer| writer.end_session(&which))
-    }
-
-    /// Gives a session another name. Exchanges recorded before keep the old one.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`] where it isn't there, the name is impossible, or the log can't be written.
-    pub fn rename_session(&self, which: &str, name: &str) -> Result<Session, SessionError> {
-        let (which, name) = (which.to_owned(), valid(name)?);
-        self.control(move |writer| writer.rename_session(&which, name))
-    }
-
-    /// Notes something about a session; an empty note removes the one that is there.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`] where it isn't there, or the log can't be written.
-    pub fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError> {
-        let (which, note) = (which.to_owned(), note.to_owned());
-        self.control(move |writer| writer.note_session(&which, &note))
-    }
-
-    /// Deletes a session and all its exchanges.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::Recording`] for the current session; else where it isn't there, or can't be deleted.
-    pub fn delete_session(&self, which: &str) -> Result<Session, SessionError> {
-        let which = which.to_owned();
-        self.control(move |writer| writer.delete_session(&which))
-    }
-
     /// Follows what is recorded.
     ///
     /// # Errors
@@ -350,18 +257,6 @@ impl Log {
     /// [`ReadError`] where the place to begin can't be found.
     pub fn follow(&self, filter: Filter, from: From) -> Result<Follower, ReadError> {
         Follower::new(Arc::clone(&self.shared), filter, from)
-    }
-
-    /// The requests that were sent to Mews at this instant or later, in the order in which they were recorded.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] where the log can't be read; exchanges that can't are passed over.
-    pub fn recent_sends(&self, since: Timestamp) -> Result<impl Iterator<Item = Sent> + use<>, ReadError> {
-        // A request that arrived earlier may have been held back by the limiter before it was sent.
-        let filter = Filter { since: Some(since.minus(Duration::from_secs(3600))), ..Filter::default() };
-        let exchanges = self.query(Query { filter, ..Query::default() })?;
-        Ok(exchanges.filter_map(Result::ok).filter_map(sent).filter(move |sent| sent.at >= since))
     }
 
     /// Names the owner's console in the lock file, so that commands find it. Who only reads owns nothing, and has none.
@@ -490,56 +385,4 @@ fn last_place(shared: &Shared) -> Option<Resume> {
 fn count(shared: &Shared, opened: &mut Opened) {
     opened.sessions = shared.sessions().len() as u64;
     opened.exchanges = shared.index.listings().values().map(crate::index::Listing::exchanges).sum();
-}
-
-/// Stores what the index has in memory, until the writer is gone.
-fn keep_index(shared: &Shared, jobs: &mpsc::Receiver<()>) {
-    let mut flushed = Instant::now();
-    let failed =
-        |error: Broken| tracing::error!(%error, "the index can't be stored; it is made again at the next start");
-    let mut broken = false;
-    while jobs.recv().is_ok() {
-        while jobs.try_recv().is_ok() {}
-        if broken {
-            continue;
-        }
-        let stored = shared.index.store(false).and_then(|()| {
-            if flushed.elapsed() < FLUSH {
-                return Ok(());
-            }
-            flushed = Instant::now();
-            shared.index.flush()
-        });
-        if let Err(error) = stored {
-            broken = true;
-            failed(error);
-        }
-    }
-    if !broken && let Err(error) = shared.index.store(true).and_then(|()| shared.index.flush()) {
-        failed(error);
-    }
-    // What could not be written stays in the journal, and shows as interrupted.
-    if let (Some(journal), 0) = (shared.journal.get(), shared.lost.load(Ordering::Relaxed)) {
-        let _ = journal.clear();
-    }
-}
-
-fn valid(name: &str) -> Result<String, SessionError> {
-    if meta::is_name(name) { Ok(name.to_owned()) } else { Err(SessionError::Name(name.to_owned())) }
-}
-
-fn sent(exchange: Exchange) -> Option<Sent> {
-    let at = match (exchange.forwarded_at(), exchange.outcome) {
-        (Some(at), _) => at,
-        (None, Outcome::Interrupted) => exchange.started_at,
-        (None, _) => return None,
-    };
-    Some(Sent {
-        at,
-        operation: exchange.operation,
-        access_token: exchange.envelope.access_token,
-        client_token: exchange.envelope.client_token,
-        paginated: exchange.envelope.paginated,
-        peer: exchange.peer,
-    })
 }

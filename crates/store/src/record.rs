@@ -147,3 +147,83 @@ impl Record {
         Ok(exchange)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_exchange::SessionId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn exchange(sequence: u64, body: &[u8]) -> Exchange {
+        let json = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"a","sequence":1,
+            "environment":"demo","operation":"x","startedAt":"2026-11-23T12:00:00Z","timesUs":{},"peer":null,
+            "envelope":{"paginated":false},"request":{"method":"POST","url":"/","httpVersion":"HTTP/1.1","headers":[],
+            "bodyLength":0,"bodySha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","truncated":false},
+            "response":null,"limit":null,"outcome":"failed","error":null}"#;
+        let exchange: Exchange = serde_json::from_str(json).unwrap();
+        let request = nightaudit_exchange::Request {
+            body: nightaudit_exchange::Body::whole(Bytes::copy_from_slice(body)),
+            ..exchange.request.clone()
+        };
+        Exchange { sequence, request, ..exchange }
+    }
+
+    fn block(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<Digest>) {
+        let (mut raw, mut hashes) = (Vec::new(), vec![chain::genesis(SessionId::from_parts(1, 1))]);
+        for (sequence, body) in (1..).zip(bodies) {
+            let hash = encode(&mut exchange(sequence, body), 7, hashes[hashes.len() - 1], &mut raw);
+            hashes.push(hash);
+        }
+        (raw, hashes)
+    }
+
+    fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back_with_its_hash(bodies in bodies()) {
+            let (raw, hashes) = block(&bodies);
+            let raw = Bytes::from(raw);
+            let records = split(&raw, bodies.len() as u32, 1).unwrap();
+            for (place, record) in records.iter().enumerate() {
+                let read = record.exchange(&raw).unwrap();
+                prop_assert_eq!(&read.request.body.bytes[..], &bodies[place][..]);
+                prop_assert_eq!((read.previous_hash, read.hash), (Some(hashes[place]), Some(hashes[place + 1])));
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_wrong_never_panic_and_never_pass_for_an_exchange_with_the_right_hash(
+            bodies in bodies(), at: prop::sample::Index, flip in 1..=255_u8, cut: Option<prop::sample::Index>,
+        ) {
+            let (mut raw, hashes) = block(&bodies);
+            let (original, at) = (raw.clone(), at.index(raw.len()));
+            raw[at] ^= flip;
+            if let Some(cut) = cut {
+                raw.truncate(cut.index(raw.len()));
+            }
+            let raw = Bytes::from(raw);
+            let Ok(records) = split(&raw, bodies.len() as u32, 1) else { return Ok(()) };
+            for (place, record) in records.iter().enumerate() {
+                let Ok(read) = record.exchange(&raw) else { continue };
+                let whole = Digest::of(&read.request.body.bytes) == read.request.body.stored_digest();
+                if whole && read.hash == Some(hashes[place + 1]) && record.previous == hashes[place] {
+                    // All that is shown is covered, but for the stamp and the lengths' own bytes.
+                    let honest = split(&original, bodies.len() as u32, 1).unwrap();
+                    prop_assert_eq!(&honest[place].exchange(&Bytes::from(original.clone())).unwrap(), &read);
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(raw in prop::collection::vec(any::<u8>(), 0..400), count in 0..9_u32, first in 0..3_u64) {
+            let raw = Bytes::from(raw);
+            for record in split(&raw, count, first).unwrap_or_default() {
+                let _ = record.exchange(&raw);
+            }
+        }
+    }
+}

@@ -1,10 +1,10 @@
 //! Disks that fail and disks that forget.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 use nightaudit_store::disk::{Disk, DiskFile, OsDisk};
@@ -14,17 +14,27 @@ use nightaudit_store::disk::{Disk, DiskFile, OsDisk};
 struct State {
     /// The error that every change meets, by its number.
     error: Option<i32>,
+    /// Whether syncs wait, and how many do.
+    held: bool,
+    waiting: usize,
+    /// Which file has which name now, and which will have it after a power failure: names survive by `sync_dir` only.
+    names: BTreeMap<PathBuf, u64>,
+    durable: BTreeMap<PathBuf, u64>,
+    /// The folders that were made, and those that survive.
+    folders: BTreeSet<PathBuf>,
+    durable_folders: BTreeSet<PathBuf>,
     /// What each file held when it was last synced; nothing before.
-    synced: BTreeMap<PathBuf, Vec<u8>>,
+    synced: BTreeMap<u64, Vec<u8>>,
 }
 
 /// A disk that fails when it is told to, and knows what would survive a power failure.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct TestDisk(Arc<Mutex<State>>);
+pub(crate) struct TestDisk(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Debug)]
 struct TestFile {
     disk: TestDisk,
+    id: u64,
     path: PathBuf,
     file: Box<dyn DiskFile>,
 }
@@ -35,20 +45,56 @@ impl TestDisk {
         self.state().error = error;
     }
 
-    /// Copies a folder as a power failure leaves it: of the files written through this disk what was synced.
-    pub(crate) fn after_power_failure(&self, from: &Path, to: &Path) {
-        copy(from, to);
-        for (path, bytes) in &self.state().synced {
-            if let Ok(path) = path.strip_prefix(from)
-                && to.join(path).exists()
-            {
-                fs::write(to.join(path), bytes).unwrap();
+    /// Lets every sync wait until [`let_go`](Self::let_go).
+    pub(crate) fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// How many syncs wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state().waiting
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.state().held = false;
+        self.0.1.notify_all();
+    }
+
+    /// Makes a folder as a power failure leaves it: files and folders whose names were synced, with what was synced of
+    /// them. With a `seed`, sectors that were written and not synced are there or not, as that has it.
+    pub(crate) fn after_power_failure(&self, from: &Path, to: &Path, seed: Option<u64>) {
+        let state = self.state();
+        fs::create_dir_all(to).unwrap();
+        let survives = |path: &Path| {
+            path.ancestors()
+                .skip(1)
+                .take_while(|folder| folder.starts_with(from) && *folder != from)
+                .all(|folder| state.durable_folders.contains(folder) || !state.folders.contains(folder))
+        };
+        for folder in state.durable_folders.iter().filter(|folder| survives(folder)) {
+            if let Ok(folder) = folder.strip_prefix(from) {
+                fs::create_dir_all(to.join(folder)).unwrap();
             }
+        }
+        for (path, id) in state.durable.iter().filter(|(path, _)| survives(path)) {
+            let Ok(name) = path.strip_prefix(from) else { continue };
+            let mut bytes = state.synced.get(id).cloned().unwrap_or_default();
+            if let (Some(seed), Ok(written), true) = (seed, fs::read(path), state.names.get(path) == Some(id)) {
+                bytes.resize(written.len().max(bytes.len()), 0);
+                for (sector, at) in (0..written.len()).step_by(512).enumerate() {
+                    let end = written.len().min(at + 512);
+                    if (seed ^ sector as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 63 == 1 {
+                        bytes[at..end].copy_from_slice(&written[at..end]);
+                    }
+                }
+            }
+            fs::create_dir_all(to.join(name).parent().unwrap()).unwrap();
+            fs::write(to.join(name), bytes).unwrap();
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.0.lock().unwrap()
     }
 
     fn check(&self) -> io::Result<()> {
@@ -61,28 +107,52 @@ impl Disk for TestDisk {
         self.check()?;
         let known = path.exists().then(|| fs::read(path)).transpose()?;
         let file = OsDisk.open(path)?;
-        self.state().synced.entry(path.to_owned()).or_insert(known.unwrap_or_default());
-        Ok(Box::new(TestFile { disk: self.clone(), path: path.to_owned(), file }))
+        let mut state = self.state();
+        let id = match state.names.get(path) {
+            Some(id) => *id,
+            None => {
+                let id = state.synced.len() as u64;
+                state.names.insert(path.to_owned(), id);
+                if known.is_some() {
+                    // It was there before this disk was.
+                    state.durable.insert(path.to_owned(), id);
+                }
+                state.synced.insert(id, known.unwrap_or_default());
+                id
+            }
+        };
+        Ok(Box::new(TestFile { disk: self.clone(), id, path: path.to_owned(), file }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.check()?;
-        OsDisk.create_dir(path)
+        let missing: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        OsDisk.create_dir(path)?;
+        self.state().folders.extend(missing);
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.check()?;
         OsDisk.rename(from, to)?;
         let mut state = self.state();
-        if let Some(bytes) = state.synced.remove(from) {
-            state.synced.insert(to.to_owned(), bytes);
+        if let Some(id) = state.names.remove(from) {
+            state.names.insert(to.to_owned(), id);
         }
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.check()?;
-        OsDisk.sync_dir(path)
+        OsDisk.sync_dir(path)?;
+        let mut state = self.state();
+        let here = |name: &Path| name.parent() == Some(path);
+        state.durable.retain(|name, _| !here(name));
+        let names: Vec<_> = state.names.iter().filter(|(name, _)| here(name)).map(|(n, id)| (n.clone(), *id)).collect();
+        state.durable.extend(names);
+        let folders: Vec<_> = state.folders.iter().filter(|folder| here(folder)).cloned().collect();
+        state.durable_folders.extend(folders);
+        Ok(())
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -103,8 +173,14 @@ impl DiskFile for TestFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.check()?;
+        let mut state = self.disk.state();
+        state.waiting += 1;
+        state = self.disk.0.1.wait_while(state, |state| state.held).unwrap();
+        state.waiting -= 1;
+        drop(state);
+        // A file that was renamed while it was open is synced before that, as everything here is.
         let bytes = fs::read(&self.path)?;
-        self.disk.state().synced.insert(self.path.clone(), bytes);
+        self.disk.state().synced.insert(self.id, bytes);
         Ok(())
     }
 

@@ -9,4 +9,6 @@ mod damage;
 mod disks;
 mod failure;
 mod following;
+mod full;
+mod reading;
 mod support;

@@ -1,0 +1,81 @@
+//! Who reads for long is in nobody's way, and who records is in nobody's way either.
+
+use std::sync::Arc;
+
+use nightaudit_exchange::Capture;
+use nightaudit_store::{Config, Durability, Log, OpenError, Query};
+
+use crate::{
+    disks::TestDisk,
+    support::{capture, config, poll, record, record_all, wait},
+};
+
+#[test]
+fn a_reader_goes_on_while_another_process_owns_compacts_and_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    for number in 0..700 {
+        // Small blocks, which compacting will move.
+        if number % 7 == 0 {
+            record(&log, number..number + 7);
+        }
+    }
+    let other = |number| Capture { session: Some("other".into()), ..capture(number) };
+    record_all(&log, (2000..2010).map(other));
+    log.end_session("certification").unwrap();
+    drop(log);
+
+    let reader = Log::open_read_only(dir.path()).unwrap();
+    let mut exchanges = reader.query(Query::default()).unwrap();
+    let mut seen: Vec<u64> = Vec::new();
+    let number = |exchange: &nightaudit_exchange::Exchange| exchange.request_id().unwrap()[4..].parse().unwrap();
+    seen.extend(exchanges.by_ref().take(100).map(|exchange| number(&exchange.unwrap())));
+
+    let owner = Log::open(config(dir.path())).unwrap();
+    assert_eq!(owner.opened().rebuilt, None);
+    assert!(matches!(Log::open_read_only(dir.path()), Err(OpenError::Locked { .. })));
+    record(&owner, 3000..3010);
+    assert!(owner.compact(&mut |_| {}).unwrap().segments > 0);
+    owner.end_session("other").unwrap();
+    owner.delete_session("other").unwrap();
+
+    seen.extend(exchanges.map(|exchange| number(&exchange.unwrap())));
+    assert_eq!(seen, (0..700).collect::<Vec<_>>());
+    assert_eq!(reader.get(crate::support::id(555)).unwrap().map(|exchange| number(&exchange)), Some(555));
+    assert!(reader.get(crate::support::id(2003)).unwrap().is_none());
+    assert_eq!(owner.check(&mut |_| {}).unwrap().damage, []);
+    // Nothing is left behind but what the format names.
+    assert!(!dir.path().join("index.copy").exists());
+    assert!(!dir.path().join("index.broken").exists());
+}
+
+#[test]
+fn what_waits_for_a_slow_disk_is_bounded_in_bytes_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let config = Config {
+        disk: Arc::new(disk.clone()),
+        max_backlog: 100_000,
+        durability: Durability::Sync,
+        ..config(dir.path())
+    };
+    let log = Log::open(config).unwrap();
+    record(&log, 0..1);
+    disk.hold();
+    let large = |number: u64| {
+        let body = nightaudit_exchange::CapturedBody::whole(vec![b'x'; 60_000].into());
+        let capture = capture(number);
+        let response = capture.response.map(|response| nightaudit_exchange::CapturedResponse { body, ..response });
+        Capture { response, ..capture }
+    };
+    let recorder = log.recorder();
+    // What has its place before is recorded, however much it is.
+    let places: Vec<_> = (0..4).map(|_| wait(recorder.reserve()).unwrap()).collect();
+    let receipts: Vec<_> = places.into_iter().zip(1..).map(|(place, number)| place.record(large(number))).collect();
+    let mut reserving = Box::pin(recorder.reserve());
+    assert!(poll(&mut reserving).is_none(), "more was let in while too much waits");
+    disk.let_go();
+    wait(wait(reserving).unwrap().record(large(5)));
+    receipts.into_iter().for_each(wait);
+    assert_eq!(log.close().recorded, 6);
+}
