@@ -45,6 +45,13 @@ impl Heads {
     fn read(&self, bytes: &[u8]) {
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = received.len();
+        // Mostly a head comes in one piece, with the beginning of its body behind it, which is not to be copied too.
+        let whole = if seen == 0 { end(bytes, 0).filter(|end| *end <= LONGEST && !is_interim(bytes)) } else { None };
+        if let Some(end) = whole {
+            *received = BytesMut::from(&bytes[..end]);
+            self.due.store(false, Ordering::Release);
+            return;
+        }
         received.extend_from_slice(&bytes[..bytes.len().min(LONGEST - seen)]);
         let mut from = seen;
         while let Some(end) = end(&received, from) {
