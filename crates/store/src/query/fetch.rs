@@ -17,6 +17,8 @@ use crate::{
 const KEPT: usize = 4;
 /// The blocks that are read without a thread that reads ahead: for a few it would not be worth its start.
 const ALONE: usize = 4;
+/// The bytes of an unpacked block above which handing it from one thread to another takes less time than it saves.
+const LARGE: usize = 48 << 10;
 
 /// Reads exchanges, keeping the last blocks.
 #[derive(Debug)]
@@ -26,23 +28,26 @@ pub(crate) struct Fetch {
     ahead: Option<Ahead>,
     /// How many blocks were read.
     read: usize,
+    /// How large they are of late, in bytes.
+    size: usize,
     kept: Vec<(Place, Block)>,
 }
 
 impl Fetch {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, blocks: None, ahead: None, read: 0, kept: Vec::new() }
+        Self { shared, blocks: None, ahead: None, read: 0, size: 0, kept: Vec::new() }
     }
 
     /// Whether it helps to [`prepare`](Self::prepare) one more block.
     pub(crate) fn is_idle(&self) -> bool {
-        self.ahead.as_ref().is_some_and(Ahead::is_idle)
+        self.size >= LARGE && self.ahead.as_ref().is_some_and(Ahead::is_idle)
     }
 
     /// Has a block unpacked that will be asked for, once it is plain that many are.
     pub(crate) fn prepare(&mut self, session: SessionId, at: BlockAt) {
         let place = (session, at);
         if let Some(ahead) = &mut self.ahead
+            && self.size >= LARGE
             && !self.kept.iter().any(|(known, _)| *known == place)
         {
             ahead.want(place);
@@ -110,6 +115,7 @@ impl Fetch {
                     Fault::Io(source) => ReadError::Io { path: self.shown(place), source },
                     Fault::Bytes(what) => self.damage(place, what),
                 })?;
+                self.size = (3 * self.size + block.raw.len()) / 4;
                 self.kept.truncate(KEPT - 1);
                 self.kept.insert(0, (place, block));
                 0
@@ -126,7 +132,7 @@ impl Fetch {
 
     fn block(&mut self, place: Place) -> Result<Block, Fault> {
         self.read += 1;
-        if self.read > ALONE && self.ahead.is_none() {
+        if self.read > ALONE && self.size >= LARGE && self.ahead.is_none() {
             self.ahead = Ahead::start(self.shared.dir.clone());
         }
         if let Some(block) = self.ahead.as_mut().and_then(|ahead| ahead.take(place)) {
