@@ -11,6 +11,8 @@
 //! digests, the chain can still be followed where an export has masked fields in them. The digests of a WebSocket's
 //! messages stand in the metadata.
 
+use sha2::Digest as _;
+
 use crate::{Body, Digest, Exchange, SessionId};
 
 /// The hash before a session's first exchange: the SHA-256 of the session's id (16 bytes).
@@ -45,8 +47,26 @@ pub fn write_metadata(exchange: &mut Exchange, out: &mut Vec<u8>) {
 /// An exchange without a response counts as one with an empty body.
 #[must_use]
 pub fn link(previous: Digest, metadata: &[u8], request: Digest, response: Option<Digest>) -> Digest {
-    let response = response.unwrap_or_else(|| Digest::of(b""));
-    Digest::of_parts([&previous.0[..], metadata, &request.0, &response.0])
+    Link::begin(previous, metadata).finish(request, response)
+}
+
+/// A [`link`] of which the digests of the bodies are still to come: its larger part can be made beforehand, elsewhere.
+#[derive(Debug, Clone)]
+pub struct Link(sha2::Sha256);
+
+impl Link {
+    /// Takes in what comes first.
+    #[must_use]
+    pub fn begin(previous: Digest, metadata: &[u8]) -> Self {
+        Self(sha2::Sha256::new_with_prefix(previous.0).chain_update(metadata))
+    }
+
+    /// The hash.
+    #[must_use]
+    pub fn finish(self, request: Digest, response: Option<Digest>) -> Digest {
+        let response = response.unwrap_or_else(|| Digest::of(b""));
+        Digest(self.0.chain_update(request.0).chain_update(response.0).finalize().into())
+    }
 }
 
 /// The hash that `exchange` has after `previous`.

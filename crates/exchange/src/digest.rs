@@ -62,8 +62,8 @@ impl FromStr for Digest {
             return Err(InvalidDigest);
         }
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        for (place, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            *place = byte(pair)?;
         }
         Ok(Self(bytes))
     }
@@ -79,8 +79,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        crate::text::read(deserializer)
     }
 }
 
@@ -143,9 +142,8 @@ impl FromStr for Pseudonym {
             return Err(invalid());
         }
         let mut bytes = [0; 6];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let value = || Ok::<u8, InvalidDigest>(digit(pair[0])? << 4 | digit(pair[1])?);
-            *byte = value().map_err(|_| invalid())?;
+        for (place, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *place = byte(pair).map_err(|_| invalid())?;
         }
         Ok(Self(bytes))
     }
@@ -159,26 +157,36 @@ impl Serialize for Pseudonym {
 
 impl<'de> Deserialize<'de> for Pseudonym {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        crate::text::read(deserializer)
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 fn hex(bytes: &[u8], text: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (byte, pair) in bytes.iter().zip(text.chunks_exact_mut(2)) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
 }
 
-fn digit(byte: u8) -> Result<u8, InvalidDigest> {
-    match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        _ => Err(InvalidDigest),
-    }
+/// The byte that two lower-case hexadecimal digits stand for.
+fn byte(pair: &[u8]) -> Result<u8, InvalidDigest> {
+    // Of anything but digits the upper half of the value is set.
+    let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+    if (high | low) < 16 { Ok(high << 4 | low) } else { Err(InvalidDigest) }
 }
+
+/// The value of each digit, and 255 of whatever is none.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[DIGITS[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
 
 #[cfg(test)]
 mod tests {

@@ -38,6 +38,7 @@ mod exchange;
 mod filter;
 mod id;
 mod redact;
+mod text;
 mod time;
 mod web_socket;
 

@@ -56,28 +56,34 @@ impl Head {
 /// Makes blocks.
 pub(crate) struct Packer {
     zstd: zstd::bulk::Compressor<'static>,
+    /// The last payload, whose memory the next one takes.
+    payload: Vec<u8>,
 }
 
 impl Packer {
     pub(crate) fn new(level: i32) -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(level)? })
+        Ok(Self { zstd: zstd::bulk::Compressor::new(level)?, payload: Vec::new() })
     }
 
     /// Appends a block of these records to `out`.
     pub(crate) fn pack(&mut self, salt: Salt, raw: &[u8], count: u32, first: u64, out: &mut Vec<u8>) -> io::Result<()> {
-        let start = out.len();
-        out.resize(start + HEAD + zstd::zstd_safe::compress_bound(raw.len()), 0);
-        let stored = self.zstd.compress_to_buffer(raw, &mut out[start + HEAD..])?;
-        out.truncate(start + HEAD + stored);
+        self.payload.clear();
+        self.payload.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        let stored = self.zstd.compress_to_buffer(raw, &mut self.payload)?;
         let size = |length: usize| u32::try_from(length).map_err(|_| io::Error::other("a block above 4 GiB"));
-        let (head, payload) = out[start..].split_at_mut(HEAD);
+        let mut head = [0; HEAD];
         head[..4].copy_from_slice(&MAGIC);
         head[4..8].copy_from_slice(&size(stored)?.to_le_bytes());
         head[8..12].copy_from_slice(&size(raw.len())?.to_le_bytes());
         head[12..16].copy_from_slice(&count.to_le_bytes());
         head[16..24].copy_from_slice(&first.to_le_bytes());
-        let sum = salt.sum([&head[..24], payload]);
+        let sum = salt.sum([&head[..24], &self.payload]);
         head[24..28].copy_from_slice(&sum.to_le_bytes());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&self.payload);
+        if self.payload.capacity() > 1 << 20 {
+            self.payload = Vec::new();
+        }
         Ok(())
     }
 }

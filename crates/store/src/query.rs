@@ -1,16 +1,20 @@
 //! Exchanges chosen and ordered.
 
+mod ahead;
 mod cursor;
 mod fetch;
 mod rows;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc};
 
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 
 use self::cursor::{Cursor, Hit};
 pub(crate) use self::{fetch::Fetch, rows::RowFilter};
 use crate::{error::ReadError, shared::Shared};
+
+/// How far the index is read ahead of the blocks.
+const MOST_COMING: usize = 4096;
 
 /// Which exchanges, in which order, from where, and how many.
 #[derive(Debug, Clone, Default)]
@@ -96,6 +100,8 @@ pub struct Exchanges {
     waiting: Vec<(u64, Cursor)>,
     active: Vec<(Cursor, Hit)>,
     failed: Vec<ReadError>,
+    /// What was found and not read yet.
+    coming: VecDeque<Result<Hit, ReadError>>,
     fetch: Fetch,
     place: Option<Resume>,
 }
@@ -123,8 +129,9 @@ impl Exchanges {
         }
         let rows = RowFilter::new(&filter);
         let left = limit.unwrap_or(usize::MAX);
-        let (active, failed, fetch) = (Vec::new(), Vec::new(), Fetch::new(Arc::clone(shared)));
-        Ok(Self { filter, rows, order, left, waiting, active, failed, fetch, place: None })
+        let (active, failed, coming) = (Vec::new(), Vec::new(), VecDeque::new());
+        let fetch = Fetch::new(Arc::clone(shared));
+        Ok(Self { filter, rows, order, left, waiting, active, failed, coming, fetch, place: None })
     }
 
     /// The place after the exchange that came last; none before the first.
@@ -165,6 +172,22 @@ impl Exchanges {
         }
     }
 
+    /// Finds the next exchange, and as many more as it takes for the next blocks to be known.
+    fn look_ahead(&mut self) {
+        while self.coming.is_empty() || (self.fetch.is_idle() && self.coming.len() < self.left.min(MOST_COMING)) {
+            let hit = self.hit();
+            let found = !self.failed.is_empty() || hit.is_some();
+            self.coming.extend(self.failed.drain(..).map(Err));
+            if let Some(hit) = hit {
+                self.fetch.prepare(hit.place.session, hit.at);
+                self.coming.push_back(Ok(hit));
+            }
+            if !found {
+                break;
+            }
+        }
+    }
+
     fn advance(&mut self, cursor: &mut Cursor) -> Option<Hit> {
         cursor.next(&self.fetch.shared().index, &mut self.rows, &mut self.failed)
     }
@@ -191,16 +214,11 @@ impl Iterator for Exchanges {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.left > 0 {
-            let hit = self.hit();
-            if let Some(error) = self.failed.pop() {
-                if let Some(hit) = hit {
-                    // Put back what was found beside the error, for the next call.
-                    let cursor = Cursor::new(hit.place.session, Vec::new(), self.order, None);
-                    self.active.push((cursor, hit));
-                }
-                return Some(Err(error));
-            }
-            let hit = hit?;
+            self.look_ahead();
+            let hit = match self.coming.pop_front()? {
+                Ok(hit) => hit,
+                Err(error) => return Some(Err(error)),
+            };
             self.place = Some(hit.place);
             match self.fetch.exchange(hit.place.session, hit.place.sequence, hit.at) {
                 Ok(Some(exchange)) if self.rows.is_exact() || self.filter.matches(&exchange) => {

@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use nightaudit_exchange::{Digest, Exchange, WebSocket, chain};
+use nightaudit_exchange::{
+    Digest, Exchange, WebSocket,
+    chain::{self, Link},
+};
 
 /// The version of the records written.
 const VERSION: u8 = 1;
@@ -19,6 +22,8 @@ pub(crate) struct Record {
     /// The log's stamp of the batch it was written in; see [`Resume`](crate::Resume).
     pub(crate) written: u64,
     pub(crate) previous: Digest,
+    /// Its hash, as far as the metadata; none where nobody made it beforehand.
+    link: Option<Link>,
     metadata: Range<usize>,
     request: Range<usize>,
     response: Range<usize>,
@@ -92,7 +97,7 @@ fn one(block: &[u8], at: usize) -> Option<Record> {
     };
     let (metadata, request, response) = (part(LENGTHS)?, part(LENGTHS + 4)?, part(LENGTHS + 8)?);
     let previous = Digest(head[17..49].try_into().ok()?);
-    Some(Record { sequence: number(1), written: number(9), previous, metadata, request, response })
+    Some(Record { sequence: number(1), written: number(9), previous, link: None, metadata, request, response })
 }
 
 /// The payloads of a WebSocket's messages, each after its length.
@@ -123,16 +128,25 @@ impl Record {
         &block[self.metadata.clone()]
     }
 
+    /// Begins the exchange's hash, so that it takes less time when the exchange is made.
+    pub(crate) fn begin_hash(&mut self, block: &[u8]) {
+        self.link = Some(Link::begin(self.previous, self.metadata(block)));
+    }
+
     /// The exchange, its bodies as slices of the block.
     pub(crate) fn exchange(&self, block: &Bytes) -> Result<Exchange, String> {
         let metadata = self.metadata(block);
-        let mut exchange: Exchange = serde_json::from_slice(metadata)
-            .map_err(|error| format!("the metadata of record {} can't be read: {error}", self.sequence))?;
+        let unreadable =
+            |error: &dyn std::fmt::Display| format!("the metadata of record {} can't be read: {error}", self.sequence);
+        // As UTF-8 it is verified once, not string by string.
+        let text = str::from_utf8(metadata).map_err(|error| unreadable(&error))?;
+        let mut exchange: Exchange = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         if exchange.sequence != self.sequence {
             return Err(format!("record {} holds exchange {}", self.sequence, exchange.sequence));
         }
         let digest = exchange.response.as_ref().map(|response| response.body.stored_digest());
-        exchange.hash = Some(chain::link(self.previous, metadata, exchange.request.body.stored_digest(), digest));
+        let link = self.link.clone().unwrap_or_else(|| Link::begin(self.previous, metadata));
+        exchange.hash = Some(link.finish(exchange.request.body.stored_digest(), digest));
         exchange.previous_hash = Some(self.previous);
         exchange.request.body.bytes = block.slice(self.request.clone());
         let mut answer = self.response.clone();

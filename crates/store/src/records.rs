@@ -41,13 +41,13 @@ pub(crate) struct Records {
 pub(crate) struct Open {
     chain: Chain,
     records: Option<Records>,
-    /// How large the last block was, to have room for the next.
-    size: usize,
+    /// How large the largest block was, in bytes and in exchanges, to have room for the next.
+    size: (usize, usize),
 }
 
 impl Open {
     pub(crate) fn new(chain: Chain) -> Self {
-        Self { chain, records: None, size: 0 }
+        Self { chain, records: None, size: (0, 0) }
     }
 
     pub(crate) fn chain(&self) -> &Chain {
@@ -59,12 +59,12 @@ impl Open {
         let (chain, size) = (&mut self.chain, self.size);
         let records = self.records.get_or_insert_with(|| Records {
             session: chain.session,
-            raw: Vec::with_capacity(size),
+            raw: Vec::with_capacity(size.0),
             first: exchange.sequence,
             previous: chain.hash,
             hash: chain.hash,
             written,
-            noted: Vec::new(),
+            noted: Vec::with_capacity(size.1),
             followed: Vec::new(),
         });
         let hash = record::encode(&mut exchange, written, chain.hash, &mut records.raw);
@@ -84,7 +84,8 @@ impl Open {
     /// The records that fill no block yet.
     pub(crate) fn take(&mut self) -> Option<Records> {
         let records = self.records.take()?;
-        self.size = records.raw.len().min(block::TARGET + ROOM);
+        let (bytes, exchanges) = self.size;
+        self.size = (bytes.max(records.raw.len()).min(block::TARGET + ROOM), exchanges.max(records.noted.len()));
         Some(records)
     }
 }

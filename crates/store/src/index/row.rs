@@ -187,7 +187,8 @@ impl<'a> Facts<'a> {
 
     /// The facts in a record's metadata.
     pub(crate) fn parse(metadata: &'a [u8]) -> Result<Self, String> {
-        serde_json::from_slice(metadata).map_err(|error| error.to_string())
+        let text = str::from_utf8(metadata).map_err(|error| error.to_string())?;
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
     /// The texts, which a chunk holds once.

@@ -1,33 +1,57 @@
 //! Exchanges read from their blocks.
 
-use std::{fs, io, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use nightaudit_exchange::{Exchange, SessionId};
 
+use super::ahead::{Ahead, Blocks, Place};
 use crate::{
-    block::{Fault, Salt, Unpacker},
+    block::Fault,
     error::{Damage, ReadError},
     index::BlockAt,
-    record,
     segment::{self, Block},
     shared::Shared,
 };
 
 /// The blocks kept unpacked. Sessions that were recorded at once are read in turns, a block of each at a time.
 const KEPT: usize = 4;
+/// The blocks that are read without a thread that reads ahead: for a few it would not be worth its start.
+const ALONE: usize = 4;
+/// The bytes of an unpacked block above which handing it from one thread to another takes less time than it saves.
+const LARGE: usize = 48 << 10;
 
 /// Reads exchanges, keeping the last blocks.
 #[derive(Debug)]
 pub(crate) struct Fetch {
     shared: Arc<Shared>,
-    unpacker: Option<Unpacker>,
-    file: Option<((SessionId, u32), fs::File)>,
-    kept: Vec<(SessionId, BlockAt, Block)>,
+    blocks: Option<Blocks>,
+    ahead: Option<Ahead>,
+    /// How many blocks were read.
+    read: usize,
+    /// How large they are of late, in bytes.
+    size: usize,
+    kept: Vec<(Place, Block)>,
 }
 
 impl Fetch {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, unpacker: None, file: None, kept: Vec::new() }
+        Self { shared, blocks: None, ahead: None, read: 0, size: 0, kept: Vec::new() }
+    }
+
+    /// Whether it helps to [`prepare`](Self::prepare) one more block.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.size >= LARGE && self.ahead.as_ref().is_some_and(Ahead::is_idle)
+    }
+
+    /// Has a block unpacked that will be asked for, once it is plain that many are.
+    pub(crate) fn prepare(&mut self, session: SessionId, at: BlockAt) {
+        let place = (session, at);
+        if let Some(ahead) = &mut self.ahead
+            && self.size >= LARGE
+            && !self.kept.iter().any(|(known, _)| *known == place)
+        {
+            ahead.want(place);
+        }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -41,7 +65,13 @@ impl Fetch {
         sequence: u64,
         at: BlockAt,
     ) -> Result<Option<Exchange>, ReadError> {
-        let error = match self.read(session, sequence, at) {
+        let mut read = self.read(session, sequence, at);
+        if read.is_err() && self.ahead.is_some() {
+            // The other thread may have had a segment open that was replaced meanwhile.
+            self.forget();
+            read = self.read(session, sequence, at);
+        }
+        let error = match read {
             Ok(exchange) => return Ok(Some(exchange)),
             Err(error) => error,
         };
@@ -51,8 +81,7 @@ impl Fetch {
         // Compacting may have moved the block since the index was asked.
         match self.shared.locate(session, sequence)? {
             Some(moved) => {
-                self.kept.clear();
-                self.file = None;
+                self.forget();
                 if moved == at { Err(error) } else { self.read(session, sequence, moved).map(Some) }
             }
             None if self.shared.sessions().contains_key(&session) => Err(error),
@@ -72,50 +101,61 @@ impl Fetch {
         if !folder.exists() {
             return Some(Ok(None));
         }
-        self.kept.clear();
-        self.file = None;
+        self.forget();
         let offset = segment::find(&segment::path(&folder, at.segment), sequence).ok()??;
         (offset != at.offset).then(|| self.read(session, sequence, BlockAt { offset, ..at }).map(Some))
     }
 
     fn read(&mut self, session: SessionId, sequence: u64, at: BlockAt) -> Result<Exchange, ReadError> {
-        let path = segment::path(&self.shared.folder(session), at.segment);
-        let shown = self.shared.shown(&path);
-        let damaged = |what| Damage { path: shown.clone(), offset: at.offset, what };
-        let place = match self.kept.iter().position(|(known, place, _)| (*known, *place) == (session, at)) {
-            Some(place) => place,
+        let place = (session, at);
+        let kept = match self.kept.iter().position(|(known, _)| *known == place) {
+            Some(kept) => kept,
             None => {
-                let block = self.block(session, at).map_err(|fault| match fault {
-                    Fault::Io(source) => ReadError::Io { path: shown.clone(), source },
-                    Fault::Bytes(what) => ReadError::Damaged(damaged(what)),
+                let block = self.block(place).map_err(|fault| match fault {
+                    Fault::Io(source) => ReadError::Io { path: self.shown(place), source },
+                    Fault::Bytes(what) => self.damage(place, what),
                 })?;
+                self.size = (3 * self.size + block.raw.len()) / 4;
                 self.kept.truncate(KEPT - 1);
-                self.kept.insert(0, (session, at, block));
+                self.kept.insert(0, (place, block));
                 0
             }
         };
-        let block = &self.kept[place].2;
+        let block = &self.kept[kept].1;
         let record = block.records.binary_search_by_key(&sequence, |record| record.sequence);
-        let record = record.map_err(|_| damaged(format!("the block does not hold exchange {sequence}")))?;
-        let exchange = block.records[record].exchange(&block.raw).map_err(damaged)?;
-        Ok(exchange)
+        let exchange = match record {
+            Ok(record) => block.records[record].exchange(&block.raw),
+            Err(_) => Err(format!("the block does not hold exchange {sequence}")),
+        };
+        exchange.map_err(|what| self.damage(place, what))
     }
 
-    fn block(&mut self, session: SessionId, at: BlockAt) -> Result<Block, Fault> {
-        let key = (session, at.segment);
-        if self.file.as_ref().is_none_or(|(known, _)| *known != key) {
-            let file = fs::File::open(segment::path(&self.shared.folder(session), at.segment)).map_err(Fault::Io)?;
-            self.file = Some((key, file));
+    fn block(&mut self, place: Place) -> Result<Block, Fault> {
+        self.read += 1;
+        if self.read > ALONE && self.size >= LARGE && self.ahead.is_none() {
+            self.ahead = Ahead::start(self.shared.dir.clone());
         }
-        let unpacker = match &mut self.unpacker {
-            Some(unpacker) => unpacker,
-            none => none.insert(Unpacker::new().map_err(Fault::Io)?),
+        if let Some(block) = self.ahead.as_mut().and_then(|ahead| ahead.take(place)) {
+            return Ok(block);
+        }
+        let blocks = match &mut self.blocks {
+            Some(blocks) => blocks,
+            none => none.insert(Blocks::new(self.shared.dir.clone())?),
         };
-        let Some((_, file)) = &self.file else { return Err(Fault::Io(io::ErrorKind::NotFound.into())) };
-        let length = file.metadata().map_err(Fault::Io)?.len();
-        let head = unpacker.read(file, length, at.offset, Salt::new(session, at.segment))?;
-        let raw = unpacker.unpack(head)?;
-        let records = record::split(&raw, head.count, head.first).map_err(Fault::Bytes)?;
-        Ok(Block { offset: at.offset, end: at.offset + head.length(), raw, records })
+        blocks.read(place)
+    }
+
+    /// Reads everything from the disk anew.
+    fn forget(&mut self) {
+        self.kept.clear();
+        (self.blocks, self.ahead, self.read) = (None, None, 0);
+    }
+
+    fn damage(&self, place: Place, what: String) -> ReadError {
+        ReadError::Damaged(Damage { path: self.shown(place), offset: place.1.offset, what })
+    }
+
+    fn shown(&self, (session, at): Place) -> PathBuf {
+        self.shared.shown(&segment::path(&self.shared.folder(session), at.segment))
     }
 }
