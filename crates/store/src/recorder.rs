@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{Capture, Digest, ExchangeId, Pseudonym, Timestamp};
+use nightaudit_exchange::{Capture, ExchangeId, Pseudonym, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
@@ -110,8 +110,7 @@ impl Place {
 
     /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the log's threads.
     pub fn record(mut self, capture: impl Into<Box<Capture>>) -> Receipt {
-        let mut capture = capture.into();
-        digest(&mut capture);
+        let capture = capture.into();
         let (done, receipt) = match self.recorder.shared.durability {
             Durability::Batch => (None, None),
             Durability::Sync | Durability::Write => {
@@ -129,18 +128,6 @@ impl Place {
             Shared::count(&self.recorder.shared.lost, 1);
         }
         Receipt(receipt)
-    }
-}
-
-/// Digests small bodies here, where many can do it at once: it would be a fifth of the work of the one thread that all
-/// exchanges pass. What takes longer than some microseconds is left to that.
-fn digest(capture: &mut Capture) {
-    const SMALL: usize = 8 << 10;
-    let answer = capture.response.as_mut().map(|response| &mut response.body);
-    for body in std::iter::once(&mut capture.request.body).chain(answer) {
-        if body.sha256.is_none() && body.kept.iter().map(Bytes::len).sum::<usize>() <= SMALL {
-            body.sha256 = Some(Digest::of_parts(&body.kept));
-        }
     }
 }
 
