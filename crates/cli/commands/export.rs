@@ -215,10 +215,7 @@ struct OnTheWayOut {
 impl OnTheWayOut {
     fn apply(&self, exchange: &mut Exchange) {
         if let Some(mask) = &self.mask {
-            mask.apply(&mut exchange.request.body);
-            if let Some(response) = &mut exchange.response {
-                mask.apply(&mut response.body);
-            }
+            mask.apply_to(exchange);
         }
     }
 }
@@ -318,6 +315,17 @@ mod tests {
     fn every_exchange_is_written() {
         let (result, text) = written(vec![Ok(exchange()), Ok(exchange())], &[]);
         assert_eq!((result.unwrap(), text.lines().count()), (2, 2));
+    }
+
+    #[test]
+    fn fields_are_masked_in_what_was_said_over_a_websocket() {
+        let mut part = exchange();
+        let mut said = crate::commands::show::tests::said();
+        said.messages[0].body = nightaudit_exchange::Body::whole(r#"{"Email":"ann@example.com"}"#.into());
+        part.web_socket = Some(said);
+        let (_, text) = written(vec![Ok(part.clone())], &["Email"]);
+        assert!(text.contains("\"masked\":true") && !text.contains("ann@example.com"), "{text}");
+        assert!(written(vec![Ok(part)], &[]).1.contains("ann@example.com"));
     }
 
     #[test]

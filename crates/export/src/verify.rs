@@ -160,8 +160,7 @@ fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification
     let (exchanges, _) = check_lines(&mut reader, None, &mut chain, &mut findings, &mut |exchange| {
         seen += 1;
         progress(Progress { exchanges: seen, total: 0 });
-        masked += u64::from(exchange.request.body.masked);
-        masked += u64::from(exchange.response.as_ref().is_some_and(|response| response.body.masked));
+        masked += exchange.bodies().filter(|body| body.masked).count() as u64;
         Ok(())
     })?;
     chain.finish(None, &mut findings);
@@ -187,8 +186,7 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
         };
         let (id, sequence, session) = (facts.id, facts.sequence, finding::shown(&facts.session_name));
         for body in bodies {
-            let what =
-                format_args!("exchange {id} ({sequence} of {session}): the {body}'s body is not the recorded one");
+            let what = format_args!("exchange {id} ({sequence} of {session}): {body} is not the recorded one");
             findings.add(FindingKind::Altered, None, what);
         }
         let last = before.as_ref().filter(|last| last.session_name == facts.session_name);

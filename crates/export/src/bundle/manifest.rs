@@ -22,7 +22,7 @@ pub struct Manifest {
     pub filter: BTreeMap<String, String>,
     /// The JSON fields whose values were masked in bodies on the way out.
     pub masked_fields: Vec<String>,
-    /// How many bodies had such a field. The chain holds the digest of what the log has, not of what stands here.
+    /// How many bodies, a WebSocket's messages among them, had such a field. The chain holds the digest of what the log has, not of what stands here.
     pub masked_bodies: u64,
     /// The sessions, in the order in which they first appear.
     pub sessions: Vec<Chain>,
@@ -83,8 +83,7 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, exchange: &Exchange) {
         self.exchanges += 1;
-        let bodies = [Some(&exchange.request.body), exchange.response.as_ref().map(|response| &response.body)];
-        self.masked_bodies += bodies.into_iter().flatten().filter(|body| body.masked).count() as u64;
+        self.masked_bodies += exchange.bodies().filter(|body| body.masked).count() as u64;
         let place = *self.places.entry(exchange.session).or_insert(self.sessions.len());
         if place == self.sessions.len() {
             self.sessions.push(Chain {
