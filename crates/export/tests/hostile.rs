@@ -4,7 +4,7 @@
 mod bundles;
 mod samples;
 
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 
 use nightaudit_exchange::{Body, Exchange};
 use nightaudit_export::FindingKind;
@@ -109,4 +109,36 @@ fn a_bomb_is_left_where_it_lies() {
     files.insert("exchanges.ndjson".to_owned(), b"x\n".repeat(4 << 20));
     let verification = check(&packed(&files)).unwrap();
     assert!(verification.cut && verification.findings.len() == 1_000, "{}", verification.findings.len());
+}
+
+/// A body of 50 MB that was kept whole, on one line.
+#[test]
+fn fifty_megabytes_on_one_line_go_through_everything_and_come_back() {
+    const LENGTH: usize = 50_000_000;
+    let mut long = exchange(1);
+    let mut line = b"{\"Note\":\"".to_vec();
+    line.resize(LENGTH - 2, b'=');
+    line.extend_from_slice(b"\"}");
+    long.request.body = Body::whole(line.into());
+    let exchanges = chained(vec![long, exchange(2)]);
+
+    let zip = bundle_of(&evidence(), &exchanges);
+    let verification = check(&zip).unwrap();
+    assert_eq!(verification.findings, []);
+    let files = unpacked(&zip);
+    let mut lines = files["exchanges.ndjson"].split_inclusive(|byte| *byte == b'\n');
+    let read: Exchange = serde_json::from_slice(lines.next().unwrap().trim_ascii_end()).unwrap();
+    assert!(read == exchanges[0]);
+    assert_eq!(lines.count(), 1);
+    assert!(files["session.har"].len() > LENGTH);
+    let page = str::from_utf8(&files["report.html"]).unwrap();
+    assert!(page.len() < 1 << 20 && page.contains("The rest is left out here"), "{}", page.len());
+
+    // What `export` writes as HAR and NDJSON are the same files.
+    assert_eq!(check(&files["session.har"]).unwrap().findings, []);
+    let mut lines = files["exchanges.ndjson"].clone();
+    let middle = lines.windows(4).position(|bytes| bytes == b"====").unwrap();
+    lines[middle] = b'-';
+    let found = check(&lines).unwrap().findings;
+    assert!(found.iter().any(|finding| finding.what.contains(&exchanges[0].id.to_string())), "{found:?}");
 }
