@@ -17,7 +17,8 @@ use std::{
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Exchange, Timestamp};
+use nightaudit_exchange::{Digest, Exchange, Timestamp};
+use nightaudit_mews::Contracts;
 use serde::Serialize;
 
 pub use self::finding::{Finding, FindingKind};
@@ -29,6 +30,10 @@ use crate::key::Fingerprint;
 pub struct VerifyOptions {
     /// The fingerprint of the key that must have signed; any will do where it is none.
     pub key: Option<String>,
+    /// Contracts of an OpenAPI document, for a bundle whose requests were held against it.
+    pub contracts: Contracts,
+    /// The SHA-256 of that document; none where there isn't one.
+    pub openapi: Option<Digest>,
     /// The folder for a temporary file without a name, in which a bundle's report is made again.
     pub scratch: PathBuf,
 }

@@ -6,8 +6,9 @@ mod samples;
 
 use std::io::Cursor;
 
-use nightaudit_exchange::{Body, Exchange, Filter, Mask, Timestamp};
+use nightaudit_exchange::{Body, Digest, Exchange, Filter, Mask, Timestamp};
 use nightaudit_export::{Evidence, FindingKind, Format, SigningKey, VerifyOptions, verify};
+use nightaudit_mews::Contracts;
 
 use self::{
     bundles::*,
@@ -74,7 +75,11 @@ fn another_key_is_told_apart() {
     let files = resigned(unpacked(&bundle_of(&evidence(), &recorded())), &other);
     let good = check(&packed(&files)).unwrap();
     assert!(good.is_good() && good.signed_by.unwrap().key == other.fingerprint());
-    let options = VerifyOptions { key: Some(key().fingerprint().to_string()), scratch: std::env::temp_dir() };
+    let options = VerifyOptions {
+        key: Some(key().fingerprint().to_string()),
+        scratch: std::env::temp_dir(),
+        ..VerifyOptions::default()
+    };
     let refused = verify(file_of(&packed(&files)), &options, &mut |_| {}).unwrap();
     assert_eq!(refused.findings[0].kind, FindingKind::Unsigned);
 }
@@ -146,4 +151,43 @@ fn a_part_of_a_websocket_is_shown_as_messages_and_is_no_failure() {
     assert!(shown.contains("1 message (2 B) passed and were not kept"));
     assert!(!shown.contains("The integration got no answer") && !shown.contains("No body"));
     assert_eq!(page.matches("data-kind=\"bad\"").count(), 0);
+}
+
+#[test]
+fn a_bundle_held_against_an_openapi_document_says_so_and_is_checked_with_it() {
+    let content = "{post: {requestBody: {content: {application/json: {schema: {type: object}}}}}}";
+    let document = format!("openapi: 3.1.0\npaths: {{/api/connector/v1/new/getAll: {content}}}");
+    let (contracts, openapi) =
+        (Contracts::from_openapi(document.as_bytes()).unwrap(), Some(Digest::of(document.as_bytes())));
+    let evidence = Evidence {
+        declaration: Some("[operations]\n\"new/getAll\" = \"what is new\"\n".to_owned()),
+        contracts: contracts.clone(),
+        openapi,
+        unrecorded: [(exchange(1).session, 3)].into(),
+        ..evidence()
+    };
+    let zip = bundle_of(&evidence, &recorded());
+    let files = unpacked(&zip);
+    let review = str::from_utf8(&files["review.json"]).unwrap();
+    assert!(review.contains("\"missing\": 3") && review.contains("record/incomplete"), "{review}");
+    assert!(str::from_utf8(&files["README.txt"]).unwrap().contains("3 more passed unrecorded"));
+    let changed = files.into_iter().map(|(name, bytes)| match &*name {
+        "review.json" => {
+            (name, str::from_utf8(&bytes).unwrap().replace("\"missing\": 3", "\"missing\": 2").into_bytes())
+        }
+        _ => (name, bytes),
+    });
+    let changed = packed(&resigned(changed.collect(), &key()));
+
+    let here = VerifyOptions { contracts, openapi, scratch: std::env::temp_dir(), key: None };
+    let with = |bytes: &[u8]| verify(file_of(bytes), &here, &mut |_| {}).unwrap();
+    assert_eq!((with(&zip).findings, with(&zip).notes), (vec![], vec![]));
+    assert_eq!(with(&changed).findings[0].file.as_deref(), Some("review.json"));
+    // Without the document it says what it could not make again; with another it is the same.
+    for openapi in [None, Some(Digest::of(b"another"))] {
+        let options = VerifyOptions { openapi, scratch: std::env::temp_dir(), ..VerifyOptions::default() };
+        let without = verify(file_of(&zip), &options, &mut |_| {}).unwrap();
+        assert_eq!(without.findings, []);
+        assert!(without.notes.iter().any(|note| note.contains("--openapi and that document")), "{:?}", without.notes);
+    }
 }

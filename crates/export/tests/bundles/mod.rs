@@ -90,7 +90,7 @@ pub fn file_of(bytes: &[u8]) -> File {
 }
 
 pub fn check(bytes: &[u8]) -> Result<Verification, VerifyError> {
-    let options = VerifyOptions { key: None, scratch: std::env::temp_dir() };
+    let options = VerifyOptions { key: None, scratch: std::env::temp_dir(), ..VerifyOptions::default() };
     verify(file_of(bytes), &options, &mut |_| {})
 }
 
