@@ -339,7 +339,8 @@ impl BundleCheck {
         let mut there = BufReader::new(self.container.read(names::REPORT)?);
         let (mut ours, mut theirs, mut at) = (Vec::new(), Vec::new(), None);
         let differs = loop {
-            (ours.clear(), theirs.clear());
+            ours.clear();
+            theirs.clear();
             due.read_until(b'\n', &mut ours)?;
             // A line may be as long as theirs should be, and no longer.
             if (&mut there).take(ours.len() as u64 + 1).read_until(b'\n', &mut theirs).is_err() || ours != theirs {
