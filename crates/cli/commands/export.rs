@@ -1,6 +1,7 @@
 //! `nightaudit export`
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Exchange, Filter, Mask, Timestamp};
+use nightaudit_exchange::{Exchange, Filter, Mask, SessionId, Timestamp};
 use nightaudit_export::{Evidence, ExchangeWriter, ExportError, SigningKey};
 use nightaudit_store::{Order, Session};
 use tempfile::NamedTempFile;
@@ -94,11 +95,22 @@ impl Export {
         let filter = self.filters.filter(now).map_err(|error| Usage(error.into()))?;
         let declaration = self.declaration()?;
         let mask = self.mask(settings)?;
+        let (contracts, openapi) = match self.format {
+            Format::Html | Format::Bundle => settings.openapi()?.unzip(),
+            _ => (None, None),
+        };
+        let evidence = Evidence {
+            declaration,
+            filter,
+            masked_fields: mask.fields.clone(),
+            contracts: contracts.unwrap_or_default(),
+            openapi,
+            ..Evidence::default()
+        };
         if self.output.as_deref() == Some(Path::new("-")) {
-            let exchanges = Exchanges::open(settings, &filter)?;
+            let exchanges = Exchanges::open(settings, &evidence.filter)?;
             let folder = env::temp_dir();
-            let evidence =
-                Evidence { declaration, filter, masked_fields: mask.fields.clone(), scratch: folder.clone() };
+            let evidence = Evidence { unrecorded: exchanges.unrecorded.clone(), scratch: folder.clone(), ..evidence };
             if let Format::Bundle = self.format {
                 // A zip is not written from front to back.
                 let mut file = NamedTempFile::new_in(&folder)?;
@@ -118,8 +130,8 @@ impl Export {
             return Err(taken(&path));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let exchanges = Exchanges::open(settings, &filter)?;
-        let evidence = Evidence { declaration, filter, masked_fields: mask.fields.clone(), scratch: folder.to_owned() };
+        let exchanges = Exchanges::open(settings, &evidence.filter)?;
+        let evidence = Evidence { unrecorded: exchanges.unrecorded.clone(), scratch: folder.to_owned(), ..evidence };
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
         let count = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
         file.as_file().sync_all().with_context(|| format!("writing {}", path.display()))?;
@@ -189,20 +201,24 @@ impl Export {
 struct Exchanges {
     stream: Stream,
     total: Option<u64>,
+    /// How many of each session passed unrecorded.
+    unrecorded: BTreeMap<SessionId, u64>,
 }
 
 impl Exchanges {
     fn open(settings: &Settings, filter: &Filter) -> anyhow::Result<Self> {
         let source = Source::open(&settings.data)?;
+        let sessions = source.sessions()?;
+        let marked = sessions.iter().filter(|session| session.unrecorded > 0);
+        let unrecorded = marked.map(|session| (session.id, session.unrecorded)).collect();
         let all = Filter { session: filter.session.clone(), ..Filter::default() } == *filter;
         let total = if all {
-            let sessions = source.sessions()?.into_iter();
-            let of = |session: &Session| filter.session.as_ref().is_none_or(|wanted| session.name == *wanted);
-            Some(sessions.filter(of).map(|session| session.exchanges).sum()).filter(|total| *total > 0)
+            let of = |session: &&Session| filter.session.as_ref().is_none_or(|wanted| session.name == *wanted);
+            Some(sessions.iter().filter(of).map(|session| session.exchanges).sum()).filter(|total| *total > 0)
         } else {
             None
         };
-        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total })
+        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, unrecorded })
     }
 }
 
@@ -215,10 +231,7 @@ struct OnTheWayOut {
 impl OnTheWayOut {
     fn apply(&self, exchange: &mut Exchange) {
         if let Some(mask) = &self.mask {
-            mask.apply(&mut exchange.request.body);
-            if let Some(response) = &mut exchange.response {
-                mask.apply(&mut response.body);
-            }
+            mask.apply_to(exchange);
         }
     }
 }
@@ -303,7 +316,7 @@ mod tests {
         let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
         let mask = OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields };
         let mut out = Vec::new();
-        let exchanges = Exchanges { stream: Box::new(exchanges.into_iter()), total: None };
+        let exchanges = Exchanges { stream: Box::new(exchanges.into_iter()), total: None, unrecorded: BTreeMap::new() };
         let result = write(nightaudit_export::Format::Ndjson.writer(&mut out), exchanges, &mask);
         (result, String::from_utf8(out).unwrap())
     }
@@ -318,6 +331,17 @@ mod tests {
     fn every_exchange_is_written() {
         let (result, text) = written(vec![Ok(exchange()), Ok(exchange())], &[]);
         assert_eq!((result.unwrap(), text.lines().count()), (2, 2));
+    }
+
+    #[test]
+    fn fields_are_masked_in_what_was_said_over_a_websocket() {
+        let mut part = exchange();
+        let mut said = crate::commands::show::tests::said();
+        said.messages[0].body = nightaudit_exchange::Body::whole(r#"{"Email":"ann@example.com"}"#.into());
+        part.web_socket = Some(said);
+        let (_, text) = written(vec![Ok(part.clone())], &["Email"]);
+        assert!(text.contains("\"masked\":true") && !text.contains("ann@example.com"), "{text}");
+        assert!(written(vec![Ok(part)], &[]).1.contains("ann@example.com"));
     }
 
     #[test]

@@ -48,7 +48,9 @@ impl Verify {
         let result = match &self.file {
             Some(path) => {
                 let file = File::open(path).with_context(|| format!("can't read {}", path.display()))?;
-                let options = VerifyOptions { key: self.key.clone(), scratch: env::temp_dir() };
+                let (contracts, openapi) = settings.openapi()?.unzip();
+                let contracts = contracts.unwrap_or_default();
+                let options = VerifyOptions { key: self.key.clone(), contracts, openapi, scratch: env::temp_dir() };
                 verify(file, &options, &mut |progress| {
                     bar.show(progress.exchanges, Some(progress.total).filter(|total| *total > 0));
                 })

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use nightaudit_exchange::Digest;
 use nightaudit_mews::Contracts;
 
 use super::Settings;
@@ -22,11 +23,21 @@ impl Settings {
     ///
     /// [`Usage`] where the document can't be read or used.
     pub(crate) fn contracts(&self) -> anyhow::Result<Contracts> {
-        let Some(path) = &self.openapi else { return Ok(Contracts::built_in()) };
+        Ok(self.openapi()?.map_or_else(Contracts::built_in, |(contracts, _)| contracts))
+    }
+
+    /// The contracts of the document that `openapi` names, and its SHA-256; none where it names none.
+    ///
+    /// # Errors
+    ///
+    /// As [`contracts`](Self::contracts).
+    pub(crate) fn openapi(&self) -> anyhow::Result<Option<(Contracts, Digest)>> {
+        let Some(path) = &self.openapi else { return Ok(None) };
         let document =
             read(path).with_context(|| format!("`openapi`: can't read {}", path.display())).map_err(Usage)?;
         let contracts = Contracts::from_openapi(&document);
-        Ok(contracts.with_context(|| format!("`openapi`: {}", path.display())).map_err(Usage)?)
+        let contracts = contracts.with_context(|| format!("`openapi`: {}", path.display())).map_err(Usage)?;
+        Ok(Some((contracts, Digest::of(&document))))
     }
 }
 

@@ -35,7 +35,7 @@ fn main() {
     tell(&format, count, begun.elapsed(), std::fs::metadata(&path).map_or(0, |file| file.len()));
     if format == "verify" {
         let begun = Instant::now();
-        let options = VerifyOptions { key: None, scratch: folder.path().to_owned() };
+        let options = VerifyOptions { scratch: folder.path().to_owned(), ..VerifyOptions::default() };
         let verification = verify(File::open(&path).unwrap(), &options, &mut |_| {}).unwrap();
         assert!(verification.is_good() && verification.exchanges == count, "{verification:?}");
         tell("verified", count, begun.elapsed(), 0);

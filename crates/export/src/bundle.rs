@@ -65,7 +65,7 @@ impl Evidence {
             line: Vec::new(),
             har: HarWriter::new(BufWriter::with_capacity(CHUNK, Hashed::new(har))),
             gathered: Gathered::new(self)?,
-            tally: Tally::default(),
+            tally: Tally::new(self.unrecorded.clone()),
             evidence: self.clone(),
             key,
             at,
@@ -123,6 +123,7 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
             filter: evidence.filter.to_query().into_iter().collect(),
             masked_fields: evidence.masked_fields,
             masked_bodies: tally.masked_bodies,
+            openapi: evidence.openapi,
             sessions: tally.into_sessions(),
             files: BTreeMap::new(),
         };

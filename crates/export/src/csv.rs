@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, io::Write};
 
-use nightaudit_exchange::{Decision, Exchange};
+use nightaudit_exchange::{Decision, Direction, Exchange};
 
-use crate::{ExchangeWriter, ExportError, Format};
+use crate::{ExchangeWriter, ExportError, Format, text::bytes_said};
 
 /// The columns, in their order.
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 27] = [
     "sequence",
     "id",
     "startedAt",
@@ -34,6 +34,7 @@ const COLUMNS: [&str; 26] = [
     "waitedMs",
     "errorKind",
     "errorMessage",
+    "webSocketPart",
 ];
 
 pub(crate) struct CsvWriter<W: Write> {
@@ -77,6 +78,12 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         value.map_or_else(String::new, |value| value.to_string())
     }
     let (request, response) = (&exchange.request, exchange.response.as_ref());
+    let part = exchange.web_socket.as_ref();
+    // A part of a WebSocket has neither body: what was sent and received is what was said.
+    let (sent, received) = match part {
+        Some(part) => (bytes_said(part, Direction::Send), Some(bytes_said(part, Direction::Receive))),
+        None => (request.body.length, response.map(|response| response.body.length)),
+    };
     let (envelope, limit, error) = (&exchange.envelope, exchange.limit.as_ref(), exchange.error.as_ref());
     [
         exchange.sequence.to_string(),
@@ -96,8 +103,8 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         text(envelope.access_token),
         envelope.paginated.to_string(),
         format!("{:.3}", exchange.duration().as_secs_f64() * 1e3),
-        request.body.length.to_string(),
-        text(response.map(|response| response.body.length)),
+        sent.to_string(),
+        text(received),
         text(limit.map(|limit| decision(limit.decision))),
         text(limit.map(|limit| &limit.rule)),
         text(limit.map(|limit| limit.used)),
@@ -105,6 +112,7 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         text(limit.map(|limit| limit.waited_ms)),
         text(error.map(|error| error.kind)),
         text(error.map(|error| &error.message)),
+        text(part.map(|part| part.part)),
     ]
 }
 

@@ -1,11 +1,12 @@
 //! What the evidence of a session is made of, gathered in one pass over its exchanges.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Exchange, Filter, SessionId};
+use nightaudit_exchange::{Digest, Exchange, Filter, SessionId};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, DeclarationError, Review, Reviewer};
 
@@ -36,6 +37,12 @@ pub struct Evidence {
     pub filter: Filter,
     /// The JSON fields whose values were masked before the exchanges came here.
     pub masked_fields: Vec<String>,
+    /// What requests are held against; the built-in contracts by default.
+    pub contracts: Contracts,
+    /// The SHA-256 of the OpenAPI document that `contracts` were read from; none for the built-in ones.
+    pub openapi: Option<Digest>,
+    /// How many exchanges of each session are known to have passed unrecorded.
+    pub unrecorded: BTreeMap<SessionId, u64>,
     /// The folder for temporary files; they have no names, and are gone when the writer is.
     pub scratch: PathBuf,
 }
@@ -75,6 +82,8 @@ impl<W: Write + Send> ExchangeWriter for ReportWriter<W> {
 /// The reviews and the report's exchanges while they are gathered.
 pub(crate) struct Gathered {
     declaration: Declaration,
+    contracts: Contracts,
+    unrecorded: BTreeMap<SessionId, u64>,
     about: About,
     reviewers: Vec<(SessionId, Reviewer)>,
     excerpt: Excerpt,
@@ -83,9 +92,11 @@ pub(crate) struct Gathered {
 impl Gathered {
     pub(crate) fn new(evidence: &Evidence) -> Result<Self, ExportError> {
         let declaration = evidence.declaration.as_deref();
-        let declaration = declaration.map(|text| Declaration::read(text, &Contracts::default())).transpose();
+        let declaration = declaration.map(|text| Declaration::read(text, &evidence.contracts)).transpose();
         Ok(Self {
             declaration: declaration.map_err(wrong)?.unwrap_or_default(),
+            contracts: evidence.contracts.clone(),
+            unrecorded: evidence.unrecorded.clone(),
             about: evidence.about(),
             reviewers: Vec::new(),
             excerpt: Excerpt::new(&evidence.scratch)?,
@@ -98,7 +109,10 @@ impl Gathered {
             Some(place) => place,
             None if self.reviewers.len() >= SESSIONS => return Err(ExportError::TooManySessions(SESSIONS)),
             None => {
-                self.reviewers.push((exchange.session, Reviewer::new(self.declaration.clone())));
+                let declaration = self.declaration.clone();
+                let mut reviewer = Reviewer::new(declaration).with_contracts(self.contracts.clone());
+                reviewer.set_unrecorded(self.unrecorded.get(&exchange.session).copied().unwrap_or(0));
+                self.reviewers.push((exchange.session, reviewer));
                 self.reviewers.len() - 1
             }
         };

@@ -7,6 +7,7 @@ mod body;
 mod chart;
 mod exchange;
 mod figures;
+mod messages;
 mod page;
 mod sections;
 

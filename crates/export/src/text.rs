@@ -1,5 +1,7 @@
 //! Texts from the network, shown to people.
 
+use nightaudit_exchange::{Direction, WebSocket};
+
 /// Whether a character can't be seen, moves what is read, or ends a line where none should end.
 pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -11,4 +13,10 @@ pub(crate) fn is_hidden(character: char) -> bool {
 /// The text on one line: whatever could end a comment, or reorder what is read, is shown as a mark.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if is_hidden(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}
+
+/// The bytes that were said in one direction and kept.
+pub(crate) fn bytes_said(part: &WebSocket, direction: Direction) -> u64 {
+    let messages = part.messages.iter().filter(|message| message.direction == direction);
+    messages.map(|message| message.body.length).fold(0, u64::saturating_add)
 }

@@ -17,7 +17,8 @@ use std::{
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Exchange, Timestamp};
+use nightaudit_exchange::{Digest, Exchange, Timestamp};
+use nightaudit_mews::Contracts;
 use serde::Serialize;
 
 pub use self::finding::{Finding, FindingKind};
@@ -29,6 +30,10 @@ use crate::key::Fingerprint;
 pub struct VerifyOptions {
     /// The fingerprint of the key that must have signed; any will do where it is none.
     pub key: Option<String>,
+    /// Contracts of an OpenAPI document, for a bundle whose requests were held against it.
+    pub contracts: Contracts,
+    /// The SHA-256 of that document; none where there isn't one.
+    pub openapi: Option<Digest>,
     /// The folder for a temporary file without a name, in which a bundle's report is made again.
     pub scratch: PathBuf,
 }
@@ -160,8 +165,7 @@ fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification
     let (exchanges, _) = check_lines(&mut reader, None, &mut chain, &mut findings, &mut |exchange| {
         seen += 1;
         progress(Progress { exchanges: seen, total: 0 });
-        masked += u64::from(exchange.request.body.masked);
-        masked += u64::from(exchange.response.as_ref().is_some_and(|response| response.body.masked));
+        masked += exchange.bodies().filter(|body| body.masked).count() as u64;
         Ok(())
     })?;
     chain.finish(None, &mut findings);
@@ -187,8 +191,7 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
         };
         let (id, sequence, session) = (facts.id, facts.sequence, finding::shown(&facts.session_name));
         for body in bodies {
-            let what =
-                format_args!("exchange {id} ({sequence} of {session}): the {body}'s body is not the recorded one");
+            let what = format_args!("exchange {id} ({sequence} of {session}): {body} is not the recorded one");
             findings.add(FindingKind::Altered, None, what);
         }
         let last = before.as_ref().filter(|last| last.session_name == facts.session_name);

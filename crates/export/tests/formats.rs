@@ -6,12 +6,11 @@ mod samples;
 
 use std::{io::Write as _, process::Command};
 
-use bytes::Bytes;
-use nightaudit_exchange::{Body, Direction, Exchange, ExchangeId, Message, Omitted, Pseudonym, Timestamp, WebSocket};
+use nightaudit_exchange::{Body, Exchange, Pseudonym};
 use nightaudit_export::Format;
 use proptest::prelude::*;
 
-use self::samples::{exchange, fields, hostile, session};
+use self::samples::{exchange, fields, hostile, said, session};
 
 fn written(format: Format, exchanges: &[Exchange]) -> String {
     let mut out = Vec::new();
@@ -43,32 +42,6 @@ fn a_har_is_as_the_specification_has_it() {
     assert_eq!(har12::check(&written(Format::Har, &[hostile(), hostile()])), 2);
 }
 
-/// A part of what was said over a WebSocket.
-fn said() -> Exchange {
-    let message = |direction, opcode, bytes: &'static [u8]| Message {
-        time: Timestamp::from_micros(1_790_000_000_250_000),
-        direction,
-        opcode,
-        body: Body::whole(Bytes::from_static(bytes)),
-    };
-    let mut part = exchange(5);
-    part.request.body = Body::empty();
-    part.response = None;
-    part.web_socket = Some(WebSocket {
-        handshake: ExchangeId::from_parts(1_790_000_000_001, 7),
-        part: 1,
-        messages: vec![
-            message(Direction::Send, 1, b"{\"a\":1}"),
-            message(Direction::Receive, 2, b"\xff\0"),
-            message(Direction::Receive, 8, b""),
-        ],
-        omitted: Omitted { messages: 1, bytes: 2 },
-        unreadable_bytes: 3,
-        ended: true,
-    });
-    part
-}
-
 #[test]
 fn messages_of_a_websocket_stand_in_a_har_as_chromium_writes_them() {
     let har = written(Format::Har, &[said()]);
@@ -91,6 +64,21 @@ fn messages_of_a_websocket_stand_in_a_har_as_chromium_writes_them() {
 #[test]
 fn a_part_of_a_websocket_is_no_request_that_could_be_sent_again() {
     assert_eq!(written(Format::Curl, &[exchange(1), said()]), written(Format::Curl, &[exchange(1)]));
+}
+
+#[test]
+fn a_part_of_a_websocket_is_a_line_of_the_spreadsheet_that_says_so() {
+    let text = written(Format::Csv, &[exchange(1), said()]);
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let columns = reader.headers().unwrap().clone();
+    let records: Vec<_> = reader.records().map(Result::unwrap).collect();
+    let cell =
+        |line: usize, name: &str| records[line][columns.iter().position(|column| column == name).unwrap()].to_owned();
+    assert_eq!((cell(0, "webSocketPart"), cell(1, "webSocketPart")), (String::new(), "1".to_owned()));
+    assert_eq!(
+        (cell(1, "requestBytes"), cell(1, "responseBytes"), cell(1, "status")),
+        ("7".into(), "2".into(), "".into())
+    );
 }
 
 #[test]

@@ -104,12 +104,18 @@ impl Reviewer {
     }
 
     /// Takes the next exchange of the session.
+    ///
+    /// A part of what was said over a WebSocket counts for the run's span only: its handshake was the request.
     pub fn push(&mut self, exchange: &Exchange) {
         let fold = &mut self.fold;
         if fold.run.is_empty() {
             fold.limits.set_environment(&exchange.environment);
         }
         let offset = self.clock.offset(exchange);
+        if exchange.web_socket.is_some() {
+            fold.run.note_span(exchange, offset);
+            return;
+        }
         let (body, is_decoded) = exchange.request.body.decoded();
         let is_whole = is_decoded && !exchange.request.body.truncated;
         let asked = if body.is_empty() { Asked::default() } else { body::read(&body, &self.mail) };

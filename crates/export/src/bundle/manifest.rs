@@ -22,8 +22,11 @@ pub struct Manifest {
     pub filter: BTreeMap<String, String>,
     /// The JSON fields whose values were masked in bodies on the way out.
     pub masked_fields: Vec<String>,
-    /// How many bodies had such a field. The chain holds the digest of what the log has, not of what stands here.
+    /// How many bodies, a WebSocket's messages among them, had such a field. The chain holds the digest of what the log has, not of what stands here.
     pub masked_bodies: u64,
+    /// The SHA-256 of the OpenAPI document that the requests were held against; none for what is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<Digest>,
     /// The sessions, in the order in which they first appear.
     pub sessions: Vec<Chain>,
     /// Every other file of the bundle but the signature, by name.
@@ -40,6 +43,9 @@ pub struct Chain {
     pub name: String,
     /// How many of its exchanges are in the bundle.
     pub exchanges: u64,
+    /// How many are known to have passed unrecorded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unrecorded: u64,
     /// The sequence number of the first of them.
     pub first: u64,
     /// The sequence number of the last of them.
@@ -60,7 +66,18 @@ pub struct FileEntry {
     pub sha256: Digest,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Manifest {
+    /// How many exchanges of each session passed unrecorded.
+    pub(crate) fn unrecorded(&self) -> BTreeMap<SessionId, u64> {
+        let marked = self.sessions.iter().filter(|session| session.unrecorded > 0);
+        marked.map(|session| (session.id, session.unrecorded)).collect()
+    }
+
     /// The manifest as it stands in its file.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         // Strings, numbers and maps of them: there is nothing that JSON can't hold.
@@ -75,22 +92,28 @@ impl Manifest {
 pub(crate) struct Tally {
     pub(crate) exchanges: u64,
     pub(crate) masked_bodies: u64,
+    unrecorded: BTreeMap<SessionId, u64>,
     sessions: Vec<Chain>,
     /// Where in `sessions` each is.
     places: BTreeMap<SessionId, usize>,
 }
 
 impl Tally {
+    /// A tally of sessions of which so many exchanges passed unrecorded.
+    pub(crate) fn new(unrecorded: BTreeMap<SessionId, u64>) -> Self {
+        Self { unrecorded, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, exchange: &Exchange) {
         self.exchanges += 1;
-        let bodies = [Some(&exchange.request.body), exchange.response.as_ref().map(|response| &response.body)];
-        self.masked_bodies += bodies.into_iter().flatten().filter(|body| body.masked).count() as u64;
+        self.masked_bodies += exchange.bodies().filter(|body| body.masked).count() as u64;
         let place = *self.places.entry(exchange.session).or_insert(self.sessions.len());
         if place == self.sessions.len() {
             self.sessions.push(Chain {
                 id: exchange.session,
                 name: exchange.session_name.clone(),
                 exchanges: 0,
+                unrecorded: self.unrecorded.get(&exchange.session).copied().unwrap_or(0),
                 first: exchange.sequence,
                 last: 0,
                 previous_hash: exchange.previous_hash,

@@ -20,6 +20,12 @@ Recorded and written by nightaudit, a proxy that stood between the integration a
         let _ = writeln!(text, "Session    {name} ({})", session.id);
         let _ =
             writeln!(text, "           {} exchanges, number {} to {}", session.exchanges, session.first, session.last);
+        if session.unrecorded > 0 {
+            let _ = writeln!(text, "           {} more passed unrecorded", session.unrecorded);
+        }
+    }
+    if let Some(digest) = manifest.openapi {
+        let _ = writeln!(text, "OpenAPI    SHA-256 {digest}; nightaudit verify makes the review again with --openapi");
     }
     if !manifest.filter.is_empty() {
         let filter: Vec<_> = manifest.filter.iter().map(|(name, value)| format!("--{name} {value}")).collect();

@@ -1,13 +1,14 @@
 //! An exchange, folded: its line, and what opens under it.
 
 use maud::{Markup, html};
-use nightaudit_exchange::{Body, Decision, Exchange, Header, LimitNote, Outcome};
+use nightaudit_exchange::{Body, Decision, Direction, Exchange, Header, LimitNote, Outcome};
 
 use super::{
     body::{Text, show},
     figures::{clock, count, micros, size, time},
+    messages::messages,
 };
-use crate::text::printable;
+use crate::text::{bytes_said, printable};
 
 /// The most header fields of a message, and the most bytes of a value, that are shown.
 const FIELDS: usize = 60;
@@ -19,15 +20,20 @@ const ADDRESS: usize = 4 << 10;
 
 /// Whether the reader should see the exchange whatever is left out: it got no answer that says that all is well.
 pub(super) fn is_failure(exchange: &Exchange) -> bool {
-    exchange.outcome != Outcome::Answered || exchange.status().is_none_or(|status| status >= 400)
+    // A part of a WebSocket is no request, and none is owed an answer.
+    let unanswered = exchange.web_socket.is_none() && exchange.status().is_none();
+    exchange.outcome != Outcome::Answered || unanswered || exchange.status().is_some_and(|status| status >= 400)
 }
 
 /// The exchange, each of its bodies in at most `room` bytes; says how many both took.
 pub(super) fn exchange(exchange: &Exchange, room: usize) -> (Markup, usize) {
-    let (sent, taken) = show(&exchange.request.body, room);
-    let (received, more) = match &exchange.response {
-        Some(response) => show(&response.body, room),
-        None => (html! {}, 0),
+    let (opened, taken) = match &exchange.web_socket {
+        Some(part) => messages(part, room),
+        None => pair(exchange, room),
+    };
+    let (sent, received) = match &exchange.web_socket {
+        Some(part) => (bytes_said(part, Direction::Send), bytes_said(part, Direction::Receive)),
+        None => (exchange.request.body.length, exchange.response.as_ref().map_or(0, |response| response.body.length)),
     };
     let class = class(exchange);
     let markup = html! {
@@ -37,31 +43,44 @@ pub(super) fn exchange(exchange: &Exchange, room: usize) -> (Markup, usize) {
                 span.pill.(class) { (label(exchange)) }
                 span.op { (short(&exchange.operation, SHORT)) }
                 span.num { (micros(duration(exchange))) }
-                span.num.sizes { (size(exchange.request.body.length)) " → " (size(exchange.response.as_ref().map_or(0, |response| response.body.length))) }
+                span.num.sizes { (size(sent)) " → " (size(received)) }
             }
             // The place that links lead to lies inside, so that a browser opens what it is folded in.
             div.open id=(anchor(exchange)) {
                 (facts(exchange))
-                div.pair {
-                    section {
-                        h3 { "Request" }
-                        p.line { b { (short(&exchange.request.method, SHORT)) } " " (short(&exchange.request.url, ADDRESS)) " " span.dim { (short(&exchange.request.http_version, 20)) } }
-                        (fields(&exchange.request.headers))
-                        (measure(&exchange.request.body))
-                        (sent)
+                (opened)
+            }
+        }
+    };
+    (markup, taken)
+}
+
+/// Request and answer side by side; says how many bytes their bodies took.
+fn pair(exchange: &Exchange, room: usize) -> (Markup, usize) {
+    let (sent, taken) = show(&exchange.request.body, room);
+    let (received, more) = match &exchange.response {
+        Some(response) => show(&response.body, room),
+        None => (html! {}, 0),
+    };
+    let markup = html! {
+        div.pair {
+            section {
+                h3 { "Request" }
+                p.line { b { (short(&exchange.request.method, SHORT)) } " " (short(&exchange.request.url, ADDRESS)) " " span.dim { (short(&exchange.request.http_version, 20)) } }
+                (fields(&exchange.request.headers))
+                (measure(&exchange.request.body))
+                (sent)
+            }
+            section {
+                h3 { "Answer" }
+                @match &exchange.response {
+                    Some(response) => {
+                        p.line { b { (response.status) } " " span.dim { (short(&response.http_version, 20)) } }
+                        (fields(&response.headers))
+                        (measure(&response.body))
+                        (received)
                     }
-                    section {
-                        h3 { "Answer" }
-                        @match &exchange.response {
-                            Some(response) => {
-                                p.line { b { (response.status) } " " span.dim { (short(&response.http_version, 20)) } }
-                                (fields(&response.headers))
-                                (measure(&response.body))
-                                (received)
-                            }
-                            None => { p.none { "The integration got no answer." } }
-                        }
-                    }
+                    None => { p.none { "The integration got no answer." } }
                 }
             }
         }
@@ -86,7 +105,7 @@ fn facts(exchange: &Exchange) -> Markup {
             @if let Some(token) = envelope.access_token { dt { "Access token" } dd { code { (token) } } }
             @if let Some(token) = envelope.client_token { dt { "Client token" } dd { code { (token) } } }
             @if let Some(limit) = &exchange.limit { dt { "Limit" } dd { (limit_note(limit)) } }
-            dt { "Times" } dd { (times(exchange)) }
+            @if exchange.web_socket.is_none() { dt { "Times" } dd { (times(exchange)) } }
             @if let Some(hash) = exchange.hash { dt { "Hash" } dd { code.hash { (hash) } } }
         }
     }
@@ -143,6 +162,7 @@ fn measure(body: &Body) -> Markup {
 
 fn label(exchange: &Exchange) -> String {
     match (exchange.status(), exchange.outcome) {
+        (None, Outcome::Answered) if exchange.web_socket.is_some() => "messages".to_owned(),
         (Some(status), _) => status.to_string(),
         (None, outcome) => outcome.to_string(),
     }
@@ -152,6 +172,7 @@ fn label(exchange: &Exchange) -> String {
 fn class(exchange: &Exchange) -> &'static str {
     match exchange.outcome {
         Outcome::Refused => "refused",
+        Outcome::Answered if exchange.web_socket.is_some() => "said",
         Outcome::Answered if exchange.status() == Some(429) => "refused",
         Outcome::Answered if !is_failure(exchange) => "good",
         _ => "bad",

@@ -59,7 +59,7 @@ pub(super) fn begin(reviews: &[Review], shown: &Shown, facts: &Facts<'_>) -> Str
         div.tools hidden {
             label { span { "Find" } input type="search" id="find" autocomplete="off" spellcheck="false" placeholder="operation, text, id"; }
             label { span { "Show" } select id="kind" {
-                option value="" { "all" } option value="bad" { "failures" } option value="refused" { "refusals" } option value="good" { "successes" }
+                option value="" { "all" } option value="bad" { "failures" } option value="refused" { "refusals" } option value="good" { "successes" } option value="said" { "messages" }
             } }
             button type="button" id="fold" { "Unfold all" }
             output id="found" for="find kind" {}

@@ -8,6 +8,7 @@ use std::{
 };
 
 use nightaudit_exchange::{Digest, Exchange, ExchangeId, Filter, Timestamp};
+use nightaudit_mews::Contracts;
 
 use super::{
     Progress, SignedBy, Verification, VerifyError, VerifyOptions,
@@ -48,13 +49,14 @@ pub(super) fn verify(
     }
     let mut check = BundleCheck {
         same_version: manifest.nightaudit == env!("CARGO_PKG_VERSION"),
+        same_contracts: manifest.openapi.is_none() || manifest.openapi == options.openapi,
         container,
         manifest,
         findings,
         notes: Vec::new(),
     };
     check.names();
-    let gathered = check.exchanges(&options.scratch, progress)?;
+    let gathered = check.exchanges(options, progress)?;
     check.small_files();
     if let Some(gathered) = gathered {
         check.agreement(gathered, &options.scratch)?;
@@ -63,13 +65,19 @@ pub(super) fn verify(
         check.digest(names::HAR);
         check.digest(names::REPORT);
     }
-    let BundleCheck { manifest, findings, mut notes, same_version, .. } = check;
+    let BundleCheck { manifest, findings, mut notes, same_version, same_contracts, .. } = check;
     if !same_version {
         let version = shown(&manifest.nightaudit);
         notes.push(format!(
             "it was written by nightaudit {version}, this is {}: report and review were checked by their digests, the HAR by \
              its ids and hashes; that version checks that they agree to the letter",
             env!("CARGO_PKG_VERSION")
+        ));
+    }
+    if let Some(digest) = manifest.openapi.filter(|_| same_version && !same_contracts) {
+        notes.push(format!(
+            "its requests were held against an OpenAPI document (SHA-256 {digest}): report and review were checked by their \
+             digests; with --openapi and that document they are made again"
         ));
     }
     if manifest.masked_bodies > 0 {
@@ -150,6 +158,8 @@ struct BundleCheck {
     findings: Findings,
     notes: Vec<String>,
     same_version: bool,
+    /// Whether what the requests were held against is here.
+    same_contracts: bool,
 }
 
 /// What was made again from the exchanges.
@@ -179,15 +189,19 @@ impl BundleCheck {
     }
 
     /// The exchanges, one by one, and what follows from them; none where they could not be read to their end.
-    fn exchanges(&mut self, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Option<Again>, VerifyError> {
+    fn exchanges(
+        &mut self,
+        options: &VerifyOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<Again>, VerifyError> {
         const NAME: &str = names::EXCHANGES;
         if !self.container.has(NAME) {
             return Ok(None);
         }
         let filtered = is_filtered(&self.manifest);
-        let mut gathered = self.evidence(scratch).and_then(|evidence| Gathered::new(&evidence).ok());
+        let mut gathered = self.evidence(options).and_then(|evidence| Gathered::new(&evidence).ok());
         let mut expected_har = HarWriter::new(BufWriter::with_capacity(64 << 10, Hashed::new(io::sink())));
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(self.manifest.unrecorded());
         let mut chain = ChainCheck::new(Some(NAME), filtered);
         let total = self.manifest.exchanges;
         let mut each = |exchange: &Exchange| {
@@ -239,15 +253,19 @@ impl BundleCheck {
     }
 
     /// What the report was made of beside the exchanges.
-    fn evidence(&mut self, scratch: &Path) -> Option<Evidence> {
-        let declaration = if self.manifest.files.contains_key(names::DECLARATION) {
+    fn evidence(&mut self, options: &VerifyOptions) -> Option<Evidence> {
+        // By other contracts the declaration may be none, and the review is not made again.
+        let declaration = if self.same_contracts && self.manifest.files.contains_key(names::DECLARATION) {
             String::from_utf8(self.container.small(names::DECLARATION).ok()?).ok()
         } else {
             None
         };
         let filter = Filter::from_query(&self.manifest.filter, Timestamp::from_micros(0)).ok()?;
         let masked_fields = self.manifest.masked_fields.clone();
-        Some(Evidence { declaration, filter, masked_fields, scratch: scratch.to_owned() })
+        let openapi = self.manifest.openapi.filter(|_| self.same_contracts);
+        let contracts = openapi.map_or_else(Contracts::built_in, |_| options.contracts.clone());
+        let (unrecorded, scratch) = (self.manifest.unrecorded(), options.scratch.clone());
+        Some(Evidence { declaration, filter, masked_fields, contracts, openapi, unrecorded, scratch })
     }
 
     fn small_files(&mut self) {
@@ -293,7 +311,7 @@ impl BundleCheck {
         } else if !har_signed || signed(names::HAR) != Some(har) {
             self.compare_har(true)?;
         }
-        if !self.same_version {
+        if !self.same_version || !self.same_contracts {
             return Ok(());
         }
         let reviews = gathered.reviews();

@@ -67,6 +67,11 @@ impl<'f> ChainCheck<'f> {
         if exchange.response.as_ref().is_some_and(|response| !is_as_recorded(&response.body)) {
             altered("its answer has another body than was recorded");
         }
+        for (message, number) in exchange.web_socket.iter().flat_map(|part| &part.messages).zip(1..) {
+            if !is_as_recorded(&message.body) {
+                altered(&format!("message {number} of its WebSocket is not the one that was recorded"));
+            }
+        }
         match (exchange.previous_hash, exchange.hash) {
             (Some(previous), Some(hash)) if hash_after(previous, exchange) != hash => {
                 altered("its hash is not the one of what stands there");

@@ -17,6 +17,8 @@ pub(super) struct Entry {
     request: Option<Request>,
     #[serde(default)]
     response: Option<Response>,
+    #[serde(default, rename = "_webSocketMessages")]
+    messages: Vec<Message>,
 }
 
 /// The part that HAR has no place for.
@@ -30,6 +32,13 @@ pub(super) struct Facts {
     pub(super) hash: Option<Digest>,
     request_body: BodyFacts,
     response_body: Option<BodyFacts>,
+    #[serde(default)]
+    web_socket: Option<WebSocketFacts>,
+}
+
+#[derive(Debug, Deserialize)]
+struct WebSocketFacts {
+    messages: Vec<BodyFacts>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,10 +80,24 @@ struct Content {
     encoding: Option<String>,
 }
 
+/// A message as Chromium writes it: what is no text, and a text that is no UTF-8, in base64.
+#[derive(Debug, Deserialize)]
+struct Message {
+    opcode: u8,
+    data: String,
+}
+
+impl Message {
+    fn fits(&self, facts: &BodyFacts) -> bool {
+        let fits = |encoding| facts.fits(Some((Some(self.data.as_str()), encoding)));
+        fits(Some("base64")) || (self.opcode == 1 && fits(None))
+    }
+}
+
 impl Entry {
     /// The names of the bodies that are not those whose digest stands beside them. Of one that was decoded or masked
     /// nobody can tell.
-    pub(super) fn altered_bodies(&self) -> Vec<&'static str> {
+    pub(super) fn altered_bodies(&self) -> Vec<String> {
         let Some(facts) = &self.nightaudit else { return Vec::new() };
         let sent = self.request.as_ref().and_then(|request| request.post_data.as_ref());
         let sent = sent.map(|data| (data.text.as_deref(), data.encoding.as_deref()));
@@ -82,10 +105,20 @@ impl Entry {
         let received = received.map(|content| (content.text.as_deref(), content.encoding.as_deref()));
         let mut altered = Vec::new();
         if !facts.request_body.fits(sent) {
-            altered.push("request");
+            altered.push("the request's body".to_owned());
         }
         if facts.response_body.as_ref().is_some_and(|body| !body.fits(received)) {
-            altered.push("answer");
+            altered.push("the answer's body".to_owned());
+        }
+        let recorded = facts.web_socket.as_ref().map_or(&[][..], |part| &part.messages);
+        let messages = self.messages.iter().zip(recorded).zip(1..);
+        altered.extend(
+            messages
+                .filter(|((message, recorded), _)| !message.fits(recorded))
+                .map(|(_, number)| format!("message {number}")),
+        );
+        if self.messages.len() != recorded.len() {
+            altered.push("the number of messages".to_owned());
         }
         altered
     }

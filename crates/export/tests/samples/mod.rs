@@ -4,8 +4,8 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Body, Decision, Digest, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote, Outcome,
-    Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, chain,
+    Body, Decision, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote,
+    Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, WebSocket, chain,
 };
 
 /// The exchanges as a log has them: numbered, chained, each with an id of its own.
@@ -143,4 +143,30 @@ pub fn hostile() -> Exchange {
     exchange.times_us = TimesUs { forwarded: Some(u64::MAX), response_head: Some(1), response_end: Some(0) };
     exchange.limit.as_mut().unwrap().waited_ms = u64::MAX;
     exchange
+}
+
+/// A part of what was said over a WebSocket.
+pub fn said() -> Exchange {
+    let message = |direction, opcode, bytes: &'static [u8]| Message {
+        time: Timestamp::from_micros(1_790_000_000_250_000),
+        direction,
+        opcode,
+        body: Body::whole(Bytes::from_static(bytes)),
+    };
+    let mut part = exchange(5);
+    part.request.body = Body::empty();
+    part.response = None;
+    part.web_socket = Some(WebSocket {
+        handshake: ExchangeId::from_parts(1_790_000_000_001, 7),
+        part: 1,
+        messages: vec![
+            message(Direction::Send, 1, b"{\"a\":1}"),
+            message(Direction::Receive, 2, b"\xff\0"),
+            message(Direction::Receive, 8, b""),
+        ],
+        omitted: Omitted { messages: 1, bytes: 2 },
+        unreadable_bytes: 3,
+        ended: true,
+    });
+    part
 }

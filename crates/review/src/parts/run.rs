@@ -93,11 +93,7 @@ impl Default for RunPart {
 impl RunPart {
     /// Looks at an exchange as it comes.
     pub(crate) fn note(&mut self, exchange: &Exchange, offset: i64) {
-        if self.session.is_none() {
-            self.session = Some(exchange.session);
-            self.session_name.clone_from(&exchange.session_name);
-            self.environment.clone_from(&exchange.environment);
-        }
+        self.note_span(exchange, offset);
         if exchange.environment != "demo" {
             self.other_environment.add(exchange.id, exchange.started_at);
         }
@@ -113,6 +109,16 @@ impl RunPart {
         } += 1;
         if exchange.outcome == Outcome::Interrupted {
             self.interrupted.add(exchange.id, exchange.started_at);
+        }
+    }
+
+    /// Looks at when an exchange was and at its place in the record. Of a part of a WebSocket that is all there is to
+    /// see: it is no request.
+    pub(crate) fn note_span(&mut self, exchange: &Exchange, offset: i64) {
+        if self.session.is_none() {
+            self.session = Some(exchange.session);
+            self.session_name.clone_from(&exchange.session_name);
+            self.environment.clone_from(&exchange.environment);
         }
         let begun = exchange.started_at.micros().saturating_add(offset);
         if self.first.is_none_or(|(at, ..)| begun < at) {
@@ -150,7 +156,7 @@ impl RunPart {
 
     /// Whether nothing has come yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.exchanges == 0
+        self.session.is_none()
     }
 
     /// Notes how many exchanges are known to have passed unrecorded.

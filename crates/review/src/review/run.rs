@@ -13,7 +13,7 @@ pub struct Run {
     pub session_name: String,
     /// The environment it was recorded in.
     pub environment: String,
-    /// How many exchanges it has.
+    /// How many exchanges it has, without the parts of what was said over WebSockets.
     pub exchanges: u64,
     /// What became of them.
     pub outcomes: OutcomeCounts,
