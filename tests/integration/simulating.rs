@@ -218,7 +218,7 @@ fn the_tour_ends_with_commands_that_work() {
 }
 
 fn is_log(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nightaudit-try-"))
+    path.is_dir() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nightaudit-try-"))
 }
 
 #[test]
