@@ -118,6 +118,12 @@ impl Follow {
             }
             if !self.waiting {
                 self.waiting = true;
+                // It ended before it said from where it is followed: what the log has now is not new, all after it is.
+                if self.seen.is_none()
+                    && let Ok(source @ Source::Log(_)) = Source::open(&self.data)
+                {
+                    self.seen = Some(newest_place(&source)?.to_string());
+                }
                 return Ok(Some(News::Waiting));
             }
             thread::sleep(PAUSE);

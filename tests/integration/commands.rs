@@ -127,6 +127,7 @@ async fn a_session_that_is_started_takes_what_comes_from_then_on() {
 /// A `tail --json` that is being read.
 struct Tail {
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+    said: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
     _child: tokio::process::Child,
 }
 
@@ -138,11 +139,18 @@ impl Tail {
             .arg("--data")
             .arg(data)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { lines: BufReader::new(child.stdout.take().unwrap()).lines(), _child: child }
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { lines, said, _child: child }
+    }
+
+    /// Until it says that no `serve` runs, and so has looked where to go on.
+    async fn waits(&mut self) {
+        while !self.said.next_line().await.unwrap().unwrap().contains("waiting for `nightaudit serve`") {}
     }
 
     async fn operation(&mut self) -> String {
@@ -159,6 +167,7 @@ async fn tail_goes_on_across_restarts_without_a_gap_and_without_repetition() {
     let arguments = ["--upstream", &mews.url(), "--session", "long", "--limit", "100000/1s"];
     // Nothing is there yet: all that comes is new, whatever `-n` says.
     let mut tail = Tail::start(&data, &["-n", "0"]);
+    tail.waits().await;
     let mut sent = 0;
     for round in 0..4 {
         let serve = Process::serve_on(BINARY, &data, &arguments);
@@ -193,6 +202,7 @@ async fn a_tail_whose_filter_lets_nothing_through_loses_nothing_in_a_restart() {
     let mut other = Tail::start(&data, &["--operation", "bills/*", "-n", "1"]);
     assert_eq!(other.operation().await, "bills/add");
     serve.kill();
+    tail.waits().await;
     let serve = Process::serve_on(BINARY, &data, &arguments);
     for number in 0..30 {
         send(serve.proxy(), &post(&format!("rates/{number}"), BODY)).await;
