@@ -119,7 +119,7 @@ impl Place {
             }
         };
         let bytes = kept(&capture);
-        self.recorder.shared.awaits_disk(bytes);
+        self.recorder.shared.hold(bytes);
         let answer = Answer { permit: self.permit.take(), bytes, slot: self.slot.take(), done };
         let item = Item { capture, answer };
         // Where the encoder is gone the log is closed, and `reserve` has said so to all who asked since.

@@ -99,7 +99,7 @@ impl Shared {
     }
 
     /// Counts bytes of bodies that wait to be written.
-    pub(crate) fn awaits_disk(&self, bytes: u64) {
+    pub(crate) fn hold(&self, bytes: u64) {
         let before = self.backlog.fetch_add(bytes, Ordering::Relaxed);
         if before <= self.max_backlog && before + bytes > self.max_backlog {
             self.look_at_backlog();
