@@ -31,12 +31,14 @@ pub(crate) struct File {
     pub(crate) on_store_failure: OnStoreFailure,
     pub(crate) on_limit: OnLimit,
     pub(crate) queue: usize,
+    pub(crate) max_backlog: Size,
     pub(crate) max_size: Maybe<Size>,
     pub(crate) max_age: Maybe<Period>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     pub(crate) max_head: Size,
     pub(crate) max_connections: usize,
+    pub(crate) max_websockets: usize,
     pub(crate) body: BodyKeys,
     pub(crate) timeouts: Timeouts,
     pub(crate) redact: RedactKeys,
@@ -48,6 +50,7 @@ pub(crate) struct File {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BodyKeys {
     pub(crate) keep: Size,
+    pub(crate) keep_total: Size,
 }
 
 /// `[timeouts]`
@@ -190,13 +193,15 @@ impl Default for File {
             on_store_failure: OnStoreFailure::Refuse,
             on_limit: OnLimit::Reject,
             queue: 4096,
+            max_backlog: Size(64 << 20),
             max_size: Maybe::NONE,
             max_age: Maybe::NONE,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             max_head: Size(64 << 10),
             max_connections: 4096,
-            body: BodyKeys { keep: Size(8 << 20) },
+            max_websockets: 1024,
+            body: BodyKeys { keep: Size(8 << 20), keep_total: Size(256 << 20) },
             timeouts: Timeouts {
                 connect: seconds(10),
                 request_head: seconds(30),

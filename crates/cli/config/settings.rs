@@ -92,7 +92,8 @@ impl Settings {
             if period.0.is_zero() { Err(layers.wrong(&key, "must be longer than nothing")) } else { Ok(period.0) }
         };
         let mut proxy = nightaudit_proxy::Config::new(&environment.name, environment.api, environment.events);
-        proxy.keep_body = bytes(layers, "body.keep", file.body.keep, 0..=1 << 30)?;
+        (proxy.keep_body, proxy.keep_total) = kept(layers, &file)?;
+        proxy.max_tunnels = count(layers, "max_websockets", file.max_websockets)?;
         proxy.timeouts = nightaudit_proxy::Timeouts {
             connect: positive("connect", timeouts.connect)?,
             request_body: positive("request_body", timeouts.request_body)?,
@@ -218,6 +219,7 @@ fn store(
         OnStoreFailure::Forward => nightaudit_store::OnFailure::Forward,
     };
     config.queue = count(layers, "queue", file.queue)?;
+    config.max_backlog = bytes(layers, "max_backlog", file.max_backlog, 1 << 10..=MOST_BYTES)? as u64;
     config.redact_fields = field_names(layers, "redact.fields", &file.redact.fields)?;
     config.max_size = match file.max_size {
         Maybe(Some(Size(0))) => return Err(layers.wrong("max_size", "would keep nothing: leave it empty for no bound")),
@@ -234,6 +236,18 @@ fn store(
     Ok(config)
 }
 
+/// How much is kept of one body, and of all together.
+fn kept(layers: &Layers, file: &File) -> Result<(usize, usize), ConfigError> {
+    let (one, all) = (file.body.keep, file.body.keep_total);
+    let kept = (bytes(layers, "body.keep", one, 0..=1 << 30)?, bytes(layers, "body.keep_total", all, 0..=MOST_BYTES)?);
+    if kept.1 < kept.0 {
+        let message =
+            format!("{all} for all bodies is less than `body.keep` has for one ({one}): raise it, or lower that");
+        return Err(layers.wrong("body.keep_total", message));
+    }
+    Ok(kept)
+}
+
 fn bytes(layers: &Layers, key: &str, size: Size, range: std::ops::RangeInclusive<u64>) -> Result<usize, ConfigError> {
     match usize::try_from(size.0) {
         Ok(bytes) if range.contains(&size.0) => Ok(bytes),
@@ -246,6 +260,8 @@ fn bytes(layers: &Layers, key: &str, size: Size, range: std::ops::RangeInclusive
 
 /// Far more than any machine serves at once, and far less than overflows anything.
 const MOST: usize = 1_000_000;
+/// The same of bytes: 1 TiB.
+const MOST_BYTES: u64 = 1 << 40;
 
 fn count(layers: &Layers, key: &str, count: usize) -> Result<usize, ConfigError> {
     if (1..=MOST).contains(&count) {
@@ -287,9 +303,10 @@ mod tests {
         let origin = || "https://api.mews-demo.com".parse().unwrap();
         let proxy = nightaudit_proxy::Config::new("demo", origin(), origin());
         assert_eq!((settings.proxy.keep_body, settings.proxy.timeouts), (proxy.keep_body, proxy.timeouts));
+        assert_eq!((settings.proxy.keep_total, settings.proxy.max_tunnels), (proxy.keep_total, proxy.max_tunnels));
         let store = nightaudit_store::Config::default();
         assert_eq!((settings.store.queue, settings.store.durability), (store.queue, store.durability));
-        assert_eq!(settings.store.on_failure, store.on_failure);
+        assert_eq!((settings.store.max_backlog, settings.store.on_failure), (store.max_backlog, store.on_failure));
         assert_eq!(settings.data, Path::new("/data"));
     }
 
@@ -326,12 +343,41 @@ mod tests {
     }
 
     #[test]
+    fn bounds_of_memory_are_as_configured() {
+        let own =
+            settings("max_backlog = '16 MiB'\nmax_websockets = 10\n[body]\nkeep = '1 MiB'\nkeep_total = '32 MiB'");
+        let own = own.unwrap();
+        assert_eq!((own.store.max_backlog, own.proxy.max_tunnels), (16 << 20, 10));
+        assert_eq!((own.proxy.keep_body, own.proxy.keep_total), (1 << 20, 32 << 20));
+        let nothing = settings("[body]\nkeep = '0 B'\nkeep_total = '0 B'").unwrap();
+        assert_eq!((nothing.proxy.keep_body, nothing.proxy.keep_total), (0, 0));
+    }
+
+    #[test]
+    fn all_bodies_have_at_least_what_one_has() {
+        let lowered = settings("[body]\nkeep_total = '1 MiB'").unwrap_err();
+        assert_eq!(
+            lowered,
+            "na.toml, line 2: `body.keep_total`: 1.0 MiB for all bodies is less than `body.keep` has for one (8.0 MiB): \
+             raise it, or lower that"
+        );
+        let raised = settings("[body]\nkeep = '512 MiB'").unwrap_err();
+        assert!(raised.starts_with("default: `body.keep_total`: 256.0 MiB"), "{raised}");
+        settings("[body]\nkeep = '512 MiB'\nkeep_total = '512 MiB'").unwrap();
+    }
+
+    #[test]
     fn impossible_values_are_refused_by_key() {
         for (text, key) in [
             ("queue = 0", "queue"),
             ("queue = -1", "queue"),
             ("max_head = '10 GiB'", "max_head"),
+            ("max_backlog = '0 B'", "max_backlog"),
+            ("max_backlog = '2 TiB'", "max_backlog"),
+            ("max_backlog = 'much'", "max_backlog"),
             ("max_connections = 0", "max_connections"),
+            ("max_websockets = 0", "max_websockets"),
+            ("max_websockets = 2_000_000", "max_websockets"),
             ("max_size = '0 B'", "max_size"),
             ("max_age = '0s'", "max_age"),
             ("tls_cert = 'c'", "tls_cert"),
@@ -344,6 +390,8 @@ mod tests {
             ("durability = 'maybe'", "durability"),
             ("[timeouts]\nconnect = '0s'", "timeouts.connect"),
             ("[body]\nkeep = '2 GiB'", "body.keep"),
+            ("[body]\nkeep_total = '2 TiB'", "body.keep_total"),
+            ("[body]\nkeep_total = '0 B'", "body.keep_total"),
             ("[redact]\nfields = ['']", "redact.fields[0]"),
             ("[redact]\nexport_fields = ['x', ' ']", "redact.export_fields[1]"),
         ] {
