@@ -1,5 +1,8 @@
 //! Blocks, read where somebody waits for them and ahead of who reads one after the other.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     fs,

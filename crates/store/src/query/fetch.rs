@@ -25,7 +25,7 @@ const LARGE: usize = 48 << 10;
 pub(crate) struct Fetch {
     shared: Arc<Shared>,
     blocks: Option<Blocks>,
-    ahead: Option<Ahead>,
+    pub(super) ahead: Option<Ahead>,
     /// How many blocks were read.
     read: usize,
     /// How large they are of late, in bytes.
