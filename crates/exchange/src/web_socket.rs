@@ -80,11 +80,24 @@ impl Omitted {
     /// Whether nothing was left out.
     #[must_use]
     pub const fn is_none(&self) -> bool {
-        self.messages == 0
+        self.messages == 0 && self.bytes == 0
     }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_bytes_left_out_of_no_message_were_lost_when_written_again() {
+        let json =
+            r#"{"handshake":"01KAS00000000000000000000A","part":1,"messages":[],"omitted":{"messages":0,"bytes":7}}"#;
+        let said: WebSocket = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&said).unwrap(), json);
+    }
 }
