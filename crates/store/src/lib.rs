@@ -33,6 +33,9 @@ pub mod disk;
 mod encoder;
 mod error;
 mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod journal;
 mod lock;

@@ -1,0 +1,82 @@
+//! The readers of segments and records, for the fuzz targets in `fuzz/`: these could open a whole log only a few dozen
+//! times in a second. They panic where what is read is not as it must be, whatever the bytes are.
+
+use std::{fs, io, path::Path};
+
+use bytes::Bytes;
+use nightaudit_exchange::{Exchange, SessionId};
+
+use crate::{
+    block::Salt,
+    index::Facts,
+    record::{self, Record},
+    segment::{self, HEADER, Header, Step, Walk},
+};
+
+/// Reads a segment from front to back, as opening and checking a log do.
+///
+/// # Errors
+///
+/// What the operating system says; nothing that the bytes could be the reason of.
+pub fn segment(path: &Path) -> io::Result<()> {
+    let file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    let header = Header::read(&file).ok();
+    let (session, number) = header.map_or((SessionId::from_parts(0, 0), 1), |header| (header.session, header.number));
+    segment::is_sealed(&file, length, Salt::new(session, number))?;
+    let mut walk = Walk::new(path, session, number, 0)?;
+    let mut before = walk.at();
+    while let Some(step) = walk.step()? {
+        let at = walk.at();
+        assert!(at > before && at <= length, "from {before} to {at} of {length}: {step:?}");
+        match step {
+            Step::Block(block) => {
+                assert_eq!((block.offset, block.end), (before, at));
+                for record in &block.records {
+                    one(record, &block.raw);
+                    segment::find(path, record.sequence)?;
+                }
+            }
+            Step::Footer(_) => {}
+            Step::Damage(from, _) => assert_eq!(from, before),
+            Step::Space(from) | Step::Tail(from, _) => {
+                assert_eq!((from, at), (before, length));
+                assert!((from..=length).contains(&walk.last_byte(from)?));
+            }
+        }
+        before = at;
+    }
+    assert_eq!(before, length.max(HEADER as u64));
+    Ok(())
+}
+
+/// Reads the records of an unpacked block.
+pub fn records(block: &Bytes) {
+    let first = block.get(1..9).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+    // What a block says of them is not at issue: with the right number they are all read.
+    for count in 0..8 {
+        for record in record::split(block, count, first).unwrap_or_default() {
+            one(&record, block);
+        }
+    }
+}
+
+/// Reads a record's exchange, which can be written and read again, and of which the index knows the same.
+fn one(record: &Record, block: &Bytes) {
+    let facts = Facts::parse(record.metadata(block)).map(|facts| facts.row(record.sequence, record.written));
+    let exchange = record.exchange(block);
+    let mut begun = record.clone();
+    begun.begin_hash(block);
+    assert_eq!(begun.exchange(block), exchange);
+    let Ok(mut exchange) = exchange else { return };
+    assert_eq!(facts, Ok(Facts::of(&exchange).row(record.sequence, record.written)));
+    assert_eq!((exchange.sequence, exchange.previous_hash), (record.sequence, Some(record.previous)));
+    // Only exports mask, and the log never says that something is.
+    exchange.bodies_mut().for_each(|body| body.masked = false);
+    let mut written = Vec::new();
+    let hash = record::encode(&mut exchange, record.written, record.previous, &mut written);
+    let written = Bytes::from(written);
+    let again = record::split(&written, 1, record.sequence).and_then(|records| records[0].exchange(&written));
+    // Names that are not known are passed over, so that the metadata, and with it the hash, may be another.
+    assert_eq!(again, Ok(Exchange { hash: Some(hash), ..exchange }));
+}
