@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,11 +19,11 @@ pub struct Exchange {
     /// The session it belongs to.
     pub session: SessionId,
     /// The session's name when the exchange was recorded.
-    pub session_name: String,
+    pub session_name: CompactString,
     /// Its place in the session: 1 for the first.
     pub sequence: u64,
     /// The environment's name: `demo`, `production` or one of the configuration's own.
-    pub environment: String,
+    pub environment: CompactString,
     /// The address after `/api/connector/v1/`; for any other address the whole path, beginning with `/`.
     pub operation: String,
     /// When the request's head had arrived.
@@ -127,11 +128,11 @@ pub struct Envelope {
 #[serde(rename_all = "camelCase", try_from = "RequestJson")]
 pub struct Request {
     /// `POST`, mostly.
-    pub method: String,
+    pub method: CompactString,
     /// The address at Mews, target and query unchanged.
     pub url: String,
     /// `HTTP/1.1` and the like, as the integration spoke.
-    pub http_version: String,
+    pub http_version: CompactString,
     /// The header fields in the order they came, names spelt as they were.
     pub headers: Vec<Header>,
     /// The body.
@@ -146,7 +147,7 @@ pub struct Response {
     /// 200 and the like.
     pub status: u16,
     /// `HTTP/1.1` and the like, as Mews spoke.
-    pub http_version: String,
+    pub http_version: CompactString,
     /// The header fields.
     pub headers: Vec<Header>,
     /// The value of `Request-Id`, or `RequestId` in the body of an error.
@@ -160,9 +161,9 @@ pub struct Response {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The name as it was spelt.
-    pub name: String,
+    pub name: CompactString,
     /// The value; bytes that are not UTF-8 are read as Latin-1.
-    pub value: String,
+    pub value: CompactString,
 }
 
 /// What the limiter said of a request.
@@ -368,9 +369,9 @@ macro_rules! message_json {
     };
 }
 
-message_json!(RequestJson for Request { method: String, url: String, http_version: String, headers: Vec<Header> });
+message_json!(RequestJson for Request { method: CompactString, url: String, http_version: CompactString, headers: Vec<Header> });
 message_json!(ResponseJson for Response {
-    status: u16, http_version: String, headers: Vec<Header>, request_id: Option<String>
+    status: u16, http_version: CompactString, headers: Vec<Header>, request_id: Option<String>
 });
 message_json!(MessageJson for Message {
     time: Timestamp, #[serde(rename = "type")] direction: Direction, opcode: u8

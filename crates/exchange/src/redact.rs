@@ -16,6 +16,7 @@ mod text;
 
 use std::time::Duration;
 
+use compact_str::CompactString;
 use http::Version;
 
 pub use self::note::noted;
@@ -90,11 +91,11 @@ impl Redactor {
         let web_socket = capture.web_socket.map(|part| messages(*part, names, secrets));
 
         let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
-        let target = finished(target, secrets);
+        let target: String = finished(target, secrets);
         let request = Request {
             method: cleaned(method.as_str().as_bytes(), names, secrets),
             url: if target.starts_with('/') { format!("{origin}{target}") } else { target.clone() },
-            http_version: version(request_version).to_owned(),
+            http_version: CompactString::const_new(version(request_version)),
             headers: headers(&request_fields, request_texts, names, secrets),
             body: request_search.finish(secrets, complete),
         };
@@ -102,7 +103,7 @@ impl Redactor {
             let headers = headers(&response_fields, response_texts, names, secrets);
             let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case("request-id"));
             let request_id = match named {
-                Some(header) => Some(header.value.clone()),
+                Some(header) => Some(header.value.to_string()),
                 None if status.as_u16() >= 400 => {
                     request_id_of(request_id, search.decoded()).map(|id| cleaned(&id, names, secrets))
                 }
@@ -110,7 +111,7 @@ impl Redactor {
             };
             Response {
                 status: status.as_u16(),
-                http_version: version(*response_version).to_owned(),
+                http_version: CompactString::const_new(version(*response_version)),
                 headers,
                 request_id,
                 body: search.finish(secrets, complete),
@@ -120,9 +121,9 @@ impl Redactor {
         Exchange {
             id: capture.id,
             session,
-            session_name: session_name.to_owned(),
+            session_name: session_name.into(),
             sequence,
-            environment: capture.environment.to_string(),
+            environment: CompactString::from(&*capture.environment),
             operation: operation(&target).to_owned(),
             started_at: capture.received,
             times_us: TimesUs {
@@ -267,11 +268,11 @@ fn headers(fields: &[Field<'_>], values: Vec<Text<'_>>, names: &Names, secrets: 
     .collect()
 }
 
-fn cleaned(text: &[u8], names: &Names, secrets: &mut Secrets) -> String {
+fn cleaned<T: Readable>(text: &[u8], names: &Names, secrets: &mut Secrets) -> T {
     finished(named(text, Syntax::Field, names, secrets), secrets)
 }
 
-fn finished(mut text: Text<'_>, secrets: &mut Secrets) -> String {
+fn finished<T: Readable>(mut text: Text<'_>, secrets: &mut Secrets) -> T {
     text.find_values(secrets);
     match text.redacted() {
         Some(redacted) => readable(&redacted),
@@ -279,9 +280,14 @@ fn finished(mut text: Text<'_>, secrets: &mut Secrets) -> String {
     }
 }
 
+/// A string, short or long.
+trait Readable: for<'a> From<&'a str> + FromIterator<char> {}
+
+impl<T: for<'a> From<&'a str> + FromIterator<char>> Readable for T {}
+
 /// The text as UTF-8, or else as Latin-1.
-fn readable(text: &[u8]) -> String {
-    str::from_utf8(text).map_or_else(|_| text.iter().map(|&byte| char::from(byte)).collect(), str::to_owned)
+fn readable<T: Readable>(text: &[u8]) -> T {
+    str::from_utf8(text).map_or_else(|_| text.iter().map(|&byte| char::from(byte)).collect(), T::from)
 }
 
 const fn version(version: Version) -> &'static str {

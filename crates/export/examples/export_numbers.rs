@@ -88,14 +88,14 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             r#"{{"ClientToken":"{client}","AccessToken":"{access}","Client":"Acme Kiosk 2.1.0","UpdatedUtc":{{"StartUtc":"2026-11-01T00:00:00Z","EndUtc":"2026-11-08T00:00:00Z"}},"ServiceIds":["{mixed:016x}","{number:016x}","{mixed:016x}"],"Limitation":{{"Count":100}}}}"#
         );
         let operation = ["reservations/getAll/2023-06-06", "customers/getAll", "bills/getAll"][(number % 3) as usize];
-        let field = |name: &str, value: String| Header { name: name.to_owned(), value };
+        let field = |name: &str, value: String| Header { name: name.into(), value: value.into() };
         let status = if number % 50 == 0 { 500 } else { 200 };
         let mut exchange = Exchange {
             id: ExchangeId::from_parts(1_790_000_000_000 + number * 150, u128::from(number)),
             session,
-            session_name: "certification".to_owned(),
+            session_name: "certification".into(),
             sequence: number,
-            environment: "demo".to_owned(),
+            environment: "demo".into(),
             operation: operation.to_owned(),
             started_at: Timestamp::from_micros(1_790_000_000_000_000).plus(Duration::from_millis(number * 150)),
             times_us: TimesUs { forwarded: Some(210), response_head: Some(84_312), response_end: Some(85_120) },
@@ -107,9 +107,9 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
                 paginated: true,
             },
             request: Request {
-                method: "POST".to_owned(),
+                method: "POST".into(),
                 url: format!("https://api.mews-demo.com/api/connector/v1/{operation}"),
-                http_version: "HTTP/1.1".to_owned(),
+                http_version: "HTTP/1.1".into(),
                 headers: vec![
                     field("Host", "127.0.0.1:8080".to_owned()),
                     field("Content-Type", "application/json".to_owned()),
@@ -120,7 +120,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             },
             response: Some(Response {
                 status,
-                http_version: "HTTP/2".to_owned(),
+                http_version: "HTTP/2".into(),
                 headers: vec![
                     field("Content-Type", "application/json; charset=utf-8".to_owned()),
                     field("Request-Id", format!("00-{mixed:032x}-01")),

@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Durability},
     error::SessionError,
     meta,
-    records::{Chain, Open},
+    records::{Open, Reached},
     shared::Shared,
     writer::{Control, Job},
 };
@@ -22,12 +22,19 @@ use crate::{
 const MAX_BATCH: usize = 1024;
 /// The bytes of bodies above which a batch takes no further exchange.
 const MAX_BATCH_BYTES: u64 = 4 << 20;
-/// How long the encoder gathers under [`Durability::Batch`], so that not every request wakes it.
+/// How long a batch is gathered under [`Durability::Batch`], so that not every request wakes the encoder.
 const GATHER: Duration = Duration::from_millis(3);
+/// How long a batch is gathered that somebody waits for, about as long as the disk takes for it; only where [`SEVERAL`]
+/// came while the disk was busy, and at least as many others are under way.
+const GATHER_BRIEFLY: Duration = Duration::from_micros(250);
+/// See [`GATHER_BRIEFLY`].
+const SEVERAL: usize = 3;
 /// How many batches may be on their way to the disk.
 const MOST_UNDER_WAY: usize = 2;
-/// The most sessions whose chains are remembered from one batch to the next.
-const MAX_CHAINS: usize = 256;
+/// The most sessions that are remembered from one batch to the next.
+const MAX_SESSIONS: usize = 256;
+/// The most blocks whose memory is kept for the next ones.
+const MAX_SPARE: usize = 4;
 /// How often the encoder looks at what comes while it waits for the writer: rarely, so that nobody wakes it for each.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -38,8 +45,13 @@ pub(crate) enum Message {
     Close,
 }
 
-/// The writer is done with what it was given last but for records; false where it had to drop exchanges.
-pub(crate) struct Done(pub(crate) bool);
+/// The writer is done with what it was given last but for records.
+pub(crate) struct Done {
+    /// False where it had to drop exchanges.
+    pub(crate) whole: bool,
+    /// The memory of blocks, for the next ones.
+    pub(crate) spare: Vec<Vec<u8>>,
+}
 
 /// An exchange on its way into the log.
 pub(crate) struct Item {
@@ -72,6 +84,8 @@ pub(crate) struct Encoder {
     /// Sessions as the writer found them. Only controls and failures change them, and then all are forgotten.
     sessions: HashMap<Named, SessionId>,
     open: BTreeMap<SessionId, Open>,
+    /// The memory of blocks that were packed.
+    spare: Vec<Vec<u8>>,
     batch: Batch,
     closing: bool,
 }
@@ -81,6 +95,8 @@ pub(crate) struct Encoder {
 struct Batch {
     answers: Vec<Answer>,
     bytes: u64,
+    /// How many blocks they fill.
+    blocks: usize,
     /// How many of them found no session.
     dropped: usize,
     stamp: u64,
@@ -104,6 +120,7 @@ impl Encoder {
             under_way: 0,
             sessions: HashMap::new(),
             open: BTreeMap::new(),
+            spare: Vec::new(),
             batch: Batch::default(),
             closing: false,
         }
@@ -123,7 +140,7 @@ impl Encoder {
     /// The next message; commits what is encoded whenever nothing more waits and the disk is free.
     fn next(&mut self) -> Option<Message> {
         let next = self.wait();
-        // What was dropped is known before anything that comes after it is chained.
+        // What was dropped is known before anything that comes after it is encoded.
         while let Ok(done) = self.reports.try_recv() {
             self.note(done);
         }
@@ -131,12 +148,14 @@ impl Encoder {
     }
 
     fn wait(&mut self) -> Option<Message> {
-        let mut gathered = self.shared.durability != Durability::Batch;
+        let mut gathered = false;
         loop {
             while let Ok(done) = self.reports.try_recv() {
                 self.note(done);
             }
-            if self.batch.answers.len() >= MAX_BATCH || self.batch.bytes > MAX_BATCH_BYTES {
+            // With a block packed the disk may as well have it, while the next one is made.
+            let has_block = self.batch.blocks > 0 && self.under_way == 0;
+            if has_block || self.batch.answers.len() >= MAX_BATCH || self.batch.bytes > MAX_BATCH_BYTES {
                 self.wait_until(MOST_UNDER_WAY - 1);
                 self.commit();
             }
@@ -148,13 +167,23 @@ impl Encoder {
             }
             if self.under_way > 0 {
                 self.wait_until(self.under_way - 1);
-            } else if gathered {
-                self.commit();
-            } else {
-                std::thread::sleep(GATHER);
+            } else if let Some(longest) = self.to_gather().filter(|_| !gathered) {
+                std::thread::sleep(longest);
                 gathered = true;
+            } else {
+                self.commit();
             }
         }
+    }
+
+    /// How long it pays to wait for more before a batch goes to the disk, which takes as long for one as for many.
+    fn to_gather(&self) -> Option<Duration> {
+        if self.shared.durability == Durability::Batch {
+            return Some(GATHER);
+        }
+        let gathered = self.batch.answers.len();
+        let others = self.shared.places_taken().saturating_sub(gathered);
+        (gathered >= SEVERAL && others >= gathered).then_some(GATHER_BRIEFLY)
     }
 
     fn close(&mut self) {
@@ -175,9 +204,10 @@ impl Encoder {
             return;
         };
         let Some(open) = self.open.get_mut(&session) else { return };
-        let (chain, followed) = (open.chain(), self.shared.ring.is_followed());
-        let exchange = self.redactor.exchange(*capture, session, &chain.name, chain.last + 1);
-        if let Some(records) = open.add(exchange, self.batch.stamp, followed) {
+        let (reached, followed) = (open.reached(), self.shared.ring.is_followed());
+        let exchange = self.redactor.exchange(*capture, session, &reached.name, reached.last + 1);
+        if let Some(records) = open.add(exchange, self.batch.stamp, followed, &mut self.spare) {
+            self.batch.blocks += 1;
             self.send(Job::Records(records));
         }
     }
@@ -193,7 +223,7 @@ impl Encoder {
             self.send(Job::Records(records));
         }
         self.send(Job::Commit { answers: batch.answers, dropped: batch.dropped });
-        if self.open.len() > MAX_CHAINS {
+        if self.open.len() > MAX_SESSIONS {
             self.forget();
         }
     }
@@ -223,14 +253,14 @@ impl Encoder {
         {
             return Some(*session);
         }
-        let (found, chain) = mpsc::sync_channel(1);
+        let (found, reached) = mpsc::sync_channel(1);
         self.send(Job::Find(named.clone(), found));
         self.wait_until(0);
-        let chain: Chain = chain.recv().ok()??;
-        let session = chain.session;
+        let reached: Reached = reached.recv().ok()??;
+        let session = reached.session;
         self.sessions.insert(named, session);
         // If it is known by another name, too, more may be encoded than the writer has.
-        self.open.entry(session).or_insert_with(|| Open::new(chain));
+        self.open.entry(session).or_insert_with(|| Open::new(reached));
         Some(session)
     }
 
@@ -273,14 +303,16 @@ impl Encoder {
         }
     }
 
-    fn note(&mut self, Done(whole): Done) {
+    fn note(&mut self, Done { whole, spare }: Done) {
         self.under_way = self.under_way.saturating_sub(1);
+        self.spare.extend(spare);
+        self.spare.truncate(MAX_SPARE);
         if !whole {
             self.forget();
         }
     }
 
-    /// Forgets the sessions; what is encoded of them is chained to what was dropped, and is dropped, too.
+    /// Forgets the sessions; what is encoded of them comes after what was dropped, and is dropped, too.
     fn forget(&mut self) {
         self.sessions.clear();
         for (_, mut open) in std::mem::take(&mut self.open) {

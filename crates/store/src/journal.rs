@@ -188,9 +188,9 @@ impl Entry {
         Exchange {
             id: self.id,
             session,
-            session_name: session_name.to_owned(),
+            session_name: session_name.into(),
             sequence: 0,
-            environment: self.environment,
+            environment: self.environment.into(),
             operation,
             started_at: self.received,
             times_us: TimesUs { forwarded: Some(self.forwarded_us), ..TimesUs::default() },
@@ -202,9 +202,9 @@ impl Entry {
                 paginated: self.paginated,
             },
             request: Request {
-                method: self.method,
+                method: self.method.into(),
                 url: self.url,
-                http_version: String::new(),
+                http_version: Default::default(),
                 headers: Vec::new(),
                 body: Body::empty(),
             },

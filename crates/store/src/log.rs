@@ -191,7 +191,7 @@ impl Log {
         Status {
             recorded: shared.recorded.load(Ordering::Relaxed),
             unrecorded: shared.unrecorded.load(Ordering::Relaxed),
-            waiting: shared.queue.saturating_sub(shared.places.available_permits()) as u64,
+            waiting: shared.places_taken() as u64,
             failing: shared.failing.borrow().clone(),
         }
     }

@@ -10,8 +10,10 @@ use nightaudit_exchange::{
 
 /// The version of the records written.
 const VERSION: u8 = 1;
+/// Where in a record the hash of the one before it stands.
+const PREVIOUS: usize = 1 + 8 + 8;
 /// Where in a record the three lengths stand.
-const LENGTHS: usize = 1 + 8 + 8 + 32;
+const LENGTHS: usize = PREVIOUS + 32;
 /// The bytes of a record before its metadata.
 const HEAD: usize = LENGTHS + 4 + 4 + 4;
 
@@ -29,29 +31,47 @@ pub(crate) struct Record {
     response: Range<usize>,
 }
 
-/// Appends an exchange to a block and returns its hash.
+/// A record that is not chained to the one before it yet: zeros stand in the place of that one's hash.
+#[derive(Debug)]
+pub(crate) struct Unchained {
+    /// Where in its block the record begins, and where its metadata end.
+    start: usize,
+    metadata_end: usize,
+    request: Digest,
+    response: Option<Digest>,
+}
+
+impl Unchained {
+    /// Chains the record to the one with this hash, and returns its own.
+    pub(crate) fn chain(&self, previous: Digest, block: &mut [u8]) -> Digest {
+        block[self.start + PREVIOUS..self.start + LENGTHS].copy_from_slice(&previous.0);
+        let metadata = &block[self.start + HEAD..self.metadata_end];
+        chain::link(previous, metadata, self.request, self.response)
+    }
+}
+
+/// Appends an exchange to a block.
 ///
 /// The exchange's own hashes are left as they are.
-pub(crate) fn encode(exchange: &mut Exchange, written: u64, previous: Digest, block: &mut Vec<u8>) -> Digest {
+pub(crate) fn encode(exchange: &mut Exchange, written: u64, block: &mut Vec<u8>) -> Unchained {
     let start = block.len();
     block.push(VERSION);
     block.extend(exchange.sequence.to_le_bytes());
     block.extend(written.to_le_bytes());
-    block.extend(previous.0);
-    block.extend([0; 12]);
+    block.extend([0; HEAD - PREVIOUS]);
     chain::write_metadata(exchange, block);
     let request = &exchange.request.body;
     let response = exchange.response.as_ref().map(|response| &response.body);
-    let metadata = &block[start + HEAD..];
-    let hash = chain::link(
-        previous,
-        metadata,
-        request.stored_digest(),
-        response.map(nightaudit_exchange::Body::stored_digest),
-    );
+    let metadata_end = block.len();
+    let unchained = Unchained {
+        start,
+        metadata_end,
+        request: request.stored_digest(),
+        response: response.map(nightaudit_exchange::Body::stored_digest),
+    };
     let answer = response.map_or(&[][..], |body| &body.bytes[..]);
     let said = exchange.web_socket.as_ref().map(join).unwrap_or_default();
-    let lengths = [metadata.len(), request.bytes.len(), said.len() + answer.len()];
+    let lengths = [metadata_end - start - HEAD, request.bytes.len(), said.len() + answer.len()];
     for (place, length) in lengths.into_iter().enumerate() {
         let at = start + LENGTHS + 4 * place;
         block[at..at + 4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
@@ -59,7 +79,7 @@ pub(crate) fn encode(exchange: &mut Exchange, written: u64, previous: Digest, bl
     block.extend(&request.bytes[..]);
     block.extend(&said);
     block.extend(answer);
-    hash
+    unchained
 }
 
 /// The records of an unpacked block, or what is wrong with it.
@@ -186,8 +206,8 @@ mod tests {
     fn block(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<Digest>) {
         let (mut raw, mut hashes) = (Vec::new(), vec![chain::genesis(SessionId::from_parts(1, 1))]);
         for (sequence, body) in (1..).zip(bodies) {
-            let hash = encode(&mut exchange(sequence, body), 7, hashes[hashes.len() - 1], &mut raw);
-            hashes.push(hash);
+            let unchained = encode(&mut exchange(sequence, body), 7, &mut raw);
+            hashes.push(unchained.chain(hashes[hashes.len() - 1], &mut raw));
         }
         (raw, hashes)
     }

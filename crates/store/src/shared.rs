@@ -98,6 +98,11 @@ impl Shared {
         next(last)
     }
 
+    /// The places that are taken: requests under way, and what waits to be written.
+    pub(crate) fn places_taken(&self) -> usize {
+        self.queue.saturating_sub(self.places.available_permits())
+    }
+
     /// Counts bytes of bodies that wait to be written.
     pub(crate) fn hold(&self, bytes: u64) {
         let before = self.backlog.fetch_add(bytes, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The writer's thread: packs what the encoder made, writes it, and answers those who wait. It alone changes segments
+//! The writer's thread: chains and packs what the encoder made, writes it, and answers those who wait. It alone changes segments
 //! and sessions; others ask it through [`Log::control`](crate::Log).
 
 mod append;
@@ -20,7 +20,7 @@ use crate::{
     config::{Config, OnFailure},
     encoder::{Answer, Done},
     error::SessionError,
-    records::{Chain, Records},
+    records::{Reached, Records},
     shared::Shared,
 };
 
@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Something for the writer.
 pub(crate) enum Job {
-    /// A block's worth of records, to be packed.
+    /// A block's worth of records, to be chained and packed.
     Records(Records),
     /// What was packed is to be written, and these are to be answered; so many exchanges of theirs found no session.
     Commit {
@@ -37,7 +37,7 @@ pub(crate) enum Job {
         dropped: usize,
     },
     /// The session of this name, or the current one, is to be found or started; none where it can't be.
-    Find(Option<Arc<str>>, mpsc::SyncSender<Option<Chain>>),
+    Find(Option<Arc<str>>, mpsc::SyncSender<Option<Reached>>),
     Control(Control),
 }
 
@@ -63,6 +63,10 @@ pub(crate) struct Writer {
     active: BTreeMap<SessionId, Active>,
     /// What is packed and not written.
     pending: BTreeMap<SessionId, Pending>,
+    /// The memory of blocks that are packed, for the encoder.
+    spare: Vec<Vec<u8>>,
+    /// The memory of the last packed blocks.
+    spare_packed: Vec<u8>,
     /// Counts batches, for finding the session that was written to the longest ago.
     turn: u64,
     /// When to try again, while exchanges are dropped because the disk fails.
@@ -97,6 +101,8 @@ impl Writer {
             current: None,
             active: BTreeMap::new(),
             pending: BTreeMap::new(),
+            spare: Vec::new(),
+            spare_packed: Vec::new(),
             turn: 0,
             retry_at: None,
             dropping: false,
@@ -118,8 +124,8 @@ impl Writer {
                     self.commit(answers);
                 }
                 Ok(Job::Find(name, found)) => {
-                    let chain = self.find(name.as_deref());
-                    let _ = found.send(chain);
+                    let reached = self.find(name.as_deref());
+                    let _ = found.send(reached);
                     self.report(true);
                 }
                 Ok(Job::Control(control)) => {
@@ -133,13 +139,13 @@ impl Writer {
         self.finish();
     }
 
-    pub(super) fn report(&self, whole: bool) {
+    pub(super) fn report(&mut self, whole: bool) {
         // An encoder that is gone needs no news.
-        let _ = self.reports.send(Done(whole));
+        let _ = self.reports.send(Done { whole, spare: std::mem::take(&mut self.spare) });
     }
 
-    /// The session of exchanges that name this one, and where its chain has come to.
-    fn find(&mut self, name: Option<&str>) -> Option<Chain> {
+    /// The session of exchanges that name this one, and how far it has come.
+    fn find(&mut self, name: Option<&str>) -> Option<Reached> {
         let mut found = None;
         self.insist(&mut |writer| {
             let session = match name {
@@ -153,8 +159,8 @@ impl Writer {
         let session = found?;
         let name = self.shared.sessions().get(&session)?.meta.name.as_str().into();
         let packed = self.pending.get(&session).and_then(Pending::reached);
-        let (hash, last) = packed.or_else(|| Some(self.active.get(&session)?.reached()))?;
-        Some(Chain { session, name, hash, last })
+        let (_, last) = packed.or_else(|| Some(self.active.get(&session)?.reached()))?;
+        Some(Reached { session, name, last })
     }
 
     /// Does what may fail until it succeeds, or gives up as the configuration says. False if it gave up.

@@ -111,7 +111,7 @@ impl Tally {
         if place == self.sessions.len() {
             self.sessions.push(Chain {
                 id: exchange.session,
-                name: exchange.session_name.clone(),
+                name: exchange.session_name.to_string(),
                 exchanges: 0,
                 unrecorded: self.unrecorded.get(&exchange.session).copied().unwrap_or(0),
                 first: exchange.sequence,

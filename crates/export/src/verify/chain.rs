@@ -81,7 +81,7 @@ impl<'f> ChainCheck<'f> {
         }
 
         let links = self.sessions.entry(exchange.session).or_insert_with(|| Links {
-            name: exchange.session_name.clone(),
+            name: exchange.session_name.to_string(),
             last: 0,
             rivals: vec![Link { named: None, hash: Some(chain::genesis(exchange.session)) }],
             gaps: Vec::new(),

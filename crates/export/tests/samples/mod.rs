@@ -25,7 +25,7 @@ pub fn chained(exchanges: Vec<Exchange>) -> Vec<Exchange> {
 }
 
 pub fn fields(fields: &[(&str, &str)]) -> Vec<Header> {
-    fields.iter().map(|&(name, value)| Header { name: name.to_owned(), value: value.to_owned() }).collect()
+    fields.iter().map(|&(name, value)| Header { name: name.into(), value: value.into() }).collect()
 }
 
 pub fn exchange(sequence: u64) -> Exchange {
@@ -34,9 +34,9 @@ pub fn exchange(sequence: u64) -> Exchange {
     Exchange {
         id: ExchangeId::from_parts(1_790_000_000_000 + sequence, 7),
         session: SessionId::from_parts(1_790_000_000_000, 1),
-        session_name: "certification".to_owned(),
+        session_name: "certification".into(),
         sequence,
-        environment: "demo".to_owned(),
+        environment: "demo".into(),
         operation: "configuration/get".to_owned(),
         started_at: "2026-11-23T12:00:00.123456Z".parse::<Timestamp>().unwrap(),
         times_us: TimesUs { forwarded: Some(210), response_head: Some(84_312), response_end: Some(85_120) },
@@ -48,9 +48,9 @@ pub fn exchange(sequence: u64) -> Exchange {
             paginated: false,
         },
         request: Request {
-            method: "POST".to_owned(),
+            method: "POST".into(),
             url: "https://api.mews-demo.com/api/connector/v1/configuration/get?a=1&b=%C3%A9+x".to_owned(),
-            http_version: "HTTP/1.1".to_owned(),
+            http_version: "HTTP/1.1".into(),
             headers: fields(&[
                 ("Host", "127.0.0.1:8080"),
                 ("Content-Type", "application/json"),
@@ -61,7 +61,7 @@ pub fn exchange(sequence: u64) -> Exchange {
         },
         response: Some(Response {
             status: 200,
-            http_version: "HTTP/2".to_owned(),
+            http_version: "HTTP/2".into(),
             headers: fields(&[("Content-Type", "application/json; charset=utf-8"), ("Request-Id", "00-abc-01")]),
             request_id: Some("00-abc-01".to_owned()),
             body: Body::whole("{\"NowUtc\":\"2026-11-23T12:00:00Z\"}".into()),
@@ -128,7 +128,7 @@ pub fn hostile() -> Exchange {
     const EVIL: &str = "=1+1</script><!--\u{202e}\u{2028}\r\n$(touch /tmp/x)`id`';\"\\\0,\u{feff}#";
     let mut exchange = exchange(9);
     EVIL.clone_into(&mut exchange.operation);
-    exchange.request.method = format!("@{EVIL}");
+    exchange.request.method = format!("@{EVIL}").into();
     exchange.request.url = format!("file:///etc/passwd?{EVIL}=%zz&%ff");
     exchange.request.headers = fields(&[(EVIL, EVIL), ("X-Evil", EVIL), ("@/etc/passwd", ""), ("-o", "x")]);
     exchange.request.headers.extend(vec![Header { name: "Cookie".into(), value: EVIL.into() }; 2_000]);

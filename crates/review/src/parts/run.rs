@@ -117,8 +117,8 @@ impl RunPart {
     pub(crate) fn note_span(&mut self, exchange: &Exchange, offset: i64) {
         if self.session.is_none() {
             self.session = Some(exchange.session);
-            self.session_name.clone_from(&exchange.session_name);
-            self.environment.clone_from(&exchange.environment);
+            exchange.session_name.as_str().clone_into(&mut self.session_name);
+            exchange.environment.as_str().clone_into(&mut self.environment);
         }
         let begun = exchange.started_at.micros().saturating_add(offset);
         if self.first.is_none_or(|(at, ..)| begun < at) {

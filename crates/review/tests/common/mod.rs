@@ -137,7 +137,7 @@ impl Call {
     pub fn too_many(self, retry_after: Option<u32>) -> Self {
         let mut call = self.fails(429, "Too many requests.");
         if let Some(seconds) = retry_after {
-            let header = Header { name: "Retry-After".into(), value: seconds.to_string() };
+            let header = Header { name: "Retry-After".into(), value: seconds.to_string().into() };
             call.0.response.as_mut().unwrap().headers.push(header);
         }
         call

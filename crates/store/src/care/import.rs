@@ -79,7 +79,7 @@ impl Log {
                     entry.insert(Incoming {
                         hash: chain::genesis(exchange.session),
                         last: 0,
-                        name: exchange.session_name.clone(),
+                        name: exchange.session_name.to_string(),
                         ended: exchange.started_at,
                         incomplete: false,
                     })
@@ -109,7 +109,7 @@ impl Log {
     }
 
     fn begin_import(&self, exchange: &Exchange) -> Result<(), ImportError> {
-        let (id, name) = (exchange.session, exchange.session_name.clone());
+        let (id, name) = (exchange.session, exchange.session_name.to_string());
         if self.shared.sessions().contains_key(&id) {
             return Err(ImportError::Present(id));
         }

@@ -75,18 +75,18 @@ fn stub() -> Exchange {
     Exchange {
         id: ExchangeId::from_parts(0, 0),
         session: SessionId::from_parts(0, 0),
-        session_name: String::new(),
+        session_name: Default::default(),
         sequence: 0,
-        environment: String::new(),
+        environment: Default::default(),
         operation: String::new(),
         started_at: Timestamp::from_micros(0),
         times_us: TimesUs::default(),
         peer: None,
         envelope: Envelope::default(),
         request: Request {
-            method: String::new(),
+            method: Default::default(),
             url: String::new(),
-            http_version: String::new(),
+            http_version: Default::default(),
             headers: Vec::new(),
             body: Body::empty(),
         },
@@ -108,5 +108,5 @@ fn stub() -> Exchange {
 }
 
 fn answer(status: u16) -> Response {
-    Response { status, http_version: String::new(), headers: Vec::new(), request_id: None, body: Body::empty() }
+    Response { status, http_version: Default::default(), headers: Vec::new(), request_id: None, body: Body::empty() }
 }

@@ -13,51 +13,70 @@ use crate::{
     encoder::Answer,
     index::{BlockAt, Noted},
     query::Resume,
-    records::{Chain, Open, Records},
+    records::{Open, Reached, Records},
     shared::Shared,
 };
+
+/// The most memory that is kept for the next block, or for the next packed ones.
+const MAX_SPARE: usize = 256 << 10;
 
 /// What is packed for a session and not written.
 #[derive(Default)]
 pub(super) struct Pending {
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
     /// The records, and where the block of each begins in `bytes`.
     blocks: Vec<(Records, u64)>,
+    /// The hash and the sequence number of the last.
+    reached: Option<(Digest, u64)>,
     exchanges: usize,
 }
 
 impl Pending {
     /// The hash and the sequence number of the last exchange; none where nothing was packed.
     pub(super) fn reached(&self) -> Option<(Digest, u64)> {
-        let (records, _) = self.blocks.last()?;
-        Some((records.hash, records.noted.last()?.sequence()))
+        self.reached
     }
 }
 
 impl Writer {
-    /// Packs a block, to be written with the next commit.
-    pub(super) fn pack(&mut self, records: Records) {
+    /// Chains and packs a block, to be written with the next commit.
+    pub(super) fn pack(&mut self, mut records: Records) {
         let session = records.session;
         if !self.pending.contains_key(&session) {
             if !self.insist(&mut |writer| writer.prepare(session)) {
                 return self.drop_block(&records);
             }
-            self.pending.insert(session, Pending::default());
+            let bytes = mem::take(&mut self.spare_packed);
+            self.pending.insert(session, Pending { bytes, ..Pending::default() });
         }
         let (Some(active), Some(pending)) = (self.active.get(&session), self.pending.get_mut(&session)) else { return };
-        let (previous, _) = pending.reached().unwrap_or(active.reached());
-        if records.previous != previous {
-            // It was made before the encoder learnt that what it is chained to was dropped.
+        let (mut hash, last) = pending.reached().unwrap_or(active.reached());
+        if records.after != last {
+            // It was made before the encoder learnt that what comes before it was dropped.
             return self.drop_block(&records);
+        }
+        let mut followed = records.followed.iter_mut();
+        for link in &records.links {
+            let previous = hash;
+            hash = link.chain(previous, &mut records.raw);
+            if let Some(exchange) = followed.next() {
+                (exchange.previous_hash, exchange.hash) = (Some(previous), Some(hash));
+            }
         }
         let at = pending.bytes.len();
         let count = records.noted.len();
         let packed =
             self.packer.pack(active.salt(session), &records.raw, count as u32, records.first, &mut pending.bytes);
+        let mut raw = mem::take(&mut records.raw);
+        raw.clear();
+        if raw.capacity() <= MAX_SPARE {
+            self.spare.push(raw);
+        }
         match packed {
             Ok(()) => {
                 pending.exchanges += count;
-                pending.blocks.push((Records { raw: Vec::new(), ..records }, at as u64));
+                pending.reached = records.noted.last().map(|noted| (hash, noted.sequence())).or(pending.reached);
+                pending.blocks.push((records, at as u64));
             }
             Err(error) => {
                 // Out of memory for zstd, or a body above 4 GiB: nothing that trying again would mend.
@@ -85,11 +104,17 @@ impl Writer {
     fn write_packed(&mut self) -> bool {
         self.turn += 1;
         for (session, mut pending) in mem::take(&mut self.pending) {
-            if self.insist(&mut |writer| writer.write(session, &mut pending.bytes)) {
-                self.settle(session, pending);
+            let written = self.insist(&mut |writer| writer.write(session, &mut pending.bytes));
+            let mut bytes = mem::take(&mut pending.bytes);
+            if written {
+                self.settle(session, bytes.len() as u64, pending);
             } else {
                 self.dropping = true;
                 self.count_dropped(Some(session), pending.exchanges);
+            }
+            bytes.clear();
+            if bytes.capacity() <= MAX_SPARE {
+                self.spare_packed = bytes;
             }
         }
         !mem::take(&mut self.dropping)
@@ -129,12 +154,12 @@ impl Writer {
                 self.count_dropped(Some(session), exchanges.len());
                 continue;
             }
-            let Some((hash, last)) = self.active.get(&session).map(super::Active::reached) else { continue };
-            let mut open = Open::new(Chain { session, name: Arc::default(), hash, last });
+            let Some((_, last)) = self.active.get(&session).map(super::Active::reached) else { continue };
+            let mut open = Open::new(Reached { session, name: Arc::default(), last });
             let followed = self.shared.ring.is_followed();
             for exchange in exchanges {
-                let sequence = exchange.sequence.max(open.chain().last + 1);
-                if let Some(records) = open.add(Exchange { sequence, ..exchange }, written, followed) {
+                let sequence = exchange.sequence.max(open.reached().last + 1);
+                if let Some(records) = open.add(Exchange { sequence, ..exchange }, written, followed, &mut self.spare) {
                     self.pack(records);
                 }
             }
@@ -147,10 +172,10 @@ impl Writer {
     }
 
     /// Shows what was written to those who read.
-    fn settle(&mut self, session: SessionId, pending: Pending) {
+    fn settle(&mut self, session: SessionId, bytes: u64, pending: Pending) {
         let Some(active) = self.active.get_mut(&session) else { return };
         let segment = active.number;
-        let (start, end) = active.wrote(pending.bytes.len() as u64, pending.blocks.last().map(|(records, _)| records));
+        let (start, end) = active.wrote(bytes, pending.reached());
         let mut filled = false;
         {
             let mut listings = self.shared.index.listings();
@@ -173,7 +198,7 @@ impl Writer {
             let blocks = pending.blocks.into_iter();
             let exchanges = blocks.flat_map(|(records, _)| {
                 let written = records.written;
-                records.followed.into_iter().map(move |exchange| (place(exchange.sequence, written), exchange))
+                records.followed.into_iter().map(move |one| (place(one.sequence, written), Arc::new(one)))
             });
             self.shared.ring.push(exchanges.collect());
         } else {

@@ -10,7 +10,6 @@ use crate::{
     config::Durability,
     disk::DiskFile,
     meta::random,
-    records::Records,
     segment::{self, Footer, HEADER, Header},
 };
 
@@ -49,13 +48,10 @@ impl Active {
     }
 
     /// Notes what was written, and returns where it begins and ends.
-    pub(super) fn wrote(&mut self, bytes: u64, last: Option<&Records>) -> (u64, u64) {
+    pub(super) fn wrote(&mut self, bytes: u64, reached: Option<(Digest, u64)>) -> (u64, u64) {
         let start = self.end;
         self.end += bytes;
-        if let Some(last) = last {
-            self.hash = last.hash;
-            self.last = last.noted.last().map_or(self.last, crate::index::Noted::sequence);
-        }
+        (self.hash, self.last) = reached.unwrap_or(self.reached());
         (start, self.end)
     }
 
