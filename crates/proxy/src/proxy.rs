@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::{Pin, pin},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -211,8 +212,11 @@ impl<R: Recorder> Proxy<R> {
             }
             Ok(())
         };
-        let answer = host.send(request, sending);
-        let answered = within(answer, timeouts.response_head, upload.as_deref()).await;
+        let answered = {
+            // Pinned here, not handed over: the future would hold it twice.
+            let answer = pin!(host.send(request, sending));
+            within(answer, timeouts.response_head, upload.as_deref()).await
+        };
         // Where the integration's side broke off, that is the cause, whatever the connection to Mews makes of it.
         let (response, lease) = match upload.and_then(|upload| upload.broken()) {
             Some(broken) if answered.is_err() => return Err(broken),
@@ -423,11 +427,10 @@ impl Sender {
 
 /// Waits for an answer, from the last of the request on.
 async fn within<T>(
-    answer: impl Future<Output = Result<T, Stop>>,
+    mut answer: Pin<&mut impl Future<Output = Result<T, Stop>>>,
     patience: std::time::Duration,
     upload: Option<&Upload>,
 ) -> Result<T, Stop> {
-    let mut answer = std::pin::pin!(answer);
     let mut deadline = tokio::time::Instant::now() + patience;
     loop {
         if let Ok(answer) = tokio::time::timeout_at(deadline, answer.as_mut()).await {
@@ -477,4 +480,40 @@ fn start_line(wire: &[u8]) -> (Method, Bytes) {
     let target = words.next().filter(|_| method.is_some()).unwrap_or_default();
     let shown = &target[..target.len().min(SHOWN)];
     (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl Recorder for Nowhere {
+        type Place = Self;
+
+        async fn reserve(&self) -> Result<Self, crate::Unrecordable> {
+            Ok(Self)
+        }
+    }
+
+    impl crate::Place for Nowhere {
+        type Receipt = std::future::Ready<()>;
+
+        fn begin(&mut self, _: &Capture) -> Result<(), crate::Unrecordable> {
+            Ok(())
+        }
+
+        fn record(self, _: Box<Capture>) -> Self::Receipt {
+            std::future::ready(())
+        }
+    }
+
+    #[test]
+    fn regression_of_each_request_twenty_kilobytes_were_moved_before_anything_was_done() {
+        fn size<'a, F>(_: fn(&'a Proxy<Nowhere>, Arrival, Request<Incoming>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(|proxy, arrival, request| proxy.handle(arrival, request));
+        assert!(size < 8 << 10, "the future of a request takes {size} bytes");
+    }
 }

@@ -117,7 +117,8 @@ impl Upstream {
         for _ in 0..ATTEMPTS {
             let mut connection = match self.pool.take().await {
                 Some(connection) => connection,
-                None => self.connect().await?,
+                // Boxed: it is large and rare, and what a request's future holds is moved when each request begins.
+                None => Box::pin(self.connect()).await?,
             };
             self.address(&mut request, &target, connection.is_http2());
             sending(Sending::Now)?;
