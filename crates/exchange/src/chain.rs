@@ -13,7 +13,7 @@
 
 use sha2::Digest as _;
 
-use crate::{Body, Digest, Exchange, SessionId};
+use crate::{Digest, Exchange, SessionId};
 
 /// The hash before a session's first exchange: the SHA-256 of the session's id (16 bytes).
 #[must_use]
@@ -25,21 +25,13 @@ pub fn genesis(session: SessionId) -> Digest {
 #[must_use]
 pub fn metadata(exchange: &Exchange) -> Vec<u8> {
     let mut metadata = Vec::new();
-    // Bytes are shared, not copied, so that a clone is cheap.
-    write_metadata(&mut exchange.clone(), &mut metadata);
+    write_metadata(exchange, &mut metadata);
     metadata
 }
 
-/// Appends [`metadata`] to `out`, without copying: the exchange's bodies and hashes are taken out of it and put back.
-pub fn write_metadata(exchange: &mut Exchange, out: &mut Vec<u8>) {
-    let hashes = (exchange.previous_hash.take(), exchange.hash.take());
-    let bodies: Vec<_> = exchange.bodies_mut().map(take).collect();
-    // Strings, numbers and structs only: there is nothing in an exchange that JSON can't hold.
-    let _ = serde_json::to_writer(out, exchange);
-    (exchange.previous_hash, exchange.hash) = hashes;
-    for (body, kept) in exchange.bodies_mut().zip(bodies) {
-        (body.bytes, body.masked) = kept;
-    }
+/// Appends [`metadata`] to `out`.
+pub fn write_metadata(exchange: &Exchange, out: &mut Vec<u8>) {
+    crate::metadata::write(exchange, out);
 }
 
 /// The hash of an exchange with this metadata and these digests of its stored bodies.
@@ -74,8 +66,4 @@ impl Link {
 pub fn hash(previous: Digest, exchange: &Exchange) -> Digest {
     let response = exchange.response.as_ref().map(|response| response.body.stored_digest());
     link(previous, &metadata(exchange), exchange.request.body.stored_digest(), response)
-}
-
-fn take(body: &mut Body) -> (bytes::Bytes, bool) {
-    (std::mem::take(&mut body.bytes), std::mem::take(&mut body.masked))
 }

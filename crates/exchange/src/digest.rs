@@ -28,6 +28,13 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Its hexadecimal digits.
+    pub(crate) fn digits(&self) -> [u8; 64] {
+        let mut text = [0; 64];
+        hex(&self.0, &mut text);
+        text
+    }
+
     /// The digest of these parts, one after the other.
     #[must_use]
     pub fn of_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Self {
@@ -41,9 +48,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        hex(&self.0, &mut text);
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
+        f.write_str(str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -71,9 +76,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = [0; 64];
-        hex(&self.0, &mut text);
-        serializer.serialize_str(str::from_utf8(&text).unwrap_or_default())
+        serializer.serialize_str(str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

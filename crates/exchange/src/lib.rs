@@ -37,6 +37,7 @@ mod digest;
 mod exchange;
 mod filter;
 mod id;
+mod metadata;
 mod redact;
 mod text;
 mod time;

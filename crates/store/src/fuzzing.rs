@@ -74,7 +74,7 @@ fn one(record: &Record, block: &Bytes) {
     // Only exports mask, and the log never says that something is.
     exchange.bodies_mut().for_each(|body| body.masked = false);
     let mut written = Vec::new();
-    let hash = record::encode(&mut exchange, record.written, &mut written).chain(record.previous, &mut written);
+    let hash = record::encode(&exchange, record.written, &mut written).chain(record.previous, &mut written);
     let written = Bytes::from(written);
     let again = record::split(&written, 1, record.sequence).and_then(|records| records[0].exchange(&written));
     // Names that are not known are passed over, so that the metadata, and with it the hash, may be another.

@@ -1,6 +1,7 @@
 //! The requests under way, each in a slot of a small file, so that a crash does not hide them. See `FORMAT.md`.
 
 use std::{
+    borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -37,19 +38,19 @@ struct Slots {
 
 /// A slot's text.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<'a> {
     pub(crate) id: ExchangeId,
     /// The name of the session that the request named.
-    pub(crate) session: Option<String>,
-    environment: String,
+    pub(crate) session: Option<Cow<'a, str>>,
+    environment: Cow<'a, str>,
     received: Timestamp,
     /// Microseconds from then until it went out.
     #[serde(default)]
     forwarded_us: u64,
-    method: String,
-    url: String,
+    method: Cow<'a, str>,
+    url: Cow<'a, str>,
     peer: std::net::SocketAddr,
-    client: Option<String>,
+    client: Option<Cow<'a, str>>,
     access_token: Option<Pseudonym>,
     client_token: Option<Pseudonym>,
     paginated: bool,
@@ -122,17 +123,17 @@ fn path(dir: &Path) -> PathBuf {
 }
 
 fn slot(started: &Started) -> Vec<u8> {
-    let cut = |text: &str, length: usize| text.chars().take(length).collect::<String>();
     // What stands behind the `?` may be secret, and nothing has looked for secrets in it yet.
     let path = started.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let url = format!("{}{}", started.origin, String::from_utf8_lossy(path));
     let entry = |longest: usize| Entry {
         id: started.id,
-        session: started.session.as_deref().map(str::to_owned),
+        session: started.session.as_deref().map(Cow::Borrowed),
         environment: cut(&started.environment, 64),
         received: started.received,
         forwarded_us: u64::try_from(started.forwarded.as_micros()).unwrap_or(u64::MAX),
         method: cut(&started.method, 16),
-        url: cut(&format!("{}{}", started.origin, String::from_utf8_lossy(path)), longest),
+        url: cut(&url, longest),
         peer: started.peer,
         client: started.client.as_deref().map(|client| cut(client, longest / 4)),
         access_token: started.access_token,
@@ -155,8 +156,14 @@ fn slot(started: &Started) -> Vec<u8> {
     bytes
 }
 
+/// The text's first characters, so many at most.
+fn cut(text: &str, length: usize) -> Cow<'_, str> {
+    let end = if text.len() <= length { None } else { text.char_indices().nth(length) };
+    Cow::Borrowed(end.map_or(text, |(end, _)| &text[..end]))
+}
+
 /// The requests noted in a journal; slots that are empty or damaged are passed over.
-pub(crate) fn read(dir: &Path) -> io::Result<Vec<Entry>> {
+pub(crate) fn read(dir: &Path) -> io::Result<Vec<Entry<'static>>> {
     let bytes = match fs::File::open(path(dir)) {
         // No journal has more slots than a queue has places; a larger file is none of ours.
         Ok(file) => {
@@ -170,14 +177,14 @@ pub(crate) fn read(dir: &Path) -> io::Result<Vec<Entry>> {
     Ok(bytes.chunks(SLOT).filter_map(entry).collect())
 }
 
-fn entry(slot: &[u8]) -> Option<Entry> {
+fn entry(slot: &[u8]) -> Option<Entry<'static>> {
     let length = u16::from_le_bytes(slot.get(4..HEAD)?.try_into().ok()?);
     let text = slot.get(HEAD..HEAD + usize::from(length)).filter(|text| !text.is_empty())?;
     let sum = crc32c::crc32c(&slot[4..HEAD + usize::from(length)]);
     (slot[..4] == sum.to_le_bytes()).then(|| serde_json::from_slice(text).ok())?
 }
 
-impl Entry {
+impl Entry<'_> {
     /// The exchange that shows the request as interrupted.
     pub(crate) fn exchange(self, session: SessionId, session_name: &str) -> Exchange {
         let path = self.url.find("://").map_or(&self.url[..], |scheme| {
@@ -196,14 +203,14 @@ impl Entry {
             times_us: TimesUs { forwarded: Some(self.forwarded_us), ..TimesUs::default() },
             peer: Some(self.peer),
             envelope: Envelope {
-                client: self.client,
+                client: self.client.map(Cow::into_owned),
                 client_token: self.client_token,
                 access_token: self.access_token,
                 paginated: self.paginated,
             },
             request: Request {
                 method: self.method.into(),
-                url: self.url,
+                url: self.url.into_owned(),
                 http_version: Default::default(),
                 headers: Vec::new(),
                 body: Body::empty(),

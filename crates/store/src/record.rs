@@ -53,7 +53,7 @@ impl Unchained {
 /// Appends an exchange to a block.
 ///
 /// The exchange's own hashes are left as they are.
-pub(crate) fn encode(exchange: &mut Exchange, written: u64, block: &mut Vec<u8>) -> Unchained {
+pub(crate) fn encode(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> Unchained {
     let start = block.len();
     block.push(VERSION);
     block.extend(exchange.sequence.to_le_bytes());
@@ -206,7 +206,7 @@ mod tests {
     fn block(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<Digest>) {
         let (mut raw, mut hashes) = (Vec::new(), vec![chain::genesis(SessionId::from_parts(1, 1))]);
         for (sequence, body) in (1..).zip(bodies) {
-            let unchained = encode(&mut exchange(sequence, body), 7, &mut raw);
+            let unchained = encode(&exchange(sequence, body), 7, &mut raw);
             hashes.push(unchained.chain(hashes[hashes.len() - 1], &mut raw));
         }
         (raw, hashes)

@@ -61,7 +61,7 @@ impl Open {
     /// A new block takes its memory from `spare`.
     pub(crate) fn add(
         &mut self,
-        mut exchange: Exchange,
+        exchange: Exchange,
         written: u64,
         followed: bool,
         spare: &mut Vec<Vec<u8>>,
@@ -77,7 +77,7 @@ impl Open {
             noted: Vec::with_capacity(most),
             followed: Vec::new(),
         });
-        records.links.push(record::encode(&mut exchange, written, &mut records.raw));
+        records.links.push(record::encode(&exchange, written, &mut records.raw));
         reached.last = exchange.sequence;
         if followed {
             records.noted.push(Noted::of(&exchange, written));

@@ -49,7 +49,7 @@ impl Writer {
     /// Adds the requests to the log that a journal shows as under way, and takes up the sessions as they were left.
     ///
     /// Returns how many there were.
-    pub(crate) fn recover(&mut self, left: Vec<crate::journal::Entry>) -> io::Result<u64> {
+    pub(crate) fn recover(&mut self, left: Vec<crate::journal::Entry<'_>>) -> io::Result<u64> {
         self.close_unusable()?;
         let was_current = {
             let sessions = self.shared.sessions();

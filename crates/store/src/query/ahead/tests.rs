@@ -68,8 +68,8 @@ fn write(dir: &Path, session: SessionId, segments: u32) -> Vec<Place> {
             let first = first + block * RECORDS;
             let operation = if first / RECORDS % 3 == 2 { "y" } else { "x" };
             for sequence in first..first + RECORDS {
-                let mut exchange = exchange(session, sequence, operation);
-                previous = record::encode(&mut exchange, sequence, &mut raw).chain(previous, &mut raw);
+                let unchained = record::encode(&exchange(session, sequence, operation), sequence, &mut raw);
+                previous = unchained.chain(previous, &mut raw);
             }
             places.push((session, BlockAt { segment, offset: bytes.len() as u64 }));
             packer.pack(Salt::new(session, segment), &raw, RECORDS as u32, first, &mut bytes).unwrap();
