@@ -36,11 +36,13 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     println!("a bare loop of one write of 700 bytes and one fdatasync: {bare:.0}/s appending");
     let log = Log::open(config())?;
     let before = memory("VmRSS");
-    let time = append(&log, 0..exchanges, 256);
-    rate("append, sync, batches of 256", exchanges, time);
+    let half = exchanges / 2;
+    rate("append, sync, batches of 256", half, append(&log, 0..half, 256, Next::WhenAllAreDone));
+    let time = append(&log, half..exchanges, 256, Next::WhenOneIsDone);
+    rate("append, sync, 256 under way at once", exchanges - half, time);
     println!("memory: {} MiB before, {} MiB at the peak", before >> 20, memory("VmHWM") >> 20);
     let count = 3000.min(exchanges);
-    rate("append, sync, one at a time", count, append(&log, exchanges..exchanges + count, 1));
+    rate("append, sync, one at a time", count, append(&log, exchanges..exchanges + count, 1, Next::WhenOneIsDone));
     let info = log.info();
     let share = |bytes: u64| bytes as f64 / (raw * info.exchanges) as f64;
     println!(
@@ -73,7 +75,7 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let indexed = log.reindex(&mut |_| {})?;
     rate("rebuild of the index", indexed, start.elapsed());
-    append(&log, 2 * exchanges..2 * exchanges + 10_000, 256);
+    append(&log, 2 * exchanges..2 * exchanges + 10_000, 256, Next::WhenOneIsDone);
     // As it is after a kill: nothing is flushed, the folder is copied under the log's feet.
     let copy = dir.with_extension("killed");
     copy_all(dir, &copy)?;
@@ -85,7 +87,7 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
 
     let batch = Log::open(Config { durability: Durability::Batch, ..config() })?;
     let start = Instant::now();
-    append(&batch, 4 * exchanges..5 * exchanges, 1024);
+    append(&batch, 4 * exchanges..5 * exchanges, 1024, Next::WhenOneIsDone);
     let closed = batch.close();
     rate("append, batch, with the end written", closed.recorded, start.elapsed());
     println!("memory: {} MiB at the peak of all", memory("VmHWM") >> 20);
@@ -119,21 +121,31 @@ fn rate(what: &str, count: u64, time: Duration) {
     println!("{what}: {:.0}/s ({count} in {time:?})", count as f64 / time.as_secs_f64());
 }
 
-/// Records with so many under way at once; the captures are made before the clock starts, 512 at a time, so that they take
+/// When the next exchange is recorded, with as many under way as there may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The exchanges come in batches, as from one client that waits for each.
+    WhenAllAreDone,
+    /// They come as from as many clients.
+    WhenOneIsDone,
+}
+
+/// Records with so many under way at once; the captures are made before the clock starts, 2,048 at a time, so that they take
 /// little of the memory that is measured.
-fn append(log: &Log, numbers: std::ops::Range<u64>, at_once: usize) -> Duration {
+fn append(log: &Log, numbers: std::ops::Range<u64>, at_once: usize, next_is_recorded: Next) -> Duration {
     let recorder = log.recorder();
     let mut time = Duration::ZERO;
     let mut next = numbers.start;
     while next < numbers.end {
-        let end = numbers.end.min(next + 512.max(at_once as u64));
+        let end = numbers.end.min(next + 2048);
         let captures: Vec<Capture> = (next..end).map(capture).collect();
         next = end;
         let start = Instant::now();
         let mut waiting = VecDeque::new();
         for capture in captures {
             if waiting.len() >= at_once {
-                waiting.drain(..).for_each(wait);
+                let done = if next_is_recorded == Next::WhenAllAreDone { waiting.len() } else { 1 };
+                waiting.drain(..done).for_each(wait);
             }
             let Ok(place) = wait(recorder.reserve()) else { panic!("the log can't be written") };
             waiting.push_back(place.record(capture));

@@ -56,20 +56,22 @@ impl Head {
 /// Makes blocks.
 pub(crate) struct Packer {
     zstd: zstd::bulk::Compressor<'static>,
-    /// The last payload, whose memory the next one takes.
-    payload: Vec<u8>,
 }
 
 impl Packer {
     pub(crate) fn new(level: i32) -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(level)?, payload: Vec::new() })
+        Ok(Self { zstd: zstd::bulk::Compressor::new(level)? })
     }
 
-    /// Appends a block of these records to `out`.
+    /// Appends a block of these records to `out`. Where that fails, what stands behind the end that `out` had means nothing.
     pub(crate) fn pack(&mut self, salt: Salt, raw: &[u8], count: u32, first: u64, out: &mut Vec<u8>) -> io::Result<()> {
-        self.payload.clear();
-        self.payload.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        let stored = self.zstd.compress_to_buffer(raw, &mut self.payload)?;
+        let start = out.len();
+        out.reserve(HEAD + zstd::zstd_safe::compress_bound(raw.len()));
+        out.extend_from_slice(&[0; HEAD]);
+        // Right behind its head: a block of large bodies need not be in memory twice.
+        let mut payload = io::Cursor::new(&mut *out);
+        payload.set_position((start + HEAD) as u64);
+        let stored = self.zstd.compress_to_buffer(raw, &mut payload)?;
         let size = |length: usize| u32::try_from(length).map_err(|_| io::Error::other("a block above 4 GiB"));
         let mut head = [0; HEAD];
         head[..4].copy_from_slice(&MAGIC);
@@ -77,13 +79,9 @@ impl Packer {
         head[8..12].copy_from_slice(&size(raw.len())?.to_le_bytes());
         head[12..16].copy_from_slice(&count.to_le_bytes());
         head[16..24].copy_from_slice(&first.to_le_bytes());
-        let sum = salt.sum([&head[..24], &self.payload]);
+        let sum = salt.sum([&head[..24], &out[start + HEAD..]]);
         head[24..28].copy_from_slice(&sum.to_le_bytes());
-        out.extend_from_slice(&head);
-        out.extend_from_slice(&self.payload);
-        if self.payload.capacity() > 1 << 20 {
-            self.payload = Vec::new();
-        }
+        out[start..start + HEAD].copy_from_slice(&head);
         Ok(())
     }
 }

@@ -76,6 +76,8 @@ pub(crate) fn encode(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> 
         let at = start + LENGTHS + 4 * place;
         block[at..at + 4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     }
+    // All at once: growing step by step, a block of large bodies would take twice its size.
+    block.reserve(lengths[1] + lengths[2]);
     block.extend(&request.bytes[..]);
     block.extend(&said);
     block.extend(answer);

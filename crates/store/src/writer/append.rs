@@ -17,8 +17,10 @@ use crate::{
     shared::Shared,
 };
 
-/// The most memory that is kept for the next block, or for the next packed ones.
+/// The most memory that is kept for the next block.
 const MAX_SPARE: usize = 256 << 10;
+/// The most memory that is kept for the next packed blocks.
+const MAX_SPARE_PACKED: usize = 1 << 20;
 
 /// What is packed for a session and not written.
 #[derive(Default)]
@@ -113,7 +115,7 @@ impl Writer {
                 self.count_dropped(Some(session), pending.exchanges);
             }
             bytes.clear();
-            if bytes.capacity() <= MAX_SPARE {
+            if bytes.capacity() <= MAX_SPARE_PACKED {
                 self.spare_packed = bytes;
             }
         }
