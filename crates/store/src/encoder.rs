@@ -22,6 +22,9 @@ use crate::{
 const MAX_BATCH: usize = 1024;
 /// The bytes of bodies above which a batch takes no further exchange.
 const MAX_BATCH_BYTES: u64 = 4 << 20;
+/// The bytes of bodies from which on an exchange is made only when the writer is done with those before: while it is made
+/// and packed it takes several times as much.
+const LARGE: u64 = 1 << 20;
 /// How long a batch is gathered under [`Durability::Batch`], so that not every request wakes the encoder.
 const GATHER: Duration = Duration::from_millis(3);
 /// How long a batch is gathered that somebody waits for, about as long as the disk takes for it; only where [`SEVERAL`]
@@ -188,6 +191,9 @@ impl Encoder {
 
     /// Makes a record of an exchange.
     fn add(&mut self, item: Item) {
+        if item.answer.bytes >= LARGE {
+            self.wait_until(0);
+        }
         if self.batch.answers.is_empty() {
             self.batch.stamp = self.shared.stamp();
         }

@@ -132,6 +132,7 @@ fn join(mut pieces: Vec<Bytes>) -> Bytes {
         return pieces.pop().unwrap_or_default();
     }
     let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-    pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+    // Each piece is let go of once it is copied: a large body need not be there twice.
+    pieces.into_iter().for_each(|piece| joined.extend_from_slice(&piece));
     joined.freeze()
 }
