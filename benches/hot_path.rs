@@ -202,9 +202,9 @@ fn exchange(criterion: &mut Criterion) {
         bencher.iter_batched(
             || captures.next(),
             |capture| {
-                let mut exchange = redactor.exchange(capture, session, "bench", 1);
+                let exchange = redactor.exchange(capture, session, "bench", 1);
                 let mut metadata = Vec::with_capacity(2048);
-                chain::write_metadata(&mut exchange, &mut metadata);
+                chain::write_metadata(&exchange, &mut metadata);
                 (metadata, exchange)
             },
             BatchSize::SmallInput,
