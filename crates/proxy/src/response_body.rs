@@ -102,9 +102,9 @@ impl<P: Place> Flowing<P> {
             };
             self.timer = None;
             match next {
-                Some(Ok(mut frame)) => {
-                    if let Some(copy) = frame.data_ref().and_then(|piece| self.keeper.push(piece)) {
-                        frame = Frame::data(copy);
+                Some(Ok(frame)) => {
+                    if let Some(piece) = frame.data_ref() {
+                        self.keeper.push(piece);
                     }
                     let last =
                         frame.is_trailers() || self.body.is_end_stream() || self.promised == Some(self.keeper.length());
