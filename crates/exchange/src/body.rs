@@ -152,7 +152,7 @@ impl BodyJson {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -196,7 +196,8 @@ mod tests {
         assert!(serde_json::from_value::<Request>(json).is_err());
     }
 
-    fn body() -> impl Strategy<Value = Body> {
+    /// Bodies of every kind, with facts that need not fit their bytes.
+    pub(crate) fn body() -> impl Strategy<Value = Body> {
         let bytes = prop_oneof![
             any::<String>().prop_map(String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..40),

@@ -181,7 +181,7 @@ impl Encoder {
 
     fn to_gather(&self) -> Option<Duration> {
         let gathered = self.batch.answers.len();
-        to_gather(self.shared.durability, gathered, self.shared.places_taken().saturating_sub(gathered))
+        gather_for(self.shared.durability, gathered, self.shared.places_taken().saturating_sub(gathered))
     }
 
     fn close(&mut self) {
@@ -332,7 +332,7 @@ impl Encoder {
 
 /// How long it pays to wait for more before a batch goes to the disk, which takes as long for one as for many: with so many
 /// exchanges gathered, and so many other requests under way.
-fn to_gather(durability: Durability, gathered: usize, others: usize) -> Option<Duration> {
+fn gather_for(durability: Durability, gathered: usize, others: usize) -> Option<Duration> {
     match durability {
         Durability::Batch => Some(GATHER),
         Durability::Sync | Durability::Write => (gathered >= SEVERAL && others >= gathered).then_some(GATHER_BRIEFLY),
@@ -346,11 +346,11 @@ mod tests {
     #[test]
     fn who_waits_for_the_disk_waits_for_others_only_under_load() {
         for durability in [Durability::Sync, Durability::Write] {
-            let gathers = |gathered, others| to_gather(durability, gathered, others).is_some();
+            let gathers = |gathered, others| gather_for(durability, gathered, others).is_some();
             assert!(!gathers(1, 0) && !gathers(1, 500) && !gathers(SEVERAL - 1, 500));
             assert!(!gathers(64, 0) && !gathers(64, 63));
             assert!(gathers(SEVERAL, SEVERAL) && gathers(64, 64));
         }
-        assert_eq!(to_gather(Durability::Batch, 1, 0), Some(GATHER));
+        assert_eq!(gather_for(Durability::Batch, 1, 0), Some(GATHER));
     }
 }

@@ -1,5 +1,5 @@
-//! The writer's thread: chains and packs what the encoder made, writes it, and answers those who wait. It alone changes segments
-//! and sessions; others ask it through [`Log::control`](crate::Log).
+//! The writer's thread: chains and packs what the encoder made, writes it, and answers those who wait. It alone changes
+//! segments and sessions; others ask it through [`Log::control`](crate::Log).
 
 mod append;
 mod segments;
