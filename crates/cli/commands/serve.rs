@@ -177,7 +177,7 @@ pub(crate) async fn serve(
         }),
     };
     let recorder = LogRecorder::new(log.recorder(), outcomes);
-    let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder)
+    let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())
         .map_err(|error| Usage(error.into()))?;
     let console =
         Console::new(Arc::clone(&log), token.clone(), console_address, settings.console.names.clone(), gauges);
@@ -213,7 +213,11 @@ pub(crate) async fn serve(
 
     let server = Server::new(nightaudit_listen::Config { tls, ..settings.server.clone() });
     let workers = Workers::start()?;
-    let serving = workers.runtimes().map(|runtime| Worker { runtime, handler: Arc::new(proxy.sibling()) });
+    let serving = workers.runtimes().map(|runtime| {
+        let (recorder, bell) = recorder.with_bell();
+        runtime.spawn(bell.ring());
+        Worker { runtime, handler: Arc::new(proxy.sibling(recorder)) }
+    });
     let drained = server.serve_on(proxy_port, serving, stop.cancelled()).await;
     proxy.close_tunnels().await;
     drop(workers);

@@ -41,17 +41,17 @@ use crate::{
 
 /// Forwards requests to the hosts of one environment, inside its limits, and has each recorded.
 pub struct Proxy<R> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<Shared>,
+    recorder: Arc<R>,
     api: Upstream,
     events: Upstream,
 }
 
 /// What a proxy has in common with its [`sibling`](Proxy::sibling)s.
-struct Shared<R> {
+struct Shared {
     config: Config,
     route: Route,
     limiter: Limiter,
-    recorder: Arc<R>,
     ids: Arc<Ids>,
     tunnels: TaskTracker,
     closing: CancellationToken,
@@ -75,24 +75,29 @@ impl<R: Recorder> Proxy<R> {
             config,
             route: Route::new(upstream)?,
             limiter,
-            recorder: Arc::new(recorder),
             ids: Arc::new(Ids::new()),
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
         };
-        Ok(Self::of(Arc::new(shared)))
+        Ok(Self::of(Arc::new(shared), recorder))
     }
 
     /// The same proxy with connections of its own to Mews: one for each runtime that serves, since a connection is
     /// driven by the runtime that opened it, and a request that borrows it from another would wake that for every step.
+    /// `recorder` keeps its exchanges.
     #[must_use]
-    pub fn sibling(&self) -> Self {
-        Self::of(Arc::clone(&self.shared))
+    pub fn sibling(&self, recorder: R) -> Self {
+        Self::of(Arc::clone(&self.shared), recorder)
     }
 
-    fn of(shared: Arc<Shared<R>>) -> Self {
+    fn of(shared: Arc<Shared>, recorder: R) -> Self {
         let host = |origin: &Origin| Upstream::new(origin.clone(), &shared.route, &shared.config.timeouts);
-        Self { api: host(&shared.config.api), events: host(&shared.config.events), shared }
+        Self {
+            api: host(&shared.config.api),
+            events: host(&shared.config.events),
+            shared,
+            recorder: Arc::new(recorder),
+        }
     }
 
     /// Ends the WebSockets, those of siblings too, and waits until each is recorded. To be called when the server has come to rest, which they
@@ -297,7 +302,9 @@ impl<R: Recorder> Proxy<R> {
         } else {
             let patience = self.shared.config.timeouts.response_body;
             let keeper = Keeper::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
-            ProxyBody::flowing(body, draft, keeper, promised, lease, patience)
+            let mut body = ProxyBody::flowing(body, draft, keeper, promised, lease, patience);
+            body.with_head().await;
+            body
         };
         Response::from_parts(parts, body)
     }
@@ -318,7 +325,7 @@ impl<R: Recorder> Proxy<R> {
         }
         if let Some(handshake) = handshake {
             let tunnel = Tunnel {
-                recorder: Arc::clone(&self.shared.recorder),
+                recorder: Arc::clone(&self.recorder),
                 ids: Arc::clone(&self.shared.ids),
                 handshake,
                 transcript,
@@ -361,7 +368,7 @@ impl<R: Recorder> Handler for Proxy<R> {
     type Body = ProxyBody<R::Place>;
 
     async fn handle(&self, mut arrival: Arrival, request: Request<Incoming>) -> Response<Self::Body> {
-        let place = match self.shared.recorder.reserve().await {
+        let place = match self.recorder.reserve().await {
             Ok(place) => place,
             Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
         };

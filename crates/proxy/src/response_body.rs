@@ -2,7 +2,7 @@
 
 use std::{
     error::Error as _,
-    future::Future as _,
+    future::{Future as _, poll_fn},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -15,6 +15,10 @@ use nightaudit_exchange::{Failure, FailureKind, Outcome};
 use tokio::time::Sleep;
 
 use crate::{draft::Draft, keep::Keeper, recorder::Place, upstream::Lease};
+
+/// How long the head of an answer that came as one piece waits for the receipt, so that it leaves as one piece, too. A write
+/// less is a wake of the integration less; and a disk that takes longer than this keeps no head back.
+const TOGETHER: Duration = Duration::from_millis(5);
 
 /// The body of an answer of a [`Proxy`](crate::Proxy).
 pub struct ProxyBody<P: Place>(Kind<P>);
@@ -36,6 +40,8 @@ struct Flowing<P: Place> {
     keeper: Keeper,
     /// The length that the answer's head promises.
     promised: Option<u64>,
+    /// What came with the head, and is not kept yet.
+    first: Option<Option<Result<Frame<Bytes>, hyper::Error>>>,
     /// The connection to Mews, for the next request.
     lease: Option<Lease>,
     patience: Duration,
@@ -71,15 +77,47 @@ impl<P: Place> ProxyBody<P> {
             draft,
             keeper,
             promised,
+            first: None,
             lease: Some(lease),
             patience,
             timer: None,
             end: End::Open,
         })))
     }
+
+    /// Returns at once, unless all of the answer has come already: then it is recorded, and its receipt has [`TOGETHER`]
+    /// before the head goes ahead of the body.
+    pub(crate) async fn with_head(&mut self) {
+        let Kind::Flowing(flowing) = &mut self.0 else { return };
+        poll_fn(|cx| {
+            flowing.look(cx);
+            Poll::Ready(())
+        })
+        .await;
+        if let End::Held(receipt, _) = &mut flowing.end
+            && let Some(waiting) = receipt
+            && tokio::time::timeout(TOGETHER, waiting).await.is_ok()
+        {
+            *receipt = None;
+        }
+    }
 }
 
 impl<P: Place> Flowing<P> {
+    /// Takes what is there of the body, and records the exchange if that is all.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) if self.is_last(&frame) => self.end_with(frame),
+            Poll::Ready(next) => self.first = Some(next),
+            Poll::Pending => {}
+        }
+    }
+
+    fn is_last(&self, frame: &Frame<Bytes>) -> bool {
+        let length = self.keeper.length() + frame.data_ref().map_or(0, |piece| piece.len() as u64);
+        frame.is_trailers() || self.body.is_end_stream() || self.promised == Some(length)
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             match &mut self.end {
@@ -94,7 +132,11 @@ impl<P: Place> Flowing<P> {
                 }
                 End::Open => {}
             }
-            let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let next = match self.first.take() {
+                Some(first) => Poll::Ready(first),
+                None => Pin::new(&mut self.body).poll_frame(cx),
+            };
+            let Poll::Ready(next) = next else {
                 let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
                 ready!(timer.as_mut().poll(cx));
                 let message = format!("Mews' answer stopped for {:?}", self.patience);
@@ -102,16 +144,10 @@ impl<P: Place> Flowing<P> {
             };
             self.timer = None;
             match next {
+                Some(Ok(frame)) if self.is_last(&frame) => self.end_with(frame),
                 Some(Ok(frame)) => {
-                    if let Some(piece) = frame.data_ref() {
-                        self.keeper.push(piece);
-                    }
-                    let last =
-                        frame.is_trailers() || self.body.is_end_stream() || self.promised == Some(self.keeper.length());
-                    if !last {
-                        return Poll::Ready(Some(Ok(frame)));
-                    }
-                    self.finish(Some(frame));
+                    self.keep(&frame);
+                    return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {
                     let (kind, message) = failure(&error);
@@ -120,6 +156,17 @@ impl<P: Place> Flowing<P> {
                 None => self.finish(None),
             }
         }
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if let Some(piece) = frame.data_ref() {
+            self.keeper.push(piece);
+        }
+    }
+
+    fn end_with(&mut self, last: Frame<Bytes>) {
+        self.keep(&last);
+        self.finish(Some(last));
     }
 
     fn finish(&mut self, last: Option<Frame<Bytes>>) {
@@ -185,9 +232,14 @@ impl<P: Place> Body for ProxyBody<P> {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
-            Kind::Flowing(flowing) => match flowing.promised {
-                Some(promised) => SizeHint::with_exact(promised.saturating_sub(flowing.keeper.length())),
-                None => SizeHint::new(),
+            Kind::Flowing(flowing) => match (&flowing.end, flowing.promised) {
+                (_, None) => SizeHint::new(),
+                (End::Open, Some(promised)) => SizeHint::with_exact(promised.saturating_sub(flowing.keeper.length())),
+                (End::Held(_, last), _) => {
+                    let last = last.as_ref().and_then(Frame::data_ref);
+                    SizeHint::with_exact(last.map_or(0, |piece| piece.len() as u64))
+                }
+                (End::Over, _) => SizeHint::with_exact(0),
             },
         }
     }

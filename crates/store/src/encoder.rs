@@ -7,9 +7,10 @@ use std::{
 };
 
 use nightaudit_exchange::{Capture, Redactor, SessionId};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    bell::Waiting,
     config::{Config, Durability},
     error::SessionError,
     meta,
@@ -68,7 +69,7 @@ pub(crate) struct Answer {
     /// What its bodies count in the backlog.
     pub(crate) bytes: u64,
     pub(crate) slot: Option<u32>,
-    pub(crate) done: Option<oneshot::Sender<()>>,
+    pub(crate) waiting: Option<Waiting>,
 }
 
 /// The name of the session that an exchange names; none for the current one.

@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bell;
 mod block;
 mod care;
 mod config;
@@ -54,6 +55,7 @@ mod session;
 mod shared;
 mod writer;
 
+pub use bell::Bell;
 pub use care::{Check, Compacted, Deleted, ImportError, Imported, Info, Progress};
 pub use config::{Config, Durability, InvalidChoice, OnFailure};
 pub use error::{Damage, FindError, OpenError, ReadError, SessionError, StoreFailure};

@@ -15,6 +15,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    bell::Bells,
     care::Progress,
     config::Config,
     encoder::{Encoder, Message},
@@ -181,7 +182,7 @@ impl Log {
             self.shared.places.close();
             mpsc::channel().0
         });
-        Recorder { shared: Arc::clone(&self.shared), encoder }
+        Recorder { shared: Arc::clone(&self.shared), encoder, bell: None }
     }
 
     /// How the log is doing.
@@ -356,6 +357,7 @@ fn prepare(config: &Config, progress: &mut dyn FnMut(Progress), owner: bool) -> 
         backlog: AtomicU64::new(0),
         max_backlog: config.max_backlog,
         crowded: watch::Sender::new(false),
+        bells: Bells::default(),
         stamp: AtomicU64::new(0),
         closing: Closing::default(),
         recorded: AtomicU64::new(0),

@@ -13,6 +13,7 @@ use nightaudit_exchange::{Capture, ExchangeId, Pseudonym, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
+    bell::{Bell, Waiting},
     config::{Durability, OnFailure},
     encoder::{Answer, Item, Message},
     error::StoreFailure,
@@ -24,9 +25,17 @@ use crate::{
 pub struct Recorder {
     pub(crate) shared: Arc<Shared>,
     pub(crate) encoder: mpsc::Sender<Message>,
+    /// The number of the bell that receipts hear.
+    pub(crate) bell: Option<usize>,
 }
 
 impl Recorder {
+    /// The same entrance for one runtime: its receipts come with the [`Bell`], which is to be spawned there.
+    pub fn with_bell(&self) -> (Self, Bell) {
+        let (number, bell) = self.shared.bells.hang();
+        (Self { bell: Some(number), ..self.clone() }, bell)
+    }
+
     /// Waits for a place in the queue, and until no more waits to be written than may.
     ///
     /// A request is forwarded only with a place in hand, so that there is always room for what it becomes. How large that
@@ -111,16 +120,16 @@ impl Place {
     /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the log's threads.
     pub fn record(mut self, capture: impl Into<Box<Capture>>) -> Receipt {
         let capture = capture.into();
-        let (done, receipt) = match self.recorder.shared.durability {
+        let (waiting, receipt) = match self.recorder.shared.durability {
             Durability::Batch => (None, None),
             Durability::Sync | Durability::Write => {
                 let (done, receipt) = oneshot::channel();
-                (Some(done), Some(receipt))
+                (Some(Waiting { done, bell: self.recorder.bell }), Some(receipt))
             }
         };
         let bytes = kept(&capture);
         self.recorder.shared.hold(bytes);
-        let answer = Answer { permit: self.permit.take(), bytes, slot: self.slot.take(), done };
+        let answer = Answer { permit: self.permit.take(), bytes, slot: self.slot.take(), waiting };
         let item = Item { capture, answer };
         // Where the encoder is gone the log is closed, and `reserve` has said so to all who asked since.
         if self.recorder.encoder.send(Message::Record(item)).is_err() {

@@ -14,6 +14,7 @@ use nightaudit_exchange::{SessionId, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    bell::Bells,
     config::{Durability, OnFailure},
     disk::Disk,
     error::{SessionError, StoreFailure},
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) max_backlog: u64,
     /// Whether there are more.
     pub(crate) crowded: watch::Sender<bool>,
+    pub(crate) bells: Bells,
     /// The stamp of the last batch.
     pub(crate) stamp: AtomicU64,
     pub(crate) closing: Closing,

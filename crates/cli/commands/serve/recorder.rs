@@ -10,7 +10,7 @@ use std::{
 
 use nightaudit_exchange::{Capture, Outcome, Pseudonym, noted};
 use nightaudit_proxy::{Place, Recorder, Unrecordable};
-use nightaudit_store::{Receipt, Started, StoreFailure};
+use nightaudit_store::{Bell, Receipt, Started, StoreFailure};
 
 /// Every outcome, in the order in which [`Outcomes`] counts them.
 const OUTCOMES: [Outcome; 6] =
@@ -34,6 +34,7 @@ impl Outcomes {
 }
 
 /// Hands the proxy's exchanges to the log.
+#[derive(Clone)]
 pub(super) struct LogRecorder {
     log: nightaudit_store::Recorder,
     outcomes: Outcomes,
@@ -42,6 +43,12 @@ pub(super) struct LogRecorder {
 impl LogRecorder {
     pub(super) fn new(log: nightaudit_store::Recorder, outcomes: Outcomes) -> Self {
         Self { log, outcomes }
+    }
+
+    /// See [`nightaudit_store::Recorder::with_bell`].
+    pub(super) fn with_bell(&self) -> (Self, Bell) {
+        let (log, bell) = self.log.with_bell();
+        (Self { log, outcomes: self.outcomes.clone() }, bell)
     }
 }
 

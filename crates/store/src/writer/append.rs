@@ -133,13 +133,13 @@ impl Writer {
             }
             // What could not be written to the end stays in the journal, and shows as interrupted.
         }
-        for answer in answers {
-            if let Some(done) = answer.done {
-                let _ = done.send(());
-            }
-            drop(answer.permit);
-        }
+        // The first who is told may be back before the last: there should be room for what it does next.
         self.shared.release(bytes);
+        let waiting = answers.into_iter().filter_map(|Answer { permit, waiting, .. }| {
+            drop(permit);
+            waiting
+        });
+        self.shared.bells.ring(waiting);
     }
 
     /// Writes exchanges that were made elsewhere; returns how many were written.

@@ -1,0 +1,111 @@
+//! Receipts, handed to the runtime that waits for them.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+/// Who waits for a receipt.
+pub(crate) struct Waiting {
+    pub(crate) done: oneshot::Sender<()>,
+    /// The bell that it hears, by its number.
+    pub(crate) bell: Option<usize>,
+}
+
+/// The other end of a [`Bell`].
+type Rope = mpsc::UnboundedSender<Vec<oneshot::Sender<()>>>;
+
+/// All bells of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Bells {
+    ropes: Mutex<Vec<Rope>>,
+}
+
+/// Wakes those who wait for receipts on one runtime. The log's thread wakes only this, once for all of a batch, and not a
+/// task for each exchange, which would be a system call each.
+///
+/// Where it is dropped, everybody is woken one by one.
+#[derive(Debug)]
+#[must_use = "receipts are late until somebody lets it ring"]
+pub struct Bell {
+    // No longer than the recorder has places.
+    batches: mpsc::UnboundedReceiver<Vec<oneshot::Sender<()>>>,
+}
+
+impl Bell {
+    /// To be spawned on the runtime where the receipts are awaited. Ends with the log.
+    pub async fn ring(mut self) {
+        while let Some(batch) = self.batches.recv().await {
+            batch.into_iter().for_each(answer);
+        }
+    }
+}
+
+impl Bells {
+    /// A bell, and its number.
+    pub(crate) fn hang(&self) -> (usize, Bell) {
+        let (rope, batches) = mpsc::unbounded_channel();
+        let mut ropes = self.ropes.lock().unwrap_or_else(PoisonError::into_inner);
+        ropes.push(rope);
+        (ropes.len() - 1, Bell { batches })
+    }
+
+    /// Wakes all of these.
+    pub(crate) fn ring(&self, waiting: impl Iterator<Item = Waiting>) {
+        let ropes = self.ropes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batches: Vec<Vec<_>> = ropes.iter().map(|_| Vec::new()).collect();
+        for Waiting { done, bell } in waiting {
+            match bell.and_then(|bell| batches.get_mut(bell)) {
+                Some(batch) => batch.push(done),
+                None => answer(done),
+            }
+        }
+        for (rope, batch) in ropes.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
+            if let Err(mpsc::error::SendError(batch)) = rope.send(batch) {
+                batch.into_iter().for_each(answer);
+            }
+        }
+    }
+}
+
+fn answer(done: oneshot::Sender<()>) {
+    // Nobody waits any more where the integration has left.
+    let _ = done.send(());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(bell: Option<usize>) -> (Waiting, oneshot::Receiver<()>) {
+        let (done, receipt) = oneshot::channel();
+        (Waiting { done, bell }, receipt)
+    }
+
+    #[tokio::test]
+    async fn each_receipt_is_given_whether_its_bell_hangs_fell_or_never_was() {
+        let bells = Bells::default();
+        let ((hanging, bell), (fallen, dropped)) = (bells.hang(), bells.hang());
+        drop(dropped);
+        let (waiting, receipts): (Vec<_>, Vec<_>) =
+            [None, Some(hanging), Some(fallen), Some(hanging), Some(9)].map(waiting).into_iter().unzip();
+        bells.ring(waiting.into_iter());
+        let given = |receipts: &mut Vec<oneshot::Receiver<()>>| -> Vec<bool> {
+            receipts.iter_mut().map(|receipt| receipt.try_recv().is_ok()).collect()
+        };
+        let mut receipts = receipts;
+        assert_eq!(given(&mut receipts), [true, false, true, false, true]);
+        drop(bells);
+        bell.ring().await;
+        assert_eq!(given(&mut receipts), [false, true, false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn receipts_of_a_runtime_that_ended_are_over() {
+        let bells = Bells::default();
+        let (number, bell) = bells.hang();
+        let (waiting, receipt) = waiting(Some(number));
+        bells.ring([waiting].into_iter());
+        drop(bell);
+        receipt.await.unwrap_err();
+    }
+}
