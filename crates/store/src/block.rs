@@ -1,6 +1,10 @@
 //! A block: the records of one batch, compressed, under a checksum. `FORMAT.md` describes it.
 
-use std::{fs, io, os::unix::fs::FileExt as _};
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::FileExt as _,
+};
 
 use bytes::Bytes;
 use nightaudit_exchange::SessionId;
@@ -56,27 +60,46 @@ impl Head {
 /// Makes blocks.
 pub(crate) struct Packer {
     zstd: zstd::bulk::Compressor<'static>,
+    level: i32,
 }
 
 impl Packer {
     pub(crate) fn new(level: i32) -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(level)? })
+        Ok(Self { zstd: zstd::bulk::Compressor::new(level)?, level })
     }
 
-    /// Appends a block of these records to `out`. Where that fails, what stands behind the end that `out` had means nothing.
-    pub(crate) fn pack(&mut self, salt: Salt, raw: &[u8], count: u32, first: u64, out: &mut Vec<u8>) -> io::Result<()> {
+    /// Appends a block of these records to `out`: what `raw` and then `tail` hold. Where that fails, what stands behind the
+    /// end that `out` had means nothing.
+    pub(crate) fn pack(
+        &mut self,
+        salt: Salt,
+        raw: &[u8],
+        tail: &[Bytes],
+        count: u32,
+        first: u64,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let start = out.len();
-        out.reserve(HEAD + zstd::zstd_safe::compress_bound(raw.len()));
+        let length = raw.len() + tail.iter().map(Bytes::len).sum::<usize>();
+        out.reserve(HEAD + zstd::zstd_safe::compress_bound(length));
         out.extend_from_slice(&[0; HEAD]);
         // Right behind its head: a block of large bodies need not be in memory twice.
-        let mut payload = io::Cursor::new(&mut *out);
-        payload.set_position((start + HEAD) as u64);
-        let stored = self.zstd.compress_to_buffer(raw, &mut payload)?;
+        let stored = if tail.is_empty() {
+            let mut payload = io::Cursor::new(&mut *out);
+            payload.set_position((start + HEAD) as u64);
+            self.zstd.compress_to_buffer(raw, &mut payload)?
+        } else {
+            let mut payload = zstd::stream::write::Encoder::new(&mut *out, self.level)?;
+            payload.set_pledged_src_size(Some(length as u64))?;
+            payload.write_all(raw)?;
+            tail.iter().try_for_each(|part| payload.write_all(part))?;
+            payload.finish()?.len() - start - HEAD
+        };
         let size = |length: usize| u32::try_from(length).map_err(|_| io::Error::other("a block above 4 GiB"));
         let mut head = [0; HEAD];
         head[..4].copy_from_slice(&MAGIC);
         head[4..8].copy_from_slice(&size(stored)?.to_le_bytes());
-        head[8..12].copy_from_slice(&size(raw.len())?.to_le_bytes());
+        head[8..12].copy_from_slice(&size(length)?.to_le_bytes());
         head[12..16].copy_from_slice(&count.to_le_bytes());
         head[16..24].copy_from_slice(&first.to_le_bytes());
         let sum = salt.sum([&head[..24], &out[start + HEAD..]]);
@@ -143,5 +166,32 @@ impl Unpacker {
 impl std::fmt::Debug for Unpacker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unpacker").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_block_is_read_as_it_was_packed_in_one_part_or_several(
+            raw in prop::collection::vec(any::<u8>(), 1..300),
+            tail in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..4),
+            before in 0..40_usize,
+        ) {
+            let salt = Salt::new(SessionId::from_parts(1, 1), 1);
+            let mut out = vec![7; before];
+            let parts: Vec<Bytes> = tail.iter().cloned().map(Bytes::from).collect();
+            Packer::new(1).unwrap().pack(salt, &raw, &parts, 3, 9, &mut out).unwrap();
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(&out, 0).unwrap();
+            let mut unpacker = Unpacker::new().unwrap();
+            let head = unpacker.read(&file, out.len() as u64, before as u64, salt).unwrap();
+            prop_assert_eq!((head.count, head.first, head.length()), (3, 9, (out.len() - before) as u64));
+            prop_assert_eq!(&unpacker.unpack(head).unwrap()[..], [raw, tail.concat()].concat());
+        }
     }
 }

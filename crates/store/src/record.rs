@@ -54,6 +54,25 @@ impl Unchained {
 ///
 /// The exchange's own hashes are left as they are.
 pub(crate) fn encode(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> Unchained {
+    let (unchained, said) = encode_head(exchange, written, block);
+    let request = &exchange.request.body.bytes;
+    let answer = exchange.response.as_ref().map_or(&[][..], |response| &response.body.bytes);
+    block.reserve(request.len() + said.len() + answer.len());
+    block.extend(&request[..]);
+    block.extend(&said);
+    block.extend(answer);
+    unchained
+}
+
+/// As [`encode`], but the bodies are not copied into the block: what is returned with them belongs behind it.
+pub(crate) fn encode_apart(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Unchained, [Bytes; 3]) {
+    let (unchained, said) = encode_head(exchange, written, block);
+    let answer = exchange.response.as_ref().map(|response| response.body.bytes.clone());
+    (unchained, [exchange.request.body.bytes.clone(), said.into(), answer.unwrap_or_default()])
+}
+
+/// Appends all but the bodies, and returns the messages of a WebSocket.
+fn encode_head(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Unchained, Vec<u8>) {
     let start = block.len();
     block.push(VERSION);
     block.extend(exchange.sequence.to_le_bytes());
@@ -69,19 +88,14 @@ pub(crate) fn encode(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> 
         request: request.stored_digest(),
         response: response.map(nightaudit_exchange::Body::stored_digest),
     };
-    let answer = response.map_or(&[][..], |body| &body.bytes[..]);
     let said = exchange.web_socket.as_ref().map(join).unwrap_or_default();
-    let lengths = [metadata_end - start - HEAD, request.bytes.len(), said.len() + answer.len()];
+    let answer = response.map_or(0, |body| body.bytes.len());
+    let lengths = [metadata_end - start - HEAD, request.bytes.len(), said.len() + answer];
     for (place, length) in lengths.into_iter().enumerate() {
         let at = start + LENGTHS + 4 * place;
         block[at..at + 4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     }
-    // All at once: growing step by step, a block of large bodies would take twice its size.
-    block.reserve(lengths[1] + lengths[2]);
-    block.extend(&request.bytes[..]);
-    block.extend(&said);
-    block.extend(answer);
-    unchained
+    (unchained, said)
 }
 
 /// The records of an unpacked block, or what is wrong with it.
@@ -212,6 +226,16 @@ mod tests {
             hashes.push(unchained.chain(hashes[hashes.len() - 1], &mut raw));
         }
         (raw, hashes)
+    }
+
+    #[test]
+    fn bodies_that_are_kept_apart_are_what_is_missing() {
+        let exchange = exchange(3, b"a body");
+        let (mut whole, mut head) = (Vec::new(), Vec::new());
+        encode(&exchange, 7, &mut whole);
+        let (_, rest) = encode_apart(&exchange, 7, &mut head);
+        assert_eq!([&head, &rest.concat()[..]].concat(), whole);
+        assert!(!head.ends_with(b"a body"));
     }
 
     fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use nightaudit_exchange::{Exchange, SessionId};
 
 use crate::{
@@ -9,6 +10,9 @@ use crate::{
     index::Noted,
     record::{self, Unchained},
 };
+
+/// The bytes of bodies from which on they are not copied.
+const LARGE: usize = 1 << 20;
 
 /// How far a session has come.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub(crate) struct Records {
     pub(crate) session: SessionId,
     /// The records, one after the other.
     pub(crate) raw: Vec<u8>,
+    /// What belongs behind them: the bodies of the last, where they are large. So these are not there twice.
+    pub(crate) tail: Vec<Bytes>,
     /// What chaining them takes.
     pub(crate) links: Vec<Unchained>,
     /// The sequence number of the exchange before them, after which alone they can be written.
@@ -70,6 +76,7 @@ impl Open {
         let records = self.records.get_or_insert_with(|| Records {
             session: reached.session,
             raw: spare.pop().unwrap_or_default(),
+            tail: Vec::new(),
             links: Vec::with_capacity(most),
             after: reached.last,
             first: exchange.sequence,
@@ -77,7 +84,14 @@ impl Open {
             noted: Vec::with_capacity(most),
             followed: Vec::new(),
         });
-        records.links.push(record::encode(&exchange, written, &mut records.raw));
+        let link = if exchange.bodies().map(|body| body.bytes.len()).sum::<usize>() >= LARGE {
+            let (link, bodies) = record::encode_apart(&exchange, written, &mut records.raw);
+            records.tail.extend(bodies);
+            link
+        } else {
+            record::encode(&exchange, written, &mut records.raw)
+        };
+        records.links.push(link);
         reached.last = exchange.sequence;
         if followed {
             records.noted.push(Noted::of(&exchange, written));
@@ -85,7 +99,7 @@ impl Open {
         } else {
             records.noted.push(Noted::from(exchange, written));
         }
-        if records.raw.len() >= block::TARGET { self.take() } else { None }
+        if records.raw.len() >= block::TARGET || !records.tail.is_empty() { self.take() } else { None }
     }
 
     /// The records that fill no block yet.

@@ -110,7 +110,7 @@ fn rewrite(shared: &Shared, session: SessionId, number: u32, path: &Path) -> io:
         let is_over = !matches!(step, Some(Step::Block(_)));
         if count > 0 && (is_over || raw.len() >= block::TARGET) {
             out.clear();
-            packer.pack(salt, &raw, count, begins, &mut out)?;
+            packer.pack(salt, &raw, &[], count, begins, &mut out)?;
             file.write_at(&out, end)?;
             end += out.len() as u64;
             raw.clear();

@@ -67,8 +67,9 @@ impl Writer {
         }
         let at = pending.bytes.len();
         let count = records.noted.len();
-        let packed =
-            self.packer.pack(active.salt(session), &records.raw, count as u32, records.first, &mut pending.bytes);
+        let (salt, tail) = (active.salt(session), mem::take(&mut records.tail));
+        let packed = self.packer.pack(salt, &records.raw, &tail, count as u32, records.first, &mut pending.bytes);
+        drop(tail);
         let mut raw = mem::take(&mut records.raw);
         raw.clear();
         if raw.capacity() <= MAX_SPARE {

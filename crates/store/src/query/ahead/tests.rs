@@ -72,7 +72,7 @@ fn write(dir: &Path, session: SessionId, segments: u32) -> Vec<Place> {
                 previous = unchained.chain(previous, &mut raw);
             }
             places.push((session, BlockAt { segment, offset: bytes.len() as u64 }));
-            packer.pack(Salt::new(session, segment), &raw, RECORDS as u32, first, &mut bytes).unwrap();
+            packer.pack(Salt::new(session, segment), &raw, &[], RECORDS as u32, first, &mut bytes).unwrap();
         }
         fs::write(segment::path(&folder, segment), bytes).unwrap();
     }
