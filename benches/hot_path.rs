@@ -201,11 +201,11 @@ fn exchange(criterion: &mut Criterion) {
     group.bench_function("encode 3.5 KB", |bencher| {
         bencher.iter_batched(
             || captures.next(),
-            |capture| {
-                let exchange = redactor.exchange(capture, session, "bench", 1);
+            |mut capture| {
+                let exchange = redactor.exchange(&mut capture, session, "bench", 1);
                 let mut metadata = Vec::with_capacity(2048);
                 chain::write_metadata(&exchange, &mut metadata);
-                (metadata, exchange)
+                (metadata, exchange, capture)
             },
             BatchSize::SmallInput,
         );

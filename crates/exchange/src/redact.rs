@@ -63,43 +63,52 @@ impl Redactor {
     }
 
     /// Makes an exchange of a capture, as number `sequence` of the session; its hashes are left open.
+    ///
+    /// Of the capture everything is left but bodies in several pieces, the messages of a WebSocket, the limiter's note and
+    /// the failure. So it can be dropped by the thread that made it, which is cheaper than by another.
     #[must_use]
-    pub fn exchange(&mut self, capture: Capture, session: SessionId, session_name: &str, sequence: u64) -> Exchange {
+    pub fn exchange(
+        &mut self,
+        capture: &mut Capture,
+        session: SessionId,
+        session_name: &str,
+        sequence: u64,
+    ) -> Exchange {
         let Self { names, request_id, secrets } = self;
         let CapturedRequest { method, origin, target, version: request_version, head: request_head, body } =
-            capture.request;
+            &mut capture.request;
         secrets.next_exchange();
         let access_token = token(capture.envelope.access_token.as_deref(), secrets);
         let client_token = token(capture.envelope.client_token.as_deref(), secrets);
 
         // Names first and everywhere, so that a token that is named in one place is known in all the others.
-        let mut target = named(&target, Syntax::Target, names, secrets);
+        let mut target = named(target, Syntax::Target, names, secrets);
         target.find_shaped(secrets);
-        let request_fields = head::fields(&request_head);
+        let request_fields = head::fields(request_head);
         let request_texts = named_fields(&request_fields, names, secrets);
         let request_body = joined(Side::Request, body, &request_fields);
         let request_search = request_body.search(names, secrets);
-        let (response_parts, response_body) = match capture.response {
-            Some(CapturedResponse { status, version, head, body }) => (Some((status, version, head)), Some(body)),
+        let (response_parts, response_body) = match &mut capture.response {
+            Some(CapturedResponse { status, version, head, body }) => (Some((*status, *version, &*head)), Some(body)),
             None => (None, None),
         };
-        let response_fields = response_parts.as_ref().map(|(.., head)| head::fields(head)).unwrap_or_default();
+        let response_fields = response_parts.map(|(.., head)| head::fields(head)).unwrap_or_default();
         let response_texts = named_fields(&response_fields, names, secrets);
         let response_body = response_body.map(|body| joined(Side::Response, body, &response_fields));
         let response_search = response_body.as_ref().map(|body| body.search(names, secrets));
 
-        let web_socket = capture.web_socket.map(|part| messages(*part, names, secrets));
+        let web_socket = capture.web_socket.take().map(|part| messages(*part, names, secrets));
 
         let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
         let target: String = finished(target, secrets);
         let request = Request {
             method: cleaned(method.as_str().as_bytes(), names, secrets),
             url: if target.starts_with('/') { format!("{origin}{target}") } else { target.clone() },
-            http_version: CompactString::const_new(version(request_version)),
+            http_version: CompactString::const_new(version(*request_version)),
             headers: headers(&request_fields, request_texts, names, secrets),
             body: request_search.finish(secrets, complete),
         };
-        let response = response_parts.as_ref().zip(response_search).map(|((status, response_version, _), search)| {
+        let response = response_parts.zip(response_search).map(|((status, response_version, _), search)| {
             let headers = headers(&response_fields, response_texts, names, secrets);
             let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case("request-id"));
             let request_id = match named {
@@ -111,7 +120,7 @@ impl Redactor {
             };
             Response {
                 status: status.as_u16(),
-                http_version: CompactString::const_new(version(*response_version)),
+                http_version: CompactString::const_new(version(response_version)),
                 headers,
                 request_id,
                 body: search.finish(secrets, complete),
@@ -133,17 +142,18 @@ impl Redactor {
             },
             peer: Some(capture.peer),
             envelope: Envelope {
-                client: capture.envelope.client.map(|client| cleaned(client.as_bytes(), names, secrets)),
+                client: capture.envelope.client.as_ref().map(|client| cleaned(client.as_bytes(), names, secrets)),
                 client_token,
                 access_token,
                 paginated: capture.envelope.paginated,
             },
             request,
             response,
-            limit: capture.limit,
+            limit: capture.limit.take(),
             outcome: capture.outcome,
             error: capture
                 .error
+                .take()
                 .map(|error| Failure { message: cleaned(error.message.as_bytes(), names, secrets), ..error }),
             web_socket,
             previous_hash: None,
@@ -223,7 +233,7 @@ fn syntax_of(field: &[u8]) -> Syntax {
     }
 }
 
-fn joined(side: Side, body: CapturedBody, fields: &[Field<'_>]) -> Joined {
+fn joined(side: Side, body: &mut CapturedBody, fields: &[Field<'_>]) -> Joined {
     let values = |wanted: &'static str| {
         let wanted = wanted.as_bytes();
         fields.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| &**value)
@@ -237,9 +247,9 @@ fn joined(side: Side, body: CapturedBody, fields: &[Field<'_>]) -> Joined {
 fn messages(part: CapturedWebSocket, names: &Names, secrets: &mut Secrets) -> WebSocket {
     let mut joined = Vec::with_capacity(part.messages.len());
     let mut facts = Vec::with_capacity(part.messages.len());
-    for message in part.messages {
+    for mut message in part.messages {
         let coding = message.coding.as_deref().unwrap_or_default();
-        joined.push(Joined::new(Side::Response, message.body, coding.as_bytes(), None));
+        joined.push(Joined::new(Side::Response, &mut message.body, coding.as_bytes(), None));
         facts.push((message.time, message.direction, message.opcode, message.complete));
     }
     let searched: Vec<_> = joined.iter().map(|body| body.search(names, secrets)).collect();

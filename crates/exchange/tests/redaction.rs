@@ -56,8 +56,8 @@ fn head(start: &str, fields: &[(&str, &str)]) -> Head {
     Head::Wire(format!("{start}\r\n{fields}\r\n").into())
 }
 
-fn exchange(capture: Capture) -> Exchange {
-    Redactor::new(&["Note".to_owned()]).exchange(capture, SessionId::from_parts(1, 1), "certification", 42)
+fn exchange(mut capture: Capture) -> Exchange {
+    Redactor::new(&["Note".to_owned()]).exchange(&mut capture, SessionId::from_parts(1, 1), "certification", 42)
 }
 
 fn request_text(request: &str) -> String {
@@ -168,10 +168,10 @@ fn a_secret_that_is_a_number_becomes_a_string() {
 fn a_token_known_from_one_exchange_is_found_in_the_next() {
     let mut redactor = Redactor::new(&[]);
     let session = SessionId::from_parts(1, 1);
-    drop(redactor.exchange(capture(br#"{"AccessToken":"seen-by-name-once"}"#, b""), session, "s", 1));
+    drop(redactor.exchange(&mut capture(br#"{"AccessToken":"seen-by-name-once"}"#, b""), session, "s", 1));
     let mut later = capture(b"{}", format!("{{\"echo\":\"{ACCESS} seen-by-name-once\"}}").as_bytes());
     later.envelope = CapturedEnvelope::default();
-    let body = redactor.exchange(later, session, "s", 2).response.unwrap().body;
+    let body = redactor.exchange(&mut later, session, "s", 2).response.unwrap().body;
     assert_eq!(text(&body.bytes), format!("{{\"echo\":\"{} {}\"}}", pseudonym(ACCESS), pseudonym("seen-by-name-once")));
 }
 

@@ -2,17 +2,19 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use nightaudit_exchange::Capture;
 use tokio::sync::{mpsc, oneshot};
 
-/// Who waits for a receipt.
-pub(crate) struct Waiting {
-    pub(crate) done: oneshot::Sender<()>,
-    /// The bell that it hears, by its number.
-    pub(crate) bell: Option<usize>,
+/// What the runtime that handed an exchange over gets back.
+pub(crate) struct Due {
+    /// The receipt, where somebody waits for it.
+    pub(crate) done: Option<oneshot::Sender<()>>,
+    /// What the exchange was made of: memory is let go of most cheaply by the thread that took it.
+    pub(crate) spent: Option<Box<Capture>>,
 }
 
 /// The other end of a [`Bell`].
-type Rope = mpsc::UnboundedSender<Vec<oneshot::Sender<()>>>;
+type Rope = mpsc::UnboundedSender<Vec<Due>>;
 
 /// All bells of a log.
 #[derive(Debug, Default)]
@@ -27,8 +29,8 @@ pub(crate) struct Bells {
 #[derive(Debug)]
 #[must_use = "receipts are late until somebody lets it ring"]
 pub struct Bell {
-    // No longer than the recorder has places.
-    batches: mpsc::UnboundedReceiver<Vec<oneshot::Sender<()>>>,
+    // It is bounded by what its own runtime hands over: one that doesn't get to this doesn't get to requests, either.
+    batches: mpsc::UnboundedReceiver<Vec<Due>>,
 }
 
 impl Bell {
@@ -49,14 +51,14 @@ impl Bells {
         (ropes.len() - 1, Bell { batches })
     }
 
-    /// Wakes all of these.
-    pub(crate) fn ring(&self, waiting: impl Iterator<Item = Waiting>) {
+    /// Gives back what is due, each with the number of its bell.
+    pub(crate) fn ring(&self, all: impl Iterator<Item = (Option<usize>, Due)>) {
         let ropes = self.ropes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batches: Vec<Vec<_>> = ropes.iter().map(|_| Vec::new()).collect();
-        for Waiting { done, bell } in waiting {
+        for (bell, due) in all {
             match bell.and_then(|bell| batches.get_mut(bell)) {
-                Some(batch) => batch.push(done),
-                None => answer(done),
+                Some(batch) if due.done.is_some() || due.spent.is_some() => batch.push(due),
+                _ => answer(due),
             }
         }
         for (rope, batch) in ropes.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
@@ -67,18 +69,20 @@ impl Bells {
     }
 }
 
-fn answer(done: oneshot::Sender<()>) {
-    // Nobody waits any more where the integration has left.
-    let _ = done.send(());
+fn answer(due: Due) {
+    if let Some(done) = due.done {
+        // Nobody waits any more where the integration has left.
+        let _ = done.send(());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn waiting(bell: Option<usize>) -> (Waiting, oneshot::Receiver<()>) {
+    fn due(bell: Option<usize>) -> ((Option<usize>, Due), oneshot::Receiver<()>) {
         let (done, receipt) = oneshot::channel();
-        (Waiting { done, bell }, receipt)
+        ((bell, Due { done: Some(done), spent: None }), receipt)
     }
 
     #[tokio::test]
@@ -86,9 +90,9 @@ mod tests {
         let bells = Bells::default();
         let ((hanging, bell), (fallen, dropped)) = (bells.hang(), bells.hang());
         drop(dropped);
-        let (waiting, receipts): (Vec<_>, Vec<_>) =
-            [None, Some(hanging), Some(fallen), Some(hanging), Some(9)].map(waiting).into_iter().unzip();
-        bells.ring(waiting.into_iter());
+        let (all, receipts): (Vec<_>, Vec<_>) =
+            [None, Some(hanging), Some(fallen), Some(hanging), Some(9)].map(due).into_iter().unzip();
+        bells.ring(all.into_iter());
         let given = |receipts: &mut Vec<oneshot::Receiver<()>>| -> Vec<bool> {
             receipts.iter_mut().map(|receipt| receipt.try_recv().is_ok()).collect()
         };
@@ -103,8 +107,8 @@ mod tests {
     async fn receipts_of_a_runtime_that_ended_are_over() {
         let bells = Bells::default();
         let (number, bell) = bells.hang();
-        let (waiting, receipt) = waiting(Some(number));
-        bells.ring([waiting].into_iter());
+        let (due, receipt) = due(Some(number));
+        bells.ring([due].into_iter());
         drop(bell);
         receipt.await.unwrap_err();
     }

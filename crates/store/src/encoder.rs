@@ -10,11 +10,11 @@ use nightaudit_exchange::{Capture, Redactor, SessionId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    bell::Waiting,
+    bell::Due,
     config::{Config, Durability},
     error::SessionError,
     meta,
-    records::{Open, Reached},
+    records::{Open, Reached, Records},
     shared::Shared,
     writer::{Control, Job},
 };
@@ -26,6 +26,8 @@ const MAX_BATCH_BYTES: u64 = 4 << 20;
 /// The bytes of bodies from which on an exchange is made only when the writer is done with those before: while it is made
 /// and packed it takes several times as much.
 const LARGE: u64 = 1 << 20;
+/// The most bytes of bodies of an exchange whose capture is given back to the thread that made it, and not dropped at once.
+const MAX_SPENT: u64 = 16 << 10;
 /// How long a batch is gathered under [`Durability::Batch`], so that not every request wakes the encoder.
 const GATHER: Duration = Duration::from_millis(3);
 /// How long a batch is gathered that somebody waits for, about as long as the disk takes for it; only where [`SEVERAL`]
@@ -69,7 +71,9 @@ pub(crate) struct Answer {
     /// What its bodies count in the backlog.
     pub(crate) bytes: u64,
     pub(crate) slot: Option<u32>,
-    pub(crate) waiting: Option<Waiting>,
+    /// The number of the bell that is rung for it.
+    pub(crate) bell: Option<usize>,
+    pub(crate) due: Due,
 }
 
 /// The name of the session that an exchange names; none for the current one.
@@ -198,20 +202,31 @@ impl Encoder {
         if self.batch.answers.is_empty() {
             self.batch.stamp = self.shared.stamp();
         }
-        let Item { capture, answer } = item;
+        let Item { mut capture, mut answer } = item;
         self.batch.bytes += answer.bytes;
+        let encoded = self.encode(&mut capture);
+        if answer.bytes <= MAX_SPENT && answer.bell.is_some() {
+            answer.due.spent = Some(capture);
+        } else {
+            drop(capture);
+        }
         self.batch.answers.push(answer);
-        let Some(session) = self.session_of(&capture) else {
-            self.batch.dropped += 1;
-            return;
-        };
-        let Some(open) = self.open.get_mut(&session) else { return };
-        let (reached, followed) = (open.reached(), self.shared.ring.is_followed());
-        let exchange = self.redactor.exchange(*capture, session, &reached.name, reached.last + 1);
-        if let Some(records) = open.add(exchange, self.batch.stamp, followed, &mut self.spare) {
+        if let Some(records) = encoded {
             self.batch.blocks += 1;
             self.send(Job::Records(records));
         }
+    }
+
+    /// Makes a record of a capture; returns the records if they fill a block.
+    fn encode(&mut self, capture: &mut Capture) -> Option<Records> {
+        let Some(session) = self.session_of(capture) else {
+            self.batch.dropped += 1;
+            return None;
+        };
+        let open = self.open.get_mut(&session)?;
+        let (reached, followed) = (open.reached(), self.shared.ring.is_followed());
+        let exchange = self.redactor.exchange(capture, session, &reached.name, reached.last + 1);
+        open.add(exchange, self.batch.stamp, followed, &mut self.spare)
     }
 
     /// Hands the batch over.

@@ -13,7 +13,7 @@ use nightaudit_exchange::{Capture, ExchangeId, Pseudonym, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
-    bell::{Bell, Waiting},
+    bell::{Bell, Due},
     config::{Durability, OnFailure},
     encoder::{Answer, Item, Message},
     error::StoreFailure,
@@ -120,16 +120,22 @@ impl Place {
     /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the log's threads.
     pub fn record(mut self, capture: impl Into<Box<Capture>>) -> Receipt {
         let capture = capture.into();
-        let (waiting, receipt) = match self.recorder.shared.durability {
+        let (done, receipt) = match self.recorder.shared.durability {
             Durability::Batch => (None, None),
             Durability::Sync | Durability::Write => {
                 let (done, receipt) = oneshot::channel();
-                (Some(Waiting { done, bell: self.recorder.bell }), Some(receipt))
+                (Some(done), Some(receipt))
             }
         };
         let bytes = kept(&capture);
         self.recorder.shared.hold(bytes);
-        let answer = Answer { permit: self.permit.take(), bytes, slot: self.slot.take(), waiting };
+        let answer = Answer {
+            permit: self.permit.take(),
+            bytes,
+            slot: self.slot.take(),
+            bell: self.recorder.bell,
+            due: Due { done, spent: None },
+        };
         let item = Item { capture, answer };
         // Where the encoder is gone the log is closed, and `reserve` has said so to all who asked since.
         if self.recorder.encoder.send(Message::Record(item)).is_err() {

@@ -32,8 +32,8 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    pub(super) fn new(side: Side, body: CapturedBody, coding: &[u8], media_type: Option<&[u8]>) -> Self {
-        let wire = join(body.kept);
+    pub(super) fn new(side: Side, body: &mut CapturedBody, coding: &[u8], media_type: Option<&[u8]>) -> Self {
+        let wire = join(&mut body.kept);
         let coding = Some(String::from_utf8_lossy(coding).trim().to_ascii_lowercase())
             .filter(|coding| !coding.is_empty() && coding != "identity" && !wire.is_empty());
         let (decoded, decodes) = match &coding {
@@ -126,13 +126,13 @@ impl Searched<'_> {
     }
 }
 
-/// The pieces as one; a single piece is not copied.
-fn join(mut pieces: Vec<Bytes>) -> Bytes {
+/// The pieces as one; a single piece is not copied, and stays.
+fn join(pieces: &mut Vec<Bytes>) -> Bytes {
     if pieces.len() <= 1 {
-        return pieces.pop().unwrap_or_default();
+        return pieces.first().cloned().unwrap_or_default();
     }
     let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
     // Each piece is let go of once it is copied: a large body need not be there twice.
-    pieces.into_iter().for_each(|piece| joined.extend_from_slice(&piece));
+    pieces.drain(..).for_each(|piece| joined.extend_from_slice(&piece));
     joined.freeze()
 }

@@ -136,11 +136,10 @@ impl Writer {
         }
         // The first who is told may be back before the last: there should be room for what it does next.
         self.shared.release(bytes);
-        let waiting = answers.into_iter().filter_map(|Answer { permit, waiting, .. }| {
+        self.shared.bells.ring(answers.into_iter().map(|Answer { permit, bell, due, .. }| {
             drop(permit);
-            waiting
-        });
-        self.shared.bells.ring(waiting);
+            (bell, due)
+        }));
     }
 
     /// Writes exchanges that were made elsewhere; returns how many were written.
