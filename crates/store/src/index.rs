@@ -134,7 +134,8 @@ impl New {
             batch.insert(&chunk_key(b'd', session, part.summary.first), part.summary.to_bytes());
         }
         batch.insert(&session_key(session), write_segments(&self.segments));
-        table.apply(batch)
+        table.apply(batch)?;
+        self.parts.iter().try_for_each(|part| table.settle(&chunk_key(b'c', session, part.summary.first)))
     }
 }
 

@@ -11,6 +11,11 @@ use std::{
 /// What the index's layout is called; an index of another one is made again.
 const VERSION: &[u8] = b"nightaudit index 1";
 
+/// The bytes of pages that sled may keep in memory. The index keeps itself what is read often.
+const CAPACITY: u64 = 2 << 20;
+/// How many uses of pages fill one of sled's lists (`MAX_QUEUE_ITEMS` in its `lru.rs`).
+const USES: usize = 64;
+
 /// Why the table could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
@@ -61,7 +66,7 @@ impl Table {
         let io = |error: io::Error| Broken(error.to_string());
         let known = path.join("db").exists();
         wait_until_free(path);
-        let db = guarded(|| sled::Config::new().path(path).cache_capacity(8 << 20).flush_every_ms(None).open())?;
+        let db = guarded(|| sled::Config::new().path(path).cache_capacity(CAPACITY).flush_every_ms(None).open())?;
         let table = Self { db, path: path.to_owned() };
         // sled makes its files with the process's mask.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;
@@ -90,6 +95,14 @@ impl Table {
 
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), Broken> {
         guarded(|| self.db.apply_batch(batch.0))
+    }
+
+    /// Has sled look at what it holds in memory beyond its capacity, after this key was inserted.
+    ///
+    /// It notes each use of a page in one of many lists, and lets go of pages only when a list is full. An index that is
+    /// written and hardly ever read would be kept in memory for millions of exchanges.
+    pub(crate) fn settle(&self, key: &[u8]) -> Result<(), Broken> {
+        (0..USES).try_for_each(|_| self.get(key).map(drop))
     }
 
     /// All keys and values whose key begins so, in order.
