@@ -231,6 +231,34 @@ async fn of_an_answer_of_known_length_the_last_piece_waits_for_the_record() {
     assert_eq!(answer.await.body, b"whole");
 }
 
+/// What the integration has got of an answer of `whole` when the receipt is there at once, or else never.
+async fn got_first(receipt: bool) -> String {
+    let upstream = Upstream::answering(200, "whole").await;
+    let harness = Harness::start(&upstream.url()).await;
+    harness.gate().close();
+    let mut stream = TcpStream::connect(harness.address()).await.unwrap();
+    send_slowly(&mut stream, &[&post("exports/getAll", "{}")]).await;
+    harness.recorded().await;
+    if receipt {
+        harness.gate().open();
+    }
+    let mut read = Vec::with_capacity(4096);
+    stream.read_buf(&mut read).await.unwrap();
+    String::from_utf8(read).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_came_as_one_piece_leaves_as_one() {
+    let got = got_first(true).await;
+    assert!(got.starts_with("HTTP/1.1 200") && got.ends_with("\r\n\r\nwhole"), "{got}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_does_not_wait_for_a_disk_that_hangs() {
+    let got = got_first(false).await;
+    assert!(got.starts_with("HTTP/1.1 200") && got.ends_with("\r\n\r\n"), "{got}");
+}
+
 #[tokio::test]
 async fn a_request_flows_while_it_comes_once_its_envelope_is_read() {
     let upstream = Upstream::answering(200, "{}").await;

@@ -1,6 +1,6 @@
 //! What is recorded can be read, in every way that the log offers.
 
-use nightaudit_exchange::{Filter, Outcome, Pseudonym, chain};
+use nightaudit_exchange::{CapturedBody, Filter, Outcome, Pseudonym, chain};
 use nightaudit_store::{Config, FindError, Log, Order, Query};
 
 use crate::support::{ACCESS, CLIENT, capture, config, id, numbers, record, record_all, started, wait};
@@ -232,4 +232,55 @@ fn what_was_sent_lately_is_known_after_a_restart() {
     );
     assert_eq!(sends[0].at, since);
     assert_eq!(sends[0].access_token, Some(Pseudonym::of(ACCESS.as_bytes())));
+}
+
+#[test]
+fn large_exchanges_between_small_ones_are_chained_and_read_like_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let body = |number: u64| vec![b'a' + (number % 26) as u8; if number.is_multiple_of(3) { 2 << 20 } else { 300 }];
+    record_all(
+        &log,
+        (0..12).map(|number| {
+            let mut capture = capture(number);
+            capture.response.as_mut().unwrap().body = CapturedBody::whole(body(number).into());
+            if number == 6 {
+                capture.request.body = CapturedBody::whole(body(9).into());
+            }
+            capture
+        }),
+    );
+    let mut previous = chain::genesis(log.session("certification").unwrap().id);
+    for (number, exchange) in (0..).zip(log.query(Query::default()).unwrap().map(Result::unwrap)) {
+        assert_eq!(exchange.hash, Some(chain::hash(previous, &exchange)));
+        previous = exchange.hash.unwrap();
+        assert!(exchange.response.unwrap().body.bytes == body(number), "{number}");
+        assert!(number != 6 || exchange.request.body.bytes == body(9));
+    }
+    assert_eq!(log.close().recorded, 12);
+    assert_eq!(log.check(&mut |_| {}).unwrap().exchanges, 12);
+}
+
+#[test]
+fn receipts_come_with_the_bell_of_their_runtime_and_after_it_fell() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let (recorder, bell) = log.recorder().with_bell();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let record = |number| {
+        let place = wait(recorder.reserve()).unwrap();
+        place.record(capture(number))
+    };
+    let receipts: Vec<_> = (0..20).map(record).collect();
+    let ringing = runtime.spawn(bell.ring());
+    runtime.block_on(async {
+        for receipt in receipts {
+            receipt.await;
+        }
+    });
+    // The bell falls with its runtime; who comes later is told one by one.
+    drop(runtime);
+    assert!(ringing.is_finished());
+    (20..40).map(record).collect::<Vec<_>>().into_iter().for_each(wait);
+    assert_eq!(log.close().recorded, 40);
 }
