@@ -2,8 +2,9 @@
 //!
 //! A [`Log`] is the data folder of one owner process. Exchanges enter through a [`Recorder`]: a [`Place`] is reserved before
 //! a request goes out, noted in a journal with [`Place::begin`], and turned into a [`Receipt`] by [`Place::record`]. One
-//! writer thread redacts, encodes, chains and compresses what waits as one batch, writes it to the session's segment and
-//! answers the receipts, those that are awaited on one runtime by its [`Bell`]. They are read with [`Log::get`], [`Log::query`] and [`Log::follow`].
+//! thread redacts and encodes what waits as one batch; another chains and compresses it, writes it to the session's
+//! segment and answers the receipts, those that are awaited on one runtime by its [`Bell`]. They are read with
+//! [`Log::get`], [`Log::query`] and [`Log::follow`].
 //!
 //! The segments are the truth, and `FORMAT.md` describes them byte by byte. The index beside them is brought up to them
 //! whenever the log is opened, and made again where it does not fit.
