@@ -55,8 +55,8 @@ fn envelope(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The machine's clock, and so the cost of reading it, a thousand times faster: more is admitted in a second than a rule
-/// may allow, but not in a thousandth of one.
+/// The machine's clock, and so the cost of reading it, a thousand times faster: more is admitted in a second than a
+/// rule may allow, but not in a thousandth of one.
 struct FastClock(MonotonicClock);
 
 const SPEED: u64 = 1000;

@@ -18,7 +18,7 @@ async fn ask(setup: Setup) -> (Answer, Exchange) {
 
 fn assert_failed((answer, exchange): &(Answer, Exchange), status: u16, kind: FailureKind) {
     assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.field("x-nightaudit-error"), Some(kind.as_str()));
+    assert_eq!(answer.field("x-nightaudit-error"), Some(kind.as_str()), "{answer:?}");
     assert_eq!((exchange.outcome, exchange.status()), (Outcome::Failed, Some(status)));
     let error = exchange.error.as_ref().unwrap();
     assert_eq!(error.kind, kind, "{error:?}");
@@ -57,6 +57,27 @@ async fn the_upstream_closes_early() {
     assert_failed(&asked, 502, FailureKind::Closed);
     assert!(asked.1.times_us.forwarded.is_some());
     assert_eq!(upstream.raw_heads().len(), 1, "a request is never sent twice");
+}
+
+/// A Mews whose answer has a head of some more than so many bytes.
+async fn with_a_head_of(bytes: usize) -> Upstream {
+    Upstream::raw(move |mut stream| async move {
+        let field = "y".repeat(1000);
+        let fields: String = (0..bytes / 1000).map(|number| format!("X-{number}: {field}\r\n")).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}");
+        // Who has seen enough may close before the end.
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_upstream_answers_with_a_head_that_is_long_and_with_one_that_is_too_long() {
+    let (answer, exchange) = ask(Setup::new(&with_a_head_of(90_000).await.url())).await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
+    assert_eq!(exchange.response.unwrap().headers.len(), 91);
+    assert_failed(&ask(Setup::new(&with_a_head_of(140_000).await.url())).await, 502, FailureKind::InvalidResponse);
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use crate::{Digest, Direction, ExchangeId, Failure, LimitNote, Omitted, Outcome,
 
 /// One request and what became of it, as it passed: secrets included, nothing hashed or encoded.
 ///
-/// It lives in memory only, from the end of the exchange to the recorder's thread, which turns it into an
-/// [`Exchange`](crate::Exchange) with [`Redactor::exchange`](crate::Redactor::exchange). It can't be serialised, and its
-/// `Debug` form shows no content.
+/// It lives in memory only, from the end of the exchange until what the recorder's thread makes of it, an
+/// [`Exchange`](crate::Exchange) with [`Redactor::exchange`](crate::Redactor::exchange), is written. It can't be
+/// serialised, and its `Debug` form shows no content.
 pub struct Capture {
     /// The exchange's id.
     pub id: ExchangeId,

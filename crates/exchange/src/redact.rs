@@ -64,8 +64,8 @@ impl Redactor {
 
     /// Makes an exchange of a capture, as number `sequence` of the session; its hashes are left open.
     ///
-    /// Of the capture everything is left but bodies in several pieces, the messages of a WebSocket, the limiter's note and
-    /// the failure. So it can be dropped by the thread that made it, which is cheaper than by another.
+    /// Of the capture everything is left but bodies in several pieces, the messages of a WebSocket, the limiter's note
+    /// and the failure. So it can be dropped by the thread that made it, which is cheaper than by another.
     #[must_use]
     pub fn exchange(
         &mut self,

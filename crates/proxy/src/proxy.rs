@@ -59,7 +59,8 @@ struct Shared {
 }
 
 impl<R: Recorder> Proxy<R> {
-    /// A proxy for the hosts in `config`. Nothing is connected yet, so it makes no difference whether they can be reached.
+    /// A proxy for the hosts in `config`. Nothing is connected yet, so it makes no difference whether they can be
+    /// reached.
     ///
     /// # Errors
     ///
@@ -100,8 +101,8 @@ impl<R: Recorder> Proxy<R> {
         }
     }
 
-    /// Ends the WebSockets, those of siblings too, and waits until each is recorded. To be called when the server has come to rest, which they
-    /// don't keep it from: they have no end of their own.
+    /// Ends the WebSockets, those of siblings too, and waits until each is recorded. To be called when the server has
+    /// come to rest, which they don't keep it from: they have no end of their own.
     pub async fn close_tunnels(&self) {
         self.shared.closing.cancel();
         self.shared.tunnels.close();

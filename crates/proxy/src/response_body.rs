@@ -16,8 +16,8 @@ use tokio::time::Sleep;
 
 use crate::{draft::Draft, keep::Keeper, recorder::Place, upstream::Lease};
 
-/// How long the head of an answer that came as one piece waits for the receipt, so that it leaves as one piece, too. A write
-/// less is a wake of the integration less; and a disk that takes longer than this keeps no head back.
+/// How long the head of an answer that came as one piece waits for the receipt, so that it leaves as one piece, too: a
+/// write less, and for the integration a wake less. A disk that takes longer than this keeps no head back.
 const TOGETHER: Duration = Duration::from_millis(5);
 
 /// The body of an answer of a [`Proxy`](crate::Proxy).
@@ -85,8 +85,8 @@ impl<P: Place> ProxyBody<P> {
         })))
     }
 
-    /// Returns at once, unless all of the answer has come already: then it is recorded, and its receipt has [`TOGETHER`]
-    /// before the head goes ahead of the body.
+    /// Returns at once, unless all of the answer is known to have come already, by its length or by HTTP/2's end of the
+    /// stream: then it is recorded, and its receipt has [`TOGETHER`] before the head goes ahead of the body.
     pub(crate) async fn with_head(&mut self) {
         let Kind::Flowing(flowing) = &mut self.0 else { return };
         poll_fn(|cx| {

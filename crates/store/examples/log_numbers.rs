@@ -1,4 +1,5 @@
-//! Prints what the log can do on this machine: `cargo run --release -p nightaudit-store --example log_numbers [EXCHANGES]`.
+//! Prints what the log can do on this machine: `cargo run --release -p nightaudit-store --example log_numbers
+//! [EXCHANGES]`.
 
 use std::{
     collections::VecDeque,
@@ -34,13 +35,22 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
 
     let bare = bare(dir)?;
     println!("a bare loop of one write of 700 bytes and one fdatasync: {bare:.0}/s appending");
-    let log = Log::open(config())?;
+    // What is in hand while it is recorded, without a log.
+    let in_hand: Vec<Capture> = (0..IN_HAND).map(capture).collect();
     let before = memory("VmRSS");
+    drop(in_hand);
+    let log = Log::open(config())?;
     let half = exchanges / 2;
     rate("append, sync, batches of 256", half, append(&log, 0..half, 256, Next::WhenAllAreDone));
     let time = append(&log, half..exchanges, 256, Next::WhenOneIsDone);
     rate("append, sync, 256 under way at once", exchanges - half, time);
-    println!("memory: {} MiB before, {} MiB at the peak", before >> 20, memory("VmHWM") >> 20);
+    let peak = memory("VmHWM");
+    println!(
+        "memory: {} MiB at the peak, {} MiB of it the program with {IN_HAND} exchanges in hand, {} MiB the log",
+        peak >> 20,
+        before >> 20,
+        peak.saturating_sub(before) >> 20
+    );
     let count = 3000.min(exchanges);
     rate("append, sync, one at a time", count, append(&log, exchanges..exchanges + count, 1, Next::WhenOneIsDone));
     let info = log.info();
@@ -130,14 +140,16 @@ enum Next {
     WhenOneIsDone,
 }
 
-/// Records with so many under way at once; the captures are made before the clock starts, 2,048 at a time, so that they take
-/// little of the memory that is measured.
+/// How many captures are made before the clock starts.
+const IN_HAND: u64 = 2048;
+
+/// Records with so many under way at once.
 fn append(log: &Log, numbers: std::ops::Range<u64>, at_once: usize, next_is_recorded: Next) -> Duration {
     let recorder = log.recorder();
     let mut time = Duration::ZERO;
     let mut next = numbers.start;
     while next < numbers.end {
-        let end = numbers.end.min(next + 2048);
+        let end = numbers.end.min(next + IN_HAND);
         let captures: Vec<Capture> = (next..end).map(capture).collect();
         next = end;
         let start = Instant::now();

@@ -68,8 +68,8 @@ impl Packer {
         Ok(Self { zstd: zstd::bulk::Compressor::new(level)?, level })
     }
 
-    /// Appends a block of these records to `out`: what `raw` and then `tail` hold. Where that fails, what stands behind the
-    /// end that `out` had means nothing.
+    /// Appends a block of these records to `out`: what `raw` and then `tail` hold. Where that fails, what stands behind
+    /// the end that `out` had means nothing.
     pub(crate) fn pack(
         &mut self,
         salt: Salt,

@@ -23,11 +23,12 @@ use crate::{
 const MAX_BATCH: usize = 1024;
 /// The bytes of bodies above which a batch takes no further exchange.
 const MAX_BATCH_BYTES: u64 = 4 << 20;
-/// The bytes of bodies from which on an exchange is made only when the writer is done with those before: while it is made
-/// and packed it takes several times as much.
+/// The bytes of bodies from which on an exchange is made only when the writer is done with those before: while it is
+/// made and packed it takes several times as much.
 const LARGE: u64 = 1 << 20;
-/// The most bytes of bodies of an exchange whose capture is given back to the thread that made it, and not dropped at once.
-const MAX_SPENT: u64 = 16 << 10;
+/// The most bytes of bodies of an exchange whose capture is given back to the thread that made it: one that may hold
+/// larger buffers is dropped at once.
+const MAX_SPENT: u64 = 8 << 10;
 /// How long a batch is gathered under [`Durability::Batch`], so that not every request wakes the encoder.
 const GATHER: Duration = Duration::from_millis(3);
 /// How long a batch is gathered that somebody waits for, about as long as the disk takes for it; only where [`SEVERAL`]
@@ -210,10 +211,17 @@ impl Encoder {
         } else {
             drop(capture);
         }
+        let was_small = answer.bytes < LARGE;
         self.batch.answers.push(answer);
         if let Some(records) = encoded {
+            // Decoded it may be far larger than it came.
+            let grew = was_small && !records.tail.is_empty();
             self.batch.blocks += 1;
             self.send(Job::Records(records));
+            if grew {
+                self.commit();
+                self.wait_until(0);
+            }
         }
     }
 
@@ -346,8 +354,8 @@ impl Encoder {
     }
 }
 
-/// How long it pays to wait for more before a batch goes to the disk, which takes as long for one as for many: with so many
-/// exchanges gathered, and so many other requests under way.
+/// How long it pays to wait for more before a batch goes to the disk, which takes as long for one as for many: with so
+/// many exchanges gathered, and so many other requests under way.
 fn gather_for(durability: Durability, gathered: usize, others: usize) -> Option<Duration> {
     match durability {
         Durability::Batch => Some(GATHER),

@@ -135,7 +135,8 @@ impl New {
         }
         batch.insert(&session_key(session), write_segments(&self.segments));
         table.apply(batch)?;
-        self.parts.iter().try_for_each(|part| table.settle(&chunk_key(b'c', session, part.summary.first)))
+        self.parts.iter().for_each(|part| table.settle(&chunk_key(b'c', session, part.summary.first)));
+        Ok(())
     }
 }
 
@@ -232,7 +233,8 @@ impl Index {
         Ok(())
     }
 
-    /// Lets go of the table, so that somebody else can have it, and goes on reading from a copy. Nothing can be stored then.
+    /// Lets go of the table, so that somebody else can have it, and goes on reading from a copy. Nothing can be stored
+    /// then.
     pub(crate) fn detach(self, dir: &Path) -> Result<Self, Broken> {
         let Stored::Table(table) = self.stored else { return Ok(self) };
         let copy = Copy::of(&table, dir)?;

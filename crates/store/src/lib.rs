@@ -1,10 +1,10 @@
 //! The log on disk: append, get, query, follow, sessions, integrity.
 //!
-//! A [`Log`] is the data folder of one owner process. Exchanges enter through a [`Recorder`]: a [`Place`] is reserved before
-//! a request goes out, noted in a journal with [`Place::begin`], and turned into a [`Receipt`] by [`Place::record`]. One
-//! thread redacts and encodes what waits as one batch; another chains and compresses it, writes it to the session's
-//! segment and answers the receipts, those that are awaited on one runtime by its [`Bell`]. They are read with
-//! [`Log::get`], [`Log::query`] and [`Log::follow`].
+//! A [`Log`] is the data folder of one owner process. Exchanges enter through a [`Recorder`]: a [`Place`] is reserved
+//! before a request goes out, noted in a journal with [`Place::begin`], and turned into a [`Receipt`] by
+//! [`Place::record`]. One thread redacts and encodes what waits as one batch; another chains and compresses it, writes
+//! it to the session's segment and answers the receipts, those that are awaited on one runtime by its [`Bell`]. They
+//! are read with [`Log::get`], [`Log::query`] and [`Log::follow`].
 //!
 //! The segments are the truth, and `FORMAT.md` describes them byte by byte. The index beside them is brought up to them
 //! whenever the log is opened, and made again where it does not fit.

@@ -92,7 +92,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says what stands in the way: another owner, the file system, a damaged index that can't be replaced.
+    /// [`OpenError`] says what stands in the way: another owner, the file system, a damaged index that can't be
+    /// replaced.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         Self::open_with(config, &mut |_| {})
     }

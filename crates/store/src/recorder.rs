@@ -30,7 +30,9 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// The same entrance for one runtime: its receipts come with the [`Bell`], which is to be spawned there.
+    /// The same entrance for one runtime: its receipts come with the [`Bell`], which is to be spawned there. To be
+    /// called once for each, since the log keeps an end of it. A receipt comes only when the bell rings, or was
+    /// dropped.
     pub fn with_bell(&self) -> (Self, Bell) {
         let (number, bell) = self.shared.bells.hang();
         (Self { bell: Some(number), ..self.clone() }, bell)
@@ -38,9 +40,9 @@ impl Recorder {
 
     /// Waits for a place in the queue, and until no more waits to be written than may.
     ///
-    /// A request is forwarded only with a place in hand, so that there is always room for what it becomes. How large that
-    /// is nobody knows yet: what is under way when [`Config::max_backlog`](crate::Config::max_backlog) is reached comes on
-    /// top of it.
+    /// A request is forwarded only with a place in hand, so that there is always room for what it becomes. How large
+    /// that is nobody knows yet: what is under way when [`Config::max_backlog`](crate::Config::max_backlog) is reached
+    /// comes on top of it.
     ///
     /// # Errors
     ///
@@ -93,8 +95,8 @@ impl fmt::Debug for Place {
 }
 
 impl Place {
-    /// Notes that a request is about to go out: if the process ends before [`record`](Self::record), the log shows it as
-    /// interrupted when it is opened again. Takes a microsecond or two and waits for nothing.
+    /// Notes that a request is about to go out: if the process ends before [`record`](Self::record), the log shows it
+    /// as interrupted when it is opened again. Takes a microsecond or two and waits for nothing.
     ///
     /// # Errors
     ///

@@ -23,11 +23,12 @@ pub(crate) struct Reached {
     pub(crate) last: u64,
 }
 
-/// The records of one block, neither chained nor packed yet: both are left to another thread than the one that makes them.
+/// The records of one block, neither chained nor packed yet: both are left to another thread than the one that makes
+/// them.
 #[derive(Debug)]
 pub(crate) struct Records {
     pub(crate) session: SessionId,
-    /// The records, one after the other.
+    /// The records, one after the other, but for what is in `tail`.
     pub(crate) raw: Vec<u8>,
     /// What belongs behind them: the bodies of the last, where they are large. So these are not there twice.
     pub(crate) tail: Vec<Bytes>,

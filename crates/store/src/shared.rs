@@ -164,8 +164,8 @@ impl Shared {
         Some(view(entry, self.index.listings().get(&session)))
     }
 
-    /// The session that is meant: by name the newest of that name, an open one before those ended; else by id, or by the
-    /// beginning of an id.
+    /// The session that is meant: by name the newest of that name, an open one before those ended; else by id, or by
+    /// the beginning of an id.
     pub(crate) fn resolve(&self, which: &str) -> Result<SessionId, SessionError> {
         let sessions = self.sessions();
         let named = |open: bool| {

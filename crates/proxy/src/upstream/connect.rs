@@ -30,12 +30,12 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::{Route, UpstreamConfigError, UpstreamProxy, heads::Listening, pool::Connection};
+use super::{
+    Route, UpstreamConfigError, UpstreamProxy,
+    heads::{LONGEST, Listening},
+    pool::Connection,
+};
 use crate::{Origin, reply::Stop};
-
-/// The most that is read from a connection at once, and so the longest head of an answer, in bytes. hyper's own is three
-/// times as much, which for every answer that streams is memory and no speed.
-const BUFFER: usize = 128 << 10;
 
 /// Opens connections to one host.
 pub(super) struct Connector {
@@ -119,7 +119,7 @@ impl Connector {
         let (stream, heads) = Listening::new(stream);
         let (sender, connection) = conn::http1::Builder::new()
             .preserve_header_case(true)
-            .max_buf_size(BUFFER)
+            .max_buf_size(LONGEST)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.no_http(&error))?;

@@ -12,8 +12,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A head that is longer is recorded as hyper has read it; hyper itself refuses one not much longer.
-const LONGEST: usize = 256 << 10;
+/// The most that is read of an answer at once, and the longest head that one may have, in bytes; a longer one is no
+/// valid answer. hyper's own is three times as much, which is memory for every answer that streams, and no speed.
+pub(super) const LONGEST: usize = 128 << 10;
 
 /// The head of an answer of HTTP/1, as an extension of the answer.
 #[derive(Debug, Clone)]

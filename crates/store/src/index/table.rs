@@ -11,7 +11,8 @@ use std::{
 /// What the index's layout is called; an index of another one is made again.
 const VERSION: &[u8] = b"nightaudit index 1";
 
-/// The bytes of pages that sled may keep in memory. The index keeps itself what is read often.
+/// The bytes of pages that sled may keep in memory, beside the last page of each of its 256 lists, however large. The
+/// index keeps itself what is read often.
 const CAPACITY: u64 = 2 << 20;
 /// How many uses of pages fill one of sled's lists (`MAX_QUEUE_ITEMS` in its `lru.rs`).
 const USES: usize = 64;
@@ -99,10 +100,13 @@ impl Table {
 
     /// Has sled look at what it holds in memory beyond its capacity, after this key was inserted.
     ///
-    /// It notes each use of a page in one of many lists, and lets go of pages only when a list is full. An index that is
+    /// It notes each use of a page in one of its lists, and lets go of pages only when a list is full. An index that is
     /// written and hardly ever read would be kept in memory for millions of exchanges.
-    pub(crate) fn settle(&self, key: &[u8]) -> Result<(), Broken> {
-        (0..USES).try_for_each(|_| self.get(key).map(drop))
+    pub(crate) fn settle(&self, key: &[u8]) {
+        for _ in 0..USES {
+            // What can't be read now is told to those who want it.
+            let _ = self.get(key);
+        }
     }
 
     /// All keys and values whose key begins so, in order.
