@@ -220,6 +220,7 @@ fn store(
     };
     config.queue = count(layers, "queue", file.queue)?;
     config.max_backlog = bytes(layers, "max_backlog", file.max_backlog, 1 << 10..=MOST_BYTES)? as u64;
+    config.max_sessions = count(layers, "max_sessions", file.max_sessions)?;
     config.redact_fields = field_names(layers, "redact.fields", &file.redact.fields)?;
     config.max_size = match file.max_size {
         Maybe(Some(Size(0))) => return Err(layers.wrong("max_size", "would keep nothing: leave it empty for no bound")),
@@ -307,6 +308,7 @@ mod tests {
         let store = nightaudit_store::Config::default();
         assert_eq!((settings.store.queue, settings.store.durability), (store.queue, store.durability));
         assert_eq!((settings.store.max_backlog, settings.store.on_failure), (store.max_backlog, store.on_failure));
+        assert_eq!(settings.store.max_sessions, store.max_sessions);
         assert_eq!(settings.data, Path::new("/data"));
     }
 
@@ -344,6 +346,7 @@ mod tests {
 
     #[test]
     fn bounds_of_memory_are_as_configured() {
+        assert_eq!(settings("max_sessions = 7").unwrap().store.max_sessions, 7);
         let own =
             settings("max_backlog = '16 MiB'\nmax_websockets = 10\n[body]\nkeep = '1 MiB'\nkeep_total = '32 MiB'");
         let own = own.unwrap();
@@ -375,6 +378,7 @@ mod tests {
             ("max_backlog = '0 B'", "max_backlog"),
             ("max_backlog = '2 TiB'", "max_backlog"),
             ("max_backlog = 'much'", "max_backlog"),
+            ("max_sessions = 0", "max_sessions"),
             ("max_connections = 0", "max_connections"),
             ("max_websockets = 0", "max_websockets"),
             ("max_websockets = 2_000_000", "max_websockets"),

@@ -21,6 +21,9 @@ pub struct Config {
     pub queue: usize,
     /// How many bytes of bodies may wait to be written before no further request is let in; 64 MiB unless told.
     pub max_backlog: u64,
+    /// How many sessions exchanges may begin by naming them, from the log's opening on; what names another one after that
+    /// goes to the current session. 1,000 unless told.
+    pub max_sessions: usize,
     /// The size in bytes at which a segment is sealed and the next one begun; 64 MiB unless told.
     pub segment_size: u64,
     /// JSON fields whose values are replaced by pseudonyms, beside the tokens that always are.
@@ -57,6 +60,7 @@ impl Default for Config {
             retry_every: Duration::from_secs(1),
             queue: 4096,
             max_backlog: 64 << 20,
+            max_sessions: 1000,
             segment_size: 64 << 20,
             redact_fields: Vec::new(),
             max_size: None,

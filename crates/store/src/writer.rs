@@ -57,6 +57,8 @@ pub(crate) struct Writer {
     max_size: Option<u64>,
     max_age: Option<Duration>,
     retry_every: Duration,
+    /// How many sessions exchanges may still begin by naming them.
+    to_begin: usize,
     /// The name of the session to continue or start when the first exchange comes.
     wanted: Option<String>,
     current: Option<SessionId>,
@@ -97,6 +99,7 @@ impl Writer {
             max_size: config.max_size,
             max_age: config.max_age,
             retry_every: config.retry_every,
+            to_begin: config.max_sessions,
             wanted: config.session.clone(),
             current: None,
             active: BTreeMap::new(),
@@ -149,7 +152,7 @@ impl Writer {
         let mut found = None;
         self.insist(&mut |writer| {
             let session = match name {
-                Some(name) => writer.named(name)?,
+                Some(name) => writer.named_by_an_exchange(name)?,
                 None => writer.current()?,
             };
             writer.reopen(session)?;

@@ -16,17 +16,36 @@ use crate::{
 impl Writer {
     /// The open session of this name, which is started if there is none.
     pub(crate) fn named(&mut self, name: &str) -> io::Result<SessionId> {
-        let open = self
-            .shared
-            .sessions()
-            .values()
-            .rev()
-            .find(|entry| entry.meta.name == name && entry.meta.ended.is_none())
-            .map(|entry| entry.meta.id);
-        match open {
+        match self.open_of_name(name) {
             Some(session) => Ok(session),
             None => self.create(Meta::new(name.to_owned(), &self.environment, (self.shared.now)())),
         }
+    }
+
+    /// As [`named`](Self::named), but the current session where exchanges have begun as many as they may: one that names
+    /// each request anew must not fill the disk with folders.
+    pub(super) fn named_by_an_exchange(&mut self, name: &str) -> io::Result<SessionId> {
+        if let Some(session) = self.open_of_name(name) {
+            return Ok(session);
+        }
+        if self.to_begin == 0 {
+            return self.current();
+        }
+        let session = self.named(name)?;
+        self.to_begin -= 1;
+        if self.to_begin == 0 {
+            tracing::warn!(
+                "requests have begun as many sessions as they may (`max_sessions`): others that they name go to the \
+                 current one"
+            );
+        }
+        Ok(session)
+    }
+
+    fn open_of_name(&self, name: &str) -> Option<SessionId> {
+        let sessions = self.shared.sessions();
+        let open = sessions.values().rev().find(|entry| entry.meta.name == name && entry.meta.ended.is_none());
+        open.map(|entry| entry.meta.id)
     }
 
     /// The session of exchanges that name none.

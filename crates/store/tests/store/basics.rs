@@ -314,3 +314,23 @@ fn receipts_come_with_the_bell_of_their_runtime_and_after_it_fell() {
     (20..40).map(record).collect::<Vec<_>>().into_iter().for_each(wait);
     assert_eq!(log.close().recorded, 40);
 }
+
+#[test]
+fn exchanges_begin_no_more_sessions_than_they_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(Config { max_sessions: 3, ..config(dir.path()) }).unwrap();
+    let named = |number: u64, name: &str| {
+        let mut capture = capture(number);
+        capture.session = Some(name.into());
+        capture
+    };
+    record_all(&log, (0..6).map(|number| named(number, &format!("request {number}"))));
+    // What is there already, by a request or a command, can be named all the same.
+    log.start_session("begun by hand").unwrap();
+    record_all(&log, [named(6, "request 2"), named(7, "begun by hand"), named(8, "request 8")]);
+    let mut sessions: Vec<_> = log.sessions().into_iter().map(|session| (session.name, session.exchanges)).collect();
+    sessions.sort();
+    let due = [("begun by hand", 2), ("certification", 3), ("request 0", 1), ("request 1", 1), ("request 2", 2)];
+    assert_eq!(sessions, due.map(|(name, exchanges)| (name.to_owned(), exchanges)));
+    assert_eq!(log.close().recorded, 9);
+}
