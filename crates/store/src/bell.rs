@@ -95,7 +95,7 @@ impl Rope {
 }
 
 impl Bell {
-    /// To be spawned on the runtime where the receipts are awaited. Ends with the log.
+    /// To be spawned on the runtime where the receipts are awaited. Ends when the log and all its recorders are gone.
     pub async fn ring(self) {
         while let Some(due) = self.rope.take() {
             if due.is_empty() {

@@ -38,7 +38,7 @@ const GATHER_BRIEFLY: Duration = Duration::from_micros(250);
 const SEVERAL: usize = 3;
 /// How many batches may be on their way to the disk.
 const MOST_UNDER_WAY: usize = 2;
-/// The most sessions that are remembered from one batch to the next.
+/// The most sessions, and names of sessions, that are remembered from one batch to the next.
 const MAX_SESSIONS: usize = 256;
 /// The most blocks whose memory is kept for the next ones.
 const MAX_SPARE: usize = 4;
@@ -248,7 +248,8 @@ impl Encoder {
             self.send(Job::Records(records));
         }
         self.send(Job::Commit { answers: batch.answers, dropped: batch.dropped });
-        if self.open.len() > MAX_SESSIONS {
+        // Any number of names may stand for one session.
+        if self.open.len().max(self.sessions.len()) > MAX_SESSIONS {
             self.forget();
         }
     }

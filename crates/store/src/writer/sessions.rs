@@ -80,7 +80,7 @@ impl Writer {
                 continue;
             }
             let session = match (&entry.session, was_current) {
-                (Some(name), _) if meta::is_name(name) => self.named(name)?,
+                (Some(name), _) if meta::is_name(name) => self.named_by_an_exchange(name)?,
                 (_, Some(session)) => session,
                 (_, None) => self.current()?,
             };

@@ -334,3 +334,24 @@ fn exchanges_begin_no_more_sessions_than_they_may() {
     assert_eq!(sessions, due.map(|(name, exchanges)| (name.to_owned(), exchanges)));
     assert_eq!(log.close().recorded, 9);
 }
+
+#[test]
+fn more_names_than_are_remembered_leave_one_whole_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(Config { max_sessions: 1, ..config(dir.path()) }).unwrap();
+    for batch in 0..3 {
+        record_all(
+            &log,
+            (batch * 300..batch * 300 + 300).map(|number| {
+                let mut capture = capture(number);
+                capture.session = (number > 0).then(|| format!("request {number}").into());
+                capture
+            }),
+        );
+    }
+    let mut sessions: Vec<_> = log.sessions().into_iter().map(|session| (session.name, session.exchanges)).collect();
+    sessions.sort();
+    assert_eq!(sessions, [("certification".to_owned(), 899), ("request 1".to_owned(), 1)]);
+    log.close();
+    assert_eq!(log.check(&mut |_| {}).unwrap().exchanges, 900);
+}
