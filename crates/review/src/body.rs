@@ -6,6 +6,7 @@ mod walk;
 
 use std::borrow::Cow;
 
+use nightaudit_exchange::Timestamp;
 use serde::de::DeserializeSeed as _;
 use smallvec::SmallVec;
 
@@ -23,12 +24,34 @@ pub(crate) struct Asked<'b> {
     pub(crate) question: u64,
     /// The page that is asked for; 0 for the first one.
     pub(crate) cursor: u64,
+    /// How many items a page may have; none without a `Limitation` that says so.
+    pub(crate) count: Option<u64>,
+    /// The names of the properties in it, each as one of 64 bits: those of the envelope, of `Limitation` and of the extents
+    /// left out, as are those whose values are null or empty.
+    pub(crate) names: u64,
+    /// The lists of ids at the top level: the hash of the name and how many ids there are.
+    pub(crate) lists: SmallVec<[(u64, u64); 4]>,
+    /// From the earliest `StartUtc` to the latest `EndUtc`, in microseconds; 0 for none.
+    pub(crate) interval: (i64, i64),
     /// How many extents are asked for.
     pub(crate) extents: u32,
     /// What it is about.
     pub(crate) subject: Subject,
     /// What may be real people's data.
     pub(crate) suspicions: Vec<Suspicion>,
+}
+
+impl Asked<'_> {
+    /// Takes in an end of an interval.
+    fn reach(&mut self, is_end: bool, time: &str) {
+        let Ok(at) = time.parse::<Timestamp>() else { return };
+        let (from, until) = &mut self.interval;
+        if is_end {
+            *until = at.micros().max(*until);
+        } else if *from == 0 || at.micros() < *from {
+            *from = at.micros();
+        }
+    }
 }
 
 /// What a change is about: hashes of the ids in it, and of its other texts. Of many the smallest are kept, so that equal
@@ -83,6 +106,11 @@ impl Hashes {
     fn shared(&self, other: &Self) -> usize {
         self.0.iter().filter(|own| **own != 0 && other.0.contains(own)).count()
     }
+}
+
+/// The bit of a property's name in [`Asked::names`], by the hash of the name.
+pub(crate) fn name_bit(hash: u64) -> u64 {
+    1 << (hash >> 58)
 }
 
 /// Reads a body. What stands before a mistake in its JSON is found.

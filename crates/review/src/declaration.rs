@@ -5,6 +5,7 @@ mod template;
 
 use std::collections::BTreeMap;
 
+use nightaudit_exchange::ExchangeId;
 use nightaudit_mews::{Contracts, suggest, use_cases};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,9 @@ pub struct Declaration {
     /// The operations that it uses, and what for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub operations: BTreeMap<String, String>,
+    /// Exchanges that are not to be judged, by their ids, each with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub leave_out: BTreeMap<ExchangeId, String>,
     /// What it says of the rules.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<Rule, RuleChange>,
@@ -129,6 +133,12 @@ impl Declaration {
                 return wrong(name, format!("Mews has no operation `{name}`: did you mean `{meant}`?"));
             }
         }
+        for (id, reason) in &declaration.leave_out {
+            if reason.trim().is_empty() {
+                let message = format!("`{id}` is left out without a reason: say why, it is shown in the review");
+                return wrong(&id.to_string(), message);
+            }
+        }
         for (rule, change) in &declaration.rules {
             if change.reason.trim().is_empty() {
                 let message = format!("`{rule}` is changed without a `reason`: say why, it is shown in the review");
@@ -169,6 +179,7 @@ mod tests {
             use_case: Some("kiosk".into()),
             domains: vec!["acme.travel".into()],
             operations: [("configuration/get".into(), "time zone".into())].into(),
+            leave_out: [(ExchangeId::from_parts(1, 1), "a test of our own".into())].into(),
             rules: [(
                 Rule::Polling,
                 RuleChange {
@@ -193,7 +204,7 @@ mod tests {
             ("\npartnr = 'x'", "line 2: `partnr` is no key of a declaration: did you mean `partner`?"),
             (
                 "colour = 'red'",
-                "line 1: `colour` is no key of a declaration; there are partner, integration, client, use_case, domains, operations, rules",
+                "line 1: `colour` is no key of a declaration; there are partner, integration, client, use_case, domains, operations, leave_out, rules",
             ),
             (
                 "[rules]\n'habits/poling' = { silence = true, reason = 'x' }",
@@ -210,6 +221,10 @@ mod tests {
             (
                 "[rules]\n'habits/polling' = { reason = 'x' }",
                 "line 2: `habits/polling` is given neither a `severity` nor `silence = true`",
+            ),
+            (
+                "[leave_out]\n'01KAS00000000000000000000A' = ' '",
+                "line 2: `01KAS00000000000000000000A` is left out without a reason: say why, it is shown in the review",
             ),
             (
                 "[operations]\n'customers/getall' = 'x'",

@@ -5,9 +5,10 @@ use nightaudit_mews::Environment;
 use serde::Deserialize;
 
 use crate::{
-    body::{Asked, Subject, hash, mask_text},
+    body::{Asked, Subject, mask_text},
     names::{Family, OperationNo, TokenNo},
     order::Timed,
+    page,
     review::{RetryCause, RetryOrigin},
 };
 
@@ -35,7 +36,7 @@ pub(crate) struct Fact {
     pub(crate) retry_after: Option<u32>,
     pub(crate) limit: Option<LimitFact>,
     pub(crate) question: u64,
-    /// The page that was asked for, and the next one that was offered; 0 for none.
+    /// The page that was asked for, and the cursor of the next one where this one was full; 0 for none.
     pub(crate) cursor: u64,
     pub(crate) next: u64,
     pub(crate) subject: Subject,
@@ -143,7 +144,7 @@ impl Known<'_, '_> {
             }),
             question: self.asked.question,
             cursor: self.asked.cursor,
-            next: if self.paginated { next_page(exchange) } else { 0 },
+            next: if self.paginated { page::next(exchange, self.asked, self.family) } else { 0 },
             subject: self.asked.subject,
             failure: failure(exchange),
         }
@@ -160,24 +161,6 @@ fn retry_after(exchange: &Exchange) -> Option<u32> {
     let date = Timestamp::from_system(httpdate::parse_http_date(value).ok()?);
     let ended = exchange.started_at.plus(exchange.duration());
     u32::try_from(date.since(ended).as_micros().div_ceil(1_000_000)).ok()
-}
-
-/// The page that an answer offers next; 0 where there is none, or the answer isn't whole.
-fn next_page(exchange: &Exchange) -> u64 {
-    let Some(response) = exchange.response.as_ref().filter(|response| response.status == 200) else { return 0 };
-    if response.body.truncated {
-        return 0;
-    }
-    let (body, _) = response.body.decoded();
-    // It stands at the top level, mostly at the end. Inside of a text its quotes would be escaped.
-    let Some(at) = memchr::memmem::rfind(&body, b"\"Cursor\"") else { return 0 };
-    let rest = body[at + b"\"Cursor\"".len()..].trim_ascii_start();
-    let value = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
-    let Some(value) = value.strip_prefix(b"\"") else { return 0 };
-    match value.iter().position(|byte| *byte == b'"') {
-        Some(end) if end > 0 => hash(&value[..end]).max(1),
-        _ => 0,
-    }
 }
 
 fn failure(exchange: &Exchange) -> Option<Box<FailureFact>> {

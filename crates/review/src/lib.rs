@@ -40,6 +40,7 @@ mod fact;
 mod findings;
 mod names;
 mod order;
+mod page;
 mod parts;
 mod review;
 mod reviewer;
@@ -50,9 +51,9 @@ pub use parts::limits::Limit;
 pub use review::{
     Accuracy, Busiest, Called, CareReview, ClientReview, ClockStep, Counts, Coverage, CoverageReview, DataKind,
     Declared, EXAMPLES, ErrorReview, Errors, FieldReview, Finding, Gap, HabitReview, Hour, Identity, LatencyMs,
-    Lifecycle, LifecycleReview, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview, OutcomeCounts,
-    Resolution, RetryCause, RetryOrigin, RetryReview, Review, Ruling, Run, Sizes, TokenReview, UseCaseReview,
-    UseCaseSection, UseCaseStep, Verdict,
+    LeftOut, Lifecycle, LifecycleReview, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview,
+    OutcomeCounts, Resolution, RetryCause, RetryOrigin, RetryReview, Review, Ruling, Run, Sizes, TokenReview,
+    UseCaseReview, UseCaseSection, UseCaseStep, Verdict,
 };
 pub use reviewer::Reviewer;
 pub use rule::{Rule, Severity, UnknownRule};

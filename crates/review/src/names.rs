@@ -28,12 +28,16 @@ pub(crate) struct OperationNo(pub(crate) u16);
 pub(crate) struct TokenNo(pub(crate) u16);
 
 /// What an operation is one of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Family {
     /// Equal for all versions of an operation, and for an address that was meant to be one of them.
     pub(crate) number: u64,
     /// Whether it asks and changes nothing.
     pub(crate) asks: bool,
+    /// What it is about, as the address has it: `reservations`. Empty for what Mews doesn't have.
+    list: &'static str,
+    /// The names under which a request gives ids of just these, as hashes: `ReservationIds`.
+    own_ids: [u64; 3],
 }
 
 impl Family {
@@ -45,8 +49,35 @@ impl Family {
         let mut parts = meant.trim_matches('/').split('/');
         let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let asks = ["get", "search", "price"].iter().any(|verb| action.starts_with(verb));
-        Self { number: hash(format!("{resource}/{action}").as_bytes()), asks }
+        let known = operation(name).map(|known| &*known.path);
+        Self {
+            number: hash(format!("{resource}/{action}").as_bytes()),
+            asks,
+            list: known.and_then(|path| path.split('/').next()).unwrap_or_default(),
+            own_ids: own_ids(resource),
+        }
     }
+
+    /// What a list of them is called.
+    pub(crate) fn list_name(&self) -> &'static str {
+        self.list
+    }
+
+    /// Whether a property of this name, by its hash, holds the ids of what the operation is about.
+    pub(crate) fn is_own_ids(&self, name: u64) -> bool {
+        self.own_ids.contains(&name)
+    }
+}
+
+/// The hashes of `CompanyIds`, `CompanieIds` and `CompaniIds` for `companies`: one of them is what Mews calls it.
+fn own_ids(resource: &str) -> [u64; 3] {
+    let mut letters = resource.chars();
+    let capitalised: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    let stem = |end: &str, with: &str| capitalised.strip_suffix(end).map(|stem| format!("{stem}{with}Ids"));
+    ["s", "es", "ies"].map(|end| {
+        let name = stem(end, if end == "ies" { "y" } else { "" });
+        name.map_or(0, |name| hash(name.as_bytes()))
+    })
 }
 
 /// The operations of a session, in the order of their first call.
@@ -92,7 +123,7 @@ impl Operations {
 
     /// What the operation of a number is one of.
     pub(crate) fn family(&self, number: OperationNo) -> Family {
-        self.families.get(usize::from(number.0)).copied().unwrap_or(Family { number: 0, asks: false })
+        self.families.get(usize::from(number.0)).copied().unwrap_or_default()
     }
 
     /// The name of a number.
@@ -158,10 +189,22 @@ mod tests {
     #[test]
     fn versions_and_misspelt_addresses_are_of_one_family() {
         let family = Family::of("reservations/getAll/2023-06-06");
-        assert_eq!(family, Family::of("reservations/getAll"));
-        assert_eq!(family, Family::of("reservations/getall/2023-06-06"));
+        assert_eq!(family.number, Family::of("reservations/getAll").number);
+        assert_eq!(family.number, Family::of("reservations/getall/2023-06-06").number);
         assert!(family.asks && !Family::of("reservations/cancel").asks);
         assert_ne!(family.number, Family::of("customers/getAll").number);
+    }
+
+    #[test]
+    fn own_ids_are_told_from_those_of_others() {
+        for (operation, name) in [
+            ("reservations/getAll/2023-06-06", "ReservationIds"),
+            ("companies/getAll", "CompanyIds"),
+            ("addresses/getAll", "AddressIds"),
+        ] {
+            assert!(Family::of(operation).is_own_ids(hash(name.as_bytes())), "{operation}");
+            assert!(!Family::of(operation).is_own_ids(hash(b"CustomerIds")), "{operation}");
+        }
     }
 
     #[test]

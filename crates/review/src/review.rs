@@ -40,6 +40,9 @@ pub struct Review {
     pub findings: Vec<Finding>,
     /// What the declaration silences, with its reasons.
     pub silenced: Vec<Finding>,
+    /// The exchanges that the declaration leaves out of everything else here, with its reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// What the integration says it is; none without a declaration.
     pub declared: Option<Declared>,
     /// When and how long.
@@ -128,6 +131,22 @@ pub struct Finding {
     pub advice: String,
     /// What the declaration says of the rule; none where it says nothing.
     pub ruling: Option<Ruling>,
+}
+
+/// An exchange that the declaration leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// The exchange.
+    pub exchange: ExchangeId,
+    /// Why it is left out.
+    pub reason: String,
+    /// The operation that it called; none where the session has no such exchange.
+    pub operation: Option<String>,
+    /// The status that it was answered with, if any.
+    pub status: Option<u16>,
+    /// When it was.
+    pub at: Option<Timestamp>,
 }
 
 /// What a declaration says of a rule, as it stands beside a finding.

@@ -1,6 +1,6 @@
 //! The reviewer: exchanges in, a review out, at any time.
 
-use nightaudit_exchange::Exchange;
+use nightaudit_exchange::{Exchange, ExchangeId};
 use nightaudit_mews::{Contracts, operation};
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         retries::RetriesPart,
         run::RunPart,
     },
-    review::{Counts, Review, Verdict},
+    review::{Counts, LeftOut, Review, Verdict},
 };
 
 /// Takes the exchanges of a session in the order of their sequence, and says what it makes of them.
@@ -40,6 +40,7 @@ pub struct Reviewer {
     clock: Clock,
     order: Order<Fact>,
     fold: Fold,
+    left_out: Vec<LeftOut>,
 }
 
 /// The parts of the review.
@@ -73,6 +74,7 @@ impl Reviewer {
     pub fn new(declaration: Declaration) -> Self {
         Self {
             mail: Mail::new(&declaration.domains),
+            left_out: declaration.leave_out.iter().map(|(id, reason)| LeftOut::of(*id, reason)).collect(),
             declaration,
             contracts: Contracts::built_in(),
             operations: Operations::default(),
@@ -113,6 +115,11 @@ impl Reviewer {
         }
         let offset = self.clock.offset(exchange);
         if exchange.web_socket.is_some() {
+            fold.run.note_span(exchange, offset);
+            return;
+        }
+        if let Ok(index) = self.left_out.binary_search_by_key(&exchange.id, |own| own.exchange) {
+            self.left_out[index].note(exchange);
             fold.run.note_span(exchange, offset);
             return;
         }
@@ -180,6 +187,7 @@ impl Reviewer {
             counts,
             findings,
             silenced,
+            left_out: self.left_out,
             declared: self.declaration.declared(),
             operations: fold.operations.report(&self.operations, fold.run.hours()),
             run,
@@ -194,6 +202,17 @@ impl Reviewer {
             data_care,
             bounds,
         }
+    }
+}
+
+impl LeftOut {
+    fn of(exchange: ExchangeId, reason: &str) -> Self {
+        Self { exchange, reason: reason.to_owned(), operation: None, status: None, at: None }
+    }
+
+    fn note(&mut self, exchange: &Exchange) {
+        self.operation = Some(exchange.operation.chars().take(200).collect());
+        (self.status, self.at) = (exchange.status(), Some(exchange.started_at));
     }
 }
 

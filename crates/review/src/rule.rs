@@ -301,14 +301,17 @@ rules! {
         "A list is fetched without pages",
         why: "Mews asks to page wherever an operation allows it: lists that are short in the demo environment are not \
               at a property. Raised for each operation with pagination that was called without a `Limitation`.",
-        advice: "Send `Limitation` with a `Count` of up to 1000, and follow `Cursor` until it is null."
+        advice: "Send `Limitation` with a `Count` of up to 1000, and follow `Cursor` until a page has fewer items than that."
     }
     UnfinishedPages "habits/unfinished-pages" Warning {
         "Pages were left unread",
         why: "Where a list's next pages are not fetched the integration works with a part of it, and where it begins \
-              again with the first page it does the work twice. Raised when an answer had a `Cursor` and no request of \
-              the same operation and token went on with it within 10 minutes.",
-        advice: "Send the `Cursor` of each answer in the next request's `Limitation` until it is null."
+              again with the first page it does the work twice. Mews gives a `Cursor` with every page that isn't empty, \
+              so what tells the last page is that it has fewer items than `Count`. Raised when a page was full and no \
+              request of the same operation and token went on with its `Cursor` within 10 minutes. A page that has all \
+              the ids that were asked for is complete, and so is what was asked in the session's last minute.",
+        advice: "Send the `Cursor` of each response in the next request's `Limitation` until a page has fewer items than \
+                 `Count`."
     }
     RepeatedQuestion "habits/repeated-question" Warning {
         "The same question was asked again within a minute",

@@ -40,11 +40,11 @@ fn cancel(at: f64, id: &str) -> Call {
     call(at, "reservations/cancel", &format!("\"ReservationIds\":[\"{id}\"],\"Notes\":\"as asked\""))
 }
 
-fn page(at: f64, cursor: &str, next: &str) -> Call {
+/// A page of so many of 100 reservations; `next` is the cursor in the response.
+fn page(at: f64, cursor: &str, items: usize, next: &str) -> Call {
     let cursor = if cursor.is_empty() { String::new() } else { format!(",\"Cursor\":\"{cursor}\"") };
-    let next = if next.is_empty() { "null".to_owned() } else { format!("\"{next}\"") };
     call(at, RESERVATIONS, &format!("\"Numbers\":[\"7\"],\"Limitation\":{{\"Count\":100{cursor}}}"))
-        .answer(200, &format!("{{\"Reservations\":[],\"Cursor\":{next}}}"))
+        .answer(200, &page_of(items, next))
 }
 
 /// What was updated since the last time.
@@ -282,8 +282,30 @@ fn cases() -> Vec<Case> {
         ),
         case(
             Rule::UnfinishedPages,
-            among([page(AT, "", "c1"), page(AT + 1.0, "c1", "c2")]),
-            among([page(AT, "", "c1"), page(AT + 1.0, "c1", "c2"), page(AT + 500.0, "c2", "")]),
+            among([page(AT, "", 100, "c1"), page(AT + 1.0, "c1", 100, "c2")]),
+            // The last page has a cursor as every page has.
+            among([page(AT, "", 100, "c1"), page(AT + 1.0, "c1", 100, "c2"), page(AT + 500.0, "c2", 99, "c3")]),
+        ),
+        case(
+            Rule::UnfinishedPages,
+            among([page(AT, "", 100, "c1")]),
+            // A list whose length is a multiple of the page's ends with an empty page.
+            among([page(AT, "", 100, "c1"), page(AT + 1.0, "c1", 0, "")]),
+        ),
+        case(
+            Rule::UnfinishedPages,
+            one(call(AT, RESERVATIONS, r#""Numbers":["7"],"Limitation":{"Count":2}"#).answer(200, &page_of(2, "c"))),
+            // Whoever asks for two ids and gets two has them all.
+            one(call(AT, RESERVATIONS, r#""ReservationIds":["0","1"],"Limitation":{"Count":2}"#)
+                .answer(200, &page_of(2, "c"))),
+        ),
+        case(
+            Rule::UnfinishedPages,
+            // Ids of something else narrow the list and don't number it.
+            one(call(AT, RESERVATIONS, r#""AssignedResourceIds":["0"],"Limitation":{"Count":2}"#)
+                .answer(200, &page_of(2, "c"))),
+            one(call(AT, RESERVATIONS, r#""AssignedResourceIds":["0"],"Limitation":{"Count":2}"#)
+                .answer(200, &page_of(1, "c"))),
         ),
         case(
             Rule::RepeatedQuestion,

@@ -136,7 +136,7 @@ fn faults() -> Vec<Fault> {
         (
             vec![
                 call(22.0 * HOUR, RESERVATIONS, r#""Numbers":["9"],"Limitation":{"Count":9}"#)
-                    .answer(200, r#"{"Cursor":"next"}"#),
+                    .answer(200, &page_of(9, "next")),
             ],
             vec![(Rule::UnfinishedPages, 1)],
         ),

@@ -23,7 +23,8 @@ const NO_FILTERS: [&str; 8] =
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) items: Vec<Arc<Item>>,
-    /// The id after which the next page begins; none on the last one.
+    /// The id of the oldest item, after which the next page begins. It is there on the last page, too; only an empty page
+    /// has none.
     pub(crate) cursor: Option<String>,
 }
 
@@ -45,12 +46,12 @@ pub(crate) fn page(
     // The contract has bounded it; what came through by an OpenAPI document of another mind is bounded here.
     let count = count.map_or(PAGE, |count| (count as usize).clamp(1, PAGE));
     let filters = filters(collection, step, request);
-    let mut found = shelf
+    let found = shelf
         .newest(cursor)
         .ok_or(UnknownCursor)?
         .filter(|item| filters.iter().all(|filter| filter.passes(item)) && has_required(item, step));
-    let items: Vec<_> = found.by_ref().take(count).cloned().collect();
-    let cursor = found.next().and(items.last()).map(|last| last.id().to_owned());
+    let items: Vec<_> = found.take(count).cloned().collect();
+    let cursor = items.last().map(|last| last.id().to_owned()).filter(|id| !id.is_empty());
     Ok(Page { items, cursor })
 }
 

@@ -209,6 +209,25 @@ pub(super) fn use_case(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
     Ok(())
 }
 
+/// The exchanges that the declaration leaves out.
+pub(super) fn left_out(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let left_out = &summary.review.left_out;
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    heading(f, "Left out by the declaration")?;
+    for own in left_out.iter().take(ROWS) {
+        let status = own.status.map_or_else(|| "---".to_owned(), |status| status.to_string());
+        let what = own
+            .operation
+            .as_ref()
+            .map_or_else(|| "the session has no such exchange".to_owned(), |operation| format!("{status} {operation}"));
+        writeln!(f, "{}", wrapped(&format!("{} {what}", own.exchange), summary.width, "  "))?;
+        writeln!(f, "{}", wrapped(&own.reason, summary.width, "    "))?;
+    }
+    more(f, left_out.len())
+}
+
 fn more(f: &mut fmt::Formatter<'_>, rows: usize) -> fmt::Result {
     if rows > ROWS { writeln!(f, "  and {} more, which --json has", rows - ROWS) } else { Ok(()) }
 }

@@ -42,7 +42,8 @@ impl fmt::Display for Summary<'_> {
         sections::retries(f, self)?;
         sections::errors(f, self)?;
         sections::use_case(f, self)?;
-        self.silenced(f)
+        self.silenced(f)?;
+        sections::left_out(f, self)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Asked, Mail, care, hash, mix};
+use super::{Asked, Mail, care, hash, mix, name_bit};
 
 /// The most filters that are told apart in one request.
 const MOST_FIELDS: usize = 32;
@@ -73,10 +73,17 @@ impl<'b> Visitor<'b> for Top<'_, 'b> {
             }
             let is_filter = value.place != Place::Limitation;
             let met = map.next_value_seed(value)?;
-            let question = &mut self.asked.question;
-            *question = question.wrapping_add(mix(hash(key.as_bytes()), met.hash));
-            if is_filter && !met.is_empty && self.asked.fields.len() < MOST_FIELDS {
-                self.asked.fields.push(key);
+            let name = hash(key.as_bytes());
+            let asked = &mut *self.asked;
+            asked.question = asked.question.wrapping_add(mix(name, met.hash));
+            if is_filter && !met.is_empty {
+                asked.names |= name_bit(name);
+                if met.items > 0 && key.ends_with("Ids") && asked.lists.len() < MOST_FIELDS {
+                    asked.lists.push((name, met.items));
+                }
+                if asked.fields.len() < MOST_FIELDS {
+                    asked.fields.push(key);
+                }
             }
         }
         Ok(())
@@ -128,11 +135,13 @@ struct Value<'a, 'b, 'k> {
 struct Met {
     hash: u64,
     is_empty: bool,
+    /// How many items there are, where it is an array.
+    items: u64,
 }
 
 impl Met {
     fn full(hash: u64) -> Self {
-        Self { hash, is_empty: false }
+        Self { hash, is_empty: false, items: 0 }
     }
 }
 
@@ -152,7 +161,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
     }
 
     fn visit_unit<E>(self) -> Result<Met, E> {
-        Ok(Met { hash: 0, is_empty: true })
+        Ok(Met { hash: 0, is_empty: true, items: 0 })
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Met, E> {
@@ -165,6 +174,9 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
     fn visit_u64<E>(self, value: u64) -> Result<Met, E> {
         if value >= 1_000_000_000_000 {
             care::look(&value.to_string(), self.key, self.mail, &mut self.asked.suspicions);
+        }
+        if self.place == Place::Limitation && self.key == "Count" {
+            self.asked.count = Some(value);
         }
         Ok(Met::full(mix(3, value)))
     }
@@ -185,7 +197,10 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             }
             self.asked.cursor = hashed.max(1);
             // The page is no part of the question.
-            return Ok(Met { hash: 0, is_empty: false });
+            return Ok(Met::full(0));
+        }
+        if self.key == "StartUtc" || self.key == "EndUtc" {
+            self.asked.reach(self.key == "EndUtc", value);
         }
         care::look(value, self.key, self.mail, &mut self.asked.suspicions);
         if !value.is_empty() && !self.key.is_empty() {
@@ -199,7 +214,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
                 subject.ids.add(hashed);
             }
         }
-        Ok(Met { hash: hashed, is_empty: value.is_empty() })
+        Ok(Met { hash: hashed, is_empty: value.is_empty(), items: 0 })
     }
 
     fn visit_seq<A: SeqAccess<'b>>(self, mut items: A) -> Result<Met, A::Error> {
@@ -210,7 +225,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
         {
             (hash, count) = (mix(hash, met.hash), count + 1);
         }
-        Ok(Met { hash: mix(hash, count), is_empty: count == 0 })
+        Ok(Met { hash: mix(hash, count), is_empty: count == 0, items: count })
     }
 
     fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Met, A::Error> {
@@ -223,11 +238,15 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             // A field that is null is as good as none.
             if !(met.is_empty && met.hash == 0) {
                 is_empty = false;
+                let name = hash(key.as_bytes());
+                if self.place == Place::Inside && !met.is_empty && key != "Value" {
+                    self.asked.names |= name_bit(name);
+                }
                 if !(self.place == Place::Limitation && key == "Cursor") {
-                    sum = sum.wrapping_add(mix(hash(key.as_bytes()), met.hash));
+                    sum = sum.wrapping_add(mix(name, met.hash));
                 }
             }
         }
-        Ok(Met { hash: sum, is_empty })
+        Ok(Met { hash: sum, is_empty, items: 0 })
     }
 }

@@ -74,6 +74,10 @@ const OPERATIONS: &str = "\
 ";
 
 const RULES: &str = "
+# Exchanges that are not to be judged, by their ids, each with the reason, which is shown in the review.
+# [leave_out]
+# \"01KAS00000000000000000000A\" = \"sent by hand to look at the error page\"
+
 # Rules that are to weigh otherwise, each with the reason, which is shown in the review. `nightaudit review --explain all`
 # lists the rules.
 [rules]

@@ -193,6 +193,13 @@ pub fn quiet() -> Vec<Call> {
     (0..=49).map(|hour| question(f64::from(hour) * 3600.0, &format!("quiet-{hour}"))).collect()
 }
 
+/// A page of so many reservations, and the cursor with which Mews offers the next one; none where it is empty.
+pub fn page_of(items: usize, cursor: &str) -> String {
+    let cursor = if cursor.is_empty() { "null".to_owned() } else { format!("\"{cursor}\"") };
+    let items: Vec<String> = (0..items).map(|n| format!("{{\"Id\":\"{n}\"}}")).collect();
+    format!("{{\"Reservations\":[{}],\"Cursor\":{cursor}}}", items.join(","))
+}
+
 /// A good question for one reservation.
 pub fn question(at: f64, id: &str) -> Call {
     call(at, RESERVATIONS, &format!("\"ReservationIds\":[\"{id}\"],\"Limitation\":{{\"Count\":100}}"))

@@ -61,12 +61,13 @@ async fn every_paged_operation_has_pages_that_end() {
             }
             pages += 1;
             cursor = page["Cursor"].clone();
-            if cursor.is_null() {
+            // Only an empty page has no cursor; one that isn't full is the last.
+            assert_eq!(cursor.is_null(), items.is_empty(), "{}", operation.path);
+            if items.len() < 7 {
                 break;
             }
-            assert_eq!(items.len(), 7, "{}: a page before the last is full", operation.path);
         }
-        assert!(contract_wants_more || !seen.is_empty() && pages == seen.len().div_ceil(7), "{}", operation.path);
+        assert!(contract_wants_more || !seen.is_empty() && pages == seen.len() / 7 + 1, "{}", operation.path);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Cursor loops: whether the pages that were offered were fetched.
+//! Cursor loops: whether what stands behind a full page was fetched.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -31,7 +31,7 @@ pub(super) struct Pages {
     unfollowed: u64,
 }
 
-/// A page that was offered and not fetched yet.
+/// A page that stands behind a full one and was not fetched yet.
 #[derive(Debug, Clone, Copy)]
 struct Offered {
     next: u64,
