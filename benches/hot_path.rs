@@ -187,6 +187,7 @@ impl Captures {
             outcome: Outcome::Answered,
             error: None,
             web_socket: None,
+            destination: None,
         }
     }
 }

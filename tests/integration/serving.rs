@@ -50,7 +50,7 @@ async fn the_main_job() {
         send(serve.proxy(), &post("reservations/getAll/2023-06-06", BODY)).await;
     }
     let refused = send(serve.proxy(), &post("reservations/getAll/2023-06-06", BODY)).await;
-    assert_eq!((refused.status, refused.field("x-nightaudit-limited")), (429, Some("demo/published")));
+    assert_eq!((refused.status, refused.field("x-nightaudit-limited")), (429, Some("stand-in/published")));
     assert_eq!(mews.seen().len(), 200);
 
     let recorded = lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json", "-n", "1000"]));

@@ -138,7 +138,7 @@ impl Hosts {
             text.parse().map_err(|error: nightaudit_proxy::InvalidOrigin| layers.wrong(key, error.to_string()))
         };
         for name in file.environments.keys() {
-            if Environment::named(name).is_some() {
+            if Environment::named(name).is_some() || name == Environment::STAND_IN {
                 return Err(layers.wrong(&format!("environments.{name}"), "is Mews' own: choose another name"));
             }
         }
@@ -156,12 +156,19 @@ impl Hosts {
             return Err(layers.wrong("environment", message));
         };
         // A stand-in for the API stands in for the WebSocket too: tokens meant for it must not reach Mews.
-        let (api, events) = match file.upstream.as_str() {
-            "" => (api, events),
-            stand_in => origin("upstream", stand_in).map(|origin| (origin.clone(), origin))?,
+        let (name, api, events) = match file.upstream.as_str() {
+            "" => (file.environment.as_str().into(), api, events),
+            upstream => {
+                let api = origin("upstream", upstream)?;
+                // What is recorded is named by where it was sent, not by what the stand-in is to be taken for.
+                match Environment::at(api.text()) {
+                    Some(mews) => ((&*mews.name).into(), api, origin("environment", &mews.events)?),
+                    None => (Environment::STAND_IN.into(), api.clone(), api),
+                }
+            }
         };
         let events = if file.events.is_empty() { events } else { origin("events", &file.events)? };
-        Ok(Self { name: file.environment.as_str().into(), api, events })
+        Ok(Self { name, api, events })
     }
 }
 
@@ -328,9 +335,19 @@ mod tests {
     }
 
     #[test]
+    fn an_upstream_that_is_mews_is_named_by_what_it_is() {
+        let production = settings("upstream = 'https://api.mews.com'").unwrap();
+        assert_eq!(&*production.proxy.environment, "production");
+        assert_eq!(production.proxy.events.to_string(), "https://ws.mews.com");
+        assert_eq!(&*settings("upstream = 'https://api.mews-demo.com:443'").unwrap().proxy.environment, "demo");
+        assert_eq!(&*settings("upstream = 'http://api.mews-demo.com'").unwrap().proxy.environment, "stand-in");
+    }
+
+    #[test]
     fn a_stand_in_gets_the_websockets_too() {
         let stand_in = settings("upstream = 'http://127.0.0.1:9000'").unwrap();
         assert_eq!(stand_in.proxy.events.to_string(), "http://127.0.0.1:9000");
+        assert_eq!(&*stand_in.proxy.environment, "stand-in");
         let both = settings("upstream = 'http://127.0.0.1:9000'\nevents = 'ws://127.0.0.1:9001'").unwrap();
         assert_eq!(both.proxy.events.to_string(), "http://127.0.0.1:9001");
     }

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use crate::{Digest, Direction, ExchangeId, Failure, LimitNote, Omitted, Outcome, Timestamp};
+use crate::{Destination, Digest, Direction, ExchangeId, Failure, LimitNote, Omitted, Outcome, Timestamp};
 
 /// One request and what became of it, as it passed: secrets included, nothing hashed or encoded.
 ///
@@ -29,6 +29,8 @@ pub struct Capture {
     pub response_end: Option<Duration>,
     /// The integration's address.
     pub peer: SocketAddr,
+    /// The connection to Mews that the request was handed to, which many exchanges share.
+    pub destination: Option<Arc<Destination>>,
     /// What the request says of its sender.
     pub envelope: CapturedEnvelope,
     /// The request.

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Direction, ExchangeId, Message, Pseudonym, SessionId, Timestamp, WebSocket,
+    Alteration, Destination, Digest, Direction, ExchangeId, Message, Pseudonym, SessionId, Timestamp, WebSocket,
     body::{Body, BodyJson},
 };
 
@@ -47,6 +47,13 @@ pub struct Exchange {
     /// What was said over a WebSocket, where this is a part of that; see [`WebSocket`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_socket: Option<WebSocket>,
+    /// The connection that the request left by; none where it was not sent, and in exchanges of versions that did not
+    /// record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+    /// How it differs from what was recorded, for an exchange that was imported; none where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alteration: Option<Alteration>,
     /// The hash of the exchange before it in the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_hash: Option<Digest>,
@@ -421,6 +428,8 @@ pub(crate) fn sample() -> Exchange {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        destination: None,
+        alteration: None,
         previous_hash: None,
         hash: None,
     }

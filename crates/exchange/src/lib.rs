@@ -33,6 +33,7 @@ mod body;
 mod capture;
 pub mod chain;
 pub mod content;
+mod destination;
 mod digest;
 mod exchange;
 mod filter;
@@ -48,6 +49,7 @@ pub use capture::{
     Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedWebSocket,
     Head,
 };
+pub use destination::{Alteration, Authority, Destination, Tls};
 pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym};
 pub use exchange::{
     Decision, Envelope, Exchange, Failure, FailureKind, Header, LimitNote, Outcome, Request, Response, TimesUs,

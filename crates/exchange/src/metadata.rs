@@ -69,6 +69,14 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
         }
         json(out, &part);
     }
+    if let Some(destination) = &exchange.destination {
+        put(out, r#","destination":"#);
+        json(out, destination);
+    }
+    if let Some(alteration) = &exchange.alteration {
+        put(out, r#","alteration":"#);
+        json(out, alteration);
+    }
     out.push(b'}');
 }
 
@@ -140,8 +148,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Decision, Direction, Envelope, ExchangeId, Failure, FailureKind, LimitNote, Message, Omitted, Outcome,
-        Pseudonym, Timestamp, WebSocket, body,
+        Alteration, Authority, Decision, Destination, Direction, Envelope, ExchangeId, Failure, FailureKind, LimitNote,
+        Message, Omitted, Outcome, Pseudonym, Timestamp, Tls, WebSocket, body,
     };
 
     /// The same by serde.
@@ -218,6 +226,13 @@ mod tests {
                 unreadable_bytes: numbers[3],
                 ended: has[4],
             });
+            exchange.destination = has[1].then(|| Destination {
+                address: url.into(),
+                remote: exchange.peer.filter(|_| has[2]),
+                tls: has[3].then(|| Tls { server_name: name.into(), authority: Authority::System }),
+                proxy: has[4].then(|| name.into()),
+            });
+            exchange.alteration = has[5].then_some(Alteration::Edited);
             exchange.hash = has[5].then(|| Digest::of(b""));
             prop_assert_eq!(by_hand(&exchange), by_serde(&exchange));
         }

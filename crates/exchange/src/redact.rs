@@ -156,6 +156,8 @@ impl Redactor {
                 .take()
                 .map(|error| Failure { message: cleaned(error.message.as_bytes(), names, secrets), ..error }),
             web_socket,
+            destination: capture.destination.as_deref().cloned(),
+            alteration: None,
             previous_hash: None,
             hash: None,
         }

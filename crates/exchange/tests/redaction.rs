@@ -48,6 +48,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        destination: None,
     }
 }
 

@@ -140,6 +140,8 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             outcome: Outcome::Answered,
             error: None,
             web_socket: None,
+            destination: None,
+            alteration: None,
             previous_hash: Some(last),
             hash: None,
         };

@@ -49,6 +49,26 @@ impl Environment {
     /// The path of the WebSocket below [`events`](Self::events).
     pub const EVENTS_PATH: &'static str = "/ws/connector";
 
+    /// What an environment is called whose host is none of Mews': a stand-in, the simulator, a replay.
+    pub const STAND_IN: &'static str = "stand-in";
+
+    /// The environment to which a host belongs, of the API or of the events; none where it isn't Mews', or is spoken to
+    /// in clear text.
+    ///
+    /// ```
+    /// use nightaudit_mews::Environment;
+    ///
+    /// assert_eq!(Environment::at("https://API.mews-demo.com:443"), Some(Environment::DEMO));
+    /// assert_eq!(Environment::at("wss://ws.mews.com"), Some(Environment::PRODUCTION));
+    /// assert_eq!(Environment::at("http://api.mews.com"), None);
+    /// ```
+    pub fn at(address: &str) -> Option<Self> {
+        let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("wss://"))?;
+        let host = rest.strip_suffix(":443").unwrap_or(rest);
+        let is = |own: &str| own.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host));
+        [Self::DEMO, Self::PRODUCTION].into_iter().find(|known| is(&known.api) || is(&known.events))
+    }
+
     /// The environment that Mews calls `name`, exactly.
     ///
     /// ```
@@ -73,6 +93,11 @@ mod tests {
             assert!(host.ends_with(".com") && !host.contains('/'), "{host}");
             let host = environment.events.strip_prefix("wss://").unwrap();
             assert!(host.ends_with(".com") && !host.contains('/'), "{host}");
+            for address in [&environment.api, &environment.events] {
+                assert_eq!(Environment::at(address), Some(environment.clone()));
+                assert_eq!(Environment::at(&format!("{address}.example")), None);
+                assert_eq!(Environment::at(&format!("{address}:8443")), None);
+            }
             assert_eq!(Environment::named(&environment.name), Some(environment));
         }
     }

@@ -145,6 +145,7 @@ impl<R: Recorder> Proxy<R> {
             outcome: Outcome::Aborted,
             error: None,
             web_socket: None,
+            destination: None,
         };
         Draft::new(place, capture, started)
     }
@@ -204,16 +205,16 @@ impl<R: Recorder> Proxy<R> {
 
         let sending = |sending| {
             match sending {
-                Sending::Now => {
+                Sending::Now(destination) => {
                     // Not before there is a connection: what a crash interrupts counts from when it went out.
                     draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
                     ticket.sent();
                     let now = draft.elapsed();
-                    draft.note(|capture| capture.forwarded = Some(now));
+                    draft.note(|capture| (capture.forwarded, capture.destination) = (Some(now), Some(destination)));
                 }
                 Sending::Undone => {
                     ticket.unsent();
-                    draft.note(|capture| capture.forwarded = None);
+                    draft.note(|capture| (capture.forwarded, capture.destination) = (None, None));
                 }
             }
             Ok(())

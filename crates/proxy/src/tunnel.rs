@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedWebSocket, Direction, ExchangeId, Failure,
-    FailureKind, Head, Outcome, Timestamp,
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedWebSocket, Destination, Direction, ExchangeId,
+    Failure, FailureKind, Head, Outcome, Timestamp,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,7 @@ pub(crate) struct Handshake {
     session: Option<Arc<str>>,
     environment: Arc<str>,
     peer: std::net::SocketAddr,
+    destination: Option<Arc<Destination>>,
     envelope: CapturedEnvelope,
     request: CapturedRequest,
 }
@@ -50,6 +51,7 @@ impl Handshake {
             session: capture.session.clone(),
             environment: Arc::clone(&capture.environment),
             peer: capture.peer,
+            destination: capture.destination.clone(),
             envelope: capture.envelope.clone(),
             request: request(&capture.request),
         }
@@ -110,6 +112,7 @@ impl<R: Recorder> Tunnel<R> {
             response_head: None,
             response_end: Some(now.since(received)),
             peer: handshake.peer,
+            destination: handshake.destination.clone(),
             envelope: handshake.envelope.clone(),
             request: request(&handshake.request),
             response: None,

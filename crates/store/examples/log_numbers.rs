@@ -259,6 +259,7 @@ fn capture(number: u64) -> Capture {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        destination: None,
     }
 }
 

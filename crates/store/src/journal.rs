@@ -223,6 +223,8 @@ impl Entry<'_> {
                 message: "the proxy ended while the request was under way; it may have reached Mews".to_owned(),
             }),
             web_socket: None,
+            destination: None,
+            alteration: None,
             previous_hash: None,
             hash: None,
         }

@@ -4,8 +4,9 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Body, Decision, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote,
-    Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, WebSocket, chain,
+    Authority, Body, Decision, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, FailureKind,
+    Header, LimitNote, Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls,
+    WebSocket, chain,
 };
 
 /// The exchanges as a log has them: numbered, chained, each with an id of its own.
@@ -77,6 +78,8 @@ pub fn exchange(sequence: u64) -> Exchange {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        destination: Some(demo()),
+        alteration: None,
         previous_hash: Some(Digest([1; 32])),
         hash: Some(Digest([2; 32])),
     }
@@ -169,4 +172,14 @@ pub fn said() -> Exchange {
         ended: true,
     });
     part
+}
+
+/// Mews Demo, over TLS that a public authority vouches for.
+pub fn demo() -> Destination {
+    Destination {
+        address: "https://api.mews-demo.com".into(),
+        remote: None,
+        tls: Some(Tls { server_name: "api.mews-demo.com".into(), authority: Authority::Public }),
+        proxy: None,
+    }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use compact_str::CompactString;
 use hyper::client::conn;
 use hyper_util::{
     client::{
@@ -21,7 +22,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use nightaudit_exchange::FailureKind;
+use nightaudit_exchange::{Destination, FailureKind, Tls};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -62,31 +63,37 @@ impl Connector {
     }
 
     async fn open(&self) -> Result<Connection, Stop> {
-        let stream = self.tcp().await?;
+        let (stream, proxy) = self.tcp().await?;
+        let destination =
+            Destination { address: (&**self.origin.text()).into(), remote: stream.peer_addr().ok(), tls: None, proxy };
         if !self.origin.is_tls() {
-            return self.http1(stream).await;
+            return self.http1(stream, destination).await;
         }
         let tls_failed = |error: &dyn ToString| {
             let message = format!("no TLS session with {}: {}", self.origin, error.to_string());
             Stop::failed(FailureKind::Tls, message)
         };
         let host = self.origin.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host).map_err(|error| tls_failed(&error))?;
+        let name = ServerName::try_from(host.clone()).map_err(|error| tls_failed(&error))?;
         let connector = TlsConnector::from(Arc::clone(&self.route.tls));
-        let stream = connector.connect(name, stream).await.map_err(|error| tls_failed(&error))?;
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.http2(stream).await
+        let stream = connector.connect(name.clone(), stream).await.map_err(|error| tls_failed(&error))?;
+        let session = stream.get_ref().1;
+        let authority = self.route.judge.authority(session.peer_certificates().unwrap_or_default(), &name);
+        let destination = Destination { tls: Some(Tls { server_name: host.into(), authority }), ..destination };
+        if session.alpn_protocol() == Some(b"h2") {
+            self.http2(stream, destination).await
         } else {
-            self.http1(stream).await
+            self.http1(stream, destination).await
         }
     }
 
-    async fn tcp(&self) -> Result<TcpStream, Stop> {
+    /// A TCP connection, and the proxy that it leads through.
+    async fn tcp(&self) -> Result<(TcpStream, Option<CompactString>), Stop> {
         let uri = self.origin.uri().map_err(|error| Stop::failed(FailureKind::Connect, error.to_string()))?;
         let mut tcp = self.tcp.clone();
         let Some(proxy) = self.route.proxy.intercept(&uri) else {
             return match tcp.call(uri).await {
-                Ok(stream) => Ok(stream.into_inner()),
+                Ok(stream) => Ok((stream.into_inner(), None)),
                 Err(error) => {
                     let kind = if resolving(&error) { FailureKind::Resolve } else { FailureKind::Connect };
                     Err(Stop::failed(kind, format!("can't connect to {}: {}", self.origin, chain(&error))))
@@ -102,7 +109,9 @@ impl Connector {
             let message = format!("the proxy {via} gives no way to {}: {}", self.origin, chain(&error));
             Stop::failed(FailureKind::UpstreamProxy, message)
         })?;
-        Ok(stream.into_inner())
+        // What stands before an `@` are credentials.
+        let named = via.rsplit('@').next().unwrap_or_default().into();
+        Ok((stream.into_inner(), Some(named)))
     }
 
     /// A tunnel is asked for with the port in any case.
@@ -112,7 +121,7 @@ impl Connector {
         http::Uri::from_parts(parts).unwrap_or(uri)
     }
 
-    async fn http1<T>(&self, stream: T) -> Result<Connection, Stop>
+    async fn http1<T>(&self, stream: T, destination: Destination) -> Result<Connection, Stop>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -128,10 +137,10 @@ impl Connector {
                 tracing::debug!(%error, "HTTP/1 connection to Mews ended");
             }
         });
-        Ok(Connection::Http1(sender, heads))
+        Ok(Connection::Http1(sender, heads, Arc::new(destination)))
     }
 
-    async fn http2<T>(&self, stream: T) -> Result<Connection, Stop>
+    async fn http2<T>(&self, stream: T, destination: Destination) -> Result<Connection, Stop>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -148,7 +157,7 @@ impl Connector {
                 tracing::debug!(%error, "HTTP/2 connection to Mews ended");
             }
         });
-        Ok(Connection::Http2(sender))
+        Ok(Connection::Http2(sender, Arc::new(destination)))
     }
 
     fn no_http(&self, error: &hyper::Error) -> Stop {

@@ -13,7 +13,7 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 use hyper::body::Incoming;
-use nightaudit_exchange::FailureKind;
+use nightaudit_exchange::{Destination, FailureKind};
 
 use self::{
     connect::Connector,
@@ -74,12 +74,14 @@ pub enum UpstreamConfigError {
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) judge: Arc<trust::Judge>,
     pub(crate) proxy: Arc<hyper_util::client::proxy::matcher::Matcher>,
 }
 
 impl Route {
     pub(crate) fn new(config: &UpstreamConfig) -> Result<Self, UpstreamConfigError> {
-        Ok(Self { tls: trust::client_config(config.ca.as_deref())?, proxy: Arc::new(connect::matcher(&config.proxy)?) })
+        let (tls, judge) = trust::client_config(config.ca.as_deref())?;
+        Ok(Self { tls, judge: Arc::new(judge), proxy: Arc::new(connect::matcher(&config.proxy)?) })
     }
 }
 
@@ -121,7 +123,7 @@ impl Upstream {
                 None => Box::pin(self.connect()).await?,
             };
             self.address(&mut request, &target, connection.is_http2());
-            sending(Sending::Now)?;
+            sending(Sending::Now(Arc::clone(connection.destination())))?;
             match connection.send(request).await {
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
                 Err(mut error) => match error.take_message() {
@@ -170,10 +172,10 @@ impl Upstream {
 }
 
 /// What happens to a request on its way to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sending {
-    /// It is handed to a connection now.
-    Now,
+    /// It is handed to a connection to here now.
+    Now(Arc<Destination>),
     /// The connection had closed and has taken nothing of it.
     Undone,
 }

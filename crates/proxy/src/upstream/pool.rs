@@ -14,6 +14,8 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 
+use nightaudit_exchange::Destination;
+
 use super::heads::Heads;
 use crate::request_body::RequestBody;
 
@@ -23,14 +25,21 @@ const MAX_IDLE: usize = 512;
 /// A connection to Mews.
 pub(crate) enum Connection {
     /// Carries one request at a time.
-    Http1(http1::SendRequest<RequestBody>, Arc<Heads>),
+    Http1(http1::SendRequest<RequestBody>, Arc<Heads>, Arc<Destination>),
     /// Carries many.
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>, Arc<Destination>),
 }
 
 impl Connection {
     pub(super) fn is_http2(&self) -> bool {
-        matches!(self, Self::Http2(_))
+        matches!(self, Self::Http2(..))
+    }
+
+    /// Where it leads.
+    pub(super) fn destination(&self) -> &Arc<Destination> {
+        match self {
+            Self::Http1(.., destination) | Self::Http2(_, destination) => destination,
+        }
     }
 
     /// Hands the request to the connection and waits for the answer's head.
@@ -39,7 +48,7 @@ impl Connection {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match self {
-            Self::Http1(sender, heads) => {
+            Self::Http1(sender, heads, _) => {
                 heads.expect();
                 let mut response = sender.try_send_request(request).await?;
                 if let Some(head) = heads.take() {
@@ -47,14 +56,14 @@ impl Connection {
                 }
                 Ok(response)
             }
-            Self::Http2(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender, _) => sender.try_send_request(request).await,
         }
     }
 
     async fn ready(&mut self) -> bool {
         match self {
-            Self::Http1(sender, _) => sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()),
-            Self::Http2(sender) => !sender.is_closed() && sender.ready().await.is_ok(),
+            Self::Http1(sender, ..) => sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()),
+            Self::Http2(sender, _) => !sender.is_closed() && sender.ready().await.is_ok(),
         }
     }
 }
@@ -71,8 +80,8 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Connections {
     /// The last one used is at the end.
-    idle: Vec<(http1::SendRequest<RequestBody>, Arc<Heads>, Instant)>,
-    shared: Option<http2::SendRequest<RequestBody>>,
+    idle: Vec<(http1::SendRequest<RequestBody>, Arc<Heads>, Arc<Destination>, Instant)>,
+    shared: Option<(http2::SendRequest<RequestBody>, Arc<Destination>)>,
 }
 
 impl Pool {
@@ -100,17 +109,17 @@ impl Pool {
 
     fn next(&self) -> Option<Connection> {
         let mut connections = self.lock();
-        if let Some(shared) = &connections.shared {
-            return Some(Connection::Http2(shared.clone()));
+        if let Some((shared, destination)) = &connections.shared {
+            return Some(Connection::Http2(shared.clone(), Arc::clone(destination)));
         }
-        while let Some((sender, heads, since)) = connections.idle.pop() {
+        while let Some((sender, heads, destination, since)) = connections.idle.pop() {
             if since.elapsed() >= self.keep {
                 // Those before it are older still.
                 connections.idle.clear();
                 return None;
             }
             if !sender.is_closed() {
-                return Some(Connection::Http1(sender, heads));
+                return Some(Connection::Http1(sender, heads, destination));
             }
         }
         None
@@ -124,18 +133,18 @@ impl Pool {
     /// Notes a new connection; one of HTTP/2 is shared from now on.
     pub(super) fn opened(&self, connection: &Connection) {
         self.http2.store(connection.is_http2(), Ordering::Relaxed);
-        if let Connection::Http2(sender) = connection {
-            self.lock().shared = Some(sender.clone());
+        if let Connection::Http2(sender, destination) = connection {
+            self.lock().shared = Some((sender.clone(), Arc::clone(destination)));
         }
     }
 
     fn give_back(&self, connection: Connection) {
-        if let Connection::Http1(sender, heads) = connection
+        if let Connection::Http1(sender, heads, destination) = connection
             && !sender.is_closed()
         {
             let mut connections = self.lock();
             if connections.idle.len() < MAX_IDLE {
-                connections.idle.push((sender, heads, Instant::now()));
+                connections.idle.push((sender, heads, destination, Instant::now()));
             }
         }
     }

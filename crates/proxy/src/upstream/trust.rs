@@ -1,22 +1,27 @@
-//! Which certificates are trusted.
+//! Which certificates are trusted, and who vouches for them.
 
 use std::{path::Path, sync::Arc};
 
+use nightaudit_exchange::Authority;
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 
 use super::UpstreamConfigError;
 
-/// A client's TLS that trusts the system's authorities and those in `ca`, and offers HTTP/2 and HTTP/1.1.
-pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, UpstreamConfigError> {
+/// A client's TLS that trusts the system's authorities and those in `ca`, and offers HTTP/2 and HTTP/1.1; and what tells
+/// them apart.
+pub(super) fn client_config(ca: Option<&Path>) -> Result<(Arc<ClientConfig>, Judge), UpstreamConfigError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
         tracing::warn!(%error, "a certificate authority of the system can't be read");
     }
     roots.add_parsable_certificates(native.certs);
+    let system = roots.clone();
     if let Some(path) = ca {
         let unreadable =
             |reason: &dyn ToString| UpstreamConfigError::Ca { path: path.to_owned(), reason: reason.to_string() };
@@ -34,10 +39,104 @@ pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Upst
         tracing::warn!("the system has no certificate authorities: no host can be trusted without upstream_ca");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let public = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    let judge = Judge::new(public, system, &provider);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), judge))
+}
+
+/// Says who vouches for a host whose certificate was accepted.
+///
+/// The system's list is no proof by itself: it is the machine's owner who keeps it, and a variable (`SSL_CERT_FILE`) puts
+/// any other in its place. So the certificates are held against the list of public authorities that is built in.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    public: Option<Arc<WebPkiServerVerifier>>,
+    system: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl Judge {
+    fn new(public: RootCertStore, system: RootCertStore, provider: &Arc<CryptoProvider>) -> Self {
+        // An empty list makes no verifier, and vouches for nobody.
+        let verifier = |roots: RootCertStore| {
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().ok()
+        };
+        Self { public: verifier(public), system: verifier(system) }
+    }
+
+    /// The widest circle of authorities by which these certificates, the host's own first, are good for this name.
+    pub(super) fn authority(&self, certificates: &[CertificateDer<'_>], name: &ServerName<'_>) -> Authority {
+        let Some((own, others)) = certificates.split_first() else { return Authority::Configured };
+        let vouches = |verifier: &Option<Arc<WebPkiServerVerifier>>| {
+            let verify = |verifier: &Arc<WebPkiServerVerifier>| {
+                verifier.verify_server_cert(own, others, name, &[], UnixTime::now()).is_ok()
+            };
+            verifier.as_ref().is_some_and(verify)
+        };
+        if vouches(&self.public) {
+            Authority::Public
+        } else if vouches(&self.system) {
+            Authority::System
+        } else {
+            Authority::Configured
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    use super::*;
+
+    const HOST: &str = "api.mews-demo.com";
+
+    fn authority() -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn roots(issuer: &CertifiedIssuer<'static, KeyPair>) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(issuer.der().clone()).unwrap();
+        roots
+    }
+
+    #[test]
+    fn the_widest_circle_that_vouches_for_a_host_is_named() {
+        let issuers = [authority(), authority(), authority()];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let judge = Judge::new(roots(&issuers[0]), roots(&issuers[1]), &provider);
+        let name = |host: &'static str| ServerName::try_from(host).unwrap();
+        let said = issuers.each_ref().map(|issuer| {
+            let params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+            let certificate = params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap();
+            let certificates = [certificate.der().clone()];
+            // A public certificate for another host vouches for nothing.
+            assert_eq!(judge.authority(&certificates, &name("api.mews.com")), Authority::Configured);
+            judge.authority(&certificates, &name(HOST))
+        });
+        assert_eq!(said, [Authority::Public, Authority::System, Authority::Configured]);
+        assert_eq!(judge.authority(&[], &name(HOST)), Authority::Configured);
+        let nobody = Judge::new(RootCertStore::empty(), RootCertStore::empty(), &provider);
+        assert_eq!(nobody.authority(&[issuers[0].der().clone()], &name(HOST)), Authority::Configured);
+    }
+
+    #[test]
+    fn the_public_list_is_built_in_and_no_file_of_the_machine_adds_to_it() {
+        let own = tempfile::NamedTempFile::new().unwrap();
+        let issuer = authority();
+        std::fs::write(own.path(), issuer.pem()).unwrap();
+        let (_, judge) = client_config(Some(own.path())).unwrap();
+        let params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+        let certificate = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        let name = ServerName::try_from(HOST).unwrap();
+        assert_eq!(judge.authority(&[certificate.der().clone()], &name), Authority::Configured);
+        assert!(judge.public.is_some());
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Body, Decision, Digest, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header, LimitNote, Outcome,
-    Pseudonym, Request, Response, SessionId, TimesUs, Timestamp,
+    Authority, Body, Decision, Destination, Digest, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header,
+    LimitNote, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls,
 };
 use nightaudit_review::{Declaration, Review, Reviewer, Rule};
 
@@ -48,6 +48,8 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        destination: Some(demo()),
+        alteration: None,
         previous_hash: None,
         hash: None,
     })
@@ -223,4 +225,14 @@ pub fn review(exchanges: &[Exchange], declaration: &Declaration) -> Review {
 /// The rules that a session raises.
 pub fn raised(exchanges: &[Exchange], declaration: &Declaration) -> BTreeSet<Rule> {
     review(exchanges, declaration).findings.iter().map(|finding| finding.rule).collect()
+}
+
+/// Mews Demo, over TLS that a public authority vouches for.
+pub fn demo() -> Destination {
+    Destination {
+        address: "https://api.mews-demo.com".into(),
+        remote: None,
+        tls: Some(Tls { server_name: "api.mews-demo.com".into(), authority: Authority::Public }),
+        proxy: None,
+    }
 }

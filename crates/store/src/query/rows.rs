@@ -102,6 +102,8 @@ fn stub() -> Exchange {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        destination: None,
+        alteration: None,
         previous_hash: None,
         hash: None,
     }

@@ -100,6 +100,7 @@ pub(crate) fn capture(number: u64) -> Capture {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        destination: None,
     }
 }
 
