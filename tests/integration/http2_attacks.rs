@@ -1,5 +1,6 @@
 //! HTTP/2 that would become something else on its way to an HTTP/1 host, written frame by frame.
 
+use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_testkit::{Harness, Upstream, post, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -94,6 +95,46 @@ async fn what_would_be_read_in_two_ways_as_http_1_is_not_forwarded() {
         assert!(upstream.seen().is_empty(), "{length} {body}: {:?}", upstream.seen());
     }
     assert_eq!(send(harness.address(), &post("bills/add", "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn regression_what_http_1_refuses_was_forwarded_where_it_came_by_http_2() {
+    let upstream = Upstream::answering(200, "{}").await;
+    let harness = Harness::start(&upstream.url()).await;
+    for (headers, body, kind) in [
+        (&[("content-length", "2"), ("content-length", "2")][..], &b"{}"[..], FailureKind::Framing),
+        (&[("content-length", "")], b"", FailureKind::Framing),
+        (&[("host", "a"), ("host", "a")], b"{}", FailureKind::Malformed),
+    ] {
+        let head = frame(HEADERS, END_HEADERS, 1, &request("/api/connector/v1/bills/add", headers));
+        let answered = answer(&harness, &[head, frame(DATA, END_STREAM, 1, body)].concat()).await;
+        assert_eq!(answered, Some((HEADERS, 1)), "{headers:?}");
+        let exchange = harness.recorded().await;
+        assert_eq!((exchange.outcome, exchange.status()), (Outcome::Rejected, Some(400)), "{headers:?}");
+        assert_eq!((exchange.error.unwrap().kind, &exchange.operation[..]), (kind, "bills/add"), "{headers:?}");
+        let sent = exchange.request.headers.iter().filter(|header| header.name == headers[0].0);
+        assert_eq!(sent.count(), headers.len(), "{headers:?}");
+    }
+    let many = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("/x", &[("x", "y"); 101]));
+    assert_eq!(answer(&harness, &many).await, Some((HEADERS, 1)));
+    assert_eq!(harness.recorded().await.status(), Some(431));
+    assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+}
+
+#[tokio::test]
+async fn regression_cookies_of_http_2_reached_http_1_in_pieces() {
+    let upstream = Upstream::answering(200, "{}").await;
+    let harness = Harness::start(&upstream.url()).await;
+    let pieces = [("cookie", "ClientToken=client"), ("a", "b"), ("cookie", "AccessToken=access"), ("cookie", "x=y")];
+    let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("/x", &pieces));
+    assert_eq!(answer(&harness, &head).await, Some((HEADERS, 1)));
+    let headers = upstream.seen().remove(0).head.headers;
+    let cookies: Vec<_> = headers.get_all("cookie").iter().collect();
+    assert_eq!(cookies, ["ClientToken=client; AccessToken=access; x=y"]);
+    // What is recorded is what was received.
+    let exchange = harness.recorded().await;
+    assert_eq!(exchange.request.headers.iter().filter(|header| header.name == "cookie").count(), 3);
+    assert!(exchange.envelope.access_token.is_some());
 }
 
 #[tokio::test]

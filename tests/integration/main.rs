@@ -15,4 +15,5 @@ mod reviewing;
 mod serving;
 mod simulating;
 mod terminal;
+mod upgrades;
 mod web_sockets;

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nightaudit_exchange::{Digest, Outcome, Pseudonym};
-use nightaudit_testkit::{Authority, Harness, Setup, Upstream, post, read_answer, send, send_slowly};
+use nightaudit_testkit::{Authority, Harness, Setup, Upstream, open_web_socket, post, read_answer, send, send_slowly};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -396,9 +396,8 @@ async fn a_websocket_goes_to_the_host_of_events_and_carries_bytes_both_ways() {
     setup.events = Some(format!("ws://localhost:{}", events.address().port()));
     let harness = Harness::with(setup).await;
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
-    let request = "GET /ws/connector HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Cookie: ClientToken=client-token-1; AccessToken=access-token-1\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let request = open_web_socket("Cookie: ClientToken=client-token-1; AccessToken=access-token-1\r\n");
+    stream.write_all(&request).await.unwrap();
     stream.write_all(b"ping").await.unwrap();
     let mut read = Vec::new();
     stream.read_to_end(&mut read).await.unwrap();

@@ -1,7 +1,7 @@
 //! Bugs that were found, each with the test that found it again.
 
 use nightaudit_exchange::{FailureKind, Outcome};
-use nightaudit_testkit::{Harness, Process, Upstream, post, read_answer, send, send_slowly};
+use nightaudit_testkit::{Harness, Process, Upstream, open_web_socket, post, read_answer, send, send_slowly};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -55,8 +55,7 @@ async fn a_websocket_that_was_open_when_serve_stopped_was_not_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let serve = Process::serve_on(BINARY, &folder.path().join("data"), &["--upstream", &events.url()]);
     let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
-    let request = b"GET /ws/connector HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    stream.write_all(request).await.unwrap();
+    stream.write_all(&open_web_socket("")).await.unwrap();
     assert_eq!(read_answer(&mut stream).await.status, 101);
     let (status, said) = tokio::task::spawn_blocking(move || serve.stop()).await.unwrap();
     assert!(status.success() && said.contains("2 exchanges"), "{said}");
@@ -153,7 +152,7 @@ async fn open_websockets_counted_for_no_bound() {
     let mut setup = nightaudit_testkit::Setup::new(&events.url());
     setup.proxy = |config| config.max_tunnels = 1;
     let harness = Harness::with(setup).await;
-    let request = b"GET /ws/connector HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let request = &open_web_socket("");
     let mut first = TcpStream::connect(harness.address()).await.unwrap();
     first.write_all(request).await.unwrap();
     assert_eq!(read_answer(&mut first).await.status, 101);

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use nightaudit_exchange::{Digest, Direction, Exchange, FailureKind, Outcome, Pseudonym, WebSocket};
-use nightaudit_testkit::{Harness, Process, Upstream, read_answer};
+use nightaudit_testkit::{Harness, Process, Upstream, open_web_socket, read_answer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -62,9 +62,8 @@ async fn mews(fields: &'static str, first: Vec<u8>, wanted: Vec<u8>, then: Vec<u
 
 async fn connect(address: std::net::SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = "GET /ws/connector HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Cookie: ClientToken=client-token-1; AccessToken=access-token-1\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let request = open_web_socket("Cookie: ClientToken=client-token-1; AccessToken=access-token-1\r\n");
+    stream.write_all(&request).await.unwrap();
     stream
 }
 

@@ -16,11 +16,11 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-pub(crate) use self::heads::Heads;
+pub(crate) use self::heads::{Heads, Passed};
 use self::waiting::{Linger, Waiting};
 use crate::{
     chunked::Chunked,
-    head::{self, Fault, Framing, Refusal, RefusalKind},
+    head::{self, Fault, Framing, RefusalKind},
 };
 
 /// What a client that knows HTTP/2 sends first (RFC 9113, section 3.4).
@@ -213,16 +213,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             Framing::Length(0) => State::Head,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked(Chunked::new()),
-            Framing::Upgrade => State::Opaque,
+            Framing::WebSocket => State::Opaque,
         };
         self.passed = end;
-        self.heads.push(Ok(Bytes::copy_from_slice(&self.buffer[..end])));
+        let opens_web_socket = framing == Framing::WebSocket;
+        self.heads.push(Ok(Passed { wire: Bytes::copy_from_slice(&self.buffer[..end]), opens_web_socket }));
     }
 
     /// Refuses what has arrived of a head, of which `kept` bytes at most are told.
     fn refuse(&mut self, kept: usize, fault: Fault) {
         let wire = Bytes::copy_from_slice(&self.buffer[..kept.min(self.buffer.len())]);
-        self.heads.push(Err(Refusal { kind: fault.kind, message: fault.message, wire }));
+        self.heads.push(Err(fault.refusal(wire)));
         self.stand_in = STAND_IN;
         self.state = State::Refused;
         self.lingers = true;
@@ -371,6 +372,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::head::Refusal;
 
     const BOUNDS: Bounds =
         Bounds { max_head: 200, head_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };
@@ -404,7 +406,7 @@ mod tests {
         guard.read_to_string(&mut read).await.unwrap();
         assert_eq!(read, all);
         for head in [first, second, third] {
-            assert_eq!(heads.pop().unwrap().unwrap(), head);
+            assert_eq!(heads.pop().unwrap().unwrap().wire, head);
         }
         assert!(heads.pop().is_none());
     }

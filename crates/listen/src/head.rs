@@ -4,8 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::headers::HeaderRules;
+
 /// The most header fields in a head; hyper's own bound.
-const MAX_FIELDS: usize = 100;
+pub(crate) const MAX_FIELDS: usize = 100;
 
 /// A request that was refused before it became one.
 #[derive(Debug, Clone)]
@@ -38,8 +40,8 @@ pub enum RefusalKind {
 pub(crate) enum Framing {
     Length(u64),
     Chunked,
-    /// An upgrade: what follows is the next protocol's.
-    Upgrade,
+    /// A request that opens a WebSocket: what follows is not HTTP any more, if the upgrade is granted.
+    WebSocket,
 }
 
 /// A fault in a head.
@@ -50,12 +52,22 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn framing(message: impl fmt::Display) -> Self {
+    pub(crate) fn framing(message: impl fmt::Display) -> Self {
         Self { kind: RefusalKind::Framing, message: message.to_string() }
     }
 
     pub(crate) fn malformed(message: impl fmt::Display) -> Self {
         Self { kind: RefusalKind::Malformed, message: message.to_string() }
+    }
+
+    /// The refusal for it, of a head of which `wire` had arrived.
+    pub(crate) fn refusal(self, wire: Bytes) -> Refusal {
+        Refusal { kind: self.kind, message: self.message, wire }
+    }
+
+    pub(crate) fn too_many_fields() -> Self {
+        let message = format!("the head has more than {MAX_FIELDS} header fields");
+        Self { kind: RefusalKind::TooLarge, message }
     }
 }
 
@@ -91,10 +103,7 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
     match request.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(Fault::malformed("the head is not complete")),
-        Err(httparse::Error::TooManyHeaders) => {
-            let message = format!("the head has more than {MAX_FIELDS} header fields");
-            return Err(Fault { kind: RefusalKind::TooLarge, message });
-        }
+        Err(httparse::Error::TooManyHeaders) => return Err(Fault::too_many_fields()),
         Err(error) => return Err(Fault::malformed(format_args!("not an HTTP/1 request: {error}"))),
     }
     let http_1_0 = request.version == Some(0);
@@ -110,60 +119,35 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
         return Err(Fault::malformed("the request's target is neither a path nor an address"));
     }
 
-    let (mut length, mut chunked, mut hosts, mut upgrade, mut asks) = (None, false, 0, false, false);
+    let mut rules = HeaderRules::default();
     for field in request.headers.iter() {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        if is("content-length") {
-            if length.is_some() {
-                return Err(Fault::framing("Content-Length stands twice in the head"));
-            }
-            length = Some(parse_length(field.value)?);
-        } else if is("transfer-encoding") {
-            if chunked || !field.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                return Err(Fault::framing("Transfer-Encoding is something else than a single `chunked`"));
-            }
-            chunked = true;
-        } else if is("host") {
-            hosts += 1;
-        } else if is("upgrade") {
-            upgrade = true;
-        } else if is("connection") {
-            asks |= field
-                .value
-                .split(|byte| *byte == b',')
-                .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-        }
+        rules.add(field.name, field.value)?;
     }
-    if chunked && length.is_some() {
+    if rules.is_chunked() && rules.length().is_some() {
         return Err(Fault::framing("both Content-Length and Transfer-Encoding stand in the head"));
     }
-    if chunked && http_1_0 {
+    if rules.is_chunked() && http_1_0 {
         return Err(Fault::framing("Transfer-Encoding stands in a request of HTTP/1.0"));
     }
+    let hosts = rules.hosts();
     if hosts > 1 || (hosts == 0 && !http_1_0) {
         return Err(Fault::malformed(format_args!("the head has {hosts} Host fields, not one")));
     }
-    Ok(match (chunked, length) {
-        (true, _) => Framing::Chunked,
-        // Without the connection option the field means nothing (RFC 9110, section 7.8), and other requests may follow.
-        (false, None | Some(0)) if upgrade && asks => Framing::Upgrade,
-        (false, length) => Framing::Length(length.unwrap_or(0)),
-    })
+    let web_socket = rules.opens_web_socket(method == "GET" && !http_1_0);
+    match (rules.is_chunked(), rules.length()) {
+        // Its bytes could not be told from those of the next protocol.
+        (true, _) | (_, Some(1..)) if web_socket => {
+            Err(Fault::malformed("a request that opens a WebSocket has a body, which it must not"))
+        }
+        (true, _) => Ok(Framing::Chunked),
+        (false, _) if web_socket => Ok(Framing::WebSocket),
+        (false, length) => Ok(Framing::Length(length.unwrap_or(0))),
+    }
 }
 
 fn is_absolute(target: &str) -> bool {
     let scheme = |name: &str| target.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     scheme("http://") || scheme("https://")
-}
-
-fn parse_length(value: &[u8]) -> Result<u64, Fault> {
-    let digits = value.trim_ascii();
-    let number = || str::from_utf8(digits).ok()?.parse().ok();
-    match number() {
-        // `parse` takes a plus sign; the standard does not.
-        Some(length) if digits.iter().all(u8::is_ascii_digit) => Ok(length),
-        _ => Err(Fault::framing("Content-Length is not one number")),
-    }
 }
 
 #[cfg(test)]
@@ -176,6 +160,33 @@ mod tests {
         check(head.as_bytes()).map_err(|fault| fault.kind)
     }
 
+    fn web_socket(method: &str, more: &str) -> String {
+        format!(
+            "{method} /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
+        )
+    }
+
+    #[test]
+    fn regression_an_upgrade_with_a_body_was_granted() {
+        for body in
+            ["Content-Length: 1\r\n", "Content-Length: 18446744073709551615\r\n", "Transfer-Encoding: chunked\r\n"]
+        {
+            assert_eq!(kind(&web_socket("GET", body)), Err(RefusalKind::Malformed), "{body}");
+        }
+        // By another method it is no upgrade, so that the body is one.
+        assert_eq!(kind(&web_socket("POST", "Content-Length: 1\r\n")), Ok(Framing::Length(1)));
+    }
+
+    #[test]
+    fn regression_any_upgrade_was_taken_for_a_web_socket() {
+        for upgrade in ["h2c", "foo", "TLS/1.0", "websocket2", ""] {
+            let head = web_socket("GET", "").replace(": websocket", &format!(": {upgrade}"));
+            assert_eq!(kind(&head), Ok(Framing::Length(0)), "{upgrade}");
+        }
+        assert_eq!(kind(&web_socket("GET", "").replace("HTTP/1.1", "HTTP/1.0")), Ok(Framing::Length(0)));
+    }
+
     #[test]
     fn ordinary_heads_are_read() {
         assert_eq!(kind("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::Length(0)));
@@ -183,10 +194,8 @@ mod tests {
         assert_eq!(kind("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"), Ok(Framing::Chunked));
         assert_eq!(kind("POST http://a/b?c=%20 HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::Length(0)));
         assert_eq!(kind("GET / HTTP/1.0\r\n\r\n"), Ok(Framing::Length(0)));
-        assert_eq!(
-            kind("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
-            Ok(Framing::Upgrade)
-        );
+        assert_eq!(kind(&web_socket("GET", "")), Ok(Framing::WebSocket));
+        assert_eq!(kind(&web_socket("GET", "Content-Length: 0\r\n")), Ok(Framing::WebSocket));
     }
 
     #[test]

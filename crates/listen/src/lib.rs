@@ -40,6 +40,7 @@ mod accept;
 mod chunked;
 mod guard;
 mod head;
+mod headers;
 mod server;
 mod tls;
 

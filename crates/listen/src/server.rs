@@ -11,8 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
-use hyper::{Request, Response, body::Incoming, server::conn, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -26,7 +27,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accept::accept,
     guard::{Bounds, Guard, Heads, Protocol},
-    head::Refusal,
+    head::{Fault, Refusal},
+    headers::check_http2,
 };
 
 /// What a [`Server`] may be told.
@@ -66,9 +68,12 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// An HTTP/1 request's head as it was on the wire; none for HTTP/2.
     pub wire: Option<Bytes>,
-    /// Why the request must be refused. The request beside it is then a stand-in and means nothing, and the connection
-    /// is closed after the answer.
+    /// Why the request must be refused. The request beside it is, of HTTP/1, then a stand-in and means nothing, and the
+    /// connection is closed after the answer; of HTTP/2 it is the request that is refused.
     pub refusal: Option<Refusal>,
+    /// Whether the request opens a WebSocket: the only upgrade that is let through (RFC 9110, section 7.8, allows to
+    /// ignore the others). To any other request a 101 can't be given.
+    pub opens_web_socket: bool,
 }
 
 /// What answers the requests.
@@ -256,16 +261,30 @@ impl<H: Handler> Serving<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let heads = guard.heads();
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
             let heads = Arc::clone(&heads);
             async move {
-                let (wire, refusal) = match heads.pop() {
-                    Some(Ok(wire)) => (Some(wire), None),
-                    Some(Err(refusal)) => (None, Some(refusal)),
-                    None => (None, None),
-                };
+                let mut arrival = Arrival { peer, wire: None, refusal: None, opens_web_socket: false };
+                match heads.pop() {
+                    Some(Ok(passed)) => {
+                        arrival.wire = Some(passed.wire);
+                        arrival.opens_web_socket = passed.opens_web_socket;
+                    }
+                    Some(Err(refusal)) => arrival.refusal = Some(refusal),
+                    // What the guard has not seen must not go any further.
+                    None => arrival.refusal = Some(Fault::malformed("a request without a head").refusal(Bytes::new())),
+                }
+                let upgrades = arrival.opens_web_socket;
+                if !upgrades {
+                    request.extensions_mut().remove::<OnUpgrade>();
+                }
                 let unanswered = Unanswered(heads);
-                let response = self.handler.handle(Arrival { peer, wire, refusal }, request).await;
+                let mut response = self.handler.handle(arrival, request).await;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
+                    // The guard still reads HTTP, and would hand its stand-in to whoever took over the connection.
+                    tracing::error!(%peer, "a 101 was answered to a request that opens no WebSocket");
+                    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                }
                 Ok::<_, Infallible>(response.map(|body| Answer { body, _unanswered: unanswered }))
             }
         });
@@ -297,13 +316,15 @@ impl<H: Handler> Serving<H> {
     {
         let (handler, requests) = (Arc::clone(&self.handler), Arc::<Heads>::default());
         let begun = Arc::clone(&requests);
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let (handler, requests) = (Arc::clone(&handler), Arc::clone(&begun));
             requests.begun();
             let unanswered = Unanswered(requests);
             async move {
-                let arrival = Arrival { peer, wire: None, refusal: None };
-                let response = handler.handle(arrival, request).await;
+                let (parts, body) = request.into_parts();
+                let refusal = check_http2(&parts).err().map(|fault| fault.refusal(Bytes::new()));
+                let arrival = Arrival { peer, wire: None, refusal, opens_web_socket: false };
+                let response = handler.handle(arrival, Request::from_parts(parts, body)).await;
                 Ok::<_, Infallible>(response.map(|body| Answer { body, _unanswered: unanswered }))
             }
         });

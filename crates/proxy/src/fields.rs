@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
 /// Names the session that an exchange belongs to; taken off before the request is forwarded.
@@ -16,20 +16,26 @@ pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-nightaudit-error
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// What to keep of the hop-by-hop fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hop {
     /// Nothing.
     Ends,
-    /// `Connection: upgrade` and `Upgrade`.
-    Upgrades,
+    /// `Connection: Upgrade` and `Upgrade: websocket`, the only upgrade that is passed on.
+    WebSocket,
 }
 
 /// The fields of a request as Mews shall see them: without those that are for the proxy only.
 pub(crate) fn forwarded(fields: HeaderMap, host: &HeaderValue, hop: Hop) -> HeaderMap {
     let trailers = fields.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     let mut fields = end_to_end(fields, hop);
+    if hop == Hop::WebSocket {
+        // What else the client offers or says of its own connection ends here.
+        fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
     fields.remove(PROXY_AUTHORIZATION);
     fields.remove(SESSION);
     if trailers {
@@ -58,10 +64,10 @@ fn end_to_end(fields: HeaderMap, hop: Hop) -> HeaderMap {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     let goes = |name: &HeaderName| {
-        if hop == Hop::Upgrades && (*name == CONNECTION || *name == UPGRADE) {
+        if hop == Hop::WebSocket && (*name == CONNECTION || *name == UPGRADE) {
             return false;
         }
-        [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
+        [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS].contains(name)
             || listed.contains(name)
     };
     if !fields.keys().any(goes) {
@@ -79,6 +85,19 @@ fn end_to_end(fields: HeaderMap, hop: Hop) -> HeaderMap {
         }
     }
     kept
+}
+
+/// Joins the cookies of a request that came by HTTP/2, where a client may split them to compress them better: HTTP/1.1
+/// knows one `Cookie` (RFC 9113, section 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let joined = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
+    // What is valid in several values is so in one.
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// The wait that a `Retry-After` asks for: seconds, or the time until a date; none where there is none to be read.
@@ -130,7 +149,36 @@ mod tests {
     #[test]
     fn an_upgrade_keeps_what_it_is_asked_by() {
         let fields = map(&[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Keep-Alive", "1")]);
-        assert_eq!(list(&returned(fields, Hop::Upgrades)), [("connection", "Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(list(&returned(fields, Hop::WebSocket)), [("connection", "Upgrade"), ("upgrade", "websocket")]);
+    }
+
+    #[test]
+    fn regression_other_offers_to_upgrade_were_passed_on() {
+        let fields = map(&[
+            ("A", "1"),
+            ("Connection", "Upgrade, HTTP2-Settings"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
+        ]);
+        let host = HeaderValue::from_static("mews");
+        assert_eq!(list(&forwarded(fields, &host, Hop::Ends)), [("a", "1"), ("host", "mews")]);
+        // Without the connection option, too.
+        let fields = map(&[("HTTP2-Settings", "AAMAAABk"), ("Upgrade", "foo")]);
+        assert_eq!(list(&forwarded(fields, &host, Hop::Ends)), [("host", "mews")]);
+        let fields = map(&[("Connection", "keep-alive, Upgrade, X"), ("Upgrade", "h2c, websocket"), ("X", "y")]);
+        assert_eq!(
+            list(&forwarded(fields, &host, Hop::WebSocket)),
+            [("connection", "Upgrade"), ("upgrade", "websocket"), ("host", "mews")]
+        );
+    }
+
+    #[test]
+    fn regression_cookies_of_http_2_were_not_joined() {
+        let mut fields = map(&[("A", "1"), ("Cookie", "a=b"), ("Z", "2"), ("Cookie", "c=d"), ("Cookie", "e=f")]);
+        join_cookies(&mut fields);
+        assert_eq!(list(&fields), [("a", "1"), ("cookie", "a=b; c=d; e=f"), ("z", "2")]);
+        join_cookies(&mut fields);
+        assert_eq!(fields.get(COOKIE).unwrap(), "a=b; c=d; e=f");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use nightaudit_mews::{Envelope, envelope, operation_of};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Config, Origin, UpstreamConfig, UpstreamConfigError, admission,
+    Config, UpstreamConfig, UpstreamConfigError, admission,
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
@@ -92,10 +92,10 @@ impl<R: Recorder> Proxy<R> {
     }
 
     fn of(shared: Arc<Shared>, recorder: R) -> Self {
-        let host = |origin: &Origin| Upstream::new(origin.clone(), &shared.route, &shared.config.timeouts);
+        let (config, route) = (&shared.config, &shared.route);
         Self {
-            api: host(&shared.config.api),
-            events: host(&shared.config.events),
+            api: Upstream::new(config.api.clone(), route, &config.timeouts),
+            events: Upstream::for_web_sockets(config.events.clone(), route, &config.timeouts),
             shared,
             recorder: Arc::new(recorder),
         }
@@ -115,10 +115,11 @@ impl<R: Recorder> Proxy<R> {
         let refused = arrival.refusal.as_ref();
         let head = match (arrival.wire.take(), refused) {
             (Some(wire), _) => Head::Wire(wire),
-            (None, Some(refusal)) => Head::Wire(refusal.wire.clone()),
-            (None, None) => Head::from(&parts.headers),
+            (None, Some(refusal)) if parts.version < Version::HTTP_2 => Head::Wire(refusal.wire.clone()),
+            (None, _) => Head::from(&parts.headers),
         };
         let (method, target) = match (&head, refused) {
+            // What hyper was given in its place says nothing.
             (Head::Wire(wire), Some(_)) => start_line(wire),
             _ => (parts.method.clone(), target(&parts.uri)),
         };
@@ -155,11 +156,12 @@ impl<R: Recorder> Proxy<R> {
         &self,
         draft: &mut Draft<R::Place>,
         peer: SocketAddr,
-        host: &Upstream,
+        opens_web_socket: bool,
         mut parts: Parts,
         body: Incoming,
     ) -> Result<(Response<Incoming>, Lease, Option<OnUpgrade>), Stop> {
         self.check_destination(&parts)?;
+        let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
         let mut keeper = Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact(), &self.shared.budget);
         let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body).await {
@@ -194,9 +196,10 @@ impl<R: Recorder> Proxy<R> {
         draft.note(|capture| capture.limit = note);
         let mut ticket = ticket?;
 
-        let upgrade = is_upgrade(&parts.headers).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
-        let hop = if upgrade.is_some() { Hop::Upgrades } else { Hop::Ends };
+        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
+        let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::Ends };
         let mut request = Request::new(beginning.into_body(upload.clone(), timeouts.request_body));
+        *request.version_mut() = parts.version;
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = fields::forwarded(parts.headers, host.origin().host_field(), hop);
@@ -230,7 +233,17 @@ impl<R: Recorder> Proxy<R> {
             _ => answered?,
         };
         ticket.answered(response.status(), response.headers());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && (upgrade.is_none() || !switches(&response)) {
+            let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
+            let message = format!("Mews switched protocols (101, to {to}), which the request had not asked for");
+            return Err(Stop::failed(FailureKind::InvalidResponse, message));
+        }
         Ok((response, lease, upgrade))
+    }
+
+    /// The host that a request goes to.
+    fn host(&self, opens_web_socket: bool) -> &Upstream {
+        if opens_web_socket { &self.events } else { &self.api }
     }
 
     /// Whether a request is for one of the environment's hosts: whatever its `Host` says, but not if it names another
@@ -288,7 +301,7 @@ impl<R: Recorder> Proxy<R> {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
-            parts.headers = fields::returned(parts.headers, Hop::Upgrades);
+            parts.headers = fields::returned(parts.headers, Hop::WebSocket);
             self.open_tunnel(draft, &parts.headers, downstream, upstream).await;
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
@@ -319,8 +332,7 @@ impl<R: Recorder> Proxy<R> {
         downstream: OnUpgrade,
         upstream: OnUpgrade,
     ) {
-        let is_web_socket = answer.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        let transcript = is_web_socket.then(|| Transcript::new(answer, self.shared.config.keep_body));
+        let transcript = Transcript::new(answer, self.shared.config.keep_body);
         let handshake = draft.capture().map(Handshake::of);
         if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
             receipt.await;
@@ -375,25 +387,24 @@ impl<R: Recorder> Handler for Proxy<R> {
             Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
         };
         let (parts, body) = request.into_parts();
-        let host = if is_upgrade(&parts.headers) { &self.events } else { &self.api };
-        let mut draft = self.draft(place, &mut arrival, &parts, host);
+        let opens_web_socket = arrival.opens_web_socket;
+        let mut draft = self.draft(place, &mut arrival, &parts, self.host(opens_web_socket));
         let version = parts.version;
         if let Some(refusal) = arrival.refusal {
             return Self::stop(draft, version, Stop::failed(kind(refusal.kind), refusal.message)).await;
         }
         let is_head = parts.method == Method::HEAD;
-        let wants_upgrade = is_upgrade(&parts.headers);
-        let forwarded = if wants_upgrade && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
+        let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
             let message = format!("{} WebSockets are open already, as many as may be", self.shared.tunnels.len());
             Err(Stop::failed(FailureKind::Overloaded, message))
         } else {
-            self.forward(&mut draft, arrival.peer, host, parts, body).await
+            self.forward(&mut draft, arrival.peer, opens_web_socket, parts, body).await
         };
         let mut response = match forwarded {
             Ok((response, lease, upgrade)) => self.answer(draft, is_head, response, lease, upgrade).await,
             Err(stop) => Self::stop(draft, version, stop).await,
         };
-        if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS && version < Version::HTTP_2 {
+        if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // The guard lets everything pass after such a request, so no other may follow on the connection.
             response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
         }
@@ -455,14 +466,10 @@ async fn within<T>(
     }
 }
 
-fn is_upgrade(fields: &HeaderMap) -> bool {
-    fields.contains_key(UPGRADE)
-        && fields.get_all(CONNECTION).iter().any(|value| {
-            value
-                .as_bytes()
-                .split(|byte| *byte == b',')
-                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        })
+/// Whether a 101 switches to what was asked for.
+fn switches<B>(response: &Response<B>) -> bool {
+    let mut protocols = response.headers().get_all(UPGRADE).iter();
+    protocols.next().is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) && protocols.next().is_none()
 }
 
 fn kind(refusal: RefusalKind) -> FailureKind {

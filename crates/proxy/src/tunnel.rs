@@ -26,8 +26,7 @@ pub(crate) struct Tunnel<R> {
     pub(crate) recorder: Arc<R>,
     pub(crate) ids: Arc<Ids>,
     pub(crate) handshake: Handshake,
-    /// None where what is carried is no WebSocket.
-    pub(crate) transcript: Option<Arc<Transcript>>,
+    pub(crate) transcript: Arc<Transcript>,
     pub(crate) closing: CancellationToken,
     /// How many parts are recorded.
     pub(crate) parts: u32,
@@ -62,13 +61,10 @@ impl<R: Recorder> Tunnel<R> {
     pub(crate) async fn carry(mut self, downstream: OnUpgrade, upstream: OnUpgrade) {
         let (recorder, closing, transcript) =
             (Arc::clone(&self.recorder), self.closing.clone(), self.transcript.clone());
-        let mut copying = Box::pin(copy(downstream, upstream, transcript.as_ref()));
+        let mut copying = Box::pin(copy(downstream, upstream, &transcript));
         let (outcome, error) = loop {
             let due = async {
-                match &transcript {
-                    Some(transcript) => transcript.due().await,
-                    None => std::future::pending().await,
-                }
+                transcript.due().await;
                 reserve(&*recorder).await
             };
             tokio::select! {
@@ -78,7 +74,7 @@ impl<R: Recorder> Tunnel<R> {
                     break (Outcome::Answered, Some(Failure { kind: FailureKind::Interrupted, message }));
                 }
                 place = due => {
-                    let part = transcript.as_ref().map(|transcript| transcript.take()).unwrap_or_default();
+                    let part = transcript.take();
                     // The writer is in no hurry with it, nor is anybody who waits for it.
                     drop(place.record(Box::new(self.part(part, false, Outcome::Answered, None))));
                 }
@@ -94,7 +90,7 @@ impl<R: Recorder> Tunnel<R> {
             tracing::warn!("the end of a WebSocket could not be recorded");
             return;
         };
-        let rest = transcript.map(|transcript| transcript.take_rest()).unwrap_or_default();
+        let rest = transcript.take_rest();
         drop(place.record(Box::new(self.part(rest, true, outcome, error))));
     }
 
@@ -162,11 +158,7 @@ async fn reserve_at_last<R: Recorder>(recorder: &R) -> Option<R::Place> {
     None
 }
 
-async fn copy(
-    downstream: OnUpgrade,
-    upstream: OnUpgrade,
-    transcript: Option<&Arc<Transcript>>,
-) -> (Outcome, Option<Failure>) {
+async fn copy(downstream: OnUpgrade, upstream: OnUpgrade, transcript: &Arc<Transcript>) -> (Outcome, Option<Failure>) {
     match tokio::try_join!(downstream, upstream) {
         Ok((downstream, upstream)) => {
             let mut downstream = Tap::new(TokioIo::new(downstream), Direction::Send, transcript);

@@ -26,7 +26,8 @@ pub(crate) fn accept(headers: &HeaderMap) -> Option<Response<Body>> {
     };
     let is_opening = has(header::UPGRADE, "websocket")
         && has(header::CONNECTION, "upgrade")
-        && has(header::SEC_WEBSOCKET_VERSION, "13");
+        && has(header::SEC_WEBSOCKET_VERSION, "13")
+        && headers.get_all(header::SEC_WEBSOCKET_KEY).iter().count() == 1;
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_opening)?;
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
     let mut response = Response::new(Body::empty());

@@ -46,6 +46,16 @@ pub fn post(operation: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A request that opens a WebSocket, with `headers` beside its own (each with its line end).
+#[must_use]
+pub fn open_web_socket(headers: &str) -> Vec<u8> {
+    format!(
+        "GET /ws/connector HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+    )
+    .into_bytes()
+}
+
 /// Sends bytes on a connection of their own and reads until the server closes it.
 pub async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();

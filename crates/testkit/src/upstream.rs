@@ -12,7 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::task::AbortOnDropHandle;
 
 /// A request that reached an [`Upstream`].
@@ -102,23 +102,37 @@ impl Upstream {
             let (raw, script) = (Arc::clone(&raw), Arc::new(script));
             async move {
                 loop {
-                    let (mut stream, _) = listener.accept().await.unwrap();
-                    let (raw, script) = (Arc::clone(&raw), Arc::clone(&script));
-                    tokio::spawn(async move {
-                        let mut head = Vec::new();
-                        while !head.ends_with(b"\r\n\r\n") {
-                            match stream.read_u8().await {
-                                Ok(byte) => head.push(byte),
-                                Err(_) => return,
-                            }
-                        }
-                        raw.lock().push(head);
-                        script(stream).await;
-                    });
+                    let (stream, _) = listener.accept().await.unwrap();
+                    tokio::spawn(read_head(stream, Arc::clone(&raw), Arc::clone(&script)));
                 }
             }
         };
         Self { address, tls: false, seen: Arc::default(), raw, _task: spawn(task) }
+    }
+
+    /// As [`raw`](Self::raw), over TLS.
+    pub async fn raw_over_tls<S, F>(tls: Arc<ServerConfig>, script: S) -> Self
+    where
+        S: Fn(TlsStream<TcpStream>) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let raw: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let (listener, address) = listen().await;
+        let task = {
+            let (raw, script) = (Arc::clone(&raw), Arc::new(script));
+            async move {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let (raw, script, tls) = (Arc::clone(&raw), Arc::clone(&script), Arc::clone(&tls));
+                    tokio::spawn(async move {
+                        if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
+                            read_head(stream, raw, script).await;
+                        }
+                    });
+                }
+            }
+        };
+        Self { address, tls: true, seen: Arc::default(), raw, _task: spawn(task) }
     }
 
     /// Where it listens.
@@ -154,6 +168,23 @@ async fn listen() -> (TcpListener, SocketAddr) {
 
 fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+async fn read_head<T, S, F>(mut stream: T, raw: Arc<Mutex<Vec<Vec<u8>>>>, script: Arc<S>)
+where
+    T: AsyncRead + Unpin,
+    S: Fn(T) -> F,
+    F: Future<Output = ()>,
+{
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    raw.lock().push(head);
+    script(stream).await;
 }
 
 async fn serve<S>(stream: S, http2: bool, seen: Arc<Mutex<Vec<Seen>>>, script: Script)

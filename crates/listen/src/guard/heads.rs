@@ -13,10 +13,19 @@ use bytes::Bytes;
 
 use crate::head::Refusal;
 
+/// A head that passed the guard.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// The head as it was on the wire.
+    pub(crate) wire: Bytes,
+    /// Whether the request opens a WebSocket, so that the guard looks at nothing that comes after it.
+    pub(crate) opens_web_socket: bool,
+}
+
 /// The heads that passed the guard, in the order in which hyper will hand out their requests.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
-    passed: Mutex<VecDeque<Result<Bytes, Refusal>>>,
+    passed: Mutex<VecDeque<Result<Passed, Refusal>>>,
     /// Requests that are not answered to the end: while there are any, silence is no idleness.
     unanswered: AtomicUsize,
     /// Counts what happens: requests that begin, and answers that end.
@@ -24,13 +33,13 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    pub(super) fn push(&self, head: Result<Bytes, Refusal>) {
+    pub(super) fn push(&self, head: Result<Passed, Refusal>) {
         self.begun();
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
     }
 
     /// The head of the request that hyper hands out now.
-    pub(crate) fn pop(&self) -> Option<Result<Bytes, Refusal>> {
+    pub(crate) fn pop(&self) -> Option<Result<Passed, Refusal>> {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 

@@ -42,17 +42,18 @@ use crate::{Origin, reply::Stop};
 pub(super) struct Connector {
     origin: Origin,
     route: Route,
+    tls: Arc<rustls::ClientConfig>,
     tcp: HttpConnector<Resolver>,
     patience: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(origin: Origin, route: Route, patience: Duration) -> Self {
+    pub(super) fn new(origin: Origin, route: Route, tls: Arc<rustls::ClientConfig>, patience: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(30)));
-        Self { origin, route, tcp, patience }
+        Self { origin, route, tls, tcp, patience }
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Stop> {
@@ -75,7 +76,7 @@ impl Connector {
         };
         let host = self.origin.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host.clone()).map_err(|error| tls_failed(&error))?;
-        let connector = TlsConnector::from(Arc::clone(&self.route.tls));
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| tls_failed(&error))?;
         let session = stream.get_ref().1;
         let authority = self.route.judge.authority(session.peer_certificates().unwrap_or_default(), &name);

@@ -20,7 +20,7 @@ use self::{
     pool::{Connection, Pool},
 };
 pub(crate) use self::{heads::WireHead, pool::Lease};
-use crate::{Origin, Timeouts, reply::Stop, request_body::RequestBody};
+use crate::{Origin, Timeouts, fields, reply::Stop, request_body::RequestBody};
 
 /// How hosts are reached and trusted.
 #[derive(Debug, Clone, Default)]
@@ -73,7 +73,10 @@ pub enum UpstreamConfigError {
 /// Shared by the hosts: who is trusted, and the proxy on the way.
 #[derive(Clone)]
 pub(crate) struct Route {
+    /// Offers HTTP/2 and HTTP/1.1.
     pub(crate) tls: Arc<rustls::ClientConfig>,
+    /// Offers HTTP/1.1 alone.
+    pub(crate) tls_http1: Arc<rustls::ClientConfig>,
     pub(crate) judge: Arc<trust::Judge>,
     pub(crate) proxy: Arc<hyper_util::client::proxy::matcher::Matcher>,
 }
@@ -81,7 +84,10 @@ pub(crate) struct Route {
 impl Route {
     pub(crate) fn new(config: &UpstreamConfig) -> Result<Self, UpstreamConfigError> {
         let (tls, judge) = trust::client_config(config.ca.as_deref())?;
-        Ok(Self { tls, judge: Arc::new(judge), proxy: Arc::new(connect::matcher(&config.proxy)?) })
+        let mut tls_http1 = rustls::ClientConfig::clone(&tls);
+        tls_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let (tls_http1, judge) = (Arc::new(tls_http1), Arc::new(judge));
+        Ok(Self { tls, tls_http1, judge, proxy: Arc::new(connect::matcher(&config.proxy)?) })
     }
 }
 
@@ -97,7 +103,18 @@ const ATTEMPTS: usize = 8;
 
 impl Upstream {
     pub(crate) fn new(origin: Origin, route: &Route, timeouts: &Timeouts) -> Self {
-        let connector = Connector::new(origin.clone(), route.clone(), timeouts.connect);
+        let connector = Connector::new(origin.clone(), route.clone(), Arc::clone(&route.tls), timeouts.connect);
+        Self::of(origin, connector, timeouts)
+    }
+
+    /// A host that is spoken to in HTTP/1.1, whatever else it knows: a WebSocket is opened by an upgrade, which HTTP/2
+    /// has not (RFC 6455, section 4.1).
+    pub(crate) fn for_web_sockets(origin: Origin, route: &Route, timeouts: &Timeouts) -> Self {
+        let connector = Connector::new(origin.clone(), route.clone(), Arc::clone(&route.tls_http1), timeouts.connect);
+        Self::of(origin, connector, timeouts)
+    }
+
+    fn of(origin: Origin, connector: Connector, timeouts: &Timeouts) -> Self {
         Self { origin, connector, pool: Pool::new(timeouts.upstream_idle) }
     }
 
@@ -161,6 +178,9 @@ impl Upstream {
             request.headers_mut().remove(TRANSFER_ENCODING);
             *request.version_mut() = Version::HTTP_2;
         } else {
+            if request.version() == Version::HTTP_2 {
+                fields::join_cookies(request.headers_mut());
+            }
             let host = self.origin.host_field().clone();
             request.headers_mut().entry(HOST).or_insert(host);
             *request.version_mut() = Version::HTTP_11;

@@ -157,12 +157,12 @@ pub(crate) struct Tap<S> {
     inner: S,
     direction: Direction,
     /// None where what is carried is no WebSocket.
-    transcript: Option<Arc<Transcript>>,
+    transcript: Arc<Transcript>,
 }
 
 impl<S> Tap<S> {
-    pub(crate) fn new(inner: S, direction: Direction, transcript: Option<&Arc<Transcript>>) -> Self {
-        Self { inner, direction, transcript: transcript.cloned() }
+    pub(crate) fn new(inner: S, direction: Direction, transcript: &Arc<Transcript>) -> Self {
+        Self { inner, direction, transcript: Arc::clone(transcript) }
     }
 }
 
@@ -171,9 +171,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        if let Some(transcript) = &this.transcript {
-            transcript.read(this.direction, &buf.filled()[before..]);
-        }
+        this.transcript.read(this.direction, &buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
