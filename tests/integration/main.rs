@@ -14,6 +14,7 @@ mod regressions;
 mod reviewing;
 mod serving;
 mod simulating;
+mod streaming;
 mod terminal;
 mod upgrades;
 mod web_sockets;

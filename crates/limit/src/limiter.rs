@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, MonotonicClock, nanos};
-use crate::config::{Action, Config, ConfigError};
+use crate::config::{Action, Config, ConfigError, KeyParts, Rule};
 use crate::gate::Gate;
 use crate::key::{Arrival, Key, State};
 use crate::place::{Note, Place, Tightest};
@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) action: Action,
     clock: Box<dyn Clock>,
     pub(crate) next_ticket: AtomicU64,
+    key: KeyParts,
+    counts_pages: bool,
 }
 
 /// A request's keys, one for each gate and in the same order. Locks are taken in that order too, so that no two
@@ -113,8 +115,32 @@ impl Limiter {
         config.validate()?;
         let gates = config.rules.iter().map(|rule| Gate::new(rule, config.slack)).collect();
         let next_ticket = AtomicU64::new(0);
-        let shared = Shared { gates, action: config.action, clock: Box::new(clock), next_ticket };
+        let any = |part: fn(&Rule) -> bool| config.rules.iter().any(part);
+        let shared = Shared {
+            gates,
+            action: config.action,
+            clock: Box::new(clock),
+            next_ticket,
+            key: KeyParts {
+                access_token: any(|rule| rule.key.access_token),
+                client_token: any(|rule| rule.key.client_token),
+                operation: any(|rule| rule.key.operation),
+            },
+            counts_pages: any(|rule| rule.paginated_factor != 1),
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What the rules together count by.
+    #[must_use]
+    pub fn key(&self) -> KeyParts {
+        self.shared.key
+    }
+
+    /// Whether a request with pagination counts otherwise than one without.
+    #[must_use]
+    pub fn counts_pages(&self) -> bool {
+        self.shared.counts_pages
     }
 
     /// Admits or refuses, whatever the configured [`Action`]. Never waits, nor passes anybody who does.

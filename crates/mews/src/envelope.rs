@@ -40,12 +40,28 @@ pub struct Envelope<'a> {
 /// assert_eq!(envelope::read(b"<html>"), envelope::Envelope::default());
 /// ```
 pub fn read(body: &[u8]) -> Envelope<'_> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    read_beginning(body).0
+}
+
+/// As [`read`], and whether the envelope is final: nothing that may follow `body` changes it, since the object has ended,
+/// or there is none, or a mistake in the JSON ends the reading here.
+///
+/// ```
+/// use nightaudit_mews::envelope;
+///
+/// let (envelope, is_final) = envelope::read_beginning(br#"{"AccessToken": "B", "#);
+/// assert_eq!((envelope.access_token.as_deref(), is_final), (Some("B"), false));
+/// assert!(envelope::read_beginning(br#"{"AccessToken": "B"}"#).1);
+/// assert!(envelope::read_beginning(b"a=b").1);
+/// ```
+pub fn read_beginning(body: &[u8]) -> (Envelope<'_>, bool) {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let mut envelope = Envelope::default();
-    let mut json = serde_json::Deserializer::from_slice(body);
     // An error only says where the reading stopped; what was met before stands in `envelope`.
-    let _stopped = json.deserialize_map(TopLevel(&mut envelope));
-    envelope
+    let stopped = serde_json::Deserializer::from_slice(json).deserialize_map(TopLevel(&mut envelope));
+    let is_cut = stopped.is_err_and(|error| error.is_eof()) || BYTE_ORDER_MARK.starts_with(body);
+    (envelope, !is_cut)
 }
 
 /// Reads the envelope from the values of `Cookie` headers: `ClientToken=…; AccessToken=…`.
@@ -287,6 +303,20 @@ mod tests {
         assert_eq!(envelope.client, None);
         assert!(!envelope.paginated);
         assert!(read(br#"{"Limitation":{"Cur"#).paginated);
+    }
+
+    #[test]
+    fn an_envelope_is_final_once_nothing_can_change_it() {
+        for cut in (0..WHOLE.len()).filter(|cut| *cut < WHOLE.len()) {
+            assert!(!read_beginning(&WHOLE.as_bytes()[..cut]).1, "{cut}");
+        }
+        for body in [WHOLE, "{}", "[", "a=b", "\"text\"", "{\"AccessToken\":\"A\",}", "\u{feff}{}", "\u{feff}a"] {
+            assert!(read_beginning(body.as_bytes()).1, "{body}");
+        }
+        for body in ["", " \n", "\u{feff}", "\u{feff} {", "{\"Client\":\"K"] {
+            assert!(!read_beginning(body.as_bytes()).1, "{body}");
+        }
+        assert!(!read_beginning(b"\xef\xbb").1);
     }
 
     #[test]

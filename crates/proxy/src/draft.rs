@@ -5,9 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nightaudit_exchange::{Capture, CapturedBody, Failure, FailureKind, Outcome};
+use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Outcome};
+use nightaudit_mews::envelope;
 
-use crate::{recorder::Place, request_body::Upload};
+use crate::{
+    proxy::captured,
+    recorder::Place,
+    request_body::{ENVELOPE_SPAN, Upload},
+};
 
 /// An exchange in the making, and its place with the recorder.
 ///
@@ -72,6 +77,7 @@ impl<P: Place> Draft<P> {
         let (place, mut capture) = self.open.take()?;
         if let Some(upload) = self.upload.take() {
             capture.request.body = upload.take();
+            complete_envelope(&mut capture);
         }
         capture.outcome = outcome;
         capture.error = error;
@@ -94,6 +100,24 @@ impl<P: Place> Draft<P> {
         });
         self.finish(outcome, error)
     }
+}
+
+/// Notes what the rest of a body says of its sender that was forwarded once the limiter had what it counts by.
+fn complete_envelope(capture: &mut Capture) {
+    let CapturedEnvelope { access_token, client_token, client, paginated } = &mut capture.envelope;
+    if access_token.is_some() && client_token.is_some() && client.is_some() && *paginated {
+        return;
+    }
+    let mut beginning = Vec::new();
+    for piece in &capture.request.body.kept {
+        let room = ENVELOPE_SPAN - beginning.len();
+        beginning.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+    let whole = captured(envelope::read(&beginning));
+    *access_token = access_token.take().or(whole.access_token);
+    *client_token = client_token.take().or(whole.client_token);
+    *client = client.take().or(whole.client);
+    *paginated |= whole.paginated;
 }
 
 impl<P: Place> Drop for Draft<P> {

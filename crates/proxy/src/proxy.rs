@@ -164,7 +164,13 @@ impl<R: Recorder> Proxy<R> {
         let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
         let mut keeper = Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact(), &self.shared.budget);
-        let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body).await {
+        let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
+        let is_enough = |beginning: &[u8]| {
+            let (envelope, is_final) = envelope::read_beginning(beginning);
+            let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
+            is_final || (tokens && (envelope.paginated || !counts_pages))
+        };
+        let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body, is_enough).await {
             Ok(beginning) => beginning,
             Err(stop) => {
                 draft.note(|capture| capture.request.body = keeper.take());
@@ -427,21 +433,25 @@ impl Sender {
         } else {
             envelope::read(body)
         };
-        let Envelope { access_token, client_token, client, paginated } = found;
         let key = |token: Option<&str>| match token {
             Some(token) => Pseudonym::of(token.as_bytes()).to_string(),
             None => format!("none@{}", peer.ip()),
         };
         Self {
-            access_key: key(access_token.as_deref()),
-            client_key: key(client_token.as_deref()),
-            envelope: CapturedEnvelope {
-                access_token: access_token.map(Into::into),
-                client_token: client_token.map(Into::into),
-                client: client.map(Into::into),
-                paginated,
-            },
+            access_key: key(found.access_token.as_deref()),
+            client_key: key(found.client_token.as_deref()),
+            envelope: captured(found),
         }
+    }
+}
+
+pub(crate) fn captured(envelope: Envelope<'_>) -> CapturedEnvelope {
+    let Envelope { access_token, client_token, client, paginated } = envelope;
+    CapturedEnvelope {
+        access_token: access_token.map(Into::into),
+        client_token: client_token.map(Into::into),
+        client: client.map(Into::into),
+        paginated,
     }
 }
 

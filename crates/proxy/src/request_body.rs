@@ -18,8 +18,12 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use crate::{keep::Keeper, reply::Stop};
 
-/// How much of a body is read before the request is forwarded: in it the envelope must stand.
+/// The envelope must be within this prefix of a body.
 pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
+
+/// How many bytes are read again and again for the envelope of one body that comes in small pieces. After that the
+/// whole span is read first.
+const MAX_EXAMINED: usize = 4 * ENVELOPE_SPAN;
 
 /// The beginning of a request's body.
 pub(crate) struct Beginning {
@@ -31,19 +35,44 @@ pub(crate) struct Beginning {
 }
 
 impl Beginning {
-    /// Reads a body to its end or for [`ENVELOPE_SPAN`] bytes, whichever comes first.
-    pub(crate) async fn read(mut body: Incoming, keeper: &mut Keeper, patience: Duration) -> Result<Self, Stop> {
+    /// Reads a body to its end, for [`ENVELOPE_SPAN`] bytes, or, where more is yet to come, for as long as `is_enough`
+    /// says of what came that the request can't be forwarded on its ground.
+    ///
+    /// What has arrived already is always read, so that an ordinary request has its whole body here.
+    pub(crate) async fn read(
+        mut body: Incoming,
+        keeper: &mut Keeper,
+        patience: Duration,
+        is_enough: impl Fn(&[u8]) -> bool,
+    ) -> Result<Self, Stop> {
         let hint = body.size_hint();
         let mut beginning = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint };
-        let mut length = 0;
+        // The bytes read so far, how many of them were there at the last look for the envelope, and how many bytes all
+        // those looks took.
+        let (mut length, mut seen, mut examined, mut enough) = (0, 0, 0, false);
         while length < ENVELOPE_SPAN {
             if body.is_end_stream() {
                 return Ok(beginning);
             }
-            let next = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-            let frame = timeout(patience, next).await.map_err(|_| {
-                Stop::failed(FailureKind::RequestTimeout, format!("the request's body stopped for {patience:?}"))
-            })?;
+            let mut next = arrived(&mut body).await;
+            if next.is_pending() && !enough && length > seen && examined + length <= MAX_EXAMINED {
+                (seen, examined) = (length, examined + length);
+                enough = is_enough(&beginning.bytes());
+            }
+            if next.is_pending() && enough {
+                // The connection hands out one piece at a time, and may have the next.
+                tokio::task::yield_now().await;
+                next = arrived(&mut body).await;
+                if next.is_pending() {
+                    break;
+                }
+            }
+            let frame = match next {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => timeout(patience, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)))
+                    .await
+                    .map_err(|_| Stop::failed(FailureKind::RequestTimeout, stopped(patience)))?,
+            };
             match frame {
                 None => return Ok(beginning),
                 Some(Ok(frame)) => match frame.into_data() {
@@ -92,6 +121,15 @@ impl Beginning {
             timer: None,
         }
     }
+}
+
+/// What of a body is there, without waiting for more.
+async fn arrived(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
+}
+
+fn stopped(patience: Duration) -> String {
+    format!("the request's body stopped for {patience:?}")
 }
 
 fn broken(error: &hyper::Error) -> Stop {
@@ -182,8 +220,7 @@ impl Body for RequestBody {
             let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else {
                 let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.patience)));
                 ready!(timer.as_mut().poll(cx));
-                let message = format!("the request's body stopped for {:?}", this.patience);
-                upload.lock().broken = Some(Stop::failed(FailureKind::RequestTimeout, message));
+                upload.lock().broken = Some(Stop::failed(FailureKind::RequestTimeout, stopped(this.patience)));
                 this.ended = true;
                 return Poll::Ready(Some(Err(BrokeOff)));
             };
