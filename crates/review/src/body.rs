@@ -58,29 +58,15 @@ impl Asked<'_> {
 /// bodies keep equal ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Subject {
-    ids: Hashes,
-    texts: Hashes,
-}
-
-impl Subject {
-    /// Whether there are ids in it.
-    pub(crate) fn has_ids(&self) -> bool {
-        !self.ids.is_empty()
-    }
-
-    /// Whether a later change is about the same: it shares an id, or where there are no ids at least half of the texts.
-    pub(crate) fn is_like(&self, later: &Self) -> bool {
-        match (self.ids.is_empty(), later.ids.is_empty()) {
-            (false, false) => self.ids.shared(&later.ids) > 0,
-            (true, true) => self.texts.is_empty() || 2 * self.texts.shared(&later.texts) >= self.texts.len(),
-            _ => !self.texts.is_empty() && 2 * self.texts.shared(&later.texts) >= self.texts.len(),
-        }
-    }
+    pub(crate) ids: Hashes,
+    pub(crate) texts: Hashes,
+    /// The names under which the ids stand, a bit each as in [`Asked::names`].
+    pub(crate) id_names: u64,
 }
 
 /// The smallest of some hashes, in order. 0 stands for none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Hashes([u32; 8]);
+pub(crate) struct Hashes([u32; 8]);
 
 impl Hashes {
     fn add(&mut self, hash: u64) {
@@ -95,15 +81,24 @@ impl Hashes {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.iter().filter(|own| **own != 0).count()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0[0] == 0
     }
 
-    fn shared(&self, other: &Self) -> usize {
+    /// Takes those out that are in the other.
+    pub(crate) fn remove(&mut self, other: &Self) {
+        let mut kept = [0; 8];
+        let rest = self.0.iter().filter(|own| **own != 0 && !other.0.contains(own));
+        kept.iter_mut().zip(rest).for_each(|(place, own)| *place = *own);
+        self.0 = kept;
+    }
+
+    /// How many are in both.
+    pub(crate) fn shared(&self, other: &Self) -> usize {
         self.0.iter().filter(|own| **own != 0 && other.0.contains(own)).count()
     }
 }
@@ -155,15 +150,27 @@ mod tests {
 
     #[test]
     fn a_change_is_about_the_ids_in_it() {
-        let of = |body: &str| asked(body).subject;
-        let failed = of(r#"{"ReservationIds":["r1"],"Notes":"late","ServiceId":"s"}"#);
-        assert!(failed.is_like(&of(r#"{"ReservationIds":["r2","r1"],"Notes":"other"}"#)));
-        assert!(!failed.is_like(&of(r#"{"ReservationIds":["r2"],"Notes":"late","ServiceId":"s"}"#)));
-        // Without ids, half of the texts.
-        let failed = of(r#"{"FirstName":"Ann","LastName":"Lee","Email":"ann@example"}"#);
-        assert!(failed.is_like(&of(r#"{"FirstName":"Ann","LastName":"Lee","Email":"ann@example.com"}"#)));
-        assert!(!failed.is_like(&of(r#"{"FirstName":"Bob","LastName":"Lee","Email":"bob@example.com"}"#)));
-        assert!(of("{}").is_like(&of("{}")));
+        let one = asked(r#"{"ReservationIds":["r1"],"Notes":"late","ServiceId":"s"}"#).subject;
+        let other = asked(r#"{"ReservationIds":["r2","r1"],"Notes":"other"}"#).subject;
+        // A service is set up; it is not what a request is about.
+        assert_eq!((one.ids.len(), other.ids.len(), one.ids.shared(&other.ids)), (1, 2, 1));
+        assert_eq!((one.texts.len(), one.texts.shared(&other.texts)), (1, 0));
+        assert_eq!(one.id_names, name_bit(hash(b"ReservationIds")));
+        let mut rest = other.ids;
+        rest.remove(&one.ids);
+        assert_eq!((rest.len(), rest.shared(&one.ids)), (1, 0));
+    }
+
+    #[test]
+    fn names_lists_pages_and_intervals_are_noted() {
+        let body = r#"{"Client":"x","Limitation":{"Count":7},"Extent":{"A":true},"CustomerIds":["a","b"],"States":[],
+            "UpdatedUtc":{"StartUtc":"1970-01-01T00:00:01Z","EndUtc":"1970-01-01T00:00:03Z"},"Gone":null}"#;
+        let asked = asked(body);
+        let names = ["Extent", "CustomerIds", "UpdatedUtc", "StartUtc", "EndUtc"];
+        let bits = names.iter().fold(0, |bits, name| bits | name_bit(hash(name.as_bytes())));
+        assert_eq!((asked.names, asked.count), (bits, Some(7)));
+        assert_eq!(asked.lists.as_slice(), [(hash(b"CustomerIds"), 2)]);
+        assert_eq!(asked.interval, (1_000_000, 3_000_000));
     }
 
     proptest! {

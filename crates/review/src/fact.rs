@@ -1,11 +1,12 @@
 //! What of an exchange matters to its place among the others, small enough that many can wait for theirs.
 
-use nightaudit_exchange::{Decision, Exchange, ExchangeId, Outcome, Timestamp};
+use nightaudit_exchange::{Decision, Exchange, ExchangeId, FailureKind, Outcome, Timestamp};
 use nightaudit_mews::Environment;
 use serde::Deserialize;
 
 use crate::{
-    body::{Asked, Subject, mask_text},
+    body::{Asked, hash, mask_text, name_bit},
+    intent::{Fault, Intent},
     names::{Family, OperationNo, TokenNo},
     order::Timed,
     page,
@@ -19,6 +20,8 @@ pub(crate) struct Fact {
     pub(crate) sequence: u64,
     /// When it was sent, or where it wasn't, when it came: microseconds, on a clock that goes on evenly.
     pub(crate) at: i64,
+    /// When the integration sent it: `at` unless something kept it back, such as the limit.
+    pub(crate) came: i64,
     /// When the integration had its answer, as far as that is known.
     pub(crate) end: i64,
     /// What is to be taken from `at` for the time that the record has.
@@ -35,11 +38,10 @@ pub(crate) struct Fact {
     /// Seconds of `Retry-After`.
     pub(crate) retry_after: Option<u32>,
     pub(crate) limit: Option<LimitFact>,
-    pub(crate) question: u64,
+    pub(crate) intent: Intent,
     /// The page that was asked for, and the cursor of the next one where this one was full; 0 for none.
     pub(crate) cursor: u64,
     pub(crate) next: u64,
-    pub(crate) subject: Subject,
     pub(crate) failure: Option<Box<FailureFact>>,
 }
 
@@ -52,9 +54,21 @@ pub(crate) struct LimitFact {
     pub(crate) limit: u32,
 }
 
+/// The names of properties that don't fit the contract, a bit each as in [`Asked::names`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Blamed {
+    /// All of them.
+    pub(crate) names: u64,
+    /// Those that the contract doesn't know, or that are not to be used any more.
+    pub(crate) unknown: u64,
+}
+
 /// What is to be told of a failed call.
 #[derive(Debug, Clone)]
 pub(crate) struct FailureFact {
+    /// Why there is no answer of Mews.
+    pub(crate) kind: Option<FailureKind>,
+    pub(crate) fault: Fault,
     pub(crate) message: Box<str>,
     pub(crate) request_id: Option<Box<str>>,
 }
@@ -112,6 +126,8 @@ pub(crate) struct Known<'a, 'b> {
     pub(crate) rule: Option<u16>,
     /// Whether the operation answers in pages.
     pub(crate) paginated: bool,
+    /// What the contract blames in the request.
+    pub(crate) blamed: Blamed,
 }
 
 impl Known<'_, '_> {
@@ -126,6 +142,7 @@ impl Known<'_, '_> {
             id: exchange.id,
             sequence: exchange.sequence,
             at,
+            came: started,
             end: after(u64::try_from(exchange.duration().as_micros()).unwrap_or(u64::MAX)).max(at),
             offset: self.offset,
             operation: self.operation,
@@ -142,11 +159,10 @@ impl Known<'_, '_> {
                 used: note.used,
                 limit: note.limit,
             }),
-            question: self.asked.question,
+            intent: Intent::of(self.asked),
             cursor: self.asked.cursor,
             next: if self.paginated { page::next(exchange, self.asked, self.family) } else { 0 },
-            subject: self.asked.subject,
-            failure: failure(exchange),
+            failure: failure(exchange, self.asked, self.blamed),
         }
     }
 }
@@ -163,7 +179,7 @@ fn retry_after(exchange: &Exchange) -> Option<u32> {
     u32::try_from(date.since(ended).as_micros().div_ceil(1_000_000)).ok()
 }
 
-fn failure(exchange: &Exchange) -> Option<Box<FailureFact>> {
+fn failure(exchange: &Exchange, asked: &Asked<'_>, blamed: Blamed) -> Option<Box<FailureFact>> {
     let status = exchange.status().unwrap_or(0);
     let has_failed = match exchange.outcome {
         Outcome::Answered => status >= 400,
@@ -192,5 +208,26 @@ fn failure(exchange: &Exchange) -> Option<Box<FailureFact>> {
     let message: String = mask_text(&message).chars().take(LONGEST_MESSAGE).collect();
     let request_id = exchange.request_id().map(str::to_owned).or(told.request_id);
     let request_id = request_id.map(|id| id.chars().take(100).collect::<String>().into());
-    Some(Box::new(FailureFact { message: message.into(), request_id }))
+    let fault = match (exchange.outcome, status) {
+        (Outcome::Answered, 401 | 403 | 409 | 429 | 500..) => Fault::Other,
+        // It is made lighter by leaving out extents, too.
+        (Outcome::Answered, 408) => Fault::Request { blamed: 0, unknown: name_bit(hash(b"Extent")) },
+        (Outcome::Answered, _) => {
+            Fault::Request { blamed: blamed.names | named_in(&message, asked), unknown: blamed.unknown }
+        }
+        _ => Fault::Other,
+    };
+    let kind = exchange.error.as_ref().map(|failure| failure.kind);
+    Some(Box::new(FailureFact { kind, fault, message: message.into(), request_id }))
+}
+
+/// The properties of the request that a message names. Of those that are not at the top level only names of several words
+/// are looked for, as `ReservationId`: any word may begin with a capital.
+fn named_in(message: &str, asked: &Asked<'_>) -> u64 {
+    let words = message.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| {
+        let has_several = word.get(1..).is_some_and(|rest| rest.bytes().any(|byte| byte.is_ascii_uppercase()))
+            && word.bytes().any(|byte| byte.is_ascii_lowercase());
+        has_several || asked.fields.iter().any(|field| field == word)
+    });
+    words.map(|word| name_bit(hash(word.as_bytes())) & asked.names).fold(0, |names, bit| names | bit)
 }

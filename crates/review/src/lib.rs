@@ -38,6 +38,7 @@ mod body;
 mod declaration;
 mod fact;
 mod findings;
+mod intent;
 mod names;
 mod order;
 mod page;

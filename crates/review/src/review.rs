@@ -194,4 +194,13 @@ impl Evidence {
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
     }
+
+    /// Adds what another one has.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        let room = EXAMPLES.saturating_sub(self.exchanges.len());
+        self.exchanges.extend(other.exchanges.iter().take(room));
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.into_iter().chain(other.last).max();
+    }
 }

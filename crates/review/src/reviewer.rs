@@ -130,7 +130,7 @@ impl Reviewer {
         fold.run.note(exchange, offset);
         fold.operations.note(number, exchange, &asked);
         fold.identity.note(exchange);
-        fold.accuracy.note(number, exchange, &body, is_whole, &self.contracts);
+        let blamed = fold.accuracy.note(number, exchange, &body, is_whole, &self.contracts);
         fold.care.note(number, exchange, &asked);
         fold.habits.note(number, exchange, &asked);
         let fact = Known {
@@ -143,6 +143,7 @@ impl Reviewer {
             client_token: self.client_tokens.number(exchange.envelope.client_token),
             rule: exchange.limit.as_ref().and_then(|note| fold.limits.number(&note.rule, note.limit)),
             paginated: operation(&exchange.operation).is_some_and(|known| known.paginated),
+            blamed,
         }
         .fact();
         self.order.push(fact);

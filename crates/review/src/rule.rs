@@ -145,39 +145,46 @@ rules! {
                  delay` pace them while you find out who sends them."
     }
     LimitsRefusedByUs "limits/refused-by-us" Warning {
-        "Requests were kept back because the limit was used up",
-        why: "Without nightaudit in between, Mews would have seen these requests and refused them. The integration \
-              depends on something to pace it. Raised when nightaudit answered 429 in Mews' place.",
+        "Requests were kept back again and again because the limit was used up",
+        why: "Without nightaudit in between, Mews would have seen these requests and refused them. To meet a 429 now and \
+              then, and to heed it, is as it should be, and whether it was heeded is judged by the rules of retries. An \
+              integration that runs into the limit all the time depends on something to pace it. Raised when nightaudit \
+              answered 429 in Mews' place to five requests of a token or more, and to one in twenty of them.",
         advice: "Pace the requests in the integration, per access token, below the published limit."
     }
     LimitsRefusedByMews "limits/refused-by-mews" Warning {
-        "Mews answered 429",
-        why: "A 429 in the reviewers' own logs is the first thing that they see. Raised for each 429 that came from \
-              Mews. If the token is shared with others, as the demo tokens of the documentation are, it need not be \
-              this integration's doing.",
+        "Mews answered 429 again and again",
+        why: "To meet a 429 now and then, and to heed it, is as it should be, and whether it was heeded is judged by the \
+              rules of retries. Many of them are the first thing that reviewers see in their own logs. Raised when Mews \
+              answered 429 to five requests of a token or more, and to one in twenty of them. If the token is shared \
+              with others, as the demo tokens of the documentation are, it need not be this integration's doing.",
         advice: "Use a token of your own, keep below the limit, and heed `Retry-After`."
     }
     RetryIgnoredRetryAfter "retry/ignored-retry-after" Error {
         "Requests were sent before `Retry-After` had passed",
         why: "Mews says in `Retry-After` when it will listen again. Whoever asks sooner is refused again, and an \
               integration that keeps doing so may be blocked. Raised when a request with the same access token was \
-              sent after a 429 had arrived and more than 250 ms before its `Retry-After` was over. A request that \
-              repeats the refused operation counts from the first instant, another one from a second later, since it \
-              may have been on its way.",
+              sent after a 429 had arrived and more than 250 ms before its `Retry-After` was over. The refused request \
+              itself counts from the first instant, another one of the same operation from 250 ms later, and one of \
+              another operation from a second later; what had come before the 429 never does, also where it left \
+              after it.",
         advice: "On a 429 hold back every request of that token until `Retry-After` has passed."
     }
     RetryNoBackoff "retry/no-backoff" Warning {
         "Repeated failures were not met with longer pauses",
         why: "Where there is no `Retry-After`, Mews expects exponential back-off: each pause longer than the one \
               before. Raised when the same request failed three times or more in a row with 408, 429 or 5xx, or got \
-              no answer, and the last pause was not at least a tenth longer than the first.",
+              no answer, and the later half of the pauses was not at least a tenth longer than the first half. A row \
+              goes on when the body changes a little (the same properties, half of the same ids, an interval that \
+              moves with the time), and ends with a success or after 30 minutes. Pauses that follow a `Retry-After` \
+              don't count, and pauses of a minute or more need grow no further.",
         advice: "Double the pause after each failure, with a little chance in it, up to a minute or so."
     }
     RetryFixedPause "retry/fixed-pause" Warning {
         "Repeated failures were met with the same pause each time",
         why: "Fixed pauses make all clients come back at the same instant, and Mews' guidelines name them as what not \
-              to do. Raised when the same request failed four times or more in a row and the pauses differ by less \
-              than a tenth.",
+              to do. Raised when the same request failed four times or more in a row and the pauses, of less than a \
+              minute, differ by less than a tenth. What a row is says `retry/no-backoff`.",
         advice: "Double the pause after each failure, with a little chance in it, up to a minute or so."
     }
     RetryHammering "retry/hammering" Error {
@@ -190,24 +197,38 @@ rules! {
     ErrorsUnresolved "errors/unresolved" Error {
         "A call failed and was never made good",
         why: "The reviewers look at whether errors were resolved by later calls. A failure that stays means that data \
-              at the property stays wrong, or that nobody noticed. Raised for each failed call after which no call of \
-              the same operation, with the same token and the same intent, succeeded. The same intent: for a \
-              question, any; for a change, one about the same ids, or where it has none, with at least half of the \
-              same texts.",
-        advice: "Mend the request and send it again. Tell Mews the `Request-Id` if the request is right."
+              at the property stays wrong, or that nobody noticed. Raised for calls that failed, but for 5xx and 408, \
+              after which no call of the same operation and token succeeded that asks the same with the mistake \
+              mended. It must have been sent once the failure was known. It asks the same if it has the same \
+              properties and all the ids of the failed call, in one call or in several; without ids, half of the same \
+              texts; and an interval that leaves nothing out. What the message of a 400 or the contract blames may \
+              have changed, and with a 401 the token.",
+        advice: "Mend the request and send it again."
     }
-    ErrorsServer "errors/server" Warning {
-        "Mews failed",
+    ErrorsServer "errors/server" Error {
+        "Mews failed, and the call was never made good",
         why: "A 5xx or a 408 is Mews' failure, or that of a request too heavy for it. The reviewers want to see that \
-              the integration copes with it, and Mews wants to hear of it. Raised for each 5xx and 408 that came from \
-              Mews.",
-        advice: "Report the `Request-Id`s to Mews. Make requests that end in 408 lighter: fewer extents, shorter \
-                 intervals, smaller pages."
+              the integration copes with it. One that was followed by the same call with success is as it should be. \
+              Raised for calls that Mews answered 5xx or 408, and that no later one made good, in the sense of \
+              `errors/unresolved`.",
+        advice: "Send the call again after a pause, each longer than the one before; make requests that end in 408 \
+                 lighter: fewer extents, shorter intervals, smaller pages."
+    }
+    ErrorsShare "errors/share" Error {
+        "A large share of an operation's calls failed",
+        why: "An integration that is refused again and again doesn't know what Mews takes, whatever succeeds in the end; \
+              the failed calls count against the limit like the others. Raised for an operation of which five calls or \
+              more, and a tenth of all, were answered 401, 404 or 405, or for another fault of the request (400, 413 \
+              and the like); or of which half were answered 403, 408, 409 or 5xx or got no response. Likewise for all \
+              operations together, where none of them has so many alone. 429s are judged by the rules of limits and \
+              retries.",
+        advice: "Look at the messages of the failed calls, and mend what sends them."
     }
     ErrorsNoAnswer "errors/no-answer" Warning {
         "Mews gave no answer",
         why: "Whether the call had an effect is not known. Reviewers may find it in their log with another end than \
-              the integration saw. Raised for each exchange that failed on the way to Mews or back.",
+              the integration saw. Raised for each call that Mews may have had and gave no whole response to. Where \
+              there was no connection nothing is raised, as long as the call was made good later.",
         advice: "Ask Mews for the state of what the call was to change before it is sent again."
     }
     ErrorsRejected "errors/rejected" Warning {

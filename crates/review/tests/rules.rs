@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::*;
-use nightaudit_exchange::{Decision, FailureKind, Outcome};
+use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Rule};
 
@@ -63,6 +63,20 @@ fn row(failure: fn(Call) -> Call, pauses: &[f64]) -> Vec<Call> {
     }
     calls.push(question(at + 100.0, "row"));
     calls
+}
+
+/// So many failures, each followed by the same request after three seconds, with success.
+fn heeded(count: usize, failure: fn(Call) -> Call) -> Vec<Call> {
+    let pair = |n: usize| {
+        let (at, id) = (AT + n as f64 * 60.0, format!("heeded-{n}"));
+        [failure(question(at, &id)), question(at + 3.05, &id)]
+    };
+    (0..count).flat_map(pair).collect()
+}
+
+/// A good question for two reservations.
+fn two(at: f64, n: usize) -> Call {
+    call(at, RESERVATIONS, &format!(r#""ReservationIds":["two-{n}","two-too-{n}"],"Limitation":{{"Count":100}}"#))
 }
 
 fn in_a_row(count: usize, seconds: f64, with: impl Fn(usize, f64) -> Call) -> Vec<Call> {
@@ -128,15 +142,22 @@ fn cases() -> Vec<Case> {
             quiet(),
         ),
         case(Rule::LimitsOver, burst(201, 0.1), burst(200, 0.1)),
+        // A 429 that is heeded is as it should be, unless there is one after the other.
         case(
             Rule::LimitsRefusedByUs,
-            among([question(AT, "x").refused(2), question(AT + 3.0, "x")]),
-            among([question(AT, "x").noted(Decision::Admitted, "published", 200)]),
+            among(heeded(5, |call| call.refused(2))),
+            among(heeded(4, |call| call.refused(2))),
         ),
         case(
             Rule::LimitsRefusedByMews,
-            among([question(AT, "x").too_many(Some(2)), question(AT + 3.0, "x")]),
-            among([question(AT, "x")]),
+            among(heeded(5, |call| call.too_many(Some(2)))),
+            among(heeded(4, |call| call.too_many(Some(2)))),
+        ),
+        case(
+            Rule::LimitsRefusedByMews,
+            // 5 of 100 requests, and of 101.
+            among(heeded(5, |call| call.too_many(Some(2))).into_iter().chain(in_a_row(40, 30.0, |n, at| two(at, n)))),
+            among(heeded(5, |call| call.too_many(Some(2))).into_iter().chain(in_a_row(41, 30.0, |n, at| two(at, n)))),
         ),
         case(
             Rule::RetryIgnoredRetryAfter,
@@ -153,13 +174,16 @@ fn cases() -> Vec<Case> {
         case(
             Rule::RetryHammering,
             among(
-                (0..6).map(|n| question(AT + f64::from(n), &n.to_string())).map(many).chain([question(AT + 60.0, "0")]),
+                (0..6)
+                    .map(|n| question(AT + f64::from(n), &n.to_string()))
+                    .map(many)
+                    .chain((0..6).map(|n| question(AT + 60.0 + f64::from(n), &n.to_string()))),
             ),
             among(
                 (0..6)
                     .map(|n| question(AT + 11.0 * f64::from(n), &n.to_string()))
                     .map(many)
-                    .chain([question(AT + 90.0, "0")]),
+                    .chain((0..6).map(|n| question(AT + 90.0 + f64::from(n), &n.to_string()))),
             ),
         ),
         case(
@@ -184,9 +208,48 @@ fn cases() -> Vec<Case> {
             ]),
         ),
         case(
+            Rule::ErrorsUnresolved,
+            // The same question, but about another reservation; and one that was under way when the failure came.
+            among([question(AT, "x").fails(400, "Wrong."), question(AT + 9.0, "y"), question(AT + 0.04, "x")]),
+            among([question(AT, "x").fails(400, "Wrong."), question(AT + 0.051, "x")]),
+        ),
+        case(
+            Rule::ErrorsUnresolved,
+            // What the message blames may be another, as long as it is there.
+            among([
+                call(AT, RESERVATIONS, r#""Numbers":["x"],"Limitation":{"Count":9}"#).fails(400, "Invalid Numbers."),
+                question(AT + 9.0, "x"),
+            ]),
+            among([
+                call(AT, RESERVATIONS, r#""Numbers":["x"],"Limitation":{"Count":9}"#).fails(400, "Invalid Numbers."),
+                call(AT + 9.0, RESERVATIONS, r#""Numbers":["7"],"Limitation":{"Count":9}"#),
+            ]),
+        ),
+        case(
+            Rule::ErrorsUnresolved,
+            // The host was down: the request is right, and has to come again.
+            among([question(AT, "x").without_answer(Outcome::Failed, FailureKind::Connect), question(AT + 9.0, "y")]),
+            among([question(AT, "x").without_answer(Outcome::Failed, FailureKind::Connect), question(AT + 9.0, "x")]),
+        ),
+        case(
             Rule::ErrorsServer,
+            among([question(AT, "x").fails(500, "Oh."), question(AT + 9.0, "y")]),
             among([question(AT, "x").fails(500, "Oh."), question(AT + 9.0, "x")]),
-            among([question(AT, "x").fails(404, "Oh."), question(AT + 9.0, "x")]),
+        ),
+        case(
+            Rule::ErrorsServer,
+            // Too heavy: made good by a lighter one about the same.
+            among([question(AT, "x").fails(408, "Too heavy.")]),
+            among([question(AT, "x").fails(408, "Too heavy."), question(AT + 9.0, "x")]),
+        ),
+        // All of them are mended, and there are too many all the same.
+        case(Rule::ErrorsShare, among(mended(5, 5)), among(mended(4, 5))),
+        case(Rule::ErrorsShare, among(mended(5, 45)), among(mended(5, 46))),
+        case(
+            Rule::ErrorsShare,
+            // Spread over many operations: 12 of 120 calls in all, and of 121.
+            spread(120),
+            spread(121),
         ),
         case(
             Rule::ErrorsNoAnswer,
@@ -354,6 +417,47 @@ fn cases() -> Vec<Case> {
             one(question(AT, "x")),
         ),
     ]
+}
+
+/// Changes of guests of which the first ones are refused and then mended, beside others that are right: of `failed` and
+/// `failed + right` calls.
+fn mended(failed: usize, right: usize) -> Vec<Call> {
+    let update = |n: usize, at: f64, phone: &str| {
+        call(at, "customers/update", &format!(r#""CustomerId":"guest-{n}","Phone":"{phone}""#))
+    };
+    let wrong = (0..failed).map(|n| update(n, AT + n as f64 * 20.0, "x").fails(400, "Invalid Phone."));
+    let all = (0..failed.max(5)).chain(100..100 + right.saturating_sub(failed.min(5)));
+    let right = all.enumerate().map(|(place, n)| update(n, AT + 200.0 + place as f64 * 20.0, "1"));
+    wrong.chain(right).collect()
+}
+
+/// So many calls, twelve of which fail, two of each of six operations, and are mended.
+fn spread(calls: usize) -> Vec<Call> {
+    let operations = [
+        "customers/getAll",
+        "bills/getAll",
+        "payments/getAll",
+        "resources/getAll",
+        "companies/getAll",
+        "orderItems/getAll",
+    ];
+    let names = ["CustomerIds", "BillIds", "PaymentIds", "ResourceIds", "Ids", "OrderItemIds"];
+    let ask = |n: usize, at: f64, id: &str| {
+        let extent = match operations[n] {
+            "customers/getAll" => r#","Extent":{"Customers":true}"#,
+            "resources/getAll" => r#","Extent":{"Resources":true}"#,
+            _ => "",
+        };
+        call(at, operations[n], &format!(r#""{}":["{id}"],"Limitation":{{"Count":100}}{extent}"#, names[n]))
+    };
+    let pairs = (0..12).flat_map(|n| {
+        let (at, id) = (AT + n as f64 * 60.0, n.to_string());
+        [ask(n % 6, at, &id).fails(400, "Wrong."), ask(n % 6, at + 5.0, &id)]
+    });
+    let mut all = among(pairs);
+    let more = calls - all.len();
+    all.extend(in_a_row(more, 30.0, |n, at| two(at + 1000.0, n)));
+    all
 }
 
 fn extents(count: usize) -> Call {

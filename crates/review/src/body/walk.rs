@@ -212,6 +212,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
                 }
             } else if !SET_UP.contains(&key) {
                 subject.ids.add(hashed);
+                subject.id_names |= name_bit(hash(self.key.as_bytes()));
             }
         }
         Ok(Met { hash: hashed, is_empty: value.is_empty(), items: 0 })

@@ -8,6 +8,8 @@ use nightaudit_mews::{
 };
 
 use crate::{
+    body::{hash, name_bit},
+    fact::Blamed,
     findings::{Findings, count_of},
     names::{OTHERS, OperationNo, Operations},
     review::{Accuracy, Evidence, FieldReview, Lifecycle, LifecycleReview, kind_name},
@@ -42,7 +44,8 @@ struct Field {
 }
 
 impl AccuracyPart {
-    /// Looks at a request, whatever became of it. `body` is decoded, and whether it is whole is said beside it.
+    /// Looks at a request, whatever became of it, and says what doesn't fit the contract. `body` is decoded, and whether it
+    /// is whole is said beside it.
     pub(crate) fn note(
         &mut self,
         number: OperationNo,
@@ -50,15 +53,16 @@ impl AccuracyPart {
         body: &[u8],
         is_whole: bool,
         contracts: &Contracts,
-    ) {
+    ) -> Blamed {
+        let mut blamed = Blamed::default();
         let (id, at, name) = (exchange.id, exchange.started_at, &*exchange.operation);
         // What nightaudit rejects is not read as a request, and a WebSocket is none.
         if name == Environment::EVENTS_PATH || exchange.outcome == nightaudit_exchange::Outcome::Rejected {
-            return;
+            return blamed;
         }
         if !contracts.has(name) {
             self.unknown.entry(number).or_default().add(id, at);
-            return;
+            return blamed;
         }
         if let Some(known) = operation(name) {
             self.note_lifecycle(number, known, exchange);
@@ -68,15 +72,15 @@ impl AccuracyPart {
             if self.methods.len() < MOST_FIELDS || self.methods.contains_key(&(number, Box::clone(&method))) {
                 self.methods.entry((number, method)).or_default().add(id, at);
             }
-            return;
+            return blamed;
         }
         // Of an interrupted request the body was not kept.
         if exchange.outcome == nightaudit_exchange::Outcome::Interrupted {
-            return;
+            return blamed;
         }
         if !is_whole {
             self.unchecked.add(id, at);
-            return;
+            return blamed;
         }
         self.checked += 1;
         let mut met: Vec<(OperationNo, String, String)> = Vec::new();
@@ -87,6 +91,13 @@ impl AccuracyPart {
             if is_told || finding.kind == FindingKind::More || finding.found.contains("REDACTED:") {
                 continue;
             }
+            let names = finding.pointer.split('/').map(|name| name_bit(hash(name.as_bytes())));
+            let names = names.fold(0, |names, bit| names | bit);
+            blamed.names |= names;
+            if matches!(finding.kind, FindingKind::UnknownField | FindingKind::DeprecatedField) {
+                let last = finding.pointer.rsplit('/').next().unwrap_or_default();
+                blamed.unknown |= name_bit(hash(last.as_bytes()));
+            }
             let key = (number, kind_name(finding.kind), anywhere(&finding.pointer));
             if !met.contains(&key) {
                 self.note_field(key.clone(), finding, id, at);
@@ -94,6 +105,7 @@ impl AccuracyPart {
             }
         }
         self.accurate += u64::from(met.is_empty());
+        blamed
     }
 
     fn note_field(

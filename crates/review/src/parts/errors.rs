@@ -1,74 +1,119 @@
 //! The failed calls, and whether they were made good.
 //!
-//! A failure is resolved by the first later call of the same operation and token with the same intent that succeeds. An
-//! operation is the same in any version, and under an address that was meant to be its own. For a question the intent is
-//! the operation alone: what it asks changes with the time. For a change it is the [`Subject`](crate::body::Subject).
-//! A 401 says that the token is wrong, so a token that is used for the first time after it resolves it too.
+//! A failure is made good by a later call of the same operation and token that asks the same, with the mistake mended, and
+//! succeeds. It is later if it was sent once the failure was known. An operation is the same in any version, and under an
+//! address that was meant to be its own. What "the same" means is [`Owed::settle`]'s to say. A 401 says that the token is
+//! wrong, so the call may come again with a token that is used for the first time after it.
+
+mod reason;
+mod share;
 
 use std::collections::{BTreeMap, HashMap};
 
-use nightaudit_exchange::Outcome;
+use nightaudit_exchange::{Outcome, Timestamp};
 
 use crate::{
-    body::Subject,
+    body::hash,
     fact::Fact,
     findings::{Findings, count_of},
+    intent::Owed,
     names::{OperationNo, Operations, TokenNo, Tokens},
     review::{Called, EXAMPLES, ErrorReview, Errors, Evidence, Resolution},
     rule::Rule,
 };
+use reason::Reason;
+use share::Shares;
 
-/// The most kinds of failures that are told apart. Resolved ones make room for new ones.
-const MOST: usize = 2000;
+/// The most groups of calls that failed alike. Those without a call that waits make room for new ones.
+const MOST_GROUPS: usize = 2000;
 
-/// The most that wait to be resolved by one operation and token.
-const MOST_WAITING: usize = 128;
+/// The most calls that wait to be made good by one operation and token, and in all.
+const MOST_EACH: usize = 1024;
+const MOST_WAITING: usize = 16_384;
 
 /// Follows the failed calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ErrorsPart {
     failed: u64,
-    kinds: BTreeMap<u64, Kind>,
-    next: u64,
+    resolved: u64,
+    groups: BTreeMap<u32, Group>,
+    numbers: HashMap<GroupKey, u32>,
+    next: u32,
     /// Those that wait, by operation and, unless it is the token that is wrong, by token.
-    waiting: HashMap<(u64, Option<TokenNo>), Vec<u64>>,
-    /// Those that are resolved, the oldest first.
-    resolved: std::collections::VecDeque<u64>,
+    waiting: HashMap<(u64, Option<TokenNo>), Vec<Waiting>>,
+    waiting_count: usize,
     resolved_unlisted: u64,
     unlisted: u64,
     first_seen: HashMap<TokenNo, i64>,
     raised: BTreeMap<(Rule, OperationNo), Evidence>,
+    shares: Shares,
 }
+
+/// By operation, token, status, and the hash of the message.
+type GroupKey = (OperationNo, TokenNo, u16, u64);
 
 /// Calls that failed alike.
 #[derive(Debug, Clone)]
-struct Kind {
-    operation: OperationNo,
+struct Group {
+    key: GroupKey,
+    by_mews: bool,
+    reason: Reason,
+    message: Box<str>,
+    /// How many of the entries in `waiting` are of this group.
+    waiting: u32,
+    resolved: Calls,
+    resolution: Option<Resolution>,
+}
+
+/// Some of the calls of a group.
+#[derive(Debug, Clone, Default)]
+struct Calls {
+    count: u64,
+    examples: Vec<Called>,
+    span: Option<(Timestamp, Timestamp)>,
+}
+
+impl Calls {
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.iter().take(room).cloned());
+        self.span = match (self.span, other.span) {
+            (Some((first, last)), Some((from, to))) => Some((first.min(from), last.max(to))),
+            (own, other) => own.or(other),
+        };
+    }
+}
+
+/// A call that failed and isn't made good yet, and those that failed alike and asked the same.
+#[derive(Debug, Clone)]
+struct Waiting {
+    group: u32,
     token: TokenNo,
     asks: bool,
-    status: u16,
-    by_mews: bool,
-    message: Box<str>,
-    subject: Subject,
-    calls: Vec<Called>,
-    evidence: Evidence,
+    owed: Owed,
+    calls: Calls,
+    /// When the last of them was sent, and when the last was known to have failed.
     last_at: i64,
-    resolution: Option<Resolution>,
+    end: i64,
 }
 
 impl ErrorsPart {
     /// Looks at a fact in the order of sending.
     pub(crate) fn follow(&mut self, fact: &Fact) {
         self.first_seen.entry(fact.access_token).or_insert(fact.at);
+        let reason = Reason::of(fact);
+        if !matches!(fact.outcome, Outcome::Rejected | Outcome::Aborted | Outcome::Interrupted) {
+            self.shares.follow(fact, reason);
+        }
         if fact.succeeded() {
             self.resolve(fact, Some(fact.access_token));
             self.resolve(fact, None);
-        } else if fact.failed() {
-            self.fail(fact);
+        } else if let Some(reason) = reason {
+            self.fail(fact, reason);
         }
-        let rule = match (fact.outcome, fact.status) {
-            (Outcome::Answered, 408 | 500..) => Rule::ErrorsServer,
-            (Outcome::Failed, _) => Rule::ErrorsNoAnswer,
+        let rule = match (fact.outcome, reason) {
+            (_, Some(Reason::NoAnswer)) => Rule::ErrorsNoAnswer,
             (Outcome::Rejected, _) => Rule::ErrorsRejected,
             (Outcome::Aborted, _) => Rule::ErrorsAbandoned,
             _ => return,
@@ -76,132 +121,183 @@ impl ErrorsPart {
         self.raised.entry((rule, fact.operation)).or_default().add(fact.id, fact.recorded_at());
     }
 
-    fn fail(&mut self, fact: &Fact) {
+    fn fail(&mut self, fact: &Fact, reason: Reason) {
         self.failed += 1;
         let Some(failure) = &fact.failure else { return };
-        let by_token = (fact.status != 401).then_some(fact.access_token);
-        let waiting = self.waiting.entry((fact.family.number, by_token)).or_default();
-        let is_alike = |kind: &Kind| {
-            kind.operation == fact.operation
-                && kind.token == fact.access_token
-                && kind.status == fact.status
-                && kind.message == failure.message
-                && (kind.asks || kind.subject == fact.subject)
+        let key = (fact.operation, fact.access_token, fact.status, hash(failure.message.as_bytes()));
+        let by_token = (reason != Reason::Token).then_some(fact.access_token);
+        let number = match self.numbers.get(&key) {
+            Some(number) => *number,
+            None => {
+                if self.groups.len() >= MOST_GROUPS && !self.make_room() {
+                    self.unlisted += 1;
+                    return;
+                }
+                let group = Group {
+                    key,
+                    by_mews: fact.outcome == Outcome::Answered,
+                    reason,
+                    message: failure.message.clone(),
+                    waiting: 0,
+                    resolved: Calls::default(),
+                    resolution: None,
+                };
+                self.next = self.next.wrapping_add(1);
+                self.groups.insert(self.next, group);
+                self.numbers.insert(key, self.next);
+                self.next
+            }
         };
-        let known = waiting.iter().copied().find(|number| self.kinds.get(number).is_some_and(is_alike));
-        let number = match known {
-            Some(number) => number,
-            None if waiting.len() >= MOST_WAITING => {
+        let waiting = self.waiting.entry((fact.family.number, by_token)).or_default();
+        let is_alike = |own: &Waiting| own.group == number && own.owed.is_alike(&fact.intent, failure.fault);
+        let index = match waiting.iter().position(is_alike) {
+            Some(index) => index,
+            None if waiting.len() >= MOST_EACH || self.waiting_count >= MOST_WAITING => {
                 self.unlisted += 1;
                 return;
             }
             None => {
-                if self.kinds.len() >= MOST {
-                    let Some(oldest) = self.resolved.pop_front() else {
-                        self.unlisted += 1;
-                        return;
-                    };
-                    let removed = self.kinds.remove(&oldest);
-                    self.resolved_unlisted += removed.map_or(0, |kind| kind.evidence.count);
+                self.waiting_count += 1;
+                if let Some(group) = self.groups.get_mut(&number) {
+                    group.waiting += 1;
                 }
-                self.next += 1;
-                waiting.push(self.next);
-                let kind = Kind {
-                    operation: fact.operation,
+                waiting.push(Waiting {
+                    group: number,
                     token: fact.access_token,
                     asks: fact.family.asks,
-                    status: fact.status,
-                    by_mews: fact.outcome == Outcome::Answered,
-                    message: failure.message.clone(),
-                    subject: fact.subject,
-                    calls: Vec::new(),
-                    evidence: Evidence::default(),
+                    owed: Owed::new(fact.intent, failure.fault),
+                    calls: Calls::default(),
                     last_at: fact.at,
-                    resolution: None,
-                };
-                self.kinds.insert(self.next, kind);
-                self.next
+                    end: fact.end,
+                });
+                waiting.len() - 1
             }
         };
-        if let Some(kind) = self.kinds.get_mut(&number) {
-            if kind.calls.len() < EXAMPLES {
-                let request_id = failure.request_id.as_deref().map(str::to_owned);
-                kind.calls.push(Called { exchange: fact.id, request_id });
-            }
-            kind.evidence.add(fact.id, fact.recorded_at());
-            kind.last_at = kind.last_at.max(fact.at);
-        }
+        let own = &mut waiting[index];
+        let request_id = failure.request_id.as_deref().map(str::to_owned);
+        let at = fact.recorded_at();
+        own.calls.add(&Calls {
+            count: 1,
+            examples: vec![Called { exchange: fact.id, request_id }],
+            span: Some((at, at)),
+        });
+        own.last_at = own.last_at.max(fact.at);
+        own.end = own.end.max(fact.end);
+    }
+
+    /// Drops the oldest group in which no call waits. Whether there was one.
+    fn make_room(&mut self) -> bool {
+        let Some((number, key)) =
+            self.groups.iter().find(|(_, group)| group.waiting == 0).map(|(number, group)| (*number, group.key))
+        else {
+            return false;
+        };
+        self.numbers.remove(&key);
+        let removed = self.groups.remove(&number);
+        self.resolved_unlisted += removed.map_or(0, |group| group.resolved.count);
+        true
     }
 
     fn resolve(&mut self, fact: &Fact, by_token: Option<TokenNo>) {
-        let Some(waiting) = self.waiting.get_mut(&(fact.family.number, by_token)) else { return };
-        let is_new = |kind: &Kind| self.first_seen.get(&fact.access_token).is_some_and(|first| *first > kind.last_at);
-        waiting.retain(|number| {
-            let Some(kind) = self.kinds.get_mut(number) else { return false };
-            let token_fits =
-                by_token.is_some() || kind.token == fact.access_token || kind.token == TokenNo(0) || is_new(kind);
-            if !token_fits || fact.at < kind.last_at || !(kind.asks || kind.subject.is_like(&fact.subject)) {
+        let key = (fact.family.number, by_token);
+        let Some(waiting) = self.waiting.get_mut(&key) else { return };
+        let first_seen = self.first_seen.get(&fact.access_token).copied().unwrap_or(i64::MIN);
+        let (groups, resolved, count) = (&mut self.groups, &mut self.resolved, &mut self.waiting_count);
+        waiting.retain_mut(|own| {
+            let token_fits = by_token.is_some()
+                || own.token == fact.access_token
+                || own.token == TokenNo(0)
+                || first_seen > own.last_at;
+            // What was sent before the failure was known is no answer to it.
+            if !token_fits || fact.at <= own.end || !own.owed.settle(&fact.intent, own.asks) {
                 return true;
             }
-            let after_ms = u64::try_from((fact.at - kind.last_at) / 1000).unwrap_or(0);
-            kind.resolution = Some(Resolution { exchange: fact.id, at: fact.recorded_at(), after_ms });
-            self.resolved.push_back(*number);
+            *resolved += own.calls.count;
+            *count -= 1;
+            if let Some(group) = groups.get_mut(&own.group) {
+                group.waiting -= 1;
+                group.resolved.add(&own.calls);
+                let after_ms = u64::try_from((fact.at - own.last_at) / 1000).unwrap_or(0);
+                group.resolution = Some(Resolution { exchange: fact.id, at: fact.recorded_at(), after_ms });
+            }
             false
         });
         if waiting.is_empty() {
-            self.waiting.remove(&(fact.family.number, by_token));
+            self.waiting.remove(&key);
         }
     }
 
     pub(crate) fn report(&self, operations: &Operations, tokens: &Tokens, findings: &mut Findings<'_>) -> Errors {
-        let listed = self.kinds.values().filter(|kind| kind.resolution.is_some()).map(|kind| kind.evidence.count);
-        let resolved = self.resolved_unlisted + listed.sum::<u64>();
-        let mut calls: Vec<ErrorReview> = self.kinds.values().map(|kind| kind.review(operations, tokens)).collect();
+        let mut unresolved: BTreeMap<u32, Calls> = BTreeMap::new();
+        let mut waiting: Vec<&Waiting> = self.waiting.values().flatten().collect();
+        waiting.sort_by_key(|own| (own.last_at, own.calls.examples.first().map(|called| called.exchange)));
+        for own in waiting {
+            unresolved.entry(own.group).or_default().add(&own.calls);
+        }
+        self.raise(&unresolved, operations, findings);
+        let mut calls: Vec<ErrorReview> = Vec::new();
+        for (number, group) in &self.groups {
+            let open = unresolved.get(number).map(|open| (open, None));
+            let good = Some((&group.resolved, group.resolution)).filter(|(good, _)| good.count > 0);
+            for (own, resolution) in open.into_iter().chain(good) {
+                calls.push(group.review(own, resolution, operations, tokens));
+            }
+        }
         calls.sort_by_key(|call| (call.resolution.is_some(), std::cmp::Reverse(call.count), call.first));
-        self.raise(&calls, operations, findings);
         let unlisted = self.unlisted + self.resolved_unlisted;
         if unlisted > 0 {
             findings.bounds.push(format!("{} are counted and not listed", count_of(unlisted, "failed call")));
         }
-        Errors { failed: self.failed, resolved, unresolved: self.failed - resolved, calls, unlisted }
+        Errors {
+            failed: self.failed,
+            resolved: self.resolved,
+            unresolved: self.failed - self.resolved,
+            calls,
+            unlisted,
+        }
     }
 
-    fn raise(&self, calls: &[ErrorReview], operations: &Operations, findings: &mut Findings<'_>) {
-        // One finding for calls that failed alike, whatever they were about.
-        let mut unresolved: BTreeMap<(&str, Option<u16>, &str), Evidence> = BTreeMap::new();
-        for call in calls.iter().filter(|call| call.resolution.is_none()) {
-            let evidence = unresolved.entry((&call.operation, call.status, &call.message)).or_default();
-            evidence.count += call.count;
-            let room = EXAMPLES - evidence.exchanges.len();
-            evidence.exchanges.extend(call.exchanges.iter().take(room).map(|called| called.exchange));
-            evidence.first = Some(evidence.first.map_or(call.first, |first| first.min(call.first)));
-            evidence.last = Some(evidence.last.map_or(call.last, |last| last.max(call.last)));
+    fn raise(&self, unresolved: &BTreeMap<u32, Calls>, operations: &Operations, findings: &mut Findings<'_>) {
+        // One finding for calls that failed alike, with whichever token.
+        let mut alike: BTreeMap<(&str, u16, &str), (Calls, Reason)> = BTreeMap::new();
+        for (number, calls) in unresolved {
+            let Some(group) = self.groups.get(number) else { continue };
+            let key = (operations.name(group.key.0), group.key.2, &*group.message);
+            let (together, _) = alike.entry(key).or_insert_with(|| (Calls::default(), group.reason));
+            together.add(calls);
         }
-        for ((operation, status, message), evidence) in unresolved {
-            let status = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        for ((operation, status, message), (calls, reason)) in alike {
+            let status = if status == 0 { "no response".to_owned() } else { status.to_string() };
             let message =
-                format!("{operation}: {} not made good: {status}, {message}", count_of(evidence.count, "failed call"));
-            findings.raise(Rule::ErrorsUnresolved, Some(operation), message, &evidence);
+                format!("{operation}: {} not made good: {status}, {message}", count_of(calls.count, "failed call"));
+            let has_request_id = calls.examples.iter().any(|called| called.request_id.is_some());
+            let rule = match reason {
+                Reason::Server | Reason::TooHeavy => Rule::ErrorsServer,
+                _ => Rule::ErrorsUnresolved,
+            };
+            let evidence = Evidence {
+                count: calls.count,
+                exchanges: calls.examples.iter().map(|called| called.exchange).collect(),
+                first: calls.span.map(|(first, _)| first),
+                last: calls.span.map(|(_, last)| last),
+            };
+            findings.advise(rule, Some(operation), message, reason.advice(has_request_id), &evidence);
         }
         if self.unlisted > 0 {
             let message = format!(
                 "{} beyond those that are listed may not have been made good.",
                 count_of(self.unlisted, "failed call")
             );
-            findings.raise(
-                Rule::ErrorsUnresolved,
-                None,
-                message,
-                &Evidence { count: self.unlisted, ..Evidence::default() },
-            );
+            let evidence = Evidence { count: self.unlisted, ..Evidence::default() };
+            findings.raise(Rule::ErrorsUnresolved, None, message, &evidence);
         }
+        self.shares.raise(operations, findings);
         for ((rule, operation), evidence) in &self.raised {
             let name = operations.name(*operation);
             let what = match rule {
-                Rule::ErrorsServer => "failed at Mews (5xx or 408)",
-                Rule::ErrorsNoAnswer => "got no answer from Mews",
+                Rule::ErrorsNoAnswer => "got no response from Mews",
                 Rule::ErrorsRejected => "could not be forwarded",
-                _ => "left before the answer was there",
+                _ => "left before the response was there",
             };
             let message = format!("{name}: {} {what}.", count_of(evidence.count, "call"));
             findings.raise(*rule, Some(name), message, evidence);
@@ -209,20 +305,27 @@ impl ErrorsPart {
     }
 }
 
-impl Kind {
-    fn review(&self, operations: &Operations, tokens: &Tokens) -> ErrorReview {
-        let epoch = nightaudit_exchange::Timestamp::from_micros(0);
+impl Group {
+    fn review(
+        &self,
+        calls: &Calls,
+        resolution: Option<Resolution>,
+        operations: &Operations,
+        tokens: &Tokens,
+    ) -> ErrorReview {
+        let (operation, token, status, _) = self.key;
+        let (first, last) = calls.span.unwrap_or((Timestamp::from_micros(0), Timestamp::from_micros(0)));
         ErrorReview {
-            operation: operations.name(self.operation).to_owned(),
-            access_token: tokens.token(self.token),
-            status: (self.status != 0).then_some(self.status),
+            operation: operations.name(operation).to_owned(),
+            access_token: tokens.token(token),
+            status: (status != 0).then_some(status),
             by_mews: self.by_mews,
             message: self.message.to_string(),
-            count: self.evidence.count,
-            exchanges: self.calls.clone(),
-            first: self.evidence.first.unwrap_or(epoch),
-            last: self.evidence.last.unwrap_or(epoch),
-            resolution: self.resolution,
+            count: calls.count,
+            exchanges: calls.examples.clone(),
+            first,
+            last,
+            resolution,
         }
     }
 }

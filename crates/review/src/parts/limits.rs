@@ -37,6 +37,10 @@ pub struct Limit {
 /// The most keys of all limits together that are told apart.
 const MOST_KEYS: usize = 512;
 
+/// From how many refusals on, and from which share of a token's requests, the limit is met too often: in percent.
+const REFUSALS: u64 = 5;
+const REFUSED_SHARE: u64 = 5;
+
 /// The most points of a chart.
 const MOST_POINTS: usize = 360;
 
@@ -49,6 +53,8 @@ pub(crate) struct LimitsPart {
     uncounted: u64,
     refused_by_us: HashMap<TokenNo, Evidence>,
     refused_by_mews: HashMap<TokenNo, Evidence>,
+    /// Requests by access token, whatever became of them.
+    calls: HashMap<TokenNo, u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,6 +146,7 @@ impl LimitsPart {
     pub(crate) fn follow(&mut self, fact: &Fact) {
         let by_mews = fact.outcome == Outcome::Answered && fact.status == 429;
         let by_us = fact.outcome == Outcome::Refused;
+        *self.calls.entry(fact.access_token).or_default() += 1;
         for (is_refused, refused) in [(by_us, &mut self.refused_by_us), (by_mews, &mut self.refused_by_mews)] {
             if is_refused && (refused.len() < MOST_KEYS || refused.contains_key(&fact.access_token)) {
                 refused.entry(fact.access_token).or_default().add(fact.id, fact.recorded_at());
@@ -264,8 +271,13 @@ impl LimitsPart {
             let mut refused: Vec<_> = refused.iter().collect();
             refused.sort_by_key(|(number, _)| **number);
             for (number, evidence) in refused {
+                let calls = self.calls.get(number).copied().unwrap_or(0);
+                if evidence.count < REFUSALS || 100 * evidence.count < REFUSED_SHARE * calls {
+                    continue;
+                }
                 let were = if evidence.count == 1 { "was" } else { "were" };
-                let mut message = format!("{} {} {were} {who}.", count_of(evidence.count, "request"), of(*number));
+                let mut message =
+                    format!("{} {} {were} {who}, of {calls}.", count_of(evidence.count, "request"), of(*number));
                 if rule == Rule::LimitsRefusedByMews && shared(*number) {
                     message
                         .push_str(" The token is shared with everybody, so it need not be this integration's doing.");

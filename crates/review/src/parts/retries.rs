@@ -19,7 +19,9 @@ use row::{Pauses, Row};
 /// How much before the end of `Retry-After` a request may be sent, in microseconds: timers are not exact.
 const EARLY: i64 = 250_000;
 
-/// For how long a request of another operation may still be on its way after a refusal.
+/// For how long other requests may still be sent after a refusal before all of the integration can know of it, in
+/// microseconds: those of the same operation, and those of others.
+const UNDER_WAY_ALIKE: i64 = 250_000;
 const UNDER_WAY: i64 = 1_000_000;
 
 /// For how long further refusals count as hammering, and how many of them are.
@@ -29,8 +31,12 @@ const HAMMER_COUNT: u32 = 5;
 /// The most refusals of one token that are looked back at.
 const MOST_OPEN: usize = 32;
 
-/// The most rows of failures that are open at once.
+/// The most rows of failures that are open at once, of one token and operation, and in all.
+const MOST_EACH: usize = 128;
 const MOST_ROWS: usize = 4096;
+
+/// How often rows that are over are looked for, in microseconds: every 10 minutes.
+const SWEEP: i64 = 600_000_000;
 
 /// The most tokens with refusals of a kind.
 const MOST_TALLIES: usize = 1024;
@@ -42,7 +48,10 @@ type TallyKey = (TokenNo, RetryOrigin, RetryCause);
 pub(crate) struct RetriesPart {
     /// The refusals that may still be ignored, by token.
     open: HashMap<TokenNo, Vec<Refusal>>,
-    rows: HashMap<(TokenNo, OperationNo, u64), Row>,
+    /// The rows of failures that go on, by token and operation.
+    rows: BTreeMap<(TokenNo, OperationNo), Vec<Row>>,
+    row_count: usize,
+    swept: i64,
     tallies: BTreeMap<TallyKey, Tally>,
     ignored: BTreeMap<(TokenNo, RetryOrigin), Evidence>,
     hammering: BTreeMap<TokenNo, Evidence>,
@@ -56,6 +65,7 @@ pub(crate) struct RetriesPart {
 struct Refusal {
     key: TallyKey,
     operation: OperationNo,
+    question: u64,
     /// When the integration had it.
     end: i64,
     /// Until when `Retry-After` asks to wait.
@@ -97,7 +107,15 @@ impl RetriesPart {
             let until = fact.retry_after.map(|seconds| fact.end.saturating_add(i64::from(seconds) * 1_000_000));
             let open = self.open.entry(fact.access_token).or_default();
             if open.len() < MOST_OPEN {
-                open.push(Refusal { key, operation: fact.operation, end: fact.end, until, ignored: false, after: 0 });
+                open.push(Refusal {
+                    key,
+                    operation: fact.operation,
+                    question: fact.intent.question,
+                    end: fact.end,
+                    until,
+                    ignored: false,
+                    after: 0,
+                });
             } else {
                 // Many refusals at once say the same; of those beyond the bound only the count is kept.
                 tally.with_retry_after -= u64::from(fact.retry_after.is_some());
@@ -111,13 +129,18 @@ impl RetriesPart {
         let is_refused = matches!(fact.retry(), Some((_, RetryCause::TooManyRequests)));
         let (mut ignored, mut hammered) = (None, None);
         open.retain_mut(|refusal| {
-            if fact.at <= refusal.end {
+            // What was under way already, or waited for the limiter, was sent by an integration that knew of nothing.
+            if fact.came <= refusal.end {
                 return true;
             }
             let since = fact.at - refusal.end;
-            let repeats = fact.operation == refusal.operation;
+            let grace = match fact.operation == refusal.operation {
+                true if fact.intent.question == refusal.question => 0,
+                true => UNDER_WAY_ALIKE,
+                false => UNDER_WAY,
+            };
             let is_early = refusal.until.is_some_and(|until| fact.at < until.saturating_sub(EARLY));
-            if is_early && (repeats || since > UNDER_WAY) {
+            if is_early && since > grace {
                 ignored = Some(refusal.key);
                 if !refusal.ignored
                     && let Some(tally) = self.tallies.get_mut(&refusal.key)
@@ -155,26 +178,57 @@ impl RetriesPart {
 
     /// Goes on with, begins or ends a row of failures of the same request.
     fn continue_row(&mut self, fact: &Fact) {
-        let key = (fact.access_token, fact.operation, fact.question ^ fact.cursor.rotate_left(1));
+        if fact.at.saturating_sub(self.swept) > SWEEP {
+            self.swept = fact.at;
+            self.end_rows(|row| row.is_over(fact.at));
+        }
+        let key = (fact.access_token, fact.operation);
         let kind = fact.retry();
-        if let Some(row) = self.rows.get_mut(&key) {
-            if let Some(pause) = row.pause_before(fact)
-                && let Some(tally) = self.tallies.get_mut(&row.key)
-            {
-                tally.shortest = Some(tally.shortest.map_or(pause, |own| own.min(pause)));
-                tally.longest = Some(tally.longest.map_or(pause, |own| own.max(pause)));
-            }
-            if kind.is_some() {
-                row.add(fact);
-            } else if let Some(row) = self.rows.remove(&key) {
+        if let Some(rows) = self.rows.get_mut(&key)
+            && let Some(index) = rows.iter().position(|row| row.is_again(fact))
+        {
+            let row = &mut rows[index];
+            if row.is_over(fact.at) {
+                let row = rows.swap_remove(index);
+                self.row_count -= 1;
                 self.end_row(key.1, &row);
-            }
-        } else if let Some((origin, cause)) = kind {
-            if self.rows.len() < MOST_ROWS {
-                self.rows.insert(key, Row::new(fact, (fact.access_token, origin, cause)));
             } else {
-                self.unfollowed += 1;
+                if let Some(pause) = row.pause_before(fact)
+                    && let Some(tally) = self.tallies.get_mut(&row.key)
+                {
+                    tally.shortest = Some(tally.shortest.map_or(pause, |own| own.min(pause)));
+                    tally.longest = Some(tally.longest.map_or(pause, |own| own.max(pause)));
+                }
+                if kind.is_some() {
+                    row.add(fact);
+                } else {
+                    let row = rows.swap_remove(index);
+                    self.row_count -= 1;
+                    self.end_row(key.1, &row);
+                }
+                return;
             }
+        }
+        let Some((origin, cause)) = kind else { return };
+        let rows = self.rows.entry(key).or_default();
+        if self.row_count < MOST_ROWS && rows.len() < MOST_EACH {
+            rows.push(Row::new(fact, (fact.access_token, origin, cause)));
+            self.row_count += 1;
+        } else {
+            self.unfollowed += 1;
+        }
+    }
+
+    /// Ends the rows of which this is so.
+    fn end_rows(&mut self, is_over: impl Fn(&Row) -> bool) {
+        let mut over = Vec::new();
+        self.rows.retain(|(_, operation), rows| {
+            over.extend(rows.extract_if(.., |row| is_over(row)).map(|row| (*operation, row)));
+            !rows.is_empty()
+        });
+        self.row_count -= over.len();
+        for (operation, row) in over {
+            self.end_row(operation, &row);
         }
     }
 
@@ -207,11 +261,7 @@ impl RetriesPart {
         tokens: &Tokens,
         findings: &mut Findings<'_>,
     ) -> Vec<RetryReview> {
-        let mut rows: Vec<_> = std::mem::take(&mut self.rows).into_iter().collect();
-        rows.sort_by_key(|(key, _)| *key);
-        for ((_, operation, _), row) in rows {
-            self.end_row(operation, &row);
-        }
+        self.end_rows(|_| true);
         // Nothing more was sent: who says nothing waits.
         for refusal in self.open.values().flatten().filter(|refusal| refusal.until.is_some() && !refusal.ignored) {
             if let Some(tally) = self.tallies.get_mut(&refusal.key) {

@@ -54,7 +54,7 @@ impl Repeats {
             return;
         }
         let asked = self.asked.entry(key).or_default();
-        let question = fact.question ^ fact.cursor.rotate_left(1);
+        let question = fact.intent.question ^ fact.cursor.rotate_left(1);
         if let Some((_, asked)) = asked.questions.iter().find(|(own, _)| *own == question) {
             let since = fact.at - asked;
             if (0..MINUTE).contains(&since) {
@@ -72,7 +72,7 @@ impl Repeats {
             asked.questions.push_back((question, fact.at));
         }
         // Who asks for ids has them from somewhere: an event, mostly.
-        if is_announced && fact.cursor == 0 && !fact.subject.has_ids() && asked.polls_again(fact.at) {
+        if is_announced && fact.cursor == 0 && fact.intent.subject.ids.is_empty() && asked.polls_again(fact.at) {
             let seconds = u64::try_from(asked.interval / 1_000_000).unwrap_or(0);
             let (evidence, every) = self.polled.entry(fact.operation).or_default();
             evidence.add(fact.id, fact.recorded_at());

@@ -1,7 +1,7 @@
 //! A row of failures of the same request, and the pauses between them.
 
 use super::{Seen, TallyKey};
-use crate::fact::Fact;
+use crate::{fact::Fact, intent::Intent};
 
 /// Pauses that are shorter than this are none, in microseconds.
 const SHORT: i64 = 1_000_000;
@@ -9,23 +9,31 @@ const SHORT: i64 = 1_000_000;
 /// How many of them make hammering.
 const SHORT_COUNT: u32 = 5;
 
+/// Pauses of a minute and more need grow no further: this is where back-off may end.
+const LONG: i64 = 60_000_000;
+
+/// After this long it is no retry any more, but the next time, in microseconds: 30 minutes.
+const LONGEST: i64 = 1_800_000_000;
+
+/// The most pauses of a row that are kept; of a longer row the last ones.
+const MOST: usize = 32;
+
 /// Failures of the same request, one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     /// Whose refusal it began with.
     pub(super) key: TallyKey,
     pub(super) last: Seen,
+    /// What was asked the last time, and when.
+    intent: Intent,
+    cursor: u64,
+    at: i64,
     /// When the integration had the last failure.
     end: i64,
     /// Whether the last failure said when to come back, so that the pause after it is not the integration's choice.
     told: bool,
-    count: u32,
     short: u32,
-    first: i64,
-    latest: i64,
-    least: i64,
-    most: i64,
-    sum: i64,
+    pauses: Vec<i64>,
 }
 
 /// How the pauses of a row were.
@@ -33,7 +41,7 @@ pub(super) struct Row {
 pub(super) enum Pauses {
     /// There are less than two.
     TooFew,
-    /// They grew.
+    /// They grew, or are so long that they need not.
     Growing,
     /// They were all alike, of about so many microseconds.
     Fixed(i64),
@@ -48,51 +56,65 @@ impl Row {
         Self {
             key,
             last: (fact.id, fact.recorded_at()),
+            intent: fact.intent,
+            cursor: fact.cursor,
+            at: fact.at,
             end: fact.end,
             told: fact.retry_after.is_some(),
-            count: 0,
             short: 0,
-            first: 0,
-            latest: 0,
-            least: i64::MAX,
-            most: 0,
-            sum: 0,
+            pauses: Vec::new(),
         }
+    }
+
+    /// Whether this request is the row's again: the same one, or one that has changed a little.
+    pub(super) fn is_again(&self, fact: &Fact) -> bool {
+        self.cursor == fact.cursor && fact.intent.repeats(&self.intent, fact.at.saturating_sub(self.at))
+    }
+
+    /// Whether the last failure is so long ago that what comes now is no retry of it.
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        now.saturating_sub(self.end) > LONGEST
     }
 
     /// The pause before this request, in microseconds; none where it was under way before the last failure was known.
     pub(super) fn pause_before(&self, fact: &Fact) -> Option<i64> {
-        fact.at.checked_sub(self.end).filter(|pause| *pause > 0)
+        fact.at.checked_sub(self.end).filter(|pause| *pause > 0 && fact.came > self.end)
     }
 
     /// Adds a failure.
     pub(super) fn add(&mut self, fact: &Fact) {
         if let Some(pause) = self.pause_before(fact).filter(|_| !self.told) {
-            if self.count == 0 {
-                self.first = pause;
-            }
-            self.count += 1;
             self.short += u32::from(pause < SHORT);
-            self.latest = pause;
-            self.least = self.least.min(pause);
-            self.most = self.most.max(pause);
-            self.sum = self.sum.saturating_add(pause);
+            if self.pauses.len() == MOST {
+                self.pauses.remove(0);
+            }
+            self.pauses.push(pause);
         }
         self.last = (fact.id, fact.recorded_at());
+        self.intent = fact.intent;
+        self.at = fact.at;
         self.end = self.end.max(fact.end);
         self.told = fact.retry_after.is_some();
     }
 
     pub(super) fn pauses(&self) -> Pauses {
-        if self.count < 2 {
+        let count = self.pauses.len();
+        if count < 2 {
             return Pauses::TooFew;
         }
-        let mean = self.sum / i64::from(self.count);
+        let mean = |pauses: &[i64]| pauses.iter().sum::<i64>() / i64::try_from(pauses.len().max(1)).unwrap_or(1);
+        let (least, most) =
+            self.pauses.iter().fold((i64::MAX, 0), |(least, most), own| (*own.min(&least), *own.max(&most)));
+        // Chance is a part of back-off, so that one pause may be shorter than the one before: halves are compared.
+        let half = count / 2;
+        let (first, latest) = (mean(&self.pauses[..half]), mean(&self.pauses[count - half..]));
         if self.short >= SHORT_COUNT {
             Pauses::None
-        } else if self.count >= 3 && self.most - self.least <= mean / 10 {
-            Pauses::Fixed(mean)
-        } else if self.latest < self.first + self.first / 10 {
+        } else if least >= LONG {
+            Pauses::Growing
+        } else if count >= 3 && most - least <= mean(&self.pauses) / 10 {
+            Pauses::Fixed(mean(&self.pauses))
+        } else if latest < first + first / 10 {
             Pauses::NotGrowing
         } else {
             Pauses::Growing
