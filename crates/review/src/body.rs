@@ -29,8 +29,8 @@ pub(crate) struct Asked<'b> {
     /// The names of the properties in it, each as one of 64 bits: those of the envelope, of `Limitation` and of the extents
     /// left out, as are those whose values are null or empty.
     pub(crate) names: u64,
-    /// The lists of ids at the top level: the hash of the name and how many ids there are.
-    pub(crate) lists: SmallVec<[(u64, u64); 4]>,
+    /// The lists of ids at the top level.
+    pub(crate) lists: SmallVec<[List; 4]>,
     /// From the earliest `StartUtc` to the latest `EndUtc`, in microseconds; 0 for none.
     pub(crate) interval: (i64, i64),
     /// How many extents are asked for.
@@ -41,7 +41,24 @@ pub(crate) struct Asked<'b> {
     pub(crate) suspicions: Vec<Suspicion>,
 }
 
+/// A list of ids at the top level of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct List {
+    /// The hash of its name.
+    pub(crate) name: u64,
+    /// How many ids are in it.
+    pub(crate) ids: u64,
+    /// Whether they are ids of what a property has set up, such as services.
+    pub(crate) is_set_up: bool,
+}
+
 impl Asked<'_> {
+    /// Whether it is about exactly one id, what a property has set up left aside.
+    pub(crate) fn is_single(&self) -> bool {
+        let mut lists = self.lists.iter().filter(|list| !list.is_set_up);
+        lists.next().is_some_and(|list| list.ids == 1) && lists.next().is_none()
+    }
+
     /// Takes in an end of an interval.
     fn reach(&mut self, is_end: bool, time: &str) {
         let Ok(at) = time.parse::<Timestamp>() else { return };
@@ -169,7 +186,7 @@ mod tests {
         let names = ["Extent", "CustomerIds", "UpdatedUtc", "StartUtc", "EndUtc"];
         let bits = names.iter().fold(0, |bits, name| bits | name_bit(hash(name.as_bytes())));
         assert_eq!((asked.names, asked.count), (bits, Some(7)));
-        assert_eq!(asked.lists.as_slice(), [(hash(b"CustomerIds"), 2)]);
+        assert_eq!(asked.lists.as_slice(), [List { name: hash(b"CustomerIds"), ids: 2, is_set_up: false }]);
         assert_eq!(asked.interval, (1_000_000, 3_000_000));
     }
 

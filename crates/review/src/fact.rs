@@ -39,6 +39,8 @@ pub(crate) struct Fact {
     pub(crate) retry_after: Option<u32>,
     pub(crate) limit: Option<LimitFact>,
     pub(crate) intent: Intent,
+    /// Whether it asks for exactly one id.
+    pub(crate) is_single: bool,
     /// The page that was asked for, and the cursor of the next one where this one was full; 0 for none.
     pub(crate) cursor: u64,
     pub(crate) next: u64,
@@ -160,6 +162,7 @@ impl Known<'_, '_> {
                 limit: note.limit,
             }),
             intent: Intent::of(self.asked),
+            is_single: self.asked.is_single(),
             cursor: self.asked.cursor,
             next: if self.paginated { page::next(exchange, self.asked, self.family) } else { 0 },
             failure: failure(exchange, self.asked, self.blamed),

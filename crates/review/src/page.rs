@@ -33,7 +33,8 @@ pub(crate) fn next(exchange: &Exchange, asked: &Asked<'_>, family: Family) -> u6
     }
     let items = items(&body, family.list_name());
     // Whoever asks for ids and gets as many items has them all.
-    let asked_for = asked.lists.iter().filter(|(name, _)| family.is_own_ids(*name)).map(|(_, ids)| *ids).min();
+    let own = asked.lists.iter().filter(|list| family.is_own_ids(list.name));
+    let asked_for = own.map(|list| list.ids).min();
     if items < count || asked_for.is_some_and(|ids| ids <= items) {
         return 0;
     }

@@ -344,9 +344,33 @@ rules! {
     Polling "habits/polling" Warning {
         "An operation is polled where there are events",
         why: "Mews sends webhooks and WebSocket events for these, and asks to use them rather than to poll. Raised \
-              when an operation whose changes Mews announces was called ten times in a row at the same interval of at \
-              most 15 minutes, and without ids.",
+              when an operation whose changes Mews announces was called without ids and with the same properties at \
+              intervals of at most 15 minutes: ten times in a row at the same interval, or 17 times in a row at \
+              intervals none of which is shorter than half of their median or longer than 1.8 of it, which is what is \
+              left of an interval with a chance of 40 % in it. Calls within 2 seconds count as one.",
         advice: "Subscribe to the event, and fetch what it names."
+    }
+    PastInterval "habits/past-interval" Warning {
+        "An interval that is over is asked for again and again",
+        why: "What was created or changed in an interval that is over is known from the first answer. Raised when the \
+              same question, with an interval that had ended before it was asked, was answered and asked again between \
+              a minute and 12 hours later, three times or more for one operation.",
+        advice: "Ask from the end of the last interval on, and keep what was answered."
+    }
+    OneByOne "habits/one-by-one" Warning {
+        "Ids are asked for one by one",
+        why: "Lists take up to 1,000 ids at once; a call for each of them uses the limit up and is slow. Raised when, \
+              within 30 seconds, 20 questions or more of one operation and token had exactly one id each, all of them \
+              different ones.",
+        advice: "Gather the ids, and ask for all of them in one call."
+    }
+    SameChange "habits/same-change" Warning {
+        "The same change was sent twice within seconds",
+        why: "A change that is sent twice is made twice: two orders, two payments. A button that was pressed twice, or \
+              two workers with the same task, do it. Raised when a change that succeeded was sent again, with the same \
+              body but for the envelope, within 10 seconds and succeeded too. Commands for devices, which may be meant \
+              twice, are left out, and so are retries of calls that failed.",
+        advice: "Send each change once: disable the button, or keep a key for each change that was sent."
     }
     StaticData "habits/static-data" Warning {
         "Data that seldom changes is fetched again and again",

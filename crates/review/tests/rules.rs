@@ -53,6 +53,24 @@ fn updated(n: usize, at: f64) -> Call {
     call(at, RESERVATIONS, &format!(r#""UpdatedUtc":{interval},"Limitation":{{"Count":100}}"#))
 }
 
+/// What was updated since the last time, a little before or after the time.
+fn at_times(n: usize, at: f64, shifts: &[f64]) -> Call {
+    updated(n, at + shifts[n % shifts.len()])
+}
+
+impl Call {
+    /// With an interval that was over a day before.
+    fn past(self) -> Self {
+        self.day("2026-11-20T", "2026-11-19T")
+    }
+
+    /// With another time in its interval.
+    fn day(self, from: &str, to: &str) -> Self {
+        let fields = self.fields().replace(from, to);
+        self.sender(Some("Acme Kiosk 2.1.0"), "client", Some("hotel"), &fields)
+    }
+}
+
 /// The same request again and again: each after the pause before it, failing all but the last time.
 fn row(failure: fn(Call) -> Call, pauses: &[f64]) -> Vec<Call> {
     let mut at = AT;
@@ -86,7 +104,7 @@ fn in_a_row(count: usize, seconds: f64, with: impl Fn(usize, f64) -> Call) -> Ve
 fn cases() -> Vec<Case> {
     let server = |call: Call| call.fails(503, "Down.");
     let many = |call: Call| call.too_many(None);
-    let burst = |count: usize, seconds: f64| among(in_a_row(count, seconds, |n, at| question(at, &n.to_string())));
+    let burst = |count: usize, seconds: f64| among(in_a_row(count, seconds, |n, at| two(at, n)));
     let one = |call: Call| among([call]);
     vec![
         case(Rule::RunShort, quiet().into_iter().take(48).collect(), quiet().into_iter().take(49).collect()),
@@ -379,6 +397,54 @@ fn cases() -> Vec<Case> {
             Rule::Polling,
             among(in_a_row(10, 60.0, updated)),
             among(in_a_row(10, 60.0, |n, at| updated(n, at + (n % 3) as f64 * 15.0))),
+        ),
+        case(
+            Rule::Polling,
+            // A chance of 40 % in each interval, the longest and the shortest one after the other.
+            among(in_a_row(17, 60.0, |n, at| at_times(n, at, &[-12.0, 12.0]))),
+            among(in_a_row(16, 60.0, |n, at| at_times(n, at, &[-12.0, 12.0]))),
+        ),
+        case(
+            Rule::PastInterval,
+            among(in_a_row(4, 600.0, |_, at| updated(0, at).past())),
+            // Three times in all, and each time another interval.
+            among(
+                in_a_row(3, 600.0, |_, at| updated(0, at).past())
+                    .into_iter()
+                    .chain(in_a_row(9, 1800.0, |n, at| updated(n + 1, at + 3000.0).past())),
+            ),
+        ),
+        case(
+            Rule::PastInterval,
+            among(in_a_row(4, 3600.0, |_, at| updated(0, at).past())),
+            // What isn't over yet may change.
+            among(in_a_row(4, 3600.0, |_, at| updated(0, at).day("2026-11-20T09", "2026-11-21T09"))),
+        ),
+        case(
+            Rule::OneByOne,
+            among(in_a_row(20, 1.5, |n, at| question(at, &format!("one-{n}")))),
+            among(in_a_row(20, 1.6, |n, at| question(at, &format!("one-{n}")))),
+        ),
+        case(
+            Rule::OneByOne,
+            among(in_a_row(20, 1.0, |n, at| question(at, &format!("one-{n}")))),
+            among(in_a_row(60, 0.5, |n, at| two(at, n))),
+        ),
+        case(
+            Rule::SameChange,
+            among([cancel(AT, "a"), cancel(AT + 9.9, "a")]),
+            among([cancel(AT, "a"), cancel(AT + 10.1, "a")]),
+        ),
+        case(
+            Rule::SameChange,
+            among([cancel(AT, "a"), cancel(AT + 0.01, "a")]),
+            // Another one, and one that failed before.
+            among([
+                cancel(AT, "a"),
+                cancel(AT + 0.01, "b"),
+                cancel(AT + 2.0, "c").fails(503, "Down."),
+                cancel(AT + 4.0, "c"),
+            ]),
         ),
         case(
             Rule::StaticData,

@@ -72,7 +72,8 @@ fn faults() -> Vec<Fault> {
         call(at, "reservations/cancel", &format!(r#""ReservationIds":["{id}"],"Notes":"guest did not come""#))
     };
     let ask = |at: f64, id: &str| question(at, id).token("hostel");
-    let burst = (0..230).map(|n| question(20.0 * HOUR + f64::from(n) * 0.05, &format!("burst-{n}"))).collect();
+    let two = |n: i32| format!(r#""ReservationIds":["burst-{n}","too-{n}"],"Limitation":{{"Count":100}}"#);
+    let burst = (0..230).map(|n| call(20.0 * HOUR + f64::from(n) * 0.05, RESERVATIONS, &two(n))).collect();
     vec![
         // The window holds the 230 and those of the good run around them; see the test.
         (burst, vec![(Rule::LimitsOver, 30)]),

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Asked, Mail, care, hash, mix, name_bit};
+use super::{Asked, List, Mail, care, hash, mix, name_bit};
 
 /// The most filters that are told apart in one request.
 const MOST_FIELDS: usize = 32;
@@ -79,7 +79,8 @@ impl<'b> Visitor<'b> for Top<'_, 'b> {
             if is_filter && !met.is_empty {
                 asked.names |= name_bit(name);
                 if met.items > 0 && key.ends_with("Ids") && asked.lists.len() < MOST_FIELDS {
-                    asked.lists.push((name, met.items));
+                    let is_set_up = SET_UP.contains(&key.trim_end_matches('s'));
+                    asked.lists.push(List { name, ids: met.items, is_set_up });
                 }
                 if asked.fields.len() < MOST_FIELDS {
                     asked.fields.push(key);

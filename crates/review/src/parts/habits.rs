@@ -1,6 +1,8 @@
 //! How the integration goes about its work.
 
+mod bursts;
 mod pages;
+mod polling;
 mod repeats;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,9 @@ use crate::{
     review::{Evidence, HabitReview},
     rule::Rule,
 };
+use bursts::Bursts;
 use pages::Pages;
+use polling::Polling;
 use repeats::Repeats;
 
 /// More extents than this are many.
@@ -100,6 +104,8 @@ pub(crate) struct HabitsPart {
     extents: BTreeMap<OperationNo, (Evidence, u32)>,
     pages: Pages,
     repeats: Repeats,
+    polling: Polling,
+    bursts: Bursts,
 }
 
 /// What is expected of calls of an operation.
@@ -108,6 +114,8 @@ pub(crate) struct Kind {
     paginated: bool,
     growing: bool,
     is_static: bool,
+    /// Whether the same change twice is meant: two keys, two copies.
+    may_repeat: bool,
     announced: Option<&'static str>,
 }
 
@@ -125,6 +133,7 @@ impl Kind {
             paginated: operation(name).is_some_and(|known| known.paginated),
             growing: GROWING.contains(&resource) && action == "getAll",
             is_static: STATIC.contains(&resource) && is_list,
+            may_repeat: resource == "commands",
             announced: announced.map(|(_, event)| *event),
         }
     }
@@ -162,13 +171,19 @@ impl HabitsPart {
         let kind = self.kinds.get(usize::from(fact.operation.0)).copied().flatten().unwrap_or_default();
         self.pages.follow(fact);
         if fact.family.asks {
-            self.repeats.follow(fact, kind.is_static, kind.announced.is_some());
+            self.repeats.follow(fact, kind.is_static);
+            self.bursts.follow_question(fact);
+            if kind.announced.is_some() {
+                self.polling.follow(fact);
+            }
+        } else if !kind.may_repeat {
+            self.bursts.follow_change(fact);
         }
     }
 
     pub(crate) fn report(mut self, operations: &Operations, findings: &mut Findings<'_>) -> Vec<HabitReview> {
         let unfinished = self.pages.finish();
-        let polled = self.repeats.polled();
+        let polled = self.polling.polled();
         let mut habits = Habits { operations, calls: &self.calls, findings, reviews: Vec::new() };
         for (number, evidence) in &self.unpaged {
             habits.add(Rule::Unpaged, *number, evidence, None, |name, calls| {
@@ -180,12 +195,12 @@ impl HabitsPart {
                 format!("{name}: the next pages of {} were not fetched.", count_of(evidence.count, "answer"))
             });
         }
-        for (number, (evidence, seconds)) in &polled {
+        for (number, (evidence, seconds)) in polled {
             let kind = self.kinds.get(usize::from(number.0)).copied().flatten().unwrap_or_default();
             let event = kind.announced.unwrap_or_default();
             let every = span(*seconds);
             habits.add(Rule::Polling, *number, evidence, Some(format!("every {every}")), |name, _| {
-                format!("{name} is called every {every}; Mews announces changes as {event}.")
+                format!("{name} is called about every {every}; Mews announces changes as {event}.")
             });
         }
         for (number, evidence) in
@@ -207,6 +222,22 @@ impl HabitsPart {
                 });
             }
         }
+        for (number, evidence) in self.repeats.past().iter().filter(|(_, evidence)| evidence.count >= REPEATS) {
+            habits.add(Rule::PastInterval, *number, evidence, None, |name, _| {
+                format!("{name}: an interval that was over asked for again, {}.", count_of(evidence.count, "time"))
+            });
+        }
+        for (number, evidence) in self.bursts.one_by_one() {
+            habits.add(Rule::OneByOne, *number, evidence, None, |name, calls| {
+                format!("{name}: {calls} ask for one id each, {} or more within 30 s.", bursts::SINGLES)
+            });
+        }
+        for (number, evidence) in self.bursts.twice() {
+            habits.add(Rule::SameChange, *number, evidence, None, |name, _| {
+                let times = count_of(evidence.count, "time");
+                format!("{name}: the same change again within seconds of one that succeeded, {times}.")
+            });
+        }
         for (number, evidence) in &self.unfiltered {
             habits.add(Rule::Unfiltered, *number, evidence, None, |name, calls| {
                 format!("{name}: {calls} with nothing to narrow the list.")
@@ -218,7 +249,8 @@ impl HabitsPart {
             });
         }
         let reviews = habits.reviews;
-        let unfollowed = self.pages.unfollowed() + self.repeats.unfollowed();
+        let unfollowed =
+            self.pages.unfollowed() + self.repeats.unfollowed() + self.polling.unfollowed() + self.bursts.unfollowed();
         if unfollowed > 0 {
             findings.bounds.push(format!(
                 "the habits of {} were not looked at, as there were too many at once",

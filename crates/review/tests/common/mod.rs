@@ -112,7 +112,7 @@ impl Call {
     }
 
     /// The fields of the body after the envelope.
-    fn fields(&self) -> String {
+    pub fn fields(&self) -> String {
         let body = String::from_utf8(self.0.request.body.bytes.to_vec()).unwrap();
         let client = format!("\"Client\":\"{}\"", self.0.envelope.client.as_deref().unwrap());
         let rest = &body[body.find(&client).unwrap() + client.len()..body.len() - 1];

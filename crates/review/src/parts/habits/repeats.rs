@@ -1,4 +1,4 @@
-//! The same question again: within a minute, data that seldom changes within an hour, and at a fixed interval.
+//! The same question again: within a minute, data that seldom changes within an hour, and an interval that is over.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -12,14 +12,8 @@ use crate::{
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 3_600_000_000;
 
-/// The longest interval that counts as polling, in microseconds: 15 minutes.
-const LONGEST_INTERVAL: i64 = 900_000_000;
-
-/// Calls that follow each other within this belong together, in microseconds.
-const TOGETHER: i64 = 2_000_000;
-
-/// How many calls at the same interval make polling.
-const POLLS: u32 = 10;
+/// Within how long a past interval is asked again, in microseconds: 12 hours. Whoever looks for corrections every day may.
+const HALF_A_DAY: i64 = 12 * HOUR;
 
 /// The most operations and tokens that are looked at, and questions of each.
 const MOST: usize = 4096;
@@ -31,23 +25,20 @@ pub(super) struct Repeats {
     asked: HashMap<(OperationNo, TokenNo), Asked>,
     repeated: BTreeMap<OperationNo, Evidence>,
     static_data: BTreeMap<OperationNo, Evidence>,
-    polled: BTreeMap<OperationNo, (Evidence, u64)>,
+    past: BTreeMap<OperationNo, Evidence>,
     unfollowed: u64,
 }
 
-/// What was asked by one operation and token.
+/// What was asked by one operation and token: the last questions that were answered, and when they were asked.
 #[derive(Debug, Clone, Default)]
 struct Asked {
-    /// The last questions that were answered: which, and when they were asked.
     questions: VecDeque<(u64, i64)>,
-    /// When the last call came, and the first of those that belong together with it.
-    last: Option<(i64, i64)>,
-    interval: i64,
-    row: u32,
+    /// Those for an interval that was over. They stay where others are asked in between.
+    past: VecDeque<(u64, i64)>,
 }
 
 impl Repeats {
-    pub(super) fn follow(&mut self, fact: &Fact, is_static: bool, is_announced: bool) {
+    pub(super) fn follow(&mut self, fact: &Fact, is_static: bool) {
         let key = (fact.operation, fact.access_token);
         if self.asked.len() >= MOST && !self.asked.contains_key(&key) {
             self.unfollowed += 1;
@@ -55,8 +46,7 @@ impl Repeats {
         }
         let asked = self.asked.entry(key).or_default();
         let question = fact.intent.question ^ fact.cursor.rotate_left(1);
-        if let Some((_, asked)) = asked.questions.iter().find(|(own, _)| *own == question) {
-            let since = fact.at - asked;
+        if let Some(since) = since(&asked.questions, question, fact.at) {
             if (0..MINUTE).contains(&since) {
                 self.repeated.entry(fact.operation).or_default().add(fact.id, fact.recorded_at());
             }
@@ -64,19 +54,19 @@ impl Repeats {
                 self.static_data.entry(fact.operation).or_default().add(fact.id, fact.recorded_at());
             }
         }
-        if fact.succeeded() {
-            asked.questions.retain(|(own, _)| *own != question);
-            if asked.questions.len() >= MOST_QUESTIONS {
-                asked.questions.pop_front();
-            }
-            asked.questions.push_back((question, fact.at));
+        let until = fact.intent.interval.1;
+        let is_past = until != 0 && until <= fact.recorded_at().micros() && fact.cursor == 0;
+        if is_past
+            && let Some(since) = since(&asked.past, question, fact.at)
+            && (MINUTE..HALF_A_DAY).contains(&since)
+        {
+            self.past.entry(fact.operation).or_default().add(fact.id, fact.recorded_at());
         }
-        // Who asks for ids has them from somewhere: an event, mostly.
-        if is_announced && fact.cursor == 0 && fact.intent.subject.ids.is_empty() && asked.polls_again(fact.at) {
-            let seconds = u64::try_from(asked.interval / 1_000_000).unwrap_or(0);
-            let (evidence, every) = self.polled.entry(fact.operation).or_default();
-            evidence.add(fact.id, fact.recorded_at());
-            *every = seconds;
+        if fact.succeeded() {
+            remember(&mut asked.questions, question, fact.at);
+            if is_past {
+                remember(&mut asked.past, question, fact.at);
+            }
         }
     }
 
@@ -90,9 +80,9 @@ impl Repeats {
         &self.static_data
     }
 
-    /// What was polled, with the seconds between two calls.
-    pub(super) fn polled(&self) -> BTreeMap<OperationNo, (Evidence, u64)> {
-        self.polled.clone()
+    /// Those for an interval that had ended before it was asked for the first time.
+    pub(super) fn past(&self) -> &BTreeMap<OperationNo, Evidence> {
+        &self.past
     }
 
     pub(super) fn unfollowed(&self) -> u64 {
@@ -100,26 +90,15 @@ impl Repeats {
     }
 }
 
-impl Asked {
-    /// Whether this call makes a row of calls at the same interval long enough.
-    fn polls_again(&mut self, at: i64) -> bool {
-        let Some((last, first)) = self.last else {
-            self.last = Some((at, at));
-            return false;
-        };
-        if at - last < TOGETHER {
-            self.last = Some((at, first));
-            return false;
-        }
-        let since = at - first;
-        self.last = Some((at, at));
-        let tolerance = (self.interval / 10).max(1_000_000);
-        if (since - self.interval).abs() <= tolerance && since <= LONGEST_INTERVAL {
-            self.row += 1;
-        } else {
-            (self.interval, self.row) = (since, 1);
-        }
-        // So many intervals lie between one call more.
-        self.row + 1 >= POLLS
+/// How long ago a question was asked.
+fn since(questions: &VecDeque<(u64, i64)>, question: u64, at: i64) -> Option<i64> {
+    questions.iter().find(|(own, _)| *own == question).map(|(_, asked)| at - asked)
+}
+
+fn remember(questions: &mut VecDeque<(u64, i64)>, question: u64, at: i64) {
+    questions.retain(|(own, _)| *own != question);
+    if questions.len() >= MOST_QUESTIONS {
+        questions.pop_front();
     }
+    questions.push_back((question, at));
 }
