@@ -6,11 +6,13 @@ use std::sync::LazyLock;
 
 mod field;
 mod model;
+mod rule;
 mod source;
 mod suggest;
 mod types;
 
-pub use model::{Enum, Field, Kind, Lifecycle, Object, Operation, Section, UseCase};
+pub(crate) use model::MOST_WATCHED;
+pub use model::{Deprecation, Enum, Field, Kind, Lifecycle, Object, Operation, Rule, Section, UseCase};
 use source::InvalidData;
 pub(crate) use suggest::nearest;
 pub use suggest::{NearMiss, Suggestion};

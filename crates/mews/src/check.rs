@@ -6,10 +6,12 @@
 mod finding;
 mod object;
 mod place;
+mod rules;
 mod shape;
 mod time;
 mod value;
 
+use jiff::civil::DateTime;
 use serde::de::DeserializeSeed;
 
 use crate::catalogue::Operation;
@@ -39,8 +41,14 @@ use value::{Met, Value};
 /// assert_eq!(findings[0].to_string(), "/AccountNoteIds: expected an array of strings, found a string");
 /// ```
 pub fn check_request(operation: &Operation, body: &[u8]) -> Vec<Finding> {
+    check_sent(operation, body, None)
+}
+
+/// As [`check_request`], of a request that was sent at `sent`, a time in UTC: some times may not be too late for it.
+pub fn check_sent(operation: &Operation, body: &[u8], sent: Option<DateTime>) -> Vec<Finding> {
     let body = without_mark(body);
     let mut report = Report::default();
+    report.sent = sent;
     let mut json = serde_json::Deserializer::from_slice(body);
     let request = Value { report: &mut report, shape: Shape::Object(&operation.request), place: &Place::Root };
     let read = request.deserialize(&mut json).and_then(|met| json.end().map(|()| met));

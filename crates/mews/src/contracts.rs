@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use crate::catalogue;
-use crate::check::{Finding, check_request};
+use jiff::civil::DateTime;
+
+use crate::check::{Finding, check_sent};
 #[cfg(feature = "openapi")]
 use crate::openapi::{InvalidOpenApi, OpenApi};
 
@@ -50,14 +52,20 @@ impl Contracts {
         catalogue::operation(operation).is_some()
     }
 
-    /// Everything in `body` that doesn't fit what `operation` takes: see [`check_request`].
+    /// Everything in `body` that doesn't fit what `operation` takes: see [`check_request`](crate::check_request).
     ///
     /// Of an operation that isn't known nothing can be said, so there are no findings.
     pub fn check(&self, operation: &str, body: &[u8]) -> Vec<Finding> {
+        self.check_sent(operation, body, None)
+    }
+
+    /// As [`check`](Self::check), of a request that was sent at `sent`, a time in UTC: some times may not be too late
+    /// for it.
+    pub fn check_sent(&self, operation: &str, body: &[u8], sent: Option<DateTime>) -> Vec<Finding> {
         #[cfg(feature = "openapi")]
         if let Some(findings) = self.supplied.as_ref().and_then(|supplied| supplied.check_request(operation, body)) {
             return findings;
         }
-        catalogue::operation(operation).map(|operation| check_request(operation, body)).unwrap_or_default()
+        catalogue::operation(operation).map(|operation| check_sent(operation, body, sent)).unwrap_or_default()
     }
 }

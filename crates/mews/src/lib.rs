@@ -40,15 +40,15 @@ mod tokens;
 
 pub use address::{OPERATION_PREFIX, operation_of};
 pub use catalogue::{
-    Catalogue, Enum, Field, Kind, Lifecycle, NearMiss, Object, Operation, Section, Suggestion, UseCase, operation,
-    operations, suggest, use_cases,
+    Catalogue, Deprecation, Enum, Field, Kind, Lifecycle, NearMiss, Object, Operation, Rule, Section, Suggestion,
+    UseCase, operation, operations, suggest, use_cases,
 };
-pub use check::{Finding, FindingKind, check_request};
+pub use check::{Finding, FindingKind, check_request, check_sent};
 pub use contracts::Contracts;
 pub use envelope::Envelope;
 pub use environment::{Environment, PublishedLimit};
 pub use error::error_body;
-pub use jiff::civil::Date;
+pub use jiff::civil::{Date, DateTime};
 #[cfg(feature = "openapi")]
 pub use openapi::{InvalidOpenApi, OpenApi};
 pub use tokens::{PUBLISHED_TOKENS, PublishedTokens};

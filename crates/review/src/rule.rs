@@ -251,6 +251,13 @@ rules! {
               documentation contradicts itself in places: a finding deserves a look and proves nothing.",
         advice: "Compare the field with the operation's page in Mews' documentation."
     }
+    RequestDisputed "request/disputed" Note {
+        "A request doesn't fit a place where Mews' sources contradict each other",
+        why: "The tables of the documentation, its samples and Mews' OpenAPI document don't always agree, and some rules \
+              depend on what a request doesn't say. Raised for each such field, so that it can be looked at; it is no \
+              mistake of the integration.",
+        advice: "Nothing has to be done as long as Mews answers with success."
+    }
     RequestUnknownOperation "request/unknown-operation" Error {
         "An address was called that Mews doesn't have",
         why: "Mews matches addresses exactly: case counts, and a trailing slash is a 404. Raised for each address \

@@ -29,6 +29,8 @@ fn declared(rule: Rule, declaration: &str, raises: Vec<Call>, near: Vec<Call>) -
 
 const HOUR: f64 = 3600.0;
 
+const ID: &str = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
+
 /// Half an hour into a quiet hour.
 const AT: f64 = 10.5 * HOUR;
 
@@ -294,6 +296,19 @@ fn cases() -> Vec<Case> {
             Rule::RequestContract,
             one(customer(AT, r#""LastName":"Lee","Nikname":"Ann""#)),
             one(customer(AT, r#""LastName":"Lee","FirstName":"Ann""#)),
+        ),
+        case(
+            Rule::RequestDisputed,
+            one(call(
+                AT,
+                "creditCards/charge",
+                &format!(r#""CreditCardId":"{ID}","Amount":{{"Currency":"EUR","GrossValue":1}}"#),
+            )),
+            one(call(
+                AT,
+                "creditCards/charge",
+                &format!(r#""CreditCardId":"{ID}","Amount":{{"Currency":"EUR","GrossValue":1,"TaxCodes":["UK-S"]}}"#),
+            )),
         ),
         case(
             Rule::RequestUnknownOperation,

@@ -126,7 +126,7 @@ fn usual_answer(act: &Act, collections: &HashMap<Box<str>, Collection>, operatio
 fn usual_items(operation: &Operation) -> Option<Box<str>> {
     let mut fields = operation.request.fields.iter();
     let is_list = |kind: &RequestKind| matches!(kind, RequestKind::Object(_) | RequestKind::AnyObject);
-    let field = fields.find(|field| field.array > 0 && !field.deprecated && is_list(&field.kind))?;
+    let field = fields.find(|field| field.array > 0 && field.deprecated.is_none() && is_list(&field.kind))?;
     Some(field.name.clone())
 }
 

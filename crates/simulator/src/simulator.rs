@@ -264,11 +264,12 @@ fn unauthorized(name: &str) -> Refused {
     Refused::new(StatusCode::UNAUTHORIZED, format!("Invalid {name}: it is not known."))
 }
 
-/// Refuses what breaks the contract. Mews passes over fields that it doesn't know, and still takes what is deprecated.
+/// Refuses what breaks the contract. Mews passes over fields that it doesn't know, still takes what is deprecated, and what
+/// its sources contradict each other about can't be held against anybody.
 fn check(findings: Vec<Finding>) -> Result<(), Refused> {
     let is_harmless = |finding: &Finding| {
         use FindingKind::{DeprecatedField, DeprecatedValue, UnknownField};
-        matches!(finding.kind, UnknownField | DeprecatedField | DeprecatedValue)
+        finding.disputed.is_some() || matches!(finding.kind, UnknownField | DeprecatedField | DeprecatedValue)
     };
     let broken: Vec<_> = findings.iter().filter(|finding| !is_harmless(finding)).map(ToString::to_string).collect();
     match broken.first() {

@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use jiff::civil::Date;
 use thiserror::Error;
+
+use super::Deprecation;
 
 /// A field as it is written: `UpdatedUtc  TimeInterval[]  required  max 10`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,11 +15,16 @@ pub(super) struct Line<'a> {
     pub(super) kind: &'a str,
     pub(super) array: u8,
     pub(super) required: bool,
-    pub(super) deprecated: bool,
+    pub(super) deprecated: Option<Deprecation>,
     /// Items of an array, else characters of a string.
+    pub(super) min: u32,
     pub(super) max: Option<u32>,
+    pub(super) unique: bool,
     pub(super) months: Option<u8>,
+    pub(super) days: Option<u16>,
     pub(super) range: Option<RangeInclusive<i64>>,
+    /// In minutes after the request.
+    pub(super) latest: Option<i32>,
     pub(super) with: Option<&'a str>,
 }
 
@@ -25,12 +33,23 @@ pub(super) struct Line<'a> {
 pub(crate) enum InvalidLine {
     #[error("it needs a name and a kind")]
     Incomplete,
-    #[error("`{0}` is no rule; there are required, deprecated, max, within, from and with")]
+    #[error(
+        "`{0}` is no rule; there are required, min, max, unique, within, from, latest, with, and at the end deprecated"
+    )]
     UnknownRule(String),
     #[error("`{0}` is not followed by what it needs")]
     Argument(&'static str),
     #[error("a field can't be both required and deprecated")]
     RequiredAndDeprecated,
+    #[error("there is no field `{0}`")]
+    UnknownField(String),
+    #[error("there is no value `{0}`")]
+    UnknownValue(String),
+    #[error(
+        "it is no rule; there are `any of A B`, `one of A B`, `A beside B C`, `A when B X`, `set A B`, `A before B` and \
+         `A to B within 367 days or 60 months`"
+    )]
+    NoRule,
 }
 
 impl<'a> Line<'a> {
@@ -46,30 +65,73 @@ impl<'a> Line<'a> {
         while let Some(rule) = words.next() {
             match rule {
                 "required" => line.required = true,
-                "deprecated" => line.deprecated = true,
+                "unique" => line.unique = true,
+                "min" => line.min = number(words.next(), "min")?,
                 "max" => line.max = Some(number(words.next(), "max")?),
                 "within" => {
-                    line.months = Some(number(words.next(), "within")?);
-                    words.next().filter(|unit| unit.starts_with("month")).ok_or(InvalidLine::Argument("within"))?;
+                    let count = words.next();
+                    match words.next() {
+                        Some("day" | "days") => line.days = Some(number(count, "within")?),
+                        Some("month" | "months") => line.months = Some(number(count, "within")?),
+                        _ => return Err(InvalidLine::Argument("within")),
+                    }
                 }
                 "from" => {
                     let from = number(words.next(), "from")?;
-                    words.next().filter(|&to| to == "to").ok_or(InvalidLine::Argument("from"))?;
-                    line.range = Some(from..=number(words.next(), "to")?);
+                    let to = match words.clone().next() {
+                        Some("to") => number(words.nth(1), "from")?,
+                        Some(next) if next.parse::<i64>().is_ok() => return Err(InvalidLine::Argument("from")),
+                        _ => i64::MAX,
+                    };
+                    line.range = Some(from..=to);
+                }
+                "latest" => {
+                    let count: i32 = number(words.next(), "latest")?;
+                    let minutes = match words.next() {
+                        Some("minute" | "minutes") => 1,
+                        Some("day" | "days") => 24 * 60,
+                        _ => return Err(InvalidLine::Argument("latest")),
+                    };
+                    line.latest = Some(count.checked_mul(minutes).ok_or(InvalidLine::Argument("latest"))?);
                 }
                 "with" => line.with = Some(words.next().ok_or(InvalidLine::Argument("with"))?),
+                "deprecated" => line.deprecated = Some(deprecation(&mut words)?),
                 other => return Err(InvalidLine::UnknownRule(other.to_owned())),
             }
         }
-        if line.required && line.deprecated {
+        if line.required && line.deprecated.is_some() {
             return Err(InvalidLine::RequiredAndDeprecated);
         }
         Ok(line)
     }
 }
 
+/// What follows the word `deprecated`, or a value: `since 2025-01-09 ends 2026-01-10 instead AccountId`.
+pub(super) fn deprecation<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Deprecation, InvalidLine> {
+    let mut deprecation = Deprecation::default();
+    while let Some(word) = words.next() {
+        match word {
+            "since" => deprecation.since = Some(date(words.next(), "since")?),
+            "ends" => deprecation.ends = Some(date(words.next(), "ends")?),
+            "instead" => {
+                let rest = words.collect::<Vec<_>>().join(" ");
+                if rest.is_empty() {
+                    return Err(InvalidLine::Argument("instead"));
+                }
+                deprecation.instead = Some(rest.into());
+            }
+            other => return Err(InvalidLine::UnknownRule(other.to_owned())),
+        }
+    }
+    Ok(deprecation)
+}
+
 fn number<T: std::str::FromStr>(word: Option<&str>, rule: &'static str) -> Result<T, InvalidLine> {
     word.and_then(|word| word.parse().ok()).ok_or(InvalidLine::Argument(rule))
+}
+
+fn date(word: Option<&str>, rule: &'static str) -> Result<Date, InvalidLine> {
+    number(word, rule)
 }
 
 #[cfg(test)]
@@ -86,13 +148,34 @@ mod tests {
             kind: "integer",
             array: 2,
             required: true,
-            deprecated: false,
             max: Some(10),
             months: Some(3),
             range: Some(1..=1000),
             with: Some("Other"),
+            ..Line::default()
         };
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn the_end_of_a_field_stands_at_the_end_of_its_line() {
+        let line = Line::parse("A string[] min 1 unique deprecated since 2025-01-09 ends 2026-01-10 instead B or c/d")
+            .unwrap();
+        let day = |month, day| Date::new(if month == 9 { 2025 } else { 2026 }, 1, day).ok();
+        assert_eq!((line.min, line.unique), (1, true));
+        let deprecation = line.deprecated.unwrap();
+        assert_eq!((deprecation.since, deprecation.ends), (day(9, 9), day(10, 10)));
+        assert_eq!(deprecation.instead.as_deref(), Some("B or c/d"));
+        assert_eq!(Line::parse("A string deprecated").unwrap().deprecated, Some(Deprecation::default()));
+    }
+
+    #[test]
+    fn spans_ranges_and_latest_times_have_their_units() {
+        assert_eq!(Line::parse("A I within 180 days").unwrap().days, Some(180));
+        assert_eq!(Line::parse("A number from 1").unwrap().range, Some(1..=i64::MAX));
+        assert_eq!(Line::parse("A number from -1 to 1 required").unwrap().range, Some(-1..=1));
+        assert_eq!(Line::parse("A utc latest 30 days").unwrap().latest, Some(43_200));
+        assert_eq!(Line::parse("A utc latest -5 minutes").unwrap().latest, Some(-5));
     }
 
     #[test]

@@ -71,7 +71,14 @@ pub struct Object {
     pub open: bool,
     /// Whether its first two fields are the start and the end of an interval.
     pub interval: bool,
+    /// What holds between its fields.
+    pub rules: Vec<Rule>,
+    /// The positions of the fields whose values the rules ask for. At most [`MOST_WATCHED`].
+    pub(crate) watched: Vec<usize>,
 }
+
+/// How many values of an object its rules may ask for: as many are kept while a body is checked.
+pub(crate) const MOST_WATCHED: usize = 8;
 
 impl Object {
     /// The field called `name`, exactly.
@@ -98,18 +105,85 @@ pub struct Field {
     pub array: u8,
     /// Whether it must be there, and not null. Never so for a deprecated field.
     pub required: bool,
+    /// The fewest items that an array may have; 0 where nothing is said.
+    pub min_items: u32,
     /// The most items that an array may have.
     pub max_items: Option<u32>,
+    /// Whether an array may hold no value twice.
+    pub unique: bool,
+    /// The fewest characters that a string may have; 0 where nothing is said.
+    pub min_chars: u32,
     /// The most characters that a string may have.
     pub max_chars: Option<u32>,
     /// The longest that an interval may be, in calendar months.
     pub max_months: Option<u8>,
-    /// The numbers that are allowed.
+    /// The longest that an interval may be, in days.
+    pub max_days: Option<u16>,
+    /// The numbers that are allowed. Without an upper end it ends at [`i64::MAX`].
     pub range: Option<RangeInclusive<i64>>,
+    /// The latest that a time may be, or an interval's end, in minutes after the request is sent; negative for a time
+    /// that must have passed.
+    pub latest: Option<i32>,
     /// The field that must be there where this one is.
     pub with: Option<Box<str>>,
-    /// Whether it is not to be used any more.
-    pub deprecated: bool,
+    /// Set where it is not to be used any more.
+    pub deprecated: Option<Box<Deprecation>>,
+    /// Why an integration is not to blame for leaving the field out, or for sending it: Mews' sources contradict each
+    /// other. What is found about its being there deserves a note at most.
+    pub disputed: Option<Box<str>>,
+}
+
+/// What is known of the end of a field, or of a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deprecation {
+    /// The day on which it was declared deprecated, where it is known.
+    pub since: Option<Date>,
+    /// The day from which it no longer works, where one is set. May lie in the past.
+    pub ends: Option<Date>,
+    /// What is to be used instead, in a few words: names of fields, values and operations.
+    pub instead: Option<Box<str>>,
+}
+
+/// Something that holds between the fields of an object. Fields are given by their positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// At least one of these fields must be there. An empty array is no filter.
+    AnyOf(Vec<usize>),
+    /// At most one of these fields may be there.
+    OneOf(Vec<usize>),
+    /// The field asks for at least one of the others beside it.
+    Beside {
+        /// The field.
+        field: usize,
+        /// Those of which one must be there.
+        others: Vec<usize>,
+    },
+    /// The field must be there where another has one of some values.
+    When {
+        /// The field that must be there.
+        field: usize,
+        /// A field of that one's object, where it is this that must be there.
+        inner: Option<usize>,
+        /// The field whose value decides.
+        on: usize,
+        /// The values, as positions in its enum; of a boolean 1 is true.
+        values: Vec<usize>,
+    },
+    /// The requests fit one of these sets of fields: all of a set must be there, and none of another set's own.
+    Sets(Vec<Vec<usize>>),
+    /// The second time doesn't come before the first.
+    Order(usize, usize),
+    /// From the first time unit to the last there are at most so many.
+    Span {
+        /// The field with the start of the first time unit.
+        from: usize,
+        /// The field with the start of the last.
+        to: usize,
+        /// The most days, for a service by the day.
+        days: u16,
+        /// The most months, for a service by the month; 0 where nothing is said of such services.
+        months: u8,
+    },
 }
 
 /// What kind of value a field takes.
@@ -121,6 +195,12 @@ pub enum Kind {
     Utc,
     /// A day, or a time, in ISO 8601: `2026-01-31`.
     Date,
+    /// A month, in ISO 8601: `2026-01`.
+    Month,
+    /// A duration, in ISO 8601: `P1DT12H`, with or without a sign before it.
+    Duration,
+    /// A unique identifier: `3fa85f64-5717-4562-b3fc-2c963f66afa6`.
+    Guid,
     /// True or false.
     Boolean,
     /// A number without a fraction.
@@ -131,6 +211,8 @@ pub enum Kind {
     Texts,
     /// An object of which nothing more is known.
     AnyObject,
+    /// Any value: nothing is known of it.
+    Any,
     /// An object with named fields.
     Object(Arc<Object>),
     /// One of several strings.
@@ -145,7 +227,7 @@ pub struct Enum {
     /// The known values, in the order of the documentation.
     pub values: Vec<Box<str>>,
     /// Those of the values that are not to be used any more.
-    pub deprecated: Vec<Box<str>>,
+    pub deprecated: Vec<(Box<str>, Deprecation)>,
     /// Whether there may be more values than the known ones.
     pub open: bool,
 }
@@ -158,7 +240,12 @@ impl Enum {
 
     /// Whether `value` is one of those that are not to be used any more.
     pub fn is_deprecated(&self, value: &str) -> bool {
-        self.deprecated.iter().any(|known| **known == *value)
+        self.deprecation(value).is_some()
+    }
+
+    /// What is known of the end of `value`, where it is not to be used any more.
+    pub fn deprecation(&self, value: &str) -> Option<&Deprecation> {
+        self.deprecated.iter().find(|(known, _)| **known == *value).map(|(_, deprecation)| deprecation)
     }
 }
 

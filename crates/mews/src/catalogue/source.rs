@@ -59,10 +59,18 @@ pub(crate) enum InvalidData {
     Recursive(String),
     #[error("`{0}` has more fields than can be checked")]
     TooManyFields(String),
+    #[error("`{0}` has more rules than can be checked")]
+    TooManyRules(String),
     #[error("{owner} names the operation `{path}`, which there is not")]
     UnknownOperation { owner: String, path: String },
     #[error("{0} has a date that there is not, or a date of the end without one of the deprecation")]
     Dates(String),
+}
+
+impl InvalidData {
+    pub(super) fn line((owner, line): (String, String), error: InvalidLine) -> Self {
+        Self::Line { owner, line, error }
+    }
 }
 
 /// Reads the whole catalogue.
@@ -152,6 +160,10 @@ struct OperationSource {
     replaced_by: Vec<Box<str>>,
     /// Missing where the request isn't documented.
     fields: Option<String>,
+    #[serde(default)]
+    rules: String,
+    #[serde(default)]
+    disputed: BTreeMap<String, Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -160,6 +172,10 @@ pub(super) struct ObjectSource {
     #[serde(default)]
     pub(super) interval: bool,
     pub(super) fields: String,
+    #[serde(default)]
+    pub(super) rules: String,
+    #[serde(default)]
+    pub(super) disputed: BTreeMap<String, Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -216,8 +232,9 @@ impl OperationSource {
         };
         let mut fields = envelope.fields.clone();
         fields.extend(types.fields(&path, self.fields.as_deref().unwrap_or_default())?);
-        let request =
-            Object { name: path.as_str().into(), fields, open: self.fields.is_none(), interval: false }.checked()?;
+        let mut request = Object::new(path.as_str(), fields, false).disputed(&self.disputed)?;
+        request.open = self.fields.is_none();
+        let request = request.checked()?.with_rules(&self.rules)?;
         Ok(Operation {
             path: path.into(),
             title: self.title,

@@ -1,9 +1,10 @@
 //! The types that requests are made of, from what is written of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::field::Line;
+use super::field::{InvalidLine, Line, deprecation};
 use super::source::{EnumSource, InvalidData, ObjectSource};
 use super::{Enum, Field, Kind, Object};
 
@@ -42,11 +43,15 @@ impl Types {
             "string" => Kind::String,
             "utc" => Kind::Utc,
             "date" => Kind::Date,
+            "month" => Kind::Month,
+            "duration" => Kind::Duration,
+            "guid" => Kind::Guid,
             "boolean" => Kind::Boolean,
             "integer" => Kind::Integer,
             "number" => Kind::Number,
             "texts" => Kind::Texts,
             "object" => Kind::AnyObject,
+            "any" => Kind::Any,
             _ => return self.defined(name),
         };
         Ok(Some(simple))
@@ -59,6 +64,21 @@ impl Types {
         let kind = match self.sources.remove(name) {
             None => return Ok(None),
             Some(Source::Enum(EnumSource { values, deprecated, open })) => {
+                let deprecated = deprecated
+                    .iter()
+                    .map(|line| {
+                        let mut words = line.split_whitespace();
+                        let value = words.next().unwrap_or_default();
+                        let owner = || (name.to_owned(), line.to_string());
+                        match deprecation(&mut words) {
+                            Ok(_) if !values.iter().any(|known| **known == *value) => {
+                                Err(InvalidData::line(owner(), InvalidLine::UnknownValue(value.to_owned())))
+                            }
+                            Ok(deprecation) => Ok((value.into(), deprecation)),
+                            Err(error) => Err(InvalidData::line(owner(), error)),
+                        }
+                    })
+                    .collect::<Result<_, _>>()?;
                 Kind::Enum(Arc::new(Enum { name: name.into(), values, deprecated, open }))
             }
             Some(Source::Object(source)) => {
@@ -67,8 +87,8 @@ impl Types {
                     InvalidData::UnknownKind { kind, .. } if kind == name => InvalidData::Recursive(kind),
                     other => other,
                 })?;
-                let object = Object { name: name.into(), fields, open: false, interval: source.interval };
-                Kind::Object(Arc::new(object.checked()?))
+                let object = Object::new(name, fields, source.interval).disputed(&source.disputed)?;
+                Kind::Object(Arc::new(object.checked()?.with_rules(&source.rules)?))
             }
         };
         self.built.insert(name.to_owned(), kind.clone());
@@ -98,32 +118,79 @@ impl Types {
             kind: line.kind.to_owned(),
         })?;
         let mut field = Field {
-            name: line.name.into(),
-            kind,
             array: line.array,
             required: line.required,
-            max_items: None,
-            max_chars: None,
+            unique: line.unique,
             max_months: line.months,
-            range: line.range,
+            max_days: line.days,
+            latest: line.latest,
             with: line.with.map(Box::from),
-            deprecated: line.deprecated,
+            deprecated: line.deprecated.map(Box::new),
+            ..Field::new(line.name, kind)
         };
         let misplaced = |rule| InvalidData::Misplaced { owner: owner.to_owned(), field: line.name.to_owned(), rule };
         if let Some(max) = line.max {
             field.limit(max).ok_or_else(|| misplaced("max"))?;
         }
-        if field.max_months.is_some() && !matches!(&field.kind, Kind::Object(object) if object.interval) {
+        match (line.min, &field.kind) {
+            (0, _) => {}
+            (min, _) if field.array > 0 => field.min_items = min,
+            (min, Kind::String) => field.min_chars = min,
+            _ => return Err(misplaced("min")),
+        }
+        let is_interval = matches!(&field.kind, Kind::Object(object) if object.interval);
+        if (field.max_months.is_some() || field.max_days.is_some()) && !is_interval {
             return Err(misplaced("within"));
         }
-        if field.range.is_some() && !matches!(field.kind, Kind::Integer | Kind::Number) {
-            return Err(misplaced("from"));
+        if line.range.is_some() {
+            field.bound(line.range).ok_or_else(|| misplaced("from"))?;
+        }
+        if field.latest.is_some() && !is_interval && !matches!(field.kind, Kind::Utc | Kind::Date) {
+            return Err(misplaced("latest"));
+        }
+        if field.unique && field.array == 0 {
+            return Err(misplaced("unique"));
         }
         Ok(field)
     }
 }
 
 impl Field {
+    /// A field that may be left out, and has no further rules.
+    pub(crate) fn new(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            array: 0,
+            required: false,
+            min_items: 0,
+            max_items: None,
+            unique: false,
+            min_chars: 0,
+            max_chars: None,
+            max_months: None,
+            max_days: None,
+            range: None,
+            latest: None,
+            with: None,
+            deprecated: None,
+            disputed: None,
+        }
+    }
+
+    /// Sets the numbers that it may be, or the `Value` of an update may be.
+    fn bound(&mut self, range: Option<RangeInclusive<i64>>) -> Option<()> {
+        match &mut self.kind {
+            Kind::Integer | Kind::Number => self.range = range,
+            Kind::Object(object) if self.array == 0 => {
+                let value = Arc::make_mut(object).fields.iter_mut().find(|field| *field.name == *"Value")?;
+                value.bound(range)?;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// Sets the longest that it may be: in items, or characters, or those of the `Value` of an update.
     fn limit(&mut self, max: u32) -> Option<()> {
         if self.array > 0 {
@@ -143,6 +210,35 @@ impl Field {
 }
 
 impl Object {
+    /// An object that is all known.
+    pub(crate) fn new(name: impl Into<Box<str>>, fields: Vec<Field>, interval: bool) -> Self {
+        Self { name: name.into(), fields, open: false, interval, rules: Vec::new(), watched: Vec::new() }
+    }
+
+    /// Notes which fields are disputed, and why.
+    pub(super) fn disputed(mut self, reasons: &BTreeMap<String, Box<str>>) -> Result<Self, InvalidData> {
+        for (path, reason) in reasons {
+            if self.dispute(path, reason).is_none() {
+                let line = (self.name.to_string(), "disputed".to_owned());
+                return Err(InvalidData::line(line, InvalidLine::UnknownField(path.clone())));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Notes why the field at `path` is disputed; within this object only, where others use the same types.
+    pub(crate) fn dispute(&mut self, path: &str, reason: &str) -> Option<()> {
+        let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let position = self.position(name, 0)?;
+        let field = self.fields.get_mut(position)?;
+        match (rest, &mut field.kind) {
+            (None, _) => field.disputed = Some(reason.into()),
+            (Some(rest), Kind::Object(object)) => Arc::make_mut(object).dispute(rest, reason)?,
+            (Some(_), _) => return None,
+        }
+        Some(())
+    }
+
     /// Refuses more fields than can be checked, two of one name, and a partner that is none.
     pub(super) fn checked(self) -> Result<Self, InvalidData> {
         if self.fields.len() > MOST_FIELDS {

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::{Place, Shape};
-use crate::catalogue::{Enum, Object, nearest};
+use crate::catalogue::{Deprecation, Enum, Object, nearest};
 
 /// How many findings one body may have before they are only counted.
 const MOST: usize = 100;
@@ -30,6 +31,13 @@ pub struct Finding {
     pub expected: String,
     /// What is there.
     pub found: String,
+    /// Why an integration is not to blame for it, where Mews' sources contradict each other: it deserves a note at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disputed: Option<String>,
+    /// Of what is deprecated: the day from which it no longer works, as `2026-01-10`, where one is set. May lie in the
+    /// past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
 }
 
 /// The kinds of mistakes that are looked for.
@@ -63,10 +71,30 @@ pub enum FindingKind {
     DeprecatedValue,
     /// A field without the other that has to be with it: `LanguageCode` and `CultureCode`.
     MissingPartner,
-    /// Something else that the schema of an OpenAPI document doesn't allow.
+    /// None of several filters of which at least one must be there, or a filter that is none on its own.
+    MissingFilter,
+    /// Fields that exclude each other.
+    ExclusiveFields,
+    /// An interval that ends before it starts.
+    ReversedInterval,
+    /// A duration that is not in ISO 8601.
+    MalformedDuration,
+    /// An id that is no GUID.
+    MalformedId,
+    /// An array with fewer items than asked for.
+    TooFewItems,
+    /// A string with fewer characters than asked for.
+    TooFewCharacters,
+    /// Something else that the contract doesn't allow, as the same item twice.
     Schema,
     /// There were so many findings that the rest was only counted.
     More,
+}
+
+impl Finding {
+    fn new(kind: FindingKind, pointer: String, expected: String, found: String) -> Self {
+        Self { kind, pointer, expected, found, disputed: None, ends: None }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -79,6 +107,8 @@ impl fmt::Display for Finding {
 /// Findings as they are gathered.
 #[derive(Default)]
 pub(crate) struct Report {
+    /// When the request was sent, in UTC; without it, nothing is said of times that are too late for it.
+    pub(super) sent: Option<DateTime>,
     findings: Vec<Finding>,
     omitted: usize,
     stopped_at: Option<String>,
@@ -105,7 +135,48 @@ impl Report {
         found: impl FnOnce() -> String,
     ) {
         if self.findings.len() < MOST {
-            self.findings.push(Finding { kind, pointer: pointer(), expected: expected(), found: found() });
+            self.findings.push(Finding::new(kind, pointer(), expected(), found()));
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// As [`add`](Self::add), where the contract is not sure of itself.
+    pub(super) fn add_disputed(
+        &mut self,
+        kind: FindingKind,
+        place: &Place<'_>,
+        texts: impl FnOnce() -> (String, String),
+        reason: Option<&str>,
+    ) {
+        if self.findings.len() < MOST {
+            let (expected, found) = texts();
+            let disputed = reason.map(str::to_owned);
+            self.findings.push(Finding { disputed, ..Finding::new(kind, place.pointer(), expected, found) });
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Adds what is not to be used any more, named in `found`.
+    pub(super) fn deprecated(&mut self, kind: FindingKind, place: &Place<'_>, what: &Deprecation, found: String) {
+        if self.findings.len() < MOST {
+            let what_else = if kind == FindingKind::DeprecatedField { "a field" } else { "a value" };
+            let expected = what
+                .instead
+                .as_deref()
+                .map_or_else(|| format!("{what_else} that is not deprecated"), |instead| format!("{instead} instead"));
+            let mut found = found;
+            match (what.since, what.ends) {
+                (Some(since), Some(ends)) => {
+                    found.push_str(&format!(", deprecated since {since}, discontinued on {ends}"))
+                }
+                (Some(since), None) => found.push_str(&format!(", deprecated since {since}")),
+                (None, Some(ends)) => found.push_str(&format!(", discontinued on {ends}")),
+                (None, None) => {}
+            }
+            let ends = what.ends.map(|day| day.to_string());
+            self.findings.push(Finding { ends, ..Finding::new(kind, place.pointer(), expected, found) });
         } else {
             self.omitted += 1;
         }
@@ -131,20 +202,15 @@ impl Report {
 
     pub(crate) fn broken(&mut self, error: &serde_json::Error) {
         let pointer = self.stopped_at.take().unwrap_or_default();
-        let broken =
-            Finding { kind: FindingKind::BrokenJson, pointer, expected: "JSON".to_owned(), found: error.to_string() };
+        let broken = Finding::new(FindingKind::BrokenJson, pointer, "JSON".to_owned(), error.to_string());
         // However many findings there are: that the rest was not read must be said.
         self.findings.push(broken);
     }
 
     pub(crate) fn into_findings(mut self) -> Vec<Finding> {
         if self.omitted > 0 {
-            self.findings.push(Finding {
-                kind: FindingKind::More,
-                pointer: String::new(),
-                expected: format!("at most {MOST} findings"),
-                found: format!("{} more", self.omitted),
-            });
+            let (expected, found) = (format!("at most {MOST} findings"), format!("{} more", self.omitted));
+            self.findings.push(Finding::new(FindingKind::More, String::new(), expected, found));
         }
         self.findings
     }

@@ -8,21 +8,21 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::finding::{FindingKind, Report};
 use super::place::Place;
+use super::rules::{Seen, check_rules};
 use super::shape::Shape;
 use super::time;
 use super::value::{Met, Value};
 use crate::catalogue::{Field, Kind, Object};
 
-/// Checks the fields of an object; the times of its first two, if they are there and are times.
+/// Checks the fields of an object: what it was, and the times of its first two fields, if they are an interval's.
 pub(super) fn check_fields<'de, A: MapAccess<'de>>(
     object: &Object,
     map: &mut A,
     report: &mut Report,
     place: &Place<'_>,
-) -> Result<[Option<DateTime>; 2], A::Error> {
-    let mut times = [None; 2];
-    // A bit for each field: the catalogue sees to it that there are enough.
-    let (mut present, mut null) = (0_u128, 0_u128);
+) -> Result<(Met, [Option<DateTime>; 2]), A::Error> {
+    let mut seen = Seen::new();
+    let mut last = Met::Other;
     let mut likely = 0;
     while let Some(name) = map.next_key_seed(Name { object, likely, report: &mut *report, place })? {
         let known = name.and_then(|position| Some((position, object.fields.get(position)?)));
@@ -34,33 +34,49 @@ pub(super) fn check_fields<'de, A: MapAccess<'de>>(
         let value = Value { report: &mut *report, shape: Shape::Field(field, 0), place: &place };
         likely = position + 1;
         let met = map.next_value_seed(value)?;
-        if let Met::Null = met {
-            null |= 1 << position;
-            continue;
+        match met {
+            Met::Null => {
+                seen.null |= 1 << position;
+                continue;
+            }
+            Met::Empty => seen.empty |= 1 << position,
+            _ => {}
         }
-        present |= 1 << position;
-        if let (Met::Time(time), Some(slot)) = (met, times.get_mut(position)) {
-            *slot = Some(time);
+        seen.present |= 1 << position;
+        last = met;
+        if !object.watched.is_empty()
+            && let Some(slot) = object.watched.iter().position(|&watched| watched == position)
+            && let Some(slot) = seen.watched.get_mut(slot)
+        {
+            *slot = met;
         }
-        if field.deprecated {
-            let expected = || "a field that is not deprecated".to_owned();
-            report.add(FindingKind::DeprecatedField, &place, expected, || format!("`{}`", field.name));
+        if let Some(deprecation) = &field.deprecated {
+            report.deprecated(FindingKind::DeprecatedField, &place, deprecation, format!("`{}`", field.name));
         }
     }
     for (position, field) in object.fields.iter().enumerate() {
-        let is_present = present & (1 << position) != 0;
-        let place = Place::Field(place, &field.name);
+        let is_present = seen.has(position);
         if field.required && !is_present {
-            let found = if null & (1 << position) != 0 { "null" } else { "nothing" };
-            report.add(FindingKind::MissingField, &place, || Shape::Field(field, 0).to_string(), || found.to_owned());
+            let place = Place::Field(place, &field.name);
+            let found = if seen.null & (1 << position) != 0 { "null" } else { "nothing" };
+            let texts = || (Shape::Field(field, 0).to_string(), found.to_owned());
+            report.add_disputed(FindingKind::MissingField, &place, texts, field.disputed.as_deref());
         }
         let Some(with) = field.with.as_deref().filter(|_| is_present) else { continue };
-        if object.position(with, 0).is_some_and(|other| present & (1 << other) == 0) {
+        if object.position(with, 0).is_some_and(|other| !seen.has(other)) {
+            let place = Place::Field(place, &field.name);
             let expected = || format!("`{with}` beside it");
             report.add(FindingKind::MissingPartner, &place, expected, || format!("`{}` alone", field.name));
         }
     }
-    Ok(times)
+    if !object.rules.is_empty() {
+        check_rules(object, &seen, report, place);
+    }
+    let times = if object.interval { [seen.time(object, 0), seen.time(object, 1)] } else { [None; 2] };
+    // An update is what its value is.
+    let is_update = matches!(&object.fields[..], [value] if *value.name == *"Value");
+    let met = if is_update { last } else { Met::Fields(seen.present) };
+    Ok((met, times))
 }
 
 /// Checks an object of strings by language.
@@ -69,18 +85,7 @@ pub(super) fn check_texts<'de, A: MapAccess<'de>>(
     report: &mut Report,
     place: &Place<'_>,
 ) -> Result<Met, A::Error> {
-    let text = Field {
-        name: Box::default(),
-        kind: Kind::String,
-        array: 0,
-        required: false,
-        max_items: None,
-        max_chars: None,
-        max_months: None,
-        range: None,
-        with: None,
-        deprecated: false,
-    };
+    let text = Field::new("", Kind::String);
     while let Some(language) = map.next_key::<Cow<'_, str>>()? {
         let place = Place::Field(place, &language);
         map.next_value_seed(Value { report: &mut *report, shape: Shape::Field(&text, 0), place: &place })?;
@@ -88,11 +93,31 @@ pub(super) fn check_texts<'de, A: MapAccess<'de>>(
     Ok(Met::Other)
 }
 
+/// Checks an interval of a field: how long it may be, and how late it may end.
 pub(super) fn check_length(field: &Field, times: [Option<DateTime>; 2], report: &mut Report, place: &Place<'_>) {
-    let (Some(months), [Some(start), Some(end)]) = (field.max_months, times) else { return };
-    if time::is_longer(start, end, months) {
-        let expected = || format!("at most {months} month{}", if months == 1 { "" } else { "s" });
+    let [Some(start), Some(end)] = times else { return };
+    let (most, unit, is_longer) = match (field.max_months, field.max_days) {
+        (Some(months), _) => (u16::from(months), "month", time::is_longer(start, end, months)),
+        (None, Some(days)) => (days, "day", time::is_longer_than_days(start, end, days)),
+        (None, None) => (0, "", false),
+    };
+    if is_longer {
+        let expected = || format!("at most {most} {unit}{}", if most == 1 { "" } else { "s" });
         report.add(FindingKind::IntervalTooLong, place, expected, || format!("{start} to {end}"));
+    }
+    check_latest(field, end, report, place);
+}
+
+/// Checks how late a time is, as the request was sent.
+pub(super) fn check_latest(field: &Field, time: DateTime, report: &mut Report, place: &Place<'_>) {
+    const DAY: i32 = 24 * 60;
+    let (Some(minutes), Some(sent)) = (field.latest, report.sent) else { return };
+    if time::later(sent, minutes).is_some_and(|latest| time > latest) {
+        let (count, unit) = if minutes % DAY == 0 { (minutes / DAY, "day") } else { (minutes, "minute") };
+        let unit = if count.abs() == 1 { unit.to_owned() } else { format!("{unit}s") };
+        let relation = if count < 0 { "before" } else { "after" };
+        let expected = || format!("at the latest {} {unit} {relation} the request of {sent}", count.abs());
+        report.add(FindingKind::OutOfRange, place, expected, || time.to_string());
     }
 }
 

@@ -20,6 +20,76 @@ pub(super) fn is_longer(start: DateTime, end: DateTime, months: u8) -> bool {
     start.checked_add(Span::new().months(months)).is_ok_and(|longest| end > longest)
 }
 
+/// Whether more than so many days lie between `start` and `end`.
+pub(super) fn is_longer_than_days(start: DateTime, end: DateTime, days: u16) -> bool {
+    start.checked_add(Span::new().days(days)).is_ok_and(|longest| end > longest)
+}
+
+/// Whether a month may begin at this instant, somewhere on the earth.
+pub(super) fn may_begin_month(time: DateTime) -> bool {
+    // Clocks are at most 12 hours behind UTC and 14 hours before it.
+    let is_last = || time.checked_add(Span::new().hours(14)).is_ok_and(|later| later.day() == 1);
+    (time.day() == 1 && time.hour() <= 12) || is_last()
+}
+
+/// The instant so many minutes later.
+pub(super) fn later(time: DateTime, minutes: i32) -> Option<DateTime> {
+    time.checked_add(Span::new().minutes(i64::from(minutes))).ok()
+}
+
+/// A month: `2026-01`.
+pub(super) fn is_month(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 7
+        && bytes[4] == b'-'
+        && bytes.iter().enumerate().all(|(at, byte)| at == 4 || byte.is_ascii_digit())
+        && matches!(&bytes[5..], [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2'])
+}
+
+/// A duration in ISO 8601, as .NET writes it, too: `P0Y0M1DT0H0M0S`, `P1DT12H`, `-PT30M`, `PT0.5S`.
+pub(super) fn is_duration(text: &str) -> bool {
+    let Some(text) = text.strip_prefix(['-', '+']).unwrap_or(text).strip_prefix('P') else { return false };
+    let (days, time) = text.split_once('T').map_or((text, None), |(days, time)| (days, Some(time)));
+    let is_empty = days.is_empty() && time.is_none();
+    let has_late_fraction = time.is_some() && days.contains(['.', ',']);
+    !is_empty
+        && !has_late_fraction
+        && has_units(days, "YMWD")
+        && time.is_none_or(|time| !time.is_empty() && has_units(time, "HMS"))
+}
+
+/// Whether a text is numbers, each with one of `units` behind it, in that order; a last one may have a fraction.
+fn has_units(mut text: &str, units: &str) -> bool {
+    let mut left = units;
+    while !text.is_empty() {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let rest = &text[digits..];
+        let fraction = match rest.as_bytes() {
+            [b'.' | b',', more @ ..] => 1 + more.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+            _ => 0,
+        };
+        let after = &rest[fraction..];
+        let Some(unit) = after.chars().next() else { return false };
+        let Some(at) = left.find(unit) else { return false };
+        let is_last = after.len() == unit.len_utf8();
+        if digits == 0 || fraction == 1 || (fraction > 0 && !is_last) {
+            return false;
+        }
+        left = &left[at + unit.len_utf8()..];
+        text = &after[unit.len_utf8()..];
+    }
+    true
+}
+
+/// A GUID in its usual form, of either case: `3fa85f64-5717-4562-b3fc-2c963f66afa6`.
+pub(super) fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 fn date_time(text: &str) -> Option<DateTime> {
     // The parser also takes forms that the API isn't known to take: a space for the T, no colons, annotations.
     let shaped = text.len() >= "2026-01-31T13:00".len() && text.as_bytes()[10] == b'T' && text.as_bytes()[13] == b':';
@@ -72,6 +142,62 @@ mod tests {
         }
         for bad in ["2024-1-2", "2024-02-30", "today", "2024-01-02T", "20240102.."] {
             assert_eq!(date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_those_of_iso_8601() {
+        for good in ["P0Y0M1DT0H0M0S", "P1DT12H", "PT30M", "-P1D", "P0M2DT0H0M0S", "P2W", "PT0.5S", "+P1Y", "PT36H"] {
+            assert!(is_duration(good), "{good}");
+        }
+        for bad in [
+            "",
+            "P",
+            "PT",
+            "1D",
+            "P1",
+            "P1DT",
+            "PD",
+            "P1H",
+            "PT1D",
+            "P1M1Y",
+            "P1.5DT1H",
+            "1.00:00:00",
+            "24:00:00",
+            "P1.D",
+            "p1d",
+            "P1D ",
+            "-",
+        ] {
+            assert!(!is_duration(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn guids_and_months_are_told_from_others() {
+        for good in ["3fa85f64-5717-4562-b3fc-2c963f66afa6", "86336EAC-4168-46B1-A544-2A47251BF864"] {
+            assert!(is_guid(good), "{good}");
+        }
+        let short = "3fa85f6457174562b3fc2c963f66afa6";
+        for bad in ["", "1", short, "{3fa85f64-5717-4562-b3fc-2c963f66afa6}", "3fa85f64-5717-4562-b3fc-2c963f66afag"] {
+            assert!(!is_guid(bad), "{bad}");
+        }
+        for good in ["2026-01", "2026-12"] {
+            assert!(is_month(good), "{good}");
+        }
+        for bad in ["2026-13", "2026-00", "01/2026", "2026-1", "2026-01-01", "2026_01", "20é6-1"] {
+            assert!(!is_month(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_month_begins_at_midnight_somewhere() {
+        let time = |text| utc(text).unwrap();
+        for may in ["2026-01-01T00:00:00Z", "2026-01-31T23:00:00Z", "2026-01-01T12:00:00Z", "2025-12-31T10:00:00Z"] {
+            assert!(may_begin_month(time(may)), "{may}");
+        }
+        for never in ["2026-01-02T00:00:00Z", "2026-01-01T13:00:00Z", "2026-01-31T09:00:00Z", "2026-01-15T00:00:00Z"] {
+            assert!(!may_begin_month(time(never)), "{never}");
         }
     }
 

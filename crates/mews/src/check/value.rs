@@ -1,5 +1,6 @@
 //! One value and what lies in it, whatever it is.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use jiff::civil::DateTime;
@@ -15,7 +16,13 @@ use crate::catalogue::Kind;
 #[derive(Clone, Copy)]
 pub(super) enum Met {
     Null,
+    /// An array without items.
+    Empty,
     Time(DateTime),
+    /// The position of a value in its enum; of a boolean 1 is true.
+    Constant(usize),
+    /// The fields of an object that are there, a bit for each.
+    Fields(u128),
     Other,
 }
 
@@ -27,18 +34,30 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Whether anything is right here.
+    fn is_any(&self) -> bool {
+        matches!(self.shape.single().map(|field| &field.kind), Some(Kind::Any))
+    }
+
     fn wrong(self, found: &str) -> Met {
         self.report.wrong_type(self.place, self.shape, found);
         Met::Other
     }
 
     fn number(self, value: f64, found: &str, fits: impl FnOnce(&Kind) -> bool) -> Met {
+        if self.is_any() {
+            return Met::Other;
+        }
         let Some(field) = self.shape.single().filter(|field| fits(&field.kind)) else { return self.wrong(found) };
         if let Some(range) = &field.range {
             // The limits of a range are far below what an f64 holds exactly.
             let inside = *range.start() as f64 <= value && value <= *range.end() as f64;
             if !inside {
-                let expected = || format!("{} to {}", range.start(), range.end());
+                let expected = || match *range.end() {
+                    i64::MAX => format!("at least {}", range.start()),
+                    end if *range.start() == i64::MIN => format!("at most {end}"),
+                    end => format!("{} to {end}", range.start()),
+                };
                 self.report.add(FindingKind::OutOfRange, self.place, expected, || value.to_string());
             }
         }
@@ -50,6 +69,13 @@ impl<'a> Value<'a> {
         let Self { report, shape, place } = self;
         match &field.kind {
             Kind::String => {
+                if field.min_chars > 0 && text.len() < 4 * field.min_chars as usize {
+                    let (min, count) = (field.min_chars, text.chars().count());
+                    if count < min as usize {
+                        let expected = || format!("at least {min} character{}", if min == 1 { "" } else { "s" });
+                        report.add(FindingKind::TooFewCharacters, place, expected, || format!("{count} characters"));
+                    }
+                }
                 // No text has more characters than bytes, so that nearly all are never counted.
                 if let Some(max) = field.max_chars.filter(|&max| text.len() > max as usize) {
                     let count = text.chars().count();
@@ -63,58 +89,100 @@ impl<'a> Value<'a> {
             Kind::Utc | Kind::Date => {
                 let parsed = if matches!(field.kind, Kind::Utc) { time::utc(text) } else { time::date(text) };
                 if let Some(time) = parsed {
+                    object::check_latest(field, time, report, place);
                     return Met::Time(time);
                 }
                 report.add(FindingKind::MalformedTime, place, || shape.to_string(), || shown(text));
                 Met::Other
             }
-            Kind::Enum(values) => {
-                if !values.has(text) && !values.open {
-                    report.add(FindingKind::UnknownValue, place, || allowed(values, text), || shown(text));
-                } else if values.is_deprecated(text) {
-                    let expected = || "a value that is not deprecated".to_owned();
-                    report.add(FindingKind::DeprecatedValue, place, expected, || shown(text));
+            Kind::Month | Kind::Duration | Kind::Guid => {
+                let (fits, kind) = match field.kind {
+                    Kind::Month => (time::is_month(text), FindingKind::MalformedTime),
+                    Kind::Duration => (time::is_duration(text), FindingKind::MalformedDuration),
+                    _ => (time::is_guid(text), FindingKind::MalformedId),
+                };
+                if !fits {
+                    report.add(kind, place, || shape.to_string(), || shown(text));
                 }
                 Met::Other
             }
+            Kind::Enum(values) => {
+                let known = values.values.iter().position(|known| **known == *text);
+                if known.is_none() && !values.open {
+                    report.add(FindingKind::UnknownValue, place, || allowed(values, text), || shown(text));
+                } else if let Some(deprecation) = values.deprecation(text) {
+                    report.deprecated(FindingKind::DeprecatedValue, place, deprecation, shown(text));
+                }
+                known.map_or(Met::Other, Met::Constant)
+            }
+            Kind::Any => Met::Other,
             _ => Self { report, shape, place }.wrong("a string"),
         }
     }
 
-    fn array<'de, A: SeqAccess<'de>>(self, mut items: A) -> Result<Met, A::Error> {
+    fn array<'de, A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Met, A::Error> {
         let Some((shape, most)) = self.shape.items() else {
-            let met = self.wrong("an array");
+            let met = if self.is_any() { Met::Other } else { self.wrong("an array") };
             while items.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(met);
         };
         let mut count = 0;
-        loop {
-            let place = Place::Item(self.place, count);
-            match items.next_element_seed(Value { report: &mut *self.report, shape, place: &place })? {
-                None => break,
-                Some(Met::Null) => self.report.wrong_type(&place, shape, "null"),
-                Some(_) => {}
+        if matches!(self.shape, Shape::Field(field, 0) if field.unique) {
+            count = self.distinct(items, shape)?;
+        } else {
+            loop {
+                let place = Place::Item(self.place, count);
+                match items.next_element_seed(Value { report: &mut *self.report, shape, place: &place })? {
+                    None => break,
+                    Some(Met::Null) => self.report.wrong_type(&place, shape, "null"),
+                    Some(_) => {}
+                }
+                count += 1;
             }
-            count += 1;
         }
         if let Some(most) = most.filter(|&most| count > most as usize) {
             let expected = || format!("at most {most} items");
             self.report.add(FindingKind::TooManyItems, self.place, expected, || format!("{count} items"));
         }
-        Ok(Met::Other)
+        if let Shape::Field(field, 0) = self.shape {
+            let min = field.min_items;
+            if count < min as usize {
+                let expected = || format!("at least {min} item{}", if min == 1 { "" } else { "s" });
+                self.report.add(FindingKind::TooFewItems, self.place, expected, || format!("{count} items"));
+            }
+        }
+        Ok(if count == 0 { Met::Empty } else { Met::Other })
+    }
+
+    /// Checks items of which no two may be the same, which takes keeping them; how many there are.
+    fn distinct<'de, A: SeqAccess<'de>>(&mut self, mut items: A, shape: Shape<'_>) -> Result<usize, A::Error> {
+        let (mut seen, mut count, mut twice) = (HashSet::new(), 0, false);
+        while let Some(item) = items.next_element::<serde_json::Value>()? {
+            let place = Place::Item(self.place, count);
+            if let Ok(Met::Null) = (Value { report: &mut *self.report, shape, place: &place }).deserialize(&item) {
+                self.report.wrong_type(&place, shape, "null");
+            }
+            twice |= !seen.insert(item.to_string());
+            count += 1;
+        }
+        if twice {
+            let (expected, found) = (|| "items that all differ".to_owned(), || "an item twice".to_owned());
+            self.report.add(FindingKind::Schema, self.place, expected, found);
+        }
+        Ok(count)
     }
 
     fn object<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Met, A::Error> {
         if let Some(object) = self.shape.object() {
-            let times = object::check_fields(object, &mut map, self.report, self.place)?;
+            let (met, times) = object::check_fields(object, &mut map, self.report, self.place)?;
             if let Shape::Field(field, _) = self.shape {
                 object::check_length(field, times, self.report, self.place);
             }
-            return Ok(Met::Other);
+            return Ok(met);
         }
         match self.shape.single().map(|field| &field.kind) {
             Some(Kind::Texts) => return object::check_texts(map, self.report, self.place),
-            Some(Kind::AnyObject) => {}
+            Some(Kind::AnyObject | Kind::Any) => {}
             _ => {
                 self.wrong("an object");
             }
@@ -148,9 +216,10 @@ impl<'de> Visitor<'de> for Value<'_> {
         Ok(Met::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Met, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Met, E> {
         Ok(match self.shape.single().map(|field| &field.kind) {
-            Some(Kind::Boolean) => Met::Other,
+            Some(Kind::Boolean) => Met::Constant(usize::from(value)),
+            Some(Kind::Any) => Met::Other,
             _ => self.wrong("a boolean"),
         })
     }

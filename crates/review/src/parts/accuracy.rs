@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nightaudit_exchange::{Exchange, ExchangeId};
 use nightaudit_mews::{
-    Contracts, Date, Environment, Finding, FindingKind, Lifecycle as Life, Operation, operation, suggest,
+    Contracts, Date, DateTime, Environment, Finding, FindingKind, Lifecycle as Life, Operation, operation, suggest,
 };
 
 use crate::{
@@ -39,7 +39,8 @@ pub(crate) struct AccuracyPart {
 struct Field {
     expected: String,
     found: String,
-    deprecated: bool,
+    rule: Rule,
+    disputed: Option<String>,
     evidence: Evidence,
 }
 
@@ -84,13 +85,16 @@ impl AccuracyPart {
         }
         self.checked += 1;
         let mut met: Vec<(OperationNo, String, String)> = Vec::new();
-        for finding in contracts.check(name, body) {
+        let mut is_accurate = true;
+        for finding in contracts.check_sent(name, body, sent(exchange)) {
             // Who sends no `Client` or no pages hears so once, and what was redacted is not what was sent.
             let is_told =
                 finding.kind == FindingKind::MissingField && matches!(&*finding.pointer, "/Client" | "/Limitation");
             if is_told || finding.kind == FindingKind::More || finding.found.contains("REDACTED:") {
                 continue;
             }
+            // Where Mews' sources contradict each other, nobody is to blame.
+            is_accurate &= finding.disputed.is_some();
             let names = finding.pointer.split('/').map(|name| name_bit(hash(name.as_bytes())));
             let names = names.fold(0, |names, bit| names | bit);
             blamed.names |= names;
@@ -104,7 +108,7 @@ impl AccuracyPart {
                 met.push(key);
             }
         }
-        self.accurate += u64::from(met.is_empty());
+        self.accurate += u64::from(is_accurate);
         blamed
     }
 
@@ -119,13 +123,28 @@ impl AccuracyPart {
             self.unlisted += 1;
             return;
         }
-        let deprecated = matches!(finding.kind, FindingKind::DeprecatedField | FindingKind::DeprecatedValue);
+        let rule = match finding.kind {
+            _ if finding.disputed.is_some() => Rule::RequestDisputed,
+            FindingKind::DeprecatedField | FindingKind::DeprecatedValue => Rule::RequestDeprecated,
+            _ => Rule::RequestContract,
+        };
         let field = self.fields.entry(key).or_insert_with(|| Field {
-            expected: finding.expected,
-            found: finding.found,
-            deprecated,
+            expected: finding.expected.clone(),
+            found: finding.found.clone(),
+            rule,
+            disputed: finding.disputed.clone(),
             evidence: Evidence::default(),
         });
+        // One that is certain tells more than those in doubt.
+        if field.rule == Rule::RequestDisputed && rule != Rule::RequestDisputed {
+            *field = Field {
+                expected: finding.expected,
+                found: finding.found,
+                rule,
+                disputed: None,
+                evidence: std::mem::take(&mut field.evidence),
+            };
+        }
         field.evidence.add(id, at);
     }
 
@@ -150,14 +169,14 @@ impl AccuracyPart {
         for ((number, kind, pointer), field) in &self.fields {
             let name = operations.name(*number);
             let place = if pointer.is_empty() { "the body" } else { pointer };
-            let rule = if field.deprecated { Rule::RequestDeprecated } else { Rule::RequestContract };
+            let doubt = field.disputed.as_deref().map_or_else(String::new, |reason| format!(" In doubt: {reason}."));
             let message = format!(
-                "{name}, {place}: expected {}, found {} in {}.",
+                "{name}, {place}: expected {}, found {} in {}.{doubt}",
                 field.expected,
                 field.found,
                 count_of(field.evidence.count, "request")
             );
-            findings.raise(rule, Some(name), message, &field.evidence);
+            findings.raise(field.rule, Some(name), message, &field.evidence);
             fields.push(FieldReview {
                 operation: name.to_owned(),
                 field: pointer.clone(),
@@ -253,6 +272,11 @@ impl AccuracyPart {
         }
         reviews
     }
+}
+
+/// When a request was sent, in UTC.
+fn sent(exchange: &Exchange) -> Option<DateTime> {
+    exchange.started_at.to_string().strip_suffix('Z')?.parse().ok()
 }
 
 /// A JSON pointer with `*` for any place of an array.

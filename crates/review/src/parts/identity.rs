@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use nightaudit_exchange::{Exchange, Pseudonym};
-use nightaudit_mews::Environment;
+use nightaudit_mews::{Environment, PUBLISHED_TOKENS};
 
 use crate::{
     declaration::Declaration,
@@ -24,9 +24,6 @@ const LONGEST: usize = 100;
 
 /// The name in the documentation's samples, whatever version stands behind it.
 const SAMPLE: &str = "sample client";
-
-/// The pseudonyms of the access tokens that the documentation prints for the demo environment.
-const SHARED: [&str; 2] = ["REDACTED:e7fcd8b29db2", "REDACTED:4e2039d5104b"];
 
 /// Counts who sent requests.
 #[derive(Debug, Clone)]
@@ -87,7 +84,7 @@ impl Default for IdentityPart {
             without_access_token: 0,
             sample: Evidence::default(),
             shared: Evidence::default(),
-            shared_tokens: SHARED.iter().filter_map(|token| token.parse().ok()).collect(),
+            shared_tokens: PUBLISHED_TOKENS.iter().map(|tokens| Pseudonym::of(tokens.access.as_bytes())).collect(),
         }
     }
 }
@@ -224,10 +221,15 @@ mod tests {
 
     #[test]
     fn the_documentations_tokens_are_known() {
-        let printed = [
+        let part = IdentityPart::default();
+        for printed in [
             "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D",
             "7059D2C25BF64EA681ACAB3A00B859CC-D91BFF2B1E3047A3E0DEC1D57BE1382",
-        ];
-        assert_eq!(SHARED.map(str::to_owned), printed.map(|token| Pseudonym::of(token.as_bytes()).to_string()));
+            "4D6C7ABE0E6A4681B0AFB16900AE5D86-DF50CBC89E1D4FF5859DDF021649ED5",
+            "CC150C355D6A4048A220AD20015483AB-B6D09C0C84B09538077CB8FFBB907B4",
+        ] {
+            assert!(part.is_shared(Pseudonym::of(printed.as_bytes())), "{printed}");
+        }
+        assert!(!part.is_shared(Pseudonym::of(b"a token of one's own")));
     }
 }

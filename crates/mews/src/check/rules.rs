@@ -1,0 +1,205 @@
+//! What holds between the fields of an object, once all of it was seen.
+
+use jiff::civil::DateTime;
+
+use super::finding::{FindingKind, Report};
+use super::place::Place;
+use super::time;
+use super::value::Met;
+use crate::catalogue::{Field, MOST_WATCHED, Object, Rule};
+
+/// What was seen of an object.
+pub(super) struct Seen {
+    /// The fields that are there and not null: a bit for each, as the catalogue has at most that many.
+    pub(super) present: u128,
+    /// The fields that are null.
+    pub(super) null: u128,
+    /// The arrays without items.
+    pub(super) empty: u128,
+    /// What the fields were that the rules ask for, in the order of [`Object::watched`].
+    pub(super) watched: [Met; MOST_WATCHED],
+}
+
+impl Seen {
+    pub(super) fn new() -> Self {
+        Self { present: 0, null: 0, empty: 0, watched: [Met::Other; MOST_WATCHED] }
+    }
+
+    /// Whether the field at `position` is there.
+    pub(super) fn has(&self, position: usize) -> bool {
+        self.present & (1 << position) != 0
+    }
+
+    fn count(&self, positions: &[usize]) -> usize {
+        positions.iter().filter(|&&at| self.has(at)).count()
+    }
+
+    /// Whether one of these fields is there and holds something.
+    fn has_any(&self, positions: &[usize]) -> bool {
+        positions.iter().any(|&at| self.has(at) && self.empty & (1 << at) == 0)
+    }
+
+    fn met(&self, object: &Object, position: usize) -> Option<Met> {
+        let slot = object.watched.iter().position(|&watched| watched == position)?;
+        self.watched.get(slot).copied()
+    }
+
+    pub(super) fn time(&self, object: &Object, position: usize) -> Option<DateTime> {
+        match self.met(object, position)? {
+            Met::Time(time) => Some(time),
+            _ => None,
+        }
+    }
+}
+
+/// Holds what was seen of an object against its rules.
+pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, place: &Place<'_>) {
+    for rule in &object.rules {
+        match rule {
+            Rule::AnyOf(fields) if !seen.has_any(fields) => {
+                let expected = || format!("at least one of {}", names(object, fields, ", "));
+                report.add(FindingKind::MissingFilter, place, expected, || "none of them".to_owned());
+            }
+            Rule::OneOf(fields) if seen.count(fields) > 1 => {
+                let there: Vec<usize> = fields.iter().copied().filter(|&at| seen.has(at)).collect();
+                let Some(last) = there.last().and_then(|&at| object.fields.get(at)) else { continue };
+                let place = Place::Field(place, &last.name);
+                let expected = || format!("only one of {}", names(object, fields, ", "));
+                report.add(FindingKind::ExclusiveFields, &place, expected, || names(object, &there, " and "));
+            }
+            Rule::Beside { field, others } if seen.has(*field) && !seen.has_any(others) => {
+                let Some(field) = object.fields.get(*field) else { continue };
+                let place = Place::Field(place, &field.name);
+                let expected = || format!("another filter beside it: {}", names(object, others, ", "));
+                report.add(FindingKind::MissingFilter, &place, expected, || format!("`{}` alone", field.name));
+            }
+            Rule::When { field, inner, on, values } => {
+                check_when(object, seen, (*field, *inner, *on, values), report, place)
+            }
+            Rule::Sets(sets) => check_sets(object, seen, sets, report, place),
+            Rule::Order(from, to) => {
+                let (Some(start), Some(end)) = (seen.time(object, *from), seen.time(object, *to)) else { continue };
+                if end >= start {
+                    continue;
+                }
+                let Some(last) = object.fields.get(*to) else { continue };
+                let at_end = Place::Field(place, &last.name);
+                let place = if object.interval { place } else { &at_end };
+                let expected = || "an end that isn't before the start".to_owned();
+                report.add(FindingKind::ReversedInterval, place, expected, || format!("{start} to {end}"));
+            }
+            Rule::Span { from, to, days, months } => {
+                let (Some(start), Some(end)) = (seen.time(object, *from), seen.time(object, *to)) else { continue };
+                check_span(object, (start, end, *to), (*days, *months), report, place);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_when(
+    object: &Object,
+    seen: &Seen,
+    (position, inner, on, values): (usize, Option<usize>, usize, &[usize]),
+    report: &mut Report,
+    place: &Place<'_>,
+) {
+    let Some(Met::Constant(value)) = seen.met(object, on) else { return };
+    let (Some(field), Some(decides)) = (object.fields.get(position), object.fields.get(on)) else { return };
+    if !values.contains(&value) {
+        return;
+    }
+    let mut name = &field.name;
+    let outer = Place::Field(place, &field.name);
+    let mut at = &outer;
+    let within;
+    if let Some(inner) = inner {
+        let known = match &field.kind {
+            crate::catalogue::Kind::Object(object) => object.fields.get(inner),
+            _ => None,
+        };
+        let Some(known) = known else { return };
+        if matches!(seen.met(object, position), Some(Met::Fields(fields)) if fields & (1 << inner) != 0) {
+            return;
+        }
+        if seen.has(position) {
+            name = &known.name;
+            within = Place::Field(&outer, name);
+            at = &within;
+        }
+    } else if seen.has(position) {
+        return;
+    }
+    let expected = || format!("`{name}`, as `{}` is {}", decides.name, constant(decides, value));
+    report.add(FindingKind::MissingField, at, expected, || "nothing".to_owned());
+}
+
+/// A value by its position, as [`Field::constant`] gave it.
+fn constant(field: &Field, position: usize) -> &str {
+    match &field.updated().kind {
+        crate::catalogue::Kind::Enum(values) => values.values.get(position).map_or("", |value| value),
+        _ => ["false", "true"].get(position).copied().unwrap_or_default(),
+    }
+}
+
+fn check_sets(object: &Object, seen: &Seen, sets: &[Vec<usize>], report: &mut Report, place: &Place<'_>) {
+    // The set of which most is there is the one that was meant.
+    let Some(meant) = sets.iter().max_by_key(|set| (seen.count(set), std::cmp::Reverse(set.len()))) else { return };
+    if seen.count(meant) == 0 {
+        let all: Vec<_> = sets.iter().map(|set| names(object, set, " with ")).collect();
+        report.add(
+            FindingKind::MissingFilter,
+            place,
+            || format!("either {}", all.join(" or ")),
+            || "none of them".to_owned(),
+        );
+        return;
+    }
+    for at in meant.iter().filter(|&&at| !seen.has(at)) {
+        let Some(field) = object.fields.get(*at) else { continue };
+        let place = Place::Field(place, &field.name);
+        let beside: Vec<usize> = meant.iter().copied().filter(|&other| seen.has(other)).collect();
+        let expected = || format!("`{}` beside {}", field.name, names(object, &beside, " and "));
+        report.add(FindingKind::MissingField, &place, expected, || "nothing".to_owned());
+    }
+    for at in sets.iter().flatten().filter(|at| !meant.contains(at) && seen.has(**at)) {
+        let Some(field) = object.fields.get(*at) else { continue };
+        let place = Place::Field(place, &field.name);
+        let expected = || {
+            format!("either {}", sets.iter().map(|set| names(object, set, " with ")).collect::<Vec<_>>().join(" or "))
+        };
+        report.add(FindingKind::ExclusiveFields, &place, expected, || format!("`{}` beside the others", field.name));
+    }
+}
+
+fn check_span(
+    object: &Object,
+    (start, end, to): (DateTime, DateTime, usize),
+    (days, months): (u16, u8),
+    report: &mut Report,
+    place: &Place<'_>,
+) {
+    if !time::is_longer_than_days(start, end, days) {
+        return;
+    }
+    let Some(field) = object.fields.get(to) else { return };
+    let place = Place::Field(place, &field.name);
+    // What the service's time unit is doesn't stand in the request. Only months begin where months do.
+    let may_be_months = months > 0
+        && !time::is_longer(start, end, months)
+        && time::may_begin_month(start)
+        && time::may_begin_month(end);
+    let reason = may_be_months.then_some("it is right for a service whose time unit is a month");
+    let texts = || {
+        let by_month =
+            if months > 0 { format!(", or {months} months for a service by the month") } else { String::new() };
+        (format!("at most {days} days after the first time unit{by_month}"), format!("{start} to {end}"))
+    };
+    report.add_disputed(FindingKind::IntervalTooLong, &place, texts, reason);
+}
+
+fn names(object: &Object, positions: &[usize], between: &str) -> String {
+    let names: Vec<_> =
+        positions.iter().filter_map(|&at| object.fields.get(at)).map(|field| format!("`{}`", field.name)).collect();
+    names.join(between)
+}
