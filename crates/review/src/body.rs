@@ -2,6 +2,7 @@
 
 mod care;
 mod hash;
+mod person;
 mod walk;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use smallvec::SmallVec;
 
 pub(crate) use care::{Mail, Suspicion, mask_text};
 pub(crate) use hash::{hash, mix};
+use person::Person;
 
 /// What a request's body says, as far as a review is concerned.
 #[derive(Debug, Default)]
@@ -39,6 +41,8 @@ pub(crate) struct Asked<'b> {
     pub(crate) subject: Subject,
     /// What may be real people's data.
     pub(crate) suspicions: Vec<Suspicion>,
+    /// The person in the object that is being read.
+    person: Person,
 }
 
 /// A list of ids at the top level of a request.

@@ -1,12 +1,12 @@
 //! The reviewer: exchanges in, a review out, at any time.
 
-use nightaudit_exchange::{Exchange, ExchangeId};
-use nightaudit_mews::{Contracts, operation};
+use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
+use nightaudit_mews::{Contracts, Environment, operation};
 
 use crate::{
     body::{self, Asked, Mail},
     declaration::Declaration,
-    fact::{Fact, Known},
+    fact::{Blamed, Fact, Known},
     findings::{Findings, count_of},
     names::{Operations, Tokens},
     order::{Clock, HORIZON, Order},
@@ -61,10 +61,13 @@ impl Fold {
     /// Looks at a fact in the order of sending.
     fn follow(&mut self, fact: &Fact) {
         self.run.follow(fact);
-        self.limits.follow(fact);
-        self.retries.follow(fact);
         self.errors.follow(fact);
-        self.habits.follow(fact);
+        // What was rejected went nowhere, and mostly wasn't read.
+        if fact.outcome != Outcome::Rejected {
+            self.limits.follow(fact);
+            self.retries.follow(fact);
+            self.habits.follow(fact);
+        }
     }
 }
 
@@ -123,16 +126,25 @@ impl Reviewer {
             fold.run.note_span(exchange, offset);
             return;
         }
+        fold.run.note(exchange, offset);
+        if !is_call(exchange, &self.contracts) {
+            return;
+        }
         let (body, is_decoded) = exchange.request.body.decoded();
         let is_whole = is_decoded && !exchange.request.body.truncated;
         let asked = if body.is_empty() { Asked::default() } else { body::read(&body, &self.mail) };
         let number = self.operations.number(&exchange.operation);
-        fold.run.note(exchange, offset);
-        fold.operations.note(number, exchange, &asked);
-        fold.identity.note(exchange);
-        let blamed = fold.accuracy.note(number, exchange, &body, is_whole, &self.contracts);
-        fold.care.note(number, exchange, &asked);
-        fold.habits.note(number, exchange, &asked);
+        let mut blamed = Blamed::default();
+        if exchange.outcome != Outcome::Rejected {
+            fold.operations.note(number, exchange, &asked);
+            blamed = fold.accuracy.note(number, exchange, &body, is_whole, &self.contracts);
+            // Only the body of a POST is read by Mews.
+            if exchange.request.method == "POST" || is_events(exchange) {
+                fold.identity.note(exchange);
+                fold.care.note(number, exchange, &asked);
+                fold.habits.note(number, exchange, &asked);
+            }
+        }
         let fact = Known {
             exchange,
             asked: &asked,
@@ -204,6 +216,20 @@ impl Reviewer {
             bounds,
         }
     }
+}
+
+/// Whether an exchange is a call of the API, or was meant to be one. A browser that asks beforehand (OPTIONS) or visits the
+/// address by hand, and a health check, are none.
+fn is_call(exchange: &Exchange, contracts: &Contracts) -> bool {
+    match &*exchange.request.method {
+        "POST" => true,
+        "OPTIONS" => false,
+        _ => exchange.outcome == Outcome::Rejected || contracts.has(&exchange.operation) || is_events(exchange),
+    }
+}
+
+fn is_events(exchange: &Exchange) -> bool {
+    exchange.operation == Environment::EVENTS_PATH
 }
 
 impl LeftOut {

@@ -233,8 +233,8 @@ rules! {
     }
     ErrorsRejected "errors/rejected" Warning {
         "Requests could not be forwarded",
-        why: "They are malformed, for another host, or were not sent to their end; Mews never saw them. Raised for \
-              each request that nightaudit had to reject.",
+        why: "They are malformed, for another host, or were not sent to their end; Mews never saw them, so that nothing \
+              else is raised about them. Raised for each request that nightaudit had to reject.",
         advice: "Look at the error of the exchange: it names what is wrong with the request."
     }
     ErrorsAbandoned "errors/abandoned" Note {
@@ -292,6 +292,22 @@ rules! {
         why: "The reviewers find an integration's activity by its `Client`. What has none can't be reviewed at all. \
               Raised for each request without a `Client`.",
         advice: "Send `Client` with the integration's name and version in every request: \"Acme Kiosk 2.1.0\"."
+    }
+    ClientVersion "identity/client-version" Warning {
+        "`Client` has no version",
+        why: "`Client` is to name the integration and its version, so that reviewers and Mews' support know which one \
+              they look at. Raised for requests whose `Client` has neither a word that begins with a digit (a `v` before \
+              it left aside) nor digits with a dot between them.",
+        advice: "Send the version behind the name: \"Acme Kiosk 2.1.0\"."
+    }
+    ClientTool "identity/client-tool" Error {
+        "`Client` names a tool, not the integration",
+        why: "What was sent by hand, or by a library under its own name, can't be told from anybody else's and shows \
+              nothing of the integration. Raised for requests whose `Client` begins with the name of a tool: Postman, \
+              Insomnia, curl, HTTPie, Bruno, Swagger, SoapUI, Thunder Client, Paw, wget, or the name of a library for \
+              HTTP.",
+        advice: "Send the integration's own name and version in every request, and record the run without requests by \
+                 hand; single ones can be left out in the declaration (`leave_out`)."
     }
     ClientChanges "identity/client-changes" Warning {
         "The name of the integration changes",
@@ -406,11 +422,17 @@ rules! {
         advice: "Use test cards. If the number is real, treat it as leaked: it is in this log and at Mews."
     }
     Personal "data/personal" Warning {
-        "What look like real people's mail addresses were sent",
+        "What looks like real people's data was sent",
         why: "No real guest's data may be sent to the demo environment. Raised for mail addresses outside of the \
               domains that are kept for examples (example.com, .test and the like) and of the declaration's own \
-              `domains`. They are never shown whole.",
-        advice: "Use addresses at example.com, or name your own domains in the declaration."
+              `domains`; telephone numbers of 9 to 15 digits that are not in a range kept for fiction and have no five \
+              digits in a row that are equal or count up or down; numbers of passports and the like, of 6 to 15 letters \
+              and digits, likewise; bank accounts (IBAN) with their country's length and a right checksum, but for the \
+              known examples; a first and a last name, neither of them a placeholder, together with a date of birth \
+              other than 1 January and 31 December, or with one of the others, in one object without an address at \
+              example.com. Mail addresses are shown with their first letters only, all else is not shown at all.",
+        advice: "Use addresses at example.com and telephone numbers kept for fiction (+1 202 555 01xx), or name your own \
+                 domains in the declaration."
     }
     RecordInterrupted "record/interrupted" Note {
         "nightaudit was killed while requests were under way",

@@ -38,6 +38,16 @@ fn customer(at: f64, fields: &str) -> Call {
     call(at, "customers/add", &format!("\"OverwriteExisting\":false,{fields}"))
 }
 
+fn passport(number: &str) -> Call {
+    let fields = format!(r#""IdentityDocuments":[{{"CustomerId":"a","Type":"Passport","Number":"{number}"}}]"#);
+    call(AT, "identityDocuments/add", &fields)
+}
+
+/// A guest who may be real, and one who isn't.
+fn personal(real: &str, made_up: &str) -> Case {
+    case(Rule::Personal, among([customer(AT, real)]), among([customer(AT, made_up)]))
+}
+
 fn cancel(at: f64, id: &str) -> Call {
     call(at, "reservations/cancel", &format!("\"ReservationIds\":[\"{id}\"],\"Notes\":\"as asked\""))
 }
@@ -354,6 +364,21 @@ fn cases() -> Vec<Case> {
             one(question(AT, "x").client(Some("Acme Kiosk 2.1.0 "))),
         ),
         case(
+            Rule::ClientVersion,
+            quiet().into_iter().map(|call| call.client(Some("Acme Kiosk"))).collect(),
+            quiet().into_iter().map(|call| call.client(Some("Acme Kiosk v2"))).collect(),
+        ),
+        case(
+            Rule::ClientTool,
+            quiet().into_iter().map(|call| call.client(Some("PostmanRuntime/7.39.0"))).collect(),
+            quiet().into_iter().map(|call| call.client(Some("Acme Postman 7.39.0"))).collect(),
+        ),
+        case(
+            Rule::ClientTool,
+            quiet().into_iter().map(|call| call.client(Some("curl"))).collect(),
+            quiet().into_iter().map(|call| call.client(Some("Curly 1"))).collect(),
+        ),
+        case(
             Rule::ClientSample,
             quiet().into_iter().map(|call| call.client(Some("Sample Client 1.0.0"))).collect(),
             quiet().into_iter().map(|call| call.client(Some("Sampled Client 1.0.0"))).collect(),
@@ -482,6 +507,21 @@ fn cases() -> Vec<Case> {
             "domains = ['acme.travel']",
             one(customer(AT, r#""LastName":"Lee","Email":"ann.lee@gmail.com""#)),
             one(customer(AT, r#""LastName":"Lee","Email":"ann.lee@acme.travel""#)),
+        ),
+        personal(r#""LastName":"Lee","Phone":"+420 731 480 926""#, r#""LastName":"Lee","Phone":"+420 731 000 000""#),
+        personal(r#""LastName":"Lee","Notes":"or +420 731 480 926""#, r#""LastName":"Lee","Notes":"or 12+731480926""#),
+        case(Rule::Personal, one(passport("C4VK90T27")), one(passport("123456789"))),
+        personal(
+            r#""LastName":"Lee","Notes":"to DE75 5121 0800 1245 1261 99""#,
+            r#""LastName":"Lee","Notes":"to DE75 5121 0800 1245 1261 98""#,
+        ),
+        personal(
+            r#""FirstName":"Ann","LastName":"Lee","BirthDate":"1987-04-23""#,
+            r#""FirstName":"Ann","LastName":"Lee","BirthDate":"1987-01-01""#,
+        ),
+        personal(
+            r#""FirstName":"Ann","LastName":"Lee","BirthDate":"1987-04-23""#,
+            r#""FirstName":"Ann","LastName":"Lee","BirthDate":"1987-04-23","Email":"ann@example.com""#,
         ),
         case(
             Rule::RecordInterrupted,

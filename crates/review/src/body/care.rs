@@ -1,5 +1,6 @@
 //! Values that look like real people's data.
 
+use super::{Asked, person};
 use crate::review::DataKind;
 
 /// Which mail addresses are nobody's.
@@ -74,7 +75,64 @@ pub(super) fn look(value: &str, key: &str, mail: &Mail, found: &mut Vec<Suspicio
     }
 }
 
-/// A text of Mews' with the addresses and card numbers in it masked.
+/// Objects whose `Number` is that of a document.
+const DOCUMENTS: &[&str] =
+    &["Passport", "IdentityCard", "Visa", "DriversLicense", "ResidencePermit", "IdentityDocument", "IdentityDocuments"];
+
+/// Looks at a value by what it is called: telephone and document numbers, bank accounts, and what says who a person is.
+pub(super) fn look_at_property(value: &str, key: &str, parent: &str, asked: &mut Asked<'_>) {
+    let bytes = value.as_bytes();
+    if bytes.len() < 2 || bytes.len() > MOST_BYTES || is_uuid(bytes) {
+        return;
+    }
+    asked.person.note(key, value);
+    if bytes.len() < 6 || asked.suspicions.len() >= MOST {
+        return;
+    }
+    let is_phone = ["Phone", "Telephone", "Mobile"].iter().any(|part| key.contains(part));
+    let is_document = (key == "Number" && DOCUMENTS.contains(&parent))
+        || ["PassportNumber", "DocumentNumber", "IdentityCardNumber"].contains(&key);
+    // Times have no plus but in their offset.
+    let has_phone = (is_phone && person::is_phone(value))
+        || (!key.ends_with("Utc") && memchr::memchr(b'+', bytes).is_some() && person::phone_in(value).is_some());
+    let mut add = |kind, masked: String| {
+        let field = key.chars().take(LONGEST_NAME).collect();
+        let suspicion = Suspicion { kind, field, masked };
+        if !asked.suspicions.contains(&suspicion) {
+            asked.suspicions.push(suspicion);
+        }
+    };
+    if has_phone {
+        add(DataKind::Phone, "a telephone number".to_owned());
+    }
+    if is_document && person::is_document(value) {
+        add(DataKind::IdentityDocument, format!("{} letters and digits", value.trim().chars().count()));
+    }
+    if let Some(iban) = person::iban_in(value) {
+        add(DataKind::BankAccount, format!("a bank account in {}", &iban[..2]));
+    }
+}
+
+/// Says what of the person in an object looks real. What was found in the object stands after the first `known`.
+pub(super) fn look_at_person(asked: &mut Asked<'_>, known: usize) {
+    let person = asked.person;
+    let something_else = asked.suspicions.len() > known;
+    if !person.looks_real(something_else) || asked.suspicions.len() >= MOST {
+        return;
+    }
+    let mut add = |kind, field: &str, masked: &str| {
+        let suspicion = Suspicion { kind, field: field.to_owned(), masked: masked.to_owned() };
+        if !asked.suspicions.contains(&suspicion) {
+            asked.suspicions.push(suspicion);
+        }
+    };
+    add(DataKind::Name, "FirstName, LastName", "a first and a last name");
+    if person.has_birth_date() {
+        add(DataKind::BirthDate, "BirthDate", "a date of birth");
+    }
+}
+
+/// A text of Mews' with the addresses, card numbers, telephone numbers and bank accounts in it masked.
 pub(crate) fn mask_text(text: &str) -> String {
     let mut masked = text.to_owned();
     for (local, domain) in addresses(text) {
@@ -86,6 +144,13 @@ pub(crate) fn mask_text(text: &str) -> String {
         .collect();
     for (run, digits) in runs {
         masked = masked.replace(&run, &masked_card(&digits));
+    }
+    for find in [person::phone_in, person::iban_in] {
+        // Each replacement takes one away, and a message has few.
+        for _ in 0..5 {
+            let Some(found) = find(&masked).map(str::to_owned) else { break };
+            masked = masked.replace(&found, "…");
+        }
     }
     masked
 }

@@ -61,7 +61,8 @@ impl<'b> Visitor<'b> for Top<'_, 'b> {
 
     fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Name(key)) = map.next_key()? {
-            let mut value = Value { asked: &mut *self.asked, mail: self.mail, key: &key, place: Place::Inside };
+            let mut value =
+                Value { asked: &mut *self.asked, mail: self.mail, key: &key, parent: "", place: Place::Inside };
             match &*key {
                 "AccessToken" | "ClientToken" | "Client" | "LanguageCode" | "CultureCode" => {
                     map.next_value::<serde::de::IgnoredAny>()?;
@@ -87,6 +88,7 @@ impl<'b> Visitor<'b> for Top<'_, 'b> {
                 }
             }
         }
+        care::look_at_person(self.asked, 0);
         Ok(())
     }
 }
@@ -129,6 +131,8 @@ struct Value<'a, 'b, 'k> {
     asked: &'a mut Asked<'b>,
     mail: &'a Mail,
     key: &'k str,
+    /// The name of the object or array that it stands in.
+    parent: &'k str,
     place: Place,
 }
 
@@ -204,6 +208,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             self.asked.reach(self.key == "EndUtc", value);
         }
         care::look(value, self.key, self.mail, &mut self.asked.suspicions);
+        care::look_at_property(value, self.key, self.parent, self.asked);
         if !value.is_empty() && !self.key.is_empty() {
             let key = self.key.strip_suffix('s').unwrap_or(self.key);
             let subject = &mut self.asked.subject;
@@ -222,9 +227,13 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
     fn visit_seq<A: SeqAccess<'b>>(self, mut items: A) -> Result<Met, A::Error> {
         let (mut hash, mut count) = (6, 0_u64);
         let (asked, mail) = (self.asked, self.mail);
-        while let Some(met) =
-            items.next_element_seed(Value { asked: &mut *asked, mail, key: self.key, place: Place::Inside })?
-        {
+        while let Some(met) = items.next_element_seed(Value {
+            asked: &mut *asked,
+            mail,
+            key: self.key,
+            parent: self.parent,
+            place: Place::Inside,
+        })? {
             (hash, count) = (mix(hash, met.hash), count + 1);
         }
         Ok(Met { hash: mix(hash, count), is_empty: count == 0, items: count })
@@ -232,10 +241,11 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
 
     fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Met, A::Error> {
         let (mut sum, mut is_empty) = (7_u64, true);
+        let (around, known) = (std::mem::take(&mut self.asked.person), self.asked.suspicions.len());
         while let Some(Name(key)) = map.next_key()? {
             // An update object's `Value` says nothing of what it is; the name of the object does.
-            let name = if key == "Value" { self.key } else { &key };
-            let value = Value { asked: &mut *self.asked, mail: self.mail, key: name, place: self.place };
+            let (name, parent) = if key == "Value" { (self.key, self.parent) } else { (&*key, self.key) };
+            let value = Value { asked: &mut *self.asked, mail: self.mail, key: name, parent, place: self.place };
             let met = map.next_value_seed(value)?;
             // A field that is null is as good as none.
             if !(met.is_empty && met.hash == 0) {
@@ -249,6 +259,8 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
                 }
             }
         }
+        care::look_at_person(self.asked, known);
+        self.asked.person = around;
         Ok(Met { hash: sum, is_empty, items: 0 })
     }
 }

@@ -46,6 +46,8 @@ impl CarePart {
         for ((kind, number, field), (masked, evidence)) in &self.found {
             let name = operations.name(*number);
             let requests = count_of(evidence.count, "request");
+            let personal =
+                |what: &str| (Rule::Personal, format!("{name}, {field}: {what} that may be real in {requests}."));
             let (rule, message) = match kind {
                 DataKind::CardNumber => (
                     Rule::CardNumber,
@@ -55,6 +57,11 @@ impl CarePart {
                     Rule::Personal,
                     format!("{name}, {field}: mail addresses that may be real in {requests}, as {masked}."),
                 ),
+                DataKind::Phone => personal("telephone numbers"),
+                DataKind::IdentityDocument => personal("numbers of documents"),
+                DataKind::BankAccount => personal("bank accounts"),
+                DataKind::Name => personal("names"),
+                DataKind::BirthDate => personal("dates of birth"),
             };
             findings.raise(rule, Some(name), message, evidence);
             reviews.push(CareReview {

@@ -6,11 +6,12 @@
 //! wrong, so the call may come again with a token that is used for the first time after it.
 
 mod reason;
+mod rejected;
 mod share;
 
 use std::collections::{BTreeMap, HashMap};
 
-use nightaudit_exchange::{Outcome, Timestamp};
+use nightaudit_exchange::{FailureKind, Outcome, Timestamp};
 
 use crate::{
     body::hash,
@@ -45,7 +46,7 @@ pub(crate) struct ErrorsPart {
     resolved_unlisted: u64,
     unlisted: u64,
     first_seen: HashMap<TokenNo, i64>,
-    raised: BTreeMap<(Rule, OperationNo), Evidence>,
+    raised: BTreeMap<(Rule, OperationNo, &'static str), Evidence>,
     shares: Shares,
 }
 
@@ -118,7 +119,8 @@ impl ErrorsPart {
             (Outcome::Aborted, _) => Rule::ErrorsAbandoned,
             _ => return,
         };
-        self.raised.entry((rule, fact.operation)).or_default().add(fact.id, fact.recorded_at());
+        let kind = fact.failure.as_ref().and_then(|failure| failure.kind).map_or("", FailureKind::as_str);
+        self.raised.entry((rule, fact.operation, kind)).or_default().add(fact.id, fact.recorded_at());
     }
 
     fn fail(&mut self, fact: &Fact, reason: Reason) {
@@ -292,17 +294,28 @@ impl ErrorsPart {
             findings.raise(Rule::ErrorsUnresolved, None, message, &evidence);
         }
         self.shares.raise(operations, findings);
-        for ((rule, operation), evidence) in &self.raised {
+        for ((rule, operation, kind), evidence) in &self.raised {
             let name = operations.name(*operation);
-            let what = match rule {
-                Rule::ErrorsNoAnswer => "got no response from Mews",
-                Rule::ErrorsRejected => "could not be forwarded",
-                _ => "left before the response was there",
+            let calls = count_of(evidence.count, "call");
+            let (message, advice) = match rule {
+                Rule::ErrorsNoAnswer => {
+                    (format!("{name}: {calls} got no response from Mews ({kind})."), rule.advice().to_owned())
+                }
+                Rule::ErrorsRejected => {
+                    let requests = count_of(evidence.count, "request");
+                    (format!("{requests} could not be forwarded ({kind})."), rejected::advice(kind).to_owned())
+                }
+                _ => (format!("{name}: {calls} left before the response was there."), rule.advice().to_owned()),
             };
-            let message = format!("{name}: {} {what}.", count_of(evidence.count, "call"));
-            findings.raise(*rule, Some(name), message, evidence);
+            let operation = Some(name).filter(|_| *rule != Rule::ErrorsRejected || operation_is_known(name));
+            findings.advise(*rule, operation, message, advice, evidence);
         }
     }
+}
+
+/// Whether a rejected request was for an operation, as far as it was read.
+fn operation_is_known(name: &str) -> bool {
+    nightaudit_mews::operation(name).is_some()
 }
 
 impl Group {

@@ -25,6 +25,57 @@ const LONGEST: usize = 100;
 /// The name in the documentation's samples, whatever version stands behind it.
 const SAMPLE: &str = "sample client";
 
+/// What tools and libraries call themselves, in lower case.
+const TOOLS: &[&str] = &[
+    "postman",
+    "insomnia",
+    "curl",
+    "httpie",
+    "bruno",
+    "swagger",
+    "soapui",
+    "thunder client",
+    "paw",
+    "wget",
+    "python-requests",
+    "python-urllib",
+    "axios",
+    "okhttp",
+    "node-fetch",
+    "undici",
+    "go-http-client",
+    "guzzlehttp",
+    "restsharp",
+    "apache-httpclient",
+    "mozilla",
+];
+
+/// Whether a `Client` is a tool's: it begins with the tool's name, and the word may go on as in `PostmanRuntime`.
+fn is_tool(client: &str) -> bool {
+    let client = client.to_lowercase();
+    TOOLS.iter().any(|tool| {
+        client.strip_prefix(tool).is_some_and(|rest| {
+            let is_word = rest.chars().next().is_none_or(|letter| !letter.is_alphanumeric());
+            is_word
+                || rest.starts_with("runtime")
+                || rest.starts_with("ui")
+                || rest.starts_with(|letter: char| letter.is_ascii_digit())
+        })
+    })
+}
+
+/// Whether a version stands in a `Client`.
+fn has_version(client: &str) -> bool {
+    let words = client.split(|letter: char| letter.is_whitespace() || "/()[]_-:,;@".contains(letter));
+    let begins = |word: &str| {
+        let number = word.strip_prefix(['v', 'V']).unwrap_or(word);
+        number.starts_with(|letter: char| letter.is_ascii_digit())
+    };
+    let bytes = client.as_bytes();
+    words.into_iter().any(begins)
+        || bytes.windows(3).any(|three| three[0].is_ascii_digit() && three[1] == b'.' && three[2].is_ascii_digit())
+}
+
 /// Counts who sent requests.
 #[derive(Debug, Clone)]
 pub(crate) struct IdentityPart {
@@ -170,6 +221,18 @@ impl IdentityPart {
                 format!("{} with the `Client` of the documentation's example.", count_of(self.sample.count, "request"));
             findings.raise(Rule::ClientSample, None, message, &self.sample);
         }
+        let sample = |client: &str| client.get(..SAMPLE.len()).is_some_and(|name| name.eq_ignore_ascii_case(SAMPLE));
+        for (rule, what, is_it) in [
+            (Rule::ClientTool, "is a tool's", &is_tool as &dyn Fn(&str) -> bool),
+            (Rule::ClientVersion, "has no version", &|client| {
+                !has_version(client) && !is_tool(client) && !sample(client)
+            }),
+        ] {
+            for (own, evidence) in self.clients.iter().filter(|(own, _)| is_it(&own.client)) {
+                let message = format!("`Client` \"{}\" {what}, in {}.", own.client, count_of(own.calls, "request"));
+                findings.raise(rule, None, message, evidence);
+            }
+        }
         if self.clients.len() > 1 {
             let names: Vec<String> =
                 self.clients.iter().take(5).map(|(own, _)| format!("\"{}\"", own.client)).collect();
@@ -218,6 +281,24 @@ fn first_of_each<'a>(all: impl Iterator<Item = &'a Evidence>) -> Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tool_and_a_version_are_told() {
+        for tool in
+            ["Postman", "PostmanRuntime/7.39.0", "insomnia/9.3", "curl 8.5.0", "Thunder Client", "python-requests/2.32"]
+        {
+            assert!(is_tool(tool), "{tool}");
+        }
+        for own in ["Curly Hotels 1.0", "Paws & Stay 2.0", "Acme Postman 1.0"] {
+            assert!(!is_tool(own), "{own}");
+        }
+        for with in ["Acme Kiosk 2.1.0", "Acme/v3", "Acme Kiosk (build 77)", "AcmeKiosk2.1", "Acme-7"] {
+            assert!(has_version(with), "{with}");
+        }
+        for without in ["Acme Kiosk", "Acme Kiosk version", "Room42", "Acme v"] {
+            assert!(!has_version(without), "{without}");
+        }
+    }
 
     #[test]
     fn the_documentations_tokens_are_known() {

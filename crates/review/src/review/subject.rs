@@ -91,4 +91,14 @@ pub enum DataKind {
     CardNumber,
     /// A mail address.
     MailAddress,
+    /// A telephone number.
+    Phone,
+    /// The number of a passport or the like.
+    IdentityDocument,
+    /// The number of a bank account (IBAN).
+    BankAccount,
+    /// A person's first and last name.
+    Name,
+    /// A person's date of birth.
+    BirthDate,
 }
