@@ -15,6 +15,7 @@ mod follow;
 mod json;
 mod line;
 mod logging;
+mod losses;
 mod progress;
 mod row;
 mod source;

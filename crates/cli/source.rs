@@ -5,13 +5,13 @@ use std::{path::Path, thread, time::Duration};
 use anyhow::{Context as _, bail};
 use http::Method;
 use nightaudit_console::{LimitState, Token};
-use nightaudit_exchange::{Exchange, Filter};
-use nightaudit_store::{Config, Log, OpenError, Order, Query, Session};
+use nightaudit_exchange::{Exchange, Filter, SessionId};
+use nightaudit_store::{Config, Log, OpenError, Order, Query, ReadError, Session};
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{client::Client, config::Settings};
+use crate::{client::Client, config::Settings, losses::Unreadable};
 
 /// Either way gives the same answers in the same order.
 pub(crate) enum Source {
@@ -87,7 +87,7 @@ impl Source {
         match self {
             Self::Log(log) => {
                 let query = Query { filter: filter.clone(), order, after: None, limit };
-                Ok(Box::new(log.query(query)?.map(|exchange| Ok(exchange?))))
+                Ok(Box::new(log.query(query)?.map(|exchange| exchange.map_err(unreadable))))
             }
             Self::Console(client) => {
                 let mut query = filter.to_query();
@@ -221,17 +221,30 @@ fn session_path(which: &str) -> String {
     path
 }
 
-/// A line of the console's NDJSON: an exchange, or `{"error": …}` in the place of one that can't be read.
+fn unreadable(error: ReadError) -> anyhow::Error {
+    match error.exchanges() {
+        Some((session, first, last)) => Unreadable { session, first, last, message: error.to_string() }.into(),
+        None => error.into(),
+    }
+}
+
+/// A line of the console's NDJSON: an exchange, or `{"error": …}` in the place of what can't be read.
 fn read_line(line: &[u8]) -> anyhow::Result<Exchange> {
     #[derive(Deserialize)]
-    struct Unreadable {
+    struct Failed {
         error: String,
+        session: Option<SessionId>,
+        first: Option<u64>,
+        last: Option<u64>,
     }
 
     match serde_json::from_slice(line) {
         Ok(exchange) => Ok(exchange),
-        Err(error) => match serde_json::from_slice::<Unreadable>(line) {
-            Ok(unreadable) => Err(anyhow::Error::msg(unreadable.error)),
+        Err(error) => match serde_json::from_slice::<Failed>(line) {
+            Ok(Failed { error: message, session: Some(session), first: Some(first), last: Some(last) }) => {
+                Err(Unreadable { session, first, last, message }.into())
+            }
+            Ok(failed) => Err(anyhow::Error::msg(failed.error)),
             Err(_) => Err(error).context("the console sent something else than an exchange"),
         },
     }

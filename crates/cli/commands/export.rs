@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{Exchange, Filter, Mask, SessionId, Timestamp};
 use nightaudit_export::{Evidence, ExchangeWriter, ExportError, SigningKey};
-use nightaudit_store::{Order, Session};
+use nightaudit_store::Order;
 use tempfile::NamedTempFile;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     error::Usage,
     filters::Filters,
     line::local,
+    losses::Losses,
     progress::Bar,
     source::{Source, Stream},
 };
@@ -111,16 +112,17 @@ impl Export {
             let exchanges = Exchanges::open(settings, &evidence.filter)?;
             let folder = env::temp_dir();
             let evidence = Evidence { unrecorded: exchanges.unrecorded.clone(), scratch: folder.clone(), ..evidence };
+            let is_whole;
             if let Format::Bundle = self.format {
                 // A zip is not written from front to back.
                 let mut file = NamedTempFile::new_in(&folder)?;
-                self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
+                is_whole = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?.is_whole;
                 file.as_file_mut().seek(SeekFrom::Start(0))?;
                 io::copy(file.as_file_mut(), &mut io::stdout())?;
             } else {
-                self.write(&mut NoSeek(io::stdout()), exchanges, &mask, &evidence, settings, now)?;
+                is_whole = self.write(&mut NoSeek(io::stdout()), exchanges, &mask, &evidence, settings, now)?.is_whole;
             }
-            return Ok(ExitCode::SUCCESS);
+            return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let path = self.output.clone().unwrap_or_else(|| {
             let time = local(now, &TimeZone::UTC, "%Y%m%dT%H%M%SZ");
@@ -133,7 +135,7 @@ impl Export {
         let exchanges = Exchanges::open(settings, &evidence.filter)?;
         let evidence = Evidence { unrecorded: exchanges.unrecorded.clone(), scratch: folder.to_owned(), ..evidence };
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
-        let count = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
+        let Written { count, is_whole } = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
         file.as_file().sync_all().with_context(|| format!("writing {}", path.display()))?;
         if self.force {
             file.persist(&path).with_context(|| format!("can't write {}", path.display()))?;
@@ -149,6 +151,10 @@ impl Export {
         if let Format::Bundle = self.format {
             let key = SigningKey::load_or_create(&settings.data)?.fingerprint();
             writeln!(err, "signed by {key}: tell the reviewers, beside the file")?;
+        }
+        if !is_whole {
+            writeln!(err, "it is not complete: what is missing is named above and in the file")?;
+            return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -174,7 +180,7 @@ impl Export {
         Ok(OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields })
     }
 
-    /// Writes all there are; one that can't be read ends the export, because evidence with holes is none.
+    /// Writes all there are; what can't be read is named in what is written, and on standard error.
     fn write(
         &self,
         out: &mut (impl Write + Seek + Send),
@@ -183,7 +189,7 @@ impl Export {
         evidence: &Evidence,
         settings: &Settings,
         now: Timestamp,
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<Written> {
         let out = BufWriter::with_capacity(64 << 10, out);
         let writer = match self.format {
             Format::Har => nightaudit_export::Format::Har.writer(out),
@@ -201,6 +207,7 @@ impl Export {
 struct Exchanges {
     stream: Stream,
     total: Option<u64>,
+    losses: Losses,
     /// How many of each session passed unrecorded.
     unrecorded: BTreeMap<SessionId, u64>,
 }
@@ -208,18 +215,25 @@ struct Exchanges {
 impl Exchanges {
     fn open(settings: &Settings, filter: &Filter) -> anyhow::Result<Self> {
         let source = Source::open(&settings.data)?;
-        let sessions = source.sessions()?;
+        let mut sessions = source.sessions()?;
+        if let Some(which) = &filter.session {
+            let wanted = source.session(which)?.id;
+            sessions.retain(|session| session.id == wanted);
+        }
         let marked = sessions.iter().filter(|session| session.unrecorded > 0);
         let unrecorded = marked.map(|session| (session.id, session.unrecorded)).collect();
         let all = Filter { session: filter.session.clone(), ..Filter::default() } == *filter;
-        let total = if all {
-            let of = |session: &&Session| filter.session.as_ref().is_none_or(|wanted| session.name == *wanted);
-            Some(sessions.iter().filter(of).map(|session| session.exchanges).sum()).filter(|total| *total > 0)
-        } else {
-            None
-        };
-        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, unrecorded })
+        let total = Some(sessions.iter().map(|session| session.exchanges).sum()).filter(|total| all && *total > 0);
+        let losses = Losses::new(&sessions);
+        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, losses, unrecorded })
     }
+}
+
+/// What was written.
+struct Written {
+    count: u64,
+    /// Whether nothing is missing that the log once had.
+    is_whole: bool,
 }
 
 /// The fields whose values are masked on the way out.
@@ -264,22 +278,33 @@ fn write(
     mut writer: Box<dyn ExchangeWriter + Send + '_>,
     exchanges: Exchanges,
     mask: &OnTheWayOut,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Written> {
     let bar = Bar::new();
-    let mut count = 0;
+    let (mut count, mut losses) = (0, exchanges.losses);
     for exchange in exchanges.stream {
-        let mut exchange = exchange.with_context(|| format!("after {count} exchanges"))?;
+        let mut exchange = match exchange {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                losses.note(error).with_context(|| format!("after {count} exchanges"))?;
+                continue;
+            }
+        };
         mask.apply(&mut exchange);
         writer.write(&exchange).map_err(plain)?;
         count += 1;
         bar.show(count, exchanges.total);
     }
+    bar.clear();
+    let is_whole = losses.is_empty();
+    let missing = losses.tell();
     if count == 0 {
-        bail!("no exchange matches: `nightaudit tail --no-follow` shows the last ones");
+        bail!("no exchange matches that can be read: `nightaudit tail --no-follow` shows the last ones");
+    }
+    if !is_whole {
+        writer.missing(&missing).map_err(plain)?;
     }
     writer.finish().map_err(plain)?;
-    bar.clear();
-    Ok(count)
+    Ok(Written { count, is_whole })
 }
 
 /// The output's own error, which says best what is wrong with it.
@@ -304,7 +329,7 @@ fn default_name(session: Option<&str>, time: &str, extension: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::tests::exchange;
+    use crate::{line::tests::exchange, losses::Unreadable};
 
     #[test]
     fn a_default_name_can_stand_anywhere() {
@@ -312,25 +337,37 @@ mod tests {
         assert_eq!(default_name(None, "20261123T120000Z", "csv"), "nightaudit-all-20261123T120000Z.csv");
     }
 
-    fn written(exchanges: Vec<anyhow::Result<Exchange>>, fields: &[&str]) -> (anyhow::Result<u64>, String) {
+    fn written(exchanges: Vec<anyhow::Result<Exchange>>, fields: &[&str]) -> (anyhow::Result<Written>, String) {
         let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
         let mask = OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields };
         let mut out = Vec::new();
-        let exchanges = Exchanges { stream: Box::new(exchanges.into_iter()), total: None, unrecorded: BTreeMap::new() };
+        let (stream, losses) = (Box::new(exchanges.into_iter()), Losses::default());
+        let exchanges = Exchanges { stream, total: None, losses, unrecorded: BTreeMap::new() };
         let result = write(nightaudit_export::Format::Ndjson.writer(&mut out), exchanges, &mask);
         (result, String::from_utf8(out).unwrap())
     }
 
     #[test]
-    fn an_exchange_that_cant_be_read_ends_the_export() {
-        let (result, _) = written(vec![Ok(exchange()), Err(anyhow::Error::msg("damaged"))], &[]);
-        assert_eq!(format!("{:#}", result.unwrap_err()), "after 1 exchanges: damaged");
+    fn an_exchange_that_cant_be_read_is_named_and_those_after_it_are_written() {
+        let damaged = Unreadable { session: exchange().session, first: 2, last: 2, message: "damaged".to_owned() };
+        let (result, text) = written(vec![Ok(exchange()), Err(damaged.into()), Ok(exchange())], &[]);
+        let Written { count, is_whole } = result.unwrap();
+        assert_eq!((count, is_whole, text.lines().count()), (2, false, 3));
+        let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(last["missing"]["ranges"], serde_json::json!([[2, 2]]));
+    }
+
+    #[test]
+    fn a_source_that_breaks_off_ends_the_export() {
+        let (result, _) = written(vec![Ok(exchange()), Err(anyhow::Error::msg("broke off"))], &[]);
+        assert_eq!(format!("{:#}", result.err().unwrap()), "after 1 exchanges: broke off");
     }
 
     #[test]
     fn every_exchange_is_written() {
         let (result, text) = written(vec![Ok(exchange()), Ok(exchange())], &[]);
-        assert_eq!((result.unwrap(), text.lines().count()), (2, 2));
+        let Written { count, is_whole } = result.unwrap();
+        assert_eq!((count, is_whole, text.lines().count()), (2, true, 2));
     }
 
     #[test]

@@ -76,6 +76,9 @@ impl Log {
                 writeln!(out, "folder     {}", settings.data.display())?;
                 writeln!(out, "sessions   {} ({} open)", info.sessions, info.open_sessions)?;
                 writeln!(out, "exchanges  {}", info.exchanges)?;
+                if info.missing > 0 {
+                    writeln!(out, "missing    {} (`nightaudit log check` says which)", info.missing)?;
+                }
                 writeln!(out, "segments   {} ({})", info.segments, size(info.segment_bytes))?;
                 writeln!(out, "index      {}", size(info.index_bytes))?;
             }
@@ -85,12 +88,24 @@ impl Log {
                 for damage in &check.damage {
                     writeln!(out, "{damage}")?;
                 }
+                for missing in &check.missing {
+                    writeln!(out, "{missing}")?;
+                }
                 if check.index_faults > 0 {
                     writeln!(out, "the index has {} faults: `nightaudit log reindex`", check.index_faults)?;
                 }
                 let (exchanges, sessions) = (check.exchanges, check.sessions);
                 writeln!(out, "{exchanges} exchanges in {sessions} sessions are whole ({})", size(check.bytes))?;
-                if !check.damage.is_empty() || check.index_faults > 0 {
+                if check.unfinished_imports > 0 {
+                    let count = check.unfinished_imports;
+                    writeln!(out, "{count} sessions are of an import that was not finished: import the file again")?;
+                }
+                if check.interrupted > 0 {
+                    let count = check.interrupted;
+                    writeln!(out, "{count} requests were under way when `serve` was killed: they show as interrupted")?;
+                }
+                if !check.is_whole() {
+                    writeln!(out, "not whole: put the files that are damaged or missing back from a copy")?;
                     return Ok(ExitCode::FAILURE);
                 }
             }

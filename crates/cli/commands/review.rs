@@ -24,6 +24,7 @@ use crate::{
     config::Settings,
     error::Usage,
     line::plain,
+    losses::Losses,
     source::{Source, Stream},
 };
 use summary::Summary;
@@ -97,8 +98,11 @@ impl Review {
         let session = choose(source.sessions()?, self.session.as_deref())?;
         let mut reviewer = Reviewer::new(declaration).with_contracts(contracts).with_limits(limits(settings));
         reviewer.set_unrecorded(session.unrecorded);
-        let mut reading = Reading { reviewer, filter: of(&session), last: None, count: 0 };
+        let losses = Losses::new(std::slice::from_ref(&session));
+        let mut reading = Reading { reviewer, filter: of(&session), last: None, count: 0, losses };
         reading.take(source.exchanges(&reading.filter, Order::Oldest, None)?)?;
+        let lost = std::mem::take(&mut reading.losses).tell();
+        lost.iter().for_each(|missing| reading.reviewer.set_missing(missing));
         if reading.count == 0 && !self.watch {
             bail!(
                 "session `{}` has no exchanges yet: point the integration at `nightaudit serve`",
@@ -117,7 +121,8 @@ impl Review {
         }
         let review = reading.reviewer.into_review();
         self.print(&mut out, &review, declaration.as_deref())?;
-        Ok(if self.fails(&review) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        // Of what is missing nobody can say what the reviewers would.
+        Ok(if self.fails(&review) || !lost.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     /// Prints a review, and another one whenever there is more to say.
@@ -170,13 +175,20 @@ struct Reading {
     filter: Filter,
     last: Option<ExchangeId>,
     count: u64,
+    losses: Losses,
 }
 
 impl Reading {
     fn take(&mut self, exchanges: Stream) -> anyhow::Result<()> {
         let bar = if io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
         for exchange in exchanges {
-            let exchange = exchange.with_context(|| format!("after {} exchanges", self.count))?;
+            let exchange = match exchange {
+                Ok(exchange) => exchange,
+                Err(error) => {
+                    self.losses.note(error).with_context(|| format!("after {} exchanges", self.count))?;
+                    continue;
+                }
+            };
             self.reviewer.push(&exchange);
             self.last = Some(exchange.id);
             self.count += 1;
@@ -262,6 +274,9 @@ mod tests {
             incomplete: false,
             open: name == "open",
             current: false,
+            missing: 0,
+            missing_ranges: Vec::new(),
+            importing: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! `nightaudit sessions`
 
 use std::{
+    fmt::Write as _,
     io::{self, BufRead as _, IsTerminal as _, Write},
     process::ExitCode,
     time::Duration,
@@ -18,6 +19,7 @@ use crate::{
     config::Settings,
     error::Usage,
     line::{local, pad, plain, size, span},
+    losses::Losses,
     source::{SessionChange, Source, change_session},
 };
 
@@ -170,7 +172,9 @@ fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         write_table(&mut out, &sessions, &TimeZone::system())?;
     }
-    Ok(ExitCode::SUCCESS)
+    // The list has said it all; which exchanges they are is said once more, for who wants to look for them.
+    let missing = Losses::new(&sessions).tell();
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The sessions in columns as wide as what stands in them.
@@ -212,7 +216,13 @@ fn cells(session: &Session, zone: &TimeZone) -> [String; 7] {
         _ => "closed",
     }
     .to_owned();
-    if session.incomplete {
+    if session.importing {
+        state = "import unfinished".to_owned();
+    } else if session.missing > 0 && session.exchanges == 0 {
+        state = format!("{} missing", session.missing);
+    } else if session.missing > 0 {
+        let _ = write!(state, ", {} missing", session.missing);
+    } else if session.incomplete {
         state.push_str(", incomplete");
     }
     let took = match (session.first, session.last) {
@@ -250,6 +260,9 @@ mod tests {
             incomplete: false,
             open,
             current,
+            missing: 0,
+            missing_ranges: Vec::new(),
+            importing: false,
         }
     }
 
@@ -264,8 +277,15 @@ mod tests {
             incomplete: true,
             ..session("a rather long name of a suite", false, false)
         };
+        let cut = Session { missing: 1227, ..session("cut", false, false) };
+        let gone = Session {
+            missing: 3,
+            ..Session { exchanges: 0, first: None, last: None, ..session("gone", false, false) }
+        };
+        let half = Session { importing: true, incomplete: true, ..session("half", false, false) };
+        let all = [session("2026-11-22T08-00-00Z", false, true), noted, empty, cut, gone, half];
         let mut out = Vec::new();
-        write_table(&mut out, &[session("2026-11-22T08-00-00Z", false, true), noted, empty], &TimeZone::UTC).unwrap();
+        write_table(&mut out, &all, &TimeZone::UTC).unwrap();
         insta::assert_snapshot!(String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap());
     }
 }

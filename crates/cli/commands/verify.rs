@@ -1,6 +1,7 @@
 //! `nightaudit verify`
 
 use std::{
+    collections::BTreeMap,
     env,
     fs::File,
     io::{self, Write},
@@ -11,12 +12,18 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
-use nightaudit_exchange::Filter;
-use nightaudit_export::{SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
+use nightaudit_exchange::{Filter, Missing};
+use nightaudit_export::{Finding, FindingKind, SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
 use nightaudit_store::{Log, Order};
 use serde_json::json;
 
-use crate::{config::Settings, line::local, progress::Bar, source::Source};
+use crate::{
+    config::Settings,
+    line::local,
+    losses::{Unreadable, missing_of},
+    progress::Bar,
+    source::Source,
+};
 
 /// Check that evidence is what was recorded: a bundle, an NDJSON or HAR export, or the log
 #[derive(Debug, Args)]
@@ -80,10 +87,34 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     if let Source::Log(log) = &source {
         extra = damage(log)?;
     }
+    let mut missing: Vec<Missing> = source.sessions()?.iter().filter(|s| s.missing > 0).map(missing_of).collect();
     let exchanges = source.exchanges(&Filter::default(), Order::Oldest, None)?;
-    // What can't be read is damage, which has been found already.
-    let readable = exchanges.filter(|exchange| extra.is_empty() || exchange.is_ok());
+    let (mut last, mut unreadable) = (BTreeMap::new(), Vec::new());
+    let readable = exchanges.filter_map(|exchange| match exchange {
+        Ok(exchange) => {
+            last.insert(exchange.session, exchange.sequence);
+            Some(Ok(exchange))
+        }
+        Err(error) if error.is::<Unreadable>() => {
+            if unreadable.len() < MOST_UNREADABLE {
+                unreadable.push(finding(FindingKind::Unreadable, &error));
+            }
+            None
+        }
+        Err(error) => Some(Err(error)),
+    });
     let mut verification = verify_exchanges(readable, &mut |progress| bar.show(progress.exchanges, None))?;
+    if extra.is_empty() {
+        // Else they are of what was found damaged.
+        extra = unreadable;
+    }
+    // What is missing between two exchanges has been found by the chain.
+    for missing in &mut missing {
+        let last = last.get(&missing.session).copied().unwrap_or(0);
+        missing.ranges.retain(|(first, _)| *first > last);
+        missing.count = missing.ranges.iter().map(|(first, last)| last - first + 1).sum();
+    }
+    extra.extend(missing.iter().filter(|m| m.count > 0).map(|missing| finding(FindingKind::Missing, missing)));
     if let Source::Console(_) = source {
         verification.notes.push(
             "`serve` has the log: its exchanges were checked as it gives them; `nightaudit log check` checks the files"
@@ -94,15 +125,16 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     Ok(verification)
 }
 
-fn damage(log: &Log) -> anyhow::Result<Vec<nightaudit_export::Finding>> {
+/// The most exchanges that are named one by one as unreadable.
+const MOST_UNREADABLE: usize = 1000;
+
+fn damage(log: &Log) -> anyhow::Result<Vec<Finding>> {
     let check = log.check(&mut |_| {})?;
-    let finding = |damage: &nightaudit_store::Damage| nightaudit_export::Finding {
-        kind: nightaudit_export::FindingKind::Unreadable,
-        file: None,
-        exchange: None,
-        what: damage.to_string(),
-    };
-    Ok(check.damage.iter().map(finding).collect())
+    Ok(check.damage.iter().map(|damage| finding(FindingKind::Unreadable, damage)).collect())
+}
+
+fn finding(kind: FindingKind, what: &dyn std::fmt::Display) -> Finding {
+    Finding { kind, file: None, exchange: None, what: what.to_string() }
 }
 
 fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningKey>) -> io::Result<()> {

@@ -78,7 +78,7 @@ impl From<FindError> for ApiError {
 impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         let status = match error {
-            SessionError::None(_) => StatusCode::NOT_FOUND,
+            SessionError::None(_) | SessionError::Gone { .. } => StatusCode::NOT_FOUND,
             SessionError::Ambiguous { .. } | SessionError::Recording(_) => StatusCode::CONFLICT,
             SessionError::Name(_) => StatusCode::BAD_REQUEST,
             SessionError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

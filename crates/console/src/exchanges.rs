@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Uri, header};
-use nightaudit_exchange::Filter;
+use nightaudit_exchange::{Filter, Gaps};
 use nightaudit_export::{ExportError, Format};
 use nightaudit_store::{Exchanges, Order, Query, ReadError};
 use serde_json::json;
@@ -78,12 +78,34 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     }
     let format: Format = format.parse().map_err(|error| ApiError::bad_request(format!("`format`: {error}")))?;
     let filter = Filter::from_query(pairs, now())?;
-    let exchanges = blocking(move || shared.log.query(Query { filter, ..Query::default() })).await??;
+    let named = filter.session.clone();
+    let (exchanges, sessions, missing) = blocking(move || {
+        let sessions = shared.log.sessions();
+        let wanted = named.map(|which| shared.log.session(&which).map(|session| session.id)).transpose()?;
+        let missing = shared.log.missing();
+        let missing = missing.into_iter().filter(|missing| wanted.is_none_or(|wanted| wanted == missing.session));
+        let missing: Vec<_> = missing.collect();
+        let exchanges = shared.log.query(Query { filter, ..Query::default() })?;
+        Ok::<_, ReadError>((exchanges, sessions, missing))
+    })
+    .await??;
     let disposition = format!("attachment; filename=\"nightaudit.{}\"", format.extension());
     let body = written(move |out| {
         let mut writer = format.writer(out);
+        let mut gaps = Gaps::new(missing);
         for exchange in exchanges {
-            writer.write(&exchange.map_err(io::Error::other)?).map_err(as_io)?;
+            match exchange {
+                Ok(exchange) => writer.write(&exchange).map_err(as_io)?,
+                Err(error) => {
+                    let Some((session, first, last)) = error.exchanges() else { return Err(io::Error::other(error)) };
+                    tracing::warn!(%error, "an export goes on without what can't be read");
+                    let name = || sessions.iter().find(|known| known.id == session).map(|known| known.name.clone());
+                    gaps.add(session, (first, last), || name().unwrap_or_default());
+                }
+            }
+        }
+        if !gaps.is_empty() {
+            writer.missing(&gaps.into_list()).map_err(as_io)?;
         }
         writer.finish().map_err(as_io)
     });
@@ -122,7 +144,8 @@ fn write_page(out: &mut dyn io::Write, mut exchanges: Exchanges, limit: usize) -
     out.write_all(b"}")
 }
 
-/// One exchange a line; what can't be read is a line `{"error": …}` in its place.
+/// One exchange a line; what can't be read is a line `{"error": …}` in its place, with its `session` and the `first` and
+/// `last` of its numbers.
 fn write_lines(
     out: &mut dyn io::Write,
     exchanges: impl Iterator<Item = Result<impl serde::Serialize, ReadError>>,
@@ -130,7 +153,13 @@ fn write_lines(
     for exchange in exchanges {
         match exchange {
             Ok(exchange) => serde_json::to_writer(&mut *out, &exchange)?,
-            Err(error) => serde_json::to_writer(&mut *out, &json!({ "error": error.to_string() }))?,
+            Err(error) => {
+                let mut line = json!({ "error": error.to_string() });
+                if let Some((session, first, last)) = error.exchanges() {
+                    (line["session"], line["first"], line["last"]) = (json!(session), json!(first), json!(last));
+                }
+                serde_json::to_writer(&mut *out, &line)?;
+            }
         }
         out.write_all(b"\n")?;
     }

@@ -39,6 +39,7 @@ mod exchange;
 mod filter;
 mod id;
 mod metadata;
+mod missing;
 mod redact;
 mod text;
 mod time;
@@ -56,6 +57,7 @@ pub use exchange::{
 };
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
+pub use missing::{Gaps, Missing, Ranges};
 pub use redact::{Mask, Redactor, noted};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use web_socket::{Direction, Message, Omitted, WebSocket};

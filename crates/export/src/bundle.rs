@@ -12,7 +12,7 @@ use std::{
     io::{self, BufWriter, Seek, Write},
 };
 
-use nightaudit_exchange::{Exchange, Timestamp};
+use nightaudit_exchange::{Exchange, Missing, Timestamp};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 pub use self::manifest::{Chain, FileEntry, Manifest};
@@ -63,7 +63,11 @@ impl Evidence {
         Ok(Box::new(BundleWriter {
             lines: Hashed::new(zip),
             line: Vec::new(),
-            har: HarWriter::new(BufWriter::with_capacity(CHUNK, Hashed::new(har))),
+            har: {
+                let mut har = HarWriter::new(BufWriter::with_capacity(CHUNK, Hashed::new(har)));
+                har.missing(&self.missing)?;
+                har
+            },
             gathered: Gathered::new(self)?,
             tally: Tally::new(self.unrecorded.clone()),
             evidence: self.clone(),
@@ -98,6 +102,13 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
         self.gathered.add(exchange)
     }
 
+    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
+        self.har.missing(missing)?;
+        self.gathered.set_missing(missing);
+        self.evidence.missing = missing.to_vec();
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> Result<(), ExportError> {
         let Self { mut lines, line, har, gathered, tally, evidence, key, at } = *self;
         lines.write_all(&line)?;
@@ -125,6 +136,7 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
             masked_bodies: tally.masked_bodies,
             openapi: evidence.openapi,
             sessions: tally.into_sessions(),
+            missing: evidence.missing,
             files: BTreeMap::new(),
         };
         let readme = readme::readme(&manifest, evidence.declaration.is_some());

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write};
 
-use nightaudit_exchange::{Envelope, Exchange, Header, Pseudonym};
+use nightaudit_exchange::{Envelope, Exchange, Header, Missing, Pseudonym};
 
 use crate::{ExchangeWriter, ExportError, text::printable};
 
@@ -60,6 +60,16 @@ impl<W: Write> ExchangeWriter for CurlWriter<W> {
             return Ok(());
         }
         Ok(self.out.write_all(command(exchange).as_bytes())?)
+    }
+
+    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
+        self.begin()?;
+        for missing in missing {
+            let mut script = String::new();
+            comment(&mut script, &format!("\n# not here: {}", printable(&missing.to_string())));
+            self.out.write_all(script.as_bytes())?;
+        }
+        Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), ExportError> {

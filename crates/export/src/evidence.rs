@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Digest, Exchange, Filter, SessionId};
+use nightaudit_exchange::{Digest, Exchange, Filter, Missing, SessionId};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, DeclarationError, Review, Reviewer};
 
@@ -43,6 +43,8 @@ pub struct Evidence {
     pub openapi: Option<Digest>,
     /// How many exchanges of each session are known to have passed unrecorded.
     pub unrecorded: BTreeMap<SessionId, u64>,
+    /// What was recorded and is not in the log any more, beside what [`ExchangeWriter::missing`] names.
+    pub missing: Vec<Missing>,
     /// The folder for temporary files; they have no names, and are gone when the writer is.
     pub scratch: PathBuf,
 }
@@ -72,6 +74,11 @@ impl<W: Write + Send> ExchangeWriter for ReportWriter<W> {
         self.gathered.add(exchange)
     }
 
+    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
+        self.gathered.set_missing(missing);
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> Result<(), ExportError> {
         let Self { gathered, mut out } = *self;
         let reviews = gathered.reviews();
@@ -84,6 +91,7 @@ pub(crate) struct Gathered {
     declaration: Declaration,
     contracts: Contracts,
     unrecorded: BTreeMap<SessionId, u64>,
+    missing: Vec<Missing>,
     about: About,
     reviewers: Vec<(SessionId, Reviewer)>,
     excerpt: Excerpt,
@@ -97,6 +105,7 @@ impl Gathered {
             declaration: declaration.map_err(wrong)?.unwrap_or_default(),
             contracts: evidence.contracts.clone(),
             unrecorded: evidence.unrecorded.clone(),
+            missing: evidence.missing.clone(),
             about: evidence.about(),
             reviewers: Vec::new(),
             excerpt: Excerpt::new(&evidence.scratch)?,
@@ -122,7 +131,24 @@ impl Gathered {
 
     /// A review of each session, in the order in which they first appeared.
     pub(crate) fn reviews(&self) -> Vec<Review> {
-        self.reviewers.iter().map(|(_, reviewer)| reviewer.review()).collect()
+        let review = |(session, reviewer): &(SessionId, Reviewer)| match self
+            .missing
+            .iter()
+            .find(|missing| missing.session == *session)
+        {
+            Some(missing) => {
+                let mut reviewer = reviewer.clone();
+                reviewer.set_missing(missing);
+                reviewer.into_review()
+            }
+            None => reviewer.review(),
+        };
+        self.reviewers.iter().map(review).collect()
+    }
+
+    /// Notes what is missing in the place of what was known before.
+    pub(crate) fn set_missing(&mut self, missing: &[Missing]) {
+        self.missing = missing.to_vec();
     }
 
     pub(crate) fn write_report(self, reviews: &[Review], out: &mut dyn Write) -> io::Result<()> {

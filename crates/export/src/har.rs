@@ -7,7 +7,7 @@ mod entry;
 
 use std::io::Write;
 
-use nightaudit_exchange::Exchange;
+use nightaudit_exchange::{Exchange, Missing};
 use serde::Serialize;
 
 use self::entry::Entry;
@@ -25,6 +25,7 @@ const CREATOR: Program<'static> = Program { name: "nightaudit", version: env!("C
 pub(crate) struct HarWriter<W> {
     out: W,
     begun: bool,
+    missing: Vec<Missing>,
 }
 
 /// The entry of an exchange, as it stands in the archive.
@@ -34,7 +35,7 @@ pub(crate) fn entry_json(exchange: &Exchange) -> Result<Vec<u8>, serde_json::Err
 
 impl<W: Write> HarWriter<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out, begun: false }
+        Self { out, begun: false, missing: Vec::new() }
     }
 
     /// Writes what stands behind the last entry, and gives the output back.
@@ -42,7 +43,12 @@ impl<W: Write> HarWriter<W> {
         if !self.begun {
             self.begin(None).map_err(|error| ExportError::Write(error.into()))?;
         }
-        self.out.write_all(b"\n]}}\n")?;
+        self.out.write_all(b"\n]")?;
+        if !self.missing.is_empty() {
+            self.out.write_all(b",\"_missing\":")?;
+            serde_json::to_writer(&mut self.out, &self.missing).map_err(|error| ExportError::Write(error.into()))?;
+        }
+        self.out.write_all(b"}}\n")?;
         self.out.flush()?;
         Ok(self.out)
     }
@@ -70,6 +76,11 @@ impl<W: Write> ExchangeWriter for HarWriter<W> {
             self.begin(exchange.envelope.client.as_deref()).map_err(error)?;
         }
         Entry::with(exchange, |entry| serde_json::to_writer(&mut self.out, entry)).map_err(error)
+    }
+
+    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
+        self.missing = missing.to_vec();
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), ExportError> {

@@ -39,7 +39,7 @@ use std::{
     str::FromStr,
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId};
+use nightaudit_exchange::{Exchange, ExchangeId, Missing};
 
 pub use self::{
     bundle::{Chain, FileEntry, Manifest},
@@ -142,6 +142,18 @@ pub trait ExchangeWriter {
     ///
     /// [`ExportError`] where the output takes no more.
     fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError>;
+
+    /// Names what is missing between or after the exchanges. Call at most once, after the last exchange.
+    ///
+    /// A format that has no place for it leaves it out.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError`] where the output takes no more.
+    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
+        let _ = missing;
+        Ok(())
+    }
 
     /// Writes what stands behind the last exchange, and flushes.
     ///

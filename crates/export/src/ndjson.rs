@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use nightaudit_exchange::Exchange;
+use nightaudit_exchange::{Exchange, Missing};
 
 use crate::{ExchangeWriter, ExportError, Format};
 
@@ -21,6 +21,16 @@ impl<W: Write> ExchangeWriter for NdjsonWriter<W> {
         serde_json::to_writer(&mut self.out, exchange)
             .map_err(|error| ExportError::json(exchange.id, Format::Ndjson, error))?;
         Ok(self.out.write_all(b"\n")?)
+    }
+
+    /// A line each, `{"missing": …}`, which is no exchange.
+    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
+        for missing in missing {
+            serde_json::to_writer(&mut self.out, &serde_json::json!({ "missing": missing }))
+                .map_err(|error| ExportError::Write(error.into()))?;
+            self.out.write_all(b"\n")?;
+        }
+        Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), ExportError> {

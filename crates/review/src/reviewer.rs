@@ -1,6 +1,6 @@
 //! The reviewer: exchanges in, a review out, at any time.
 
-use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
+use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome};
 use nightaudit_mews::{Contracts, Environment, operation};
 
 use crate::{
@@ -106,6 +106,11 @@ impl Reviewer {
     /// Notes how many exchanges of the session are known to have passed unrecorded.
     pub fn set_unrecorded(&mut self, count: u64) {
         self.fold.run.set_unrecorded(count);
+    }
+
+    /// Notes what of the session was recorded and is not in the log any more.
+    pub fn set_missing(&mut self, missing: &Missing) {
+        self.fold.run.set_missing(missing);
     }
 
     /// Takes the next exchange of the session.

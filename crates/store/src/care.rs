@@ -6,7 +6,7 @@ mod import;
 
 use std::sync::mpsc;
 
-use nightaudit_exchange::{SessionId, Timestamp};
+use nightaudit_exchange::{Missing, SessionId, Timestamp};
 
 use crate::{
     error::{Damage, ReadError, SessionError},
@@ -38,6 +38,8 @@ pub struct Info {
     pub open_sessions: u64,
     /// Exchanges.
     pub exchanges: u64,
+    /// Exchanges that were recorded and are there no more.
+    pub missing: u64,
     /// Segments.
     pub segments: u64,
     /// What the segments take, in bytes.
@@ -58,8 +60,22 @@ pub struct Check {
     pub bytes: u64,
     /// What can't be read, or is not as it was recorded.
     pub damage: Vec<Damage>,
+    /// Exchanges that were recorded and can't be found or read any more, session by session.
+    pub missing: Vec<Missing>,
     /// Exchanges that the index misses or places wrongly; `reindex` puts that right.
     pub index_faults: u64,
+    /// Requests that were under way when the last owner was killed; the next one records them as interrupted.
+    pub interrupted: u64,
+    /// Sessions whose import was not finished.
+    pub unfinished_imports: u64,
+}
+
+impl Check {
+    /// Whether the log has all that it ever had.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damage.is_empty() && self.missing.is_empty() && self.index_faults == 0
+    }
 }
 
 /// What compacting has done.
@@ -131,6 +147,7 @@ impl Log {
             sessions: sessions.len() as u64,
             open_sessions: sessions.iter().filter(|session| session.open).count() as u64,
             exchanges: sessions.iter().map(|session| session.exchanges).sum(),
+            missing: sessions.iter().map(|session| session.missing).sum(),
             segments: sessions.iter().map(segments).sum(),
             segment_bytes: sessions.iter().map(|session| session.bytes).sum(),
             index_bytes: self.shared.index.size(),
@@ -150,7 +167,8 @@ impl Log {
                 shared.index.remove(session)?;
             }
             let mut opened = Opened::default();
-            let mut catch_up = CatchUp { shared, cut: false, opened: &mut opened, progress, at: Progress::default() };
+            let mut catch_up =
+                CatchUp { shared, cut: false, deleted: &[], opened: &mut opened, progress, at: Progress::default() };
             catch_up.all().map_err(|source| ReadError::Io { path: "sessions".into(), source })?;
             shared.index.store(true)?;
             shared.index.flush()?;

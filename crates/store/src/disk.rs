@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs, io,
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
@@ -44,6 +44,15 @@ pub trait Disk: fmt::Debug + Send + Sync {
     ///
     /// What the operating system says.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
 }
 
 /// A file opened for writing.
@@ -68,6 +77,15 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// What the operating system says.
     fn set_len(&self, length: u64) -> io::Result<()>;
+
+    /// Whether the file still has a name. One that was deleted while it is open takes writes that nobody will ever read.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// The operating system's files.
@@ -109,6 +127,10 @@ impl DiskFile for fs::File {
     fn set_len(&self, length: u64) -> io::Result<()> {
         fs::File::set_len(self, length)
     }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.nlink() > 0)
+    }
 }
 
 /// Replaces a small file as a whole: after a crash it holds the old bytes or the new ones.
@@ -120,4 +142,18 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<
     file.sync()?;
     disk.rename(&temporary, path)?;
     disk.sync_dir(path.parent().unwrap_or(path))
+}
+
+/// Whether there is room in a folder for what the index may have to write.
+pub(crate) fn try_room(dir: &Path) -> io::Result<()> {
+    const ROOM: usize = 1 << 20;
+    let path = dir.join("room.new");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    let written = file.write_all_at(&[0; ROOM], 0);
+    fs::remove_file(&path)?;
+    written
 }

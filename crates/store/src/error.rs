@@ -101,12 +101,53 @@ pub enum ReadError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// One exchange can't be read; those around it can.
+    #[error(
+        "exchange {sequence} of session {session} can't be read: {source}; `nightaudit log check` names all that is \
+         damaged, and what is whole is read on"
+    )]
+    Exchange {
+        /// Its session.
+        session: SessionId,
+        /// Its sequence number.
+        sequence: u64,
+        /// Why.
+        source: Box<Self>,
+    },
+    /// The index has lost where exchanges stand; those around them can be read.
+    #[error(
+        "exchanges {first} to {last} of session {session} can't be found: {reason}; `nightaudit log reindex` makes the index \
+         again"
+    )]
+    Rows {
+        /// Their session.
+        session: SessionId,
+        /// The sequence number of the first.
+        first: u64,
+        /// The sequence number of the last.
+        last: u64,
+        /// What is wrong with the index.
+        reason: String,
+    },
     /// The index failed; it is made again at the next start.
     #[error("the index can't be read: {0}; it is made again with `nightaudit log reindex`")]
     Index(String),
     /// The filter names a session that isn't there, or several.
     #[error(transparent)]
     Session(#[from] SessionError),
+}
+
+impl ReadError {
+    /// The session and the first and last sequence number of what can't be read, where it is a part of a session and the
+    /// rest can be read.
+    #[must_use]
+    pub fn exchanges(&self) -> Option<(SessionId, u64, u64)> {
+        match self {
+            Self::Exchange { session, sequence, .. } => Some((*session, *sequence, *sequence)),
+            Self::Rows { session, first, last, .. } => Some((*session, *first, *last)),
+            _ => None,
+        }
+    }
 }
 
 /// No single exchange has an id that begins so.
@@ -143,6 +184,19 @@ pub enum SessionError {
         prefix: String,
         /// The first of them.
         ids: Vec<SessionId>,
+    },
+    /// It was there, and its folder is gone.
+    #[error(
+        "session `{name}` ({id}) is missing with its {exchanges} exchanges: its folder was removed; put it back from a \
+         copy, or have it forgotten with `nightaudit sessions delete {id}`"
+    )]
+    Gone {
+        /// Its id.
+        id: SessionId,
+        /// Its name.
+        name: String,
+        /// How many exchanges it had.
+        exchanges: u64,
     },
     /// The name is empty, has control characters or is longer than 200 bytes.
     #[error("`{0}` can't be a session's name: it has 1 to 200 bytes and no control characters")]

@@ -10,7 +10,7 @@ mod row;
 mod table;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -27,6 +27,7 @@ use self::{
     copy::Copy,
     table::{Batch, Table},
 };
+use crate::ledger::Head;
 
 /// The chunks kept unpacked for those who read.
 const CACHED: usize = 16;
@@ -63,6 +64,11 @@ impl Listing {
 
     pub(crate) fn exchanges(&self) -> u64 {
         self.parts.iter().map(|part| u64::from(part.summary.rows)).sum()
+    }
+
+    /// How many exchanges there are, and which is the last.
+    pub(crate) fn head(&self) -> Head {
+        Head { count: self.exchanges(), last: self.parts.last().map_or(0, |part| part.summary.last), hash: None }
     }
 
     /// Adds the row of an exchange that was recorded; true if that filled a chunk.
@@ -126,7 +132,19 @@ struct New {
 }
 
 impl New {
-    fn write(&self, table: &Table, session: SessionId) -> Result<(), Broken> {
+    fn write(&self, stored: &Stored, session: SessionId) -> Result<(), Broken> {
+        let table = match stored {
+            Stored::Table(table) => table,
+            Stored::Copy(_) => return Err(Broken::read_only()),
+            Stored::Memory(chunks) => {
+                let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
+                for part in &self.parts {
+                    let Some(chunk) = &part.chunk else { continue };
+                    chunks.insert(chunk_key(b'c', session, part.summary.first), chunk.to_bytes());
+                }
+                return Ok(());
+            }
+        };
         let mut batch = Batch::default();
         for part in &self.parts {
             let Some(chunk) = &part.chunk else { continue };
@@ -156,6 +174,8 @@ enum Stored {
     Table(Table),
     /// What the table held when it was let go, for one who only reads.
     Copy(Copy),
+    /// Stored chunks in memory, where nothing can be written.
+    Memory(Mutex<HashMap<[u8; 25], Vec<u8>>>),
 }
 
 impl Index {
@@ -182,6 +202,11 @@ impl Index {
         Ok((index, known))
     }
 
+    /// An index that is in memory alone, for one who reads where nothing can be written.
+    pub(crate) fn in_memory() -> Self {
+        Self { stored: Stored::Memory(Mutex::default()), listings: Mutex::default(), cache: Mutex::default() }
+    }
+
     /// The listings. What holds them does no I/O.
     pub(crate) fn listings(&self) -> MutexGuard<'_, BTreeMap<SessionId, Listing>> {
         self.listings.lock().unwrap_or_else(PoisonError::into_inner)
@@ -203,6 +228,10 @@ impl Index {
         let chunk = match &self.stored {
             Stored::Table(table) => table.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
             Stored::Copy(copy) => copy.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
+            Stored::Memory(chunks) => {
+                let chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
+                chunks.get(&key_of_chunk).and_then(|stored| Chunk::from_bytes(stored))
+            }
         };
         let chunk = Arc::new(chunk.ok_or_else(missing)?);
         cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,7 +246,7 @@ impl Index {
         for session in sessions {
             let new = self.listings().get(&session).and_then(|listing| listing.unstored(all));
             let Some(new) = new else { continue };
-            new.write(self.table()?, session)?;
+            new.write(&self.stored, session)?;
             if let Some(listing) = self.listings().get_mut(&session) {
                 listing.stored(new);
             }
@@ -228,7 +257,7 @@ impl Index {
     /// Stores the full chunks of a listing that is not among the others yet.
     pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), Broken> {
         let Some(new) = listing.unstored(false) else { return Ok(()) };
-        new.write(self.table()?, session)?;
+        new.write(&self.stored, session)?;
         listing.stored(new);
         Ok(())
     }
@@ -244,13 +273,13 @@ impl Index {
 
     /// Whether others may change the log meanwhile.
     pub(crate) fn is_detached(&self) -> bool {
-        matches!(self.stored, Stored::Copy(_))
+        matches!(self.stored, Stored::Copy(_) | Stored::Memory(_))
     }
 
     fn table(&self) -> Result<&Table, Broken> {
         match &self.stored {
             Stored::Table(table) => Ok(table),
-            Stored::Copy(_) => Err(Broken("the log was opened for reading".to_owned())),
+            Stored::Copy(_) | Stored::Memory(_) => Err(Broken::read_only()),
         }
     }
 
@@ -258,6 +287,11 @@ impl Index {
     pub(crate) fn remove(&self, session: SessionId) -> Result<(), Broken> {
         self.listings().remove(&session);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).retain(|((known, _), _)| *known != session);
+        if let Stored::Memory(chunks) = &self.stored {
+            let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
+            chunks.retain(|key, _| session_of(key) != Some(session));
+            return Ok(());
+        }
         let mut batch = Batch::default();
         for kind in [b'c', b'd', b's'] {
             let mut prefix = vec![kind];
@@ -277,6 +311,7 @@ impl Index {
         match &self.stored {
             Stored::Table(table) => table.size(),
             Stored::Copy(copy) => copy.original_size,
+            Stored::Memory(_) => 0,
         }
     }
 }

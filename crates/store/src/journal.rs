@@ -43,7 +43,7 @@ pub(crate) struct Entry<'a> {
     /// The name of the session that the request named.
     pub(crate) session: Option<Cow<'a, str>>,
     environment: Cow<'a, str>,
-    received: Timestamp,
+    pub(crate) received: Timestamp,
     /// Microseconds from then until it went out.
     #[serde(default)]
     forwarded_us: u64,
@@ -185,6 +185,11 @@ fn entry(slot: &[u8]) -> Option<Entry<'static>> {
 }
 
 impl Entry<'_> {
+    /// The environment that the request was for.
+    pub(crate) fn environment(&self) -> &str {
+        &self.environment
+    }
+
     /// The exchange that shows the request as interrupted.
     pub(crate) fn exchange(self, session: SessionId, session_name: &str) -> Exchange {
         let path = self.url.find("://").map_or(&self.url[..], |scheme| {

@@ -39,8 +39,29 @@ impl Lock {
             Err(fs::TryLockError::Error(source)) => return Err(failed("lock", source)),
         }
         let lock = Self { file: Mutex::new(file) };
-        lock.write(None).map_err(|source| failed("write", source))?;
-        Ok(lock)
+        match lock.write(None) {
+            // The lock is what counts: on a full disk there is room to be made with it.
+            Err(source) if source.kind() != io::ErrorKind::StorageFull => Err(failed("write", source)),
+            _ => Ok(lock),
+        }
+    }
+
+    /// The lock as a reader has it who can't write: it keeps owners away for as long as this lives, and other readers in.
+    /// None where there is no lock file, or it can't be locked.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Locked`] where the folder has an owner.
+    pub(crate) fn share(dir: &Path) -> Result<Option<Self>, OpenError> {
+        let Ok(file) = fs::File::open(dir.join("lock")) else { return Ok(None) };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { file: Mutex::new(file) })),
+            Err(fs::TryLockError::WouldBlock) => {
+                let (pid, console) = owner(&file);
+                Err(OpenError::Locked { dir: PathBuf::from(dir), pid, console })
+            }
+            Err(fs::TryLockError::Error(_)) => Ok(None),
+        }
     }
 
     /// The console of the folder's owner; none where nobody has the folder, or the owner has no console (yet).
@@ -48,7 +69,9 @@ impl Lock {
     /// The lock says whether there is an owner. What a killed one left in the file counts for nothing, and is taken out,
     /// so that nobody sends a token to whoever has the address by now; and so that the next look need not try the lock.
     pub(crate) fn console(dir: &Path) -> io::Result<Option<String>> {
-        let file = match fs::OpenOptions::new().read(true).write(true).open(dir.join("lock")) {
+        let path = dir.join("lock");
+        // Nobody can own what can't be written, or else it is another who writes: reading is enough to see which.
+        let file = match fs::OpenOptions::new().read(true).write(true).open(&path).or_else(|_| fs::File::open(&path)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -56,7 +79,10 @@ impl Lock {
         let Some(console) = owner(&file).1 else { return Ok(None) };
         match file.try_lock() {
             // Given back at once, with the file.
-            Ok(()) => file.set_len(0).map(|()| None),
+            Ok(()) => {
+                let _ = file.set_len(0);
+                Ok(None)
+            }
             Err(fs::TryLockError::WouldBlock) => Ok(Some(console)),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
@@ -71,8 +97,9 @@ impl Lock {
             text.push_str(console);
         }
         text.push('\n');
-        file.set_len(0)?;
-        file.write_all_at(text.as_bytes(), 0)
+        // In this order no new block is needed, so that the owner of a full disk is found, too.
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)
     }
 }
 

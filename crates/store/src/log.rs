@@ -4,31 +4,29 @@ use std::{
     io,
     path::Path,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
     thread::JoinHandle,
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId, Filter};
-use tokio::sync::{Semaphore, watch};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 
 use crate::{
-    bell::Bells,
     care::Progress,
     config::Config,
     encoder::{Encoder, Message},
     error::{Damage, FindError, OpenError, ReadError, SessionError},
     follow::{Follower, From},
-    index::{Broken, keep},
+    index::keep,
     journal::{self, Journal},
     lock::Lock,
-    query::{Exchanges, Fetch, Query, Resume},
+    open,
+    query::{Exchanges, Fetch, Query},
     recorder::Recorder,
-    recover::{self, CatchUp},
-    ring::Ring,
-    shared::{Closing, Shared},
+    recover,
+    shared::Shared,
     writer::Writer,
 };
 
@@ -53,14 +51,17 @@ pub struct Opened {
     pub sessions: u64,
     /// Exchanges in the log.
     pub exchanges: u64,
-    /// Requests that were under way when the last owner ended without closing the log.
+    /// Requests that were under way when the last owner ended without closing the log. An owner has recorded them, and a
+    /// reader shows them.
     pub interrupted: u64,
     /// Bytes at the ends of segments that were cut off because their writing had not been finished.
     pub torn_bytes: u64,
     /// Why the index was made again, if it was.
     pub rebuilt: Option<String>,
-    /// What was found damaged in the part of the segments that had to be read.
+    /// What was found damaged in the part of the segments that had to be read, and in the ledger.
     pub damage: Vec<Damage>,
+    /// What was recorded and is there no more.
+    pub missing: Vec<Missing>,
 }
 
 /// How the log is doing.
@@ -118,7 +119,8 @@ impl Log {
         }
         let lock = Lock::take(&config.dir)?;
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
-        let (shared, mut opened) = prepare(&config, progress, true)?;
+        let index = recover::index(dir)?;
+        let (shared, mut opened) = open::own(&config, index, progress)?;
         let shared = Arc::new(shared);
         let (sender, inbox) = mpsc::channel();
         let (jobs, work) = mpsc::channel();
@@ -143,7 +145,7 @@ impl Log {
             spawn("log-writer", Box::new(move || writer.run()))?,
             spawn("log-index", Box::new(move || keep(&indexed, &to_store)))?,
         ];
-        count(&shared, &mut opened);
+        open::count(&shared, &mut opened);
         Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
     }
 
@@ -152,21 +154,14 @@ impl Log {
     /// It has the data folder for itself only until it is open, during which it brings the index up to the segments. Then a
     /// `serve` may begin to record, and even delete or compact sessions: what is deleted is passed over.
     ///
+    /// Nothing needs to be written: where the data folder takes nothing, or is a copy without an index, the index is made in
+    /// memory. Requests that were under way when the last owner was killed are there as the next owner will record them.
+    ///
     /// # Errors
     ///
     /// [`OpenError::Missing`] where there is no log; else as [`open`](Self::open).
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
-        if !dir.join("sessions").is_dir() {
-            return Err(OpenError::Missing(dir.to_owned()));
-        }
-        let lock = Lock::take(dir)?;
-        let config = Config::new(dir);
-        let (mut shared, mut opened) = prepare(&config, &mut |_| {}, false)?;
-        count(&shared, &mut opened);
-        let failed = |broken: Broken| OpenError::Index { path: dir.join("index"), reason: broken.0 };
-        shared.index.store(true).map_err(failed)?;
-        shared.index = shared.index.detach(dir).map_err(failed)?;
-        drop(lock);
+        let (shared, opened) = open::read(dir)?;
         Ok(Self { shared: Arc::new(shared), opened, lock: None, encoder: None, threads: Mutex::default() })
     }
 
@@ -332,60 +327,4 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The log before its writer runs: sessions and index as the segments have them.
-fn prepare(config: &Config, progress: &mut dyn FnMut(Progress), owner: bool) -> Result<(Shared, Opened), OpenError> {
-    let dir = &config.dir;
-    let failed = |source| OpenError::Io { what: "read", path: dir.clone(), source };
-    let sessions = recover::sessions(dir, owner.then_some(&*config.disk))?;
-    let (index, reason) = recover::index(dir)?;
-    let mut opened =
-        Opened { rebuilt: reason.filter(|_| sessions.values().any(|entry| entry.bytes > 0)), ..Opened::default() };
-    let queue = config.queue.clamp(1, Semaphore::MAX_PERMITS);
-    let mut shared = Shared {
-        dir: dir.clone(),
-        disk: Arc::clone(&config.disk),
-        durability: config.durability,
-        on_failure: config.on_failure,
-        now: config.now,
-        index,
-        journal: OnceLock::new(),
-        ring: Ring::new(None),
-        failing: watch::Sender::new(None),
-        queue,
-        places: Arc::new(Semaphore::new(queue)),
-        backlog: AtomicU64::new(0),
-        max_backlog: config.max_backlog,
-        crowded: watch::Sender::new(false),
-        bells: Bells::default(),
-        stamp: AtomicU64::new(0),
-        closing: Closing::default(),
-        recorded: AtomicU64::new(0),
-        unrecorded: AtomicU64::new(0),
-        lost: AtomicU64::new(0),
-        sessions: Mutex::new(sessions),
-    };
-    CatchUp { shared: &shared, cut: owner, opened: &mut opened, progress, at: Progress::default() }
-        .all()
-        .map_err(failed)?;
-    let last = last_place(&shared);
-    shared.stamp = AtomicU64::new(last.map_or(0, |last| last.written));
-    shared.ring = Ring::new(last);
-    Ok((shared, opened))
-}
-
-/// The place of the exchange that was recorded last.
-fn last_place(shared: &Shared) -> Option<Resume> {
-    let listings = shared.index.listings();
-    let lasts = listings.iter().filter_map(|(session, listing)| {
-        let summary = listing.parts.last()?.summary;
-        Some(Resume { written: summary.written.1, session: *session, sequence: summary.last })
-    });
-    lasts.max()
-}
-
-fn count(shared: &Shared, opened: &mut Opened) {
-    opened.sessions = shared.sessions().len() as u64;
-    opened.exchanges = shared.index.listings().values().map(crate::index::Listing::exchanges).sum();
 }

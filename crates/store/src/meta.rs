@@ -10,7 +10,10 @@ use std::{
 use nightaudit_exchange::{SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, Disk};
+use crate::{
+    disk::{self, Disk},
+    ledger::Head,
+};
 
 /// What is known of a session beside its exchanges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,21 @@ pub(crate) struct Meta {
     /// Whether it is, or was when its owner ended, the session of exchanges that name none.
     #[serde(default)]
     pub(crate) current: bool,
+    /// What it had when it ended or its owner closed the log: a second witness beside the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) head: Option<Head>,
+    /// The import that it is a part of, until that is finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) importing: Option<Importing>,
+}
+
+/// An import that is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Importing {
+    /// The same for all sessions of one import, and another for every other import.
+    pub(crate) import: u64,
+    /// Whether all of this session is in the log. An import is finished once that holds for each of its sessions.
+    pub(crate) whole: bool,
 }
 
 /// The folder of a session.
@@ -55,6 +73,8 @@ impl Meta {
             incomplete: false,
             automatic: false,
             current: false,
+            head: None,
+            importing: None,
         }
     }
 
@@ -88,4 +108,10 @@ pub(crate) fn random() -> u64 {
 /// Whether this can be a session's name.
 pub(crate) fn is_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control)
+}
+
+/// `2026-11-23T12-00-00Z`: a name that is a file's name everywhere.
+pub(crate) fn automatic_name(now: Timestamp) -> String {
+    let text = now.to_string();
+    format!("{}Z", text.split('.').next().unwrap_or(&text).replace(':', "-"))
 }

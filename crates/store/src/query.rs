@@ -227,7 +227,10 @@ impl Iterator for Exchanges {
                 }
                 // It is another one than was looked for, or its session was deleted meanwhile.
                 Ok(_) => {}
-                Err(error) => return Some(Err(error)),
+                Err(error) => {
+                    let Hit { place: Resume { session, sequence, .. }, .. } = hit;
+                    return Some(Err(ReadError::Exchange { session, sequence, source: Box::new(error) }));
+                }
             }
         }
         None

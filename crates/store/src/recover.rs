@@ -1,14 +1,20 @@
 //! What a log goes through when it is opened: leftovers removed, torn ends cut, the index brought up to the segments.
 
-use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use nightaudit_exchange::{Digest, SessionId, chain};
 
 use crate::{
     care::Progress,
-    disk::Disk,
+    disk::{self, Disk},
     error::{Damage, OpenError},
     index::{BlockAt, Broken, Facts, Index, Listing},
+    ledger::{Head, Note},
     log::Opened,
     meta::Meta,
     segment::{self, HEADER, Header, Step, Walk},
@@ -16,34 +22,69 @@ use crate::{
     writer::sessions::DELETED,
 };
 
+/// What is found in the folder of sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) sessions: BTreeMap<SessionId, Entry>,
+    /// Those whose deletion was begun.
+    pub(crate) deleted: Vec<SessionId>,
+    /// Folders whose making was interrupted before there was anything in them.
+    pub(crate) unmade: Vec<PathBuf>,
+}
+
 /// The sessions found in a data folder.
-pub(crate) fn sessions(dir: &Path, disk: Option<&dyn Disk>) -> Result<BTreeMap<SessionId, Entry>, OpenError> {
+pub(crate) fn sessions(dir: &Path) -> Result<Found, OpenError> {
     let path = dir.join("sessions");
     let failed = |source| OpenError::Io { what: "read", path: path.clone(), source };
-    let mut sessions = BTreeMap::new();
+    let mut found = Found::default();
     let entries = match fs::read_dir(&path) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(sessions),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
         Err(error) => return Err(failed(error)),
     };
     for entry in entries {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if let (true, Some(disk)) = (name.starts_with(DELETED), disk) {
-            disk.remove_dir(&entry.path()).map_err(failed)?;
-        }
+        found.deleted.extend(name.strip_prefix(DELETED).and_then(|id| id.parse::<SessionId>().ok()));
         let Ok(id) = name.parse::<SessionId>() else { continue };
         if !entry.path().is_dir() {
             continue;
         }
+        let numbers = segment::list(&entry.path()).map_err(failed)?;
+        if numbers.is_empty() && !entry.path().join("session.json").exists() {
+            found.unmade.push(entry.path());
+            continue;
+        }
         let mut bytes = 0;
-        for number in segment::list(&entry.path()).map_err(failed)? {
+        for number in numbers {
             bytes += fs::metadata(segment::path(&entry.path(), number)).map_or(0, |file| file.len());
         }
-        sessions.insert(id, Entry { meta: Meta::read(dir, id), bytes });
+        found.sessions.insert(id, Entry::new(Meta::read(dir, id), bytes));
     }
-    Ok(sessions)
+    Ok(found)
+}
+
+/// The folder of a session while it is deleted.
+pub(crate) fn doomed(dir: &Path, session: SessionId) -> PathBuf {
+    dir.join("sessions").join(format!("{DELETED}{session}"))
+}
+
+/// Removes what is in the folder of a deleted session, has the ledger told that it was deleted, and removes the folder.
+///
+/// In this order a full disk has room for the ledger's line, and until that is written the folder tells what it says.
+pub(crate) fn finish_deletion(disk: &dyn Disk, doomed: &Path, tell: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    for entry in fs::read_dir(doomed)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            disk.remove_file(&entry.path())?;
+        }
+    }
+    if let Err(error) = tell() {
+        tracing::warn!(%error, "the ledger is told of a deleted session when the log is opened next");
+        return Ok(());
+    }
+    disk.remove_dir(doomed)
 }
 
 /// The index of a data folder, and why it had to be made anew, if it had.
@@ -55,6 +96,8 @@ pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
         Ok((index, false)) => return Ok((index, Some("there was none".to_owned()))),
         Err(broken) => broken,
     };
+    // On a disk that takes nothing it is not the index that is broken.
+    disk::try_room(dir).map_err(|error| failed(format!("{reason}; and nothing can be written: {error}")))?;
     let aside = dir.join("index.broken");
     let moved = match fs::remove_dir_all(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -70,6 +113,8 @@ pub(crate) struct CatchUp<'a> {
     pub(crate) shared: &'a Shared,
     /// Whether torn ends are cut off.
     pub(crate) cut: bool,
+    /// Sessions that were deleted, which nobody misses.
+    pub(crate) deleted: &'a [SessionId],
     pub(crate) opened: &'a mut Opened,
     pub(crate) progress: &'a mut dyn FnMut(Progress),
     pub(crate) at: Progress,
@@ -81,11 +126,22 @@ impl CatchUp<'_> {
         let sessions: Vec<(SessionId, u64)> =
             self.shared.sessions().iter().map(|(id, entry)| (*id, entry.bytes)).collect();
         self.at.total = sessions.iter().map(|(_, bytes)| bytes).sum();
-        let gone: Vec<SessionId> = {
+        let gone: Vec<(SessionId, Head)> = {
             let known = self.shared.sessions();
-            self.shared.index.listings().keys().filter(|id| !known.contains_key(id)).copied().collect()
+            let listings = self.shared.index.listings();
+            let gone = listings.iter().filter(|(id, _)| !known.contains_key(id));
+            gone.map(|(id, listing)| (*id, listing.head())).collect()
         };
-        for session in gone {
+        for (session, head) in gone {
+            if !self.deleted.contains(&session) && head.count > 0 {
+                // What the index knew of it is kept by the ledger from now on.
+                let new = || Note::new(session, &session.to_string(), head);
+                let mut vanished = self.shared.vanished();
+                let note = vanished.entry(session).or_insert_with(new);
+                if note.head.last < head.last {
+                    note.head = Head { count: note.head.count.max(head.count), ..head };
+                }
+            }
             self.forget(session)?;
         }
         for (session, bytes) in sessions {
@@ -112,16 +168,18 @@ impl CatchUp<'_> {
             files.push((number, generation, file.metadata()?.len()));
         }
         let mut listing = self.shared.index.listings().remove(&session).unwrap_or_default();
+        self.shared.witness(session, &listing);
         let last = listing.segments.len();
         let fits = listing.segments.iter().enumerate().all(|(place, known)| {
             files.get(place).is_some_and(|(number, generation, length)| {
                 (*number, *generation) == (known.number, known.generation)
-                    && if place + 1 == last { *length >= known.length } else { *length >= HEADER as u64 }
+                    // One that was followed by another got no more blocks, and lost none.
+                    && if place + 1 == last { *length >= known.length } else { *length == known.length }
             })
         });
-        // A segment that was followed by another one got no more blocks, so of those only the last can be behind.
+        // Only the last can be behind.
         if fits && self.follow(session, &mut listing, &files)? {
-            self.shared.index.listings().insert(session, listing);
+            self.add(session, listing);
             return Ok(());
         }
         if !listing.parts.is_empty() {
@@ -130,9 +188,16 @@ impl CatchUp<'_> {
         self.forget(session)?;
         let mut listing = Listing::default();
         self.follow(session, &mut listing, &files)?;
-        self.shared.index.listings().insert(session, listing);
+        self.add(session, listing);
         // What was made again is stored at once: memory holds no more than one session's rows.
         self.shared.index.store(true).map_err(|broken| io::Error::other(broken.0))
+    }
+
+    /// Has a listing among the others, and says what it lacks of what the session had.
+    fn add(&self, session: SessionId, listing: Listing) {
+        self.shared.witness(session, &listing);
+        self.shared.index.listings().insert(session, listing);
+        self.shared.compare(session);
     }
 
     /// Adds what is behind the listing's end. False where the listing does not fit the segments.
@@ -213,7 +278,7 @@ impl CatchUp<'_> {
                 Step::Space(at) if is_last && self.is_open(reader.session) => {
                     self.cut(reader.session, &path, at..walk.at())?;
                 }
-                Step::Tail(at, _) if is_last && self.is_open(reader.session) => {
+                Step::Tail(at, _) if is_last && self.is_open(reader.session) && !self.lacks(reader) => {
                     self.opened.torn_bytes += walk.last_byte(at)? - at;
                     self.cut(reader.session, &path, at..walk.at())?;
                 }
@@ -233,6 +298,11 @@ impl CatchUp<'_> {
 
     fn is_open(&self, session: SessionId) -> bool {
         self.shared.sessions().get(&session).is_some_and(|entry| entry.meta.ended.is_none())
+    }
+
+    /// Whether the session had more than was read of it, so that what can't be read is no write that was not finished.
+    fn lacks(&self, reader: &Follow<'_>) -> bool {
+        self.shared.sessions().get(&reader.session).is_some_and(|entry| entry.head.last > reader.last)
     }
 
     /// Cuts off what is behind a segment's last block, if this is the owner.
@@ -278,7 +348,20 @@ impl Follow<'_> {
 }
 
 impl Shared {
-    /// The hash and the sequence number of a session's last exchange.
+    /// The hash and the sequence number after which a session goes on: those of its last exchange, also where that is
+    /// missing or can't be read and only the ledger knows it.
+    pub(crate) fn reached(&self, session: SessionId) -> io::Result<(Digest, u64)> {
+        let head = self.sessions().get(&session).map(|entry| entry.head).unwrap_or_default();
+        let there = self.last_of(session);
+        match (&there, head.hash) {
+            (Ok((_, last)), Some(hash)) if *last < head.last => Ok((hash, head.last)),
+            (Ok((hash, last)), None) if *last < head.last => Ok((*hash, head.last)),
+            (Err(_), Some(hash)) => Ok((hash, head.last)),
+            _ => there,
+        }
+    }
+
+    /// The hash and the sequence number of a session's last exchange that can be read.
     pub(crate) fn last_of(&self, session: SessionId) -> io::Result<(Digest, u64)> {
         let part = self.index.listings().get(&session).and_then(|listing| listing.parts.last().cloned());
         let Some(part) = part else { return Ok((chain::genesis(session), 0)) };

@@ -37,6 +37,20 @@ pub struct Session {
     pub open: bool,
     /// Whether it is the one to which exchanges go that name none.
     pub current: bool,
+    /// How many of its exchanges were recorded and are in the log no more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing: u64,
+    /// Their sequence numbers, the first and the last of each range; empty where nobody can tell which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_ranges: Vec<(u64, u64)>,
+    /// Whether its import was not finished.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub importing: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Log {

@@ -2,24 +2,26 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use nightaudit_exchange::{SessionId, Timestamp};
+use nightaudit_exchange::{Exchange, SessionId, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
     bell::Bells,
     config::{Durability, OnFailure},
     disk::Disk,
-    error::{SessionError, StoreFailure},
+    error::{Damage, SessionError, StoreFailure},
     index::{Index, Listing},
     journal::Journal,
+    ledger::{Head, Ledger, Note},
     meta::{self, Meta},
     ring::Ring,
     session::Session,
@@ -31,6 +33,18 @@ pub(crate) struct Entry {
     pub(crate) meta: Meta,
     /// The bytes of its segments.
     pub(crate) bytes: u64,
+    /// What it has had.
+    pub(crate) head: Head,
+    /// How many of those exchanges it has no more, and their sequence numbers where they are known.
+    pub(crate) missing: u64,
+    pub(crate) gaps: Vec<(u64, u64)>,
+}
+
+impl Entry {
+    pub(crate) fn new(meta: Meta, bytes: u64) -> Self {
+        let head = meta.head.unwrap_or_default();
+        Self { meta, bytes, head, missing: 0, gaps: Vec::new() }
+    }
 }
 
 /// Whether the log is being closed.
@@ -69,12 +83,35 @@ pub(crate) struct Shared {
     pub(crate) unrecorded: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) sessions: Mutex<BTreeMap<SessionId, Entry>>,
+    /// Sessions that are gone, though nobody deleted them through this program.
+    pub(crate) vanished: Mutex<BTreeMap<SessionId, Note>>,
+    /// None for a log that is only read.
+    pub(crate) ledger: OnceLock<Mutex<Ledger>>,
+    /// Whether the ledger is behind what is recorded.
+    pub(crate) unnoted: AtomicBool,
+    /// What is wrong with the ledger.
+    pub(crate) ledger_damage: Vec<Damage>,
+    /// Requests that were under way when the last owner was killed, as the next one will record them; only for a log that
+    /// is only read.
+    pub(crate) left: BTreeMap<(SessionId, u64), Exchange>,
 }
 
 impl Shared {
     /// The sessions. What holds them does no I/O; the listings may be locked while they are, not the reverse.
     pub(crate) fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Entry>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn vanished(&self) -> MutexGuard<'_, BTreeMap<SessionId, Note>> {
+        self.vanished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes notes into the ledger. With `sync` they survive a power failure.
+    pub(crate) fn note(&self, notes: impl IntoIterator<Item = Note>, sync: bool) -> io::Result<()> {
+        let Some(ledger) = self.ledger.get() else { return Ok(()) };
+        // The one lock that is held over I/O: it is taken a few times a second at most, never for an exchange.
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.write(notes, sync && self.durability == Durability::Sync)
     }
 
     pub(crate) fn folder(&self, session: SessionId) -> PathBuf {
@@ -98,6 +135,21 @@ impl Shared {
         let (Ok(last) | Err(last)) =
             self.stamp.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(last)
+    }
+
+    /// A stamp right after the last one, whatever the time is: that of what a kill left, so that it has the same place for
+    /// those who read it before it is recorded.
+    pub(crate) fn stamp_after_last(&self) -> u64 {
+        self.stamp.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Sessions of imports that were finished but for saying so: all sessions of such an import are whole.
+    pub(crate) fn imported(&self) -> Vec<SessionId> {
+        let sessions = self.sessions();
+        let importing: Vec<_> =
+            sessions.values().filter_map(|entry| Some((entry.meta.id, entry.meta.importing?))).collect();
+        let whole = |import: u64| importing.iter().all(|(_, other)| other.import != import || other.whole);
+        importing.iter().filter(|(_, of)| whole(of.import)).map(|(session, _)| *session).collect()
     }
 
     /// The places that are taken: requests under way, and what waits to be written.
@@ -154,14 +206,18 @@ impl Shared {
     pub(crate) fn list(&self) -> Vec<Session> {
         let sessions = self.sessions();
         let listings = self.index.listings();
-        sessions.iter().map(|(id, entry)| view(entry, listings.get(id))).collect()
+        let mut list: Vec<Session> = sessions.iter().map(|(id, entry)| self.view_of(entry, listings.get(id))).collect();
+        drop((listings, sessions));
+        list.extend(self.vanished().values().map(gone));
+        list.sort_by_key(|session| session.id);
+        list
     }
 
     /// One session; none if it isn't there.
     pub(crate) fn view(&self, session: SessionId) -> Option<Session> {
         let sessions = self.sessions();
         let entry = sessions.get(&session)?;
-        Some(view(entry, self.index.listings().get(&session)))
+        Some(self.view_of(entry, self.index.listings().get(&session)))
     }
 
     /// The session that is meant: by name the newest of that name, an open one before those ended; else by id, or by
@@ -178,8 +234,9 @@ impl Shared {
         let prefix = which.to_ascii_uppercase();
         let mut ids: Vec<SessionId> =
             sessions.keys().filter(|id| !prefix.is_empty() && id.to_string().starts_with(&prefix)).copied().collect();
+        drop(sessions);
         match ids.len() {
-            0 => Err(SessionError::None(which.to_owned())),
+            0 => Err(self.vanished_as(which).unwrap_or_else(|| SessionError::None(which.to_owned()))),
             1 => Ok(ids[0]),
             _ => {
                 ids.truncate(8);
@@ -187,25 +244,65 @@ impl Shared {
             }
         }
     }
+
+    /// A session that is gone, by its name, its id or the beginning of its id.
+    fn vanished_as(&self, which: &str) -> Option<SessionError> {
+        let prefix = which.to_ascii_uppercase();
+        let vanished = self.vanished();
+        let named = vanished.values().rev().find(|note| note.name == which);
+        let note = named.or_else(|| {
+            let fits = |note: &&Note| !prefix.is_empty() && note.session.to_string().starts_with(&prefix);
+            vanished.values().find(fits)
+        })?;
+        Some(SessionError::Gone { id: note.session, name: note.name.clone(), exchanges: note.head.count })
+    }
+
+    fn view_of(&self, entry: &Entry, listing: Option<&Listing>) -> Session {
+        let parts = listing.map_or(&[][..], |listing| &listing.parts);
+        let meta = entry.meta.clone();
+        Session {
+            id: meta.id,
+            name: meta.name,
+            environment: meta.environment,
+            started: meta.started,
+            ended: meta.ended,
+            exchanges: listing.map_or(0, Listing::exchanges),
+            first: parts.iter().map(|part| part.summary.first_started()).min(),
+            last: parts.iter().map(|part| part.summary.last_started()).max(),
+            bytes: entry.bytes,
+            note: meta.note,
+            unrecorded: meta.unrecorded,
+            incomplete: meta.incomplete || meta.importing.is_some() || entry.missing > 0,
+            open: meta.ended.is_none(),
+            // Where nobody owns the log, nothing is being recorded, whatever the last owner left.
+            current: meta.current && meta.ended.is_none() && self.ledger.get().is_some(),
+            missing: entry.missing,
+            missing_ranges: entry.gaps.clone(),
+            importing: meta.importing.is_some(),
+        }
+    }
 }
 
-fn view(entry: &Entry, listing: Option<&Listing>) -> Session {
-    let parts = listing.map_or(&[][..], |listing| &listing.parts);
-    let meta = entry.meta.clone();
+/// A session that is gone.
+fn gone(note: &Note) -> Session {
+    let micros = i64::try_from(note.session.milliseconds()).unwrap_or(0).saturating_mul(1000);
     Session {
-        id: meta.id,
-        name: meta.name,
-        environment: meta.environment,
-        started: meta.started,
-        ended: meta.ended,
-        exchanges: listing.map_or(0, Listing::exchanges),
-        first: parts.iter().map(|part| part.summary.first_started()).min(),
-        last: parts.iter().map(|part| part.summary.last_started()).max(),
-        bytes: entry.bytes,
-        note: meta.note,
-        unrecorded: meta.unrecorded,
-        incomplete: meta.incomplete,
-        open: meta.ended.is_none(),
-        current: meta.current && meta.ended.is_none(),
+        id: note.session,
+        name: note.name.clone(),
+        environment: String::new(),
+        started: Timestamp::from_micros(micros),
+        ended: None,
+        exchanges: 0,
+        first: None,
+        last: None,
+        bytes: 0,
+        note: None,
+        unrecorded: 0,
+        incomplete: true,
+        open: false,
+        current: false,
+        missing: note.head.count,
+        missing_ranges: vec![(1, note.head.last)],
+        importing: false,
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Writer {
     giving_up: bool,
     /// Sessions whose own file is behind what is known of them.
     unsaved: BTreeSet<SessionId>,
+    /// Sessions whose import was not finished when the log was opened.
+    unfinished: Vec<SessionId>,
 }
 
 impl Writer {
@@ -111,6 +113,7 @@ impl Writer {
             dropping: false,
             giving_up: false,
             unsaved: BTreeSet::new(),
+            unfinished: Vec::new(),
             shared,
         })
     }
@@ -206,9 +209,10 @@ impl Writer {
         }
         let open: Vec<SessionId> = self.active.keys().copied().collect();
         for session in open {
-            self.insist(&mut |writer| writer.leave(session));
+            self.insist(&mut |writer| writer.close_session(session));
         }
         self.insist(&mut |_| Ok(()));
+        self.write_ledger(true);
         self.shared.ring.close();
         self.shared.places.close();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nightaudit_exchange::{Digest, Exchange, SessionId};
+use nightaudit_exchange::{Digest, Exchange, Missing, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// The version of a bundle's layout.
@@ -29,6 +29,9 @@ pub struct Manifest {
     pub openapi: Option<Digest>,
     /// The sessions, in the order in which they first appear.
     pub sessions: Vec<Chain>,
+    /// What was recorded and was not in the log any more, or could not be read, when the bundle was written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
     /// Every other file of the bundle but the signature, by name.
     pub files: BTreeMap<String, FileEntry>,
 }

@@ -65,6 +65,7 @@ pub(super) fn verify(
         check.digest(names::HAR);
         check.digest(names::REPORT);
     }
+    check.missing();
     let BundleCheck { manifest, findings, mut notes, same_version, same_contracts, .. } = check;
     if !same_version {
         let version = shown(&manifest.nightaudit);
@@ -247,6 +248,7 @@ impl BundleCheck {
             let what = "what it says of the exchanges is not what they are";
             self.findings.add(FindingKind::Altered, Some(names::MANIFEST), what);
         }
+        expected_har.missing(&self.manifest.missing).map_err(io::Error::other)?;
         let har = expected_har.close().map_err(io::Error::other)?;
         let (_, har) = har.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
         Ok(gathered.map(|gathered| Again { gathered, har }))
@@ -265,7 +267,20 @@ impl BundleCheck {
         let openapi = self.manifest.openapi.filter(|_| self.same_contracts);
         let contracts = openapi.map_or_else(Contracts::built_in, |_| options.contracts.clone());
         let (unrecorded, scratch) = (self.manifest.unrecorded(), options.scratch.clone());
-        Some(Evidence { declaration, filter, masked_fields, contracts, openapi, unrecorded, scratch })
+        let missing = self.manifest.missing.clone();
+        Some(Evidence { declaration, filter, masked_fields, contracts, openapi, unrecorded, missing, scratch })
+    }
+
+    /// The manifest itself says what the log had lost; what shows between the exchanges was found there.
+    fn missing(&mut self) {
+        for missing in &self.manifest.missing {
+            let chain = self.manifest.sessions.iter().find(|chain| chain.id == missing.session);
+            let shows = |(_, last): &(u64, u64)| chain.is_some_and(|chain| *last < chain.last);
+            if missing.ranges.is_empty() || !missing.ranges.iter().all(shows) {
+                let what = format_args!("{}: the log had lost that when the bundle was written", missing);
+                self.findings.add(FindingKind::Missing, Some(names::MANIFEST), what);
+            }
+        }
     }
 
     fn small_files(&mut self) {
@@ -449,7 +464,7 @@ fn har_lines(mut reader: impl BufRead, each: &mut dyn FnMut(&[u8], Option<Exchan
             break;
         }
         let entry = line.trim_ascii_end();
-        if number == 0 || entry == b"]}}" {
+        if number == 0 || entry == b"]}}" || entry.starts_with(b"],\"_missing\":") {
             continue;
         }
         let entry = entry.strip_suffix(b",").unwrap_or(entry);

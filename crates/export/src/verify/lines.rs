@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, Read as _};
 
-use nightaudit_exchange::Exchange;
+use nightaudit_exchange::{Exchange, Missing};
+use serde::Deserialize;
 
 use super::{
     chain::ChainCheck,
@@ -11,6 +12,12 @@ use super::{
 
 /// The longest line that is read, in bytes: two bodies of 64 MiB in base64.
 const MAX_LINE: u64 = 192 << 20;
+
+/// A line that names what is missing.
+#[derive(Deserialize)]
+struct Lost {
+    missing: Missing,
+}
 
 /// Reads all lines, checks each by itself and the chain from each to the next, and hands the exchanges on.
 ///
@@ -46,6 +53,14 @@ pub(super) fn check_lines(
         let mut exchange: Exchange = match serde_json::from_slice(&line) {
             Ok(exchange) => exchange,
             Err(error) => {
+                if let Ok(Lost { missing }) = serde_json::from_slice(&line) {
+                    let what = format_args!("{missing}: the log had lost that when the file was written");
+                    findings.add(FindingKind::Missing, file, what);
+                    continue;
+                }
+                let mut unreadable = |what: String| {
+                    findings.add(FindingKind::Unreadable, file, format_args!("line {number} {what}"));
+                };
                 unreadable(format!("is no exchange: {}", shown(&error.to_string())));
                 continue;
             }

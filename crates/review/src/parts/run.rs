@@ -1,6 +1,6 @@
 //! The run as a whole.
 
-use nightaudit_exchange::{Exchange, ExchangeId, Outcome, SessionId, Timestamp};
+use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome, Ranges, SessionId, Timestamp};
 
 use super::series::{Series, Step};
 use crate::{
@@ -40,6 +40,8 @@ pub(crate) struct RunPart {
     starts: Starts,
     sequences: Sequences,
     unrecorded: u64,
+    /// How many the log is known to have lost, and which.
+    lost: (u64, Vec<(u64, u64)>),
     interrupted: Evidence,
     /// When the latest request so far came, in the order of coming.
     previous: Option<(i64, Timestamp)>,
@@ -82,6 +84,7 @@ impl Default for RunPart {
             starts: Starts::default(),
             sequences: Sequences::default(),
             unrecorded: 0,
+            lost: (0, Vec::new()),
             interrupted: Evidence::default(),
             previous: None,
             gaps: Vec::new(),
@@ -164,6 +167,11 @@ impl RunPart {
         self.unrecorded = count;
     }
 
+    /// Notes what the log is known to have lost.
+    pub(crate) fn set_missing(&mut self, missing: &Missing) {
+        self.lost = (missing.count, missing.ranges.clone());
+    }
+
     /// How long the run is, in hours; at least one second.
     pub(crate) fn hours(&self) -> f64 {
         self.seconds().max(1) as f64 / 3600.0
@@ -176,7 +184,7 @@ impl RunPart {
 
     pub(crate) fn report(&self, clock: &Clock, findings: &mut Findings<'_>) -> Run {
         let lacking = self.sequences.highest.saturating_sub(self.sequences.count);
-        let missing = lacking + self.unrecorded;
+        let missing = lacking.max(self.lost.0) + self.unrecorded;
         let hours: Vec<Hour> = self
             .hours
             .iter()
@@ -260,8 +268,12 @@ impl RunPart {
             findings.raise(Rule::RecordInterrupted, None, message, &self.interrupted);
         }
         if run.missing > 0 {
+            let which = match &self.lost.1[..] {
+                [] => String::new(),
+                ranges => format!(" The log has lost the numbers {}.", Ranges(ranges)),
+            };
             let message = format!(
-                "{} missing from the record.",
+                "{} missing from the record.{which}",
                 if run.missing == 1 { "1 exchange is".to_owned() } else { format!("{} exchanges are", run.missing) }
             );
             findings.raise(

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use nightaudit_exchange::{Digest, Exchange, SessionId, chain};
+use nightaudit_exchange::{Digest, Exchange, Missing, SessionId, chain};
 
 use super::{Check, Progress};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     index::BlockAt,
     log::Log,
     segment::{self, Block, Footer, HEADER, Header, Step, Walk},
+    session::Session,
     shared::Shared,
 };
 
@@ -28,9 +29,15 @@ impl Log {
             progress,
             at: Progress { total, ..Progress::default() },
         };
+        check.found.damage.extend(self.shared.ledger_damage.iter().cloned());
+        check.found.interrupted = self.shared.left.len() as u64;
+        let vanished = self.missing().into_iter().filter(|missing| missing.whole_session);
+        check.found.missing.extend(vanished);
         for session in sessions {
-            check.session(session.id, session.incomplete)?;
-            check.found.sessions += 1;
+            if self.shared.sessions().contains_key(&session.id) {
+                check.session(&session)?;
+                check.found.sessions += 1;
+            }
         }
         Ok(check.found)
     }
@@ -48,14 +55,24 @@ struct Chain {
     session: SessionId,
     hash: Digest,
     last: u64,
-    /// Whether gaps are known and noted.
-    incomplete: bool,
     /// Whether the hash is unknown because what came before could not be read.
     lost: bool,
+    /// The sequence numbers that should be there and are not, or can't be read.
+    missing: Vec<(u64, u64)>,
+}
+
+impl Chain {
+    fn miss(&mut self, first: u64, last: u64) {
+        match self.missing.last_mut() {
+            Some((_, end)) if *end + 1 == first => *end = last,
+            _ => self.missing.push((first, last)),
+        }
+    }
 }
 
 impl Checker<'_> {
-    fn session(&mut self, session: SessionId, incomplete: bool) -> Result<(), ReadError> {
+    fn session(&mut self, seen: &Session) -> Result<(), ReadError> {
+        let session = seen.id;
         let folder = self.shared.folder(session);
         let io = |source: io::Error| ReadError::Io { path: self.shared.shown(&folder), source };
         let numbers = match segment::list(&folder) {
@@ -64,8 +81,10 @@ impl Checker<'_> {
             Err(_) if !self.shared.sessions().contains_key(&session) || !folder.exists() => return Ok(()),
             Err(error) => return Err(io(error)),
         };
-        let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges());
-        let mut chain = Chain { session, hash: chain::genesis(session), last: 0, incomplete, lost: false };
+        let left = self.shared.left.range((session, 0)..=(session, u64::MAX)).count() as u64;
+        let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges() - left);
+        let head = self.shared.sessions().get(&session).map(|entry| entry.head).unwrap_or_default();
+        let mut chain = Chain { session, hash: chain::genesis(session), last: 0, lost: false, missing: Vec::new() };
         let before = self.found.exchanges;
         for (place, number) in numbers.iter().enumerate() {
             if *number != place as u32 + 1 && (place == 0 || numbers[place - 1] + 1 != *number) {
@@ -75,6 +94,20 @@ impl Checker<'_> {
             }
             self.segment(&mut chain, *number).map_err(io)?;
         }
+        if head.last > chain.last {
+            chain.miss(chain.last + 1, head.last);
+        }
+        let count = chain.missing.iter().map(|(first, last)| last - first + 1).sum();
+        if count > 0 {
+            self.found.missing.push(Missing {
+                session,
+                session_name: seen.name.clone(),
+                count,
+                ranges: chain.missing,
+                whole_session: false,
+            });
+        }
+        self.found.unfinished_imports += u64::from(seen.importing);
         let here = self.found.exchanges - before;
         self.found.index_faults += recorded.saturating_sub(here.max(recorded.min(chain.last)));
         Ok(())
@@ -152,11 +185,14 @@ impl Checker<'_> {
                 self.found.damage.push(damaged(format!("exchange {sequence} is there twice")));
                 continue;
             }
-            if sequence != chain.last + 1 && !chain.incomplete {
-                wrong = Some(format!("exchanges {} to {} are missing", chain.last + 1, sequence - 1));
-            }
-            if record.previous != chain.hash && !chain.lost {
-                wrong.get_or_insert(format!("exchange {sequence} is not chained to the one before it"));
+            let is_chained = record.previous == chain.hash;
+            if sequence != chain.last + 1 && !is_chained {
+                // A number that is left out while the chain goes on was never recorded.
+                chain.miss(chain.last + 1, sequence - 1);
+                let what = format!("exchanges {} to {} are missing", chain.last + 1, sequence - 1);
+                self.found.damage.push(damaged(what));
+            } else if !is_chained && !chain.lost {
+                wrong = Some(format!("exchange {sequence} is not chained to the one before it"));
             }
             match record.exchange(&block.raw) {
                 Ok(exchange) => {
@@ -173,7 +209,10 @@ impl Checker<'_> {
             }
             chain.last = sequence;
             match wrong {
-                Some(what) => self.found.damage.push(damaged(what)),
+                Some(what) => {
+                    chain.miss(sequence, sequence);
+                    self.found.damage.push(damaged(what));
+                }
                 None => self.found.exchanges += 1,
             }
             let at = BlockAt { segment: number, offset: block.offset };

@@ -75,7 +75,8 @@ fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io
         entry.bytes = bytes;
     }
     let mut opened = Opened::default();
-    CatchUp { shared, cut: false, opened: &mut opened, progress: &mut |_| {}, at: Progress::default() }.session(session)
+    CatchUp { shared, cut: false, deleted: &[], opened: &mut opened, progress: &mut |_| {}, at: Progress::default() }
+        .session(session)
 }
 
 /// Writes a compacted segment beside the old one and returns its length; none where that would gain nothing.

@@ -5,10 +5,16 @@ use std::{
     io::{BufRead, Read as _},
 };
 
-use nightaudit_exchange::{Body, Digest, Exchange, SessionId, Timestamp, chain};
+use nightaudit_exchange::{Body, Digest, Exchange, Missing, SessionId, Timestamp, chain};
+use serde::Deserialize;
 
 use super::{ImportError, Imported};
-use crate::{error::SessionError, log::Log, meta::Meta, writer::sessions::failed};
+use crate::{
+    error::SessionError,
+    log::Log,
+    meta::{Importing, Meta, random},
+    writer::sessions::failed,
+};
 
 /// The longest line that is read, in bytes: two bodies of 64 MiB in base64.
 const MAX_LINE: u64 = 192 << 20;
@@ -25,6 +31,12 @@ struct Incoming {
     incomplete: bool,
 }
 
+/// A line of an export that names what the log had lost.
+#[derive(Deserialize)]
+struct Lost {
+    missing: Missing,
+}
+
 impl Log {
     /// Takes the lines of an NDJSON export into the log: the same sessions, exchanges and hashes come out that went in,
     /// where nothing was left out or masked.
@@ -32,10 +44,12 @@ impl Log {
     /// # Errors
     ///
     /// [`ImportError`] names the line that is no exchange, or the session that is here already. Nothing is imported then.
+    /// Where the process ends before that, its sessions are marked as unfinished, and undone by the next import.
     pub fn import(&self, lines: &mut dyn BufRead) -> Result<Imported, ImportError> {
+        self.undo_unfinished()?;
         let mut imported = Imported::default();
         let mut sessions = BTreeMap::new();
-        let read = self.take_in(lines, &mut sessions, &mut imported);
+        let read = self.take_in(lines, random(), &mut sessions, &mut imported);
         let finished = read.and_then(|()| self.finish_import(&sessions));
         imported.sessions = sessions.keys().copied().collect();
         match finished {
@@ -50,9 +64,15 @@ impl Log {
         }
     }
 
+    /// Deletes what imports left that were not finished when the log was opened.
+    fn undo_unfinished(&self) -> Result<(), ImportError> {
+        Ok(self.control(|writer| writer.undo_imports().map_err(failed))?)
+    }
+
     fn take_in(
         &self,
         lines: &mut dyn BufRead,
+        import: u64,
         sessions: &mut BTreeMap<SessionId, Incoming>,
         imported: &mut Imported,
     ) -> Result<(), ImportError> {
@@ -71,11 +91,20 @@ impl Log {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let mut exchange: Exchange = serde_json::from_slice(&line).map_err(|error| wrong(error.to_string()))?;
+            let mut exchange: Exchange = match serde_json::from_slice(&line) {
+                Ok(exchange) => exchange,
+                Err(error) => match serde_json::from_slice::<Lost>(&line) {
+                    Ok(Lost { missing }) => {
+                        sessions.get_mut(&missing.session).into_iter().for_each(|session| session.incomplete = true);
+                        continue;
+                    }
+                    Err(_) => return Err(wrong(error.to_string())),
+                },
+            };
             let session = match sessions.entry(exchange.session) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    self.begin_import(&exchange)?;
+                    self.begin_import(&exchange, import)?;
                     entry.insert(Incoming {
                         hash: chain::genesis(exchange.session),
                         last: 0,
@@ -108,24 +137,22 @@ impl Log {
         self.append(batch)
     }
 
-    fn begin_import(&self, exchange: &Exchange) -> Result<(), ImportError> {
+    fn begin_import(&self, exchange: &Exchange, import: u64) -> Result<(), ImportError> {
         let (id, name) = (exchange.session, exchange.session_name.to_string());
         if self.shared.sessions().contains_key(&id) {
             return Err(ImportError::Present(id));
         }
         let meta = Meta { id, ..Meta::new(name, &exchange.environment, exchange.started_at) };
         // Ended from the beginning, so that nothing that is recorded meanwhile is added to it.
-        let meta = Meta { ended: Some(exchange.started_at), ..meta };
+        let importing = Some(Importing { import, whole: false });
+        let meta = Meta { ended: Some(exchange.started_at), importing, ..meta };
         Ok(self.control(move |writer| writer.create(meta).map(drop).map_err(failed))?)
     }
 
     fn append(&self, exchanges: Vec<Exchange>) -> Result<(), ImportError> {
-        Ok(self.control(move |writer| {
-            let due = exchanges.len() as u64;
-            match writer.append(exchanges) {
-                stored if stored == due => Ok(()),
-                _ => Err(writer.failure().map_or(SessionError::ReadOnly, SessionError::Store)),
-            }
+        Ok(self.control(move |writer| match writer.append_or_fail(exchanges) {
+            true => Ok(()),
+            false => Err(writer.failure().map_or(SessionError::ReadOnly, SessionError::Store)),
         })?)
     }
 
@@ -134,9 +161,11 @@ impl Log {
         tracing::debug!(sessions = sessions.len(), ?names, "imported");
         for (id, session) in sessions {
             let (id, ended, incomplete) = (*id, session.ended, session.incomplete);
-            self.control(move |writer| writer.finish_import(id, ended, incomplete).map_err(failed))?;
+            self.control(move |writer| writer.seal_import(id, ended, incomplete).map_err(failed))?;
         }
-        Ok(())
+        // Now that each of them is whole, all are.
+        let ids: Vec<SessionId> = sessions.keys().copied().collect();
+        Ok(self.control(move |writer| writer.finish_import(&ids).map_err(failed))?)
     }
 }
 

@@ -16,9 +16,12 @@ pub(crate) fn keep(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     let mut flushed = Instant::now();
     let failed =
         |error: Broken| tracing::error!(%error, "the index can't be stored; it is made again at the next start");
-    let mut broken = false;
+    let (mut broken, mut noted) = (false, None);
     while jobs.recv().is_ok() {
         while jobs.try_recv().is_ok() {}
+        if shared.unnoted.load(Ordering::Relaxed) {
+            note(shared, &mut noted);
+        }
         if broken {
             continue;
         }
@@ -41,4 +44,19 @@ pub(crate) fn keep(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     if let (Some(journal), 0) = (shared.journal.get(), shared.lost.load(Ordering::Relaxed)) {
         let _ = journal.clear();
     }
+}
+
+/// Has the ledger know how far the sessions have come, at most once in [`FLUSH`]: what is recorded in between is not missed
+/// if the process is killed and the segments are cut before the next start.
+fn note(shared: &Shared, noted: &mut Option<Instant>) {
+    if let Some(left) = noted.and_then(|noted| FLUSH.checked_sub(noted.elapsed())) {
+        shared.wait_for_close(left);
+    }
+    // Before the sessions are looked at: what is recorded from now on says so anew.
+    shared.unnoted.store(false, Ordering::Relaxed);
+    if let Err(error) = shared.note(shared.notes(), false) {
+        // The next batch has it tried again.
+        tracing::debug!(%error, "the ledger can't be written");
+    }
+    *noted = Some(Instant::now());
 }

@@ -21,6 +21,13 @@ const USES: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
 
+impl Broken {
+    /// It can't be changed by one who only reads.
+    pub(crate) fn read_only() -> Self {
+        Self("the log was opened for reading".to_owned())
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

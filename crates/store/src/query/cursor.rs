@@ -77,7 +77,12 @@ impl Cursor {
             }
             match index.chunk(self.session, &part) {
                 Ok(chunk) => self.chunk = Some((chunk, 0)),
-                Err(broken) => failed.push(ReadError::Index(broken.0)),
+                Err(broken) => failed.push(ReadError::Rows {
+                    session: self.session,
+                    first: summary.first,
+                    last: summary.last,
+                    reason: broken.0,
+                }),
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     block::Fault,
     error::{Damage, ReadError},
     index::BlockAt,
+    left,
     segment::{self, Block},
     shared::Shared,
 };
@@ -48,6 +49,7 @@ impl Fetch {
         let place = (session, at);
         if let Some(ahead) = &mut self.ahead
             && self.size >= LARGE
+            && at.segment != left::SEGMENT
             && !self.kept.iter().any(|(known, _)| *known == place)
         {
             ahead.want(place);
@@ -65,6 +67,9 @@ impl Fetch {
         sequence: u64,
         at: BlockAt,
     ) -> Result<Option<Exchange>, ReadError> {
+        if at.segment == left::SEGMENT {
+            return Ok(self.shared.left.get(&(session, sequence)).cloned());
+        }
         let mut read = self.read(session, sequence, at);
         if read.is_err() && self.ahead.is_some() {
             // The other thread may have had a segment open that was replaced meanwhile.

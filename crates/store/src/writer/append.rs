@@ -12,6 +12,7 @@ use super::Writer;
 use crate::{
     encoder::Answer,
     index::{BlockAt, Noted},
+    ledger::Head,
     query::Resume,
     records::{Open, Reached, Records},
     shared::Shared,
@@ -144,13 +145,29 @@ impl Writer {
 
     /// Writes exchanges that were made elsewhere; returns how many were written.
     pub(crate) fn append(&mut self, exchanges: Vec<Exchange>) -> u64 {
+        self.append_at(exchanges, self.shared.stamp())
+    }
+
+    /// As [`append`](Self::append), for one who can do it all again: nothing is tried twice, and nothing counts as lost.
+    /// False where not all were written.
+    pub(crate) fn append_or_fail(&mut self, exchanges: Vec<Exchange>) -> bool {
+        let due = exchanges.len() as u64;
+        let lost = self.shared.lost.load(Ordering::Relaxed);
+        let gave_up = mem::replace(&mut self.giving_up, true);
+        let written = self.append(exchanges);
+        self.giving_up = gave_up;
+        self.shared.lost.store(lost, Ordering::Relaxed);
+        written == due
+    }
+
+    /// As [`append`](Self::append), with this stamp, which is above all others.
+    pub(crate) fn append_at(&mut self, exchanges: Vec<Exchange>, written: u64) -> u64 {
         let recorded = |writer: &Self| writer.shared.recorded.load(Ordering::Relaxed);
         let before = recorded(self);
         let mut groups: BTreeMap<SessionId, Vec<Exchange>> = BTreeMap::new();
         for exchange in exchanges {
             groups.entry(exchange.session).or_default().push(exchange);
         }
-        let written = self.shared.stamp();
         for (session, exchanges) in groups {
             if !self.insist(&mut |writer| writer.reopen(session)) {
                 self.count_dropped(Some(session), exchanges.len());
@@ -188,8 +205,13 @@ impl Writer {
             }
             listing.reached(segment, active.generation, end);
         }
+        let (hash, last) = active.reached();
         if let Some(entry) = self.shared.sessions().get_mut(&session) {
             entry.bytes += end - start;
+            entry.head = Head { count: entry.head.count + pending.exchanges as u64, last, hash: Some(hash) };
+        }
+        if !self.shared.unnoted.swap(true, Ordering::Relaxed) {
+            let _ = self.index.send(());
         }
         Shared::count(&self.shared.recorded, pending.exchanges);
         let Some((records, _)) = pending.blocks.last() else { return };

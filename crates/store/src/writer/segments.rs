@@ -100,14 +100,19 @@ impl Writer {
             return self.begin(session, 1, chain::genesis(session), 0);
         };
         let path = segment::path(&folder, number);
-        let (hash, last) = self.shared.last_of(session)?;
+        let (hash, last) = self.shared.reached(session)?;
         let known = self.shared.index.listings().get(&session).and_then(|listing| listing.segments.last().copied());
         let file = fs::File::open(&path)?;
         let length = file.metadata()?.len();
         if segment::is_sealed(&file, length, Salt::new(session, number))? {
             return self.begin(session, number + 1, hash, last);
         }
-        let known = known.filter(|known| known.number == number);
+        // Behind what is missing nothing is written: what stands there is left as it is, and so is what it lacks.
+        let is_whole = self.shared.sessions().get(&session).is_some_and(|entry| {
+            let listings = self.shared.index.listings();
+            listings.get(&session).map_or(0, |listing| listing.head().last) >= entry.head.last
+        });
+        let known = known.filter(|known| known.number == number && is_whole);
         match (Header::read(&file), known) {
             (Ok(header), Some(known)) if known.length >= HEADER as u64 => Ok(Active {
                 file: self.shared.disk.open(&path)?,
@@ -121,7 +126,7 @@ impl Writer {
                 turn: self.turn,
             }),
             // Nothing is added to a segment that can't be read to its end, or of which nothing was ever finished.
-            _ if length <= HEADER as u64 => self.begin(session, number, hash, last),
+            _ if length <= HEADER as u64 && is_whole => self.begin(session, number, hash, last),
             _ => self.begin(session, number + 1, hash, last),
         }
     }
@@ -197,6 +202,7 @@ impl Writer {
             entry.bytes += bytes.len() as u64;
         }
         self.active.remove(&session);
+        self.write_ledger(true);
         if go_on {
             let next = self.begin(session, number + 1, hash, last)?;
             self.active.insert(session, next);

@@ -8,7 +8,10 @@ use super::Writer;
 use crate::{
     care::Deleted,
     error::{SessionError, StoreFailure},
-    meta::{self, Meta},
+    ledger::{Head, Note},
+    left::{self, Left},
+    meta::{self, Importing, Meta},
+    recover,
     session::Session,
     shared::Entry,
 };
@@ -57,7 +60,7 @@ impl Writer {
             Some(name) => self.named(&name)?,
             None => {
                 let now = (self.shared.now)();
-                let meta = Meta::new(automatic_name(now), &self.environment, now);
+                let meta = Meta::new(meta::automatic_name(now), &self.environment, now);
                 self.create(Meta { automatic: true, ..meta })?
             }
         };
@@ -70,27 +73,29 @@ impl Writer {
     /// Returns how many there were.
     pub(crate) fn recover(&mut self, left: Vec<crate::journal::Entry<'_>>) -> io::Result<u64> {
         self.close_unusable()?;
+        for session in self.shared.imported() {
+            self.change(session, |meta| meta.importing = None)?;
+        }
+        let unfinished = |entry: &&Entry| entry.meta.importing.is_some();
+        self.unfinished = self.shared.sessions().values().filter(unfinished).map(|entry| entry.meta.id).collect();
         let was_current = {
             let sessions = self.shared.sessions();
             sessions.values().rev().find(|e| e.meta.current && e.meta.ended.is_none()).map(|e| e.meta.id)
         };
         let mut interrupted = Vec::new();
-        for entry in left {
-            if self.shared.place_of(entry.id).map_err(io::Error::other)?.is_some() {
-                continue;
+        for Left { exchange, started } in left::interrupted(&self.shared, left).map_err(io::Error::other)? {
+            if let Some(meta) = started {
+                self.create(meta)?;
             }
-            let session = match (&entry.session, was_current) {
-                (Some(name), _) if meta::is_name(name) => self.named_by_an_exchange(name)?,
-                (_, Some(session)) => session,
-                (_, None) => self.current()?,
-            };
-            let name = self.shared.sessions().get(&session).map(|e| e.meta.name.clone()).unwrap_or_default();
-            interrupted.push(entry.exchange(session, &name));
+            interrupted.push(exchange);
         }
         let count = interrupted.len() as u64;
         // Nobody waits for these: a disk that fails now keeps the log from being opened.
         self.giving_up = true;
-        let written = self.append(interrupted);
+        let written = match count {
+            0 => 0,
+            _ => self.append_at(interrupted, self.shared.stamp_after_last()),
+        };
         self.giving_up = false;
         self.shared.recorded.store(0, Ordering::Relaxed);
         if written != count {
@@ -120,7 +125,7 @@ impl Writer {
         };
         let now = (self.shared.now)();
         for session in open {
-            if let Err(error) = self.shared.last_of(session) {
+            if let Err(error) = self.shared.reached(session) {
                 tracing::warn!(%error, %session, "a session can't be continued");
                 self.change(session, |meta| {
                     meta.ended = Some(now);
@@ -157,7 +162,7 @@ impl Writer {
             self.shared.disk.sync_dir(sessions)?;
         }
         let session = meta.id;
-        self.shared.sessions().insert(session, Entry { meta, bytes: 0 });
+        self.shared.sessions().insert(session, Entry::new(meta, 0));
         self.shared.index.listings().entry(session).or_default();
         Ok(session)
     }
@@ -188,16 +193,38 @@ impl Writer {
             self.seal(session, false)?;
         }
         let now = (self.shared.now)();
+        let head = self.head(session);
         self.change(session, |meta| {
             meta.ended.get_or_insert(now);
             meta.current = false;
+            meta.head = head;
         })?;
+        self.write_ledger(true);
         if self.current == Some(session) {
             self.current = None;
             self.wanted = None;
         }
         let _ = self.index.send(());
         Ok(())
+    }
+
+    /// What a session has had; none where that is nothing.
+    fn head(&self, session: SessionId) -> Option<Head> {
+        self.shared.sessions().get(&session).map(|entry| entry.head).filter(|head| head.count > 0)
+    }
+
+    /// Leaves a session as it can be gone on with, and notes in its own file what it has had.
+    pub(super) fn close_session(&mut self, session: SessionId) -> io::Result<()> {
+        self.leave(session)?;
+        let head = self.head(session);
+        self.change(session, |meta| meta.head = head)
+    }
+
+    /// Has the ledger know what the sessions have. Where that fails it is done with the next batch.
+    pub(super) fn write_ledger(&self, sync: bool) {
+        if let Err(error) = self.shared.note(self.shared.notes(), sync) {
+            tracing::warn!(%error, "the ledger can't be written: what is recorded now would not be missed for the time being");
+        }
     }
 
     /// Notes that exchanges are missing from a session.
@@ -227,13 +254,36 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals a session that was imported.
-    pub(crate) fn finish_import(&mut self, session: SessionId, ended: Timestamp, incomplete: bool) -> io::Result<()> {
+    /// Seals a session that was imported, and notes that all of it is there.
+    pub(crate) fn seal_import(&mut self, session: SessionId, ended: Timestamp, incomplete: bool) -> io::Result<()> {
         self.change(session, |meta| {
             meta.ended = Some(ended);
             meta.incomplete = incomplete;
         })?;
-        self.end(session)
+        self.end(session)?;
+        self.change(session, |meta| {
+            meta.importing = meta.importing.map(|importing| Importing { whole: true, ..importing });
+        })
+    }
+
+    /// Makes the sessions of an import, all of which are whole, sessions like others.
+    pub(crate) fn finish_import(&mut self, sessions: &[SessionId]) -> io::Result<()> {
+        for session in sessions {
+            self.change(*session, |meta| meta.importing = None)?;
+        }
+        self.write_ledger(true);
+        Ok(())
+    }
+
+    /// Deletes the sessions of imports that were not finished when the log was opened.
+    pub(crate) fn undo_imports(&mut self) -> io::Result<()> {
+        while let Some(session) = self.unfinished.pop() {
+            if self.shared.sessions().contains_key(&session) {
+                tracing::warn!(%session, "the import of this session was not finished: it is deleted");
+                self.delete(session)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn failure(&self) -> Option<StoreFailure> {
@@ -276,7 +326,10 @@ impl Writer {
     }
 
     pub(crate) fn delete_session(&mut self, which: &str) -> Result<Session, SessionError> {
-        let session = self.shared.resolve(which)?;
+        let session = match self.shared.resolve(which) {
+            Err(SessionError::Gone { id, .. }) => return self.forget_session(id),
+            found => found?,
+        };
         let seen = self.seen(session)?;
         if self.current == Some(session) {
             return Err(SessionError::Recording(seen.name));
@@ -285,12 +338,21 @@ impl Writer {
         Ok(seen)
     }
 
-    fn delete(&mut self, session: SessionId) -> io::Result<()> {
+    /// Has nobody miss a session that is gone.
+    fn forget_session(&mut self, session: SessionId) -> Result<Session, SessionError> {
+        let seen = self.shared.list().into_iter().find(|known| known.id == session);
+        let seen = seen.ok_or_else(|| SessionError::None(session.to_string()))?;
+        self.shared.note([Note::deleted(session)], true).map_err(failed)?;
+        self.shared.vanished().remove(&session);
+        Ok(seen)
+    }
+
+    pub(crate) fn delete(&mut self, session: SessionId) -> io::Result<()> {
         if let Some(journal) = self.shared.journal.get() {
             journal.wipe_free()?;
         }
         let folder = self.shared.folder(session);
-        let doomed = folder.with_file_name(format!("{DELETED}{session}"));
+        let doomed = recover::doomed(&self.shared.dir, session);
         // One step takes it out of the log; if the process ends during the next, the next start finishes it.
         self.shared.disk.rename(&folder, &doomed)?;
         self.active.remove(&session);
@@ -298,7 +360,7 @@ impl Writer {
         if let Err(error) = self.shared.index.remove(session) {
             tracing::warn!(%error, %session, "the index keeps a deleted session until it is made again");
         }
-        self.shared.disk.remove_dir(&doomed)
+        recover::finish_deletion(&*self.shared.disk, &doomed, || self.shared.note([Note::deleted(session)], true))
     }
 
     /// Deletes the sessions that ended before this instant.
@@ -348,10 +410,4 @@ pub(crate) const DELETED: &str = ".deleted-";
 
 pub(crate) fn failed(error: io::Error) -> SessionError {
     SessionError::Store(StoreFailure { cause: error.to_string().into() })
-}
-
-/// `2026-11-23T12-00-00Z`: a name that is a file's name everywhere.
-fn automatic_name(now: Timestamp) -> String {
-    let text = now.to_string();
-    format!("{}Z", text.split('.').next().unwrap_or(&text).replace(':', "-"))
 }

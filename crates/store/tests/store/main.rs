@@ -10,5 +10,6 @@ mod disks;
 mod failure;
 mod following;
 mod full;
+mod losses;
 mod reading;
 mod support;

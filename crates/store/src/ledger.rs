@@ -1,0 +1,301 @@
+//! What the log has had: of each session how many exchanges were recorded and how its chain ends.
+//!
+//! It stands in a file of its own, so that cutting or removing segments does not cut this knowledge with them. Each line
+//! is chained to the one before it. `FORMAT.md` describes it.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use nightaudit_exchange::{Digest, SessionId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disk::{self, Disk, DiskFile},
+    error::Damage,
+};
+
+/// The file's name, under the data folder.
+pub(crate) const FILE: &str = "ledger";
+/// What the first line is chained to.
+const GENESIS: &[u8] = b"nightaudit ledger 1";
+/// The most that is read: a thousand times what a large log has.
+const MAX_BYTES: u64 = 64 << 20;
+/// The longest name of a session that is kept, in characters.
+const MAX_NAME: usize = 200;
+/// The bytes of a line's digest in hexadecimal digits, and of the space after it.
+const PREFIX: usize = 65;
+/// So many lines may be out of date before the file is written anew.
+const MAX_STALE: usize = 1000;
+
+/// How many exchanges a session has had, and how its chain ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// Exchanges recorded.
+    pub(crate) count: u64,
+    /// The sequence number of the last one.
+    pub(crate) last: u64,
+    /// The hash of the last one, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<Digest>,
+}
+
+/// A line of the ledger: what a session had when it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) session: SessionId,
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) head: Head,
+    /// Whether the session was deleted by this program, so that nobody misses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) deleted: bool,
+}
+
+impl Note {
+    pub(crate) fn new(session: SessionId, name: &str, head: Head) -> Self {
+        Self { session, name: name.chars().take(MAX_NAME).collect(), head, deleted: false }
+    }
+
+    pub(crate) fn deleted(session: SessionId) -> Self {
+        Self { session, name: String::new(), head: Head::default(), deleted: true }
+    }
+}
+
+/// What was read of a ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    /// Whether there is a file.
+    pub(crate) is_there: bool,
+    /// The last line of each session.
+    pub(crate) notes: BTreeMap<SessionId, Note>,
+    /// What is wrong with it. A line that was not written to its end is no damage.
+    pub(crate) damage: Vec<Damage>,
+    lines: usize,
+    /// Where the last whole line ends, and its digest.
+    end: u64,
+    digest: Digest,
+}
+
+/// Reads the ledger of a data folder.
+///
+/// A damaged line is passed over: those after it are chained to the digest that it states.
+pub(crate) fn read(dir: &Path) -> io::Result<Read> {
+    let mut read = Read {
+        is_there: false,
+        notes: BTreeMap::new(),
+        damage: Vec::new(),
+        lines: 0,
+        end: 0,
+        digest: Digest::of(GENESIS),
+    };
+    let mut bytes = Vec::new();
+    match fs::File::open(dir.join(FILE)) {
+        Ok(file) => io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES), &mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(read),
+        Err(error) => return Err(error),
+    };
+    read.is_there = true;
+    let (mut at, mut previous) = (0, read.digest);
+    // What is wrong counts only once a whole line follows: at the end it is a write that was not finished.
+    let mut wrong: Option<(u64, &str)> = None;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let start = at as u64;
+        at += line.len();
+        let Some((digest, json)) = split(line) else {
+            wrong.get_or_insert((start, "a line of the ledger can't be read"));
+            continue;
+        };
+        let Ok(note) = serde_json::from_slice::<Note>(json) else {
+            wrong.get_or_insert((start, "a line of the ledger can't be read"));
+            continue;
+        };
+        // After a line that can't be read nobody can tell.
+        if wrong.is_none() && Digest::of_parts([&previous.0[..], json]) != digest {
+            wrong = Some((start, "a line of the ledger is not chained to the one before it"));
+            if is_altered(&bytes[at..], digest) {
+                // The next line goes on from the digest that this one states, so this one was altered.
+                previous = digest;
+                continue;
+            }
+        }
+        if let Some((offset, what)) = wrong.take() {
+            read.damage.push(Damage { path: FILE.into(), offset, what: what.to_owned() });
+        }
+        read.lines += 1;
+        (previous, read.digest) = (digest, digest);
+        read.end = at as u64;
+        read.notes.insert(note.session, note);
+    }
+    Ok(read)
+}
+
+/// Whether the line that follows is chained to this digest.
+fn is_altered(rest: &[u8], digest: Digest) -> bool {
+    let next = rest.split_inclusive(|byte| *byte == b'\n').next().and_then(split);
+    next.is_none_or(|(stated, json)| Digest::of_parts([&digest.0[..], json]) == stated)
+}
+
+fn split(line: &[u8]) -> Option<(Digest, &[u8])> {
+    let line = line.strip_suffix(b"\n")?;
+    let (prefix, json) = line.split_at_checked(PREFIX)?;
+    let digest = str::from_utf8(prefix).ok()?.strip_suffix(' ')?.parse().ok()?;
+    Some((digest, json))
+}
+
+fn line(previous: Digest, note: &Note) -> (Digest, String) {
+    // Strings and numbers: there is nothing that JSON can't hold.
+    let json = serde_json::to_string(note).unwrap_or_default();
+    let digest = Digest::of_parts([&previous.0[..], json.as_bytes()]);
+    (digest, format!("{digest} {json}\n"))
+}
+
+/// The ledger as its owner writes it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    file: Box<dyn DiskFile>,
+    end: u64,
+    digest: Digest,
+    written: BTreeMap<SessionId, Note>,
+    /// Whether what was written is not known to survive a power failure.
+    unsynced: bool,
+}
+
+impl Ledger {
+    /// Goes on with a ledger as it was read, or begins one. It is written anew where most of it is out of date or
+    /// something is wrong with it.
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, read: Read) -> io::Result<Self> {
+        let path = path(dir);
+        let Read { is_there, notes, damage, lines, mut end, mut digest } = read;
+        let written: BTreeMap<_, _> = notes.into_iter().filter(|(_, note)| !note.deleted).collect();
+        if !is_there || !damage.is_empty() || lines > 2 * written.len() + MAX_STALE {
+            let mut text = String::new();
+            digest = Digest::of(GENESIS);
+            for note in written.values() {
+                let (next, line) = line(digest, note);
+                digest = next;
+                text.push_str(&line);
+            }
+            end = text.len() as u64;
+            disk::replace(disk, &path, text.as_bytes())?;
+        }
+        Ok(Self { file: disk.open(&path)?, end, digest, written, unsynced: false })
+    }
+
+    /// Writes what is new in these notes. With `sync` it survives a power failure.
+    pub(crate) fn write(&mut self, notes: impl IntoIterator<Item = Note>, sync: bool) -> io::Result<()> {
+        let mut text = String::new();
+        let (mut digest, mut new) = (self.digest, Vec::new());
+        for note in notes {
+            if self.written.get(&note.session) == Some(&note) {
+                continue;
+            }
+            let (next, line) = line(digest, &note);
+            digest = next;
+            text.push_str(&line);
+            new.push(note);
+        }
+        if !new.is_empty() {
+            // Where it fails the next try writes over it, and until then it is a line that was not finished.
+            self.file.write_at(text.as_bytes(), self.end)?;
+            self.end += text.len() as u64;
+            self.digest = digest;
+            self.unsynced = true;
+            for note in new {
+                if note.deleted {
+                    self.written.remove(&note.session);
+                } else {
+                    self.written.insert(note.session, note);
+                }
+            }
+        }
+        if sync && self.unsynced {
+            self.file.sync()?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Whether its file is still where it was opened.
+    pub(crate) fn is_linked(&self) -> io::Result<bool> {
+        self.file.is_linked()
+    }
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::disk::OsDisk;
+
+    fn note(session: u64, count: u64) -> Note {
+        let hash = Some(Digest::of(&count.to_le_bytes()));
+        Note::new(SessionId::from_parts(session, 7), &format!("session {session}"), Head { count, last: count, hash })
+    }
+
+    fn write(dir: &Path, notes: impl IntoIterator<Item = Note>) {
+        Ledger::open(&OsDisk, dir, read(dir).unwrap()).unwrap().write(notes, true).unwrap();
+    }
+
+    #[test]
+    fn the_last_line_of_a_session_counts_across_openings() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!read(dir.path()).unwrap().is_there);
+        for count in 1..4 {
+            write(dir.path(), [note(1, count), note(2, 10 * count)]);
+        }
+        write(dir.path(), [Note::deleted(note(2, 0).session)]);
+        let read = read(dir.path()).unwrap();
+        assert_eq!((read.lines, &read.damage), (7, &vec![]));
+        assert_eq!(read.notes[&note(1, 0).session], note(1, 3));
+        assert!(read.notes[&note(2, 0).session].deleted);
+    }
+
+    #[test]
+    fn it_is_written_anew_before_it_grows_without_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), (0..MAX_STALE as u64 + 3).map(|count| note(1, count)));
+        write(dir.path(), []);
+        let read = read(dir.path()).unwrap();
+        assert_eq!((read.lines, read.notes.len()), (1, 1));
+        assert_eq!(read.notes[&note(1, 0).session], note(1, MAX_STALE as u64 + 2));
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_costs_one_line_and_is_named_unless_it_is_the_last(
+            at in any::<prop::sample::Index>(), bit in 0..8_u8, cut in any::<bool>(),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(FILE);
+            let notes: Vec<Note> = (0..6).map(|number| note(number, 100 + number)).collect();
+            write(dir.path(), notes.clone());
+            let mut bytes = fs::read(&path).unwrap();
+            let at = at.index(bytes.len());
+            let harmed = bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+            if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
+            fs::write(&path, &bytes).unwrap();
+            let damaged = read(dir.path()).unwrap();
+            for (number, note) in notes.iter().enumerate() {
+                let known = damaged.notes.get(&note.session);
+                // The line feed that ends a line holds two of them together.
+                let may_lack = if cut { number >= harmed } else { number == harmed || number == harmed + 1 };
+                prop_assert!(known == Some(note) || (may_lack && known.is_none()), "{number}: {known:?}");
+            }
+            let lacks = notes.len() - damaged.notes.len();
+            prop_assert!(cut || lacks == 0 || harmed >= 4 || !damaged.damage.is_empty());
+            // It is taken up again, and says what it knows.
+            write(dir.path(), [note(9, 1)]);
+            let again = read(dir.path()).unwrap();
+            prop_assert_eq!(again.damage, vec![]);
+            prop_assert_eq!(again.notes.len(), damaged.notes.len() + 1);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a kill left in the journal: requests that were under way, as exchanges that were interrupted.
+//!
+//! The owner records them when it opens the log; until then readers show them, with the same sessions, numbers and hashes.
+
+use nightaudit_exchange::{Exchange, SessionId, chain};
+
+use crate::{
+    error::ReadError,
+    index::{BlockAt, Noted},
+    journal,
+    meta::{self, Meta},
+    shared::{Entry, Shared},
+};
+
+/// The number of the segment that is none: what stands there is in memory.
+pub(crate) const SEGMENT: u32 = 0;
+
+/// A request that was under way, and the session that it belongs to.
+pub(crate) struct Left {
+    pub(crate) exchange: Exchange,
+    /// The session that is to be started for it; none where it is there.
+    pub(crate) started: Option<Meta>,
+}
+
+/// The exchanges of a journal's requests that are not in the log, in the order of the journal.
+///
+/// A request belongs to the open session that it named, or to the one that was current. Where that is not there, one is
+/// started that takes its id from the request, so that whoever looks finds the same.
+pub(crate) fn interrupted(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Result<Vec<Left>, ReadError> {
+    let current = {
+        let sessions = shared.sessions();
+        sessions.values().rev().find(|e| e.meta.current && e.meta.ended.is_none()).map(|e| e.meta.id)
+    };
+    let mut started: Vec<Meta> = Vec::new();
+    let mut found = Vec::new();
+    for entry in left {
+        if shared.place_of(entry.id)?.is_some() {
+            continue;
+        }
+        let named = entry.session.as_deref().filter(|name| meta::is_name(name));
+        let known = match named {
+            Some(name) => {
+                let sessions = shared.sessions();
+                let open = |known: &Meta| known.name == name && known.ended.is_none();
+                let there = sessions.values().rev().map(|known| &known.meta).find(|known| open(known));
+                there.or_else(|| started.iter().find(|known| open(known))).map(|known| (known.id, known.name.clone()))
+            }
+            None => {
+                let name = |id| shared.sessions().get(&id).map(|known| known.meta.name.clone()).unwrap_or_default();
+                let made = || started.iter().find(|known| known.automatic).map(|known| (known.id, known.name.clone()));
+                current.map(|id| (id, name(id))).or_else(made)
+            }
+        };
+        let (session, name, new) = match known {
+            Some((session, name)) => (session, name, None),
+            None => {
+                let at = entry.received;
+                let name = named.map_or_else(|| meta::automatic_name(at), str::to_owned);
+                let id = SessionId::from_bytes(entry.id.to_bytes());
+                let meta = Meta { id, automatic: named.is_none(), ..Meta::new(name, entry.environment(), at) };
+                started.push(meta.clone());
+                (id, meta.name.clone(), Some(meta))
+            }
+        };
+        found.push(Left { exchange: entry.exchange(session, &name), started: new });
+    }
+    Ok(found)
+}
+
+/// Has readers find the requests of a journal; how many there are.
+pub(crate) fn show(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result<u64, ReadError> {
+    let found = interrupted(shared, left)?;
+    let count = found.len() as u64;
+    let written = shared.stamp_after_last();
+    for (number, Left { mut exchange, started }) in (0..).zip(found) {
+        let session = exchange.session;
+        if let Some(meta) = started {
+            shared.sessions().entry(session).or_insert_with(|| Entry::new(meta, 0));
+        }
+        let reached = shared.left.range((session, 0)..=(session, u64::MAX)).next_back();
+        let reached = match reached.map(|(_, last)| (last.hash, last.sequence)) {
+            Some((Some(hash), sequence)) => Some((hash, sequence)),
+            _ => shared.reached(session).ok(),
+        };
+        // Nothing can be chained to what can't be read: the owner ends such a session, and begins another.
+        let (previous, last) = reached.unwrap_or_else(|| (chain::genesis(session), exchange.sequence));
+        exchange.sequence = last + 1;
+        let hash = chain::hash(previous, &exchange);
+        (exchange.previous_hash, exchange.hash) = (Some(previous), Some(hash));
+        let at = BlockAt { segment: SEGMENT, offset: number };
+        shared.index.listings().entry(session).or_default().push(&Noted::of(&exchange, written), at);
+        shared.left.insert((session, exchange.sequence), exchange);
+    }
+    Ok(count)
+}

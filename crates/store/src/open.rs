@@ -1,0 +1,220 @@
+//! The log before anything is recorded: sessions, ledger and index as they are found.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    bell::Bells,
+    care::Progress,
+    config::Config,
+    disk,
+    error::OpenError,
+    index::{Broken, Index, Listing},
+    journal,
+    ledger::{self, Ledger, Note},
+    lock::Lock,
+    log::Opened,
+    query::Resume,
+    recover::{self, CatchUp, Found},
+    ring::Ring,
+    shared::{Closing, Shared},
+};
+
+/// The log as its owner has it.
+pub(crate) fn own(
+    config: &Config,
+    index: (Index, Option<String>),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Shared, Opened), OpenError> {
+    let dir = &config.dir;
+    let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
+    let found = recover::sessions(dir)?;
+    let (deleted, unmade) = (found.deleted.clone(), found.unmade.clone());
+    let ledger = ledger::read(dir).map_err(failed("read the ledger of"))?;
+    let (shared, opened) = prepare(config, found, &ledger, index, true, progress)?;
+    complete_heads(&shared);
+    let ledger = Ledger::open(&*config.disk, dir, ledger).map_err(failed("write the ledger of"))?;
+    let _ = shared.ledger.set(Mutex::new(ledger));
+    let mut notes = shared.notes();
+    notes.extend(shared.vanished().values().cloned());
+    notes.extend(deleted.iter().copied().map(Note::deleted));
+    shared.note(notes, true).map_err(failed("write the ledger of"))?;
+    // Only now that the ledger knows that they were deleted.
+    for session in deleted {
+        config.disk.remove_dir(&recover::doomed(dir, session)).map_err(failed("write"))?;
+    }
+    for folder in unmade {
+        config.disk.remove_dir(&folder).map_err(failed("write"))?;
+    }
+    Ok((shared, opened))
+}
+
+/// The log as one reads it who records nothing. See [`Log::open_read_only`](crate::Log::open_read_only).
+pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
+    if !dir.join("sessions").is_dir() {
+        return Err(OpenError::Missing(dir.to_owned()));
+    }
+    match read_and_keep_up(dir) {
+        Err(locked @ OpenError::Locked { .. }) => Err(locked),
+        Err(error) => {
+            tracing::debug!(%error, "the index can't be used or brought up: the segments are read");
+            read_alone(dir)
+        }
+        read => read,
+    }
+}
+
+/// Brings the index up to the segments, so that the next reader finds it so.
+fn read_and_keep_up(dir: &Path) -> Result<(Shared, Opened), OpenError> {
+    let failed = |broken: Broken| OpenError::Index { path: dir.join("index"), reason: broken.0 };
+    let _lock = Lock::take(dir)?;
+    // Before sled meets a full disk, which it does not take well.
+    disk::try_room(dir).map_err(|source| OpenError::Io { what: "write in", path: dir.to_owned(), source })?;
+    let index = recover::index(dir)?;
+    let (mut shared, mut opened) = prepare_to_read(dir, index)?;
+    shared.index.store(true).map_err(failed)?;
+    shared.index = shared.index.detach(dir).map_err(failed)?;
+    opened.interrupted = add_left(&mut shared, dir)?;
+    count(&shared, &mut opened);
+    Ok((shared, opened))
+}
+
+/// Reads all segments, and writes nothing.
+fn read_alone(dir: &Path) -> Result<(Shared, Opened), OpenError> {
+    let lock = Lock::share(dir)?;
+    let (mut shared, mut opened) = prepare_to_read(dir, (Index::in_memory(), None))?;
+    opened.interrupted = add_left(&mut shared, dir)?;
+    drop(lock);
+    count(&shared, &mut opened);
+    Ok((shared, opened))
+}
+
+fn prepare_to_read(dir: &Path, index: (Index, Option<String>)) -> Result<(Shared, Opened), OpenError> {
+    let config = Config::new(dir);
+    let failed = |source| OpenError::Io { what: "read the ledger of", path: dir.to_owned(), source };
+    let found = recover::sessions(dir)?;
+    let ledger = ledger::read(dir).map_err(failed)?;
+    let (shared, opened) = prepare(&config, found, &ledger, index, false, &mut |_| {})?;
+    for session in shared.imported() {
+        if let Some(entry) = shared.sessions().get_mut(&session) {
+            entry.meta.importing = None;
+        }
+    }
+    Ok((shared, opened))
+}
+
+/// Sessions and index as the segments have them, and what they lack of what the ledger knows.
+fn prepare(
+    config: &Config,
+    found: Found,
+    ledger: &ledger::Read,
+    (index, reason): (Index, Option<String>),
+    owner: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Shared, Opened), OpenError> {
+    let dir = &config.dir;
+    let failed = |source| OpenError::Io { what: "read", path: dir.clone(), source };
+    let Found { mut sessions, mut deleted, .. } = found;
+    let mut ledger_damage = ledger.damage.clone();
+    if !ledger.is_there && sessions.values().any(|entry| entry.meta.head.is_some()) {
+        let what = "it is missing; what it knew of the sessions stands in their own files as of their ends".to_owned();
+        ledger_damage.push(crate::error::Damage { path: ledger::FILE.into(), offset: 0, what });
+    }
+    deleted.extend(ledger.notes.values().filter(|note| note.deleted).map(|note| note.session));
+    let mut vanished = std::collections::BTreeMap::new();
+    for note in ledger.notes.values().filter(|note| !note.deleted) {
+        match sessions.get_mut(&note.session) {
+            Some(entry) if note.head.last >= entry.head.last => entry.head = note.head,
+            Some(_) => {}
+            None if note.head.count > 0 && !deleted.contains(&note.session) => {
+                vanished.insert(note.session, note.clone());
+            }
+            None => {}
+        }
+    }
+    let mut opened =
+        Opened { rebuilt: reason.filter(|_| sessions.values().any(|entry| entry.bytes > 0)), ..Opened::default() };
+    let queue = config.queue.clamp(1, Semaphore::MAX_PERMITS);
+    let mut shared = Shared {
+        dir: dir.clone(),
+        disk: Arc::clone(&config.disk),
+        durability: config.durability,
+        on_failure: config.on_failure,
+        now: config.now,
+        index,
+        journal: OnceLock::new(),
+        ring: Ring::new(None),
+        failing: watch::Sender::new(None),
+        queue,
+        places: Arc::new(Semaphore::new(queue)),
+        backlog: AtomicU64::new(0),
+        max_backlog: config.max_backlog,
+        crowded: watch::Sender::new(false),
+        bells: Bells::default(),
+        stamp: AtomicU64::new(0),
+        closing: Closing::default(),
+        recorded: AtomicU64::new(0),
+        unrecorded: AtomicU64::new(0),
+        lost: AtomicU64::new(0),
+        sessions: Mutex::new(sessions),
+        vanished: Mutex::new(vanished),
+        ledger: OnceLock::new(),
+        unnoted: AtomicBool::new(false),
+        ledger_damage,
+        left: std::collections::BTreeMap::new(),
+    };
+    CatchUp { shared: &shared, cut: owner, deleted: &deleted, opened: &mut opened, progress, at: Progress::default() }
+        .all()
+        .map_err(failed)?;
+    opened.damage.extend(shared.ledger_damage.iter().cloned());
+    let last = last_place(&shared);
+    shared.stamp = AtomicU64::new(last.map_or(0, |last| last.written));
+    shared.ring = Ring::new(last);
+    Ok((shared, opened))
+}
+
+/// Finds the hash of each session's last exchange where the ledger did not say it: after a crash, and in a log of a version
+/// that had no ledger.
+fn complete_heads(shared: &Shared) {
+    let unknown = |entry: &&crate::shared::Entry| entry.head.hash.is_none() && entry.head.count > 0;
+    let sessions: Vec<_> = shared.sessions().values().filter(unknown).map(|entry| entry.meta.id).collect();
+    for session in sessions {
+        // Where its last block can't be read there is none to be known.
+        let Ok((hash, last)) = shared.last_of(session) else { continue };
+        if let Some(entry) = shared.sessions().get_mut(&session).filter(|entry| entry.head.last == last) {
+            entry.head.hash = Some(hash);
+        }
+    }
+}
+
+/// Shows the requests that a journal has as under way: as the next owner will record them.
+fn add_left(shared: &mut Shared, dir: &Path) -> Result<u64, OpenError> {
+    let failed = |source| OpenError::Io { what: "read the journal of", path: dir.to_owned(), source };
+    let left = journal::read(dir).map_err(failed)?;
+    crate::left::show(shared, left).map_err(|error| failed(io::Error::other(error)))
+}
+
+/// The place of the exchange that was recorded last.
+fn last_place(shared: &Shared) -> Option<Resume> {
+    let listings = shared.index.listings();
+    let lasts = listings.iter().filter_map(|(session, listing)| {
+        let summary = listing.parts.last()?.summary;
+        Some(Resume { written: summary.written.1, session: *session, sequence: summary.last })
+    });
+    lasts.max()
+}
+
+/// Counts what there is.
+pub(crate) fn count(shared: &Shared, opened: &mut Opened) {
+    opened.sessions = shared.sessions().len() as u64;
+    opened.exchanges = shared.index.listings().values().map(Listing::exchanges).sum();
+    opened.missing = shared.missing();
+}

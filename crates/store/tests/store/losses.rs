@@ -1,0 +1,416 @@
+//! What a log has lost is missed, whoever lost it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use nightaudit_exchange::{Capture, Digest, Exchange, ExchangeId, Missing, Outcome};
+use nightaudit_store::{Check, Config, Log, Query, SessionError};
+
+use crate::{
+    disks::{copy, segments},
+    support::{capture, config, record, record_all, started, wait},
+};
+
+fn of(session: &str, number: u64) -> Capture {
+    Capture { session: Some(session.into()), ..capture(number) }
+}
+
+/// The exchanges that can be read, and how many can't.
+fn whole(log: &Log) -> (Vec<Exchange>, usize) {
+    let (whole, failed): (Vec<_>, Vec<_>) = log.query(Query::default()).unwrap().partition(Result::is_ok);
+    (whole.into_iter().map(Result::unwrap).collect(), failed.len())
+}
+
+fn check(dir: &Path) -> Check {
+    Log::open_read_only(dir).unwrap().check(&mut |_| {}).unwrap()
+}
+
+fn told(missing: &[Missing]) -> Vec<(String, u64, Vec<(u64, u64)>)> {
+    missing.iter().map(|m| (m.session_name.clone(), m.count, m.ranges.clone())).collect()
+}
+
+/// A closed log with an open session of 60 exchanges in several segments, and a closed one of 24.
+fn log_of_two(dir: &Path) {
+    let log = Log::open(Config { segment_size: 4000, ..config(dir) }).unwrap();
+    for round in 0..12 {
+        record(&log, round * 5..round * 5 + 5);
+        record_all(&log, (1000 + round * 2..1002 + round * 2).map(|number| of("other", number)));
+    }
+    log.end_session("other").unwrap();
+    assert_eq!(log.close().recorded, 84);
+}
+
+fn folder(dir: &Path, name: &str) -> PathBuf {
+    let log = Log::open_read_only(dir).unwrap();
+    dir.join("sessions").join(log.session(name).unwrap().id.to_string())
+}
+
+#[test]
+fn a_cut_segment_of_an_open_session_was_called_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    (0..20).for_each(|round| record(&log, round * 5..round * 5 + 5));
+    log.close();
+    drop(log);
+    let path = segments(&data).remove(0);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let found = check(&data);
+    let here = found.exchanges;
+    assert!(here > 0 && here < 100, "{found:?}");
+    let due = [("certification".to_owned(), 100 - here, vec![(here + 1, 100)])];
+    assert_eq!(told(&found.missing), due);
+    // The owner says so too, cuts nothing, and goes on after the numbers that are gone.
+    for round in 0..2 {
+        let log = Log::open(config(&data)).unwrap();
+        assert_eq!(told(&log.opened().missing), due);
+        let session = log.session("certification").unwrap();
+        assert_eq!((session.missing, session.incomplete), (100 - here, true));
+        record(&log, 200 + round..201 + round);
+        assert_eq!(told(&log.missing()), due);
+        assert_eq!(told(&log.check(&mut |_| {}).unwrap().missing), due);
+        assert_eq!(whole(&log).0.last().unwrap().sequence, 101 + round);
+        log.close();
+    }
+    assert_eq!(fs::read(&path).unwrap(), &bytes[..bytes.len() / 2]);
+    // And with the file put back nothing was ever missing.
+    fs::write(&path, &bytes).unwrap();
+    let found = check(&data);
+    assert_eq!((found.is_whole(), found.exchanges), (true, 102), "{found:?}");
+}
+
+#[test]
+fn a_removed_segment_or_session_was_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let original = dir.path().join("original");
+    log_of_two(&original);
+    assert!(check(&original).is_whole());
+    let (certification, other) = (folder(&original, "certification"), folder(&original, "other"));
+    let count = fs::read_dir(&certification).unwrap().count() - 1;
+    for number in 1..=count {
+        let data = dir.path().join(format!("without-{number}"));
+        copy(&original, &data);
+        let gone = certification.join(format!("{number:06}.seg"));
+        fs::remove_file(data.join(gone.strip_prefix(&original).unwrap())).unwrap();
+        let log = Log::open_read_only(&data).unwrap();
+        let (there, failed) = whole(&log);
+        let missing: u64 = log.check(&mut |_| {}).unwrap().missing.iter().map(|missing| missing.count).sum();
+        assert_eq!((there.len() as u64 + missing, failed), (84, 0), "{number}");
+        assert!(missing > 0 && log.session("certification").unwrap().missing == missing, "{number}");
+    }
+    let data = dir.path().join("without-other");
+    copy(&original, &data);
+    fs::remove_dir_all(data.join(other.strip_prefix(&original).unwrap())).unwrap();
+    for _ in 0..2 {
+        let log = Log::open_read_only(&data).unwrap();
+        assert_eq!(told(&log.missing()), [("other".to_owned(), 24, vec![(1, 24)])]);
+        assert!(matches!(log.session("other"), Err(SessionError::Gone { exchanges: 24, .. })));
+        assert_eq!(log.check(&mut |_| {}).unwrap().missing, log.missing());
+        assert_eq!(whole(&log).0.len(), 60);
+        drop(Log::open(config(&data)).unwrap());
+    }
+    // Who deletes what is gone has it forgotten.
+    let log = Log::open(config(&data)).unwrap();
+    assert_eq!(log.delete_session("other").unwrap().missing, 24);
+    assert_eq!(log.missing(), []);
+    drop(log);
+    assert!(check(&data).is_whole());
+}
+
+#[test]
+fn what_this_program_deletes_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    log_of_two(&data);
+    let killed = dir.path().join("killed");
+    copy(&data, &killed);
+    let log = Log::open(config(&data)).unwrap();
+    log.delete_session("other").unwrap();
+    drop(log);
+    let found = check(&data);
+    assert_eq!((found.is_whole(), found.exchanges), (true, 60));
+    // As though it had been killed after the first step.
+    let other = folder(&killed, "other");
+    let name = format!(".deleted-{}", other.file_name().unwrap().to_string_lossy());
+    fs::rename(&other, other.with_file_name(&name)).unwrap();
+    for _ in 0..2 {
+        let found = check(&killed);
+        assert_eq!((found.is_whole(), found.exchanges), (true, 60));
+        drop(Log::open(config(&killed)).unwrap());
+        assert!(!other.with_file_name(&name).exists());
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_last_block_lost_exchanges_in_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    (0..10).for_each(|round| record(&log, round * 5..round * 5 + 5));
+    let end = log.info().segment_bytes as usize;
+    let killed = dir.path().join("killed");
+    // The ledger is told within a second of what was recorded; closing the log tells it all.
+    log.close();
+    drop(log);
+    copy(&data, &killed);
+    for with_index in [true, false] {
+        let data = dir.path().join(format!("flipped-{with_index}"));
+        copy(&killed, &data);
+        if !with_index {
+            fs::remove_dir_all(data.join("index")).unwrap();
+        }
+        let path = segments(&data).remove(0);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[end - 3] ^= 4;
+        fs::write(&path, &bytes).unwrap();
+        for round in 0..2 {
+            let log = Log::open(config(&data)).unwrap();
+            record(&log, 100 + round..101 + round);
+            let found = log.check(&mut |_| {}).unwrap();
+            // How many exchanges of the last round came together is a matter of time.
+            let lost = found.missing[0].count;
+            let due = [("certification".to_owned(), lost, vec![(51 - lost, 50)])];
+            assert!((1..=5).contains(&lost) && told(&found.missing) == due, "{found:?}");
+            let (there, failed) = whole(&log);
+            assert_eq!((there.len() as u64, failed as u64), (51 - lost + round, if with_index { lost } else { 0 }));
+            assert_eq!(there.last().unwrap().sequence, 51 + round);
+        }
+    }
+}
+
+#[test]
+fn a_log_of_a_version_without_a_ledger_is_opened_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    log_of_two(&data);
+    fs::remove_file(data.join("ledger")).unwrap();
+    for session in fs::read_dir(data.join("sessions")).unwrap() {
+        let path = session.unwrap().path().join("session.json");
+        let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert!(json.as_object_mut().unwrap().remove("head").is_some());
+        fs::write(&path, json.to_string()).unwrap();
+    }
+    assert!(check(&data).is_whole());
+    drop(Log::open(config(&data)).unwrap());
+    // From now on it is known what it has.
+    let last = segments(&data).pop().unwrap();
+    fs::remove_file(last).unwrap();
+    assert!(!check(&data).missing.is_empty());
+}
+
+#[test]
+fn what_a_kill_interrupted_is_seen_before_it_is_recorded_and_no_other_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(Config { session: None, ..config(&data) }).unwrap();
+    let begin = |number: u64, session: Option<&str>| {
+        let mut place = wait(log.recorder().reserve()).unwrap();
+        let session = session.map(Into::into);
+        place.begin(&nightaudit_store::Started { session, ..started(number) }).unwrap();
+        place
+    };
+    // Before anything was recorded there is no session that they could belong to.
+    let _alone = [begin(1, None), begin(2, Some("suite"))];
+    let (early, killed) = (dir.path().join("early"), dir.path().join("killed"));
+    copy(&data, &early);
+    record(&log, 100..103);
+    let _later = [begin(3, None), begin(4, Some("suite")), begin(5, None)];
+    copy(&data, &killed);
+    for (killed, recorded) in [(early, 0), (killed, 3)] {
+        let reader = Log::open_read_only(&killed).unwrap();
+        let (shown, _) = whole(&reader);
+        let interrupted = shown.iter().filter(|exchange| exchange.outcome == Outcome::Interrupted).count() as u64;
+        assert_eq!((interrupted, shown.len()), (reader.opened().interrupted, recorded + interrupted as usize));
+        assert_eq!(interrupted, if recorded == 0 { 2 } else { 5 });
+        assert!(reader.sessions().iter().all(|session| !session.current), "nobody records");
+        let found = reader.check(&mut |_| {}).unwrap();
+        assert_eq!((found.is_whole(), found.interrupted), (true, interrupted), "{found:?}");
+        let place = |log: &Log| {
+            let mut all = log.query(Query::default()).unwrap();
+            all.by_ref().for_each(drop);
+            all.resume().unwrap().to_string()
+        };
+        let (sessions, last) = (reader.sessions(), place(&reader));
+        assert_eq!(reader.get(shown[0].id).unwrap().as_ref(), Some(&shown[0]));
+        drop(reader);
+        let log = Log::open(Config { session: None, ..config(&killed) }).unwrap();
+        assert_eq!(log.opened().interrupted, interrupted);
+        // Place for place, hash for hash.
+        assert_eq!(whole(&log).0, shown);
+        assert_eq!(place(&log), last);
+        let named = |sessions: &[nightaudit_store::Session]| -> Vec<_> {
+            sessions.iter().map(|session| (session.id, session.name.clone(), session.exchanges)).collect()
+        };
+        assert_eq!(named(&log.sessions()), named(&sessions));
+        assert!(log.check(&mut |_| {}).unwrap().is_whole());
+    }
+}
+
+/// Lines that break off after a while.
+struct Broken<'a> {
+    lines: &'a [u8],
+    at_end: &'a dyn Fn(),
+}
+
+impl io::Read for Broken<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = io::Read::read(&mut self.lines, buffer)?;
+        if read == 0 {
+            (self.at_end)();
+        }
+        Ok(read)
+    }
+}
+
+#[test]
+fn an_import_that_was_killed_passed_for_a_whole_one_and_could_not_be_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(&dir.path().join("one"))).unwrap();
+    record(&log, 0..700);
+    record_all(&log, (1000..1020).map(|number| of("other", number)));
+    let before = whole(&log).0;
+    let lines: Vec<String> = before.iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect();
+    let text = lines.join("\n");
+    let (data, killed) = (dir.path().join("two"), dir.path().join("killed"));
+    let other = Log::open(Config { session: None, ..config(&data) }).unwrap();
+    record(&other, 5000..5003);
+    // As though it were killed when half of it was read.
+    let at_end = || {
+        let _ = fs::remove_dir_all(&killed);
+        copy(&data, &killed);
+    };
+    let first = lines[..600].join("\n");
+    let mut half = io::BufReader::new(Broken { lines: first.as_bytes(), at_end: &at_end });
+    other.import(&mut half).unwrap();
+    drop(other);
+    let reader = Log::open_read_only(&killed).unwrap();
+    let unfinished: Vec<_> = reader.sessions().into_iter().filter(|session| session.importing).collect();
+    assert_eq!(unfinished.len(), 1);
+    assert!(unfinished[0].incomplete && unfinished[0].exchanges < 700);
+    assert_eq!(reader.check(&mut |_| {}).unwrap().unfinished_imports, 1);
+    drop(reader);
+    for again in [false, true] {
+        let log = Log::open(Config { session: None, ..config(&killed) }).unwrap();
+        assert_eq!(log.sessions().iter().filter(|session| session.importing).count(), usize::from(!again));
+        let imported = log.import(&mut text.as_bytes());
+        if again {
+            assert!(imported.is_err());
+        } else {
+            assert_eq!(imported.unwrap().exchanges, 720);
+        }
+        drop(log);
+        let log = Log::open_read_only(&killed).unwrap();
+        let mut there = whole(&log).0;
+        there.retain(|exchange| exchange.request_id().is_some_and(|id| id.len() < "req-5000".len() || id < "req-5000"));
+        assert_eq!(there.len(), 720);
+        assert!(log.check(&mut |_| {}).unwrap().is_whole());
+        assert!(log.sessions().iter().all(|session| !session.importing && !session.incomplete));
+    }
+}
+
+/// Numbers that are as good as random and the same in every run.
+fn scramble(number: u64) -> u64 {
+    let mut hash = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// Harms a copy in one of the ways in which files come to harm, and says how.
+fn harm(data: &Path, seed: u64) -> String {
+    let files = segments(data);
+    let choose = |n: u64, of: usize| scramble(seed * 16 + n) as usize % of;
+    let path = &files[choose(0, files.len())];
+    let shown = path.strip_prefix(data).unwrap().display().to_string();
+    let mut bytes = fs::read(path).unwrap();
+    let at = choose(1, bytes.len());
+    match seed % 8 {
+        0 => bytes.truncate(at),
+        1 | 2 => bytes[at] ^= 1 << choose(2, 8),
+        3 => {
+            let end = (at + 1 + choose(2, 2000)).min(bytes.len());
+            bytes[at..end].fill(0);
+        }
+        4 => {
+            let end = (at + 1 + choose(2, 2000)).min(bytes.len());
+            bytes.drain(at..end);
+        }
+        5 => {
+            fs::remove_file(path).unwrap();
+            return format!("{shown} removed");
+        }
+        6 => {
+            let folder = path.parent().unwrap();
+            fs::remove_dir_all(folder).unwrap();
+            return format!("{} removed", folder.strip_prefix(data).unwrap().display());
+        }
+        _ => {
+            // Two segments, or two sessions, change their names.
+            let other = &files[choose(2, files.len())];
+            let (one, two) = match (choose(3, 2), path.parent() == other.parent()) {
+                (0, false) => (path.parent().unwrap(), other.parent().unwrap()),
+                _ => (path.as_path(), other.as_path()),
+            };
+            if one == two {
+                return "nothing".to_owned();
+            }
+            let aside = data.join("aside");
+            fs::rename(one, &aside).unwrap();
+            fs::rename(two, one).unwrap();
+            fs::rename(&aside, two).unwrap();
+            return format!("{shown} and {} swapped", other.strip_prefix(data).unwrap().display());
+        }
+    }
+    fs::write(path, bytes).unwrap();
+    format!("{shown} harmed at {at} ({})", seed % 8)
+}
+
+#[test]
+fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let original = dir.path().join("original");
+    log_of_two(&original);
+    // A session of blocks in one open segment, beside those of several segments.
+    let log = Log::open(Config { segment_size: 64 << 20, session: Some("third".into()), ..config(&original) }).unwrap();
+    (0..10).for_each(|round| record(&log, 2000 + round * 3..2003 + round * 3));
+    drop(log);
+    let reader = Log::open_read_only(&original).unwrap();
+    let truth: BTreeMap<ExchangeId, Digest> = whole(&reader).0.iter().map(|e| (e.id, e.hash.unwrap())).collect();
+    assert_eq!(truth.len(), 114);
+    drop(reader);
+    let mut lossy = 0;
+    for seed in 0..500 {
+        let data = dir.path().join("copy");
+        let _ = fs::remove_dir_all(&data);
+        copy(&original, &data);
+        let what = format!("copy {seed}: {}", harm(&data, seed));
+        if scramble(seed) % 3 == 0 {
+            fs::remove_dir_all(data.join("index")).unwrap();
+        }
+        for owner in [false, true] {
+            let log = match owner {
+                true => Log::open(config(&data)).unwrap(),
+                false => Log::open_read_only(&data).unwrap(),
+            };
+            let found = log.check(&mut |_| {}).unwrap();
+            let (there, failed) = whole(&log);
+            let read: BTreeSet<ExchangeId> = there.iter().map(|exchange| exchange.id).collect();
+            for exchange in &there {
+                assert_eq!(truth.get(&exchange.id), exchange.hash.as_ref(), "{what}: {} is not as it was", exchange.id);
+            }
+            let lost = truth.len() - read.len();
+            let named: u64 = found.missing.iter().map(|missing| missing.count).sum();
+            assert_eq!(named, lost as u64, "{what}: {found:?}");
+            assert!(failed <= lost, "{what}");
+            // Whatever can be told of its place is told as well, and nothing is called damaged that is whole.
+            assert!(lost == 0 || !found.is_whole(), "{what}: {found:?}");
+            assert_eq!(found.exchanges as usize, read.len(), "{what}: {found:?}");
+            lossy += usize::from(lost > 0);
+        }
+    }
+    assert!(lossy > 700, "hardly anything was lost: {lossy}");
+}
