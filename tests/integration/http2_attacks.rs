@@ -2,41 +2,11 @@
 
 use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_testkit::{Harness, Upstream, post, send};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use crate::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, fields, frame, read_frame,
 };
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// Fields as HPACK's literals, of less than 127 bytes each.
-fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend(text.bytes());
-        }
-    }
-    block
-}
 
 fn request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let mut all = vec![(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", path)];
@@ -51,13 +21,9 @@ async fn answer(harness: &Harness, frames: &[u8]) -> Option<(u8, u32)> {
     // The proxy may have closed before it has read all.
     let _ = stream.write_all(&opening).await;
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await.ok()?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        stream.read_exact(&mut payload).await.ok()?;
-        if matches!(head[3], HEADERS | RST_STREAM | GOAWAY) {
-            return Some((head[3], u32::from_be_bytes(head[5..].try_into().unwrap())));
+        let frame = read_frame(&mut stream).await?;
+        if matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY) {
+            return Some((frame.kind, frame.stream));
         }
     }
 }

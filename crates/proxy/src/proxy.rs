@@ -35,7 +35,7 @@ use crate::{
     request_body::{Beginning, Upload},
     response_body::ProxyBody,
     tunnel::{Handshake, Tunnel},
-    upstream::{Lease, Route, Sending, Upstream, WireHead, promised},
+    upstream::{Body, Lease, Route, Sending, Upstream, WireHead, promised},
     web_socket::Transcript,
 };
 
@@ -159,7 +159,7 @@ impl<R: Recorder> Proxy<R> {
         opens_web_socket: bool,
         mut parts: Parts,
         body: Incoming,
-    ) -> Result<(Response<Incoming>, Lease, Option<OnUpgrade>), Stop> {
+    ) -> Result<(Response<Body>, Lease, Option<OnUpgrade>), Stop> {
         self.check_destination(&parts)?;
         let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
@@ -233,6 +233,9 @@ impl<R: Recorder> Proxy<R> {
             let answer = pin!(host.send(request, sending));
             within(answer, timeouts.response_head, upload.as_deref()).await
         };
+        if let Some(upload) = &upload {
+            upload.forget();
+        }
         // Where the integration's side broke off, that is the cause, whatever the connection to Mews makes of it.
         let (response, lease) = match upload.and_then(|upload| upload.broken()) {
             Some(broken) if answered.is_err() => return Err(broken),
@@ -279,7 +282,7 @@ impl<R: Recorder> Proxy<R> {
         &self,
         mut draft: Draft<R::Place>,
         bodiless: bool,
-        mut response: Response<Incoming>,
+        mut response: Response<Body>,
         lease: Lease,
         upgrade: Option<OnUpgrade>,
     ) -> Response<ProxyBody<R::Place>> {

@@ -21,6 +21,10 @@ use crate::{keep::Keeper, reply::Stop};
 /// The envelope must be within this prefix of a body.
 pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
 
+/// How many bytes beyond its beginning are kept of a body on its way to an upstream that may yet say that it has not
+/// processed the request.
+const MAX_REPEATED: usize = 1 << 20;
+
 /// How many bytes are read again and again for the envelope of one body that comes in small pieces. After that the
 /// whole span is read first.
 const MAX_EXAMINED: usize = 4 * ENVELOPE_SPAN;
@@ -157,12 +161,48 @@ struct Progress {
     ended: bool,
     /// Why the integration's side of the body broke off.
     broken: Option<Stop>,
+    /// What has passed beyond the body's beginning, where and for as long as it could be sent again.
+    passed: Option<Passed>,
+    /// What has not passed, once the body that was being sent is dropped.
+    returned: Option<Incoming>,
+}
+
+/// The pieces that have passed of a body, up to [`MAX_REPEATED`] bytes.
+#[derive(Default)]
+struct Passed {
+    pieces: Vec<Bytes>,
+    length: usize,
+    trailers: Option<HeaderMap>,
+}
+
+impl Progress {
+    /// Keeps a frame that passes, so that it can be sent again.
+    fn pass(&mut self, frame: &Frame<Bytes>) {
+        let Some(passed) = &mut self.passed else { return };
+        if let Some(piece) = frame.data_ref() {
+            passed.length += piece.len();
+            if passed.length > MAX_REPEATED {
+                self.passed = None;
+                return;
+            }
+            passed.pieces.push(piece.clone());
+        } else if let Some(trailers) = frame.trailers_ref() {
+            passed.trailers = Some(trailers.clone());
+        }
+    }
 }
 
 impl Upload {
     /// Goes on from what `keeper` has of the body's beginning.
     pub(crate) fn new(keeper: Keeper) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Progress { keeper, last: Instant::now(), ended: false, broken: None })))
+        Arc::new(Self(Mutex::new(Progress {
+            keeper,
+            last: Instant::now(),
+            ended: false,
+            broken: None,
+            passed: None,
+            returned: None,
+        })))
     }
 
     pub(crate) fn take(&self) -> CapturedBody {
@@ -177,6 +217,12 @@ impl Upload {
     /// Whether the whole has passed, so that nothing of it is left in the connection to Mews.
     pub(crate) fn is_ended(&self) -> bool {
         self.lock().ended
+    }
+
+    /// The request has been taken: what has passed of its body will not be needed again.
+    pub(crate) fn forget(&self) {
+        let mut progress = self.lock();
+        (progress.passed, progress.returned) = (None, None);
     }
 
     /// Why the integration's side of the body broke off, if it did.
@@ -202,6 +248,75 @@ pub(crate) struct RequestBody {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some((rest, upload)) = self.rest.take() {
+            let mut progress = upload.lock();
+            if progress.passed.is_some() {
+                progress.returned = Some(rest);
+            }
+        }
+    }
+}
+
+/// What is needed to send a body again of which the upstream has processed nothing.
+pub(crate) struct Spare {
+    pieces: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    upload: Option<Arc<Upload>>,
+    hint: SizeHint,
+    ended: bool,
+    patience: Duration,
+}
+
+impl Spare {
+    /// Of a body that is about to be sent.
+    pub(crate) fn of(body: &RequestBody) -> Self {
+        if let Some((_, upload)) = &body.rest {
+            upload.lock().passed.get_or_insert_default();
+        }
+        Self {
+            pieces: body.pieces.clone(),
+            trailers: body.trailers.clone(),
+            upload: body.rest.as_ref().map(|(_, upload)| Arc::clone(upload)),
+            hint: body.hint,
+            ended: body.ended,
+            patience: body.patience,
+        }
+    }
+
+    /// The same body from its beginning, once the other is dropped. None where more of it has passed than was kept, or
+    /// it broke off.
+    pub(crate) fn into_body(mut self) -> Option<RequestBody> {
+        let mut rest = None;
+        if let Some(upload) = self.upload {
+            let mut progress = upload.lock();
+            if progress.broken.is_some() {
+                return None;
+            }
+            let passed = progress.passed.take()?;
+            let returned = progress.returned.take();
+            if returned.is_none() && !progress.ended {
+                return None;
+            }
+            self.pieces.extend(passed.pieces);
+            self.trailers = passed.trailers;
+            progress.passed = Some(Passed { length: passed.length, ..Passed::default() });
+            drop(progress);
+            rest = returned.map(|rest| (rest, upload));
+        }
+        Some(RequestBody {
+            pieces: self.pieces,
+            trailers: self.trailers,
+            rest,
+            hint: self.hint,
+            ended: self.ended,
+            patience: self.patience,
+            timer: None,
+        })
+    }
+}
+
 /// The integration's side of a body broke off; why is noted in the [`Upload`].
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body broke off")]
@@ -214,6 +329,7 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
         let this = self.get_mut();
         if let Some(piece) = this.pieces.pop_front() {
+            this.ended = this.pieces.is_empty() && this.rest.is_none() && this.trailers.is_none();
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if let Some((rest, upload)) = &mut this.rest {
@@ -227,13 +343,15 @@ impl Body for RequestBody {
             this.timer = None;
             match frame {
                 Some(Ok(frame)) => {
+                    let mut progress = upload.lock();
+                    progress.pass(&frame);
                     if let Some(piece) = frame.data_ref() {
-                        let mut progress = upload.lock();
                         progress.keeper.push(piece);
                         progress.last = Instant::now();
                         // Of a body of known length nothing is asked for after its last piece.
                         progress.ended = this.hint.exact() == Some(progress.keeper.length());
                     }
+                    drop(progress);
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {

@@ -1,7 +1,6 @@
 //! An answer's body: it flows on while handles to it are kept, and its end waits for the receipt.
 
 use std::{
-    error::Error as _,
     future::{Future as _, poll_fn},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -10,11 +9,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use nightaudit_exchange::{Failure, FailureKind, Outcome};
 use tokio::time::Sleep;
 
-use crate::{draft::Draft, keep::Keeper, recorder::Place, upstream::Lease};
+use crate::{
+    draft::Draft,
+    keep::Keeper,
+    recorder::Place,
+    upstream::{self, Lease},
+};
 
 /// How long the head of an answer that came as one piece waits for the receipt, so that it leaves as one piece, too: a
 /// write less, and for the integration a wake less. A disk that takes longer than this keeps no head back.
@@ -35,13 +38,13 @@ enum Kind<P: Place> {
 pub struct BodyError(String);
 
 struct Flowing<P: Place> {
-    body: Incoming,
+    body: upstream::Body,
     draft: Draft<P>,
     keeper: Keeper,
     /// The length that the answer's head promises.
     promised: Option<u64>,
     /// What came with the head, and is not kept yet.
-    first: Option<Option<Result<Frame<Bytes>, hyper::Error>>>,
+    first: Option<Option<Result<Frame<Bytes>, upstream::Error>>>,
     /// The connection to Mews, for the next request.
     lease: Option<Lease>,
     patience: Duration,
@@ -65,7 +68,7 @@ impl<P: Place> ProxyBody<P> {
 
     /// A body that comes from Mews.
     pub(crate) fn flowing(
-        body: Incoming,
+        body: upstream::Body,
         draft: Draft<P>,
         keeper: Keeper,
         promised: Option<u64>,
@@ -197,18 +200,13 @@ impl<P: Place> Drop for Flowing<P> {
     }
 }
 
-fn failure(error: &hyper::Error) -> (FailureKind, String) {
-    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    if error.is_parse() || is_invalid(error) {
+fn failure(error: &upstream::Error) -> (FailureKind, String) {
+    let reason = error.reason();
+    if error.is_invalid() {
         (FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
     } else {
         (FailureKind::Incomplete, format!("Mews' answer ended before it was complete: {reason}"))
     }
-}
-
-fn is_invalid(error: &hyper::Error) -> bool {
-    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    io.is_some_and(|error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput))
 }
 
 impl<P: Place> Body for ProxyBody<P> {

@@ -20,7 +20,7 @@ use hyper_util::{
         },
         proxy::matcher::Matcher,
     },
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::TokioIo,
 };
 use nightaudit_exchange::{Destination, FailureKind, Tls};
 use rustls::pki_types::ServerName;
@@ -34,6 +34,7 @@ use tower_service::Service;
 use super::{
     Route, UpstreamConfigError, UpstreamProxy,
     heads::{LONGEST, Listening},
+    http2::{Http2, Window},
     pool::Connection,
 };
 use crate::{Origin, reply::Stop};
@@ -56,14 +57,15 @@ impl Connector {
         Self { origin, route, tls, tcp, patience }
     }
 
-    pub(super) async fn connect(&self) -> Result<Connection, Stop> {
-        tokio::time::timeout(self.patience, self.open()).await.unwrap_or_else(|_| {
+    /// Opens a connection; one of HTTP/2 has these windows.
+    pub(super) async fn connect(&self, window: Window) -> Result<Connection, Stop> {
+        tokio::time::timeout(self.patience, self.open(window)).await.unwrap_or_else(|_| {
             let message = format!("no connection to {} within {:?}", self.origin, self.patience);
             Err(Stop::failed(FailureKind::ConnectTimeout, message))
         })
     }
 
-    async fn open(&self) -> Result<Connection, Stop> {
+    async fn open(&self, window: Window) -> Result<Connection, Stop> {
         let (stream, proxy) = self.tcp().await?;
         let destination =
             Destination { address: (&**self.origin.text()).into(), remote: stream.peer_addr().ok(), tls: None, proxy };
@@ -82,7 +84,7 @@ impl Connector {
         let authority = self.route.judge.authority(session.peer_certificates().unwrap_or_default(), &name);
         let destination = Destination { tls: Some(Tls { server_name: host.into(), authority }), ..destination };
         if session.alpn_protocol() == Some(b"h2") {
-            self.http2(stream, destination).await
+            self.http2(stream, destination, window).await
         } else {
             self.http1(stream, destination).await
         }
@@ -141,27 +143,19 @@ impl Connector {
         Ok(Connection::Http1(sender, heads, Arc::new(destination)))
     }
 
-    async fn http2<T>(&self, stream: T, destination: Destination) -> Result<Connection, Stop>
+    async fn http2<T>(&self, stream: T, destination: Destination, window: Window) -> Result<Connection, Stop>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = conn::http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .adaptive_window(true)
-            .keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(20))
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.no_http(&error))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "HTTP/2 connection to Mews ended");
-            }
-        });
-        Ok(Connection::Http2(sender, Arc::new(destination)))
+        let connection =
+            Http2::open(stream, Arc::new(destination), window).await.map_err(|error| self.no_http(&error))?;
+        let Some(permit) = connection.admit() else {
+            return Err(self.no_http(&"it takes no requests (MAX_CONCURRENT_STREAMS is 0)"));
+        };
+        Ok(Connection::Http2 { connection, _permit: permit })
     }
 
-    fn no_http(&self, error: &hyper::Error) -> Stop {
+    fn no_http(&self, error: &dyn std::fmt::Display) -> Stop {
         Stop::failed(FailureKind::Closed, format!("{} closed the new connection: {error}", self.origin))
     }
 }

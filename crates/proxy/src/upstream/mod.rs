@@ -1,7 +1,9 @@
 //! Mews' side: pooled connections to one host.
 
+mod body;
 mod connect;
 mod heads;
+mod http2;
 mod pool;
 mod trust;
 
@@ -12,14 +14,17 @@ use http::{
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     uri::{PathAndQuery, Scheme},
 };
-use hyper::body::Incoming;
 use nightaudit_exchange::{Destination, FailureKind};
 
+pub(crate) use self::{
+    body::{Body, Error},
+    heads::WireHead,
+    pool::Lease,
+};
 use self::{
     connect::Connector,
-    pool::{Connection, Pool},
+    pool::{Connection, Pool, SendError},
 };
-pub(crate) use self::{heads::WireHead, pool::Lease};
 use crate::{Origin, Timeouts, fields, reply::Stop, request_body::RequestBody};
 
 /// How hosts are reached and trusted.
@@ -98,8 +103,12 @@ pub(crate) struct Upstream {
     pool: Arc<Pool>,
 }
 
-/// How many stale connections are tried before a request is given up that none of them has taken.
+/// How many connections are tried before a request is given up that none of them has taken.
 const ATTEMPTS: usize = 8;
+
+/// After how many refusals a request is sent on a connection that is opened for it, rather than on one that may be about
+/// to be given up by the server.
+const SHARED_ATTEMPTS: usize = 3;
 
 impl Upstream {
     pub(crate) fn new(origin: Origin, route: &Route, timeouts: &Timeouts) -> Self {
@@ -122,52 +131,64 @@ impl Upstream {
         &self.origin
     }
 
-    /// Sends a request and waits for the answer's head.
+    /// Sends a request and waits for the head of the response.
     ///
-    /// `sending` is called right before the request is handed to a connection, and may stop it. Where that connection turns out to have
-    /// closed before it took anything of the request, another is used and `sending` called again; once anything may have
-    /// been written, the request is never sent a second time.
+    /// `sending` is called right before the request is handed to a connection, and may stop it. Where that connection
+    /// turns out to have closed before it took anything of the request, or the server says that it has not processed it
+    /// (RFC 9113, section 8.7), another is used and `sending` called again. Once anything else may have happened, the
+    /// request is never sent a second time.
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
         mut sending: impl FnMut(Sending) -> Result<(), Stop>,
-    ) -> Result<(Response<Incoming>, Lease), Stop> {
+    ) -> Result<(Response<Body>, Lease), Stop> {
         let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let came_by_http2 = request.version() == Version::HTTP_2;
+        let (mut refusals, mut last) = (0, String::new());
         for _ in 0..ATTEMPTS {
-            let mut connection = match self.pool.take().await {
+            let pooled = if refusals < SHARED_ATTEMPTS { self.pool.take().await } else { None };
+            let mut connection = match pooled {
                 Some(connection) => connection,
                 // Boxed: it is large and rare, and what a request's future holds is moved when each request begins.
-                None => Box::pin(self.connect()).await?,
+                None => Box::pin(self.connect(refusals >= SHARED_ATTEMPTS)).await?,
             };
-            self.address(&mut request, &target, connection.is_http2());
+            self.address(&mut request, &target, connection.is_http2(), came_by_http2);
             sending(Sending::Now(Arc::clone(connection.destination())))?;
             match connection.send(request).await {
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => {
-                        sending(Sending::Undone)?;
-                        request = unsent;
-                    }
-                    None => return Err(stopped(&error.into_error())),
-                },
+                Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
+                    tracing::debug!(%reason, "Mews has not processed a request, which is sent again");
+                    sending(Sending::Undone)?;
+                    refusals += usize::from(refused);
+                    (request, last) = (*unsent, reason);
+                }
+                Err(SendError::Unprocessed { request: None, reason, .. }) => {
+                    let message = format!(
+                        "Mews refused the request unprocessed ({reason}), and too much of its body has passed to send it again"
+                    );
+                    return Err(Stop::failed(FailureKind::Closed, message));
+                }
+                Err(SendError::Failed(error)) => return Err(stopped(&error)),
             }
         }
-        Err(Stop::failed(FailureKind::Closed, "Mews closed every connection before it took the request"))
+        let message = format!("Mews took the request on none of {ATTEMPTS} connections, the last time because: {last}");
+        Err(Stop::failed(FailureKind::Closed, message))
     }
 
-    async fn connect(&self) -> Result<Connection, Stop> {
-        // Where Mews speaks HTTP/2, one connection serves all: others wait for it rather than open their own.
-        let _turn = self.pool.turn().await;
-        if let Some(connection) = self.pool.take().await {
+    /// A connection with room for a request; a new one, where it is to be `fresh`.
+    async fn connect(&self, fresh: bool) -> Result<Connection, Stop> {
+        // Where Mews speaks HTTP/2, a connection serves many: others wait for it rather than open their own.
+        let _turn = if fresh { None } else { self.pool.turn().await };
+        if !fresh && let Some(connection) = self.pool.take().await {
             return Ok(connection);
         }
-        let connection = self.connector.connect().await?;
+        let connection = self.connector.connect(self.pool.window()).await?;
         self.pool.opened(&connection);
         Ok(connection)
     }
 
     /// Writes the target in the form of the connection's protocol; path and query stay as they came.
-    fn address(&self, request: &mut Request<RequestBody>, target: &PathAndQuery, http2: bool) {
+    fn address(&self, request: &mut Request<RequestBody>, target: &PathAndQuery, http2: bool, came_by_http2: bool) {
         let mut parts = http::uri::Parts::default();
         parts.path_and_query = Some(target.clone());
         if http2 {
@@ -178,7 +199,7 @@ impl Upstream {
             request.headers_mut().remove(TRANSFER_ENCODING);
             *request.version_mut() = Version::HTTP_2;
         } else {
-            if request.version() == Version::HTTP_2 {
+            if came_by_http2 {
                 fields::join_cookies(request.headers_mut());
             }
             let host = self.origin.host_field().clone();
@@ -201,14 +222,13 @@ pub(crate) enum Sending {
 }
 
 /// Whether a message with these fields and this status promises a body of a certain length.
-pub(crate) fn promised(response: &Response<Incoming>) -> Option<u64> {
+pub(crate) fn promised(response: &Response<Body>) -> Option<u64> {
     response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-fn stopped(error: &hyper::Error) -> Stop {
-    use std::error::Error as _;
-    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    if error.is_parse() {
+fn stopped(error: &Error) -> Stop {
+    let reason = error.reason();
+    if error.is_invalid() {
         Stop::failed(FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
     } else {
         Stop::failed(FailureKind::Closed, format!("Mews closed the connection before it answered: {reason}"))

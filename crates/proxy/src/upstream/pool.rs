@@ -3,20 +3,20 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
-};
-
+use hyper::client::conn::http1;
 use nightaudit_exchange::Destination;
 
-use super::heads::Heads;
+use super::{
+    body::{Body, Error},
+    heads::Heads,
+    http2::{Http2, Permit, Window},
+};
 use crate::request_body::RequestBody;
 
 /// More connections than this are not kept.
@@ -27,43 +27,61 @@ pub(crate) enum Connection {
     /// Carries one request at a time.
     Http1(http1::SendRequest<RequestBody>, Arc<Heads>, Arc<Destination>),
     /// Carries many.
-    Http2(http2::SendRequest<RequestBody>, Arc<Destination>),
+    Http2 { connection: Http2, _permit: Permit },
+}
+
+/// Why a request has no response.
+pub(super) enum SendError {
+    /// Certainly nothing of it was processed. It is given back, unless it can't be sent a second time.
+    Unprocessed {
+        request: Option<Box<Request<RequestBody>>>,
+        /// Whether the server said so, rather than close the connection before it took anything.
+        refused: bool,
+        reason: String,
+    },
+    /// It may have been processed.
+    Failed(Error),
 }
 
 impl Connection {
     pub(super) fn is_http2(&self) -> bool {
-        matches!(self, Self::Http2(..))
+        matches!(self, Self::Http2 { .. })
     }
 
     /// Where it leads.
     pub(super) fn destination(&self) -> &Arc<Destination> {
         match self {
-            Self::Http1(.., destination) | Self::Http2(_, destination) => destination,
+            Self::Http1(.., destination) => destination,
+            Self::Http2 { connection, .. } => connection.destination(),
         }
     }
 
     /// Hands the request to the connection and waits for the answer's head.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    pub(super) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Body>, SendError> {
         match self {
             Self::Http1(sender, heads, _) => {
                 heads.expect();
-                let mut response = sender.try_send_request(request).await?;
+                let sent = sender.try_send_request(request).await;
+                let mut response = sent.map_err(|mut error| match error.take_message() {
+                    Some(unsent) => {
+                        let reason = error.error().to_string();
+                        SendError::Unprocessed { request: Some(Box::new(unsent)), refused: false, reason }
+                    }
+                    None => SendError::Failed(error.into_error().into()),
+                })?;
                 if let Some(head) = heads.take() {
                     response.extensions_mut().insert(head);
                 }
-                Ok(response)
+                Ok(response.map(Body::Http1))
             }
-            Self::Http2(sender, _) => sender.try_send_request(request).await,
+            Self::Http2 { connection, .. } => connection.send(request).await,
         }
     }
 
     async fn ready(&mut self) -> bool {
         match self {
             Self::Http1(sender, ..) => sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()),
-            Self::Http2(sender, _) => !sender.is_closed() && sender.ready().await.is_ok(),
+            Self::Http2 { connection, .. } => connection.is_open(),
         }
     }
 }
@@ -72,16 +90,29 @@ impl Connection {
 pub(super) struct Pool {
     connections: Mutex<Connections>,
     keep: Duration,
-    /// Whether the host was last found to speak HTTP/2.
-    http2: AtomicBool,
+    /// How many exchanges the host was last found to take on a connection: more than one is HTTP/2.
+    streams: AtomicUsize,
     turn: tokio::sync::Mutex<()>,
+}
+
+/// Where a connection takes fewer exchanges than this, waiting for one that somebody else opens would leave most of those
+/// who wait without a place on it.
+const WORTH_WAITING: usize = 8;
+
+/// A connection of HTTP/1 that carries nothing.
+struct Idle {
+    sender: http1::SendRequest<RequestBody>,
+    heads: Arc<Heads>,
+    destination: Arc<Destination>,
+    since: Instant,
 }
 
 #[derive(Default)]
 struct Connections {
     /// The last one used is at the end.
-    idle: Vec<(http1::SendRequest<RequestBody>, Arc<Heads>, Arc<Destination>, Instant)>,
-    shared: Option<(http2::SendRequest<RequestBody>, Arc<Destination>)>,
+    idle: Vec<Idle>,
+    /// The longest open one is at the beginning, so that the others come to rest.
+    shared: Vec<Http2>,
 }
 
 impl Pool {
@@ -89,7 +120,7 @@ impl Pool {
         Arc::new(Self {
             connections: Mutex::default(),
             keep,
-            http2: AtomicBool::new(false),
+            streams: AtomicUsize::new(1),
             turn: tokio::sync::Mutex::default(),
         })
     }
@@ -101,18 +132,24 @@ impl Pool {
             if connection.ready().await {
                 return Some(connection);
             }
-            if connection.is_http2() {
-                self.lock().shared = None;
-            }
         }
     }
 
     fn next(&self) -> Option<Connection> {
         let mut connections = self.lock();
-        if let Some((shared, destination)) = &connections.shared {
-            return Some(Connection::Http2(shared.clone(), Arc::clone(destination)));
+        // The one that is left for the last is kept whatever its age, since the server is asked whether it is there.
+        let mut first = true;
+        connections.shared.retain_mut(|connection| {
+            let kept = connection.is_open() && (first || connection.idle().is_none_or(|idle| idle < self.keep));
+            first &= !kept;
+            kept
+        });
+        for connection in &connections.shared {
+            if let Some(permit) = connection.admit() {
+                return Some(Connection::Http2 { connection: connection.clone(), _permit: permit });
+            }
         }
-        while let Some((sender, heads, destination, since)) = connections.idle.pop() {
+        while let Some(Idle { sender, heads, destination, since }) = connections.idle.pop() {
             if since.elapsed() >= self.keep {
                 // Those before it are older still.
                 connections.idle.clear();
@@ -127,15 +164,25 @@ impl Pool {
 
     /// Waits, where the host speaks HTTP/2, until nobody else is connecting.
     pub(super) async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        if self.http2.load(Ordering::Relaxed) { Some(self.turn.lock().await) } else { None }
+        let streams = self.streams.load(Ordering::Relaxed);
+        if streams >= WORTH_WAITING { Some(self.turn.lock().await) } else { None }
+    }
+
+    /// The windows for the next connection of HTTP/2.
+    pub(super) fn window(&self) -> Window {
+        if self.lock().shared.is_empty() { Window::Wide } else { Window::Narrow }
     }
 
     /// Notes a new connection; one of HTTP/2 is shared from now on.
     pub(super) fn opened(&self, connection: &Connection) {
-        self.http2.store(connection.is_http2(), Ordering::Relaxed);
-        if let Connection::Http2(sender, destination) = connection {
-            self.lock().shared = Some((sender.clone(), Arc::clone(destination)));
-        }
+        let streams = match connection {
+            Connection::Http1(..) => 1,
+            Connection::Http2 { connection, .. } => {
+                self.lock().shared.push(connection.clone());
+                connection.limit()
+            }
+        };
+        self.streams.store(streams, Ordering::Relaxed);
     }
 
     fn give_back(&self, connection: Connection) {
@@ -144,7 +191,7 @@ impl Pool {
         {
             let mut connections = self.lock();
             if connections.idle.len() < MAX_IDLE {
-                connections.idle.push((sender, heads, destination, Instant::now()));
+                connections.idle.push(Idle { sender, heads, destination, since: Instant::now() });
             }
         }
     }
