@@ -33,7 +33,7 @@ pub(crate) struct Asked<'b> {
     pub(crate) names: u64,
     /// The lists of ids at the top level.
     pub(crate) lists: SmallVec<[List; 4]>,
-    /// From the earliest `StartUtc` to the latest `EndUtc`, in microseconds; 0 for none.
+    /// From the earliest `StartUtc` to the latest `EndUtc`, or the same of time units, in microseconds; 0 for none.
     pub(crate) interval: (i64, i64),
     /// How many extents are asked for.
     pub(crate) extents: u32,
@@ -81,8 +81,12 @@ impl Asked<'_> {
 pub(crate) struct Subject {
     pub(crate) ids: Hashes,
     pub(crate) texts: Hashes,
+    /// Ids of what a property has set up. Where there are neither ids nor texts, these are what it is about: a price's rate.
+    pub(crate) set_up: Hashes,
     /// The names under which the ids stand, a bit each as in [`Asked::names`].
     pub(crate) id_names: u64,
+    /// The names of times, likewise.
+    pub(crate) time_names: u64,
 }
 
 /// The smallest of some hashes, in order. 0 stands for none.

@@ -90,12 +90,12 @@ impl Owed {
     /// Takes in a later call of the same operation that succeeded, and says whether all that was owed is asked by now.
     ///
     /// It asks the same if it has all the properties that the failed one has, and is about the same: every id of the failed
-    /// one has come again, in one call or in several; where it has no ids, half of its texts; and an interval begins
-    /// before the failed one's end, so that nothing is left out between them.
+    /// one has come again, in one call or in several; where it has no ids, half of its texts; where it has none of them,
+    /// all ids of what is set up. Its interval must meet the failed one's, so that nothing is left out between them.
     ///
     /// Where the request was at fault the place that is blamed may have changed. What the contract doesn't know may be
-    /// gone, one property in four may be; ids that are blamed may be others; texts of a question, and its interval, may
-    /// be any, as one of them was the mistake.
+    /// gone, one property in four may be; ids and times that are blamed may be others; texts of a question, and its
+    /// interval, may be any, as one of them was the mistake.
     pub(crate) fn settle(&mut self, later: &Intent, asks: bool) -> bool {
         let failed = &self.intent;
         let missing = failed.names & !later.names;
@@ -110,22 +110,30 @@ impl Owed {
             Fault::Request { blamed, .. } => Some(blamed),
             Fault::Other => None,
         };
-        let is_about_the_same = if !failed.subject.ids.is_empty() {
-            if blamed.is_some_and(|blamed| blamed & failed.subject.id_names != 0) {
-                true
-            } else {
-                self.ids.remove(&later.subject.ids);
+        let is_blamed = |names: u64| blamed.is_some_and(|blamed| blamed & names != 0);
+        let (own, other) = (&failed.subject, &later.subject);
+        let is_about_the_same = if !own.ids.is_empty() {
+            is_blamed(own.id_names) || {
+                self.ids.remove(&other.ids);
                 self.ids.is_empty()
             }
         } else if asks && blamed.is_some() {
             true
+        } else if own.texts.is_empty() {
+            own.set_up.shared(&other.set_up) == own.set_up.len()
         } else {
-            let texts = &failed.subject.texts;
-            2 * texts.shared(&later.subject.texts) >= texts.len()
+            2 * own.texts.shared(&other.texts) >= own.texts.len()
         };
-        let leaves_a_gap = blamed.is_none() && failed.interval.1 != 0 && later.interval.0 >= failed.interval.1;
-        is_about_the_same && !leaves_a_gap
+        let may_be_another_time = is_blamed(own.time_names) || (asks && blamed.is_some());
+        is_about_the_same && (may_be_another_time || meet(failed.interval, later.interval))
     }
+}
+
+/// Whether an interval begins before another one's end, and ends after its beginning. Without a beginning it begins at
+/// once, and without an end it has none.
+fn meet(earlier: (i64, i64), later: (i64, i64)) -> bool {
+    let end = |end: i64| if end == 0 { i64::MAX } else { end };
+    (later.0 < end(earlier.1) || later.0 == earlier.0) && (end(later.1) > earlier.0 || later.1 == earlier.1)
 }
 
 #[cfg(test)]
@@ -191,6 +199,19 @@ mod tests {
         // A mistake may have been the interval.
         assert!(settles(&of(8, 9), request(&["UpdatedUtc"]), &[&of(12, 13)], true));
         assert!(!settles(&of(8, 9), request(&["UpdatedUtc"]), &[r#"{"ReservationIds":["r"]}"#], true));
+    }
+
+    #[test]
+    fn a_change_of_what_is_set_up_is_about_that_and_its_time() {
+        let price = |rate: &str, day: u8| {
+            format!(
+                r#"{{"RateId":"{rate}","PriceUpdates":[{{"FirstTimeUnitStartUtc":"2026-11-{day}T08:00:00Z",
+                    "LastTimeUnitStartUtc":"2026-11-{day}T08:00:00Z","Value":1}}]}}"#
+            )
+        };
+        let settles = |later: &str| settles(&price("a", 20), request(&["PriceUpdates"]), &[later], false);
+        assert!(settles(&price("a", 20)));
+        assert!(!settles(&price("a", 21)) && !settles(&price("a", 19)) && !settles(&price("b", 20)));
     }
 
     #[test]

@@ -204,8 +204,10 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             // The page is no part of the question.
             return Ok(Met::full(0));
         }
-        if self.key == "StartUtc" || self.key == "EndUtc" {
-            self.asked.reach(self.key == "EndUtc", value);
+        match self.key {
+            "StartUtc" | "FirstTimeUnitStartUtc" => self.asked.reach(false, value),
+            "EndUtc" | "LastTimeUnitStartUtc" => self.asked.reach(true, value),
+            _ => {}
         }
         care::look(value, self.key, self.mail, &mut self.asked.suspicions);
         care::look_at_property(value, self.key, self.parent, self.asked);
@@ -215,8 +217,15 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             if !key.ends_with("Id") {
                 if !is_common(self.key) {
                     subject.texts.add(mix(hash(key.as_bytes()), hashed));
+                } else if self.key.ends_with("Utc") {
+                    subject.time_names |= name_bit(hash(self.key.as_bytes()));
+                    if self.parent.ends_with("Utc") {
+                        subject.time_names |= name_bit(hash(self.parent.as_bytes()));
+                    }
                 }
-            } else if !SET_UP.contains(&key) {
+            } else if SET_UP.contains(&key) {
+                subject.set_up.add(hashed);
+            } else {
                 subject.ids.add(hashed);
                 subject.id_names |= name_bit(hash(self.key.as_bytes()));
             }
