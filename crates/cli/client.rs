@@ -1,6 +1,6 @@
 //! The console of a running `serve`, asked.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use anyhow::Context as _;
 use http::{Method, Request, StatusCode, header};
@@ -15,6 +15,26 @@ use tokio_util::sync::CancellationToken;
 /// No line of the console is longer: an exchange with both bodies at their bound, coded and decoded.
 const MAX_LINE: usize = 512 << 20;
 
+/// How long a console may keep a command waiting: one that is there and says nothing must not hang it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// From the connection being asked for to the head of the response.
+    pub(crate) head: Duration,
+    /// Between two pieces of the response. What searches a large log for little says nothing for long.
+    pub(crate) body: Duration,
+}
+
+impl Patience {
+    /// For what a person waits for.
+    pub(crate) const COMMAND: Self = Self { head: Duration::from_secs(10), body: Duration::from_secs(300) };
+    /// For what a shell asks while somebody types.
+    pub(crate) const TYPING: Self = Self { head: Duration::from_millis(500), body: Duration::from_millis(500) };
+    /// For what changes something on the disk, such as the deletion of a large session.
+    const CHANGE: Duration = Duration::from_secs(60);
+    /// For a stream of events, which says every 15 seconds that it is there.
+    const EVENTS: Duration = Duration::from_secs(60);
+}
+
 /// What the console says is wrong with a request.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -28,6 +48,7 @@ pub(crate) struct Client {
     address: String,
     token: Token,
     runtime: Rc<Runtime>,
+    patience: Patience,
 }
 
 impl Client {
@@ -35,7 +56,12 @@ impl Client {
     pub(crate) fn new(address: &str, token: Token) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/').to_owned();
-        Ok(Self { address, token, runtime: Rc::new(runtime) })
+        Ok(Self { address, token, runtime: Rc::new(runtime), patience: Patience::COMMAND })
+    }
+
+    /// The same client with another patience.
+    pub(crate) fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Asks for `path` and reads the answer whole.
@@ -44,7 +70,7 @@ impl Client {
     ///
     /// [`Refused`] with what the console says is wrong, or that it can't be reached.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<T> {
-        self.read(self.send(Method::GET, path, query, None)?)
+        self.read(self.send(Method::GET, path, query, None, self.patience.head)?)
     }
 
     /// Has the console change something, with a JSON body if need be, and reads what it answers.
@@ -58,22 +84,42 @@ impl Client {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> anyhow::Result<T> {
-        self.read(self.send(method, path, &[], body)?)
+        self.read(self.send(method, path, &[], body, Patience::CHANGE)?)
     }
 
-    /// Asks for `path` and reads the answer line by line, until it ends or `stop` is cancelled.
-    pub(crate) fn lines(
+    /// Asks for `path` and reads the answer line by line, until it ends.
+    pub(crate) fn lines(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<Lines> {
+        self.stream(path, query, CancellationToken::new(), self.patience.body)
+    }
+
+    /// Asks for a stream of events and reads it line by line, until it ends or `stop` is cancelled.
+    pub(crate) fn events(
         &self,
         path: &str,
         query: &[(String, String)],
         stop: CancellationToken,
     ) -> anyhow::Result<Lines> {
-        let body = self.send(Method::GET, path, query, None)?.into_body();
-        Ok(Lines { runtime: Rc::clone(&self.runtime), body, stop, buffer: Vec::new(), searched: 0, ended: false })
+        self.stream(path, query, stop, Patience::EVENTS)
+    }
+
+    fn stream(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+        stop: CancellationToken,
+        patience: Duration,
+    ) -> anyhow::Result<Lines> {
+        let body = self.send(Method::GET, path, query, None, self.patience.head)?.into_body();
+        let runtime = Rc::clone(&self.runtime);
+        Ok(Lines { runtime, body, stop, patience, buffer: Vec::new(), searched: 0, ended: false })
     }
 
     fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> anyhow::Result<T> {
-        let body = self.runtime.block_on(response.into_body().collect())?.to_bytes();
+        let body = self.runtime.block_on(async {
+            let collecting = response.into_body().collect();
+            tokio::time::timeout(self.patience.body, collecting).await.map_err(|_| self.silent(self.patience.body))
+        });
+        let body = body??.to_bytes();
         serde_json::from_slice(&body).with_context(|| format!("the console at {} answers something else", self.address))
     }
 
@@ -83,6 +129,7 @@ impl Client {
         path: &str,
         query: &[(String, String)],
         body: Option<&serde_json::Value>,
+        patience: Duration,
     ) -> anyhow::Result<Response<Incoming>> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let request = Request::builder()
@@ -91,7 +138,7 @@ impl Client {
             .header(header::HOST, &self.address)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token.as_str()))
             .body(Full::<bytes::Bytes>::from(body.map(serde_json::Value::to_string).unwrap_or_default()))?;
-        self.runtime.block_on(async {
+        let asking = async {
             let reach = || format!("can't reach the console of the running `nightaudit serve` at {}", self.address);
             let stream = TcpStream::connect(&self.address).await.with_context(reach)?;
             let (mut sender, connection) =
@@ -109,7 +156,17 @@ impl Client {
                 None => format!("the console at {} answers {status}", self.address),
             };
             Err(Refused { message }.into())
-        })
+        };
+        let answered = self.runtime.block_on(async { tokio::time::timeout(patience, asking).await });
+        answered.unwrap_or_else(|_| Err(self.silent(patience)))
+    }
+
+    fn silent(&self, patience: Duration) -> anyhow::Error {
+        anyhow::anyhow!(
+            "the console at {} has said nothing for {patience:?}: the `nightaudit serve` that has the log hangs, or \
+             something else listens there",
+            self.address
+        )
     }
 }
 
@@ -119,6 +176,7 @@ pub(crate) struct Lines {
     runtime: Rc<Runtime>,
     body: Incoming,
     stop: CancellationToken,
+    patience: Duration,
     buffer: Vec<u8>,
     searched: usize,
     ended: bool,
@@ -140,8 +198,17 @@ impl Iterator for Lines {
                 return (!self.buffer.is_empty()).then(|| Ok(std::mem::take(&mut self.buffer)));
             }
             self.searched = self.buffer.len();
-            let frame = self.stop.run_until_cancelled(self.body.frame());
-            match self.runtime.block_on(frame).flatten() {
+            let frame = self.runtime.block_on(async {
+                let frame = self.stop.run_until_cancelled(self.body.frame());
+                tokio::time::timeout(self.patience, frame).await
+            });
+            let Ok(frame) = frame else {
+                (self.ended, self.buffer) = (true, Vec::new());
+                self.searched = 0;
+                let silent = format!("the console has said nothing for {:?}", self.patience);
+                return Some(Err(anyhow::Error::msg(silent)));
+            };
+            match frame.flatten() {
                 None => {
                     self.ended = true;
                     self.searched = 0;

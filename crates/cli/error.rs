@@ -1,6 +1,11 @@
 //! How a failure ends the program.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::logging::Background;
 
 /// Something typed or configured that can't be meant: exit code 2 instead of 1.
 #[derive(Debug, thiserror::Error)]
@@ -15,11 +20,16 @@ impl Usage {
 }
 
 /// Tells a person and says how to exit. A reader that has closed our output has seen what it wanted.
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report(error: &anyhow::Error, background: Option<&Background>) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    anstream::eprintln!("nightaudit: {}", one_line(error));
+    let line = format!("nightaudit: {}\n", one_line(error));
+    match background {
+        Some(background) => background.say(line.as_bytes()),
+        // Where nobody reads it, the exit code still tells.
+        None => drop(anstream::stderr().write_all(line.as_bytes())),
+    }
     ExitCode::from(if error.downcast_ref::<Usage>().is_some() { 2 } else { 1 })
 }
 
@@ -38,9 +48,12 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        // Its source is not the error of the writing but what caused that.
+        let json = || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or_else(json) == Some(io::ErrorKind::BrokenPipe)
+    })
 }
 
 #[cfg(test)]
@@ -51,10 +64,10 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_told_apart() {
-        assert_eq!(report(&Usage::new("no such flag").into()), ExitCode::from(2));
-        assert_eq!(report(&anyhow::Error::msg("no room")), ExitCode::from(1));
+        assert_eq!(report(&Usage::new("no such flag").into(), None), ExitCode::from(2));
+        assert_eq!(report(&anyhow::Error::msg("no room"), None), ExitCode::from(1));
         let wrapped = Err::<(), _>(Usage::new("x")).context("reading the flags").unwrap_err();
-        assert_eq!(report(&wrapped), ExitCode::from(2));
+        assert_eq!(report(&wrapped, None), ExitCode::from(2));
     }
 
     #[test]
@@ -72,6 +85,17 @@ mod tests {
     #[test]
     fn a_closed_pipe_is_success() {
         let pipe = Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing").unwrap_err();
-        assert_eq!(report(&pipe), ExitCode::SUCCESS);
+        assert_eq!(report(&pipe, None), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn regression_a_pipe_that_closed_while_json_was_written_was_an_error() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        drop(reader);
+        let error = serde_json::to_writer(&mut writer, "x").unwrap_err();
+        let error = Err::<(), _>(error).context("writing").unwrap_err();
+        assert_eq!(report(&error, None), ExitCode::SUCCESS);
+        let wrong = serde_json::from_str::<u8>("x").unwrap_err();
+        assert_eq!(report(&wrong.into(), None), ExitCode::from(1));
     }
 }

@@ -137,7 +137,7 @@ impl Follow {
             Some(id) => ("after".to_owned(), id.clone()),
             None => ("last".to_owned(), self.last.to_string()),
         });
-        client.lines("/api/v1/follow", &query, self.stop.clone())
+        client.events("/api/v1/follow", &query, self.stop.clone())
     }
 }
 

@@ -18,27 +18,40 @@ mod logging;
 mod losses;
 mod progress;
 mod row;
+mod signals;
 mod source;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 
 use crate::{
     args::{Arguments, Command},
     error::Usage,
+    logging::Background,
 };
+
+/// How long the last lines may take to be written before the program ends without them.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     complete::answer();
     let arguments = Arguments::parse();
-    match run(arguments) {
+    signals::survive_file_limits();
+    // What is to run for days must not depend on who reads what it says.
+    let stays = matches!(arguments.command, Command::Serve(_) | Command::Simulate(_));
+    let background = if stays { Background::start().ok() } else { None };
+    let code = match run(arguments, background.as_ref()) {
         Ok(code) => code,
-        Err(error) => error::report(&error),
+        Err(error) => error::report(&error, background.as_ref()),
+    };
+    if let Some(background) = background {
+        background.flush(LAST_WORDS);
     }
+    code
 }
 
-fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode> {
+fn run(Arguments { command, everywhere }: Arguments, background: Option<&Background>) -> anyhow::Result<ExitCode> {
     anstream::ColorChoice::from(everywhere.color).write_global();
     match command {
         // These need no configuration, and must work where it is broken.
@@ -59,7 +72,7 @@ fn run(Arguments { command, everywhere }: Arguments) -> anyhow::Result<ExitCode>
         // What is said on standard error would stand across its screen.
         return top.run(&settings, everywhere.color);
     }
-    logging::start(&settings.log, everywhere.color)?;
+    logging::start(&settings.log, everywhere.color, background)?;
     for name in loaded.unknown_variables {
         tracing::warn!("{name} is set and is no key of the configuration: `nightaudit config show` lists them");
     }

@@ -9,9 +9,12 @@ use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_store::{Config, Log, OpenError, Order, Query, ReadError, Session};
 use serde::Deserialize;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use crate::{client::Client, config::Settings, losses::Unreadable};
+use crate::{
+    client::{Client, Patience},
+    config::Settings,
+    losses::Unreadable,
+};
 
 /// Either way gives the same answers in the same order.
 pub(crate) enum Source {
@@ -38,9 +41,12 @@ impl Source {
         Self::open_within(data, ATTEMPTS)
     }
 
-    /// As [`open`](Self::open), without waiting for whoever has the log for a moment.
+    /// As [`open`](Self::open), without waiting for whoever has the log for a moment, and hardly for a console.
     pub(crate) fn open_now(data: &Path) -> anyhow::Result<Self> {
-        Self::open_within(data, 0)
+        Ok(match Self::open_within(data, 0)? {
+            Self::Console(client) => Self::Console(client.with_patience(Patience::TYPING)),
+            source => source,
+        })
     }
 
     fn open_within(data: &Path, mut attempts: u32) -> anyhow::Result<Self> {
@@ -97,9 +103,7 @@ impl Source {
                 if let Some(limit) = limit {
                     add("limit", limit.to_string());
                 }
-                Ok(Box::new(
-                    client.lines("/api/v1/exchanges", &query, CancellationToken::new())?.map(|line| read_line(&line?)),
-                ))
+                Ok(Box::new(client.lines("/api/v1/exchanges", &query)?.map(|line| read_line(&line?))))
             }
         }
     }

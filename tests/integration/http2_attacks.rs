@@ -8,7 +8,7 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, fields, frame, read_frame,
 };
 
-fn request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let mut all = vec![(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", path)];
     all.extend(more);
     fields(&all)

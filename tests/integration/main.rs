@@ -3,6 +3,7 @@
 
 mod bad_requests;
 mod bad_upstreams;
+mod clients;
 mod commands;
 mod crashes;
 mod evidence;

@@ -24,6 +24,7 @@ use crate::{
     line::local,
     losses::Losses,
     progress::Bar,
+    signals::Unfinished,
     source::{Source, Stream},
 };
 
@@ -116,6 +117,7 @@ impl Export {
             if let Format::Bundle = self.format {
                 // A zip is not written from front to back.
                 let mut file = NamedTempFile::new_in(&folder)?;
+                let _unfinished = Unfinished::at(file.path())?;
                 is_whole = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?.is_whole;
                 file.as_file_mut().seek(SeekFrom::Start(0))?;
                 io::copy(file.as_file_mut(), &mut io::stdout())?;
@@ -135,6 +137,7 @@ impl Export {
         let exchanges = Exchanges::open(settings, &evidence.filter)?;
         let evidence = Evidence { unrecorded: exchanges.unrecorded.clone(), scratch: folder.to_owned(), ..evidence };
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
+        let _unfinished = Unfinished::at(file.path())?;
         let Written { count, is_whole } = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
         file.as_file().sync_all().with_context(|| format!("writing {}", path.display()))?;
         if self.force {

@@ -1,10 +1,18 @@
 //! `nightaudit serve`
 
+mod files;
 mod recorder;
 mod wiring;
 mod workers;
 
-use std::{io::Write as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
@@ -19,6 +27,7 @@ use toml::Value;
 
 pub(crate) use self::wiring::stop_on_signal;
 use self::{
+    files::Files,
     recorder::{LogRecorder, Outcomes},
     workers::Workers,
 };
@@ -122,7 +131,11 @@ impl Serve {
         let result = runtime.block_on(async {
             let stop = CancellationToken::new();
             stop_on_signal(stop.clone())?;
-            serve(settings, stop, |started| announce(&started.addresses)).await
+            serve(settings, stop, |started| {
+                announce(&started.addresses);
+                Ok(())
+            })
+            .await
         });
         // A thread that waits for a disk that doesn't answer must not keep the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -141,7 +154,7 @@ pub(crate) struct Started {
 
 /// Opens everything, says when it is ready, serves until it is stopped, and puts everything away.
 pub(crate) async fn serve(
-    settings: Settings,
+    mut settings: Settings,
     stop: CancellationToken,
     ready: impl FnOnce(&Started) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
@@ -152,6 +165,7 @@ pub(crate) async fn serve(
         }
         None => None,
     };
+    make_room(&mut settings);
     let limiter = Limiter::new(settings.limit.clone())?;
     let log = Arc::new(open_log(settings.store.clone()).await?);
     let proxy_port = bind(settings.listen, "listen").await?;
@@ -199,7 +213,14 @@ pub(crate) async fn serve(
     ready(&Started { proxy: proxy_address, addresses, log: Arc::clone(&log) })?;
 
     let console_tls = tls.clone().filter(|_| settings.console.tls);
-    let console_config = |tls| nightaudit_listen::Config { tls, drain: Duration::from_secs(2), ..Default::default() };
+    let console_config = |tls| nightaudit_listen::Config {
+        tls,
+        max_connections: files::CONSOLE,
+        // A person may page through an export.
+        response_taken: Duration::from_secs(300),
+        drain: Duration::from_secs(2),
+        ..Default::default()
+    };
     let console_stop = CancellationToken::new();
     let mut consoles = tokio::task::JoinSet::new();
     let mut ports = vec![(console_port, console_tls)];
@@ -236,6 +257,27 @@ pub(crate) async fn serve(
         anyhow::bail!("{} exchanges could not be written", closed.lost);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Raises the limit of open files, and lowers how many connections there may be to what it holds.
+fn make_room(settings: &mut Settings) {
+    let files = Files::raise();
+    let (connections, websockets) = (settings.server.max_connections, settings.proxy.max_tunnels);
+    let fitting = files.fit(connections, websockets);
+    (settings.server.max_connections, settings.proxy.max_tunnels) = fitting;
+    tracing::info!(
+        "{} files may be open ({} before): room for {} connections and {} WebSockets",
+        files.now,
+        files.before,
+        fitting.0,
+        fitting.1
+    );
+    if fitting != (connections, websockets) {
+        tracing::warn!(
+            "that is less than `max_connections` and `max_websockets` allow: raise the hard limit of open files \
+             (ulimit -Hn, LimitNOFILE of systemd)"
+        );
+    }
 }
 
 /// How often and how long to wait for a command that is reading the log.
@@ -285,14 +327,24 @@ pub(crate) async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpLi
         .with_context(|| format!("can't listen on {address}: free it, or choose another address with --{key}"))
 }
 
-/// Says where everything is, at once, so that a program that reads it has the whole.
-pub(crate) fn announce(lines: &[String]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let result = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
-    match result {
-        // Whoever started it may not want to know.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+/// How long standard output may take the addresses.
+const ANNOUNCING: Duration = Duration::from_secs(1);
+
+/// Says where everything is, at once, so that a program that reads it has the whole. Whoever started it may not want to
+/// know: that nobody reads it, or that it can't be written, keeps nothing from running.
+pub(crate) fn announce(lines: &[String]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let (done, written) = mpsc::sync_channel(1);
+    let write = move || {
+        let mut out = io::stdout().lock();
+        let _ = done.send(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    };
+    let started = thread::Builder::new().name("stdout".to_owned()).spawn(write);
+    match started.map(|_| written.recv_timeout(ANNOUNCING)) {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Ok(Ok(Err(error))) | Err(error) => tracing::warn!("the addresses can't be written to standard output: {error}"),
+        Ok(Err(_)) => tracing::warn!("nobody reads standard output, where the addresses are"),
     }
 }
 

@@ -109,7 +109,7 @@ impl Simulate {
         let (tls, authority) = authority.map(|(tls, file)| (Some(tls), Some(file))).unwrap_or_default();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{address}");
-        announce(&[format!("simulator  {url}")])?;
+        announce(&[format!("simulator  {url}")]);
         advise(&url, authority.as_deref());
         let listen = nightaudit_listen::Config { tls, drain: Duration::from_secs(2), ..settings.server.clone() };
         simulator.serve(listener, listen, stop.cancelled()).await;

@@ -71,7 +71,7 @@ impl Try {
         let port = bind(FREE, "listen").await?;
         let upstream = format!("http://{}", port.local_addr()?);
         let settings = settings(folder, &upstream, &self.limit)?;
-        logging::start(&settings.log, everywhere.color)?;
+        logging::start(&settings.log, everywhere.color, None)?;
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
 

@@ -94,6 +94,7 @@ impl Settings {
         let mut proxy = nightaudit_proxy::Config::new(&environment.name, environment.api, environment.events);
         (proxy.keep_body, proxy.keep_total) = kept(layers, &file)?;
         proxy.max_tunnels = count(layers, "max_websockets", file.max_websockets)?;
+        proxy.queue = count(layers, "queue", file.queue)?;
         proxy.timeouts = nightaudit_proxy::Timeouts {
             connect: positive("connect", timeouts.connect)?,
             request_body: positive("request_body", timeouts.request_body)?,
@@ -108,6 +109,7 @@ impl Settings {
                 max_connections: count(layers, "max_connections", file.max_connections)?,
                 head_timeout: positive("request_head", timeouts.request_head)?,
                 idle_timeout: positive("keep_alive", timeouts.keep_alive)?,
+                response_taken: positive("response_taken", timeouts.response_taken)?,
                 drain: timeouts.drain.0,
             },
             store: store(layers, &file, &data, environment.name)?,
@@ -307,11 +309,12 @@ mod tests {
         let (server, listen) = (&settings.server, nightaudit_listen::Config::default());
         assert_eq!((server.max_head, server.max_connections), (listen.max_head, listen.max_connections));
         assert_eq!((server.head_timeout, server.idle_timeout), (listen.head_timeout, listen.idle_timeout));
-        assert_eq!(server.drain, listen.drain);
+        assert_eq!((server.drain, server.response_taken), (listen.drain, listen.response_taken));
         let origin = || "https://api.mews-demo.com".parse().unwrap();
         let proxy = nightaudit_proxy::Config::new("demo", origin(), origin());
         assert_eq!((settings.proxy.keep_body, settings.proxy.timeouts), (proxy.keep_body, proxy.timeouts));
         assert_eq!((settings.proxy.keep_total, settings.proxy.max_tunnels), (proxy.keep_total, proxy.max_tunnels));
+        assert_eq!(settings.proxy.queue, proxy.queue);
         let store = nightaudit_store::Config::default();
         assert_eq!((settings.store.queue, settings.store.durability), (store.queue, store.durability));
         assert_eq!((settings.store.max_backlog, settings.store.on_failure), (store.max_backlog, store.on_failure));

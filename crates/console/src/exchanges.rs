@@ -3,7 +3,6 @@
 use std::{io, sync::Arc};
 
 use axum::{
-    Json,
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
@@ -19,6 +18,7 @@ use crate::{Shared, blocking, error::ApiError, now, pairs, stream::written, take
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
 
+const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
 /// `GET /api/v1/exchanges`: a page, or with `format=ndjson` (or that media type in `Accept`) all that match.
@@ -49,10 +49,11 @@ pub(crate) async fn list(
         .transpose()?;
     let limit = if lines { limit } else { Some(limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)) };
     let query = Query { filter: Filter::from_query(pairs, now())?, order, after, limit };
-    let exchanges = blocking(move || shared.log.query(query)).await??;
+    let permit = if lines { shared.bounds.export()? } else { shared.bounds.page().await? };
+    let exchanges = blocking(&shared, move |shared| shared.log.query(query)).await??;
     let (media_type, body) = match limit {
-        Some(limit) if !lines => ("application/json", written(move |out| write_page(out, exchanges, limit))),
-        _ => (NDJSON, written(move |out| write_lines(out, exchanges))),
+        Some(limit) if !lines => (JSON, written(permit, move |out| write_page(out, exchanges, limit))),
+        _ => (NDJSON, written(permit, move |out| write_lines(out, exchanges))),
     };
     Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
 }
@@ -63,8 +64,11 @@ pub(crate) async fn one(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path(id) = id?;
-    let exchange = blocking(move || shared.log.find(&id)).await??;
-    Ok(Json(exchange).into_response())
+    let permit = shared.bounds.page().await?;
+    let exchange = blocking(&shared, move |shared| shared.log.find(&id)).await??;
+    // Written bit by bit: with its bodies in JSON it may have many times the size that it has in the log.
+    let body = written(permit, move |out| Ok(serde_json::to_writer(out, &exchange)?));
+    Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
 }
 
 /// `GET /api/v1/export?format=…`: what `nightaudit export` writes.
@@ -78,8 +82,9 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     }
     let format: Format = format.parse().map_err(|error| ApiError::bad_request(format!("`format`: {error}")))?;
     let filter = Filter::from_query(pairs, now())?;
+    let permit = shared.bounds.export()?;
     let named = filter.session.clone();
-    let (exchanges, sessions, missing) = blocking(move || {
+    let (exchanges, sessions, missing) = blocking(&shared, move |shared| {
         let sessions = shared.log.sessions();
         let wanted = named.map(|which| shared.log.session(&which).map(|session| session.id)).transpose()?;
         let missing = shared.log.missing();
@@ -90,7 +95,7 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     })
     .await??;
     let disposition = format!("attachment; filename=\"nightaudit.{}\"", format.extension());
-    let body = written(move |out| {
+    let body = written(permit, move |out| {
         let mut writer = format.writer(out);
         let mut gaps = Gaps::new(missing);
         for exchange in exchanges {

@@ -12,7 +12,7 @@ use http_body_util::channel::{Channel, Sender};
 use nightaudit_exchange::Filter;
 use nightaudit_store::{Followed, Follower, From};
 
-use crate::{Shared, blocking, error::ApiError, now, pairs, take};
+use crate::{Shared, blocking, bounds::Bounds, error::ApiError, now, pairs, take};
 
 /// How often a silent stream says that it is there, so that a reader who has left is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -48,18 +48,24 @@ pub(crate) async fn follow(
         (None, None) => From::Now,
     };
     let filter = Filter::from_query(pairs, now())?;
-    let log = Arc::clone(&shared);
-    let follower = blocking(move || log.log.follow(filter, from)).await??;
+    let permit = shared.bounds.follower()?;
+    let follower = blocking(&shared, move |shared| shared.log.follow(filter, from)).await??;
     let (sender, body) = Channel::<Bytes, io::Error>::new(1);
     let stopping = shared.stopping.clone();
-    tokio::spawn(async move { stopping.run_until_cancelled(send(follower, sender)).await });
+    tokio::spawn(async move {
+        let _permit = permit;
+        stopping.run_until_cancelled(send(follower, sender, &shared.bounds)).await
+    });
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response())
 }
 
 /// Sends until the log is closed or the reader has left.
-async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>) {
+async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>, bounds: &Bounds) {
     // Sent at once, so that the reader knows that it is being followed for, and from where.
     let mut event = place(&follower);
+    // For the last large event. The one before it may still wait to be taken: to hold the memory of both while waiting for
+    // more could make followers wait for each other.
+    let mut memory = None;
     loop {
         if let Some(event) = event.take()
             && sender.send_data(event).await.is_err()
@@ -69,7 +75,13 @@ async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>) {
         event = match tokio::time::timeout(KEEP_ALIVE, follower.next()).await {
             Err(_) => place(&follower),
             Ok(None) => return,
-            Ok(Some(followed)) => write_event(&followed),
+            Ok(Some(followed)) => {
+                if let Followed::Exchange(exchange) = &followed {
+                    drop(memory.take());
+                    memory = bounds.event(exchange).await;
+                }
+                write_event(&followed)
+            }
         };
     }
 }

@@ -19,6 +19,9 @@
 //! | `GET /metrics` | counters for Prometheus |
 //! | `GET /api/v1/openapi.json` | all this as an OpenAPI document |
 //!
+//! At once there may be 16 exports (and queries with a line for each exchange), 32 pages or single exchanges, and 64
+//! followers; one more is answered 503 with `Retry-After`. A response that nobody takes is broken off by the server.
+//!
 //! Exchanges, follow and export take the parts of a [`Filter`](nightaudit_exchange::Filter) by their names; errors are
 //! `{"error": …}`.
 //!
@@ -42,6 +45,7 @@
 //! # }
 //! ```
 
+mod bounds;
 mod error;
 mod exchanges;
 mod follow;
@@ -73,7 +77,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 pub use self::token::{Token, TokenError};
-use self::{error::ApiError, guard::Names};
+use self::{bounds::Bounds, error::ApiError, guard::Names};
 
 /// The room that one key has under one rule, now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +126,7 @@ impl fmt::Debug for Gauges {
 pub struct Console {
     router: Router,
     stopping: CancellationToken,
+    bounds: Arc<Bounds>,
 }
 
 /// What the routes share.
@@ -132,6 +137,7 @@ struct Shared {
     names: Names,
     gauges: Gauges,
     stopping: CancellationToken,
+    bounds: Arc<Bounds>,
 }
 
 impl Console {
@@ -140,7 +146,9 @@ impl Console {
     pub fn new(log: Arc<Log>, token: Token, address: SocketAddr, names: Vec<String>, gauges: Gauges) -> Self {
         let stopping = CancellationToken::new();
         let names = Names::new(address, names);
-        let shared = Arc::new(Shared { log, token, names, gauges, stopping: stopping.clone() });
+        let bounds = Arc::<Bounds>::default();
+        let shared = Shared { log, token, names, gauges, stopping: stopping.clone(), bounds: Arc::clone(&bounds) };
+        let shared = Arc::new(shared);
         let router = routes::router(true)
             .fallback(no_such_address)
             .method_not_allowed_fallback(no_such_method)
@@ -148,7 +156,7 @@ impl Console {
             .merge(routes::router(false).method_not_allowed_fallback(no_such_method))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), name_and_harden))
             .with_state(shared);
-        Self { router, stopping }
+        Self { router, stopping, bounds }
     }
 
     /// Waits for `stop`, and then ends what would go on for ever: the followers.
@@ -179,6 +187,10 @@ impl Handler for Console {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.bounds.are_reached()
     }
 }
 
@@ -216,8 +228,17 @@ async fn no_such_method(method: Method, uri: Uri) -> ApiError {
 }
 
 /// Runs what reads files on a thread that may wait for them.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let permit = shared.bounds.read().await?;
+    let shared = Arc::clone(shared);
+    let run = move || {
+        let _permit = permit;
+        work(&shared)
+    };
+    tokio::task::spawn_blocking(run).await.map_err(ApiError::internal)
 }
 
 /// The pairs of a query string, without the one that is the token.
@@ -256,7 +277,7 @@ pub(crate) mod tests {
         /// Adds an exchange to the log, and gives its id.
         pub(crate) async fn record(&self) -> String {
             let log = Arc::clone(&self.log);
-            blocking(move || log.import(&mut EXCHANGE.as_bytes())).await.unwrap().unwrap();
+            tokio::task::spawn_blocking(move || log.import(&mut EXCHANGE.as_bytes())).await.unwrap().unwrap();
             serde_json::from_str::<serde_json::Value>(EXCHANGE).unwrap()["id"].as_str().unwrap().to_owned()
         }
 

@@ -36,7 +36,7 @@ struct Change {
 
 /// `GET /api/v1/sessions`
 pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, ApiError> {
-    let sessions = blocking(move || shared.log.sessions()).await?;
+    let sessions = blocking(&shared, |shared| shared.log.sessions()).await?;
     Ok(Json(json!({ "sessions": sessions })))
 }
 
@@ -101,7 +101,7 @@ async fn run(
     shared: Arc<Shared>,
     work: impl FnOnce(&Log) -> Result<Session, SessionError> + Send + 'static,
 ) -> Result<Json<Session>, ApiError> {
-    Ok(Json(blocking(move || work(&shared.log)).await??))
+    Ok(Json(blocking(&shared, move |shared| work(&shared.log)).await??))
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {

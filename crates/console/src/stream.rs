@@ -6,15 +6,21 @@ use axum::body::{Body, Bytes};
 use http_body_util::channel::{Channel, Sender};
 use tokio::runtime::Handle;
 
+use crate::bounds::Permit;
+
 /// Large enough that the channel costs nothing, small enough that a reader sees something soon.
 const CHUNK: usize = 32 << 10;
 
 /// A body that `write` writes on a thread of its own; if it fails, the answer breaks off, so that nobody takes it for
-/// whole. Must be called within a tokio runtime.
-pub(crate) fn written(write: impl FnOnce(&mut (dyn io::Write + Send)) -> io::Result<()> + Send + 'static) -> Body {
+/// whole. The permit is given back when that has ended. Must be called within a tokio runtime.
+pub(crate) fn written(
+    permit: Permit,
+    write: impl FnOnce(&mut (dyn io::Write + Send)) -> io::Result<()> + Send + 'static,
+) -> Body {
     let (sender, body) = Channel::new(2);
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let mut chunks = Chunks { sender, runtime, buffer: Vec::new() };
         let result = write(&mut chunks).and_then(|()| io::Write::flush(&mut chunks));
         match result {
@@ -61,17 +67,21 @@ mod tests {
 
     use super::*;
 
+    fn permit() -> Permit {
+        crate::bounds::Bounds::default().export().unwrap()
+    }
+
     #[tokio::test]
     async fn what_is_written_arrives_whole() {
         let text = "line\n".repeat(50_000);
         let expected = text.clone();
-        let body = written(move |out| out.write_all(text.as_bytes()));
+        let body = written(permit(), move |out| out.write_all(text.as_bytes()));
         assert!(body.collect().await.unwrap().to_bytes() == expected.as_bytes());
     }
 
     #[tokio::test]
     async fn a_failure_breaks_the_answer_off() {
-        let body = written(|out| {
+        let body = written(permit(), |out| {
             out.write_all(b"half")?;
             Err(io::Error::other("disk"))
         });
@@ -81,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_leaves_stops_the_writing() {
         let (told, stopped) = tokio::sync::oneshot::channel();
-        let body = written(move |out| {
+        let body = written(permit(), move |out| {
             let result = loop {
                 if let Err(error) = out.write_all(&[0; 4096]) {
                     break error;

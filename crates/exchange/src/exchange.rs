@@ -266,6 +266,8 @@ pub enum FailureKind {
     Overloaded,
     /// The integration left.
     ClientLeft,
+    /// The client did not take the response in time.
+    ClientStalled,
     /// Mews' host name could not be resolved (502).
     Resolve,
     /// No connection to Mews (502).
@@ -311,6 +313,7 @@ impl FailureKind {
             Self::Method => "method",
             Self::Overloaded => "overloaded",
             Self::ClientLeft => "client-left",
+            Self::ClientStalled => "client-stalled",
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Tls => "tls",

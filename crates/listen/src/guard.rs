@@ -21,6 +21,7 @@ use self::waiting::{Linger, Waiting};
 use crate::{
     chunked::Chunked,
     head::{self, Fault, Framing, RefusalKind},
+    link::Link,
 };
 
 /// What a client that knows HTTP/2 sends first (RFC 9113, section 3.4).
@@ -87,11 +88,11 @@ enum State {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
-    pub(crate) fn new(inner: S, bounds: Bounds) -> Self {
+    pub(crate) fn new(inner: S, bounds: Bounds, link: Arc<Link>) -> Self {
         Self {
             inner,
             bounds,
-            heads: Arc::default(),
+            heads: Arc::new(Heads::new(link)),
             buffer: BytesMut::new(),
             state: State::Head,
             searched: 0,
@@ -379,7 +380,7 @@ mod tests {
 
     fn guarded() -> (DuplexStream, Guard<DuplexStream>, Arc<Heads>) {
         let (client, server) = duplex(4096);
-        let guard = Guard::new(server, BOUNDS);
+        let guard = Guard::new(server, BOUNDS, Link::new());
         let heads = guard.heads();
         (client, guard, heads)
     }

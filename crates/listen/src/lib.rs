@@ -41,9 +41,13 @@ mod chunked;
 mod guard;
 mod head;
 mod headers;
+mod link;
 mod server;
+mod slots;
+mod streams;
 mod tls;
 
 pub use head::{Refusal, RefusalKind};
+pub use link::ClientProgress;
 pub use server::{Arrival, Config, Drained, Handler, Server, Worker};
 pub use tls::{TlsError, server_config, server_config_of};

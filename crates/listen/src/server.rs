@@ -5,7 +5,10 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,12 +17,12 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Request, Response, body::Incoming, server::conn, service::service_fn, upgrade::OnUpgrade};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,6 +32,9 @@ use crate::{
     guard::{Bounds, Guard, Heads, Protocol},
     head::{Fault, Refusal},
     headers::check_http2,
+    link::{ClientProgress, Link, Outgoing, Patience},
+    slots::Slots,
+    streams::Streams,
 };
 
 /// What a [`Server`] may be told.
@@ -44,6 +50,9 @@ pub struct Config {
     pub head_timeout: Duration,
     /// From one request on a connection to the next (default 75 s).
     pub idle_timeout: Duration,
+    /// Between two pieces of a response that the client takes (default 60 s), and 5 s while requests wait for the room
+    /// that such responses hold ([`Handler::is_crowded`]). After that an HTTP/2 stream is reset, and a connection closed.
+    pub response_taken: Duration,
     /// How long requests in flight may still take when the server stops (default 30 s).
     pub drain: Duration,
 }
@@ -56,6 +65,7 @@ impl Default for Config {
             max_connections: 4096,
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
+            response_taken: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
     }
@@ -74,6 +84,8 @@ pub struct Arrival {
     /// Whether the request opens a WebSocket: the only upgrade that is let through (RFC 9110, section 7.8, allows to
     /// ignore the others). To any other request a 101 can't be given.
     pub opens_web_socket: bool,
+    /// How the client takes the response.
+    pub progress: ClientProgress,
 }
 
 /// What answers the requests.
@@ -84,6 +96,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request. The future is dropped when the client leaves before it is done.
     fn handle(&self, arrival: Arrival, request: Request<Incoming>)
     -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Whether requests wait for room that others hold. Clients that don't take their responses have less time then.
+    fn is_crowded(&self) -> bool {
+        false
+    }
 }
 
 /// How a server came to rest.
@@ -137,23 +154,24 @@ impl Server {
         workers: impl IntoIterator<Item = Worker<H>>,
         stop: impl Future<Output = ()>,
     ) -> Drained {
-        let places = Arc::new(Semaphore::new(self.config.max_connections));
+        let mut slots = Slots::new(self.config.max_connections);
+        let full = slots.full();
         let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
         let crews: Vec<Crew<H>> =
-            workers.into_iter().map(|worker| Crew::new(worker, &self.config, &stopping, &cut)).collect();
+            workers.into_iter().map(|worker| Crew::new(worker, &self.config, &full, &stopping, &cut)).collect();
         let mut stop = pin!(stop);
         loop {
             let next = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (accept(&listener).await, place)
+                let accepted = accept(&listener).await;
+                (accepted, slots.take().await)
             };
-            let ((stream, peer), place) = tokio::select! {
+            let ((stream, peer), (slot, link)) = tokio::select! {
                 next = next => next,
                 () = stop.as_mut() => break,
             };
             // Of several with as few it is the first, whose pool has the connections last used.
-            if let (Some(crew), Ok(place)) = (crews.iter().min_by_key(|crew| crew.tasks.len()), place) {
-                crew.take(stream, peer, place);
+            if let Some(crew) = crews.iter().min_by_key(|crew| crew.tasks.len()) {
+                crew.take(stream, peer, slot, link);
             }
         }
         drop(listener);
@@ -190,25 +208,31 @@ struct Crew<H> {
 }
 
 impl<H: Handler> Crew<H> {
-    fn new(worker: Worker<H>, config: &Config, stopping: &CancellationToken, cut: &CancellationToken) -> Self {
+    fn new(
+        worker: Worker<H>,
+        config: &Config,
+        full: &Arc<AtomicBool>,
+        stopping: &CancellationToken,
+        cut: &CancellationToken,
+    ) -> Self {
         Self {
             runtime: worker.runtime,
-            serving: Arc::new(Serving { config: config.clone(), handler: worker.handler }),
+            serving: Arc::new(Serving::new(config.clone(), worker.handler, full)),
             tasks: TaskTracker::new(),
             stopping: stopping.child_token(),
             cut: cut.child_token(),
         }
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    fn take(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit, link: Arc<Link>) {
         let (serving, stopping, cut) = (Arc::clone(&self.serving), self.stopping.clone(), self.cut.clone());
         let connection = async move {
             // The stream leaves the runtime that accepted it for the one that waits for its bytes.
             match stream.into_std().and_then(TcpStream::from_std) {
-                Ok(stream) => drop(cut.run_until_cancelled(serving.connection(stream, peer, stopping)).await),
+                Ok(stream) => drop(cut.run_until_cancelled(serving.connection(stream, peer, link, stopping)).await),
                 Err(error) => tracing::error!(%peer, %error, "a connection can't be handed to its worker"),
             }
-            drop(place);
+            drop(slot);
         };
         self.tasks.spawn_on(connection, &self.runtime);
     }
@@ -217,25 +241,52 @@ impl<H: Handler> Crew<H> {
 struct Serving<H> {
     config: Config,
     handler: Arc<H>,
+    patience: Patience,
 }
 
 impl<H: Handler> Serving<H> {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, stopping: CancellationToken) {
+    fn new(config: Config, handler: Arc<H>, full: &Arc<AtomicBool>) -> Self {
+        let (crowded, full) = (Arc::clone(&handler), Arc::clone(full));
+        let is_crowded = Arc::new(move || full.load(Ordering::Relaxed) || crowded.is_crowded());
+        let patience = Patience::new(config.response_taken, is_crowded);
+        Self { config, handler, patience }
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken) {
+        let evicted = link.evicted.clone();
+        let stream = Outgoing::new(stream, Arc::clone(&link), self.patience.clone());
+        let served = self.handshake(stream, peer, link, stopping);
+        let gone = async {
+            evicted.cancelled().await;
+            tokio::time::sleep(PARTING).await;
+        };
+        tokio::select! { () = served => {}, () = gone => {} }
+    }
+
+    async fn handshake(
+        &self,
+        stream: Outgoing<TcpStream>,
+        peer: SocketAddr,
+        link: Arc<Link>,
+        stopping: CancellationToken,
+    ) {
         let Some(tls) = &self.config.tls else {
-            return self.sniff(stream, peer, stopping).await;
+            return self.sniff(stream, peer, link, stopping).await;
         };
         let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
-        match tokio::time::timeout(self.config.head_timeout, handshake).await {
+        let handshake = link.evicted.run_until_cancelled(tokio::time::timeout(self.config.head_timeout, handshake));
+        let Some(handshake) = handshake.await else { return };
+        match handshake {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                self.http2(stream, peer, stopping).await;
+                self.http2(stream, peer, link, stopping).await;
             }
-            Ok(Ok(stream)) => self.sniff(stream, peer, stopping).await,
+            Ok(Ok(stream)) => self.sniff(stream, peer, link, stopping).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
         }
     }
 
-    async fn sniff<S>(&self, stream: S, peer: SocketAddr, stopping: CancellationToken)
+    async fn sniff<S>(&self, stream: S, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -244,27 +295,28 @@ impl<H: Handler> Serving<H> {
             head_timeout: self.config.head_timeout,
             idle_timeout: self.config.idle_timeout,
         };
-        let mut guard = Guard::new(stream, bounds);
+        let mut guard = Guard::new(stream, bounds, Arc::clone(&link));
         let protocol = tokio::select! {
             protocol = guard.protocol() => protocol,
             () = stopping.cancelled() => None,
+            () = link.evicted.cancelled() => None,
         };
         match protocol {
-            Some(Protocol::Http1) => self.http1(guard, peer, stopping).await,
-            Some(Protocol::Http2) => self.http2(guard, peer, stopping).await,
+            Some(Protocol::Http1) => self.http1(guard, peer, link, stopping).await,
+            Some(Protocol::Http2) => self.http2(guard, peer, link, stopping).await,
             None => {}
         }
     }
 
-    async fn http1<S>(&self, guard: Guard<S>, peer: SocketAddr, stopping: CancellationToken)
+    async fn http1<S>(&self, guard: Guard<S>, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let heads = guard.heads();
         let service = service_fn(|mut request: Request<Incoming>| {
-            let heads = Arc::clone(&heads);
+            let (heads, progress) = (Arc::clone(&heads), link.progress.clone());
             async move {
-                let mut arrival = Arrival { peer, wire: None, refusal: None, opens_web_socket: false };
+                let mut arrival = Arrival { peer, wire: None, refusal: None, opens_web_socket: false, progress };
                 match heads.pop() {
                     Some(Ok(passed)) => {
                         arrival.wire = Some(passed.wire);
@@ -285,7 +337,7 @@ impl<H: Handler> Serving<H> {
                     tracing::error!(%peer, "a 101 was answered to a request that opens no WebSocket");
                     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 }
-                Ok::<_, Infallible>(response.map(|body| Answer { body, _unanswered: unanswered }))
+                Ok::<_, Infallible>(response.map(|body| Answer { body, progress: None, _unanswered: unanswered }))
             }
         });
         let connection = conn::http1::Builder::new()
@@ -304,32 +356,45 @@ impl<H: Handler> Serving<H> {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = link.evicted.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         };
+        // What was upgraded goes on without this, and is no response.
+        link.upgrade();
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "HTTP/1 connection ended");
         }
     }
 
-    async fn http2<S>(&self, stream: S, peer: SocketAddr, stopping: CancellationToken)
+    async fn http2<S>(&self, stream: S, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (handler, requests) = (Arc::clone(&self.handler), Arc::<Heads>::default());
-        let begun = Arc::clone(&requests);
+        let (handler, requests) = (Arc::clone(&self.handler), Arc::new(Heads::new(Arc::clone(&link))));
+        let (begun, connection) = (Arc::clone(&requests), link.progress.clone());
+        let streams = Streams::new(self.patience.clone());
+        let executor = streams.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (handler, requests) = (Arc::clone(&handler), Arc::clone(&begun));
+            let progress = connection.of_stream();
+            streams.begin(&progress);
             requests.begun();
             let unanswered = Unanswered(requests);
             async move {
                 let (parts, body) = request.into_parts();
                 let refusal = check_http2(&parts).err().map(|fault| fault.refusal(Bytes::new()));
-                let arrival = Arrival { peer, wire: None, refusal, opens_web_socket: false };
+                let arrival =
+                    Arrival { peer, wire: None, refusal, opens_web_socket: false, progress: progress.clone() };
                 let response = handler.handle(arrival, Request::from_parts(parts, body)).await;
-                Ok::<_, Infallible>(response.map(|body| Answer { body, _unanswered: unanswered }))
+                progress.give();
+                let progress = Some(progress);
+                Ok::<_, Infallible>(response.map(|body| Answer { body, progress, _unanswered: unanswered }))
             }
         });
         let max_head = u32::try_from(self.config.max_head).unwrap_or(u32::MAX);
-        let connection = conn::http2::Builder::new(TokioExecutor::new())
+        let connection = conn::http2::Builder::new(executor)
             .timer(TokioTimer::new())
             .auto_date_header(false)
             .max_header_list_size(max_head)
@@ -346,6 +411,11 @@ impl<H: Handler> Serving<H> {
             // The pings above tell that a client is there, not that it wants anything.
             () = requests.idle(self.config.idle_timeout) => {
                 connection.as_mut().graceful_shutdown();
+                // The last piece of a response may still be there, which nobody takes.
+                tokio::time::timeout(self.patience.limit(), connection).await.unwrap_or(Ok(()))
+            }
+            () = link.evicted.cancelled() => {
+                connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
@@ -354,6 +424,9 @@ impl<H: Handler> Serving<H> {
         }
     }
 }
+
+/// How long a connection that is evicted may take to say good-bye.
+const PARTING: Duration = Duration::from_millis(500);
 
 /// hyper's read buffer grows to this beside the largest head.
 const READ_BUFFER: usize = 64 * 1024;
@@ -372,6 +445,8 @@ pin_project_lite::pin_project! {
     struct Answer<B> {
         #[pin]
         body: B,
+        // Of a stream; of a whole connection its writing tells.
+        progress: Option<ClientProgress>,
         _unanswered: Unanswered,
     }
 }
@@ -381,7 +456,15 @@ impl<B: Body> Body for Answer<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        let polled = this.body.poll_frame(cx);
+        if let Some(progress) = this.progress {
+            match &polled {
+                Poll::Ready(_) => progress.give(),
+                Poll::Pending => progress.wait(),
+            }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -398,6 +481,7 @@ mod tests {
     use std::future::pending;
 
     use http_body_util::{Empty, Full};
+    use hyper_util::rt::TokioExecutor;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
@@ -451,7 +535,8 @@ mod tests {
         let config = Config { idle_timeout: Duration::from_secs(60), ..Config::default() };
         let peer = "127.0.0.1:1".parse().unwrap();
         let served = tokio::spawn(async move {
-            Serving { config, handler: Arc::new(Slow) }.http2(server, peer, CancellationToken::new()).await;
+            let serving = Serving::new(config, Arc::new(Slow), &Arc::default());
+            serving.http2(server, peer, Link::new(), CancellationToken::new()).await;
         });
         let start = tokio::time::Instant::now();
         let (mut sender, connection) =

@@ -21,6 +21,9 @@ pub struct Config {
     /// How many WebSockets may be open at once (default 1,024). They count for no other bound, and have no end of their
     /// own.
     pub max_tunnels: usize,
+    /// How many exchanges may be under way at once, as many as the recorder has permits for (default 4,096). The
+    /// requests of one address get three quarters of them at most, and those of one connection a fifth of that.
+    pub queue: usize,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -36,6 +39,7 @@ impl Config {
             keep_body: 8 << 20,
             keep_total: 256 << 20,
             max_tunnels: 1024,
+            queue: 4096,
             timeouts: Timeouts::default(),
         }
     }

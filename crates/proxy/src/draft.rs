@@ -6,12 +6,14 @@ use std::{
 };
 
 use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Outcome};
+use nightaudit_listen::ClientProgress;
 use nightaudit_mews::envelope;
 
 use crate::{
     proxy::captured,
     recorder::Place,
     request_body::{ENVELOPE_SPAN, Upload},
+    shares::Share,
 };
 
 /// An exchange in the making, and its place with the recorder.
@@ -24,11 +26,26 @@ pub(crate) struct Draft<P: Place> {
     started: Instant,
     /// Where the rest of a request's body is gathered that was forwarded before its end.
     upload: Option<Arc<Upload>>,
+    progress: ClientProgress,
+    /// The client's share of what may be under way, for as long as any of the exchange is.
+    _share: Share,
 }
 
 impl<P: Place> Draft<P> {
-    pub(crate) fn new(place: P, capture: Capture, started: Instant) -> Self {
-        Self { open: Some((place, Box::new(capture))), started, upload: None }
+    pub(crate) fn new(place: P, share: Share, capture: Capture, started: Instant, progress: ClientProgress) -> Self {
+        Self { open: Some((place, Box::new(capture))), started, upload: None, progress, _share: share }
+    }
+
+    /// Why the client has not got the whole response, where that is not for us or Mews to answer for.
+    pub(crate) fn client_gone(&self) -> Failure {
+        let (kind, message) = if self.progress.has_stalled() {
+            (FailureKind::ClientStalled, "the client did not take the response in time (`timeouts.response_taken`)")
+        } else if self.open.as_ref().is_some_and(|(_, capture)| capture.response.is_some()) {
+            (FailureKind::ClientLeft, "the integration closed the connection within the answer")
+        } else {
+            (FailureKind::ClientLeft, "the integration closed the connection before it had the answer")
+        };
+        Failure { kind, message: message.to_owned() }
     }
 
     /// Time since the request's head had arrived.
@@ -122,7 +139,7 @@ fn complete_envelope(capture: &mut Capture) {
 
 impl<P: Place> Drop for Draft<P> {
     fn drop(&mut self) {
-        let message = "the integration closed the connection before it had the answer".to_owned();
-        drop(self.finish(Outcome::Aborted, Some(Failure { kind: FailureKind::ClientLeft, message })));
+        let gone = self.client_gone();
+        drop(self.finish(Outcome::Aborted, Some(gone)));
     }
 }

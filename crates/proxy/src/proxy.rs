@@ -34,6 +34,7 @@ use crate::{
     reply::Stop,
     request_body::{Beginning, Upload},
     response_body::ProxyBody,
+    shares::{Share, Shares},
     tunnel::{Handshake, Tunnel},
     upstream::{Body, Lease, Route, Sending, Upstream, WireHead, promised},
     web_socket::Transcript,
@@ -56,6 +57,7 @@ struct Shared {
     tunnels: TaskTracker,
     closing: CancellationToken,
     budget: Arc<Budget>,
+    shares: Arc<Shares>,
 }
 
 impl<R: Recorder> Proxy<R> {
@@ -73,6 +75,7 @@ impl<R: Recorder> Proxy<R> {
     ) -> Result<Self, UpstreamConfigError> {
         let shared = Shared {
             budget: Budget::new(config.keep_total),
+            shares: Shares::new(config.queue),
             config,
             route: Route::new(upstream)?,
             limiter,
@@ -110,7 +113,13 @@ impl<R: Recorder> Proxy<R> {
     }
 
     /// The exchange as far as a request's head tells it.
-    fn draft(&self, place: R::Place, arrival: &mut Arrival, parts: &Parts, host: &Upstream) -> Draft<R::Place> {
+    fn draft(
+        &self,
+        (place, share): (R::Place, Share),
+        arrival: &mut Arrival,
+        parts: &Parts,
+        host: &Upstream,
+    ) -> Draft<R::Place> {
         let (started, received) = (Instant::now(), Timestamp::from_system(SystemTime::now()));
         let refused = arrival.refusal.as_ref();
         let head = match (arrival.wire.take(), refused) {
@@ -148,7 +157,7 @@ impl<R: Recorder> Proxy<R> {
             web_socket: None,
             destination: None,
         };
-        Draft::new(place, capture, started)
+        Draft::new(place, share, capture, started, arrival.progress.clone())
     }
 
     /// From the head of the request to the head of Mews' answer.
@@ -391,13 +400,16 @@ impl<R: Recorder> Handler for Proxy<R> {
     type Body = ProxyBody<R::Place>;
 
     async fn handle(&self, mut arrival: Arrival, request: Request<Incoming>) -> Response<Self::Body> {
-        let place = match self.recorder.reserve().await {
+        let shares = &self.shared.shares;
+        let share = shares.take(arrival.peer).await;
+        let place = match shares.counted(self.recorder.reserve()).await {
             Ok(place) => place,
             Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
         };
         let (parts, body) = request.into_parts();
         let opens_web_socket = arrival.opens_web_socket;
-        let mut draft = self.draft(place, &mut arrival, &parts, self.host(opens_web_socket));
+        let host = self.host(opens_web_socket);
+        let mut draft = self.draft((place, share), &mut arrival, &parts, host);
         let version = parts.version;
         if let Some(refusal) = arrival.refusal {
             return Self::stop(draft, version, Stop::failed(kind(refusal.kind), refusal.message)).await;
@@ -418,6 +430,10 @@ impl<R: Recorder> Handler for Proxy<R> {
             response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
         }
         response
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.shared.shares.is_crowded()
     }
 }
 

@@ -43,7 +43,7 @@ impl Stop {
                 | FailureKind::Misdirected
                 | FailureKind::Method
                 | FailureKind::Overloaded => Outcome::Rejected,
-                FailureKind::ClientLeft => Outcome::Aborted,
+                FailureKind::ClientLeft | FailureKind::ClientStalled => Outcome::Aborted,
                 _ => Outcome::Failed,
             },
         }

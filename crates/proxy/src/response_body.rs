@@ -193,9 +193,8 @@ impl<P: Place> Flowing<P> {
 impl<P: Place> Drop for Flowing<P> {
     fn drop(&mut self) {
         if matches!(self.end, End::Open) {
-            let message = "the integration closed the connection within the answer".to_owned();
-            let failure = Failure { kind: FailureKind::ClientLeft, message };
-            drop(self.draft.finish_with_body(self.keeper.take(), Outcome::Aborted, Some(failure)));
+            let gone = self.draft.client_gone();
+            drop(self.draft.finish_with_body(self.keeper.take(), Outcome::Aborted, Some(gone)));
         }
     }
 }

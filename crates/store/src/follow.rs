@@ -8,14 +8,14 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     error::ReadError,
     query::{Exchanges, Order, Query, Resume},
-    ring::{After, Last},
+    ring::{self, After, Last},
     shared::Shared,
 };
 
 /// The most exchanges that are read from disk at a time.
 const PAGE: usize = 64;
-/// The bytes of bodies above which a page ends.
-const PAGE_BYTES: usize = 2 << 20;
+/// The bytes above which a page ends: many followers may hold one each.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// Where a [`Follower`] begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,8 +169,7 @@ fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Resume>, count: Opti
             }
             match exchange {
                 Ok(exchange) => {
-                    bytes += exchange.request.body.bytes.len();
-                    bytes += exchange.response.as_ref().map_or(0, |response| response.body.bytes.len());
+                    bytes += ring::size(&exchange);
                     found.push_back(Followed::Exchange(Arc::new(exchange)));
                 }
                 Err(_) => damaged += 1,

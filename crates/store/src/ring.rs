@@ -13,7 +13,7 @@ use crate::query::Resume;
 
 /// The most exchanges kept.
 const MAX_EXCHANGES: usize = 1024;
-/// The most bytes of bodies kept.
+/// The most bytes kept: of bodies, a WebSocket's messages and header fields.
 const MAX_BYTES: usize = 4 << 20;
 
 /// Bodies shorter than this are copied for those who follow; longer ones fill most of the buffers that they are in.
@@ -128,32 +128,98 @@ impl Ring {
 /// A body is a part of the buffer into which a connection was read: kept for a follower, a body of some hundred bytes
 /// would hold on to thousands, of which [`MAX_BYTES`] knows nothing.
 fn detach(exchange: &mut Exchange) {
-    let response = exchange.response.as_mut().map(|response| &mut response.body);
-    for body in [&mut exchange.request.body].into_iter().chain(response) {
+    for body in exchange.bodies_mut() {
         if body.bytes.len() < SMALL {
             body.bytes = Bytes::copy_from_slice(&body.bytes);
         }
     }
 }
 
-fn size(exchange: &Exchange) -> usize {
-    // Beside the bodies an exchange takes a few hundred bytes and its header fields.
+/// About how many bytes of memory an exchange takes.
+pub(crate) fn size(exchange: &Exchange) -> usize {
+    /// Beside what is counted an exchange takes some hundred bytes.
     const REST: usize = 2048;
-    REST + exchange.request.body.bytes.len()
-        + exchange.response.as_ref().map_or(0, |response| response.body.bytes.len())
+    let response = exchange.response.as_ref().map_or(&[][..], |response| &response.headers);
+    let headers = exchange.request.headers.iter().chain(response);
+    let headers: usize = headers.map(|header| size_of_val(header) + header.name.len() + header.value.len()).sum();
+    let messages = exchange.web_socket.iter().map(|part| size_of_val(&part.messages[..])).sum::<usize>();
+    let bodies = exchange.bodies().map(|body| body.bytes.len()).sum::<usize>();
+    REST + exchange.request.url.len() + headers + messages + bodies
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn exchange() -> Exchange {
+        let json = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"a","sequence":1,"environment":"demo","operation":"rates/getAll","startedAt":"2026-11-23T12:00:00Z","timesUs":{"forwarded":1,"responseHead":2,"responseEnd":3},"peer":null,"envelope":{"client":null,"clientToken":null,"accessToken":null,"paginated":false},"request":{"method":"POST","url":"https://a/b","httpVersion":"HTTP/1.1","headers":[],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":null,"limit":null,"outcome":"failed","error":null}"#;
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn place(exchange: &Exchange, sequence: u64) -> Resume {
+        Resume { written: sequence, session: exchange.session, sequence }
+    }
+
+    fn message(bytes: Bytes) -> nightaudit_exchange::Message {
+        nightaudit_exchange::Message {
+            time: nightaudit_exchange::Timestamp::from_micros(0),
+            direction: nightaudit_exchange::Direction::Receive,
+            opcode: 1,
+            body: nightaudit_exchange::Body::whole(bytes),
+        }
+    }
+
+    fn part(messages: Vec<nightaudit_exchange::Message>) -> Exchange {
+        let mut part = exchange();
+        part.web_socket = Some(nightaudit_exchange::WebSocket {
+            handshake: part.id,
+            part: 1,
+            messages,
+            omitted: nightaudit_exchange::Omitted::default(),
+            unreadable_bytes: 0,
+            ended: false,
+        });
+        part
+    }
+
+    /// How many of a hundred such exchanges the ring keeps.
+    fn kept(exchange: &Exchange) -> usize {
+        let ring = Ring::new(None);
+        for sequence in 1..=100 {
+            ring.push(vec![(place(exchange, sequence), Arc::new(exchange.clone()))]);
+        }
+        let kept = ring.kept.lock().unwrap();
+        assert!(kept.bytes <= MAX_BYTES);
+        kept.exchanges.len()
+    }
+
+    #[test]
+    fn regression_the_messages_of_a_websocket_were_kept_without_being_counted() {
+        // As a part holds them at most: one of a megabyte, thousands of a few bytes, and none at all.
+        assert_eq!(kept(&part(vec![message(vec![b'x'; 1 << 20].into())])), 3);
+        let short = kept(&part((0..5000).map(|_| message(Bytes::from_static(b"{}"))).collect()));
+        assert!((1..10).contains(&short), "{short}");
+        assert_eq!(kept(&part(Vec::new())), 100);
+    }
+
+    #[test]
+    fn header_fields_and_the_address_are_counted_too() {
+        let mut long = exchange();
+        long.request.url = "x".repeat(1 << 20);
+        assert_eq!(kept(&long), 3);
+        let mut wide = exchange();
+        let header = nightaudit_exchange::Header { name: "a".into(), value: "b".repeat(1 << 10).into() };
+        wide.request.headers = vec![header; 1 << 10];
+        assert_eq!(kept(&wide), 3);
+    }
+
     #[test]
     fn a_small_body_that_is_kept_holds_no_connection_s_buffer() {
-        let json = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"a","sequence":1,"environment":"demo","operation":"rates/getAll","startedAt":"2026-11-23T12:00:00Z","timesUs":{"forwarded":1,"responseHead":2,"responseEnd":3},"peer":null,"envelope":{"client":null,"clientToken":null,"accessToken":null,"paginated":false},"request":{"method":"POST","url":"https://a/b","httpVersion":"HTTP/1.1","headers":[],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":null,"limit":null,"outcome":"failed","error":null}"#;
-        let mut exchange: Exchange = serde_json::from_str(json).unwrap();
+        let mut exchange = part(vec![message(Bytes::new())]);
         let buffer = Bytes::from(vec![b'x'; SMALL]);
         exchange.request.body.bytes = buffer.slice(..100);
-        let place = Resume { written: 1, session: exchange.session, sequence: 1 };
+        exchange.web_socket.as_mut().unwrap().messages[0].body.bytes = buffer.slice(100..200);
+        let place = place(&exchange, 1);
         let ring = Ring::new(None);
         ring.push(vec![(place, Arc::new(exchange))]);
         let After::Next(_, _, kept) = ring.after(None) else { panic!("it is not kept") };

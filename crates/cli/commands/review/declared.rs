@@ -15,7 +15,7 @@ use super::{
     rule,
     summary::{severity_style, wrapped},
 };
-use crate::error::Usage;
+use crate::{error::Usage, signals::Unfinished};
 
 /// Where a declaration is looked for, and written.
 pub(super) const FILE: &str = "certification.toml";
@@ -53,6 +53,7 @@ pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result
     let unwritable = || format!("can't write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder).with_context(unwritable)?;
+    let _unfinished = Unfinished::at(file.path())?;
     file.write_all(template(review).as_bytes()).with_context(unwritable)?;
     readable(file.path()).with_context(unwritable)?;
     if force {

@@ -79,8 +79,8 @@ pub(crate) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
                 _ = terminated => {}
             }
             if first {
-                tracing::info!("stopping: requests under way may finish; a second signal ends them");
                 stop.cancel();
+                tracing::info!("stopping: requests under way may finish; a second signal ends them");
             }
         }
         std::process::exit(1);

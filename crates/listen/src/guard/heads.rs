@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::head::Refusal;
+use crate::{head::Refusal, link::Link};
 
 /// A head that passed the guard.
 #[derive(Debug)]
@@ -23,16 +23,21 @@ pub(crate) struct Passed {
 }
 
 /// The heads that passed the guard, in the order in which hyper will hand out their requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Heads {
     passed: Mutex<VecDeque<Result<Passed, Refusal>>>,
     /// Requests that are not answered to the end: while there are any, silence is no idleness.
     unanswered: AtomicUsize,
     /// Counts what happens: requests that begin, and answers that end.
     events: AtomicUsize,
+    link: Arc<Link>,
 }
 
 impl Heads {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { passed: Mutex::default(), unanswered: AtomicUsize::new(0), events: AtomicUsize::new(0), link }
+    }
+
     pub(super) fn push(&self, head: Result<Passed, Refusal>) {
         self.begun();
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
@@ -50,13 +55,17 @@ impl Heads {
 
     /// Called when a request begins.
     pub(crate) fn begun(&self) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.link.busy();
+        }
         self.events.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Called when a request is answered to the end.
     pub(crate) fn answered(&self) {
-        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        if self.unanswered.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.link.rest();
+        }
         self.events.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -1,0 +1,158 @@
+//! How many connections may be open at once, and which one goes when one more comes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
+
+use crate::link::Link;
+
+/// A client that has said nothing for so long after it connected goes before all that have said something.
+const SILENT: Duration = Duration::from_millis(100);
+
+/// How long to wait for a slot before another idle connection is ended.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often it is said that slots are used up.
+const SAID: Duration = Duration::from_secs(60);
+
+/// The slots of a server's connections.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    most: usize,
+    free: Arc<Semaphore>,
+    links: Vec<Arc<Link>>,
+    /// Whether a client waits, and all connections are busy.
+    full: Arc<AtomicBool>,
+    said: Option<Instant>,
+}
+
+impl Slots {
+    pub(crate) fn new(most: usize) -> Self {
+        let free = Arc::new(Semaphore::new(most));
+        Self { most, free, links: Vec::new(), full: Arc::default(), said: None }
+    }
+
+    /// Tells whether a client waits for a slot though no connection is idle.
+    pub(crate) fn full(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.full)
+    }
+
+    /// Waits for a slot for a connection that was accepted. Where all are taken the longest idle connection is ended.
+    pub(crate) async fn take(&mut self) -> (OwnedSemaphorePermit, Arc<Link>) {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+                self.full.store(false, Ordering::Relaxed);
+                if self.links.len() >= 2 * self.most {
+                    self.forget();
+                }
+                let link = Link::new();
+                self.links.push(Arc::clone(&link));
+                return (permit, link);
+            }
+            self.forget();
+            match self.longest_idle() {
+                Some(link) => {
+                    link.evicted.cancel();
+                    self.say();
+                }
+                None => self.full.store(true, Ordering::Relaxed),
+            }
+            drop(timeout(AGAIN, self.free.acquire()).await);
+        }
+    }
+
+    /// Forgets connections that have ended, and those that were upgraded and hold no slot any more.
+    fn forget(&mut self) {
+        self.links.retain(|link| Arc::strong_count(link) > 1 && !link.is_upgraded());
+    }
+
+    fn longest_idle(&self) -> Option<&Arc<Link>> {
+        let now = Instant::now();
+        let idle = self.links.iter().filter(|link| !link.evicted.is_cancelled());
+        let idle = idle.filter_map(|link| link.idle_since().map(|(since, spoken)| (link, now - since, spoken)));
+        idle.max_by_key(|(_, idle, spoken)| (!spoken && *idle >= SILENT, *idle)).map(|(link, ..)| link)
+    }
+
+    fn say(&mut self) {
+        if self.said.is_none_or(|said| said.elapsed() >= SAID) {
+            self.said = Some(Instant::now());
+            tracing::warn!("all {} connections are used up: the longest idle ones are closed", self.most);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A connection that ends when it is evicted.
+    fn serve((permit, link): (OwnedSemaphorePermit, Arc<Link>), spoken: bool, busy: bool) -> Arc<Link> {
+        let kept = Arc::clone(&link);
+        if spoken {
+            link.busy();
+            if !busy {
+                link.rest();
+            }
+        }
+        tokio::spawn(async move {
+            link.evicted.cancelled().await;
+            drop(permit);
+        });
+        kept
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_goes_first_a_silent_one_before_it_and_a_busy_one_never() {
+        let mut slots = Slots::new(4);
+        let busy = serve(slots.take().await, true, true);
+        sleep(Duration::from_secs(1)).await;
+        let older = serve(slots.take().await, true, false);
+        sleep(Duration::from_secs(1)).await;
+        let newer = serve(slots.take().await, true, false);
+        sleep(Duration::from_secs(1)).await;
+        let silent = serve(slots.take().await, false, false);
+        sleep(Duration::from_secs(1)).await;
+        let gone = |link: &Arc<Link>| link.evicted.is_cancelled();
+
+        let start = Instant::now();
+        let _first = serve(slots.take().await, true, true);
+        assert_eq!([&busy, &older, &newer, &silent].map(gone), [false, false, false, true]);
+        let _second = serve(slots.take().await, true, true);
+        assert_eq!([&busy, &older, &newer, &silent].map(gone), [false, true, false, true]);
+        let _third = serve(slots.take().await, true, true);
+        assert_eq!([&busy, &older, &newer, &silent].map(gone), [false, true, true, true]);
+        assert!(start.elapsed() < AGAIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_are_busy_a_newcomer_waits_and_it_is_told_that_one_does() {
+        let mut slots = Slots::new(1);
+        let full = slots.full();
+        let (permit, link) = slots.take().await;
+        link.busy();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(9)).await;
+            drop(permit);
+        });
+        let (waiting, start) = (Arc::clone(&full), Instant::now());
+        let seen = tokio::spawn(async move {
+            sleep(Duration::from_secs(5)).await;
+            waiting.load(Ordering::Relaxed)
+        });
+        let _slot = slots.take().await;
+        assert_eq!(start.elapsed().as_secs(), 9);
+        assert!(seen.await.unwrap() && !full.load(Ordering::Relaxed));
+        assert!(!link.evicted.is_cancelled());
+    }
+}

@@ -1,0 +1,228 @@
+//! Clients that don't take what they asked for, and clients that don't send what they announced.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use nightaudit_exchange::{Exchange, FailureKind, Outcome};
+use nightaudit_testkit::{Harness, Setup, Upstream, post, send};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, frame},
+    http2_attacks::request,
+};
+
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 1;
+
+/// More than the sockets on the way hold by themselves.
+const LARGE: usize = 32 << 20;
+
+/// Long enough for anything that is meant to happen.
+const AT_LAST: Duration = Duration::from_secs(20);
+
+/// A client of HTTP/2 that writes and reads frames.
+struct Http2(TcpStream);
+
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    length: usize,
+}
+
+impl Http2 {
+    /// Connects with this initial window for each stream.
+    async fn connect(address: SocketAddr, window: u32) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let window = [&4_u16.to_be_bytes()[..], &window.to_be_bytes()].concat();
+        let opening = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, &window)].concat();
+        stream.write_all(&opening).await.unwrap();
+        Self(stream)
+    }
+
+    async fn ask(&mut self, stream: u32) {
+        let head = frame(HEADERS, END_HEADERS | END_STREAM, stream, &request("/api/connector/v1/rates/getAll", &[]));
+        self.0.write_all(&head).await.unwrap();
+    }
+
+    async fn widen(&mut self, stream: u32, by: u32) {
+        self.0.write_all(&frame(WINDOW_UPDATE, 0, stream, &by.to_be_bytes())).await.unwrap();
+    }
+
+    /// The next frame that isn't the connection's own; PINGs and SETTINGS are answered.
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            let mut head = [0; 9];
+            self.0.read_exact(&mut head).await.ok()?;
+            let length = usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).unwrap();
+            let mut payload = vec![0; length];
+            self.0.read_exact(&mut payload).await.ok()?;
+            let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
+            let (kind, flags) = (head[3], head[4]);
+            match kind {
+                PING if flags & ACK == 0 => self.0.write_all(&frame(PING, ACK, 0, &payload)).await.unwrap(),
+                SETTINGS if flags & ACK == 0 => self.0.write_all(&frame(SETTINGS, ACK, 0, &[])).await.unwrap(),
+                PING | SETTINGS | WINDOW_UPDATE => {}
+                _ => return Some(Frame { kind, flags, stream, length }),
+            }
+        }
+    }
+
+    /// What ends a stream: its kind, and how many bytes of data came before.
+    async fn end_of(&mut self, stream: u32) -> Option<(u8, usize)> {
+        let mut bytes = 0;
+        loop {
+            let frame = timeout(AT_LAST, self.next()).await.ok()??;
+            if frame.stream != stream {
+                continue;
+            }
+            bytes += if frame.kind == DATA { frame.length } else { 0 };
+            if frame.kind == RST_STREAM || frame.flags & END_STREAM != 0 {
+                return Some((frame.kind, bytes));
+            }
+        }
+    }
+}
+
+async fn upstream(size: usize) -> Upstream {
+    let body = Bytes::from(vec![b'x'; size]);
+    Upstream::scripted(move |_| {
+        let body: BoxBody<Bytes, std::io::Error> = Full::from(body.clone()).map_err(|never| match never {}).boxed();
+        async move { Response::new(body) }
+    })
+    .await
+}
+
+/// A proxy before an upstream whose answers have this size, whose clients have so long to take them.
+async fn harness(upstream: &Upstream, taken: Duration) -> Harness {
+    let listen = nightaudit_listen::Config { response_taken: taken, ..nightaudit_listen::Config::default() };
+    Harness::with(Setup { listen, ..Setup::new(&upstream.url()) }).await
+}
+
+async fn recorded(harness: &Harness) -> Exchange {
+    timeout(AT_LAST, harness.recorded()).await.expect("nothing is recorded")
+}
+
+fn assert_stalled(exchange: &Exchange) {
+    assert_eq!(exchange.outcome, Outcome::Aborted);
+    let error = exchange.error.as_ref().unwrap();
+    assert_eq!(error.kind, FailureKind::ClientStalled, "{}", error.message);
+    assert!(error.message.contains("timeouts.response_taken"), "{}", error.message);
+}
+
+const BRIEFLY: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(3600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_http_2_streams_with_a_closed_window_held_their_permits_for_ever() {
+    let upstream = upstream(300_000).await;
+    let harness = harness(&upstream, BRIEFLY).await;
+    let mut client = Http2::connect(harness.address(), 0).await;
+    for stream in [1, 3, 5] {
+        client.ask(stream).await;
+    }
+    for _ in 0..3 {
+        assert_stalled(&recorded(&harness).await);
+    }
+    let mut reset: Vec<u32> = Vec::new();
+    while reset.len() < 3 {
+        let frame = timeout(AT_LAST, client.next()).await.unwrap().unwrap();
+        if frame.kind == RST_STREAM {
+            reset.push(frame.stream);
+        }
+    }
+    reset.sort_unstable();
+    assert_eq!(reset, [1, 3, 5]);
+    // The connection is as good as before.
+    client.ask(7).await;
+    client.widen(0, 1 << 20).await;
+    client.widen(7, 1 << 20).await;
+    assert_eq!(client.end_of(7).await, Some((DATA, 300_000)));
+    assert_eq!(recorded(&harness).await.outcome, Outcome::Answered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_2_stream_whose_window_opens_by_a_byte_at_a_time_is_reset() {
+    let upstream = upstream(300_000).await;
+    let harness = harness(&upstream, BRIEFLY).await;
+    let mut client = Http2::connect(harness.address(), 10).await;
+    client.ask(1).await;
+    let end = async {
+        loop {
+            let next = timeout(BRIEFLY / 10, client.next()).await;
+            match next {
+                Ok(Some(frame)) if frame.kind == RST_STREAM => return,
+                Ok(frame) => assert!(frame.is_some()),
+                Err(_) => client.widen(1, 1).await,
+            }
+        }
+    };
+    timeout(AT_LAST, end).await.unwrap();
+    assert_stalled(&recorded(&harness).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_1_client_that_does_not_read_is_cut_off() {
+    let upstream = upstream(LARGE).await;
+    let harness = harness(&upstream, BRIEFLY).await;
+    let mut client = TcpStream::connect(harness.address()).await.unwrap();
+    client.write_all(&post("rates/getAll", "{}")).await.unwrap();
+    assert_stalled(&recorded(&harness).await);
+    let mut rest = Vec::new();
+    let _ = timeout(AT_LAST, client.read_to_end(&mut rest)).await.expect("the connection is open");
+    assert!(rest.len() < LARGE, "{}", rest.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_but_goes_on_gets_all() {
+    let upstream = upstream(LARGE).await;
+    let harness = harness(&upstream, 4 * BRIEFLY).await;
+    let mut client = TcpStream::connect(harness.address()).await.unwrap();
+    client.write_all(&post("rates/getAll", "{}")).await.unwrap();
+    let (mut got, mut piece) = (0, vec![0; 1 << 20]);
+    while got < LARGE {
+        let read = timeout(AT_LAST, client.read(&mut piece)).await.unwrap().unwrap();
+        assert!(read > 0, "{got}");
+        if got < LARGE / 2 {
+            tokio::time::sleep(BRIEFLY / 10).await;
+        }
+        got += read;
+    }
+    assert_eq!(recorded(&harness).await.outcome, Outcome::Answered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_streams_nobody_reads_others_get_their_answers_at_once() {
+    let upstream = upstream(300_000).await;
+    let listen = nightaudit_listen::Config { response_taken: LONG, ..nightaudit_listen::Config::default() };
+    let proxy = |config: &mut nightaudit_proxy::Config| config.queue = 40;
+    let harness = Harness::with(Setup { listen, proxy, ..Setup::new(&upstream.url()) }).await;
+    let mut hostile = Vec::new();
+    for _ in 0..3 {
+        let mut client = Http2::connect(harness.address(), 0).await;
+        for stream in 0..100 {
+            client.ask(2 * stream + 1).await;
+        }
+        hostile.push(client);
+    }
+    // As many as may be are under way, and the rest of them waits.
+    let begun = Instant::now();
+    while upstream.seen().len() < 12 && begun.elapsed() < AT_LAST {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let answer = timeout(AT_LAST, send(harness.address(), &post("rates/getAll", "{}"))).await.unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 300_000));
+    // Of thirty one has six, another five (a quarter of 24 and less), the last four.
+    assert!(upstream.seen().len() <= 16, "{}", upstream.seen().len());
+}
