@@ -19,5 +19,6 @@ mod serving;
 mod simulating;
 mod streaming;
 mod terminal;
+mod unread;
 mod upgrades;
 mod web_sockets;
