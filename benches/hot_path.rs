@@ -188,6 +188,7 @@ impl Captures {
             error: None,
             web_socket: None,
             destination: None,
+            notes: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use nightaudit_exchange::{Exchange, FailureKind, Outcome};
-use nightaudit_testkit::{Answer, Harness, Setup, Upstream, post, send, send_slowly};
+use nightaudit_testkit::{Answer, Harness, Setup, Upstream, leave, post, send, send_slowly};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 const QUICK: Duration = Duration::from_millis(50);
@@ -151,7 +151,7 @@ async fn a_client_that_leaves_before_the_answer() {
     while upstream.raw_heads().is_empty() {
         tokio::task::yield_now().await;
     }
-    drop(stream);
+    leave(stream);
     let exchange = harness.recorded().await;
     assert_eq!(exchange.outcome, Outcome::Aborted);
     assert_eq!(exchange.error.unwrap().kind, FailureKind::ClientLeft);

@@ -7,6 +7,7 @@ mod clients;
 mod commands;
 mod crashes;
 mod evidence;
+mod fidelity;
 mod frames;
 mod http2_attacks;
 mod http2_upstreams;

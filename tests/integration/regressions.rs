@@ -1,7 +1,7 @@
 //! Bugs that were found, each with the test that found it again.
 
 use nightaudit_exchange::{FailureKind, Outcome};
-use nightaudit_testkit::{Harness, Process, Upstream, open_web_socket, post, read_answer, send, send_slowly};
+use nightaudit_testkit::{Harness, Process, Upstream, leave, open_web_socket, post, read_answer, send, send_slowly};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -128,7 +128,7 @@ async fn a_token_in_the_path_or_in_the_client_stood_in_the_journal_while_its_req
         assert!(!journal.contains(secret), "{secret} in {journal}");
     }
     // Nor anywhere else once its exchange is recorded.
-    drop(stream);
+    leave(stream);
     let shown = loop {
         let output = serve.run(BINARY, &["tail", "--no-follow", "--json"]);
         if !output.stdout.is_empty() {

@@ -193,6 +193,11 @@ pub(crate) async fn serve(
     let recorder = LogRecorder::new(log.recorder(), outcomes);
     let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())
         .map_err(|error| Usage(error.into()))?;
+    for (host, via) in proxy.routes() {
+        if let Some(via) = via {
+            tracing::info!("{host} is reached through the proxy {via}");
+        }
+    }
     let console =
         Console::new(Arc::clone(&log), token.clone(), console_address, settings.console.names.clone(), gauges);
     let console = Arc::new(console);

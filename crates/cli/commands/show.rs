@@ -160,8 +160,7 @@ fn write_wire(out: &mut dyn Write, exchange: &Exchange, parts: Parts) -> io::Res
     if let (true, Some(response)) = (parts.response, &exchange.response) {
         // Of two messages the second begins on a line of its own.
         let between = if parts.request { "\r\n" } else { "" };
-        let reason = http::StatusCode::from_u16(response.status).ok();
-        let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or_default();
+        let reason = response.reason.as_deref().unwrap_or_default();
         let line = format!("{between}{} {} {reason}", response.http_version, response.status);
         message(line.trim_end().to_owned(), &response.headers, &response.body)?;
     }
@@ -195,6 +194,7 @@ fn write_summary(out: &mut dyn Write, exchange: &Exchange, findings: &[String], 
         }
         writeln!(out)?;
     }
+    exchange.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
     let envelope = &exchange.envelope;
     for (name, value) in [
         ("client", envelope.client.as_deref().map(plain)),

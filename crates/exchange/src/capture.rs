@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use crate::{Destination, Digest, Direction, ExchangeId, Failure, LimitNote, Omitted, Outcome, Timestamp};
+use crate::{Destination, Digest, Direction, ExchangeId, Failure, LimitNote, Note, Omitted, Outcome, Timestamp};
 
 /// One request and what became of it, as it passed: secrets included, nothing hashed or encoded.
 ///
@@ -43,6 +43,8 @@ pub struct Capture {
     pub outcome: Outcome,
     /// Why there is no answer from Mews.
     pub error: Option<Failure>,
+    /// What is to be known beside the messages.
+    pub notes: Vec<Note>,
     /// What was said over a WebSocket, where this is a part of that.
     pub web_socket: Option<Box<CapturedWebSocket>>,
 }
@@ -138,6 +140,20 @@ pub enum Head {
     Wire(Bytes),
     /// The fields as a library has read them, each on a line as HTTP/1 has it, up to an empty line.
     Fields(Bytes),
+}
+
+impl Head {
+    /// The reason phrase of a response of HTTP/1, which may be empty.
+    #[must_use]
+    pub fn reason(&self) -> Option<&[u8]> {
+        let Self::Wire(wire) = self else { return None };
+        let line = &wire[..memchr::memchr(b'\n', wire).unwrap_or(wire.len())];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let mut words = line.splitn(3, |byte| *byte == b' ');
+        words.next().filter(|version| version.starts_with(b"HTTP/"))?;
+        words.next()?;
+        Some(words.next().unwrap_or_default())
+    }
 }
 
 impl From<&HeaderMap> for Head {

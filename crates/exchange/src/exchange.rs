@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alteration, Destination, Digest, Direction, ExchangeId, Message, Pseudonym, SessionId, Timestamp, WebSocket,
+    Alteration, Destination, Digest, Direction, ExchangeId, Message, Note, Pseudonym, SessionId, Timestamp, WebSocket,
     body::{Body, BodyJson},
 };
 
@@ -54,6 +54,9 @@ pub struct Exchange {
     /// How it differs from what was recorded, for an exchange that was imported; none where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alteration: Option<Alteration>,
+    /// What is to be known beside the messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
     /// The hash of the exchange before it in the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_hash: Option<Digest>,
@@ -155,6 +158,10 @@ pub struct Response {
     pub status: u16,
     /// `HTTP/1.1` and the like, as Mews spoke.
     pub http_version: CompactString,
+    /// The reason phrase after the status; none in HTTP/2, which has none, and in exchanges of versions that did not
+    /// record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<CompactString>,
     /// The header fields.
     pub headers: Vec<Header>,
     /// The value of `Request-Id`, or `RequestId` in the body of an error.
@@ -381,7 +388,8 @@ macro_rules! message_json {
 
 message_json!(RequestJson for Request { method: CompactString, url: String, http_version: CompactString, headers: Vec<Header> });
 message_json!(ResponseJson for Response {
-    status: u16, http_version: CompactString, headers: Vec<Header>, request_id: Option<String>
+    status: u16, http_version: CompactString, #[serde(default)] reason: Option<CompactString>, headers: Vec<Header>,
+    request_id: Option<String>
 });
 message_json!(MessageJson for Message {
     time: Timestamp, #[serde(rename = "type")] direction: Direction, opcode: u8
@@ -416,6 +424,7 @@ pub(crate) fn sample() -> Exchange {
         response: Some(Response {
             status: 200,
             http_version: "HTTP/2".into(),
+            reason: None,
             headers: vec![Header { name: "Request-Id".into(), value: "00-ABC-01".into() }],
             request_id: Some("00-ABC-01".into()),
             body: Body::whole("{\"Enterprise\":{}}".into()),
@@ -433,6 +442,7 @@ pub(crate) fn sample() -> Exchange {
         web_socket: None,
         destination: None,
         alteration: None,
+        notes: Vec::new(),
         previous_hash: None,
         hash: None,
     }

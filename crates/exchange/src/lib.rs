@@ -40,6 +40,7 @@ mod filter;
 mod id;
 mod metadata;
 mod missing;
+mod note;
 mod redact;
 mod text;
 mod time;
@@ -58,6 +59,7 @@ pub use exchange::{
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
 pub use missing::{Gaps, Missing, Ranges};
+pub use note::Note;
 pub use redact::{Mask, Redactor, noted};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use web_socket::{Direction, Message, Omitted, WebSocket};

@@ -45,6 +45,10 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
         json(out, &response.status);
         put(out, r#","httpVersion":"#);
         text(out, &response.http_version);
+        if let Some(reason) = &response.reason {
+            put(out, r#","reason":"#);
+            text(out, reason);
+        }
         headers(out, &response.headers);
         put(out, r#","requestId":"#);
         match &response.request_id {
@@ -76,6 +80,10 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
     if let Some(alteration) = &exchange.alteration {
         put(out, r#","alteration":"#);
         json(out, alteration);
+    }
+    if !exchange.notes.is_empty() {
+        put(out, r#","notes":"#);
+        json(out, &exchange.notes);
     }
     out.push(b'}');
 }
@@ -149,7 +157,7 @@ mod tests {
     use super::*;
     use crate::{
         Alteration, Authority, Decision, Destination, Direction, Envelope, ExchangeId, Failure, FailureKind, LimitNote,
-        Message, Omitted, Outcome, Pseudonym, Timestamp, Tls, WebSocket, body,
+        Message, Note, Omitted, Outcome, Pseudonym, Timestamp, Tls, WebSocket, body,
     };
 
     /// The same by serde.
@@ -201,6 +209,7 @@ mod tests {
             request.body = bodies.0.clone();
             let response = exchange.response.as_mut().unwrap();
             (response.headers, response.body) = (headers, bodies.1);
+            response.reason = has[2].then(|| url.into());
             response.request_id = has[3].then(|| id.clone());
             exchange.response = exchange.response.filter(|_| has[4]);
             exchange.limit = has[5].then(|| LimitNote {
@@ -232,6 +241,7 @@ mod tests {
                 tls: has[3].then(|| Tls { server_name: name.into(), authority: Authority::System }),
                 proxy: has[4].then(|| name.into()),
             });
+            exchange.notes = if has[0] { vec![Note::LengthIgnored, Note::RedirectRewritten] } else { Vec::new() };
             exchange.alteration = has[5].then_some(Alteration::Edited);
             exchange.hash = has[5].then(|| Digest::of(b""));
             prop_assert_eq!(by_hand(&exchange), by_serde(&exchange));

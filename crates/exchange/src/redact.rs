@@ -108,7 +108,7 @@ impl Redactor {
             headers: headers(&request_fields, request_texts, names, secrets),
             body: request_search.finish(secrets, complete),
         };
-        let response = response_parts.zip(response_search).map(|((status, response_version, _), search)| {
+        let response = response_parts.zip(response_search).map(|((status, response_version, head), search)| {
             let headers = headers(&response_fields, response_texts, names, secrets);
             let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case("request-id"));
             let request_id = match named {
@@ -121,6 +121,12 @@ impl Redactor {
             Response {
                 status: status.as_u16(),
                 http_version: CompactString::const_new(version(response_version)),
+                reason: head.reason().filter(|_| response_version < Version::HTTP_2).map(|reason| {
+                    match status.canonical_reason() {
+                        Some(usual) if usual.as_bytes() == reason => CompactString::const_new(usual),
+                        _ => cleaned(reason, names, secrets),
+                    }
+                }),
                 headers,
                 request_id,
                 body: search.finish(secrets, complete),
@@ -150,6 +156,7 @@ impl Redactor {
             request,
             response,
             limit: capture.limit.take(),
+            notes: std::mem::take(&mut capture.notes),
             outcome: capture.outcome,
             error: capture
                 .error

@@ -49,6 +49,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
         error: None,
         web_socket: None,
         destination: None,
+        notes: Vec::new(),
     }
 }
 

@@ -121,6 +121,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             response: Some(Response {
                 status,
                 http_version: "HTTP/2".into(),
+                reason: None,
                 headers: vec![
                     field("Content-Type", "application/json; charset=utf-8".to_owned()),
                     field("Request-Id", format!("00-{mixed:032x}-01")),
@@ -142,6 +143,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             web_socket: None,
             destination: None,
             alteration: None,
+            notes: Vec::new(),
             previous_hash: Some(last),
             hash: None,
         };

@@ -69,6 +69,8 @@ pub(crate) struct Guard<S> {
     /// Whether the client may still be sending what nobody will read.
     lingers: bool,
     linger: Option<Linger>,
+    /// Why every request is refused, if they are.
+    refuses: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,9 @@ enum State {
     Opaque,
     /// A refusal is being answered: nothing more comes out, but to hyper an end would mean that the client has left.
     Refused,
+    /// The client has closed its side after a complete request, which it may do and still read the response (RFC 9112,
+    /// section 9.6). hyper would take the end for a client that has left.
+    HalfClosed,
     /// Nothing more comes out.
     Closed,
 }
@@ -101,7 +106,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             waiting: Waiting::default(),
             lingers: false,
             linger: None,
+            refuses: None,
         }
+    }
+
+    /// Refuses whatever comes, with this message.
+    pub(crate) fn refusing(mut self, message: &'static str) -> Self {
+        self.refuses = Some(message);
+        self
     }
 
     /// The heads that passed, for the service.
@@ -123,8 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             match poll_fn(|cx| self.poll_fill(cx)).await {
                 Fill::Read => {}
                 // What began like the preface and went no further is left to the head's checks.
-                Fill::Ended | Fill::TimedOut if self.buffer.is_empty() => return None,
-                Fill::Ended | Fill::TimedOut => return Some(Protocol::Http1),
+                Fill::Ended | Fill::Broken | Fill::TimedOut if self.buffer.is_empty() => return None,
+                Fill::Ended | Fill::Broken | Fill::TimedOut => return Some(Protocol::Http1),
             }
         }
     }
@@ -142,7 +154,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             self.buffer = BytesMut::with_capacity(READ_SIZE);
         }
         match poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buffer) {
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::Ended),
+            Poll::Ready(Ok(0)) => Poll::Ready(Fill::Ended),
+            Poll::Ready(Err(_)) => Poll::Ready(Fill::Broken),
             Poll::Ready(Ok(_)) => Poll::Ready(Fill::Read),
             Poll::Pending => {
                 let limit = match (&self.state, self.buffer.is_empty()) {
@@ -172,7 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 Ok(Some(end)) if end <= self.bounds.max_head => {
                     self.searched = 0;
                     self.waiting.over();
-                    match head::check(&self.buffer[..end]) {
+                    match self
+                        .refuses
+                        .map_or_else(|| head::check(&self.buffer[..end]), |message| Err(Fault::malformed(message)))
+                    {
                         Ok(framing) => self.pass(end, framing),
                         Err(fault) => self.refuse(end, fault),
                     }
@@ -190,11 +206,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             match ready!(self.poll_fill(cx)) {
                 Fill::Read => {}
-                Fill::Ended | Fill::TimedOut if self.buffer.is_empty() => {
+                Fill::Ended if self.buffer.is_empty() => {
+                    self.state = State::HalfClosed;
+                    return Poll::Ready(());
+                }
+                Fill::Broken | Fill::TimedOut if self.buffer.is_empty() => {
                     self.state = State::Closed;
                     return Poll::Ready(());
                 }
-                Fill::Ended => {
+                Fill::Ended | Fill::Broken => {
                     let fault = Fault::malformed("the connection ended in the middle of the request's head");
                     self.refuse(self.bounds.max_head, fault);
                     return Poll::Ready(());
@@ -263,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                     self.state = State::Head;
                 }
             }
-            State::Head | State::Opaque | State::Refused | State::Closed => {}
+            State::Head | State::Opaque | State::Refused | State::HalfClosed | State::Closed => {}
         }
         buf.put_slice(&self.buffer[..step]);
         self.buffer.advance(step);
@@ -290,6 +310,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
             }
             match this.state {
                 State::Closed => return Poll::Ready(Ok(())),
+                State::HalfClosed => {
+                    ready!(this.heads.poll_answered(cx));
+                    this.state = State::Closed;
+                    continue;
+                }
                 // hyper asks again when the answer is written, and then the connection closes.
                 State::Refused => return Poll::Pending,
                 State::Head => {
@@ -329,7 +354,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
+        this.heads.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -361,7 +389,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 #[derive(Debug, PartialEq, Eq)]
 enum Fill {
     Read,
+    /// The client has closed its side.
     Ended,
+    /// The connection is gone.
+    Broken,
     TimedOut,
 }
 
@@ -403,9 +434,12 @@ mod tests {
         let all = format!("{first}hello{second}3\r\nabc\r\n0\r\n\r\n{third}");
         client.write_all(all.as_bytes()).await.unwrap();
         drop(client);
-        let mut read = String::new();
-        guard.read_to_string(&mut read).await.unwrap();
-        assert_eq!(read, all);
+        let mut read = vec![0; all.len()];
+        guard.read_exact(&mut read).await.unwrap();
+        assert_eq!(String::from_utf8(read).unwrap(), all);
+        // The client may have gone, or only have no more to say: the end comes with the last response.
+        (0..3).for_each(|_| heads.answered());
+        assert_eq!(guard.read(&mut [0]).await.unwrap(), 0);
         for head in [first, second, third] {
             assert_eq!(heads.pop().unwrap().unwrap().wire, head);
         }
@@ -445,6 +479,23 @@ mod tests {
         let elapsed = start.elapsed().as_secs();
         assert!((200 + 1..=200 + 2 * 60).contains(&elapsed), "{elapsed}");
         assert_eq!(read.len(), 27);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_closes_its_side_is_told_of_once_its_request_is_answered() {
+        let (mut client, mut guard, heads) = guarded();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut read = vec![0; 27];
+        guard.read_exact(&mut read).await.unwrap();
+        let answer = async {
+            // Polled after the read, which therefore waits by then.
+            tokio::task::yield_now().await;
+            assert!(heads.has_half_closed());
+            heads.answered();
+        };
+        let (end, ()) = tokio::join!(guard.read_u8(), answer);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]

@@ -6,6 +6,9 @@ use bytes::Bytes;
 
 use crate::headers::HeaderRules;
 
+/// How a session of TLS begins: a handshake's record of version 3 (RFC 8446, section 5.1).
+pub(crate) const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
+
 /// The most header fields in a head; hyper's own bound.
 pub(crate) const MAX_FIELDS: usize = 100;
 
@@ -76,6 +79,11 @@ impl Fault {
 /// A line ends with CR LF and nothing else: a lone CR or LF, or a NUL, is what smuggles a header past one reader to
 /// the next (RFC 9112, section 2.2, allows to refuse it).
 pub(crate) fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Fault> {
+    if bytes.starts_with(TLS_HANDSHAKE) {
+        return Err(Fault::malformed(
+            "TLS was spoken to a port in clear text: use http://, or give the port a certificate",
+        ));
+    }
     // Two bytes back, since a CR LF may have been cut in two.
     let mut at = seen.saturating_sub(2);
     while let Some(step) = memchr::memchr3(b'\r', b'\n', 0, &bytes[at..]) {
@@ -117,6 +125,14 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
     let target = request.path.unwrap_or_default();
     if !(target.starts_with('/') || target == "*" || is_absolute(target)) || target.parse::<http::Uri>().is_err() {
         return Err(Fault::malformed("the request's target is neither a path nor an address"));
+    }
+    if target.contains('#') {
+        // RFC 9112, section 3.2: no form of it has one; and whoever cuts it off forwards another target.
+        return Err(Fault::malformed("the request's target has a fragment"));
+    }
+    if is_absolute(target) && target.split(['/', '?']).nth(2).is_some_and(|authority| authority.contains('@')) {
+        // RFC 9110, section 4.2.4.
+        return Err(Fault::malformed("the request's target names a user"));
     }
 
     let mut rules = HeaderRules::default();
@@ -170,7 +186,7 @@ mod tests {
     #[test]
     fn regression_an_upgrade_with_a_body_was_granted() {
         for body in
-            ["Content-Length: 1\r\n", "Content-Length: 18446744073709551615\r\n", "Transfer-Encoding: chunked\r\n"]
+            ["Content-Length: 1\r\n", "Content-Length: 9223372036854775807\r\n", "Transfer-Encoding: chunked\r\n"]
         {
             assert_eq!(kind(&web_socket("GET", body)), Err(RefusalKind::Malformed), "{body}");
         }
@@ -216,6 +232,14 @@ mod tests {
             "Content-Length: 0x1",
             "Content-Length: ",
             "Content-Length: 99999999999999999999",
+            "Content-Length: 18446744073709551615",
+            "Content-Length: 18446744073709551613",
+            "Content-Length: 9223372036854775808",
+            "Transfer_Encoding: chunked",
+            "transfer_encoding: identity",
+            "Content_Length: 5",
+            "CONTENT_LENGTH: 5",
+            "Content-Length: 5\r\nContent_Length: 5",
             "Content-Length: 1\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: chunked\r\nContent-Length: 1",
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
@@ -248,6 +272,31 @@ mod tests {
         assert_eq!(kind("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), Err(RefusalKind::Connect));
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(MAX_FIELDS));
         assert_eq!(kind(&many), Err(RefusalKind::TooLarge));
+    }
+
+    #[test]
+    fn regression_a_target_was_forwarded_as_another() {
+        for target in ["http://127.0.0.1#x", "http://127.0.0.1/a#x", "/a#x", "/#", "*#", "http://me:pass@127.0.0.1/"] {
+            assert_eq!(
+                kind(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")),
+                Err(RefusalKind::Malformed),
+                "{target}"
+            );
+        }
+        for target in ["http://127.0.0.1?x", "http://127.0.0.1", "/a@b", "http://127.0.0.1/a@b", "http://127.0.0.1?a@b"]
+        {
+            assert_eq!(kind(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")), Ok(Framing::Length(0)), "{target}");
+        }
+    }
+
+    #[test]
+    fn regression_tls_on_a_clear_port_was_a_nul_in_the_head() {
+        for hello in [&b"\x16\x03"[..], b"\x16\x03\x01\x02\0", b"\x16\x03\x03\x00\xf4\x01\r\n\r\n"] {
+            let fault = end(hello, 0).unwrap_err();
+            assert!(fault.message.contains("TLS was spoken"), "{}", fault.message);
+        }
+        assert_eq!(end(b"\x16", 0), Ok(None));
+        assert!(!end(b"\x17\x03\0", 0).unwrap_err().message.contains("TLS"));
     }
 
     #[test]

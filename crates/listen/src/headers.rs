@@ -5,6 +5,9 @@ use http::{HeaderMap, HeaderName, Method, Version, header, request::Parts};
 
 use crate::head::{Fault, MAX_FIELDS};
 
+/// The longest body that is believed, in bytes: 8 EiB. The library below has no room for some lengths near 2^64.
+const MAX_LENGTH: u64 = i64::MAX as u64;
+
 /// What a request's headers say about its body, its host and an upgrade, gathered header by header.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderRules {
@@ -25,6 +28,16 @@ impl HeaderRules {
     /// A [`Fault`] where the header, alone or with those before it, could be read in two ways.
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
         let is = |other: &HeaderName| name.eq_ignore_ascii_case(other.as_str());
+        if name.contains('_') {
+            // Servers that hand headers to programs as variables (CGI, WSGI) can't tell them from the real ones.
+            let meant = name.replace('_', "-");
+            if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
+                .iter()
+                .any(|own| meant.eq_ignore_ascii_case(own.as_str()))
+            {
+                return Err(Fault::framing(format_args!("some servers read `{name}` as `{meant}`")));
+            }
+        }
         if is(&header::CONTENT_LENGTH) {
             if self.length.is_some() {
                 return Err(Fault::framing("Content-Length stands twice in the head"));
@@ -122,6 +135,7 @@ fn parse_length(value: &[u8]) -> Result<u64, Fault> {
     let number = || str::from_utf8(digits).ok()?.parse().ok();
     match number() {
         // `parse` takes a plus sign; the standard does not.
+        Some(length) if length > MAX_LENGTH => Err(Fault::framing("Content-Length is more than any body can have")),
         Some(length) if digits.iter().all(u8::is_ascii_digit) => Ok(length),
         _ => Err(Fault::framing("Content-Length is not one number")),
     }
@@ -152,6 +166,9 @@ mod tests {
             &[("content-length", "+1")],
             &[("content-length", "0x1")],
             &[("content-length", "99999999999999999999")],
+            &[("content-length", "18446744073709551615")],
+            &[("transfer_encoding", "chunked")],
+            &[("content_length", "5")],
             &[("content-length", " ")],
         ] {
             assert_eq!(check(fields), Err(RefusalKind::Framing), "{fields:?}");

@@ -49,5 +49,5 @@ mod tls;
 
 pub use head::{Refusal, RefusalKind};
 pub use link::ClientProgress;
-pub use server::{Arrival, Config, Drained, Handler, Server, Worker};
+pub use server::{Arrival, Config, Drained, HalfClose, Handler, Server, Worker};
 pub use tls::{TlsError, server_config, server_config_of};

@@ -171,6 +171,10 @@ impl<S> Outgoing<S> {
         Self { inner, link, patience, since: None, timer: None }
     }
 
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
     /// Called when the client takes nothing now.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.link.is_upgraded() {

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::OwnedSemaphorePermit,
+    time::Sleep,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -30,7 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accept::accept,
     guard::{Bounds, Guard, Heads, Protocol},
-    head::{Fault, Refusal},
+    head::{Fault, Refusal, TLS_HANDSHAKE},
     headers::check_http2,
     link::{ClientProgress, Link, Outgoing, Patience},
     slots::Slots,
@@ -86,6 +87,23 @@ pub struct Arrival {
     pub opens_web_socket: bool,
     /// How the client takes the response.
     pub progress: ClientProgress,
+    /// Whether the request came over TLS.
+    pub tls: bool,
+    /// Tells whether the client has closed its side of the connection, which it may do as soon as its request is whole
+    /// (RFC 9112, section 9.6). Nobody can tell such a client from one that has left. None for HTTP/2.
+    pub half_close: Option<HalfClose>,
+}
+
+/// Whether a client has closed its side of an HTTP/1 connection.
+#[derive(Debug, Clone)]
+pub struct HalfClose(Arc<Heads>);
+
+impl HalfClose {
+    /// Whether it has by now.
+    #[must_use]
+    pub fn has_happened(&self) -> bool {
+        self.0.has_half_closed()
+    }
 }
 
 /// What answers the requests.
@@ -273,6 +291,15 @@ impl<H: Handler> Serving<H> {
         let Some(tls) = &self.config.tls else {
             return self.sniff(stream, peer, link, stopping).await;
         };
+        let mut first = [0];
+        match tokio::time::timeout(self.config.head_timeout, stream.get_ref().peek(&mut first)).await {
+            Ok(Ok(1..)) if first[0] == TLS_HANDSHAKE[0] => {}
+            Ok(Ok(1..)) => {
+                let guard = Guard::new(stream, self.bounds(), Arc::clone(&link)).refusing(CLEAR_TEXT);
+                return self.http1(guard, peer, link, stopping).await;
+            }
+            _ => return,
+        }
         let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
         let handshake = link.evicted.run_until_cancelled(tokio::time::timeout(self.config.head_timeout, handshake));
         let Some(handshake) = handshake.await else { return };
@@ -286,16 +313,19 @@ impl<H: Handler> Serving<H> {
         }
     }
 
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            max_head: self.config.max_head,
+            head_timeout: self.config.head_timeout,
+            idle_timeout: self.config.idle_timeout,
+        }
+    }
+
     async fn sniff<S>(&self, stream: S, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let bounds = Bounds {
-            max_head: self.config.max_head,
-            head_timeout: self.config.head_timeout,
-            idle_timeout: self.config.idle_timeout,
-        };
-        let mut guard = Guard::new(stream, bounds, Arc::clone(&link));
+        let mut guard = Guard::new(stream, self.bounds(), Arc::clone(&link));
         let protocol = tokio::select! {
             protocol = guard.protocol() => protocol,
             () = stopping.cancelled() => None,
@@ -316,7 +346,15 @@ impl<H: Handler> Serving<H> {
         let service = service_fn(|mut request: Request<Incoming>| {
             let (heads, progress) = (Arc::clone(&heads), link.progress.clone());
             async move {
-                let mut arrival = Arrival { peer, wire: None, refusal: None, opens_web_socket: false, progress };
+                let mut arrival = Arrival {
+                    peer,
+                    wire: None,
+                    refusal: None,
+                    opens_web_socket: false,
+                    tls: self.config.tls.is_some(),
+                    progress,
+                    half_close: Some(HalfClose(Arc::clone(&heads))),
+                };
                 match heads.pop() {
                     Some(Ok(passed)) => {
                         arrival.wire = Some(passed.wire);
@@ -337,7 +375,7 @@ impl<H: Handler> Serving<H> {
                     tracing::error!(%peer, "a 101 was answered to a request that opens no WebSocket");
                     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 }
-                Ok::<_, Infallible>(response.map(|body| Answer { body, progress: None, _unanswered: unanswered }))
+                Ok::<_, Infallible>(response.map(|body| Answer { body, progress: None, unanswered, breaking: None }))
             }
         });
         let connection = conn::http1::Builder::new()
@@ -376,6 +414,7 @@ impl<H: Handler> Serving<H> {
         let (begun, connection) = (Arc::clone(&requests), link.progress.clone());
         let streams = Streams::new(self.patience.clone());
         let executor = streams.clone();
+        let tls = self.config.tls.is_some();
         let service = service_fn(move |request: Request<Incoming>| {
             let (handler, requests) = (Arc::clone(&handler), Arc::clone(&begun));
             let progress = connection.of_stream();
@@ -385,12 +424,19 @@ impl<H: Handler> Serving<H> {
             async move {
                 let (parts, body) = request.into_parts();
                 let refusal = check_http2(&parts).err().map(|fault| fault.refusal(Bytes::new()));
-                let arrival =
-                    Arrival { peer, wire: None, refusal, opens_web_socket: false, progress: progress.clone() };
+                let arrival = Arrival {
+                    peer,
+                    wire: None,
+                    refusal,
+                    opens_web_socket: false,
+                    progress: progress.clone(),
+                    tls,
+                    half_close: None,
+                };
                 let response = handler.handle(arrival, Request::from_parts(parts, body)).await;
                 progress.give();
                 let progress = Some(progress);
-                Ok::<_, Infallible>(response.map(|body| Answer { body, progress, _unanswered: unanswered }))
+                Ok::<_, Infallible>(response.map(|body| Answer { body, progress, unanswered, breaking: None }))
             }
         });
         let max_head = u32::try_from(self.config.max_head).unwrap_or(u32::MAX);
@@ -428,6 +474,9 @@ impl<H: Handler> Serving<H> {
 /// How long a connection that is evicted may take to say good-bye.
 const PARTING: Duration = Duration::from_millis(500);
 
+/// What a client is told that speaks HTTP in clear to a port with TLS.
+const CLEAR_TEXT: &str = "HTTP in clear text was spoken to a port with TLS: use https://";
+
 /// hyper's read buffer grows to this beside the largest head.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -441,15 +490,28 @@ impl Drop for Unanswered {
 }
 
 pin_project_lite::pin_project! {
-    /// An answer's body, which keeps its connection marked as busy.
-    struct Answer<B> {
+    /// A response's body, which keeps its connection marked as busy. Where it breaks off, everything before that is
+    /// written first: hyper drops what it has not written yet, the head among it, when a body fails.
+    struct Answer<B: Body> {
         #[pin]
         body: B,
         // Of a stream; of a whole connection its writing tells.
         progress: Option<ClientProgress>,
-        _unanswered: Unanswered,
+        unanswered: Unanswered,
+        breaking: Option<(Breaking, B::Error)>,
     }
 }
+
+/// A body that has failed, as long as hyper is not told.
+enum Breaking {
+    /// Of HTTP/1, until everything is written once more than so often.
+    Flushes(usize),
+    /// Of HTTP/2, where another task writes.
+    Pause(Pin<Box<Sleep>>),
+}
+
+/// What the connection's task has to write the head of a broken response over HTTP/2 before the stream is reset.
+const BREAKING_PAUSE: Duration = Duration::from_millis(20);
 
 impl<B: Body> Body for Answer<B> {
     type Data = B::Data;
@@ -457,14 +519,33 @@ impl<B: Body> Body for Answer<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let polled = this.body.poll_frame(cx);
-        if let Some(progress) = this.progress {
-            match &polled {
-                Poll::Ready(_) => progress.give(),
-                Poll::Pending => progress.wait(),
+        if this.breaking.is_none() {
+            let polled = this.body.poll_frame(cx);
+            if let Some(progress) = this.progress {
+                match &polled {
+                    Poll::Ready(_) => progress.give(),
+                    Poll::Pending => progress.wait(),
+                }
+            }
+            match ready!(polled) {
+                Some(Err(error)) => {
+                    let breaking = if this.progress.is_some() {
+                        Breaking::Pause(Box::pin(tokio::time::sleep(BREAKING_PAUSE)))
+                    } else {
+                        // hyper writes, and flushes, whenever a body has nothing more for now, and then asks again.
+                        Breaking::Flushes(this.unanswered.0.flushes())
+                    };
+                    *this.breaking = Some((breaking, error));
+                }
+                frame => return Poll::Ready(frame),
             }
         }
-        polled
+        match this.breaking {
+            Some((Breaking::Flushes(before), _)) if this.unanswered.0.flushes() == *before => return Poll::Pending,
+            Some((Breaking::Pause(pause), _)) => ready!(pause.as_mut().poll(cx)),
+            _ => {}
+        }
+        Poll::Ready(this.breaking.take().map(|(_, error)| Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -24,6 +24,8 @@ pub struct Config {
     /// How many exchanges may be under way at once, as many as the recorder has permits for (default 4,096). The
     /// requests of one address get three quarters of them at most, and those of one connection a fifth of that.
     pub queue: usize,
+    /// Whether redirects to the hosts are rewritten to lead to the proxy (default true). They are recorded as they came.
+    pub rewrite_redirects: bool,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -40,6 +42,7 @@ impl Config {
             keep_total: 256 << 20,
             max_tunnels: 1024,
             queue: 4096,
+            rewrite_redirects: true,
             timeouts: Timeouts::default(),
         }
     }

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Outcome};
-use nightaudit_listen::ClientProgress;
+use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Note, Outcome};
+use nightaudit_listen::{ClientProgress, HalfClose};
 use nightaudit_mews::envelope;
 
 use crate::{
@@ -27,13 +27,27 @@ pub(crate) struct Draft<P: Place> {
     /// Where the rest of a request's body is gathered that was forwarded before its end.
     upload: Option<Arc<Upload>>,
     progress: ClientProgress,
+    half_close: Option<HalfClose>,
     /// The client's share of what may be under way, for as long as any of the exchange is.
     _share: Share,
 }
 
 impl<P: Place> Draft<P> {
     pub(crate) fn new(place: P, share: Share, capture: Capture, started: Instant, progress: ClientProgress) -> Self {
-        Self { open: Some((place, Box::new(capture))), started, upload: None, progress, _share: share }
+        Self {
+            open: Some((place, Box::new(capture))),
+            started,
+            upload: None,
+            progress,
+            half_close: None,
+            _share: share,
+        }
+    }
+
+    /// Whether the client has closed its side will be noted.
+    pub(crate) fn watch(mut self, half_close: Option<HalfClose>) -> Self {
+        self.half_close = half_close;
+        self
     }
 
     /// Why the client has not got the whole response, where that is not for us or Mews to answer for.
@@ -95,6 +109,9 @@ impl<P: Place> Draft<P> {
         if let Some(upload) = self.upload.take() {
             capture.request.body = upload.take();
             complete_envelope(&mut capture);
+        }
+        if outcome != Outcome::Aborted && self.half_close.take().is_some_and(|client| client.has_happened()) {
+            capture.notes.push(Note::ClientHalfClosed);
         }
         capture.outcome = outcome;
         capture.error = error;

@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+        STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
 };
 
 /// Names the session that an exchange belongs to; taken off before the request is forwarded.
@@ -18,6 +21,9 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+const HOP_BY_HOP: [HeaderName; 7] =
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS];
+
 /// What to keep of the hop-by-hop fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hop {
@@ -28,16 +34,17 @@ pub(crate) enum Hop {
 }
 
 /// The fields of a request as Mews shall see them: without those that are for the proxy only.
-pub(crate) fn forwarded(fields: HeaderMap, host: &HeaderValue, hop: Hop) -> HeaderMap {
+///
+/// `chunked` says whether the body goes out in chunks, as it came: then `Transfer-Encoding` keeps its position.
+pub(crate) fn forwarded(fields: HeaderMap, host: &HeaderValue, hop: Hop, chunked: bool) -> HeaderMap {
     let trailers = fields.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    let mut fields = end_to_end(fields, hop);
+    let mut fields = end_to_end(fields, hop, chunked, |name| *name == PROXY_AUTHORIZATION || *name == SESSION);
+    trim_announcement(&mut fields);
     if hop == Hop::WebSocket {
         // What else the client offers or says of its own connection ends here.
         fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    fields.remove(PROXY_AUTHORIZATION);
-    fields.remove(SESSION);
     if trailers {
         // The one transfer coding that has a meaning from end to end (RFC 9110, section 10.1.4).
         fields.insert(TE, HeaderValue::from_static("trailers"));
@@ -46,16 +53,75 @@ pub(crate) fn forwarded(fields: HeaderMap, host: &HeaderValue, hop: Hop) -> Head
     fields
 }
 
-/// The fields of an answer as the integration shall see them.
-pub(crate) fn returned(fields: HeaderMap, hop: Hop) -> HeaderMap {
-    let mut fields = end_to_end(fields, hop);
-    fields.remove(PROXY_AUTHENTICATE);
+/// The fields of an answer as the integration shall see them; `chunked` as in [`forwarded`].
+///
+/// Taken off is, too, what only nightaudit may say, and what would lead the client past it: both speak of the origin that
+/// the client knows, which is not Mews' (RFC 7838, section 3; RFC 6797, section 8.1).
+pub(crate) fn returned(fields: HeaderMap, hop: Hop, chunked: bool) -> HeaderMap {
+    let gone = |name: &HeaderName| *name == PROXY_AUTHENTICATE || is_own(name) || is_for_its_origin(name);
+    let mut fields = end_to_end(fields, hop, chunked, gone);
+    trim_announcement(&mut fields);
     fields
 }
 
-/// Takes off the hop-by-hop fields (RFC 9110, section 7.6.1), keeping the others in their order: `HeaderMap::remove`
-/// moves the last field into the gap.
-fn end_to_end(fields: HeaderMap, hop: Hop) -> HeaderMap {
+/// Whether it is one of nightaudit's own headers, which say whose answer it is.
+pub(crate) fn is_own(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-nightaudit-")
+}
+
+/// Whether it tells the client how to reach the origin from now on.
+pub(crate) fn is_for_its_origin(name: &HeaderName) -> bool {
+    *name == ALT_SVC || *name == STRICT_TRANSPORT_SECURITY
+}
+
+/// Takes headers off without moving the others: `HeaderMap::remove` moves the last into the gap.
+pub(crate) fn without(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&gone) {
+        return;
+    }
+    let fields = std::mem::take(headers);
+    headers.reserve(fields.keys_len());
+    let mut name = None;
+    for (next, value) in fields {
+        // A name is given with the first of its values only.
+        if let Some(next) = next {
+            name = (!gone(&next)).then_some(next);
+        }
+        if let Some(name) = &name {
+            headers.append(name.clone(), value);
+        }
+    }
+}
+
+/// A body's trailers as the other side shall see them; none where nothing is left. What frames or routes a message, or is
+/// for this hop, has no place there (RFC 9110, section 6.5.1).
+pub(crate) fn trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
+    let gone = |name: &HeaderName| {
+        is_own(name)
+            || HOP_BY_HOP.contains(name)
+            || [HOST, CONTENT_LENGTH, TRAILER, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE].contains(name)
+    };
+    without(&mut trailers, gone);
+    (!trailers.is_empty()).then_some(trailers)
+}
+
+/// Takes nightaudit's own headers out of the trailers that are announced.
+fn trim_announcement(headers: &mut HeaderMap) {
+    let own = |name: &[u8]| name.trim_ascii().get(..13).is_some_and(|name| name.eq_ignore_ascii_case(b"x-nightaudit-"));
+    let names = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b',').any(own);
+    if !headers.get_all(TRAILER).iter().any(names) {
+        return;
+    }
+    let announced = headers.get_all(TRAILER).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let kept: Vec<&[u8]> = announced.filter(|name| !own(name)).map(<[u8]>::trim_ascii).collect();
+    match HeaderValue::from_bytes(&kept.join(&b", "[..])) {
+        Ok(kept) if !kept.is_empty() => drop(headers.insert(TRAILER, kept)),
+        _ => without(headers, |name| *name == TRAILER),
+    }
+}
+
+/// Takes off the hop-by-hop fields (RFC 9110, section 7.6.1) and those that are `gone`.
+fn end_to_end(mut fields: HeaderMap, hop: Hop, chunked: bool, gone: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let listed: Vec<HeaderName> = fields
         .get_all(CONNECTION)
         .iter()
@@ -63,28 +129,13 @@ fn end_to_end(fields: HeaderMap, hop: Hop) -> HeaderMap {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    let goes = |name: &HeaderName| {
-        if hop == Hop::WebSocket && (*name == CONNECTION || *name == UPGRADE) {
+    without(&mut fields, |name| {
+        if hop == Hop::WebSocket && (*name == CONNECTION || *name == UPGRADE) || chunked && *name == TRANSFER_ENCODING {
             return false;
         }
-        [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS].contains(name)
-            || listed.contains(name)
-    };
-    if !fields.keys().any(goes) {
-        return fields;
-    }
-    let mut kept = HeaderMap::with_capacity(fields.keys_len());
-    let mut name = None;
-    for (next, value) in fields {
-        // A name is given with the first of its values only.
-        if let Some(next) = next {
-            name = (!goes(&next)).then_some(next);
-        }
-        if let Some(name) = &name {
-            kept.append(name.clone(), value);
-        }
-    }
-    kept
+        gone(name) || HOP_BY_HOP.contains(name) || listed.contains(name)
+    });
+    fields
 }
 
 /// Joins the cookies of a request that came by HTTP/2, where a client may split them to compress them better: HTTP/1.1
@@ -142,14 +193,17 @@ mod tests {
             ("X-Nightaudit-Session", "suite"),
             ("Z", "3"),
         ]);
-        let fields = forwarded(fields, &HeaderValue::from_static("mews"), Hop::Ends);
+        let fields = forwarded(fields, &HeaderValue::from_static("mews"), Hop::Ends, false);
         assert_eq!(list(&fields), [("host", "mews"), ("a", "1"), ("a", "2"), ("z", "3"), ("te", "trailers")]);
     }
 
     #[test]
     fn an_upgrade_keeps_what_it_is_asked_by() {
         let fields = map(&[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Keep-Alive", "1")]);
-        assert_eq!(list(&returned(fields, Hop::WebSocket)), [("connection", "Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(
+            list(&returned(fields, Hop::WebSocket, false)),
+            [("connection", "Upgrade"), ("upgrade", "websocket")]
+        );
     }
 
     #[test]
@@ -161,13 +215,13 @@ mod tests {
             ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
         ]);
         let host = HeaderValue::from_static("mews");
-        assert_eq!(list(&forwarded(fields, &host, Hop::Ends)), [("a", "1"), ("host", "mews")]);
+        assert_eq!(list(&forwarded(fields, &host, Hop::Ends, false)), [("a", "1"), ("host", "mews")]);
         // Without the connection option, too.
         let fields = map(&[("HTTP2-Settings", "AAMAAABk"), ("Upgrade", "foo")]);
-        assert_eq!(list(&forwarded(fields, &host, Hop::Ends)), [("host", "mews")]);
+        assert_eq!(list(&forwarded(fields, &host, Hop::Ends, false)), [("host", "mews")]);
         let fields = map(&[("Connection", "keep-alive, Upgrade, X"), ("Upgrade", "h2c, websocket"), ("X", "y")]);
         assert_eq!(
-            list(&forwarded(fields, &host, Hop::WebSocket)),
+            list(&forwarded(fields, &host, Hop::WebSocket, false)),
             [("connection", "Upgrade"), ("upgrade", "websocket"), ("host", "mews")]
         );
     }

@@ -59,6 +59,7 @@ mod recorder;
 mod reply;
 mod request_body;
 mod response_body;
+mod response_head;
 mod shares;
 mod tunnel;
 mod upstream;

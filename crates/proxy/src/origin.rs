@@ -48,7 +48,7 @@ impl Origin {
     /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(if self.tls { 443 } else { 80 })
+        self.port_of(&self.authority)
     }
 
     /// Scheme and authority, as [`Display`](std::fmt::Display) shows them.
@@ -70,6 +70,25 @@ impl Origin {
     pub(crate) fn is_named_by(&self, authority: &Authority) -> bool {
         let port = authority.port_u16();
         authority.host().eq_ignore_ascii_case(self.host()) && (port.is_none() || port == Some(self.port()))
+    }
+
+    /// What follows scheme and authority in `address`, where those are this host's.
+    pub(crate) fn path_of<'a>(&self, address: &'a str) -> Option<&'a str> {
+        let own = if self.tls { ["https", "wss"] } else { ["http", "ws"] };
+        let (scheme, rest) = match address.strip_prefix("//") {
+            // Whoever writes no scheme means the one by which it is spoken to.
+            Some(rest) => (own[0], rest),
+            None => address.split_once("://")?,
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let authority: Authority = rest[..end].parse().ok()?;
+        let is_own = own.iter().any(|own| scheme.eq_ignore_ascii_case(own)) && !authority.as_str().contains('@');
+        (is_own && authority.host().eq_ignore_ascii_case(self.host()) && self.port() == self.port_of(&authority))
+            .then(|| &rest[end..])
+    }
+
+    fn port_of(&self, authority: &Authority) -> u16 {
+        authority.port_u16().unwrap_or(if self.tls { 443 } else { 80 })
     }
 
     /// The host's address as a URI without a path.

@@ -9,15 +9,16 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, COOKIE, UPGRADE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE},
     request::Parts,
+    uri::PathAndQuery,
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, FailureKind, Head, Outcome, Pseudonym,
-    Timestamp,
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, FailureKind, Head, Note, Outcome,
+    Pseudonym, Timestamp,
 };
 use nightaudit_limit::Limiter;
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
@@ -25,7 +26,7 @@ use nightaudit_mews::{Envelope, envelope, operation_of};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Config, UpstreamConfig, UpstreamConfigError, admission,
+    Config, Origin, UpstreamConfig, UpstreamConfigError, admission,
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
@@ -34,9 +35,10 @@ use crate::{
     reply::Stop,
     request_body::{Beginning, Upload},
     response_body::ProxyBody,
+    response_head::{self, Addressed, Framing},
     shares::{Share, Shares},
     tunnel::{Handshake, Tunnel},
-    upstream::{Body, Lease, Route, Sending, Upstream, WireHead, promised},
+    upstream::{Body, Lease, Route, Sending, Upstream, WireHead},
     web_socket::Transcript,
 };
 
@@ -76,10 +78,10 @@ impl<R: Recorder> Proxy<R> {
         let shared = Shared {
             budget: Budget::new(config.keep_total),
             shares: Shares::new(config.queue),
-            config,
-            route: Route::new(upstream)?,
+            route: Route::new(upstream, [&config.api, &config.events])?,
             limiter,
             ids: Arc::new(Ids::new()),
+            config,
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
         };
@@ -102,6 +104,12 @@ impl<R: Recorder> Proxy<R> {
             shared,
             recorder: Arc::new(recorder),
         }
+    }
+
+    /// Each host, and the corporate proxy through which it is reached, if it is.
+    pub fn routes(&self) -> impl Iterator<Item = (&Origin, Option<String>)> {
+        let hosts = [&self.shared.config.api, &self.shared.config.events];
+        hosts.into_iter().map(|host| (host, self.shared.route.proxies.of(host).map(ToString::to_string)))
     }
 
     /// Ends the WebSockets, those of siblings too, and waits until each is recorded. To be called when the server has
@@ -156,8 +164,9 @@ impl<R: Recorder> Proxy<R> {
             error: None,
             web_socket: None,
             destination: None,
+            notes: Vec::new(),
         };
-        Draft::new(place, share, capture, started, arrival.progress.clone())
+        Draft::new(place, share, capture, started, arrival.progress.clone()).watch(arrival.half_close.take())
     }
 
     /// From the head of the request to the head of Mews' answer.
@@ -168,7 +177,7 @@ impl<R: Recorder> Proxy<R> {
         opens_web_socket: bool,
         mut parts: Parts,
         body: Incoming,
-    ) -> Result<(Response<Body>, Lease, Option<OnUpgrade>), Stop> {
+    ) -> Result<Forwarded, Stop> {
         self.check_destination(&parts)?;
         let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
@@ -179,13 +188,16 @@ impl<R: Recorder> Proxy<R> {
             let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
             is_final || (tokens && (envelope.paginated || !counts_pages))
         };
-        let beginning = match Beginning::read(body, &mut keeper, timeouts.request_body, is_enough).await {
+        let mut beginning = match Beginning::read(body, &mut keeper, timeouts.request_body, is_enough).await {
             Ok(beginning) => beginning,
             Err(stop) => {
                 draft.note(|capture| capture.request.body = keeper.take());
                 return Err(stop);
             }
         };
+        if parts.version == Version::HTTP_2 {
+            beginning.forget_if_empty();
+        }
         let bytes = beginning.bytes();
         let sender = Sender::new(&parts.headers, &bytes, peer);
         drop(bytes);
@@ -213,11 +225,12 @@ impl<R: Recorder> Proxy<R> {
 
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
         let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::Ends };
+        let (method, chunked) = (parts.method.clone(), beginning.is_chunked());
         let mut request = Request::new(beginning.into_body(upload.clone(), timeouts.request_body));
         *request.version_mut() = parts.version;
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
-        *request.headers_mut() = fields::forwarded(parts.headers, host.origin().host_field(), hop);
+        *request.headers_mut() = fields::forwarded(parts.headers, host.origin().host_field(), hop, chunked);
         // Among the extensions is how the client spelt the names, by which hyper writes them.
         *request.extensions_mut() = parts.extensions;
 
@@ -246,7 +259,7 @@ impl<R: Recorder> Proxy<R> {
             upload.forget();
         }
         // Where the integration's side broke off, that is the cause, whatever the connection to Mews makes of it.
-        let (response, lease) = match upload.and_then(|upload| upload.broken()) {
+        let (mut response, mut lease) = match upload.and_then(|upload| upload.broken()) {
             Some(broken) if answered.is_err() => return Err(broken),
             _ => answered?,
         };
@@ -256,7 +269,11 @@ impl<R: Recorder> Proxy<R> {
             let message = format!("Mews switched protocols (101, to {to}), which the request had not asked for");
             return Err(Stop::failed(FailureKind::InvalidResponse, message));
         }
-        Ok((response, lease, upgrade))
+        let framing = Framing::of(&mut response, &method)?;
+        if framing.ambiguous {
+            lease.spoil();
+        }
+        Ok(Forwarded { response, framing, lease, upgrade })
     }
 
     /// The host that a request goes to.
@@ -290,14 +307,19 @@ impl<R: Recorder> Proxy<R> {
     async fn answer(
         &self,
         mut draft: Draft<R::Place>,
-        bodiless: bool,
-        mut response: Response<Body>,
-        lease: Lease,
-        upgrade: Option<OnUpgrade>,
+        version: Version,
+        addressed: &Addressed,
+        forwarded: Forwarded,
     ) -> Response<ProxyBody<R::Place>> {
+        let Forwarded { mut response, framing, lease, upgrade } = forwarded;
         let now = draft.elapsed();
         let head = match response.extensions_mut().remove() {
-            Some(WireHead(head)) => Head::Wire(head),
+            Some(WireHead(head)) => {
+                if let Some(reason) = response_head::lost_reason(&head) {
+                    response.extensions_mut().insert(reason);
+                }
+                Head::Wire(head)
+            }
             None => Head::from(response.headers()),
         };
         draft.note(|capture| {
@@ -309,30 +331,41 @@ impl<R: Recorder> Proxy<R> {
                 body: CapturedBody::default(),
             });
         });
-        let promised = promised(&response);
-        let bodiless = bodiless
-            || promised == Some(0)
-            || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let (mut parts, body) = response.into_parts();
         // The integration's side has the version that it speaks itself.
         parts.version = Version::HTTP_11;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
-            parts.headers = fields::returned(parts.headers, Hop::WebSocket);
+            parts.headers = fields::returned(parts.headers, Hop::WebSocket, false);
             self.open_tunnel(draft, &parts.headers, downstream, upstream).await;
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
-        parts.headers = fields::returned(parts.headers, Hop::Ends);
-        let body = if bodiless || body.is_end_stream() {
+        let mut notes = Vec::new();
+        let mut note = |is_so: bool, note| notes.extend(is_so.then_some(note));
+        note(framing.ambiguous, Note::LengthIgnored);
+        note(parts.headers.keys().any(fields::is_own), Note::OwnHeadersRemoved);
+        note(parts.headers.keys().any(fields::is_for_its_origin), Note::OriginHeadersRemoved);
+        let is_http1 = version < Version::HTTP_2;
+        parts.headers = fields::returned(parts.headers, Hop::Ends, framing.chunked && is_http1);
+        if self.shared.config.rewrite_redirects {
+            let hosts = [self.api.origin(), self.events.origin()];
+            note(response_head::redirect_here(&mut parts.headers, hosts, addressed), Note::RedirectRewritten);
+        }
+        if !notes.is_empty() {
+            draft.note(|capture| capture.notes = notes);
+        }
+        let body = if !framing.has_body || framing.length == Some(0) || body.is_end_stream() {
             if draft.is_sent_whole() {
                 lease.give_back();
             }
             if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
                 receipt.await;
             }
-            ProxyBody::whole(Bytes::new())
+            // HTTP/2 tells the end of a message by itself.
+            ProxyBody::none(framing.length.filter(|_| is_http1 && parts.headers.contains_key(CONTENT_LENGTH)))
         } else {
+            let promised = framing.length;
             let patience = self.shared.config.timeouts.response_body;
             let keeper = Keeper::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
             let mut body = ProxyBody::flowing(body, draft, keeper, promised, lease, patience);
@@ -377,7 +410,7 @@ impl<R: Recorder> Proxy<R> {
             capture.response = Some(CapturedResponse {
                 status: response.status(),
                 version,
-                head: Head::from(response.headers()),
+                head: local_head(&response, version),
                 body: CapturedBody::default(),
             });
         });
@@ -406,7 +439,10 @@ impl<R: Recorder> Handler for Proxy<R> {
             Ok(place) => place,
             Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
         };
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if let Some(uri) = with_slash(&parts.uri) {
+            parts.uri = uri;
+        }
         let opens_web_socket = arrival.opens_web_socket;
         let host = self.host(opens_web_socket);
         let mut draft = self.draft((place, share), &mut arrival, &parts, host);
@@ -414,7 +450,7 @@ impl<R: Recorder> Handler for Proxy<R> {
         if let Some(refusal) = arrival.refusal {
             return Self::stop(draft, version, Stop::failed(kind(refusal.kind), refusal.message)).await;
         }
-        let is_head = parts.method == Method::HEAD;
+        let addressed = Addressed { tls: arrival.tls, host: authority(&parts) };
         let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
             let message = format!("{} WebSockets are open already, as many as may be", self.shared.tunnels.len());
             Err(Stop::failed(FailureKind::Overloaded, message))
@@ -422,7 +458,7 @@ impl<R: Recorder> Handler for Proxy<R> {
             self.forward(&mut draft, arrival.peer, opens_web_socket, parts, body).await
         };
         let mut response = match forwarded {
-            Ok((response, lease, upgrade)) => self.answer(draft, is_head, response, lease, upgrade).await,
+            Ok(forwarded) => self.answer(draft, version, &addressed, forwarded).await,
             Err(stop) => Self::stop(draft, version, stop).await,
         };
         if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -435,6 +471,15 @@ impl<R: Recorder> Handler for Proxy<R> {
     fn is_crowded(&self) -> bool {
         self.shared.shares.is_crowded()
     }
+}
+
+/// What came of a request that went out.
+struct Forwarded {
+    response: Response<Body>,
+    framing: Framing,
+    lease: Lease,
+    /// The client's side of the connection, if the request opens a WebSocket.
+    upgrade: Option<OnUpgrade>,
 }
 
 /// Who sends a request.
@@ -508,6 +553,34 @@ fn kind(refusal: RefusalKind) -> FailureKind {
         RefusalKind::TooLarge => FailureKind::HeadTooLarge,
         RefusalKind::Timeout => FailureKind::RequestTimeout,
         RefusalKind::Connect => FailureKind::Method,
+    }
+}
+
+/// An address in absolute form that has a query and no path, with the path that it means: as it is, the target of the
+/// forwarded request would begin with the query (RFC 9112, section 3.2.1).
+fn with_slash(uri: &Uri) -> Option<Uri> {
+    let target = uri.path_and_query().map(PathAndQuery::as_str).filter(|target| target.starts_with('?'))?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("/{target}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// By what name the client addresses the proxy.
+fn authority(parts: &Parts) -> Option<HeaderValue> {
+    match parts.headers.get(HOST) {
+        Some(host) => Some(host.clone()),
+        None => HeaderValue::from_str(parts.uri.authority()?.as_str()).ok(),
+    }
+}
+
+/// The head of the proxy's own response: of HTTP/1 with the start line that hyper writes.
+fn local_head(response: &Response<Bytes>, version: Version) -> Head {
+    let status = response.status();
+    match (Head::from(response.headers()), status.canonical_reason()) {
+        (Head::Fields(fields), Some(reason)) if version < Version::HTTP_2 => {
+            Head::Wire([format!("{version:?} {} {reason}\r\n", status.as_str()).as_bytes(), &fields].concat().into())
+        }
+        (head, _) => head,
     }
 }
 

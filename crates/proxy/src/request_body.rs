@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use nightaudit_exchange::{CapturedBody, FailureKind};
 use tokio::time::{Instant, Sleep, timeout};
 
-use crate::{keep::Keeper, reply::Stop};
+use crate::{fields, keep::Keeper, reply::Stop};
 
 /// The envelope must be within this prefix of a body.
 pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
@@ -80,12 +80,13 @@ impl Beginning {
             match frame {
                 None => return Ok(beginning),
                 Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) if piece.is_empty() => {}
                     Ok(piece) => {
                         keeper.push(&piece);
                         length += piece.len();
                         beginning.pieces.push_back(piece);
                     }
-                    Err(frame) => beginning.trailers = frame.into_trailers().ok(),
+                    Err(frame) => beginning.trailers = frame.into_trailers().ok().and_then(fields::trailers),
                 },
                 Some(Err(error)) => return Err(broken(&error)),
             }
@@ -112,15 +113,29 @@ impl Beginning {
         self.rest.is_none()
     }
 
+    /// Whether it goes out in chunks towards HTTP/1.1.
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.hint.exact().is_none()
+    }
+
+    /// Takes a body of which nothing came for none: HTTP/2 may announce one and end it at once.
+    pub(crate) fn forget_if_empty(&mut self) {
+        if self.is_whole() && self.pieces.is_empty() && self.trailers.is_none() && self.is_chunked() {
+            self.hint = SizeHint::with_exact(0);
+        }
+    }
+
     /// The body to forward. What is not read yet is gathered in `upload` as it flows.
     pub(crate) fn into_body(self, upload: Option<Arc<Upload>>, patience: Duration) -> RequestBody {
         let rest = self.rest.zip(upload);
+        let ended = rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0);
         RequestBody {
-            ended: rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0),
+            ended,
             pieces: self.pieces,
             trailers: self.trailers,
             rest,
-            hint: self.hint,
+            // Of a length of 0 hyper would make a `content-length` that the client has not sent.
+            hint: if ended { SizeHint::new() } else { self.hint },
             patience,
             timer: None,
         }
@@ -187,7 +202,7 @@ impl Progress {
             }
             passed.pieces.push(piece.clone());
         } else if let Some(trailers) = frame.trailers_ref() {
-            passed.trailers = Some(trailers.clone());
+            passed.trailers = fields::trailers(trailers.clone());
         }
     }
 }
@@ -350,6 +365,13 @@ impl Body for RequestBody {
                         progress.last = Instant::now();
                         // Of a body of known length nothing is asked for after its last piece.
                         progress.ended = this.hint.exact() == Some(progress.keeper.length());
+                    }
+                    if frame.is_trailers() {
+                        progress.ended = true;
+                        drop(progress);
+                        (this.rest, this.ended) = (None, true);
+                        let trailers = frame.into_trailers().ok().and_then(fields::trailers);
+                        return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
                     }
                     drop(progress);
                     return Poll::Ready(Some(Ok(frame)));

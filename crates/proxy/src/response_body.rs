@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use crate::{
     draft::Draft,
+    fields,
     keep::Keeper,
     recorder::Place,
     upstream::{self, Lease},
@@ -29,6 +30,8 @@ pub struct ProxyBody<P: Place>(Kind<P>);
 enum Kind<P: Place> {
     /// Recorded before it is sent: the proxy's own, and those without a body.
     Whole(Option<Bytes>),
+    /// No body, but its length in the head: the one that a 304 or a HEAD speaks of, or 0.
+    Announced(u64),
     Flowing(Box<Flowing<P>>),
 }
 
@@ -64,6 +67,11 @@ impl<P: Place> ProxyBody<P> {
     /// A body that is sent at once.
     pub(crate) fn whole(body: Bytes) -> Self {
         Self(Kind::Whole((!body.is_empty()).then_some(body)))
+    }
+
+    /// No body, after a head that has this `Content-Length`, if any.
+    pub(crate) fn none(announced: Option<u64>) -> Self {
+        Self(announced.map_or(Kind::Whole(None), Kind::Announced))
     }
 
     /// A body that comes from Mews.
@@ -109,11 +117,22 @@ impl<P: Place> ProxyBody<P> {
 impl<P: Place> Flowing<P> {
     /// Takes what is there of the body, and records the exchange if that is all.
     fn look(&mut self, cx: &mut Context<'_>) {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        match self.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) if self.is_last(&frame) => self.end_with(frame),
             Poll::Ready(next) => self.first = Some(next),
             Poll::Pending => {}
         }
+    }
+
+    /// The next frame, its trailers without what is not the client's.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(match frame {
+            Some(Ok(frame)) if frame.is_trailers() => {
+                frame.into_trailers().ok().and_then(fields::trailers).map(|trailers| Ok(Frame::trailers(trailers)))
+            }
+            frame => frame,
+        })
     }
 
     fn is_last(&self, frame: &Frame<Bytes>) -> bool {
@@ -137,7 +156,7 @@ impl<P: Place> Flowing<P> {
             }
             let next = match self.first.take() {
                 Some(first) => Poll::Ready(first),
-                None => Pin::new(&mut self.body).poll_frame(cx),
+                None => self.poll_body(cx),
             };
             let Poll::Ready(next) = next else {
                 let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
@@ -215,6 +234,7 @@ impl<P: Place> Body for ProxyBody<P> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.get_mut().0 {
             Kind::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Kind::Announced(_) => Poll::Ready(None),
             Kind::Flowing(flowing) => flowing.poll(cx),
         }
     }
@@ -222,6 +242,8 @@ impl<P: Place> Body for ProxyBody<P> {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(body) => body.is_none(),
+            // Of a body that has ended hyper drops the length.
+            Kind::Announced(_) => false,
             Kind::Flowing(flowing) => matches!(flowing.end, End::Over),
         }
     }
@@ -229,6 +251,7 @@ impl<P: Place> Body for ProxyBody<P> {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Announced(length) => SizeHint::with_exact(*length),
             Kind::Flowing(flowing) => match (&flowing.end, flowing.promised) {
                 (_, None) => SizeHint::new(),
                 (End::Open, Some(promised)) => SizeHint::with_exact(promised.saturating_sub(flowing.keeper.length())),

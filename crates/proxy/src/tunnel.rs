@@ -115,6 +115,7 @@ impl<R: Recorder> Tunnel<R> {
             limit: None,
             outcome,
             error,
+            notes: Vec::new(),
             web_socket: Some(Box::new(CapturedWebSocket {
                 handshake: handshake.id,
                 part: self.parts,

@@ -260,6 +260,7 @@ fn capture(number: u64) -> Capture {
         error: None,
         web_socket: None,
         destination: None,
+        notes: Vec::new(),
     }
 }
 

@@ -230,6 +230,7 @@ impl Entry<'_> {
             web_socket: None,
             destination: None,
             alteration: None,
+            notes: Vec::new(),
             previous_hash: None,
             hash: None,
         }

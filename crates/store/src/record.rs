@@ -242,6 +242,7 @@ mod tests {
         exchange.response = Some(Response {
             status: 101,
             http_version: "HTTP/1.1".into(),
+            reason: None,
             headers: Vec::new(),
             request_id: None,
             body: body(b"the answer"),

@@ -66,6 +66,21 @@ pub async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
     parse(&read)
 }
 
+/// Sends bytes, closes its own side of the connection as a client may that has no more to say, and reads on.
+pub async fn send_and_half_close(address: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).await.unwrap();
+    parse(&read)
+}
+
+/// Leaves, so that the other side can tell: a close alone could mean that the client has no more to say.
+pub fn leave(stream: TcpStream) {
+    stream.set_zero_linger().unwrap();
+}
+
 /// Sends bytes in pieces, waiting after each until the server may have read it.
 pub async fn send_slowly(stream: &mut TcpStream, pieces: &[&[u8]]) {
     for piece in pieces {
@@ -97,7 +112,7 @@ fn parse(read: &[u8]) -> Answer {
     let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") else {
         panic!("no HTTP answer: {:?}", String::from_utf8_lossy(read));
     };
-    let head = String::from_utf8(read[..end].to_vec()).unwrap();
+    let head = String::from_utf8_lossy(&read[..end]).into_owned();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Answer { status, head, body: read[end + 4..].to_vec() }
 }

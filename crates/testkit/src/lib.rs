@@ -31,7 +31,7 @@ mod terminal;
 mod upstream;
 
 pub use authority::Authority;
-pub use client::{Answer, open_web_socket, post, read_answer, send, send_slowly};
+pub use client::{Answer, leave, open_web_socket, post, read_answer, send, send_and_half_close, send_slowly};
 pub use harness::{Gate, Harness, Setup};
 pub use process::{Process, Simulated};
 pub use terminal::Terminal;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::Head;
 
 /// The most header fields that are recorded of one message.
-const MAX_FIELDS: usize = 1024;
+const MAX_FIELDS: usize = 8192;
 /// As many fields as httparse is given room for; a head with more is split line by line.
 const USUAL_FIELDS: usize = 96;
 

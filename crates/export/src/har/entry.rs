@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nightaudit_exchange::{
-    Body, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Omitted, Outcome, SessionId,
-    Timestamp, WebSocket,
+    Body, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Note, Omitted, Outcome,
+    SessionId, Timestamp, WebSocket,
 };
 use serde::Serialize;
 
@@ -153,6 +153,8 @@ struct Nightaudit<'a> {
     envelope: &'a Envelope,
     limit: Option<&'a LimitNote>,
     error: Option<&'a Failure>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [Note],
     request_body: BodyFacts<'a>,
     response_body: Option<BodyFacts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,7 +274,8 @@ impl Entry<'_> {
             },
             response: Response {
                 status,
-                status_text: reason(status),
+                // HTTP/2 has none, and none is made up.
+                status_text: answer.filter(|_| !failed).and_then(|answer| answer.reason.as_deref()).unwrap_or_default(),
                 http_version: answer.map_or("", |answer| &answer.http_version),
                 cookies: set_cookies(headers),
                 headers,
@@ -299,6 +302,7 @@ impl Entry<'_> {
                 envelope: &exchange.envelope,
                 limit: exchange.limit.as_ref(),
                 error: exchange.error.as_ref(),
+                notes: &exchange.notes,
                 request_body: BodyFacts::of(&request.body),
                 response_body: answer.map(|answer| BodyFacts::of(&answer.body)),
                 web_socket: exchange.web_socket.as_ref().map(WebSocketFacts::of),
@@ -373,10 +377,6 @@ fn value<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
 
 fn media_type(headers: &[Header]) -> &str {
     value(headers, "content-type").unwrap_or(UNKNOWN_TYPE)
-}
-
-fn reason(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
 fn query(url: &str) -> Vec<Pair<'_>> {

@@ -63,6 +63,7 @@ pub fn exchange(sequence: u64) -> Exchange {
         response: Some(Response {
             status: 200,
             http_version: "HTTP/2".into(),
+            reason: None,
             headers: fields(&[("Content-Type", "application/json; charset=utf-8"), ("Request-Id", "00-abc-01")]),
             request_id: Some("00-abc-01".to_owned()),
             body: Body::whole("{\"NowUtc\":\"2026-11-23T12:00:00Z\"}".into()),
@@ -80,6 +81,7 @@ pub fn exchange(sequence: u64) -> Exchange {
         web_socket: None,
         destination: Some(demo()),
         alteration: None,
+        notes: Vec::new(),
         previous_hash: Some(Digest([1; 32])),
         hash: Some(Digest([2; 32])),
     }

@@ -4,8 +4,9 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -31,11 +32,25 @@ pub(crate) struct Heads {
     /// Counts what happens: requests that begin, and answers that end.
     events: AtomicUsize,
     link: Arc<Link>,
+    /// How often everything that was to be written had been.
+    flushes: AtomicUsize,
+    /// Whether the client has closed its side of the connection.
+    half_closed: AtomicBool,
+    /// Who waits for the last response after that.
+    waiting: Mutex<Option<Waker>>,
 }
 
 impl Heads {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { passed: Mutex::default(), unanswered: AtomicUsize::new(0), events: AtomicUsize::new(0), link }
+        Self {
+            passed: Mutex::default(),
+            unanswered: AtomicUsize::new(0),
+            events: AtomicUsize::new(0),
+            link,
+            flushes: AtomicUsize::new(0),
+            half_closed: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }
     }
 
     pub(super) fn push(&self, head: Result<Passed, Refusal>) {
@@ -67,6 +82,33 @@ impl Heads {
             self.link.rest();
         }
         self.events.fetch_add(1, Ordering::Relaxed);
+        if self.has_half_closed()
+            && let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            waiting.wake();
+        }
+    }
+
+    /// Whether the client has closed its side of the connection.
+    pub(crate) fn has_half_closed(&self) -> bool {
+        self.half_closed.load(Ordering::Acquire)
+    }
+
+    /// The client has closed its side. Ready when all its requests are answered.
+    pub(super) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
+        self.half_closed.store(true, Ordering::Release);
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        if self.are_unanswered() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Called when everything that was to be written has been.
+    pub(super) fn flushed(&self) {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was.
+    pub(crate) fn flushes(&self) -> usize {
+        self.flushes.load(Ordering::Relaxed)
     }
 
     /// Waits until nothing has happened for so long, and nothing is being answered. May take twice as long to tell.

@@ -12,13 +12,10 @@ use std::{
 use compact_str::CompactString;
 use hyper::client::conn;
 use hyper_util::{
-    client::{
-        legacy::connect::{
-            HttpConnector,
-            dns::{GaiAddrs, GaiResolver, Name},
-            proxy::Tunnel,
-        },
-        proxy::matcher::Matcher,
+    client::legacy::connect::{
+        HttpConnector,
+        dns::{GaiAddrs, GaiResolver, Name},
+        proxy::{SocksV5, Tunnel},
     },
     rt::TokioIo,
 };
@@ -32,8 +29,9 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::{
-    Route, UpstreamConfigError, UpstreamProxy,
-    heads::{LONGEST, Listening},
+    Route,
+    corporate::Kind,
+    heads::{LONGEST, Listening, MAX_HEADERS},
     http2::{Http2, Window},
     pool::Connection,
 };
@@ -94,27 +92,51 @@ impl Connector {
     async fn tcp(&self) -> Result<(TcpStream, Option<CompactString>), Stop> {
         let uri = self.origin.uri().map_err(|error| Stop::failed(FailureKind::Connect, error.to_string()))?;
         let mut tcp = self.tcp.clone();
-        let Some(proxy) = self.route.proxy.intercept(&uri) else {
+        let Some(proxy) = self.route.proxies.of(&self.origin) else {
             return match tcp.call(uri).await {
                 Ok(stream) => Ok((stream.into_inner(), None)),
-                Err(error) => {
-                    let kind = if resolving(&error) { FailureKind::Resolve } else { FailureKind::Connect };
-                    Err(Stop::failed(kind, format!("can't connect to {}: {}", self.origin, chain(&error))))
-                }
+                Err(error) => Err(self.unreachable(&error)),
             };
         };
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
-        if let Some(auth) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(auth.clone());
-        }
-        let via = proxy.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let stream = tunnel.call(self.tunnelled(uri)).await.map_err(|error| {
-            let message = format!("the proxy {via} gives no way to {}: {}", self.origin, chain(&error));
+        let refused = |error: &dyn Error| {
+            let message = format!("the proxy {proxy} gives no way to {}: {}", self.origin, chain(error));
             Stop::failed(FailureKind::UpstreamProxy, message)
-        })?;
-        // What stands before an `@` are credentials.
-        let named = via.rsplit('@').next().unwrap_or_default().into();
-        Ok((stream.into_inner(), Some(named)))
+        };
+        let to = proxy.uri().map_err(|error| refused(&error))?;
+        let stream = match proxy.kind() {
+            Kind::Http => {
+                let mut tunnel = Tunnel::new(to, tcp);
+                if let Some(basic) = proxy.basic() {
+                    tunnel = tunnel.with_auth(basic);
+                }
+                tunnel.call(self.tunnelled(uri)).await.map_err(|error| refused(&error))?
+            }
+            Kind::Socks5 { resolves } => {
+                let mut socks = SocksV5::new(to, tcp);
+                if let Some((user, password)) = proxy.user() {
+                    socks = socks.with_auth(user, password);
+                }
+                let uri = if resolves { self.tunnelled(uri) } else { self.resolved(uri).await? };
+                socks.call(uri).await.map_err(|error| refused(&error))?
+            }
+        };
+        Ok((stream.into_inner(), Some(proxy.to_string().into())))
+    }
+
+    fn unreachable(&self, error: &(dyn Error + 'static)) -> Stop {
+        let kind = if resolving(error) { FailureKind::Resolve } else { FailureKind::Connect };
+        Stop::failed(kind, format!("can't connect to {}: {}", self.origin, chain(error)))
+    }
+
+    /// The address with the host's name resolved here.
+    async fn resolved(&self, uri: http::Uri) -> Result<http::Uri, Stop> {
+        let host = self.origin.host().trim_matches(['[', ']']);
+        let found = tokio::net::lookup_host((host, self.origin.port())).await.map(|mut addresses| addresses.next());
+        let found = found.and_then(|address| address.ok_or_else(|| std::io::ErrorKind::NotFound.into()));
+        let address = found.map_err(|error| self.unreachable(&Unresolved(error)))?;
+        let mut parts = uri.clone().into_parts();
+        parts.authority = address.to_string().parse().ok();
+        Ok(http::Uri::from_parts(parts).unwrap_or(uri))
     }
 
     /// A tunnel is asked for with the port in any case.
@@ -132,6 +154,10 @@ impl Connector {
         let (sender, connection) = conn::http1::Builder::new()
             .preserve_header_case(true)
             .max_buf_size(LONGEST)
+            .max_headers(MAX_HEADERS)
+            // What a proxy removes (RFC 9112, section 5.1) and replaces (section 5.2) in a response.
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.no_http(&error))?;
@@ -157,23 +183,6 @@ impl Connector {
 
     fn no_http(&self, error: &dyn std::fmt::Display) -> Stop {
         Stop::failed(FailureKind::Closed, format!("{} closed the new connection: {error}", self.origin))
-    }
-}
-
-/// Which proxy is used for which host.
-pub(super) fn matcher(proxy: &UpstreamProxy) -> Result<Matcher, UpstreamConfigError> {
-    match proxy {
-        UpstreamProxy::None => Ok(Matcher::builder().build()),
-        UpstreamProxy::Environment => Ok(Matcher::from_env()),
-        UpstreamProxy::Fixed { address, except } => {
-            let unusable = || UpstreamConfigError::Proxy { address: address.clone() };
-            let uri: http::Uri = address.parse().map_err(|_| unusable())?;
-            // A session of TLS with the proxy itself is nothing that companies have.
-            if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
-                return Err(unusable());
-            }
-            Ok(Matcher::builder().all(address.clone()).no(except.clone()).build())
-        }
     }
 }
 
@@ -221,29 +230,5 @@ impl Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let resolving = self.0.call(name);
         Box::pin(async move { resolving.await.map_err(Unresolved) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxy_is_used_but_for_the_exceptions() {
-        let fixed =
-            UpstreamProxy::Fixed { address: "http://p.example:3128".into(), except: "localhost,.internal".into() };
-        let matcher = matcher(&fixed).unwrap();
-        let via = |uri: &str| matcher.intercept(&uri.parse().unwrap()).map(|proxy| proxy.uri().to_string());
-        assert_eq!(via("https://api.mews-demo.com/").as_deref(), Some("http://p.example:3128/"));
-        assert_eq!(via("https://api.internal/"), None);
-    }
-
-    #[test]
-    fn what_is_no_proxy_is_named() {
-        for address in ["p.example", "https://p.example", "socks5://p.example", ""] {
-            let fixed = UpstreamProxy::Fixed { address: address.into(), except: String::new() };
-            let error = matcher(&fixed).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(error.contains(&format!("`{address}`")), "{error}");
-        }
     }
 }

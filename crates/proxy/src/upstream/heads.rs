@@ -16,6 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// valid answer. hyper's own is three times as much, which is memory for every answer that streams, and no speed.
 pub(super) const LONGEST: usize = 128 << 10;
 
+/// The most headers that a response may have: as many as a head of 64 KiB can hold if each is of 8 bytes.
+pub(super) const MAX_HEADERS: usize = 8192;
+
 /// The head of an answer of HTTP/1, as an extension of the answer.
 #[derive(Debug, Clone)]
 pub(crate) struct WireHead(pub(crate) Bytes);

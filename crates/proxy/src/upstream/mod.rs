@@ -2,6 +2,7 @@
 
 mod body;
 mod connect;
+mod corporate;
 mod heads;
 mod http2;
 mod pool;
@@ -10,10 +11,11 @@ mod trust;
 use std::{path::PathBuf, sync::Arc};
 
 use http::{
-    Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    HeaderValue, Request, Response, Uri, Version,
+    header::{HOST, TRANSFER_ENCODING},
     uri::{PathAndQuery, Scheme},
 };
+use http_body::Body as _;
 use nightaudit_exchange::{Destination, FailureKind};
 
 pub(crate) use self::{
@@ -23,6 +25,7 @@ pub(crate) use self::{
 };
 use self::{
     connect::Connector,
+    corporate::CorporateProxies,
     pool::{Connection, Pool, SendError},
 };
 use crate::{Origin, Timeouts, fields, reply::Stop, request_body::RequestBody};
@@ -41,12 +44,12 @@ pub struct UpstreamConfig {
 pub enum UpstreamProxy {
     /// None, whatever the environment says.
     None,
-    /// What `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (in either case) say.
+    /// What `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (in either case), and `http_proxy` say, as curl reads them.
     #[default]
     Environment,
     /// This one for everything but the hosts in `except` (as in `NO_PROXY`).
     Fixed {
-        /// The proxy's address: `http://[user:password@]host:port`.
+        /// The proxy's address: `http://[user:password@]host:port`, or `socks5` or `socks5h` in place of `http`.
         address: String,
         /// Names, domains and networks that are reached directly, separated by commas.
         except: String,
@@ -65,10 +68,17 @@ pub enum UpstreamConfigError {
         reason: String,
     },
     /// The proxy's address can't be used.
-    #[error("`{address}` is no address of a proxy; write it like http://proxy.example:3128")]
+    #[error(
+        "{place}: `{address}` is no address of a proxy: {reason}; write it like http://proxy.example:3128 or \
+         socks5h://proxy.example:1080"
+    )]
     Proxy {
-        /// What was given.
+        /// Where it stands: the key, or the environment's variable.
+        place: String,
+        /// What was given, without its user and its password.
         address: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The TLS library refuses.
     #[error("TLS can't be set up: {0}")]
@@ -83,16 +93,18 @@ pub(crate) struct Route {
     /// Offers HTTP/1.1 alone.
     pub(crate) tls_http1: Arc<rustls::ClientConfig>,
     pub(crate) judge: Arc<trust::Judge>,
-    pub(crate) proxy: Arc<hyper_util::client::proxy::matcher::Matcher>,
+    pub(crate) proxies: Arc<CorporateProxies>,
 }
 
 impl Route {
-    pub(crate) fn new(config: &UpstreamConfig) -> Result<Self, UpstreamConfigError> {
+    pub(crate) fn new(config: &UpstreamConfig, hosts: [&Origin; 2]) -> Result<Self, UpstreamConfigError> {
+        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let proxies = Arc::new(CorporateProxies::new(&config.proxy, hosts, variable)?);
         let (tls, judge) = trust::client_config(config.ca.as_deref())?;
         let mut tls_http1 = rustls::ClientConfig::clone(&tls);
         tls_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         let (tls_http1, judge) = (Arc::new(tls_http1), Arc::new(judge));
-        Ok(Self { tls, tls_http1, judge, proxy: Arc::new(connect::matcher(&config.proxy)?) })
+        Ok(Self { tls, tls_http1, judge, proxies })
     }
 }
 
@@ -155,6 +167,11 @@ impl Upstream {
             self.address(&mut request, &target, connection.is_http2(), came_by_http2);
             sending(Sending::Now(Arc::clone(connection.destination())))?;
             match connection.send(request).await {
+                Ok(response) if !connection.is_http2() && response.extensions().get::<WireHead>().is_none() => {
+                    // hyper's own bound is where it stops reading, which may be later.
+                    let message = format!("Mews' response has a head of more than {} KiB", heads::LONGEST >> 10);
+                    return Err(Stop::failed(FailureKind::InvalidResponse, message));
+                }
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
                 Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
                     tracing::debug!(%reason, "Mews has not processed a request, which is sent again");
@@ -195,8 +212,7 @@ impl Upstream {
             parts.scheme = Some(if self.origin.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
             parts.authority = Some(self.origin.authority().clone());
             // `:authority` says it, and a list of chunks has no meaning in HTTP/2.
-            request.headers_mut().remove(HOST);
-            request.headers_mut().remove(TRANSFER_ENCODING);
+            fields::without(request.headers_mut(), |name| *name == HOST || *name == TRANSFER_ENCODING);
             *request.version_mut() = Version::HTTP_2;
         } else {
             if came_by_http2 {
@@ -204,6 +220,11 @@ impl Upstream {
             }
             let host = self.origin.host_field().clone();
             request.headers_mut().entry(HOST).or_insert(host);
+            if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+                // By its own choice hyper sends no such body with a GET or a HEAD (RFC 9112, section 6.3).
+                let chunked = HeaderValue::from_static("chunked");
+                request.headers_mut().entry(TRANSFER_ENCODING).or_insert(chunked);
+            }
             *request.version_mut() = Version::HTTP_11;
         }
         if let Ok(uri) = Uri::from_parts(parts) {
@@ -219,11 +240,6 @@ pub(crate) enum Sending {
     Now(Arc<Destination>),
     /// The connection had closed and has taken nothing of it.
     Undone,
-}
-
-/// Whether a message with these fields and this status promises a body of a certain length.
-pub(crate) fn promised(response: &Response<Body>) -> Option<u64> {
-    response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 fn stopped(error: &Error) -> Stop {

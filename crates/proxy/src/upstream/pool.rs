@@ -205,16 +205,24 @@ impl Pool {
 pub(crate) struct Lease {
     connection: Connection,
     pool: Arc<Pool>,
+    spoilt: bool,
 }
 
 impl Lease {
     pub(super) fn new(connection: Connection, pool: &Arc<Pool>) -> Self {
-        Self { connection, pool: Arc::clone(pool) }
+        Self { connection, pool: Arc::clone(pool), spoilt: false }
     }
 
     /// The answer has been read to its end: the connection can take the next request. A lease that is dropped instead
     /// closes its connection, if it is one of HTTP/1.
     pub(crate) fn give_back(self) {
-        self.pool.give_back(self.connection);
+        if !self.spoilt {
+            self.pool.give_back(self.connection);
+        }
+    }
+
+    /// No other request may be sent on this connection.
+    pub(crate) fn spoil(&mut self) {
+        self.spoilt = true;
     }
 }

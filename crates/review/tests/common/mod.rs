@@ -40,6 +40,7 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         response: Some(Response {
             status: 200,
             http_version: "HTTP/1.1".into(),
+            reason: None,
             headers: vec![],
             request_id: Some("request-1".into()),
             body: whole("{\"Cursor\":null}"),
@@ -50,6 +51,7 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         web_socket: None,
         destination: Some(demo()),
         alteration: None,
+        notes: Vec::new(),
         previous_hash: None,
         hash: None,
     })

@@ -104,11 +104,19 @@ fn stub() -> Exchange {
         web_socket: None,
         destination: None,
         alteration: None,
+        notes: Vec::new(),
         previous_hash: None,
         hash: None,
     }
 }
 
 fn answer(status: u16) -> Response {
-    Response { status, http_version: Default::default(), headers: Vec::new(), request_id: None, body: Body::empty() }
+    Response {
+        status,
+        http_version: Default::default(),
+        reason: None,
+        headers: Vec::new(),
+        request_id: None,
+        body: Body::empty(),
+    }
 }

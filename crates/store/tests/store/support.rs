@@ -101,6 +101,7 @@ pub(crate) fn capture(number: u64) -> Capture {
         error: None,
         web_socket: None,
         destination: None,
+        notes: Vec::new(),
     }
 }
 
