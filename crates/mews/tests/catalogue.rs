@@ -74,7 +74,7 @@ fn every_replacement_and_every_step_is_an_operation() {
             assert!(!operation(path).unwrap().lifecycle.is_deprecated(), "{} -> {path}", known.path);
         }
     }
-    assert_eq!(use_cases().len(), 17);
+    assert_eq!(use_cases().len(), 18);
     for use_case in use_cases() {
         assert!(!use_case.sections.is_empty(), "{}", use_case.name);
         for section in &use_case.sections {

@@ -3,6 +3,7 @@
 //! - [`Reviewer`]: takes exchanges one after the other and says at any time what it makes of them.
 //! - [`Review`]: what it says: a verdict, [`Finding`]s with the exchanges that prove them, and all the figures.
 //! - [`Declaration`]: what the integration declares about itself, in `certification.toml`.
+//! - [`Comparison`]: what has changed from one review to another.
 //! - [`Rule`]: what is looked for; the one table of ids, weights, reasons and advice.
 //!
 //! Pure: no I/O, no clock. What a review takes is bounded by the number of operations, tokens and findings, not by the
@@ -35,6 +36,7 @@
 //! ```
 
 mod body;
+mod comparison;
 mod declaration;
 mod fact;
 mod findings;
@@ -47,6 +49,7 @@ mod review;
 mod reviewer;
 mod rule;
 
+pub use comparison::{Change, Comparison};
 pub use declaration::{Declaration, DeclarationError, RuleChange, template};
 pub use parts::limits::Limit;
 pub use review::{

@@ -90,16 +90,21 @@ fn key(text: &mut String, comment: &str, key: &str, value: Option<&str>, example
     let _ = writeln!(text, "# {comment}\n{off}{key} = {}\n", quoted(value.unwrap_or(example)));
 }
 
-/// The use case of which the session has called the largest share, more than half of it and three operations.
+/// The use case that fits what the session has called best: by how much of it was called, and by how much of what was
+/// called belongs to it. A small one of which everything was called by the way doesn't fit a session that calls much
+/// more; a large one of which little was called doesn't either. None where fewer than three of its operations were called,
+/// or neither share is worth speaking of.
 fn likeliest(review: &Review) -> Option<&'static UseCase> {
-    let share = |case: &&UseCase| {
+    let called: BTreeSet<&str> = review.operations.iter().map(|called| &*called.operation).collect();
+    let known = called.iter().filter(|path| operation(path).is_some()).count();
+    let fit = |case: &&UseCase| {
         let steps: BTreeSet<&str> =
             case.sections.iter().flat_map(|section| &section.operations).map(|step| &**step).collect();
-        let called = steps.iter().filter(|step| review.operations.iter().any(|called| called.operation == **step));
-        let called = called.count();
-        if called < 3 { 0.0 } else { called as f64 / steps.len() as f64 }
+        let both = steps.intersection(&called).count();
+        // The harmonic mean of the two shares.
+        if both < 3 { 0.0 } else { 2.0 * both as f64 / (steps.len() + known) as f64 }
     };
-    use_cases().iter().max_by(|a, b| share(a).total_cmp(&share(b))).filter(|case| share(case) > 0.5)
+    use_cases().iter().max_by(|a, b| fit(a).total_cmp(&fit(b))).filter(|case| fit(case) > 0.3)
 }
 
 /// `Acme Kiosk 2.1.0` without its version.
@@ -121,6 +126,70 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A review of a session that has called these.
+    fn calling(operations: &[&str]) -> Review {
+        let line = |operation: &str| {
+            format!(
+                r#"{{"id": "01KAS00000000000000000000A", "session": "01KAS000000000000000000000", "sessionName": "s",
+                    "sequence": 1, "environment": "demo", "operation": "{operation}", "startedAt": "2026-11-23T12:00:00Z",
+                    "timesUs": {{"forwarded": 1, "responseHead": 1, "responseEnd": 1}}, "peer": null,
+                    "envelope": {{"client": null, "clientToken": null, "accessToken": null, "paginated": false}},
+                    "request": {{"method": "POST", "url": "/", "httpVersion": "HTTP/1.1", "headers": [],
+                        "bodyLength": 0, "bodySha256": "{}", "truncated": false}},
+                    "response": null, "limit": null, "outcome": "aborted", "error": null}}"#,
+                "0".repeat(64)
+            )
+        };
+        let mut reviewer = crate::Reviewer::new(crate::Declaration::default());
+        operations.iter().for_each(|own| reviewer.push(&serde_json::from_str(&line(own)).unwrap()));
+        reviewer.into_review()
+    }
+
+    #[test]
+    fn the_use_case_is_the_one_of_which_most_was_called() {
+        let guess = |operations: &[&str]| likeliest(&calling(operations)).map(|case| &*case.name);
+        let kiosk = [
+            "configuration/get",
+            "languages/getAll",
+            "services/getAll",
+            "products/getAll",
+            "reservations/getAll/2023-06-06",
+            "reservations/start",
+            "reservations/process",
+            "customers/add",
+            "customers/update",
+            "bills/getAll",
+            "payments/getAll",
+            "payments/addExternal",
+        ];
+        // All of customer-management was called, and most of what was called is a kiosk's.
+        assert_eq!(guess(&kiosk), Some("kiosk"));
+        let housekeeping = [
+            "configuration/get",
+            "resources/getAll",
+            "reservations/getAll/2023-06-06",
+            "resources/update",
+            "resourceBlocks/getAll",
+            "resourceBlocks/add",
+        ];
+        assert_eq!(guess(&housekeeping), Some("housekeeping"));
+        let payments = ["configuration/get", "paymentRequests/add", "paymentRequests/getAll", "payments/getAll"];
+        assert_eq!(guess(&payments), Some("payment-automation"));
+        assert_eq!(guess(&["configuration/get", "customers/getAll"]), None);
+    }
+
+    #[test]
+    fn each_use_case_is_guessed_from_all_of_its_operations() {
+        for case in use_cases() {
+            let steps: BTreeSet<&str> =
+                case.sections.iter().flat_map(|section| &section.operations).map(|step| &**step).collect();
+            let guess = likeliest(&calling(&steps.iter().copied().collect::<Vec<_>>()));
+            if steps.len() >= 3 {
+                assert_eq!(guess.map(|case| &case.name), Some(&case.name));
+            }
+        }
+    }
 
     #[test]
     fn a_version_is_taken_off_a_name() {
