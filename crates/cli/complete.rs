@@ -52,6 +52,17 @@ pub(crate) fn operations() -> ArgValueCompleter {
     })
 }
 
+/// The rules of the review, and `all`.
+pub(crate) fn rules() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let all = CompletionCandidate::new("all").help(Some("list the rules".into()));
+        let rules = nightaudit_review::Rule::ALL
+            .iter()
+            .map(|rule| CompletionCandidate::new(rule.id()).help(Some(rule.title().into())));
+        std::iter::once(all).chain(rules).collect()
+    })
+}
+
 /// The ids of the last exchanges.
 pub(crate) fn exchanges() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

@@ -126,3 +126,55 @@ async fn a_watched_review_goes_on() {
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_reviews_are_compared() {
+    let mews = Upstream::answering(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for (session, operations) in
+        [("one", &["configuration/get", "customers/getall"][..]), ("two", &["configuration/get", "services/getall"])]
+    {
+        let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", session]);
+        for operation in operations {
+            send(serve.proxy(), &post(operation, BODY)).await;
+        }
+        serve.stop();
+    }
+    let (code, shown, error) = said(&review(folder.path(), &data, &["--session", "two", "--against", "one"]));
+    assert_eq!(code, 1, "{error}");
+    assert!(shown.contains("1 fixed, 1 new") && shown.contains("(against session one)"), "{shown}");
+    let (fixed, new) = shown.split_once("\nNew\n").unwrap();
+    assert!(fixed.contains("customers/getall") && new.contains("services/getall"), "{shown}");
+
+    // The same against a file.
+    let (_, json, _) = said(&review(folder.path(), &data, &["--session", "one", "--json"]));
+    std::fs::write(folder.path().join("one.json"), &json).unwrap();
+    let (_, text, error) =
+        said(&review(folder.path(), &data, &["--session", "two", "--json", "--against", "one.json"]));
+    let comparison: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{error}"));
+    assert_eq!((&comparison["was"], &comparison["is"]), (&"not-ready".into(), &"not-ready".into()));
+    let rule = |list: &str| comparison[list][0]["rule"].as_str().unwrap().to_owned();
+    assert_eq!((rule("fixed"), rule("new")), ("request/unknown-operation".into(), "request/unknown-operation".into()));
+
+    std::fs::write(folder.path().join("wrong.json"), "{}").unwrap();
+    for (which, expected, exit) in [
+        ("nothing", "there is no session `nothing`", 2),
+        ("wrong.json", "wrong.json is no review of `nightaudit review --json`", 1),
+    ] {
+        let (code, _, error) = said(&review(folder.path(), &data, &["--against", which]));
+        assert_eq!((code, error.contains(expected)), (exit, true), "{error}");
+    }
+}
+
+#[test]
+fn rules_are_offered_behind_explain() {
+    let output = Command::new(BINARY)
+        .args(["--", "nightaudit", "review", "--explain", "errors/"])
+        .env("_NIGHTAUDIT_COMPLETE", "fish")
+        .env("_CLAP_COMPLETE_INDEX", "3")
+        .output()
+        .unwrap();
+    let offered = String::from_utf8(output.stdout).unwrap();
+    assert!(offered.contains("errors/unresolved") && offered.contains("errors/share"), "{offered}");
+}

@@ -1,12 +1,14 @@
 //! `nightaudit review`
 
+mod changes;
 mod declared;
 mod sections;
 mod summary;
 mod watch;
 
 use std::{
-    io::{self, IsTerminal as _, Write},
+    fs,
+    io::{self, BufReader, IsTerminal as _, Read as _, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -16,17 +18,20 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum, ValueHint};
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{ExchangeId, Filter};
-use nightaudit_review::{Limit, Review as Said, Reviewer, Rule, Severity};
+use nightaudit_exchange::{ExchangeId, Filter, Missing};
+use nightaudit_mews::Contracts;
+use nightaudit_review::{Comparison, Declaration, Limit, Review as Said, Reviewer, Rule, Severity};
 use nightaudit_store::{Order, Session};
 
 use crate::{
+    complete,
     config::Settings,
     error::Usage,
     line::plain,
     losses::Losses,
     source::{Source, Stream},
 };
+use changes::Changes;
 use summary::Summary;
 
 /// Say what Mews' reviewers would say of a session
@@ -47,10 +52,12 @@ Examples:
   nightaudit review --session suite-a --fail-on warning
   nightaudit review --json | jq '.findings[] | .rule'
   nightaudit review --explain retry/no-backoff
-  nightaudit review --watch")]
+  nightaudit review --watch
+  nightaudit review --session run-2 --against run-1
+  nightaudit review --json > before.json; nightaudit review --against before.json")]
 pub(crate) struct Review {
     /// The session: its name, its id or the beginning of its id; the newest one otherwise
-    #[arg(long, value_name = "NAME|ID")]
+    #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
     session: Option<String>,
     /// The declaration [default: certification.toml, if it is there]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -68,12 +75,18 @@ pub(crate) struct Review {
     #[arg(long, requires = "init")]
     force: bool,
     /// Why the reviewers care about a rule, and what raises it; `all` lists the rules
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", add = complete::rules())]
     explain: Option<String>,
-    /// Review again whenever something was recorded
+    /// Review again whenever something was recorded, and show what has changed
     #[arg(long, conflicts_with = "explain")]
     watch: bool,
+    /// Say what has changed against the review of another session, or one that `review --json` has written to a file
+    #[arg(long, value_name = "NAME|ID|FILE", add = complete::sessions(), conflicts_with_all = ["init", "explain", "watch"])]
+    against: Option<String>,
 }
+
+/// The largest review that is read of a file, in bytes.
+const LARGEST_REVIEW: u64 = 64 << 20;
 
 /// From which severity on a review fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,13 +109,8 @@ impl Review {
         let declaration = declaration.map(|path| declared::read(path, &contracts)).transpose()?.unwrap_or_default();
         let source = Source::open(&settings.data)?;
         let session = choose(source.sessions()?, self.session.as_deref())?;
-        let mut reviewer = Reviewer::new(declaration).with_contracts(contracts).with_limits(limits(settings));
-        reviewer.set_unrecorded(session.unrecorded);
-        let losses = Losses::new(std::slice::from_ref(&session));
-        let mut reading = Reading { reviewer, filter: of(&session), last: None, count: 0, losses };
-        reading.take(source.exchanges(&reading.filter, Order::Oldest, None)?)?;
-        let lost = std::mem::take(&mut reading.losses).tell();
-        lost.iter().for_each(|missing| reading.reviewer.set_missing(missing));
+        let judge = Judge { source: &source, settings, declaration: &declaration, contracts: &contracts };
+        let (reading, lost) = judge.read(&session)?;
         if reading.count == 0 && !self.watch {
             bail!(
                 "session `{}` has no exchanges yet: point the integration at `nightaudit serve`",
@@ -114,18 +122,23 @@ impl Review {
             declared::write(&file, &reading.reviewer.review(), self.force)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let declaration = file.filter(|_| !self.json);
+        let shown = file.filter(|_| !self.json);
         if self.watch {
             drop(source);
-            return self.watch(settings, reading, declaration.as_deref(), &mut out);
+            return self.watch(settings, reading, shown.as_deref(), &mut out);
         }
         let review = reading.reviewer.into_review();
-        self.print(&mut out, &review, declaration.as_deref())?;
+        if let Some(which) = &self.against {
+            let (earlier, against) = judge.earlier(which)?;
+            self.print_changes(&mut out, &review, &earlier, &against)?;
+        } else {
+            self.print(&mut out, &review, shown.as_deref())?;
+        }
         // Of what is missing nobody can say what the reviewers would.
         Ok(if self.fails(&review) || !lost.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    /// Prints a review, and another one whenever there is more to say.
+    /// Prints a review, and what has changed whenever there is more to say: on a terminal in place, elsewhere below.
     fn watch(
         &self,
         settings: &Settings,
@@ -133,20 +146,43 @@ impl Review {
         declaration: Option<&Path>,
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
-        let clears = io::stdout().is_terminal() && !self.json;
+        let in_place = io::stdout().is_terminal() && !self.json;
         let mut watch = watch::Watch::start(settings.data.clone(), reading.filter.clone(), reading.last);
+        let begun = reading.reviewer.review();
+        let mut last = begun.clone();
+        if in_place {
+            write!(out, "\u{1b}[2J")?;
+            watch::draw(out, &begun, &begun, &begun)?;
+        } else {
+            self.print(out, &begun, declaration)?;
+            out.flush()?;
+        }
         loop {
-            if clears {
-                // To the top left, and nothing below.
-                write!(out, "\u{1b}[H\u{1b}[2J")?;
-            }
-            self.print(out, &reading.reviewer.review(), declaration)?;
-            if !clears && !self.json {
+            reading.take(Box::new(watch.batch()?.into_iter().map(Ok)))?;
+            let review = reading.reviewer.review();
+            if in_place {
+                watch::draw(out, &review, &begun, &last)?;
+            } else if self.json {
+                self.print(out, &review, declaration)?;
+            } else if !Comparison::of(&last, &review).is_empty() {
                 writeln!(out)?;
+                self.print_changes(out, &review, &last, "what stood before")?;
             }
             out.flush()?;
-            reading.take(Box::new(watch.batch()?.into_iter().map(Ok)))?;
+            last = review;
         }
+    }
+
+    /// Prints what has changed from one review to another.
+    fn print_changes(&self, out: &mut impl Write, review: &Said, earlier: &Said, against: &str) -> anyhow::Result<()> {
+        let comparison = Comparison::of(earlier, review);
+        if self.json {
+            serde_json::to_writer(&mut *out, &comparison)?;
+            writeln!(out)?;
+        } else {
+            write!(out, "{}", Changes { review, comparison: &comparison, against, width: summary::width() })?;
+        }
+        Ok(())
     }
 
     fn print(&self, out: &mut impl Write, review: &Said, declaration: Option<&Path>) -> anyhow::Result<()> {
@@ -165,6 +201,50 @@ impl Review {
             FailOn::Error => review.has(Severity::Error),
             FailOn::Warning => review.has(Severity::Warning),
             FailOn::Never => false,
+        }
+    }
+}
+
+/// What sessions are held against.
+struct Judge<'a> {
+    source: &'a Source,
+    settings: &'a Settings,
+    declaration: &'a Declaration,
+    contracts: &'a Contracts,
+}
+
+impl Judge<'_> {
+    /// Reads a session, and says what of it is lost.
+    fn read(&self, session: &Session) -> anyhow::Result<(Reading, Vec<Missing>)> {
+        let mut reviewer = Reviewer::new(self.declaration.clone())
+            .with_contracts(self.contracts.clone())
+            .with_limits(limits(self.settings));
+        reviewer.set_unrecorded(session.unrecorded);
+        let losses = Losses::new(std::slice::from_ref(session));
+        let mut reading = Reading { reviewer, filter: of(session), last: None, count: 0, losses };
+        reading.take(self.source.exchanges(&reading.filter, Order::Oldest, None)?)?;
+        let lost = std::mem::take(&mut reading.losses).tell();
+        lost.iter().for_each(|missing| reading.reviewer.set_missing(missing));
+        Ok((reading, lost))
+    }
+
+    /// The review to compare with, and what it is of: a session, or else a file.
+    fn earlier(&self, which: &str) -> anyhow::Result<(Said, String)> {
+        match choose(self.source.sessions()?, Some(which)) {
+            Ok(session) => {
+                let (reading, _) = self.read(&session)?;
+                Ok((reading.reviewer.into_review(), format!("session {}", plain(&session.name))))
+            }
+            Err(error) if !Path::new(which).is_file() => {
+                Err(Usage::new(format!("{error}; nor is there a file of that name")).into())
+            }
+            Err(_) => {
+                let unreadable = || format!("{} is no review of `nightaudit review --json`", plain(which));
+                let file = fs::File::open(which).with_context(|| format!("can't read {}", plain(which)))?;
+                let review =
+                    serde_json::from_reader(BufReader::new(file.take(LARGEST_REVIEW))).with_context(unreadable)?;
+                Ok((review, plain(which)))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is recorded while a review is watched.
 
 use std::{
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -9,8 +10,10 @@ use std::{
 
 use anyhow::Context as _;
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
+use nightaudit_review::{Comparison, Review};
 use tokio_util::sync::CancellationToken;
 
+use super::changes::Screen;
 use crate::follow::{Follow, News};
 
 /// How long exchanges are gathered before there is a new review.
@@ -44,6 +47,20 @@ impl Watch {
         }
         Ok(batch)
     }
+}
+
+/// Draws a review over the one before, without a moment in which the screen is empty.
+pub(super) fn draw(out: &mut impl Write, review: &Review, begun: &Review, last: &Review) -> io::Result<()> {
+    let (width, height) = terminal_size::terminal_size()
+        .map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
+    let (begun, last) = (Comparison::of(begun, review), Comparison::of(last, review));
+    // To the top left; behind each line, and below the last one, nothing is left of what stood there.
+    write!(out, "\u{1b}[H")?;
+    for line in (Screen { review, begun: &begun, last: &last, width, height }).lines() {
+        writeln!(out, "{line}\u{1b}[K")?;
+    }
+    write!(out, "\u{1b}[J")?;
+    out.flush()
 }
 
 /// Sends what is recorded until nobody wants it, or it can't be followed any more.

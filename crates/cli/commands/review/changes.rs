@@ -1,0 +1,176 @@
+//! What has changed from one review to another, as a person reads it.
+
+use std::fmt;
+
+use anstyle::Style;
+use nightaudit_review::{Comparison, Finding, Review};
+
+use super::summary::{severity_style, thousands, wrapped};
+use crate::line::plain;
+
+/// The most findings of a list that are told; `--json` has all.
+const MOST: usize = 40;
+
+/// A comparison with the verdict of the later review.
+pub(super) struct Changes<'a> {
+    pub(super) review: &'a Review,
+    pub(super) comparison: &'a Comparison,
+    /// What it is compared with: `session suite-a`.
+    pub(super) against: &'a str,
+    pub(super) width: usize,
+}
+
+impl fmt::Display for Changes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bold = Style::new().bold();
+        writeln!(f, "{bold}{}{bold:#}", wrapped(&self.review.summary, self.width, ""))?;
+        let against = format!("{} (against {})", self.comparison, self.against);
+        writeln!(f, "{}", wrapped(&against, self.width, ""))?;
+        self.list(f, "Fixed", self.comparison.fixed.iter().map(|finding| (finding, None)))?;
+        self.list(f, "New", self.comparison.new.iter().map(|finding| (finding, None)))?;
+        self.list(f, "Still there", self.comparison.standing.iter().map(|own| (&own.finding, Some(own.was))))
+    }
+}
+
+impl Changes<'_> {
+    fn list<'f>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        title: &str,
+        findings: impl ExactSizeIterator<Item = (&'f Finding, Option<u64>)>,
+    ) -> fmt::Result {
+        let count = findings.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let bold = Style::new().bold();
+        writeln!(f, "\n{bold}{title}{bold:#}")?;
+        for (finding, was) in findings.take(MOST) {
+            let (style, severity) = (severity_style(finding.severity), finding.severity);
+            writeln!(f, "  {style}{severity:7}{style:#} {}", finding.rule)?;
+            let was = was.filter(|was| *was != finding.count);
+            let was = was.map_or_else(String::new, |was| format!(" (was found {} times)", thousands(was)));
+            writeln!(f, "{}", wrapped(&format!("{}{was}", finding.message), self.width, "    "))?;
+        }
+        if count > MOST {
+            writeln!(f, "  and {} more, which --json has", count - MOST)?;
+        }
+        Ok(())
+    }
+}
+
+/// A review that is watched, on one screen: the verdict, what has changed, and what stands.
+pub(super) struct Screen<'a> {
+    pub(super) review: &'a Review,
+    /// Compared with the review at the beginning.
+    pub(super) begun: &'a Comparison,
+    /// Compared with the one shown before.
+    pub(super) last: &'a Comparison,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+impl Screen<'_> {
+    /// The lines, each no longer than the terminal is wide, and no more of them than it is high.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let bold = Style::new().bold();
+        let run = &self.review.run;
+        let mut lines = Vec::new();
+        for line in wrapped(&self.review.summary, self.width, "").lines() {
+            lines.push(format!("{bold}{line}{bold:#}"));
+        }
+        let about = format!("session {}, {} exchanges", plain(&run.session_name), thousands(run.exchanges));
+        lines.push(cut(&about, self.width));
+        lines.push(cut(&format!("since the beginning: {}", self.begun), self.width));
+        lines.push(String::new());
+        let is_new = |finding: &Finding| self.last.new.contains(finding);
+        let was_new = |finding: &Finding| self.begun.new.contains(finding);
+        let fixed = self.begun.fixed.iter().map(|finding| ("fixed", finding));
+        let (new, rest): (Vec<_>, Vec<_>) = self.review.findings.iter().partition(|finding| was_new(finding));
+        let new = new.into_iter().map(|finding| (if is_new(finding) { "NEW" } else { "new" }, finding));
+        let rows: Vec<_> = new.chain(fixed).chain(rest.into_iter().map(|finding| ("", finding))).collect();
+        // A line is kept for how many there are beside.
+        let room = self.height.saturating_sub(lines.len() + 2);
+        for (mark, finding) in rows.iter().take(room) {
+            let style = severity_style(finding.severity);
+            let severity = finding.severity;
+            let rest = cut(&format!("{} {}", finding.rule, finding.message), self.width.saturating_sub(14));
+            lines.push(format!("{mark:5} {style}{severity:7}{style:#} {rest}"));
+        }
+        if rows.len() > room {
+            lines.push(cut(&format!("and {} more", rows.len() - room), self.width));
+        }
+        // The end of the last line is another one.
+        lines.truncate(self.height.saturating_sub(1));
+        lines
+    }
+}
+
+/// As much of a text as a line has room for, without what a terminal would obey.
+fn cut(text: &str, room: usize) -> String {
+    let text = plain(text);
+    match text.char_indices().nth(room) {
+        Some(_) => text.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_review::{Declaration, Reviewer};
+
+    use super::*;
+    use crate::line::tests::exchange;
+
+    fn reviews() -> (Review, Review) {
+        let mut reviewer = Reviewer::new(Declaration::default());
+        reviewer.push(&exchange());
+        let before = reviewer.review();
+        let mut failed = exchange();
+        failed.sequence = 2;
+        failed.operation = "customers/\u{1b}[2Jget".into();
+        let response = failed.response.as_mut().unwrap();
+        response.status = 404;
+        reviewer.push(&failed);
+        (before, reviewer.into_review())
+    }
+
+    fn bare(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_comparison_says_what_is_new_and_what_is_fixed() {
+        let (before, after) = reviews();
+        let shown = |comparison: &Comparison, review: &Review| {
+            bare(&Changes { review, comparison, against: "session a", width: 80 }.to_string())
+        };
+        let worse = shown(&Comparison::of(&before, &after), &after);
+        assert!(worse.contains("0 fixed, 2 new, 5 still stand (against session a)"), "{worse}");
+        assert!(worse.contains("\nNew\n  error   errors/unresolved\n"), "{worse}");
+        let better = shown(&Comparison::of(&after, &before), &before);
+        assert!(better.contains("2 fixed, 0 new, 5 still stand") && better.contains("\nFixed\n"), "{better}");
+        assert!(!worse.chars().any(|letter| letter.is_control() && letter != '\n'), "{worse:?}");
+    }
+
+    #[test]
+    fn a_screen_fits_the_terminal_and_marks_what_is_new() {
+        let (before, after) = reviews();
+        let comparison = Comparison::of(&before, &after);
+        for (width, height) in [(80, 24), (60, 8), (120, 6), (20, 3)] {
+            let screen = Screen { review: &after, begun: &comparison, last: &comparison, width, height };
+            let lines = screen.lines();
+            assert!(lines.len() < height, "{width}x{height}: {lines:?}");
+            for line in lines.iter().map(|line| bare(line)) {
+                assert!(line.chars().count() <= width, "{width}x{height}: {line}");
+                assert!(!line.chars().any(char::is_control), "{line:?}");
+            }
+        }
+        let unchanged = Comparison::of(&after, &after);
+        let marks = |last: &Comparison| {
+            let screen = Screen { review: &after, begun: &comparison, last, width: 80, height: 24 };
+            screen.lines().iter().filter(|line| line.starts_with("NEW")).count()
+        };
+        assert_eq!((marks(&comparison), marks(&unchanged)), (2, 0));
+    }
+}
