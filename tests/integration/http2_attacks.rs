@@ -51,6 +51,11 @@ async fn what_would_be_read_in_two_ways_as_http_1_is_not_forwarded() {
         let answered = answer(&harness, &frames).await;
         assert!(matches!(answered, None | Some((RST_STREAM | GOAWAY, _))), "{what}: {answered:?}");
         assert!(upstream.seen().is_empty(), "{what}: {:?}", upstream.seen());
+        // The library below has refused it; it is recorded all the same.
+        let exchange = harness.recorded().await;
+        assert_eq!((exchange.outcome, exchange.response), (Outcome::Rejected, None), "{what}");
+        let error = exchange.error.unwrap();
+        assert!(error.kind == FailureKind::Malformed && error.message.contains("_ERROR"), "{what}: {}", error.message);
     }
     // A length that the body does not have.
     for (length, body) in [("5", "abc"), ("3", "abcde")] {
@@ -59,8 +64,13 @@ async fn what_would_be_read_in_two_ways_as_http_1_is_not_forwarded() {
         let answered = answer(&harness, &frames).await;
         assert!(!matches!(answered, Some((HEADERS, _))) || upstream.seen().is_empty(), "{answered:?}");
         assert!(upstream.seen().is_empty(), "{length} {body}: {:?}", upstream.seen());
+        let exchange = harness.recorded().await;
+        assert_eq!(exchange.outcome, Outcome::Rejected, "{length} {body}");
+        assert_eq!(exchange.error.unwrap().kind, FailureKind::Framing, "{length} {body}");
     }
     assert_eq!(send(harness.address(), &post("bills/add", "{}")).await.status, 200);
+    // Each was recorded once.
+    assert_eq!(harness.recorded().await.outcome, Outcome::Answered);
 }
 
 #[tokio::test]
@@ -120,5 +130,16 @@ async fn floods_end_the_connection_and_nothing_else() {
         reset.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
     assert!(matches!(answer(&harness, &reset).await, None | Some((GOAWAY, _))));
+    // Both connections say why they ended, and what they have recorded is bounded.
+    let mut calm = 0;
+    for _ in 0..400 {
+        let exchange = harness.recorded().await;
+        let error = exchange.error.unwrap();
+        calm += usize::from(exchange.outcome == Outcome::Rejected && error.message.contains("ENHANCE_YOUR_CALM"));
+        if calm == 2 {
+            break;
+        }
+    }
+    assert_eq!(calm, 2);
     assert_eq!(send(harness.address(), &post("bills/add", "{}")).await.status, 200);
 }

@@ -36,6 +36,8 @@ pub enum RefusalKind {
     Timeout,
     /// `CONNECT`, which asks for a tunnel to anywhere.
     Connect,
+    /// Too many requests at once on a connection of HTTP/2.
+    TooMany,
 }
 
 /// How a request's body is delimited.

@@ -6,7 +6,8 @@
 //! HTTP/1 passes through a guard before hyper sees it. The guard keeps each head as it was on the wire, so that it can
 //! be recorded spelling, order and all, and refuses what two implementations could read in two ways: the whole family of
 //! request smuggling. A refused request still reaches the handler, as an [`Arrival`] with a [`Refusal`], because it must
-//! be answered in its turn and recorded like any other.
+//! be answered in its turn and recorded like any other. HTTP/2 is held to the same rules; what its library refuses by
+//! itself is told to [`Handler::refused`].
 //!
 //! ```
 //! use std::{net::SocketAddr, sync::Arc};
@@ -46,6 +47,7 @@ mod server;
 mod slots;
 mod streams;
 mod tls;
+mod watch;
 
 pub use head::{Refusal, RefusalKind};
 pub use link::ClientProgress;

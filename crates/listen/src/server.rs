@@ -36,6 +36,7 @@ use crate::{
     link::{ClientProgress, Link, Outgoing, Patience},
     slots::Slots,
     streams::Streams,
+    watch::{Watch, Watched},
 };
 
 /// What a [`Server`] may be told.
@@ -114,6 +115,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request. The future is dropped when the client leaves before it is done.
     fn handle(&self, arrival: Arrival, request: Request<Incoming>)
     -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Notes a request that the HTTP/2 library has refused by itself, so that neither its head nor a response to it is
+    /// known; or that it has closed a connection for what the client sent. By default nothing.
+    fn refused(&self, _arrival: Arrival) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 
     /// Whether requests wait for room that others hold. Clients that don't take their responses have less time then.
     fn is_crowded(&self) -> bool {
@@ -410,16 +417,49 @@ impl<H: Handler> Serving<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (handler, requests) = (Arc::clone(&self.handler), Arc::new(Heads::new(Arc::clone(&link))));
+        let (watch, mut refusals) = Watch::new();
+        // What the library refuses by itself is told to the handler, one after the other.
+        let telling = async {
+            while let Some(refusal) = refusals.recv().await {
+                let progress = link.progress.of_stream();
+                let arrival = Arrival {
+                    peer,
+                    wire: None,
+                    refusal: Some(refusal),
+                    opens_web_socket: false,
+                    progress,
+                    tls: self.config.tls.is_some(),
+                    half_close: None,
+                };
+                self.handler.refused(arrival).await;
+            }
+        };
+        tokio::join!(self.http2_watched(stream, peer, &link, stopping, watch), telling);
+    }
+
+    async fn http2_watched<S>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        link: &Arc<Link>,
+        stopping: CancellationToken,
+        watch: Watch,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (handler, requests) = (Arc::clone(&self.handler), Arc::new(Heads::new(Arc::clone(link))));
         let (begun, connection) = (Arc::clone(&requests), link.progress.clone());
         let streams = Streams::new(self.patience.clone());
         let executor = streams.clone();
         let tls = self.config.tls.is_some();
+        let stream = Watched::new(stream, &watch);
+        let accepted = watch.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (handler, requests) = (Arc::clone(&handler), Arc::clone(&begun));
             let progress = connection.of_stream();
             streams.begin(&progress);
             requests.begun();
+            accepted.accepted();
             let unanswered = Unanswered(requests);
             async move {
                 let (parts, body) = request.into_parts();
@@ -449,25 +489,26 @@ impl<H: Handler> Serving<H> {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = watch.over(connection.as_mut()) => ended,
             () = stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                watch.over(connection).await
             }
             // The pings above tell that a client is there, not that it wants anything.
             () = requests.idle(self.config.idle_timeout) => {
                 connection.as_mut().graceful_shutdown();
                 // The last piece of a response may still be there, which nobody takes.
-                tokio::time::timeout(self.patience.limit(), connection).await.unwrap_or(Ok(()))
+                tokio::time::timeout(self.patience.limit(), watch.over(connection)).await.unwrap_or(Ok(()))
             }
             () = link.evicted.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                watch.over(connection).await
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "HTTP/2 connection ended");
         }
+        watch.end();
     }
 }
 

@@ -17,8 +17,8 @@ use http::{
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, FailureKind, Head, Note, Outcome,
-    Pseudonym, Timestamp,
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Failure, FailureKind, Head, Note,
+    Outcome, Pseudonym, Timestamp,
 };
 use nightaudit_limit::Limiter;
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
@@ -468,6 +468,23 @@ impl<R: Recorder> Handler for Proxy<R> {
         response
     }
 
+    async fn refused(&self, mut arrival: Arrival) {
+        let shares = &self.shared.shares;
+        let share = shares.take(arrival.peer).await;
+        let place = match shares.counted(self.recorder.reserve()).await {
+            Ok(place) => place,
+            Err(failure) => return tracing::warn!(%failure, "a refused request could not be recorded"),
+        };
+        let Some(refusal) = arrival.refusal.take() else { return };
+        let mut parts = Request::new(()).into_parts().0;
+        parts.version = Version::HTTP_2;
+        let mut draft = self.draft((place, share), &mut arrival, &parts, &self.api);
+        // Its head was never more than the library's.
+        draft.note(|capture| capture.request.target = Bytes::new());
+        let failure = Failure { kind: kind(refusal.kind), message: refusal.message };
+        drop(draft.finish(Outcome::Rejected, Some(failure)));
+    }
+
     fn is_crowded(&self) -> bool {
         self.shared.shares.is_crowded()
     }
@@ -553,6 +570,7 @@ fn kind(refusal: RefusalKind) -> FailureKind {
         RefusalKind::TooLarge => FailureKind::HeadTooLarge,
         RefusalKind::Timeout => FailureKind::RequestTimeout,
         RefusalKind::Connect => FailureKind::Method,
+        RefusalKind::TooMany => FailureKind::Overloaded,
     }
 }
 

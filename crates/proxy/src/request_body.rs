@@ -158,7 +158,11 @@ fn broken(error: &hyper::Error) -> Stop {
         std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(
             |error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput),
         );
-    if invalid || error.is_parse() {
+    let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    if let Some(error) = http2.filter(|error| error.is_library()) {
+        // Longer or shorter than its length, mostly; the library has reset its stream.
+        Stop::failed(FailureKind::Framing, format!("the request's body is not as HTTP/2 wants it: {error}"))
+    } else if invalid || error.is_parse() {
         Stop::failed(FailureKind::Framing, "the request's body is not chunked as HTTP wants it")
     } else {
         Stop::failed(FailureKind::ClientLeft, "the integration closed the connection within the request's body")

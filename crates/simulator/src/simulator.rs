@@ -113,6 +113,7 @@ impl Simulator {
                 RefusalKind::Timeout => StatusCode::REQUEST_TIMEOUT,
                 RefusalKind::Connect => StatusCode::METHOD_NOT_ALLOWED,
                 RefusalKind::Malformed | RefusalKind::Framing => StatusCode::BAD_REQUEST,
+                RefusalKind::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             };
             return Err(Refused::new(status, refusal.message));
         }
