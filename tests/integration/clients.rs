@@ -226,3 +226,71 @@ async fn however_many_streams_nobody_reads_others_get_their_answers_at_once() {
     // Of thirty one has six, another five (a quarter of 24 and less), the last four.
     assert!(upstream.seen().len() <= 16, "{}", upstream.seen().len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_body_that_dripped_was_waited_for_as_long_as_it_liked() {
+    let upstream = upstream(2).await;
+    let proxy = |config: &mut nightaudit_proxy::Config| {
+        config.timeouts.request_body = 5 * BRIEFLY;
+        config.min_body_rate = 1 << 20;
+    };
+    let harness = Harness::with(Setup { proxy, ..Setup::new(&upstream.url()) }).await;
+    // Within the first 16 KiB, before the request is forwarded; and of a body that flows already.
+    for beginning in [&b"{\"Client\":"[..], br#"{"AccessToken":"T","ClientToken":"C","Text":""#] {
+        let mut client = TcpStream::connect(harness.address()).await.unwrap();
+        let head =
+            format!("POST /api/connector/v1/rates/getAll HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(beginning).await.unwrap();
+        let (mut reading, mut writing) = client.into_split();
+        let dripping = tokio::spawn(async move {
+            while writing.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(BRIEFLY / 10).await;
+            }
+        });
+        let mut answer = vec![0; 12];
+        timeout(AT_LAST, reading.read_exact(&mut answer)).await.expect("it is waited for").unwrap();
+        assert_eq!(answer, b"HTTP/1.1 408");
+        dripping.abort();
+        let error = recorded(&harness).await.error.unwrap();
+        assert_eq!(error.kind, FailureKind::RequestTimeout);
+        assert!(error.message.contains("slower than 1048576 bytes a second (`body.min_rate`)"), "{}", error.message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_bodies_that_could_not_be_forwarded_yet_took_memory_without_bound() {
+    const BODY: usize = 1 << 20;
+    let upstream = upstream(2).await;
+    let proxy = |config: &mut nightaudit_proxy::Config| {
+        (config.keep_body, config.keep_total) = (0, 0);
+        config.timeouts.request_body = AT_LAST;
+    };
+    let harness = Harness::with(Setup { proxy, ..Setup::new(&upstream.url()) }).await;
+    // Four bodies without a token, all but their ends: that is all the room there is.
+    let without = vec![b' '; BODY];
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut client = TcpStream::connect(harness.address()).await.unwrap();
+        let head = format!("POST /api/connector/v1/rates/getAll HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&without[1..]).await.unwrap();
+        held.push(client);
+    }
+    // One whose token is at its beginning needs none.
+    let with = format!(r#"{{"ClientToken":"C","AccessToken":"T","Text":"{}"}}"#, "x".repeat(2 * BODY));
+    let answer = timeout(AT_LAST, send(harness.address(), &post("rates/getAll", &with))).await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(upstream.seen()[0].body.len(), with.len());
+    // Another one without waits, and gets its answer once there is room.
+    let address = harness.address();
+    let request = post("rates/getAll", &String::from_utf8(without).unwrap());
+    let waiting = tokio::spawn(async move { send(address, &request).await.status });
+    tokio::time::sleep(BRIEFLY).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(upstream.seen().len(), 1);
+    for client in &mut held {
+        client.write_all(b" ").await.unwrap();
+    }
+    assert_eq!(timeout(AT_LAST, waiting).await.unwrap().unwrap(), 200);
+}

@@ -52,6 +52,7 @@ pub(crate) struct File {
 pub(crate) struct BodyKeys {
     pub(crate) keep: Size,
     pub(crate) keep_total: Size,
+    pub(crate) min_rate: Size,
 }
 
 /// `[timeouts]`
@@ -204,7 +205,7 @@ impl Default for File {
             max_head: Size(64 << 10),
             max_connections: 4096,
             max_websockets: 1024,
-            body: BodyKeys { keep: Size(8 << 20), keep_total: Size(256 << 20) },
+            body: BodyKeys { keep: Size(8 << 20), keep_total: Size(256 << 20), min_rate: Size(240) },
             timeouts: Timeouts {
                 connect: seconds(10),
                 request_head: seconds(30),

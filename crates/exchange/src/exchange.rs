@@ -269,7 +269,7 @@ pub enum FailureKind {
     Misdirected,
     /// The request's method is not forwarded: CONNECT (405).
     Method,
-    /// The integration has too many WebSockets open (503).
+    /// Too many WebSockets are open, or too much waits in memory to be forwarded (503).
     Overloaded,
     /// The integration left.
     ClientLeft,

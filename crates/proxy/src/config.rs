@@ -16,8 +16,12 @@ pub struct Config {
     /// How many bytes of a body are kept for the record (default 8 MiB).
     pub keep_body: usize,
     /// How many bytes are kept of all bodies together that are under way or not yet written (default 256 MiB), beyond
-    /// the first 16 KiB of each. When they are used up, less is kept of the bodies that come.
+    /// the first 16 KiB of each. When they are used up, less is kept of the bodies that come. A quarter as much again is
+    /// for bodies that can't be forwarded yet; when that is used up, reading waits.
     pub keep_total: usize,
+    /// How many bytes a second a request's body must bring (default 240), beside what [`Timeouts::request_body`] allows
+    /// anyway; 0 for any. Only time counts in which the client is waited for.
+    pub min_body_rate: u64,
     /// How many WebSockets may be open at once (default 1,024). They count for no other bound, and have no end of their
     /// own.
     pub max_tunnels: usize,
@@ -40,6 +44,7 @@ impl Config {
             events,
             keep_body: 8 << 20,
             keep_total: 256 << 20,
+            min_body_rate: 240,
             max_tunnels: 1024,
             queue: 4096,
             rewrite_redirects: true,
@@ -48,12 +53,13 @@ impl Config {
     }
 }
 
-/// How long things may take. None of these cuts a body that is still flowing.
+/// How long things may take. None of these cuts a body that flows as fast as [`Config::min_body_rate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// To connect to Mews, TLS included (default 10 s).
     pub connect: Duration,
-    /// Between two pieces of a request's body (default 30 s).
+    /// Between two pieces of a request's body (default 30 s), and in all, with what comes on top of it for each byte that
+    /// came.
     pub request_body: Duration,
     /// From the last piece of the request to the head of the answer (default 300 s; Mews answers 408 to a request that
     /// it finds too heavy, so this is for a Mews that does not answer at all).

@@ -1,16 +1,22 @@
 //! Keeping a body for the record while it flows by.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{CapturedBody, Digest};
+use nightaudit_exchange::{CapturedBody, Digest, FailureKind};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::reply::Stop;
 
 /// So much of each body is kept whatever the others take, so that small ones cost no accounting.
-const FREE: usize = 16 << 10;
+pub(crate) const FREE: usize = 16 << 10;
 
 /// The memory that all bodies together may take which are kept for the record, beyond the first 16 KiB of each.
 #[derive(Debug)]
@@ -21,6 +27,48 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self { left: AtomicUsize::new(bytes) })
+    }
+}
+
+/// The memory for what is held of requests until it can be forwarded, or for as long as it may have to be sent again,
+/// beyond the first 16 KiB of each.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    free: Arc<Semaphore>,
+    all: u32,
+}
+
+impl Room {
+    /// Room beside what is kept for the record: a quarter as much, and never too little for a few bodies.
+    pub(crate) fn beside(kept: usize) -> Self {
+        let all = u32::try_from((kept / 4).max(4 << 20)).unwrap_or(u32::MAX);
+        Self { free: Arc::new(Semaphore::new(all as usize)), all }
+    }
+
+    fn cost(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.all)
+    }
+
+    /// Room for so many bytes, if it is there.
+    pub(crate) fn at_once(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_many_owned(self.cost(bytes)).ok()
+    }
+
+    /// Waits for room for so many bytes, first come first served.
+    ///
+    /// # Errors
+    ///
+    /// [`FailureKind::Overloaded`] where there is none in time.
+    pub(crate) async fn wait(&self, bytes: usize, patience: Duration) -> Result<OwnedSemaphorePermit, Stop> {
+        let room = Arc::clone(&self.free).acquire_many_owned(self.cost(bytes));
+        match tokio::time::timeout(patience, room).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => {
+                let message = "too many requests have large bodies without a token at the beginning: there was no memory \
+                               for this one in time (`body.keep_total`)";
+                Err(Stop::failed(FailureKind::Overloaded, message))
+            }
+        }
     }
 }
 
@@ -144,6 +192,19 @@ mod tests {
         drop((first, second));
         assert_eq!(kept(&keep(90 << 10)), 90);
         assert_eq!(budget.left.load(Ordering::Relaxed), 100 << 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_until_it_can_be_forwarded_has_a_bound_and_is_waited_for() {
+        let room = Room::beside(16 << 20);
+        let held: Vec<_> = (0..4).map(|_| room.at_once(1 << 20).unwrap()).collect();
+        assert!(room.at_once(1).is_none());
+        let Err(Stop::Failed(failure)) = room.wait(1 << 20, Duration::from_secs(30)).await else { panic!("room") };
+        assert_eq!(failure.kind, FailureKind::Overloaded);
+        drop(held);
+        assert!(room.wait(1 << 20, Duration::from_secs(30)).await.is_ok());
+        // However little is kept, and however large a body is.
+        assert!(Room::beside(0).at_once(100 << 20).is_some());
     }
 
     proptest! {

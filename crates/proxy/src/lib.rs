@@ -54,6 +54,7 @@ mod fields;
 mod ids;
 mod keep;
 mod origin;
+mod pace;
 mod proxy;
 mod recorder;
 mod reply;

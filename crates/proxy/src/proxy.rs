@@ -30,7 +30,8 @@ use crate::{
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
-    keep::{Budget, Keeper},
+    keep::{Budget, Keeper, Room},
+    pace::Pace,
     recorder::Recorder,
     reply::Stop,
     request_body::{Beginning, Upload},
@@ -59,6 +60,7 @@ struct Shared {
     tunnels: TaskTracker,
     closing: CancellationToken,
     budget: Arc<Budget>,
+    room: Room,
     shares: Arc<Shares>,
 }
 
@@ -77,6 +79,7 @@ impl<R: Recorder> Proxy<R> {
     ) -> Result<Self, UpstreamConfigError> {
         let shared = Shared {
             budget: Budget::new(config.keep_total),
+            room: Room::beside(config.keep_total),
             shares: Shares::new(config.queue),
             route: Route::new(upstream, [&config.api, &config.events])?,
             limiter,
@@ -182,13 +185,14 @@ impl<R: Recorder> Proxy<R> {
         let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
         let mut keeper = Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact(), &self.shared.budget);
+        let pace = Pace::new(timeouts.request_body, self.shared.config.min_body_rate);
         let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
         let is_enough = |beginning: &[u8]| {
             let (envelope, is_final) = envelope::read_beginning(beginning);
             let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
             is_final || (tokens && (envelope.paginated || !counts_pages))
         };
-        let mut beginning = match Beginning::read(body, &mut keeper, timeouts.request_body, is_enough).await {
+        let mut beginning = match Beginning::read(body, &mut keeper, pace, &self.shared.room, is_enough).await {
             Ok(beginning) => beginning,
             Err(stop) => {
                 draft.note(|capture| capture.request.body = keeper.take());
@@ -207,7 +211,7 @@ impl<R: Recorder> Proxy<R> {
             draft.note(|capture| capture.request.body = keeper.take());
             None
         } else {
-            let upload = Upload::new(keeper);
+            let upload = Upload::new(keeper, self.shared.room.clone());
             draft.await_upload(Arc::clone(&upload));
             Some(upload)
         };
@@ -226,7 +230,7 @@ impl<R: Recorder> Proxy<R> {
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
         let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::Ends };
         let (method, chunked) = (parts.method.clone(), beginning.is_chunked());
-        let mut request = Request::new(beginning.into_body(upload.clone(), timeouts.request_body));
+        let mut request = Request::new(beginning.into_body(upload.clone()));
         *request.version_mut() = parts.version;
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;

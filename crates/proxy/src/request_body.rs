@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,9 +13,17 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use nightaudit_exchange::{CapturedBody, FailureKind};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, timeout},
+};
 
-use crate::{fields, keep::Keeper, reply::Stop};
+use crate::{
+    fields,
+    keep::{FREE, Keeper, Room},
+    pace::Pace,
+    reply::Stop,
+};
 
 /// The envelope must be within this prefix of a body.
 pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
@@ -36,27 +43,43 @@ pub(crate) struct Beginning {
     /// What comes after it; none where it is the whole.
     rest: Option<Incoming>,
     hint: SizeHint,
+    /// For what is held here, where that is much.
+    room: Option<Arc<OwnedSemaphorePermit>>,
+    pace: Pace,
 }
 
 impl Beginning {
     /// Reads a body to its end, for [`ENVELOPE_SPAN`] bytes, or, where more is yet to come, for as long as `is_enough`
     /// says of what came that the request can't be forwarded on its ground.
     ///
-    /// What has arrived already is always read, so that an ordinary request has its whole body here.
+    /// What has arrived already is always read, so that an ordinary request has its whole body here. Only where all
+    /// bodies that are held together have no room for it, what is enough goes on, and what isn't waits.
     pub(crate) async fn read(
         mut body: Incoming,
         keeper: &mut Keeper,
-        patience: Duration,
+        pace: Pace,
+        room: &Room,
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, Stop> {
         let hint = body.size_hint();
-        let mut beginning = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint };
+        let mut beginning = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint, room: None, pace };
         // The bytes read so far, how many of them were there at the last look for the envelope, and how many bytes all
         // those looks took.
         let (mut length, mut seen, mut examined, mut enough) = (0, 0, 0, false);
         while length < ENVELOPE_SPAN {
             if body.is_end_stream() {
                 return Ok(beginning);
+            }
+            if length >= FREE && beginning.room.is_none() {
+                let all = beginning.hint.upper().and_then(|all| usize::try_from(all).ok());
+                let all = all.map_or(ENVELOPE_SPAN, |all| all.min(ENVELOPE_SPAN));
+                let held = match room.at_once(all) {
+                    Some(held) => held,
+                    // The rest flows on as fast as Mews takes it, and needs no room.
+                    None if is_enough(&beginning.bytes()) => break,
+                    None => room.wait(all, beginning.pace.patience()).await?,
+                };
+                beginning.room = Some(Arc::new(held));
             }
             let mut next = arrived(&mut body).await;
             if next.is_pending() && !enough && length > seen && examined + length <= MAX_EXAMINED {
@@ -73,9 +96,12 @@ impl Beginning {
             }
             let frame = match next {
                 Poll::Ready(frame) => frame,
-                Poll::Pending => timeout(patience, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)))
-                    .await
-                    .map_err(|_| Stop::failed(FailureKind::RequestTimeout, stopped(patience)))?,
+                Poll::Pending => {
+                    let begun = Instant::now();
+                    let frame = timeout(beginning.pace.left(), poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
+                    beginning.pace.waited(begun.elapsed());
+                    frame.map_err(|_| beginning.pace.exhausted())?
+                }
             };
             match frame {
                 None => return Ok(beginning),
@@ -84,6 +110,7 @@ impl Beginning {
                     Ok(piece) => {
                         keeper.push(&piece);
                         length += piece.len();
+                        beginning.pace.came(piece.len());
                         beginning.pieces.push_back(piece);
                     }
                     Err(frame) => beginning.trailers = frame.into_trailers().ok().and_then(fields::trailers),
@@ -126,7 +153,7 @@ impl Beginning {
     }
 
     /// The body to forward. What is not read yet is gathered in `upload` as it flows.
-    pub(crate) fn into_body(self, upload: Option<Arc<Upload>>, patience: Duration) -> RequestBody {
+    pub(crate) fn into_body(self, upload: Option<Arc<Upload>>) -> RequestBody {
         let rest = self.rest.zip(upload);
         let ended = rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0);
         RequestBody {
@@ -136,7 +163,8 @@ impl Beginning {
             rest,
             // Of a length of 0 hyper would make a `content-length` that the client has not sent.
             hint: if ended { SizeHint::new() } else { self.hint },
-            patience,
+            room: self.room,
+            pace: self.pace,
             timer: None,
         }
     }
@@ -145,10 +173,6 @@ impl Beginning {
 /// What of a body is there, without waiting for more.
 async fn arrived(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
-}
-
-fn stopped(patience: Duration) -> String {
-    format!("the request's body stopped for {patience:?}")
 }
 
 fn broken(error: &hyper::Error) -> Stop {
@@ -184,6 +208,7 @@ struct Progress {
     passed: Option<Passed>,
     /// What has not passed, once the body that was being sent is dropped.
     returned: Option<Incoming>,
+    room: Room,
 }
 
 /// The pieces that have passed of a body, up to [`MAX_REPEATED`] bytes.
@@ -192,6 +217,8 @@ struct Passed {
     pieces: Vec<Bytes>,
     length: usize,
     trailers: Option<HeaderMap>,
+    /// For the pieces, where they are large.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Progress {
@@ -200,7 +227,10 @@ impl Progress {
         let Some(passed) = &mut self.passed else { return };
         if let Some(piece) = frame.data_ref() {
             passed.length += piece.len();
-            if passed.length > MAX_REPEATED {
+            if passed.length > FREE && passed.room.is_none() {
+                passed.room = self.room.at_once(MAX_REPEATED);
+            }
+            if passed.length > MAX_REPEATED || (passed.length > FREE && passed.room.is_none()) {
                 self.passed = None;
                 return;
             }
@@ -213,7 +243,7 @@ impl Progress {
 
 impl Upload {
     /// Goes on from what `keeper` has of the body's beginning.
-    pub(crate) fn new(keeper: Keeper) -> Arc<Self> {
+    pub(crate) fn new(keeper: Keeper, room: Room) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Progress {
             keeper,
             last: Instant::now(),
@@ -221,6 +251,7 @@ impl Upload {
             broken: None,
             passed: None,
             returned: None,
+            room,
         })))
     }
 
@@ -263,8 +294,10 @@ pub(crate) struct RequestBody {
     /// Of the body as it came, so that one of unknown length goes on in chunks as it came in chunks.
     hint: SizeHint,
     ended: bool,
-    patience: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    room: Option<Arc<OwnedSemaphorePermit>>,
+    pace: Pace,
+    /// Since when the client is waited for, and for how long it is.
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Drop for RequestBody {
@@ -285,7 +318,8 @@ pub(crate) struct Spare {
     upload: Option<Arc<Upload>>,
     hint: SizeHint,
     ended: bool,
-    patience: Duration,
+    room: Option<Arc<OwnedSemaphorePermit>>,
+    pace: Pace,
 }
 
 impl Spare {
@@ -300,7 +334,8 @@ impl Spare {
             upload: body.rest.as_ref().map(|(_, upload)| Arc::clone(upload)),
             hint: body.hint,
             ended: body.ended,
-            patience: body.patience,
+            room: body.room.clone(),
+            pace: body.pace.clone(),
         }
     }
 
@@ -320,7 +355,7 @@ impl Spare {
             }
             self.pieces.extend(passed.pieces);
             self.trailers = passed.trailers;
-            progress.passed = Some(Passed { length: passed.length, ..Passed::default() });
+            progress.passed = Some(Passed { length: passed.length, room: passed.room, ..Passed::default() });
             drop(progress);
             rest = returned.map(|rest| (rest, upload));
         }
@@ -330,7 +365,8 @@ impl Spare {
             rest,
             hint: self.hint,
             ended: self.ended,
-            patience: self.patience,
+            room: self.room,
+            pace: self.pace,
             timer: None,
         })
     }
@@ -349,22 +385,31 @@ impl Body for RequestBody {
         let this = self.get_mut();
         if let Some(piece) = this.pieces.pop_front() {
             this.ended = this.pieces.is_empty() && this.rest.is_none() && this.trailers.is_none();
+            if this.pieces.is_empty() {
+                this.room = None;
+            }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if let Some((rest, upload)) = &mut this.rest {
             let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else {
-                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.patience)));
+                let left = this.pace.left();
+                let (begun, timer) =
+                    this.timer.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
                 ready!(timer.as_mut().poll(cx));
-                upload.lock().broken = Some(Stop::failed(FailureKind::RequestTimeout, stopped(this.patience)));
+                this.pace.waited(begun.elapsed());
+                upload.lock().broken = Some(this.pace.exhausted());
                 this.ended = true;
                 return Poll::Ready(Some(Err(BrokeOff)));
             };
-            this.timer = None;
+            if let Some((begun, _)) = this.timer.take() {
+                this.pace.waited(begun.elapsed());
+            }
             match frame {
                 Some(Ok(frame)) => {
                     let mut progress = upload.lock();
                     progress.pass(&frame);
                     if let Some(piece) = frame.data_ref() {
+                        this.pace.came(piece.len());
                         progress.keeper.push(piece);
                         progress.last = Instant::now();
                         // Of a body of known length nothing is asked for after its last piece.
