@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use http::Method;
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
-use nightaudit_store::{Config, Log, OpenError, Order, Query, ReadError, Session};
+use nightaudit_store::{Config, Doomed, Log, OpenError, Order, Query, ReadError, Session};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -181,7 +181,11 @@ pub(crate) fn change_session(settings: &Settings, change: &SessionChange<'_>) ->
                 attempts -= 1;
                 thread::sleep(PAUSE);
             }
-            Err(error) => return Err(error.into()),
+            // A full disk takes nothing, and has room once something is deleted.
+            Err(error) => match *change {
+                SessionChange::Delete(which) => return delete_unopened(settings, which),
+                _ => return Err(error.into()),
+            },
         }
     };
     let session = match *change {
@@ -196,6 +200,13 @@ pub(crate) fn change_session(settings: &Settings, change: &SessionChange<'_>) ->
     }?;
     log.close();
     Ok(session)
+}
+
+/// Deletes a session of a log that can't be opened for writing.
+fn delete_unopened(settings: &Settings, which: &str) -> anyhow::Result<Session> {
+    let doomed = Source::open(&settings.data)?.session(which)?;
+    Log::delete_unopened(&settings.store, Doomed::Session(&doomed.id.to_string()))?;
+    Ok(doomed)
 }
 
 fn ask_for(client: &Client, change: &SessionChange<'_>) -> anyhow::Result<Session> {

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightaudit_exchange::Timestamp;
-use nightaudit_store::{Config, Log as Store, OpenError, Progress};
+use nightaudit_store::{Config, Doomed, Log as Store, OpenError, Progress};
 
 use crate::{
     config::{Period, Settings},
@@ -127,12 +127,19 @@ impl Log {
             }
             Action::Delete { older_than } => {
                 there()?;
-                let log = own()?;
-                let now = Timestamp::from_system(SystemTime::now());
-                let done = log.delete_older_than(now.minus(older_than.0))?;
+                let before = Timestamp::from_system(SystemTime::now()).minus(older_than.0);
+                let done = match own() {
+                    Ok(log) => {
+                        let done = log.delete_older_than(before)?;
+                        log.close();
+                        done
+                    }
+                    Err(error @ OpenError::Locked { .. }) => return Err(error.into()),
+                    // A full disk takes nothing, and has room once something is deleted.
+                    Err(_) => Store::delete_unopened(&settings.store, Doomed::EndedBefore(before))?,
+                };
                 let sessions = done.sessions.len();
                 writeln!(out, "{sessions} sessions with {} exchanges deleted ({})", done.exchanges, size(done.bytes))?;
-                log.close();
             }
             Action::Import { file } => {
                 let mut lines: Box<dyn BufRead> = if file.as_os_str() == "-" {

@@ -32,7 +32,7 @@ use crate::{
     ids::Ids,
     keep::{Budget, Keeper, Room},
     pace::Pace,
-    recorder::Recorder,
+    recorder::{self, Place, Recorder, recorded},
     reply::Stop,
     request_body::{Beginning, Upload},
     response_body::ProxyBody,
@@ -342,7 +342,9 @@ impl<R: Recorder> Proxy<R> {
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
             parts.headers = fields::returned(parts.headers, Hop::WebSocket, false);
-            self.open_tunnel(draft, &parts.headers, downstream, upstream).await;
+            if !self.open_tunnel(draft, &parts.headers, downstream, upstream).await {
+                return not_recorded();
+            }
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
         let mut notes = Vec::new();
@@ -363,8 +365,10 @@ impl<R: Recorder> Proxy<R> {
             if draft.is_sent_whole() {
                 lease.give_back();
             }
-            if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
-                receipt.await;
+            if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
+                && !recorded(receipt).await
+            {
+                return not_recorded();
             }
             // HTTP/2 tells the end of a message by itself.
             ProxyBody::none(framing.length.filter(|_| is_http1 && parts.headers.contains_key(CONTENT_LENGTH)))
@@ -379,18 +383,20 @@ impl<R: Recorder> Proxy<R> {
         Response::from_parts(parts, body)
     }
 
-    /// Records a handshake and carries what follows it.
+    /// Records a handshake and carries what follows it; false where it could not be recorded in time.
     async fn open_tunnel(
         &self,
         mut draft: Draft<R::Place>,
         answer: &HeaderMap,
         downstream: OnUpgrade,
         upstream: OnUpgrade,
-    ) {
+    ) -> bool {
         let transcript = Transcript::new(answer, self.shared.config.keep_body);
         let handshake = draft.capture().map(Handshake::of);
-        if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None) {
-            receipt.await;
+        if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
+            && !recorded(receipt).await
+        {
+            return false;
         }
         if let Some(handshake) = handshake {
             let tunnel = Tunnel {
@@ -403,6 +409,7 @@ impl<R: Recorder> Proxy<R> {
             };
             self.shared.tunnels.spawn(tunnel.carry(downstream, upstream));
         }
+        true
     }
 
     /// What the integration gets in place of Mews' answer.
@@ -426,11 +433,18 @@ impl<R: Recorder> Proxy<R> {
             Stop::Failed(failure) => Some(failure),
             Stop::Limited { .. } => None,
         };
-        if let Some(receipt) = draft.finish_with_body(body, outcome, error).filter(|_| waits) {
-            receipt.await;
+        if let Some(receipt) = draft.finish_with_body(body, outcome, error).filter(|_| waits)
+            && !recorded(receipt).await
+        {
+            return not_recorded();
         }
         response.map(ProxyBody::whole)
     }
+}
+
+/// What the client gets whose exchange could not be recorded in time.
+fn not_recorded<P: Place>() -> Response<ProxyBody<P>> {
+    Stop::failed(FailureKind::Store, recorder::NOT_RECORDED).response().map(ProxyBody::whole)
 }
 
 impl<R: Recorder> Handler for Proxy<R> {

@@ -16,7 +16,7 @@ use crate::{
     draft::Draft,
     fields,
     keep::Keeper,
-    recorder::Place,
+    recorder::{self, Place},
     upstream::{self, Lease},
 };
 
@@ -145,8 +145,14 @@ impl<P: Place> Flowing<P> {
             match &mut self.end {
                 End::Over => return Poll::Ready(None),
                 End::Held(receipt, frame) => {
-                    if let Some(receipt) = receipt {
-                        ready!(Pin::new(receipt).poll(cx));
+                    if let Some(receipt) = receipt
+                        && Pin::new(receipt).poll(cx).is_pending()
+                    {
+                        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(recorder::PATIENCE)));
+                        ready!(timer.as_mut().poll(cx));
+                        // The receipt is dropped, and the exchange stays where it waits.
+                        self.end = End::Over;
+                        return Poll::Ready(Some(Err(BodyError(recorder::NOT_RECORDED.to_owned()))));
                     }
                     let frame = frame.take();
                     self.end = End::Over;

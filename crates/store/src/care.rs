@@ -2,9 +2,12 @@
 
 mod check;
 mod compact;
+mod delete;
 mod import;
 
 use std::sync::mpsc;
+
+pub use self::delete::{DeleteError, Doomed};
 
 use nightaudit_exchange::{Missing, SessionId, Timestamp};
 
@@ -182,7 +185,7 @@ impl Log {
     ///
     /// [`SessionError`] where the log is not open for writing, or they can't be deleted.
     pub fn delete_older_than(&self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
-        self.control(move |writer| writer.delete_older_than(ended_before))
+        self.rescue(move |writer| writer.delete_older_than(ended_before))
     }
 
     /// Does something while the writer waits.

@@ -78,12 +78,14 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// What the operating system says.
     fn set_len(&self, length: u64) -> io::Result<()>;
 
-    /// Whether the file still has a name. One that was deleted while it is open takes writes that nobody will ever read.
+    /// Whether this path is the file's name still. One that was deleted while it is open takes writes that nobody will ever
+    /// read, and one whose folder was moved those that nobody looks for.
     ///
     /// # Errors
     ///
     /// What the operating system says.
-    fn is_linked(&self) -> io::Result<bool> {
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let _ = path;
         Ok(true)
     }
 }
@@ -128,8 +130,13 @@ impl DiskFile for fs::File {
         fs::File::set_len(self, length)
     }
 
-    fn is_linked(&self) -> io::Result<bool> {
-        Ok(self.metadata()?.nlink() > 0)
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let own = self.metadata()?;
+        match fs::metadata(path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -142,6 +149,15 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<
     file.sync()?;
     disk.rename(&temporary, path)?;
     disk.sync_dir(path.parent().unwrap_or(path))
+}
+
+/// What is said of a file that is not where it was opened.
+pub(crate) fn gone(path: &Path) -> io::Error {
+    let message = format!(
+        "{} was deleted or moved while it was being written: put it back, or restart `nightaudit serve`",
+        path.display()
+    );
+    io::Error::new(io::ErrorKind::NotFound, message)
 }
 
 /// Whether there is room in a folder for what the index may have to write.

@@ -49,6 +49,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(crate) enum Message {
     Record(Item),
     Control(Control),
+    /// A control that the writer takes even while it tries the same again and again.
+    Rescue(Control),
     Close,
 }
 
@@ -140,7 +142,8 @@ impl Encoder {
         while let Some(message) = self.next() {
             match message {
                 Message::Record(item) => self.add(item),
-                Message::Control(control) => self.forward(control),
+                Message::Control(control) => self.forward(control, false),
+                Message::Rescue(control) => self.forward(control, true),
                 Message::Close => self.close(),
             }
         }
@@ -255,14 +258,14 @@ impl Encoder {
     }
 
     /// Has the writer do something that may change sessions, and waits for it.
-    fn forward(&mut self, control: Control) {
+    fn forward(&mut self, control: Control, is_rescue: bool) {
         // What was recorded before it comes before it.
         self.commit();
-        self.backlog.push_front(Message::Control(control));
+        self.backlog.push_front(if is_rescue { Message::Rescue(control) } else { Message::Control(control) });
         self.wait_until(0);
         // It is still there, unless it was answered because the disk fails.
         match self.backlog.pop_front() {
-            Some(Message::Control(control)) => {
+            Some(Message::Control(control) | Message::Rescue(control)) => {
                 self.send(Job::Control(control));
                 self.wait_until(0);
                 self.forget();
@@ -324,6 +327,7 @@ impl Encoder {
         for message in std::mem::take(&mut self.backlog) {
             match message {
                 Message::Control(control) => control(Err(SessionError::Store(failure.clone()))),
+                Message::Rescue(control) => self.shared.rescues.add(control),
                 other => self.backlog.push_back(other),
             }
         }

@@ -26,6 +26,7 @@ const HEAD: usize = 6;
 /// The slots of the requests under way.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    path: PathBuf,
     file: Box<dyn DiskFile>,
     slots: Mutex<Slots>,
 }
@@ -59,9 +60,10 @@ pub(crate) struct Entry<'a> {
 impl Journal {
     /// Begins an empty journal.
     pub(crate) fn create(disk: &dyn Disk, dir: &Path) -> io::Result<Self> {
-        let file = disk.open(&path(dir))?;
+        let path = path(dir);
+        let file = disk.open(&path)?;
         file.set_len(0)?;
-        Ok(Self { file, slots: Mutex::default() })
+        Ok(Self { path, file, slots: Mutex::default() })
     }
 
     /// Notes a request and returns its slot.
@@ -106,6 +108,26 @@ impl Journal {
 
     fn wipe(&self, slot: u32) -> io::Result<()> {
         self.file.write_at(&[0; HEAD], u64::from(slot) * SLOT as u64)
+    }
+
+    /// Whether its file is still where it was opened.
+    pub(crate) fn is_there(&self) -> io::Result<bool> {
+        self.file.is_at(&self.path)
+    }
+
+    /// Tries to write a slot, for nobody's request.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        let slot = {
+            let mut slots = self.slots();
+            slots.free.pop().unwrap_or_else(|| {
+                slots.used += 1;
+                slots.used - 1
+            })
+        };
+        // As much as a request's note may take.
+        let written = self.file.write_at(&[0; SLOT], u64::from(slot) * SLOT as u64);
+        self.free([slot]);
+        written
     }
 
     /// Wipes everything: each request is in the log.
@@ -160,6 +182,22 @@ fn slot(started: &Started) -> Vec<u8> {
 fn cut(text: &str, length: usize) -> Cow<'_, str> {
     let end = if text.len() <= length { None } else { text.char_indices().nth(length) };
     Cow::Borrowed(end.map_or(text, |(end, _)| &text[..end]))
+}
+
+/// Wipes the slots of these requests in a journal that nobody writes, so that deleted exchanges don't come back.
+pub(crate) fn wipe(dir: &Path, is_doomed: impl Fn(ExchangeId) -> bool) -> io::Result<()> {
+    let path = path(dir);
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        bytes => bytes?,
+    };
+    let file = fs::OpenOptions::new().write(true).open(&path)?;
+    for (number, slot) in bytes.chunks(SLOT).enumerate() {
+        if entry(slot).is_some_and(|entry| is_doomed(entry.id)) {
+            DiskFile::write_at(&file, &[0; HEAD], (number * SLOT) as u64)?;
+        }
+    }
+    Ok(())
 }
 
 /// The requests noted in a journal; slots that are empty or damaged are passed over.

@@ -155,6 +155,7 @@ fn line(previous: Digest, note: &Note) -> (Digest, String) {
 /// The ledger as its owner writes it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
+    path: PathBuf,
     file: Box<dyn DiskFile>,
     end: u64,
     digest: Digest,
@@ -181,7 +182,7 @@ impl Ledger {
             end = text.len() as u64;
             disk::replace(disk, &path, text.as_bytes())?;
         }
-        Ok(Self { file: disk.open(&path)?, end, digest, written, unsynced: false })
+        Ok(Self { file: disk.open(&path)?, path, end, digest, written, unsynced: false })
     }
 
     /// Writes what is new in these notes. With `sync` it survives a power failure.
@@ -219,8 +220,8 @@ impl Ledger {
     }
 
     /// Whether its file is still where it was opened.
-    pub(crate) fn is_linked(&self) -> io::Result<bool> {
-        self.file.is_linked()
+    pub(crate) fn is_there(&self) -> io::Result<bool> {
+        self.file.is_at(&self.path)
     }
 }
 

@@ -61,7 +61,7 @@ mod shared;
 mod writer;
 
 pub use bell::Bell;
-pub use care::{Check, Compacted, Deleted, ImportError, Imported, Info, Progress};
+pub use care::{Check, Compacted, DeleteError, Deleted, Doomed, ImportError, Imported, Info, Progress};
 pub use config::{Config, Durability, InvalidChoice, OnFailure};
 pub use error::{Damage, FindError, OpenError, ReadError, SessionError, StoreFailure};
 pub use follow::{Followed, Follower, From};

@@ -16,6 +16,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 use crate::{
     care::Progress,
     config::Config,
+    disk,
     encoder::{Encoder, Message},
     error::{Damage, FindError, OpenError, ReadError, SessionError},
     follow::{Follower, From},
@@ -118,6 +119,8 @@ impl Log {
             }
         }
         let lock = Lock::take(&config.dir)?;
+        // Before the index meets a full disk, which it does not take well.
+        disk::try_room(dir).map_err(failed("write in"))?;
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
         let index = recover::index(dir)?;
         let (shared, mut opened) = open::own(&config, index, progress)?;
@@ -189,7 +192,7 @@ impl Log {
             recorded: shared.recorded.load(Ordering::Relaxed),
             unrecorded: shared.unrecorded.load(Ordering::Relaxed),
             waiting: shared.places_taken() as u64,
-            failing: shared.failing.borrow().clone(),
+            failing: shared.cause_of_failure(),
         }
     }
 
@@ -316,6 +319,20 @@ impl Log {
     ) -> Result<(), SessionError> {
         let encoder = self.encoder.as_ref().ok_or(SessionError::ReadOnly)?;
         encoder.send(Message::Control(Box::new(work))).map_err(|_| SessionError::ReadOnly)
+    }
+
+    /// As [`control`](Self::control), for what makes room: it is done even while the disk takes nothing.
+    pub(crate) fn rescue<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, SessionError> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let encoder = self.encoder.as_ref().ok_or(SessionError::ReadOnly)?;
+        let (answer, done) = mpsc::sync_channel(1);
+        let work = move |writer: Result<&mut Writer, SessionError>| {
+            let _ = answer.send(writer.and_then(work));
+        };
+        encoder.send(Message::Rescue(Box::new(work))).map_err(|_| SessionError::ReadOnly)?;
+        done.recv().unwrap_or(Err(SessionError::ReadOnly))
     }
 
     pub(crate) fn is_writable(&self) -> bool {

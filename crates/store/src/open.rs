@@ -25,7 +25,7 @@ use crate::{
     query::Resume,
     recover::{self, CatchUp, Found},
     ring::Ring,
-    shared::{Closing, Shared},
+    shared::{Closing, Rescues, Shared},
 };
 
 /// The log as its owner has it.
@@ -97,6 +97,11 @@ fn read_alone(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     Ok((shared, opened))
 }
 
+/// The log as its segments have it, without any file but those, for one who has the lock.
+pub(crate) fn read_in_memory(dir: &Path) -> Result<Shared, OpenError> {
+    prepare_to_read(dir, (Index::in_memory(), None)).map(|(shared, _)| shared)
+}
+
 fn prepare_to_read(dir: &Path, index: (Index, Option<String>)) -> Result<(Shared, Opened), OpenError> {
     let config = Config::new(dir);
     let failed = |source| OpenError::Io { what: "read the ledger of", path: dir.to_owned(), source };
@@ -152,6 +157,9 @@ fn prepare(
         index,
         journal: OnceLock::new(),
         ring: Ring::new(None),
+        journal_failing: Mutex::default(),
+        is_journal_failing: AtomicBool::new(false),
+        rescues: Rescues::default(),
         failing: watch::Sender::new(None),
         queue,
         places: Arc::new(Semaphore::new(queue)),

@@ -104,7 +104,9 @@ impl Place {
     pub fn begin(&mut self, started: &Started) -> Result<(), StoreFailure> {
         let shared = &self.recorder.shared;
         let (Some(journal), None) = (shared.journal.get(), self.slot) else { return Ok(()) };
-        match journal.begin(started) {
+        let begun = journal.begin(started);
+        shared.note_journal(begun.as_ref().map(|_| ()));
+        match begun {
             Ok(slot) => {
                 self.slot = Some(slot);
                 Ok(())
@@ -112,10 +114,8 @@ impl Place {
             Err(error) if shared.on_failure == OnFailure::Refuse => {
                 Err(StoreFailure { cause: format!("can't write the journal: {error}").into() })
             }
-            Err(error) => {
-                tracing::warn!(%error, "a request goes out without a note in the journal");
-                Ok(())
-            }
+            // It goes out without a note.
+            Err(_) => Ok(()),
         }
     }
 

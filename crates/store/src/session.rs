@@ -124,14 +124,14 @@ impl Log {
         self.control(move |writer| writer.note_session(&which, &note))
     }
 
-    /// Deletes a session and all its exchanges.
+    /// Deletes a session and all its exchanges. While the disk is full one that has ended can be deleted, too.
     ///
     /// # Errors
     ///
     /// [`SessionError::Recording`] for the current session; else where it isn't there, or can't be deleted.
     pub fn delete_session(&self, which: &str) -> Result<Session, SessionError> {
         let which = which.to_owned();
-        self.control(move |writer| writer.delete_session(&which))
+        self.rescue(move |writer| writer.delete_session(&which))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     meta::{self, Meta},
     ring::Ring,
     session::Session,
+    writer::Control,
 };
 
 /// A session as it stands.
@@ -54,6 +55,26 @@ pub(crate) struct Closing {
     closed: Condvar,
 }
 
+/// What the writer does even while the disk fails.
+#[derive(Default)]
+pub(crate) struct Rescues(Mutex<Vec<Control>>);
+
+impl Rescues {
+    pub(crate) fn add(&self, control: Control) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(control);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Control> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Rescues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rescues").finish_non_exhaustive()
+    }
+}
+
 /// The log, as far as it is not the writer's alone.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -66,6 +87,12 @@ pub(crate) struct Shared {
     /// None for a log that is only read.
     pub(crate) journal: OnceLock<Journal>,
     pub(crate) ring: Ring,
+    /// Why requests can't be noted in the journal at the moment.
+    pub(crate) journal_failing: Mutex<Option<Arc<str>>>,
+    /// Whether there is such a cause, which is asked for each request.
+    pub(crate) is_journal_failing: AtomicBool,
+    /// Deletions that are to make room while the writer tries the same again and again.
+    pub(crate) rescues: Rescues,
     /// Why the log can't be written at the moment.
     pub(crate) failing: watch::Sender<Option<Arc<str>>>,
     pub(crate) queue: usize,
@@ -125,6 +152,30 @@ impl Shared {
 
     pub(crate) fn failure(&self) -> Option<StoreFailure> {
         self.failing.borrow().clone().map(|cause| StoreFailure { cause })
+    }
+
+    /// Whether a note in the journal succeeded, which is told where that changes.
+    pub(crate) fn note_journal(&self, noted: Result<(), &io::Error>) {
+        let was_failing = self.is_journal_failing.load(Ordering::Relaxed);
+        let cause = match noted {
+            Ok(()) if !was_failing => return,
+            Ok(()) => None,
+            Err(error) => Some(format!("can't write the journal: {error}").into()),
+        };
+        let mut failing = self.journal_failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*failing, &cause) {
+            (None, Some(cause)) => tracing::error!(%cause, "requests under way can't be noted"),
+            (Some(_), None) => tracing::warn!("the journal can be written again"),
+            _ => {}
+        }
+        self.is_journal_failing.store(cause.is_some(), Ordering::Relaxed);
+        *failing = cause;
+    }
+
+    /// Why requests can't be recorded at the moment, be it the log or the journal.
+    pub(crate) fn cause_of_failure(&self) -> Option<Arc<str>> {
+        let journal = || self.journal_failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.failing.borrow().clone().or_else(journal)
     }
 
     /// A stamp for a batch: never twice the same, and never backwards, whatever the clock does.

@@ -8,7 +8,7 @@ pub(crate) mod sessions;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,9 @@ use crate::{
 
 /// How often the quota is looked at while nothing happens.
 const IDLE: Duration = Duration::from_secs(60);
+/// How often it is looked whether the files are still where they were opened. A batch looks at its own before it counts as
+/// written.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Something for the writer.
 pub(crate) enum Job {
@@ -81,6 +84,13 @@ pub(crate) struct Writer {
     unsaved: BTreeSet<SessionId>,
     /// Sessions whose import was not finished when the log was opened.
     unfinished: Vec<SessionId>,
+    /// When it was last looked whether the files are there, and whether they were not.
+    looked: Instant,
+    gone: bool,
+    /// When the quota was last looked at.
+    measured: Instant,
+    /// Whether something is tried again and again, so that no session that may be written to can be deleted.
+    insisting: bool,
 }
 
 impl Writer {
@@ -114,6 +124,10 @@ impl Writer {
             giving_up: false,
             unsaved: BTreeSet::new(),
             unfinished: Vec::new(),
+            looked: Instant::now(),
+            gone: false,
+            measured: Instant::now(),
+            insisting: false,
             shared,
         })
     }
@@ -122,7 +136,10 @@ impl Writer {
     pub(crate) fn run(mut self) {
         self.enforce_quota();
         loop {
-            match self.jobs.recv_timeout(IDLE) {
+            let job = self.jobs.recv_timeout(LOOK);
+            self.look();
+            self.do_rescues();
+            match job {
                 Ok(Job::Records(records)) => self.pack(records),
                 Ok(Job::Commit { answers, dropped }) => {
                     self.dropping |= dropped > 0;
@@ -138,11 +155,60 @@ impl Writer {
                     control(Ok(&mut self));
                     self.report(true);
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) => self.enforce_quota(),
+                Err(mpsc::RecvTimeoutError::Timeout) if self.measured.elapsed() >= IDLE => {
+                    self.measured = Instant::now();
+                    self.enforce_quota();
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
         self.finish();
+    }
+
+    /// Looks whether the files are where they were opened, now and then, and tells where that changes.
+    fn look(&mut self) {
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        if let Some(journal) = self.shared.journal.get().filter(|_| self.shared.is_journal_failing.load(Relaxed)) {
+            self.shared.note_journal(journal.probe().as_ref().map(|_| ()));
+        }
+        match self.is_all_there() {
+            Ok(()) if self.gone => {
+                self.gone = false;
+                self.succeeded();
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.gone = true;
+                self.failed(&error);
+            }
+        }
+    }
+
+    /// Deletes what is to make room.
+    fn do_rescues(&mut self) -> bool {
+        let rescues = self.shared.rescues.take();
+        let did = !rescues.is_empty();
+        rescues.into_iter().for_each(|control| control(Ok(self)));
+        did
+    }
+
+    fn succeeded(&mut self) {
+        self.retry_at = None;
+        if self.shared.failing.borrow().is_some() {
+            self.shared.failing.send_replace(None);
+            tracing::warn!("the log can be written again");
+        }
+    }
+
+    fn failed(&self, error: &io::Error) {
+        let cause: Arc<str> = error.to_string().into();
+        if self.shared.failing.send_replace(Some(Arc::clone(&cause))).is_none() {
+            tracing::error!(%cause, "the log can't be written");
+        }
     }
 
     pub(super) fn report(&mut self, whole: bool) {
@@ -175,21 +241,21 @@ impl Writer {
             return false;
         }
         loop {
-            match self.save().and_then(|()| work(self)) {
+            // What is gone is looked for each time: other things may succeed meanwhile, as though nothing were.
+            let there = if self.gone { self.is_all_there() } else { Ok(()) };
+            match there.and_then(|()| self.save()).and_then(|()| work(self)) {
                 Ok(()) => {
-                    self.retry_at = None;
-                    if self.shared.failing.borrow().is_some() {
-                        self.shared.failing.send_replace(None);
-                        tracing::warn!("the log can be written again");
-                    }
+                    self.gone = false;
+                    self.succeeded();
                     return true;
                 }
-                Err(error) => {
-                    let cause: Arc<str> = error.to_string().into();
-                    if self.shared.failing.send_replace(Some(Arc::clone(&cause))).is_none() {
-                        tracing::error!(%cause, "the log can't be written");
-                    }
-                }
+                Err(error) => self.failed(&error),
+            }
+            self.insisting = true;
+            let made_room = self.do_rescues();
+            self.insisting = false;
+            if made_room {
+                continue;
             }
             if self.shared.on_failure == OnFailure::Forward {
                 self.retry_at = Some(Instant::now() + self.retry_every);

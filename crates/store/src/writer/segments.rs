@@ -1,6 +1,10 @@
 //! Segments opened, written, sealed and begun.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::PoisonError,
+};
 
 use nightaudit_exchange::{Digest, SessionId, chain};
 
@@ -8,7 +12,8 @@ use super::Writer;
 use crate::{
     block::Salt,
     config::Durability,
-    disk::DiskFile,
+    disk::{self, DiskFile},
+    ledger,
     meta::random,
     segment::{self, Footer, HEADER, Header},
 };
@@ -23,6 +28,7 @@ const LARGE: usize = 64 << 10;
 
 /// A session that is being written to.
 pub(super) struct Active {
+    path: PathBuf,
     file: Box<dyn DiskFile>,
     pub(super) number: u32,
     pub(super) generation: u64,
@@ -53,6 +59,11 @@ impl Active {
         self.end += bytes;
         (self.hash, self.last) = reached.unwrap_or(self.reached());
         (start, self.end)
+    }
+
+    /// Whether its file is still where it was opened.
+    fn is_there(&self) -> io::Result<bool> {
+        self.file.is_at(&self.path)
     }
 
     /// Cuts off whatever is behind the last block.
@@ -116,6 +127,7 @@ impl Writer {
         match (Header::read(&file), known) {
             (Ok(header), Some(known)) if known.length >= HEADER as u64 => Ok(Active {
                 file: self.shared.disk.open(&path)?,
+                path,
                 number,
                 generation: header.generation,
                 end: known.length,
@@ -134,7 +146,8 @@ impl Writer {
     /// Begins a segment.
     fn begin(&self, session: SessionId, number: u32, hash: Digest, last: u64) -> io::Result<Active> {
         let folder = self.shared.folder(session);
-        let file = self.shared.disk.open(&segment::path(&folder, number))?;
+        let path = segment::path(&folder, number);
+        let file = self.shared.disk.open(&path)?;
         let header = Header { number, session, first: last + 1, generation: random() };
         file.set_len(0)?;
         file.write_at(&header.to_bytes(), 0)?;
@@ -150,7 +163,28 @@ impl Writer {
             entry.bytes += HEADER as u64;
         }
         let end = HEADER as u64;
-        Ok(Active { file, number, generation, end, space: end, dirty: false, hash, last, turn: self.turn })
+        Ok(Active { path, file, number, generation, end, space: end, dirty: false, hash, last, turn: self.turn })
+    }
+
+    /// That all that is being written still is where it was opened.
+    pub(super) fn is_all_there(&self) -> io::Result<()> {
+        let shared = &self.shared;
+        let there = |is_there: io::Result<bool>, path: &Path| match is_there {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(disk::gone(path)),
+            Err(error) => Err(error),
+        };
+        for active in self.active.values() {
+            there(active.is_there(), &shared.shown(&active.path))?;
+        }
+        if let Some(journal) = shared.journal.get() {
+            there(journal.is_there(), Path::new("journal"))?;
+        }
+        if let Some(ledger) = shared.ledger.get() {
+            let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            there(ledger.is_there(), Path::new(ledger::FILE))?;
+        }
+        Ok(())
     }
 
     /// Writes packed blocks behind the last one. `bytes` come back as they were.
@@ -171,12 +205,22 @@ impl Writer {
         }
         active.dirty = true;
         // After a failed sync nobody knows what has reached the disk, so each try writes everything again.
-        let written = active.file.write_at(bytes, active.end);
-        let reached = active.end + bytes.len() as u64;
+        let mut written = active.file.write_at(bytes, active.end);
+        let mut reached = active.end + bytes.len() as u64;
+        if bytes.len() > length && written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            // There may be room for the blocks where there is none for the space behind them.
+            bytes.truncate(length);
+            reached = end;
+            written = active.file.set_len(active.end).and_then(|()| active.file.write_at(bytes, active.end));
+        }
         bytes.truncate(length);
         written?;
         if is_synced {
             active.file.sync()?;
+        }
+        // What has no name is as good as not written.
+        if !active.file.is_at(&active.path)? {
+            return Err(disk::gone(&self.shared.shown(&active.path)));
         }
         active.space = active.space.max(reached);
         active.dirty = false;

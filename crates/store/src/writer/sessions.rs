@@ -331,7 +331,8 @@ impl Writer {
             found => found?,
         };
         let seen = self.seen(session)?;
-        if self.current == Some(session) {
+        // Of an open one nobody knows now whether it is being written to.
+        if self.current == Some(session) || (self.insisting && (seen.open || seen.importing)) {
             return Err(SessionError::Recording(seen.name));
         }
         self.delete(session).map_err(failed)?;
@@ -365,7 +366,8 @@ impl Writer {
 
     /// Deletes the sessions that ended before this instant.
     pub(crate) fn delete_older_than(&mut self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
-        let old = |entry: &Entry| entry.meta.ended.is_some_and(|ended| ended < ended_before);
+        let idle = |entry: &Entry| !self.insisting || entry.meta.importing.is_none();
+        let old = |entry: &Entry| idle(entry) && entry.meta.ended.is_some_and(|ended| ended < ended_before);
         let sessions: Vec<SessionId> =
             self.shared.sessions().values().filter(|entry| old(entry)).map(|entry| entry.meta.id).collect();
         let mut deleted = Deleted::default();

@@ -7,7 +7,7 @@ use nightaudit_store::{Config, Durability, Log, OnFailure, Query};
 
 use crate::{
     disks::{TestDisk, copy, segments},
-    support::{capture, config, id, numbers, record, started, wait},
+    support::{capture, config, id, numbers, poll, record, started, wait},
 };
 
 const FULL: i32 = 28;
@@ -232,4 +232,65 @@ fn an_index_that_lags_or_is_gone_or_is_garbage_is_made_good() {
         assert_eq!((check.exchanges, check.index_faults, check.damage), (3500, 0, vec![]), "{what}");
         assert_eq!(log.opened().rebuilt.is_some(), what != "it lags", "{what}");
     }
+}
+
+#[test]
+fn a_folder_that_was_deleted_or_moved_took_exchanges_that_nobody_could_read() {
+    let moved = |from: &Path, to: &Path| fs::rename(from, to).unwrap();
+    let deleted = |from: &Path, _: &Path| fs::remove_dir_all(from).unwrap();
+    for (what, harm) in [("deleted", &deleted as &dyn Fn(&Path, &Path)), ("moved", &moved)] {
+        for whole in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let data = dir.path().join("data");
+            let log = Log::open(config(&data)).unwrap();
+            record(&log, 0..10);
+            let place = wait(log.recorder().reserve()).unwrap();
+            let session = data.join("sessions").join(log.sessions()[0].id.to_string());
+            let (folder, aside) = (if whole { &data } else { &session }, dir.path().join("aside"));
+            harm(folder, &aside);
+            // One that comes at once gets no receipt either.
+            let mut receipt = place.record(capture(10));
+            until(|| log.status().failing.is_some());
+            assert!(poll(&mut receipt).is_none(), "{what}");
+            let refusal = wait(log.recorder().reserve()).unwrap_err().to_string();
+            assert!(refusal.contains("was deleted or moved"), "{what}: {refusal}");
+            assert_eq!(log.status().recorded, 10, "{what}");
+            if aside.exists() {
+                fs::rename(&aside, folder).unwrap();
+                wait(receipt);
+                record(&log, 11..12);
+                assert_eq!(numbers(&log, Query::default()), (0..12).collect::<Vec<_>>());
+                assert_eq!((log.close().lost, log.status().failing), (0, None));
+            } else {
+                assert_eq!(log.close().lost, 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deleted_folder_is_noticed_while_nothing_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    fs::remove_file(data.join("journal")).unwrap();
+    until(|| log.status().failing.is_some());
+    assert!(log.status().failing.unwrap().contains("journal was deleted"));
+}
+
+#[test]
+fn a_journal_that_fails_is_told_as_a_log_that_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let log = Log::open(Config { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
+    let mut place = wait(log.recorder().reserve()).unwrap();
+    disk.fail(Some(FULL));
+    let refusal = place.begin(&started(1)).unwrap_err().to_string();
+    assert!(refusal.contains("the journal: No space left"), "{refusal}");
+    let failing = log.status().failing.unwrap();
+    assert!(refusal.ends_with(&*failing), "{failing}");
+    disk.fail(None);
+    // Nobody sends anything, and still it is known that the next one would pass.
+    until(|| log.status().failing.is_none());
+    place.begin(&started(1)).unwrap();
 }

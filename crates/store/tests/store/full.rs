@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use nightaudit_exchange::{Capture, CapturedBody, CapturedResponse};
-use nightaudit_store::{Config, Log, OnFailure, Query};
+use nightaudit_exchange::{Capture, CapturedBody, CapturedResponse, Filter, Timestamp};
+use nightaudit_store::{Config, Doomed, Log, OnFailure, Query, SessionError};
 
-use crate::support::{capture, config, numbers, record, record_all, wait};
+use crate::support::{capture, config, numbers, poll, record, record_all, started, wait};
 
 /// A file system of a few MiB in memory; it is gone when this is dropped.
 struct Small(tempfile::TempDir);
@@ -119,4 +119,79 @@ fn a_full_disk_forwards_if_told_and_what_is_there_is_whole() {
     assert_eq!((check.damage, check.exchanges), (vec![], closed.recorded));
     let session = log.session("certification").unwrap();
     assert_eq!((session.incomplete, session.unrecorded), (true, unrecorded));
+}
+
+#[test]
+fn a_full_disk_is_read_and_room_is_made_on_it_with_and_without_an_owner() {
+    let Some(disk) = Small::mount() else { return };
+    let data = disk.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    let of = |session: &str, number| Capture { session: Some(session.into()), ..large(number) };
+    for session in ["one", "two", "open"] {
+        record_all(&log, (0..32).map(|number| of(session, number)));
+    }
+    log.end_session("one").unwrap();
+    log.end_session("two").unwrap();
+    record(&log, 100..110);
+    disk.fill();
+    // The next exchange does not fit.
+    let waiting = (200..600).find_map(|number| {
+        let mut receipt = wait(log.recorder().reserve()).unwrap().record(large(number));
+        while poll(&mut receipt).is_none() {
+            if log.status().failing.is_some() {
+                return Some(receipt);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        None
+    });
+    assert!(log.start_session("other").is_err());
+    assert!(matches!(log.delete_session("open"), Err(SessionError::Recording(_))));
+    let deleted = log.delete_session("one").unwrap();
+    assert!(deleted.exchanges == 32 && !data.join("sessions").join(deleted.id.to_string()).exists());
+    // What waited is written by itself, now that there is room.
+    wait(waiting.expect("the disk is never full"));
+    log.close();
+    drop(log);
+    fs::remove_file(disk.path().join("filler")).unwrap();
+    disk.fill();
+    assert!(Log::open(config(&data)).is_err());
+    let reader = Log::open_read_only(&data).unwrap();
+    let count = reader.count(&Filter::default()).unwrap();
+    assert!(reader.check(&mut |_| {}).unwrap().is_whole());
+    drop(reader);
+    let deleted = Log::delete_unopened(&config(&data), Doomed::Session("two")).unwrap();
+    assert_eq!((deleted.sessions.len(), deleted.exchanges), (1, 32));
+    let log = Log::open(config(&data)).unwrap();
+    assert_eq!((log.missing(), log.count(&Filter::default()).unwrap()), (vec![], count - 32));
+    drop(log);
+    let deleted = Log::delete_unopened(&config(&data), Doomed::EndedBefore(Timestamp::from_micros(i64::MAX))).unwrap();
+    assert_eq!(deleted.exchanges, 0);
+}
+
+#[test]
+fn a_read_only_file_system_is_read_with_an_index_and_without() {
+    let Some(disk) = Small::mount() else { return };
+    let data = disk.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    record(&log, 0..50);
+    let mut place = wait(log.recorder().reserve()).unwrap();
+    place.begin(&started(60)).unwrap();
+    crate::disks::copy(&data, &disk.path().join("killed"));
+    crate::disks::copy(&data, &disk.path().join("bare"));
+    for file in ["lock", "ledger", "journal"] {
+        fs::remove_file(disk.path().join("bare").join(file)).unwrap();
+    }
+    fs::remove_dir_all(disk.path().join("bare/index")).unwrap();
+    drop(place);
+    drop(log);
+    let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();
+    assert!(remount.success());
+    for (copy, exchanges, interrupted) in [("data", 50, 0), ("killed", 51, 1), ("bare", 50, 0)] {
+        let log = Log::open_read_only(&disk.path().join(copy)).unwrap();
+        assert_eq!((log.opened().exchanges, log.opened().interrupted), (exchanges, interrupted), "{copy}");
+        let check = log.check(&mut |_| {}).unwrap();
+        assert!(check.is_whole() && check.exchanges == 50, "{copy}: {check:?}");
+        assert_eq!(numbers(&log, Query { limit: Some(50), ..Query::default() }), (0..50).collect::<Vec<_>>());
+    }
 }

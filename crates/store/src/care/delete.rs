@@ -1,0 +1,92 @@
+//! Sessions deleted in a log that nobody has, on a disk that takes nothing.
+
+use std::io;
+
+use nightaudit_exchange::{ExchangeId, SessionId, Timestamp};
+
+use super::Deleted;
+use crate::{
+    config::Config,
+    error::{OpenError, SessionError, StoreFailure},
+    journal,
+    ledger::{self, Ledger, Note},
+    lock::Lock,
+    log::Log,
+    open, recover,
+    shared::Shared,
+};
+
+/// Which sessions are to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doomed<'a> {
+    /// The one of this name, this id or this beginning of an id.
+    Session(&'a str),
+    /// Those that ended before this instant.
+    EndedBefore(Timestamp),
+}
+
+/// Sessions can't be deleted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeleteError {
+    /// The log can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// There is no such session, or it can't be deleted.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl Log {
+    /// Deletes sessions of a log that nobody has. Nothing needs to be written for it, so that a full disk can be made one
+    /// with room; where there is room, opening the log and [`delete_session`](Self::delete_session) take less time.
+    ///
+    /// # Errors
+    ///
+    /// [`DeleteError`] says what stands in the way. What was deleted until then is.
+    pub fn delete_unopened(config: &Config, which: Doomed<'_>) -> Result<Deleted, DeleteError> {
+        let dir = &config.dir;
+        if !dir.join("sessions").is_dir() {
+            return Err(OpenError::Missing(dir.clone()).into());
+        }
+        let _lock = Lock::take(dir)?;
+        let shared = open::read_in_memory(dir)?;
+        let sessions = match which {
+            Doomed::Session(which) => match shared.resolve(which) {
+                Err(SessionError::Gone { id, .. }) => vec![id],
+                found => vec![found?],
+            },
+            Doomed::EndedBefore(instant) => {
+                let ended = |ended: Option<Timestamp>| ended.is_some_and(|ended| ended < instant);
+                let sessions = shared.sessions();
+                sessions.values().filter(|entry| ended(entry.meta.ended)).map(|entry| entry.meta.id).collect()
+            }
+        };
+        let mut deleted = Deleted::default();
+        for session in sessions {
+            let seen = shared.list().into_iter().find(|known| known.id == session);
+            delete(config, &shared, session).map_err(failed)?;
+            deleted.sessions.push(session);
+            deleted.exchanges += seen.as_ref().map_or(0, |seen| seen.exchanges);
+            deleted.bytes += seen.as_ref().map_or(0, |seen| seen.bytes);
+        }
+        Ok(deleted)
+    }
+}
+
+fn delete(config: &Config, shared: &Shared, session: SessionId) -> io::Result<()> {
+    let (dir, disk) = (&config.dir, &*config.disk);
+    let is_of_it = |id: ExchangeId| matches!(shared.place_of(id), Ok(Some(place)) if place.session == session);
+    journal::wipe(dir, is_of_it)?;
+    let tell = || Ledger::open(disk, dir, ledger::read(dir)?)?.write([Note::deleted(session)], true);
+    let (folder, doomed) = (shared.folder(session), recover::doomed(dir, session));
+    if !folder.exists() {
+        return tell();
+    }
+    disk.rename(&folder, &doomed)?;
+    recover::finish_deletion(disk, &doomed, tell)
+}
+
+fn failed(error: io::Error) -> SessionError {
+    SessionError::Store(StoreFailure { cause: error.to_string().into() })
+}
