@@ -36,6 +36,8 @@ enum Act {
     Answer,
     /// Resets its stream with this code as soon as so many bytes of its body have come.
     Reset(u32, usize),
+    /// Says that no more requests are taken, as a host does that is about to be restarted, and answers.
+    Farewell,
     /// Waits for one that says what becomes of all.
     Wait,
     /// When this many requests are there, names the first of them as the last one in a GOAWAY, answers it, and closes.
@@ -126,6 +128,11 @@ impl Host {
                                 request.act = Act::Answer;
                             }
                             Act::Close if request.ended => return,
+                            Act::Farewell if request.ended => {
+                                let payload = [0x7fff_ffff_u32.to_be_bytes(), NO_ERROR.to_be_bytes()].concat();
+                                stream.write_all(&frame(GOAWAY, 0, 0, &payload)).await.unwrap();
+                                request.act = Act::Answer;
+                            }
                             _ => {}
                         }
                         let going = open.values().find_map(|request| match request.act {
@@ -228,6 +235,19 @@ async fn regression_requests_above_the_last_stream_of_a_goaway_became_502() {
     let (_, answers) = send_all(&harness, 1).await;
     assert_eq!((answers[0].status, answers[0].field("x-nightaudit-limited")), (429, Some("test/published")));
     assert_eq!(harness.recorded().await.limit.unwrap().used, 4);
+}
+
+#[tokio::test]
+async fn a_graceful_goaway_disturbs_neither_what_is_under_way_nor_what_follows() {
+    let authority = Authority::new();
+    let host = Host::start(&authority, None, |_| Act::Farewell).await;
+    let harness = harness(&authority, &host).await;
+    for requests in 1..=5 {
+        let (_, answers) = send_all(&harness, 1).await;
+        assert_eq!((answers[0].status, host.came()), (200, requests));
+        // Each has a connection of its own, since the one before takes no more.
+        assert_eq!(host.upstream.raw_heads().len(), requests);
+    }
 }
 
 #[tokio::test]

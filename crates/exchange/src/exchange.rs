@@ -269,7 +269,8 @@ pub enum FailureKind {
     Misdirected,
     /// The request's method is not forwarded: CONNECT (405).
     Method,
-    /// Too many WebSockets are open, or too much waits in memory to be forwarded (503).
+    /// Too many WebSockets are open, too much waits in memory to be forwarded, or too many requests came at once on a
+    /// connection of HTTP/2 (503).
     Overloaded,
     /// The integration left.
     ClientLeft,

@@ -640,6 +640,36 @@ mod tests {
         server.abort();
     }
 
+    /// Switches protocols, whatever was asked.
+    struct Switching;
+
+    impl Handler for Switching {
+        type Body = Full<Bytes>;
+
+        async fn handle(&self, _: Arrival, request: Request<Incoming>) -> Response<Full<Bytes>> {
+            assert!(request.extensions().get::<OnUpgrade>().is_none());
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            response
+        }
+    }
+
+    #[tokio::test]
+    async fn regression_a_handler_could_take_over_a_connection_on_which_the_guard_still_reads_http() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(Server::new(Config::default()).serve(listener, Arc::new(Switching), pending()));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for upgrade in ["h2c", "websocket"] {
+            let request = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 200];
+            let length = stream.read(&mut answer).await.unwrap();
+            assert!(answer[..length].starts_with(b"HTTP/1.1 500 "), "{}", String::from_utf8_lossy(&answer[..length]));
+        }
+        server.abort();
+    }
+
     struct Slow;
 
     impl Handler for Slow {

@@ -6,7 +6,7 @@
 //! end. The last bytes of an answer leave after the recorder's receipt.
 //!
 //! What is forwarded is what came in: only hop-by-hop fields, `Host` and `X-Nightaudit-Session` are changed. A request
-//! is never sent twice.
+//! that may have been processed is never sent again.
 //!
 //! ```no_run
 //! use std::sync::Arc;
