@@ -32,6 +32,8 @@ pub(crate) struct TokenNo(pub(crate) u16);
 pub(crate) struct Family {
     /// Equal for all versions of an operation, and for an address that was meant to be one of them.
     pub(crate) number: u64,
+    /// Equal for all operations on the same kind of things.
+    pub(crate) resource: u64,
     /// Whether it asks and changes nothing.
     pub(crate) asks: bool,
     /// What it is about, as the address has it: `reservations`. Empty for what Mews doesn't have.
@@ -52,6 +54,7 @@ impl Family {
         let known = operation(name).map(|known| &*known.path);
         Self {
             number: hash(format!("{resource}/{action}").as_bytes()),
+            resource: hash(resource.as_bytes()),
             asks,
             list: known.and_then(|path| path.split('/').next()).unwrap_or_default(),
             own_ids: own_ids(resource),

@@ -133,8 +133,16 @@ rules! {
         "A step of the use case was not seen",
         why: "Mews documents, for each kind of integration, the steps that it is expected to take, and the reviewers \
               hold the flow against them. Raised for each section of the use case that the declaration names in which \
-              none of the documented operations was called with success.",
+              none of the documented operations was called with success, where these are more than half of its \
+              sections; otherwise they are noted by `usecase/partly`.",
         advice: "Let the run go through the step, or be ready to say why this integration does without it."
+    }
+    UseCasePartly "usecase/partly" Note {
+        "Some steps of the use case were not seen",
+        why: "Not every integration of a kind takes all of the documented steps, and the reviewers may ask why one is \
+              left out. Raised once, with the sections in which none of the documented operations was called with \
+              success, where at least half of the sections were seen.",
+        advice: "Let the run go through these steps too, or be ready to say why this integration does without them."
     }
     LimitsOver "limits/over" Error {
         "More requests were sent than the limit allows",
@@ -227,8 +235,9 @@ rules! {
     ErrorsNoAnswer "errors/no-answer" Warning {
         "Mews gave no answer",
         why: "Whether the call had an effect is not known. Reviewers may find it in their log with another end than \
-              the integration saw. Raised for each call that Mews may have had and gave no whole response to. Where \
-              there was no connection nothing is raised, as long as the call was made good later.",
+              the integration saw. Raised for each change that Mews may have had and gave no whole response to. \
+              Questions, and calls for which there was no connection, have no effect; for them it is enough that a \
+              later call made them good (`errors/unresolved`).",
         advice: "Ask Mews for the state of what the call was to change before it is sent again."
     }
     ErrorsRejected "errors/rejected" Warning {
@@ -360,8 +369,8 @@ rules! {
     RepeatedQuestion "habits/repeated-question" Warning {
         "The same question was asked again within a minute",
         why: "The answer was just given. It costs Mews and counts against the limit. Raised when a request that asks \
-              the same as one that was answered was sent within 60 seconds of it, three times or more for one \
-              operation.",
+              the same as one that was answered was sent within 60 seconds of it, and nothing of its kind, and none of its \
+              ids, was changed in between, three times or more for one operation and with one in twenty of its calls.",
         advice: "Keep the answer for as long as it is good, and share it between the integration's parts."
     }
     Polling "habits/polling" Warning {
@@ -398,8 +407,8 @@ rules! {
     StaticData "habits/static-data" Warning {
         "Data that seldom changes is fetched again and again",
         why: "Configuration, services, products, categories, taxes, languages, currencies and countries change seldom. \
-              Mews asks to keep them. Raised when the same question for such data was asked again within an hour five \
-              times or more.",
+              Mews asks to keep them. Raised when the same question for such data was asked again within an hour, five \
+              times or more in 24 hours.",
         advice: "Keep the answer for a day, or until a webhook says otherwise."
     }
     Unfiltered "habits/unfiltered" Warning {

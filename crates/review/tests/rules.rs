@@ -119,6 +119,16 @@ fn moving(pauses: &[f64], failure: fn(Call) -> Call) -> Vec<Call> {
     calls
 }
 
+/// The configuration, fetched by so many processes at once on each day of the run.
+fn daily(processes: usize) -> Vec<Call> {
+    (0..2 * processes)
+        .map(|n| {
+            let (day, process) = (n / processes, n % processes);
+            call(AT + day as f64 * 24.0 * HOUR + process as f64 * 90.0, "configuration/get", "")
+        })
+        .collect()
+}
+
 /// So many failures, each followed by the same request after three seconds, with success.
 fn heeded(count: usize, failure: fn(Call) -> Call) -> Vec<Call> {
     let pair = |n: usize| {
@@ -346,10 +356,17 @@ fn cases() -> Vec<Case> {
         case(
             Rule::ErrorsNoAnswer,
             among([
-                question(AT, "x").without_answer(Outcome::Failed, FailureKind::ResponseTimeout),
-                question(AT + 9.0, "x"),
+                cancel(AT, "x").without_answer(Outcome::Failed, FailureKind::ResponseTimeout),
+                cancel(AT + 9.0, "x"),
             ]),
-            among([question(AT, "x").took(100_000), question(AT + 190.0, "x")]),
+            // Without a connection, or for a question, there is no effect.
+            among([
+                cancel(AT, "x").without_answer(Outcome::Failed, FailureKind::Connect),
+                cancel(AT + 9.0, "x"),
+                question(AT + 20.0, "x").without_answer(Outcome::Failed, FailureKind::ResponseTimeout),
+                question(AT + 29.0, "x"),
+                question(AT + 60.0, "y").took(100_000),
+            ]),
         ),
         case(
             Rule::ErrorsRejected,
@@ -494,6 +511,48 @@ fn cases() -> Vec<Case> {
             Rule::RepeatedQuestion,
             among(in_a_row(4, 30.0, |_, at| question(at, "x"))),
             among(in_a_row(4, 61.0, |_, at| question(at, "x"))),
+        ),
+        case(
+            Rule::RepeatedQuestion,
+            among(in_a_row(4, 30.0, |_, at| question(at, "x"))),
+            // Each time something was changed before.
+            among(
+                in_a_row(4, 30.0, |n, at| if n % 2 == 0 { question(at, "x") } else { cancel(at, &format!("r-{n}")) })
+                    .into_iter()
+                    .chain(in_a_row(4, 30.0, |n, at| {
+                        if n % 2 == 0 { question(at + 200.0, "x") } else { cancel(at + 200.0, &format!("s-{n}")) }
+                    })),
+            ),
+        ),
+        case(
+            Rule::RepeatedQuestion,
+            // 3 of 60 calls, and of 61.
+            among(
+                in_a_row(4, 30.0, |_, at| question(at, "x"))
+                    .into_iter()
+                    .chain(in_a_row(6, 30.0, |n, at| two(at + 1000.0, n))),
+            ),
+            among(
+                in_a_row(4, 30.0, |_, at| question(at, "x"))
+                    .into_iter()
+                    .chain(in_a_row(7, 30.0, |n, at| two(at + 1000.0, n))),
+            ),
+        ),
+        case(
+            Rule::StaticData,
+            // Three processes fetch it once a day; six of them are a habit.
+            among(daily(6)),
+            among(daily(3)),
+        ),
+        declared(
+            Rule::UseCasePartly,
+            // Two of three sections, and all of them.
+            "use_case = 'guest-technology'",
+            among([call(AT, "services/getAll", r#""Limitation":{"Count":9}"#)]),
+            among([
+                call(AT, "services/getAll", r#""Limitation":{"Count":9}"#),
+                call(AT + 60.0, "orders/add", r#""ServiceId":"s","AccountId":"a","ProductOrders":[{"ProductId":"p"}]"#),
+            ]),
         ),
         case(
             Rule::Polling,

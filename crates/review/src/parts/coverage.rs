@@ -116,13 +116,26 @@ impl<'a> Covering<'a> {
                 operations: section.operations.iter().map(|operation| step(operation)).collect(),
             })
             .collect();
-        for section in &sections {
-            if section.operations.iter().all(|step| step.succeeded == 0) {
+        let is_missing = |section: &&UseCaseSection| section.operations.iter().all(|step| step.succeeded == 0);
+        let missing: Vec<&UseCaseSection> = sections.iter().filter(is_missing).collect();
+        let evidence = Evidence { count: 1, ..Evidence::default() };
+        if 2 * missing.len() > sections.len() {
+            for section in missing {
                 let operations: Vec<&str> = section.operations.iter().map(|step| &*step.operation).collect();
                 let message =
                     format!("{}: nothing of \"{}\" succeeded ({}).", case.title, section.title, operations.join(", "));
-                findings.raise(Rule::UseCaseMissing, None, message, &Evidence { count: 1, ..Evidence::default() });
+                findings.raise(Rule::UseCaseMissing, None, message, &evidence);
             }
+        } else if !missing.is_empty() {
+            let titles: Vec<String> = missing.iter().map(|section| format!("\"{}\"", section.title)).collect();
+            let message = format!(
+                "{}: {} of {} not seen: {}.",
+                case.title,
+                missing.len(),
+                count_of(sections.len() as u64, "section"),
+                titles.join(", ")
+            );
+            findings.raise(Rule::UseCasePartly, None, message, &Evidence { count: missing.len() as u64, ..evidence });
         }
         Some(UseCaseReview { name: name.to_owned(), title: case.title.to_string(), sections })
     }

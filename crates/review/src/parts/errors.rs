@@ -114,7 +114,8 @@ impl ErrorsPart {
             self.fail(fact, reason);
         }
         let rule = match (fact.outcome, reason) {
-            (_, Some(Reason::NoAnswer)) => Rule::ErrorsNoAnswer,
+            // A question has no effect. Whether it was asked again is judged like any other failure.
+            (_, Some(Reason::NoAnswer)) if !fact.family.asks => Rule::ErrorsNoAnswer,
             (Outcome::Rejected, _) => Rule::ErrorsRejected,
             (Outcome::Aborted, _) => Rule::ErrorsAbandoned,
             _ => return,

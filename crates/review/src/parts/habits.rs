@@ -28,7 +28,9 @@ const FEW_EXTENTS: u32 = 4;
 
 /// How many repetitions make a habit.
 const REPEATS: u64 = 3;
-const STATIC_REPEATS: u64 = 5;
+
+/// The share of an operation's calls that they must be, in percent.
+const REPEATED_SHARE: u64 = 5;
 
 /// Fields of a request that narrow nothing down in the long run: there is no end to what an open service holds.
 const NO_FILTERS: &[&str] =
@@ -176,8 +178,11 @@ impl HabitsPart {
             if kind.announced.is_some() {
                 self.polling.follow(fact);
             }
-        } else if !kind.may_repeat {
-            self.bursts.follow_change(fact);
+        } else {
+            self.repeats.follow_change(fact);
+            if !kind.may_repeat {
+                self.bursts.follow_change(fact);
+            }
         }
     }
 
@@ -203,17 +208,17 @@ impl HabitsPart {
                 format!("{name} is called about every {every}; Mews announces changes as {event}.")
             });
         }
-        for (number, evidence) in
-            self.repeats.static_data().iter().filter(|(_, evidence)| evidence.count >= STATIC_REPEATS)
-        {
+        let static_data: BTreeMap<OperationNo, &Evidence> = self.repeats.static_data().collect();
+        for (number, evidence) in &static_data {
             habits.add(Rule::StaticData, *number, evidence, None, |name, _| {
                 format!("{name}: fetched again within an hour {}.", count_of(evidence.count, "time"))
             });
         }
-        for (number, evidence) in self.repeats.repeated().iter().filter(|(_, evidence)| evidence.count >= REPEATS) {
+        for (number, evidence) in self.repeats.repeated() {
+            let calls = self.calls.get(number).copied().unwrap_or(0);
+            let is_habit = evidence.count >= REPEATS && 100 * evidence.count >= REPEATED_SHARE * calls;
             // One habit is told once, by the rule that says most of it.
-            let is_static = self.repeats.static_data().get(number).is_some_and(|own| own.count >= STATIC_REPEATS);
-            if !is_static && !polled.contains_key(number) {
+            if is_habit && !static_data.contains_key(number) && !polled.contains_key(number) {
                 habits.add(Rule::RepeatedQuestion, *number, evidence, None, |name, _| {
                     format!(
                         "{name}: the same question again within a minute of its answer, {}.",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::{
+    body::Hashes,
     fact::Fact,
     names::{OperationNo, TokenNo},
     review::Evidence,
@@ -12,8 +13,16 @@ use crate::{
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 3_600_000_000;
 
+/// How many repetitions of questions for data that seldom changes, within how long, make a habit: 5 in a day. A few
+/// processes that each fetch it when they start make fewer.
+const STATIC_REPEATS: usize = 5;
+const DAY: i64 = 24 * HOUR;
+
 /// Within how long a past interval is asked again, in microseconds: 12 hours. Whoever looks for corrections every day may.
 const HALF_A_DAY: i64 = 12 * HOUR;
+
+/// The most changes of a token that are looked back at.
+const MOST_CHANGES: usize = 16;
 
 /// The most operations and tokens that are looked at, and questions of each.
 const MOST: usize = 4096;
@@ -24,7 +33,9 @@ const MOST_QUESTIONS: usize = 16;
 pub(super) struct Repeats {
     asked: HashMap<(OperationNo, TokenNo), Asked>,
     repeated: BTreeMap<OperationNo, Evidence>,
-    static_data: BTreeMap<OperationNo, Evidence>,
+    static_data: BTreeMap<OperationNo, Static>,
+    /// The last changes, by token.
+    changed: HashMap<TokenNo, VecDeque<Changed>>,
     past: BTreeMap<OperationNo, Evidence>,
     unfollowed: u64,
 }
@@ -37,21 +48,66 @@ struct Asked {
     past: VecDeque<(u64, i64)>,
 }
 
+/// A change: what is asked after it about the same may have another answer.
+#[derive(Debug, Clone, Copy)]
+struct Changed {
+    at: i64,
+    resource: u64,
+    ids: Hashes,
+}
+
+/// Repetitions of questions for data that seldom changes.
+#[derive(Debug, Clone, Default)]
+struct Static {
+    evidence: Evidence,
+    /// When the last ones were.
+    last: VecDeque<i64>,
+    is_habit: bool,
+}
+
 impl Repeats {
+    /// Looks at a change.
+    pub(super) fn follow_change(&mut self, fact: &Fact) {
+        if self.changed.len() >= MOST && !self.changed.contains_key(&fact.access_token) {
+            return;
+        }
+        let changed = self.changed.entry(fact.access_token).or_default();
+        if changed.len() >= MOST_CHANGES {
+            changed.pop_front();
+        }
+        changed.push_back(Changed { at: fact.at, resource: fact.family.resource, ids: fact.intent.subject.ids });
+    }
+
+    /// Whether what a question is about was changed since: things of its kind, or by an id that is in it.
+    fn has_changed(&self, fact: &Fact, since: i64) -> bool {
+        let is_it = |own: &Changed| {
+            own.at >= fact.at - since
+                && (own.resource == fact.family.resource || own.ids.shared(&fact.intent.subject.ids) > 0)
+        };
+        self.changed.get(&fact.access_token).is_some_and(|changed| changed.iter().any(is_it))
+    }
+
     pub(super) fn follow(&mut self, fact: &Fact, is_static: bool) {
         let key = (fact.operation, fact.access_token);
         if self.asked.len() >= MOST && !self.asked.contains_key(&key) {
             self.unfollowed += 1;
             return;
         }
-        let asked = self.asked.entry(key).or_default();
         let question = fact.intent.question ^ fact.cursor.rotate_left(1);
-        if let Some(since) = since(&asked.questions, question, fact.at) {
-            if (0..MINUTE).contains(&since) {
+        let repeated = self.asked.get(&key).and_then(|asked| since(&asked.questions, question, fact.at));
+        let has_changed = repeated.is_some_and(|since| since < MINUTE && self.has_changed(fact, since));
+        let asked = self.asked.entry(key).or_default();
+        if let Some(since) = repeated {
+            if (0..MINUTE).contains(&since) && !has_changed {
                 self.repeated.entry(fact.operation).or_default().add(fact.id, fact.recorded_at());
             }
             if is_static && (0..HOUR).contains(&since) {
-                self.static_data.entry(fact.operation).or_default().add(fact.id, fact.recorded_at());
+                let own = self.static_data.entry(fact.operation).or_default();
+                own.evidence.add(fact.id, fact.recorded_at());
+                own.last.push_back(fact.at);
+                if own.last.len() == STATIC_REPEATS {
+                    own.is_habit |= own.last.pop_front().is_some_and(|first| fact.at - first < DAY);
+                }
             }
         }
         let until = fact.intent.interval.1;
@@ -75,9 +131,9 @@ impl Repeats {
         &self.repeated
     }
 
-    /// Those for data that seldom changes, within an hour.
-    pub(super) fn static_data(&self) -> &BTreeMap<OperationNo, Evidence> {
-        &self.static_data
+    /// Those for data that seldom changes, within an hour, where they are a habit.
+    pub(super) fn static_data(&self) -> impl Iterator<Item = (OperationNo, &Evidence)> {
+        self.static_data.iter().filter(|(_, own)| own.is_habit).map(|(number, own)| (*number, &own.evidence))
     }
 
     /// Those for an interval that had ended before it was asked for the first time.
