@@ -206,3 +206,83 @@ impl MapErrNever for http_body_util::Empty<bytes::Bytes> {
         self.map_err(|never| match never {}).boxed()
     }
 }
+
+/// A SOCKS5 proxy (RFC 1928, and RFC 1929 for the user) that tunnels to `target`; what it was asked for comes by `asked`.
+async fn socks_proxy(
+    target: std::net::SocketAddr,
+    asked: tokio::sync::mpsc::UnboundedSender<(String, String)>,
+) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let asked = asked.clone();
+            tokio::spawn(async move {
+                let mut start = [0; 3];
+                stream.read_exact(&mut start).await.unwrap();
+                assert_eq!(start, [5, 1, 2], "user and password are offered");
+                stream.write_all(&[5, 2]).await.unwrap();
+                let mut text = async |stream: &mut TcpStream| {
+                    let mut text = vec![0; usize::from(stream.read_u8().await.unwrap())];
+                    stream.read_exact(&mut text).await.unwrap();
+                    String::from_utf8(text).unwrap()
+                };
+                assert_eq!(stream.read_u8().await.unwrap(), 1);
+                let credentials = format!("{}:{}", text(&mut stream).await, text(&mut stream).await);
+                stream.write_all(&[1, 0]).await.unwrap();
+                let mut request = [0; 4];
+                stream.read_exact(&mut request).await.unwrap();
+                assert_eq!(request[..3], [5, 1, 0]);
+                let host = match request[3] {
+                    1 => std::net::Ipv4Addr::from(stream.read_u32().await.unwrap()).to_string(),
+                    3 => text(&mut stream).await,
+                    4 => std::net::Ipv6Addr::from(stream.read_u128().await.unwrap()).to_string(),
+                    other => panic!("{other}"),
+                };
+                let port = stream.read_u16().await.unwrap();
+                asked.send((credentials, format!("{host}:{port}"))).unwrap();
+                stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+                let mut upstream = TcpStream::connect(target).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut upstream).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_used_and_resolves_names_only_where_it_is_to() {
+    let upstream = Upstream::answering(200, "{}").await;
+    let port = upstream.address().port();
+    for (scheme, host) in [("socks5h", "localhost"), ("socks5", "127.0.0.1")] {
+        let (sender, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let proxy = socks_proxy(upstream.address(), sender).await;
+        let mut setup = Setup::new(&upstream.url());
+        let address = format!("{scheme}://me:p@ss%3A@{proxy}");
+        setup.via = UpstreamProxy::Fixed { address, except: String::new() };
+        let (answer, exchange) = ask(setup).await;
+        assert_eq!((answer.status, exchange.outcome), (200, Outcome::Answered), "{scheme}: {:?}", exchange.error);
+        let (credentials, to) = asked.recv().await.unwrap();
+        assert_eq!(credentials, "me:p@ss:");
+        // `localhost` may be either.
+        assert!(to == format!("{host}:{port}") || to == format!("::1:{port}"), "{scheme}: {to}");
+        assert!(scheme == "socks5" || to.starts_with("localhost"), "{to}");
+        let destination = exchange.destination.unwrap();
+        assert_eq!(destination.proxy.as_deref(), Some(&*format!("{scheme}://{proxy}")));
+    }
+}
+
+#[tokio::test]
+async fn a_socks_proxy_that_refuses_is_an_answer_like_any_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("socks5h://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 3]).await.unwrap();
+        stream.write_all(&[5, 0xff]).await.unwrap();
+    });
+    let mut setup = Setup::new("https://mews.invalid");
+    setup.via = UpstreamProxy::Fixed { address, except: String::new() };
+    assert_failed(&ask(setup).await, 502, FailureKind::UpstreamProxy);
+}

@@ -285,3 +285,41 @@ async fn half_a_request_does_not_keep_serve_from_stopping() {
     let (status, said) = tokio::task::spawn_blocking(move || serve.stop()).await.unwrap();
     assert!(status.success(), "{said}");
 }
+
+#[test]
+fn serve_says_which_proxy_it_goes_through_and_no_password() {
+    let through = ["--upstream", "http://127.0.0.1:9", "--upstream-proxy", "http://me:sec@ret@127.0.0.1:3128"];
+    let (status, said) = Process::serve(BINARY, &through).stop();
+    assert!(status.success(), "{said}");
+    assert!(said.contains("http://127.0.0.1:9 is reached through the proxy 127.0.0.1:3128"), "{said}");
+    assert!(!said.contains("sec@ret") && !said.contains("me:") && said.matches("3128").count() == 1, "{said}");
+    let (_, said) = Process::serve(BINARY, &["--upstream", "http://127.0.0.1:9", "--upstream-proxy", "none"]).stop();
+    assert!(!said.contains("through the proxy"), "{said}");
+}
+
+#[test]
+fn regression_a_proxy_in_the_environment_that_can_not_be_used_was_used_or_silently_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in ["https://me:secret@p.example", "socks4://p.example", "http://[bad", "http://p.example:99999"] {
+        let flag = [&FREE[..], &["--upstream-proxy", address]].concat();
+        let expected = fails(&flag, folder.path(), 2);
+        for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+            let output = Command::new(BINARY)
+                .args(FREE)
+                .args(["--data".as_ref(), folder.path().as_os_str()])
+                .env_remove("https_proxy")
+                .env_remove("HTTPS_PROXY")
+                .env_remove("no_proxy")
+                .env_remove("NO_PROXY")
+                .env(name, address)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            let last = |said: &str| said.lines().last().unwrap_or_default().to_owned();
+            assert_eq!(last(&said), last(&expected).replace("upstream_proxy", name));
+            assert!(said.contains("is no address of a proxy") && !said.contains("secret"), "{said}");
+        }
+    }
+}

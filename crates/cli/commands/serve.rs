@@ -193,7 +193,9 @@ pub(crate) async fn serve(
     let recorder = LogRecorder::new(log.recorder(), outcomes);
     let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())
         .map_err(|error| Usage(error.into()))?;
-    for (host, via) in proxy.routes() {
+    let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
+    routes.dedup();
+    for (host, via) in routes {
         if let Some(via) = via {
             tracing::info!("{host} is reached through the proxy {via}");
         }

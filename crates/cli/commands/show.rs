@@ -292,8 +292,7 @@ fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &
     if body.length == 0 {
         return Ok(());
     }
-    let (bytes, _) = body.decoded();
-    // What can't be decoded at all is no text either.
+    let (bytes, complete) = body.decoded();
     let Some(text) = str::from_utf8(&bytes).ok().filter(|text| !text.is_empty()) else {
         return writeln!(out, "{dim}{} that are no text; {otherwise}{dim:#}\n", size(body.length));
     };
@@ -302,6 +301,9 @@ fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &
     writeln!(out, "{}", plain_lines(&shown))?;
     if shown.len() < text.len() {
         writeln!(out, "{dim}… {} more{dim:#}", size((text.len() - shown.len()) as u64))?;
+    }
+    if let (false, Some(coding)) = (complete, &body.content_encoding) {
+        writeln!(out, "{dim}it can't be decoded as {} to its end{dim:#}", plain(coding))?;
     }
     if body.truncated {
         let kept = size(body.bytes.len() as u64);
@@ -362,12 +364,32 @@ pub(crate) mod tests {
 
     #[test]
     fn on_the_wire_nothing_is_laid_out() {
+        let mut exchange = exchange();
         let mut out = Vec::new();
-        write_wire(&mut out, &exchange(), Parts::BOTH).unwrap();
+        write_wire(&mut out, &exchange, Parts::BOTH).unwrap();
         let expected = "POST /api/connector/v1/reservations/getAll/2023-06-06 HTTP/1.1\r\n\
             Content-Type: application/json\r\n\r\n{\"Limitation\":{\"Count\":10}}\r\n\
-            HTTP/2 200 OK\r\nrequest-id: r-1\r\n\r\n{\"Reservations\":[]}";
+            HTTP/2 200\r\nrequest-id: r-1\r\n\r\n{\"Reservations\":[]}";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let response = exchange.response.as_mut().unwrap();
+        (response.http_version, response.reason) = ("HTTP/1.1".into(), Some("Quite Fine".into()));
+        let mut out = Vec::new();
+        write_wire(&mut out, &exchange, Parts { request: false, response: true }).unwrap();
+        assert!(out.starts_with(b"HTTP/1.1 200 Quite Fine\r\n"));
+    }
+
+    #[test]
+    fn what_is_to_be_known_of_an_exchange_is_said() {
+        let mut exchange = exchange();
+        exchange.notes = vec![nightaudit_exchange::Note::RedirectRewritten];
+        let response = exchange.response.as_mut().unwrap();
+        response.body.content_encoding = Some("utf-8".into());
+        let mut out = Vec::new();
+        write_summary(&mut out, &exchange, &[], &TimeZone::UTC).unwrap();
+        write_messages(&mut out, &exchange, Parts::BOTH, None).unwrap();
+        let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
+        assert!(text.contains("\nthe redirect to Mews was rewritten to lead to the proxy\n"), "{text}");
+        assert!(text.contains("\"Reservations\"") && text.contains("it can't be decoded as utf-8"), "{text}");
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl Settings {
         let mut proxy = nightaudit_proxy::Config::new(&environment.name, environment.api, environment.events);
         (proxy.keep_body, proxy.keep_total) = kept(layers, &file)?;
         proxy.min_body_rate = bytes(layers, "body.min_rate", file.body.min_rate, 0..=1 << 30)? as u64;
+        proxy.rewrite_redirects = file.rewrite_redirects;
         proxy.max_tunnels = count(layers, "max_websockets", file.max_websockets)?;
         proxy.queue = count(layers, "queue", file.queue)?;
         proxy.timeouts = nightaudit_proxy::Timeouts {
@@ -316,6 +317,7 @@ mod tests {
         assert_eq!((settings.proxy.keep_body, settings.proxy.timeouts), (proxy.keep_body, proxy.timeouts));
         assert_eq!((settings.proxy.keep_total, settings.proxy.max_tunnels), (proxy.keep_total, proxy.max_tunnels));
         assert_eq!((settings.proxy.queue, settings.proxy.min_body_rate), (proxy.queue, proxy.min_body_rate));
+        assert_eq!(settings.proxy.rewrite_redirects, proxy.rewrite_redirects);
         let store = nightaudit_store::Config::default();
         assert_eq!((settings.store.queue, settings.store.durability), (store.queue, store.durability));
         assert_eq!((settings.store.max_backlog, settings.store.on_failure), (store.max_backlog, store.on_failure));

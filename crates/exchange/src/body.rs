@@ -9,7 +9,8 @@ use crate::{Digest, content};
 /// A body as it was recorded.
 ///
 /// In JSON `body` is the text, decoded from the `contentEncoding` on the wire, with `bodyEncoding` `utf-8`; what is no
-/// text stands in base64. Where it was decoded, `wireBody` holds the coded bytes in base64, so that nothing is lost.
+/// text stands in base64. Where it was decoded, `wireBody` holds the coded bytes in base64, so that nothing is lost; where
+/// it can't be, `body` is as it came and `undecoded` is true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
     /// The bytes as stored: of a long body the beginning, with every secret replaced.
@@ -58,8 +59,8 @@ impl Body {
 
     /// The stored bytes with their content coding undone, and whether that was possible.
     ///
-    /// At most [`content::MAX_DECODED`] bytes are decoded; a body that is cut or damaged is decoded as far as it goes.
-    /// A masked body stands decoded already.
+    /// At most [`content::MAX_DECODED`] bytes are decoded; a body that is cut or damaged is decoded as far as it goes, and
+    /// one of which nothing decodes is as it came. A masked body stands decoded already.
     #[must_use]
     pub fn decoded(&self) -> (Bytes, bool) {
         match &self.content_encoding {
@@ -67,6 +68,7 @@ impl Body {
             Some(_) if self.masked => (self.bytes.clone(), true),
             Some(coding) => match content::decode(coding, &self.bytes) {
                 Ok(decoded) => (decoded, true),
+                Err(error) if error.decoded.is_empty() => (self.bytes.clone(), false),
                 Err(error) => (error.decoded, false),
             },
         }
@@ -84,7 +86,7 @@ pub(crate) enum BodyEncoding {
 
 impl Serialize for Body {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut json = serializer.serialize_struct("Body", 9)?;
+        let mut json = serializer.serialize_struct("Body", 10)?;
         if self.bytes.is_empty() {
             json.serialize_field("body", &None::<&str>)?;
             json.serialize_field("bodyEncoding", &None::<BodyEncoding>)?;
@@ -100,6 +102,9 @@ impl Serialize for Body {
             }
             if self.content_encoding.is_some() && complete && !self.masked {
                 json.serialize_field("wireBody", &BASE64_STANDARD.encode(&self.bytes))?;
+            }
+            if !complete {
+                json.serialize_field("undecoded", &true)?;
             }
         }
         if let Some(coding) = &self.content_encoding {
@@ -187,6 +192,18 @@ pub(crate) mod tests {
         let json = in_json(&body);
         assert_eq!((&json["body"], &json["contentEncoding"]), (&json!("{}"), &json!("zstd")));
         assert_eq!(json["wireBody"], BASE64_STANDARD.encode(coded));
+    }
+
+    #[test]
+    fn what_does_not_decode_stands_as_it_came_with_a_mark() {
+        for coding in ["utf-8", "gzip", "br, gzip", "zstd"] {
+            let body = Body { content_encoding: Some(coding.into()), ..Body::whole("{\"a\":1}".into()) };
+            assert_eq!(body.decoded(), ("{\"a\":1}".into(), false), "{coding}");
+            let json = in_json(&body);
+            assert_eq!((&json["body"], &json["undecoded"]), (&json!("{\"a\":1}"), &json!(true)), "{coding}");
+            assert_eq!((&json["contentEncoding"], &json["wireBody"]), (&json!(coding), &json!(null)));
+        }
+        assert_eq!(in_json(&Body::whole("{}".into()))["undecoded"], json!(null));
     }
 
     #[test]

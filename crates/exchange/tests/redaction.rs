@@ -343,6 +343,30 @@ fn chunks(body: &[u8], cuts: &[prop::sample::Index]) -> Vec<Bytes> {
     cuts.windows(2).map(|pair| Bytes::copy_from_slice(&body[pair[0]..pair[1]])).collect()
 }
 
+#[test]
+fn regression_a_body_whose_coding_nobody_can_undo_was_dropped() {
+    let body = br#"{"AccessToken":"SECRET-TOKEN-1","Name":"caf\u00e9"}"#;
+    for coding in ["utf-8", "gzip", "br", "zstd", "deflate", "aes128gcm", "gzip, utf-8"] {
+        let mut capture = capture(body, body);
+        capture.request.head = head("POST / HTTP/1.1", &[("Content-Encoding", coding)]);
+        capture.response.as_mut().unwrap().head = head("HTTP/1.1 200 OK", &[("Content-Encoding", coding)]);
+        let recorded = exchange(capture);
+        for body in [&recorded.request.body, &recorded.response.as_ref().unwrap().body] {
+            let shown = text(&body.decoded().0);
+            assert!(shown.starts_with(r#"{"AccessToken":"REDACTED:"#) && shown.contains("caf"), "{coding}: {shown}");
+            assert_eq!((body.content_encoding.as_deref(), body.truncated), (Some(coding), false));
+        }
+        let json = serde_json::to_value(&recorded).unwrap();
+        assert_eq!((&json["request"]["undecoded"], &json["response"]["undecoded"]), (&true.into(), &true.into()));
+        assert!(!json.to_string().contains("SECRET"), "{json}");
+    }
+    // What may be coded, so that a secret in it is not found, is still not kept of a request.
+    let mut coded = capture(b"\xff\xfeSECRET-TOKEN-1", b"");
+    coded.request.head = head("POST / HTTP/1.1", &[("Content-Encoding", "aes128gcm")]);
+    let body = exchange(coded).request.body;
+    assert_eq!((body.bytes.len(), body.truncated, body.length), (0, true, 16));
+}
+
 proptest! {
     #[test]
     fn no_secret_gets_through(

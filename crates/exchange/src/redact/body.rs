@@ -28,6 +28,8 @@ pub(super) struct Joined {
     decoded: Bytes,
     /// Whether it goes to the end.
     decodes: bool,
+    /// Whether `decoded` is what passed: where there is a coding, one that nothing was coded with.
+    as_it_came: bool,
     syntax: Syntax,
 }
 
@@ -40,9 +42,17 @@ impl Joined {
             None => (wire.clone(), true),
             Some(coding) => match content::decode(coding, &wire) {
                 Ok(decoded) => (decoded, true),
+                // It was never coded, whatever its head says. Of a request, which is sure to hold tokens, this must be
+                // certain.
+                Err(error)
+                    if error.decoded.is_empty() && is_text(&wire) && (side == Side::Response || is_json(&wire)) =>
+                {
+                    (wire.clone(), true)
+                }
                 Err(error) => (error.decoded, false),
             },
         };
+        let as_it_came = decodes && decoded.as_ptr() == wire.as_ptr() && decoded.len() == wire.len();
         let form = b"application/x-www-form-urlencoded";
         let is_form = media_type
             .and_then(|media_type| media_type.get(..form.len()))
@@ -56,6 +66,7 @@ impl Joined {
             coding,
             decoded,
             decodes,
+            as_it_came,
             syntax: if is_form { Syntax::Form } else { Syntax::Json },
         }
     }
@@ -100,6 +111,7 @@ impl Searched<'_> {
         let redacted = self.text.redacted();
         let redacted_wire = self.wire.as_mut().and_then(Text::redacted);
         let (bytes, coding, cut) = match (redacted, redacted_wire) {
+            (Some(text), _) if body.as_it_came => (text, body.coding.clone(), false),
             (Some(text), _) => (text, None, !body.decodes),
             // A request is sure to hold tokens: of one that can't be read only what was read is kept.
             (None, _) if body.side == Side::Request && !body.decodes => (body.decoded.clone(), None, true),
@@ -124,6 +136,17 @@ impl Searched<'_> {
     pub(super) fn decoded(&self) -> &[u8] {
         &self.body.decoded
     }
+}
+
+/// Whether it is text, as far as it is there: a character at the end may be cut.
+fn is_text(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+/// Whether it is the beginning of an object or a list.
+fn is_json(bytes: &[u8]) -> bool {
+    let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    matches!(json.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// The pieces as one; a single piece is not copied, and stays.

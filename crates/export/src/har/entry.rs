@@ -174,6 +174,9 @@ struct BodyFacts<'a> {
     stored_sha256: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_encoding: Option<&'a str>,
+    /// Whether the body stands as it came because its coding can't be undone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    undecoded: bool,
     truncated: bool,
     masked: bool,
 }
@@ -345,6 +348,7 @@ impl<'a> BodyFacts<'a> {
             sha256: body.sha256,
             stored_sha256: body.stored_sha256,
             content_encoding: body.content_encoding.as_deref(),
+            undecoded: !body.bytes.is_empty() && !body.decoded().1,
             truncated: body.truncated,
             masked: body.masked,
         }
