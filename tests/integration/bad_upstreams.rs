@@ -223,7 +223,7 @@ async fn socks_proxy(
                 stream.read_exact(&mut start).await.unwrap();
                 assert_eq!(start, [5, 1, 2], "user and password are offered");
                 stream.write_all(&[5, 2]).await.unwrap();
-                let mut text = async |stream: &mut TcpStream| {
+                let text = async |stream: &mut TcpStream| {
                     let mut text = vec![0; usize::from(stream.read_u8().await.unwrap())];
                     stream.read_exact(&mut text).await.unwrap();
                     String::from_utf8(text).unwrap()
