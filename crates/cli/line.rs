@@ -122,7 +122,9 @@ pub(crate) mod tests {
                 "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "truncated": false},
             "limit": {"decision": "admitted", "rule": "published", "used": 12, "limit": 200, "waitedMs": 0,
                 "retryAfterS": null},
-            "outcome": "answered", "error": null}"#;
+            "outcome": "answered", "error": null,
+            "destination": {"address": "https://api.mews-demo.com",
+                "tls": {"serverName": "api.mews-demo.com", "authority": "public"}}}"#;
         serde_json::from_str(json).unwrap()
     }
 

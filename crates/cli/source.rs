@@ -154,6 +154,8 @@ pub(crate) enum SessionChange<'a> {
     Rename(&'a str, &'a str),
     /// Notes something about it; an empty note removes the one that is there.
     Note(&'a str, &'a str),
+    /// Keeps a declaration with it; an empty one removes the one that is there.
+    Declare(&'a str, &'a str),
     /// Deletes it.
     Delete(&'a str),
 }
@@ -196,6 +198,7 @@ pub(crate) fn change_session(settings: &Settings, change: &SessionChange<'_>) ->
         }
         SessionChange::Rename(which, name) => log.rename_session(which, name),
         SessionChange::Note(which, note) => log.note_session(which, note),
+        SessionChange::Declare(which, declaration) => log.declare_session(which, declaration),
         SessionChange::Delete(which) => log.delete_session(which),
     }?;
     log.close();
@@ -219,6 +222,9 @@ fn ask_for(client: &Client, change: &SessionChange<'_>) -> anyhow::Result<Sessio
         }
         SessionChange::Note(which, note) => {
             client.change(Method::PATCH, &session_path(which), Some(&json!({ "note": note })))
+        }
+        SessionChange::Declare(which, declaration) => {
+            client.change(Method::PATCH, &session_path(which), Some(&json!({ "declaration": declaration })))
         }
         SessionChange::Delete(which) => client.change(Method::DELETE, &session_path(which), None),
     }

@@ -40,7 +40,9 @@ async fn a_session_is_reviewed_alike_with_and_without_a_running_serve() {
     }
     let (code, shown, _) = said(&review(folder.path(), &data, &[]));
     assert_eq!(code, 1);
-    assert!(shown.starts_with("Not ready: 2 errors would not pass the review."), "{shown}");
+    let headline =
+        format!("Not Mews: {}. This is a rehearsal, and no evidence. 2 errors would not pass the review", mews.url());
+    assert!(shown.replace('\n', " ").starts_with(&headline), "{shown}");
     assert!(shown.contains("> Call customers/getAll, which seems to be meant."), "{shown}");
     assert!(!shown.contains("access-token"), "{shown}");
 
@@ -50,9 +52,9 @@ async fn a_session_is_reviewed_alike_with_and_without_a_running_serve() {
     let (_, alone, _) = said(&review(folder.path(), &data, &["--json", "--session", "certification"]));
     assert_eq!(running, alone);
     let json: Value = serde_json::from_str(&alone).unwrap();
-    assert_eq!((&json["verdict"], &json["run"]["exchanges"]), (&"not-ready".into(), &3.into()));
+    assert_eq!((&json["verdict"], &json["run"]["exchanges"]), (&"not-mews".into(), &3.into()));
     let rules: Vec<&str> = json["findings"].as_array().unwrap().iter().filter_map(|own| own["rule"].as_str()).collect();
-    assert_eq!(rules, ["run/short", "request/unknown-operation"]);
+    assert_eq!(rules, ["run/short", "request/unknown-operation", "run/environment"]);
     // What a finding names can be shown.
     let id = json["findings"][1]["exchanges"][0].as_str().unwrap();
     let show = Command::new(BINARY).args(["show", id, "--data"]).arg(&data).output().unwrap();
@@ -68,6 +70,7 @@ async fn a_declaration_is_written_once_and_then_heeded() {
     let (code, _, error) = said(&review(folder.path(), &data, &[]));
     assert_eq!((code, error.contains("no session yet") || error.contains("no exchanges yet")), (1, true), "{error}");
     send(serve.proxy(), &post("configuration/get", BODY)).await;
+    send(serve.proxy(), &post("customers/getall", BODY)).await;
 
     let (code, _, error) = said(&review(folder.path(), &data, &["--init"]));
     assert_eq!(code, 0, "{error}");
@@ -82,11 +85,22 @@ async fn a_declaration_is_written_once_and_then_heeded() {
     );
     assert_eq!(said(&review(folder.path(), &data, &["--init", "--force"])).0, 0);
 
-    let silence = "\"run/short\" = { silence = true, reason = \"a test\" }";
+    // What nobody has written yet is no purpose.
+    let (code, _, error) = said(&review(folder.path(), &data, &[]));
+    assert_eq!((code, error.contains("say what `configuration/get` is used for")), (2, true), "{error}");
+    let text = text.replace(" — say what for", " of the property");
+    let silence = "\"request/unknown-operation\" = { silence = true, reason = \"a test\" }";
     std::fs::write(&file, text.replace("[rules]", &format!("[rules]\n{silence}"))).unwrap();
-    let (code, shown, _) = said(&review(folder.path(), &data, &[]));
+    let (code, shown, _) = said(&review(folder.path(), &data, &["--except", "run/short"]));
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("Silenced by the declaration") && shown.contains("silenced: a test"), "{shown}");
+    assert!(shown.contains("with 1 rule silenced by the partner"), "{shown}");
+    assert!(shown.contains("request/unknown-operation (a test)."), "{shown}");
+    // What the evidence stands on is not the partner's to silence.
+    let short = "\"run/short\" = { silence = true, reason = \"a test\" }";
+    std::fs::write(&file, text.replace("[rules]", &format!("[rules]\n{short}"))).unwrap();
+    let (code, _, error) = said(&review(folder.path(), &data, &[]));
+    assert_eq!((code, error.contains("`run/short` can be explained, and not silenced")), (2, true), "{error}");
 
     for (arguments, expected) in [
         (&["--declaration", "none.toml"][..], "can't read the declaration none.toml"),
@@ -153,7 +167,7 @@ async fn two_reviews_are_compared() {
     let (_, text, error) =
         said(&review(folder.path(), &data, &["--session", "two", "--json", "--against", "one.json"]));
     let comparison: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{error}"));
-    assert_eq!((&comparison["was"], &comparison["is"]), (&"not-ready".into(), &"not-ready".into()));
+    assert_eq!((&comparison["was"], &comparison["is"]), (&"not-mews".into(), &"not-mews".into()));
     let rule = |list: &str| comparison[list][0]["rule"].as_str().unwrap().to_owned();
     assert_eq!((rule("fixed"), rule("new")), ("request/unknown-operation".into(), "request/unknown-operation".into()));
 

@@ -12,12 +12,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Exchange, Filter, Mask, SessionId, Timestamp};
-use nightaudit_export::{Evidence, ExchangeWriter, ExportError, SigningKey};
+use nightaudit_exchange::{Exchange, Filter, Import, Mask, SessionId, Timestamp};
+use nightaudit_export::{Evidence, ExchangeWriter, ExportError, Made, SigningKey};
+use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
 use tempfile::NamedTempFile;
 
 use crate::{
+    commands::review::declared,
     config::Settings,
     error::Usage,
     filters::Filters,
@@ -32,18 +34,23 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Without -o the file is called nightaudit-SESSION-TIME.EXTENSION and stands in the current folder. A file that is there
-is left alone unless --force is given, and is never half written.
+is left alone unless --force is given, and is never half written. Without --format the name of the file tells it: .har,
+.ndjson, .csv, .sh, .html or .zip.
+
+Report and bundle are reviewed by the declaration that --declaration names, else by the one that is kept with the session
+(`nightaudit sessions declare`), else by certification.toml in the current folder.
 
 Examples:
-  nightaudit export --format bundle --session certification --declaration certification.toml
+  nightaudit export --format bundle --session certification
+  nightaudit export --session certification -o report.html
   nightaudit export --format html --session certification --redact-field Email
   nightaudit export --format har --session certification
   nightaudit export --format ndjson -o - --since 1h | jq .operation
   nightaudit export --format csv -o calls.csv --force --status 4xx")]
 pub(crate) struct Export {
-    /// The format
-    #[arg(long)]
-    format: Format,
+    /// The format [default: what the file's name ends with]
+    #[arg(long, required_unless_present = "output")]
+    format: Option<Format>,
     /// The file, or - for standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
@@ -53,7 +60,8 @@ pub(crate) struct Export {
     /// Mask the values of this JSON field in bodies on the way out; may be given several times
     #[arg(long, value_name = "NAME")]
     redact_field: Vec<String>,
-    /// What the integration declares about itself, for the report and the bundle
+    /// What the integration declares about itself, for the report and the bundle [default: what is kept with the session, or
+    /// certification.toml if it is there]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     declaration: Option<PathBuf>,
     #[command(flatten)]
@@ -78,6 +86,13 @@ enum Format {
 }
 
 impl Format {
+    /// The format of a file of this name.
+    fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        let all = [Self::Har, Self::Ndjson, Self::Csv, Self::Curl, Self::Html, Self::Bundle];
+        all.into_iter().find(|format| format.extension() == extension)
+    }
+
     /// What the name of such a file ends with, without the dot.
     const fn extension(self) -> &'static str {
         match self {
@@ -95,50 +110,63 @@ impl Export {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let now = Timestamp::from_system(SystemTime::now());
         let filter = self.filters.filter(now).map_err(|error| Usage(error.into()))?;
-        let declaration = self.declaration()?;
+        let format = self.format()?;
+        let is_evidence = matches!(format, Format::Html | Format::Bundle);
+        if self.declaration.is_some() && !is_evidence {
+            return Err(Usage::new("--declaration goes with --format html and --format bundle").into());
+        }
         let mask = self.mask(settings)?;
-        let (contracts, openapi) = match self.format {
+        let (contracts, openapi) = match format {
             Format::Html | Format::Bundle => settings.openapi()?.unzip(),
             _ => (None, None),
+        };
+        let contracts = contracts.unwrap_or_default();
+        let (declaration, made) = match is_evidence {
+            true => {
+                let key = SigningKey::load_or_create(&settings.data)?.fingerprint();
+                (self.declaration(settings, &contracts)?, Some(Made { at: now, key }))
+            }
+            false => (None, None),
         };
         let evidence = Evidence {
             declaration,
             filter,
             masked_fields: mask.fields.clone(),
-            contracts: contracts.unwrap_or_default(),
+            contracts,
             openapi,
+            made,
             ..Evidence::default()
         };
         if self.output.as_deref() == Some(Path::new("-")) {
             let exchanges = Exchanges::open(settings, &evidence.filter)?;
             let folder = env::temp_dir();
-            let evidence = Evidence { unrecorded: exchanges.unrecorded.clone(), scratch: folder.clone(), ..evidence };
+            let evidence = exchanges.marked(Evidence { scratch: folder.clone(), ..evidence });
             let is_whole;
-            if let Format::Bundle = self.format {
+            if let Format::Bundle = format {
                 // A zip is not written from front to back.
                 let mut file = NamedTempFile::new_in(&folder)?;
                 let _unfinished = Unfinished::at(file.path())?;
-                is_whole = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?.is_whole;
+                is_whole = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?.is_whole;
                 file.as_file_mut().seek(SeekFrom::Start(0))?;
                 io::copy(file.as_file_mut(), &mut io::stdout())?;
             } else {
-                is_whole = self.write(&mut NoSeek(io::stdout()), exchanges, &mask, &evidence, settings, now)?.is_whole;
+                is_whole = write_as(format, &mut NoSeek(io::stdout()), exchanges, &mask, &evidence, settings)?.is_whole;
             }
             return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let path = self.output.clone().unwrap_or_else(|| {
             let time = local(now, &TimeZone::UTC, "%Y%m%dT%H%M%SZ");
-            PathBuf::from(default_name(self.filters.session(), &time, self.format.extension()))
+            PathBuf::from(default_name(self.filters.session(), &time, format.extension()))
         });
         if !self.force && path.exists() {
             return Err(taken(&path));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let exchanges = Exchanges::open(settings, &evidence.filter)?;
-        let evidence = Evidence { unrecorded: exchanges.unrecorded.clone(), scratch: folder.to_owned(), ..evidence };
+        let evidence = exchanges.marked(Evidence { scratch: folder.to_owned(), ..evidence });
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
         let _unfinished = Unfinished::at(file.path())?;
-        let Written { count, is_whole } = self.write(file.as_file_mut(), exchanges, &mask, &evidence, settings, now)?;
+        let Written { count, is_whole } = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?;
         file.as_file().sync_all().with_context(|| format!("writing {}", path.display()))?;
         if self.force {
             file.persist(&path).with_context(|| format!("can't write {}", path.display()))?;
@@ -151,7 +179,7 @@ impl Export {
         let mut err = anstream::stderr().lock();
         let length = crate::line::size(fs::metadata(&path)?.len());
         writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
-        if let Format::Bundle = self.format {
+        if let Format::Bundle = format {
             let key = SigningKey::load_or_create(&settings.data)?.fingerprint();
             writeln!(err, "signed by {key}: tell the reviewers, beside the file")?;
         }
@@ -162,13 +190,27 @@ impl Export {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The format that is asked for, or that the file's name tells.
+    fn format(&self) -> anyhow::Result<Format> {
+        let named = || self.output.as_deref().and_then(Format::of);
+        self.format.or_else(named).ok_or_else(|| {
+            let path = self.output.as_deref().unwrap_or(Path::new("-")).display();
+            let known = "give --format, or a name that ends with .har, .ndjson, .csv, .sh, .html or .zip";
+            Usage::new(format!("{path} doesn't tell the format: {known}")).into()
+        })
+    }
+
     /// The declaration's text; that it can be read is seen before anything is written.
-    fn declaration(&self) -> anyhow::Result<Option<String>> {
-        let Some(path) = &self.declaration else { return Ok(None) };
-        if !matches!(self.format, Format::Html | Format::Bundle) {
-            return Err(Usage::new("--declaration goes with --format html and --format bundle").into());
+    fn declaration(&self, settings: &Settings, contracts: &Contracts) -> anyhow::Result<Option<String>> {
+        let session = match self.filters.session() {
+            Some(which) => Source::open(&settings.data)?.session(which).ok(),
+            None => None,
+        };
+        let found = declared::find(self.declaration.as_deref(), session.as_ref(), contracts)?;
+        if let Some(found) = &found {
+            writeln!(anstream::stderr().lock(), "reviewed by the declaration {}", found.place)?;
         }
-        Ok(Some(fs::read_to_string(path).with_context(|| format!("can't read the declaration {}", path.display()))?))
+        Ok(found.map(|found| found.text))
     }
 
     /// What is masked on the way out: what the configuration and the flags name.
@@ -182,28 +224,28 @@ impl Export {
         fields.dedup();
         Ok(OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields })
     }
+}
 
-    /// Writes all there are; what can't be read is named in what is written, and on standard error.
-    fn write(
-        &self,
-        out: &mut (impl Write + Seek + Send),
-        exchanges: Exchanges,
-        mask: &OnTheWayOut,
-        evidence: &Evidence,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> anyhow::Result<Written> {
-        let out = BufWriter::with_capacity(64 << 10, out);
-        let writer = match self.format {
-            Format::Har => nightaudit_export::Format::Har.writer(out),
-            Format::Ndjson => nightaudit_export::Format::Ndjson.writer(out),
-            Format::Csv => nightaudit_export::Format::Csv.writer(out),
-            Format::Curl => nightaudit_export::Format::Curl.writer(out),
-            Format::Html => evidence.report(out).map_err(plain)?,
-            Format::Bundle => evidence.bundle(out, SigningKey::load_or_create(&settings.data)?, now).map_err(plain)?,
-        };
-        write(writer, exchanges, mask)
-    }
+/// Writes all there are; what can't be read is named in what is written, and on standard error.
+fn write_as(
+    format: Format,
+    out: &mut (impl Write + Seek + Send),
+    exchanges: Exchanges,
+    mask: &OnTheWayOut,
+    evidence: &Evidence,
+    settings: &Settings,
+) -> anyhow::Result<Written> {
+    let out = BufWriter::with_capacity(64 << 10, out);
+    let signed = || evidence.made.as_ref().map_or_else(|| Timestamp::from_system(SystemTime::now()), |made| made.at);
+    let writer = match format {
+        Format::Har => nightaudit_export::Format::Har.writer(out),
+        Format::Ndjson => nightaudit_export::Format::Ndjson.writer(out),
+        Format::Csv => nightaudit_export::Format::Csv.writer(out),
+        Format::Curl => nightaudit_export::Format::Curl.writer(out),
+        Format::Html => evidence.report(out).map_err(plain)?,
+        Format::Bundle => evidence.bundle(out, SigningKey::load_or_create(&settings.data)?, signed()).map_err(plain)?,
+    };
+    write(writer, exchanges, mask)
 }
 
 /// Exchanges, and how many there are, where that is known beforehand.
@@ -213,6 +255,8 @@ struct Exchanges {
     losses: Losses,
     /// How many of each session passed unrecorded.
     unrecorded: BTreeMap<SessionId, u64>,
+    /// What was found when sessions were imported.
+    imported: BTreeMap<SessionId, Import>,
 }
 
 impl Exchanges {
@@ -225,10 +269,16 @@ impl Exchanges {
         }
         let marked = sessions.iter().filter(|session| session.unrecorded > 0);
         let unrecorded = marked.map(|session| (session.id, session.unrecorded)).collect();
+        let imported = sessions.iter().filter_map(|session| Some((session.id, session.imported?))).collect();
         let all = Filter { session: filter.session.clone(), ..Filter::default() } == *filter;
         let total = Some(sessions.iter().map(|session| session.exchanges).sum()).filter(|total| all && *total > 0);
         let losses = Losses::new(&sessions);
-        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, losses, unrecorded })
+        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, losses, unrecorded, imported })
+    }
+
+    /// The evidence with what the log knows of the sessions.
+    fn marked(&self, evidence: Evidence) -> Evidence {
+        Evidence { unrecorded: self.unrecorded.clone(), imported: self.imported.clone(), ..evidence }
     }
 }
 
@@ -345,7 +395,8 @@ mod tests {
         let mask = OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields };
         let mut out = Vec::new();
         let (stream, losses) = (Box::new(exchanges.into_iter()), Losses::default());
-        let exchanges = Exchanges { stream, total: None, losses, unrecorded: BTreeMap::new() };
+        let exchanges =
+            Exchanges { stream, total: None, losses, unrecorded: BTreeMap::new(), imported: BTreeMap::new() };
         let result = write(nightaudit_export::Format::Ndjson.writer(&mut out), exchanges, &mask);
         (result, String::from_utf8(out).unwrap())
     }

@@ -151,8 +151,11 @@ impl Log {
                 let log = own()?;
                 let done = log.import(&mut *lines).with_context(|| format!("importing {}", file.display()))?;
                 writeln!(out, "{} exchanges in {} sessions imported", done.exchanges, done.sessions.len())?;
+                if done.import.altered() > 0 {
+                    writeln!(out, "{}: the session says so from now on", done.import)?;
+                }
                 if done.rehashed > 0 {
-                    let why = "they were masked, edited, or are of an incomplete session";
+                    let why = "they are altered, or come after what is altered or missing";
                     writeln!(out, "{} of them have another hash than they were exported with: {why}", done.rehashed)?;
                 }
                 log.close();

@@ -1,7 +1,7 @@
 //! `nightaudit review`
 
 mod changes;
-mod declared;
+pub(crate) mod declared;
 mod sections;
 mod summary;
 mod watch;
@@ -20,14 +20,14 @@ use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{ExchangeId, Filter, Missing};
 use nightaudit_mews::Contracts;
-use nightaudit_review::{Comparison, Declaration, Limit, Review as Said, Reviewer, Rule, Severity};
+use nightaudit_review::{Comparison, Declaration, Limit, Review as Said, Reviewer, Rule, Severity, form};
 use nightaudit_store::{Order, Session};
 
 use crate::{
     complete,
     config::Settings,
     error::Usage,
-    line::plain,
+    line::{plain, plain_lines},
     losses::Losses,
     source::{Source, Stream},
 };
@@ -42,14 +42,20 @@ what wasn't, whether the limits were kept and `Retry-After` was heeded, which ca
 how the requests fit the documentation. What is to be mended comes first, with the ids of exchanges that show it.
 
 The declaration says what the integration is meant to do. `--init` writes one from what the session has called; it is
-read from certification.toml in the current folder unless --declaration names another file.
+read from the file that --declaration names, else from what is kept with the session (`nightaudit sessions declare`), else
+from certification.toml in the current folder.
 
-The exit code is 1 when something as grave as --fail-on stands, so that a build can be held by it.
+The verdict is about Mews Demo: what a stand-in answered, what was imported and what no public authority vouches for is
+never ready. --except leaves rules out of the exit code, and out of nothing else.
+
+The exit code is 1 when something as grave as --fail-on stands, so that a build can be held by it. --form gives the answers
+for Mews' certification form, as text to paste.
 
 Examples:
   nightaudit review
   nightaudit review --session certification --init
-  nightaudit review --session suite-a --fail-on warning
+  nightaudit review --session suite-a --fail-on warning --except run/short,run/environment
+  nightaudit review --session certification --form
   nightaudit review --json | jq '.findings[] | .rule'
   nightaudit review --explain retry/no-backoff
   nightaudit review --watch
@@ -59,7 +65,7 @@ pub(crate) struct Review {
     /// The session: its name, its id or the beginning of its id; the newest one otherwise
     #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
     session: Option<String>,
-    /// The declaration [default: certification.toml, if it is there]
+    /// The declaration [default: what is kept with the session, or certification.toml if it is there]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     declaration: Option<PathBuf>,
     /// All there is to say as one object
@@ -68,6 +74,12 @@ pub(crate) struct Review {
     /// From which severity on the exit code is 1
     #[arg(long, value_name = "SEVERITY", default_value = "error")]
     fail_on: FailOn,
+    /// Rules that don't decide the exit code; the verdict stays what it is
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    except: Vec<String>,
+    /// The answers for Mews' certification form, as text to paste
+    #[arg(long, conflicts_with_all = ["json", "watch", "explain", "init", "against"])]
+    form: bool,
     /// Write a declaration from what the session has called
     #[arg(long, conflicts_with_all = ["json", "watch", "explain"])]
     init: bool,
@@ -104,11 +116,15 @@ impl Review {
             return Ok(ExitCode::SUCCESS);
         }
         let contracts = settings.contracts()?;
-        let file = declared::find(self.declaration.as_deref(), self.init);
-        let declaration = if self.init { None } else { file.as_deref() };
-        let declaration = declaration.map(|path| declared::read(path, &contracts)).transpose()?.unwrap_or_default();
+        let except = self.except.iter().map(|text| rule(text)).collect::<anyhow::Result<Vec<Rule>>>()?;
         let source = Source::open(&settings.data)?;
         let session = choose(source.sessions()?, self.session.as_deref())?;
+        let found = match self.init {
+            true => None,
+            false => declared::find(self.declaration.as_deref(), Some(&session), &contracts)?,
+        };
+        let (declaration, place) = found.map(|found| (found.declaration, found.place)).unzip();
+        let declaration = declaration.unwrap_or_default();
         let judge = Judge { source: &source, settings, declaration: &declaration, contracts: &contracts };
         let (reading, lost) = judge.read(&session)?;
         if reading.count == 0 && !self.watch {
@@ -118,24 +134,27 @@ impl Review {
             );
         }
         if self.init {
-            let file = file.unwrap_or_else(|| PathBuf::from(declared::FILE));
-            declared::write(&file, &reading.reviewer.review(), self.force)?;
+            let file = self.declaration.as_deref().unwrap_or(Path::new(declared::FILE));
+            declared::write(file, &reading.reviewer.review(), self.force)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let shown = file.filter(|_| !self.json);
         if self.watch {
             drop(source);
-            return self.watch(settings, reading, shown.as_deref(), &mut out);
+            return self.watch(settings, reading, place.as_deref(), &mut out);
         }
         let review = reading.reviewer.into_review();
+        if self.form {
+            write!(out, "{}", plain_lines(&form(&review, &declaration)))?;
+            return Ok(if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         if let Some(which) = &self.against {
             let (earlier, against) = judge.earlier(which)?;
             self.print_changes(&mut out, &review, &earlier, &against)?;
         } else {
-            self.print(&mut out, &review, shown.as_deref())?;
+            self.print(&mut out, &review, place.as_deref())?;
         }
         // Of what is missing nobody can say what the reviewers would.
-        Ok(if self.fails(&review) || !lost.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if self.fails(&review, &except) || !lost.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     /// Prints a review, and what has changed whenever there is more to say: on a terminal in place, elsewhere below.
@@ -143,7 +162,7 @@ impl Review {
         &self,
         settings: &Settings,
         mut reading: Reading,
-        declaration: Option<&Path>,
+        declaration: Option<&str>,
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
         let in_place = io::stdout().is_terminal() && !self.json;
@@ -185,7 +204,7 @@ impl Review {
         Ok(())
     }
 
-    fn print(&self, out: &mut impl Write, review: &Said, declaration: Option<&Path>) -> anyhow::Result<()> {
+    fn print(&self, out: &mut impl Write, review: &Said, declaration: Option<&str>) -> anyhow::Result<()> {
         if self.json {
             serde_json::to_writer(&mut *out, review)?;
             writeln!(out)?;
@@ -196,12 +215,14 @@ impl Review {
         Ok(())
     }
 
-    fn fails(&self, review: &Said) -> bool {
-        match self.fail_on {
-            FailOn::Error => review.has(Severity::Error),
-            FailOn::Warning => review.has(Severity::Warning),
-            FailOn::Never => false,
-        }
+    fn fails(&self, review: &Said, except: &[Rule]) -> bool {
+        let from = match self.fail_on {
+            FailOn::Error => Severity::Error,
+            FailOn::Warning => Severity::Warning,
+            FailOn::Never => return false,
+        };
+        let decides = |finding: &&nightaudit_review::Finding| !except.contains(&finding.rule);
+        review.findings.iter().filter(decides).any(|finding| finding.severity >= from)
     }
 }
 
@@ -220,6 +241,9 @@ impl Judge<'_> {
             .with_contracts(self.contracts.clone())
             .with_limits(limits(self.settings));
         reviewer.set_unrecorded(session.unrecorded);
+        if let Some(import) = session.imported {
+            reviewer.set_imported(import);
+        }
         let losses = Losses::new(std::slice::from_ref(session));
         let mut reading = Reading { reviewer, filter: of(session), last: None, count: 0, losses };
         reading.take(self.source.exchanges(&reading.filter, Order::Oldest, None)?)?;
@@ -352,6 +376,8 @@ mod tests {
             note: None,
             unrecorded: 0,
             incomplete: false,
+            imported: None,
+            declaration: None,
             open: name == "open",
             current: false,
             missing: 0,

@@ -3,18 +3,20 @@
 use std::{
     fmt::Write as _,
     io::{self, BufRead as _, IsTerminal as _, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
 use anyhow::bail;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_store::Session;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
+    commands::review::declared,
     complete,
     config::Settings,
     error::Usage,
@@ -23,7 +25,7 @@ use crate::{
     source::{SessionChange, Source, change_session},
 };
 
-/// List, start, end, rename, annotate and delete sessions
+/// List, start, end, rename, annotate, declare and delete sessions
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -37,6 +39,7 @@ Examples:
   nightaudit sessions start certification
   nightaudit sessions note certification 'second run, after the fix'
   nightaudit sessions end
+  nightaudit sessions declare certification certification.toml
   nightaudit sessions delete rehearsal --yes"
 )]
 pub(crate) struct Sessions {
@@ -82,6 +85,18 @@ enum Action {
         /// The note; an empty one removes what is there
         text: String,
     },
+    /// Keep the integration's declaration with a session: `review` and `export` use it then
+    Declare {
+        /// Which
+        #[arg(add = complete::sessions())]
+        session: String,
+        /// The declaration
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, default_value = declared::FILE)]
+        file: PathBuf,
+        /// Remove the one that is kept
+        #[arg(long)]
+        remove: bool,
+    },
     /// Delete a session and everything recorded in it
     Delete {
         /// Which
@@ -102,6 +117,18 @@ impl Sessions {
             Some(Action::End { session }) => SessionChange::End(session.as_deref()),
             Some(Action::Rename { session, name }) => SessionChange::Rename(session, name),
             Some(Action::Note { session, text }) => SessionChange::Note(session, text),
+            Some(Action::Declare { session, file, remove }) => {
+                let declaration = match remove {
+                    true => String::new(),
+                    false => declared::text(file, &settings.contracts()?)?,
+                };
+                let done = change_session(settings, &SessionChange::Declare(session, &declaration))?;
+                let name = plain(&done.name);
+                return told(&match remove {
+                    true => format!("session {name} has no declaration now"),
+                    false => format!("session {name} keeps {}", file.display()),
+                });
+            }
             Some(Action::Delete { session, yes }) => {
                 let doomed = Source::open(&settings.data)?.session(session)?;
                 if !yes && !confirmed(&doomed)? {
@@ -127,7 +154,7 @@ impl Sessions {
                 Some(note) => format!("session {name}: {}", plain(note)),
                 None => format!("session {name} has no note now"),
             },
-            SessionChange::Delete(_) => format!("deleted {}", described(&session)),
+            SessionChange::Declare(..) | SessionChange::Delete(_) => described(&session),
         })
     }
 }
@@ -216,6 +243,13 @@ fn cells(session: &Session, zone: &TimeZone) -> [String; 7] {
         _ => "closed",
     }
     .to_owned();
+    match session.imported {
+        Some(import) if import.altered() > 0 => {
+            let _ = write!(state, ", imported, {} of {} altered", import.altered(), import.exchanges);
+        }
+        Some(_) => state.push_str(", imported"),
+        None => {}
+    }
     if session.importing {
         state = "import unfinished".to_owned();
     } else if session.missing > 0 && session.exchanges == 0 {
@@ -258,6 +292,8 @@ mod tests {
             note: None,
             unrecorded: 0,
             incomplete: false,
+            imported: None,
+            declaration: None,
             open,
             current,
             missing: 0,
@@ -277,13 +313,16 @@ mod tests {
             incomplete: true,
             ..session("a rather long name of a suite", false, false)
         };
+        let import = |edited| Some(nightaudit_exchange::Import { exchanges: 99, edited, masked: 0 });
+        let altered = Session { exchanges: 99, imported: import(99), ..session("from elsewhere", false, false) };
+        let fits = Session { exchanges: 99, imported: import(0), ..session("moved", false, false) };
         let cut = Session { missing: 1227, ..session("cut", false, false) };
         let gone = Session {
             missing: 3,
             ..Session { exchanges: 0, first: None, last: None, ..session("gone", false, false) }
         };
         let half = Session { importing: true, incomplete: true, ..session("half", false, false) };
-        let all = [session("2026-11-22T08-00-00Z", false, true), noted, empty, cut, gone, half];
+        let all = [session("2026-11-22T08-00-00Z", false, true), noted, empty, cut, gone, half, altered, fits];
         let mut out = Vec::new();
         write_table(&mut out, &all, &TimeZone::UTC).unwrap();
         insta::assert_snapshot!(String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap());

@@ -19,11 +19,14 @@ use serde_json::json;
 
 use crate::{
     config::Settings,
-    line::local,
+    line::{local, plain},
     losses::{Unreadable, missing_of},
     progress::Bar,
     source::Source,
 };
+
+/// The most sessions whose origins are told.
+const ORIGINS: usize = 20;
 
 /// Check that evidence is what was recorded: a bundle, an NDJSON or HAR export, or the log
 #[derive(Debug, Args)]
@@ -71,6 +74,7 @@ impl Verify {
         if self.json {
             let mut object = json!(verification);
             object["good"] = json!(verification.is_good());
+            object["proven"] = json!(verification.is_proven());
             writeln!(out, "{object}")?;
         } else {
             let own = SigningKey::load(&settings.data).ok().flatten();
@@ -103,7 +107,9 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
         }
         Err(error) => Some(Err(error)),
     });
-    let mut verification = verify_exchanges(readable, &mut |progress| bar.show(progress.exchanges, None))?;
+    let imported = source.sessions()?.into_iter().filter_map(|session| Some((session.id, session.imported?)));
+    let mut verification =
+        verify_exchanges(readable, imported.collect(), &mut |progress| bar.show(progress.exchanges, None))?;
     if extra.is_empty() {
         // Else they are of what was found damaged.
         extra = unreadable;
@@ -138,7 +144,7 @@ fn finding(kind: FindingKind, what: &dyn std::fmt::Display) -> Finding {
 }
 
 fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningKey>) -> io::Result<()> {
-    let Verification { what, exchanges, sessions, signed_by, notes, findings, cut } = verification;
+    let Verification { what, exchanges, sessions, signed_by, origins, notes, findings, cut } = verification;
     for finding in findings {
         writeln!(out, "{finding}")?;
     }
@@ -158,11 +164,29 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
         let at = local(signed.at, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S UTC");
         writeln!(out, "signed     {at} by {} ({whose})", signed.key)?;
     }
+    for origin in origins.iter().take(ORIGINS) {
+        let name = plain(&origin.name);
+        writeln!(out, "origin     {name}: {}", plain(&origin.provenance.statement))?;
+        for doubt in &origin.provenance.doubts {
+            writeln!(out, "doubt      {name}: {}", plain(doubt))?;
+        }
+        if let Some(headline) = &origin.headline {
+            writeln!(out, "verdict    {name}: {}", plain(headline))?;
+        }
+    }
+    if origins.len() > ORIGINS {
+        writeln!(out, "origin     {} more sessions, which --json has", origins.len() - ORIGINS)?;
+    }
     for note in notes {
         writeln!(out, "note       {note}")?;
     }
     match findings.len() {
-        0 => writeln!(out, "good       nothing was altered, is missing, was inserted or moved"),
+        0 if origins.iter().all(|origin| origin.provenance.is_proven()) => {
+            writeln!(out, "good       nothing was altered, is missing, was inserted or moved")
+        }
+        0 => {
+            writeln!(out, "intact     nothing was changed since it was written; that Mews answered, it does not prove")
+        }
         1 => writeln!(out, "not good   1 thing is wrong"),
         many => writeln!(out, "not good   {many} things are wrong"),
     }

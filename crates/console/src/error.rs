@@ -84,7 +84,7 @@ impl From<SessionError> for ApiError {
         let status = match error {
             SessionError::None(_) | SessionError::Gone { .. } => StatusCode::NOT_FOUND,
             SessionError::Ambiguous { .. } | SessionError::Recording(_) => StatusCode::CONFLICT,
-            SessionError::Name(_) => StatusCode::BAD_REQUEST,
+            SessionError::Name(_) | SessionError::Declaration(_) => StatusCode::BAD_REQUEST,
             SessionError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -11,7 +11,7 @@
 //! | `GET /api/v1/exchanges/{id}` | one exchange, by its id or a beginning that only one has |
 //! | `GET /api/v1/follow` | exchanges as they are recorded, as server-sent events |
 //! | `GET /api/v1/sessions` | the sessions; `POST` with `{"name": …}` starts one or continues the open one |
-//! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …}` changes it, `DELETE` deletes it |
+//! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …, "declaration": …}` changes it, `DELETE` deletes it |
 //! | `POST /api/v1/sessions/{session}/end` | ends it; `current` is the one that is being recorded |
 //! | `GET /api/v1/limits` | for each rule and key what is used and left |
 //! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |

@@ -32,6 +32,7 @@ struct Start {
 struct Change {
     name: Option<String>,
     note: Option<String>,
+    declaration: Option<String>,
 }
 
 /// `GET /api/v1/sessions`
@@ -66,16 +67,16 @@ pub(crate) async fn end_current(State(shared): State<Arc<Shared>>) -> Result<Jso
     run(shared, move |log| log.end_session(&current.id.to_string())).await
 }
 
-/// `PATCH /api/v1/sessions/{session}` with `{"name": …, "note": …}`
+/// `PATCH /api/v1/sessions/{session}` with `{"name": …, "note": …, "declaration": …}`
 pub(crate) async fn change(
     State(shared): State<Arc<Shared>>,
     which: Which,
     body: Body,
 ) -> Result<Json<Session>, ApiError> {
     let Path(which) = which?;
-    let Change { name, note } = read(body).await?;
-    if name.is_none() && note.is_none() {
-        return Err(ApiError::bad_request("nothing is to be changed: give `name` or `note`"));
+    let Change { name, note, declaration } = read(body).await?;
+    if name.is_none() && note.is_none() && declaration.is_none() {
+        return Err(ApiError::bad_request("nothing is to be changed: give `name`, `note` or `declaration`"));
     }
     run(shared, move |log| {
         // By its id, because the name by which it was asked for may be the one that goes.
@@ -85,6 +86,9 @@ pub(crate) async fn change(
         }
         if let Some(note) = &note {
             log.note_session(&id, note)?;
+        }
+        if let Some(declaration) = &declaration {
+            log.declare_session(&id, declaration)?;
         }
         log.session(&id)
     })

@@ -55,14 +55,3 @@ pub enum Authority {
     /// Only the file that the configuration names (`upstream_ca`).
     Configured,
 }
-
-/// How an imported exchange differs from the one that was recorded. It is part of what the chain covers, so that exporting
-/// and importing it again doesn't remove it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Alteration {
-    /// Values in its bodies were masked on the way out; all else fitted its hash.
-    Masked,
-    /// It did not fit its hash, had none, or was not chained to the one before it.
-    Edited,
-}

@@ -38,6 +38,7 @@ mod digest;
 mod exchange;
 mod filter;
 mod id;
+mod import;
 mod metadata;
 mod missing;
 mod note;
@@ -51,13 +52,14 @@ pub use capture::{
     Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedWebSocket,
     Head,
 };
-pub use destination::{Alteration, Authority, Destination, Tls};
+pub use destination::{Authority, Destination, Tls};
 pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym};
 pub use exchange::{
     Decision, Envelope, Exchange, Failure, FailureKind, Header, LimitNote, Outcome, Request, Response, TimesUs,
 };
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
+pub use import::{Alteration, Import};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;
 pub use redact::{Mask, Redactor, noted};

@@ -15,7 +15,7 @@ use std::{
 use nightaudit_exchange::{Exchange, Missing, Timestamp};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-pub use self::manifest::{Chain, FileEntry, Manifest};
+pub use self::manifest::{Chain, FileEntry, Made, Manifest, Outline};
 pub(crate) use self::manifest::{FORMAT, Tally};
 use crate::{
     Evidence, ExchangeWriter, ExportError, Format, SigningKey,
@@ -56,6 +56,9 @@ impl Evidence {
         key: SigningKey,
         at: Timestamp,
     ) -> Result<Box<dyn ExchangeWriter + Send + 'w>, ExportError> {
+        // Whoever signs it is who made it, whatever was said before.
+        let made = self.made.as_ref().map(|made| Made { at: made.at, key: key.fingerprint() });
+        let evidence = Self { made, ..self.clone() };
         let mut zip = ZipWriter::new(out);
         zip.start_file(names::EXCHANGES, options(true)).map_err(io)?;
         let mut har = ZipWriter::new(tempfile::tempfile_in(&self.scratch)?);
@@ -68,9 +71,9 @@ impl Evidence {
                 har.missing(&self.missing)?;
                 har
             },
-            gathered: Gathered::new(self)?,
-            tally: Tally::new(self.unrecorded.clone()),
-            evidence: self.clone(),
+            gathered: Gathered::new(&evidence)?,
+            tally: Tally::new(self.unrecorded.clone(), self.imported.clone()),
+            evidence,
             key,
             at,
         }))
@@ -135,6 +138,8 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
             masked_fields: evidence.masked_fields,
             masked_bodies: tally.masked_bodies,
             openapi: evidence.openapi,
+            made: evidence.made,
+            reviews: Outline::of(&reviews),
             sessions: tally.into_sessions(),
             missing: evidence.missing,
             files: BTreeMap::new(),

@@ -6,12 +6,13 @@ use std::{
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Digest, Exchange, Filter, Missing, SessionId};
+use nightaudit_exchange::{Digest, Exchange, Filter, Import, Missing, SessionId};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, DeclarationError, Review, Reviewer};
 
 use crate::{
     ExchangeWriter, ExportError,
+    bundle::Made,
     report::{About, Excerpt},
 };
 
@@ -45,6 +46,10 @@ pub struct Evidence {
     pub unrecorded: BTreeMap<SessionId, u64>,
     /// What was recorded and is not in the log any more, beside what [`ExchangeWriter::missing`] names.
     pub missing: Vec<Missing>,
+    /// What was found when sessions were imported.
+    pub imported: BTreeMap<SessionId, Import>,
+    /// When and by whose key it is made, for the report's head; the same exchanges give other bytes then.
+    pub made: Option<Made>,
     /// The folder for temporary files; they have no names, and are gone when the writer is.
     pub scratch: PathBuf,
 }
@@ -60,7 +65,12 @@ impl Evidence {
     }
 
     pub(crate) fn about(&self) -> About {
-        About { filter: self.filter.to_query().into_iter().collect(), masked_fields: self.masked_fields.clone() }
+        About {
+            filter: self.filter.to_query().into_iter().collect(),
+            masked_fields: self.masked_fields.clone(),
+            openapi: self.openapi,
+            made: self.made.clone(),
+        }
     }
 }
 
@@ -92,6 +102,7 @@ pub(crate) struct Gathered {
     contracts: Contracts,
     unrecorded: BTreeMap<SessionId, u64>,
     missing: Vec<Missing>,
+    imported: BTreeMap<SessionId, Import>,
     about: About,
     reviewers: Vec<(SessionId, Reviewer)>,
     excerpt: Excerpt,
@@ -106,9 +117,10 @@ impl Gathered {
             contracts: evidence.contracts.clone(),
             unrecorded: evidence.unrecorded.clone(),
             missing: evidence.missing.clone(),
+            imported: evidence.imported.clone(),
             about: evidence.about(),
             reviewers: Vec::new(),
-            excerpt: Excerpt::new(&evidence.scratch)?,
+            excerpt: Excerpt::new(&evidence.scratch, evidence.contracts.clone())?,
         })
     }
 
@@ -121,6 +133,9 @@ impl Gathered {
                 let declaration = self.declaration.clone();
                 let mut reviewer = Reviewer::new(declaration).with_contracts(self.contracts.clone());
                 reviewer.set_unrecorded(self.unrecorded.get(&exchange.session).copied().unwrap_or(0));
+                if let Some(import) = self.imported.get(&exchange.session) {
+                    reviewer.set_imported(*import);
+                }
                 self.reviewers.push((exchange.session, reviewer));
                 self.reviewers.len() - 1
             }

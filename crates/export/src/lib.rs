@@ -42,11 +42,12 @@ use std::{
 use nightaudit_exchange::{Exchange, ExchangeId, Missing};
 
 pub use self::{
-    bundle::{Chain, FileEntry, Manifest},
+    bundle::{Chain, FileEntry, Made, Manifest, Outline},
     evidence::Evidence,
     key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},
     verify::{
-        Finding, FindingKind, Progress, SignedBy, Verification, VerifyError, VerifyOptions, verify, verify_exchanges,
+        Finding, FindingKind, Progress, SessionOrigin, SignedBy, Verification, VerifyError, VerifyOptions, verify,
+        verify_exchanges,
     },
 };
 

@@ -18,10 +18,12 @@ use std::{
     path::Path,
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId};
+use nightaudit_exchange::{Digest, Exchange, ExchangeId};
+use nightaudit_mews::Contracts;
 use nightaudit_review::Review;
 
 use self::page::Facts;
+use crate::bundle::Made;
 
 /// The most exchanges that a report shows.
 pub(crate) const MOST: u64 = 2_000;
@@ -39,10 +41,13 @@ const BEGINNING: usize = 1 << 10;
 pub(crate) struct About {
     pub(crate) filter: BTreeMap<String, String>,
     pub(crate) masked_fields: Vec<String>,
+    pub(crate) openapi: Option<Digest>,
+    pub(crate) made: Option<Made>,
 }
 
 /// The exchanges of a report, as they come.
 pub(crate) struct Excerpt {
+    contracts: Contracts,
     file: BufWriter<File>,
     pieces: Vec<Piece>,
     seen: BTreeMap<String, u64>,
@@ -62,9 +67,10 @@ struct Piece {
 }
 
 impl Excerpt {
-    /// An excerpt that is kept in this folder for a while.
-    pub(crate) fn new(scratch: &Path) -> io::Result<Self> {
+    /// An excerpt that is kept in this folder for a while; requests are held against these contracts.
+    pub(crate) fn new(scratch: &Path, contracts: Contracts) -> io::Result<Self> {
         Ok(Self {
+            contracts,
             file: BufWriter::new(tempfile::tempfile_in(scratch)?),
             pieces: Vec::new(),
             seen: BTreeMap::new(),
@@ -86,7 +92,7 @@ impl Excerpt {
             return Ok(());
         }
         let room = if self.room > 2 * BODY { BODY } else { BEGINNING };
-        let (markup, taken) = exchange::exchange(exchange, room);
+        let (markup, taken) = exchange::exchange(exchange, &self.contracts, room);
         self.room = self.room.saturating_sub(taken);
         let text = markup.into_string();
         self.file.write_all(text.as_bytes())?;
@@ -103,6 +109,8 @@ impl Excerpt {
         let facts = Facts {
             filter: &about.filter,
             masked_fields: &about.masked_fields,
+            openapi: about.openapi,
+            made: about.made.as_ref(),
             exchanges: self.exchanges,
             shown: self.pieces.iter().filter(stays).count() as u64,
             failures: self.failures,

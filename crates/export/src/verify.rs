@@ -10,20 +10,28 @@ mod container;
 mod finding;
 mod har;
 mod lines;
+mod origins;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufReader, Read as _, Seek as _, SeekFrom},
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Digest, Exchange, Timestamp};
-use nightaudit_mews::Contracts;
+use nightaudit_exchange::{Alteration, Digest, Exchange, Import, SessionId, Timestamp};
+use nightaudit_mews::{Contracts, Environment};
 use serde::Serialize;
 
-pub use self::finding::{Finding, FindingKind};
-use self::{chain::ChainCheck, finding::Findings, lines::check_lines};
+use self::{chain::ChainCheck, finding::Findings, lines::check_lines, origins::SessionOrigins};
+pub use self::{
+    finding::{Finding, FindingKind},
+    origins::SessionOrigin,
+};
 use crate::key::Fingerprint;
+
+/// The most hosts of a HAR that are named.
+const FOREIGN: usize = 10;
 
 /// How a file is verified.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +67,8 @@ pub struct Verification {
     pub sessions: u64,
     /// Whose signature it bears; none where that is missing or wrong, or the file has no place for one.
     pub signed_by: Option<SignedBy>,
+    /// Who answered, session by session; empty for a HAR.
+    pub origins: Vec<SessionOrigin>,
     /// What can't be told, a sentence each.
     pub notes: Vec<String>,
     /// What is wrong.
@@ -82,6 +92,12 @@ impl Verification {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Whether it shows, beside that, that Mews answered every session.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.is_good() && !self.origins.is_empty() && self.origins.iter().all(|origin| origin.provenance.is_proven())
     }
 }
 
@@ -133,20 +149,25 @@ pub fn verify(
     }
 }
 
-/// Verifies exchanges as a log gives them: each by itself, and the chain from each to the next.
+/// Verifies exchanges as a log gives them: each by itself, and the chain from each to the next. `imported` says which
+/// sessions the log knows to be imported.
 ///
 /// # Errors
 ///
 /// The first error that the exchanges come with.
 pub fn verify_exchanges<E>(
     exchanges: impl Iterator<Item = Result<Exchange, E>>,
+    imported: BTreeMap<SessionId, Import>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, E> {
     let mut findings = Findings::default();
     let mut chain = ChainCheck::new(None, false);
+    let mut origins = SessionOrigins::new(imported);
     let mut count = 0;
     for exchange in exchanges {
-        chain.check(&mut exchange?, &mut findings);
+        let mut exchange = exchange?;
+        chain.check(&mut exchange, &mut findings);
+        origins.add(&exchange);
         count += 1;
         progress(Progress { exchanges: count, total: 0 });
         if findings.is_full() {
@@ -154,34 +175,39 @@ pub fn verify_exchanges<E>(
         }
     }
     chain.finish(None, &mut findings);
-    Ok(unsigned("log", count, chain.sessions(), Vec::new(), findings))
+    let origins = origins.finish(None, &mut findings);
+    Ok(Verification { origins, ..unsigned("log", count, chain.sessions(), Vec::new(), findings) })
 }
 
 fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification, VerifyError> {
     let mut findings = Findings::default();
     let mut chain = ChainCheck::new(None, false);
     let (mut seen, mut masked) = (0, 0_u64);
+    let mut origins = SessionOrigins::default();
     let mut reader = BufReader::with_capacity(256 << 10, file);
     let (exchanges, _) = check_lines(&mut reader, None, &mut chain, &mut findings, &mut |exchange| {
         seen += 1;
         progress(Progress { exchanges: seen, total: 0 });
+        origins.add(exchange);
         masked += exchange.bodies().filter(|body| body.masked).count() as u64;
         Ok(())
     })?;
     chain.finish(None, &mut findings);
+    let origins = origins.finish(None, &mut findings);
     let mut notes =
         vec!["a line at its end could be missing: only a bundle says how many there were, and is signed".to_owned()];
     if masked > 0 {
         notes
             .push(format!("fields were masked in {masked} bodies: nobody can tell whether what stands there is right"));
     }
-    Ok(unsigned("ndjson", exchanges, chain.sessions(), notes, findings))
+    Ok(Verification { origins, ..unsigned("ndjson", exchanges, chain.sessions(), notes, findings) })
 }
 
 fn har_file(file: File) -> Result<Verification, VerifyError> {
     let mut findings = Findings::default();
     let mut exchanges = 0;
     let mut before: Option<har::Facts> = None;
+    let mut foreign = BTreeSet::new();
     let read = har::entries(BufReader::with_capacity(256 << 10, file), &mut |entry| {
         exchanges += 1;
         let bodies = entry.altered_bodies();
@@ -190,6 +216,17 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
             return;
         };
         let (id, sequence, session) = (facts.id, facts.sequence, finding::shown(&facts.session_name));
+        if facts.alteration == Some(Alteration::Edited) {
+            let what =
+                format_args!("exchange {id} ({sequence} of {session}) was imported and is not as it was recorded");
+            findings.add(FindingKind::Altered, None, what);
+        }
+        if let Some(destination) = &facts.destination
+            && Environment::at(&destination.address).is_none()
+            && foreign.len() < FOREIGN
+        {
+            foreign.insert(finding::shown(&destination.address));
+        }
         for body in bodies {
             let what = format_args!("exchange {id} ({sequence} of {session}): {body} is not the recorded one");
             findings.add(FindingKind::Altered, None, what);
@@ -222,15 +259,28 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
         Err(error) if error.is_io() => return Err(VerifyError::Io(error.into())),
         Err(error) => return Err(VerifyError::Unknown(finding::shown(&error.to_string()))),
     }
-    let notes = vec![
+    let mut notes = vec![
         "a HAR holds less than the chain covers: bodies in no content coding and the links of the chain were checked; a \
          bundle or an NDJSON export is checked whole"
             .to_owned(),
     ];
+    if !foreign.is_empty() {
+        let hosts: Vec<String> = foreign.into_iter().collect();
+        notes.push(format!("not Mews: {}", hosts.join(", ")));
+    }
     Ok(unsigned("har", exchanges, u64::from(exchanges > 0), notes, findings))
 }
 
 fn unsigned(what: &'static str, exchanges: u64, sessions: u64, notes: Vec<String>, findings: Findings) -> Verification {
     let cut = findings.is_full();
-    Verification { what, exchanges, sessions, signed_by: None, notes, findings: findings.into_list(), cut }
+    Verification {
+        what,
+        exchanges,
+        sessions,
+        signed_by: None,
+        origins: Vec::new(),
+        notes,
+        findings: findings.into_list(),
+        cut,
+    }
 }

@@ -7,7 +7,7 @@ mod samples;
 use std::io::Cursor;
 
 use nightaudit_exchange::{Body, Digest, Exchange, Filter, Mask, Timestamp};
-use nightaudit_export::{Evidence, FindingKind, Format, SigningKey, VerifyOptions, verify};
+use nightaudit_export::{Evidence, FindingKind, Format, Made, SigningKey, VerifyOptions, verify};
 use nightaudit_mews::Contracts;
 
 use self::{
@@ -75,6 +75,14 @@ fn another_key_is_told_apart() {
     let files = resigned(unpacked(&bundle_of(&evidence(), &recorded())), &other);
     let good = check(&packed(&files)).unwrap();
     assert!(good.is_good() && good.signed_by.unwrap().key == other.fingerprint());
+    // A report that names the key that made it can't be signed by another.
+    let made = Evidence { made: Some(Made { at: at(), key: key().fingerprint() }), ..evidence() };
+    let zip = bundle_of(&made, &recorded());
+    assert!(check(&zip).unwrap().is_good());
+    let report = String::from_utf8(unpacked(&zip)["report.html"].clone()).unwrap();
+    assert!(report.contains(&key().fingerprint().to_string()) && report.contains("2026-11-24 09:00:00 UTC"));
+    let noticed = findings(&resigned(unpacked(&zip), &other));
+    assert!(noticed.iter().any(|found| found.kind == FindingKind::Unsigned), "{noticed:?}");
     let options = VerifyOptions {
         key: Some(key().fingerprint().to_string()),
         scratch: std::env::temp_dir(),

@@ -27,6 +27,9 @@
 //! assert_eq!(Environment::DEMO.api, "https://api.mews-demo.com");
 //! ```
 
+/// The revision of Mews' documentation that the built-in data holds.
+pub const REVISION: &str = "2026-08-07";
+
 mod address;
 mod catalogue;
 mod check;

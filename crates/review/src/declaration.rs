@@ -15,6 +15,17 @@ use crate::{
 };
 pub use template::template;
 
+/// Whether an integration will stand in the Marketplace. Other rules hold for one that won't.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// It will: 48 hours of activity are asked for.
+    #[default]
+    Public,
+    /// It is for one customer: no time is asked for, but each operation that is listed must have been called.
+    Private,
+}
+
 /// What a partner tells Mews in its application for certification, and what it says of the review's rules.
 ///
 /// The default declares nothing.
@@ -32,10 +43,11 @@ pub use template::template;
 ///     "configuration/get" = "the property's time zone and currency"
 ///
 ///     [rules]
-///     "run/short" = { silence = true, reason = "this is a test run" }
+///     "habits/polling" = { silence = true, reason = "no webhook can reach it" }
+///     "run/short" = { reason = "a rehearsal" }
 /// "#, &contracts)?;
 /// assert_eq!(declaration.operations.len(), 1);
-/// assert!(declaration.rules[&Rule::RunShort].silence);
+/// assert!(declaration.rules[&Rule::Polling].silence);
 ///
 /// let error = Declaration::read("partner = 'INT12345'\nclent = 'Acme'", &contracts).unwrap_err();
 /// assert_eq!(error.to_string(), "line 2: `clent` is no key of a declaration: did you mean `client`?");
@@ -47,6 +59,12 @@ pub struct Declaration {
     /// The partner's id at Mews: `INT12345`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partner: Option<String>,
+    /// Whom the reviewers may ask: a name, an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+    /// Whether the integration will stand in the Marketplace.
+    #[serde(skip_serializing_if = "is_public")]
+    pub kind: Kind,
     /// The integration's name: `Acme Kiosk`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integration: Option<String>,
@@ -56,6 +74,15 @@ pub struct Declaration {
     /// The use case that it follows, by its name in the catalogue: `kiosk`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_case: Option<String>,
+    /// The property that will use it first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pilot: Option<String>,
+    /// Whether it takes webhooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<bool>,
+    /// Whether it takes events by WebSocket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<bool>,
     /// Domains of the integration's own mail addresses, which are no guests'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
@@ -85,6 +112,11 @@ pub struct RuleChange {
     pub operations: Vec<String>,
     /// Why; it must be said.
     pub reason: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_public(kind: &Kind) -> bool {
+    *kind == Kind::Public
 }
 
 impl RuleChange {
@@ -126,13 +158,12 @@ impl Declaration {
             return wrong("use_case", format!("`{name}` is no use case; there are {}", names.join(", ")));
         }
         for name in declaration.operations.keys() {
-            if !contracts.has(name)
-                && let Some(meant) = suggest(name)
-            {
-                let meant = &meant.operation.path;
-                return wrong(name, format!("Mews has no operation `{name}`: did you mean `{meant}`?"));
+            if !contracts.has(name) {
+                let meant = suggest(name).map(|meant| format!(": did you mean `{}`?", meant.operation.path));
+                return wrong(name, format!("Mews has no operation `{name}`{}", meant.unwrap_or_default()));
             }
         }
+        declaration.check_purposes(text)?;
         for (id, reason) in &declaration.leave_out {
             if reason.trim().is_empty() {
                 let message = format!("`{id}` is left out without a reason: say why, it is shown in the review");
@@ -144,12 +175,28 @@ impl Declaration {
                 let message = format!("`{rule}` is changed without a `reason`: say why, it is shown in the review");
                 return wrong(rule.id(), message);
             }
-            if !change.silence && change.severity.is_none() {
-                let message = format!("`{rule}` is given neither a `severity` nor `silence = true`");
+            if !rule.can_be_changed() && (change.silence || change.severity.is_some()) {
+                let message = format!(
+                    "`{rule}` can be explained, and not silenced or weighed otherwise: leave the `reason` alone in it"
+                );
                 return wrong(rule.id(), message);
             }
         }
         Ok(declaration)
+    }
+
+    /// Whether it says of each operation what it is used for, in the partner's own words.
+    fn check_purposes(&self, text: &str) -> Result<(), DeclarationError> {
+        let lacks = |purpose: &str| purpose.trim().is_empty() || purpose.contains(template::UNSAID);
+        let mut lacking = self.operations.iter().filter(|(_, purpose)| lacks(purpose)).map(|(name, _)| name);
+        let Some(first) = lacking.next() else { return Ok(()) };
+        let more = match lacking.count() {
+            0 => String::new(),
+            1 => ", and of 1 more operation".to_owned(),
+            more => format!(", and of {more} more operations"),
+        };
+        let message = format!("say what `{first}` is used for, in your own words{more}: the reviewers compare it");
+        Err(DeclarationError { line: keys::line_with(text, first), message })
     }
 
     /// What of it stands in a review.
@@ -158,6 +205,8 @@ impl Declaration {
             partner: self.partner.clone(),
             integration: self.integration.clone(),
             client: self.client.clone(),
+            contact: self.contact.clone(),
+            kind: self.kind,
             use_case: self.use_case.clone(),
             operations: self.operations.len() as u64,
         })
@@ -176,6 +225,11 @@ mod tests {
     fn a_declaration_survives_its_text() {
         let declaration = Declaration {
             partner: Some("INT12345".into()),
+            contact: Some("Acme, integrations@acme.example".into()),
+            kind: Kind::Private,
+            pilot: Some("Hotel Acme".into()),
+            webhooks: Some(true),
+            websocket: Some(false),
             use_case: Some("kiosk".into()),
             domains: vec!["acme.travel".into()],
             operations: [("configuration/get".into(), "time zone".into())].into(),
@@ -204,7 +258,7 @@ mod tests {
             ("\npartnr = 'x'", "line 2: `partnr` is no key of a declaration: did you mean `partner`?"),
             (
                 "colour = 'red'",
-                "line 1: `colour` is no key of a declaration; there are partner, integration, client, use_case, domains, operations, leave_out, rules",
+                "line 1: `colour` is no key of a declaration; there are partner, contact, kind, integration, client, use_case, pilot, webhooks, websocket, domains, operations, leave_out, rules",
             ),
             (
                 "[rules]\n'habits/poling' = { silence = true, reason = 'x' }",
@@ -219,8 +273,21 @@ mod tests {
                 "line 2: `habits/polling` is changed without a `reason`: say why, it is shown in the review",
             ),
             (
-                "[rules]\n'habits/polling' = { reason = 'x' }",
-                "line 2: `habits/polling` is given neither a `severity` nor `silence = true`",
+                "[rules]\n'run/short' = { silence = true, reason = 'x' }",
+                "line 2: `run/short` can be explained, and not silenced or weighed otherwise: leave the `reason` alone in it",
+            ),
+            (
+                "[rules]\n'record/altered' = { severity = 'note', reason = 'x' }",
+                "line 2: `record/altered` can be explained, and not silenced or weighed otherwise: leave the `reason` alone in it",
+            ),
+            ("[operations]\n'nothing/ofTheKind' = 'x'", "line 2: Mews has no operation `nothing/ofTheKind`"),
+            (
+                "[operations]\n'customers/add' = ' '",
+                "line 2: say what `customers/add` is used for, in your own words: the reviewers compare it",
+            ),
+            (
+                "[operations]\n'bills/getAll' = 'Get all bills — say what for'\n'customers/add' = ''\n'rates/getAll' = ''",
+                "line 2: say what `bills/getAll` is used for, in your own words, and of 2 more operations: the reviewers compare it",
             ),
             (
                 "[leave_out]\n'01KAS00000000000000000000A' = ' '",

@@ -39,9 +39,11 @@ impl<'d> Findings<'d> {
         evidence: &Evidence,
     ) {
         let change = self.declaration.rules.get(&rule).filter(|change| change.concerns(operation));
+        // What the evidence stands on is explained and no more, whoever made the declaration.
+        let changed = change.filter(|_| rule.can_be_changed());
         let finding = Finding {
             rule,
-            severity: change.and_then(|change| change.severity).unwrap_or(rule.severity()),
+            severity: changed.and_then(|change| change.severity).unwrap_or(rule.severity()),
             message,
             operation: operation.map(str::to_owned),
             count: evidence.count,
@@ -51,7 +53,7 @@ impl<'d> Findings<'d> {
             advice,
             ruling: change.map(|change| Ruling { was: rule.severity(), reason: change.reason.clone() }),
         };
-        let list = if change.is_some_and(|change| change.silence) { &mut self.silenced } else { &mut self.standing };
+        let list = if changed.is_some_and(|change| change.silence) { &mut self.silenced } else { &mut self.standing };
         if list.len() < MOST {
             list.push(finding);
         } else {

@@ -36,10 +36,12 @@
 //! ```
 
 mod body;
+mod checklist;
 mod comparison;
 mod declaration;
 mod fact;
 mod findings;
+mod form;
 mod intent;
 mod names;
 mod order;
@@ -48,16 +50,19 @@ mod parts;
 mod review;
 mod reviewer;
 mod rule;
+mod verdict;
 
 pub use comparison::{Change, Comparison};
-pub use declaration::{Declaration, DeclarationError, RuleChange, template};
-pub use parts::limits::Limit;
+pub use declaration::{Declaration, DeclarationError, Kind, RuleChange, template};
+pub use form::form;
+pub use parts::{limits::Limit, origin::Origins};
 pub use review::{
-    Accuracy, Busiest, Called, CareReview, ClientReview, ClockStep, Counts, Coverage, CoverageReview, DataKind,
-    Declared, EXAMPLES, ErrorReview, Errors, FieldReview, Finding, Gap, HabitReview, Hour, Identity, LatencyMs,
-    LeftOut, Lifecycle, LifecycleReview, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview,
-    OutcomeCounts, Resolution, RetryCause, RetryOrigin, RetryReview, Review, Ruling, Run, Sizes, TokenReview,
-    UseCaseReview, UseCaseSection, UseCaseStep, Verdict,
+    Accuracy, Busiest, Called, CareReview, Check, CheckState, ClientReview, ClockStep, Counts, Coverage,
+    CoverageReview, DataKind, DateReview, Declared, EXAMPLES, ErrorReview, Errors, FieldReview, Finding, Gap,
+    HabitReview, HostReview, Hour, Identity, LatencyMs, LeftOut, Lifecycle, LifecycleReview, LimitPoint, LimitReview,
+    LimitSeries, LimitSource, OperationReview, OutcomeCounts, Provenance, Resolution, RetryCause, RetryOrigin,
+    RetryReview, Review, Ruling, Run, Sizes, Standing, TokenReview, UseCaseReview, UseCaseSection, UseCaseStep,
+    Verdict,
 };
 pub use reviewer::Reviewer;
 pub use rule::{Rule, Severity, UnknownRule};

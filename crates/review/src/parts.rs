@@ -11,6 +11,7 @@ pub(crate) mod habits;
 pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod operations;
+pub(crate) mod origin;
 pub(crate) mod retries;
 pub(crate) mod run;
 pub(crate) mod series;

@@ -5,19 +5,24 @@
 
 mod calls;
 mod limits;
+mod provenance;
 mod run;
 mod subject;
 
 use nightaudit_exchange::{ExchangeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::rule::{Rule, Severity};
+use crate::{
+    declaration::Kind,
+    rule::{Rule, Severity},
+};
 pub(crate) use calls::kind_name;
 pub use calls::{
     Accuracy, Called, ErrorReview, Errors, FieldReview, LatencyMs, Lifecycle, LifecycleReview, OperationReview,
     Resolution, Sizes,
 };
 pub use limits::{Busiest, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview};
+pub use provenance::{Check, CheckState, DateReview, HostReview, Provenance, Standing};
 pub use run::{
     ClockStep, Coverage, CoverageReview, Gap, Hour, OutcomeCounts, Run, UseCaseReview, UseCaseSection, UseCaseStep,
 };
@@ -32,8 +37,14 @@ pub const EXAMPLES: usize = 10;
 pub struct Review {
     /// What it comes to.
     pub verdict: Verdict,
-    /// The same in a sentence or two.
+    /// The same in a line, with what the partner has taken out of it: `Ready, with 2 rules silenced by the partner`.
+    pub headline: String,
+    /// The headline with its grounds and the partner's reasons.
     pub summary: String,
+    /// Who answered, and whether the record is what was recorded.
+    pub provenance: Provenance,
+    /// What Mews judges, point by point.
+    pub checklist: Vec<Check>,
     /// How many findings there are of each severity.
     pub counts: Counts,
     /// What to mend, in order of weight.
@@ -85,12 +96,17 @@ impl Review {
 pub enum Verdict {
     /// There was nothing to review.
     Empty,
-    /// No error and no warning stands.
+    /// No error and no warning stands, and Mews Demo is proven to have answered.
     Ready,
     /// Warnings stand: the reviewers will ask.
     Questions,
     /// Errors stand: the reviewers will not let it pass.
     NotReady,
+    /// Requests were answered by a host that isn't Mews'. Findings are told, and no verdict is given.
+    NotMews,
+    /// No error stands, and the record doesn't prove what it says: who answered isn't known, it was imported, or its times
+    /// can't be right.
+    NotProven,
 }
 
 /// Findings by severity.
@@ -169,6 +185,12 @@ pub struct Declared {
     pub integration: Option<String>,
     /// What its `Client` begins with.
     pub client: Option<String>,
+    /// Whom the reviewers may ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+    /// Whether it will stand in the Marketplace.
+    #[serde(default)]
+    pub kind: Kind,
     /// The use case that it follows.
     pub use_case: Option<String>,
     /// How many operations it declares.

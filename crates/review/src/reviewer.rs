@@ -1,10 +1,11 @@
 //! The reviewer: exchanges in, a review out, at any time.
 
-use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome};
+use nightaudit_exchange::{Exchange, ExchangeId, Import, Missing, Outcome};
 use nightaudit_mews::{Contracts, Environment, operation};
 
 use crate::{
     body::{self, Asked, Mail},
+    checklist::checklist,
     declaration::Declaration,
     fact::{Blamed, Fact, Known},
     findings::{Findings, count_of},
@@ -19,10 +20,12 @@ use crate::{
         identity::IdentityPart,
         limits::{Limit, LimitsPart},
         operations::OperationsPart,
+        origin::Origins,
         retries::RetriesPart,
         run::RunPart,
     },
-    review::{Counts, LeftOut, Review, Verdict},
+    review::{LeftOut, Review},
+    verdict::Grounds,
 };
 
 /// Takes the exchanges of a session in the order of their sequence, and says what it makes of them.
@@ -47,6 +50,7 @@ pub struct Reviewer {
 #[derive(Debug, Clone, Default)]
 struct Fold {
     run: RunPart,
+    origin: Origins,
     operations: OperationsPart,
     identity: IdentityPart,
     accuracy: AccuracyPart,
@@ -113,6 +117,11 @@ impl Reviewer {
         self.fold.run.set_missing(missing);
     }
 
+    /// Notes what was found when the session was imported.
+    pub fn set_imported(&mut self, import: Import) {
+        self.fold.origin.set_imported(import);
+    }
+
     /// Takes the next exchange of the session.
     ///
     /// A part of what was said over a WebSocket counts for the run's span only: its handshake was the request.
@@ -122,6 +131,8 @@ impl Reviewer {
             fold.limits.set_environment(&exchange.environment);
         }
         let offset = self.clock.offset(exchange);
+        // Before anything is left out: nothing that a declaration says changes who answered.
+        fold.origin.push(exchange);
         if exchange.web_socket.is_some() {
             fold.run.note_span(exchange, offset);
             return;
@@ -183,7 +194,8 @@ impl Reviewer {
         }
         let fold = self.fold;
         let mut findings = Findings::new(&self.declaration);
-        let run = fold.run.report(&self.clock, &mut findings);
+        let run = fold.run.report(&self.clock, self.declaration.kind, &mut findings);
+        let provenance = fold.origin.report(&mut findings);
         let covering = Covering::new(&self.declaration, &self.contracts, &fold.operations, &self.operations);
         let coverage = covering.report(&mut findings);
         let use_case = covering.use_case(&mut findings);
@@ -198,10 +210,21 @@ impl Reviewer {
         let data_care = fold.care.report(&self.operations, &mut findings);
         raise_bounds(&self.operations, tokens, self.order.late(), &mut findings);
         let (findings, silenced, counts, bounds) = findings.finish();
-        let verdict = verdict(run.exchanges, &counts);
-        Review {
+        let grounds = Grounds {
+            exchanges: run.exchanges,
+            counts: &counts,
+            provenance: &provenance,
+            findings: &findings,
+            silenced: &silenced,
+            left_out: &self.left_out,
+        };
+        let (verdict, headline, summary) = (grounds.verdict(), grounds.headline(), grounds.summary());
+        let mut review = Review {
             verdict,
-            summary: summary(verdict, &counts),
+            headline,
+            summary,
+            provenance,
+            checklist: Vec::new(),
             counts,
             findings,
             silenced,
@@ -219,7 +242,9 @@ impl Reviewer {
             habits,
             data_care,
             bounds,
-        }
+        };
+        review.checklist = checklist(&review, self.declaration.kind);
+        review
     }
 }
 
@@ -267,28 +292,6 @@ fn raise_bounds(operations: &Operations, tokens: [&Tokens; 2], late: u64, findin
             findings
                 .bounds
                 .push(format!("{} have {what} beyond the first 1,000, counted together", count_of(count, "call")));
-        }
-    }
-}
-
-fn verdict(exchanges: u64, counts: &Counts) -> Verdict {
-    match counts {
-        _ if exchanges == 0 => Verdict::Empty,
-        Counts { errors: 1.., .. } => Verdict::NotReady,
-        Counts { warnings: 1.., .. } => Verdict::Questions,
-        _ => Verdict::Ready,
-    }
-}
-
-fn summary(verdict: Verdict, counts: &Counts) -> String {
-    let (errors, warnings) = (count_of(counts.errors, "error"), count_of(counts.warnings, "warning"));
-    match verdict {
-        Verdict::Empty => "There is nothing to review: the session has no exchange.".to_owned(),
-        Verdict::Ready => "Ready: nothing stands that a reviewer would ask about.".to_owned(),
-        Verdict::Questions => format!("Nearly ready: a reviewer would ask about {warnings}."),
-        Verdict::NotReady if counts.warnings == 0 => format!("Not ready: {errors} would not pass the review."),
-        Verdict::NotReady => {
-            format!("Not ready: {errors} would not pass the review, and {} would be asked about.", warnings)
         }
     }
 }

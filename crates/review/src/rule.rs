@@ -105,9 +105,9 @@ rules! {
     RunEnvironment "run/environment" Warning {
         "Not everything was sent to the demo environment",
         why: "The certification looks at activity in Mews' demo environment. Reviewers see nothing of what went to a \
-              stand-in, and what went to production concerns real guests. Raised when the session's environment is not \
-              `demo`.",
-        advice: "Record the run for the certification with `serve --environment demo`."
+              stand-in, and what went to production concerns real guests. Raised for each request that was sent to \
+              another host than those of Mews Demo over TLS, whatever the environment is called.",
+        advice: "Record the run for the certification with `serve --environment demo`, without `--upstream`."
     }
     CoverageNotCalled "coverage/not-called" Error {
         "A declared operation was never called",
@@ -443,6 +443,34 @@ rules! {
         advice: "Use addresses at example.com and telephone numbers kept for fiction (+1 202 555 01xx), or name your own \
                  domains in the declaration."
     }
+    RecordOrigin "record/origin" Warning {
+        "Who answered is not proven",
+        why: "Evidence is about Mews. Each exchange names the host that it was sent to, and the authorities that vouch for \
+              the host's certificate. Raised for responses of which that was not recorded, as earlier versions did not, \
+              and for those of Mews' names whose certificate no public authority vouches for (`upstream_ca`, or an \
+              authority of the machine's own).",
+        advice: "Record the run again without `upstream_ca`, where no proxy inspects TLS."
+    }
+    RecordAltered "record/altered" Error {
+        "Exchanges are not as they were recorded",
+        why: "Each exchange's hash covers what was recorded and the exchange before. Raised when the session was \
+              imported and exchanges did not fit their hashes, had none, or had values masked on the way out. Exporting \
+              and importing it again changes nothing about it.",
+        advice: "Export the evidence where the session was recorded."
+    }
+    RecordImported "record/imported" Note {
+        "The session was recorded elsewhere",
+        why: "Hashes that fit show that nothing was changed by accident. Whoever can edit an export can compute them anew, \
+              so an imported session proves nothing by itself. Raised for every imported session.",
+        advice: "Export the evidence where the session was recorded; there it is signed."
+    }
+    RecordDates "record/dates" Error {
+        "The recorded times disagree with those of Mews",
+        why: "Mews' responses have the time in `Date`. A record whose own times are others was made by a clock that was \
+              wrong, or was edited. Raised when a response's `Date` is more than 2 minutes away from the time that was \
+              recorded.",
+        advice: "Let the machine's clock be kept by NTP, and record the run again."
+    }
     RecordInterrupted "record/interrupted" Note {
         "nightaudit was killed while requests were under way",
         why: "They may have reached Mews, so that the reviewers see calls that the record can't show the end of. \
@@ -466,6 +494,16 @@ rules! {
         why: "The review takes bounded memory, whatever a session holds. Where a bound was met it says so here rather \
               than keep silent about what it dropped. The figures that are given are right for what they cover.",
         advice: "Review a part of the run as a session of its own if the rest matters."
+    }
+}
+
+impl Rule {
+    /// Whether a declaration may silence it, or give it another severity. What the evidence stands on can only be
+    /// explained.
+    #[must_use]
+    pub fn can_be_changed(self) -> bool {
+        !matches!(self, Self::RunShort | Self::RunEnvironment | Self::SharedDemoToken)
+            && !self.id().starts_with("record/")
     }
 }
 

@@ -20,7 +20,8 @@ fn a_review_in_json_is_as_it_was() {
         "reservations/getAll/2023-06-06" = "arrivals"
 
         [rules]
-        "run/short" = { silence = true, reason = "a sample" }
+        "limits/refused-by-mews" = { silence = true, reason = "a sample" }
+        "run/short" = { reason = "a sample" }
         "habits/unfiltered" = { severity = "note", reason = "a sample" }
     "#;
     let declaration = Declaration::read(declaration, &Contracts::built_in()).unwrap();

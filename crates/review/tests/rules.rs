@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::*;
-use nightaudit_exchange::{FailureKind, Outcome, TimesUs, Timestamp};
+use nightaudit_exchange::{Alteration, FailureKind, Outcome, TimesUs, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Rule};
 
@@ -176,28 +176,40 @@ fn cases() -> Vec<Case> {
             quiet()
                 .into_iter()
                 .map(|mut call| {
-                    call.0.environment = "production".into();
+                    call.0.destination = Some(host("https://api.mews.com"));
                     call
                 })
                 .collect(),
-            quiet(),
+            // What it is called is no matter.
+            one(question(AT, "x").called("production")),
+        ),
+        case(Rule::RecordOrigin, one(question(AT, "x").sent_by(None)), one(question(AT, "x").sent_by(Some(demo())))),
+        case(
+            Rule::RecordAltered,
+            one(question(AT, "x").altered(Alteration::Masked)),
+            one(question(AT, "x").called("a session that was imported")),
+        ),
+        case(
+            Rule::RecordDates,
+            one(question(AT, "x").dated(AT as i64 + 122)),
+            among([question(AT, "x").dated(AT as i64 + 119), question(AT + 600.0, "y").dated(AT as i64 + 600 - 119)]),
         ),
         declared(
             Rule::CoverageNotCalled,
-            "[operations]\n'reservations/getAll/2023-06-06' = ''\n'configuration/get' = 'time zone'",
+            "[operations]\n'reservations/getAll/2023-06-06' = 'arrivals'\n'configuration/get' = 'time zone'",
             quiet(),
             one(call(AT, "configuration/get", "")),
         ),
         declared(
             Rule::CoverageOnlyFailed,
-            "[operations]\n'reservations/getAll/2023-06-06' = ''\n'configuration/get' = ''\n\
+            "[operations]\n'reservations/getAll/2023-06-06' = 'as the test has it'\n'configuration/get' = 'as the test has it'\n\
              [rules]\n'errors/unresolved' = { silence = true, reason = 'the test is about another rule' }",
             one(call(AT, "configuration/get", "").fails(403, "No.")),
             one(call(AT, "configuration/get", "")),
         ),
         declared(
             Rule::CoverageUndeclared,
-            "[operations]\n'reservations/getAll/2023-06-06' = ''",
+            "[operations]\n'reservations/getAll/2023-06-06' = 'as the test has it'",
             one(call(AT, "configuration/get", "")),
             quiet(),
         ),
@@ -733,7 +745,7 @@ fn each_rule_is_raised_by_its_fault_and_by_nothing_near_it() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // The rest need more than a list of calls.
-    let apart = [Rule::RunClock, Rule::RecordIncomplete, Rule::RecordBounds];
+    let apart = [Rule::RunClock, Rule::RecordImported, Rule::RecordIncomplete, Rule::RecordBounds];
     let missing: Vec<_> = Rule::ALL.iter().filter(|rule| !seen.contains(rule) && !apart.contains(rule)).collect();
     assert!(missing.is_empty(), "no case for {missing:?}");
 }

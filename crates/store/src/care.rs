@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 pub use self::delete::{DeleteError, Doomed};
 
-use nightaudit_exchange::{Missing, SessionId, Timestamp};
+use nightaudit_exchange::{Import, Missing, SessionId, Timestamp};
 
 use crate::{
     error::{Damage, ReadError, SessionError},
@@ -112,6 +112,8 @@ pub struct Imported {
     pub exchanges: u64,
     /// Those among them whose hash is not the one they were exported with: masked, edited, or of an incomplete session.
     pub rehashed: u64,
+    /// Those among them that are not as they were recorded, whatever comes after them.
+    pub import: Import,
 }
 
 /// A file that can't be imported.

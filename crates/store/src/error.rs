@@ -4,6 +4,8 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use nightaudit_exchange::{ExchangeId, SessionId};
 
+use crate::session::MAX_DECLARATION;
+
 /// The log can't be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -201,6 +203,9 @@ pub enum SessionError {
     /// The name is empty, has control characters or is longer than 200 bytes.
     #[error("`{0}` can't be a session's name: it has 1 to 200 bytes and no control characters")]
     Name(String),
+    /// The declaration has more bytes than are kept.
+    #[error("a declaration of {0} bytes is not kept with a session: it may have {MAX_DECLARATION}")]
+    Declaration(usize),
     /// It is being written to.
     #[error("session `{0}` is being recorded: end it first")]
     Recording(String),

@@ -69,4 +69,4 @@ pub use log::{Closed, Log, Opened, Status};
 pub use query::{Exchanges, InvalidResume, Order, Query, Resume};
 pub use recorder::{Place, Receipt, Recorder, Started};
 pub use sent::Sent;
-pub use session::Session;
+pub use session::{MAX_DECLARATION, Session};

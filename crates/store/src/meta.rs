@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nightaudit_exchange::{SessionId, Timestamp};
+use nightaudit_exchange::{Import, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,6 +31,12 @@ pub(crate) struct Meta {
     pub(crate) unrecorded: u64,
     #[serde(default)]
     pub(crate) incomplete: bool,
+    /// What was found when it was imported; none for what was recorded here. Nothing ever takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) imported: Option<Import>,
+    /// The integration's declaration, as its file has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) declaration: Option<String>,
     /// Whether it was started without a name, and so ends with the process that started it.
     #[serde(default)]
     pub(crate) automatic: bool,
@@ -71,6 +77,8 @@ impl Meta {
             note: None,
             unrecorded: 0,
             incomplete: false,
+            imported: None,
+            declaration: None,
             automatic: false,
             current: false,
             head: None,

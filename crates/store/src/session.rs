@@ -1,9 +1,12 @@
 //! What a session is to those who look at the log.
 
-use nightaudit_exchange::{SessionId, Timestamp};
+use nightaudit_exchange::{Import, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::SessionError, log::Log, meta};
+
+/// The longest declaration that is kept with a session, in bytes.
+pub const MAX_DECLARATION: usize = 32 << 10;
 
 /// A session of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,12 @@ pub struct Session {
     pub unrecorded: u64,
     /// Whether exchanges are missing from it.
     pub incomplete: bool,
+    /// What was found when it was imported; none for what was recorded here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Import>,
+    /// The integration's declaration that is kept with it, as its file has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declaration: Option<String>,
     /// Whether it can be continued.
     pub open: bool,
     /// Whether it is the one to which exchanges go that name none.
@@ -122,6 +131,20 @@ impl Log {
     pub fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError> {
         let (which, note) = (which.to_owned(), note.to_owned());
         self.control(move |writer| writer.note_session(&which, &note))
+    }
+
+    /// Keeps the integration's declaration with a session; an empty one removes the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Declaration`] for one that is longer than [`MAX_DECLARATION`]; else where the session isn't there, or
+    /// the log can't be written.
+    pub fn declare_session(&self, which: &str, declaration: &str) -> Result<Session, SessionError> {
+        if declaration.len() > MAX_DECLARATION {
+            return Err(SessionError::Declaration(declaration.len()));
+        }
+        let (which, declaration) = (which.to_owned(), declaration.to_owned());
+        self.control(move |writer| writer.declare_session(&which, declaration))
     }
 
     /// Deletes a session and all its exchanges. While the disk is full one that has ended can be deleted, too.

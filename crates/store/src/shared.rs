@@ -324,6 +324,8 @@ impl Shared {
             note: meta.note,
             unrecorded: meta.unrecorded,
             incomplete: meta.incomplete || meta.importing.is_some() || entry.missing > 0,
+            imported: meta.imported,
+            declaration: meta.declaration,
             open: meta.ended.is_none(),
             // Where nobody owns the log, nothing is being recorded, whatever the last owner left.
             current: meta.current && meta.ended.is_none() && self.ledger.get().is_some(),
@@ -350,6 +352,8 @@ fn gone(note: &Note) -> Session {
         note: None,
         unrecorded: 0,
         incomplete: true,
+        imported: None,
+        declaration: None,
         open: false,
         current: false,
         missing: note.head.count,

@@ -3,36 +3,74 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context as _;
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Review, Rule, template};
+use nightaudit_store::Session;
 use tempfile::NamedTempFile;
 
 use super::{
     rule,
     summary::{severity_style, wrapped},
 };
-use crate::{error::Usage, signals::Unfinished};
+use crate::{error::Usage, line::plain, signals::Unfinished};
 
 /// Where a declaration is looked for, and written.
-pub(super) const FILE: &str = "certification.toml";
+pub(crate) const FILE: &str = "certification.toml";
 
 /// The largest declaration that is read, in bytes.
 const LARGEST: u64 = 4 << 20;
 
-/// The declaration's file: the one that is named, or [`FILE`] if it is there.
-pub(super) fn find(named: Option<&Path>, init: bool) -> Option<PathBuf> {
-    match named {
-        Some(path) => Some(path.to_owned()),
-        None => Some(PathBuf::from(FILE)).filter(|path| init || path.is_file()),
-    }
+/// A declaration that was found.
+pub(crate) struct Found {
+    /// Its text.
+    pub(crate) text: String,
+    /// What it means.
+    pub(crate) declaration: Declaration,
+    /// Where it is from, for a person.
+    pub(crate) place: String,
+}
+
+/// The declaration that holds for a session: the file that is named, else the one that is kept with the session, else
+/// [`FILE`] in the current folder if it is there.
+pub(crate) fn find(
+    named: Option<&Path>,
+    session: Option<&Session>,
+    contracts: &Contracts,
+) -> anyhow::Result<Option<Found>> {
+    let kept = session.and_then(|session| Some((session, session.declaration.as_deref()?)));
+    let path = match (named, kept) {
+        (Some(path), _) => path,
+        (None, Some((session, text))) => {
+            let place = format!("kept with session {}", plain(&session.name));
+            if fs::read_to_string(FILE).is_ok_and(|file| file != text) {
+                let name = plain(&session.name);
+                let what = "is another than the declaration that is kept with the session, which holds";
+                writeln!(
+                    anstream::stderr().lock(),
+                    "{FILE} {what}: `nightaudit sessions declare {name}` keeps the file in its place"
+                )?;
+            }
+            let declaration = Declaration::read(text, contracts).with_context(|| place.clone()).map_err(Usage)?;
+            return Ok(Some(Found { text: text.to_owned(), declaration, place }));
+        }
+        (None, None) if Path::new(FILE).is_file() => Path::new(FILE),
+        (None, None) => return Ok(None),
+    };
+    let (text, declaration) = read(path, contracts)?;
+    Ok(Some(Found { text, declaration, place: path.display().to_string() }))
+}
+
+/// The text of a declaration in which nothing is wrong.
+pub(crate) fn text(path: &Path, contracts: &Contracts) -> anyhow::Result<String> {
+    Ok(read(path, contracts)?.0)
 }
 
 /// Reads a declaration.
-pub(super) fn read(path: &Path, contracts: &Contracts) -> anyhow::Result<Declaration> {
+fn read(path: &Path, contracts: &Contracts) -> anyhow::Result<(String, Declaration)> {
     let unreadable = || format!("can't read the declaration {}", path.display());
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
@@ -41,7 +79,8 @@ pub(super) fn read(path: &Path, contracts: &Contracts) -> anyhow::Result<Declara
         return Err(Usage::new(format!("the declaration {} is larger than 4 MiB", path.display())).into());
     }
     let declaration = Declaration::read(&text, contracts);
-    Ok(declaration.with_context(|| format!("{}", path.display())).map_err(Usage)?)
+    let declaration = declaration.with_context(|| format!("{}", path.display())).map_err(Usage)?;
+    Ok((text, declaration))
 }
 
 /// Writes a declaration to begin with. One that is there stays, unless it is to be replaced.
@@ -66,7 +105,7 @@ pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result
     }
     writeln!(
         anstream::stderr().lock(),
-        "{} written: say in it what each operation is for, and run `nightaudit review` again",
+        "{} written: say in it what each operation is for, and what the form asks; then run `nightaudit review` again",
         path.display()
     )?;
     Ok(())

@@ -18,9 +18,10 @@ pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
         let text = wrapped(&text, summary.width, "             ");
         writeln!(f, "{name:13}{}", text.trim_start())
     };
-    row("session", format!("{} ({})", run.session_name, run.environment))?;
-    if let Some(path) = summary.declaration {
-        row("declaration", path.display().to_string())?;
+    row("session", run.session_name.clone())?;
+    row("origin", review.provenance.statement.clone())?;
+    if let Some(place) = summary.declaration {
+        row("declaration", place.to_owned())?;
     }
     let clients: Vec<&str> = review.identity.clients.iter().take(4).map(|own| &*own.client).collect();
     if !clients.is_empty() {
@@ -48,21 +49,7 @@ pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
         .map(|(count, what)| format!("{} {what}", thousands(*count)))
         .collect();
     row("exchanges", format!("{}: {}", thousands(run.exchanges), parts.join(", ")))?;
-    let coverage = &review.coverage;
-    if coverage.declared > 0 {
-        row(
-            "coverage",
-            format!(
-                "{} declared: {} succeeded, {} only failed, {} never called; {} not declared",
-                coverage.declared, coverage.succeeded, coverage.only_failed, coverage.not_called, coverage.undeclared
-            ),
-        )?;
-    }
-    let accuracy = &review.accuracy;
-    row(
-        "accuracy",
-        format!("{} of {} requests fit the documentation", thousands(accuracy.accurate), thousands(accuracy.checked)),
-    )
+    Ok(())
 }
 
 /// The limits, the fullest first.

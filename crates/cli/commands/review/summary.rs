@@ -1,10 +1,10 @@
 //! A review on the terminal: the verdict, what to mend in order of weight, then the figures.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use nightaudit_review::{Finding, Review, Severity, Verdict};
+use nightaudit_review::{CheckState, Finding, Review, Severity, Verdict};
 
 use super::sections;
 use crate::line::plain;
@@ -20,7 +20,7 @@ const MOST: usize = 40;
 /// A review as a person reads it.
 pub(super) struct Summary<'a> {
     pub(super) review: &'a Review,
-    pub(super) declaration: Option<&'a Path>,
+    pub(super) declaration: Option<&'a str>,
     pub(super) width: usize,
     pub(super) zone: &'a TimeZone,
 }
@@ -31,11 +31,12 @@ impl fmt::Display for Summary<'_> {
         let style = match review.verdict {
             Verdict::Ready => Style::new().bold().fg_color(Some(AnsiColor::Green.into())),
             Verdict::Questions => severity_style(Severity::Warning).bold(),
-            Verdict::NotReady => severity_style(Severity::Error).bold(),
+            Verdict::NotReady | Verdict::NotMews | Verdict::NotProven => severity_style(Severity::Error).bold(),
             Verdict::Empty => Style::new().bold(),
         };
         writeln!(f, "{style}{}{style:#}\n", wrapped(&review.summary, self.width, ""))?;
         sections::overview(f, self)?;
+        self.checklist(f)?;
         self.findings(f)?;
         sections::limits(f, self)?;
         sections::operations(f, self)?;
@@ -48,6 +49,28 @@ impl fmt::Display for Summary<'_> {
 }
 
 impl Summary<'_> {
+    /// What Mews judges, point by point.
+    fn checklist(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const STATE: usize = 12;
+        const TITLE: usize = 26;
+        heading(f, "What Mews judges")?;
+        for check in &self.review.checklist {
+            let (style, state) = match check.state {
+                CheckState::Passed => (Style::new().fg_color(Some(AnsiColor::Green.into())), "passed"),
+                CheckState::Failed => (severity_style(Severity::Error), "failed"),
+                CheckState::NotJudged => (Style::new().dimmed(), "not judged"),
+            };
+            let mut figure = check.figure.clone();
+            if !check.silenced.is_empty() {
+                let rules: Vec<&str> = check.silenced.iter().map(|rule| rule.id()).collect();
+                figure.push_str(&format!("; silenced by the partner: {}", rules.join(", ")));
+            }
+            let figure = wrapped(&figure, self.width, &" ".repeat(STATE + TITLE));
+            writeln!(f, "  {style}{state:10}{style:#}{:TITLE$}{}", check.title, figure.trim_start())?;
+        }
+        Ok(())
+    }
+
     fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let findings = &self.review.findings;
         if findings.is_empty() {
@@ -58,7 +81,10 @@ impl Summary<'_> {
             self.finding(f, finding)?;
             writeln!(f, "{}", wrapped(&format!("> {}", finding.advice), self.width, "    "))?;
             if let Some(ruling) = &finding.ruling {
-                let ruling = format!("({} by itself; declared otherwise: {})", ruling.was, ruling.reason);
+                let ruling = match ruling.was == finding.severity {
+                    true => format!("(the partner says: {})", ruling.reason),
+                    false => format!("({} by itself; the partner says: {})", ruling.was, ruling.reason),
+                };
                 writeln!(f, "{}", wrapped(&ruling, self.width, "    "))?;
             }
         }
@@ -169,7 +195,7 @@ mod tests {
             "configuration/get" = "time zone"
             "reservations/getAll/2023-06-06" = "arrivals"
             [rules]
-            "run/short" = { silence = true, reason = "a sample that is so long that it needs more than a line of the terminal" }
+            "habits/unfiltered" = { silence = true, reason = "a sample that is so long that it needs more than a line of the terminal" }
         "#;
         let declaration = Declaration::read(declaration, &nightaudit_mews::Contracts::built_in()).unwrap();
         let mut reviewer = Reviewer::new(declaration);
@@ -194,8 +220,7 @@ mod tests {
     }
 
     fn shown(review: &Review, width: usize) -> String {
-        let path = Path::new("certification.toml");
-        let summary = Summary { review, declaration: Some(path), width, zone: &TimeZone::UTC };
+        let summary = Summary { review, declaration: Some("certification.toml"), width, zone: &TimeZone::UTC };
         anstream::adapter::strip_str(&summary.to_string()).to_string()
     }
 

@@ -20,10 +20,21 @@ Recorded and written by nightaudit, a proxy that stood between the integration a
         let _ = writeln!(text, "Session    {name} ({})", session.id);
         let _ =
             writeln!(text, "           {} exchanges, number {} to {}", session.exchanges, session.first, session.last);
+        if let Some(outline) = manifest.reviews.iter().find(|outline| outline.session == session.id) {
+            let _ = writeln!(text, "           {}", crate::text::printable(&outline.origin));
+            let _ = writeln!(text, "           {}", crate::text::printable(&outline.headline));
+        }
+        if let Some(import) = session.imported {
+            let _ = writeln!(text, "           {import}");
+        }
         if session.unrecorded > 0 {
             let _ = writeln!(text, "           {} more passed unrecorded", session.unrecorded);
         }
     }
+    if let Some(made) = &manifest.made {
+        let _ = writeln!(text, "Made       {} by the key {}", made.at, made.key);
+    }
+    let _ = writeln!(text, "Reviewed   by Mews' documentation of {}", nightaudit_mews::REVISION);
     if let Some(digest) = manifest.openapi {
         let _ = writeln!(text, "OpenAPI    SHA-256 {digest}; nightaudit verify makes the review again with --openapi");
     }
@@ -71,8 +82,9 @@ By hand: compare the SHA-256 of the files with manifest.json (sha256sum on Linux
 Get-FileHash on Windows). signature.json holds an Ed25519 signature of three lines, each ended by a line feed:
 nightaudit evidence 1, the SHA-256 of manifest.json, and signedAt.
 
-What that shows: nothing was changed since the installation that holds the key wrote this file, and no exchange was
-changed, added or taken out since it was recorded, unless by somebody who holds that key.
+What that shows: nothing was changed since the installation that holds the key wrote this file. Of a session that was
+recorded there, and not imported, it shows too that no exchange was changed, added or taken out since, unless by somebody
+who holds that key. Each exchange names the host that it was sent to, and who vouches for the host's certificate.
 ",
     );
     text

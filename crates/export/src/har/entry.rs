@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nightaudit_exchange::{
-    Body, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Note, Omitted, Outcome,
-    SessionId, Timestamp, WebSocket,
+    Alteration, Body, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Note,
+    Omitted, Outcome, SessionId, Timestamp, WebSocket,
 };
 use serde::Serialize;
 
@@ -160,6 +160,10 @@ struct Nightaudit<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     web_socket: Option<WebSocketFacts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<&'a Destination>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alteration: Option<Alteration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     previous_hash: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<Digest>,
@@ -309,6 +313,8 @@ impl Entry<'_> {
                 request_body: BodyFacts::of(&request.body),
                 response_body: answer.map(|answer| BodyFacts::of(&answer.body)),
                 web_socket: exchange.web_socket.as_ref().map(WebSocketFacts::of),
+                destination: exchange.destination.as_ref(),
+                alteration: exchange.alteration,
                 previous_hash: exchange.previous_hash,
                 hash: exchange.hash,
             },

@@ -1,7 +1,10 @@
 //! An exchange, folded: its line, and what opens under it.
 
 use maud::{Markup, html};
-use nightaudit_exchange::{Body, Decision, Direction, Exchange, Header, LimitNote, Outcome};
+use nightaudit_exchange::{
+    Alteration, Authority, Body, Decision, Destination, Direction, Exchange, Header, LimitNote, Outcome,
+};
+use nightaudit_mews::{Contracts, FindingKind};
 
 use super::{
     body::{Text, show},
@@ -15,6 +18,8 @@ const FIELDS: usize = 60;
 const FIELD: usize = 2 << 10;
 /// The most bytes of any other text from the network.
 const SHORT: usize = 500;
+/// The most contract findings of an exchange that are shown.
+const MISFITS: usize = 30;
 /// The most bytes of an address.
 const ADDRESS: usize = 4 << 10;
 
@@ -26,7 +31,7 @@ pub(super) fn is_failure(exchange: &Exchange) -> bool {
 }
 
 /// The exchange, each of its bodies in at most `room` bytes; says how many both took.
-pub(super) fn exchange(exchange: &Exchange, room: usize) -> (Markup, usize) {
+pub(super) fn exchange(exchange: &Exchange, contracts: &Contracts, room: usize) -> (Markup, usize) {
     let (opened, taken) = match &exchange.web_socket {
         Some(part) => messages(part, room),
         None => pair(exchange, room),
@@ -48,6 +53,7 @@ pub(super) fn exchange(exchange: &Exchange, room: usize) -> (Markup, usize) {
             // The place that links lead to lies inside, so that a browser opens what it is folded in.
             div.open id=(anchor(exchange)) {
                 (facts(exchange))
+                (misfits(exchange, contracts))
                 (opened)
             }
         }
@@ -99,6 +105,11 @@ fn facts(exchange: &Exchange) -> Markup {
         dl.facts {
             dt { "Exchange" } dd { code { (exchange.id) } " · number " (count(exchange.sequence)) " of " (short(&exchange.session_name, SHORT)) }
             dt { "Begun" } dd { (time(exchange.started_at)) }
+            @if let Some(destination) = &exchange.destination { dt { "Sent to" } dd { (sent_to(destination)) } }
+            @if let Some(alteration) = exchange.alteration { dt { "Imported" } dd { span.pill.bad { (match alteration {
+                Alteration::Edited => "not as it was recorded",
+                Alteration::Masked => "values masked before the import",
+            }) } } }
             @if let Some(id) = exchange.request_id() { dt { "Request-Id" } dd { code { (short(id, SHORT)) } } }
             dt { "Outcome" } dd { (exchange.outcome) @if let Some(error) = &exchange.error { ": " (error.kind) ", " (short(&error.message, SHORT)) } }
             @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, SHORT)) } }
@@ -107,6 +118,50 @@ fn facts(exchange: &Exchange) -> Markup {
             @if let Some(limit) = &exchange.limit { dt { "Limit" } dd { (limit_note(limit)) } }
             @if exchange.web_socket.is_none() { dt { "Times" } dd { (times(exchange)) } }
             @if let Some(hash) = exchange.hash { dt { "Hash" } dd { code.hash { (hash) } } }
+        }
+    }
+}
+
+fn sent_to(destination: &Destination) -> Markup {
+    html! {
+        (short(&destination.address, SHORT))
+        @match &destination.tls {
+            Some(tls) => {
+                ", TLS with " (short(&tls.server_name, SHORT))
+                (match tls.authority {
+                    Authority::Public => ", vouched for by a public authority",
+                    Authority::System => ", vouched for by an authority of the machine only",
+                    Authority::Configured => ", vouched for by a configured authority only",
+                })
+            }
+            None => { ", in clear text" }
+        }
+        @if let Some(proxy) = &destination.proxy { ", through the proxy " (short(proxy, SHORT)) }
+        @if let Some(remote) = destination.remote { span.dim { " (" (remote) ")" } }
+    }
+}
+
+/// What in the request doesn't fit the documentation.
+fn misfits(exchange: &Exchange, contracts: &Contracts) -> Markup {
+    let body = &exchange.request.body;
+    // What was cut, or never read, fits nothing.
+    if exchange.web_socket.is_some() || body.truncated || body.bytes.is_empty() || exchange.request.method != "POST" {
+        return html! {};
+    }
+    let (decoded, is_decoded) = body.decoded();
+    if !is_decoded {
+        return html! {};
+    }
+    let mut found = contracts.check(&exchange.operation, &decoded);
+    // What was redacted is not what was sent.
+    found.retain(|finding| finding.kind != FindingKind::More && !finding.found.contains("REDACTED:"));
+    html! {
+        @if !found.is_empty() {
+            div.misfits {
+                h3 { "Doesn't fit the documentation" }
+                ul { @for finding in found.iter().take(MISFITS) { li { code { (short(&finding.to_string(), SHORT)) } } } }
+                @if found.len() > MISFITS { p.cut { (found.len() - MISFITS) " more are left out here." } }
+            }
         }
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use nightaudit_exchange::Digest;
-use nightaudit_review::{Review, Verdict};
+use nightaudit_mews::REVISION;
+use nightaudit_review::{Kind, Review, Verdict};
+
+use crate::bundle::Made;
 
 use super::{
     exchange::{attribute, short},
@@ -20,6 +23,9 @@ const SCRIPT: &str = include_str!("script.js");
 pub(super) struct Facts<'a> {
     pub(super) filter: &'a BTreeMap<String, String>,
     pub(super) masked_fields: &'a [String],
+    /// The OpenAPI document that requests were held against, by its digest.
+    pub(super) openapi: Option<Digest>,
+    pub(super) made: Option<&'a Made>,
     /// Exchanges in all, and those of them on the page.
     pub(super) exchanges: u64,
     pub(super) shown: u64,
@@ -100,20 +106,24 @@ fn title(reviews: &[Review]) -> String {
 fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Markup {
     let run = &review.run;
     let declared = review.declared.as_ref();
-    let (class, word) = match review.verdict {
-        Verdict::Ready => ("good", "Ready"),
-        Verdict::Questions => ("refused", "Questions"),
-        Verdict::NotReady => ("bad", "Not ready"),
-        Verdict::Empty => ("note", "Empty"),
+    let class = match review.verdict {
+        Verdict::Ready => "good",
+        Verdict::Questions => "refused",
+        Verdict::NotReady | Verdict::NotMews | Verdict::NotProven => "bad",
+        Verdict::Empty => "note",
     };
-    // The word stands above it already.
-    let summary = review.summary.strip_prefix(word).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&review.summary);
+    // The headline stands above it already.
+    let summary = review.summary.strip_prefix(&*review.headline).unwrap_or(&review.summary);
+    let summary = capital(summary.trim_start_matches([':', '.', ' ']));
     let sections = sections::all(review, shown);
     // Ids are there once on a page: the first session has the plain ones.
     let id = |id: &str| if number == 0 { id.to_owned() } else { format!("{id}-{}", number + 1) };
     html! {
         header {
-            p.eyebrow { "Evidence of a run against the Mews Connector API" }
+            p.eyebrow {
+                @if review.verdict == Verdict::NotMews { "Rehearsal of a run against the Mews Connector API" }
+                @else { "Evidence of a run against the Mews Connector API" }
+            }
             h1 {
                 @match declared.and_then(|declared| declared.integration.as_ref()) {
                     Some(name) => { (short(name, 200)) " " span.dim { (short(&run.session_name, 200)) } }
@@ -121,25 +131,30 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                 }
             }
             div.verdict.(class) {
-                p.word { (word) }
-                p { (short(summary, 2000)) }
+                p.word { (short(&review.headline, 500)) }
+                p { (sections::coded(&summary)) }
             }
             dl.run {
-                (fact("Environment", html! { (short(&run.environment, 100)) }))
+                (fact("Answered by", html! { (short(&review.provenance.statement, 300)) }))
+                @if let Some(import) = review.provenance.imported { (fact("Imported", html! { (import) })) }
                 @if let Some(partner) = declared.and_then(|declared| declared.partner.as_ref()) { (fact("Partner", html! { (short(partner, 100)) })) }
+                @if let Some(contact) = declared.and_then(|declared| declared.contact.as_ref()) { (fact("Contact", html! { (short(contact, 200)) })) }
+                @if let Some(declared) = declared.filter(|declared| declared.kind == Kind::Private) { (fact("Kind", html! { @match declared.kind { Kind::Private => "private integration", Kind::Public => "public" } })) }
                 @if let Some(case) = declared.and_then(|declared| declared.use_case.as_ref()) { (fact("Use case", html! { (short(case, 100)) })) }
                 @if let Some(client) = review.identity.clients.first() { (fact("Client", html! { (short(&client.client, 200))
                     @if review.identity.clients.len() > 1 { span.dim { " and " (review.identity.clients.len() - 1) " more" } } })) }
                 @if let Some(first) = run.first { (fact("First request", html! { (time(first)) })) }
-                @if let Some(last) = run.last { (fact("Last answer", html! { (time(last)) })) }
-                (fact("Length", html! { (period(run.duration_s)) span.dim { " of " (period(run.asked_s)) " asked for" } }))
+                @if let Some(last) = run.last { (fact("Last response", html! { (time(last)) })) }
+                (fact("Length", html! { (period(run.duration_s)) }))
                 (fact("Exchanges", html! { (count(run.exchanges)) }))
-                (fact("Operations", html! { (review.operations.len()) @if review.coverage.declared > 0 { span.dim { " – " (count(review.coverage.succeeded)) " of " (count(review.coverage.declared)) " declared" } } }))
-                (fact("Errors", html! { (count(review.errors.failed)) @if review.errors.failed > 0 { span.dim { " – " (count(review.errors.unresolved)) " not resolved" } } }))
-                @if let Some((limit, busiest)) = review.limits.iter().find_map(|limit| Some((limit, limit.busiest.as_ref()?))) {
-                    (fact("Fullest window", html! { (count(busiest.requests.into())) span.dim { " of " (count(limit.requests.into())) } }))
-                }
                 @if let Some(session) = run.session { (fact("Session", html! { code { (session) } })) }
+                @if let Some(made) = facts.made {
+                    (fact("Report made", html! { (time(made.at)) }))
+                    (fact("Key", html! { code { (made.key) } }))
+                }
+                (fact("Made with", html! { "nightaudit " (env!("CARGO_PKG_VERSION")) }))
+                (fact("Documentation", html! { "Mews' revision of " (REVISION)
+                    @if let Some(digest) = facts.openapi { ", and an OpenAPI document: " code.hash { (digest) } } }))
             }
             @let filter: Vec<_> = facts.filter.iter().filter(|(flag, _)| *flag != "session").collect();
             @if number == 0 && !filter.is_empty() {
@@ -157,6 +172,13 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
             section.part id=(id(section.id)) { h2 { (section.title) } (section.content) }
         }
     }
+}
+
+/// The text with a capital at its beginning.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}", letters.as_str())
 }
 
 fn fact(name: &str, value: Markup) -> Markup {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use nightaudit_exchange::ExchangeId;
 use nightaudit_review::{
-    CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, RetryCause, RetryOrigin, Review, Severity,
+    CheckState, CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, RetryCause, RetryOrigin, Review,
+    Severity,
 };
 
 use super::{
@@ -37,6 +38,7 @@ pub(super) fn all(review: &Review, shown: &Shown) -> Vec<Section> {
     let mut add = |id, title, content: Option<Markup>| {
         sections.extend(content.map(|content| Section { id, title, content }));
     };
+    add("checklist", "What Mews judges", Some(checklist(review)));
     add("findings", "Findings", Some(findings(review, shown)));
     add("coverage", "Coverage", coverage(review));
     add("use-case", "Use case", use_case(review));
@@ -52,11 +54,11 @@ pub(super) fn all(review: &Review, shown: &Shown) -> Vec<Section> {
 
 fn link(id: ExchangeId, shown: &Shown) -> Markup {
     let text = id.to_string();
-    // The beginning of an id is the time, which neighbours share; its end tells them apart.
-    let end = &text[text.len() - 6..];
+    // The whole id, by which it is found in any file; its beginning is the time, which neighbours share.
+    let (stem, end) = text.split_at(text.len() - 6);
     html! {
-        @if shown.contains(&id) { a.id href=(format!("#x-{id}")) title=(text) { "…" (end) } }
-        @else { code.id title=(format!("{id}, in exchanges.ndjson of the bundle")) { "…" (end) } }
+        @if shown.contains(&id) { a.id href=(format!("#x-{id}")) { span.stem { (stem) } (end) } }
+        @else { code.id title="in exchanges.ndjson of the bundle" { span.stem { (stem) } (end) } }
     }
 }
 
@@ -84,14 +86,53 @@ fn table(label: &str, head: &Markup, rows: impl Iterator<Item = Markup>) -> Mark
     }
 }
 
+fn checklist(review: &Review) -> Markup {
+    html! {
+        ol.checks {
+            @for check in &review.checklist {
+                @let (class, word) = match check.state {
+                    CheckState::Passed => ("good", "passed"),
+                    CheckState::Failed => ("bad", "failed"),
+                    CheckState::NotJudged => ("note", "not judged"),
+                };
+                li {
+                    span.pill.(class) { (word) }
+                    b { (check.title) }
+                    span.figure {
+                        (coded(&check.figure))
+                        @if !check.rules.is_empty() {
+                            span.rules { @for rule in &check.rules {
+                                code { (rule.id()) }
+                                @if check.silenced.contains(rule) { span.dim { " silenced by the partner" } }
+                                " "
+                            } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn findings(review: &Review, shown: &Shown) -> Markup {
     html! {
         @if review.findings.is_empty() { p.none { "Nothing was found that a reviewer would object to." } }
         @else { ol.findings { @for finding in review.findings.iter().take(ROWS) { (one_finding(finding, shown)) } } }
         @if !review.silenced.is_empty() {
-            details.more {
-                summary { (counted(review.silenced.len() as u64, "finding that the declaration explains", "findings that the declaration explains")) }
+            details.more open {
+                summary { (counted(review.silenced.len() as u64, "finding that the partner silenced", "findings that the partner silenced")) }
                 ol.findings { @for finding in review.silenced.iter().take(ROWS) { (one_finding(finding, shown)) } }
+            }
+        }
+        @if !review.left_out.is_empty() {
+            details.more open {
+                summary { (counted(review.left_out.len() as u64, "exchange that the partner left out", "exchanges that the partner left out")) }
+                ul { @for own in review.left_out.iter().take(ROWS) { li {
+                    (link(own.exchange, shown)) " "
+                    @if let Some(operation) = &own.operation { code { (short(operation, TEXT)) } " " }
+                    @if let Some(status) = own.status { (status) " " }
+                    "– " (short(&own.reason, TEXT))
+                } } }
             }
         }
         @for bound in &review.bounds { p.cut { (short(bound, TEXT)) } }
@@ -111,8 +152,10 @@ fn one_finding(finding: &Finding, shown: &Shown) -> Markup {
                 @if let Some(operation) = &finding.operation { " " code { (short(operation, TEXT)) } }
             }
             p { (coded(&finding.message)) }
-            p.advice { (coded(&finding.advice)) }
-            @if let Some(ruling) = &finding.ruling { p.advice { "The declaration says: " (short(&ruling.reason, TEXT)) " (" (ruling.was) " by itself)" } }
+            @if let Some(ruling) = &finding.ruling { p.advice {
+                "The partner says: " (short(&ruling.reason, TEXT))
+                @if ruling.was != finding.severity { " (" (ruling.was) " by itself)" }
+            } }
             p.where {
                 code { (finding.rule.id()) }
                 @if let Some(first) = finding.first { span { "first " (time(first)) } }
@@ -123,7 +166,7 @@ fn one_finding(finding: &Finding, shown: &Shown) -> Markup {
 }
 
 /// A sentence in which what stands between backticks is what one types.
-fn coded(text: &str) -> Markup {
+pub(super) fn coded(text: &str) -> Markup {
     html! {
         @for (place, part) in text.split('`').enumerate() {
             @if place % 2 == 1 { code { (short(part, TEXT)) } } @else { (short(part, TEXT)) }

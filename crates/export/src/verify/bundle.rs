@@ -17,10 +17,11 @@ use super::{
     finding::{FindingKind, Findings, shown},
     har,
     lines::check_lines,
+    origins::{SessionOrigin, SessionOrigins},
 };
 use crate::{
     Evidence, ExchangeWriter as _, Signature,
-    bundle::{FORMAT, FileEntry, Manifest, Tally, names},
+    bundle::{FORMAT, FileEntry, Manifest, Outline, Tally, names},
     evidence::{Gathered, to_json},
     har::HarWriter,
     hashed::Hashed,
@@ -53,8 +54,10 @@ pub(super) fn verify(
         container,
         manifest,
         findings,
+        origins: Vec::new(),
         notes: Vec::new(),
     };
+    check.signer(signed_by.as_ref());
     check.names();
     let gathered = check.exchanges(options, progress)?;
     check.small_files();
@@ -66,7 +69,7 @@ pub(super) fn verify(
         check.digest(names::REPORT);
     }
     check.missing();
-    let BundleCheck { manifest, findings, mut notes, same_version, same_contracts, .. } = check;
+    let BundleCheck { manifest, findings, origins, mut notes, same_version, same_contracts, .. } = check;
     if !same_version {
         let version = shown(&manifest.nightaudit);
         notes.push(format!(
@@ -95,6 +98,7 @@ pub(super) fn verify(
         exchanges: manifest.exchanges,
         sessions: manifest.sessions.len() as u64,
         signed_by,
+        origins,
         notes,
         cut: findings.is_full(),
         findings: findings.into_list(),
@@ -157,6 +161,7 @@ struct BundleCheck {
     container: Container,
     manifest: Manifest,
     findings: Findings,
+    origins: Vec<SessionOrigin>,
     notes: Vec<String>,
     same_version: bool,
     /// Whether what the requests were held against is here.
@@ -170,6 +175,16 @@ struct Again {
 }
 
 impl BundleCheck {
+    /// Who signed is who the report names.
+    fn signer(&mut self, signed_by: Option<&SignedBy>) {
+        if let (Some(made), Some(signed)) = (&self.manifest.made, signed_by)
+            && made.key != signed.key
+        {
+            let what = format!("it was made by {}, and signed by {}", made.key, signed.key);
+            self.findings.add(FindingKind::Unsigned, Some(names::MANIFEST), what);
+        }
+    }
+
     /// The zip has the files of the manifest, and no others.
     fn names(&mut self) {
         let named = |name: &str| self.manifest.files.contains_key(name);
@@ -202,11 +217,13 @@ impl BundleCheck {
         let filtered = is_filtered(&self.manifest);
         let mut gathered = self.evidence(options).and_then(|evidence| Gathered::new(&evidence).ok());
         let mut expected_har = HarWriter::new(BufWriter::with_capacity(64 << 10, Hashed::new(io::sink())));
-        let mut tally = Tally::new(self.manifest.unrecorded());
+        let mut tally = Tally::new(self.manifest.unrecorded(), self.manifest.imported());
+        let mut origins = SessionOrigins::new(self.manifest.imported());
         let mut chain = ChainCheck::new(Some(NAME), filtered);
         let total = self.manifest.exchanges;
         let mut each = |exchange: &Exchange| {
             tally.add(exchange);
+            origins.add(exchange);
             if tally.exchanges.is_multiple_of(OFTEN) {
                 progress(Progress { exchanges: tally.exchanges, total });
             }
@@ -230,6 +247,11 @@ impl BundleCheck {
             }
         };
         let (_, entry) = reader.into_inner().finish();
+        self.origins = origins.finish(Some(NAME), &mut self.findings);
+        for origin in &mut self.origins {
+            let outline = self.manifest.reviews.iter().find(|outline| outline.session == origin.session);
+            origin.headline = outline.map(|outline| shown(&outline.headline));
+        }
         if !whole {
             return Ok(None);
         }
@@ -266,9 +288,18 @@ impl BundleCheck {
         let masked_fields = self.manifest.masked_fields.clone();
         let openapi = self.manifest.openapi.filter(|_| self.same_contracts);
         let contracts = openapi.map_or_else(Contracts::built_in, |_| options.contracts.clone());
-        let (unrecorded, scratch) = (self.manifest.unrecorded(), options.scratch.clone());
-        let missing = self.manifest.missing.clone();
-        Some(Evidence { declaration, filter, masked_fields, contracts, openapi, unrecorded, missing, scratch })
+        Some(Evidence {
+            declaration,
+            filter,
+            masked_fields,
+            contracts,
+            openapi,
+            unrecorded: self.manifest.unrecorded(),
+            missing: self.manifest.missing.clone(),
+            imported: self.manifest.imported(),
+            made: self.manifest.made.clone(),
+            scratch: options.scratch.clone(),
+        })
     }
 
     /// The manifest itself says what the log had lost; what shows between the exchanges was found there.
@@ -334,6 +365,10 @@ impl BundleCheck {
         let mut report = Hashed::new(BufWriter::new(tempfile::tempfile_in(scratch)?));
         gathered.write_report(&reviews, &mut report)?;
         let (report, entry) = report.finish();
+        if self.manifest.reviews != Outline::of(&reviews) {
+            let what = "what it says of the reviews is not what they are";
+            self.findings.add(FindingKind::Altered, Some(names::MANIFEST), what);
+        }
         let review = FileEntry { bytes: review.len() as u64, sha256: Digest::of(&review) };
         if self.container.has(names::REVIEW) && self.manifest.files.get(names::REVIEW) != Some(&review) {
             let what = "it does not agree with the exchanges: reviewing them again gives another";

@@ -2,7 +2,7 @@
 
 use std::{fmt, io::Read};
 
-use nightaudit_exchange::{Digest, ExchangeId};
+use nightaudit_exchange::{Alteration, Destination, Digest, ExchangeId};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -30,6 +30,10 @@ pub(super) struct Facts {
     pub(super) session_name: String,
     pub(super) previous_hash: Option<Digest>,
     pub(super) hash: Option<Digest>,
+    #[serde(default)]
+    pub(super) destination: Option<Destination>,
+    #[serde(default)]
+    pub(super) alteration: Option<Alteration>,
     request_body: BodyFacts,
     response_body: Option<BodyFacts>,
     #[serde(default)]

@@ -5,7 +5,21 @@ use toml::de::{DeTable, DeValue};
 use super::DeclarationError;
 use crate::rule::Rule;
 
-const KEYS: &[&str] = &["partner", "integration", "client", "use_case", "domains", "operations", "leave_out", "rules"];
+const KEYS: &[&str] = &[
+    "partner",
+    "contact",
+    "kind",
+    "integration",
+    "client",
+    "use_case",
+    "pilot",
+    "webhooks",
+    "websocket",
+    "domains",
+    "operations",
+    "leave_out",
+    "rules",
+];
 const RULE_KEYS: &[&str] = &["severity", "silence", "operations", "reason"];
 
 /// Whether all keys are known.

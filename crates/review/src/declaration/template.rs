@@ -44,12 +44,15 @@ pub fn template(review: &Review) -> String {
     text.push_str(OPERATIONS);
     for called in &review.operations {
         let Some(known) = operation(&called.operation) else { continue };
-        let purpose = format!("{} — say what for", known.title);
+        let purpose = format!("{} — {UNSAID}", known.title);
         let _ = writeln!(text, "{} = {}", quoted(&called.operation), quoted(&purpose));
     }
     text.push_str(RULES);
     text
 }
+
+/// What stands in a purpose that nobody has written yet; a declaration with it is refused.
+pub(super) const UNSAID: &str = "say what for";
 
 const HEAD: &str = "\
 # What this integration tells Mews when it applies for certification. `nightaudit review` holds the recorded session
@@ -57,6 +60,20 @@ const HEAD: &str = "\
 
 # The partner's id at Mews.
 # partner = \"INT12345\"
+
+# Whom the reviewers may ask: a name, an address.
+# contact = \"integrations@acme.example\"
+
+# \"public\" for an integration that will stand in the Marketplace, \"private\" for one that is for one customer.
+# For a private one no 48 hours are asked, but each operation listed below must have been called.
+kind = \"public\"
+
+# The property that will use it first.
+# pilot = \"Hotel Acme, Prague\"
+
+# Whether it takes Mews' webhooks, and events by WebSocket.
+# webhooks = true
+# websocket = false
 
 ";
 
@@ -78,8 +95,8 @@ const RULES: &str = "
 # [leave_out]
 # \"01KAS00000000000000000000A\" = \"sent by hand to look at the error page\"
 
-# Rules that are to weigh otherwise, each with the reason, which is shown in the review. `nightaudit review --explain all`
-# lists the rules.
+# Rules that are to weigh otherwise, each with the reason, which is shown in the verdict; a reason alone explains.
+# `nightaudit review --explain all` lists the rules.
 [rules]
 # \"habits/polling\" = { severity = \"note\", reason = \"runs where no webhook can reach it\" }
 # \"errors/unresolved\" = { silence = true, operations = [\"customers/add\"], reason = \"a test of the error page\" }

@@ -35,6 +35,7 @@ pub(crate) struct Tally {
     pub(crate) succeeded: u64,
     pub(crate) first_id: nightaudit_exchange::ExchangeId,
     sent: u64,
+    hours: Hours,
     statuses: BTreeMap<u16, u64>,
     unanswered: u64,
     latency: Option<Box<Histogram<u32>>>,
@@ -44,6 +45,31 @@ pub(crate) struct Tally {
     filters: BTreeMap<Box<str>, u64>,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
+}
+
+/// Calls by the hour of the clock. Only the last few hours are kept: exchanges come nearly in the order of their time.
+#[derive(Debug, Clone, Default)]
+struct Hours {
+    last: BTreeMap<i64, u64>,
+    busiest: u64,
+}
+
+impl Hours {
+    /// The hours that are kept; what was under way for longer counts as an hour of its own.
+    const KEPT: usize = 4;
+
+    fn add(&mut self, at: Timestamp) {
+        let calls = self.last.entry(at.micros().div_euclid(3_600_000_000)).or_default();
+        *calls += 1;
+        self.busiest = self.busiest.max(*calls);
+        if self.last.len() > Self::KEPT {
+            self.last.pop_first();
+        }
+    }
+
+    fn busiest(&self) -> u64 {
+        self.busiest
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,6 +123,7 @@ impl Tally {
             succeeded: 0,
             first_id: exchange.id,
             sent: 0,
+            hours: Hours::default(),
             statuses: BTreeMap::new(),
             unanswered: 0,
             latency: None,
@@ -111,6 +138,7 @@ impl Tally {
 
     fn note(&mut self, exchange: &Exchange, asked: &Asked<'_>) {
         self.calls += 1;
+        self.hours.add(exchange.started_at);
         self.sent += u64::from(exchange.times_us.forwarded.is_some());
         self.first = self.first.min(exchange.started_at);
         self.last = self.last.max(exchange.started_at);
@@ -155,6 +183,7 @@ impl Tally {
             sent: self.sent,
             succeeded: self.succeeded,
             per_hour: (self.calls as f64 / hours * 100.0).round() / 100.0,
+            busiest_hour: self.hours.busiest(),
             statuses: self.statuses.clone(),
             unanswered: self.unanswered,
             latency: self.latency.as_ref().map(|latency| {

@@ -4,8 +4,9 @@ use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome, Ranges, Sessio
 
 use super::series::{Series, Step};
 use crate::{
+    declaration::Kind,
     fact::Fact,
-    findings::{Findings, count_of, span},
+    findings::{Findings, span},
     order::{Clock, Starts},
     review::{Evidence, Gap, Hour, OutcomeCounts, Run},
     rule::Rule,
@@ -31,7 +32,6 @@ pub(crate) struct RunPart {
     session: Option<SessionId>,
     session_name: String,
     environment: String,
-    other_environment: Evidence,
     exchanges: u64,
     outcomes: OutcomeCounts,
     first: Option<(i64, Timestamp, ExchangeId)>,
@@ -75,7 +75,6 @@ impl Default for RunPart {
             session: None,
             session_name: String::new(),
             environment: String::new(),
-            other_environment: Evidence::default(),
             exchanges: 0,
             outcomes: OutcomeCounts::default(),
             first: None,
@@ -97,9 +96,6 @@ impl RunPart {
     /// Looks at an exchange as it comes.
     pub(crate) fn note(&mut self, exchange: &Exchange, offset: i64) {
         self.note_span(exchange, offset);
-        if exchange.environment != "demo" {
-            self.other_environment.add(exchange.id, exchange.started_at);
-        }
         self.exchanges += 1;
         let outcomes = &mut self.outcomes;
         *match exchange.outcome {
@@ -182,7 +178,7 @@ impl RunPart {
         u64::try_from(micros / 1_000_000).unwrap_or(0)
     }
 
-    pub(crate) fn report(&self, clock: &Clock, findings: &mut Findings<'_>) -> Run {
+    pub(crate) fn report(&self, clock: &Clock, kind: Kind, findings: &mut Findings<'_>) -> Run {
         let lacking = self.sequences.highest.saturating_sub(self.sequences.count);
         let missing = lacking.max(self.lost.0) + self.unrecorded;
         let hours: Vec<Hour> = self
@@ -209,13 +205,15 @@ impl RunPart {
             clock_steps: clock.steps().to_vec(),
             missing,
         };
-        self.raise(&run, clock, findings);
+        self.raise(&run, clock, kind, findings);
         run
     }
 
-    fn raise(&self, run: &Run, clock: &Clock, findings: &mut Findings<'_>) {
+    fn raise(&self, run: &Run, clock: &Clock, kind: Kind, findings: &mut Findings<'_>) {
         if let Some(((_, first, first_id), (_, last, last_id))) = self.first.zip(self.last)
             && run.duration_s < ASKED_S
+            // Of a private integration no time is asked: each operation must have been called.
+            && kind == Kind::Public
         {
             let message = format!("The run took {}; Mews asks for 48 hours.", span(run.duration_s));
             let mut evidence = Evidence::default();
@@ -224,7 +222,7 @@ impl RunPart {
             evidence.count = 1;
             findings.raise(Rule::RunShort, None, message, &evidence);
         }
-        if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0) {
+        if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0 && kind == Kind::Public) {
             let message = match self.long_gaps {
                 1 => format!("Nothing was sent for {}.", span(longest.seconds)),
                 more => format!(
@@ -247,14 +245,6 @@ impl RunPart {
             let exchanges = clock.steps().iter().map(|step| step.exchange).collect();
             let evidence = Evidence { count: clock.stepped(), exchanges, ..Evidence::default() };
             findings.raise(Rule::RunClock, None, message, &evidence);
-        }
-        if self.other_environment.count > 0 {
-            let message = format!(
-                "{} went to the environment `{}`; the certification looks at `demo`.",
-                count_of(self.other_environment.count, "request"),
-                self.environment,
-            );
-            findings.raise(Rule::RunEnvironment, None, message, &self.other_environment);
         }
         if self.interrupted.count > 0 {
             let message = format!(

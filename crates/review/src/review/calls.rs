@@ -22,6 +22,9 @@ pub struct OperationReview {
     pub succeeded: u64,
     /// Calls per hour of the run.
     pub per_hour: f64,
+    /// Calls in the busiest hour of the clock.
+    #[serde(default)]
+    pub busiest_hour: u64,
     /// Answers by status, of Mews and of nightaudit.
     pub statuses: BTreeMap<u16, u64>,
     /// Calls that got no answer at all.

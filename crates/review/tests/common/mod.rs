@@ -170,6 +170,30 @@ impl Call {
         self
     }
 
+    pub fn sent_by(mut self, destination: Option<Destination>) -> Self {
+        self.0.destination = destination;
+        self
+    }
+
+    pub fn altered(mut self, alteration: nightaudit_exchange::Alteration) -> Self {
+        self.0.alteration = Some(alteration);
+        self
+    }
+
+    /// The environment that it was recorded as.
+    pub fn called(mut self, environment: &str) -> Self {
+        self.0.environment = environment.into();
+        self
+    }
+
+    /// Answered with this `Date`, in seconds after the start.
+    pub fn dated(mut self, seconds: i64) -> Self {
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs((START / 1_000_000 + seconds) as u64);
+        let value = httpdate::fmt_http_date(at).into();
+        self.0.response.as_mut().unwrap().headers.push(Header { name: "date".into(), value });
+        self
+    }
+
     fn end(&self) -> i64 {
         self.0.started_at.micros() + self.0.times_us.response_end.unwrap_or(200) as i64
     }
@@ -231,10 +255,16 @@ pub fn raised(exchanges: &[Exchange], declaration: &Declaration) -> BTreeSet<Rul
 
 /// Mews Demo, over TLS that a public authority vouches for.
 pub fn demo() -> Destination {
+    host("https://api.mews-demo.com")
+}
+
+/// A host, over TLS that a public authority vouches for where its address says so.
+pub fn host(address: &str) -> Destination {
+    let name = address.strip_prefix("https://");
     Destination {
-        address: "https://api.mews-demo.com".into(),
+        address: address.into(),
         remote: None,
-        tls: Some(Tls { server_name: "api.mews-demo.com".into(), authority: Authority::Public }),
+        tls: name.map(|name| Tls { server_name: name.into(), authority: Authority::Public }),
         proxy: None,
     }
 }

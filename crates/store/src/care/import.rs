@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, Read as _},
 };
 
-use nightaudit_exchange::{Body, Digest, Exchange, Missing, SessionId, Timestamp, chain};
+use nightaudit_exchange::{Alteration, Body, Digest, Exchange, Import, Missing, SessionId, Timestamp, chain};
 use serde::Deserialize;
 
 use super::{ImportError, Imported};
@@ -24,6 +24,9 @@ const BATCH: (usize, usize) = (256, 2 << 20);
 /// A session while it is imported.
 struct Incoming {
     hash: Digest,
+    /// The hash that the file gives the exchange before.
+    exported: Option<Digest>,
+    import: Import,
     last: u64,
     name: String,
     ended: Timestamp,
@@ -107,6 +110,8 @@ impl Log {
                     self.begin_import(&exchange, import)?;
                     entry.insert(Incoming {
                         hash: chain::genesis(exchange.session),
+                        exported: Some(chain::genesis(exchange.session)),
+                        import: Import::default(),
                         last: 0,
                         name: exchange.session_name.to_string(),
                         ended: exchange.started_at,
@@ -118,6 +123,11 @@ impl Log {
                 return Err(wrong(format!("exchange {} comes after exchange {}", exchange.sequence, session.last)));
             }
             session.incomplete |= exchange.sequence != session.last + 1;
+            exchange.alteration = alteration(&exchange, session);
+            session.import.add(exchange.alteration);
+            imported.import.add(exchange.alteration);
+            session.incomplete |= exchange.alteration.is_some();
+            session.exported = exchange.hash;
             exchange.bodies_mut().for_each(settle);
             let hash = chain::hash(session.hash, &exchange);
             if exchange.hash.is_some_and(|exported| exported != hash) {
@@ -143,9 +153,11 @@ impl Log {
             return Err(ImportError::Present(id));
         }
         let meta = Meta { id, ..Meta::new(name, &exchange.environment, exchange.started_at) };
-        // Ended from the beginning, so that nothing that is recorded meanwhile is added to it.
+        // Ended from the beginning, so that nothing that is recorded meanwhile is added to it, and marked, so that what an
+        // interrupted import leaves behind is not taken for a recording.
         let importing = Some(Importing { import, whole: false });
-        let meta = Meta { ended: Some(exchange.started_at), importing, ..meta };
+        let imported = Some(Import::default());
+        let meta = Meta { ended: Some(exchange.started_at), importing, imported, ..meta };
         Ok(self.control(move |writer| writer.create(meta).map(drop).map_err(failed))?)
     }
 
@@ -160,13 +172,32 @@ impl Log {
         let names: BTreeSet<&str> = sessions.values().map(|session| &session.name[..]).collect();
         tracing::debug!(sessions = sessions.len(), ?names, "imported");
         for (id, session) in sessions {
-            let (id, ended, incomplete) = (*id, session.ended, session.incomplete);
-            self.control(move |writer| writer.seal_import(id, ended, incomplete).map_err(failed))?;
+            let (id, ended, incomplete, import) = (*id, session.ended, session.incomplete, session.import);
+            self.control(move |writer| writer.seal_import(id, ended, incomplete, import).map_err(failed))?;
         }
         // Now that each of them is whole, all are.
         let ids: Vec<SessionId> = sessions.keys().copied().collect();
         Ok(self.control(move |writer| writer.finish_import(&ids).map_err(failed))?)
     }
+}
+
+/// How an exchange differs from the one that was recorded, as far as the file's own hashes tell: whether it fits the hash
+/// that it bears, and whether that is chained to the one before it.
+///
+/// What an earlier import found stays.
+fn alteration(exchange: &Exchange, session: &Incoming) -> Option<Alteration> {
+    let fits = match (exchange.previous_hash, exchange.hash) {
+        (Some(previous), Some(hash)) => chain::hash(previous, exchange) == hash,
+        _ => false,
+    };
+    // Where exchanges were left out, what this one is chained to isn't there.
+    let is_chained = exchange.sequence != session.last + 1 || exchange.previous_hash == session.exported;
+    let is_kept = |body: &Body| Digest::of(&body.bytes) == body.stored_digest();
+    if !fits || !is_chained || !exchange.bodies().all(|body| body.masked || is_kept(body)) {
+        return Some(Alteration::Edited);
+    }
+    let masked = (!exchange.bodies().all(is_kept)).then_some(Alteration::Masked);
+    exchange.alteration.max(masked)
 }
 
 /// Makes the body one that can be checked: with masked fields it is no longer the one whose digest the export holds.

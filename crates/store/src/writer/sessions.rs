@@ -2,7 +2,7 @@
 
 use std::{io, sync::atomic::Ordering};
 
-use nightaudit_exchange::{SessionId, Timestamp};
+use nightaudit_exchange::{Import, SessionId, Timestamp};
 
 use super::Writer;
 use crate::{
@@ -255,10 +255,17 @@ impl Writer {
     }
 
     /// Seals a session that was imported, and notes that all of it is there.
-    pub(crate) fn seal_import(&mut self, session: SessionId, ended: Timestamp, incomplete: bool) -> io::Result<()> {
+    pub(crate) fn seal_import(
+        &mut self,
+        session: SessionId,
+        ended: Timestamp,
+        incomplete: bool,
+        import: Import,
+    ) -> io::Result<()> {
         self.change(session, |meta| {
             meta.ended = Some(ended);
             meta.incomplete = incomplete;
+            meta.imported = Some(import);
         })?;
         self.end(session)?;
         self.change(session, |meta| {
@@ -322,6 +329,13 @@ impl Writer {
         let session = self.shared.resolve(which)?;
         let note = Some(note.trim()).filter(|note| !note.is_empty()).map(str::to_owned);
         self.change(session, |meta| meta.note = note).map_err(failed)?;
+        self.seen(session)
+    }
+
+    pub(crate) fn declare_session(&mut self, which: &str, declaration: String) -> Result<Session, SessionError> {
+        let session = self.shared.resolve(which)?;
+        let declaration = Some(declaration).filter(|text| !text.trim().is_empty());
+        self.change(session, |meta| meta.declaration = declaration).map_err(failed)?;
         self.seen(session)
     }
 

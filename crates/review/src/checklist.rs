@@ -1,0 +1,256 @@
+//! What Mews judges, point by point.
+
+use nightaudit_mews::operation;
+
+use crate::{
+    declaration::Kind,
+    findings::{count_of, span, thousands},
+    review::{Check, CheckState, Review, Standing},
+    rule::{Rule, Severity},
+};
+
+/// The points, in the order in which they are told: id, title, and the one that is named otherwise for a private
+/// integration.
+const POINTS: [(&str, &str); 13] = [
+    ("origin", "Answered by Mews Demo"),
+    ("record", "Record complete"),
+    ("duration", "48 hours of activity"),
+    ("operations", "Declared operations used"),
+    ("use-case", "Minimum of the use case"),
+    ("limits", "Request limits kept"),
+    ("frequency", "Frequency of requests"),
+    ("filters", "Filters and pages"),
+    ("errors", "Errors resolved"),
+    ("accuracy", "Accurate requests"),
+    ("client", "Identified by Client"),
+    ("test-data", "Test data only"),
+    ("deprecated", "Nothing deprecated"),
+];
+
+/// The point that a rule fails. Rules that are added later go by their group.
+pub(crate) fn point_of(rule: Rule) -> &'static str {
+    match rule {
+        Rule::RunEnvironment | Rule::RecordOrigin | Rule::RecordAltered | Rule::RecordImported | Rule::RecordDates => {
+            "origin"
+        }
+        Rule::RequestDeprecated | Rule::RequestDiscontinued | Rule::RequestRestricted => "deprecated",
+        Rule::Unpaged | Rule::UnfinishedPages | Rule::Unfiltered | Rule::Extents => "filters",
+        rule => match rule.id().split('/').next().unwrap_or_default() {
+            "run" => "duration",
+            "coverage" => "operations",
+            "usecase" => "use-case",
+            "limits" | "retry" => "limits",
+            "errors" => "errors",
+            "request" => "accuracy",
+            "identity" => "client",
+            "data" => "test-data",
+            "record" => "record",
+            _ => "frequency",
+        },
+    }
+}
+
+/// The checklist of a review.
+pub(crate) fn checklist(review: &Review, kind: Kind) -> Vec<Check> {
+    POINTS.iter().map(|(id, title)| check(review, kind, id, title)).collect()
+}
+
+fn check(review: &Review, kind: Kind, id: &str, title: &str) -> Check {
+    // A finding that the partner made lighter, or silenced, fails the point all the same.
+    let weighs = |finding: &&crate::review::Finding| {
+        let own = finding.ruling.as_ref().map_or(finding.severity, |ruling| ruling.was.max(finding.severity));
+        point_of(finding.rule) == id && own >= Severity::Warning
+    };
+    let unique = |mut rules: Vec<Rule>| {
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    };
+    let silenced = unique(review.silenced.iter().filter(weighs).map(|finding| finding.rule).collect());
+    let all = review.findings.iter().chain(&review.silenced);
+    let rules = unique(all.filter(weighs).map(|finding| finding.rule).collect());
+    let (figure, judged) = figure(review, kind, id);
+    let state = if !rules.is_empty() || (id == "origin" && fails_by_origin(review)) {
+        CheckState::Failed
+    } else if judged {
+        CheckState::Passed
+    } else {
+        CheckState::NotJudged
+    };
+    Check { id: id.to_owned(), title: title.to_owned(), state, figure, rules, silenced }
+}
+
+fn fails_by_origin(review: &Review) -> bool {
+    let provenance = &review.provenance;
+    !matches!(provenance.standing, Standing::Demo | Standing::Nobody) || !provenance.doubts.is_empty()
+}
+
+/// The figure of a point, and whether there was anything to judge it by.
+fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
+    let run = &review.run;
+    let has_calls = run.exchanges > 0;
+    let nothing = || ("no request".to_owned(), false);
+    match id {
+        "origin" => {
+            let doubts = review.provenance.doubts.len();
+            let statement = &review.provenance.statement;
+            match review.provenance.standing {
+                Standing::Nobody => (statement.clone(), false),
+                Standing::Demo if doubts > 0 => (format!("{statement}; {}", review.provenance.doubts.join(" ")), true),
+                _ => (statement.clone(), true),
+            }
+        }
+        "record" => match run.missing {
+            0 => (format!("{}, none missing", count_of(run.exchanges, "exchange")), has_calls),
+            missing => (format!("{} of {} missing", thousands(missing), thousands(run.exchanges + missing)), true),
+        },
+        "duration" => {
+            let unit = if run.hour_s == 3600 { "hours" } else { "stretches" };
+            let pause =
+                run.gaps.first().map_or_else(String::new, |gap| format!("; longest pause {}", span(gap.seconds)));
+            let took = format!(
+                "{}, active in {} of {} {unit}{pause}",
+                span(run.duration_s),
+                thousands(run.active_hours),
+                thousands(run.total_hours)
+            );
+            match kind {
+                Kind::Private => (format!("{took}; none are asked of a private integration"), false),
+                Kind::Public => (took, has_calls),
+            }
+        }
+        "operations" => {
+            let coverage = &review.coverage;
+            if coverage.declared == 0 {
+                return (format!("no declaration; {} called", count_of(coverage.undeclared, "operation")), false);
+            }
+            let mut figure = format!("{} of {} succeeded", coverage.succeeded, coverage.declared);
+            for (count, what) in [
+                (coverage.only_failed, "only failed"),
+                (coverage.not_called, "never called"),
+                (coverage.undeclared, "called and not declared"),
+            ] {
+                if count > 0 {
+                    figure.push_str(&format!(", {count} {what}"));
+                }
+            }
+            (figure, true)
+        }
+        "use-case" => match &review.use_case {
+            Some(case) => {
+                let seen = case.sections.iter().filter(|own| own.operations.iter().any(|step| step.succeeded > 0));
+                (format!("{}: {} of {} steps seen", case.title, seen.count(), case.sections.len()), true)
+            }
+            None => ("no use case declared".to_owned(), false),
+        },
+        "limits" => {
+            let fullest = review.limits.iter().find_map(|limit| Some((limit, limit.busiest.as_ref()?)));
+            let refused: u64 = review.limits.iter().map(|limit| limit.refused_by_us + limit.refused_by_mews).sum();
+            match fullest {
+                Some((limit, busiest)) => {
+                    let window = limit
+                        .window_ms
+                        .map_or_else(String::new, |window| format!(" in {}", span(window.div_ceil(1000))));
+                    let figure = format!(
+                        "at most {} of {}{window}; {} refused",
+                        thousands(busiest.requests.into()),
+                        thousands(limit.requests.into()),
+                        thousands(refused)
+                    );
+                    (figure, true)
+                }
+                None => ("nothing was sent".to_owned(), false),
+            }
+        }
+        "frequency" => match review.operations.first() {
+            Some(most) => {
+                let hours = (run.duration_s.max(1) as f64) / 3600.0;
+                let figure = format!(
+                    "{:.1} requests an hour; most of {} ({:.1} an hour, {} at the peak)",
+                    run.exchanges as f64 / hours.max(1.0),
+                    most.operation,
+                    most.calls as f64 / hours.max(1.0),
+                    thousands(most.busiest_hour)
+                );
+                (figure, true)
+            }
+            None => nothing(),
+        },
+        "filters" => {
+            let lists = || review.operations.iter().filter(|own| own.paginated);
+            let (calls, paged) = lists().fold((0, 0), |(calls, paged), own| (calls + own.calls, paged + own.paged));
+            let filtered = lists().filter(|own| !own.filters.is_empty()).count();
+            match calls {
+                0 => ("no list was fetched".to_owned(), false),
+                calls => {
+                    let figure = format!(
+                        "{} of {} in pages; {filtered} of {} with filters",
+                        thousands(paged),
+                        count_of(calls, "list request"),
+                        count_of(lists().count() as u64, "list operation")
+                    );
+                    (figure, true)
+                }
+            }
+        }
+        "errors" => match (has_calls, review.errors.failed) {
+            (false, _) => nothing(),
+            (true, 0) => ("no request failed".to_owned(), true),
+            (true, failed) => {
+                (format!("{} failed; {} later resolved", count_of(failed, "request"), review.errors.resolved), true)
+            }
+        },
+        "accuracy" => match review.accuracy.checked {
+            0 => ("no request could be checked".to_owned(), false),
+            checked => {
+                (format!("{} of {} fit", thousands(review.accuracy.accurate), count_of(checked, "request")), true)
+            }
+        },
+        "client" => {
+            let clients = &review.identity.clients;
+            match (clients.first(), review.identity.without_client) {
+                (Some(first), 0) if clients.len() == 1 => (format!("{} in every request", first.client), true),
+                (Some(first), without) => {
+                    let more = clients.len() - 1;
+                    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                    (format!("{}{more}; {} without", first.client, count_of(without, "request")), true)
+                }
+                (None, _) => ("no request names it".to_owned(), has_calls),
+            }
+        }
+        "test-data" => match (has_calls, review.data_care.iter().map(|own| own.count).sum::<u64>()) {
+            (false, _) => nothing(),
+            (true, 0) => (format!("nothing looks real in {}", count_of(run.exchanges, "request")), true),
+            (true, count) => (format!("{} look real", count_of(count, "value")), true),
+        },
+        "deprecated" => {
+            if !has_calls {
+                return nothing();
+            }
+            let is = |rule: Rule| point_of(rule) == "deprecated";
+            let count = review.findings.iter().chain(&review.silenced).filter(|finding| is(finding.rule)).count();
+            let known = review.operations.iter().filter(|own| operation(&own.operation).is_some()).count() as u64;
+            match count {
+                0 => (format!("none in {}", count_of(known, "operation")), true),
+                count => (format!("{count} found in {}", count_of(known, "operation")), true),
+            }
+        }
+        _ => nothing(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_belongs_to_a_point() {
+        for rule in Rule::ALL {
+            let point = point_of(*rule);
+            assert!(POINTS.iter().any(|(id, _)| *id == point), "{rule}: {point}");
+        }
+        assert_eq!(point_of(Rule::RunShort), "duration");
+        assert_eq!(point_of(Rule::RecordAltered), "origin");
+        assert_eq!(point_of(Rule::Polling), "frequency");
+    }
+}

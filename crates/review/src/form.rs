@@ -1,0 +1,141 @@
+//! The answers for Mews' certification form, as text to paste.
+
+use std::fmt::Write as _;
+
+use nightaudit_exchange::Timestamp;
+use nightaudit_mews::operation;
+
+use crate::{
+    declaration::{Declaration, Kind},
+    findings::{count_of, span, thousands},
+    review::{OperationReview, Review, Verdict},
+};
+
+/// What is written where the declaration doesn't say it.
+const TO_FILL_IN: &str = "(to be filled in)";
+
+/// The answers for Mews' certification form: about the integration from its declaration, about its requests from the
+/// session that was reviewed.
+///
+/// ```
+/// use nightaudit_review::{Declaration, Reviewer, form};
+///
+/// let declaration = Declaration { partner: Some("INT12345".into()), ..Declaration::default() };
+/// let review = Reviewer::new(declaration.clone()).review();
+/// assert!(form(&review, &declaration).contains("Partner ID         INT12345\n"));
+/// ```
+#[must_use]
+pub fn form(review: &Review, declaration: &Declaration) -> String {
+    let mut text = String::new();
+    if !matches!(review.verdict, Verdict::Ready | Verdict::Questions) {
+        let _ = writeln!(text, "Not to be sent as it is. {}\n", review.summary);
+    }
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:19}{value}");
+    };
+    let said = |value: &Option<String>, key: &str| {
+        value.clone().unwrap_or_else(|| format!("{TO_FILL_IN}: `{key}` of the declaration"))
+    };
+    let yes = |value: Option<bool>, key: &str| match value {
+        Some(true) => "yes".to_owned(),
+        Some(false) => "no".to_owned(),
+        None => format!("{TO_FILL_IN}: `{key}` of the declaration"),
+    };
+    row("Partner ID", &said(&declaration.partner, "partner"));
+    row("Contact", &said(&declaration.contact, "contact"));
+    row("Integration", &said(&declaration.integration, "integration"));
+    row(
+        "Kind",
+        match declaration.kind {
+            Kind::Public => "public, to be listed in the Marketplace",
+            Kind::Private => "private, not listed in the Marketplace",
+        },
+    );
+    row("Use case", &review.use_case.as_ref().map_or_else(|| said(&None, "use_case"), |case| case.title.clone()));
+    let clients: Vec<&str> = review.identity.clients.iter().take(3).map(|own| &*own.client).collect();
+    row("Client", &if clients.is_empty() { "none was sent".to_owned() } else { clients.join(", ") });
+    row("Pilot property", &said(&declaration.pilot, "pilot"));
+    row("Webhooks", &yes(declaration.webhooks, "webhooks"));
+    row("WebSocket", &yes(declaration.websocket, "websocket"));
+    let run = &review.run;
+    if let Some((first, last)) = run.first.zip(run.last) {
+        row("Activity in Demo", &format!("{} to {} UTC ({})", minute(first), minute(last), span(run.duration_s)));
+    }
+    row("Requests", &format!("{}; {}", count_of(run.exchanges, "request"), review.provenance.statement));
+    text.push_str("\nOperations\n");
+    for (number, own) in review.coverage.operations.iter().enumerate() {
+        let title = operation(&own.operation).map_or_else(String::new, |known| format!(" – {}", known.title));
+        let _ = writeln!(text, "\n{}. {}{title}", number + 1, own.operation);
+        let purpose = match (&own.purpose, own.declared) {
+            (Some(purpose), _) => purpose.as_str(),
+            (None, true) => TO_FILL_IN,
+            (None, false) => "(to be filled in: it is not declared)",
+        };
+        let mut row = |name: &str, value: &str| {
+            let _ = writeln!(text, "   {name:11}{value}");
+        };
+        row("Purpose", purpose);
+        match review.operations.iter().find(|called| called.operation == own.operation) {
+            Some(called) => {
+                row("Frequency", &frequency(called));
+                row("Filters", &filters(called));
+                row("Pages", &pages(called));
+            }
+            None => row("Frequency", "never called in this session"),
+        }
+    }
+    text
+}
+
+fn frequency(called: &OperationReview) -> String {
+    format!(
+        "{} an hour on average, {} in the busiest hour; {} in all",
+        rounded(called.per_hour),
+        thousands(called.busiest_hour),
+        count_of(called.calls, "request")
+    )
+}
+
+/// `0.04`, `1.2`, `37`
+fn rounded(number: f64) -> String {
+    match number {
+        number if number < 1.0 => format!("{number:.2}"),
+        number if number < 10.0 => format!("{number:.1}"),
+        number => format!("{number:.0}"),
+    }
+}
+
+fn filters(called: &OperationReview) -> String {
+    const MOST: usize = 12;
+    if called.filters.is_empty() {
+        return "none".to_owned();
+    }
+    let mut names: Vec<(&str, u64)> = called.filters.iter().map(|(name, count)| (&**name, *count)).collect();
+    names.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    let more = names.len().saturating_sub(MOST);
+    names.truncate(MOST);
+    let said = |(name, count): &(&str, u64)| match *count == called.calls {
+        true => (*name).to_owned(),
+        false => format!("{name} (in {} of {})", thousands(*count), thousands(called.calls)),
+    };
+    let listed = names.iter().map(said).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{listed} and {more} more") } else { listed }
+}
+
+fn pages(called: &OperationReview) -> String {
+    match (called.paginated, called.paged) {
+        (false, 0) => "the operation has none".to_owned(),
+        (_, paged) if paged == called.calls => "in every request".to_owned(),
+        (_, 0) => "not used".to_owned(),
+        (_, paged) => format!("in {} of {}", thousands(paged), thousands(called.calls)),
+    }
+}
+
+/// `2026-11-23 12:00`
+fn minute(at: Timestamp) -> String {
+    let text = at.to_string();
+    match (text.get(..10), text.get(11..16)) {
+        (Some(day), Some(clock)) => format!("{day} {clock}"),
+        _ => text,
+    }
+}

@@ -1,0 +1,316 @@
+//! Who answered, what was imported, and whether the times can be right.
+
+use nightaudit_exchange::{Authority, Destination, Exchange, ExchangeId, Import, Outcome};
+use nightaudit_mews::Environment;
+
+use crate::{
+    findings::{Findings, count_of, thousands},
+    review::{DateReview, Evidence, HostReview, Provenance, Standing},
+    rule::Rule,
+};
+
+/// The most hosts that are told apart.
+const HOSTS: usize = 20;
+
+/// How far the recorded time of a response may be from its `Date`, in seconds. Clocks that NTP keeps agree within one; two
+/// minutes is what a machine without it loses in some weeks.
+const TOLERANCE_S: i64 = 120;
+
+/// Says who answered the exchanges of a session, and whether that can be believed; a [`Reviewer`](crate::Reviewer) does the
+/// same beside all else.
+///
+/// ```
+/// use nightaudit_review::{Origins, Standing};
+///
+/// assert_eq!(Origins::default().provenance().standing, Standing::Nobody);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Origins {
+    hosts: Vec<Host>,
+    /// Requests to hosts beyond the first [`HOSTS`], none of which is taken for Mews.
+    others: u64,
+    not_demo: Evidence,
+    untold: Evidence,
+    not_vouched: Evidence,
+    dates: DateReview,
+    off: Evidence,
+    /// What the log knows of the session, and what its exchanges say.
+    imported: Option<Import>,
+    marked: Import,
+    altered: Evidence,
+    first: Option<(ExchangeId, nightaudit_exchange::Timestamp)>,
+}
+
+#[derive(Debug, Clone)]
+struct Host {
+    destination: Destination,
+    environment: Option<Environment>,
+    calls: u64,
+    exchange: ExchangeId,
+}
+
+impl Host {
+    fn is_same(&self, other: &Destination) -> bool {
+        let own = &self.destination;
+        own.address == other.address && own.tls == other.tls && own.proxy == other.proxy
+    }
+
+    fn is_vouched(&self) -> bool {
+        self.destination.tls.as_ref().is_some_and(|tls| tls.authority == Authority::Public)
+    }
+}
+
+/// The environment of Mews that a connection leads to by its names; whether they can be believed is another matter.
+fn environment(destination: &Destination) -> Option<Environment> {
+    let server = &destination.tls.as_ref()?.server_name;
+    let known = Environment::at(&destination.address)?;
+    // The certificate is for the host itself, not for another one behind the same address.
+    (Environment::at(&format!("https://{server}"))? == known).then_some(known)
+}
+
+impl Origins {
+    /// Notes what the log knows of the session's import.
+    pub fn set_imported(&mut self, import: Import) {
+        self.imported = Some(import);
+    }
+
+    /// Takes the next exchange of the session.
+    pub fn push(&mut self, exchange: &Exchange) {
+        let (id, at) = (exchange.id, exchange.started_at);
+        self.first.get_or_insert((id, at));
+        self.marked.add(exchange.alteration);
+        if exchange.alteration.is_some() {
+            self.altered.add(id, at);
+        }
+        // A part of a WebSocket goes where its handshake went.
+        if exchange.web_socket.is_some() {
+            return;
+        }
+        match &exchange.destination {
+            Some(destination) => self.sent(exchange, destination),
+            None if exchange.outcome == Outcome::Answered => self.untold.add(id, at),
+            None => {}
+        }
+        if exchange.outcome == Outcome::Answered {
+            self.date(exchange);
+        }
+    }
+
+    fn sent(&mut self, exchange: &Exchange, destination: &Destination) {
+        let (id, at) = (exchange.id, exchange.started_at);
+        let place = match self.hosts.iter().rposition(|host| host.is_same(destination)) {
+            Some(place) => place,
+            None if self.hosts.len() < HOSTS => {
+                self.hosts.push(Host {
+                    destination: destination.clone(),
+                    environment: environment(destination),
+                    calls: 0,
+                    exchange: id,
+                });
+                self.hosts.len() - 1
+            }
+            None => {
+                self.others += 1;
+                self.not_demo.add(id, at);
+                return;
+            }
+        };
+        let host = &mut self.hosts[place];
+        host.calls += 1;
+        if host.environment.as_ref() != Some(&Environment::DEMO) {
+            self.not_demo.add(id, at);
+        }
+        if host.environment.is_some() && !host.is_vouched() {
+            self.not_vouched.add(id, at);
+        }
+    }
+
+    fn date(&mut self, exchange: &Exchange) {
+        let Some(response) = &exchange.response else { return };
+        let value = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("date"));
+        let Some(date) = value.and_then(|header| httpdate::parse_http_date(&header.value).ok()) else { return };
+        let Ok(date) = date.duration_since(std::time::UNIX_EPOCH) else { return };
+        let sent = i64::try_from(exchange.times_us.response_head.unwrap_or(0)).unwrap_or(i64::MAX);
+        let recorded = exchange.started_at.micros().saturating_add(sent) / 1_000_000;
+        let off = i64::try_from(date.as_secs()).unwrap_or(i64::MAX).saturating_sub(recorded);
+        self.dates.checked += 1;
+        if off.abs() > TOLERANCE_S {
+            self.off.add(exchange.id, exchange.started_at);
+        }
+        if off.abs() > self.dates.most_s.abs() {
+            self.dates.most_s = off;
+        }
+    }
+
+    /// What the log and the exchanges know of an import, the larger figure of each.
+    fn import(&self) -> Option<Import> {
+        let marked = Some(self.marked).filter(|marked| marked.altered() > 0);
+        match (self.imported, marked) {
+            (Some(known), Some(marked)) => Some(Import {
+                exchanges: known.exchanges.max(marked.exchanges),
+                edited: known.edited.max(marked.edited),
+                masked: known.masked.max(marked.masked),
+            }),
+            (known, marked) => known.or(marked),
+        }
+    }
+
+    pub(crate) fn report(&self, findings: &mut Findings<'_>) -> Provenance {
+        let provenance = self.provenance();
+        self.raise(&provenance, findings);
+        provenance
+    }
+
+    /// What it comes to, of the exchanges so far.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance {
+        let mut hosts: Vec<&Host> = self.hosts.iter().collect();
+        hosts.sort_by_key(|host| std::cmp::Reverse(host.calls));
+        let sent = self.hosts.iter().map(|host| host.calls).sum::<u64>() + self.others + self.untold.count;
+        let foreign: Vec<&&Host> = hosts.iter().filter(|host| host.environment.is_none()).collect();
+        let standing = if sent == 0 {
+            Standing::Nobody
+        } else if !foreign.is_empty() || self.others > 0 {
+            Standing::NotMews
+        } else if self.untold.count > 0 {
+            Standing::NotRecorded
+        } else if self.not_vouched.count > 0 {
+            Standing::NotVouched
+        } else if self.not_demo.count > 0 {
+            Standing::Mews
+        } else {
+            Standing::Demo
+        };
+        let statement = match standing {
+            Standing::Nobody => "Nothing was sent".to_owned(),
+            Standing::NotMews => {
+                let calls = foreign.iter().map(|host| host.calls).sum::<u64>() + self.others;
+                format!("Not Mews: {}{}", listed(&foreign), share(calls, sent))
+            }
+            Standing::NotRecorded => {
+                format!("Origin not recorded: {} of {} responses", thousands(self.untold.count), thousands(sent))
+            }
+            Standing::NotVouched => {
+                let of = share(self.not_vouched.count, sent);
+                format!("Not vouched for by a public authority: {}{of}", listed(&hosts.iter().collect::<Vec<_>>()))
+            }
+            Standing::Mews | Standing::Demo => {
+                let all: Vec<&&Host> = hosts.iter().collect();
+                format!("Answered by {} over TLS", listed(&all).replace("https://", ""))
+            }
+        };
+        let imported = self.import();
+        let doubts = self.doubts(standing, &statement, imported);
+        Provenance {
+            standing,
+            statement,
+            hosts: hosts
+                .iter()
+                .map(|host| HostReview {
+                    destination: host.destination.clone(),
+                    environment: host.environment.as_ref().map(|known| known.name.to_string()),
+                    calls: host.calls,
+                    exchange: host.exchange,
+                })
+                .collect(),
+            sent,
+            untold: self.untold.count,
+            imported,
+            dates: DateReview { off: self.off.count, tolerance_s: TOLERANCE_S.unsigned_abs(), ..self.dates },
+            doubts,
+        }
+    }
+
+    fn doubts(&self, standing: Standing, statement: &str, imported: Option<Import>) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if matches!(standing, Standing::NotRecorded | Standing::NotVouched) {
+            doubts.push(format!("{statement}."));
+        }
+        if let Some(import) = imported {
+            doubts.push(sentence(&import.to_string()));
+        }
+        if self.off.count > 0 {
+            doubts.push(self.dates_said());
+        }
+        doubts
+    }
+
+    fn dates_said(&self) -> String {
+        let most = self.dates.most_s.unsigned_abs();
+        format!(
+            "The recorded times of {} of {} disagree with their `Date`, by up to {}.",
+            thousands(self.off.count),
+            count_of(self.dates.checked, "response"),
+            crate::findings::span(most)
+        )
+    }
+
+    fn raise(&self, provenance: &Provenance, findings: &mut Findings<'_>) {
+        if self.not_demo.count > 0 {
+            let mut elsewhere: Vec<&Host> =
+                self.hosts.iter().filter(|host| host.environment.as_ref() != Some(&Environment::DEMO)).collect();
+            elsewhere.sort_by_key(|host| std::cmp::Reverse(host.calls));
+            let message = format!(
+                "{} went to {}; the certification looks at Mews Demo.",
+                count_of(self.not_demo.count, "request"),
+                listed(&elsewhere.iter().collect::<Vec<_>>())
+            );
+            findings.raise(Rule::RunEnvironment, None, message, &self.not_demo);
+        }
+        if self.untold.count > 0 {
+            let message = format!(
+                "{} don't say where they came from: an earlier version recorded them.",
+                count_of(self.untold.count, "response")
+            );
+            findings.raise(Rule::RecordOrigin, None, message, &self.untold);
+        }
+        if provenance.standing != Standing::NotMews && self.not_vouched.count > 0 {
+            let message = format!(
+                "The TLS of {} is vouched for by no public authority, only by this machine's or the configuration's.",
+                count_of(self.not_vouched.count, "request")
+            );
+            findings.raise(Rule::RecordOrigin, None, message, &self.not_vouched);
+        }
+        if let Some(import) = provenance.imported {
+            let mut first = Evidence::default();
+            self.first.iter().for_each(|(id, at)| first.add(*id, *at));
+            if import.altered() > 0 {
+                let evidence = Evidence { count: import.altered(), ..self.altered.clone() };
+                findings.raise(Rule::RecordAltered, None, sentence(&import.to_string()), &evidence);
+            } else {
+                findings.raise(Rule::RecordImported, None, sentence(&import.to_string()), &first);
+            }
+        }
+        if self.off.count > 0 {
+            findings.raise(Rule::RecordDates, None, self.dates_said(), &self.off);
+        }
+    }
+}
+
+/// The addresses of the first three hosts, and how many more there are.
+fn listed(hosts: &[&&Host]) -> String {
+    let mut addresses: Vec<&str> = Vec::new();
+    for host in hosts {
+        if !addresses.contains(&&*host.destination.address) {
+            addresses.push(&host.destination.address);
+        }
+    }
+    let more = addresses.len().saturating_sub(3);
+    addresses.truncate(3);
+    match (addresses.is_empty(), more) {
+        (true, _) => "other hosts".to_owned(),
+        (_, 0) => addresses.join(", "),
+        (_, more) => format!("{} and {more} more", addresses.join(", ")),
+    }
+}
+
+/// How many of all; nothing where it is all of them.
+fn share(count: u64, of: u64) -> String {
+    if count == of { String::new() } else { format!(" ({} of {} requests)", thousands(count), thousands(of)) }
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", letters.as_str())
+}
