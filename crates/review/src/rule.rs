@@ -370,7 +370,8 @@ rules! {
         "The same question was asked again within a minute",
         why: "The answer was just given. It costs Mews and counts against the limit. Raised when a request that asks \
               the same as one that was answered was sent within 60 seconds of it, and nothing of its kind, and none of its \
-              ids, was changed in between, three times or more for one operation and with one in twenty of its calls.",
+              ids, was changed in between, three times or more within an hour for one operation, and with one in twenty \
+              of its calls.",
         advice: "Keep the answer for as long as it is good, and share it between the integration's parts."
     }
     Polling "habits/polling" Warning {

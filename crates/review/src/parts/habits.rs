@@ -26,10 +26,10 @@ use repeats::Repeats;
 /// More extents than this are many.
 const FEW_EXTENTS: u32 = 4;
 
-/// How many repetitions make a habit.
-const REPEATS: u64 = 3;
+/// How often a past interval is asked for again before it is a habit.
+const PAST_REPEATS: u64 = 3;
 
-/// The share of an operation's calls that they must be, in percent.
+/// The share of an operation's calls that repetitions must be, in percent.
 const REPEATED_SHARE: u64 = 5;
 
 /// Fields of a request that narrow nothing down in the long run: there is no end to what an open service holds.
@@ -215,11 +215,11 @@ impl HabitsPart {
             });
         }
         for (number, evidence) in self.repeats.repeated() {
-            let calls = self.calls.get(number).copied().unwrap_or(0);
-            let is_habit = evidence.count >= REPEATS && 100 * evidence.count >= REPEATED_SHARE * calls;
+            let calls = self.calls.get(&number).copied().unwrap_or(0);
+            let is_habit = 100 * evidence.count >= REPEATED_SHARE * calls;
             // One habit is told once, by the rule that says most of it.
-            if is_habit && !static_data.contains_key(number) && !polled.contains_key(number) {
-                habits.add(Rule::RepeatedQuestion, *number, evidence, None, |name, _| {
+            if is_habit && !static_data.contains_key(&number) && !polled.contains_key(&number) {
+                habits.add(Rule::RepeatedQuestion, number, evidence, None, |name, _| {
                     format!(
                         "{name}: the same question again within a minute of its answer, {}.",
                         count_of(evidence.count, "time")
@@ -227,7 +227,7 @@ impl HabitsPart {
                 });
             }
         }
-        for (number, evidence) in self.repeats.past().iter().filter(|(_, evidence)| evidence.count >= REPEATS) {
+        for (number, evidence) in self.repeats.past().iter().filter(|(_, evidence)| evidence.count >= PAST_REPEATS) {
             habits.add(Rule::PastInterval, *number, evidence, None, |name, _| {
                 format!("{name}: an interval that was over asked for again, {}.", count_of(evidence.count, "time"))
             });

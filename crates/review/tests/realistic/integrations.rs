@@ -83,8 +83,11 @@ fn trouble(world: &mut World, patience: Patience) {
 fn morning(world: &mut World, what: &[(&str, &str, bool)]) {
     for day in 0..HOURS.div_ceil(24) {
         world.at = f64::from(day) * 24.0 * HOUR + 10.0;
-        for (operation, fields, paged) in what {
-            if *paged { world.list(operation, fields, 100, 37) } else { world.ask(operation, fields) }
+        // Two processes, each with a cache of its own.
+        for _ in 0..2 {
+            for (operation, fields, paged) in what {
+                if *paged { world.list(operation, fields, 100, 37) } else { world.ask(operation, fields) }
+            }
         }
     }
 }
@@ -131,6 +134,8 @@ fn kiosk(world: &mut World, habit: Habit) {
         }
         let process = format!("\"ReservationId\":\"{reservation}\"");
         world.ask("reservations/start", &process);
+        // The screen shows how it is now.
+        world.pages(RESERVATIONS, &format!("\"Numbers\":[\"{}\"]", 10_000 + number), 10, 1, 1);
         // Guests go to their rooms, and some leave later the same day.
         if number % 3 == 0 {
             world.at += world.between(30.0, 200.0);

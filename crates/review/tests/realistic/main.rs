@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use common::session;
 use integrations::{Habit, run};
+use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Rule, Verdict};
 
 /// A session, the rule that must be raised, and what else of it is deserved.
@@ -57,13 +58,27 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// What the integrations declare.
+fn declaration(use_case: &str) -> Declaration {
+    let client = match use_case {
+        "kiosk" => "Acme Kiosk",
+        "housekeeping" => "Tidy Rooms",
+        "accounting" => "Ledgerline Export",
+        "point-of-sale" => "Tablewise",
+        "revenue-management" => "Yieldbird Pro",
+        _ => "Upstairs Upsell",
+    };
+    let text = format!("client = '{client}'\nuse_case = '{use_case}'\n");
+    Declaration::read(&text, &Contracts::built_in()).unwrap()
+}
+
 #[test]
 fn good_sessions_are_ready_and_each_bad_habit_is_found() {
     let mut wrong = Vec::new();
     for case in cases() {
         let exchanges = session(run(case.use_case, case.seed, case.habit).calls);
         assert!(exchanges.len() > 390, "{} has {}", case.use_case, exchanges.len());
-        let review = common::review(&exchanges, &Declaration::default());
+        let review = common::review(&exchanges, &declaration(case.use_case));
         let what = format!("{} ({}), {:?}, {} exchanges", case.use_case, case.seed, case.habit, exchanges.len());
         let found: BTreeSet<Rule> = review.findings.iter().map(|finding| finding.rule).collect();
         if let Some(rule) = case.rule
@@ -72,6 +87,10 @@ fn good_sessions_are_ready_and_each_bad_habit_is_found() {
             wrong.push(format!("{what}: {rule} is not found"));
         }
         for finding in &review.findings {
+            // The steps that not every integration of the kind takes are noted.
+            if finding.rule == Rule::UseCasePartly {
+                continue;
+            }
             if Some(finding.rule) != case.rule && !case.deserved.contains(&finding.rule) {
                 wrong.push(format!("{what}: {} {}", finding.rule, finding.message));
             }

@@ -214,6 +214,26 @@ impl World {
         self.fail(reservations, &fields, 3, |call| call.without_answer(Outcome::Failed, FailureKind::Connect));
         let good = self.made(reservations, &fields);
         self.put(good);
+        // A question that got no answer in time, and comes again.
+        self.at = 27.0 * HOUR + 55.0 * MINUTE;
+        let fields = format!("\"ReservationIds\":{},\"Limitation\":{{\"Count\":100}}", array(&self.ids(2)));
+        self.fail(reservations, &fields, 1, |call| call.without_answer(Outcome::Failed, FailureKind::ResponseTimeout));
+        let good = self.made(reservations, &fields);
+        self.put(good);
+        // Several events tell of the same reservation, and it is read after each.
+        self.at = 29.0 * HOUR + 55.0 * MINUTE;
+        for _ in 0..3 {
+            self.answered(reservations, &fields, "{}");
+            self.at += 4.0;
+        }
+        // Somebody opens the address in a browser, and a page asks before it sends.
+        for (method, operation) in [("GET", "/"), ("GET", "/favicon.ico"), ("OPTIONS", "customers/getAll")] {
+            let mut call = self.made(operation, "").fails(404, "Not found.");
+            call.0.request.method = method.into();
+            call.0.request.body.bytes = bytes::Bytes::new();
+            call.0.envelope = nightaudit_exchange::Envelope::default();
+            self.put(call);
+        }
         // Mews is down for some seconds.
         self.at = 33.0 * HOUR + 55.0 * MINUTE;
         let fields = format!("\"ReservationIds\":{},\"Limitation\":{{\"Count\":100}}", array(&self.ids(3)));

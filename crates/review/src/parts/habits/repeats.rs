@@ -13,6 +13,9 @@ use crate::{
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 3_600_000_000;
 
+/// How many repetitions within an hour make a habit.
+const REPEATS: usize = 3;
+
 /// How many repetitions of questions for data that seldom changes, within how long, make a habit: 5 in a day. A few
 /// processes that each fetch it when they start make fewer.
 const STATIC_REPEATS: usize = 5;
@@ -32,8 +35,8 @@ const MOST_QUESTIONS: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Repeats {
     asked: HashMap<(OperationNo, TokenNo), Asked>,
-    repeated: BTreeMap<OperationNo, Evidence>,
-    static_data: BTreeMap<OperationNo, Static>,
+    repeated: BTreeMap<OperationNo, Times>,
+    static_data: BTreeMap<OperationNo, Times>,
     /// The last changes, by token.
     changed: HashMap<TokenNo, VecDeque<Changed>>,
     past: BTreeMap<OperationNo, Evidence>,
@@ -56,13 +59,29 @@ struct Changed {
     ids: Hashes,
 }
 
-/// Repetitions of questions for data that seldom changes.
+/// Repetitions of the questions of an operation.
 #[derive(Debug, Clone, Default)]
-struct Static {
+struct Times {
     evidence: Evidence,
     /// When the last ones were.
     last: VecDeque<i64>,
     is_habit: bool,
+}
+
+impl Times {
+    /// Takes in another one. So many within this time make a habit.
+    fn add(&mut self, fact: &Fact, count: usize, within: i64) {
+        self.evidence.add(fact.id, fact.recorded_at());
+        self.last.push_back(fact.at);
+        if self.last.len() == count {
+            self.is_habit |= self.last.pop_front().is_some_and(|first| fact.at - first < within);
+        }
+    }
+}
+
+/// Those that are habits.
+fn habits(times: &BTreeMap<OperationNo, Times>) -> impl Iterator<Item = (OperationNo, &Evidence)> {
+    times.iter().filter(|(_, own)| own.is_habit).map(|(number, own)| (*number, &own.evidence))
 }
 
 impl Repeats {
@@ -97,22 +116,19 @@ impl Repeats {
         let repeated = self.asked.get(&key).and_then(|asked| since(&asked.questions, question, fact.at));
         let has_changed = repeated.is_some_and(|since| since < MINUTE && self.has_changed(fact, since));
         let asked = self.asked.entry(key).or_default();
-        if let Some(since) = repeated {
+        // Of a call that is tried again until it succeeds the last one counts.
+        if let Some(since) = repeated.filter(|_| fact.succeeded()) {
             if (0..MINUTE).contains(&since) && !has_changed {
-                self.repeated.entry(fact.operation).or_default().add(fact.id, fact.recorded_at());
+                self.repeated.entry(fact.operation).or_default().add(fact, REPEATS, HOUR);
             }
             if is_static && (0..HOUR).contains(&since) {
-                let own = self.static_data.entry(fact.operation).or_default();
-                own.evidence.add(fact.id, fact.recorded_at());
-                own.last.push_back(fact.at);
-                if own.last.len() == STATIC_REPEATS {
-                    own.is_habit |= own.last.pop_front().is_some_and(|first| fact.at - first < DAY);
-                }
+                self.static_data.entry(fact.operation).or_default().add(fact, STATIC_REPEATS, DAY);
             }
         }
         let until = fact.intent.interval.1;
         let is_past = until != 0 && until <= fact.recorded_at().micros() && fact.cursor == 0;
         if is_past
+            && fact.succeeded()
             && let Some(since) = since(&asked.past, question, fact.at)
             && (MINUTE..HALF_A_DAY).contains(&since)
         {
@@ -126,14 +142,14 @@ impl Repeats {
         }
     }
 
-    /// The questions that came again within a minute of their answer.
-    pub(super) fn repeated(&self) -> &BTreeMap<OperationNo, Evidence> {
-        &self.repeated
+    /// The questions that came again within a minute of their answer, where they are a habit.
+    pub(super) fn repeated(&self) -> impl Iterator<Item = (OperationNo, &Evidence)> {
+        habits(&self.repeated)
     }
 
-    /// Those for data that seldom changes, within an hour, where they are a habit.
+    /// Those for data that seldom changes, within an hour, likewise.
     pub(super) fn static_data(&self) -> impl Iterator<Item = (OperationNo, &Evidence)> {
-        self.static_data.iter().filter(|(_, own)| own.is_habit).map(|(number, own)| (*number, &own.evidence))
+        habits(&self.static_data)
     }
 
     /// Those for an interval that had ended before it was asked for the first time.
