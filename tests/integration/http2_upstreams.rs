@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Response;
 use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_limit::{Action, Config, KeyParts, Limiter, Rule};
-use nightaudit_testkit::{Answer, Authority, Harness, Setup, Upstream, post, read_answer, send};
+use nightaudit_testkit::{Answer, Authority, Harness, Process, Setup, Upstream, post, read_answer, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -25,6 +25,8 @@ use tokio::{
 use crate::frames::{
     ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, read_frame,
 };
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
@@ -264,6 +266,33 @@ async fn regression_a_refused_stream_became_502() {
     assert_eq!(host.processed(), bodies);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_sent_again_is_interrupted_once() {
+    let authority = Authority::new();
+    let host = Host::start(&authority, None, |at| match at {
+        0 => Act::Reset(REFUSED_STREAM, 0),
+        _ => Act::Wait,
+    })
+    .await;
+    let (folder, ca) = (tempfile::tempdir().unwrap(), authority.ca_file());
+    let (data, url) = (folder.path().join("data"), host.upstream.url());
+    let arguments = ["--upstream", &url, "--upstream-ca", ca.to_str().unwrap(), "--session", "again"];
+    let serve = Process::serve_on(BINARY, &data, &arguments);
+    let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
+    stream.write_all(&post("bills/add", r#"{"AccessToken":"T"}"#)).await.unwrap();
+    while host.came() < 2 {
+        tokio::task::yield_now().await;
+    }
+    serve.kill();
+    let serve = Process::serve_on(BINARY, &data, &arguments);
+    let output = serve.run(BINARY, &["tail", "--no-follow", "--json"]);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.lines().count() == 1 && lines.contains(r#""outcome":"interrupted""#), "{lines}");
+    let limits = serve.run(BINARY, &["limits", "--json"]);
+    let limits = String::from_utf8(limits.stdout).unwrap();
+    assert!(limits.contains(r#""used":1,"#), "{limits}");
+}
+
 #[tokio::test]
 async fn what_is_always_refused_is_tried_a_bounded_number_of_times_and_counts_for_no_limit() {
     let authority = Authority::new();
@@ -400,7 +429,7 @@ async fn regression_of_800_requests_to_an_nginx_that_closes_after_ten_up_to_91_b
     }
     let authority = Authority::new();
     let (certificate, key) = authority.certificate_files();
-    for streams in [128, 1] {
+    for (streams, clients) in [(128, 8), (1, 8), (128, 64)] {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
@@ -436,20 +465,20 @@ async fn regression_of_800_requests_to_an_nginx_that_closes_after_ten_up_to_91_b
         let mut setup = Setup::new(&format!("https://localhost:{port}"));
         setup.ca = Some(authority.ca_file());
         let harness = Arc::new(Harness::with(setup).await);
-        let mut clients = JoinSet::new();
-        for _ in 0..8 {
+        let mut sending = JoinSet::new();
+        for client in 0..clients {
             let harness = Arc::clone(&harness);
-            clients.spawn(async move {
+            sending.spawn(async move {
                 let mut statuses = Vec::new();
-                for _ in 0..100 {
+                for _ in (client..800).step_by(clients) {
                     statuses.push(send(harness.address(), &post("bills/add", r#"{"AccessToken":"T"}"#)).await.status);
                 }
                 statuses
             });
         }
-        let statuses = clients.join_all().await.concat();
+        let statuses = sending.join_all().await.concat();
         let good = statuses.iter().filter(|status| **status == 200).count();
-        assert_eq!((statuses.len(), good), (800, 800), "with {streams} streams");
+        assert_eq!((statuses.len(), good), (800, 800), "with {streams} streams and {clients} clients");
         // Each reached nginx once.
         let log = std::fs::read_to_string(nginx.1.path().join("access.log")).unwrap();
         assert_eq!(log.lines().filter(|line| line.contains(" 200 ")).count(), 800);

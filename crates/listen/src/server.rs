@@ -1,5 +1,7 @@
 //! The server: from an accepted connection to the handler and back.
 
+mod http2;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -32,11 +34,8 @@ use crate::{
     accept::accept,
     guard::{Bounds, Guard, Heads, Protocol},
     head::{Fault, Refusal, TLS_HANDSHAKE},
-    headers::check_http2,
     link::{ClientProgress, Link, Outgoing, Patience},
     slots::Slots,
-    streams::Streams,
-    watch::{Watch, Watched},
 };
 
 /// What a [`Server`] may be told.
@@ -411,104 +410,6 @@ impl<H: Handler> Serving<H> {
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "HTTP/1 connection ended");
         }
-    }
-
-    async fn http2<S>(&self, stream: S, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (watch, mut refusals) = Watch::new();
-        // What the library refuses by itself is told to the handler, one after the other.
-        let telling = async {
-            while let Some(refusal) = refusals.recv().await {
-                let progress = link.progress.of_stream();
-                let arrival = Arrival {
-                    peer,
-                    wire: None,
-                    refusal: Some(refusal),
-                    opens_web_socket: false,
-                    progress,
-                    tls: self.config.tls.is_some(),
-                    half_close: None,
-                };
-                self.handler.refused(arrival).await;
-            }
-        };
-        tokio::join!(self.http2_watched(stream, peer, &link, stopping, watch), telling);
-    }
-
-    async fn http2_watched<S>(
-        &self,
-        stream: S,
-        peer: SocketAddr,
-        link: &Arc<Link>,
-        stopping: CancellationToken,
-        watch: Watch,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (handler, requests) = (Arc::clone(&self.handler), Arc::new(Heads::new(Arc::clone(link))));
-        let (begun, connection) = (Arc::clone(&requests), link.progress.clone());
-        let streams = Streams::new(self.patience.clone());
-        let executor = streams.clone();
-        let tls = self.config.tls.is_some();
-        let stream = Watched::new(stream, &watch);
-        let accepted = watch.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (handler, requests) = (Arc::clone(&handler), Arc::clone(&begun));
-            let progress = connection.of_stream();
-            streams.begin(&progress);
-            requests.begun();
-            accepted.accepted();
-            let unanswered = Unanswered(requests);
-            async move {
-                let (parts, body) = request.into_parts();
-                let refusal = check_http2(&parts).err().map(|fault| fault.refusal(Bytes::new()));
-                let arrival = Arrival {
-                    peer,
-                    wire: None,
-                    refusal,
-                    opens_web_socket: false,
-                    progress: progress.clone(),
-                    tls,
-                    half_close: None,
-                };
-                let response = handler.handle(arrival, Request::from_parts(parts, body)).await;
-                progress.give();
-                let progress = Some(progress);
-                Ok::<_, Infallible>(response.map(|body| Answer { body, progress, unanswered, breaking: None }))
-            }
-        });
-        let max_head = u32::try_from(self.config.max_head).unwrap_or(u32::MAX);
-        let connection = conn::http2::Builder::new(executor)
-            .timer(TokioTimer::new())
-            .auto_date_header(false)
-            .max_header_list_size(max_head)
-            .max_concurrent_streams(256)
-            .keep_alive_interval(self.config.idle_timeout)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = watch.over(connection.as_mut()) => ended,
-            () = stopping.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                watch.over(connection).await
-            }
-            // The pings above tell that a client is there, not that it wants anything.
-            () = requests.idle(self.config.idle_timeout) => {
-                connection.as_mut().graceful_shutdown();
-                // The last piece of a response may still be there, which nobody takes.
-                tokio::time::timeout(self.patience.limit(), watch.over(connection)).await.unwrap_or(Ok(()))
-            }
-            () = link.evicted.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                watch.over(connection).await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "HTTP/2 connection ended");
-        }
-        watch.end();
     }
 }
 
