@@ -77,9 +77,9 @@ pub struct Sizes {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Errors {
-    /// How many calls failed: a status of 400 or more, or no answer.
+    /// How many calls failed: a status of 400 or more, or no answer. What nightaudit rejected was no call.
     pub failed: u64,
-    /// How many of them were made good by a later call.
+    /// How many of them were made good by a later call that asks the same, with the mistake mended.
     pub resolved: u64,
     /// How many were not.
     pub unresolved: u64,
@@ -89,7 +89,7 @@ pub struct Errors {
     pub unlisted: u64,
 }
 
-/// Calls that failed alike: same operation, token, intent, status and message.
+/// Calls that failed alike, with the same operation, token, status and message, and that were all made good or all not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorReview {
@@ -111,7 +111,7 @@ pub struct ErrorReview {
     pub first: Timestamp,
     /// When the last was.
     pub last: Timestamp,
-    /// What became of them.
+    /// What made them good, the last of them where they asked for different things; none where nothing did.
     pub resolution: Option<Resolution>,
 }
 
