@@ -1,38 +1,10 @@
 //! The rules: what is looked for, how much it weighs, why a reviewer cares, and what to do about it.
 
-use std::{fmt, str::FromStr};
+mod id;
+mod severity;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// How much a finding weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Worth knowing; nobody will hold it against the integration.
-    Note,
-    /// A reviewer will ask about it.
-    Warning,
-    /// A reviewer will not let it pass.
-    Error,
-}
-
-impl Severity {
-    /// The severity as it stands in JSON and in a declaration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+pub use id::UnknownRule;
+pub use severity::Severity;
 
 macro_rules! rules {
     ($($name:ident $id:literal $severity:ident { $title:literal, why: $why:literal, advice: $advice:literal })*) => {
@@ -505,82 +477,5 @@ impl Rule {
     pub fn can_be_changed(self) -> bool {
         !matches!(self, Self::RunShort | Self::RunEnvironment | Self::SharedDemoToken)
             && !self.id().starts_with("record/")
-    }
-}
-
-/// A text that is no rule's id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no rule `{given}`{} `nightaudit review --explain all` lists them", nearest.map_or_else(|| ":".to_owned(), |rule| format!(": did you mean `{rule}`?")))]
-pub struct UnknownRule {
-    /// What was given.
-    pub given: String,
-    /// The id that is most like it.
-    pub nearest: Option<Rule>,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.id())
-    }
-}
-
-impl FromStr for Rule {
-    type Err = UnknownRule;
-
-    fn from_str(text: &str) -> Result<Self, UnknownRule> {
-        if let Some(rule) = Self::ALL.iter().find(|rule| rule.id() == text) {
-            return Ok(*rule);
-        }
-        // The part after the slash is what people remember.
-        let likeness = |rule: &Rule| {
-            let tail = rule.id().split_once('/').map_or("", |(_, tail)| tail);
-            strsim::jaro_winkler(text, rule.id()).max(strsim::jaro_winkler(text, tail))
-        };
-        let nearest = Self::ALL.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        Err(UnknownRule { given: text.to_owned(), nearest: nearest.filter(|rule| likeness(rule) > 0.75) })
-    }
-}
-
-impl Serialize for Rule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.id())
-    }
-}
-
-impl<'de> Deserialize<'de> for Rule {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn ids_are_found_again_and_no_two_are_equal() {
-        let ids: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.id()).collect();
-        assert_eq!(ids.len(), Rule::ALL.len());
-        for rule in Rule::ALL {
-            assert_eq!(rule.id().parse(), Ok(*rule));
-            assert!(rule.why().contains("Raised") || *rule == Rule::RecordBounds, "{rule} doesn't say what raises it");
-            for text in [rule.title(), rule.why(), rule.advice()] {
-                assert!(!text.contains("  "), "{rule}: {text}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_meant_is_suggested() {
-        for (given, meant) in
-            [("limit/over", "limits/over"), ("hammering", "retry/hammering"), ("run-short", "run/short")]
-        {
-            let error = given.parse::<Rule>().unwrap_err().to_string();
-            assert!(error.contains(&format!("`{given}`: did you mean `{meant}`?")), "{error}");
-        }
-        assert_eq!("xyz".parse::<Rule>().unwrap_err().nearest, None);
     }
 }
