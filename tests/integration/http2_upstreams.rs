@@ -368,6 +368,20 @@ async fn a_host_that_allows_one_stream_gets_more_connections() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_idle_for_too_long_is_not_used_again() {
+    let authority = Authority::new();
+    let host = Host::start(&authority, None, |_| Act::Answer).await;
+    let mut setup = Setup::new(&host.upstream.url());
+    setup.ca = Some(authority.ca_file());
+    setup.proxy = |config| config.timeouts.upstream_idle = Duration::ZERO;
+    let harness = Harness::with(setup).await;
+    for requests in 1..=3 {
+        let (_, answers) = send_all(&harness, 1).await;
+        assert_eq!((answers[0].status, host.upstream.raw_heads().len()), (200, requests));
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_allows_no_stream_is_said_to_be_the_cause() {
     let authority = Authority::new();
     let host = Host::start(&authority, Some(0), |_| Act::Answer).await;

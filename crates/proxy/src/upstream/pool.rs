@@ -137,13 +137,10 @@ impl Pool {
 
     fn next(&self) -> Option<Connection> {
         let mut connections = self.lock();
-        // The one that is left for the last is kept whatever its age, since the server is asked whether it is there.
-        let mut first = true;
-        connections.shared.retain_mut(|connection| {
-            let kept = connection.is_open() && (first || connection.idle().is_none_or(|idle| idle < self.keep));
-            first &= !kept;
-            kept
-        });
+        // One that nothing holds any more says good-bye and closes.
+        connections
+            .shared
+            .retain_mut(|connection| connection.is_open() && connection.idle().is_none_or(|idle| idle < self.keep));
         for connection in &connections.shared {
             if let Some(permit) = connection.admit() {
                 return Some(Connection::Http2 { connection: connection.clone(), _permit: permit });
