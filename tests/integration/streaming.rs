@@ -1,7 +1,7 @@
 //! Requests whose bodies are still being sent when they are forwarded.
 
 use nightaudit_exchange::{Outcome, Pseudonym};
-use nightaudit_limit::{Config, KeyParts, Limiter, Rule};
+use nightaudit_limit::{Action, Config, KeyParts, Limiter, Rule};
 use nightaudit_testkit::{Harness, Setup, Upstream, read_answer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -114,4 +114,34 @@ async fn a_body_that_has_arrived_is_read_before_anything_is_sent() {
     assert_eq!(read_answer(&mut stream).await.status, 200);
     assert_eq!(upstream.seen()[0].body, body);
     assert_eq!(harness.recorded().await.request.body.length, body.len() as u64);
+}
+
+#[tokio::test]
+async fn a_request_whose_client_closes_its_side_while_it_waits_for_its_turn_is_not_sent() {
+    let upstream = answers_early().await;
+    let rule = Rule {
+        name: "rule".to_owned(),
+        key: KeyParts { access_token: true, ..KeyParts::default() },
+        requests: 1,
+        window: std::time::Duration::from_secs(3600),
+        burst: None,
+        paginated_factor: 1,
+    };
+    let action = Action::Delay { max_delay: std::time::Duration::from_secs(3600), max_queued: 10 };
+    let limiter = Limiter::new(Config { rules: vec![rule], action, ..Config::default() }).unwrap();
+    let mut setup = Setup::new(&upstream.url());
+    setup.limiter = limiter.clone();
+    let harness = Harness::with(setup).await;
+    let mut first = begin(&harness, "Content-Length: 2", "{}").await;
+    assert_eq!(read_answer(&mut first).await.status, 200);
+    harness.recorded().await;
+    let mut second = begin(&harness, "Content-Length: 2", "{}").await;
+    while limiter.state()[0].waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    second.shutdown().await.unwrap();
+    let exchange = harness.recorded().await;
+    assert_eq!((exchange.outcome, exchange.times_us.forwarded), (Outcome::Aborted, None));
+    assert_eq!(limiter.state()[0].waiting, 0);
+    assert_eq!(upstream.raw_heads().len(), 1);
 }

@@ -104,6 +104,11 @@ impl HalfClose {
     pub fn has_happened(&self) -> bool {
         self.0.has_half_closed()
     }
+
+    /// Waits until it has.
+    pub async fn happened(&self) {
+        self.0.half_close().await;
+    }
 }
 
 /// What answers the requests.

@@ -44,6 +44,11 @@ impl<P: Place> Draft<P> {
         }
     }
 
+    /// Tells whether the client has closed its side.
+    pub(crate) fn half_close(&self) -> Option<HalfClose> {
+        self.half_close.clone()
+    }
+
     /// Whether the client has closed its side will be noted.
     pub(crate) fn watch(mut self, half_close: Option<HalfClose>) -> Self {
         self.half_close = half_close;

@@ -223,7 +223,20 @@ impl<R: Recorder> Proxy<R> {
             operation: &operation,
             paginated: sender.envelope.paginated,
         };
-        let (note, ticket) = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment).await;
+        let asked = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment);
+        let (note, ticket) = match draft.half_close().filter(|client| !client.has_happened()) {
+            None => asked.await,
+            Some(client) => tokio::select! {
+                biased;
+                asked = asked => asked,
+                // Who closes its side while the request waits for its turn may have given up, and sent it again: then it
+                // would be done twice.
+                () = client.happened() => {
+                    let message = "the client closed its side of the connection while the request waited for its turn";
+                    return Err(Stop::failed(FailureKind::ClientLeft, message));
+                }
+            },
+        };
         draft.note(|capture| capture.limit = note);
         let mut ticket = ticket?;
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::{head::Refusal, link::Link};
 
@@ -36,6 +37,7 @@ pub(crate) struct Heads {
     flushes: AtomicUsize,
     /// Whether the client has closed its side of the connection.
     half_closed: AtomicBool,
+    half_close: Notify,
     /// Who waits for the last response after that.
     waiting: Mutex<Option<Waker>>,
 }
@@ -49,6 +51,7 @@ impl Heads {
             link,
             flushes: AtomicUsize::new(0),
             half_closed: AtomicBool::new(false),
+            half_close: Notify::new(),
             waiting: Mutex::default(),
         }
     }
@@ -94,9 +97,19 @@ impl Heads {
         self.half_closed.load(Ordering::Acquire)
     }
 
+    /// Waits until the client has closed its side.
+    pub(crate) async fn half_close(&self) {
+        let closed = self.half_close.notified();
+        if !self.has_half_closed() {
+            closed.await;
+        }
+    }
+
     /// The client has closed its side. Ready when all its requests are answered.
     pub(super) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
-        self.half_closed.store(true, Ordering::Release);
+        if !self.half_closed.swap(true, Ordering::AcqRel) {
+            self.half_close.notify_waiters();
+        }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
         if self.are_unanswered() { Poll::Pending } else { Poll::Ready(()) }
     }
