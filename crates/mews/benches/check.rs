@@ -57,7 +57,9 @@ fn reservations_add() -> String {
 
 fn accounts_add_file() -> String {
     let data = "JVBERi0xLjQKJeLjz9MKMyAw".repeat((1 << 20) / 24);
-    format!(r#"{{{ENVELOPE},"AccountId":"1","Name":"a.pdf","Type":"application/pdf","Data":"{data}"}}"#)
+    format!(
+        r#"{{{ENVELOPE},"AccountId":"622eea8a-32c8-4542-ae21-b93c0f1a8d53","Name":"a.pdf","Type":"application/pdf","Data":"{data}"}}"#
+    )
 }
 
 fn check(criterion: &mut Criterion) {

@@ -13,7 +13,7 @@ mod types;
 
 pub(crate) use model::MOST_WATCHED;
 pub use model::{Deprecation, Enum, Field, Kind, Lifecycle, Object, Operation, Rule, Section, UseCase};
-use source::InvalidData;
+pub(crate) use source::InvalidData;
 pub(crate) use suggest::nearest;
 pub use suggest::{NearMiss, Suggestion};
 
@@ -41,6 +41,11 @@ impl Catalogue {
     /// Reads a catalogue from files, each a name and a text, and the text of the use cases.
     pub(crate) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Self, InvalidData> {
         source::read(files, use_cases)
+    }
+
+    /// Reads a catalogue from one text in the form of the data, with the built-in use cases.
+    pub(crate) fn from_data(data: &str) -> Result<Self, InvalidData> {
+        source::read_one(data)
     }
 
     /// All operations, in the order of their paths.

@@ -38,7 +38,7 @@ use value::{Met, Value};
 /// let body = br#"{"ClientToken": "C", "AccessToken": "A", "Client": "Acme Kiosk 2.1.0", "AccountNoteIds": "1"}"#;
 /// let findings = check_request(operation, body);
 /// assert_eq!(findings[0].kind, FindingKind::WrongType);
-/// assert_eq!(findings[0].to_string(), "/AccountNoteIds: expected an array of strings, found a string");
+/// assert_eq!(findings[0].to_string(), "/AccountNoteIds: expected an array of GUIDs, found a string");
 /// ```
 pub fn check_request(operation: &Operation, body: &[u8]) -> Vec<Finding> {
     check_sent(operation, body, None)

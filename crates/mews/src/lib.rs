@@ -34,6 +34,9 @@ mod address;
 mod catalogue;
 mod check;
 mod contracts;
+mod describe;
+mod diff;
+pub mod docs;
 pub mod envelope;
 mod environment;
 mod error;
@@ -48,6 +51,7 @@ pub use catalogue::{
 };
 pub use check::{Finding, FindingKind, check_request, check_sent};
 pub use contracts::Contracts;
+pub use diff::{Change, ChangeKind, changes};
 pub use envelope::Envelope;
 pub use environment::{Environment, PublishedLimit};
 pub use error::error_body;

@@ -123,6 +123,14 @@ impl Field {
         }
     }
 
+    /// The value at a position that [`constant`](Self::constant) gave.
+    pub(crate) fn constant_name(&self, position: usize) -> &str {
+        match &self.updated().kind {
+            Kind::Enum(values) => values.values.get(position).map_or("", |value| value),
+            _ => ["false", "true"].get(position).copied().unwrap_or_default(),
+        }
+    }
+
     /// The field whose value counts: the `Value` of an update, else the field itself.
     pub(crate) fn updated(&self) -> &Self {
         match &self.kind {

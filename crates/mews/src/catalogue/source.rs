@@ -73,14 +73,24 @@ impl InvalidData {
     }
 }
 
+/// Reads a catalogue from one text, which may have types that nothing uses and lack operations of the use cases.
+pub(super) fn read_one(data: &str) -> Result<Catalogue, InvalidData> {
+    build(&[("contracts", data)], USE_CASES, false)
+}
+
 /// Reads the whole catalogue.
 pub(super) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Catalogue, InvalidData> {
+    build(files, use_cases, true)
+}
+
+fn build(files: &[(&str, &str)], use_cases: &str, strict: bool) -> Result<Catalogue, InvalidData> {
     let mut types = Types::default();
     let mut operations = Vec::new();
     for (name, text) in files {
         let file: File = toml(name, text)?;
         let group = file.group.unwrap_or_default();
-        operations.extend(file.operation.into_iter().map(|(path, source)| (path, group.clone(), source)));
+        let group = |source: &OperationSource| source.group.clone().unwrap_or_else(|| group.clone());
+        operations.extend(file.operation.into_iter().map(|(path, source)| (path, group(&source), source)));
         for (name, source) in file.object {
             types.add(name, Source::Object(source))?;
         }
@@ -97,14 +107,19 @@ pub(super) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Catalogue,
     if let Some(twice) = operations.windows(2).find(|pair| pair[0].path == pair[1].path) {
         return Err(InvalidData::Twice(twice[0].path.to_string()));
     }
-    if let Some(unused) = types.unused() {
+    if let Some(unused) = types.unused().filter(|_| strict) {
         return Err(InvalidData::Unused(unused));
     }
 
     let use_cases: UseCaseFile = toml("use-cases.toml", use_cases)?;
     let use_cases = use_cases.use_case.into_iter().map(|(name, source)| source.build(name)).collect();
-    let catalogue = Catalogue { operations, use_cases };
-    check_paths(&catalogue)?;
+    let mut catalogue = Catalogue { operations, use_cases };
+    if strict {
+        check_paths(&catalogue)?;
+    } else {
+        let known: std::collections::HashSet<_> = catalogue.operations.iter().map(|known| known.path.clone()).collect();
+        catalogue.operations.iter_mut().for_each(|operation| operation.replaced_by.retain(|path| known.contains(path)));
+    }
     Ok(catalogue)
 }
 
@@ -146,6 +161,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct OperationSource {
     title: Box<str>,
+    /// The part of the documentation, where it isn't the file's.
+    group: Option<String>,
     #[serde(default)]
     paginated: bool,
     #[serde(default)]

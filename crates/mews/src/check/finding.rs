@@ -183,7 +183,8 @@ impl Report {
     }
 
     pub(super) fn wrong_type(&mut self, place: &Place<'_>, expected: Shape<'_>, found: &str) {
-        self.add(FindingKind::WrongType, place, || expected.to_string(), || found.to_owned());
+        let reason = expected.single().and_then(|field| field.disputed.as_deref());
+        self.add_disputed(FindingKind::WrongType, place, || (expected.to_string(), found.to_owned()), reason);
     }
 
     pub(super) fn unknown_field(&mut self, place: &Place<'_>, object: &Object, name: &str) {

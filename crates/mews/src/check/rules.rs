@@ -6,7 +6,7 @@ use super::finding::{FindingKind, Report};
 use super::place::Place;
 use super::time;
 use super::value::Met;
-use crate::catalogue::{Field, MOST_WATCHED, Object, Rule};
+use crate::catalogue::{MOST_WATCHED, Object, Rule};
 
 /// What was seen of an object.
 pub(super) struct Seen {
@@ -130,16 +130,8 @@ fn check_when(
     } else if seen.has(position) {
         return;
     }
-    let expected = || format!("`{name}`, as `{}` is {}", decides.name, constant(decides, value));
+    let expected = || format!("`{name}`, as `{}` is {}", decides.name, decides.constant_name(value));
     report.add(FindingKind::MissingField, at, expected, || "nothing".to_owned());
-}
-
-/// A value by its position, as [`Field::constant`] gave it.
-fn constant(field: &Field, position: usize) -> &str {
-    match &field.updated().kind {
-        crate::catalogue::Kind::Enum(values) => values.values.get(position).map_or("", |value| value),
-        _ => ["false", "true"].get(position).copied().unwrap_or_default(),
-    }
 }
 
 fn check_sets(object: &Object, seen: &Seen, sets: &[Vec<usize>], report: &mut Report, place: &Place<'_>) {

@@ -1,0 +1,193 @@
+//! Contracts in words, as a person reads them.
+
+use std::fmt::Write as _;
+
+use crate::catalogue::{Deprecation, Enum, Field, Kind, Object, Operation, Rule};
+
+impl Kind {
+    /// A value of it in a word or two: `string`, `GUID`, `TimeInterval`, `one of ActivityState`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::String => "string",
+            Self::Utc => "time in UTC",
+            Self::Date => "date",
+            Self::Month => "month",
+            Self::Duration => "duration",
+            Self::Guid => "GUID",
+            Self::Boolean => "boolean",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Texts => "texts by language",
+            Self::AnyObject => "object",
+            Self::Any => "any value",
+            Self::Object(object) => &object.name,
+            Self::Enum(values) => &values.name,
+        }
+    }
+}
+
+impl Field {
+    /// What kind of value it takes: `list of GUIDs` is `GUID[]`.
+    pub fn type_name(&self) -> String {
+        format!("{}{}", self.kind.name(), "[]".repeat(usize::from(self.array)))
+    }
+
+    /// Its rules in words, in a fixed order; empty where it may be left out and holds anything of its kind.
+    pub fn rules(&self) -> Vec<String> {
+        let mut rules = Vec::new();
+        if self.required {
+            rules.push("required".to_owned());
+        }
+        let plural = |count: u32, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        if self.min_items > 0 {
+            rules.push(format!("at least {}", plural(self.min_items, "item")));
+        }
+        let value = self.updated();
+        if let Some(most) = self.max_items.or(value.max_items) {
+            rules.push(format!("at most {}", plural(most, "item")));
+        }
+        if self.unique {
+            rules.push("no item twice".to_owned());
+        }
+        if self.min_chars > 0 {
+            rules.push(format!("at least {}", plural(self.min_chars, "character")));
+        }
+        if let Some(most) = self.max_chars.or(value.max_chars) {
+            rules.push(format!("at most {}", plural(most, "character")));
+        }
+        if let Some(months) = self.max_months {
+            rules.push(format!("at most {}", plural(months.into(), "month")));
+        }
+        if let Some(days) = self.max_days {
+            rules.push(format!("at most {}", plural(days.into(), "day")));
+        }
+        if let Some(range) = self.range.as_ref().or(value.range.as_ref()) {
+            rules.push(match *range.end() {
+                i64::MAX => format!("at least {}", range.start()),
+                end => format!("{} to {end}", range.start()),
+            });
+        }
+        match self.latest {
+            Some(minutes) if minutes < 0 => {
+                rules.push(format!("at the latest {} minutes before the request", -minutes))
+            }
+            Some(minutes) => rules.push(format!("at the latest {} days after the request", minutes / (24 * 60))),
+            None => {}
+        }
+        if let Some(with) = &self.with {
+            rules.push(format!("with {with}"));
+        }
+        rules.extend(self.deprecated.as_ref().map(|deprecation| deprecation.describe()));
+        rules.extend(self.disputed.as_ref().map(|reason| format!("in doubt: {reason}")));
+        rules
+    }
+}
+
+impl Deprecation {
+    /// In words: `deprecated since 2025-01-09, discontinued on 2026-01-10, instead: AccountId`.
+    pub fn describe(&self) -> String {
+        let mut text = "deprecated".to_owned();
+        if let Some(since) = self.since {
+            let _ = write!(text, " since {since}");
+        }
+        if let Some(ends) = self.ends {
+            let _ = write!(text, ", discontinued on {ends}");
+        }
+        if let Some(instead) = &self.instead {
+            let _ = write!(text, ", instead: {instead}");
+        }
+        text
+    }
+}
+
+impl Enum {
+    /// Its values in words: those that are deprecated say so.
+    pub fn describe(&self) -> Vec<String> {
+        let value = |value: &Box<str>| match self.deprecation(value) {
+            Some(deprecation) => format!("{value} ({})", deprecation.describe()),
+            None => value.to_string(),
+        };
+        self.values.iter().map(value).collect()
+    }
+}
+
+impl Object {
+    /// The rules between its fields, in words. Orders of times that their names tell are left out.
+    pub fn describe_rules(&self) -> Vec<String> {
+        let name = |at: &usize| self.fields.get(*at).map_or("", |field| &field.name);
+        let names = |all: &[usize], between: &str| all.iter().map(name).collect::<Vec<_>>().join(between);
+        let rule = |rule: &Rule| {
+            Some(match rule {
+                Rule::AnyOf(fields) => format!("at least one of {}", names(fields, ", ")),
+                Rule::OneOf(fields) => format!("only one of {}", names(fields, ", ")),
+                Rule::Beside { field, others } => format!("{} only beside one of {}", name(field), names(others, ", ")),
+                Rule::When { field, inner, on, values } => {
+                    let outer = self.fields.get(*field)?;
+                    let inner = match (inner, &outer.kind) {
+                        (Some(inner), Kind::Object(object)) => format!(".{}", object.fields.get(*inner)?.name),
+                        _ => String::new(),
+                    };
+                    let decides = self.fields.get(*on)?;
+                    let values: Vec<&str> = values.iter().map(|&at| decides.constant_name(at)).collect();
+                    format!("{}{inner} required where {} is {}", outer.name, decides.name, values.join(" or "))
+                }
+                Rule::Sets(sets) => {
+                    let sets: Vec<_> = sets.iter().map(|set| names(set, " with ")).collect();
+                    format!("either {}", sets.join(", or "))
+                }
+                Rule::Order(..) => return None,
+                Rule::Span { from, to, days, months: 0 } => {
+                    format!("at most {days} days from {} to {}", name(from), name(to))
+                }
+                Rule::Span { from, to, days, months } => {
+                    format!("at most {days} time units from {} to {}; of months {months}", name(from), name(to))
+                }
+            })
+        };
+        self.rules.iter().filter_map(rule).collect()
+    }
+
+    /// Every field below this object with the path to it, `Reservations.CustomerId`, in order; each object once per path.
+    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&str, &'a Self, &'a Field)) {
+        self.walk_below("", visit);
+    }
+
+    fn walk_below<'a>(&'a self, path: &str, visit: &mut impl FnMut(&str, &'a Self, &'a Field)) {
+        for field in &self.fields {
+            let path = if path.is_empty() { field.name.to_string() } else { format!("{path}.{}", field.name) };
+            visit(&path, self, field);
+            if let Kind::Object(inner) = &field.kind {
+                inner.walk_below(&path, visit);
+            }
+        }
+    }
+}
+
+impl Operation {
+    /// What is special about it, in words: pages, portfolio tokens, beta, its end.
+    pub fn describe(&self) -> Vec<String> {
+        use crate::catalogue::Lifecycle;
+        let mut words = Vec::new();
+        for (is, word) in [
+            (self.paginated, "answers in pages"),
+            (self.portfolio, "takes portfolio access tokens"),
+            (self.restricted, "restricted beta"),
+        ] {
+            if is {
+                words.push(word.to_owned());
+            }
+        }
+        match self.lifecycle {
+            Lifecycle::Current => {}
+            Lifecycle::Deprecated { since, discontinued } => {
+                let end = discontinued.map_or_else(String::new, |day| format!(", discontinued on {day}"));
+                words.push(format!("deprecated since {since}{end}"));
+            }
+            Lifecycle::Discontinued => words.push("discontinued".to_owned()),
+        }
+        if !self.replaced_by.is_empty() {
+            words.push(format!("instead: {}", self.replaced_by.join(" or ")));
+        }
+        words
+    }
+}
