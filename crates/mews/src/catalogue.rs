@@ -11,8 +11,8 @@ mod source;
 mod suggest;
 mod types;
 
-pub(crate) use model::MOST_WATCHED;
 pub use model::{Deprecation, Enum, Field, Kind, Lifecycle, Object, Operation, Rule, Section, UseCase};
+pub(crate) use model::{MOST_FIELDS, MOST_WATCHED};
 pub(crate) use source::InvalidData;
 pub(crate) use suggest::nearest;
 pub use suggest::{NearMiss, Suggestion};
@@ -41,6 +41,40 @@ impl Catalogue {
     /// Reads a catalogue from files, each a name and a text, and the text of the use cases.
     pub(crate) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Self, InvalidData> {
         source::read(files, use_cases)
+    }
+
+    /// This catalogue with other operations in the place of those at the same paths, or beside them.
+    pub(crate) fn with(&self, others: Vec<Operation>) -> Self {
+        let mut operations = others;
+        let known: std::collections::HashSet<Box<str>> =
+            operations.iter().map(|operation| operation.path.clone()).collect();
+        operations.extend(self.operations.iter().filter(|operation| !known.contains(&operation.path)).cloned());
+        operations.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { operations, use_cases: self.use_cases.clone() }
+    }
+
+    /// Takes over what another catalogue has in doubt, where this one still asks for it.
+    pub(crate) fn doubt_as(&mut self, other: &Self) {
+        for operation in &mut self.operations {
+            let Some(known) = other.operation(&operation.path) else { continue };
+            let mut doubts: Vec<(String, Box<str>)> = Vec::new();
+            known.request.walk(&mut |path, _, field| {
+                doubts.extend(field.disputed.iter().map(|reason| (path.to_owned(), reason.clone())));
+            });
+            if !doubts.is_empty() {
+                let request = std::sync::Arc::make_mut(&mut operation.request);
+                // A field that is there no more has nothing to be in doubt.
+                for (path, reason) in &doubts {
+                    let _ = request.dispute(path, reason);
+                }
+            }
+        }
+    }
+
+    /// The fields of the envelope that every request may have, and that no table has.
+    pub(crate) fn codes(&self) -> impl Iterator<Item = &Field> {
+        let codes = self.operations.first().map(|operation| &operation.request.fields).into_iter().flatten();
+        codes.filter(|field| matches!(&*field.name, "LanguageCode" | "CultureCode"))
     }
 
     /// Reads a catalogue from one text in the form of the data, with the built-in use cases.

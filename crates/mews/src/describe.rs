@@ -147,17 +147,20 @@ impl Object {
         self.rules.iter().filter_map(rule).collect()
     }
 
-    /// Every field below this object with the path to it, `Reservations.CustomerId`, in order; each object once per path.
+    /// Every field below this object with the path to it, `Reservations.CustomerId`, in order, and the object that has it.
+    /// At most 100,000: a supplied document can lay objects into each other without end.
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&str, &'a Self, &'a Field)) {
-        self.walk_below("", visit);
+        self.walk_below("", &mut 100_000, visit);
     }
 
-    fn walk_below<'a>(&'a self, path: &str, visit: &mut impl FnMut(&str, &'a Self, &'a Field)) {
+    fn walk_below<'a>(&'a self, path: &str, left: &mut u32, visit: &mut impl FnMut(&str, &'a Self, &'a Field)) {
         for field in &self.fields {
+            let Some(still) = left.checked_sub(1) else { return };
+            *left = still;
             let path = if path.is_empty() { field.name.to_string() } else { format!("{path}.{}", field.name) };
             visit(&path, self, field);
             if let Kind::Object(inner) = &field.kind {
-                inner.walk_below(&path, visit);
+                inner.walk_below(&path, left, visit);
             }
         }
     }
@@ -181,7 +184,8 @@ impl Operation {
             Lifecycle::Current => {}
             Lifecycle::Deprecated { since, discontinued } => {
                 let end = discontinued.map_or_else(String::new, |day| format!(", discontinued on {day}"));
-                words.push(format!("deprecated since {since}{end}"));
+                let since = since.map_or_else(String::new, |day| format!(" since {day}"));
+                words.push(format!("deprecated{since}{end}"));
             }
             Lifecycle::Discontinued => words.push("discontinued".to_owned()),
         }

@@ -7,7 +7,8 @@
 //! - [`Catalogue`]: the operations, what their requests take, and the use cases they belong to; [`operation`] finds one
 //!   and [`suggest`] tells what was meant where there is none.
 //! - [`check_request`]: what in a request doesn't fit its operation.
-//! - [`Contracts`]: the same, with or without an OpenAPI document that somebody supplies in place of what is built in.
+//! - [`Contracts`]: the same, of what is built in, of a newer [documentation](docs), or with an OpenAPI document over it.
+//! - [`changes`]: what differs between two catalogues.
 //! - `OpenApi`, with the feature `openapi`: such a document.
 //! - [`error_body`]: an error as Mews words it.
 //!
@@ -50,7 +51,7 @@ pub use catalogue::{
     UseCase, operation, operations, suggest, use_cases,
 };
 pub use check::{Finding, FindingKind, check_request, check_sent};
-pub use contracts::Contracts;
+pub use contracts::{Contracts, REVISION};
 pub use diff::{Change, ChangeKind, changes};
 pub use envelope::Envelope;
 pub use environment::{Environment, PublishedLimit};

@@ -35,8 +35,8 @@ pub enum Lifecycle {
     Current,
     /// It works, but is not to be used any more.
     Deprecated {
-        /// The day on which it was declared so.
-        since: Date,
+        /// The day on which it was declared so, where it is known.
+        since: Option<Date>,
         /// The day from which it no longer works, where one is set. May lie in the past.
         discontinued: Option<Date>,
     },
@@ -76,6 +76,9 @@ pub struct Object {
     /// The positions of the fields whose values the rules ask for. At most [`MOST_WATCHED`].
     pub(crate) watched: Vec<usize>,
 }
+
+/// How many fields an object may have: a bit for each is kept while a body is checked.
+pub(crate) const MOST_FIELDS: usize = u128::BITS as usize;
 
 /// How many values of an object its rules may ask for: as many are kept while a body is checked.
 pub(crate) const MOST_WATCHED: usize = 8;

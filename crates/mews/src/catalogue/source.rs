@@ -244,7 +244,7 @@ impl OperationSource {
         let lifecycle = match (self.deprecated_on.map(date).transpose()?, discontinued) {
             (None, None) if self.discontinued => Lifecycle::Discontinued,
             (None, None) => Lifecycle::Current,
-            (Some(since), discontinued) => Lifecycle::Deprecated { since, discontinued },
+            (Some(since), discontinued) => Lifecycle::Deprecated { since: Some(since), discontinued },
             (None, Some(_)) => return Err(InvalidData::Dates(path)),
         };
         let mut fields = envelope.fields.clone();

@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use super::field::{InvalidLine, Line, deprecation};
 use super::source::{EnumSource, InvalidData, ObjectSource};
-use super::{Enum, Field, Kind, Object};
-
-/// How many fields an object may have: a bit for each is kept while a body is checked.
-const MOST_FIELDS: usize = u128::BITS as usize;
+use super::{Enum, Field, Kind, MOST_FIELDS, Object};
 
 /// What is written of a type.
 pub(super) enum Source {

@@ -141,7 +141,7 @@ impl<'a> Value<'a> {
             }
         }
         if let Some(most) = most.filter(|&most| count > most as usize) {
-            let expected = || format!("at most {most} items");
+            let expected = || format!("at most {most} item{}", if most == 1 { "" } else { "s" });
             self.report.add(FindingKind::TooManyItems, self.place, expected, || format!("{count} items"));
         }
         if let Shape::Field(field, 0) = self.shape {

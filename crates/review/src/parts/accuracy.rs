@@ -238,7 +238,7 @@ impl AccuracyPart {
             let name = operations.name(*number);
             let Some(known) = operation(name) else { continue };
             let (since, until) = match known.lifecycle {
-                Life::Deprecated { since, discontinued } => (Some(since), discontinued),
+                Life::Deprecated { since, discontinued } => (since, discontinued),
                 _ => (None, None),
             };
             let on = |day: Option<Date>| day.map_or_else(String::new, |day| format!(" on {day}"));
@@ -248,7 +248,7 @@ impl AccuracyPart {
                     let end = until.map_or_else(String::new, |day| format!(" and ends on {day}"));
                     (
                         Lifecycle::Deprecated,
-                        format!("is deprecated since {}{end}", since.map_or_else(String::new, |day| day.to_string())),
+                        format!("is deprecated{}{end}", since.map_or_else(String::new, |day| format!(" since {day}"))),
                     )
                 }
                 _ => (Lifecycle::Restricted, "is in restricted beta".to_owned()),
