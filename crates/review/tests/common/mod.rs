@@ -55,7 +55,43 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         previous_hash: None,
         hash: None,
     })
-    .sender(Some("Acme Kiosk 2.1.0"), "client", Some("hotel"), fields)
+    .sender(Some("Acme Kiosk 2.1.0"), "client", Some("hotel"), &with_ids(fields))
+}
+
+/// The fields with GUIDs in the place of short ids, as Mews has them: the same for the same.
+fn with_ids(fields: &str) -> String {
+    let mut text = String::with_capacity(fields.len());
+    let (mut name, mut in_list) = ("", false);
+    for (position, part) in fields.split('"').enumerate() {
+        if position > 0 {
+            text.push('"');
+        }
+        if position % 2 == 0 {
+            // What stands between strings tells names from values.
+            in_list = (in_list || part.starts_with(":[")) && !part.contains([']', '{']);
+            text.push_str(part);
+            continue;
+        }
+        let after_colon = text.trim_end_matches('"').ends_with(':');
+        let is_id = (after_colon && name.ends_with("Id")) || (in_list && name.ends_with("Ids"));
+        if is_id && part.len() != 36 {
+            text.push_str(&guid(part));
+        } else {
+            text.push_str(part);
+            if !after_colon && !in_list {
+                name = part;
+            }
+        }
+    }
+    text
+}
+
+/// A GUID for a short id.
+fn guid(id: &str) -> String {
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("00000000-0000-4000-8000-{:012x}", hash & 0xffff_ffff_ffff)
 }
 
 /// A body without the cost of its digest, which nothing here looks at.
