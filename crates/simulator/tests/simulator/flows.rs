@@ -209,7 +209,9 @@ async fn pricing_covers_the_time_units_that_were_asked_for() {
         json!(["2026-12-01T23:00:00Z", "2026-12-02T23:00:00Z", "2026-12-03T23:00:00Z"])
     );
     assert_eq!(pricing["CategoryPrices"][0]["AmountPrices"].as_array().unwrap().len(), 3);
-    let endless = json!({ "RateId": "r", "FirstTimeUnitStartUtc": "2000-01-01T00:00:00Z",
-        "LastTimeUnitStartUtc": "9999-01-01T00:00:00Z" });
-    assert_eq!(mews.call("rates/getPricing", endless).await["TimeUnitStartsUtc"].as_array().unwrap().len(), 100);
+    // Five years are right for a service by the month only, which this one isn't known not to be.
+    let span = |end: &str| json!({ "RateId": "r", "FirstTimeUnitStartUtc": "2000-01-01T00:00:00Z", "LastTimeUnitStartUtc": end });
+    let long = mews.call("rates/getPricing", span("2004-12-01T00:00:00Z")).await;
+    assert_eq!(long["TimeUnitStartsUtc"].as_array().unwrap().len(), 100);
+    assert_eq!(mews.ask("rates/getPricing", span("9999-01-01T00:00:00Z"), "").await.status, 400);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nightaudit_mews::{operation, operations};
+use nightaudit_mews::{Kind, Rule, operation, operations};
 use nightaudit_simulator::Config;
 use serde_json::{Value, json};
 
@@ -118,7 +118,28 @@ fn plenty(path: &str) -> Value {
             request[&*field.name] = least(operation(path).unwrap())[&*field.name].clone();
         }
     }
+    // A filter that is asked for is an interval, which something lies in, where there is one.
+    let known = &operation(path).unwrap().request;
+    for rule in &known.rules {
+        let fields = match rule {
+            Rule::AnyOf(fields) => fields,
+            Rule::Sets(sets) => &sets[0],
+            _ => continue,
+        };
+        let fields: Vec<_> = fields.iter().map(|&at| &known.fields[at]).collect();
+        let interval = fields.iter().find(|field| matches!(&field.kind, Kind::Object(object) if object.interval));
+        match interval {
+            Some(field) => request[&*field.name] = json!({ "StartUtc": day(-80), "EndUtc": day(9) }),
+            None => request[&*fields[0].name] = least(operation(path).unwrap())[&*fields[0].name].clone(),
+        }
+    }
     request
+}
+
+/// The start of the day so many days from now.
+fn day(days: i64) -> String {
+    let then = jiff::Timestamp::now().saturating_add(jiff::SignedDuration::from_hours(24 * days)).unwrap();
+    format!("{}T00:00:00Z", &then.to_string()[..10])
 }
 
 type Shape = BTreeMap<String, BTreeSet<String>>;

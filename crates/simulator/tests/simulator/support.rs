@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use nightaudit_mews::{Field, Kind, Object, Operation, PUBLISHED_TOKENS};
+use nightaudit_mews::{Field, Kind, Object, Operation, PUBLISHED_TOKENS, Rule};
 use nightaudit_simulator::{Config, Simulator};
 use nightaudit_testkit::{Answer, send};
 use serde_json::{Map, Value, json};
@@ -68,7 +68,20 @@ pub(crate) fn least(operation: &Operation) -> Value {
 
 fn required(object: &Object, wanted: impl Fn(&&Field) -> bool) -> Map<String, Value> {
     let fields = object.fields.iter().filter(|field| field.required).filter(|field| wanted(field));
-    fields.map(|field| (field.name.to_string(), value(field))).collect()
+    let mut least: Map<_, _> = fields.map(|field| (field.name.to_string(), value(field))).collect();
+    // Of filters of which one is asked for, and of sets of fields, the first.
+    for rule in &object.rules {
+        let needed: &[usize] = match rule {
+            Rule::AnyOf(fields) => &fields[..1],
+            Rule::Sets(sets) => &sets[0],
+            Rule::When { field, on, .. } if least.contains_key(&*object.fields[*on].name) => &[*field],
+            _ => &[],
+        };
+        for field in needed.iter().map(|&at| &object.fields[at]) {
+            least.entry(field.name.to_string()).or_insert_with(|| value(field));
+        }
+    }
+    least
 }
 
 fn value(field: &Field) -> Value {
