@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use jiff::civil::DateTime;
 
+use crate::REVISION;
 use crate::catalogue::{Catalogue, Operation, Suggestion};
 use crate::check::{Finding, check_sent};
 use crate::docs::InvalidDocs;
 #[cfg(feature = "openapi")]
 use crate::openapi::{InvalidOpenApi, OpenApi};
-
-/// The revision of the documentation that the built-in catalogue holds.
-pub const REVISION: &str = "2026-08-07";
 
 /// The contracts of all operations. Cheap to clone: clones share what was read.
 ///

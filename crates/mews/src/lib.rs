@@ -51,7 +51,7 @@ pub use catalogue::{
     UseCase, operation, operations, suggest, use_cases,
 };
 pub use check::{Finding, FindingKind, check_request, check_sent};
-pub use contracts::{Contracts, REVISION};
+pub use contracts::Contracts;
 pub use diff::{Change, ChangeKind, changes};
 pub use envelope::Envelope;
 pub use environment::{Environment, PublishedLimit};
