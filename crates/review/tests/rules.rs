@@ -38,6 +38,14 @@ fn customer(at: f64, fields: &str) -> Call {
     call(at, "customers/add", &format!("\"OverwriteExisting\":false,{fields}"))
 }
 
+/// A change in which each value is in an object of its own.
+fn companion(born: &str) -> Call {
+    let guest =
+        format!(r#"{{"FirstName":{{"Value":"美咲"}},"LastName":{{"Value":"佐藤"}},"BirthDate":{{"Value":"{born}"}}}}"#);
+    let fields = format!(r#""AccountUpdates":[{{"Id":"a","Discriminator":"Customer","Customer":{guest}}}]"#);
+    call(AT, "accounts/update", &fields)
+}
+
 fn passport(number: &str) -> Call {
     let fields = format!(r#""IdentityDocuments":[{{"CustomerId":"a","Type":"Passport","Number":"{number}"}}]"#);
     call(AT, "identityDocuments/add", &fields)
@@ -644,6 +652,7 @@ fn cases() -> Vec<Case> {
         personal(r#""LastName":"Lee","Phone":"+420 731 480 926""#, r#""LastName":"Lee","Phone":"+420 731 000 000""#),
         personal(r#""LastName":"Lee","Notes":"or +420 731 480 926""#, r#""LastName":"Lee","Notes":"or 12+731480926""#),
         case(Rule::Personal, one(passport("C4VK90T27")), one(passport("123456789"))),
+        case(Rule::Personal, one(companion("1987-04-23")), one(companion("1987-01-01"))),
         personal(
             r#""LastName":"Lee","Notes":"to DE75 5121 0800 1245 1261 99""#,
             r#""LastName":"Lee","Notes":"to DE75 5121 0800 1245 1261 98""#,

@@ -29,12 +29,20 @@ impl Person {
     fn is_name(&mut self, value: &str) -> bool {
         let words = value.split(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty());
         self.is_made_up |= words.clone().any(is_placeholder) || value.chars().any(|letter| letter.is_ascii_digit());
-        value.chars().count() >= 2 && words.clone().next().is_some_and(|word| word.starts_with(char::is_uppercase))
+        value.chars().count() >= 2 && words.clone().next().is_some_and(|word| !word.starts_with(char::is_lowercase))
     }
 
     /// Whether the name looks real: both of them, and a birth date, or something else of the same person that does.
     pub(super) fn looks_real(&self, something_else: bool) -> bool {
         self.first && self.last && !self.is_made_up && (self.birth || something_else)
+    }
+
+    /// Takes in what another object says of the same person: a value that is wrapped in an object of its own.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.first |= other.first;
+        self.last |= other.last;
+        self.birth |= other.birth;
+        self.is_made_up |= other.is_made_up;
     }
 
     /// Whether the birth date is a part of that.

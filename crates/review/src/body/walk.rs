@@ -249,10 +249,11 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
     }
 
     fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Met, A::Error> {
-        let (mut sum, mut is_empty) = (7_u64, true);
+        let (mut sum, mut is_empty, mut is_wrapper) = (7_u64, true, false);
         let (around, known) = (std::mem::take(&mut self.asked.person), self.asked.suspicions.len());
         while let Some(Name(key)) = map.next_key()? {
             // An update object's `Value` says nothing of what it is; the name of the object does.
+            is_wrapper |= key == "Value";
             let (name, parent) = if key == "Value" { (self.key, self.parent) } else { (&*key, self.key) };
             let value = Value { asked: &mut *self.asked, mail: self.mail, key: name, parent, place: self.place };
             let met = map.next_value_seed(value)?;
@@ -268,8 +269,13 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
                 }
             }
         }
-        care::look_at_person(self.asked, known);
-        self.asked.person = around;
+        if !is_wrapper {
+            care::look_at_person(self.asked, known);
+        }
+        let inner = std::mem::replace(&mut self.asked.person, around);
+        if is_wrapper {
+            self.asked.person.merge(inner);
+        }
         Ok(Met { hash: sum, is_empty, items: 0 })
     }
 }
