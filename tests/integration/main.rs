@@ -13,6 +13,7 @@ mod http2_attacks;
 mod http2_upstreams;
 mod limits;
 mod packaging;
+mod provenance;
 mod proxying;
 mod regressions;
 mod reviewing;

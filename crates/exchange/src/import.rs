@@ -48,7 +48,7 @@ impl std::fmt::Display for Import {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { exchanges, edited, masked } = self;
         match (edited, masked) {
-            (0, 0) => f.write_str("imported; its hashes fit, which shows that nothing was changed by accident"),
+            (0, 0) => f.write_str("imported; its hashes fit"),
             (0, masked) => write!(f, "imported; values are masked in {masked} of {exchanges} exchanges"),
             (edited, 0) => write!(f, "imported; {edited} of {exchanges} exchanges are not as they were recorded"),
             (edited, masked) => write!(

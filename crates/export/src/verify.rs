@@ -175,7 +175,7 @@ pub fn verify_exchanges<E>(
         }
     }
     chain.finish(None, &mut findings);
-    let origins = origins.finish(None, &mut findings);
+    let origins = origins.finish(None, true, &mut findings);
     Ok(Verification { origins, ..unsigned("log", count, chain.sessions(), Vec::new(), findings) })
 }
 
@@ -193,7 +193,7 @@ fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification
         Ok(())
     })?;
     chain.finish(None, &mut findings);
-    let origins = origins.finish(None, &mut findings);
+    let origins = origins.finish(None, false, &mut findings);
     let mut notes =
         vec!["a line at its end could be missing: only a bundle says how many there were, and is signed".to_owned()];
     if masked > 0 {

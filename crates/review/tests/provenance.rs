@@ -109,7 +109,7 @@ fn an_import_is_not_proven_and_one_that_does_not_fit_says_so() {
     assert_eq!(fits.verdict, Verdict::NotProven);
     assert_eq!(fits.findings.iter().map(|own| own.rule).collect::<Vec<_>>(), [Rule::RecordImported]);
     let edited = with(Some(Import { exchanges: 99, edited: 99, masked: 0 }), quiet());
-    let said = "Imported; 99 of 99 exchanges are not as they were recorded.";
+    let said = "Imported; 99 of 99 exchanges are not as they were recorded; said to come from api.mews-demo.com.";
     assert!(edited.verdict == Verdict::NotReady && edited.summary.contains(said), "{}", edited.summary);
     // The exchanges bear the mark, whatever the log knows.
     let marked = with(None, among([question(100.0, "x").altered(Alteration::Edited)]));

@@ -247,7 +247,7 @@ impl BundleCheck {
             }
         };
         let (_, entry) = reader.into_inner().finish();
-        self.origins = origins.finish(Some(NAME), &mut self.findings);
+        self.origins = origins.finish(Some(NAME), true, &mut self.findings);
         for origin in &mut self.origins {
             let outline = self.manifest.reviews.iter().find(|outline| outline.session == origin.session);
             origin.headline = outline.map(|outline| shown(&outline.headline));

@@ -55,13 +55,12 @@ impl SessionOrigins {
         self.sessions[place].2.push(exchange);
     }
 
-    /// Who answered; what was edited before it was imported is a finding.
-    pub(super) fn finish(self, file: Option<&str>, findings: &mut Findings) -> Vec<SessionOrigin> {
-        let of = |(session, name, origins): (SessionId, String, Origins)| SessionOrigin {
-            session,
-            name,
-            provenance: origins.provenance(),
-            headline: None,
+    /// Who answered; what was edited before it was imported is a finding. Of a file that nobody signs it is a claim.
+    pub(super) fn finish(self, file: Option<&str>, signed: bool, findings: &mut Findings) -> Vec<SessionOrigin> {
+        let of = |(session, name, origins): (SessionId, String, Origins)| {
+            let provenance = origins.provenance();
+            let provenance = if signed { provenance } else { provenance.claimed() };
+            SessionOrigin { session, name, provenance, headline: None }
         };
         let origins: Vec<SessionOrigin> = self.sessions.into_iter().map(of).collect();
         for origin in &origins {

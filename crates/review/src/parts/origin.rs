@@ -168,6 +168,7 @@ impl Origins {
         hosts.sort_by_key(|host| std::cmp::Reverse(host.calls));
         let sent = self.hosts.iter().map(|host| host.calls).sum::<u64>() + self.others + self.untold.count;
         let foreign: Vec<&&Host> = hosts.iter().filter(|host| host.environment.is_none()).collect();
+        let imported = self.import();
         let standing = if sent == 0 {
             Standing::Nobody
         } else if !foreign.is_empty() || self.others > 0 {
@@ -176,6 +177,8 @@ impl Origins {
             Standing::NotRecorded
         } else if self.not_vouched.count > 0 {
             Standing::NotVouched
+        } else if imported.is_some() {
+            Standing::Claimed
         } else if self.not_demo.count > 0 {
             Standing::Mews
         } else {
@@ -194,12 +197,17 @@ impl Origins {
                 let of = share(self.not_vouched.count, sent);
                 format!("Not vouched for by a public authority: {}{of}", listed(&hosts.iter().collect::<Vec<_>>()))
             }
+            Standing::Claimed => {
+                let all: Vec<&&Host> = hosts.iter().collect();
+                let import = imported.map(|import| import.to_string()).unwrap_or_default();
+                let hosts = listed(&all).replace("https://", "");
+                format!("{}; said to come from {hosts}", capital(&import))
+            }
             Standing::Mews | Standing::Demo => {
                 let all: Vec<&&Host> = hosts.iter().collect();
                 format!("Answered by {} over TLS", listed(&all).replace("https://", ""))
             }
         };
-        let imported = self.import();
         let doubts = self.doubts(standing, &statement, imported);
         Provenance {
             standing,
@@ -223,10 +231,10 @@ impl Origins {
 
     fn doubts(&self, standing: Standing, statement: &str, imported: Option<Import>) -> Vec<String> {
         let mut doubts = Vec::new();
-        if matches!(standing, Standing::NotRecorded | Standing::NotVouched) {
+        if matches!(standing, Standing::NotRecorded | Standing::NotVouched | Standing::Claimed) {
             doubts.push(format!("{statement}."));
         }
-        if let Some(import) = imported {
+        if let Some(import) = imported.filter(|_| standing != Standing::Claimed) {
             doubts.push(sentence(&import.to_string()));
         }
         if self.off.count > 0 {
@@ -310,7 +318,11 @@ fn share(count: u64, of: u64) -> String {
 }
 
 fn sentence(text: &str) -> String {
+    format!("{}.", capital(text))
+}
+
+fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    format!("{first}{}.", letters.as_str())
+    format!("{first}{}", letters.as_str())
 }

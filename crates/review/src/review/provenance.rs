@@ -29,6 +29,17 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// The same of exchanges that come in a file which nobody signed: what they say of their origin is a claim.
+    #[must_use]
+    pub fn claimed(mut self) -> Self {
+        if matches!(self.standing, Standing::Demo | Standing::Mews) {
+            self.standing = Standing::Claimed;
+            self.statement = self.statement.replacen("Answered by", "Said to be answered by", 1);
+            self.doubts.push("The file is not signed, and its hashes can be made anew by anybody.".to_owned());
+        }
+        self
+    }
+
     /// Whether it proves what it says: Mews answered each request, and nothing speaks against the record.
     #[must_use]
     pub fn is_proven(&self) -> bool {
@@ -51,6 +62,9 @@ pub enum Standing {
     NotMews,
     /// Mews' names, but no public authority vouches for all of the certificates.
     NotVouched,
+    /// The exchanges name Mews, and were imported, or stand in a file that nobody signed: whoever can edit it can write
+    /// that, too.
+    Claimed,
     /// Some answers don't say where they came from: an earlier version recorded them.
     NotRecorded,
 }
