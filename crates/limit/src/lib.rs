@@ -63,4 +63,4 @@ pub use config::{
 pub use key::Arrival;
 pub use limiter::{Admission, Limiter, Refusal, Verdict};
 pub use place::{Note, Place, Sent};
-pub use report::{KeyState, MAX_LISTED, PastSend, RuleState};
+pub use report::{KeyState, MAX_LISTED, PastResponse, PastSend, RuleState, Said};

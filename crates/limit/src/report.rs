@@ -70,7 +70,58 @@ pub struct PastSend<S> {
     pub ago: Duration,
 }
 
+/// What the host said to a request of an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastResponse<S> {
+    /// The request.
+    pub request: PastSend<S>,
+    /// How long ago the response came.
+    pub ago: Duration,
+    /// What it said.
+    pub said: Said,
+}
+
+/// What a response says about the limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// There were too many requests; with the pause that was asked for, if any was.
+    TooMany(Option<Duration>),
+    /// The request was taken.
+    Welcome,
+}
+
 impl Limiter {
+    /// Closes the keys that the host's responses to earlier runs keep closed, as though they had come to this one. To be
+    /// called before the first arrival, with responses in any order; see [`Sent::too_many_requests`](crate::Sent).
+    pub fn restore_closures<S: AsRef<str>>(&self, responses: impl IntoIterator<Item = PastResponse<S>>) {
+        let shared = self.shared();
+        let now = shared.now();
+        let past = |ago| now.checked_sub(crate::clock::nanos(ago));
+        let mut all: Vec<_> = Vec::new();
+        for PastResponse { request, ago, said } in responses {
+            let arrival = Arrival {
+                access_token: request.access_token.as_ref(),
+                client_token: request.client_token.as_ref(),
+                operation: request.operation.as_ref(),
+                paginated: request.paginated,
+            };
+            let (Some(sent), Some(came)) = (past(request.ago), past(ago)) else { continue };
+            let keys: Vec<_> = shared.gates.iter().map(|gate| gate.key(&arrival, || now)).collect();
+            all.push((came, sent, said, keys));
+        }
+        // What one says depends on those before it.
+        all.sort_by_key(|(came, sent, ..)| (*came, *sent));
+        for (came, sent, said, keys) in all {
+            for key in keys {
+                let closure = &mut key.state.lock().closure;
+                match said {
+                    Said::TooMany(retry_after) => closure.close(sent, came, retry_after),
+                    Said::Welcome => closure.succeeded(sent),
+                }
+            }
+        }
+    }
+
     /// Puts what was sent before into the windows and buckets, in any order. To be called before the first arrival,
     /// with at least what was sent within the longest window and slack; what is older is passed over.
     pub fn restore<S: AsRef<str>>(&self, sends: impl IntoIterator<Item = PastSend<S>>) {

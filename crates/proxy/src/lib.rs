@@ -67,6 +67,7 @@ mod upstream;
 mod web_socket;
 
 pub use config::{Config, Timeouts};
+pub use fields::pause;
 pub use origin::{InvalidOrigin, Origin};
 pub use proxy::Proxy;
 pub use recorder::{Place, Recorder, Unrecordable};

@@ -68,5 +68,5 @@ pub use follow::{Followed, Follower, From};
 pub use log::{Closed, Log, Opened, Status};
 pub use query::{Exchanges, InvalidResume, Order, Query, Resume};
 pub use recorder::{Place, Receipt, Recorder, Started};
-pub use sent::Sent;
+pub use sent::{Answered, Sent};
 pub use session::{MAX_DECLARATION, Session};

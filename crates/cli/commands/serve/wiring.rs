@@ -2,14 +2,14 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Pseudonym, Timestamp};
-use nightaudit_limit::{Config as LimitConfig, Limiter, PastSend};
-use nightaudit_store::{Log, Sent};
+use nightaudit_limit::{Config as LimitConfig, Limiter, PastResponse, PastSend, Said};
+use nightaudit_store::{Answered, Log, Sent};
 use tokio_util::sync::CancellationToken;
 
 /// Fills the windows with what was sent before the start, so that a restart gives nobody a second limit.
@@ -18,7 +18,29 @@ pub(super) fn restore(limiter: &Limiter, log: &Log, config: &LimitConfig) -> any
     let now = Timestamp::from_system(SystemTime::now());
     let sends = log.recent_sends(now.minus(longest)).context("can't read what was sent before the start")?;
     limiter.restore(sends.map(|sent| past_send(sent, now)));
+    let refusals = log.recent_refusals(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
+    let refusals = refusals.context("can't read what Mews refused before the start")?;
+    limiter.restore_closures(refusals.into_iter().filter_map(|answered| past_response(answered, now)));
     Ok(())
+}
+
+/// For how long a `Retry-After` may keep a key closed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// For how long after a 429 without one the next is a repeat, and a minute for the pause itself.
+const BACK_OFF_MEMORY: Duration = Duration::from_secs(11 * 60);
+
+/// A response with the keys that the proxy counts its request by; none where it says nothing of the limits.
+fn past_response(answered: Answered, now: Timestamp) -> Option<PastResponse<String>> {
+    let Answered { request, at, status, retry_after } = answered;
+    let said = match status {
+        429 => {
+            let since_epoch = Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0));
+            Said::TooMany(retry_after.and_then(|value| nightaudit_proxy::pause(&value, UNIX_EPOCH + since_epoch)))
+        }
+        200..=299 => Said::Welcome,
+        _ => return None,
+    };
+    Some(PastResponse { ago: now.since(at), said, request: past_send(request, now) })
 }
 
 /// A send with the keys that the proxy counts it by.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Arrival, PastSend, Rule};
+use nightaudit_limit::{Action, Arrival, PastResponse, PastSend, Rule, Said, Verdict};
 
 use crate::support::{BY_OPERATION, admitted, arrival, limiter, refused, rule};
 
@@ -96,6 +96,39 @@ fn a_restart_fills_no_window() {
     admitted(limiter.check(&arrival("a"))).sent();
     assert_eq!(refused(limiter.check(&arrival("a"))).retry_after, Duration::from_secs(19));
     assert_eq!(limiter.state().iter().map(|key| key.used).collect::<Vec<_>>(), [3, 1]);
+}
+
+fn response(token: &str, ago: u64, said: Said) -> PastResponse<&str> {
+    PastResponse { request: past(token, ago + 1), ago: Duration::from_secs(ago), said }
+}
+
+#[test]
+fn a_restart_opens_no_key_that_the_host_closed() {
+    let (limiter, clock) = limiter(vec![rule(30, 30)], Action::Reject);
+    let closed = |seconds| Said::TooMany(Some(Duration::from_secs(seconds)));
+    limiter.restore_closures([
+        response("a", 10, closed(60)),
+        // A shorter pause, and one that was taken meanwhile, open nothing.
+        response("a", 5, closed(3)),
+        response("a", 4, Said::Welcome),
+        response("over", 100, closed(60)),
+        // Twice without a pause: the second is the double of the first.
+        response("b", 20, Said::TooMany(None)),
+        response("b", 1, Said::TooMany(None)),
+        // More than a day is a day.
+        response("c", 3600, closed(1_000_000)),
+    ]);
+    for (token, left) in [("a", Some(50)), ("over", None), ("b", Some(1)), ("c", Some(23 * 3600)), ("d", None)] {
+        match (limiter.check(&arrival(token)), left) {
+            (Verdict::Admitted(place), None) => drop(place),
+            (Verdict::Refused(refusal), Some(left)) => {
+                assert_eq!((refusal.closed, refusal.retry_after), (true, Duration::from_secs(left)), "{token}");
+            }
+            (verdict, left) => panic!("{token}: {verdict:?}, and not {left:?}"),
+        }
+    }
+    clock.advance(Duration::from_secs(50));
+    drop(admitted(limiter.check(&arrival("a"))));
 }
 
 #[test]
