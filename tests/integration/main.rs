@@ -12,6 +12,7 @@ mod frames;
 mod http2_attacks;
 mod http2_upstreams;
 mod limits;
+mod losses;
 mod packaging;
 mod provenance;
 mod proxying;

@@ -17,12 +17,13 @@ pub(crate) fn keep(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     let failed =
         |error: Broken| tracing::error!(%error, "the index can't be stored; it is made again at the next start");
     let (mut broken, mut noted) = (false, None);
-    while jobs.recv().is_ok() {
+    while let Some(is_news) = wait(jobs, shared.unnoted.load(Ordering::Relaxed).then(|| left(noted))) {
         while jobs.try_recv().is_ok() {}
-        if shared.unnoted.load(Ordering::Relaxed) {
-            note(shared, &mut noted);
+        if shared.unnoted.load(Ordering::Relaxed) && left(noted).is_zero() {
+            noted = Some(Instant::now());
+            note(shared);
         }
-        if broken {
+        if !is_news || broken {
             continue;
         }
         let stored = shared.index.store(false).and_then(|()| {
@@ -46,17 +47,28 @@ pub(crate) fn keep(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     }
 }
 
+/// Waits for news, so long at most; none when the writer is gone, and false where there was no news.
+fn wait(jobs: &mpsc::Receiver<()>, longest: Option<Duration>) -> Option<bool> {
+    match longest.map(|longest| jobs.recv_timeout(longest)) {
+        None => jobs.recv().ok().map(|()| true),
+        Some(Ok(())) => Some(true),
+        Some(Err(mpsc::RecvTimeoutError::Timeout)) => Some(false),
+        Some(Err(mpsc::RecvTimeoutError::Disconnected)) => None,
+    }
+}
+
+/// How long until the ledger is due again.
+fn left(noted: Option<Instant>) -> Duration {
+    noted.map_or(Duration::ZERO, |noted| FLUSH.saturating_sub(noted.elapsed()))
+}
+
 /// Has the ledger know how far the sessions have come, at most once in [`FLUSH`]: what is recorded in between is not missed
 /// if the process is killed and the segments are cut before the next start.
-fn note(shared: &Shared, noted: &mut Option<Instant>) {
-    if let Some(left) = noted.and_then(|noted| FLUSH.checked_sub(noted.elapsed())) {
-        shared.wait_for_close(left);
-    }
+fn note(shared: &Shared) {
     // Before the sessions are looked at: what is recorded from now on says so anew.
     shared.unnoted.store(false, Ordering::Relaxed);
     if let Err(error) = shared.note(shared.notes(), false) {
         // The next batch has it tried again.
         tracing::debug!(%error, "the ledger can't be written");
     }
-    *noted = Some(Instant::now());
 }

@@ -1,0 +1,343 @@
+//! What a log has lost, and disks that are full or gone, seen from the outside.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use http_body_util::BodyExt as _;
+use nightaudit_testkit::{Process, Upstream, post, read_answer, send};
+use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpStream};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
+
+/// Runs a command on a data folder.
+fn run(data: &Path, arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).arg("--data").arg(data).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn segments(data: &Path) -> Vec<PathBuf> {
+    let sessions = fs::read_dir(data.join("sessions")).unwrap().map(|entry| entry.unwrap().path());
+    let files = sessions.flat_map(|session| fs::read_dir(session).unwrap().map(|entry| entry.unwrap().path()));
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect()
+}
+
+/// A closed log with so many exchanges of the session `certification`.
+async fn recorded(data: &Path, exchanges: usize) {
+    let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
+    let serve = Process::serve_on(BINARY, data, &["--upstream", &mews.url(), "--session", "certification"]);
+    for _ in 0..exchanges {
+        assert_eq!(send(serve.proxy(), &post("reservations/getAll/2023-06-06", "{}")).await.status, 200);
+    }
+    assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_log_and_a_bundle_of_it_were_called_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    recorded(&data, 40).await;
+    for command in [&["log", "check"][..], &["verify"], &["sessions"]] {
+        assert!(run(&data, command).status.success(), "{command:?}");
+    }
+    let segment = segments(&data).remove(0);
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
+    let bundle = folder.path().join("evidence.zip");
+    let bundle = bundle.to_str().unwrap();
+    let export = ["export", "--format", "bundle", "--session", "certification", "-o", bundle];
+    let commands: [&[&str]; 8] = [
+        &["log", "check"],
+        &["verify"],
+        &["sessions"],
+        &["review", "--session", "certification", "--fail-on", "never"],
+        &["export", "--format", "ndjson", "-o", "-"],
+        &["export", "--format", "har", "-o", "-"],
+        &export,
+        &["verify", bundle],
+    ];
+    for command in commands {
+        let output = run(&data, command);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains(" to 40 of session certification") && said.contains("missing"), "{command:?}: {said}");
+    }
+    // The output itself says it, too.
+    let lines = String::from_utf8(run(&data, &["export", "--format", "ndjson", "-o", "-"]).stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last["missing"]["ranges"][0][1], 40);
+    assert_eq!(last["missing"]["count"].as_u64().unwrap() + lines.lines().count() as u64 - 1, 40);
+    let review = String::from_utf8(run(&data, &["review", "--json"]).stdout).unwrap();
+    assert!(review.contains("record/incomplete") && review.contains(" to 40"), "{review}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_flipped_bit_stopped_every_export_and_review() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    recorded(&data, 30).await;
+    let segment = segments(&data).remove(0);
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let bundle = folder.path().join("evidence.zip");
+    for format in ["ndjson", "har", "csv", "curl", "html", "bundle"] {
+        let output = run(&data, &["export", "--format", format, "--force", "-o", bundle.to_str().unwrap()]);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{format}: {said}");
+        assert!(said.contains("is missing") && said.contains("log check"), "{format}: {said}");
+        assert!(said.contains("29 exchanges written"), "{format}: {said}");
+    }
+    let verified = run(&data, &["verify", bundle.to_str().unwrap()]);
+    assert!(verified.status.code() == Some(1) && text(&verified).contains("missing"), "{}", text(&verified));
+    let review = run(&data, &["review", "--fail-on", "never"]);
+    assert!(review.status.code() == Some(1) && text(&review).contains("missing"), "{}", text(&review));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_was_unseen_until_the_next_serve_and_nobody_was_said_to_record() {
+    let mews = Upstream::raw(|mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
+    let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
+    stream.write_all(&post("bills/add", "{}")).await.unwrap();
+    while mews.raw_heads().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    serve.kill();
+    let exported = String::from_utf8(run(&data, &["export", "--format", "ndjson", "-o", "-"]).stdout).unwrap();
+    let tail = String::from_utf8(run(&data, &["tail", "--no-follow", "--json"]).stdout).unwrap();
+    for lines in [&exported, &tail] {
+        let exchange: serde_json::Value = serde_json::from_str(lines).unwrap();
+        assert_eq!(exchange["outcome"], "interrupted");
+    }
+    let sessions = text(&run(&data, &["sessions"]));
+    assert!(sessions.contains("open") && !sessions.contains("recording"), "{sessions}");
+    let check = run(&data, &["log", "check"]);
+    assert!(check.status.success() && text(&check).contains("1 requests were under way"), "{}", text(&check));
+    assert!(text(&run(&data, &["review"])).contains("under way when nightaudit was killed"));
+    // And it is the one that the next `serve` records.
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
+    assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
+    assert_eq!(String::from_utf8(run(&data, &["export", "--format", "ndjson", "-o", "-"]).stdout).unwrap(), exported);
+}
+
+/// What the console answers, and its status.
+async fn ask(serve: &Process, path: &str) -> (u16, String) {
+    let (address, token) = serve.console().split_once("/?token=").unwrap();
+    let address = address.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_s_folder_that_was_deleted_under_serve_was_not_noticed() {
+    let mews = Upstream::answering(200, "{}").await;
+    let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
+    assert_eq!(send(serve.proxy(), &post("bills/add", "{}")).await.status, 200);
+    assert_eq!(ask(&serve, "/api/v1/health").await.0, 200);
+    fs::remove_dir_all(segments(serve.data())[0].parent().unwrap()).unwrap();
+    while ask(&serve, "/api/v1/health").await.0 == 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let refused = send(serve.proxy(), &post("bills/add", "{}")).await;
+    assert_eq!(refused.status, 503);
+    assert!(ask(&serve, "/metrics").await.1.contains("nightaudit_log_failing 1"));
+    assert_eq!(mews.seen().len(), 1);
+    let (_, said) = tokio::task::spawn_blocking(move || serve.stop()).await.unwrap();
+    assert!(said.contains("deleted or moved"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_mews_had_closed_was_open_after_a_restart() {
+    let mews = Upstream::scripted(|_| async {
+        let body = http_body_util::Full::from("{}").map_err(|never| match never {}).boxed();
+        http::Response::builder().status(429).header("Retry-After", "3000").body(body).unwrap()
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let token = r#"{"AccessToken":"C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D"}"#;
+    for seen in [1, 1] {
+        let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
+        assert_eq!(send(serve.proxy(), &post("bills/add", token)).await.status, 429);
+        assert_eq!(mews.seen().len(), seen);
+        assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
+    }
+}
+
+/// Numbers that are as good as random and the same in every run.
+fn scramble(number: u64) -> u64 {
+    let mut hash = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// An NDJSON file of many exchanges of two sessions, made from one.
+fn large_export(data: &Path, lines: u64) -> String {
+    let one = String::from_utf8(run(data, &["export", "--format", "ndjson", "-o", "-"]).stdout).unwrap();
+    let mut exchange: serde_json::Value = serde_json::from_str(one.lines().next().unwrap()).unwrap();
+    let mut text = String::new();
+    for number in 0..lines {
+        exchange["id"] = format!("01KAS0000000000000{number:08}").into();
+        exchange["session"] = format!("01KAS0000000000000000000{:02}", number % 2).into();
+        exchange["sequence"] = (number / 2 + 1).into();
+        text.push_str(&exchange.to_string());
+        text.push('\n');
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_is_killed_at_any_instant_and_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    recorded(&source, 1).await;
+    let file = folder.path().join("large.ndjson");
+    fs::write(&file, large_export(&source, 3000)).unwrap();
+    let mut killed = 0;
+    for round in 0..12 {
+        let data = folder.path().join(format!("data-{round}"));
+        for attempt in 0..2 {
+            let mut import = Command::new(BINARY);
+            import.args(["log", "import"]).arg(&file).arg("--data").arg(&data);
+            let import = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let mut import = import.unwrap();
+            // Not a wait for anything: the instant of the kill is the experiment.
+            tokio::time::sleep(Duration::from_millis(scramble(round * 2 + attempt) % 1500)).await;
+            let _ = import.kill();
+            killed += u64::from(!import.wait().unwrap().success());
+        }
+        let sessions = || -> Vec<serde_json::Value> {
+            let list = run(&data, &["sessions", "list", "--json"]);
+            String::from_utf8(list.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        // Whatever there is says whether it is all.
+        let whole = |session: &serde_json::Value| session["exchanges"] == 1500;
+        let unfinished = |session: &serde_json::Value| session["importing"] == true && session["incomplete"] == true;
+        let there = if data.join("sessions").exists() { sessions() } else { Vec::new() };
+        assert!(there.iter().all(|session| unfinished(session) || whole(session)), "{there:?}");
+        let finished = there.len() == 2 && !there.iter().any(unfinished);
+        let again = run(&data, &["log", "import", file.to_str().unwrap()]);
+        assert_eq!(again.status.success(), !finished, "{}", text(&again));
+        let there = sessions();
+        assert!(there.len() == 2 && there.iter().all(whole) && !there.iter().any(unfinished), "{there:?}");
+        let check = run(&data, &["log", "check"]);
+        assert!(check.status.success(), "{}", text(&check));
+        fs::remove_dir_all(&data).unwrap();
+    }
+    assert!(killed > 4, "hardly any was killed: {killed}");
+}
+
+/// A small file system in memory; it is gone when this is dropped.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    /// None where this process may not mount anything.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(folder.path()).output();
+        if mount.is_ok_and(|mount| mount.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("SKIPPED: a small file system can't be mounted here (root is needed)");
+        None
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let (mut size, mut filler) = (1 << 20, Vec::new());
+        while size > 0 {
+            filler.resize(filler.len() + size, 1);
+            if fs::write(self.0.path().join("filler"), &filler).is_err() {
+                filler.truncate(filler.len() - size);
+                size /= 2;
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made() {
+    let Some(disk) = Small::mount() else { return };
+    let data = disk.0.path().join("data");
+    // It does not compress.
+    let noise: String = (0..60_000_u64).map(|number| format!("{:016x}", scramble(number))).collect();
+    let mews = Upstream::scripted(move |_| {
+        let body = http_body_util::Full::from(format!("\"{noise}\"")).map_err(|never| match never {}).boxed();
+        async move { http::Response::new(body) }
+    })
+    .await;
+    let arguments = ["--upstream", &mews.url(), "--session", "certification"];
+    let serve = Process::serve_on(BINARY, &data, &arguments);
+    let old = String::from_utf8(post("bills/add", "{}")).unwrap();
+    let old = old.replace("\r\nHost:", "\r\nX-Nightaudit-Session: old\r\nHost:").into_bytes();
+    for _ in 0..4 {
+        assert_eq!(send(serve.proxy(), &old).await.status, 200);
+        assert_eq!(send(serve.proxy(), &post("bills/add", "{}")).await.status, 200);
+    }
+    assert!(serve.run(BINARY, &["sessions", "end", "old"]).status.success());
+    disk.fill();
+    // The response that can't be recorded begins, ends without its end, and is recorded later.
+    let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
+    stream.write_all(&post("bills/add", "{}")).await.unwrap();
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read).await;
+    assert!(!read.ends_with(b"\""), "{} bytes came", read.len());
+    assert_eq!(ask(&serve, "/api/v1/health").await.0, 503);
+    assert_eq!(send(serve.proxy(), &post("bills/add", "{}")).await.status, 503);
+    for command in
+        [&["tail", "--no-follow", "--json"][..], &["sessions"], &["verify"], &["export", "--format", "csv", "-o", "-"]]
+    {
+        let output = serve.run(BINARY, command);
+        assert!(output.status.success(), "{command:?}: {}", text(&output));
+    }
+    let deleted = serve.run(BINARY, &["sessions", "delete", "old", "--yes"]);
+    assert!(deleted.status.success(), "{}", text(&deleted));
+    while ask(&serve, "/api/v1/health").await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
+    let exported = run(&data, &["export", "--format", "ndjson", "-o", "-", "--session", "certification"]);
+    assert_eq!(String::from_utf8_lossy(&exported.stdout).lines().count(), 5, "{}", text(&exported)[..200].to_owned());
+    // Without `serve`, and killed at any instant: nothing that was answered is lost.
+    fs::remove_file(disk.0.path().join("filler")).unwrap();
+    disk.fill();
+    for command in [
+        &["tail", "--no-follow", "--json"][..],
+        &["sessions"],
+        &["verify"],
+        &["log", "check"],
+        &["log", "info"],
+        &["review", "--fail-on", "never"],
+    ] {
+        let output = run(&data, command);
+        assert!(output.status.success(), "{command:?}: {}", text(&output));
+    }
+    let deleted = run(&data, &["sessions", "delete", "certification", "--yes"]);
+    assert!(deleted.status.success(), "{}", text(&deleted));
+    assert!(run(&data, &["log", "check"]).status.success());
+}
