@@ -8,7 +8,7 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
-use nightaudit_testkit::{Process, Upstream, post, read_answer, send};
+use nightaudit_testkit::{Process, Upstream, post, send};
 use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpStream};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
