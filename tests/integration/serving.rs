@@ -303,9 +303,14 @@ fn regression_a_proxy_in_the_environment_that_can_not_be_used_was_used_or_silent
     for address in ["https://me:secret@p.example", "socks4://p.example", "http://[bad", "http://p.example:99999"] {
         let flag = [&FREE[..], &["--upstream-proxy", address]].concat();
         let expected = fails(&flag, folder.path(), 2);
-        for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        for (name, command) in [
+            ("HTTPS_PROXY", &FREE[..]),
+            ("https_proxy", &FREE),
+            ("ALL_PROXY", &FREE),
+            ("HTTPS_PROXY", &["config", "check"]),
+        ] {
             let output = Command::new(BINARY)
-                .args(FREE)
+                .args(command)
                 .args(["--data".as_ref(), folder.path().as_os_str()])
                 .env_remove("https_proxy")
                 .env_remove("HTTPS_PROXY")

@@ -57,6 +57,8 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
         let read = std::fs::metadata(ca).with_context(|| format!("`upstream_ca`: can't read {}", ca.display()));
         read.map_err(Usage)?;
     }
+    let hosts = [&settings.proxy.api, &settings.proxy.events];
+    settings.upstream.proxy.check(hosts).map_err(|error| Usage(error.into()))?;
     settings.contracts()?;
     let mut out = anstream::stdout().lock();
     for name in &loaded.unknown_variables {

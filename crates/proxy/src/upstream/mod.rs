@@ -56,6 +56,22 @@ pub enum UpstreamProxy {
     },
 }
 
+impl UpstreamProxy {
+    /// Checks what a [`Proxy`](crate::Proxy) for these hosts would go by.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamConfigError::Proxy`] for an address that can't be used, in the configuration or in the environment.
+    pub fn check(&self, hosts: [&Origin; 2]) -> Result<(), UpstreamConfigError> {
+        CorporateProxies::new(self, hosts, variable).map(drop)
+    }
+}
+
+/// A variable of the environment. What is no Unicode is read as well as it can be, and then found wrong.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// An [`UpstreamConfig`] that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamConfigError {
@@ -98,7 +114,6 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn new(config: &UpstreamConfig, hosts: [&Origin; 2]) -> Result<Self, UpstreamConfigError> {
-        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let proxies = Arc::new(CorporateProxies::new(&config.proxy, hosts, variable)?);
         let (tls, judge) = trust::client_config(config.ca.as_deref())?;
         let mut tls_http1 = rustls::ClientConfig::clone(&tls);
