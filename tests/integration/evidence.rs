@@ -83,6 +83,71 @@ async fn a_bundle_is_written_and_verified_with_and_without_serve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = recorded(folder.path()).await;
+    let data = folder.path().join("data");
+    let beside = |arguments: &[&str]| {
+        let output = Command::new(BINARY).args(arguments).arg("--data").arg(&data).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        (said(&output), output.status.code().unwrap())
+    };
+    let file = folder.path().join("certification.toml");
+    let named = |name: &str| format!("integration = \"{name}\"\n[operations]\n\"bills/getAll\" = \"what is open\"\n");
+    fs::write(&file, named("In the folder")).unwrap();
+    let integration = |arguments: &[&str]| {
+        let (text, _) = beside(&[&["review", "--json", "--session", "certification"], arguments].concat());
+        let json = text.lines().find(|line| line.starts_with('{')).unwrap();
+        let review: serde_json::Value = serde_json::from_str(json).unwrap();
+        (review["declared"]["integration"].as_str().unwrap().to_owned(), text)
+    };
+    // What lies in the folder, then what is kept, then what is named; with a running `serve` and without one.
+    assert_eq!(integration(&[]).0, "In the folder");
+    fs::write(folder.path().join("kept.toml"), named("Kept")).unwrap();
+    assert_eq!(beside(&["sessions", "declare", "certification", "kept.toml"]).1, 0);
+    assert!(serve.stop().0.success());
+    let (name, text) = integration(&[]);
+    assert!(
+        name == "Kept" && text.contains("certification.toml is another than the declaration that is kept"),
+        "{text}"
+    );
+    assert_eq!(integration(&["--declaration", "certification.toml"]).0, "In the folder");
+    for (file, begins) in
+        [("a.har", "{\"log\""), ("b.ndjson", "{\"id\""), ("c.csv", "sequence"), ("d.sh", "#!"), ("e.html", "<!D")]
+    {
+        let (text, code) = beside(&["export", "--session", "certification", "-o", file]);
+        assert_eq!(code, 0, "{text}");
+        let written = fs::read_to_string(folder.path().join(file)).unwrap();
+        assert!(written.starts_with(begins), "{file}");
+        assert!(file != "e.html" || (written.contains("Kept") && text.contains("kept with session certification")));
+    }
+    assert_eq!(beside(&["export", "--session", "certification", "-o", "f.zip"]).1, 0);
+    assert_eq!(beside(&["verify", "f.zip"]).1, 0);
+    for wrong in ["g.txt", "-"] {
+        let (text, code) = beside(&["export", "-o", wrong]);
+        assert!(code == 2 && text.contains("doesn't tell the format: give --format"), "{text}");
+    }
+    let (text, code) = beside(&["sessions", "declare", "certification", "g.toml"]);
+    assert!(code == 2 && text.contains("can't read the declaration g.toml"), "{text}");
+    assert_eq!(beside(&["sessions", "declare", "certification", "--remove"]).1, 0);
+    assert_eq!(integration(&[]).0, "In the folder");
+
+    // The answers for the form, of a declaration that says little.
+    let (form, code) = beside(&["review", "--session", "certification", "--form"]);
+    assert_eq!(code, 0, "{form}");
+    for line in [
+        "Not to be sent as it is. Not Mews: http://127.0.0.1:",
+        "Integration        In the folder",
+        "Partner ID         (to be filled in): `partner` of the declaration",
+        "1. bills/getAll – Get all bills",
+        "   Purpose    what is open",
+        "   Purpose    (to be filled in: it is not declared)",
+    ] {
+        assert!(form.contains(line), "{line}: {form}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn report_and_har_open_in_a_browser() {
     let Some((chromium, packages)) = browser() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
     row("WebSocket", &yes(declaration.websocket, "websocket"));
     let run = &review.run;
     if let Some((first, last)) = run.first.zip(run.last) {
-        row("Activity in Demo", &format!("{} to {} UTC ({})", minute(first), minute(last), span(run.duration_s)));
+        row("Period", &format!("{} to {} UTC ({})", minute(first), minute(last), span(run.duration_s)));
     }
     row("Requests", &format!("{}; {}", count_of(run.exchanges, "request"), review.provenance.statement));
     text.push_str("\nOperations\n");
@@ -90,7 +90,8 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
 fn frequency(called: &OperationReview) -> String {
     format!(
         "{} an hour on average, {} in the busiest hour; {} in all",
-        rounded(called.per_hour),
+        // A run of minutes has no average by the hour that would say anything.
+        rounded(called.per_hour.min(called.busiest_hour as f64)),
         thousands(called.busiest_hour),
         count_of(called.calls, "request")
     )

@@ -135,7 +135,7 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                 p { (sections::coded(&summary)) }
             }
             dl.run {
-                (fact("Answered by", html! { (short(&review.provenance.statement, 300)) }))
+                (fact("Origin", html! { (short(&review.provenance.statement, 300)) }))
                 @if let Some(import) = review.provenance.imported { (fact("Imported", html! { (import) })) }
                 @if let Some(partner) = declared.and_then(|declared| declared.partner.as_ref()) { (fact("Partner", html! { (short(partner, 100)) })) }
                 @if let Some(contact) = declared.and_then(|declared| declared.contact.as_ref()) { (fact("Contact", html! { (short(contact, 200)) })) }
