@@ -136,7 +136,7 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
     let (form, code) = beside(&["review", "--session", "certification", "--form"]);
     assert_eq!(code, 0, "{form}");
     for line in [
-        "Not to be sent as it is. Not Mews: http://127.0.0.1:",
+        "Not to be sent as it is. Not Mews: http://localhost:",
         "Integration        In the folder",
         "Partner ID         (to be filled in): `partner` of the declaration",
         "1. bills/getAll – Get all bills",
