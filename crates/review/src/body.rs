@@ -124,7 +124,21 @@ impl Hashes {
 
     /// How many are in both.
     pub(crate) fn shared(&self, other: &Self) -> usize {
-        self.0.iter().filter(|own| **own != 0 && other.0.contains(own)).count()
+        // Both are in order.
+        let (mut left, mut right, mut count) = (0, 0, 0);
+        while let (Some(own), Some(others)) = (self.0.get(left), other.0.get(right)) {
+            if *own == 0 || *others == 0 {
+                break;
+            }
+            count += usize::from(own == others);
+            (left, right) = (left + usize::from(own <= others), right + usize::from(others <= own));
+        }
+        count
+    }
+
+    /// A bit for each of them. Where two have none in common they share nothing.
+    pub(crate) fn mask(&self) -> u64 {
+        self.0.iter().filter(|own| **own != 0).fold(0, |mask, own| mask | 1 << (own & 63))
     }
 }
 
@@ -202,6 +216,19 @@ mod tests {
         #[test]
         fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             read(&body, &Mail::default());
+        }
+
+        #[test]
+        fn what_is_shared_is_what_counting_finds(one in prop::collection::vec(0_u64..30, 0..12), two in prop::collection::vec(0_u64..30, 0..12)) {
+            let hashes = |numbers: &[u64]| {
+                let mut hashes = Hashes::default();
+                numbers.iter().for_each(|number| hashes.add((number + 1) << 32));
+                hashes
+            };
+            let (one, two) = (hashes(&one), hashes(&two));
+            let count = one.0.iter().filter(|own| **own != 0 && two.0.contains(own)).count();
+            prop_assert_eq!(one.shared(&two), count);
+            prop_assert!(count == 0 || one.mask() & two.mask() != 0);
         }
 
         #[test]

@@ -22,13 +22,21 @@ pub(crate) struct Intent {
     /// The names of the properties, a bit each.
     pub(crate) names: u64,
     pub(crate) subject: Subject,
+    /// A bit for each id, to tell at a glance that two have none in common.
+    id_mask: u64,
     /// From the earliest `StartUtc` to the latest `EndUtc`; 0 for none.
     pub(crate) interval: (i64, i64),
 }
 
 impl Intent {
     pub(crate) fn of(asked: &Asked<'_>) -> Self {
-        Self { question: asked.question, names: asked.names, subject: asked.subject, interval: asked.interval }
+        Self {
+            question: asked.question,
+            names: asked.names,
+            subject: asked.subject,
+            id_mask: asked.subject.ids.mask(),
+            interval: asked.interval,
+        }
     }
 
     /// Whether a request is an earlier one again, sent so many microseconds after it: the same body, or one that has
@@ -37,6 +45,9 @@ impl Intent {
     pub(crate) fn repeats(&self, earlier: &Self, passed: i64) -> bool {
         if self.question == earlier.question {
             return true;
+        }
+        if self.names != earlier.names || (self.id_mask & earlier.id_mask == 0 && self.id_mask | earlier.id_mask != 0) {
+            return false;
         }
         let moved =
             |now: i64, then: i64| (now == 0) == (then == 0) && (now - then).abs() <= passed.saturating_add(DRIFT);
@@ -48,10 +59,7 @@ impl Intent {
             (true, true) => is_alike(&own.texts, &other.texts) && (!own.texts.is_empty() || self.interval != (0, 0)),
             _ => false,
         };
-        self.names == earlier.names
-            && is_about_the_same
-            && moved(self.interval.0, earlier.interval.0)
-            && moved(self.interval.1, earlier.interval.1)
+        is_about_the_same && moved(self.interval.0, earlier.interval.0) && moved(self.interval.1, earlier.interval.1)
     }
 }
 
@@ -71,11 +79,12 @@ pub(crate) struct Owed {
     fault: Fault,
     /// The ids that no later call has been about.
     ids: Hashes,
+    id_mask: u64,
 }
 
 impl Owed {
     pub(crate) fn new(intent: Intent, fault: Fault) -> Self {
-        Self { intent, fault, ids: intent.subject.ids }
+        Self { intent, fault, ids: intent.subject.ids, id_mask: intent.id_mask }
     }
 
     /// Whether another call failed alike, so that what makes this one good makes it good too.
@@ -113,10 +122,12 @@ impl Owed {
         let is_blamed = |names: u64| blamed.is_some_and(|blamed| blamed & names != 0);
         let (own, other) = (&failed.subject, &later.subject);
         let is_about_the_same = if !own.ids.is_empty() {
-            is_blamed(own.id_names) || {
-                self.ids.remove(&other.ids);
-                self.ids.is_empty()
-            }
+            is_blamed(own.id_names)
+                || (self.id_mask & later.id_mask != 0 && {
+                    self.ids.remove(&other.ids);
+                    self.id_mask = self.ids.mask();
+                    self.ids.is_empty()
+                })
         } else if asks && blamed.is_some() {
             true
         } else if own.texts.is_empty() {
