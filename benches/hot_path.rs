@@ -196,7 +196,7 @@ impl Captures {
 /// Redacted and encoded, as it is before it is compressed.
 fn exchange(criterion: &mut Criterion) {
     let mut captures = Captures::new();
-    let mut redactor = Redactor::new(&[]);
+    let mut redactor = Redactor::default();
     let session = SessionId::from_parts(1_795_000_000_000, 1);
     let mut group = criterion.benchmark_group("exchange");
     group.throughput(Throughput::Bytes((captures.request.len() + captures.response.len()) as u64));

@@ -1,8 +1,8 @@
 //! The console of a running `serve`, asked.
 
-use std::{rc::Rc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, body::Incoming};
@@ -52,10 +52,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of the console at `http://host:port`.
+    /// A client of the console at `http://host:port`, which has to be on this machine.
     pub(crate) fn new(address: &str, token: Token) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/').to_owned();
+        // The address stands in a file: whoever could write there would be told the token.
+        if !address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) {
+            bail!("the lock file names {address} for the console: the token is sent to this machine only");
+        }
         Ok(Self { address, token, runtime: Rc::new(runtime), patience: Patience::COMMAND })
     }
 

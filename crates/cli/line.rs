@@ -1,5 +1,6 @@
 //! Figures and texts as a person reads them in a terminal.
 
+use crate::terminal::is_obeyed;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -58,12 +59,12 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// A text without what a terminal would obey: it came over the network.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
+    text.chars().map(|letter| if is_obeyed(letter) { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }
 
 /// The same of a text of several lines.
 pub(crate) fn plain_lines(text: &str) -> String {
-    let keep = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
+    let keep = |letter: char| !is_obeyed(letter) || matches!(letter, '\n' | '\t');
     text.chars().map(|letter| if keep(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
@@ -130,6 +131,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_came_over_the_network_cant_drive_the_terminal() {
+        assert_eq!(plain("\u{9b}31m\u{202e}evil\u{2066}"), "\u{fffd}31m\u{fffd}evil\u{fffd}");
         assert_eq!(plain("\u{1b}]0;owned\u{7}\r\nfake"), "\u{fffd}]0;owned\u{fffd}\u{fffd}\u{fffd}fake");
         assert_eq!(plain_lines("a\tb\n\u{1b}[2J"), "a\tb\n\u{fffd}[2J");
     }

@@ -20,6 +20,7 @@ mod progress;
 mod row;
 mod signals;
 mod source;
+mod terminal;
 
 use std::{process::ExitCode, time::Duration};
 

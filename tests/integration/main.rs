@@ -18,6 +18,7 @@ mod provenance;
 mod proxying;
 mod regressions;
 mod reviewing;
+mod secrets;
 mod serving;
 mod simulating;
 mod streaming;

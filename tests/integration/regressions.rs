@@ -115,8 +115,10 @@ async fn a_token_in_the_path_or_in_the_client_stood_in_the_journal_while_its_req
     .await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url()]);
     let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
-    let body = format!(r#"{{"AccessToken":"{ACCESS}","ClientToken":"my own token","Client":"Kiosk my own token"}}"#);
-    let request = post(&format!("of/{ACCESS}/and/{OTHER}/and/my%20own%20token"), &body);
+    let body = format!(
+        r#"{{"AccessToken":"{ACCESS}","ClientToken":"my own token, 0001","Client":"Kiosk my own token, 0001"}}"#
+    );
+    let request = post(&format!("of/{ACCESS}/and/{OTHER}/and/my%20own%20token,%200001"), &body);
     send_slowly(&mut stream, &[&request]).await;
     while mews.raw_heads().is_empty() {
         tokio::task::yield_now().await;
@@ -124,7 +126,7 @@ async fn a_token_in_the_path_or_in_the_client_stood_in_the_journal_while_its_req
     let journal = std::fs::read(serve.data().join("journal")).unwrap();
     let journal = String::from_utf8_lossy(&journal);
     assert!(journal.contains("/of/REDACTED:") && journal.contains("Kiosk REDACTED:"), "{journal}");
-    for secret in [ACCESS, OTHER, "my own token", "my%20own%20token"] {
+    for secret in [ACCESS, OTHER, "my own token, 0001", "my%20own%20token,%200001"] {
         assert!(!journal.contains(secret), "{secret} in {journal}");
     }
     // Nor anywhere else once its exchange is recorded.
@@ -136,7 +138,7 @@ async fn a_token_in_the_path_or_in_the_client_stood_in_the_journal_while_its_req
         }
     };
     assert!(
-        [ACCESS, OTHER, "my own token", "my%20own%20token"].iter().all(|secret| !shown.contains(secret)),
+        [ACCESS, OTHER, "my own token, 0001", "my%20own%20token,%200001"].iter().all(|secret| !shown.contains(secret)),
         "{shown}"
     );
 }

@@ -62,7 +62,7 @@ async fn mews(fields: &'static str, first: Vec<u8>, wanted: Vec<u8>, then: Vec<u
 
 async fn connect(address: std::net::SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = open_web_socket("Cookie: ClientToken=client-token-1; AccessToken=access-token-1\r\n");
+    let request = open_web_socket("Cookie: ClientToken=client-token-1; AccessToken=access-token-0001\r\n");
     stream.write_all(&request).await.unwrap();
     stream
 }
@@ -157,7 +157,7 @@ async fn a_handshake_is_safe_before_its_answer_leaves() {
 
 #[tokio::test]
 async fn tokens_in_messages_are_replaced() {
-    let message = br#"{"Token":"access-token-1","Inner":"{\"AccessToken\":\"another-token\"}"}"#;
+    let message = br#"{"Token":"access-token-0001","Inner":"{\"AccessToken\":\"another-token\"}"}"#;
     let mews = mews("", frame(TEXT, message), Vec::new(), Vec::new()).await;
     let harness = Harness::start(&mews.url()).await;
     let mut stream = connect(harness.address()).await;
@@ -165,7 +165,7 @@ async fn tokens_in_messages_are_replaced() {
     drop(stream);
     let (.., whole) = recorded(&harness).await;
     let [(_, _, text)] = &said(&whole)[..] else { panic!("{whole:?}") };
-    let (one, other) = (Pseudonym::of(b"access-token-1"), Pseudonym::of(b"another-token"));
+    let (one, other) = (Pseudonym::of(b"access-token-0001"), Pseudonym::of(b"another-token"));
     assert_eq!(*text, format!(r#"{{"Token":"{one}","Inner":"{{\"AccessToken\":\"{other}\"}}"}}"#));
     assert_eq!(whole.messages[0].body.sha256, Digest::of(message));
 }

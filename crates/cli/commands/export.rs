@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Exchange, Filter, Import, Mask, SessionId, Timestamp};
+use nightaudit_exchange::{Exchange, FieldKey, Filter, Import, Mask, SessionId, Timestamp};
 use nightaudit_export::{Evidence, ExchangeWriter, ExportError, Made, SigningKey};
 use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
@@ -28,6 +28,7 @@ use crate::{
     progress::Bar,
     signals::Unfinished,
     source::{Source, Stream},
+    terminal,
 };
 
 /// Write exchanges to a file, for other programs or for the reviewers
@@ -123,7 +124,7 @@ impl Export {
         let contracts = contracts.unwrap_or_default();
         let (declaration, made) = match is_evidence {
             true => {
-                let key = SigningKey::load_or_create(&settings.data)?.fingerprint();
+                let key = signing_key(&settings.data)?.fingerprint();
                 (self.declaration(settings, &contracts)?, Some(Made { at: now, key }))
             }
             false => (None, None),
@@ -148,9 +149,10 @@ impl Export {
                 let _unfinished = Unfinished::at(file.path())?;
                 is_whole = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?.is_whole;
                 file.as_file_mut().seek(SeekFrom::Start(0))?;
-                io::copy(file.as_file_mut(), &mut io::stdout())?;
+                io::copy(file.as_file_mut(), &mut terminal::stdout())?;
             } else {
-                is_whole = write_as(format, &mut NoSeek(io::stdout()), exchanges, &mask, &evidence, settings)?.is_whole;
+                is_whole =
+                    write_as(format, &mut NoSeek(terminal::stdout()), exchanges, &mask, &evidence, settings)?.is_whole;
             }
             return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -180,7 +182,7 @@ impl Export {
         let length = crate::line::size(fs::metadata(&path)?.len());
         writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
         if let Format::Bundle = format {
-            let key = SigningKey::load_or_create(&settings.data)?.fingerprint();
+            let key = signing_key(&settings.data)?.fingerprint();
             writeln!(err, "signed by {key}: tell the reviewers, beside the file")?;
         }
         if !is_whole {
@@ -222,7 +224,8 @@ impl Export {
         }
         fields.sort();
         fields.dedup();
-        Ok(OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields })
+        let mask = if fields.is_empty() { None } else { Some(Mask::new(&fields, field_key(&settings.data))) };
+        Ok(OnTheWayOut { mask, fields })
     }
 }
 
@@ -243,7 +246,7 @@ fn write_as(
         Format::Csv => nightaudit_export::Format::Csv.writer(out),
         Format::Curl => nightaudit_export::Format::Curl.writer(out),
         Format::Html => evidence.report(out).map_err(plain)?,
-        Format::Bundle => evidence.bundle(out, SigningKey::load_or_create(&settings.data)?, signed()).map_err(plain)?,
+        Format::Bundle => evidence.bundle(out, signing_key(&settings.data)?, signed()).map_err(plain)?,
     };
     write(writer, exchanges, mask)
 }
@@ -287,6 +290,26 @@ struct Written {
     count: u64,
     /// Whether nothing is missing that the log once had.
     is_whole: bool,
+}
+
+/// The installation's key, which is not used if somebody else may have put it there.
+fn signing_key(data: &Path) -> anyhow::Result<SigningKey> {
+    let path = data.join("signing-key");
+    match nightaudit_store::read_secret(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("can't read the signing key {}", path.display()))
+        }
+        _ => Ok(SigningKey::load_or_create(data)?),
+    }
+}
+
+/// The installation's key for pseudonyms of fields; where it can't be had or made, as in a copy of a log that is only to be
+/// read, one for this export.
+fn field_key(data: &Path) -> FieldKey {
+    nightaudit_store::field_key(data).unwrap_or_else(|error| {
+        tracing::warn!("masked values have pseudonyms of this export alone: {error}");
+        FieldKey::ephemeral()
+    })
 }
 
 /// The fields whose values are masked on the way out.
@@ -392,7 +415,7 @@ mod tests {
 
     fn written(exchanges: Vec<anyhow::Result<Exchange>>, fields: &[&str]) -> (anyhow::Result<Written>, String) {
         let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
-        let mask = OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields)), fields };
+        let mask = OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields, FieldKey([7; 32]))), fields };
         let mut out = Vec::new();
         let (stream, losses) = (Box::new(exchanges.into_iter()), Losses::default());
         let exchanges =

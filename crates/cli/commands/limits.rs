@@ -8,6 +8,7 @@ use crate::{
     config::Settings,
     line::{duration, plain},
     source::Source,
+    terminal::print_json,
 };
 
 /// Show what is used and left of each limit
@@ -30,8 +31,7 @@ impl Limits {
         let mut out = anstream::stdout().lock();
         for limit in &limits {
             if self.json {
-                serde_json::to_writer(&mut out, limit)?;
-                writeln!(out)?;
+                print_json(limit)?;
                 continue;
             }
             let next = match limit.next_free_ms {

@@ -30,6 +30,7 @@ use crate::{
     line::{plain, plain_lines},
     losses::Losses,
     source::{Source, Stream},
+    terminal::print_json,
 };
 use changes::Changes;
 use summary::Summary;
@@ -206,8 +207,7 @@ impl Review {
 
     fn print(&self, out: &mut impl Write, review: &Said, declaration: Option<&str>) -> anyhow::Result<()> {
         if self.json {
-            serde_json::to_writer(&mut *out, review)?;
-            writeln!(out)?;
+            print_json(review)?;
         } else {
             let summary = Summary { review, declaration, width: summary::width(), zone: &TimeZone::system() };
             write!(out, "{summary}")?;

@@ -171,8 +171,10 @@ pub(crate) async fn serve(
     let proxy_port = bind(settings.listen, "listen").await?;
     let console_port = bind(settings.console.address, "console").await?;
     let (proxy_address, console_address) = (proxy_port.local_addr()?, console_port.local_addr()?);
-    // A console with TLS is for other machines; commands on this one get a clear port of their own.
-    let own_port = match settings.console.tls {
+    // A console with TLS is for other machines, and so is one that loopback doesn't reach; commands on this one get a
+    // clear port of their own.
+    let local = wiring::reachable(console_address).ip().is_loopback();
+    let own_port = match settings.console.tls || !local {
         true => Some(bind(SocketAddr::from(([127, 0, 0, 1], 0)), "console").await?),
         false => None,
     };
@@ -316,6 +318,10 @@ async fn open_log(config: nightaudit_store::Config) -> anyhow::Result<Log> {
     })?;
     let opened = log.opened();
     tracing::info!("the log has {} exchanges in {} sessions", opened.exchanges, opened.sessions);
+    if let [path, more @ ..] = &opened.readable[..] {
+        let others = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        tracing::warn!("other users can read {}{others}: chmod go-rwx it", path.display());
+    }
     if let Some(reason) = &opened.rebuilt {
         tracing::warn!("the index was made again: {reason}");
     }

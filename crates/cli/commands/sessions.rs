@@ -23,6 +23,7 @@ use crate::{
     line::{local, pad, plain, size, span},
     losses::Losses,
     source::{SessionChange, Source, change_session},
+    terminal::print_json,
 };
 
 /// List, start, end, rename, annotate, declare and delete sessions
@@ -193,8 +194,7 @@ fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     if json {
         for session in &sessions {
-            serde_json::to_writer(&mut out, session)?;
-            writeln!(out)?;
+            print_json(session)?;
         }
     } else {
         write_table(&mut out, &sessions, &TimeZone::system())?;

@@ -22,6 +22,7 @@ use crate::{
     line::{duration, local, plain, plain_lines, size, status_style},
     row::findings,
     source::Source,
+    terminal,
 };
 
 /// Show one exchange
@@ -81,9 +82,9 @@ impl Show {
         }
         let exchange = Source::open(&settings.data)?.find(&self.id)?;
         let Some(path) = &self.output else {
-            if self.body || self.wire {
-                // Bytes as they are: no colours are taken out of them.
-                self.write(&mut io::stdout().lock(), &exchange, settings)?;
+            if self.body || self.wire || self.curl || self.json {
+                // Bytes as they are: no colours are taken out of them. A terminal is shown what it would obey.
+                self.write(&mut terminal::stdout(), &exchange, settings)?;
             } else {
                 self.write(&mut anstream::stdout().lock(), &exchange, settings)?;
             }
@@ -136,7 +137,9 @@ fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool, wire: boo
         (false, Some(response)) => &response.body,
         (false, None) => anyhow::bail!("exchange {} has no answer, and so no body of one", exchange.id),
     };
-    if body.truncated {
+    if let Some(withheld) = body.withheld {
+        tracing::warn!("{} withheld: {}", size(body.length), withheld.reason());
+    } else if body.truncated {
         tracing::warn!("only the first {} of {} were kept", size(body.bytes.len() as u64), size(body.length));
     }
     let bytes = if wire { body.bytes.clone() } else { body.decoded().0 };
@@ -291,6 +294,9 @@ fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &
     let dim = Style::new().dimmed();
     if body.length == 0 {
         return Ok(());
+    }
+    if let Some(withheld) = body.withheld {
+        return writeln!(out, "{dim}{} withheld: {}{dim:#}\n", size(body.length), withheld.reason());
     }
     let (bytes, complete) = body.decoded();
     let Some(text) = str::from_utf8(&bytes).ok().filter(|text| !text.is_empty()) else {

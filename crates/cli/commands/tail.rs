@@ -20,6 +20,7 @@ use crate::{
     follow::{Follow, News},
     row::{Columns, Line, Row},
     source::Source,
+    terminal::print_json,
 };
 
 /// Show exchanges as they are recorded, one on a line
@@ -115,9 +116,7 @@ impl<W: Write> Printer<W> {
 
     fn print(&mut self, exchange: &Exchange) -> io::Result<()> {
         if self.json {
-            let mut line = serde_json::to_vec(exchange)?;
-            line.push(b'\n');
-            return self.out.write_all(&line).and_then(|()| self.out.flush());
+            return print_json(exchange);
         }
         let row = Row::new(exchange, &self.contracts);
         // Asked each time: a terminal's size changes.

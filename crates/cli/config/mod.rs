@@ -57,7 +57,7 @@ pub(crate) fn load(named: Option<&Path>, flags: impl IntoIterator<Item = Flag>) 
     if let Some(path) = named.or(default) {
         match fs::read_to_string(&path) {
             Ok(text) => {
-                layers.file(&path, &text)?;
+                layers.file(&path, text.strip_prefix('\u{feff}').unwrap_or(&text))?;
                 file = Some(path);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {}

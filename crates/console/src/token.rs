@@ -59,8 +59,11 @@ impl Token {
     /// [`TokenError::Io`] where there is none or it can't be read, [`TokenError::Invalid`] where the file holds something else.
     pub fn load(folder: &Path) -> Result<Self, TokenError> {
         let path = folder.join(FILE);
-        let text =
-            fs::read_to_string(&path).map_err(|source| TokenError::Io { what: "read", path: path.clone(), source })?;
+        let text = nightaudit_store::read_secret(&path).map_err(|source| TokenError::Io {
+            what: "read",
+            path: path.clone(),
+            source,
+        })?;
         Self::parse(text.trim_end()).ok_or(TokenError::Invalid(path))
     }
 

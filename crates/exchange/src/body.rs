@@ -28,6 +28,40 @@ pub struct Body {
     pub truncated: bool,
     /// Whether fields were masked in an export, so that `bytes` are no longer what the log holds.
     pub masked: bool,
+    /// Why nothing of the body is stored though something passed; none where it is stored, or was empty.
+    pub withheld: Option<Withheld>,
+}
+
+/// Why a body is withheld: a token could be in it, and nothing can tell where. Its length and digest are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Withheld {
+    /// Its content coding can't be undone.
+    Undecodable,
+    /// It is neither text nor a known file format.
+    Unreadable,
+    /// Looking for tokens in it would take too long.
+    TooComplex,
+}
+
+impl Withheld {
+    /// The reason in words: `its content coding can't be undone`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Undecodable => "its content coding can't be undone",
+            Self::Unreadable => "it is neither text nor a known file format",
+            Self::TooComplex => "looking for tokens in it would take too long",
+        }
+    }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::Unreadable => "unreadable",
+            Self::TooComplex => "too-complex",
+        }
+    }
 }
 
 impl Body {
@@ -42,6 +76,7 @@ impl Body {
             content_encoding: None,
             truncated: false,
             masked: false,
+            withheld: None,
         }
     }
 
@@ -119,6 +154,9 @@ impl Serialize for Body {
         if self.masked {
             json.serialize_field("masked", &true)?;
         }
+        if let Some(withheld) = &self.withheld {
+            json.serialize_field("withheld", withheld)?;
+        }
         json.end()
     }
 }
@@ -134,6 +172,7 @@ pub(crate) struct BodyJson {
     pub(crate) stored_sha256: Option<Digest>,
     pub(crate) truncated: bool,
     pub(crate) masked: bool,
+    pub(crate) withheld: Option<Withheld>,
 }
 
 impl BodyJson {
@@ -152,6 +191,7 @@ impl BodyJson {
             content_encoding: self.content_encoding,
             truncated: self.truncated,
             masked: self.masked,
+            withheld: self.withheld,
         })
     }
 }
@@ -221,8 +261,11 @@ pub(crate) mod tests {
             any::<String>().prop_map(|text| zstd::encode_all(text.as_bytes(), 1).unwrap()),
         ];
         let coding = prop::option::of("zstd|gzip|nonsense|");
-        (bytes, any::<u64>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), coding, any::<bool>(), any::<bool>())
-            .prop_map(|(bytes, length, sha256, stored, content_encoding, truncated, masked)| Body {
+        let withheld = prop::sample::select(
+            &[None, Some(Withheld::Undecodable), Some(Withheld::Unreadable), Some(Withheld::TooComplex)][..],
+        );
+        (bytes, any::<u64>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), coding, any::<[bool; 2]>(), withheld)
+            .prop_map(|(bytes, length, sha256, stored, content_encoding, [truncated, masked], withheld)| Body {
                 bytes: bytes.into(),
                 length,
                 sha256: Digest(sha256),
@@ -230,6 +273,7 @@ pub(crate) mod tests {
                 content_encoding,
                 truncated,
                 masked,
+                withheld,
             })
     }
 

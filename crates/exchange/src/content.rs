@@ -43,6 +43,16 @@ pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     Ok(bytes)
 }
 
+/// The coding that the first bytes tell: gzip, zstd, and zlib's format, which may be something else.
+pub(crate) fn told_by_magic(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x1f, 0x8b, 8, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Some("deflate"),
+        _ => None,
+    }
+}
+
 fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     let is = |name: &str| coding.eq_ignore_ascii_case(name);
     if is("identity") || coding.is_empty() {

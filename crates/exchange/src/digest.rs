@@ -1,7 +1,12 @@
 //! SHA-256 digests and the pseudonyms made from them.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    str::FromStr,
+};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
@@ -88,7 +93,8 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// What stands in the log in a secret's place: `REDACTED:` and the first 12 hexadecimal digits of its SHA-256.
 ///
-/// The same secret has the same pseudonym in every exchange and on every machine.
+/// The same secret has the same pseudonym in every exchange and on every machine. That of a value with few possible ones
+/// can be found by trying them out, so those have one that is made with a [`FieldKey`].
 ///
 /// ```
 /// use nightaudit_exchange::Pseudonym;
@@ -116,6 +122,52 @@ impl Pseudonym {
     pub fn of(secret: &[u8]) -> Self {
         let digest = Digest::of(secret).0;
         Self([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5]])
+    }
+}
+
+/// The key of an installation by which it makes pseudonyms for the values of fields: HMAC with SHA-256 (RFC 2104).
+///
+/// Without it nobody can try out which value a pseudonym stands for.
+///
+/// ```
+/// use nightaudit_exchange::{FieldKey, Pseudonym};
+///
+/// let [one, other] = [FieldKey([1; 32]), FieldKey([2; 32])];
+/// assert_eq!(one.pseudonym(b"1234"), one.pseudonym(b"1234"));
+/// assert_ne!(one.pseudonym(b"1234"), other.pseudonym(b"1234"));
+/// assert_ne!(one.pseudonym(b"1234"), Pseudonym::of(b"1234"));
+/// ```
+#[derive(Clone)]
+pub struct FieldKey(pub [u8; 32]);
+
+impl FieldKey {
+    /// A key that lasts as long as the process and is known to nobody.
+    #[must_use]
+    pub fn ephemeral() -> Self {
+        let mut key = [0; 32];
+        for part in key.as_chunks_mut::<8>().0 {
+            // The keys of the standard library's hashes are random numbers of the operating system.
+            *part = RandomState::new().hash_one(0).to_le_bytes();
+        }
+        Self(key)
+    }
+
+    /// The pseudonym of a value.
+    #[must_use]
+    pub fn pseudonym(&self, value: &[u8]) -> Pseudonym {
+        // A key is filled up with zeros to a block of SHA-256.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&self.0);
+        let mut mac = Hmac::<sha2::Sha256>::new(&block.into());
+        mac.update(value);
+        let [a, b, c, d, e, f, ..] = <[u8; 32]>::from(mac.finalize().into_bytes());
+        Pseudonym([a, b, c, d, e, f])
+    }
+}
+
+impl fmt::Debug for FieldKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FieldKey(…)")
     }
 }
 

@@ -361,6 +361,8 @@ macro_rules! message_json {
             truncated: bool,
             #[serde(default)]
             masked: bool,
+            #[serde(default)]
+            withheld: Option<crate::Withheld>,
         }
 
         impl TryFrom<$json> for $message {
@@ -379,6 +381,7 @@ macro_rules! message_json {
                         stored_sha256: json.stored_sha256,
                         truncated: json.truncated,
                         masked: json.masked,
+                        withheld: json.withheld,
                     }
                     .read()?,
                 })

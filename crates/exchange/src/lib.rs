@@ -32,6 +32,7 @@
 mod body;
 mod capture;
 pub mod chain;
+mod charset;
 pub mod content;
 mod destination;
 mod digest;
@@ -47,13 +48,14 @@ mod text;
 mod time;
 mod web_socket;
 
-pub use body::Body;
+pub use body::{Body, Withheld};
 pub use capture::{
     Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedWebSocket,
     Head,
 };
+pub use charset::as_utf8;
 pub use destination::{Authority, Destination, Tls};
-pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym};
+pub use digest::{Digest, FieldKey, InvalidDigest, InvalidPseudonym, Pseudonym};
 pub use exchange::{
     Decision, Envelope, Exchange, Failure, FailureKind, Header, LimitNote, Outcome, Request, Response, TimesUs,
 };

@@ -118,6 +118,11 @@ fn body(out: &mut Vec<u8>, body: &Body) {
     }
     put(out, r#","truncated":"#);
     json(out, &body.truncated);
+    if let Some(withheld) = body.withheld {
+        put(out, r#","withheld":""#);
+        put(out, withheld.as_str());
+        out.push(b'"');
+    }
     out.push(b'}');
 }
 

@@ -1,18 +1,22 @@
 //! Secrets replaced by pseudonyms.
 //!
-//! A token is found in two ways. By its name or place: the JSON fields, cookies and query parameters `AccessToken` and
-//! `ClientToken`, credentials in `Authorization`, the fields that the configuration names. And by its value: whatever
-//! was found by name, and the envelope's tokens, now and in the exchanges before, wherever they stand. Both look at
-//! texts as they stand and with their escapes undone ([`layers`]), and at bodies with their content coding undone.
-//! They keep no state of a grammar, so that nothing broken or cut can hide what follows it.
+//! A token is found in four ways. By its name ([`names`]), in whatever notation name and value stand ([`value`]): JSON,
+//! forms, queries, cookies, XML, YAML, multipart, Python. By its place: credentials in `Authorization`, passwords in
+//! addresses. By its form: that of Mews' tokens ([`form`]). And by its value ([`secrets`]): whatever was found before, in
+//! this exchange and in those before it, wherever it stands. All look at texts as they stand and with their escapes
+//! undone ([`layers`]), and at bodies with their content codings undone and their text in UTF-8 ([`body`]). They keep no
+//! state of a grammar, so that nothing broken or cut can hide what follows it. What can't be read is withheld ([`kind`]).
 
 mod body;
+mod form;
 mod head;
+mod kind;
 mod layers;
 pub(crate) mod names;
 mod note;
 mod secrets;
 mod text;
+mod value;
 
 use std::time::Duration;
 
@@ -23,14 +27,16 @@ pub use self::note::noted;
 use self::{
     body::{Joined, Side},
     head::Field,
+    kind::Kind,
     layers::Escapes,
     names::Names,
     secrets::Secrets,
     text::{Syntax, Text},
 };
 use crate::{
-    Body, Capture, CapturedBody, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope, Exchange, Failure,
-    Header, Message, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, WebSocket,
+    Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
+    Exchange, Failure, FieldKey, Head, Header, Message, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
+    WebSocket,
 };
 
 /// Turns captures into exchanges free of secrets.
@@ -38,8 +44,9 @@ use crate::{
 /// It remembers the latest tokens that it saw, so that one that is sent in one exchange and echoed in another is found
 /// there, too. Memory is bounded; the order of the captures matters only for that.
 ///
-/// Tokens of less than 8 and more than 4,096 bytes are replaced where their name or place tells them, not wherever they
-/// stand. The `Client` of the envelope is no secret.
+/// Tokens of less than 16 and more than 4,096 bytes are replaced where their name or place tells them, not wherever they
+/// stand, and neither are those that read like a name or a program's version: so nothing that is sent as a token makes
+/// an ordinary word disappear. The `Client` of the envelope is no secret.
 #[derive(Debug)]
 pub struct Redactor {
     names: Names,
@@ -49,17 +56,35 @@ pub struct Redactor {
 
 impl Default for Redactor {
     fn default() -> Self {
-        Self::new(&[])
+        Self::new(&[], FieldKey::ephemeral())
     }
 }
 
 impl Redactor {
-    /// A redactor that also replaces the values of these JSON fields, wherever they stand in a body.
+    /// A redactor that also replaces the values of these fields, wherever they stand, by pseudonyms made with `key`.
     ///
-    /// Names are compared without regard to the case of ASCII letters; a value may be of any type, only `null` stays.
+    /// Names are compared without regard to the case of ASCII letters, to `_` and to `-`; a value may be of any type, only
+    /// `null` stays.
     #[must_use]
-    pub fn new(fields: &[String]) -> Self {
-        Self { names: Names::tokens_and(fields), request_id: Names::only(["RequestId"]), secrets: Secrets::default() }
+    pub fn new(fields: &[String], key: FieldKey) -> Self {
+        Self {
+            names: Names::tokens_and(fields),
+            request_id: Names::only(["RequestId"]),
+            secrets: Secrets::with_key(key),
+        }
+    }
+
+    /// A session's name as it may be written: a token that is sent as one is replaced.
+    #[must_use]
+    pub fn session_name(&mut self, name: &str, envelope: &CapturedEnvelope) -> String {
+        let Self { names, secrets, .. } = self;
+        for token in [&envelope.access_token, &envelope.client_token].into_iter().flatten() {
+            secrets.learn(token.as_bytes());
+        }
+        let mut text = Text::new(name.as_bytes(), Syntax::Field);
+        text.find_named(names, secrets);
+        text.find_shaped(secrets);
+        finished(text, secrets)
     }
 
     /// Makes an exchange of a capture, as number `sequence` of the session; its hashes are left open.
@@ -75,9 +100,19 @@ impl Redactor {
         sequence: u64,
     ) -> Exchange {
         let Self { names, request_id, secrets } = self;
-        let CapturedRequest { method, origin, target, version: request_version, head: request_head, body } =
+        // What was forwarded is a request; anything else may be anything.
+        let is_request = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
+        let method = if is_request && is_usual(&capture.request.method) {
+            CompactString::from(capture.request.method.as_str())
+        } else {
+            readable_head(&mut capture.request, names, secrets)
+        };
+        let CapturedRequest { origin, target, version: request_version, head: request_head, body, .. } =
             &mut capture.request;
         secrets.next_exchange();
+        if let Some(client) = &capture.envelope.client {
+            secrets.forget(client.as_bytes());
+        }
         let access_token = token(capture.envelope.access_token.as_deref(), secrets);
         let client_token = token(capture.envelope.client_token.as_deref(), secrets);
 
@@ -102,11 +137,11 @@ impl Redactor {
         let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
         let target: String = finished(target, secrets);
         let request = Request {
-            method: cleaned(method.as_str().as_bytes(), names, secrets),
+            method,
             url: if target.starts_with('/') { format!("{origin}{target}") } else { target.clone() },
             http_version: CompactString::const_new(version(*request_version)),
             headers: headers(&request_fields, request_texts, names, secrets),
-            body: request_search.finish(secrets, complete),
+            body: request_search.finish(names, secrets, complete),
         };
         let response = response_parts.zip(response_search).map(|((status, response_version, head), search)| {
             let headers = headers(&response_fields, response_texts, names, secrets);
@@ -129,7 +164,7 @@ impl Redactor {
                 }),
                 headers,
                 request_id,
-                body: search.finish(secrets, complete),
+                body: search.finish(names, secrets, complete),
             }
         });
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -174,23 +209,25 @@ impl Redactor {
 /// Masks fields of recorded exchanges, for an export.
 ///
 /// ```
-/// use nightaudit_exchange::{Body, Mask};
+/// use nightaudit_exchange::{Body, FieldKey, Mask};
 ///
 /// let mut body = Body::whole(r#"{"Customer":{"LastName":"Doe"}}"#.into());
-/// Mask::new(&["lastname".to_owned()]).apply(&mut body);
-/// assert_eq!(&body.bytes[..], br#"{"Customer":{"LastName":"REDACTED:fd53ef835b15"}}"#);
+/// Mask::new(&["last_name".to_owned()], FieldKey([7; 32])).apply(&mut body);
+/// assert_eq!(&body.bytes[..], br#"{"Customer":{"LastName":"REDACTED:29c0e0ef2e2a"}}"#);
 /// assert!(body.masked);
 /// ```
 #[derive(Debug)]
 pub struct Mask {
     names: Names,
+    key: FieldKey,
 }
 
 impl Mask {
-    /// A mask over the JSON fields of these names, compared without regard to the case of ASCII letters.
+    /// A mask over the fields of these names, compared without regard to the case of ASCII letters, to `_` and to `-`. Its
+    /// pseudonyms are made with `key`.
     #[must_use]
-    pub fn new(fields: &[String]) -> Self {
-        Self { names: Names::only(fields.iter().map(String::as_str)) }
+    pub fn new(fields: &[String], key: FieldKey) -> Self {
+        Self { names: Names::only(fields.iter().map(String::as_str)), key }
     }
 
     /// Replaces the fields' values in a body by their pseudonyms, whatever their type; only `null` stays.
@@ -198,7 +235,9 @@ impl Mask {
     /// A body that had any stands decoded then, and is [`masked`](Body::masked); its digests stay those of the log.
     pub fn apply(&self, body: &mut Body) {
         let (decoded, _) = body.decoded();
-        let mut text = named(&decoded, Syntax::Json, &self.names, &mut Secrets::default());
+        let decoded = crate::as_utf8(&decoded);
+        let mut text = Text::new(&decoded, Syntax::Json);
+        text.find_values_of(&self.names, &mut Secrets::with_key(self.key.clone()));
         if let Some(masked) = text.redacted() {
             body.bytes = masked;
             body.masked = true;
@@ -263,7 +302,7 @@ fn messages(part: CapturedWebSocket, names: &Names, secrets: &mut Secrets) -> We
     }
     let searched: Vec<_> = joined.iter().map(|body| body.search(names, secrets)).collect();
     let messages = facts.into_iter().zip(searched).map(|((time, direction, opcode, complete), search)| {
-        let mut body = search.finish(secrets, complete);
+        let mut body = search.finish(names, secrets, complete);
         body.truncated |= !complete;
         Message { time, direction, opcode, body }
     });
@@ -291,12 +330,51 @@ fn cleaned<T: Readable>(text: &[u8], names: &Names, secrets: &mut Secrets) -> T 
     finished(named(text, Syntax::Field, names, secrets), secrets)
 }
 
-fn finished<T: Readable>(mut text: Text<'_>, secrets: &mut Secrets) -> T {
+fn finished<T: Readable>(mut text: Text<'_>, secrets: &Secrets) -> T {
     text.find_values(secrets);
+    if text.is_too_complex() {
+        return T::from("[withheld]");
+    }
     match text.redacted() {
         Some(redacted) => readable(&redacted),
         None => readable(text.as_bytes()),
     }
+}
+
+/// Whether this is one of the methods that HTTP has.
+fn is_usual(method: &http::Method) -> bool {
+    use http::Method;
+    [Method::POST, Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::PATCH]
+        .contains(method)
+}
+
+/// Makes the head of what is no HTTP/1 request free of secrets as a whole, since a secret may stand anywhere in it: a
+/// body, say, that is taken for a head because nobody told its length. Returns what the record shows for the method.
+fn readable_head(request: &mut CapturedRequest, names: &Names, secrets: &mut Secrets) -> CompactString {
+    const LONGEST_TARGET: usize = 256;
+    const LONGEST_METHOD: usize = 32;
+    let wire = match &request.head {
+        Head::Wire(wire) if head::is_broken(wire) => wire.clone(),
+        // What stands in a request line is a method, if others do as well.
+        _ => return cleaned(request.method.as_str().as_bytes(), names, secrets),
+    };
+    let decoded = crate::as_utf8(&wire);
+    let mut text = Text::new(&decoded, Syntax::Json);
+    text.find_named(names, secrets);
+    text.find_values(secrets);
+    text.find_beginning_at_end(secrets);
+    let clean = match Kind::of(&decoded) {
+        Kind::Text if !text.is_too_complex() => text.redacted().unwrap_or_else(|| decoded.to_vec().into()),
+        _ => format!("\n[withheld: {} bytes that are no text]\n\n", wire.len()).into(),
+    };
+    let line = clean.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let method = words.next().unwrap_or_default();
+    let is_method = (1..=LONGEST_METHOD).contains(&method.len()) && method.iter().all(u8::is_ascii_alphabetic);
+    let target = words.next().filter(|_| is_method).unwrap_or_default();
+    request.target = bytes::Bytes::copy_from_slice(&target[..target.len().min(LONGEST_TARGET)]);
+    request.head = Head::Wire(clean.clone());
+    if is_method { readable(method) } else { CompactString::const_new(http::Method::GET.as_str()) }
 }
 
 /// A string, short or long.
@@ -334,7 +412,7 @@ fn operation(target: &str) -> &str {
 fn request_id_of(names: &Names, body: &[u8]) -> Option<Vec<u8>> {
     const LONGEST: usize = 256;
     let mut request_id = None;
-    names.fields(body, |close, _| {
+    names.fields(body, |close| {
         let value = names::value_at(body, close).and_then(|start| names::value(body, start));
         if let (None, Some(value)) = (&request_id, value)
             && value.string

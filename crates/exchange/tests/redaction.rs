@@ -7,12 +7,14 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, ExchangeId, Failure,
-    FailureKind, Head, Outcome, Pseudonym, Redactor, SessionId, Timestamp, chain,
+    FailureKind, FieldKey, Head, Outcome, Pseudonym, Redactor, SessionId, Timestamp, chain,
 };
 use proptest::prelude::*;
 
 const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 const CLIENT: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";
+
+const KEY: FieldKey = FieldKey([7; 32]);
 
 fn capture(request: &[u8], response: &[u8]) -> Capture {
     Capture {
@@ -59,7 +61,7 @@ fn head(start: &str, fields: &[(&str, &str)]) -> Head {
 }
 
 fn exchange(mut capture: Capture) -> Exchange {
-    Redactor::new(&["Note".to_owned()]).exchange(&mut capture, SessionId::from_parts(1, 1), "certification", 42)
+    Redactor::new(&["Note".to_owned()], KEY).exchange(&mut capture, SessionId::from_parts(1, 1), "certification", 42)
 }
 
 fn request_text(request: &str) -> String {
@@ -72,6 +74,10 @@ fn text(bytes: &[u8]) -> String {
 
 fn pseudonym(secret: &str) -> String {
     Pseudonym::of(secret.as_bytes()).to_string()
+}
+
+fn keyed(value: &str) -> String {
+    KEY.pseudonym(value.as_bytes()).to_string()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -126,13 +132,13 @@ fn an_escaped_quote_in_a_value_is_not_its_end() {
 #[test]
 fn configured_fields_are_replaced_whatever_their_type_and_json_stays_json() {
     let given = r#"{"note":{"a":["}",1]},"x":[{"NOTE":-1.5e3},{"Note":null},{"Note":true},{"Note":"\u0041"}]}"#;
-    let [object, number, yes, letter] = [r#"{"a":["}",1]}"#, "-1.5e3", "true", "A"].map(pseudonym);
+    let [object, number, yes, letter] = [r#"{"a":["}",1]}"#, "-1.5e3", "true", "A"].map(keyed);
     let recorded = format!(
         r#"{{"note":"{object}","x":[{{"NOTE":"{number}"}},{{"Note":null}},{{"Note":"{yes}"}},{{"Note":"{letter}"}}]}}"#
     );
     assert_eq!(request_text(given), recorded);
     let nested = r#"{"x":"{\"Note\":[1]}"}"#;
-    assert_eq!(request_text(nested), format!(r#"{{"x":"{{\"Note\":\"{}\"}}"}}"#, pseudonym("[1]")));
+    assert_eq!(request_text(nested), format!(r#"{{"x":"{{\"Note\":\"{}\"}}"}}"#, keyed("[1]")));
 }
 
 #[test]
@@ -147,9 +153,9 @@ fn an_object_in_a_tokens_place_is_no_secret_elsewhere() {
 #[test]
 fn a_secret_that_begins_or_ends_within_an_escape_takes_it_along() {
     for (secret, given, recorded) in [
-        ("n12345678", r#"["\n12345678"]"#, r#"["~"]"#),
-        ("e9-abcdef", r#"["x\u00e9-abcdef"]"#, r#"["x~"]"#),
-        (r"abcdefgh\", r#"["abcdefgh\"x"]"#, r#"["~x"]"#),
+        ("n1234567890123456", r#"["\n1234567890123456"]"#, r#"["~"]"#),
+        ("e9-abcdef-1234567", r#"["x\u00e9-abcdef-1234567"]"#, r#"["x~"]"#),
+        (r"abcdefgh12345678\", r#"["abcdefgh12345678\"x"]"#, r#"["~x"]"#),
     ] {
         let mut capture = capture(given.as_bytes(), b"");
         capture.envelope.access_token = Some(secret.into());
@@ -160,15 +166,15 @@ fn a_secret_that_begins_or_ends_within_an_escape_takes_it_along() {
 
 #[test]
 fn a_secret_that_is_a_number_becomes_a_string() {
-    let mut capture = capture(br#"{"a":[112345678,"12345678, x"]}"#, b"");
-    capture.envelope.access_token = Some("12345678".into());
-    let hidden = pseudonym("12345678");
+    let mut capture = capture(br#"{"a":[11234567890123456,"1234567890123456, x"]}"#, b"");
+    capture.envelope.access_token = Some("1234567890123456".into());
+    let hidden = pseudonym("1234567890123456");
     assert_eq!(text(&exchange(capture).request.body.bytes), format!(r#"{{"a":["{hidden}","{hidden}, x"]}}"#));
 }
 
 #[test]
 fn a_token_known_from_one_exchange_is_found_in_the_next() {
-    let mut redactor = Redactor::new(&[]);
+    let mut redactor = Redactor::default();
     let session = SessionId::from_parts(1, 1);
     drop(redactor.exchange(&mut capture(br#"{"AccessToken":"seen-by-name-once"}"#, b""), session, "s", 1));
     let mut later = capture(b"{}", format!("{{\"echo\":\"{ACCESS} seen-by-name-once\"}}").as_bytes());
@@ -181,15 +187,15 @@ fn a_token_known_from_one_exchange_is_found_in_the_next() {
 fn headers_cookies_and_addresses_hide_tokens_by_name_and_by_value() {
     let mut capture = capture(b"", b"");
     capture.request.target =
-        format!("/api/connector/v1/x/y?a=1&accesstoken=in%2Dquery-1&z={}#f", ACCESS.replace('C', "%43")).into();
+        format!("/api/connector/v1/x/y?a=1&accesstoken=in%2Dquery-number-1&z={}#f", ACCESS.replace('C', "%43")).into();
     capture.request.head = head(
         "GET / HTTP/1.1",
         &[
-            ("Cookie", "a=b; ClientToken=cookie-one&more; AccessToken=\"cookie-two\"; c=d"),
+            ("Cookie", "a=b; ClientToken=cookie-one&more-7; AccessToken=\"cookie-two\"; c=d"),
             ("authorization", "Bearer very-secret-credentials"),
             ("Proxy-Authorization", "bare-credentials"),
             ("Referer", "https://x/?AccessToken=from-referer&b=1"),
-            ("X-Echo", "in-query-1 very-secret-credentials cookie-one&more"),
+            ("X-Echo", "in-query-number-1 very-secret-credentials cookie-one&more-7"),
             (CLIENT, "name"),
             ("X-Nightaudit-Session", "suite-1"),
         ],
@@ -318,7 +324,7 @@ fn hostile_bodies_take_no_quadratic_time() {
 
 /// A secret as hostile as one that could stand in a header or in JSON.
 fn secret() -> impl Strategy<Value = String> {
-    prop_oneof!["[A-F0-9]{16}-[A-F0-9]{16}", "[a-z\"\\\\/%é]{8,20}z", "s[ -~]{8,30}e"]
+    prop_oneof!["[A-F0-9]{16}-[A-F0-9]{16}", "[a-z\"\\\\/%é]{16,24}7z", "s1[ -~]{14,30}e"]
         .prop_filter("is no part of a pseudonym", |secret| !"REDACTED:0123456789".contains(secret.as_str()))
 }
 
@@ -408,14 +414,14 @@ proptest! {
     }
 
     #[test]
-    fn redacting_twice_changes_nothing_more(access in "[A-F0-9]{8,40}", filler in "[a-z\\\\\"{}:,]{0,60}") {
+    fn redacting_twice_changes_nothing_more(access in "[A-F0-9]{16,40}", filler in "[a-z\\\\\"{}:,]{0,60}") {
         let body = format!(r#"{{"AccessToken":"{access}","Note":[1,{{"a":"b"}}],"x":"{filler}","y":"{access}"}}"#);
         let once = text(&exchange(capture(body.as_bytes(), b"")).request.body.bytes);
         prop_assert_eq!(request_text(&once), once);
     }
 
     #[test]
-    fn valid_json_stays_valid(value in json(), tokens in prop::collection::vec("[A-F0-9]{8,12}|[0-9]{8}", 2)) {
+    fn valid_json_stays_valid(value in json(), tokens in prop::collection::vec("[A-F0-9]{16,20}|[0-9]{16}", 2)) {
         let body = serde_json::to_string(&value).unwrap().replace("@@", &tokens[0]).replace("0.5", &tokens[1]);
         let mut capture = capture(body.as_bytes(), b"");
         capture.envelope.access_token = Some(tokens[0].as_str().into());

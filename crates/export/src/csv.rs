@@ -51,7 +51,9 @@ impl<W: Write> CsvWriter<W> {
 
     fn begin(&mut self) -> Result<(), csv::Error> {
         if !std::mem::replace(&mut self.begun, true) {
-            self.out.write_record(COLUMNS)?;
+            // By a byte order mark Excel tells UTF-8 from the encoding of the country.
+            let first = format!("\u{feff}{}", COLUMNS[0]);
+            self.out.write_record([&first].into_iter().map(String::as_str).chain(COLUMNS[1..].iter().copied()))?;
         }
         Ok(())
     }

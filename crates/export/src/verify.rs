@@ -135,7 +135,15 @@ pub fn verify(
     let mut beginning = Vec::new();
     (&mut file).take(4096).read_to_end(&mut beginning)?;
     file.seek(SeekFrom::Start(0))?;
-    let text = beginning.trim_ascii_start();
+    // Editors of other systems put a byte order mark before a text.
+    let text = match beginning.strip_prefix(b"\xef\xbb\xbf") {
+        Some(text) => {
+            file.seek(SeekFrom::Start(3))?;
+            text
+        }
+        None => &beginning[..],
+    };
+    let text = text.trim_ascii_start();
     if beginning.starts_with(b"PK") {
         bundle::verify(file, options, progress)
     } else if text.starts_with(b"{\"id\"") {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Note, Outcome};
+use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Note, Outcome, as_utf8};
 use nightaudit_listen::{ClientProgress, HalfClose};
 use nightaudit_mews::envelope;
 
@@ -152,7 +152,7 @@ fn complete_envelope(capture: &mut Capture) {
         let room = ENVELOPE_SPAN - beginning.len();
         beginning.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    let whole = captured(envelope::read(&beginning));
+    let whole = captured(envelope::read(&as_utf8(&beginning)));
     *access_token = access_token.take().or(whole.access_token);
     *client_token = client_token.take().or(whole.client_token);
     *client = client.take().or(whole.client);

@@ -18,7 +18,7 @@ use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Failure, FailureKind, Head, Note,
-    Outcome, Pseudonym, Timestamp,
+    Outcome, Pseudonym, Timestamp, as_utf8, noted,
 };
 use nightaudit_limit::Limiter;
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
@@ -188,7 +188,8 @@ impl<R: Recorder> Proxy<R> {
         let pace = Pace::new(timeouts.request_body, self.shared.config.min_body_rate);
         let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
         let is_enough = |beginning: &[u8]| {
-            let (envelope, is_final) = envelope::read_beginning(beginning);
+            let beginning = as_utf8(beginning);
+            let (envelope, is_final) = envelope::read_beginning(&beginning);
             let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
             is_final || (tokens && (envelope.paginated || !counts_pages))
         };
@@ -216,7 +217,14 @@ impl<R: Recorder> Proxy<R> {
             Some(upload)
         };
 
-        let operation = operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
+        let mut operation = operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
+        if key.operation {
+            // What the limiter counts by is shown, and an address may hold anything.
+            let envelope = &sender.envelope;
+            let tokens =
+                [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
+            operation = String::from_utf8_lossy(&noted(operation.as_bytes(), &tokens)).into_owned();
+        }
         let wanted = nightaudit_limit::Arrival {
             access_token: &sender.access_key,
             client_token: &sender.client_key,
@@ -313,8 +321,10 @@ impl<R: Recorder> Proxy<R> {
         if own || [&self.api, &self.events].iter().any(|host| host.origin().is_named_by(authority)) {
             return Ok(());
         }
+        // Without a user and its password, which an authority may hold, too.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         let message = format!(
-            "{authority} is not forwarded to: only {} and {} are",
+            "{host} is not forwarded to: only {} and {} are",
             self.shared.config.api, self.shared.config.events
         );
         Err(Stop::failed(FailureKind::Misdirected, message))
@@ -540,10 +550,11 @@ struct Sender {
 
 impl Sender {
     fn new(fields: &HeaderMap, body: &[u8], peer: SocketAddr) -> Self {
+        let text = as_utf8(body);
         let found = if body.is_empty() {
             envelope::from_cookies(fields.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
         } else {
-            envelope::read(body)
+            envelope::read(&text)
         };
         let key = |token: Option<&str>| match token {
             Some(token) => Pseudonym::of(token.as_bytes()).to_string(),

@@ -5,7 +5,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
-use nightaudit_exchange::{Failure, FailureKind, Outcome};
+use nightaudit_exchange::{Failure, FailureKind, Outcome, noted};
 
 use crate::fields::{ERROR, LIMITED};
 
@@ -78,7 +78,8 @@ impl Stop {
                 "Too many requests: {used} of the {limit} that the rule {environment}/{rule} allows. \
                  Try again in {retry_after_secs} s."
             ),
-            Self::Failed(failure) => failure.message.clone(),
+            // What the request says may be quoted in it.
+            Self::Failed(failure) => String::from_utf8_lossy(&noted(failure.message.as_bytes(), &[])).into_owned(),
         };
         let body = Bytes::from(nightaudit_mews::error_body(&message, None));
         let mut response = Response::new(body);

@@ -6,11 +6,13 @@ use std::{
     path::Path,
 };
 
+use crate::private;
+
 /// Where the log writes. [`OsDisk`] in earnest; tests have layers that lose unsynced writes or fail.
 ///
 /// Reading does not go through it: a layer keeps the real files in the state that it pretends.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Opens a file for writing at any place, with mode 0600; makes it if it isn't there.
+    /// Opens a file for writing at any place, with mode 0600; makes it if it isn't there. A link is not followed.
     ///
     /// # Errors
     ///
@@ -96,7 +98,7 @@ pub struct OsDisk;
 
 impl Disk for OsDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = private::open(fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600), path)?;
         Ok(Box::new(file))
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     bell::Due,
-    config::{Config, Durability},
+    config::Durability,
     error::SessionError,
     meta,
     records::{Open, Reached, Records},
@@ -116,17 +116,17 @@ struct Batch {
 impl Encoder {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        config: &Config,
         inbox: mpsc::Receiver<Message>,
         writer: mpsc::Sender<Job>,
         reports: mpsc::Receiver<Done>,
+        redactor: Redactor,
     ) -> Self {
         Self {
             shared,
             inbox,
             writer,
             reports,
-            redactor: Redactor::new(&config.redact_fields),
+            redactor,
             backlog: VecDeque::new(),
             under_way: 0,
             sessions: HashMap::new(),
@@ -230,6 +230,10 @@ impl Encoder {
 
     /// Makes a record of a capture; returns the records if they fill a block.
     fn encode(&mut self, capture: &mut Capture) -> Option<Records> {
+        if let Some(name) = &capture.session {
+            let name = self.redactor.session_name(name, &capture.envelope);
+            capture.session = Some(name.into());
+        }
         let Some(session) = self.session_of(capture) else {
             self.batch.dropped += 1;
             return None;

@@ -33,6 +33,9 @@ pub enum OpenError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Somebody else could have made the data folder what it is.
+    #[error(transparent)]
+    Untrusted(#[from] crate::Untrusted),
     /// A session of a later version of this program is to be continued.
     #[error("{} was written by a later version of this program: use that version", .0.display())]
     Newer(PathBuf),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disk::{Disk, DiskFile},
+    private,
     recorder::Started,
 };
 
@@ -191,7 +192,7 @@ pub(crate) fn wipe(dir: &Path, is_doomed: impl Fn(ExchangeId) -> bool) -> io::Re
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         bytes => bytes?,
     };
-    let file = fs::OpenOptions::new().write(true).open(&path)?;
+    let file = private::open(fs::OpenOptions::new().write(true), &path)?;
     for (number, slot) in bytes.chunks(SLOT).enumerate() {
         if entry(slot).is_some_and(|entry| is_doomed(entry.id)) {
             DiskFile::write_at(&file, &[0; HEAD], (number * SLOT) as u64)?;
@@ -202,7 +203,7 @@ pub(crate) fn wipe(dir: &Path, is_doomed: impl Fn(ExchangeId) -> bool) -> io::Re
 
 /// The requests noted in a journal; slots that are empty or damaged are passed over.
 pub(crate) fn read(dir: &Path) -> io::Result<Vec<Entry<'static>>> {
-    let bytes = match fs::File::open(path(dir)) {
+    let bytes = match private::open(fs::OpenOptions::new().read(true), &path(dir)) {
         // No journal has more slots than a queue has places; a larger file is none of ours.
         Ok(file) => {
             let mut bytes = Vec::new();

@@ -92,7 +92,7 @@ pub(crate) fn read(dir: &Path) -> io::Result<Read> {
         digest: Digest::of(GENESIS),
     };
     let mut bytes = Vec::new();
-    match fs::File::open(dir.join(FILE)) {
+    match crate::private::open(fs::OpenOptions::new().read(true), &dir.join(FILE)) {
         Ok(file) => io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES), &mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(read),
         Err(error) => return Err(error),

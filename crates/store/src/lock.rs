@@ -8,7 +8,7 @@ use std::{
     sync::Mutex,
 };
 
-use crate::error::OpenError;
+use crate::{error::OpenError, private};
 
 /// The lock on a data folder: a file locked for as long as this lives, in which its owner is named.
 ///
@@ -22,14 +22,11 @@ impl Lock {
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join("lock");
         let failed = |what, source| OpenError::Io { what, path: path.clone(), source };
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| failed("write", source))?;
+        let file = private::open(
+            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600),
+            &path,
+        )
+        .map_err(|source| failed("write", source))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
@@ -53,7 +50,7 @@ impl Lock {
     ///
     /// [`OpenError::Locked`] where the folder has an owner.
     pub(crate) fn share(dir: &Path) -> Result<Option<Self>, OpenError> {
-        let Ok(file) = fs::File::open(dir.join("lock")) else { return Ok(None) };
+        let Ok(file) = private::open(fs::OpenOptions::new().read(true), &dir.join("lock")) else { return Ok(None) };
         match file.try_lock_shared() {
             Ok(()) => Ok(Some(Self { file: Mutex::new(file) })),
             Err(fs::TryLockError::WouldBlock) => {
@@ -71,7 +68,9 @@ impl Lock {
     pub(crate) fn console(dir: &Path) -> io::Result<Option<String>> {
         let path = dir.join("lock");
         // Nobody can own what can't be written, or else it is another who writes: reading is enough to see which.
-        let file = match fs::OpenOptions::new().read(true).write(true).open(&path).or_else(|_| fs::File::open(&path)) {
+        let opened = private::open(fs::OpenOptions::new().read(true).write(true), &path)
+            .or_else(|_| private::open(fs::OpenOptions::new().read(true), &path));
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
+use nightaudit_exchange::{Exchange, ExchangeId, FieldKey, Filter, Missing, Redactor};
 
 use crate::{
     care::Progress,
@@ -23,7 +23,7 @@ use crate::{
     index::keep,
     journal::{self, Journal},
     lock::Lock,
-    open,
+    open, private,
     query::{Exchanges, Fetch, Query},
     recorder::Recorder,
     recover,
@@ -63,6 +63,8 @@ pub struct Opened {
     pub damage: Vec<Damage>,
     /// What was recorded and is there no more.
     pub missing: Vec<Missing>,
+    /// Of the data folder, what other users can read.
+    pub readable: Vec<PathBuf>,
 }
 
 /// How the log is doing.
@@ -118,12 +120,20 @@ impl Log {
                 config.disk.sync_dir(folder).map_err(failed("create"))?;
             }
         }
+        let readable = private::check(&config.dir)?;
         let lock = Lock::take(&config.dir)?;
         // Before the index meets a full disk, which it does not take well.
         disk::try_room(dir).map_err(failed("write in"))?;
+        // Without fields to replace the key is hardly needed, and none is made.
+        let key = match config.redact_fields.is_empty() {
+            true => FieldKey::ephemeral(),
+            false => private::field_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
+        };
+        let redactor = Redactor::new(&config.redact_fields, key);
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
         let index = recover::index(dir)?;
         let (shared, mut opened) = open::own(&config, index, progress)?;
+        opened.readable = readable;
         let shared = Arc::new(shared);
         let (sender, inbox) = mpsc::channel();
         let (jobs, work) = mpsc::channel();
@@ -141,7 +151,7 @@ impl Log {
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed("start the writer of"))
         };
-        let encoder = Encoder::new(Arc::clone(&shared), &config, inbox, jobs, reports);
+        let encoder = Encoder::new(Arc::clone(&shared), inbox, jobs, reports, redactor);
         let indexed = Arc::clone(&shared);
         let threads = vec![
             spawn("log-encoder", Box::new(move || encoder.run()))?,

@@ -145,7 +145,7 @@ impl Place for InMemory {
     fn record(self, mut capture: Box<Capture>) -> Self::Receipt {
         let session = SessionId::from_parts(0, 0);
         let name = capture.session.clone().unwrap_or_else(|| "test".into());
-        let exchange = Redactor::new(&[]).exchange(&mut capture, session, &name, 1);
+        let exchange = Redactor::default().exchange(&mut capture, session, &name, 1);
         // A test that has seen enough no longer receives.
         let _ = self.sender.send(exchange);
         let mut open = self.gate.0.subscribe();

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _, Write},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
@@ -10,7 +11,6 @@ use anyhow::Context as _;
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Review, Rule, template};
 use nightaudit_store::Session;
-use tempfile::NamedTempFile;
 
 use super::{
     rule,
@@ -78,7 +78,7 @@ fn read(path: &Path, contracts: &Contracts) -> anyhow::Result<(String, Declarati
     if text.len() as u64 > LARGEST {
         return Err(Usage::new(format!("the declaration {} is larger than 4 MiB", path.display())).into());
     }
-    let declaration = Declaration::read(&text, contracts);
+    let declaration = Declaration::read(text.strip_prefix('\u{feff}').unwrap_or(&text), contracts);
     let declaration = declaration.with_context(|| format!("{}", path.display())).map_err(Usage)?;
     Ok((text, declaration))
 }
@@ -91,10 +91,11 @@ pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result
     }
     let unwritable = || format!("can't write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder).with_context(unwritable)?;
+    // A declaration is to be read by others, as far as the umask has it; a temporary file is its owner's alone.
+    let mode = fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).with_context(unwritable)?;
     let _unfinished = Unfinished::at(file.path())?;
     file.write_all(template(review).as_bytes()).with_context(unwritable)?;
-    readable(file.path()).with_context(unwritable)?;
     if force {
         file.persist(path).with_context(unwritable)?;
     } else {
@@ -109,12 +110,6 @@ pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result
         path.display()
     )?;
     Ok(())
-}
-
-/// A declaration is to be read by others; a temporary file is its owner's alone.
-fn readable(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 
 /// Says why a rule is there, or lists all of them.

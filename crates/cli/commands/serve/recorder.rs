@@ -80,7 +80,10 @@ impl Place for LogPlace {
         };
         let started = Started {
             id: capture.id,
-            session: capture.session.clone(),
+            session: capture.session.as_ref().map(|name| match clear(name.as_bytes()) {
+                Some(text) => String::from_utf8_lossy(&text).into(),
+                None => Arc::clone(name),
+            }),
             environment: Arc::clone(&capture.environment),
             received: capture.received,
             forwarded: capture.forwarded.unwrap_or_default(),

@@ -140,7 +140,9 @@ impl Document {
                 open.push(line);
             }
         }
-        if cut || body.truncated {
+        if let Some(withheld) = body.withheld {
+            self.push(Kind::Note, &format!("{} withheld: {}", size(body.length), withheld.reason()));
+        } else if cut || body.truncated {
             self.push(Kind::Note, &format!("… the whole body has {}", size(body.length)));
         }
     }

@@ -1,13 +1,15 @@
 //! A captured body on its way to a recorded one.
 
 use bytes::{Bytes, BytesMut};
+use memchr::memchr;
 
 use super::{
+    kind::{self, Kind},
     names::Names,
     secrets::Secrets,
     text::{Syntax, Text},
 };
-use crate::{Body, CapturedBody, Digest, content};
+use crate::{Body, CapturedBody, Digest, Withheld, charset, content};
 
 /// Whose body it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,12 +26,16 @@ pub(super) struct Joined {
     length: u64,
     sha256: Digest,
     coding: Option<String>,
-    /// The wire's bytes with their coding undone, as far as that goes; the wire's own where there is none.
+    /// The wire's bytes as text in UTF-8, with their codings undone as far as that goes, those that nobody declared
+    /// among them; the wire's own where there is nothing to undo.
     decoded: Bytes,
+    /// What was taken for text in UTF-16 or UTF-32 without anything that said so.
+    guessed: Option<Bytes>,
     /// Whether it goes to the end.
     decodes: bool,
     /// Whether `decoded` is what passed: where there is a coding, one that nothing was coded with.
     as_it_came: bool,
+    kind: Kind,
     syntax: Syntax,
 }
 
@@ -38,6 +44,7 @@ impl Joined {
         let wire = join(&mut body.kept);
         let coding = Some(String::from_utf8_lossy(coding).trim().to_ascii_lowercase())
             .filter(|coding| !coding.is_empty() && coding != "identity" && !wire.is_empty());
+        let is_cut = body.length > wire.len() as u64;
         let (decoded, decodes) = match &coding {
             None => (wire.clone(), true),
             Some(coding) => match content::decode(coding, &wire) {
@@ -45,13 +52,21 @@ impl Joined {
                 // It was never coded, whatever its head says. Of a request, which is sure to hold tokens, this must be
                 // certain.
                 Err(error)
-                    if error.decoded.is_empty() && is_text(&wire) && (side == Side::Response || is_json(&wire)) =>
+                    if error.decoded.is_empty()
+                        && Kind::of(&wire) == Kind::Text
+                        && (side == Side::Response || is_json(&wire)) =>
                 {
                     (wire.clone(), true)
                 }
                 Err(error) => (error.decoded, false),
             },
         };
+        let (decoded, decodes) = if decodes { undeclared(decoded, is_cut) } else { (decoded, false) };
+        let (decoded, guessed) = match memchr(0, &decoded).and_then(|_| charset::decode(&decoded)) {
+            Some(text) => (text.into(), Some(decoded).filter(|bytes| !charset::is_marked(bytes))),
+            None => (decoded, None),
+        };
+        let kind = Kind::of(&decoded);
         let as_it_came = decodes && decoded.as_ptr() == wire.as_ptr() && decoded.len() == wire.len();
         let form = b"application/x-www-form-urlencoded";
         let is_form = media_type
@@ -65,8 +80,10 @@ impl Joined {
             wire,
             coding,
             decoded,
+            guessed,
             decodes,
             as_it_came,
+            kind,
             syntax: if is_form { Syntax::Form } else { Syntax::Json },
         }
     }
@@ -82,6 +99,20 @@ impl Joined {
             text
         });
         Searched { body: self, text, wire }
+    }
+
+    /// The body with nothing of it but its length and digest.
+    fn without_bytes(&self, withheld: Withheld) -> Body {
+        Body {
+            bytes: Bytes::new(),
+            length: self.length,
+            sha256: self.sha256,
+            stored_sha256: Some(Digest::of(b"")),
+            content_encoding: None,
+            truncated: true,
+            masked: false,
+            withheld: Some(withheld),
+        }
     }
 
     fn is_cut(&self) -> bool {
@@ -100,7 +131,7 @@ impl Searched<'_> {
     /// Finds what is told by its value, and makes the body that is recorded.
     ///
     /// `complete` says whether all of the message came; where it did not, the end is looked at for half a token.
-    pub(super) fn finish(mut self, secrets: &mut Secrets, complete: bool) -> Body {
+    pub(super) fn finish(mut self, names: &Names, secrets: &mut Secrets, complete: bool) -> Body {
         let body = self.body;
         for text in [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten() {
             text.find_values(secrets);
@@ -108,13 +139,19 @@ impl Searched<'_> {
                 text.find_beginning_at_end(secrets);
             }
         }
+        if let Some(withheld) = self.withheld(names, secrets, complete) {
+            return body.without_bytes(withheld);
+        }
         let redacted = self.text.redacted();
         let redacted_wire = self.wire.as_mut().and_then(Text::redacted);
         let (bytes, coding, cut) = match (redacted, redacted_wire) {
             (Some(text), _) if body.as_it_came => (text, body.coding.clone(), false),
             (Some(text), _) => (text, None, !body.decodes),
-            // A request is sure to hold tokens: of one that can't be read only what was read is kept.
-            (None, _) if body.side == Side::Request && !body.decodes => (body.decoded.clone(), None, true),
+            // Of what can't be read to its end only what was read is kept. A long answer that is cut is nothing else but
+            // cut, and stays as it came.
+            (None, _) if !body.decodes && (body.side == Side::Request || complete && !body.is_cut()) => {
+                (body.decoded.clone(), None, true)
+            }
             (None, Some(wire)) => (wire, body.coding.clone(), false),
             (None, None) => (body.wire.clone(), body.coding.clone(), false),
         };
@@ -129,7 +166,34 @@ impl Searched<'_> {
             content_encoding: coding,
             truncated,
             masked: false,
+            withheld: None,
         }
+    }
+
+    /// Why nothing of the body may be stored.
+    ///
+    /// Text is read, and files of known formats are what they are. Of other binary data an answer may be made, but what
+    /// goes to Mews is JSON with tokens in it: what is something else there may be that in a way nobody knows.
+    fn withheld(&self, names: &Names, secrets: &mut Secrets, complete: bool) -> Option<Withheld> {
+        let body = self.body;
+        let too_complex = self.text.is_too_complex() || self.wire.as_ref().is_some_and(Text::is_too_complex);
+        if too_complex || body.decoded.len() >= content::MAX_DECODED {
+            return Some(Withheld::TooComplex);
+        }
+        if !body.decodes && body.decoded.is_empty() && !body.wire.is_empty() {
+            let may_stay = body.side == Side::Response && (!complete || body.is_cut());
+            return (!may_stay).then_some(Withheld::Undecodable);
+        }
+        let unreadable = match body.kind {
+            // Half a character before it, and another text is read.
+            Kind::Text => match &body.guessed {
+                Some(bytes) if !self.text.has_secrets() => kind::hides_secret(bytes, Kind::Unknown, names, secrets),
+                _ => false,
+            },
+            Kind::Unknown if body.side == Side::Request => true,
+            Kind::Unknown | Kind::File => kind::hides_secret(&body.decoded, body.kind, names, secrets),
+        };
+        unreadable.then_some(Withheld::Unreadable)
     }
 
     /// The text in which secrets are looked for.
@@ -138,15 +202,24 @@ impl Searched<'_> {
     }
 }
 
-/// Whether it is text, as far as it is there: a character at the end may be cut.
-fn is_text(bytes: &[u8]) -> bool {
-    str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
-}
-
 /// Whether it is the beginning of an object or a list.
 fn is_json(bytes: &[u8]) -> bool {
     let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     matches!(json.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// Undoes codings that nobody declared, as far as they go, and says whether that is to the end.
+fn undeclared(mut bytes: Bytes, is_cut: bool) -> (Bytes, bool) {
+    for _ in 0..content::MAX_CODINGS {
+        let Some(coding) = content::told_by_magic(&bytes) else { break };
+        match content::decode(coding, &bytes) {
+            Ok(decoded) => bytes = decoded,
+            // Two bytes tell zlib's format, which may as well be the beginning of something else.
+            Err(_) if coding == "deflate" && !is_cut => break,
+            Err(error) => return (error.decoded, false),
+        }
+    }
+    (bytes, true)
 }
 
 /// The pieces as one; a single piece is not copied, and stays.

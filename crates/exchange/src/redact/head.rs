@@ -62,10 +62,32 @@ pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
     }
 }
 
+/// Whether this is no head of HTTP/1: a refused one, which may be anything.
+pub(super) fn is_broken(head: &[u8]) -> bool {
+    let (line, fields) = head.split_at(memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1));
+    let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
+    let method = words.next().unwrap_or_default();
+    let (_target, version, more) = (words.next(), words.next(), words.next());
+    let is_line = !method.is_empty()
+        && method.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-')
+        && version.is_some_and(|version| version.starts_with(b"HTTP/1."))
+        && more.is_none();
+    let mut parsed = [httparse::EMPTY_HEADER; USUAL_FIELDS];
+    !is_line
+        || memchr::memchr(b'\r', line.trim_ascii_end()).is_some()
+        || !matches!(
+            httparse::parse_headers(fields, &mut parsed),
+            Ok(httparse::Status::Complete(_)) | Err(httparse::Error::TooManyHeaders)
+        )
+}
+
 fn from_lines(lines: &[u8]) -> Vec<Field<'_>> {
     let mut fields: Vec<Field<'_>> = Vec::new();
-    for line in lines.split(|&byte| byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // A CR alone ends a line for some readers: what stands behind it is a field of its own to them.
+    for line in lines
+        .split(|&byte| byte == b'\n')
+        .flat_map(|line| line.strip_suffix(b"\r").unwrap_or(line).split(|&byte| byte == b'\r'))
+    {
         if line.is_empty() {
             break;
         }

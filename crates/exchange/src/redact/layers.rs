@@ -1,9 +1,9 @@
 //! A text with its escapes undone, once and again, and the way back to where everything stands.
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
-/// How often escapes are undone: JSON in a string of JSON in a string of JSON.
-const DEEPEST: usize = 3;
+/// How often escapes are undone: as many times JSON may stand in a string of JSON. Each time doubles the backslashes.
+const DEEPEST: usize = 8;
 
 /// How a text escapes characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(super) enum Escapes {
     Json,
     /// `%41`, as in addresses.
     Percent,
+    /// Both, and `&#65;` and `&quot;` as in XML and HTML, each wherever it stands.
+    Any,
 }
 
 /// A text as it stands (layer 0), with its escapes undone (layer 1), with the escapes in that undone (layer 2), …
@@ -28,11 +30,31 @@ struct Layer {
 }
 
 /// An escape that was undone: where its meaning stands, and where it stands itself in the layer below.
+#[derive(Clone, Copy)]
 struct Seam {
-    at: usize,
-    below: usize,
+    // Half the memory of `usize`: a text may be all escapes. No text has 4 GiB.
+    at: u32,
+    below: u32,
     len: u8,
     len_below: u8,
+}
+
+impl Seam {
+    fn at(self) -> usize {
+        self.at as usize
+    }
+
+    fn below(self) -> usize {
+        self.below as usize
+    }
+
+    fn end(self) -> usize {
+        self.at() + usize::from(self.len)
+    }
+
+    fn end_below(self) -> usize {
+        self.below() + usize::from(self.len_below)
+    }
 }
 
 impl<'a> Layers<'a> {
@@ -49,6 +71,11 @@ impl<'a> Layers<'a> {
             }
         }
         Self { text, above }
+    }
+
+    /// A text that has no escapes.
+    pub(super) fn plain(text: &'a [u8]) -> Self {
+        Self { text, above: Vec::new() }
     }
 
     /// How many layers there are, at least one.
@@ -69,9 +96,8 @@ impl<'a> Layers<'a> {
     pub(super) fn whole_escapes(&self, start: usize, end: usize) -> (usize, usize) {
         let Some(above) = self.above.first() else { return (start, end) };
         let around = |at: usize| {
-            let seam = above.seams[..above.seams.partition_point(|seam| seam.below < at)].last()?;
-            let end = seam.below + usize::from(seam.len_below);
-            (at < end).then_some((seam.below, end))
+            let seam = above.seams[..above.seams.partition_point(|seam| seam.below() < at)].last()?;
+            (at < seam.end_below()).then_some((seam.below(), seam.end_below()))
         };
         (around(start).map_or(start, |(start, _)| start), around(end).map_or(end, |(_, end)| end))
     }
@@ -88,26 +114,26 @@ impl<'a> Layers<'a> {
 }
 
 impl Layer {
-    fn seam(&self, at: usize) -> Option<&Seam> {
-        self.seams[..self.seams.partition_point(|seam| seam.at <= at)].last()
+    fn seam(&self, at: usize) -> Option<Seam> {
+        self.seams[..self.seams.partition_point(|seam| seam.at() <= at)].last().copied()
     }
 
     fn is_escape(&self, at: usize) -> bool {
-        self.seam(at).is_some_and(|seam| at < seam.at + usize::from(seam.len))
+        self.seam(at).is_some_and(|seam| at < seam.end())
     }
 
     fn start(&self, at: usize) -> usize {
         match self.seam(at) {
             None => at,
-            Some(seam) if at < seam.at + usize::from(seam.len) => seam.below,
-            Some(seam) => seam.below + usize::from(seam.len_below) + (at - seam.at - usize::from(seam.len)),
+            Some(seam) if at < seam.end() => seam.below(),
+            Some(seam) => seam.end_below() + (at - seam.end()),
         }
     }
 
     fn end(&self, end: usize) -> usize {
         let Some(last) = end.checked_sub(1) else { return 0 };
         match self.seam(last) {
-            Some(seam) if last < seam.at + usize::from(seam.len) => seam.below + usize::from(seam.len_below),
+            Some(seam) if last < seam.end() => seam.end_below(),
             _ => self.start(last) + 1,
         }
     }
@@ -115,29 +141,43 @@ impl Layer {
 
 /// The text with its escapes undone; none where it has none. What is no escape stays, what a cut leaves of one goes.
 fn undo(text: &[u8], escapes: Escapes) -> Option<Layer> {
-    let mark = if escapes == Escapes::Json { b'\\' } else { b'%' };
-    let mut next = memchr(mark, text)?;
-    let mut layer = Layer { text: Vec::with_capacity(text.len()), seams: Vec::new() };
+    let mark = |from: usize| {
+        let rest = &text[from..];
+        let found = match escapes {
+            Escapes::Json => memchr(b'\\', rest),
+            Escapes::Percent => memchr(b'%', rest),
+            Escapes::Any => memchr3(b'\\', b'%', b'&', rest),
+        };
+        found.map(|found| from + found)
+    };
+    let mut next = mark(0)?;
+    if u32::try_from(text.len()).is_err() {
+        return None;
+    }
+    let mut layer = Layer { text: Vec::new(), seams: Vec::new() };
     let mut copied = 0;
     loop {
-        let escape = match escapes {
-            Escapes::Json => json_escape(&text[next..]),
-            Escapes::Percent => percent_escape(&text[next..]),
+        let escape = match text[next] {
+            b'%' => percent_escape(&text[next..]),
+            b'&' => entity(&text[next..]),
+            _ => json_escape(&text[next..]),
         };
         let (len_below, meaning) = match escape {
             Escape::None => (1, None),
             Escape::Means { len, meaning } => (len, Some(meaning)),
         };
         if let Some(meaning) = meaning {
+            if layer.seams.is_empty() {
+                layer.text.reserve(text.len());
+            }
             layer.text.extend_from_slice(&text[copied..next]);
-            let at = layer.text.len();
+            let at = layer.text.len() as u32;
             layer.text.extend_from_slice(meaning.as_bytes());
-            layer.seams.push(Seam { at, below: next, len: meaning.len, len_below });
+            layer.seams.push(Seam { at, below: next as u32, len: meaning.len, len_below });
             copied = next + usize::from(len_below);
         }
-        let from = next + usize::from(len_below);
-        match memchr(mark, &text[from..]) {
-            Some(more) => next = from + more,
+        match mark(next + usize::from(len_below)) {
+            Some(more) => next = more,
             None => break,
         }
     }
@@ -219,6 +259,33 @@ fn percent_escape(text: &[u8]) -> Escape {
     }
 }
 
+/// A reference to a character, by its number or by one of XML's five names. One that is cut stays.
+fn entity(text: &[u8]) -> Escape {
+    const LONGEST: usize = 10;
+    let shown = &text[..text.len().min(LONGEST)];
+    let Some(end) = memchr(b';', shown) else { return Escape::None };
+    let code = match &text[1..end] {
+        b"quot" => Some(u32::from(b'"')),
+        b"apos" => Some(u32::from(b'\'')),
+        b"amp" => Some(u32::from(b'&')),
+        b"lt" => Some(u32::from(b'<')),
+        b"gt" => Some(u32::from(b'>')),
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16),
+        [b'#', digits @ ..] => number(digits, 10),
+        _ => None,
+    };
+    // At most `LONGEST` bytes, as was just seen.
+    code.map_or(Escape::None, |code| Escape::Means { len: end as u8 + 1, meaning: Meaning::character(code) })
+}
+
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    let add = |number: u32, digit: &u8| number.checked_mul(radix)?.checked_add(char::from(*digit).to_digit(radix)?);
+    digits.iter().try_fold(0, add)
+}
+
 /// The text with its escapes undone once.
 pub(super) fn undone(text: &[u8], escapes: Escapes) -> std::borrow::Cow<'_, [u8]> {
     undo(text, escapes).map_or(text.into(), |layer| layer.text.into())
@@ -257,6 +324,8 @@ mod tests {
             assert_eq!(&*undone(text, Escapes::Json), meaning, "{}", String::from_utf8_lossy(text));
         }
         assert_eq!(&*undone(b"%41%2fb%zz%4", Escapes::Percent), b"A/b%zz");
+        let mixed = br#"%7B&quot;&#65;&#x42;\u0043&amp;lt; &nosuch; & &#x;"#;
+        assert_eq!(&*undone(mixed, Escapes::Any), b"{\"ABC&lt; &nosuch; & &#x;");
     }
 
     proptest! {
@@ -268,8 +337,8 @@ mod tests {
         }
 
         #[test]
-        fn every_byte_has_its_place_below(text in r#"(\\u00[46][1-9]|\\|[a-z"%]|%4[0-9]|\\"){0,40}"#) {
-            for escapes in [Escapes::Json, Escapes::Percent] {
+        fn every_byte_has_its_place_below(text in r#"(\\u00[46][1-9]|\\|[a-z"%]|%4[0-9]|&#6[5-9];|&lt;|\\"){0,40}"#) {
+            for escapes in [Escapes::Json, Escapes::Percent, Escapes::Any] {
                 let layers = Layers::new(text.as_bytes(), escapes);
                 for layer in 1..layers.count() {
                     let mut last = (0, 0);
@@ -279,7 +348,7 @@ mod tests {
                         prop_assert!(last.1 <= start || last == (start, end));
                         prop_assert!(start < end && end <= text.len());
                         let raw = &text.as_bytes()[start..end];
-                        prop_assert!(raw == &layers.text(layer)[at..=at] || matches!(raw[0], b'\\' | b'%'));
+                        prop_assert!(raw == &layers.text(layer)[at..=at] || matches!(raw[0], b'\\' | b'%' | b'&'));
                         last = (start, end);
                     }
                 }

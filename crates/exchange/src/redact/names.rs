@@ -1,47 +1,149 @@
-//! Secrets found by the name that stands before them.
+//! Names before which, or behind which, secrets stand.
 
-use memchr::{memchr_iter, memchr2};
+use memchr::{memchr_iter, memchr2, memchr2_iter, memchr3_iter};
 
-/// The names whose values are tokens, in JSON, in cookies and in a query alike.
-const TOKENS: [&str; 2] = ["AccessToken", "ClientToken"];
+/// What stands before `token` in the names of tokens: Mews' own, and those of its other interfaces.
+const TOKENS: [&str; 6] = ["access", "client", "connection", "refresh", "auth", "bearer"];
+/// What stands before `key`.
+const KEYS: [&str; 2] = ["api", "subscription"];
+/// The name before credentials.
+const AUTHORIZATION: &str = "authorization";
 
-/// Field names of JSON whose values are replaced, compared without regard to the case of ASCII letters.
+/// What a name says of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is a token: `AccessToken`, `client_token`, `X-Api-Key`, …
+    Token,
+    /// It has a scheme and credentials: `Authorization`.
+    Credentials,
+    /// The configuration names it.
+    Field,
+}
+
+/// A name in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) kind: Kind,
+}
+
+/// The names that are looked for, in any notation: without regard to the case of ASCII letters, to `_` and to `-`.
 #[derive(Debug)]
 pub(crate) struct Names {
-    names: Vec<Box<[u8]>>,
-    /// Of the names the first are the tokens' own.
-    tokens: usize,
-    /// For each byte, whether a name ends with it.
+    /// Whether tokens and credentials are among them.
+    tokens: bool,
+    /// The others, as they stand.
+    fields: Vec<Box<[u8]>>,
+    /// The others, in small letters without `_` and `-`.
+    plain: Vec<Box<[u8]>>,
+    /// For each byte, whether one of the others ends with it.
     ends: Box<[bool; 256]>,
 }
 
 impl Names {
-    /// The names of the tokens, and these.
+    /// The names of tokens, and these.
     pub(crate) fn tokens_and(fields: &[String]) -> Self {
-        Self::new(TOKENS.len(), TOKENS.iter().copied().chain(fields.iter().map(String::as_str)))
+        Self::new(true, fields.iter().map(String::as_str))
     }
 
     /// These names alone.
     pub(crate) fn only<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::new(0, fields)
+        Self::new(false, fields)
     }
 
-    fn new<'a>(tokens: usize, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let names: Vec<Box<[u8]>> = names.into_iter().map(|name| name.as_bytes().into()).collect();
+    fn new<'a>(tokens: bool, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let fields: Vec<Box<[u8]>> = names.into_iter().map(|name| name.as_bytes().into()).collect();
         let mut ends = Box::new([false; 256]);
-        for last in names.iter().filter_map(|name| name.last()) {
+        for last in fields.iter().filter_map(|name| name.last()) {
             ends[usize::from(last.to_ascii_lowercase())] = true;
             ends[usize::from(last.to_ascii_uppercase())] = true;
         }
-        Self { names, tokens, ends }
+        let plain = fields.iter().map(|name| plain(name)).filter(|name| !name.is_empty()).collect();
+        Self { tokens, fields, plain, ends }
     }
 
-    /// Calls `found` with the place of the closing quote of every one of the names that a colon follows, and whether
-    /// the name is a token's.
+    /// Whether others than those of tokens are among them.
+    pub(super) fn has_fields(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
+    /// Calls `found` with every name, whatever stands around it.
+    ///
+    /// It keeps no state, so that nothing broken before a name can hide it. Of the letters that a token's name must
+    /// have, `k` is so rare that one search for a few bytes finds nearly nothing else.
+    pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(Name)) {
+        if self.tokens {
+            for at in memchr3_iter(b'k', b'K', b'z', text) {
+                if let Some(name) = token_name(text, at) {
+                    found(name);
+                }
+            }
+        }
+        if !self.plain.is_empty() {
+            for separator in memchr3_iter(b':', b'=', b'>', text) {
+                if let Some((start, end)) = self.field_before(text, separator) {
+                    found(Name { start, end, kind: Kind::Field });
+                }
+                if let Some((start, end)) = self.form_field(text, separator) {
+                    found(Name { start, end, kind: Kind::Field });
+                }
+            }
+        }
+    }
+
+    /// Where the configured name stands that a separator follows.
+    fn field_before(&self, text: &[u8], separator: usize) -> Option<(usize, usize)> {
+        let before = text[..separator].trim_ascii_end();
+        let before = if before.ends_with(b"]") {
+            let open = before.iter().rev().take(16).position(|byte| *byte == b'[')?;
+            &before[..before.len() - open - 1]
+        } else {
+            before
+        };
+        let before = before.strip_suffix(b"\\").unwrap_or(before);
+        let quote = before.last().copied().filter(|byte| is_quote(*byte));
+        let before = if quote.is_some() { &before[..before.len() - 1] } else { before };
+        let before = before.strip_suffix(b"\\").unwrap_or(before);
+        if !before.last().is_some_and(|last| self.ends[usize::from(*last)]) {
+            return None;
+        }
+        let start = self.plain.iter().find_map(|name| plain_start(before, name))?;
+        let stands = match (quote, before[..start].last()) {
+            (Some(quote), Some(open)) => *open == quote,
+            (Some(_), None) => false,
+            (None, None) => true,
+            (None, Some(byte)) => match text[separator] {
+                b':' => {
+                    let indent = |byte: &&u8| !matches!(byte, b' ' | b'\t' | b'-' | b'?');
+                    let begins = before[..start].iter().rev().take(256).find(indent);
+                    begins.is_none_or(|byte| *byte == b'\n')
+                        || matches!(before[..start].trim_ascii_end().last(), Some(b'{' | b',' | b'('))
+                }
+                b'=' => !is_name_byte(*byte),
+                _ => matches!(byte, b'<' | b':'),
+            },
+        };
+        stands.then_some((start, before.len()))
+    }
+
+    /// Where a configured name stands behind `name=`, as in a part of a multipart body.
+    fn form_field(&self, text: &[u8], equals: usize) -> Option<(usize, usize)> {
+        if text[equals] != b'=' || !ends_with_name(&text[..equals]) {
+            return None;
+        }
+        let start = equals + 1 + text[equals + 1..].iter().take(1).take_while(|byte| is_quote(**byte)).count();
+        let length = text[start..].iter().take(256).take_while(|byte| !is_quote(**byte) && **byte >= b' ').count();
+        let name = plain(&text[start..start + length]);
+        self.plain.iter().any(|known| **known == *name).then_some((start, start + length))
+    }
+
+    /// Calls `found` with the place of the closing quote of every one of the configured names that a colon follows, as
+    /// they stand in JSON.
     ///
     /// It looks back from each colon and keeps no state, so that nothing broken before a field can hide it. Colons are
     /// rarer than quotes, and one search for a single byte is faster than one for many names in either case.
-    pub(crate) fn fields(&self, text: &[u8], mut found: impl FnMut(usize, bool)) {
+    pub(crate) fn fields(&self, text: &[u8], mut found: impl FnMut(usize)) {
         for colon in memchr_iter(b':', text) {
             let Some(before) = text[..colon].trim_ascii_end().strip_suffix(b"\"") else { continue };
             if !before.last().is_some_and(|&last| self.ends[usize::from(last)]) {
@@ -53,8 +155,8 @@ impl Names {
                     rest.ends_with(b"\"") && tail.eq_ignore_ascii_case(name)
                 }
             };
-            if let Some(index) = self.names.iter().position(|name| stands(name)) {
-                found(before.len(), index < self.tokens);
+            if self.fields.iter().any(|name| stands(name)) {
+                found(before.len());
             }
         }
     }
@@ -81,7 +183,7 @@ pub(crate) struct Value {
 pub(crate) fn value(text: &[u8], start: usize) -> Option<Value> {
     let end = match text.get(start)? {
         b'"' => {
-            let end = string_end(text, start + 1);
+            let end = string_end(text, start + 1, b'"');
             return Some(Value { start: start + 1, end, string: true });
         }
         b'{' | b'[' => nested_end(text, start),
@@ -93,10 +195,10 @@ pub(crate) fn value(text: &[u8], start: usize) -> Option<Value> {
     (end > start && &text[start..end] != b"null").then_some(Value { start, end, string: false })
 }
 
-/// The first quote from `at` on that no backslash precedes; the text's end where there is none.
-pub(crate) fn string_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(next) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        if text[at + next] == b'"' {
+/// The first such quote from `at` on that no backslash precedes; the text's end where there is none.
+pub(super) fn string_end(text: &[u8], mut at: usize, quote: u8) -> usize {
+    while let Some(next) = text.get(at..).and_then(|rest| memchr2(quote, b'\\', rest)) {
+        if text[at + next] == quote {
             return at + next;
         }
         at += next + 2;
@@ -104,12 +206,12 @@ pub(crate) fn string_end(text: &[u8], mut at: usize) -> usize {
     text.len()
 }
 
-fn nested_end(text: &[u8], start: usize) -> usize {
+pub(super) fn nested_end(text: &[u8], start: usize) -> usize {
     let mut depth = 0_usize;
     let mut at = start;
     while let Some(byte) = text.get(at) {
         match byte {
-            b'"' => at = string_end(text, at + 1),
+            b'"' => at = string_end(text, at + 1, b'"'),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => {
                 depth -= 1;
@@ -124,68 +226,185 @@ fn nested_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-fn skip_space(text: &[u8], at: usize) -> usize {
+pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
     let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     text.get(at..).map_or(text.len(), |rest| at + rest.iter().take_while(|byte| space(byte)).count())
 }
 
-/// Calls `found` with the place of the `=` of every `AccessToken=` and `ClientToken=`.
-pub(crate) fn pairs(text: &[u8], mut found: impl FnMut(usize)) {
-    for equals in memchr_iter(b'=', text) {
-        if ends_with_token_name(&text[..equals]) {
-            found(equals);
+/// The name of a token, or of credentials, of which the letter at `at` is a part.
+fn token_name(text: &[u8], at: usize) -> Option<Name> {
+    let stands = |start: usize, word: &str| {
+        text.get(start..start + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let ends = |end: usize| {
+        // `AccessTokens` has tokens, `AccessTokenId` has none.
+        let end = end + usize::from(matches!(text.get(end), Some(b's' | b'S')));
+        let value = text.get(end..end + 5).is_some_and(|rest| rest.eq_ignore_ascii_case(b"value"));
+        let end = if value { end + 5 } else { end };
+        (!text.get(end).is_some_and(u8::is_ascii_alphanumeric)).then_some(end)
+    };
+    let named = |start: usize, end: usize, prefixes: &[&str]| {
+        let end = ends(end)?;
+        let start = prefixes.iter().find_map(|prefix| word_before(&text[..start], prefix))?;
+        Some(Name { start, end, kind: Kind::Token })
+    };
+    match text[at] {
+        b'z' => {
+            let start = at.checked_sub(7)?;
+            let end = start + AUTHORIZATION.len();
+            let ends = !text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+            (stands(start, AUTHORIZATION) && ends).then_some(Name { start, end, kind: Kind::Credentials })
         }
+        _ if at >= 2 && stands(at - 2, "token") => named(at - 2, at + 3, &TOKENS),
+        _ if stands(at, "key") => named(at, at + 3, &KEYS),
+        _ => None,
     }
 }
 
-/// Whether this is the name of a token.
-pub(crate) fn is_token_name(name: &[u8]) -> bool {
-    TOKENS.iter().any(|token| name.eq_ignore_ascii_case(token.as_bytes()))
+/// Where a word begins that stands before the end of a text, with nothing but `_`, `-`, `.` or a space between.
+fn word_before(text: &[u8], word: &str) -> Option<usize> {
+    let separators = text.iter().rev().take(2).take_while(|byte| matches!(byte, b'_' | b'-' | b'.' | b' ')).count();
+    let start = (text.len() - separators).checked_sub(word.len())?;
+    text[start..start + word.len()].eq_ignore_ascii_case(word.as_bytes()).then_some(start)
 }
 
-fn ends_with_token_name(text: &[u8]) -> bool {
+/// A name in small letters, without `_` and `-`.
+fn plain(name: &[u8]) -> Box<[u8]> {
+    name.iter().filter(|byte| !matches!(byte, b'_' | b'-')).map(u8::to_ascii_lowercase).collect()
+}
+
+/// Where a name begins that stands at the end of a text, in any notation.
+fn plain_start(text: &[u8], plain: &[u8]) -> Option<usize> {
+    let mut at = text.len();
+    for wanted in plain.iter().rev() {
+        while at > 0 && at < text.len() && matches!(text[at - 1], b'_' | b'-') {
+            at -= 1;
+        }
+        at = at.checked_sub(1)?;
+        if text[at].to_ascii_lowercase() != *wanted {
+            return None;
+        }
+    }
+    (at == 0 || !is_name_byte(text[at - 1])).then_some(at)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || byte >= 0x80
+}
+
+/// Whether a text ends with `name`, or with `name*` as RFC 8187 has it.
+pub(super) fn ends_with_name(text: &[u8]) -> bool {
     let text = text.trim_ascii_end();
-    TOKENS.iter().any(|token| {
-        text.len() >= token.len() && text[text.len() - token.len()..].eq_ignore_ascii_case(token.as_bytes())
-    })
+    let text = text.strip_suffix(b"*").unwrap_or(text);
+    text.len() >= 4
+        && text[text.len() - 4..].eq_ignore_ascii_case(b"name")
+        && !text[..text.len() - 4].last().is_some_and(u8::is_ascii_alphanumeric)
+}
+
+pub(super) fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'`')
+}
+
+/// Whether a token's name stands anywhere in a text.
+pub(super) fn has_token_name(text: &[u8]) -> bool {
+    memchr2_iter(b'k', b'K', text).any(|at| token_name(text, at).is_some())
+}
+
+/// Whether this is the name of a header field whose whole value is a token.
+pub(super) fn is_token_name(name: &[u8]) -> bool {
+    memchr2_iter(b'k', b'K', name).any(|at| token_name(name, at).is_some_and(|found| found.end == name.len()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn values(text: &str) -> Vec<&str> {
-        let mut values = Vec::new();
-        Names::tokens_and(&["Note".to_owned()]).fields(text.as_bytes(), |close, _| {
-            let start = value_at(text.as_bytes(), close).unwrap();
-            values.extend(value(text.as_bytes(), start).map(|value| &text[value.start..value.end]));
-        });
-        values
+    fn names(text: &str) -> Vec<&str> {
+        let mut names = Vec::new();
+        let fields = ["LastName".to_owned()];
+        Names::tokens_and(&fields).find(text.as_bytes(), |name| names.push(&text[name.start..name.end]));
+        names
     }
 
     #[test]
-    fn fields_are_found_at_any_depth_in_any_case_and_any_type() {
-        let text =
-            r#"{"accesstoken" : "a\"b", "x": [{"NOTE":{"c":["}"]}},{"Note":-1.5e3},{"note":null}], "note":true}"#;
-        assert_eq!(values(text), [r#"a\"b"#, r#"{"c":["}"]}"#, "-1.5e3", "true"]);
-    }
-
-    #[test]
-    fn what_is_broken_or_cut_before_or_after_hides_nothing() {
-        assert_eq!(values(r#"{"a": "x" y" , "ClientToken":"secret"#), ["secret"]);
-        assert_eq!(values(r#"{"AccessToken"accesstoken":"secret"#), ["secret"]);
-        assert_eq!(values(r#"{"FootNote":"no","Note":"yes","Notes":"no"}"#), ["yes"]);
-        assert_eq!(values(r#"}}]"AccessToken":"secret\"#), [r"secret\"]);
-        assert_eq!(values(r#"{"Note":{"a":["b"#), [r#"{"a":["b"#]);
-        for nothing in [r#""AccessToken"#, r#""AccessToken""#, r#""AccessToken":"#, r#""AccessToken": ,"#] {
-            assert_eq!(values(nothing), [""; 0], "{nothing}");
+    fn a_name_is_found_in_any_notation() {
+        for name in [
+            "AccessToken",
+            "access_token",
+            "ACCESS-TOKEN",
+            "accessTOKEN",
+            "client.token",
+            "Connection Token",
+            "API_KEY",
+            "apikey",
+            "Subscription-Key",
+            "Authorization",
+            "AccessTokens",
+            "refreshToken",
+            "AUTHORIzATION",
+        ] {
+            assert_eq!(names(&format!("{{\"{name}\":1}}")), [name]);
+        }
+        assert_eq!(names("X-Mews-Access-Token: 1"), ["Access-Token"]);
+        for none in
+            ["AccessTokenId", "Token", "Tokenizer", "key", "Keyboard", "apiKeyId", "token access", "AuthorizationCode"]
+        {
+            assert_eq!(names(&format!("{{\"{none}\":1}}")), [""; 0], "{none}");
         }
     }
 
     #[test]
-    fn a_pair_is_found_by_its_name() {
-        let mut found = Vec::new();
-        pairs(b"/x?a=1&accessTOKEN=2; ClientToken =3&Token=4", |equals| found.push(equals));
-        assert_eq!(found, [18, 34]);
+    fn a_configured_name_is_found_where_it_is_one() {
+        for text in [
+            r#"{"lastname":1}"#,
+            r#"{"Last_Name" : 1}"#,
+            "{'last-name':1}",
+            "a=b&LastName=1",
+            "<LastName>1",
+            "<x:LASTNAME>1",
+            "LastName: 1",
+            "- lastName: 1",
+            "{lastName:1}",
+            "name=\"LastName\"",
+            "lastname[]=1",
+        ] {
+            assert_eq!(names(text).len(), 1, "{text}");
+        }
+        for text in
+            [r#"{"FootLastName":1}"#, "the LastName: 1", "LastNames=1", "myLastName=1", "LastName", "a>LastName"]
+        {
+            assert_eq!(names(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_json_may_be_cut_or_broken() {
+        let values = |text: &'static str| {
+            let mut values = Vec::new();
+            Names::only(["Note"]).fields(text.as_bytes(), |close| {
+                let start = value_at(text.as_bytes(), close).unwrap();
+                values.extend(value(text.as_bytes(), start).map(|value| &text[value.start..value.end]));
+            });
+            values
+        };
+        assert_eq!(
+            values(r#"{"note" : "a\"b", "x": [{"NOTE":{"c":["}"]}},{"Note":-1.5e3},{"note":null}], "note":true}"#),
+            [r#"a\"b"#, r#"{"c":["}"]}"#, "-1.5e3", "true"]
+        );
+        assert_eq!(values(r#"{"Note"note":"secret"#), ["secret"]);
+        assert_eq!(values(r#"{"FootNote":"no","Note":"yes","Notes":"no"}"#), ["yes"]);
+        assert_eq!(values(r#"}}]"Note":"secret\"#), [r"secret\"]);
+        assert_eq!(values(r#"{"Note":{"a":["b"#), [r#"{"a":["b"#]);
+        assert_eq!(values(r#""Note": ,"#), [""; 0]);
+    }
+
+    #[test]
+    fn a_header_field_is_told_by_the_end_of_its_name() {
+        for name in ["AccessToken", "x-access-token", "X-Api-Key", "Ocp-Apim-Subscription-Key"] {
+            assert!(is_token_name(name.as_bytes()), "{name}");
+        }
+        for name in ["X-Token", "Access-Token-Id", "Idempotency-Key", "Sec-WebSocket-Key"] {
+            assert!(!is_token_name(name.as_bytes()), "{name}");
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memmem};
+use memchr::memmem;
 
 use super::{
-    names::Names,
+    names::{Names, has_token_name},
     secrets::{SHORTEST, Secrets},
     text::{Syntax, Text, has_shaped},
 };
@@ -26,7 +26,9 @@ use super::{
 pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
     let long = |token: &&&str| token.len() >= SHORTEST;
     let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token.as_bytes()).is_some());
-    if memchr2(b'%', b'=', text).is_none() && !has_shaped(text) && !has_token() {
+    let plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b' ' | b'(' | b')');
+    if text.iter().all(plain) && !has_shaped(text) && !has_token() && !has_token_name(text) {
         return text.into();
     }
     let mut secrets = Secrets::default();
@@ -34,9 +36,9 @@ pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         secrets.learn(token.as_bytes());
     }
     let mut found = Text::new(text, Syntax::Target);
-    found.find_named(&Names::only([]), &mut secrets);
+    found.find_named(&Names::tokens_and(&[]), &mut secrets);
     found.find_shaped(&mut secrets);
-    found.find_values(&mut secrets);
+    found.find_values(&secrets);
     found.redacted().map_or(text.into(), |redacted| redacted.to_vec().into())
 }
 

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::{
+    form,
     layers::{Escapes, Layers, undone},
-    names::{self, Names},
+    names::{Kind, Names},
     secrets::{Secrets, is_pseudonym},
+    value::{self, Context, Form},
 };
 use crate::Pseudonym;
 
@@ -28,26 +30,14 @@ pub(super) enum Syntax {
     Field,
 }
 
-impl Syntax {
-    fn escapes(self) -> Escapes {
-        if self == Self::Json { Escapes::Json } else { Escapes::Percent }
-    }
-
-    /// Whether a value of a `name=value` ends before this byte.
-    fn ends_value(self, byte: u8) -> bool {
-        match self {
-            Self::Cookie => byte == b';',
-            Self::Field => matches!(byte, b'&' | b'#' | b'"' | b'>' | b' ' | b'\t'),
-            _ => matches!(byte, b'&' | b'#'),
-        }
-    }
-}
-
 /// A text and what is to be replaced in it.
 pub(super) struct Text<'a> {
     layers: Layers<'a>,
     syntax: Syntax,
+    /// Whether nothing can be told by a name or by its form.
+    plain: bool,
     edits: Vec<Edit>,
+    too_complex: bool,
 }
 
 /// Bytes of layer 0 and what takes their place.
@@ -62,13 +52,24 @@ struct Edit {
 
 impl<'a> Text<'a> {
     pub(super) fn new(text: &'a [u8], syntax: Syntax) -> Self {
-        Self { layers: Layers::new(text, syntax.escapes()), syntax, edits: Vec::new() }
+        let plain = is_plain(text);
+        let layers = if plain { Layers::plain(text) } else { Layers::new(text, Escapes::Any) };
+        Self { layers, syntax, plain, edits: Vec::new(), too_complex: false }
     }
 
-    /// Finds what is told by its name or its place, and learns the tokens among it.
+    /// Whether looking for secrets would take too long: nothing of it may be kept then.
+    pub(super) fn is_too_complex(&self) -> bool {
+        self.too_complex
+    }
+
+    /// Whether anything was found.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.too_complex || !self.edits.is_empty()
+    }
+
+    /// Finds what is told by its name, its place or its form, and learns the tokens among it.
     pub(super) fn find_named(&mut self, names: &Names, secrets: &mut Secrets) {
         match self.syntax {
-            Syntax::Json => self.find_fields(names, secrets),
             Syntax::Token => self.find_token(0, secrets),
             Syntax::Credentials => {
                 let text = self.layers.text(0);
@@ -76,7 +77,12 @@ impl<'a> Text<'a> {
                 let space = text[scheme..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 self.find_token(scheme + space, secrets);
             }
-            Syntax::Form | Syntax::Target | Syntax::Cookie | Syntax::Field => self.find_pairs(secrets),
+            _ => {}
+        }
+        if !self.plain || names.has_fields() {
+            self.find_values_of(names, secrets);
+            self.find_passwords(secrets);
+            self.find_tokens(secrets);
         }
     }
 
@@ -94,11 +100,11 @@ impl<'a> Text<'a> {
     }
 
     /// Finds every secret that is known, wherever it stands.
-    pub(super) fn find_values(&mut self, secrets: &mut Secrets) {
-        let Self { layers, edits, syntax } = self;
+    pub(super) fn find_values(&mut self, secrets: &Secrets) {
+        let Self { layers, edits, syntax, too_complex, .. } = self;
         for layer in 0..layers.count() {
             let text = layers.text(layer);
-            secrets.find(text, |mut start, mut end, pseudonym| {
+            let searched = secrets.find(text, |mut start, mut end, pseudonym| {
                 if *syntax == Syntax::Json {
                     // A quote at a secret's edge may be the string's own, without which JSON would be none.
                     let quotes = |byte: &&u8| **byte == b'"';
@@ -111,6 +117,7 @@ impl<'a> Text<'a> {
                 };
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             });
+            *too_complex |= searched.is_err();
         }
     }
 
@@ -119,7 +126,8 @@ impl<'a> Text<'a> {
         let whole = self.layers.text(0).len();
         for layer in 0..self.layers.count() {
             let text = self.layers.text(layer);
-            if let Some(start) = secrets.beginning_at_end(text) {
+            let known = secrets.beginning_at_end(text);
+            if let Some(start) = known.into_iter().chain(form::beginning_at_end(text)).min() {
                 let (start, _) = self.layers.place(layer, start, text.len());
                 self.edits.push(Edit { start, end: whole, pseudonym: None, quoted_in: None });
             }
@@ -161,68 +169,100 @@ impl<'a> Text<'a> {
         Some(redacted.into())
     }
 
-    fn find_fields(&mut self, names: &Names, secrets: &mut Secrets) {
-        let Self { layers, edits, .. } = self;
+    /// Finds the values that belong to names.
+    pub(super) fn find_values_of(&mut self, names: &Names, secrets: &mut Secrets) {
+        let Self { layers, edits, syntax, .. } = self;
+        // Where the latest value ends in each layer: a name inside of it is replaced with it, and following each one to
+        // its end would take quadratic time.
+        let mut covered = [0; Layers::MOST];
         for found_in in 0..layers.count() {
-            // Where the latest value ends in each layer: a name inside of it is replaced with it, and following each
-            // one to its end would take quadratic time.
-            let mut covered = [0; Layers::MOST];
-            names.fields(layers.text(found_in), |close, is_token| {
+            names.find(layers.text(found_in), |name| {
+                let context = Context::of(layers.text(found_in), &name, *syntax);
                 // A value ends where a quote stands as plain as the one behind its name. A layer further up, an escaped
                 // quote inside the value would look like its end.
-                let (layer, at) = match layers.lowest(found_in, close) {
-                    (layer, at) if names::value_at(layers.text(layer), at).is_some() => (layer, at),
-                    _ => (found_in, close),
-                };
-                if at < covered[layer] {
+                let (lower, at) = layers.lowest(found_in, name.end);
+                if at < covered[lower] || name.end < covered[found_in] {
                     return;
                 }
+                let found = |layer: usize, at| Some((layer, value::value(layers.text(layer), at, &context)?));
+                let above = || if lower == found_in { None } else { found(found_in, name.end) };
+                let Some((layer, value)) = found(lower, at).or_else(above) else { return };
                 let text = layers.text(layer);
-                let Some(value) = names::value_at(text, at).and_then(|start| names::value(text, start)) else { return };
                 covered[layer] = value.end;
                 let raw = &text[value.start..value.end];
-                if raw.is_empty() || is_pseudonym(raw) {
+                if is_pseudonym(raw) {
                     return;
                 }
-                let content = if value.string { undone(raw, Escapes::Json) } else { raw.into() };
-                let pseudonym = match (value.end == text.len(), is_token) {
-                    (true, true) => secrets.pseudonym_of_beginning(&content),
+                let content = match value.form {
+                    Form::Quoted => undone(raw, Escapes::Json),
+                    // A cookie's value means itself, whatever percent signs it has.
+                    Form::Pair if *syntax == Syntax::Cookie => raw.into(),
+                    Form::Pair if *syntax == Syntax::Json => {
+                        undone(&undone(raw, Escapes::Json), Escapes::Percent).into_owned().into()
+                    }
+                    Form::Pair => undone(raw, Escapes::Percent),
+                    Form::Element => undone(raw, Escapes::Any),
+                    Form::Json | Form::Bare => raw.into(),
+                };
+                let pseudonym = if name.kind == Kind::Field {
+                    secrets.keyed(&content)
+                } else if value.end == text.len() && value.form != Form::Pair {
+                    secrets.pseudonym_of_beginning(&content)
+                } else if matches!(raw[0], b'{' | b'[') && value.form == Form::Json {
                     // An object is no token, and to replace it elsewhere by its text would leave what is no JSON.
-                    (false, true) if value.string || !matches!(raw[0], b'{' | b'[') => secrets.learn(&content),
-                    _ => Pseudonym::of(&content),
+                    Pseudonym::of(&content)
+                } else {
+                    secrets.learn(&content)
                 };
                 let (start, end) = layers.place(layer, value.start, value.end);
-                let quoted_in = (!value.string).then_some(layer);
+                let quoted_in = (value.form == Form::Json).then_some(layer);
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in });
             });
         }
     }
 
-    fn find_pairs(&mut self, secrets: &mut Secrets) {
-        let Self { layers, edits, syntax } = self;
-        for found_in in 0..layers.count() {
-            let mut covered = [0; Layers::MOST];
-            names::pairs(layers.text(found_in), |equals| {
-                let (layer, equals) = layers.lowest(found_in, equals);
-                if equals < covered[layer] {
-                    return;
+    /// Finds the password in `scheme://user:password@host`, and a token that stands for both.
+    fn find_passwords(&mut self, secrets: &mut Secrets) {
+        const LONGEST: usize = 256;
+        let Self { layers, edits, .. } = self;
+        for layer in 0..layers.count() {
+            let text = layers.text(layer);
+            for at in memchr::memchr_iter(b'@', text) {
+                let ends =
+                    |byte: &u8| matches!(byte, b'/' | b' ' | b'"' | b'\'' | b'<' | b'>' | b'\n' | b'?' | b'#' | b'@');
+                let Some(slash) = text[..at].iter().rev().take(LONGEST).position(ends) else { continue };
+                let start = at - slash;
+                if !text[..start].ends_with(b"://") {
+                    continue;
                 }
-                let rest = &layers.text(layer)[equals + 1..];
-                let rest = &rest[..rest.iter().position(|&byte| syntax.ends_value(byte)).unwrap_or(rest.len())];
-                covered[layer] = equals + 1 + rest.len();
-                let start = equals + 1 + (rest.len() - rest.trim_ascii_start().len());
-                let value = rest.trim_ascii();
-                let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-                let (start, value) = quoted.map_or((start, value), |value| (start + 1, value));
-                if value.is_empty() || is_pseudonym(value) {
-                    return;
-                }
-                let pseudonym = match *syntax {
-                    // A cookie's value means itself, whatever percent signs it has.
-                    Syntax::Cookie => secrets.learn(value),
-                    _ => secrets.learn(&undone(value, Escapes::Percent)),
+                let user = &text[start..at];
+                let start = match memchr::memchr(b':', user) {
+                    Some(colon) => start + colon + 1,
+                    None if user.len() >= super::secrets::SHORTEST && user.iter().any(u8::is_ascii_digit) => start,
+                    None => continue,
                 };
-                let (start, end) = layers.place(layer, start, start + value.len());
+                let raw = &text[start..at];
+                if raw.is_empty() || is_pseudonym(raw) {
+                    continue;
+                }
+                let content = undone(raw, Escapes::Percent);
+                secrets.learn(&content);
+                // Passwords are short enough to be tried out.
+                let pseudonym = secrets.keyed(&content);
+                let (start, end) = layers.place(layer, start, at);
+                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
+            }
+        }
+    }
+
+    /// Finds what has the form of Mews' tokens.
+    fn find_tokens(&mut self, secrets: &mut Secrets) {
+        let Self { layers, edits, .. } = self;
+        for layer in 0..layers.count() {
+            let text = layers.text(layer);
+            form::tokens(text, |start, end| {
+                let pseudonym = secrets.learn(&text[start..end]);
+                let (start, end) = layers.place(layer, start, end);
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             });
         }
@@ -236,6 +276,22 @@ impl<'a> Text<'a> {
             self.edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
         }
     }
+}
+
+/// Whether a text is so short that a look at each of its bytes tells that no name, no password, no escape and no token of
+/// Mews' form is in it. Most header fields are.
+fn is_plain(text: &[u8]) -> bool {
+    const TELLING: [bool; 256] = {
+        let mut telling = [false; 256];
+        let bytes = b"kKz@\\%&";
+        let mut at = 0;
+        while at < bytes.len() {
+            telling[bytes[at] as usize] = true;
+            at += 1;
+        }
+        telling
+    };
+    text.len() < form::LENGTH && !text.iter().any(|byte| TELLING[usize::from(*byte)])
 }
 
 /// Where something has the shape of Mews' tokens: hexadecimal digits and hyphens, 31 digits or more of them in a row.

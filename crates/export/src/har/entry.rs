@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nightaudit_exchange::{
     Alteration, Body, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Note,
-    Omitted, Outcome, SessionId, Timestamp, WebSocket,
+    Omitted, Outcome, SessionId, Timestamp, WebSocket, Withheld,
 };
 use serde::Serialize;
 
@@ -183,6 +183,8 @@ struct BodyFacts<'a> {
     undecoded: bool,
     truncated: bool,
     masked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withheld: Option<Withheld>,
 }
 
 /// Which part of which WebSocket an entry is, and what HAR has no place for.
@@ -357,6 +359,7 @@ impl<'a> BodyFacts<'a> {
             undecoded: !body.bytes.is_empty() && !body.decoded().1,
             truncated: body.truncated,
             masked: body.masked,
+            withheld: body.withheld,
         }
     }
 }

@@ -41,6 +41,9 @@ fn push(out: &mut String, character: char) {
 /// Shows the body's text, JSON set out in lines, at most `room` bytes of it; says how many it took.
 pub(super) fn show(body: &Body, room: usize) -> (Markup, usize) {
     let (decoded, complete) = body.decoded();
+    if let Some(withheld) = body.withheld {
+        return (html! { p.cut { (body.length) " bytes withheld: " (withheld.reason()) "." } }, 0);
+    }
     if decoded.is_empty() {
         return (html! { p.none { "No body" } }, 0);
     }

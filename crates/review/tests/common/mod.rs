@@ -104,6 +104,7 @@ fn whole(text: &str) -> Body {
         content_encoding: None,
         truncated: false,
         masked: false,
+        withheld: None,
     }
 }
 

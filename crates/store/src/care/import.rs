@@ -87,6 +87,8 @@ impl Log {
             if line.is_empty() {
                 break;
             }
+            // Editors of other systems put a byte order mark before a text.
+            let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
             let wrong = |reason: String| ImportError::Line { line: number, reason };
             if line.len() as u64 == MAX_LINE {
                 return Err(wrong(format!("it is longer than {MAX_LINE} bytes")));
@@ -94,9 +96,9 @@ impl Log {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let mut exchange: Exchange = match serde_json::from_slice(&line) {
+            let mut exchange: Exchange = match serde_json::from_slice(line) {
                 Ok(exchange) => exchange,
-                Err(error) => match serde_json::from_slice::<Lost>(&line) {
+                Err(error) => match serde_json::from_slice::<Lost>(line) {
                     Ok(Lost { missing }) => {
                         sessions.get_mut(&missing.session).into_iter().for_each(|session| session.incomplete = true);
                         continue;

@@ -1,0 +1,135 @@
+//! Tokens told by their form.
+//!
+//! Mews' tokens are 32 hexadecimal digits, a hyphen and 31 more. Nothing else that stands in its messages looks so: a
+//! UUID has 12 digits in a row at most, a digest has no hyphen, a trace id has 32 digits and 16 behind the hyphen.
+
+/// The bytes of a token.
+pub(super) const LENGTH: usize = BEFORE + 1 + BEHIND;
+/// The digits before the hyphen, and behind it.
+const BEFORE: usize = 32;
+const BEHIND: usize = 31;
+
+/// Every how many bytes a text is looked at, and at how many. Wherever a token of 64 bytes stands, 16 of its bytes that
+/// are looked at once are digits: those that begin at its bytes 0 to 16 or 33 to 48, and no 24 bytes are without one.
+const STRIDE: usize = 24;
+const WINDOW: usize = 16;
+
+/// Of a text that is cut, a run of so many digits and hyphens at its end may be the beginning of a token.
+const SHORTEST_BEGINNING: usize = 13;
+
+/// Calls `found` with the start and end of each token.
+pub(super) fn tokens(text: &[u8], mut found: impl FnMut(usize, usize)) {
+    let mut at = 0;
+    while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
+        let mut next = at + STRIDE;
+        if all_digits(window) {
+            let (start, end) = run(text, at);
+            if let Some((start, end)) = token_in(text, start, end) {
+                found(start, end);
+            }
+            next = next.max(end);
+        }
+        at = next;
+    }
+}
+
+/// Where the beginning of a token stands at the end of a text that is cut.
+pub(super) fn beginning_at_end(text: &[u8]) -> Option<usize> {
+    let run = text.iter().rev().take(LENGTH).take_while(|byte| is_part(**byte)).count();
+    let start = text.len() - run;
+    // A token's beginning has no hyphen before its 33rd byte.
+    let digits = text[start..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    (digits == run && run >= SHORTEST_BEGINNING || digits >= BEFORE).then_some(start)
+}
+
+/// The run of digits and hyphens around a byte.
+fn run(text: &[u8], at: usize) -> (usize, usize) {
+    let before = text[..at].iter().rev().take_while(|byte| is_part(**byte)).count();
+    let behind = text[at..].iter().take_while(|byte| is_part(**byte)).count();
+    (at - before, at + behind)
+}
+
+/// The part of a run in which tokens stand.
+fn token_in(text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+    let run = &text[start..end];
+    let mut place: Option<(usize, usize)> = None;
+    for hyphen in memchr::memchr_iter(b'-', run) {
+        let digits = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| **byte != b'-').count();
+        let before = digits(&mut run[..hyphen].iter().rev());
+        let behind = digits(&mut run[hyphen + 1..].iter());
+        if before >= BEFORE && behind >= BEHIND {
+            let (from, to) = (start + hyphen - before, start + hyphen + 1 + behind);
+            place = Some(place.map_or((from, to), |(first, _)| (first, to)));
+        }
+    }
+    place
+}
+
+fn is_part(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || byte == b'-'
+}
+
+/// Whether all of these bytes are hexadecimal digits.
+fn all_digits(window: &[u8; WINDOW]) -> bool {
+    // To the end in any case, so that the compiler makes it steps of many bytes, and nothing is guessed.
+    window.iter().fold(true, |all, byte| {
+        let (digit, letter) = (byte.wrapping_sub(b'0') < 10, (byte | 0x20).wrapping_sub(b'a') < 6);
+        all & (digit | letter)
+    })
+}
+
+/// Whether something has the form of a token and nothing else.
+pub(super) fn is_token(value: &[u8]) -> bool {
+    value.len() == LENGTH && token_in(value, 0, value.len()) == Some((0, value.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+
+    fn found(text: &str) -> Vec<&str> {
+        let mut all = Vec::new();
+        tokens(text.as_bytes(), |start, end| all.push(&text[start..end]));
+        all
+    }
+
+    #[test]
+    fn what_is_no_token_is_left_alone() {
+        for text in [
+            "0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9d",
+            "0c19d2e4bb3e4d9c9b3cb1f0008a3b9d",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "4bf92f3577b34da6a3ce929d0e0e4736-4bf92f3577b34da6a3ce929d0e0e47",
+            "00000000000000000000000000000000000000000000000000000000000000000000000000000",
+        ] {
+            assert_eq!(found(&format!("{text} {text},{text}")), [""; 0], "{text}");
+            assert!(!is_token(text.as_bytes()));
+        }
+        assert!(is_token(TOKEN.as_bytes()) && !is_token(format!("{TOKEN}0").as_bytes()));
+    }
+
+    #[test]
+    fn a_cut_token_is_found_at_the_end() {
+        for length in [SHORTEST_BEGINNING, 32, 33, 40, 63] {
+            let text = format!("\"{}", &TOKEN[..length]);
+            assert_eq!(beginning_at_end(text.as_bytes()), Some(1), "{length}");
+        }
+        assert_eq!(beginning_at_end(b"\"0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9"), None);
+        assert_eq!(beginning_at_end(b"abc"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_found_wherever_it_stands(before in "[ -~]{0,60}[^0-9a-fA-F-]", after in "([^0-9a-fA-F-][ -~]{0,40})?") {
+            let text = format!("{before}{TOKEN}{after}");
+            prop_assert!(found(&text).contains(&TOKEN), "{}", text);
+            let text = format!("{before}{}{after}", TOKEN.to_lowercase());
+            prop_assert_eq!(found(&text).len(), 1);
+        }
+    }
+}

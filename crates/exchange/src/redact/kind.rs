@@ -1,0 +1,128 @@
+//! What bytes are: text, a file, or something that can't be told.
+
+use memchr::{memchr, memmem};
+
+use super::{
+    names::{self, Names},
+    secrets::Secrets,
+    text::{Syntax, Text},
+};
+
+/// What bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text, in UTF-8 or in an encoding in which ASCII means itself.
+    Text,
+    /// A file of a known format, such as a picture: nobody writes a token into it.
+    File,
+    /// Anything else.
+    Unknown,
+}
+
+/// What formats begin with, the commonest of those that are attached to records of a hotel, or come as answers.
+const FORMATS: [&[u8]; 24] = [
+    b"%PDF-",
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"GIF87a",
+    b"GIF89a",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\0\0\x01\0",
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    b"7z\xbc\xaf\x27\x1c",
+    b"Rar!\x1a\x07",
+    b"BZh",
+    b"\xfd7zXZ\0",
+    b"OggS",
+    b"ID3",
+    b"fLaC",
+    b"wOFF",
+    b"wOF2",
+    b"\0\x01\0\0\0",
+    b"OTTO",
+    b"\x1aE\xdf\xa3",
+];
+
+impl Kind {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        if is_text(bytes) {
+            Self::Text
+        } else if is_file(bytes) {
+            Self::File
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// Whether this is text. Without control characters, and UTF-8 or for the most part ASCII: EBCDIC is not.
+fn is_text(bytes: &[u8]) -> bool {
+    if memchr(0, bytes).is_some() {
+        return false;
+    }
+    if matches!(bytes.trim_ascii_start(), [b'{', b'"', ..] | [b'[', b'{', ..]) {
+        return true;
+    }
+    let control = |byte: &&u8| **byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 8 | 11 | 12 | 27);
+    if bytes.iter().any(|byte| control(&byte)) {
+        return false;
+    }
+    let is_utf_8 = match str::from_utf8(bytes) {
+        Ok(_) => true,
+        // Cut within a character.
+        Err(error) => error.error_len().is_none(),
+    };
+    // A binary format begins with a length or a type, for which letters would be too large.
+    let begins = bytes.first().is_some_and(u8::is_ascii);
+    is_utf_8 || begins && bytes.iter().filter(|byte| byte.is_ascii() && **byte != 127).count() * 4 >= bytes.len() * 3
+}
+
+fn is_file(bytes: &[u8]) -> bool {
+    FORMATS.iter().any(|magic| bytes.starts_with(magic))
+        || bytes.starts_with(b"RIFF")
+            && bytes.get(8..12).is_some_and(|form| [b"WEBP", b"WAVE", b"AVI "].iter().any(|known| form == *known))
+        || bytes.get(4..8) == Some(b"ftyp")
+        || bytes.get(257..262) == Some(b"ustar")
+}
+
+/// Whether binary data hold a secret with zeros between its characters, as in UTF-16 that begins somewhere inside; or, in
+/// what is no known file, the name of a token, behind which it may stand in a way that nobody can read.
+pub(super) fn hides_secret(bytes: &[u8], kind: Kind, names: &Names, secrets: &mut Secrets) -> bool {
+    let named = |bytes: &[u8]| kind == Kind::Unknown && names::has_token_name(bytes);
+    if named(bytes) {
+        return true;
+    }
+    if memmem::find(bytes, b"\0").is_none() {
+        return false;
+    }
+    let dense: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+    let mut text = Text::new(&dense, Syntax::Json);
+    text.find_named(names, secrets);
+    text.find_values(secrets);
+    named(&dense) || text.has_secrets()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_files_and_the_rest_are_told_apart() {
+        let latin_1 = b"{'Name':'caf\xe9'}";
+        for text in [&b""[..], b"{}", b"a=b", "日本語".as_bytes(), &"日本語".as_bytes()[..8], latin_1, b"\x1b[1mhi"]
+        {
+            assert_eq!(Kind::of(text), Kind::Text, "{text:?}");
+        }
+        for file in [&b"%PDF-1.7\n\0\xff"[..], b"\x89PNG\r\n\x1a\n\0\0", b"RIFF\0\0\0\0WEBP\0", b"\0\0\0\x18ftypmp42"] {
+            assert_eq!(Kind::of(file), Kind::File, "{file:?}");
+        }
+        // The beginning of JSON in EBCDIC, a map of MessagePack, a message of Protocol Buffers.
+        for unknown in [&b"\xc0\x7f\xc1\x83\x83\x85\xa2\xa2"[..], b"\x81\xa1a\x01", b"\x0a\x03abc\x10\x01"] {
+            assert_eq!(Kind::of(unknown), Kind::Unknown, "{unknown:?}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Files of the data folder that are nobody else's business: opened without following links, looked at before they are
+//! trusted.
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use nightaudit_exchange::FieldKey;
+use rustix::{fs::OFlags, process::geteuid};
+
+use crate::disk::{self, Disk, OsDisk};
+
+/// The file with the key of the pseudonyms of fields: 64 hexadecimal digits.
+const FIELD_KEY: &str = "redaction-key";
+/// The files of a data folder that are secret or say what is recorded.
+const FILES: [&str; 6] = ["lock", "journal", "ledger", "console-token", "signing-key", FIELD_KEY];
+/// Its folders.
+const FOLDERS: [&str; 2] = ["sessions", "index"];
+
+/// Write permission for others than the owner, and read permission.
+const WRITABLE: u32 = 0o022;
+const READABLE: u32 = 0o044;
+
+/// A file that can't be trusted, since somebody else may have made it or may change it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} {problem}", path.display())]
+pub struct Untrusted {
+    path: PathBuf,
+    problem: Problem,
+}
+
+#[derive(Debug)]
+enum Problem {
+    Link,
+    NoFile,
+    Owner { owner: u32, own: u32 },
+    Writable(u32),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link => f.write_str("is a symbolic link: remove it"),
+            Self::NoFile => f.write_str("is no file: remove it"),
+            Self::Owner { owner, own } => {
+                write!(
+                    f,
+                    "belongs to user {owner} and not to you ({own}): choose another folder with --data, or chown it"
+                )
+            }
+            Self::Writable(mode) => {
+                write!(
+                    f,
+                    "can be changed by other users (mode {:04o}): chmod go-w it, if it is as you left it",
+                    mode & 0o7777
+                )
+            }
+        }
+    }
+}
+
+/// Opens a file and nothing else: no link, no pipe that waits for its other end.
+pub(crate) fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = options.custom_flags(flags.cast_signed()).open(path).map_err(|error| {
+        if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+            io::Error::new(error.kind(), "it is a symbolic link: remove it")
+        } else {
+            error
+        }
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file: remove it")) }
+}
+
+/// Reads a small secret of the data folder, such as a token or a key.
+///
+/// # Errors
+///
+/// What the operating system says, and [`io::ErrorKind::PermissionDenied`] with an [`Untrusted`] in it for a file that
+/// others may have written.
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    let file = open(fs::OpenOptions::new().read(true), path)?;
+    trusted(path, &file.metadata()?).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
+    let mut text = String::new();
+    io::Read::read_to_string(&mut io::Read::take(file, 4096), &mut text)?;
+    Ok(text)
+}
+
+/// Looks at a data folder before it is used: what others can change is refused, what they can read is returned.
+///
+/// # Errors
+///
+/// [`Untrusted`] for the first that can't be trusted.
+pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, Untrusted> {
+    let mut readable = Vec::new();
+    let mut see = |path: &Path, metadata: &fs::Metadata| {
+        if metadata.mode() & READABLE != 0 {
+            readable.push(path.to_owned());
+        }
+        trusted(path, metadata)
+    };
+    // A folder may stand elsewhere and be linked to: whoever can change the link is refused with the folder it is in.
+    for folder in [dir.to_owned()].into_iter().chain(FOLDERS.map(|name| dir.join(name))) {
+        if let Ok(metadata) = fs::metadata(&folder) {
+            see(&folder, &metadata)?;
+        }
+    }
+    for path in FILES.map(|name| dir.join(name)) {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let untrusted = |problem| Err(Untrusted { path: path.clone(), problem });
+        if metadata.is_symlink() {
+            return untrusted(Problem::Link);
+        }
+        if !metadata.is_file() {
+            return untrusted(Problem::NoFile);
+        }
+        see(&path, &metadata)?;
+    }
+    Ok(readable)
+}
+
+fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), Untrusted> {
+    let own = geteuid().as_raw();
+    let problem = match (metadata.uid(), metadata.mode()) {
+        // The superuser can change everything anyhow.
+        (owner, _) if owner != own && owner != 0 => Problem::Owner { owner, own },
+        (_, mode) if mode & WRITABLE != 0 => Problem::Writable(mode),
+        _ => return Ok(()),
+    };
+    Err(Untrusted { path: path.to_owned(), problem })
+}
+
+/// The key by which this installation makes pseudonyms for the values of fields; made when it isn't there.
+///
+/// # Errors
+///
+/// What the operating system says, and [`io::ErrorKind::InvalidData`] for a file that holds no key.
+pub fn field_key(dir: &Path) -> io::Result<FieldKey> {
+    field_key_on(&OsDisk, dir)
+}
+
+pub(crate) fn field_key_on(disk: &dyn Disk, dir: &Path) -> io::Result<FieldKey> {
+    let path = dir.join(FIELD_KEY);
+    let invalid = || {
+        let message = format!("{} holds no key: put the key back, or remove the file", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    };
+    match read_secret(&path) {
+        Ok(text) => {
+            let key: nightaudit_exchange::Digest = text.trim_end().parse().map_err(|_| invalid())?;
+            Ok(FieldKey(key.0))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut key = [0; 32];
+            getrandom::fill(&mut key).map_err(io::Error::other)?;
+            let text = format!("{}\n", nightaudit_exchange::Digest(key));
+            disk::replace(disk, &path, text.as_bytes())?;
+            Ok(FieldKey(key))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_others_can_change_is_refused_and_what_they_can_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        set_mode(dir.path(), 0o700);
+        assert_eq!(check(dir.path()).unwrap(), [""; 0].map(PathBuf::from));
+        for name in FILES.iter().chain(&FOLDERS) {
+            let path = dir.path().join(name);
+            match FOLDERS.contains(name) {
+                true => fs::create_dir(&path).unwrap(),
+                false => fs::write(&path, "x").unwrap(),
+            }
+            for (mode, refused) in [(0o666, true), (0o620, true), (0o602, true), (0o640, false), (0o604, false)] {
+                set_mode(&path, mode);
+                match check(dir.path()) {
+                    Ok(readable) => assert!(!refused && readable == [path.clone()], "{name} {mode:o}"),
+                    Err(error) => assert!(refused && error.to_string().contains(*name), "{name} {mode:o}: {error}"),
+                }
+            }
+            set_mode(&path, 0o700);
+        }
+        set_mode(dir.path(), 0o777);
+        assert!(check(dir.path()).unwrap_err().to_string().contains("0777"));
+    }
+
+    #[test]
+    fn links_and_pipes_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        fs::write(&target, "precious").unwrap();
+        for name in FILES {
+            let link = dir.path().join(name);
+            symlink(&target, &link).unwrap();
+            assert!(check(dir.path()).unwrap_err().to_string().contains("symbolic link"));
+            let error = open(fs::OpenOptions::new().write(true).create(true), &link).unwrap_err();
+            assert!(error.to_string().contains("symbolic link"), "{error}");
+            assert!(read_secret(&link).is_err());
+            fs::remove_file(&link).unwrap();
+        }
+        let pipe = dir.path().join("journal");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        assert!(open(fs::OpenOptions::new().write(true), &pipe).is_err());
+        assert!(check(dir.path()).unwrap_err().to_string().contains("no file"));
+        assert_eq!(fs::read_to_string(target).unwrap(), "precious");
+    }
+
+    #[test]
+    fn the_key_is_made_once_for_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = field_key(dir.path()).unwrap();
+        assert_eq!(field_key(dir.path()).unwrap().0, key.0);
+        let path = dir.path().join(FIELD_KEY);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        set_mode(&path, 0o666);
+        assert_eq!(field_key(dir.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        set_mode(&path, 0o600);
+        fs::write(&path, "hello").unwrap();
+        assert!(field_key(dir.path()).unwrap_err().to_string().contains("holds no key"));
+    }
+}
