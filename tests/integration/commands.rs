@@ -80,7 +80,7 @@ async fn each_command_says_the_same_with_and_without_a_running_serve() {
 async fn the_sessions_are_changed_alike_with_and_without_a_running_serve() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let (_mews, serve, _) = recorded(&data).await;
+    let (mews, serve, _) = recorded(&data).await;
     let changes = |run: &dyn Fn(&[&str]) -> Output| {
         for change in [
             &["sessions", "start", "rehearsal"][..],
@@ -104,7 +104,12 @@ async fn the_sessions_are_changed_alike_with_and_without_a_running_serve() {
     let running = changes(&|command| serve.run(BINARY, command));
     assert_eq!((&running["note"], &running["open"]), (&"a first try".into(), &false.into()));
     assert!(serve.stop().0.success());
-    assert_eq!(changes(&|command| alone(&data, command)), running);
+    // With the same upstream, by which the environment of a new session is named.
+    let alone = |command: &[&str]| {
+        let upstream = ("NIGHTAUDIT_UPSTREAM", mews.url());
+        Command::new(BINARY).args(command).arg("--data").arg(&data).env(upstream.0, upstream.1).output().unwrap()
+    };
+    assert_eq!(changes(&alone), running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
