@@ -7,7 +7,8 @@ use toml::Value;
 
 use crate::{
     commands::{
-        completions, config, export, limits, log, man, review, serve, sessions, show, simulate, tail, top, tour, verify,
+        completions, config, export, limits, log, man, mews, review, serve, sessions, show, simulate, tail, top, tour,
+        verify,
     },
     config::{Flag, LogFormat},
 };
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     Log(log::Log),
     Simulate(Box<simulate::Simulate>),
+    Mews(mews::Mews),
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),

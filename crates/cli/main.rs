@@ -88,6 +88,7 @@ fn run(Arguments { command, everywhere }: Arguments, background: Option<&Backgro
         Command::Verify(verify) => verify.run(&settings),
         Command::Log(log) => log.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
+        Command::Mews(mews) => mews.run(&settings),
         Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) | Command::Try(_) => {
             Ok(ExitCode::SUCCESS)
         }

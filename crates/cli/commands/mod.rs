@@ -6,6 +6,7 @@ pub(crate) mod export;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod mews;
 pub(crate) mod review;
 pub(crate) mod serve;
 pub(crate) mod sessions;

@@ -312,7 +312,7 @@ fn of(session: &Session) -> Filter {
 
 /// The session that is meant: by its name (of several the open one, else the newest), its id or the beginning of its
 /// id; or the one that recorded last.
-fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Result<Session> {
+pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Result<Session> {
     let Some(which) = which else {
         let newest = sessions.into_iter().max_by_key(|session| (session.last.is_some(), session.last, session.started));
         return newest.context("the log has no session yet: start `nightaudit serve` and send something through it");

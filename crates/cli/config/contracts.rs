@@ -17,13 +17,19 @@ use crate::error::Usage;
 const LARGEST: u64 = 64 << 20;
 
 impl Settings {
-    /// The contracts of the operations: the built-in ones, or those of the document that `openapi` names.
+    /// The contracts of the operations: those that `nightaudit mews update` has kept, else the built-in ones, with the
+    /// document that `openapi` names over them.
     ///
     /// # Errors
     ///
     /// [`Usage`] where the document can't be read or used.
     pub(crate) fn contracts(&self) -> anyhow::Result<Contracts> {
-        Ok(self.openapi()?.map_or_else(Contracts::built_in, |(contracts, _)| contracts))
+        let base = super::kept::contracts(&self.data)?;
+        let Some(path) = &self.openapi else { return Ok(base) };
+        let document =
+            read(path).with_context(|| format!("`openapi`: can't read {}", path.display())).map_err(Usage)?;
+        let contracts = base.with_openapi(&document);
+        Ok(contracts.with_context(|| format!("`openapi`: {}", path.display())).map_err(Usage)?)
     }
 
     /// The contracts of the document that `openapi` names, and its SHA-256; none where it names none.

@@ -5,6 +5,7 @@
 
 mod contracts;
 mod file;
+pub(crate) mod kept;
 mod layers;
 mod limits;
 mod settings;

@@ -21,6 +21,46 @@ pub fn operation_of(path: &str) -> Option<&str> {
     path.strip_prefix(OPERATION_PREFIX).filter(|operation| !operation.is_empty())
 }
 
+/// Another API of Mews than the Connector API. Its requests are held against no contract of that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OtherApi {
+    /// The Booking Engine API, which was called Distributor.
+    BookingEngine,
+    /// The Channel Manager API.
+    ChannelManager,
+    /// The POS API.
+    Pos,
+}
+
+impl OtherApi {
+    /// The API to which the path of an address (without a query) belongs; `None` where it is none of these.
+    ///
+    /// ```
+    /// use nightaudit_mews::OtherApi;
+    ///
+    /// assert_eq!(OtherApi::of("/api/distributor/v1/hotels/get"), Some(OtherApi::BookingEngine));
+    /// assert_eq!(OtherApi::of("/api/connector/v1/rates/getAll"), None);
+    /// ```
+    pub fn of(path: &str) -> Option<Self> {
+        [
+            ("/api/distributor/v1/", Self::BookingEngine),
+            ("/api/channelManager/v1/", Self::ChannelManager),
+            ("/pos/v1/", Self::Pos),
+        ]
+        .into_iter()
+        .find_map(|(prefix, api)| path.starts_with(prefix).then_some(api))
+    }
+
+    /// The name that people know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BookingEngine => "Booking Engine API",
+            Self::ChannelManager => "Channel Manager API",
+            Self::Pos => "POS API",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +71,22 @@ mod tests {
             ["rates/getAll", "rates/getAll/", "/rates/getAll", "Rates/GetAll", "rates%2FgetAll", "x", "../y"]
         {
             assert_eq!(operation_of(&format!("/api/connector/v1/{operation}")), Some(operation));
+        }
+    }
+
+    #[test]
+    fn other_apis_are_told_by_the_beginning_of_their_addresses() {
+        for (path, api) in [
+            ("/api/distributor/v1/hotels/get", Some(OtherApi::BookingEngine)),
+            ("/api/channelManager/v1/requestAriUpdate", Some(OtherApi::ChannelManager)),
+            ("/pos/v1/invoices", Some(OtherApi::Pos)),
+            ("/api/connector/v1/rates/getAll", None),
+            ("/api/channelmanager/v1/x", None),
+            ("/position/v1/x", None),
+            ("/pos/v1", None),
+            ("", None),
+        ] {
+            assert_eq!(OtherApi::of(path), api, "{path}");
         }
     }
 

@@ -44,6 +44,7 @@ impl Catalogue {
     }
 
     /// This catalogue with other operations in the place of those at the same paths, or beside them.
+    #[cfg(feature = "openapi")]
     pub(crate) fn with(&self, others: Vec<Operation>) -> Self {
         let mut operations = others;
         let known: std::collections::HashSet<Box<str>> =
@@ -72,6 +73,7 @@ impl Catalogue {
     }
 
     /// The fields of the envelope that every request may have, and that no table has.
+    #[cfg(feature = "openapi")]
     pub(crate) fn codes(&self) -> impl Iterator<Item = &Field> {
         let codes = self.operations.first().map(|operation| &operation.request.fields).into_iter().flatten();
         codes.filter(|field| matches!(&*field.name, "LanguageCode" | "CultureCode"))

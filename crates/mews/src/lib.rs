@@ -45,7 +45,7 @@ mod error;
 mod openapi;
 mod tokens;
 
-pub use address::{OPERATION_PREFIX, operation_of};
+pub use address::{OPERATION_PREFIX, OtherApi, operation_of};
 pub use catalogue::{
     Catalogue, Deprecation, Enum, Field, Kind, Lifecycle, NearMiss, Object, Operation, Rule, Section, Suggestion,
     UseCase, operation, operations, suggest, use_cases,

@@ -1,7 +1,7 @@
 //! The reviewer: exchanges in, a review out, at any time.
 
 use nightaudit_exchange::{Exchange, ExchangeId, Import, Missing, Outcome};
-use nightaudit_mews::{Contracts, Environment, operation};
+use nightaudit_mews::{Contracts, Environment, OtherApi, operation};
 
 use crate::{
     body::{self, Asked, Mail},
@@ -254,7 +254,12 @@ fn is_call(exchange: &Exchange, contracts: &Contracts) -> bool {
     match &*exchange.request.method {
         "POST" => true,
         "OPTIONS" => false,
-        _ => exchange.outcome == Outcome::Rejected || contracts.has(&exchange.operation) || is_events(exchange),
+        _ => {
+            exchange.outcome == Outcome::Rejected
+                || contracts.has(&exchange.operation)
+                || is_events(exchange)
+                || OtherApi::of(&exchange.operation).is_some()
+        }
     }
 }
 

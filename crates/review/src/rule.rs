@@ -239,6 +239,12 @@ rules! {
               mistake of the integration.",
         advice: "Nothing has to be done as long as Mews answers with success."
     }
+    RequestOtherApi "request/other-api" Note {
+        "Another API of Mews was called",
+        why: "The Booking Engine, Channel Manager and POS APIs have documentation, limits and certifications of their own. \
+              Their requests are recorded, and held against nothing. Raised for each of these APIs.",
+        advice: "Nothing has to be done here; ask Mews what the other API asks for."
+    }
     RequestUnknownOperation "request/unknown-operation" Error {
         "An address was called that Mews doesn't have",
         why: "Mews matches addresses exactly: case counts, and a trailing slash is a 404. Raised for each address \

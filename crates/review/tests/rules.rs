@@ -420,6 +420,11 @@ fn cases() -> Vec<Case> {
             )),
         ),
         case(
+            Rule::RequestOtherApi,
+            among([call(AT, "/api/distributor/v1/hotels/get", r#""HotelId":"a""#)]),
+            among([call(AT, "configuration/get", "")]),
+        ),
+        case(
             Rule::RequestUnknownOperation,
             among([
                 call(AT, "configuration/Get", "").fails(404, "Not found."),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use nightaudit_exchange::{Exchange, ExchangeId};
 use nightaudit_mews::{
-    Contracts, Date, DateTime, Environment, Finding, FindingKind, Lifecycle as Life, Operation, operation, suggest,
+    Contracts, Date, DateTime, Environment, Finding, FindingKind, Lifecycle as Life, Operation, OtherApi, operation,
+    suggest,
 };
 
 use crate::{
@@ -33,6 +34,7 @@ pub(crate) struct AccuracyPart {
     unknown: BTreeMap<OperationNo, Evidence>,
     methods: BTreeMap<(OperationNo, Box<str>), Evidence>,
     lifecycle: BTreeMap<(OperationNo, Rule), Evidence>,
+    outside: BTreeMap<OtherApi, Evidence>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +61,10 @@ impl AccuracyPart {
         let (id, at, name) = (exchange.id, exchange.started_at, &*exchange.operation);
         // What nightaudit rejects is not read as a request, and a WebSocket is none.
         if name == Environment::EVENTS_PATH || exchange.outcome == nightaudit_exchange::Outcome::Rejected {
+            return blamed;
+        }
+        if let Some(api) = OtherApi::of(name) {
+            self.outside.entry(api).or_default().add(id, at);
             return blamed;
         }
         if !contracts.has(name) {
@@ -206,6 +212,14 @@ impl AccuracyPart {
     }
 
     fn raise_unknown(&self, operations: &Operations, findings: &mut Findings<'_>) {
+        for (api, evidence) in &self.outside {
+            let message = format!(
+                "Mews' {} was called {}; this review doesn't judge it.",
+                api.name(),
+                count_of(evidence.count, "time")
+            );
+            findings.raise(Rule::RequestOtherApi, None, message, evidence);
+        }
         for (number, evidence) in &self.unknown {
             let name = operations.name(*number);
             let times = count_of(evidence.count, "time");
