@@ -213,7 +213,7 @@ impl Redactor {
 ///
 /// let mut body = Body::whole(r#"{"Customer":{"LastName":"Doe"}}"#.into());
 /// Mask::new(&["last_name".to_owned()], FieldKey([7; 32])).apply(&mut body);
-/// assert_eq!(&body.bytes[..], br#"{"Customer":{"LastName":"REDACTED:29c0e0ef2e2a"}}"#);
+/// assert_eq!(&body.bytes[..], br#"{"Customer":{"LastName":"REDACTED:cff1e4408a0f"}}"#);
 /// assert!(body.masked);
 /// ```
 #[derive(Debug)]

@@ -62,11 +62,16 @@ impl Joined {
             },
         };
         let (decoded, decodes) = if decodes { undeclared(decoded, is_cut) } else { (decoded, false) };
-        let (decoded, guessed) = match memchr(0, &decoded).and_then(|_| charset::decode(&decoded)) {
-            Some(text) => (text.into(), Some(decoded).filter(|bytes| !charset::is_marked(bytes))),
-            None => (decoded, None),
+        let (decoded, guessed, kind) = if memchr(0, &decoded).is_none() {
+            let kind = Kind::without_zeros(&decoded);
+            (decoded, None, kind)
+        } else if let Some(text) = charset::decode(&decoded) {
+            let kind = Kind::of(text.as_bytes());
+            (text.into(), Some(decoded).filter(|bytes| !charset::is_marked(bytes)), kind)
+        } else {
+            let kind = Kind::of(&decoded);
+            (decoded, None, kind)
         };
-        let kind = Kind::of(&decoded);
         let as_it_came = decodes && decoded.as_ptr() == wire.as_ptr() && decoded.len() == wire.len();
         let form = b"application/x-www-form-urlencoded";
         let is_form = media_type

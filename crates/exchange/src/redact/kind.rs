@@ -49,6 +49,17 @@ const FORMATS: [&[u8]; 24] = [
 
 impl Kind {
     pub(super) fn of(bytes: &[u8]) -> Self {
+        if memchr(0, bytes).is_none() {
+            Self::without_zeros(bytes)
+        } else if is_file(bytes) {
+            Self::File
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// As [`of`](Self::of), for bytes of which it is known that none is zero.
+    pub(super) fn without_zeros(bytes: &[u8]) -> Self {
         if is_text(bytes) {
             Self::Text
         } else if is_file(bytes) {
@@ -59,11 +70,8 @@ impl Kind {
     }
 }
 
-/// Whether this is text. Without control characters, and UTF-8 or for the most part ASCII: EBCDIC is not.
+/// Whether bytes without zeros are text. Without control characters, and UTF-8 or for the most part ASCII: EBCDIC is not.
 fn is_text(bytes: &[u8]) -> bool {
-    if memchr(0, bytes).is_some() {
-        return false;
-    }
     if matches!(bytes.trim_ascii_start(), [b'{', b'"', ..] | [b'[', b'{', ..]) {
         return true;
     }

@@ -20,7 +20,7 @@ use super::{
 /// let token = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 /// let noted = nightaudit_exchange::noted(format!("/a/{token}").as_bytes(), &[]).into_owned();
 /// assert_eq!(noted, b"/a/REDACTED:e7fcd8b29db2");
-/// assert_eq!(&*nightaudit_exchange::noted(b"/a/my-own-secret", &["my-own-secret"]), b"/a/REDACTED:52adba8852a4");
+/// assert_eq!(&*nightaudit_exchange::noted(b"/a/my-own-secret-0001", &["my-own-secret-0001"]), b"/a/REDACTED:46dea97852c4");
 /// ```
 #[must_use]
 pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
