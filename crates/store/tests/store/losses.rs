@@ -28,7 +28,10 @@ fn check(dir: &Path) -> Check {
     Log::open_read_only(dir).unwrap().check(&mut |_| {}).unwrap()
 }
 
-fn told(missing: &[Missing]) -> Vec<(String, u64, Vec<(u64, u64)>)> {
+/// A session's name, how many are missing of it, and which.
+type Told = (String, u64, Vec<(u64, u64)>);
+
+fn told(missing: &[Missing]) -> Vec<Told> {
     missing.iter().map(|m| (m.session_name.clone(), m.count, m.ranges.clone())).collect()
 }
 
@@ -388,7 +391,7 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
         let _ = fs::remove_dir_all(&data);
         copy(&original, &data);
         let what = format!("copy {seed}: {}", harm(&data, seed));
-        if scramble(seed) % 3 == 0 {
+        if scramble(seed).is_multiple_of(3) {
             fs::remove_dir_all(data.join("index")).unwrap();
         }
         for owner in [false, true] {
