@@ -187,8 +187,11 @@ fn recorded(mut capture: Capture) -> Exchange {
     Redactor::new(&[], FieldKey([7; 32])).exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1)
 }
 
+type InBody = fn(Vec<u8>) -> Capture;
+type InText = fn(&str) -> Capture;
+
 /// Where a body can stand.
-const BODIES: [(&str, fn(Vec<u8>) -> Capture); 5] = [
+const BODIES: [(&str, InBody); 5] = [
     ("request", |body| {
         let mut capture = capture();
         capture.request.body = CapturedBody::whole(body.into());
@@ -233,7 +236,7 @@ const BODIES: [(&str, fn(Vec<u8>) -> Capture); 5] = [
 ];
 
 /// Where a text can stand beside a body.
-const TEXTS: [(&str, fn(&str) -> Capture); 6] = [
+const TEXTS: [(&str, InText); 6] = [
     ("a header", |text| {
         let mut capture = capture();
         capture.request.head = head(&format!("POST / HTTP/1.1\r\nX-Echo: {}\r\n\r\n", text.replace(['\r', '\n'], " ")));
