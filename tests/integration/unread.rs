@@ -374,3 +374,37 @@ async fn commands_that_ask_a_console_that_says_nothing_give_up_and_say_why() {
         assert!(said.contains("has said nothing for 10s"), "{arguments:?}: {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_raises_its_limit_of_open_files_and_says_what_it_got() {
+    let mews = Upstream::answering(200, "{}").await;
+    for (limits, says) in [
+        (
+            "ulimit -Hn 20000; ulimit -Sn 300",
+            "20000 files may be open (300 before): room for 4096 connections and 1024 WebSockets",
+        ),
+        ("ulimit -n 1024", "1024 files may be open (1024 before): room for 282 connections and 70 WebSockets"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (proxy, upstream) = (free(), mews.url());
+        let line = format!(
+            "{limits}; exec \"$0\" serve --listen {proxy} --console 127.0.0.1:0 --upstream {upstream} --data \"$1\""
+        );
+        let (mut errors, stderr) = io::pipe().unwrap();
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &line, BINARY])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
+        let mut serve = Running(command.spawn().unwrap());
+        drop(command);
+        answers(proxy).await;
+        serve.stops_by("-TERM");
+        let mut said = String::new();
+        errors.read_to_string(&mut said).unwrap();
+        assert!(said.contains(says), "{said}");
+        assert_eq!(said.contains("less than `max_connections`"), limits.contains("1024"), "{said}");
+    }
+}

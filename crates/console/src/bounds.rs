@@ -118,3 +118,66 @@ fn busy(most: usize, what: &str) -> ApiError {
     let message = format!("{most} {what} are under way already, as many as may be: try again when one has ended");
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use super::*;
+    use crate::tests::{ask, console};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn regression_exports_that_nobody_read_hung_everything_else() {
+        let opened = console();
+        opened.record().await;
+        let unread: Vec<_> = (0..EXPORTS).map(|_| opened.hold_export().unwrap()).collect();
+        for path in ["/api/v1/export?format=csv", "/api/v1/exchanges?format=ndjson"] {
+            let (status, body) = ask(&opened, "GET", path, true).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(body.contains("16 exports are under way already"), "{body}");
+        }
+        let refused = opened.get("/api/v1/export?format=csv", None).await;
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        for path in ["/api/v1/sessions", "/api/v1/exchanges", "/api/v1/limits", "/metrics", "/api/v1/health"] {
+            assert_eq!(ask(&opened, "GET", path, true).await.0, StatusCode::OK, "{path}");
+        }
+        drop(unread);
+        assert_eq!(ask(&opened, "GET", "/api/v1/export?format=csv", true).await.0, StatusCode::OK);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn followers_have_a_bound() {
+        let opened = console();
+        let mut following = Vec::new();
+        for _ in 0..FOLLOWERS {
+            following.push(opened.get("/api/v1/follow", None).await);
+        }
+        assert!(following.iter().all(|response| response.status() == StatusCode::OK));
+        let (status, body) = ask(&opened, "GET", "/api/v1/follow", true).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.contains("64 followers"), "{body}");
+        assert!(opened.is_crowded());
+        assert_eq!(ask(&opened, "GET", "/api/v1/exchanges", true).await.0, StatusCode::OK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_events_share_their_memory_and_small_ones_need_none() {
+        let bounds = Bounds::default();
+        let exchange = |bytes: usize| {
+            let mut exchange: Exchange = serde_json::from_str(crate::tests::EXCHANGE).unwrap();
+            exchange.request.body = nightaudit_exchange::Body::whole(vec![b'x'; bytes].into());
+            exchange
+        };
+        assert!(bounds.event(&exchange(1000)).await.is_none());
+        let large = exchange(8 << 20);
+        let first = bounds.event(&large).await.unwrap();
+        let second = bounds.event(&large).await.unwrap();
+        let third = tokio::time::timeout(Duration::from_secs(3600), bounds.event(&large)).await;
+        assert!(third.is_err());
+        drop(first);
+        assert!(bounds.event(&large).await.is_some());
+        drop(second);
+        // One that is larger than all there is has all of it.
+        assert!(bounds.event(&exchange(40 << 20)).await.is_some());
+    }
+}

@@ -281,6 +281,15 @@ pub(crate) mod tests {
             serde_json::from_str::<serde_json::Value>(EXCHANGE).unwrap()["id"].as_str().unwrap().to_owned()
         }
 
+        /// What an export holds for as long as it is read, where nothing else is to be held.
+        pub(crate) fn hold_export(&self) -> Option<crate::bounds::Permit> {
+            self.console.bounds.export().ok()
+        }
+
+        pub(crate) fn is_crowded(&self) -> bool {
+            Handler::is_crowded(&self.console)
+        }
+
         /// An answer that may go on for ever.
         pub(crate) async fn get(&self, path: &str, last_event: Option<&str>) -> Response {
             let mut request = http::Request::get(path)
@@ -293,7 +302,7 @@ pub(crate) mod tests {
         }
     }
 
-    const EXCHANGE: &str = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"certification","sequence":1,"environment":"demo","operation":"configuration/get","startedAt":"2026-11-23T12:00:00.123456Z","timesUs":{"forwarded":210,"responseHead":84312,"responseEnd":85120},"peer":"127.0.0.1:51234","envelope":{"client":"Acme Kiosk 2.1.0","clientToken":null,"accessToken":"REDACTED:b1946ac92492","paginated":false},"request":{"method":"POST","url":"https://api.mews-demo.com/api/connector/v1/configuration/get","httpVersion":"HTTP/1.1","headers":[{"name":"Content-Type","value":"application/json"}],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":{"status":200,"httpVersion":"HTTP/2","headers":[],"requestId":"r-1","body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"limit":{"decision":"admitted","rule":"published","used":12,"limit":200,"waitedMs":0,"retryAfterS":null},"outcome":"answered","error":null}"#;
+    pub(crate) const EXCHANGE: &str = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"certification","sequence":1,"environment":"demo","operation":"configuration/get","startedAt":"2026-11-23T12:00:00.123456Z","timesUs":{"forwarded":210,"responseHead":84312,"responseEnd":85120},"peer":"127.0.0.1:51234","envelope":{"client":"Acme Kiosk 2.1.0","clientToken":null,"accessToken":"REDACTED:b1946ac92492","paginated":false},"request":{"method":"POST","url":"https://api.mews-demo.com/api/connector/v1/configuration/get","httpVersion":"HTTP/1.1","headers":[{"name":"Content-Type","value":"application/json"}],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":{"status":200,"httpVersion":"HTTP/2","headers":[],"requestId":"r-1","body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"limit":{"decision":"admitted","rule":"published","used":12,"limit":200,"waitedMs":0,"retryAfterS":null},"outcome":"answered","error":null}"#;
 
     pub(crate) fn console() -> Opened {
         let folder = tempfile::tempdir().unwrap();

@@ -80,6 +80,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_permit_is_held_until_the_answer_is_read_or_given_up() {
+        let free = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+        let held = std::sync::Arc::clone(&free).try_acquire_owned().unwrap();
+        // More than waits to be read.
+        let body = written(held, |out| (0..10).try_for_each(|_| out.write_all(&[b'x'; CHUNK])));
+        let soon = std::time::Duration::from_millis(100);
+        assert!(tokio::time::timeout(soon, free.acquire()).await.is_err());
+        drop(body);
+        free.acquire().await.unwrap().forget();
+    }
+
+    #[tokio::test]
     async fn a_failure_breaks_the_answer_off() {
         let body = written(permit(), |out| {
             out.write_all(b"half")?;

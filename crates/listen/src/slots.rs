@@ -78,8 +78,12 @@ impl Slots {
     fn longest_idle(&self) -> Option<&Arc<Link>> {
         let now = Instant::now();
         let idle = self.links.iter().filter(|link| !link.evicted.is_cancelled());
-        let idle = idle.filter_map(|link| link.idle_since().map(|(since, spoken)| (link, now - since, spoken)));
-        idle.max_by_key(|(_, idle, spoken)| (!spoken && *idle >= SILENT, *idle)).map(|(link, ..)| link)
+        let idle: Vec<_> =
+            idle.filter_map(|link| link.idle_since().map(|(since, spoken)| (link, now - since, spoken))).collect();
+        // A flood is of clients that have not had the time to be silent for long.
+        let flooded = idle.iter().filter(|(.., spoken)| !spoken).count() > self.most / 8;
+        let first = |idle: Duration, spoken: bool| !spoken && (flooded || idle >= SILENT);
+        idle.into_iter().max_by_key(|(_, idle, spoken)| (first(*idle, *spoken), *idle)).map(|(link, ..)| link)
     }
 
     fn say(&mut self) {
@@ -133,6 +137,22 @@ mod tests {
         let _third = serve(slots.take().await, true, true);
         assert_eq!([&busy, &older, &newer, &silent].map(gone), [false, true, true, true]);
         assert!(start.elapsed() < AGAIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_clients_that_say_nothing_ends_no_connection_that_has_said_something() {
+        let mut slots = Slots::new(8);
+        let kept = serve(slots.take().await, true, false);
+        sleep(Duration::from_secs(60)).await;
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            silent.push(serve(slots.take().await, false, false));
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!kept.evicted.is_cancelled());
+        // The oldest of them first.
+        assert!(silent[..93].iter().all(|link| link.evicted.is_cancelled()));
+        assert!(silent[93..].iter().all(|link| !link.evicted.is_cancelled()));
     }
 
     #[tokio::test(start_paused = true)]
