@@ -93,7 +93,12 @@ impl Mews {
                 }
                 let found = changes(before.catalogue(), Contracts::built_in().catalogue());
                 print_changes(&mut out, &found, false)?;
-                writeln!(out, "{} is built in, revision {}.", sum(&found), Contracts::built_in().revision())?;
+                writeln!(
+                    out,
+                    "{}. What is built in holds again, revision {}.",
+                    sum(&found),
+                    Contracts::built_in().revision()
+                )?;
             }
             Action::Update { from, revision, dry_run, json, .. } => {
                 let from = from.as_deref().unwrap_or(Path::new("."));
