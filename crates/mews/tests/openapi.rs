@@ -453,3 +453,34 @@ fn a_schema_that_holds_itself_is_an_object_of_which_nothing_more_is_known() {
     });
     assert!(matches!(OpenApi::read(document.to_string().as_bytes()), Err(InvalidOpenApi::Schema { .. })));
 }
+
+/// Regression: what a schema requires and none of its properties describes was not asked for.
+#[test]
+fn a_field_that_is_required_by_name_alone_is_asked_for() {
+    let check = |api: &OpenApi, body: &str| {
+        let findings = api.check_request("parcels/add", body.as_bytes()).expect("it has the operation");
+        findings.iter().map(|finding| format!("{:?} {}", finding.kind, finding.pointer)).collect::<Vec<_>>()
+    };
+    let bare = json!({"type": "object", "required": ["Whatever"]});
+    let api = mews("parcels/add", bare.clone(), json!({}));
+    assert_eq!(check(&api, "{}"), ["MissingField /Whatever"]);
+    for value in ["1", r#""a""#, "[{}]", r#"{"A":1}"#] {
+        assert_eq!(check(&api, &format!(r#"{{"Whatever":{value},"Other":1}}"#)), [""; 0]);
+    }
+    // Inside of another object, of a list's items, and where another schema has the name.
+    let properties = json!({"One": bare, "Many": {"type": "array", "items": bare}});
+    let api = mews("parcels/add", json!({"type": "object", "properties": properties}), json!({}));
+    assert_eq!(
+        check(&api, r#"{"One":{},"Many":[{"Whatever":1},{}]}"#),
+        ["MissingField /One/Whatever", "MissingField /Many/1/Whatever"]
+    );
+    let named = json!({"type": "object", "properties": {"Whatever": {"type": "integer"}}});
+    let api = mews("parcels/add", json!({"allOf": [bare, named]}), json!({}));
+    assert_eq!(check(&api, "{}"), ["MissingField /Whatever"]);
+    assert_eq!(check(&api, r#"{"Whatever":"a"}"#), ["WrongType /Whatever"]);
+    // Forms that differ by names alone.
+    let form = |name: &str| json!({"type": "object", "required": [name]});
+    let api = mews("parcels/add", json!({"oneOf": [form("Id"), form("Name")]}), json!({}));
+    assert_eq!(check(&api, r#"{"Id":1}"#), [""; 0]);
+    assert_eq!(check(&api, "{}").len(), 1);
+}

@@ -1,6 +1,6 @@
 //! From schemas to contracts, over what is known already.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -10,6 +10,9 @@ use crate::catalogue::{Catalogue, Deprecation, Enum, Field, Kind, Lifecycle, MOS
 
 /// How deep objects may lie in each other. What is deeper is an object of which nothing is known.
 const DEEPEST: usize = 24;
+
+/// The schema of a field of which nothing is said.
+static ANYTHING: Value = Value::Bool(true);
 
 /// The types that a schema has in the document, as they became.
 pub(super) struct Reader<'d> {
@@ -71,6 +74,8 @@ impl<'d> Reader<'d> {
         self.schemas.step()?;
         let mut flat = flat.clone();
         let rules = self.join(&mut flat, 0)?;
+        let required: Vec<&str> = flat.required.iter().flatten().copied().collect();
+        self.require(&mut flat, &required)?;
         let mut object =
             Object::new(known.map_or(name, |known| &known.name), Vec::new(), known.is_some_and(|known| known.interval));
         object.open = match flat.additional {
@@ -126,6 +131,18 @@ impl<'d> Reader<'d> {
         Ok(Arc::new(object))
     }
 
+    /// Adds the fields that are asked for by name alone: a schema may require what none of its properties describes.
+    fn require(&mut self, flat: &mut Flat<'d>, names: &[&'d str]) -> Result<(), Unusable> {
+        let mut known: HashSet<&str> = flat.properties.iter().map(|(name, _)| *name).collect();
+        for &name in names {
+            self.schemas.step()?;
+            if known.insert(name) {
+                flat.properties.push((name, &ANYTHING));
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the forms of a schema into one, and tells by which rules they differ.
     fn join(&mut self, flat: &mut Flat<'d>, depth: usize) -> Result<Vec<Told>, Unusable> {
         let mut rules = Vec::new();
@@ -154,6 +171,10 @@ impl<'d> Reader<'d> {
                 }
             }
             flat.types.extend(&form.types);
+        }
+        for fields in &own {
+            let names: Vec<&str> = fields.iter().copied().collect();
+            self.require(flat, &names)?;
         }
         // Closed is what every form closes.
         let is_closed = |form: &Flat<'d>| matches!(form.additional, Some(Value::Bool(false)));
@@ -272,7 +293,8 @@ impl<'d> Reader<'d> {
         flat: &Flat<'d>,
         known: Option<&Kind>,
     ) -> Result<Kind, Unusable> {
-        if flat.properties.is_empty() && flat.alternatives.is_empty() {
+        let asks = flat.required.as_ref().is_some_and(|names| !names.is_empty());
+        if flat.properties.is_empty() && flat.alternatives.is_empty() && !asks {
             let are_texts =
                 flat.additional.and_then(|schema| schema.get("type")).and_then(Value::as_str) == Some("string");
             return Ok(match known {
