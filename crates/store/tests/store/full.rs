@@ -79,16 +79,25 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
     disk.fill();
     let mut taken = 10;
     let mut waiting = Vec::new();
+    // One after the other: a queue of thousands would hold more than the whole disk has room for.
     let refusal = loop {
         match wait(log.recorder().reserve()) {
             Ok(place) => {
-                waiting.push(place.record(large(taken)));
+                let mut receipt = place.record(large(taken));
                 taken += 1;
+                while poll(&mut receipt).is_none() {
+                    if log.status().failing.is_some() {
+                        waiting.push(receipt);
+                        break;
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
             }
             Err(refusal) => break refusal.to_string(),
         }
-        assert!(taken < 4000, "the disk is never full");
+        assert!(taken < 100, "the disk is never full");
     };
+    assert!(!waiting.is_empty());
     assert!(refusal.contains("No space left"), "{refusal}");
     disk.make_room();
     waiting.into_iter().for_each(wait);
@@ -196,8 +205,9 @@ fn a_read_only_file_system_is_read_with_an_index_and_without() {
     fs::remove_dir_all(disk.path().join("bare/index")).unwrap();
     drop(place);
     drop(log);
-    let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();
-    assert!(remount.success());
+    // A process that another test is starting may hold the log's files until it has become another program.
+    let remount = || Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();
+    assert!((0..200).any(|_| remount().success()), "it stays busy");
     for (copy, exchanges, interrupted) in [("data", 50, 0), ("killed", 51, 1), ("bare", 50, 0)] {
         let log = Log::open_read_only(&disk.path().join(copy)).unwrap();
         assert_eq!((log.opened().exchanges, log.opened().interrupted), (exchanges, interrupted), "{copy}");
