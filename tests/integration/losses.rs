@@ -1,9 +1,14 @@
 //! What a log has lost, and disks that are full or gone, seen from the outside.
 
 use std::{
+    collections::{BTreeMap, HashSet},
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -340,4 +345,131 @@ async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made(
     let deleted = run(&data, &["sessions", "delete", "certification", "--yes"]);
     assert!(deleted.status.success(), "{}", text(&deleted));
     assert!(run(&data, &["log", "check"]).status.success());
+}
+
+/// One request with this number in its path, on a connection of its own: whether its response came whole with status 200.
+async fn ask_for(address: std::net::SocketAddr, number: u64) -> bool {
+    let request = format!(
+        "POST /api/connector/v1/bills/add/{number} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    let mut read = Vec::new();
+    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return false;
+    }
+    let _ = stream.read_to_end(&mut read).await;
+    read.starts_with(b"HTTP/1.1 200") && read.ends_with(b"\"")
+}
+
+/// Kills a command that is at work on a full disk, at an instant of its work.
+fn disturb(round: u64, data: &Path) {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9"];
+    let commands: [&[&str]; 4] =
+        [&serve, &["log", "compact"], &["log", "reindex"], &["sessions", "end", "certification"]];
+    let mut command = Command::new(BINARY);
+    command.args(commands[round as usize % 4]).arg("--data").arg(data);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Not a wait for anything: the instant of the kill is the experiment.
+    std::thread::sleep(Duration::from_micros(scramble(round + 1_000_000) % 80_000));
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+/// The outcome of each exchange that is exported, by the number in its path.
+fn outcomes(data: &Path) -> BTreeMap<u64, String> {
+    let exported = run(data, &["export", "--format", "ndjson", "-o", "-", "--session", "certification"]);
+    let mut outcomes = BTreeMap::new();
+    for line in std::str::from_utf8(&exported.stdout).unwrap().lines() {
+        let exchange: serde_json::Value = serde_json::from_str(line).unwrap();
+        let number = exchange["request"]["url"].as_str().unwrap().rsplit_once('/').unwrap().1.parse().unwrap();
+        let outcome = exchange["outcome"].as_str().unwrap().to_owned();
+        assert!(outcomes.insert(number, outcome).is_none(), "{number} is recorded twice");
+    }
+    outcomes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_while_the_disk_is_full_lose_nothing_that_was_answered() {
+    let rounds: u64 = std::env::var("NIGHTAUDIT_TEST_KILLS").ok().map_or(20, |kills| kills.parse().unwrap());
+    let reached: Arc<Mutex<HashSet<u64>>> = Arc::default();
+    let mews = {
+        let reached = Arc::clone(&reached);
+        Upstream::scripted(move |request| {
+            let number: u64 = request.head.uri.path().rsplit_once('/').unwrap().1.parse().unwrap();
+            reached.lock().unwrap().insert(number);
+            // It does not compress.
+            let noise: String = (0..1500).map(|at| format!("{:016x}", scramble(number << 20 | at))).collect();
+            let body = http_body_util::Full::from(format!("\"{noise}\"")).map_err(|never| match never {}).boxed();
+            async move { http::Response::new(body) }
+        })
+        .await
+    };
+    let (next, withheld) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (mut all_answered, mut all_interrupted) = (0, 0);
+    for round in 0..rounds {
+        let Some(disk) = Small::mount() else { return };
+        let data = disk.0.path().join("data");
+        let url = mews.url();
+        let arguments = ["--upstream", &url, "--session", "certification", "--limit", "1000000/1s"];
+        let serve = Process::serve_on(BINARY, &data, &arguments);
+        reached.lock().unwrap().clear();
+        let (answered, ended): (Arc<Mutex<HashSet<u64>>>, Arc<AtomicBool>) = Default::default();
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let (address, next, answered) = (serve.proxy(), Arc::clone(&next), Arc::clone(&answered));
+                let (withheld, ended) = (Arc::clone(&withheld), Arc::clone(&ended));
+                tokio::spawn(async move {
+                    while !ended.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if ask_for(address, number).await {
+                            answered.lock().unwrap().insert(number);
+                        } else {
+                            withheld.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                })
+            })
+            .collect();
+        // Neither is a wait for anything: the instants of the full disk and of the kill are the experiment.
+        tokio::time::sleep(Duration::from_millis(scramble(round) % 150)).await;
+        disk.fill();
+        tokio::time::sleep(Duration::from_millis(scramble(round + 1000) % 300)).await;
+        ended.store(true, Ordering::Relaxed);
+        serve.kill();
+        for client in clients {
+            client.await.unwrap();
+        }
+        let (answered, reached) = (answered.lock().unwrap().clone(), reached.lock().unwrap().clone());
+        disturb(round, &data);
+        let agrees = |when: &str| {
+            let outcomes = outcomes(&data);
+            for number in &answered {
+                assert_eq!(outcomes.get(number).map(String::as_str), Some("answered"), "{round}, {when}: {number}");
+            }
+            for number in &reached {
+                assert!(outcomes.contains_key(number), "{round}, {when}: {number} reached Mews and is unknown");
+            }
+            let check = run(&data, &["log", "check"]);
+            assert!(check.status.success(), "{round}, {when}: {}", text(&check));
+            (outcomes.values().filter(|outcome| *outcome == "interrupted").count(), text(&check))
+        };
+        // Read while it is full, and when there is room.
+        agrees("full");
+        fs::remove_file(disk.0.path().join("filler")).unwrap();
+        let (interrupted, said) = agrees("with room");
+        // A `serve` that was killed may have recorded them.
+        assert!(
+            interrupted == 0 || round % 4 == 0 || said.contains(&format!("{interrupted} requests were under way")),
+            "{said}"
+        );
+        let serve = Process::serve_on(BINARY, &data, &arguments);
+        assert!(ask_for(serve.proxy(), next.fetch_add(1, Ordering::Relaxed)).await, "{round}: it does not go on");
+        assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
+        assert_eq!(agrees("after another serve").0, interrupted);
+        all_answered += answered.len();
+        all_interrupted += interrupted;
+    }
+    let withheld = withheld.load(Ordering::Relaxed);
+    assert!(all_answered > 0 && withheld > 0, "{all_answered} answered, {withheld} not");
+    eprintln!("{rounds} kills: {all_answered} answered, {withheld} not, {all_interrupted} interrupted");
 }
