@@ -71,7 +71,7 @@ pub(crate) struct Everywhere {
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Mews' OpenAPI document, to hold requests against in place of what is built in
+    /// Mews' OpenAPI document, to hold requests against: it adds to what is built in and replaces what it describes
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     openapi: Option<String>,
     /// Colours, which NO_COLOR turns off too

@@ -112,9 +112,13 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
         "{text}"
     );
     assert_eq!(integration(&["--declaration", "certification.toml"]).0, "In the folder");
-    for (file, begins) in
-        [("a.har", "{\"log\""), ("b.ndjson", "{\"id\""), ("c.csv", "sequence"), ("d.sh", "#!"), ("e.html", "<!D")]
-    {
+    for (file, begins) in [
+        ("a.har", "{\"log\""),
+        ("b.ndjson", "{\"id\""),
+        ("c.csv", "\u{feff}sequence"),
+        ("d.sh", "#!"),
+        ("e.html", "<!D"),
+    ] {
         let (text, code) = beside(&["export", "--session", "certification", "-o", file]);
         assert_eq!(code, 0, "{text}");
         let written = fs::read_to_string(folder.path().join(file)).unwrap();

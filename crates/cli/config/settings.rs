@@ -35,7 +35,7 @@ pub(crate) struct Settings {
     pub(crate) upstream: UpstreamConfig,
     /// The request limits.
     pub(crate) limit: nightaudit_limit::Config,
-    /// The OpenAPI document that requests are held against, in place of what is built in.
+    /// The OpenAPI document that requests are held against, beside what is built in.
     pub(crate) openapi: Option<PathBuf>,
     /// The log.
     pub(crate) store: nightaudit_store::Config,

@@ -103,11 +103,11 @@ impl Deprecation {
 impl Enum {
     /// Its values in words: those that are deprecated say so.
     pub fn describe(&self) -> Vec<String> {
-        let value = |value: &Box<str>| match self.deprecation(value) {
+        let describe = |value: &str| match self.deprecation(value) {
             Some(deprecation) => format!("{value} ({})", deprecation.describe()),
-            None => value.to_string(),
+            None => value.to_owned(),
         };
-        self.values.iter().map(value).collect()
+        self.values.iter().map(|value| describe(value)).collect()
     }
 }
 
