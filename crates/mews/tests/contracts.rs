@@ -54,20 +54,21 @@ fn keep_rules(object: &Object, map: &mut Map<String, Value>, choices: &mut Choic
     };
     for rule in &object.rules {
         match rule {
-            Rule::AnyOf(fields) => {
-                if !fields.iter().any(|&at| is_there(map, at) && map.get(&name(at)) != Some(&json!([]))) {
-                    put(map, fields[choices.up_to(fields.len() - 1)]);
-                }
+            Rule::AnyOf(fields)
+                if !fields.iter().any(|&at| is_there(map, at) && map.get(&name(at)) != Some(&json!([]))) =>
+            {
+                put(map, fields[choices.up_to(fields.len() - 1)]);
             }
             Rule::OneOf(fields) => {
                 for &at in fields.iter().filter(|&&at| is_there(map, at)).collect::<Vec<_>>().iter().skip(1) {
                     map.remove(&name(*at));
                 }
             }
-            Rule::Beside { field, others } => {
-                if is_there(map, *field) && !others.iter().any(|&at| is_there(map, at) && map[&name(at)] != json!([])) {
-                    put(map, others[choices.up_to(others.len() - 1)]);
-                }
+            Rule::Beside { field, others }
+                if is_there(map, *field)
+                    && !others.iter().any(|&at| is_there(map, at) && map[&name(at)] != json!([])) =>
+            {
+                put(map, others[choices.up_to(others.len() - 1)]);
             }
             Rule::Sets(sets) => {
                 let chosen = &sets[choices.up_to(sets.len() - 1)];
