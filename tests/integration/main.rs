@@ -6,6 +6,7 @@ mod bad_upstreams;
 mod clients;
 mod commands;
 mod crashes;
+mod documentation;
 mod evidence;
 mod fidelity;
 mod frames;

@@ -86,19 +86,18 @@ impl Mews {
         let mut out = anstream::stdout().lock();
         match &self.action {
             Action::Show { operation, json } => show(&mut out, operation, *json, &settings.contracts()?)?,
-            Action::Update { builtin: true, dry_run, .. } => {
-                let before = settings.contracts()?;
+            Action::Update { builtin: true, dry_run, json, .. } => {
+                let before = before(settings);
                 if !dry_run {
                     kept::forget(&settings.data)?;
                 }
                 let found = changes(before.catalogue(), Contracts::built_in().catalogue());
-                print_changes(&mut out, &found, false)?;
-                writeln!(
-                    out,
-                    "{}. What is built in holds again, revision {}.",
-                    sum(&found),
-                    Contracts::built_in().revision()
-                )?;
+                print_changes(&mut out, &found, *json)?;
+                if !json {
+                    let (built_in, holds) = (Contracts::built_in(), if *dry_run { "would hold" } else { "holds" });
+                    let (sum, revision) = (sum(&found), built_in.revision());
+                    writeln!(out, "{sum}. What is built in {holds} again, revision {revision}.")?;
+                }
             }
             Action::Update { from, revision, dry_run, json, .. } => {
                 let from = from.as_deref().unwrap_or(Path::new("."));
@@ -119,7 +118,8 @@ fn update(
     json: bool,
 ) -> anyhow::Result<()> {
     let newer = kept::Newer::read(from, revision)?;
-    let (before, after) = (settings.contracts()?, newer.contracts()?);
+    let (before, after) =
+        (before(settings), newer.contracts().with_context(|| from.display().to_string()).map_err(Usage)?);
     let found = changes(before.catalogue(), after.catalogue());
     print_changes(out, &found, json)?;
     if !dry_run {
@@ -136,6 +136,14 @@ fn update(
         )?;
     }
     Ok(())
+}
+
+/// What holds until now. Where what is kept is damaged, that is what is built in: to replace it is the remedy.
+fn before(settings: &Settings) -> Contracts {
+    kept::contracts(&settings.data).unwrap_or_else(|error| {
+        anstream::eprintln!("nightaudit: compared with what is built in: {}", plain(&format!("{error:#}")));
+        Contracts::built_in()
+    })
 }
 
 fn sum(found: &[Change]) -> String {

@@ -99,6 +99,9 @@ fn is_told(path: &str, here: &BTreeMap<String, String>, there: &BTreeMap<String,
 }
 
 fn of_operation(operation: &Operation) -> String {
+    // Their order tells nothing.
+    let mut operation = operation.clone();
+    operation.replaced_by.sort_unstable();
     let mut words = operation.describe();
     words.extend(operation.request.describe_rules());
     if operation.request.open {

@@ -137,7 +137,10 @@ impl Writer<'_> {
             if row.contract.contains("required") && !row.deprecated {
                 line.push_str(" required");
             }
-            line.push_str(&prose::limits(&row.contract));
+            // Of a type that no page has nothing is known that a limit could hold for.
+            if kind != "object" && kind != "any" {
+                line.push_str(&prose::limits(&row.contract));
+            }
             line.push_str(&prose::bounds(row, bare, is_interval));
             if row.deprecated {
                 line.push_str(" deprecated");
