@@ -71,11 +71,6 @@ enum Order {
     Big,
 }
 
-/// Whether a byte order mark tells the encoding.
-pub(crate) fn is_marked(bytes: &[u8]) -> bool {
-    by_mark(bytes).is_some()
-}
-
 /// The encoding that a byte order mark tells, and the mark's length.
 fn by_mark(bytes: &[u8]) -> Option<(Encoding, usize)> {
     match bytes {

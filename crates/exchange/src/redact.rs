@@ -15,6 +15,7 @@ mod layers;
 pub(crate) mod names;
 mod note;
 mod secrets;
+mod seen;
 mod text;
 mod value;
 
@@ -23,7 +24,6 @@ use std::time::Duration;
 use compact_str::CompactString;
 use http::Version;
 
-pub use self::note::noted;
 use self::{
     body::{Joined, Side},
     head::Field,
@@ -33,6 +33,7 @@ use self::{
     secrets::Secrets,
     text::{Syntax, Text},
 };
+pub use self::{note::noted, seen::Seen};
 use crate::{
     Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
     Exchange, Failure, FieldKey, Head, Header, Message, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
@@ -72,6 +73,12 @@ impl Redactor {
             request_id: Names::only(["RequestId"]),
             secrets: Secrets::with_key(key),
         }
+    }
+
+    /// The tokens that it knows, for those who look at a text before it does.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.secrets.seen()
     }
 
     /// A session's name as it may be written: a token that is sent as one is replaced.

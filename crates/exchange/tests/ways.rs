@@ -478,3 +478,19 @@ proptest! {
         prop_assert_eq!(leak(&kept, &token), None, "{}", text);
     }
 }
+
+#[test]
+fn regression_a_token_behind_a_byte_order_mark_of_another_encoding_was_kept() {
+    for mark in [&b"\xfe\xff\xb4\0\xff"[..], b"\xff\xfe\0", b"\xff\xfe\0\0", b"\0\0\xfe\xff"] {
+        let body = [mark, b"\"", MEWS.as_bytes(), b"\""].concat();
+        for (place, capture) in &BODIES {
+            for body in [body.clone(), gzip(&body)] {
+                assert_eq!(leak(&recorded(capture(body)), MEWS), None, "{mark:?} in {place}");
+            }
+        }
+    }
+    // Text in the encoding that its mark tells is kept.
+    let body = units("\u{feff}{\"Client\":\"Kiosk\"}", false, true);
+    let kept = recorded(BODIES[0].1(body.clone())).request.body;
+    assert_eq!((kept.withheld, &kept.bytes[..]), (None, &body[..]));
+}

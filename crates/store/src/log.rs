@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId, FieldKey, Filter, Missing, Redactor};
+use nightaudit_exchange::{Exchange, ExchangeId, FieldKey, Filter, Missing, Redactor, Seen};
 
 use crate::{
     care::Progress,
@@ -108,6 +108,9 @@ impl Log {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(config: Config, progress: &mut dyn FnMut(Progress)) -> Result<Self, OpenError> {
+        // It may be a token that was taken for a name.
+        let session = config.session.as_deref().map(|name| Seen::default().cleaned(name));
+        let config = Config { session, ..config };
         let dir = &config.dir;
         let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
         let sessions = config.dir.join("sessions");
@@ -135,6 +138,7 @@ impl Log {
         let (shared, mut opened) = open::own(&config, index, progress)?;
         opened.readable = readable;
         let shared = Arc::new(shared);
+        let _ = shared.seen.set(redactor.seen());
         let (sender, inbox) = mpsc::channel();
         let (jobs, work) = mpsc::channel();
         let (done, reports) = mpsc::channel();

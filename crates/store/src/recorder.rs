@@ -1,6 +1,7 @@
 //! The way of an exchange into the log.
 
 use std::{
+    borrow::Cow,
     fmt,
     pin::Pin,
     sync::{Arc, mpsc},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{Capture, ExchangeId, Pseudonym, Timestamp};
+use nightaudit_exchange::{Capture, ExchangeId, Pseudonym, Seen, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
@@ -95,6 +96,12 @@ impl fmt::Debug for Place {
 }
 
 impl Place {
+    /// A text of a request that goes into [`Started`], without these tokens and those that were seen before.
+    #[must_use]
+    pub fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+        self.recorder.shared.seen.get_or_init(Seen::default).noted(text, tokens)
+    }
+
     /// Notes that a request is about to go out: if the process ends before [`record`](Self::record), the log shows it
     /// as interrupted when it is opened again. Takes a microsecond or two and waits for nothing.
     ///

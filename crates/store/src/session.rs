@@ -93,13 +93,13 @@ impl Log {
 
     /// Makes the open session of this name the current one, and starts it if there is none.
     ///
-    /// The session that was current before can be continued later, but for one that was started without a name.
+    /// A token in the name is replaced by its pseudonym. The session that was current before can be continued later, but for one that was started without a name.
     ///
     /// # Errors
     ///
     /// [`SessionError`] for an impossible name, or where the log can't be written.
     pub fn start_session(&self, name: &str) -> Result<Session, SessionError> {
-        let name = valid(name)?;
+        let name = self.valid(name)?;
         self.control(move |writer| writer.start_session(&name))
     }
 
@@ -113,27 +113,27 @@ impl Log {
         self.control(move |writer| writer.end_session(&which))
     }
 
-    /// Gives a session another name. Exchanges recorded before keep the old one.
+    /// Gives a session another name, without tokens. Exchanges recorded before keep the old one.
     ///
     /// # Errors
     ///
     /// [`SessionError`] where it isn't there, the name is impossible, or the log can't be written.
     pub fn rename_session(&self, which: &str, name: &str) -> Result<Session, SessionError> {
-        let (which, name) = (which.to_owned(), valid(name)?);
+        let (which, name) = (which.to_owned(), self.valid(name)?);
         self.control(move |writer| writer.rename_session(&which, name))
     }
 
-    /// Notes something about a session; an empty note removes the one that is there.
+    /// Notes something about a session, without tokens; an empty note removes the one that is there.
     ///
     /// # Errors
     ///
     /// [`SessionError`] where it isn't there, or the log can't be written.
     pub fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError> {
-        let (which, note) = (which.to_owned(), note.to_owned());
+        let (which, note) = (which.to_owned(), self.shared.cleaned(note));
         self.control(move |writer| writer.note_session(&which, &note))
     }
 
-    /// Keeps the integration's declaration with a session; an empty one removes the one that is there.
+    /// Keeps the integration's declaration with a session, without tokens; an empty one removes the one that is there.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Log {
         if declaration.len() > MAX_DECLARATION {
             return Err(SessionError::Declaration(declaration.len()));
         }
-        let (which, declaration) = (which.to_owned(), declaration.to_owned());
+        let (which, declaration) = (which.to_owned(), self.shared.cleaned(declaration));
         self.control(move |writer| writer.declare_session(&which, declaration))
     }
 
@@ -156,8 +156,9 @@ impl Log {
         let which = which.to_owned();
         self.rescue(move |writer| writer.delete_session(&which))
     }
-}
 
-fn valid(name: &str) -> Result<String, SessionError> {
-    if meta::is_name(name) { Ok(name.to_owned()) } else { Err(SessionError::Name(name.to_owned())) }
+    fn valid(&self, name: &str) -> Result<String, SessionError> {
+        let name = self.shared.cleaned(name);
+        if meta::is_name(&name) { Ok(name) } else { Err(SessionError::Name(name)) }
+    }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_exchange::{Exchange, SessionId, Timestamp};
+use nightaudit_exchange::{Exchange, Seen, SessionId, Timestamp};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) index: Index,
     /// None for a log that is only read.
     pub(crate) journal: OnceLock<Journal>,
+    /// The tokens that the redactor has seen; none where nothing is recorded.
+    pub(crate) seen: OnceLock<Seen>,
     pub(crate) ring: Ring,
     /// Why requests can't be noted in the journal at the moment.
     pub(crate) journal_failing: Mutex<Option<Arc<str>>>,
@@ -274,6 +276,22 @@ impl Shared {
     /// The session that is meant: by name the newest of that name, an open one before those ended; else by id, or by
     /// the beginning of an id.
     pub(crate) fn resolve(&self, which: &str) -> Result<SessionId, SessionError> {
+        match self.resolve_exactly(which) {
+            Err(SessionError::None(_)) => {
+                // Who began a session by the name of a token may ask for it by the same, and no error repeats it.
+                let clean = self.cleaned(which);
+                self.resolve_exactly(&clean)
+            }
+            found => found,
+        }
+    }
+
+    /// What a person wrote, free of tokens.
+    pub(crate) fn cleaned(&self, text: &str) -> String {
+        self.seen.get_or_init(Seen::default).cleaned(text)
+    }
+
+    fn resolve_exactly(&self, which: &str) -> Result<SessionId, SessionError> {
         let sessions = self.sessions();
         let named = |open: bool| {
             let fits = |entry: &&Entry| entry.meta.name == which && entry.meta.ended.is_none() == open;

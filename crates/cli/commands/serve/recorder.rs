@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use nightaudit_exchange::{Capture, Outcome, Pseudonym, noted};
+use nightaudit_exchange::{Capture, Outcome, Pseudonym};
 use nightaudit_proxy::{Place, Recorder, Unrecordable};
 use nightaudit_store::{Bell, Receipt, Started, StoreFailure};
 
@@ -74,7 +74,7 @@ impl Place for LogPlace {
         let pseudonym = |token: &Option<Box<str>>| token.as_ref().map(|token| Pseudonym::of(token.as_bytes()));
         let (request, envelope) = (&capture.request, &capture.envelope);
         let tokens = [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-        let clear = |text: &[u8]| match noted(text, &tokens) {
+        let clear = |text: &[u8]| match self.place.noted(text, &tokens) {
             Cow::Borrowed(_) => None,
             Cow::Owned(text) => Some(text),
         };

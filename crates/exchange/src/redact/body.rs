@@ -29,7 +29,7 @@ pub(super) struct Joined {
     /// The wire's bytes as text in UTF-8, with their codings undone as far as that goes, those that nobody declared
     /// among them; the wire's own where there is nothing to undo.
     decoded: Bytes,
-    /// What was taken for text in UTF-16 or UTF-32 without anything that said so.
+    /// What was taken for text in UTF-16 or UTF-32. A byte order mark proves nothing: anything may stand behind it.
     guessed: Option<Bytes>,
     /// Whether it goes to the end.
     decodes: bool,
@@ -67,7 +67,7 @@ impl Joined {
             (decoded, None, kind)
         } else if let Some(text) = charset::decode(&decoded) {
             let kind = Kind::of(text.as_bytes());
-            (text.into(), Some(decoded).filter(|bytes| !charset::is_marked(bytes)), kind)
+            (text.into(), Some(decoded), kind)
         } else {
             let kind = Kind::of(&decoded);
             (decoded, None, kind)

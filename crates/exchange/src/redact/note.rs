@@ -24,8 +24,13 @@ use super::{
 /// ```
 #[must_use]
 pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-    let long = |token: &&&str| token.len() >= SHORTEST;
-    let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token.as_bytes()).is_some());
+    let tokens: Vec<&[u8]> = tokens.iter().map(|token| token.as_bytes()).collect();
+    without(text, &tokens, Syntax::Target)
+}
+
+pub(super) fn without<'a>(text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
+    let long = |token: &&&[u8]| token.len() >= SHORTEST;
+    let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token).is_some());
     let plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b' ' | b'(' | b')');
     if text.iter().all(plain) && !has_shaped(text) && !has_token() && !has_token_name(text) {
@@ -33,12 +38,15 @@ pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
     }
     let mut secrets = Secrets::default();
     for token in tokens {
-        secrets.learn(token.as_bytes());
+        secrets.learn(token);
     }
-    let mut found = Text::new(text, Syntax::Target);
+    let mut found = Text::new(text, syntax);
     found.find_named(&Names::tokens_and(&[]), &mut secrets);
     found.find_shaped(&mut secrets);
     found.find_values(&secrets);
+    if found.is_too_complex() {
+        return b"[withheld]".into();
+    }
     found.redacted().map_or(text.into(), |redacted| redacted.to_vec().into())
 }
 

@@ -8,13 +8,14 @@ use self::windows::Windows;
 use super::{
     form,
     layers::{Escapes, Layers, undone},
+    seen::Seen,
 };
 use crate::{FieldKey, Pseudonym};
 
 /// Shorter secrets are replaced where their name or place tells them only: by value they would mangle innocent text.
 pub(super) const SHORTEST: usize = 16;
 /// Longer secrets are replaced where their name or place tells them only, so that a hostile one can't slow the search.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 /// Of a body that is cut, its end is cut off as well where it is this much or more of a secret's beginning.
 const SHORTEST_BEGINNING: usize = 4;
 /// How many secrets, and how many bytes of them, are remembered from one exchange to the next.
@@ -42,6 +43,8 @@ pub(super) struct Secrets {
     /// What is looked for in this exchange only: too much like ordinary text to be taken out of others.
     briefly: Vec<(Box<[u8]>, Pseudonym)>,
     key: Option<FieldKey>,
+    /// The same values, for other threads.
+    seen: Seen,
 }
 
 struct Secret {
@@ -68,6 +71,10 @@ impl Secrets {
         Self { key: Some(key), ..Self::default() }
     }
 
+    pub(super) fn seen(&self) -> Seen {
+        self.seen.clone()
+    }
+
     /// Makes room for an exchange. Only here are secrets forgotten, so that those of one exchange stay until its end.
     pub(super) fn next_exchange(&mut self) {
         self.now += 1;
@@ -80,6 +87,7 @@ impl Secrets {
             self.places = (0..).zip(&self.known).map(|(place, secret)| (Arc::clone(&secret.value), place)).collect();
             self.bytes = self.known.iter().map(|secret| secret.value.len()).sum();
             self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
+            self.seen.replace(self.known.iter().map(|secret| Arc::clone(&secret.value)).collect());
         }
     }
 
@@ -127,6 +135,7 @@ impl Secrets {
             if !self.windows.add(&value) {
                 self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
             }
+            self.seen.add(Arc::clone(&value));
             self.places.insert(value, place);
         }
     }
@@ -137,6 +146,7 @@ impl Secrets {
             && !form::is_token(client)
         {
             self.places.remove(client);
+            self.seen.remove(client);
             self.bytes -= client.len();
             self.known[place].value = Arc::from([]);
         }
@@ -224,7 +234,7 @@ pub(super) fn is_pseudonym(value: &[u8]) -> bool {
 
 /// Whether this is made of words as names in programs are: `ClientToken`, `reservation_group`. Random letters are not,
 /// since of their capitals some have no small letter behind them.
-fn is_words(value: &[u8]) -> bool {
+pub(super) fn is_words(value: &[u8]) -> bool {
     value.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
         && (0..value.len())
             .all(|at| !value[at].is_ascii_uppercase() || value.get(at + 1).is_some_and(u8::is_ascii_lowercase))

@@ -355,3 +355,61 @@ fn more_names_than_are_remembered_leave_one_whole_chain() {
     log.close();
     assert_eq!(log.check(&mut |_| {}).unwrap().exchanges, 900);
 }
+
+#[test]
+fn regression_a_token_typed_as_a_sessions_name_note_or_declaration_was_kept() {
+    const MEWS: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
+    let dir = tempfile::tempdir().unwrap();
+    let mews = Pseudonym::of(MEWS.as_bytes()).to_string();
+    let log = Log::open(Config { session: Some(format!("at start {MEWS}")), ..config(dir.path()) }).unwrap();
+    assert_eq!(log.sessions()[0].name, format!("at start {mews}"));
+
+    assert_eq!(log.start_session(MEWS).unwrap().name, mews);
+    // Who knows it by the token finds it by the token.
+    assert_eq!(log.note_session(MEWS, &format!("with {MEWS}")).unwrap().note, Some(format!("with {mews}")));
+    let declaration = log.declare_session(MEWS, &format!("contact = \"{MEWS}\"\naccess_token = \"short\"\n")).unwrap();
+    let short = Pseudonym::of(b"short");
+    assert_eq!(declaration.declaration, Some(format!("contact = \"{mews}\"\naccess_token = \"{short}\"\n")));
+    assert_eq!(log.rename_session(MEWS, &format!("take {MEWS}")).unwrap().name, format!("take {mews}"));
+    for error in [log.session(&format!("no {MEWS}")).unwrap_err(), log.start_session(&format!("\n{MEWS}")).unwrap_err()]
+    {
+        assert!(!error.to_string().contains(MEWS), "{error}");
+    }
+    // Ordinary ones stay as they are.
+    for name in ["certification", "Žluťoučký kůň: take 1/2 (2026-11-23)", "0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9d"]
+    {
+        assert_eq!(log.start_session(name).unwrap().name, name);
+        assert_eq!(log.note_session(name, name).unwrap().note.as_deref(), Some(name));
+    }
+    drop(log);
+    let mut folders = vec![dir.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let bytes = std::fs::read(entry.path()).unwrap();
+            assert!(!bytes.windows(MEWS.len()).any(|window| window == MEWS.as_bytes()), "{}", entry.path().display());
+        }
+    }
+}
+
+#[test]
+fn regression_a_token_seen_before_stood_in_the_path_of_the_journal() {
+    const OWN: &str = "kQ7own-secret.Token_42";
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let mut first = capture(0);
+    first.envelope.access_token = Some(OWN.into());
+    record_all(&log, [first]);
+    let own = Pseudonym::of(OWN.as_bytes());
+    let place = wait(log.recorder().reserve()).unwrap();
+    let path = format!("/hooks/{OWN}/last");
+    assert_eq!(&*place.noted(path.as_bytes(), &[]), format!("/hooks/{own}/last").as_bytes());
+    assert_eq!(log.start_session(&format!("run of {OWN}")).unwrap().name, format!("run of {own}"));
+    assert_eq!(
+        &*place.noted(b"/api/connector/v1/reservationGroups/getAll", &[]),
+        b"/api/connector/v1/reservationGroups/getAll"
+    );
+}
