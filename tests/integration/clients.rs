@@ -294,3 +294,51 @@ async fn regression_bodies_that_could_not_be_forwarded_yet_took_memory_without_b
     }
     assert_eq!(timeout(AT_LAST, waiting).await.unwrap().unwrap(), 200);
 }
+
+/// Waits until the server has closed a connection, whatever it says before.
+async fn closed(client: &mut TcpStream) {
+    // A reset is as good: it closes one on which there are bytes that it has not read.
+    let _ = timeout(AT_LAST, client.read_to_end(&mut Vec::new())).await.expect("the connection is still open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_clients_that_said_nothing_made_a_newcomer_wait() {
+    const SLOTS: usize = 8;
+    let upstream = upstream(2).await;
+    let listen = nightaudit_listen::Config {
+        max_connections: SLOTS,
+        idle_timeout: LONG,
+        head_timeout: LONG,
+        ..nightaudit_listen::Config::default()
+    };
+    let harness = Harness::with(Setup { listen, ..Setup::new(&upstream.url()) }).await;
+    let mut working = TcpStream::connect(harness.address()).await.unwrap();
+    let mut ask = async || {
+        working.write_all(b"GET /api/connector/v1/rates/getAll HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let response = timeout(AT_LAST, nightaudit_testkit::read_answer(&mut working)).await;
+        assert_eq!(response.expect("no response on the connection that works").status, 200);
+    };
+    ask().await;
+    // Some say nothing at all, some stop within a line of the head, some within the preface of HTTP/2.
+    let beginnings = [&b""[..], b"POST /api/connector/v1/rates/getAll HTTP/1.1\r\nHost:", b"PRI * HTTP/2.0\r\n"];
+    let mut silent = Vec::new();
+    for (at, beginning) in beginnings.into_iter().cycle().take(5 * SLOTS).enumerate() {
+        let mut client = TcpStream::connect(harness.address()).await.unwrap();
+        // Its turn to go may have come already.
+        let _ = client.write_all(beginning).await;
+        silent.push(client);
+        if at % 5 == 0 {
+            ask().await;
+        }
+    }
+    let request = post("rates/getAll", "{}");
+    assert_eq!(timeout(AT_LAST, send(harness.address(), &request)).await.expect("the newcomer waits").status, 200);
+    // The longest idle of them have gone for it, and not the one that works.
+    let (gone, last) = silent.split_at_mut(4 * SLOTS);
+    for client in gone {
+        closed(client).await;
+    }
+    let read = last.last().unwrap().try_read(&mut [0]);
+    assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "the newest has gone, too");
+    ask().await;
+}
