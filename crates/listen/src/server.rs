@@ -1,40 +1,41 @@
 //! The server: from an accepted connection to the handler and back.
 
+mod handler;
 mod http2;
+mod response;
 
 use std::{
     convert::Infallible,
     future::Future,
     net::SocketAddr,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::StatusCode;
-use http_body::{Body, Frame, SizeHint};
-use hyper::{Request, Response, body::Incoming, server::conn, service::service_fn, upgrade::OnUpgrade};
+use hyper::{Request, body::Incoming, server::conn, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::OwnedSemaphorePermit,
-    time::Sleep,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::handler::{Arrival, HalfClose, Handler};
+use self::response::{Answer, Unanswered};
 use crate::{
     accept::accept,
-    guard::{Bounds, Guard, Heads, Protocol},
-    head::{Fault, Refusal, TLS_HANDSHAKE},
-    link::{ClientProgress, Link, Outgoing, Patience},
+    guard::{Bounds, Guard, Protocol},
+    head::{Fault, TLS_HANDSHAKE},
+    link::{Link, Outgoing, Patience},
     slots::Slots,
 };
 
@@ -69,66 +70,6 @@ impl Default for Config {
             response_taken: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
-    }
-}
-
-/// How a request came in.
-#[derive(Debug)]
-pub struct Arrival {
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// An HTTP/1 request's head as it was on the wire; none for HTTP/2.
-    pub wire: Option<Bytes>,
-    /// Why the request must be refused. The request beside it is, of HTTP/1, then a stand-in and means nothing, and the
-    /// connection is closed after the answer; of HTTP/2 it is the request that is refused.
-    pub refusal: Option<Refusal>,
-    /// Whether the request opens a WebSocket: the only upgrade that is let through (RFC 9110, section 7.8, allows to
-    /// ignore the others). To any other request a 101 can't be given.
-    pub opens_web_socket: bool,
-    /// How the client takes the response.
-    pub progress: ClientProgress,
-    /// Whether the request came over TLS.
-    pub tls: bool,
-    /// Tells whether the client has closed its side of the connection, which it may do as soon as its request is whole
-    /// (RFC 9112, section 9.6). Nobody can tell such a client from one that has left. None for HTTP/2.
-    pub half_close: Option<HalfClose>,
-}
-
-/// Whether a client has closed its side of an HTTP/1 connection.
-#[derive(Debug, Clone)]
-pub struct HalfClose(Arc<Heads>);
-
-impl HalfClose {
-    /// Whether it has by now.
-    #[must_use]
-    pub fn has_happened(&self) -> bool {
-        self.0.has_half_closed()
-    }
-
-    /// Waits until it has.
-    pub async fn happened(&self) {
-        self.0.half_close().await;
-    }
-}
-
-/// What answers the requests.
-pub trait Handler: Send + Sync + 'static {
-    /// The body of an answer.
-    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
-
-    /// Answers one request. The future is dropped when the client leaves before it is done.
-    fn handle(&self, arrival: Arrival, request: Request<Incoming>)
-    -> impl Future<Output = Response<Self::Body>> + Send;
-
-    /// Notes a request that the HTTP/2 library has refused by itself, so that neither its head nor a response to it is
-    /// known; or that it has closed a connection for what the client sent. By default nothing.
-    fn refused(&self, _arrival: Arrival) -> impl Future<Output = ()> + Send {
-        std::future::ready(())
-    }
-
-    /// Whether requests wait for room that others hold. Clients that don't take their responses have less time then.
-    fn is_crowded(&self) -> bool {
-        false
     }
 }
 
@@ -427,88 +368,12 @@ const CLEAR_TEXT: &str = "HTTP in clear text was spoken to a port with TLS: use 
 /// hyper's read buffer grows to this beside the largest head.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// Marks the connection as busy until it is dropped.
-struct Unanswered(Arc<Heads>);
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        self.0.answered();
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A response's body, which keeps its connection marked as busy. Where it breaks off, everything before that is
-    /// written first: hyper drops what it has not written yet, the head among it, when a body fails.
-    struct Answer<B: Body> {
-        #[pin]
-        body: B,
-        // Of a stream; of a whole connection its writing tells.
-        progress: Option<ClientProgress>,
-        unanswered: Unanswered,
-        breaking: Option<(Breaking, B::Error)>,
-    }
-}
-
-/// A body that has failed, as long as hyper is not told.
-enum Breaking {
-    /// Of HTTP/1, until everything is written once more than so often.
-    Flushes(usize),
-    /// Of HTTP/2, where another task writes.
-    Pause(Pin<Box<Sleep>>),
-}
-
-/// What the connection's task has to write the head of a broken response over HTTP/2 before the stream is reset.
-const BREAKING_PAUSE: Duration = Duration::from_millis(20);
-
-impl<B: Body> Body for Answer<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        if this.breaking.is_none() {
-            let polled = this.body.poll_frame(cx);
-            if let Some(progress) = this.progress {
-                match &polled {
-                    Poll::Ready(_) => progress.give(),
-                    Poll::Pending => progress.wait(),
-                }
-            }
-            match ready!(polled) {
-                Some(Err(error)) => {
-                    let breaking = if this.progress.is_some() {
-                        Breaking::Pause(Box::pin(tokio::time::sleep(BREAKING_PAUSE)))
-                    } else {
-                        // hyper writes, and flushes, whenever a body has nothing more for now, and then asks again.
-                        Breaking::Flushes(this.unanswered.0.flushes())
-                    };
-                    *this.breaking = Some((breaking, error));
-                }
-                frame => return Poll::Ready(frame),
-            }
-        }
-        match this.breaking {
-            Some((Breaking::Flushes(before), _)) if this.unanswered.0.flushes() == *before => return Poll::Pending,
-            Some((Breaking::Pause(pause), _)) => ready!(pause.as_mut().poll(cx)),
-            _ => {}
-        }
-        Poll::Ready(this.breaking.take().map(|(_, error)| Err(error)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::pending;
 
     use http_body_util::{Empty, Full};
+    use hyper::Response;
     use hyper_util::rt::TokioExecutor;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 

@@ -1,30 +1,36 @@
 //! The way of a request.
 
+mod request_head;
+mod response;
+mod sender;
+mod web_socket;
+
 use std::{
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::Arc,
-    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, UPGRADE},
+    Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, UPGRADE},
     request::Parts,
-    uri::PathAndQuery,
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Failure, FailureKind, Head, Note,
-    Outcome, Pseudonym, Timestamp, as_utf8, noted,
-};
+use nightaudit_exchange::{Failure, FailureKind, Outcome, as_utf8, noted};
 use nightaudit_limit::Limiter;
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
-use nightaudit_mews::{Envelope, envelope, operation_of};
+use nightaudit_mews::{envelope, operation_of};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::sender::captured;
+use self::{
+    request_head::{authority, with_slash},
+    sender::Sender,
+    web_socket::switches,
+};
 use crate::{
     Config, Origin, UpstreamConfig, UpstreamConfigError, admission,
     draft::Draft,
@@ -32,15 +38,13 @@ use crate::{
     ids::Ids,
     keep::{Budget, Keeper, Room},
     pace::Pace,
-    recorder::{self, Place, Recorder, recorded},
+    recorder::Recorder,
     reply::Stop,
     request_body::{Beginning, Upload},
     response_body::ProxyBody,
-    response_head::{self, Addressed, Framing},
-    shares::{Share, Shares},
-    tunnel::{Handshake, Tunnel},
-    upstream::{Body, Lease, Route, Sending, Upstream, WireHead},
-    web_socket::Transcript,
+    response_head::{Addressed, Framing},
+    shares::Shares,
+    upstream::{Body, Lease, Route, Sending, Upstream},
 };
 
 /// Forwards requests to the hosts of one environment, inside its limits, and has each recorded.
@@ -121,55 +125,6 @@ impl<R: Recorder> Proxy<R> {
         self.shared.closing.cancel();
         self.shared.tunnels.close();
         self.shared.tunnels.wait().await;
-    }
-
-    /// The exchange as far as a request's head tells it.
-    fn draft(
-        &self,
-        (place, share): (R::Place, Share),
-        arrival: &mut Arrival,
-        parts: &Parts,
-        host: &Upstream,
-    ) -> Draft<R::Place> {
-        let (started, received) = (Instant::now(), Timestamp::from_system(SystemTime::now()));
-        let refused = arrival.refusal.as_ref();
-        let head = match (arrival.wire.take(), refused) {
-            (Some(wire), _) => Head::Wire(wire),
-            (None, Some(refusal)) if parts.version < Version::HTTP_2 => Head::Wire(refusal.wire.clone()),
-            (None, _) => Head::from(&parts.headers),
-        };
-        let (method, target) = match (&head, refused) {
-            // What hyper was given in its place says nothing.
-            (Head::Wire(wire), Some(_)) => start_line(wire),
-            _ => (parts.method.clone(), target(&parts.uri)),
-        };
-        let capture = Capture {
-            id: self.shared.ids.next(received),
-            session: parts.headers.get(fields::SESSION).and_then(|name| name.to_str().ok()).map(Into::into),
-            environment: Arc::clone(&self.shared.config.environment),
-            received,
-            forwarded: None,
-            response_head: None,
-            response_end: None,
-            peer: arrival.peer,
-            envelope: CapturedEnvelope::default(),
-            request: CapturedRequest {
-                method,
-                origin: Arc::clone(host.origin().text()),
-                target,
-                version: parts.version,
-                head,
-                body: CapturedBody::default(),
-            },
-            response: None,
-            limit: None,
-            outcome: Outcome::Aborted,
-            error: None,
-            web_socket: None,
-            destination: None,
-            notes: Vec::new(),
-        };
-        Draft::new(place, share, capture, started, arrival.progress.clone()).watch(arrival.half_close.take())
     }
 
     /// From the head of the request to the head of Mews' answer.
@@ -329,145 +284,6 @@ impl<R: Recorder> Proxy<R> {
         );
         Err(Stop::failed(FailureKind::Misdirected, message))
     }
-
-    /// What the integration gets for Mews' answer.
-    async fn answer(
-        &self,
-        mut draft: Draft<R::Place>,
-        version: Version,
-        addressed: &Addressed,
-        forwarded: Forwarded,
-    ) -> Response<ProxyBody<R::Place>> {
-        let Forwarded { mut response, framing, lease, upgrade } = forwarded;
-        let now = draft.elapsed();
-        let head = match response.extensions_mut().remove() {
-            Some(WireHead(head)) => {
-                if let Some(reason) = response_head::lost_reason(&head) {
-                    response.extensions_mut().insert(reason);
-                }
-                Head::Wire(head)
-            }
-            None => Head::from(response.headers()),
-        };
-        draft.note(|capture| {
-            capture.response_head = Some(now);
-            capture.response = Some(CapturedResponse {
-                status: response.status(),
-                version: response.version(),
-                head,
-                body: CapturedBody::default(),
-            });
-        });
-        let (mut parts, body) = response.into_parts();
-        // The integration's side has the version that it speaks itself.
-        parts.version = Version::HTTP_11;
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS
-            && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
-        {
-            parts.headers = fields::returned(parts.headers, Hop::WebSocket, false);
-            if !self.open_tunnel(draft, &parts.headers, downstream, upstream).await {
-                return not_recorded();
-            }
-            return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
-        }
-        let mut notes = Vec::new();
-        let mut note = |is_so: bool, note| notes.extend(is_so.then_some(note));
-        note(framing.ambiguous, Note::LengthIgnored);
-        note(parts.headers.keys().any(fields::is_own), Note::OwnHeadersRemoved);
-        note(parts.headers.keys().any(fields::is_for_its_origin), Note::OriginHeadersRemoved);
-        let is_http1 = version < Version::HTTP_2;
-        parts.headers = fields::returned(parts.headers, Hop::Ends, framing.chunked && is_http1);
-        if self.shared.config.rewrite_redirects {
-            let hosts = [self.api.origin(), self.events.origin()];
-            note(response_head::redirect_here(&mut parts.headers, hosts, addressed), Note::RedirectRewritten);
-        }
-        if !notes.is_empty() {
-            draft.note(|capture| capture.notes = notes);
-        }
-        let body = if !framing.has_body || framing.length == Some(0) || body.is_end_stream() {
-            if draft.is_sent_whole() {
-                lease.give_back();
-            }
-            if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
-                && !recorded(receipt).await
-            {
-                return not_recorded();
-            }
-            // HTTP/2 tells the end of a message by itself.
-            ProxyBody::none(framing.length.filter(|_| is_http1 && parts.headers.contains_key(CONTENT_LENGTH)))
-        } else {
-            let promised = framing.length;
-            let patience = self.shared.config.timeouts.response_body;
-            let keeper = Keeper::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
-            let mut body = ProxyBody::flowing(body, draft, keeper, promised, lease, patience);
-            body.with_head().await;
-            body
-        };
-        Response::from_parts(parts, body)
-    }
-
-    /// Records a handshake and carries what follows it; false where it could not be recorded in time.
-    async fn open_tunnel(
-        &self,
-        mut draft: Draft<R::Place>,
-        answer: &HeaderMap,
-        downstream: OnUpgrade,
-        upstream: OnUpgrade,
-    ) -> bool {
-        let transcript = Transcript::new(answer, self.shared.config.keep_body);
-        let handshake = draft.capture().map(Handshake::of);
-        if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
-            && !recorded(receipt).await
-        {
-            return false;
-        }
-        if let Some(handshake) = handshake {
-            let tunnel = Tunnel {
-                recorder: Arc::clone(&self.recorder),
-                ids: Arc::clone(&self.shared.ids),
-                handshake,
-                transcript,
-                closing: self.shared.closing.clone(),
-                parts: 0,
-            };
-            self.shared.tunnels.spawn(tunnel.carry(downstream, upstream));
-        }
-        true
-    }
-
-    /// What the integration gets in place of Mews' answer.
-    async fn stop(mut draft: Draft<R::Place>, version: Version, stop: Stop) -> Response<ProxyBody<R::Place>> {
-        let response = stop.response();
-        let now = draft.elapsed();
-        draft.note(|capture| {
-            capture.response_head = Some(now);
-            capture.response = Some(CapturedResponse {
-                status: response.status(),
-                version,
-                head: local_head(&response, version),
-                body: CapturedBody::default(),
-            });
-        });
-        let body = CapturedBody::whole(response.body().clone());
-        let outcome = stop.outcome();
-        // What can't be written now is written when it can be; the integration is told so at once.
-        let waits = !matches!(&stop, Stop::Failed(failure) if failure.kind == FailureKind::Store);
-        let error = match stop {
-            Stop::Failed(failure) => Some(failure),
-            Stop::Limited { .. } => None,
-        };
-        if let Some(receipt) = draft.finish_with_body(body, outcome, error).filter(|_| waits)
-            && !recorded(receipt).await
-        {
-            return not_recorded();
-        }
-        response.map(ProxyBody::whole)
-    }
-}
-
-/// What the client gets whose exchange could not be recorded in time.
-fn not_recorded<P: Place>() -> Response<ProxyBody<P>> {
-    Stop::failed(FailureKind::Store, recorder::NOT_RECORDED).response().map(ProxyBody::whole)
 }
 
 impl<R: Recorder> Handler for Proxy<R> {
@@ -540,44 +356,6 @@ struct Forwarded {
     upgrade: Option<OnUpgrade>,
 }
 
-/// Who sends a request.
-struct Sender {
-    envelope: CapturedEnvelope,
-    /// What the limits count by.
-    access_key: String,
-    client_key: String,
-}
-
-impl Sender {
-    fn new(fields: &HeaderMap, body: &[u8], peer: SocketAddr) -> Self {
-        let text = as_utf8(body);
-        let found = if body.is_empty() {
-            envelope::from_cookies(fields.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
-        } else {
-            envelope::read(&text)
-        };
-        let key = |token: Option<&str>| match token {
-            Some(token) => Pseudonym::of(token.as_bytes()).to_string(),
-            None => format!("none@{}", peer.ip()),
-        };
-        Self {
-            access_key: key(found.access_token.as_deref()),
-            client_key: key(found.client_token.as_deref()),
-            envelope: captured(found),
-        }
-    }
-}
-
-pub(crate) fn captured(envelope: Envelope<'_>) -> CapturedEnvelope {
-    let Envelope { access_token, client_token, client, paginated } = envelope;
-    CapturedEnvelope {
-        access_token: access_token.map(Into::into),
-        client_token: client_token.map(Into::into),
-        client: client.map(Into::into),
-        paginated,
-    }
-}
-
 /// Waits for an answer, from the last of the request on.
 async fn within<T>(
     mut answer: Pin<&mut impl Future<Output = Result<T, Stop>>>,
@@ -599,12 +377,6 @@ async fn within<T>(
     }
 }
 
-/// Whether a 101 switches to what was asked for.
-fn switches<B>(response: &Response<B>) -> bool {
-    let mut protocols = response.headers().get_all(UPGRADE).iter();
-    protocols.next().is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) && protocols.next().is_none()
-}
-
 fn kind(refusal: RefusalKind) -> FailureKind {
     match refusal {
         RefusalKind::Malformed => FailureKind::Malformed,
@@ -616,52 +388,10 @@ fn kind(refusal: RefusalKind) -> FailureKind {
     }
 }
 
-/// An address in absolute form that has a query and no path, with the path that it means: as it is, the target of the
-/// forwarded request would begin with the query (RFC 9112, section 3.2.1).
-fn with_slash(uri: &Uri) -> Option<Uri> {
-    let target = uri.path_and_query().map(PathAndQuery::as_str).filter(|target| target.starts_with('?'))?;
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(format!("/{target}").parse().ok()?);
-    Uri::from_parts(parts).ok()
-}
-
-/// By what name the client addresses the proxy.
-fn authority(parts: &Parts) -> Option<HeaderValue> {
-    match parts.headers.get(HOST) {
-        Some(host) => Some(host.clone()),
-        None => HeaderValue::from_str(parts.uri.authority()?.as_str()).ok(),
-    }
-}
-
-/// The head of the proxy's own response: of HTTP/1 with the start line that hyper writes.
-fn local_head(response: &Response<Bytes>, version: Version) -> Head {
-    let status = response.status();
-    match (Head::from(response.headers()), status.canonical_reason()) {
-        (Head::Fields(fields), Some(reason)) if version < Version::HTTP_2 => {
-            Head::Wire([format!("{version:?} {} {reason}\r\n", status.as_str()).as_bytes(), &fields].concat().into())
-        }
-        (head, _) => head,
-    }
-}
-
-/// Path and query as they were sent.
-fn target(uri: &Uri) -> Bytes {
-    Bytes::copy_from_slice(uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())
-}
-
-/// What stands in the places of method and target in a head that is no request's.
-fn start_line(wire: &[u8]) -> (Method, Bytes) {
-    const SHOWN: usize = 256;
-    let line = wire.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ');
-    let method = words.next().and_then(|word| Method::from_bytes(word).ok());
-    let target = words.next().filter(|_| method.is_some()).unwrap_or_default();
-    let shown = &target[..target.len().min(SHOWN)];
-    (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(shown))
-}
-
 #[cfg(test)]
 mod tests {
+    use nightaudit_exchange::Capture;
+
     use super::*;
 
     struct Nowhere;

@@ -8,7 +8,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Arrival, Handler, Serving, Unanswered};
+use super::{
+    Arrival, Handler, Serving,
+    response::{Answer, Unanswered},
+};
 use crate::{
     guard::Heads,
     headers::check_http2,

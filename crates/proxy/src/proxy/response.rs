@@ -1,0 +1,146 @@
+//! What the client gets: the upstream's response, or one of the proxy's own.
+
+use bytes::Bytes;
+use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http_body::Body as _;
+use hyper::upgrade::OnUpgrade;
+use nightaudit_exchange::{CapturedBody, CapturedResponse, FailureKind, Head, Note, Outcome};
+
+use super::{Forwarded, Proxy};
+use crate::{
+    draft::Draft,
+    fields::{self, Hop},
+    keep::Keeper,
+    recorder::{self, Place, Recorder, recorded},
+    reply::Stop,
+    response_body::ProxyBody,
+    response_head::{self, Addressed},
+    upstream::WireHead,
+};
+
+impl<R: Recorder> Proxy<R> {
+    /// What the integration gets for Mews' answer.
+    pub(super) async fn answer(
+        &self,
+        mut draft: Draft<R::Place>,
+        version: Version,
+        addressed: &Addressed,
+        forwarded: Forwarded,
+    ) -> Response<ProxyBody<R::Place>> {
+        let Forwarded { mut response, framing, lease, upgrade } = forwarded;
+        let now = draft.elapsed();
+        let head = match response.extensions_mut().remove() {
+            Some(WireHead(head)) => {
+                if let Some(reason) = response_head::lost_reason(&head) {
+                    response.extensions_mut().insert(reason);
+                }
+                Head::Wire(head)
+            }
+            None => Head::from(response.headers()),
+        };
+        draft.note(|capture| {
+            capture.response_head = Some(now);
+            capture.response = Some(CapturedResponse {
+                status: response.status(),
+                version: response.version(),
+                head,
+                body: CapturedBody::default(),
+            });
+        });
+        let (mut parts, body) = response.into_parts();
+        // The integration's side has the version that it speaks itself.
+        parts.version = Version::HTTP_11;
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS
+            && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
+        {
+            parts.headers = fields::returned(parts.headers, Hop::WebSocket, false);
+            if !self.open_tunnel(draft, &parts.headers, downstream, upstream).await {
+                return not_recorded();
+            }
+            return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
+        }
+        let mut notes = Vec::new();
+        let mut note = |is_so: bool, note| notes.extend(is_so.then_some(note));
+        note(framing.ambiguous, Note::LengthIgnored);
+        note(parts.headers.keys().any(fields::is_own), Note::OwnHeadersRemoved);
+        note(parts.headers.keys().any(fields::is_for_its_origin), Note::OriginHeadersRemoved);
+        let is_http1 = version < Version::HTTP_2;
+        parts.headers = fields::returned(parts.headers, Hop::Ends, framing.chunked && is_http1);
+        if self.shared.config.rewrite_redirects {
+            let hosts = [self.api.origin(), self.events.origin()];
+            note(response_head::redirect_here(&mut parts.headers, hosts, addressed), Note::RedirectRewritten);
+        }
+        if !notes.is_empty() {
+            draft.note(|capture| capture.notes = notes);
+        }
+        let body = if !framing.has_body || framing.length == Some(0) || body.is_end_stream() {
+            if draft.is_sent_whole() {
+                lease.give_back();
+            }
+            if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
+                && !recorded(receipt).await
+            {
+                return not_recorded();
+            }
+            // HTTP/2 tells the end of a message by itself.
+            ProxyBody::none(framing.length.filter(|_| is_http1 && parts.headers.contains_key(CONTENT_LENGTH)))
+        } else {
+            let promised = framing.length;
+            let patience = self.shared.config.timeouts.response_body;
+            let keeper = Keeper::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
+            let mut body = ProxyBody::flowing(body, draft, keeper, promised, lease, patience);
+            body.with_head().await;
+            body
+        };
+        Response::from_parts(parts, body)
+    }
+
+    /// What the integration gets in place of Mews' answer.
+    pub(super) async fn stop(
+        mut draft: Draft<R::Place>,
+        version: Version,
+        stop: Stop,
+    ) -> Response<ProxyBody<R::Place>> {
+        let response = stop.response();
+        let now = draft.elapsed();
+        draft.note(|capture| {
+            capture.response_head = Some(now);
+            capture.response = Some(CapturedResponse {
+                status: response.status(),
+                version,
+                head: local_head(&response, version),
+                body: CapturedBody::default(),
+            });
+        });
+        let body = CapturedBody::whole(response.body().clone());
+        let outcome = stop.outcome();
+        // What can't be written now is written when it can be; the integration is told so at once.
+        let waits = !matches!(&stop, Stop::Failed(failure) if failure.kind == FailureKind::Store);
+        let error = match stop {
+            Stop::Failed(failure) => Some(failure),
+            Stop::Limited { .. } => None,
+        };
+        if let Some(receipt) = draft.finish_with_body(body, outcome, error).filter(|_| waits)
+            && !recorded(receipt).await
+        {
+            return not_recorded();
+        }
+        response.map(ProxyBody::whole)
+    }
+}
+
+/// What the client gets whose exchange could not be recorded in time.
+fn not_recorded<P: Place>() -> Response<ProxyBody<P>> {
+    Stop::failed(FailureKind::Store, recorder::NOT_RECORDED).response().map(ProxyBody::whole)
+}
+
+/// The head of the proxy's own response: of HTTP/1 with the start line that hyper writes.
+fn local_head(response: &Response<Bytes>, version: Version) -> Head {
+    let status = response.status();
+    match (Head::from(response.headers()), status.canonical_reason()) {
+        (Head::Fields(fields), Some(reason)) if version < Version::HTTP_2 => {
+            Head::Wire([format!("{version:?} {} {reason}\r\n", status.as_str()).as_bytes(), &fields].concat().into())
+        }
+        (head, _) => head,
+    }
+}

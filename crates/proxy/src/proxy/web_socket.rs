@@ -1,0 +1,52 @@
+//! Opening WebSockets.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, header::UPGRADE};
+use hyper::upgrade::OnUpgrade;
+use nightaudit_exchange::{CapturedBody, Outcome};
+
+use super::Proxy;
+use crate::{
+    draft::Draft,
+    recorder::{Recorder, recorded},
+    tunnel::{Handshake, Tunnel},
+    web_socket::Transcript,
+};
+
+impl<R: Recorder> Proxy<R> {
+    /// Records a handshake and carries what follows it; false where it could not be recorded in time.
+    pub(super) async fn open_tunnel(
+        &self,
+        mut draft: Draft<R::Place>,
+        answer: &HeaderMap,
+        downstream: OnUpgrade,
+        upstream: OnUpgrade,
+    ) -> bool {
+        let transcript = Transcript::new(answer, self.shared.config.keep_body);
+        let handshake = draft.capture().map(Handshake::of);
+        if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
+            && !recorded(receipt).await
+        {
+            return false;
+        }
+        if let Some(handshake) = handshake {
+            let tunnel = Tunnel {
+                recorder: Arc::clone(&self.recorder),
+                ids: Arc::clone(&self.shared.ids),
+                handshake,
+                transcript,
+                closing: self.shared.closing.clone(),
+                parts: 0,
+            };
+            self.shared.tunnels.spawn(tunnel.carry(downstream, upstream));
+        }
+        true
+    }
+}
+
+/// Whether a 101 switches to what was asked for.
+pub(super) fn switches<B>(response: &Response<B>) -> bool {
+    let mut protocols = response.headers().get_all(UPGRADE).iter();
+    protocols.next().is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) && protocols.next().is_none()
+}
