@@ -67,7 +67,8 @@ struct Host {
 
 impl Host {
     async fn start(authority: &Authority, max_streams: Option<u32>, act: fn(usize) -> Act) -> Self {
-        let (processed, came): (Arc<Mutex<Vec<Vec<u8>>>>, Arc<AtomicUsize>) = Default::default();
+        let processed = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
+        let came = Arc::new(AtomicUsize::new(0));
         let present = Arc::new(tokio::sync::watch::channel(0_usize).0);
         let upstream = {
             let (processed, came) = (Arc::clone(&processed), Arc::clone(&came));
