@@ -494,3 +494,13 @@ fn regression_a_token_behind_a_byte_order_mark_of_another_encoding_was_kept() {
     let kept = recorded(BODIES[0].1(body.clone())).request.body;
     assert_eq!((kept.withheld, &kept.bytes[..]), (None, &body[..]));
 }
+
+#[test]
+fn regression_a_token_in_what_was_taken_for_no_text_in_utf_16_was_kept() {
+    for after in [&b"\xff\xff\0\x01\0&\0&\0J"[..], b"\xff\xff\0\x02\0a\0b\0c"] {
+        let body = [b"\xff\"", MEWS.as_bytes(), b"\"", after].concat();
+        for (place, capture) in &BODIES {
+            assert_eq!(leak(&recorded(capture(body.clone())), MEWS), None, "{after:?} in {place}");
+        }
+    }
+}

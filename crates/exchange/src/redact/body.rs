@@ -189,15 +189,17 @@ impl Searched<'_> {
             let may_stay = body.side == Side::Response && (!complete || body.is_cut());
             return (!may_stay).then_some(Withheld::Undecodable);
         }
-        let unreadable = match body.kind {
-            // Half a character before it, and another text is read.
-            Kind::Text => match &body.guessed {
-                Some(bytes) if !self.text.has_secrets() => kind::hides_secret(bytes, Kind::Unknown, names, secrets),
-                _ => false,
-            },
+        let mut unreadable = match body.kind {
+            Kind::Text => false,
             Kind::Unknown if body.side == Side::Request => true,
             Kind::Unknown | Kind::File => kind::hides_secret(&body.decoded, body.kind, names, secrets),
         };
+        // Half a character before it, and another text is read.
+        if let Some(bytes) = &body.guessed
+            && !self.text.has_secrets()
+        {
+            unreadable = unreadable || kind::hides_secret(bytes, Kind::Unknown, names, secrets);
+        }
         unreadable.then_some(Withheld::Unreadable)
     }
 
