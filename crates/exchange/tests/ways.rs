@@ -504,3 +504,17 @@ fn regression_a_token_in_what_was_taken_for_no_text_in_utf_16_was_kept() {
         }
     }
 }
+
+#[test]
+fn regression_a_token_behind_what_looks_compressed_was_kept() {
+    // Two bytes of zlib's format, and zeros as in UTF-16.
+    let begins = b"\x78\x01\x9e\0\x41\0\0\x01\xdf\0\x72\x19\0\x78\x5b\x78\x78\x01\x9e\0\x41\0\0\x01\xdf\0\x72\x19\0\x78\x5b\x78\x78\x01\x2f";
+    // A whole stream of zlib's, and of gzip's, and something behind it.
+    let zlib = b"\x78\x9c\x4b\x04\0\0\x62\0\x62";
+    for begins in [&begins[..], zlib, &gzip(b"a")] {
+        let body = [begins, b"\"", MEWS.as_bytes(), b"\""].concat();
+        for (place, capture) in &BODIES {
+            assert_eq!(leak(&recorded(capture(body.clone())), MEWS), None, "{begins:?} in {place}");
+        }
+    }
+}

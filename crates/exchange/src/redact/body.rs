@@ -106,6 +106,14 @@ impl Joined {
         Searched { body: self, text, wire }
     }
 
+    /// Whether a secret stands in the bytes as they passed, or may stand there in a way that nobody can read.
+    fn wire_holds_secret(&self, names: &Names, secrets: &mut Secrets) -> bool {
+        let mut text = Text::new(&self.wire, self.syntax);
+        text.find_named(names, secrets);
+        text.find_values(secrets);
+        text.has_secrets() || kind::hides_secret(&self.wire, Kind::Unknown, names, secrets)
+    }
+
     /// The body with nothing of it but its length and digest.
     fn without_bytes(&self, withheld: Withheld) -> Body {
         Body {
@@ -163,6 +171,10 @@ impl Searched<'_> {
         let truncated = cut || body.is_cut();
         // Handles of the same bytes: comparing addresses and lengths is enough to see that nothing was replaced.
         let unchanged = bytes.as_ptr() == body.wire.as_ptr() && bytes.len() == body.wire.len();
+        // How a body is to be read may be a wrong guess. What is stored as it came is searched as it came.
+        if unchanged && !body.as_it_came && body.wire_holds_secret(names, secrets) {
+            return body.without_bytes(Withheld::Unreadable);
+        }
         Body {
             stored_sha256: (!unchanged || body.is_cut()).then(|| Digest::of(&bytes)),
             bytes,
