@@ -4,7 +4,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use nightaudit_review::{CheckState, Finding, Review, Severity, Verdict};
+use nightaudit_review::{CheckState, Finding, Review, Rule, Severity, Verdict};
 
 use super::sections;
 use crate::line::plain;
@@ -51,7 +51,7 @@ impl fmt::Display for Summary<'_> {
 impl Summary<'_> {
     /// What Mews judges, point by point.
     fn checklist(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const STATE: usize = 12;
+        const STATE: usize = 13;
         const TITLE: usize = 26;
         heading(f, "What Mews judges")?;
         for check in &self.review.checklist {
@@ -61,12 +61,18 @@ impl Summary<'_> {
                 CheckState::NotJudged => (Style::new().dimmed(), "not judged"),
             };
             let mut figure = check.figure.clone();
-            if !check.silenced.is_empty() {
-                let rules: Vec<&str> = check.silenced.iter().map(|rule| rule.id()).collect();
-                figure.push_str(&format!("; silenced by the partner: {}", rules.join(", ")));
+            // The figure alone doesn't always show why a point failed.
+            let (silenced, standing): (Vec<Rule>, _) =
+                check.rules.iter().partition(|rule| check.silenced.contains(rule));
+            let ids = |rules: &[Rule]| rules.iter().map(|rule| rule.id()).collect::<Vec<_>>().join(", ");
+            if !standing.is_empty() {
+                figure.push_str(&format!(" ({})", ids(&standing)));
+            }
+            if !silenced.is_empty() {
+                figure.push_str(&format!("; silenced by the partner: {}", ids(&silenced)));
             }
             let figure = wrapped(&figure, self.width, &" ".repeat(STATE + TITLE));
-            writeln!(f, "  {style}{state:10}{style:#}{:TITLE$}{}", check.title, figure.trim_start())?;
+            writeln!(f, "  {style}{state:11}{style:#}{:TITLE$}{}", check.title, figure.trim_start())?;
         }
         Ok(())
     }

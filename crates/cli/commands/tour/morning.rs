@@ -59,13 +59,14 @@ impl Morning {
         self.call("products/getall", json!({ "Limitation": page })).await?;
         let services = self.call("services/getAll", json!({ "Limitation": page })).await?;
         let service = services.body["Services"][0]["Id"].clone();
-        self.call("products/getAll", json!({ "ServiceIds": [service], "Limitation": page })).await?;
+        let products = self.call("products/getAll", json!({ "ServiceIds": [service], "Limitation": page })).await?;
+        let breakfast = &products.body["Products"][0]["Id"];
         // A page has at most 1000 items: 400.
         let too_many = json!({ "States": ["Confirmed"], "Limitation": { "Count": 5000 } });
         self.call("reservations/getAll/2023-06-06", too_many).await?;
         let arrivals = self.arrivals().await?;
         for (number, reservation) in arrivals.iter().enumerate() {
-            self.check_in(reservation, number).await?;
+            self.check_in(reservation, number, breakfast).await?;
             if number == GUESTS / 2 {
                 self.rush(&arrivals).await?;
             }
@@ -92,7 +93,7 @@ impl Morning {
         Ok(arrivals)
     }
 
-    async fn check_in(&self, reservation: &Value, number: usize) -> anyhow::Result<()> {
+    async fn check_in(&self, reservation: &Value, number: usize, breakfast: &Value) -> anyhow::Result<()> {
         let page = json!({ "Count": 1 });
         let guest =
             json!({ "CustomerIds": [reservation["AccountId"]], "Extent": { "Customers": true }, "Limitation": page });
@@ -114,7 +115,7 @@ impl Morning {
         self.call("reservations/start", json!({ "ReservationId": reservation["Id"] })).await?;
         if number.is_multiple_of(2) {
             let order = json!({ "AccountId": reservation["AccountId"], "ServiceId": reservation["ServiceId"],
-                "ProductOrders": [{ "ProductId": "breakfast", "Count": 1 }] });
+                "ProductOrders": [{ "ProductId": breakfast, "Count": 1 }] });
             self.call("orders/add", order).await?;
         }
         Ok(())
