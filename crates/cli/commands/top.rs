@@ -77,7 +77,7 @@ impl Top {
         let mut model = Model::new((size.width, size.height), now(), filter.clone());
         let data = &settings.data;
         let mut feed = work::feed(&heard, 0, data, filter, contracts.clone())?;
-        work::serve(&heard, data, requests)?;
+        let _unfinished = work::serve(&heard, data, requests)?;
         work::read_terminal(&heard)?;
         let zone = TimeZone::system();
         let mut drawn = Instant::now();

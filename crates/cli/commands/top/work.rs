@@ -4,7 +4,10 @@ use std::{
     fs,
     io::{BufWriter, Write as _},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -162,15 +165,32 @@ pub(super) fn feed(
     Ok(stop)
 }
 
+/// The temporary file of an export that isn't finished. It is removed when this is dropped: `top` doesn't wait for its
+/// threads when it ends.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished(Arc<Mutex<Option<PathBuf>>>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let path = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(path) = path {
+            // An export that was finished at this instant has another name already.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 /// Does what is asked of the log, one after the other, and looks at the limits in between.
-pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<Request>) -> anyhow::Result<()> {
+pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<Request>) -> anyhow::Result<Unfinished> {
     let (events, data) = (heard.clone(), data.to_owned());
+    let unfinished = Unfinished::default();
+    let writing = Arc::clone(&unfinished.0);
     spawn("top-log", heard, move || {
         let mut due = Instant::now();
         loop {
             let event = match requests.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Request::Load(id)) => Event::Loaded(id, load(&data, id)),
-                Ok(Request::Export(ids, path)) => Event::Exported(export(&data, &ids, &path)),
+                Ok(Request::Export(ids, path)) => Event::Exported(export(&data, &ids, &path, &writing)),
                 Err(RecvTimeoutError::Timeout) => {
                     due = Instant::now() + LIMITS;
                     Event::Limits(limits(&data))
@@ -181,7 +201,8 @@ pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<R
                 return;
             }
         }
-    })
+    })?;
+    Ok(unfinished)
 }
 
 fn load(data: &Path, id: ExchangeId) -> Result<Box<nightaudit_exchange::Exchange>, String> {
@@ -193,8 +214,9 @@ fn limits(data: &Path) -> Option<Vec<LimitState>> {
     Source::Console(Source::console(data)?).limits().ok()?
 }
 
-/// Writes exchanges to a file that is not there yet, whole or not at all.
-fn export(data: &Path, ids: &[ExchangeId], path: &Path) -> Result<String, String> {
+/// Writes exchanges to a file that is not there yet, whole or not at all. Meanwhile `writing` names the temporary file.
+fn export(data: &Path, ids: &[ExchangeId], path: &Path, writing: &Mutex<Option<PathBuf>>) -> Result<String, String> {
+    let note = |path: Option<PathBuf>| *writing.lock().unwrap_or_else(PoisonError::into_inner) = path;
     let format = format_of(path)?;
     let write = || -> anyhow::Result<u64> {
         if path.exists() {
@@ -202,6 +224,7 @@ fn export(data: &Path, ids: &[ExchangeId], path: &Path) -> Result<String, String
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
+        note(Some(file.path().to_owned()));
         let mut out = BufWriter::new(file.as_file_mut());
         let source = Source::open(data)?;
         let mut writer = format.writer(&mut out);
@@ -214,7 +237,35 @@ fn export(data: &Path, ids: &[ExchangeId], path: &Path) -> Result<String, String
         file.persist_noclobber(path).with_context(|| format!("can't write {}", path.display()))?;
         Ok(fs::metadata(path)?.len())
     };
-    let length = write().map_err(|error| format!("{error:#}"))?;
+    let written = write();
+    note(None);
+    let length = written.map_err(|error| format!("{error:#}"))?;
     let exchanges = if ids.len() == 1 { "1 exchange".to_owned() } else { format!("{} exchanges", ids.len()) };
     Ok(format!("{exchanges} written to {} ({})", path.display(), size(length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_an_export_that_top_was_left_in_the_middle_of_stayed_as_a_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(".tmpX");
+        fs::write(&file, "half").unwrap();
+        let unfinished = Unfinished::default();
+        *unfinished.0.lock().unwrap() = Some(file.clone());
+        drop(unfinished);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn an_export_that_fails_or_ends_leaves_nothing_to_remove() {
+        let folder = tempfile::tempdir().unwrap();
+        let writing = Mutex::new(None);
+        let no_log = folder.path().join("no log");
+        let failed = export(&no_log, &[], &folder.path().join("a.ndjson"), &writing);
+        assert!(failed.is_err() && writing.lock().unwrap().is_none(), "{failed:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }
