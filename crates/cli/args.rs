@@ -1,16 +1,21 @@
 //! What can be typed.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum, ValueHint,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use nightaudit_app::config::{Choice, Flag, LogFormat};
 use toml::Value;
 
-use crate::{
-    commands::{
-        completions, config, export, limits, log, man, mews, review, serve, sessions, show, simulate, tail, top, tour,
-        verify,
-    },
-    config::{Flag, LogFormat},
+use crate::commands::{
+    completions, config, export, limits, log, man, mews, review, serve, sessions, show, simulate, tail, top, tour,
+    verify,
 };
 
 /// Records what an integration says to the Mews Connector API, and keeps it inside the request limits.
@@ -81,7 +86,7 @@ pub(crate) struct Everywhere {
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<String>,
     /// How it is said
-    #[arg(long, global = true, value_name = "FORMAT")]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = choice::<LogFormat>())]
     log_format: Option<LogFormat>,
 }
 
@@ -106,6 +111,15 @@ impl Everywhere {
     }
 }
 
+/// Takes one of the words that a key of the configuration takes.
+pub(crate) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
+    let words = T::ALL.iter().map(|(_, word, meaning)| PossibleValue::new(*word).help(meaning.trim()));
+    PossibleValuesParser::new(words).map(|word| {
+        let chosen = T::ALL.iter().find(|(_, known, _)| *known == word);
+        chosen.expect("the parser takes no other words").0
+    })
+}
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
@@ -115,6 +129,22 @@ pub(crate) enum Color {
     Always,
     /// Not at all
     Never,
+}
+
+impl Color {
+    /// Whether what is said on standard error has colours.
+    pub(crate) fn on_standard_error(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => io::stderr().is_terminal() && Self::wanted(),
+        }
+    }
+
+    /// Whether nobody has turned colours off for all programs.
+    pub(crate) fn wanted() -> bool {
+        env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    }
 }
 
 impl From<Color> for anstream::ColorChoice {

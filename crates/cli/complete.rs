@@ -7,10 +7,13 @@ use clap_complete::{
     CompletionCandidate,
     engine::{ArgValueCandidates, ArgValueCompleter},
 };
+use nightaudit_app::config;
+use nightaudit_client::Source;
 use nightaudit_exchange::Filter;
 use nightaudit_store::Order;
+use nightaudit_text::plain;
 
-use crate::{args::Arguments, config, line::plain, source::Source};
+use crate::args::Arguments;
 
 /// The variable in which a shell says that it asks.
 pub(crate) const VARIABLE: &str = "_NIGHTAUDIT_COMPLETE";

@@ -5,7 +5,11 @@ use std::{
     process::ExitCode,
 };
 
-use crate::logging::Background;
+use nightaudit_app::{
+    StartError,
+    config::{ContractsError, kept::UpdateError},
+    logging::{Background, InvalidLevel},
+};
 
 /// Something typed or configured that can't be meant: exit code 2 instead of 1.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +34,17 @@ pub(crate) fn report(error: &anyhow::Error, background: Option<&Background>) -> 
         // Where nobody reads it, the exit code still tells.
         None => drop(anstream::stderr().write_all(line.as_bytes())),
     }
-    ExitCode::from(if error.downcast_ref::<Usage>().is_some() { 2 } else { 1 })
+    ExitCode::from(if is_usage(error) { 2 } else { 1 })
+}
+
+/// Whether what was typed or configured is to be changed.
+fn is_usage(error: &anyhow::Error) -> bool {
+    // A context hides the type of what it is about from the chain, but not from `downcast_ref`.
+    error.downcast_ref::<Usage>().is_some()
+        || error.downcast_ref::<ContractsError>().is_some()
+        || error.downcast_ref::<UpdateError>().is_some()
+        || error.downcast_ref::<InvalidLevel>().is_some()
+        || error.downcast_ref().is_some_and(StartError::is_configuration)
 }
 
 /// The error and its causes on one line, as `{:#}` has it, but without a cause that its effect has named already.

@@ -5,31 +5,21 @@
 //! [`source`], which is the log itself or the console of the `serve` that has it.
 
 mod args;
-mod client;
 mod commands;
 mod complete;
-mod config;
 mod error;
 mod filters;
-mod follow;
-mod json;
-mod line;
-mod logging;
-mod losses;
 mod progress;
-mod row;
 mod signals;
-mod source;
-mod terminal;
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
+use nightaudit_app::logging::Background;
 
 use crate::{
     args::{Arguments, Command},
     error::Usage,
-    logging::Background,
 };
 
 /// How long the last lines may take to be written before the program ends without them.
@@ -67,13 +57,13 @@ fn run(Arguments { command, everywhere }: Arguments, background: Option<&Backgro
     if let Command::Serve(serve) = &command {
         flags.extend(serve.flags());
     }
-    let loaded = config::load(everywhere.config(), flags).map_err(|error| Usage(error.into()))?;
+    let loaded = nightaudit_app::config::load(everywhere.config(), flags).map_err(|error| Usage(error.into()))?;
     let settings = loaded.settings;
     if let Command::Top(top) = &command {
         // What is said on standard error would stand across its screen.
         return top.run(&settings, everywhere.color);
     }
-    logging::start(&settings.log, everywhere.color, background)?;
+    nightaudit_app::logging::start(&settings.log, everywhere.color.on_standard_error(), background)?;
     for name in loaded.unknown_variables {
         tracing::warn!("{name} is set and is no key of the configuration: `nightaudit config show` lists them");
     }

@@ -4,13 +4,10 @@ use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use nightaudit_app::config::{self, Loaded, variable};
 use serde_json::json;
 
-use crate::{
-    args::Everywhere,
-    config::{self, Loaded, variable},
-    error::Usage,
-};
+use crate::{args::Everywhere, error::Usage};
 
 /// Check the configuration, or show what holds and where it comes from
 #[derive(Debug, Args)]

@@ -12,24 +12,16 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
+use nightaudit_app::config::Settings;
+use nightaudit_client::{Losses, Source, Stream};
 use nightaudit_exchange::{Exchange, FieldKey, Filter, Import, Mask, SessionId, Timestamp};
 use nightaudit_export::{Evidence, ExchangeWriter, ExportError, Made, SigningKey};
 use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
+use nightaudit_text::{local, terminal};
 use tempfile::NamedTempFile;
 
-use crate::{
-    commands::review::declared,
-    config::Settings,
-    error::Usage,
-    filters::Filters,
-    line::local,
-    losses::Losses,
-    progress::Bar,
-    signals::Unfinished,
-    source::{Source, Stream},
-    terminal,
-};
+use crate::{commands::review::declared, error::Usage, filters::Filters, progress::Bar, signals::Unfinished};
 
 /// Write exchanges to a file, for other programs or for the reviewers
 #[derive(Debug, Args)]
@@ -179,7 +171,7 @@ impl Export {
             })?;
         }
         let mut err = anstream::stderr().lock();
-        let length = crate::line::size(fs::metadata(&path)?.len());
+        let length = nightaudit_text::size(fs::metadata(&path)?.len());
         writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
         if let Format::Bundle = format {
             let key = signing_key(&settings.data)?.fingerprint();
@@ -404,8 +396,10 @@ fn default_name(session: Option<&str>, time: &str, extension: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use nightaudit_client::Unreadable;
+    use nightaudit_testkit::sample::{exchange, web_socket};
+
     use super::*;
-    use crate::{line::tests::exchange, losses::Unreadable};
 
     #[test]
     fn a_default_name_can_stand_anywhere() {
@@ -450,7 +444,7 @@ mod tests {
     #[test]
     fn fields_are_masked_in_what_was_said_over_a_websocket() {
         let mut part = exchange();
-        let mut said = crate::commands::show::tests::said();
+        let mut said = web_socket();
         said.messages[0].body = nightaudit_exchange::Body::whole(r#"{"Email":"ann@example.com"}"#.into());
         part.web_socket = Some(said);
         let (_, text) = written(vec![Ok(part.clone())], &["Email"]);

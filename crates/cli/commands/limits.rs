@@ -3,13 +3,9 @@
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use clap::Args;
-
-use crate::{
-    config::Settings,
-    line::{duration, plain},
-    source::Source,
-    terminal::print_json,
-};
+use nightaudit_app::config::Settings;
+use nightaudit_client::Source;
+use nightaudit_text::{duration, plain, terminal::print_json};
 
 /// Show what is used and left of each limit
 #[derive(Debug, Args)]

@@ -11,13 +11,10 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
+use nightaudit_app::config::{Period, Settings};
 use nightaudit_exchange::Timestamp;
 use nightaudit_store::{Config, Doomed, Log as Store, OpenError, Progress};
-
-use crate::{
-    config::{Period, Settings},
-    line::size,
-};
+use nightaudit_text::size;
 
 /// Look after the log
 #[derive(Debug, Args)]

@@ -10,20 +10,16 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueHint};
+use nightaudit_app::config::{Settings, kept};
+use nightaudit_client::Source;
 use nightaudit_exchange::Filter;
 use nightaudit_mews::{Change, Contracts, Kind, Operation, changes};
 use nightaudit_store::Order;
+use nightaudit_text::plain;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::{
-    commands::review::choose,
-    complete,
-    config::{Settings, kept},
-    error::Usage,
-    line::plain,
-    source::Source,
-};
+use crate::{commands::review::choose, complete, error::Usage};
 
 /// What Mews documents: show an operation, bring it up to date, say what that means
 #[derive(Debug, Args)]
@@ -118,8 +114,7 @@ fn update(
     json: bool,
 ) -> anyhow::Result<()> {
     let newer = kept::Newer::read(from, revision)?;
-    let (before, after) =
-        (before(settings), newer.contracts().with_context(|| from.display().to_string()).map_err(Usage)?);
+    let (before, after) = (before(settings), newer.contracts()?);
     let found = changes(before.catalogue(), after.catalogue());
     print_changes(out, &found, json)?;
     if !dry_run {

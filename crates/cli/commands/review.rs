@@ -15,25 +15,20 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use changes::Changes;
 use clap::{Args, ValueEnum, ValueHint};
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
+use nightaudit_app::config::Settings;
+use nightaudit_client::{Losses, Source, Stream};
 use nightaudit_exchange::{ExchangeId, Filter, Missing};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Comparison, Declaration, Limit, Review as Said, Reviewer, Rule, Severity, form};
 use nightaudit_store::{Order, Session};
-
-use crate::{
-    complete,
-    config::Settings,
-    error::Usage,
-    line::{plain, plain_lines},
-    losses::Losses,
-    source::{Source, Stream},
-    terminal::print_json,
-};
-use changes::Changes;
+use nightaudit_text::{plain, plain_lines, terminal::print_json};
 use summary::Summary;
+
+use crate::{complete, error::Usage};
 
 /// Say what Mews' reviewers would say of a session
 #[derive(Debug, Args)]

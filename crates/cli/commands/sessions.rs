@@ -12,19 +12,13 @@ use anstyle::{AnsiColor, Style};
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueHint};
 use jiff::tz::TimeZone;
+use nightaudit_app::config::Settings;
+use nightaudit_client::{Losses, SessionChange, Source, change_session};
 use nightaudit_store::Session;
+use nightaudit_text::{local, pad, plain, size, span, terminal::print_json};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::{
-    commands::review::declared,
-    complete,
-    config::Settings,
-    error::Usage,
-    line::{local, pad, plain, size, span},
-    losses::Losses,
-    source::{SessionChange, Source, change_session},
-    terminal::print_json,
-};
+use crate::{commands::review::declared, complete, error::Usage};
 
 /// List, start, end, rename, annotate, declare and delete sessions
 #[derive(Debug, Args)]
@@ -123,7 +117,7 @@ impl Sessions {
                     true => String::new(),
                     false => declared::text(file, &settings.contracts()?)?,
                 };
-                let done = change_session(settings, &SessionChange::Declare(session, &declaration))?;
+                let done = change_session(&settings.store, &SessionChange::Declare(session, &declaration))?;
                 let name = plain(&done.name);
                 return told(&match remove {
                     true => format!("session {name} has no declaration now"),
@@ -136,11 +130,11 @@ impl Sessions {
                     bail!("session {} was left alone", plain(&doomed.name));
                 }
                 // What was agreed to is deleted, whoever has taken its name since.
-                let done = change_session(settings, &SessionChange::Delete(&doomed.id.to_string()))?;
+                let done = change_session(&settings.store, &SessionChange::Delete(&doomed.id.to_string()))?;
                 return told(&format!("deleted {}", described(&done)));
             }
         };
-        let session = change_session(settings, &change)?;
+        let session = change_session(&settings.store, &change)?;
         let name = plain(&session.name);
         told(&match change {
             SessionChange::Start(_) if session.current && Source::console(&settings.data).is_some() => {

@@ -11,19 +11,17 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
+use nightaudit_app::config::Settings;
+use nightaudit_client::Source;
 use nightaudit_exchange::{Body, Direction, Exchange, Header, WebSocket};
 use nightaudit_export::Format;
-
-use crate::{
-    complete,
-    config::Settings,
-    error::Usage,
+use nightaudit_text::{
+    duration, findings,
     json::{indent, is_json},
-    line::{duration, local, plain, plain_lines, size, status_style},
-    row::findings,
-    source::Source,
-    terminal,
+    local, plain, plain_lines, size, status_style, terminal,
 };
+
+use crate::{complete, error::Usage};
 
 /// Show one exchange
 #[derive(Debug, Args)]
@@ -319,30 +317,15 @@ fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::line::tests::exchange;
+mod tests {
+    use nightaudit_testkit::sample::{exchange, web_socket};
 
-    pub(crate) fn said() -> WebSocket {
-        let json = r#"{"handshake": "01KAS00000000000000000000A", "part": 2, "omitted": {"messages": 7, "bytes": 9000},
-            "messages": [
-                {"time": "2026-11-23T12:00:00.123456Z", "type": "receive", "opcode": 1, "body": "{\"Events\":[]}",
-                 "bodyEncoding": "utf-8", "bodyLength": 13, "truncated": false,
-                 "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
-                {"time": "2026-11-23T12:00:00.223456Z", "type": "receive", "opcode": 9, "body": "\u001b",
-                 "bodyEncoding": "utf-8", "bodyLength": 1, "truncated": false,
-                 "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
-                {"time": "2026-11-23T12:00:00.323456Z", "type": "send", "opcode": 8, "body": "A+g=",
-                 "bodyEncoding": "base64", "bodyLength": 2, "truncated": false,
-                 "bodySha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}],
-            "ended": true}"#;
-        serde_json::from_str(json).unwrap()
-    }
+    use super::*;
 
     #[test]
     fn what_was_said_over_a_websocket_reads_well() {
         let mut out = Vec::new();
-        write_said(&mut out, &said(), None).unwrap();
+        write_said(&mut out, &web_socket(), None).unwrap();
         let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
         insta::assert_snapshot!(text);
     }

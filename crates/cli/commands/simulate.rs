@@ -12,14 +12,12 @@ use std::{
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::{Args, ValueHint};
+use nightaudit_app::{bind, config::Settings};
 use nightaudit_mews::PUBLISHED_TOKENS;
 use nightaudit_simulator::{Anchor, Config, Faults, Hook, Latency, Limit, Simulator, self_made};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    commands::serve::{announce, bind, stop_on_signal},
-    config::Settings,
-};
+use crate::{commands::serve::announce, signals::stop_on_signal};
 
 /// The file in the data folder that gets the authority's certificate.
 const AUTHORITY: &str = "simulator-ca.pem";

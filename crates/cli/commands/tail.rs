@@ -7,20 +7,18 @@ use std::{
 
 use clap::Args;
 use jiff::tz::TimeZone;
+use nightaudit_app::config::Settings;
+use nightaudit_client::{Follow, News, Source};
 use nightaudit_exchange::{Exchange, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
+use nightaudit_text::{Columns, Line, Row, terminal::print_json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::show::{Parts, write_messages},
-    config::Settings,
     error::Usage,
     filters::Filters,
-    follow::{Follow, News},
-    row::{Columns, Line, Row},
-    source::Source,
-    terminal::print_json,
 };
 
 /// Show exchanges as they are recorded, one on a line

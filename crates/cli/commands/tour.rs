@@ -15,19 +15,22 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _};
 use jiff::tz::TimeZone;
+use nightaudit_app::{
+    Service, bind,
+    config::{Layers, Period, Settings},
+    logging,
+};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome};
 use nightaudit_mews::Contracts;
 use nightaudit_simulator::{Config, Limit, Simulator};
 use nightaudit_store::{Followed, Follower, From};
+use nightaudit_text::{Columns, Line, Row};
 use tokio_util::sync::CancellationToken;
 
 use self::morning::Morning;
 use crate::{
     args::{Arguments, Everywhere},
-    commands::serve::{bind, serve, stop_on_signal},
-    config::{Layers, Period, Settings},
-    logging,
-    row::{Columns, Line, Row},
+    signals::stop_on_signal,
 };
 
 /// The name of the session.
@@ -71,7 +74,7 @@ impl Try {
         let port = bind(FREE, "listen").await?;
         let upstream = format!("http://{}", port.local_addr()?);
         let settings = settings(folder, &upstream, &self.limit)?;
-        logging::start(&settings.log, everywhere.color, None)?;
+        logging::start(&settings.log, everywhere.color.on_standard_error(), None)?;
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
 
@@ -80,26 +83,18 @@ impl Try {
         let listen = nightaudit_listen::Config { drain: Duration::from_secs(2), ..Default::default() };
         let simulating = tokio::spawn(simulator.serve(port, listen, stop.clone().cancelled_owned()));
 
-        let (ready, started) = tokio::sync::oneshot::channel();
-        let serving = tokio::spawn(serve(settings, stop.clone(), move |started| {
-            // Whoever waits for it has gone when the tour was ended in the meantime.
-            let _ = ready.send((started.proxy, started.log.follow(Filter::default(), From::Now)?));
-            Ok(())
-        }));
-        if let Ok((proxy, follower)) = started.await {
-            let watching = tokio::spawn(watch(follower));
-            let morning = Morning::new(proxy, self.pace.0).spend();
-            let spent = stop.run_until_cancelled(morning).await;
-            stop.cancel();
-            serving.await??;
-            simulating.await?;
-            spent.transpose()?;
-            return watching.await?;
-        }
-        // It has ended before it was ready: why, it says itself.
+        let service = Service::start(settings).await?;
+        let proxy = service.proxy_address();
+        let follower = service.log().follow(Filter::default(), From::Now)?;
+        let serving = tokio::spawn(service.run(stop.clone().cancelled_owned()));
+        let watching = tokio::spawn(watch(follower));
+        let morning = Morning::new(proxy, self.pace.0).spend();
+        let spent = stop.run_until_cancelled(morning).await;
         stop.cancel();
         serving.await??;
-        Ok(Seen::default())
+        simulating.await?;
+        spent.transpose()?;
+        watching.await?
     }
 }
 

@@ -12,18 +12,15 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
+use nightaudit_app::config::Settings;
+use nightaudit_client::{Source, Unreadable, missing_of};
 use nightaudit_exchange::{Filter, Missing};
 use nightaudit_export::{Finding, FindingKind, SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
 use nightaudit_store::{Log, Order};
+use nightaudit_text::{local, plain};
 use serde_json::json;
 
-use crate::{
-    config::Settings,
-    line::{local, plain},
-    losses::{Unreadable, missing_of},
-    progress::Bar,
-    source::Source,
-};
+use crate::progress::Bar;
 
 /// The most sessions whose origins are told.
 const ORIGINS: usize = 20;

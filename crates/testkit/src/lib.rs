@@ -27,6 +27,7 @@ mod authority;
 mod client;
 mod harness;
 mod process;
+pub mod sample;
 mod terminal;
 mod upstream;
 

@@ -4,9 +4,9 @@ use std::fmt;
 
 use anstyle::Style;
 use nightaudit_review::{Comparison, Finding, Review};
+use nightaudit_text::plain;
 
 use super::summary::{severity_style, thousands, wrapped};
-use crate::line::plain;
 
 /// The most findings of a list that are told; `--json` has all.
 const MOST: usize = 40;
@@ -118,9 +118,9 @@ fn cut(text: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use nightaudit_review::{Declaration, Reviewer};
+    use nightaudit_testkit::sample::exchange;
 
     use super::*;
-    use crate::line::tests::exchange;
 
     fn reviews() -> (Review, Review) {
         let mut reviewer = Reviewer::new(Declaration::default());

@@ -11,12 +11,13 @@ use anyhow::Context as _;
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Review, Rule, template};
 use nightaudit_store::Session;
+use nightaudit_text::plain;
 
 use super::{
     rule,
     summary::{severity_style, wrapped},
 };
-use crate::{error::Usage, line::plain, signals::Unfinished};
+use crate::{error::Usage, signals::Unfinished};
 
 /// Where a declaration is looked for, and written.
 pub(crate) const FILE: &str = "certification.toml";

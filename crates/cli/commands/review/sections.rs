@@ -4,9 +4,9 @@ use std::fmt;
 
 use nightaudit_exchange::Pseudonym;
 use nightaudit_review::{RetryCause, RetryOrigin};
+use nightaudit_text::{duration, local, plain, size};
 
 use super::summary::{Summary, heading, thousands, wrapped};
-use crate::line::{duration, local, plain, size};
 
 /// The most rows of a table; `--json` has all.
 const ROWS: usize = 25;

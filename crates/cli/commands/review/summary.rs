@@ -5,9 +5,9 @@ use std::fmt;
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use nightaudit_review::{CheckState, Finding, Review, Rule, Severity, Verdict};
+use nightaudit_text::plain;
 
 use super::sections;
-use crate::line::plain;
 
 /// The columns of the terminal: as many as there are, at least 60 and at most 120; 80 where there is none.
 pub(super) fn width() -> usize {
@@ -189,9 +189,9 @@ pub(super) fn thousands(number: u64) -> String {
 mod tests {
     use nightaudit_exchange::{Exchange, ExchangeId, Timestamp};
     use nightaudit_review::{Declaration, Reviewer};
+    use nightaudit_testkit::sample::exchange;
 
     use super::*;
-    use crate::line::tests::exchange;
 
     /// A short session with an error, a warning and a silenced finding.
     fn review() -> Review {

@@ -9,12 +9,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use nightaudit_client::{Follow, News};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_review::{Comparison, Review};
 use tokio_util::sync::CancellationToken;
 
 use super::changes::Screen;
-use crate::follow::{Follow, News};
 
 /// How long exchanges are gathered before there is a new review.
 const GATHER: Duration = Duration::from_secs(1);

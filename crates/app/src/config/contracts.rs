@@ -1,0 +1,81 @@
+//! What requests are held against.
+
+use std::path::Path;
+
+use nightaudit_exchange::Digest;
+use nightaudit_mews::Contracts;
+
+use super::{
+    Settings,
+    kept::{self, ContractsError},
+};
+
+impl Settings {
+    /// The contracts of the operations: those that `nightaudit mews update` has kept, else the built-in ones, with the
+    /// document that `openapi` names over them.
+    ///
+    /// # Errors
+    ///
+    /// [`ContractsError`] where the document can't be read or used.
+    pub fn contracts(&self) -> Result<Contracts, ContractsError> {
+        let base = kept::contracts(&self.data)?;
+        let Some(path) = &self.openapi else { return Ok(base) };
+        base.with_openapi(&read(path)?).map_err(|source| ContractsError::OpenApi { path: path.clone(), source })
+    }
+
+    /// The contracts of the document that `openapi` names, and its SHA-256; none where it names none.
+    ///
+    /// # Errors
+    ///
+    /// As [`contracts`](Self::contracts).
+    pub fn openapi(&self) -> Result<Option<(Contracts, Digest)>, ContractsError> {
+        let Some(path) = &self.openapi else { return Ok(None) };
+        let document = read(path)?;
+        let contracts = Contracts::from_openapi(&document)
+            .map_err(|source| ContractsError::OpenApi { path: path.clone(), source })?;
+        Ok(Some((contracts, Digest::of(&document))))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ContractsError> {
+    kept::read(path).map_err(|source| ContractsError::Document { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn settings(openapi: &Path) -> Settings {
+        let mut layers = Layers::new();
+        layers.flag("--openapi", "openapi", openapi.to_string_lossy().into_owned().into());
+        Settings::new(&layers, Some(Path::new("/data"))).unwrap()
+    }
+
+    #[test]
+    fn contracts_are_built_in_unless_a_document_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let document = folder.path().join("mews.yaml");
+        let operation = "/api/connector/v1/new/getAll";
+        let content = "{post: {requestBody: {content: {application/json: {schema: {type: object}}}}}}";
+        std::fs::write(&document, format!("openapi: 3.1.0\npaths: {{{operation}: {content}}}")).unwrap();
+        assert!(settings(&document).contracts().unwrap().has("new/getAll"));
+        assert!(!settings(Path::new("")).contracts().unwrap().has("new/getAll"));
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_used_is_named_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing.json");
+        let bad = folder.path().join("bad.yaml");
+        std::fs::write(&bad, "a: [b\nc: d\n").unwrap();
+        let endless = Path::new("/dev/zero");
+        for (path, reason) in [(&*missing, "can't read"), (&bad, "neither JSON nor YAML"), (endless, "64 MiB")] {
+            let error = settings(path).contracts().unwrap_err();
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let line = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            assert!(line.starts_with("`openapi`: ") && line.contains(path.to_str().unwrap()), "{line}");
+            assert!(line.contains(reason) && !line.contains('\n'), "{line}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Contracts that `nightaudit mews update` keeps in the data folder, in the place of those that are built in.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use nightaudit_mews::{
+    Contracts, InvalidOpenApi,
+    docs::{Docs, InvalidDocs},
+};
+use serde::{Deserialize, Serialize};
+
+/// Why there are no contracts to hold requests against.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContractsError {
+    /// The document that `openapi` names can't be read.
+    #[error("`openapi`: can't read {}", path.display())]
+    Document {
+        /// The document.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The document that `openapi` names is none.
+    #[error("`openapi`: {}", path.display())]
+    OpenApi {
+        /// The document.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: InvalidOpenApi,
+    },
+    /// What `nightaudit mews update` has kept can't be read.
+    #[error("can't read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// What `nightaudit mews update` has kept is damaged, or of a version that kept something else.
+    #[error("{} can't be used; `nightaudit mews update --builtin` removes it", path.display())]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: UnusableContent,
+    },
+}
+
+/// What is wrong with the content of kept contracts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnusableContent {
+    /// The file around it.
+    #[error(transparent)]
+    File(#[from] serde_json::Error),
+    /// The pages' data.
+    #[error(transparent)]
+    Docs(#[from] InvalidDocs),
+    /// The OpenAPI document.
+    #[error(transparent)]
+    OpenApi(#[from] InvalidOpenApi),
+}
+
+/// Why newer contracts can't be taken from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The document can't be read.
+    #[error("{}: can't be read", path.display())]
+    Unreadable {
+        /// The document or the folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The document is no text.
+    #[error("{}: is no text in UTF-8", path.display())]
+    NoText {
+        /// The document.
+        path: PathBuf,
+    },
+    /// The folder is no documentation of the Connector API.
+    #[error("{}: has no folder `operations`, as Mews' documentation of the Connector API has", path.display())]
+    NoOperations {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder has too many pages.
+    #[error("{}: has more than {MOST_PAGES} pages", path.display())]
+    TooManyPages {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A page can't be read.
+    #[error("{}: can't read {page}", path.display())]
+    Page {
+        /// The folder.
+        path: PathBuf,
+        /// The page in it.
+        page: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// What was read makes no contracts.
+    #[error("{}", path.display())]
+    Content {
+        /// The document or the folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: UnusableContent,
+    },
+}
+
+/// Why the data folder can't keep contracts, or let go of them.
+#[derive(Debug, thiserror::Error)]
+#[error("can't {what} {}", path.display())]
+pub struct KeepError {
+    /// What was tried: `write` or `remove`.
+    pub what: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What the operating system says.
+    pub source: io::Error,
+}
+
+/// The largest file that is read or kept, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// The most pages that are read of a folder.
+const MOST_PAGES: usize = 1000;
+
+/// What is kept.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Kept {
+    kind: KeptKind,
+    revision: String,
+    content: String,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KeptKind {
+    /// The form of the built-in data.
+    Data,
+    /// An OpenAPI document, over what is built in.
+    OpenApi,
+}
+
+/// The folder in which it is kept.
+pub fn folder(data: &Path) -> PathBuf {
+    data.join("mews")
+}
+
+fn file(data: &Path) -> PathBuf {
+    folder(data).join("contracts.json")
+}
+
+/// The kept contracts, else the built-in ones.
+///
+/// # Errors
+///
+/// [`ContractsError`] where what is kept can't be read, with the remedy.
+pub fn contracts(data: &Path) -> Result<Contracts, ContractsError> {
+    let path = file(data);
+    let text = match read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contracts::built_in()),
+        Err(source) => return Err(ContractsError::Unreadable { path, source }),
+    };
+    let kept = serde_json::from_slice::<Kept>(&text).map_err(UnusableContent::from);
+    kept.and_then(|kept| kept.contracts()).map_err(|source| ContractsError::Kept { path, source })
+}
+
+/// Removes what is kept.
+///
+/// # Errors
+///
+/// It can't be removed.
+pub fn forget(data: &Path) -> Result<(), KeepError> {
+    let path = file(data);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(KeepError { what: "remove", path, source }),
+        _ => Ok(()),
+    }
+}
+
+impl Kept {
+    fn contracts(&self) -> Result<Contracts, UnusableContent> {
+        Ok(match self.kind {
+            KeptKind::Data => Contracts::from_data(&self.content, &self.revision)?,
+            KeptKind::OpenApi => Contracts::from_openapi(self.content.as_bytes())?.of_revision(&self.revision),
+        })
+    }
+}
+
+/// Contracts that were read, and are kept if they are wanted.
+#[derive(Debug)]
+pub struct Newer {
+    kept: Kept,
+    from: PathBuf,
+}
+
+impl Newer {
+    /// Reads an OpenAPI document, or a folder of documentation.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] where it is neither.
+    pub fn read(from: &Path, revision: Option<&str>) -> Result<Self, UpdateError> {
+        let mut kept = if from.is_dir() { documentation(from) } else { document(from) }?;
+        if let Some(revision) = revision {
+            kept.revision = revision.chars().filter(|letter| !letter.is_control()).take(100).collect();
+        }
+        Ok(Self { kept, from: from.to_owned() })
+    }
+
+    /// The contracts.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError::Content`] where they can't be used.
+    pub fn contracts(&self) -> Result<Contracts, UpdateError> {
+        self.kept.contracts().map_err(|source| UpdateError::Content { path: self.from.clone(), source })
+    }
+
+    /// Keeps them, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// The data folder can't be written.
+    pub fn keep(&self, data: &Path) -> Result<(), KeepError> {
+        let (folder, path) = (folder(data), file(data));
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(&folder)?;
+            let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
+            temporary.write_all(&serde_json::to_vec(&self.kept)?)?;
+            temporary.as_file().sync_all()?;
+            temporary.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|source| KeepError { what: "write", path: path.clone(), source })
+    }
+}
+
+fn document(from: &Path) -> Result<Kept, UpdateError> {
+    let path = || from.to_owned();
+    let bytes = read(from).map_err(|source| UpdateError::Unreadable { path: path(), source })?;
+    let content = String::from_utf8(bytes).map_err(|_| UpdateError::NoText { path: path() })?;
+    let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Kept { kind: KeptKind::OpenApi, revision: name, content })
+}
+
+/// Reads a checkout: its folder `connector-api`, that folder itself, or the one of its operations.
+fn documentation(from: &Path) -> Result<Kept, UpdateError> {
+    let path = || from.to_owned();
+    let unreadable = |source| UpdateError::Unreadable { path: path(), source };
+    let roots = [from.join("connector-api"), from.to_path_buf(), from.join("..")];
+    let Some(root) = roots.iter().find(|root| root.join("operations").is_dir()) else {
+        return Err(UpdateError::NoOperations { path: path() });
+    };
+    let mut docs = Docs::default();
+    let mut pages = 0;
+    for folder in ["operations", "guidelines", "deprecations", "changelog"] {
+        let Ok(entries) = fs::read_dir(root.join(folder)) else { continue };
+        for entry in entries {
+            let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+            let page = format!("{folder}/{name}");
+            if !Docs::wants(&page) {
+                continue;
+            }
+            pages += 1;
+            if pages > MOST_PAGES {
+                return Err(UpdateError::TooManyPages { path: path() });
+            }
+            match read(&root.join(&page)) {
+                Ok(bytes) => docs.add(&page, String::from_utf8_lossy(&bytes).into_owned()),
+                Err(source) => return Err(UpdateError::Page { path: path(), page, source }),
+            }
+        }
+    }
+    let revision = docs.revision().unwrap_or_else(|| "without a date".to_owned());
+    let content = docs.data().map_err(|error| UpdateError::Content { path: path(), source: error.into() })?;
+    Ok(Kept { kind: KeptKind::Data, revision, content })
+}
+
+/// Reads a file that is not larger than documents are.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 64 MiB"));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,144 @@
+//! What the program is told, in two stages: what a person typed, then values that can't be wrong.
+//!
+//! Flags lie over `NIGHTAUDIT_*` variables over the file over the defaults: [`Layers`]. [`Settings`] are made of what
+//! they say together, and hold each crate's own configuration.
+
+mod contracts;
+mod file;
+pub mod kept;
+mod layers;
+mod limits;
+mod settings;
+mod values;
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use etcetera::BaseStrategy as _;
+use toml::Value;
+
+pub use self::{
+    file::{Choice, Durability, LogFormat, OnLimit, OnStoreFailure},
+    kept::ContractsError,
+    layers::{ConfigError, Layers, Origin, PREFIX, variable},
+    settings::{Console, Logging, Settings, TlsFiles},
+    values::Period,
+};
+
+/// A flag that was given: its name, its key and the value.
+pub type Flag = (&'static str, &'static str, Value);
+
+/// The configuration with all that led to it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub layers: Layers,
+    pub settings: Settings,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+    /// Variables that look like keys and are none.
+    pub unknown_variables: Vec<String>,
+}
+
+/// Reads the file, the environment and the flags.
+///
+/// The file is the one named by `named` or by `NIGHTAUDIT_CONFIG`, which must then be there, or
+/// `nightaudit/nightaudit.toml` in the platform's configuration folder, which need not.
+///
+/// # Errors
+///
+/// [`ConfigError`] in one line that names the thing and the remedy.
+pub fn load(named: Option<&Path>, flags: impl IntoIterator<Item = Flag>) -> Result<Loaded, ConfigError> {
+    let folders = etcetera::base_strategy::choose_native_strategy().ok();
+    let named = named.map(Path::to_owned).or_else(|| env::var_os(format!("{PREFIX}CONFIG")).map(PathBuf::from));
+    let default = folders.as_ref().map(|folders| folders.config_dir().join("nightaudit").join("nightaudit.toml"));
+    let must_exist = named.is_some();
+    let mut layers = Layers::new();
+    let mut file = None;
+    if let Some(path) = named.or(default) {
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                layers.file(&path, text.strip_prefix('\u{feff}').unwrap_or(&text))?;
+                file = Some(path);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {}
+            Err(source) => return Err(ConfigError::Unreadable { path, source }),
+        }
+    }
+    let variables = env::vars_os().map(|(name, value)| (lossy(&name), lossy(&value)));
+    let unknown_variables = layers.environment(variables)?;
+    for (flag, key, value) in flags {
+        layers.flag(flag, key, value);
+    }
+    let data = folders.map(|folders| folders.data_dir().join("nightaudit"));
+    let settings = Settings::new(&layers, data.as_deref())?;
+    Ok(Loaded { layers, settings, file, unknown_variables })
+}
+
+fn lossy(text: &std::ffi::OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{file::File, *};
+
+    const DEFAULTS: &str = include_str!("../../../../config/nightaudit.toml");
+
+    #[test]
+    fn the_shipped_file_has_every_key_with_its_default() {
+        let mut layers = Layers::new();
+        layers.file(Path::new("nightaudit.toml"), DEFAULTS).unwrap();
+        assert_eq!(layers.read().unwrap(), File::default());
+        for (key, _, origin) in layers.list() {
+            assert_ne!(origin, layers::Origin::Default, "`{key}` is missing");
+        }
+    }
+
+    #[test]
+    fn the_shipped_file_explains_every_key() {
+        let mut explained = false;
+        for line in DEFAULTS.lines() {
+            let is_key = !line.starts_with(['#', '[']) && line.contains(" = ");
+            assert!(!is_key || explained || line.contains(" # "), "nothing explains: {line}");
+            explained = line.starts_with('#') || (is_key && explained && line.contains(" # "));
+        }
+    }
+
+    #[test]
+    fn what_the_shipped_file_shows_commented_out_works() {
+        let mut text = String::new();
+        for line in DEFAULTS.lines() {
+            text.push_str(line.strip_prefix("#: ").unwrap_or(line));
+            text.push('\n');
+        }
+        let mut layers = Layers::new();
+        layers.file(Path::new("nightaudit.toml"), &text).unwrap();
+        let settings = Settings::new(&layers, Some(Path::new("/data"))).unwrap();
+        assert_eq!(layers.read().unwrap().limit.rule.len(), 4);
+        assert_eq!(&*settings.proxy.environment, "demo");
+    }
+
+    #[test]
+    fn the_examples_work() {
+        for (name, text) in [
+            ("production.toml", include_str!("../../../../config/production.toml")),
+            ("corporate-proxy.toml", include_str!("../../../../config/corporate-proxy.toml")),
+        ] {
+            let mut layers = Layers::new();
+            layers.file(Path::new(name), text).unwrap();
+            let settings = Settings::new(&layers, Some(Path::new("/data")));
+            assert!(settings.is_ok(), "{name}: {}", settings.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn every_key_has_a_variable_of_its_own() {
+        let mut variables: Vec<String> = Layers::new().list().iter().map(|(key, ..)| variable(key)).collect();
+        let all = variables.len();
+        variables.sort();
+        variables.dedup();
+        assert_eq!(variables.len(), all);
+    }
+}

@@ -1,0 +1,120 @@
+//! How single values stand in the configuration.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A length of time as a person writes it: `500ms`, `30s`, `15m`, `90d`; a day has 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not a length of time: write it like 500ms, 30s, 15m or 90d");
+        let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
+        let signed = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+        Duration::try_from(signed).map(Self).map_err(|_| format!("`{text}` is negative"))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::SignedDuration::try_from(self.0) {
+            Ok(signed) => write!(f, "{signed:#}"),
+            Err(_) => write!(f, "{}s", self.0.as_secs()),
+        }
+    }
+}
+
+/// A number of bytes as a person writes it: `64 KiB`, `8 MiB`, `10 GB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let size: bytesize::ByteSize =
+            text.parse().map_err(|_| format!("`{text}` is not a size: write it like 64 KiB, 8 MiB or 10 GB"))?;
+        Ok(Self(size.as_u64()))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        bytesize::ByteSize(self.0).display().iec().fmt(f)
+    }
+}
+
+/// A value that may be left out, which an empty text says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maybe<T>(pub Option<T>);
+
+impl<T> Maybe<T> {
+    pub const NONE: Self = Self(None);
+}
+
+impl<T: FromStr> FromStr for Maybe<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() { Ok(Self(None)) } else { text.parse().map(|value| Self(Some(value))) }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Maybe<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |value| value.fmt(f))
+    }
+}
+
+macro_rules! serde_as_text {
+    ($(($($generic:tt)*) $type:ty),+) => {$(
+        impl<$($generic)*> Serialize for $type where Self: fmt::Display {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de, $($generic)*> Deserialize<'de> for $type where Self: FromStr<Err: fmt::Display> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    )+};
+}
+
+serde_as_text!(() Period, () Size, (T) Maybe<T>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_and_sizes_are_read_as_a_person_writes_them() {
+        for (text, seconds) in [("30s", 30), ("15m", 900), ("48h", 172_800), ("90d", 7_776_000), ("1m 15s", 75)] {
+            assert_eq!(text.parse(), Ok(Period(Duration::from_secs(seconds))), "{text}");
+        }
+        assert_eq!("500ms".parse(), Ok(Period(Duration::from_millis(500))));
+        assert_eq!("8 MiB".parse(), Ok(Size(8 << 20)));
+        assert_eq!("10GB".parse(), Ok(Size(10_000_000_000)));
+    }
+
+    #[test]
+    fn what_is_neither_is_named_with_an_example() {
+        for text in ["", "soon", "-5s", "3 months", "1e99s"] {
+            let error = text.parse::<Period>().unwrap_err();
+            assert!(error.contains(text), "{error}");
+        }
+        assert_eq!("many".parse::<Size>().unwrap_err(), "`many` is not a size: write it like 64 KiB, 8 MiB or 10 GB");
+    }
+
+    #[test]
+    fn an_empty_text_is_no_value() {
+        assert_eq!("".parse::<Maybe<Size>>(), Ok(Maybe(None)));
+        assert_eq!(Maybe::<Size>(None).to_string(), "");
+        assert_eq!("1 KiB".parse::<Maybe<Size>>(), Ok(Maybe(Some(Size(1024)))));
+    }
+}

@@ -1,0 +1,75 @@
+//! How many files `serve` may have open, and what that leaves for connections.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Kept for the console's connections, for the log, and for whatever opens a file for a moment.
+pub(crate) const KEPT: u64 = 320;
+
+/// Connections that the console takes at once, on each of its ports.
+pub(crate) const CONSOLE: usize = 128;
+
+/// More than this is never asked for: some systems name limits of a thousand millions.
+const MOST: u64 = 1 << 20;
+
+/// What macOS gives at most where it names no limit.
+const USUAL: u64 = 10_240;
+
+/// How many files may be open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// As the program was started.
+    pub(crate) before: u64,
+    /// Now.
+    pub(crate) now: u64,
+}
+
+impl Files {
+    /// Raises the soft limit of this process to the hard one, as far as the system lets it.
+    pub(crate) fn raise() -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        let before = limit.current.unwrap_or(MOST);
+        let wanted = limit.maximum.unwrap_or(MOST).min(MOST);
+        for next in [wanted, wanted.min(USUAL)] {
+            let raised = Rlimit { current: Some(next), maximum: limit.maximum };
+            if next > before && setrlimit(Resource::Nofile, raised).is_ok() {
+                return Self { before, now: next };
+            }
+        }
+        Self { before, now: before }
+    }
+
+    /// How many of these connections and WebSockets there is room for: each has one to the client and one to Mews.
+    pub(crate) fn fit(&self, connections: usize, websockets: usize) -> (usize, usize) {
+        let room = usize::try_from(self.now.saturating_sub(KEPT).max(self.now / 4) / 2).unwrap_or(usize::MAX);
+        let wanted = connections.saturating_add(websockets);
+        if wanted <= room {
+            return (connections, websockets);
+        }
+        let websockets = websockets.min((websockets as f64 / wanted as f64 * room as f64) as usize).max(1);
+        (connections.min(room.saturating_sub(websockets)).max(1), websockets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_have_what_the_console_and_the_log_leave() {
+        let fit = |now, connections, websockets| Files { before: 1, now }.fit(connections, websockets);
+        assert_eq!(fit(1 << 20, 4096, 1024), (4096, 1024));
+        assert_eq!(fit(2 * 5120 + KEPT, 4096, 1024), (4096, 1024));
+        assert_eq!(fit(1024, 4096, 1024), (282, 70));
+        assert_eq!(fit(1024, 100, 100), (100, 100));
+        assert_eq!(fit(256, 4096, 1024), (26, 6));
+        assert_eq!(fit(0, 4096, 1024), (1, 1));
+    }
+
+    #[test]
+    fn the_limit_is_raised_to_the_hard_one() {
+        let files = Files::raise();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, Some(files.now));
+        assert!(files.now >= files.before && files.now >= limit.maximum.unwrap_or(MOST).min(USUAL));
+    }
+}

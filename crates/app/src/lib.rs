@@ -1,0 +1,33 @@
+//! The recording proxy put together, to be started in any program: [`config`] makes [`Settings`](config::Settings) of a
+//! file and the environment, and [`Service`] runs them.
+//!
+//! Nothing here reads arguments or writes to the terminal; what there is to say goes through `tracing`, for which
+//! [`logging`] has a subscriber.
+//!
+//! ```no_run
+//! use nightaudit_app::{Service, config};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let loaded = config::load(None, [])?;
+//! let service = Service::start(loaded.settings).await?;
+//! println!("{}", service.proxy_address());
+//! let closed = service.run(std::future::pending::<()>()).await?;
+//! println!("{} exchanges", closed.recorded);
+//! # Ok(())
+//! # }
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod config;
+mod error;
+mod files;
+pub mod logging;
+mod recorder;
+mod service;
+mod wiring;
+mod workers;
+
+pub use self::{
+    error::{BindError, RunError, StartError},
+    service::{Service, bind},
+};

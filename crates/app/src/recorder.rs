@@ -1,0 +1,128 @@
+//! The log as the proxy's recorder.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use nightaudit_exchange::{Capture, Outcome, Pseudonym};
+use nightaudit_proxy::{Place, Recorder, Unrecordable};
+use nightaudit_store::{Bell, Receipt, Started, StoreFailure};
+
+/// Every outcome, in the order in which [`Outcomes`] counts them.
+const OUTCOMES: [Outcome; 6] =
+    [Outcome::Answered, Outcome::Refused, Outcome::Rejected, Outcome::Failed, Outcome::Aborted, Outcome::Interrupted];
+
+/// How many requests came to each outcome since the start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outcomes(Arc<[AtomicU64; OUTCOMES.len()]>);
+
+impl Outcomes {
+    /// The outcomes with their numbers.
+    pub(crate) fn list(&self) -> Vec<(Outcome, u64)> {
+        OUTCOMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed))).collect()
+    }
+
+    fn count(&self, outcome: Outcome) {
+        if let Some(place) = OUTCOMES.iter().position(|known| *known == outcome) {
+            self.0[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Hands the proxy's exchanges to the log.
+#[derive(Clone)]
+pub(crate) struct LogRecorder {
+    log: nightaudit_store::Recorder,
+    outcomes: Outcomes,
+}
+
+impl LogRecorder {
+    pub(crate) fn new(log: nightaudit_store::Recorder, outcomes: Outcomes) -> Self {
+        Self { log, outcomes }
+    }
+
+    /// See [`nightaudit_store::Recorder::with_bell`].
+    pub(crate) fn with_bell(&self) -> (Self, Bell) {
+        let (log, bell) = self.log.with_bell();
+        (Self { log, outcomes: self.outcomes.clone() }, bell)
+    }
+}
+
+impl Recorder for LogRecorder {
+    type Place = LogPlace;
+
+    async fn reserve(&self) -> Result<LogPlace, Unrecordable> {
+        let place = self.log.reserve().await.map_err(unrecordable)?;
+        Ok(LogPlace { place, outcomes: self.outcomes.clone() })
+    }
+}
+
+/// A place in the log's queue.
+pub(crate) struct LogPlace {
+    place: nightaudit_store::Place,
+    outcomes: Outcomes,
+}
+
+impl Place for LogPlace {
+    type Receipt = Receipt;
+
+    fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable> {
+        let pseudonym = |token: &Option<Box<str>>| token.as_ref().map(|token| Pseudonym::of(token.as_bytes()));
+        let (request, envelope) = (&capture.request, &capture.envelope);
+        let tokens = [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
+        let clear = |text: &[u8]| match self.place.noted(text, &tokens) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(text),
+        };
+        let started = Started {
+            id: capture.id,
+            session: capture.session.as_ref().map(|name| match clear(name.as_bytes()) {
+                Some(text) => String::from_utf8_lossy(&text).into(),
+                None => Arc::clone(name),
+            }),
+            environment: Arc::clone(&capture.environment),
+            received: capture.received,
+            forwarded: capture.forwarded.unwrap_or_default(),
+            method: request.method.as_str().into(),
+            origin: Arc::clone(&request.origin),
+            target: clear(&request.target).map_or_else(|| request.target.clone(), Into::into),
+            peer: capture.peer,
+            client: envelope.client.as_ref().map(|client| match clear(client.as_bytes()) {
+                Some(text) => String::from_utf8_lossy(&text).into(),
+                None => client.clone(),
+            }),
+            access_token: pseudonym(&envelope.access_token),
+            client_token: pseudonym(&envelope.client_token),
+            paginated: envelope.paginated,
+        };
+        self.place.begin(&started).map_err(unrecordable)
+    }
+
+    fn record(self, capture: Box<Capture>) -> Receipt {
+        self.outcomes.count(capture.outcome);
+        self.place.record(capture)
+    }
+}
+
+fn unrecordable(failure: StoreFailure) -> Unrecordable {
+    Unrecordable { cause: failure.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_counted_apart() {
+        let outcomes = Outcomes::default();
+        outcomes.count(Outcome::Failed);
+        outcomes.count(Outcome::Failed);
+        outcomes.count(Outcome::Answered);
+        let counted: Vec<_> = outcomes.list().into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [(Outcome::Answered, 1), (Outcome::Failed, 2)]);
+    }
+}

@@ -1,0 +1,272 @@
+//! The program from its start to its end.
+
+use std::{net::SocketAddr, panic, sync::Arc, time::Duration};
+
+use nightaudit_console::{Console, Gauges, Token};
+use nightaudit_limit::Limiter;
+use nightaudit_listen::{Server, Worker};
+use nightaudit_proxy::Proxy;
+use nightaudit_store::{Closed, Log, OpenError};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Settings,
+    error::{BindError, RunError, StartError},
+    files::{self, Files},
+    recorder::{LogRecorder, Outcomes},
+    wiring,
+    workers::Workers,
+};
+
+/// The recording proxy with its console and its log, ready to serve.
+pub struct Service {
+    settings: Settings,
+    tls: Option<Arc<ServerConfig>>,
+    log: Arc<Log>,
+    token: Token,
+    console: Arc<Console>,
+    proxy: Proxy<LogRecorder>,
+    recorder: LogRecorder,
+    ports: Ports,
+}
+
+/// Where it listens.
+struct Ports {
+    proxy: TcpListener,
+    proxy_address: SocketAddr,
+    console: TcpListener,
+    console_address: SocketAddr,
+    /// The console's port for commands of this machine, where the other one is not for them.
+    commands: Option<TcpListener>,
+}
+
+impl Service {
+    /// Opens the log and the ports, and takes up the limits where the last run left them.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] names what can't be had, and the remedy.
+    pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
+        let tls = match &settings.tls {
+            Some(files) => Some(nightaudit_listen::server_config(&files.certificate, &files.key)?),
+            None => None,
+        };
+        make_room(&mut settings);
+        let limiter = Limiter::new(settings.limit.clone())?;
+        let log = Arc::new(open_log(settings.store.clone()).await?);
+        let ports = Ports::bind(&settings).await?;
+        let token = Token::load_or_create(&settings.data)?;
+        wiring::restore(&limiter, &log, &settings.limit)?;
+
+        let outcomes = Outcomes::default();
+        let gauges = gauges(&limiter, &outcomes);
+        let recorder = LogRecorder::new(log.recorder(), outcomes);
+        let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())?;
+        let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
+        routes.dedup();
+        for (host, via) in routes {
+            if let Some(via) = via {
+                tracing::info!("{host} is reached through the proxy {via}");
+            }
+        }
+        let names = settings.console.names.clone();
+        let console = Console::new(Arc::clone(&log), token.clone(), ports.console_address, names, gauges);
+        let for_commands = ports
+            .commands
+            .as_ref()
+            .map_or(Ok(ports.console_address), TcpListener::local_addr)
+            .map_err(StartError::System)?;
+        log.set_console(&format!("http://{}", wiring::reachable(for_commands)))
+            .map_err(|source| StartError::LockFile { folder: settings.data.clone(), source })?;
+        Ok(Self { settings, tls, log, token, console: Arc::new(console), proxy, recorder, ports })
+    }
+
+    /// The address to which the integration connects.
+    #[must_use]
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.ports.proxy_address
+    }
+
+    /// The address of the integration's base URL.
+    #[must_use]
+    pub fn proxy_url(&self) -> String {
+        format!("{}://{}", scheme(self.tls.is_some()), self.ports.proxy_address)
+    }
+
+    /// The console's address, with its scheme.
+    #[must_use]
+    pub fn console_url(&self) -> String {
+        format!("{}://{}", scheme(self.settings.console.tls), self.ports.console_address)
+    }
+
+    /// The console's token.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The settings that hold, in which connections may be fewer than were configured.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The log, to follow what is recorded.
+    #[must_use]
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Serves until `stop` resolves, lets requests finish for as long as `timeouts.drain` says, and closes the log.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`]: threads can't be had, or exchanges could not be written to the end.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, RunError> {
+        let Self { settings, tls, log, token: _, console, proxy, recorder, ports } = self;
+        let console_tls = tls.clone().filter(|_| settings.console.tls);
+        let console_stop = CancellationToken::new();
+        let mut consoles = tokio::task::JoinSet::new();
+        let for_commands = ports.commands.map(|port| (port, None));
+        for (port, tls) in [(ports.console, console_tls)].into_iter().chain(for_commands) {
+            let stop = console.stop_signal(console_stop.clone().cancelled_owned());
+            let server = Server::new(console_config(tls));
+            let console = Arc::clone(&console);
+            consoles.spawn(async move { server.serve(port, console, stop).await });
+        }
+
+        let server = Server::new(nightaudit_listen::Config { tls, ..settings.server });
+        let workers = Workers::start().map_err(RunError::Threads)?;
+        let serving = workers.runtimes().map(|runtime| {
+            let (recorder, bell) = recorder.with_bell();
+            runtime.spawn(bell.ring());
+            Worker { runtime, handler: Arc::new(proxy.sibling(recorder)) }
+        });
+        let drained = server.serve_on(ports.proxy, serving, stop).await;
+        proxy.close_tunnels().await;
+        drop(workers);
+        if drained.cut_off > 0 {
+            tracing::warn!("{} connections were cut off: they took longer than `timeouts.drain`", drained.cut_off);
+        }
+        // The console goes last, so that followers see the requests that have just finished.
+        console_stop.cancel();
+        consoles.join_all().await;
+        let closed = unwind(tokio::task::spawn_blocking(move || log.close()).await);
+        tracing::info!("{} exchanges recorded", closed.recorded);
+        if closed.unrecorded > 0 {
+            tracing::warn!("{} requests passed unrecorded", closed.unrecorded);
+        }
+        if closed.lost > 0 { Err(RunError::Lost(closed.lost)) } else { Ok(closed) }
+    }
+}
+
+impl Ports {
+    async fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let proxy = bind(settings.listen, "listen").await?;
+        let console = bind(settings.console.address, "console").await?;
+        let address = |port: &TcpListener| port.local_addr().map_err(StartError::System);
+        let (proxy_address, console_address) = (address(&proxy)?, address(&console)?);
+        // A console with TLS is for other machines, and so is one that loopback doesn't reach; commands on this one get a
+        // clear port of their own.
+        let local = wiring::reachable(console_address).ip().is_loopback();
+        let commands = match settings.console.tls || !local {
+            true => Some(bind(SocketAddr::from(([127, 0, 0, 1], 0)), "console").await?),
+            false => None,
+        };
+        Ok(Self { proxy, proxy_address, console, console_address, commands })
+    }
+}
+
+/// Listens on the address that `key` of the configuration names.
+///
+/// # Errors
+///
+/// The address is taken, or not of this machine.
+pub async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { address, key, source })
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
+}
+
+fn gauges(limiter: &Limiter, outcomes: &Outcomes) -> Gauges {
+    let (limiter, outcomes) = (limiter.clone(), outcomes.clone());
+    Gauges { limits: Box::new(move || wiring::limit_states(&limiter)), outcomes: Box::new(move || outcomes.list()) }
+}
+
+fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::Config {
+    nightaudit_listen::Config {
+        tls,
+        max_connections: files::CONSOLE,
+        // A person may page through an export.
+        response_taken: Duration::from_secs(300),
+        drain: Duration::from_secs(2),
+        ..Default::default()
+    }
+}
+
+/// Raises the limit of open files, and lowers how many connections there may be to what it holds.
+fn make_room(settings: &mut Settings) {
+    let files = Files::raise();
+    let (connections, websockets) = (settings.server.max_connections, settings.proxy.max_tunnels);
+    let fitting = files.fit(connections, websockets);
+    (settings.server.max_connections, settings.proxy.max_tunnels) = fitting;
+    tracing::info!(
+        "{} files may be open ({} before): room for {} connections and {} WebSockets",
+        files.now,
+        files.before,
+        fitting.0,
+        fitting.1
+    );
+    if fitting != (connections, websockets) {
+        tracing::warn!(
+            "that is less than `max_connections` and `max_websockets` allow: raise the hard limit of open files \
+             (ulimit -Hn, LimitNOFILE of systemd)"
+        );
+    }
+}
+
+/// How often and how long to wait for a command that is reading the log.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+async fn open_log(config: nightaudit_store::Config) -> Result<Log, StartError> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut attempts = ATTEMPTS;
+        loop {
+            match Log::open(config.clone()) {
+                // A command that reads is done in a moment; a `serve` has a console.
+                Err(OpenError::Locked { console: None, .. }) if attempts > 0 => {
+                    attempts -= 1;
+                    std::thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    });
+    let log = unwind(opened.await)?;
+    let opened = log.opened();
+    tracing::info!("the log has {} exchanges in {} sessions", opened.exchanges, opened.sessions);
+    if let [path, more @ ..] = &opened.readable[..] {
+        let others = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        tracing::warn!("other users can read {}{others}: chmod go-rwx it", path.display());
+    }
+    if let Some(reason) = &opened.rebuilt {
+        tracing::warn!("the index was made again: {reason}");
+    }
+    if opened.torn_bytes > 0 {
+        tracing::warn!("{} bytes were cut off that had not been written to their end", opened.torn_bytes);
+    }
+    if opened.interrupted > 0 {
+        tracing::warn!("{} requests were interrupted when the last run ended", opened.interrupted);
+    }
+    Ok(log)
+}
+
+/// What a task returned. Nobody cancels ours, so one that returned nothing has panicked, and its panic goes on here.
+fn unwind<T>(joined: Result<T, tokio::task::JoinError>) -> T {
+    joined.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+}

@@ -1,0 +1,124 @@
+//! What connects the crates to each other and to the system.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use nightaudit_console::LimitState;
+use nightaudit_exchange::{Pseudonym, Timestamp};
+use nightaudit_limit::{Config as LimitConfig, Limiter, PastResponse, PastSend, Said};
+use nightaudit_store::{Answered, Log, Sent};
+
+use crate::error::StartError;
+
+/// Fills the windows with what was sent before the start, so that a restart gives nobody a second limit.
+pub(crate) fn restore(limiter: &Limiter, log: &Log, config: &LimitConfig) -> Result<(), StartError> {
+    let longest = config.rules.iter().map(|rule| rule.window + config.slack).max().unwrap_or_default();
+    let now = Timestamp::from_system(SystemTime::now());
+    let sends =
+        log.recent_sends(now.minus(longest)).map_err(|source| StartError::Restore { what: "was sent", source })?;
+    limiter.restore(sends.map(|sent| past_send(sent, now)));
+    let refusals = log.recent_refusals(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
+    let refusals = refusals.map_err(|source| StartError::Restore { what: "Mews refused", source })?;
+    limiter.restore_closures(refusals.into_iter().filter_map(|answered| past_response(answered, now)));
+    Ok(())
+}
+
+/// For how long a `Retry-After` may keep a key closed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// For how long after a 429 without one the next is a repeat, and a minute for the pause itself.
+const BACK_OFF_MEMORY: Duration = Duration::from_secs(11 * 60);
+
+/// A response with the keys that the proxy counts its request by; none where it says nothing of the limits.
+fn past_response(answered: Answered, now: Timestamp) -> Option<PastResponse<String>> {
+    let Answered { request, at, status, retry_after } = answered;
+    let said = match status {
+        429 => {
+            let since_epoch = Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0));
+            Said::TooMany(retry_after.and_then(|value| nightaudit_proxy::pause(&value, UNIX_EPOCH + since_epoch)))
+        }
+        200..=299 => Said::Welcome,
+        _ => return None,
+    };
+    Some(PastResponse { ago: now.since(at), said, request: past_send(request, now) })
+}
+
+/// A send with the keys that the proxy counts it by.
+fn past_send(sent: Sent, now: Timestamp) -> PastSend<String> {
+    let none = || sent.peer.map_or_else(|| "none".to_owned(), |peer| format!("none@{}", peer.ip()));
+    let key = |token: Option<Pseudonym>| token.map_or_else(none, |token| token.to_string());
+    PastSend {
+        access_token: key(sent.access_token),
+        client_token: key(sent.client_token),
+        operation: sent.operation,
+        paginated: sent.paginated,
+        ago: now.since(sent.at),
+    }
+}
+
+/// The limiter's state as the console tells it.
+pub(crate) fn limit_states(limiter: &Limiter) -> Vec<LimitState> {
+    // Rounded up: whoever waits that long finds the place free.
+    let millis = |duration: Duration| u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    limiter
+        .state()
+        .into_iter()
+        .map(|state| LimitState {
+            rule: state.rule.to_string(),
+            key: state.key,
+            used: state.used,
+            left: state.left,
+            next_free_ms: millis(state.next_free),
+            refused: state.refused,
+            delayed: state.delayed,
+            closed_for_ms: (!state.closed_for.is_zero()).then(|| millis(state.closed_for)),
+        })
+        .collect()
+}
+
+/// The address at which commands of this machine reach what is bound to `address`.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_of_an_earlier_run_has_the_keys_of_this_one() {
+        let now = Timestamp::from_micros(10_000_000);
+        let token = Pseudonym::of(b"secret");
+        let sent = Sent {
+            at: Timestamp::from_micros(4_000_000),
+            operation: "rates/getAll".to_owned(),
+            access_token: Some(token),
+            client_token: None,
+            paginated: true,
+            peer: Some("127.0.0.1:5000".parse().unwrap()),
+        };
+        let past = past_send(sent.clone(), now);
+        assert_eq!((past.access_token, past.client_token.as_str()), (token.to_string(), "none@127.0.0.1"));
+        assert_eq!(past.ago, Duration::from_secs(6));
+        let future = Sent { at: Timestamp::from_micros(99_000_000), ..sent };
+        assert_eq!(past_send(future, now).ago, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_console_on_every_address_is_reached_on_loopback() {
+        for (bound, reached) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(bound.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+}

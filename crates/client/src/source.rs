@@ -1,0 +1,283 @@
+//! Where a command finds exchanges: in the log itself, or at the console of the `serve` that has it.
+
+use std::{path::Path, thread, time::Duration};
+
+use anyhow::{Context as _, bail};
+use http::Method;
+use nightaudit_console::{LimitState, Token};
+use nightaudit_exchange::{Exchange, Filter, SessionId};
+use nightaudit_store::{Config, Doomed, Log, OpenError, Order, Query, ReadError, Session};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    client::{Client, Patience},
+    losses::Unreadable,
+};
+
+/// Either way gives the same answers in the same order.
+pub enum Source {
+    /// Nobody has the log: it is open for reading.
+    Log(Box<Log>),
+    /// A running `serve` has it.
+    Console(Client),
+}
+
+/// How often and how long to wait for a log that somebody has for a moment.
+const ATTEMPTS: u32 = 30;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Exchanges as they are read; one that can't be read is an error in its place.
+pub type Stream = Box<dyn Iterator<Item = anyhow::Result<Exchange>>>;
+
+impl Source {
+    /// Opens the log of this data folder, or asks who has it.
+    ///
+    /// # Errors
+    ///
+    /// There is no log, it can't be read, or the process that has it has no console (yet).
+    pub fn open(data: &Path) -> anyhow::Result<Self> {
+        Self::open_within(data, ATTEMPTS)
+    }
+
+    /// As [`open`](Self::open), without waiting for whoever has the log for a moment, and hardly for a console.
+    pub fn open_now(data: &Path) -> anyhow::Result<Self> {
+        Ok(match Self::open_within(data, 0)? {
+            Self::Console(client) => Self::Console(client.with_patience(Patience::TYPING)),
+            source => source,
+        })
+    }
+
+    fn open_within(data: &Path, mut attempts: u32) -> anyhow::Result<Self> {
+        loop {
+            match Log::open_read_only(data) {
+                Ok(log) => return Ok(Self::Log(Box::new(log))),
+                Err(OpenError::Locked { console: Some(address), .. }) => {
+                    return Ok(Self::Console(Client::new(&address, Token::load(data)?)?));
+                }
+                // Another command is reading, or a `serve` is about to say where its console is.
+                Err(OpenError::Locked { .. }) if attempts > 0 => {
+                    attempts -= 1;
+                    thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The console of the process that has the log; none where nobody has it.
+    ///
+    /// Whoever waits for a `serve` to come must not open the log to look for it: it would be in its way.
+    pub fn console(data: &Path) -> Option<Client> {
+        let address = Log::console_of(data).ok()??;
+        Client::new(&address, Token::load(data).ok()?).ok()
+    }
+
+    /// The exchange whose id begins so.
+    pub fn find(&self, prefix: &str) -> anyhow::Result<Exchange> {
+        match self {
+            Self::Log(log) => Ok(log.find(prefix)?),
+            Self::Console(client) => {
+                // In a path only letters and digits mean themselves, and no id has anything else.
+                if prefix.is_empty() || !prefix.chars().all(|letter| letter.is_ascii_alphanumeric()) {
+                    return Err(nightaudit_store::FindError::None(prefix.to_owned()).into());
+                }
+                client.get(&format!("/api/v1/exchanges/{prefix}"), &[])
+            }
+        }
+    }
+
+    /// The exchanges that match, in this order, at most `limit`.
+    pub fn exchanges(&self, filter: &Filter, order: Order, limit: Option<usize>) -> anyhow::Result<Stream> {
+        match self {
+            Self::Log(log) => {
+                let query = Query { filter: filter.clone(), order, after: None, limit };
+                Ok(Box::new(log.query(query)?.map(|exchange| exchange.map_err(unreadable))))
+            }
+            Self::Console(client) => {
+                let mut query = filter.to_query();
+                let mut add = |name: &str, value: String| query.push((name.to_owned(), value));
+                add("format", "ndjson".to_owned());
+                add("order", if order == Order::Newest { "newest" } else { "oldest" }.to_owned());
+                if let Some(limit) = limit {
+                    add("limit", limit.to_string());
+                }
+                Ok(Box::new(client.lines("/api/v1/exchanges", &query)?.map(|line| read_line(&line?))))
+            }
+        }
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> anyhow::Result<Vec<Session>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            sessions: Vec<Session>,
+        }
+
+        match self {
+            Self::Log(log) => Ok(log.sessions()),
+            Self::Console(client) => Ok(client.get::<Answer>("/api/v1/sessions", &[])?.sessions),
+        }
+    }
+
+    /// A session by its name, its id or a unique beginning of the id.
+    pub fn session(&self, which: &str) -> anyhow::Result<Session> {
+        match self {
+            Self::Log(log) => Ok(log.session(which)?),
+            Self::Console(client) => client.get(&session_path(which), &[]),
+        }
+    }
+
+    /// The limiter's state, which only a running `serve` has; none where there isn't one.
+    pub fn limits(&self) -> anyhow::Result<Option<Vec<LimitState>>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            limits: Vec<LimitState>,
+        }
+
+        match self {
+            Self::Log(_) => Ok(None),
+            Self::Console(client) => Ok(Some(client.get::<Answer>("/api/v1/limits", &[])?.limits)),
+        }
+    }
+}
+
+/// What changes of the sessions.
+#[derive(Debug)]
+pub enum SessionChange<'a> {
+    /// Makes the open session of this name the current one, or starts it.
+    Start(&'a str),
+    /// Ends a session, or the current one.
+    End(Option<&'a str>),
+    /// Gives it another name.
+    Rename(&'a str, &'a str),
+    /// Notes something about it; an empty note removes the one that is there.
+    Note(&'a str, &'a str),
+    /// Keeps a declaration with it; an empty one removes the one that is there.
+    Declare(&'a str, &'a str),
+    /// Deletes it.
+    Delete(&'a str),
+}
+
+/// Changes the sessions of a log: has the running `serve` do it, or else owns the log for as long as it takes.
+///
+/// # Errors
+///
+/// There is no such session, it can't be changed so, or nobody can change the log.
+pub fn change_session(store: &Config, change: &SessionChange<'_>) -> anyhow::Result<Session> {
+    if !matches!(change, SessionChange::Start(_)) && !store.dir.join("sessions").is_dir() {
+        // To open it for writing would begin one.
+        return Err(OpenError::Missing(store.dir.clone()).into());
+    }
+    let mut attempts = ATTEMPTS;
+    let log = loop {
+        // Its quotas are for `serve`, and no session is begun by looking.
+        let config = Config { session: None, max_size: None, max_age: None, ..store.clone() };
+        match Log::open(config) {
+            Ok(log) => break log,
+            Err(OpenError::Locked { console: Some(address), .. }) => {
+                return ask_for(&Client::new(&address, Token::load(&store.dir)?)?, change);
+            }
+            Err(OpenError::Locked { .. }) if attempts > 0 => {
+                attempts -= 1;
+                thread::sleep(PAUSE);
+            }
+            // A full disk takes nothing, and has room once something is deleted.
+            Err(error) => match *change {
+                SessionChange::Delete(which) => return delete_unopened(store, which),
+                _ => return Err(error.into()),
+            },
+        }
+    };
+    let session = match *change {
+        SessionChange::Start(name) => log.start_session(name),
+        SessionChange::End(Some(which)) => log.end_session(which),
+        SessionChange::End(None) => {
+            bail!("no session is being recorded: say which is to end")
+        }
+        SessionChange::Rename(which, name) => log.rename_session(which, name),
+        SessionChange::Note(which, note) => log.note_session(which, note),
+        SessionChange::Declare(which, declaration) => log.declare_session(which, declaration),
+        SessionChange::Delete(which) => log.delete_session(which),
+    }?;
+    log.close();
+    Ok(session)
+}
+
+/// Deletes a session of a log that can't be opened for writing.
+fn delete_unopened(store: &Config, which: &str) -> anyhow::Result<Session> {
+    let doomed = Source::open(&store.dir)?.session(which)?;
+    Log::delete_unopened(store, Doomed::Session(&doomed.id.to_string()))?;
+    Ok(doomed)
+}
+
+fn ask_for(client: &Client, change: &SessionChange<'_>) -> anyhow::Result<Session> {
+    match *change {
+        SessionChange::Start(name) => client.change(Method::POST, "/api/v1/sessions", Some(&json!({ "name": name }))),
+        SessionChange::End(None) => client.change(Method::POST, "/api/v1/sessions/current/end", None),
+        SessionChange::End(Some(which)) => client.change(Method::POST, &format!("{}/end", session_path(which)), None),
+        SessionChange::Rename(which, name) => {
+            client.change(Method::PATCH, &session_path(which), Some(&json!({ "name": name })))
+        }
+        SessionChange::Note(which, note) => {
+            client.change(Method::PATCH, &session_path(which), Some(&json!({ "note": note })))
+        }
+        SessionChange::Declare(which, declaration) => {
+            client.change(Method::PATCH, &session_path(which), Some(&json!({ "declaration": declaration })))
+        }
+        SessionChange::Delete(which) => client.change(Method::DELETE, &session_path(which), None),
+    }
+}
+
+/// The console's address of a session, whose name may hold anything.
+fn session_path(which: &str) -> String {
+    let mut path = "/api/v1/sessions/".to_owned();
+    for byte in which.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(char::from(byte)),
+            byte => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
+fn unreadable(error: ReadError) -> anyhow::Error {
+    match error.exchanges() {
+        Some((session, first, last)) => Unreadable { session, first, last, message: error.to_string() }.into(),
+        None => error.into(),
+    }
+}
+
+/// A line of the console's NDJSON: an exchange, or `{"error": …}` in the place of what can't be read.
+fn read_line(line: &[u8]) -> anyhow::Result<Exchange> {
+    #[derive(Deserialize)]
+    struct Failed {
+        error: String,
+        session: Option<SessionId>,
+        first: Option<u64>,
+        last: Option<u64>,
+    }
+
+    match serde_json::from_slice(line) {
+        Ok(exchange) => Ok(exchange),
+        Err(error) => match serde_json::from_slice::<Failed>(line) {
+            Ok(Failed { error: message, session: Some(session), first: Some(first), last: Some(last) }) => {
+                Err(Unreadable { session, first, last, message }.into())
+            }
+            Ok(failed) => Err(anyhow::Error::msg(failed.error)),
+            Err(_) => Err(error).context("the console sent something else than an exchange"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exchange_that_could_not_be_read_keeps_its_reason() {
+        let error = read_line(br#"{"error": "000001.seg is damaged at byte 9: checksum"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "000001.seg is damaged at byte 9: checksum");
+        assert!(read_line(b"<html>").unwrap_err().to_string().contains("something else"));
+    }
+}

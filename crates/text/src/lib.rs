@@ -1,0 +1,21 @@
+//! How what was recorded is written for people: figures, sizes, durations and times, texts of the network on a terminal,
+//! JSON laid out, and an exchange on one line ([`Row`]).
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! assert_eq!(nightaudit_text::duration(Duration::from_micros(84_312)), "84.3 ms");
+//! assert_eq!(nightaudit_text::size(2088), "2.0 KiB");
+//! assert_eq!(nightaudit_text::plain("\u{1b}[2J"), "\u{fffd}[2J");
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod json;
+mod line;
+mod row;
+pub mod terminal;
+
+pub use self::{
+    line::{cut, cut_before, duration, local, pad, plain, plain_lines, size, span, status_style},
+    row::{Column, Columns, Line, Row, findings},
+};

@@ -1,0 +1,138 @@
+//! Figures and texts as a person reads them in a terminal.
+
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
+use nightaudit_exchange::Timestamp;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use crate::terminal::is_obeyed;
+
+/// The colour of a status.
+pub fn status_style(status: Option<u16>) -> Style {
+    let color = match status {
+        Some(200..=299) => AnsiColor::Green,
+        Some(100..=199 | 300..=399) => AnsiColor::Cyan,
+        Some(400..=499) => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    };
+    Style::new().fg_color(Some(color.into()))
+}
+
+/// A time in the local zone, by a `strftime` pattern.
+pub fn local(time: Timestamp, zone: &TimeZone, pattern: &str) -> String {
+    match jiff::Timestamp::from_microsecond(time.micros()) {
+        Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime(pattern).to_string(),
+        Err(_) => time.to_string(),
+    }
+}
+
+/// A duration in three figures: `84.3 ms`, `1.25 s`, `3m 20s`.
+pub fn duration(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    let seconds = duration.as_secs_f64();
+    match micros {
+        0..1_000 => format!("{micros} us"),
+        1_000..100_000 => format!("{:.1} ms", seconds * 1e3),
+        100_000..1_000_000 => format!("{:.0} ms", seconds * 1e3),
+        1_000_000..60_000_000 => format!("{seconds:.2} s"),
+        _ => format!("{}m {:02}s", duration.as_secs() / 60, duration.as_secs() % 60),
+    }
+}
+
+/// A long time in its two greatest units: `42s`, `3m 20s`, `47h 30m`, `5d 2h`.
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {:02}s", seconds % 60),
+        3600..172_800 => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// A number of bytes: `412 B`, `2.0 KiB`.
+pub fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// A text without what a terminal would obey: it came over the network.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|letter| if is_obeyed(letter) { char::REPLACEMENT_CHARACTER } else { letter }).collect()
+}
+
+/// The same of a text of several lines.
+pub fn plain_lines(text: &str) -> String {
+    let keep = |letter: char| !is_obeyed(letter) || matches!(letter, '\n' | '\t');
+    text.chars().map(|letter| if keep(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+/// The text if it has room, else its beginning; room is in columns, of which some letters take two.
+pub fn cut(text: &str, room: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let mut left = room.saturating_sub(1);
+    text.chars().take_while(|letter| fits(*letter, &mut left)).chain(['…']).collect()
+}
+
+/// The text if it has room, else its end, which tells operations apart better than their beginning.
+pub fn cut_before(text: &str, room: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let mut left = room.saturating_sub(1);
+    let kept = text.char_indices().rev().take_while(|(_, letter)| fits(*letter, &mut left)).last();
+    format!("…{}", kept.map_or("", |(start, _)| &text[start..]))
+}
+
+fn fits(letter: char, left: &mut usize) -> bool {
+    let width = letter.width().unwrap_or(0);
+    let fits = width <= *left;
+    *left = left.saturating_sub(width);
+    fits
+}
+
+/// The text with blanks to this many columns, behind it or, of what is aligned to the right, before it.
+pub fn pad(text: &str, columns: usize, right: bool) -> String {
+    let blanks = " ".repeat(columns.saturating_sub(text.width()));
+    if right { format!("{blanks}{text}") } else { format!("{text}{blanks}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_over_the_network_cant_drive_the_terminal() {
+        assert_eq!(plain("\u{9b}31m\u{202e}evil\u{2066}"), "\u{fffd}31m\u{fffd}evil\u{fffd}");
+        assert_eq!(plain("\u{1b}]0;owned\u{7}\r\nfake"), "\u{fffd}]0;owned\u{fffd}\u{fffd}\u{fffd}fake");
+        assert_eq!(plain_lines("a\tb\n\u{1b}[2J"), "a\tb\n\u{fffd}[2J");
+    }
+
+    #[test]
+    fn a_long_time_has_two_units() {
+        let of = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!([of(0), of(42), of(200), of(171_000), of(180_000)], ["0s", "42s", "3m 20s", "47h 30m", "2d 2h"]);
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!([cut("reservations", 12), cut("reservations", 6)], ["reservations", "reser…"]);
+        // Letters that take two columns.
+        assert_eq!([cut("予約を取得", 6), cut_before("予約を取得", 6)], ["予約…", "…取得"]);
+        assert_eq!([pad("予約", 6, false), pad("予約", 6, true)], ["予約  ", "  予約"]);
+        assert_eq!([cut_before("rates/getAll", 12), cut_before("rates/getAll", 7)], ["rates/getAll", "…getAll"]);
+    }
+
+    #[test]
+    fn durations_have_three_figures() {
+        let of = |micros| duration(Duration::from_micros(micros));
+        assert_eq!(
+            [of(0), of(999), of(84_312), of(843_120), of(1_250_000), of(200_000_000)],
+            ["0 us", "999 us", "84.3 ms", "843 ms", "1.25 s", "3m 20s"]
+        );
+    }
+}

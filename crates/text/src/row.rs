@@ -1,0 +1,343 @@
+//! An exchange on one line, in columns that fit.
+
+use std::{fmt, time::Duration};
+
+use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
+use nightaudit_exchange::{Decision, Direction, Exchange, ExchangeId, Outcome, Timestamp};
+use nightaudit_mews::Contracts;
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::line::{cut, cut_before, duration, local, pad, plain, size, status_style};
+
+/// What a line has of an exchange: small, and free of what a terminal would obey.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub id: ExchangeId,
+    pub started: Timestamp,
+    pub status: Option<u16>,
+    pub operation: String,
+    pub took: Duration,
+    pub request: u64,
+    pub response: u64,
+    pub limit: Option<(u32, u32)>,
+    pub token: String,
+    pub session: String,
+    /// What happened to it that is worth a second look.
+    pub events: Vec<String>,
+    /// The first of what the operation's contract finds in the request.
+    pub findings: Vec<String>,
+    /// How many findings there are.
+    pub found: usize,
+}
+
+/// Findings that a row keeps.
+const FINDINGS: usize = 8;
+
+impl Row {
+    /// The row of an exchange, with what its request's contract finds in it.
+    pub fn new(exchange: &Exchange, contracts: &Contracts) -> Self {
+        let mut findings = findings(exchange, contracts);
+        let found = findings.len();
+        findings.truncate(FINDINGS);
+        let token = exchange.envelope.access_token.map_or_else(String::new, |token| token.to_string());
+        Self {
+            id: exchange.id,
+            started: exchange.started_at,
+            status: exchange.status(),
+            operation: plain(&exchange.operation),
+            took: exchange.duration(),
+            request: exchange.request.body.length + said(exchange, Direction::Send),
+            response: exchange.response.as_ref().map_or(0, |response| response.body.length)
+                + said(exchange, Direction::Receive),
+            limit: exchange.limit.as_ref().map(|limit| (limit.limit.saturating_sub(limit.used), limit.limit)),
+            token: token.trim_start_matches("REDACTED:").to_owned(),
+            session: plain(&exchange.session_name),
+            events: events(exchange),
+            findings,
+            found,
+        }
+    }
+
+    /// What stands in a column.
+    pub fn cell(&self, column: Column, zone: &TimeZone) -> String {
+        match column {
+            Column::Time => local(self.started, zone, "%H:%M:%S%.3f"),
+            Column::Status => self.status.map_or_else(|| "---".to_owned(), |status| status.to_string()),
+            Column::Operation => self.operation.clone(),
+            Column::Took => duration(self.took),
+            Column::Request => size(self.request),
+            Column::Response => size(self.response),
+            Column::Left => self.limit.map_or_else(String::new, |(left, limit)| format!("{left}/{limit}")),
+            Column::Token => self.token.clone(),
+            Column::Session => self.session.clone(),
+        }
+    }
+}
+
+/// Bytes of what was said over a WebSocket in one direction.
+fn said(exchange: &Exchange, direction: Direction) -> u64 {
+    let messages = exchange.web_socket.iter().flat_map(|part| &part.messages);
+    messages.filter(|message| message.direction == direction).map(|message| message.body.length).sum()
+}
+
+/// What happened to an exchange that is worth a second look.
+fn events(exchange: &Exchange) -> Vec<String> {
+    let mut marks = Vec::new();
+    match exchange.outcome {
+        Outcome::Answered => {}
+        Outcome::Refused => {
+            let rule = exchange.limit.as_ref().map_or("", |limit| &limit.rule);
+            marks.push(format!("refused by {}", plain(rule)));
+        }
+        outcome => marks.push(match &exchange.error {
+            Some(failure) => format!("{outcome}: {}", failure.kind),
+            None => outcome.to_string(),
+        }),
+    }
+    if let Some(part) = &exchange.web_socket {
+        let (sent, received) = part.counts();
+        marks.push(format!("websocket: {sent} sent, {received} received"));
+        if !part.omitted.is_none() {
+            marks.push(format!("{} messages not kept", part.omitted.messages));
+        }
+    }
+    match exchange.limit.as_ref().map(|limit| (limit.decision, limit.waited_ms)) {
+        Some((Decision::Delayed, waited)) => marks.push(format!("delayed {}", duration(Duration::from_millis(waited)))),
+        Some((Decision::Observed, _)) => marks.push("over the limit".to_owned()),
+        _ => {}
+    }
+    marks
+}
+
+/// What the operation's contract finds in the request. A body of which only the beginning is kept can't be judged.
+pub fn findings(exchange: &Exchange, contracts: &Contracts) -> Vec<String> {
+    let body = &exchange.request.body;
+    if body.truncated || !contracts.has(&exchange.operation) {
+        return Vec::new();
+    }
+    let found = contracts.check(&exchange.operation, &body.decoded().0);
+    found.iter().map(|finding| plain(&finding.to_string())).collect()
+}
+
+/// A column of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    Time,
+    Status,
+    Operation,
+    Took,
+    Request,
+    Response,
+    Left,
+    Token,
+    Session,
+}
+
+impl Column {
+    const ALL: [Self; 9] = [
+        Self::Time,
+        Self::Status,
+        Self::Operation,
+        Self::Took,
+        Self::Request,
+        Self::Response,
+        Self::Left,
+        Self::Token,
+        Self::Session,
+    ];
+
+    /// Those that a narrow line goes without, the one that is missed least last.
+    const OPTIONAL: [Self; 5] = [Self::Left, Self::Response, Self::Request, Self::Session, Self::Token];
+
+    /// The letters that it needs at least.
+    const fn width(self) -> usize {
+        match self {
+            Self::Time | Self::Token => 12,
+            Self::Status => 3,
+            Self::Operation => OPERATION.0,
+            Self::Took => 8,
+            Self::Request | Self::Response | Self::Left => 9,
+            Self::Session => 16,
+        }
+    }
+
+    pub const fn is_right(self) -> bool {
+        matches!(self, Self::Took | Self::Request | Self::Response | Self::Left)
+    }
+
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Time => "TIME",
+            Self::Status => "",
+            Self::Operation => "OPERATION",
+            Self::Took => "TOOK",
+            Self::Request => "SENT",
+            Self::Response => "RECEIVED",
+            Self::Left => "LEFT",
+            Self::Token => "TOKEN",
+            Self::Session => "SESSION",
+        }
+    }
+}
+
+/// Letters for an operation, at least and at most.
+const OPERATION: (usize, usize) = (20, 44);
+/// Letters that are left for the marks at least.
+const MARKS: usize = 16;
+/// Letters between two columns.
+const GAP: usize = 2;
+
+/// The columns that fit a width, and how wide each is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    pub columns: Vec<(Column, usize)>,
+    /// Letters for the marks behind the columns; none where they may be as long as they are.
+    pub marks: Option<usize>,
+}
+
+impl Columns {
+    /// All of them, and nothing is cut.
+    pub fn all() -> Self {
+        let width = |column| if column == Column::Operation { OPERATION.1 } else { Column::width(column) };
+        Self { columns: Column::ALL.into_iter().map(|column| (column, width(column))).collect(), marks: None }
+    }
+
+    /// As many as fit into `width` letters.
+    pub fn fit(width: usize) -> Self {
+        let needed = |columns: &[Column]| columns.iter().map(|column| column.width() + GAP).sum::<usize>() + MARKS;
+        let mut chosen = vec![Column::Time, Column::Status, Column::Operation, Column::Took];
+        for column in Column::OPTIONAL {
+            chosen.push(column);
+            if needed(&chosen) > width {
+                chosen.pop();
+                break;
+            }
+        }
+        let spare = width.saturating_sub(needed(&chosen));
+        let more = spare.min(OPERATION.1 - OPERATION.0);
+        let columns = Column::ALL.into_iter().filter(|column| chosen.contains(column));
+        let width_of = |column| if column == Column::Operation { OPERATION.0 + more } else { Column::width(column) };
+        Self { columns: columns.map(|column| (column, width_of(column))).collect(), marks: Some(MARKS + spare - more) }
+    }
+
+    /// What stands in a column of a row, as wide as the column.
+    pub fn cell(&self, row: &Row, column: Column, width: usize, zone: &TimeZone) -> String {
+        let text = row.cell(column, zone);
+        let text = match column {
+            // Without a width there is no need to cut.
+            _ if self.marks.is_none() => text,
+            Column::Operation => cut_before(&text, width),
+            _ => cut(&text, width),
+        };
+        pad(&text, width, column.is_right())
+    }
+
+    /// The marks that have room, each with whether it is a finding.
+    pub fn marks(&self, row: &Row) -> Vec<(String, bool)> {
+        let mut room = self.marks.unwrap_or(usize::MAX);
+        let mut shown = Vec::new();
+        let events = row.events.iter().map(|event| (event.clone(), false));
+        // Of many findings the first says where to look; how many there are is said beside it.
+        let count = if row.found > 1 { row.found.to_string() } else { String::new() };
+        let finding = row.findings.first().map(|finding| (format!("!{count} {finding}"), true));
+        for (mark, finding) in events.chain(finding) {
+            let mark = if room == usize::MAX { mark } else { cut(&mark, room) };
+            if mark.width() < 2 {
+                break;
+            }
+            room = room.saturating_sub(mark.width() + GAP);
+            shown.push((mark, finding));
+        }
+        shown
+    }
+}
+
+/// A row on one line, with colours for whoever takes them.
+pub struct Line<'a> {
+    pub row: &'a Row,
+    pub columns: &'a Columns,
+    pub zone: &'a TimeZone,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { row, columns, zone } = *self;
+        let marks = columns.marks(row);
+        let last = columns.columns.len() - 1;
+        for (place, (column, width)) in columns.columns.iter().enumerate() {
+            let cell = columns.cell(row, *column, *width, zone);
+            let style = if *column == Column::Status { status_style(row.status) } else { Style::new() };
+            // Nothing is behind the last column: no blanks at the line's end.
+            let cell = if place == last && marks.is_empty() { cell.trim_end() } else { &cell };
+            write!(f, "{style}{cell}{style:#}{:1$}", "", if place == last { 0 } else { GAP })?;
+        }
+        for (mark, finding) in marks {
+            let color = if finding { AnsiColor::Magenta } else { AnsiColor::Red };
+            let style = Style::new().bold().fg_color(Some(color.into()));
+            write!(f, "{:GAP$}{style}{mark}{style:#}", "")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_testkit::sample::{exchange, exchanges, web_socket};
+
+    use super::*;
+
+    fn lines(columns: &Columns) -> String {
+        let lines = exchanges()
+            .iter()
+            .map(|exchange| {
+                let row = Row::new(exchange, &Contracts::built_in());
+                let line = Line { row: &row, columns, zone: &TimeZone::UTC }.to_string();
+                format!("{}|\n", anstream::adapter::strip_str(&line))
+            })
+            .collect::<Vec<_>>();
+        lines.concat()
+    }
+
+    #[test]
+    fn lines_of_80_letters() {
+        insta::assert_snapshot!(lines(&Columns::fit(80)));
+    }
+
+    #[test]
+    fn lines_of_160_letters() {
+        insta::assert_snapshot!(lines(&Columns::fit(160)));
+    }
+
+    #[test]
+    fn lines_as_long_as_they_are() {
+        insta::assert_snapshot!(lines(&Columns::all()));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in 60..240 {
+            for line in lines(&Columns::fit(width)).lines() {
+                let letters = line.width() - 1;
+                assert!(letters <= usize::max(width, 69), "{letters} in {width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_websocket_tells_how_much_was_said() {
+        let mut exchange = exchange();
+        exchange.response = None;
+        exchange.web_socket = Some(web_socket());
+        let row = Row::new(&exchange, &Contracts::built_in());
+        assert_eq!((row.request, row.response), (29, 14));
+        assert_eq!(row.events, ["websocket: 1 sent, 2 received", "7 messages not kept"]);
+    }
+
+    #[test]
+    fn colours_say_what_class_a_status_is_of() {
+        let row = Row::new(&exchange(), &Contracts::built_in());
+        let line = Line { row: &row, columns: &Columns::fit(80), zone: &TimeZone::UTC }.to_string();
+        assert!(line.contains("\u{1b}[32m200\u{1b}[0m"), "{line:?}");
+    }
+}

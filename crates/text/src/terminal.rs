@@ -1,0 +1,165 @@
+//! Standard output, which shows what a terminal would obey.
+//!
+//! What was recorded came over the network. A terminal takes its control characters for orders: some write to the
+//! clipboard (OSC 52), some set the title, some move the cursor over what stands there. Characters that change the
+//! direction of writing make text look like another. On a terminal all of these are shown; files and pipes get the bytes.
+
+use std::io::{self, IsTerminal as _, Stdout, Write};
+
+use serde::Serialize;
+
+/// Whether a terminal obeys this character instead of showing it: the controls C0 and C1, and those of the direction of
+/// writing (Unicode Standard Annex 9) and of lines.
+pub fn is_obeyed(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{206a}'..='\u{206f}'
+        )
+}
+
+/// Standard output for recorded bytes.
+pub fn stdout() -> Visible<Stdout> {
+    let stdout = io::stdout();
+    Visible::new(stdout.is_terminal(), stdout)
+}
+
+/// Writes a value to standard output as one line of JSON.
+pub fn print_json(value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    let mut out = stdout();
+    out.write_all(&line)?;
+    out.flush()
+}
+
+/// Passes bytes on, to a terminal with an escape like `\u001b` for each character that it would obey. Such an escape means
+/// the same in JSON, which so stays what it is. Bytes that are not UTF-8 become `\x9b`.
+#[derive(Debug)]
+pub struct Visible<W> {
+    is_terminal: bool,
+    out: W,
+    /// The beginning of a character, or a CR of which it is not known whether a line feed follows.
+    held: Vec<u8>,
+}
+
+impl<W: Write> Visible<W> {
+    pub fn new(is_terminal: bool, out: W) -> Self {
+        Self { is_terminal, out, held: Vec::new() }
+    }
+
+    fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (text, bad) = match str::from_utf8(rest) {
+                Ok(text) => (text, 0),
+                Err(error) => {
+                    let (valid, after) = rest.split_at(error.valid_up_to());
+                    let text = str::from_utf8(valid).unwrap_or_default();
+                    match error.error_len() {
+                        Some(bad) => (text, bad),
+                        None => {
+                            self.held = after.to_vec();
+                            (text, 0)
+                        }
+                    }
+                }
+            };
+            self.show_text(text)?;
+            for byte in &rest[text.len()..text.len() + bad] {
+                write!(self.out, "\\x{byte:02x}")?;
+            }
+            rest = &rest[text.len() + bad..];
+            if !self.held.is_empty() && rest.len() == self.held.len() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn show_text(&mut self, text: &str) -> io::Result<()> {
+        let mut shown = String::with_capacity(text.len());
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '\n' | '\t' => shown.push(letter),
+                '\r' if letters.peek() == Some(&'\n') => shown.push(letter),
+                '\r' if letters.peek().is_none() && self.held.is_empty() => self.held.push(b'\r'),
+                letter if is_obeyed(letter) => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
+                letter => shown.push(letter),
+            }
+        }
+        self.out.write_all(shown.as_bytes())
+    }
+
+    /// Shows what is held, of which nothing more will come.
+    fn finish(&mut self) -> io::Result<()> {
+        let held = std::mem::take(&mut self.held);
+        match &held[..] {
+            b"\r" => self.out.write_all(b"\\u000d"),
+            held => held.iter().try_for_each(|byte| write!(self.out, "\\x{byte:02x}")),
+        }
+    }
+}
+
+impl<W: Write> Write for Visible<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_terminal {
+            return self.out.write(bytes);
+        }
+        if self.held.is_empty() {
+            self.show(bytes)?;
+        } else {
+            let mut joined = std::mem::take(&mut self.held);
+            joined.extend_from_slice(bytes);
+            self.show(&joined)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.finish()?;
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(is_terminal: bool, bytes: &[u8], piece: usize) -> Vec<u8> {
+        let mut out = Visible::new(is_terminal, Vec::new());
+        bytes.chunks(piece).for_each(|piece| out.write_all(piece).unwrap());
+        out.flush().unwrap();
+        out.out
+    }
+
+    #[test]
+    fn a_terminal_is_shown_what_it_would_obey() {
+        for (given, visible) in [
+            (&b"\x1b]52;c;ZXZpbA==\x07"[..], r"\u001b]52;c;ZXZpbA==\u0007"),
+            (b"a\tb\r\nc\n", "a\tb\r\nc\n"),
+            (b"progress\rover", r"progress\u000dover"),
+            (b"end\r", r"end\u000d"),
+            ("{\"a\":\"\u{9b}31m\"}".as_bytes(), r#"{"a":"\u009b31m"}"#),
+            ("user\u{202e}gnp.exe\u{2066}".as_bytes(), r"user\u202egnp.exe\u2066"),
+            (b"raw \x9b31m, cut \xe2\x80", r"raw \x9b31m, cut \xe2\x80"),
+            (b"\x7f\x00\x08", r"\u007f\u0000\u0008"),
+            ("Caf\u{e9} 日本 \u{1f600}".as_bytes(), "Caf\u{e9} 日本 \u{1f600}"),
+        ] {
+            for piece in [1, 2, 3, 1000] {
+                let text = String::from_utf8(shown(true, given, piece)).unwrap();
+                assert_eq!(text, visible, "in pieces of {piece}");
+                assert!(!text.chars().any(|letter| is_obeyed(letter) && !matches!(letter, '\t' | '\r' | '\n')));
+            }
+            assert_eq!(shown(false, given, 3), given);
+        }
+    }
+
+    #[test]
+    fn json_means_the_same_on_a_terminal() {
+        let json = serde_json::to_vec(&serde_json::json!({"a": "\u{9b}\u{202e}\u{1b}x\u{7f}\u{2028}"})).unwrap();
+        let read = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+        assert_eq!(read(&shown(true, &json, 7)), read(&json));
+    }
+}

@@ -1,0 +1,315 @@
+//! What `top` knows, and how it changes: no terminal, no clock, no file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
+};
+
+use nightaudit_console::LimitState;
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Timestamp};
+use nightaudit_text::Row;
+use ratatui::crossterm::event::KeyEvent;
+
+use super::{document::Document, layout, prompt::Prompt, rates::Rates};
+
+/// Rows that are kept; older ones are in the log.
+pub(super) const KEEP: usize = 5_000;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    Key(KeyEvent),
+    /// The terminal has this many columns and lines now.
+    Size(u16, u16),
+    /// Of the feed with this number.
+    Feed(u64, Fed),
+    /// The limiter's state; none where no `serve` runs.
+    Limits(Option<Vec<LimitState>>),
+    /// An exchange that was asked for, or why it can't be had.
+    Loaded(ExchangeId, Result<Box<Exchange>, String>),
+    /// How an export went, in a sentence.
+    Exported(Result<String, String>),
+    Tick(Timestamp),
+}
+
+/// What a feed brings.
+#[derive(Debug)]
+pub(super) enum Fed {
+    /// What was in the log before, the newest first.
+    History(Vec<Row>),
+    Row(Box<Row>),
+    Missed(u64),
+    Connected,
+    Waiting,
+    /// It has ended: this is wrong with the filter or the log.
+    Failed(String),
+}
+
+/// What is to be done outside.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action {
+    Quit,
+    /// Draw everything anew.
+    Redraw,
+    /// Begin a feed with this number and filter, in the place of the one before.
+    Follow(u64, Box<Filter>),
+    Load(ExchangeId),
+    Export(Vec<ExchangeId>, PathBuf),
+}
+
+/// What is in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tab {
+    Exchanges,
+    Limits,
+    Findings,
+}
+
+/// An exchange that is looked at.
+#[derive(Debug)]
+pub(super) struct Detail {
+    pub(super) id: ExchangeId,
+    pub(super) row: Row,
+    pub(super) loaded: Option<Result<Loaded, String>>,
+    /// Whether the answer's pane has the keys, not the request's.
+    pub(super) on_response: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) exchange: Box<Exchange>,
+    pub(super) request: Document,
+    pub(super) response: Document,
+}
+
+/// How the feed is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    Opening,
+    Live,
+    Waiting,
+    Failed,
+}
+
+/// A finding, and where it was last.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Grouped {
+    pub(super) operation: String,
+    pub(super) finding: String,
+    pub(super) count: usize,
+    pub(super) last: ExchangeId,
+}
+
+/// All that is shown.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) size: (u16, u16),
+    pub(super) now: Timestamp,
+    pub(super) tab: Tab,
+    pub(super) rows: VecDeque<Row>,
+    /// The row under the cursor, and the first that is in sight.
+    pub(super) selected: usize,
+    pub(super) top: usize,
+    /// Whether the cursor stays on the newest.
+    pub(super) follow: bool,
+    pub(super) marked: BTreeSet<ExchangeId>,
+    pub(super) filter: Filter,
+    pub(super) search: Option<String>,
+    pub(super) feed: Feed,
+    pub(super) feed_number: u64,
+    pub(super) rates: Rates,
+    pub(super) limits: Option<Vec<LimitState>>,
+    /// The line under the cursor in the limits and in the findings.
+    pub(super) place: usize,
+    pub(super) detail: Option<Detail>,
+    /// Whether an exchange shows one side only.
+    pub(super) wide: bool,
+    pub(super) prompt: Option<Prompt>,
+    pub(super) help: bool,
+    /// What is to be said, and whether it went wrong.
+    pub(super) message: Option<(String, bool)>,
+}
+
+impl Model {
+    pub(super) fn new(size: (u16, u16), now: Timestamp, filter: Filter) -> Self {
+        Self {
+            size,
+            now,
+            tab: Tab::Exchanges,
+            rows: VecDeque::new(),
+            selected: 0,
+            top: 0,
+            follow: true,
+            marked: BTreeSet::new(),
+            filter,
+            search: None,
+            feed: Feed::Opening,
+            feed_number: 0,
+            rates: Rates::default(),
+            limits: None,
+            place: 0,
+            detail: None,
+            wide: false,
+            prompt: None,
+            help: false,
+            message: None,
+        }
+    }
+
+    /// Takes in what happened; what is to be done about it outside, if anything.
+    pub(super) fn update(&mut self, event: Event) -> Option<Action> {
+        match event {
+            Event::Key(key) => return self.press(key),
+            Event::Size(columns, lines) => self.size = (columns, lines),
+            Event::Feed(number, fed) if number == self.feed_number => self.feed(fed),
+            Event::Feed(..) => {}
+            Event::Limits(limits) => self.limits = limits,
+            Event::Loaded(id, exchange) => self.loaded(id, exchange),
+            Event::Exported(Ok(told)) => self.message = Some((told, false)),
+            Event::Exported(Err(told)) => self.message = Some((told, true)),
+            Event::Tick(now) => self.now = now,
+        }
+        self.settle();
+        None
+    }
+
+    fn feed(&mut self, fed: Fed) {
+        match fed {
+            Fed::History(newest) => newest.into_iter().rev().for_each(|row| self.add(row)),
+            Fed::Row(row) => self.add(*row),
+            Fed::Missed(count) => {
+                self.message = Some((format!("{count} exchanges were deleted before they could be shown"), true));
+            }
+            Fed::Connected => self.feed = Feed::Live,
+            Fed::Waiting => self.feed = Feed::Waiting,
+            Fed::Failed(why) => {
+                self.feed = Feed::Failed;
+                self.message = Some((why, true));
+            }
+        }
+    }
+
+    fn add(&mut self, row: Row) {
+        self.rates.count(&row);
+        self.rows.push_back(row);
+        if self.rows.len() > KEEP
+            && let Some(oldest) = self.rows.pop_front()
+        {
+            self.marked.remove(&oldest.id);
+            // The cursor stays on its row.
+            self.selected = self.selected.saturating_sub(1);
+            self.top = self.top.saturating_sub(1);
+        }
+        if self.follow {
+            self.selected = self.rows.len() - 1;
+        }
+    }
+
+    fn loaded(&mut self, id: ExchangeId, exchange: Result<Box<Exchange>, String>) {
+        // It may be an exchange that nobody looks at any more.
+        let Some(detail) = self.detail.as_mut().filter(|detail| detail.id == id) else { return };
+        detail.loaded = Some(exchange.map(|exchange| Loaded {
+            request: Document::request(&exchange),
+            response: Document::response(&exchange),
+            exchange,
+        }));
+    }
+
+    /// Keeps what is selected in sight.
+    fn settle(&mut self) {
+        let height = layout::list_height(self);
+        self.selected = self.selected.min(self.rows.len().saturating_sub(1));
+        let lowest = (self.selected + 1).saturating_sub(height);
+        let highest = self.selected.min(self.rows.len().saturating_sub(height).max(lowest));
+        self.top = self.top.clamp(lowest, highest.max(lowest));
+    }
+
+    /// The row under the cursor.
+    pub(super) fn current(&self) -> Option<&Row> {
+        self.rows.get(self.selected)
+    }
+
+    /// Moves the cursor; away from the newest it does not follow any more.
+    pub(super) fn go(&mut self, by: isize) {
+        let last = self.rows.len().saturating_sub(1);
+        self.selected = self.selected.saturating_add_signed(by).min(last);
+        if by < 0 {
+            self.follow = false;
+        }
+        self.settle();
+    }
+
+    /// Goes to the next row (or the one before) that has the text which is searched for.
+    pub(super) fn search(&mut self, forwards: bool) {
+        let Some(text) = self.search.as_deref().map(str::to_lowercase) else { return };
+        let (at, count) = (self.selected, self.rows.len());
+        let mut steps =
+            (1..=count).map(|step| if forwards { (at + step) % count } else { (at + count - step) % count });
+        match steps.find(|place| has(&self.rows[*place], &text)) {
+            Some(found) => {
+                (self.selected, self.follow) = (found, false);
+                self.settle();
+            }
+            None => self.message = Some((format!("`{text}` is in none of the {count} lines"), true)),
+        }
+    }
+
+    /// Looks at the exchange under the cursor.
+    pub(super) fn open(&mut self) -> Option<Action> {
+        let row = self.current()?.clone();
+        let on_response = self.detail.as_ref().is_some_and(|detail| detail.on_response);
+        let id = row.id;
+        self.detail = Some(Detail { id, row, loaded: None, on_response });
+        Some(Action::Load(id))
+    }
+
+    /// Begins anew with another filter.
+    pub(super) fn set_filter(&mut self, filter: Filter) -> Action {
+        self.rows.clear();
+        self.marked.clear();
+        (self.selected, self.top, self.follow, self.rates) = (0, 0, true, Rates::default());
+        (self.feed, self.feed_number) = (Feed::Opening, self.feed_number + 1);
+        self.filter = filter.clone();
+        Action::Follow(self.feed_number, Box::new(filter))
+    }
+
+    /// What `x` writes: what is marked, else what is under the cursor; in the order in which it was recorded.
+    pub(super) fn chosen(&self) -> Vec<ExchangeId> {
+        if let Some(detail) = &self.detail {
+            return vec![detail.id];
+        }
+        if self.marked.is_empty() {
+            return self.current().map(|row| row.id).into_iter().collect();
+        }
+        self.rows.iter().map(|row| row.id).filter(|id| self.marked.contains(id)).collect()
+    }
+
+    /// The findings in the rows that are kept, the most frequent first.
+    pub(super) fn findings(&self) -> Vec<Grouped> {
+        let mut grouped: BTreeMap<(&str, &str), (usize, ExchangeId)> = BTreeMap::new();
+        for row in &self.rows {
+            for finding in &row.findings {
+                let entry = grouped.entry((&row.operation, finding)).or_insert((0, row.id));
+                *entry = (entry.0 + 1, row.id);
+            }
+        }
+        let mut grouped: Vec<Grouped> = grouped
+            .into_iter()
+            .map(|((operation, finding), (count, last))| Grouped {
+                operation: operation.to_owned(),
+                finding: finding.to_owned(),
+                count,
+                last,
+            })
+            .collect();
+        grouped.sort_by_key(|group| std::cmp::Reverse(group.count));
+        grouped
+    }
+}
+
+fn has(row: &Row, text: &str) -> bool {
+    let texts = [&row.operation, &row.session, &row.token].into_iter().chain(&row.events).chain(&row.findings);
+    texts.into_iter().any(|hay| hay.to_lowercase().contains(text))
+        || row.status.is_some_and(|status| status.to_string() == text)
+        || row.id.to_string().to_lowercase().starts_with(text)
+}

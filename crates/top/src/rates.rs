@@ -1,0 +1,132 @@
+//! How many a second, how fast, and how many went wrong, over the last minute.
+
+use std::{collections::VecDeque, time::Duration};
+
+use nightaudit_exchange::Timestamp;
+use nightaudit_text::Row;
+
+/// Seconds that are looked back.
+const SECONDS: usize = 60;
+/// Steps of a latency: each is a quarter of a doubling longer than the one before.
+const STEPS: usize = 128;
+
+/// The last minute, second by second: of one size however much happens.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    seconds: VecDeque<Second>,
+}
+
+#[derive(Debug)]
+struct Second {
+    at: i64,
+    count: u32,
+    failed: u32,
+    took: Box<[u32; STEPS]>,
+}
+
+/// What the last minute was like.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Figures {
+    /// Exchanges a second, of the last ten seconds.
+    pub(super) rate: f64,
+    /// Exchanges of the minute.
+    pub(super) count: u32,
+    /// Those among them without a good answer: a status of 400 and above, or none.
+    pub(super) failed: u32,
+    /// The median and the 99th percentile of how long they took, to a fifth.
+    pub(super) p50: Option<Duration>,
+    pub(super) p99: Option<Duration>,
+}
+
+impl Rates {
+    /// Takes in an exchange that has ended.
+    pub(super) fn count(&mut self, row: &Row) {
+        let at = row.started.plus(row.took).micros().div_euclid(1_000_000);
+        let newest = self.seconds.back().map_or(i64::MIN, |second| second.at);
+        if at > newest {
+            self.seconds.push_back(Second { at, count: 0, failed: 0, took: Box::new([0; STEPS]) });
+            if self.seconds.len() > SECONDS {
+                self.seconds.pop_front();
+            }
+        }
+        // What ended in an earlier second is counted there, if that is still known.
+        let place = self.seconds.partition_point(|second| second.at < at);
+        let Some(second) = self.seconds.get_mut(place).filter(|second| second.at == at) else { return };
+        second.count += 1;
+        second.failed += u32::from(row.status.is_none_or(|status| status >= 400));
+        second.took[step(row.took)] += 1;
+    }
+
+    /// The figures as of now.
+    pub(super) fn figures(&self, now: Timestamp) -> Figures {
+        let now = now.micros().div_euclid(1_000_000);
+        let minute = || self.seconds.iter().filter(move |second| now - second.at < SECONDS as i64);
+        let recent: u32 =
+            minute().filter(|second| (1..=10).contains(&(now - second.at))).map(|second| second.count).sum();
+        let count: u32 = minute().map(|second| second.count).sum();
+        let quantile = |share: f64| {
+            let wanted = (f64::from(count) * share).ceil() as u32;
+            let mut seen = 0;
+            (0..STEPS).find(|step| {
+                seen += minute().map(|second| second.took[*step]).sum::<u32>();
+                seen >= wanted && wanted > 0
+            })
+        };
+        Figures {
+            rate: f64::from(recent) / 10.0,
+            count,
+            failed: minute().map(|second| second.failed).sum(),
+            p50: quantile(0.5).map(length),
+            p99: quantile(0.99).map(length),
+        }
+    }
+}
+
+fn step(took: Duration) -> usize {
+    let micros = took.as_micros().max(1) as f64;
+    ((micros.log2() * 4.0) as usize).min(STEPS - 1)
+}
+
+/// The middle of a step.
+fn length(step: usize) -> Duration {
+    Duration::from_micros(((step as f64 + 0.5) / 4.0).exp2() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_mews::Contracts;
+    use nightaudit_testkit::sample::exchange;
+
+    use super::*;
+
+    fn row(second: i64, milliseconds: u64, status: u16) -> Row {
+        let mut exchange = exchange();
+        exchange.started_at = Timestamp::from_micros(second * 1_000_000);
+        exchange.times_us.response_end = Some(milliseconds * 1000);
+        exchange.response.as_mut().unwrap().status = status;
+        Row::new(&exchange, &Contracts::built_in())
+    }
+
+    #[test]
+    fn the_last_minute_in_figures() {
+        let mut rates = Rates::default();
+        assert_eq!(rates.figures(Timestamp::from_micros(0)), Figures::default());
+        for second in 1000..1100 {
+            for number in 0..100 {
+                rates.count(&row(second, if number < 98 { 100 } else { 900 }, if number == 0 { 500 } else { 200 }));
+            }
+        }
+        let figures = rates.figures(Timestamp::from_micros(1_100_000_000));
+        assert_eq!((figures.rate, figures.count, figures.failed), (100.0, 5900, 59));
+        let near = |found: Option<Duration>, wanted: f64| (found.unwrap().as_secs_f64() / wanted - 1.0).abs() < 0.2;
+        assert!(near(figures.p50, 0.1) && near(figures.p99, 0.9), "{figures:?}");
+        // A minute later nothing is left of it.
+        assert_eq!(rates.figures(Timestamp::from_micros(1_200_000_000)), Figures::default());
+        assert_eq!(rates.seconds.len(), SECONDS);
+    }
+
+    #[test]
+    fn a_time_of_any_length_has_a_step() {
+        assert_eq!((step(Duration::ZERO), step(Duration::MAX)), (0, STEPS - 1));
+    }
+}

@@ -1,0 +1,238 @@
+//! The model on the screen.
+
+mod detail;
+mod tables;
+
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use jiff::tz::TimeZone;
+use nightaudit_console::LimitState;
+use nightaudit_text::{Column, Columns, cut, duration, plain, status_style};
+use ratatui::{
+    Frame,
+    buffer::Buffer,
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Modifier, Style},
+    text::{Line, Span},
+    widgets::{Block, Clear, Paragraph},
+};
+
+use super::{
+    keys::HELP,
+    layout::{self, Areas},
+    model::{Feed, Model, Tab},
+    prompt::write_filter,
+};
+
+const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
+
+/// Draws everything; without colours where nobody wants them.
+pub(super) fn draw(model: &Model, zone: &TimeZone, colors: bool, frame: &mut Frame<'_>) {
+    let areas = layout::areas(model, frame.area());
+    draw_header(model, areas.header, frame);
+    match (&model.detail, model.tab) {
+        (Some(detail), _) => detail::draw(model, detail, zone, areas.body, frame),
+        (None, Tab::Exchanges) => draw_list(model, zone, &areas, frame),
+        (None, Tab::Limits) => tables::draw_limits(model, &areas, frame),
+        (None, Tab::Findings) => tables::draw_findings(model, &areas, frame),
+    }
+    draw_footer(model, areas.footer, frame);
+    if model.help {
+        draw_help(frame);
+    }
+    if !colors {
+        remove_colors(frame.buffer_mut());
+    }
+}
+
+fn draw_header(model: &Model, area: Rect, frame: &mut Frame<'_>) {
+    let [tabs, figures] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
+    let count = |tab: Tab| match tab {
+        Tab::Exchanges => model.rows.len(),
+        Tab::Limits => model.limits.as_ref().map_or(0, Vec::len),
+        Tab::Findings => model.rows.iter().filter(|row| row.found > 0).count(),
+    };
+    let mut line = vec![Span::styled(" nightaudit ", BOLD)];
+    for (tab, name) in [(Tab::Exchanges, "1 exchanges"), (Tab::Limits, "2 limits"), (Tab::Findings, "3 findings")] {
+        let style = if tab == model.tab { SELECTED } else { Style::new() };
+        line.push(Span::styled(format!(" {name} {} ", count(tab)), style));
+        line.push(Span::raw(" "));
+    }
+    frame.render_widget(Line::from(line), tabs);
+    let (state, color) = match model.feed {
+        Feed::Opening => ("opening", Color::Yellow),
+        Feed::Live if model.follow => ("live, following", Color::Green),
+        Feed::Live => ("live", Color::Green),
+        Feed::Waiting => ("no serve runs", Color::Yellow),
+        Feed::Failed => ("stopped", Color::Red),
+    };
+    frame.render_widget(Line::styled(format!("{state} "), color).right_aligned(), tabs);
+
+    let rates = model.rates.figures(model.now);
+    let of = |took: Option<Duration>| took.map_or_else(|| "–".to_owned(), duration);
+    let failed = if rates.count == 0 { 0.0 } else { 100.0 * f64::from(rates.failed) / f64::from(rates.count) };
+    let text = format!(
+        " {:.1}/s  p50 {}  p99 {}  {failed:.0} % errors of {} in 60 s",
+        rates.rate,
+        of(rates.p50),
+        of(rates.p99),
+        rates.count
+    );
+    frame.render_widget(Line::styled(text, DIM), figures);
+    let filter = write_filter(&model.filter);
+    if !filter.is_empty() {
+        let room = usize::from(figures.width) / 2;
+        let text = format!(" filter: {} ", cut(&plain(&filter), room));
+        frame.render_widget(Line::styled(text, Color::Cyan).right_aligned(), figures);
+    }
+}
+
+fn draw_list(model: &Model, zone: &TimeZone, areas: &Areas, frame: &mut Frame<'_>) {
+    draw_bars(model, areas.bars, frame);
+    // A column on the left is for the mark.
+    let columns = Columns::fit(usize::from(areas.body.width).saturating_sub(2));
+    let titles = columns.columns.iter().map(|(column, width)| {
+        let title = column.title();
+        if column.is_right() { format!("{title:>width$}  ") } else { format!("{title:width$}  ") }
+    });
+    frame.render_widget(Line::styled(format!("  {}", titles.collect::<String>()), DIM), areas.titles);
+    if model.rows.is_empty() {
+        let text = match model.feed {
+            Feed::Opening => "reading the log",
+            _ if model.filter == nightaudit_exchange::Filter::default() => "nothing was recorded yet",
+            _ => "nothing that the filter lets through",
+        };
+        frame.render_widget(Line::styled(text, DIM).centered(), areas.body);
+    }
+    let rows = model.rows.iter().enumerate().skip(model.top);
+    for ((place, row), area) in rows.zip(areas.body.rows()) {
+        let mut spans = vec![Span::styled(if model.marked.contains(&row.id) { "* " } else { "  " }, BOLD)];
+        for (column, width) in &columns.columns {
+            let style = match column {
+                Column::Status => status(row.status),
+                Column::Operation => Style::new(),
+                Column::Left if row.limit.is_some_and(|(left, _)| left == 0) => Style::new().fg(Color::Red),
+                _ => DIM,
+            };
+            spans.push(Span::styled(columns.cell(row, *column, *width, zone), style));
+            spans.push(Span::raw("  "));
+        }
+        for (mark, finding) in columns.marks(row) {
+            spans.push(Span::styled(mark, BOLD.fg(if finding { Color::Magenta } else { Color::Red })));
+            spans.push(Span::raw("  "));
+        }
+        let style = if place == model.selected { SELECTED } else { Style::new() };
+        frame.render_widget(Line::from(spans).style(style), area);
+        if place == model.selected {
+            // To the edge, so that it is a bar and not a text.
+            frame.buffer_mut().set_style(area, SELECTED);
+        }
+    }
+}
+
+/// The fullest limits, each with how long until a place is free.
+fn draw_bars(model: &Model, area: Rect, frame: &mut Frame<'_>) {
+    for (limit, area) in fullest(model).into_iter().zip(area.rows()) {
+        frame.render_widget(bar(limit, usize::from(area.width)), area);
+    }
+}
+
+/// The limits, the one with the least left first.
+fn fullest(model: &Model) -> Vec<&LimitState> {
+    let mut limits: Vec<&LimitState> = model.limits.iter().flatten().collect();
+    // Thousandths, because shares have no order among floats.
+    let left = |limit: &LimitState| u64::from(limit.left) * 1000 / u64::from(limit.used + limit.left).max(1);
+    limits.sort_by_key(|limit| (left(limit), limit.rule.clone(), limit.key.clone()));
+    limits
+}
+
+/// A limit as a bar of what is used.
+fn bar(limit: &LimitState, width: usize) -> Line<'static> {
+    let (used, whole) = (limit.used as usize, (limit.used + limit.left) as usize);
+    let key = plain(limit.key.trim_start_matches("REDACTED:"));
+    let name = format!(" {:12} {:14} ", cut(&plain(&limit.rule), 12), cut(&key, 14));
+    let free = match (limit.closed_for_ms, limit.next_free_ms) {
+        (Some(closed), _) => format!("closed {}", duration(Duration::from_millis(closed))),
+        (None, 0) => "free now".to_owned(),
+        (None, wait) => format!("free in {}", duration(Duration::from_millis(wait))),
+    };
+    let text = format!(" {:>9} used  {free:15}", format!("{used}/{whole}"));
+    let room = width.saturating_sub(name.chars().count() + text.chars().count() + 1);
+    let full = (room * used).checked_div(whole).unwrap_or(0).min(room);
+    let color = match (used * 100).checked_div(whole).unwrap_or(0) {
+        0..70 => Color::Green,
+        70..95 => Color::Yellow,
+        _ => Color::Red,
+    };
+    Line::from(vec![
+        Span::raw(name),
+        Span::styled("█".repeat(full), color),
+        Span::styled("░".repeat(room - full), DIM),
+        Span::styled(text, if free == "free now" { DIM } else { Style::new().fg(Color::Red) }),
+    ])
+}
+
+fn draw_footer(model: &Model, area: Rect, frame: &mut Frame<'_>) {
+    if let Some(prompt) = &model.prompt {
+        let room = usize::from(area.width).saturating_sub(prompt.label().len() + 2);
+        // The end is what is being typed.
+        let skipped = prompt.text.chars().count().saturating_sub(room);
+        let text: String = prompt.text.chars().skip(skipped).collect();
+        let column = prompt.label().len() + text.chars().count();
+        let hint = match &model.message {
+            Some((message, _)) => Span::styled(format!("  {message}"), Color::Red),
+            None => Span::styled(format!("  {}", prompt.hint()), DIM),
+        };
+        let line = Line::from(vec![Span::styled(prompt.label(), BOLD), Span::raw(text), Span::raw(" "), hint]);
+        frame.render_widget(line, area);
+        frame.set_cursor_position((area.x + u16::try_from(column).unwrap_or(area.width), area.y));
+        return;
+    }
+    if let Some((message, wrong)) = &model.message {
+        let style = if *wrong { BOLD.fg(Color::Red) } else { BOLD };
+        return frame.render_widget(Line::styled(format!(" {}", plain(message)), style), area);
+    }
+    let keys = match (&model.detail, model.tab) {
+        (Some(_), _) => "tab other side  enter fold  / search  J K next  w wide  ? keys  q back",
+        (None, Tab::Exchanges) => "enter look  F follow  f filter  / search  x export  tab limits  ? keys  q quit",
+        (None, Tab::Limits) => "tab findings  q back  ? keys",
+        (None, Tab::Findings) => "enter look at the last one  tab exchanges  q back  ? keys",
+    };
+    frame.render_widget(Line::styled(format!(" {keys}"), DIM), area);
+    let marked = model.marked.len();
+    if marked > 0 {
+        frame.render_widget(Line::styled(format!(" {marked} marked "), BOLD).right_aligned(), area);
+    }
+}
+
+fn draw_help(frame: &mut Frame<'_>) {
+    let screen = frame.area();
+    let (width, height) = (76.min(screen.width), (HELP.len() as u16 + 2).min(screen.height));
+    let area = Rect::new((screen.width - width) / 2, (screen.height - height) / 2, width, height);
+    let lines: Vec<Line<'_>> = HELP
+        .iter()
+        .map(|(keys, what)| Line::from(vec![Span::styled(format!(" {keys:19}"), BOLD), Span::raw(*what)]))
+        .collect();
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" keys ")), area);
+}
+
+/// The style of a status, as on a line of `tail`.
+fn status(status: Option<u16>) -> Style {
+    let color = match status_style(status).get_fg_color() {
+        Some(anstyle::Color::Ansi(AnsiColor::Green)) => Color::Green,
+        Some(anstyle::Color::Ansi(AnsiColor::Cyan)) => Color::Cyan,
+        Some(anstyle::Color::Ansi(AnsiColor::Yellow)) => Color::Yellow,
+        _ => Color::Red,
+    };
+    Style::new().fg(color)
+}
+
+fn remove_colors(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        (cell.fg, cell.bg) = (Color::Reset, Color::Reset);
+    }
+}

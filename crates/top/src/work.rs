@@ -1,0 +1,267 @@
+//! What goes on beside the screen: the feed, the keys, the signals, and what is asked of the log.
+
+use std::{
+    fs,
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use nightaudit_client::{Follow, News, Source};
+use nightaudit_console::LimitState;
+use nightaudit_exchange::{ExchangeId, Filter};
+use nightaudit_mews::Contracts;
+use nightaudit_text::{Row, size};
+use ratatui::crossterm::event;
+use tempfile::NamedTempFile;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    model::{Event, Fed},
+    prompt::format_of,
+};
+
+/// Exchanges of the log that a feed begins with.
+const HISTORY: usize = 1_000;
+
+/// How often the limits are asked for.
+const LIMITS: Duration = Duration::from_secs(1);
+
+/// What the main loop hears.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Event(Event),
+    /// A signal: to be put away at once.
+    Stop,
+    /// A thread has ended in a panic, which was told already.
+    Panicked,
+}
+
+/// What is asked of the log.
+#[derive(Debug)]
+pub(super) enum Request {
+    Load(ExchangeId),
+    Export(Vec<ExchangeId>, PathBuf),
+}
+
+/// Tells the main loop if its thread panics, so that it doesn't go on without it.
+struct Guard(SyncSender<Heard>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.send(Heard::Panicked);
+        }
+    }
+}
+
+fn spawn(name: &str, heard: &SyncSender<Heard>, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    let guard = Guard(heard.clone());
+    let body = move || {
+        let _guard = guard;
+        work();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(body).context("can't start a thread")?;
+    Ok(())
+}
+
+/// Reads keys and sizes for as long as the terminal is there.
+pub(super) fn read_terminal(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
+    let events = heard.clone();
+    spawn("top-keys", heard, move || {
+        loop {
+            let sent = match event::read() {
+                Ok(event::Event::Key(key)) => events.send(Heard::Event(Event::Key(key))),
+                Ok(event::Event::Resize(columns, lines)) => events.send(Heard::Event(Event::Size(columns, lines))),
+                Ok(_) => Ok(()),
+                Err(_) => events.send(Heard::Stop),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Waits for a signal that ends the program.
+pub(super) fn hear_signals(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = heard.clone();
+    let (ready, listening) = channel();
+    spawn("top-signals", heard, move || {
+        runtime.block_on(async {
+            #[cfg(unix)]
+            {
+                use tokio::signal::unix::{SignalKind, signal};
+                let hear = |kind| signal(kind).ok();
+                let (mut terminate, mut hang_up) = (hear(SignalKind::terminate()), hear(SignalKind::hangup()));
+                let _ = ready.send(());
+                let of = async |signal: &mut Option<tokio::signal::unix::Signal>| match signal {
+                    Some(signal) => signal.recv().await,
+                    None => std::future::pending().await,
+                };
+                tokio::select! {
+                    _ = of(&mut terminate) => {}
+                    _ = of(&mut hang_up) => {}
+                    _ = tokio::signal::ctrl_c() => {}
+                }
+            }
+            #[cfg(not(unix))]
+            {
+                let _ = ready.send(());
+                let _ = tokio::signal::ctrl_c().await;
+            }
+            let _ = stop.send(Heard::Stop);
+        });
+    })?;
+    let _ = listening.recv();
+    Ok(())
+}
+
+/// Begins a feed; it ends when the token is cancelled.
+pub(super) fn feed(
+    heard: &SyncSender<Heard>,
+    number: u64,
+    data: &Path,
+    filter: Filter,
+    contracts: Contracts,
+) -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (events, stopped, data) = (heard.clone(), stop.clone(), data.to_owned());
+    spawn("top-feed", heard, move || {
+        let send = |fed| events.send(Heard::Event(Event::Feed(number, fed)));
+        let result = (|| -> anyhow::Result<()> {
+            let mut history = Vec::new();
+            let take = |exchange: anyhow::Result<_>| {
+                // What can't be read is for `log check` to tell.
+                history.extend(exchange.ok().map(|exchange| Row::new(&exchange, &contracts)));
+            };
+            let mut follow = Follow::start(&data, filter, HISTORY, stopped, take)?;
+            send(Fed::History(history))?;
+            while let Some(news) = follow.next()? {
+                send(match news {
+                    News::Exchange(exchange) => Fed::Row(Box::new(Row::new(&exchange, &contracts))),
+                    News::Missed(count) => Fed::Missed(count),
+                    News::Connected => Fed::Connected,
+                    News::Waiting => Fed::Waiting,
+                })?;
+            }
+            Ok(())
+        })();
+        if let Err(error) = result {
+            let _ = send(Fed::Failed(format!("{error:#}")));
+        }
+    })?;
+    Ok(stop)
+}
+
+/// The temporary file of an export that isn't finished. It is removed when this is dropped: `top` doesn't wait for its
+/// threads when it ends.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished(Arc<Mutex<Option<PathBuf>>>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let path = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(path) = path {
+            // An export that was finished at this instant has another name already.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Does what is asked of the log, one after the other, and looks at the limits in between.
+pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<Request>) -> anyhow::Result<Unfinished> {
+    let (events, data) = (heard.clone(), data.to_owned());
+    let unfinished = Unfinished::default();
+    let writing = Arc::clone(&unfinished.0);
+    spawn("top-log", heard, move || {
+        let mut due = Instant::now();
+        loop {
+            let event = match requests.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Request::Load(id)) => Event::Loaded(id, load(&data, id)),
+                Ok(Request::Export(ids, path)) => Event::Exported(export(&data, &ids, &path, &writing)),
+                Err(RecvTimeoutError::Timeout) => {
+                    due = Instant::now() + LIMITS;
+                    Event::Limits(limits(&data))
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if events.send(Heard::Event(event)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(unfinished)
+}
+
+fn load(data: &Path, id: ExchangeId) -> Result<Box<nightaudit_exchange::Exchange>, String> {
+    let found = Source::open(data).and_then(|source| source.find(&id.to_string()));
+    found.map(Box::new).map_err(|error| format!("{error:#}"))
+}
+
+fn limits(data: &Path) -> Option<Vec<LimitState>> {
+    Source::Console(Source::console(data)?).limits().ok()?
+}
+
+/// Writes exchanges to a file that is not there yet, whole or not at all. Meanwhile `writing` names the temporary file.
+fn export(data: &Path, ids: &[ExchangeId], path: &Path, writing: &Mutex<Option<PathBuf>>) -> Result<String, String> {
+    let note = |path: Option<PathBuf>| *writing.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    let format = format_of(path)?;
+    let write = || -> anyhow::Result<u64> {
+        if path.exists() {
+            anyhow::bail!("{} is there already: choose another name", path.display());
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
+        note(Some(file.path().to_owned()));
+        let mut out = BufWriter::new(file.as_file_mut());
+        let source = Source::open(data)?;
+        let mut writer = format.writer(&mut out);
+        for id in ids {
+            writer.write(&source.find(&id.to_string())?)?;
+        }
+        writer.finish()?;
+        out.flush()?;
+        drop(out);
+        file.persist_noclobber(path).with_context(|| format!("can't write {}", path.display()))?;
+        Ok(fs::metadata(path)?.len())
+    };
+    let written = write();
+    note(None);
+    let length = written.map_err(|error| format!("{error:#}"))?;
+    let exchanges = if ids.len() == 1 { "1 exchange".to_owned() } else { format!("{} exchanges", ids.len()) };
+    Ok(format!("{exchanges} written to {} ({})", path.display(), size(length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_an_export_that_top_was_left_in_the_middle_of_stayed_as_a_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(".tmpX");
+        fs::write(&file, "half").unwrap();
+        let unfinished = Unfinished::default();
+        *unfinished.0.lock().unwrap() = Some(file.clone());
+        drop(unfinished);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn an_export_that_fails_or_ends_leaves_nothing_to_remove() {
+        let folder = tempfile::tempdir().unwrap();
+        let writing = Mutex::new(None);
+        let no_log = folder.path().join("no log");
+        let failed = export(&no_log, &[], &folder.path().join("a.ndjson"), &writing);
+        assert!(failed.is_err() && writing.lock().unwrap().is_none(), "{failed:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
