@@ -83,7 +83,9 @@ impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         let status = match error {
             SessionError::None(_) | SessionError::Gone { .. } => StatusCode::NOT_FOUND,
-            SessionError::Ambiguous { .. } | SessionError::Recording(_) => StatusCode::CONFLICT,
+            SessionError::Ambiguous { .. } | SessionError::Recording(_) | SessionError::Current { .. } => {
+                StatusCode::CONFLICT
+            }
             SessionError::Name(_) | SessionError::Declaration(_) => StatusCode::BAD_REQUEST,
             SessionError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -32,6 +32,12 @@ fn write_metrics(out: &mut String, status: &Status, outcomes: &[(Outcome, u64)],
     metric("recorded_total", "counter", "Exchanges recorded since the start.", &one(status.recorded))?;
     metric("unrecorded_total", "counter", "Requests forwarded that could not be recorded.", &one(status.unrecorded))?;
     metric("queue", "gauge", "Places taken in the recorder's queue.", &one(status.waiting))?;
+    metric(
+        "missing_exchanges",
+        "gauge",
+        "Exchanges that were recorded and are not in the log any more.",
+        &one(status.missing),
+    )?;
     metric("log_failing", "gauge", "1 while the log can't be written.", &one(status.failing.is_some().into()))?;
     let by_outcome: Vec<_> =
         outcomes.iter().map(|(outcome, count)| (format!("{{outcome=\"{outcome}\"}}"), *count)).collect();
@@ -80,7 +86,7 @@ mod tests {
             delayed: 0,
             closed_for_ms: None,
         };
-        let status = Status { recorded: 7, unrecorded: 0, waiting: 2, failing: None };
+        let status = Status { recorded: 7, unrecorded: 0, waiting: 2, missing: 3, failing: None };
         let mut text = String::new();
         let limits = [limit("a\"b", 9), limit("published", 5), limit("published", 3)];
         write_metrics(&mut text, &status, &[(Outcome::Answered, 6)], &limits).unwrap();
@@ -88,6 +94,7 @@ mod tests {
             "# TYPE nightaudit_recorded_total counter",
             "nightaudit_recorded_total 7",
             "nightaudit_queue 2",
+            "nightaudit_missing_exchanges 3",
             "nightaudit_log_failing 0",
             "nightaudit_exchanges_total{outcome=\"answered\"} 6",
             "nightaudit_limit_left_min{rule=\"a\\\"b\"} 9",

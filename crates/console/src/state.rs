@@ -25,7 +25,9 @@ pub(crate) async fn limits(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 /// `GET /api/v1/health`: no more than whether it works, because it needs no token.
 pub(crate) async fn health(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.log.status().failing {
+    let status = shared.log.status();
+    match status.failing {
+        None if status.missing > 0 => Json(json!({ "status": "incomplete" })).into_response(),
         None => Json(json!({ "status": "ok" })).into_response(),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failing" }))).into_response(),
     }

@@ -184,6 +184,15 @@ mod identity {
     }
 }
 
+/// Whether there is anything of this name.
+pub(crate) fn exists(path: &Path) -> io::Result<bool> {
+    match identity::at(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Replaces a small file as a whole: after a crash it holds the old bytes or the new ones.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     time::Duration,
 };
 
@@ -95,6 +95,8 @@ pub(crate) struct Encoder {
     /// Sessions as the writer found them. Only controls and failures change them, and then all are forgotten.
     sessions: HashMap<Named, SessionId>,
     open: BTreeMap<SessionId, Open>,
+    /// How many sessions had been deleted when `sessions` was last right.
+    deletions: u64,
     /// The memory of blocks that were packed.
     spare: Vec<Vec<u8>>,
     batch: Batch,
@@ -131,6 +133,7 @@ impl Encoder {
             under_way: 0,
             sessions: HashMap::new(),
             open: BTreeMap::new(),
+            deletions: 0,
             spare: Vec::new(),
             batch: Batch::default(),
             closing: false,
@@ -280,6 +283,11 @@ impl Encoder {
 
     /// The session of a capture, which the writer starts if need be; none where it can't.
     fn session_of(&mut self, capture: &Capture) -> Option<SessionId> {
+        let deletions = self.shared.deletions.load(Ordering::Acquire);
+        if std::mem::replace(&mut self.deletions, deletions) != deletions {
+            // Another way than a control's: a session may be deleted while the writer tries the same again and again.
+            self.forget();
+        }
         let named = capture.session.clone().filter(|name| meta::is_name(name));
         if let Some(session) = self.sessions.get(&named)
             && self.open.contains_key(session)

@@ -212,6 +212,17 @@ pub enum SessionError {
     /// It is being written to.
     #[error("session `{0}` is being recorded: end it first")]
     Recording(String),
+    /// It is being written to, and can't be ended while the disk takes nothing.
+    #[error(
+        "session `{name}` is being recorded, and can't be ended while the log can't be written ({cause}): delete another \
+         session, make room on the disk, or stop `nightaudit serve` and delete it then"
+    )]
+    Current {
+        /// Its name.
+        name: String,
+        /// Why the log can't be written.
+        cause: Arc<str>,
+    },
     /// The log was opened for reading, or is closed.
     #[error("the log is not open for writing")]
     ReadOnly,

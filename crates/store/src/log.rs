@@ -76,6 +76,8 @@ pub struct Status {
     pub unrecorded: u64,
     /// Places of the queue that are taken.
     pub waiting: u64,
+    /// Exchanges that were recorded and are there no more: see [`Log::missing`].
+    pub missing: u64,
     /// Why the log can't be written at the moment.
     pub failing: Option<std::sync::Arc<str>>,
 }
@@ -206,6 +208,7 @@ impl Log {
             recorded: shared.recorded.load(Ordering::Relaxed),
             unrecorded: shared.unrecorded.load(Ordering::Relaxed),
             waiting: shared.places_taken() as u64,
+            missing: shared.missing_count(),
             failing: shared.cause_of_failure(),
         }
     }

@@ -43,6 +43,12 @@ impl Shared {
         missing
     }
 
+    /// How many exchanges that are.
+    pub(crate) fn missing_count(&self) -> u64 {
+        let here: u64 = self.sessions().values().map(|entry| entry.missing).sum();
+        here + self.vanished().values().map(|note| note.head.count).sum::<u64>()
+    }
+
     /// Notes that a session has had what this listing of it has.
     pub(crate) fn witness(&self, session: SessionId, listing: &Listing) {
         let Some(head) = self.sessions().get(&session).map(|entry| entry.head) else { return };

@@ -161,6 +161,7 @@ fn prepare(
         journal_failing: Mutex::default(),
         is_journal_failing: AtomicBool::new(false),
         rescues: Rescues::default(),
+        deletions: AtomicU64::default(),
         failing: watch::Sender::new(None),
         queue,
         places: Arc::new(Semaphore::new(queue)),

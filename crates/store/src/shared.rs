@@ -112,6 +112,8 @@ pub(crate) struct Shared {
     pub(crate) unrecorded: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) sessions: Mutex<BTreeMap<SessionId, Entry>>,
+    /// How many sessions were deleted: whoever remembers sessions forgets them when this changes.
+    pub(crate) deletions: AtomicU64,
     /// Sessions that are gone, though nobody deleted them through this program.
     pub(crate) vanished: Mutex<BTreeMap<SessionId, Note>>,
     /// None for a log that is only read.

@@ -2,6 +2,7 @@
 //! segments and sessions; others ask it through [`Log::control`](crate::Log).
 
 mod append;
+mod look;
 mod segments;
 pub(crate) mod sessions;
 
@@ -14,7 +15,7 @@ use std::{
 
 use nightaudit_exchange::SessionId;
 
-use self::{append::Pending, segments::Active};
+use self::{append::Pending, look::Watch, segments::Active};
 use crate::{
     block::Packer,
     config::{Config, OnFailure},
@@ -87,9 +88,10 @@ pub(crate) struct Writer {
     /// When it was last looked whether the files are there, and whether they were not.
     looked: Instant,
     gone: bool,
+    watch: Watch,
     /// When the quota was last looked at.
     measured: Instant,
-    /// Whether something is tried again and again, so that no session that may be written to can be deleted.
+    /// Whether something is tried again and again, and rescues are done meanwhile.
     insisting: bool,
 }
 
@@ -126,6 +128,7 @@ impl Writer {
             unfinished: Vec::new(),
             looked: Instant::now(),
             gone: false,
+            watch: Watch::default(),
             measured: Instant::now(),
             insisting: false,
             shared,
@@ -175,6 +178,7 @@ impl Writer {
         if let Some(journal) = self.shared.journal.get().filter(|_| self.shared.is_journal_failing.load(Relaxed)) {
             self.shared.note_journal(journal.probe().as_ref().map(|_| ()));
         }
+        self.look_at_sessions();
         match self.is_all_there() {
             Ok(()) if self.gone => {
                 self.gone = false;

@@ -45,9 +45,17 @@ impl Writer {
     /// Chains and packs a block, to be written with the next commit.
     pub(super) fn pack(&mut self, mut records: Records) {
         let session = records.session;
+        if !self.exists(session) {
+            return self.drop_deleted(session, records.noted.len());
+        }
         if !self.pending.contains_key(&session) {
-            if !self.insist(&mut |writer| writer.prepare(session)) {
+            let prepared =
+                self.insist(&mut |writer| if writer.exists(session) { writer.prepare(session) } else { Ok(()) });
+            if !prepared {
                 return self.drop_block(&records);
+            }
+            if !self.exists(session) {
+                return self.drop_deleted(session, records.noted.len());
             }
             let bytes = mem::take(&mut self.spare_packed);
             self.pending.insert(session, Pending { bytes, ..Pending::default() });
@@ -91,6 +99,17 @@ impl Writer {
         }
     }
 
+    fn exists(&self, session: SessionId) -> bool {
+        self.shared.sessions().contains_key(&session)
+    }
+
+    /// Drops exchanges of a session that was deleted while they waited for the disk: they were deleted with it. The
+    /// encoder and the journal are told as of those that pass unrecorded.
+    fn drop_deleted(&mut self, session: SessionId, exchanges: usize) {
+        self.dropping = true;
+        tracing::warn!(%session, exchanges, "exchanges that waited to be written were deleted with their session");
+    }
+
     fn drop_block(&mut self, records: &Records) {
         self.dropping = true;
         self.count_dropped(Some(records.session), records.noted.len());
@@ -108,9 +127,14 @@ impl Writer {
     fn write_packed(&mut self) -> bool {
         self.turn += 1;
         for (session, mut pending) in mem::take(&mut self.pending) {
-            let written = self.insist(&mut |writer| writer.write(session, &mut pending.bytes));
+            let written = self.insist(&mut |writer| match writer.exists(session) {
+                true => writer.write(session, &mut pending.bytes),
+                false => Ok(()),
+            });
             let mut bytes = mem::take(&mut pending.bytes);
-            if written {
+            if !self.exists(session) {
+                self.drop_deleted(session, pending.exchanges);
+            } else if written {
                 self.settle(session, bytes.len() as u64, pending);
             } else {
                 self.dropping = true;

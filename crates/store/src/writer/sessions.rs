@@ -7,6 +7,7 @@ use nightaudit_exchange::{Import, SessionId, Timestamp};
 use super::Writer;
 use crate::{
     care::Deleted,
+    disk,
     error::{SessionError, StoreFailure},
     ledger::{Head, Note},
     left::{self, Left},
@@ -345,8 +346,15 @@ impl Writer {
             found => found?,
         };
         let seen = self.seen(session)?;
-        // Of an open one nobody knows now whether it is being written to.
-        if self.current == Some(session) || (self.insisting && (seen.open || seen.importing)) {
+        if self.current == Some(session) {
+            let name = seen.name;
+            return Err(match self.failure() {
+                Some(StoreFailure { cause }) => SessionError::Current { name, cause },
+                None => SessionError::Recording(name),
+            });
+        }
+        // The import that is under way would go on with nothing to go on with.
+        if self.insisting && seen.importing {
             return Err(SessionError::Recording(seen.name));
         }
         self.delete(session).map_err(failed)?;
@@ -369,13 +377,28 @@ impl Writer {
         let folder = self.shared.folder(session);
         let doomed = recover::doomed(&self.shared.dir, session);
         // One step takes it out of the log; if the process ends during the next, the next start finishes it.
-        self.shared.disk.rename(&folder, &doomed)?;
+        match self.shared.disk.rename(&folder, &doomed) {
+            Err(_) if !disk::exists(&folder)? => {
+                // Somebody else has deleted it.
+                self.forget(session);
+                return self.shared.note([Note::deleted(session)], true);
+            }
+            renamed => renamed?,
+        }
+        self.forget(session);
+        recover::finish_deletion(&*self.shared.disk, &doomed, || self.shared.note([Note::deleted(session)], true))
+    }
+
+    /// Forgets a session of which no file is left.
+    pub(super) fn forget(&mut self, session: SessionId) {
         self.active.remove(&session);
+        self.watch.forget(session);
         self.shared.sessions().remove(&session);
+        // Before anybody is told that it is gone: an exchange that comes after that begins a new session of its name.
+        self.shared.deletions.fetch_add(1, Ordering::Release);
         if let Err(error) = self.shared.index.remove(session) {
             tracing::warn!(%error, %session, "the index keeps a deleted session until it is made again");
         }
-        recover::finish_deletion(&*self.shared.disk, &doomed, || self.shared.note([Note::deleted(session)], true))
     }
 
     /// Deletes the sessions that ended before this instant.

@@ -166,7 +166,9 @@ fn a_full_disk_is_read_and_room_is_made_on_it_with_and_without_an_owner() {
         None
     });
     assert!(log.start_session("other").is_err());
-    assert!(matches!(log.delete_session("open"), Err(SessionError::Recording(_))));
+    // The one that is recorded can't be ended, and the error says what can be done.
+    let refused = log.delete_session("certification").unwrap_err();
+    assert!(matches!(refused, SessionError::Current { .. }) && refused.to_string().contains("stop `nightaudit serve`"));
     let deleted = log.delete_session("one").unwrap();
     assert!(deleted.exchanges == 32 && !data.join("sessions").join(deleted.id.to_string()).exists());
     // What waited is written by itself, now that there is room.
@@ -215,4 +217,56 @@ fn a_read_only_file_system_is_read_with_an_index_and_without() {
         assert!(check.is_whole() && check.exchanges == 50, "{copy}: {check:?}");
         assert_eq!(numbers(&log, Query { limit: Some(50), ..Query::default() }), (0..50).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn an_open_session_could_not_be_deleted_on_a_full_disk() {
+    let Some(disk) = Small::mount() else { return };
+    let data = disk.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    let of = |session: &str, number| Capture { session: Some(session.into()), ..large(number) };
+    record_all(&log, (0..32).map(|number| of("suite", number)));
+    record_all(&log, (100..110).map(|number| of("other", number)));
+    record(&log, 200..210);
+    disk.fill();
+    // Exchanges of the session that is to be deleted wait for the disk, and so does one of another.
+    let mut waiting = Vec::new();
+    let mut number = 300;
+    while log.status().failing.is_none() {
+        let mut receipt = wait(log.recorder().reserve()).unwrap().record(of("suite", number));
+        while poll(&mut receipt).is_none() {
+            if log.status().failing.is_some() {
+                waiting.push(receipt);
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        number += 1;
+        assert!(number < 600, "the disk is never full");
+    }
+    let before = log.session("suite").unwrap();
+    assert!(before.open && before.exchanges >= 32);
+    let deleted = log.delete_session("suite").unwrap();
+    assert_eq!(deleted.id, before.id);
+    assert!(!data.join("sessions").join(before.id.to_string()).exists());
+    // What waited went with it, and nobody waits any longer. The name is free for a new session.
+    waiting.into_iter().for_each(wait);
+    record_all(&log, [of("suite", 700), of("other", 701)]);
+    record(&log, 702..703);
+    let after = log.session("suite").unwrap();
+    assert!(after.id != before.id && after.exchanges == 1, "{after:?}");
+    assert_eq!((log.session("other").unwrap().exchanges, log.status().unrecorded), (11, 0));
+    assert!(log.status().failing.is_none());
+    // As though it were killed now: what was deleted does not come back as interrupted.
+    let killed = disk.path().join("killed");
+    fs::remove_file(disk.path().join("filler")).unwrap();
+    crate::disks::copy(&data, &killed);
+    let reader = Log::open_read_only(&killed).unwrap();
+    let found = reader.check(&mut |_| {}).unwrap();
+    assert!(found.is_whole() && found.interrupted == 0 && found.exchanges == 11 + 11 + 1, "{found:?}");
+    drop(reader);
+    log.close();
+    drop(log);
+    let log = open_again(&data);
+    assert_eq!((log.missing(), log.count(&Filter::default()).unwrap()), (vec![], 23));
 }

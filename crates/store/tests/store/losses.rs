@@ -417,3 +417,59 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
     }
     assert!(lossy > 700, "hardly anything was lost: {lossy}");
 }
+
+#[test]
+fn sessions_and_segments_that_were_removed_under_an_owner_were_noticed_at_the_next_start_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    log_of_two(&data);
+    // More files than one look looks at.
+    let log = Log::open(Config { session: Some("now".into()), segment_size: 4000, ..config(&data) }).unwrap();
+    for number in 0..80 {
+        record_all(&log, [of(&format!("small {number}"), 3000 + number)]);
+        log.end_session(&format!("small {number}")).unwrap();
+    }
+    record(&log, 5000..5001);
+    let wait_for = |missing: u64| {
+        while log.status().missing != missing {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    wait_for(0);
+    let of_session = |name: &str| data.join("sessions").join(log.session(name).unwrap().id.to_string());
+    let (certification, other, last) = (of_session("certification"), of_session("other"), of_session("small 79"));
+    // A segment in the middle of a session that nobody writes to; it is put back.
+    let (segment, aside) = (certification.join("000002.seg"), dir.path().join("aside"));
+    fs::rename(&segment, &aside).unwrap();
+    while log.status().missing == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let missing = log.status().missing;
+    let there = whole(&log).0.iter().filter(|exchange| &*exchange.session_name == "certification").count();
+    assert_eq!(there as u64 + missing, 60);
+    let told_of = told(&log.missing());
+    assert!(told_of.len() == 1 && told_of[0].0 == "certification" && told_of[0].1 == missing, "{told_of:?}");
+    assert!(log.session("certification").unwrap().incomplete);
+    fs::rename(&aside, &segment).unwrap();
+    wait_for(0);
+    assert_eq!(log.missing(), []);
+    // Whole sessions.
+    fs::rename(&other, &aside).unwrap();
+    fs::remove_dir_all(&last).unwrap();
+    wait_for(25);
+    let mut names: Vec<_> = told(&log.missing()).into_iter().map(|(name, count, _)| (name, count)).collect();
+    names.sort();
+    assert_eq!(names, [("other".to_owned(), 24), ("small 79".to_owned(), 1)]);
+    assert!(matches!(log.session("other"), Err(SessionError::Gone { exchanges: 24, .. })));
+    assert!(log.status().failing.is_none(), "others are still recorded");
+    record(&log, 5001..5002);
+    // Who deletes it has it forgotten; one that has the name is a new one.
+    assert_eq!(log.delete_session("small 79").unwrap().missing, 1);
+    wait_for(24);
+    record_all(&log, [of("other", 6000)]);
+    assert_eq!(log.session("other").unwrap().exchanges, 1);
+    drop(log);
+    fs::rename(&aside, &other).unwrap();
+    let found = check(&data);
+    assert!(found.is_whole() && found.exchanges == 84 + 79 + 2 + 1, "{found:?}");
+}

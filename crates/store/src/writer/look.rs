@@ -1,0 +1,144 @@
+//! Whether the files of sessions that nobody writes to are still there.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use nightaudit_exchange::SessionId;
+
+use super::Writer;
+use crate::{disk, ledger::Note, segment};
+
+/// The most files that are looked at in one look, which comes once a second.
+const MOST_FILES: usize = 64;
+
+/// How far the looks at the sessions have come, and what they found.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// The last place that was looked at; none to begin with the first.
+    at: Option<Place>,
+    /// Segments that are known to be gone, and the sequence numbers of their exchanges.
+    gone: BTreeMap<Place, Vec<(u64, u64)>>,
+}
+
+impl Watch {
+    /// Forgets what is known of a session.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.gone.retain(|(of, _), _| *of != session);
+    }
+}
+
+/// A session and the number of one of its segments; 0 stands for the folder of a session that has none.
+type Place = (SessionId, u32);
+
+impl Writer {
+    /// Looks at the next few files of sessions that nobody writes to, and has what is gone be missed.
+    pub(super) fn look_at_sessions(&mut self) {
+        let places = self.next_places();
+        self.watch.at = (places.len() == MOST_FILES).then(|| places.last().copied()).flatten();
+        for (session, number) in places {
+            if self.is_there(session, number) {
+                if let Some(ranges) = self.watch.gone.remove(&(session, number)) {
+                    self.find_segment(session, number, &ranges);
+                }
+            } else if !self.is_there(session, 0) {
+                self.lose_session(session);
+            } else if !self.watch.gone.contains_key(&(session, number)) {
+                let ranges = self.lose_segment(session, number);
+                self.watch.gone.insert((session, number), ranges);
+            }
+        }
+    }
+
+    /// The next places after the last one. What is written to is looked at by those who write.
+    fn next_places(&self) -> Vec<Place> {
+        let listings = self.shared.index.listings();
+        let begin = self.watch.at.unwrap_or((SessionId::from_bytes([0; 16]), 0));
+        let mut places = Vec::with_capacity(MOST_FILES);
+        for (session, listing) in listings.range(begin.0..) {
+            let written = self.active.get(session).map(|active| active.number);
+            let folder = listing.segments.is_empty().then_some(0);
+            let numbers = listing.segments.iter().map(|known| known.number).chain(folder);
+            let next = numbers.filter(|number| Some(*number) != written).map(|number| (*session, number));
+            places.extend(
+                next.filter(|place| self.watch.at.is_none_or(|at| *place > at)).take(MOST_FILES - places.len()),
+            );
+            if places.len() == MOST_FILES {
+                break;
+            }
+        }
+        places
+    }
+
+    /// Whether a segment, or the folder, is there. What can't be told is.
+    fn is_there(&self, session: SessionId, number: u32) -> bool {
+        let path = self.path_of(session, number);
+        disk::exists(&path).unwrap_or(true)
+    }
+
+    fn path_of(&self, session: SessionId, number: u32) -> PathBuf {
+        let folder = self.shared.folder(session);
+        if number == 0 { folder } else { segment::path(&folder, number) }
+    }
+
+    /// Takes a session whose folder is gone out of the log, as one that is missing.
+    fn lose_session(&mut self, session: SessionId) {
+        if self.current == Some(session) || self.active.contains_key(&session) {
+            // It is told, and waited for, when something is to be written to it.
+            return;
+        }
+        let Some(entry) = self.shared.sessions().get(&session).cloned() else { return };
+        let name = &entry.meta.name;
+        tracing::error!(
+            %session,
+            name,
+            exchanges = entry.head.count,
+            "the folder of a session was deleted or moved: put it back and restart `nightaudit serve`, or have the session \
+             forgotten with `nightaudit sessions delete`"
+        );
+        if entry.head.count > 0 {
+            let note = Note::new(session, name, entry.head);
+            if let Err(error) = self.shared.note([note.clone()], true) {
+                tracing::warn!(%error, "the ledger can't be written");
+            }
+            self.shared.vanished().insert(session, note);
+        }
+        self.forget(session);
+    }
+
+    /// Counts the exchanges of a segment that is gone as missing.
+    fn lose_segment(&self, session: SessionId, number: u32) -> Vec<(u64, u64)> {
+        let parts = self.shared.index.listings().get(&session).map(|listing| listing.parts.clone()).unwrap_or_default();
+        let mut ranges = Vec::<(u64, u64)>::new();
+        for part in &parts {
+            let Ok(chunk) = self.shared.index.chunk(session, part) else { continue };
+            for row in chunk.rows.iter().filter(|row| chunk.block(row).is_some_and(|block| block.segment == number)) {
+                match ranges.last_mut() {
+                    Some((_, last)) if *last + 1 == row.sequence => *last = row.sequence,
+                    _ => ranges.push((row.sequence, row.sequence)),
+                }
+            }
+        }
+        let path = self.shared.shown(&self.path_of(session, number));
+        let exchanges = count(&ranges);
+        tracing::error!(path = %path.display(), exchanges, "a segment was deleted or moved: put it back");
+        if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            entry.missing += exchanges;
+            entry.gaps.extend(&ranges);
+            entry.gaps.sort_unstable();
+        }
+        ranges
+    }
+
+    /// Counts the exchanges of a segment that was put back as no longer missing.
+    fn find_segment(&self, session: SessionId, number: u32, ranges: &[(u64, u64)]) {
+        let path = self.shared.shown(&self.path_of(session, number));
+        tracing::warn!(path = %path.display(), "a segment that was gone is there again");
+        if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            entry.missing = entry.missing.saturating_sub(count(ranges));
+            entry.gaps.retain(|range| !ranges.contains(range));
+        }
+    }
+}
+
+fn count(ranges: &[(u64, u64)]) -> u64 {
+    ranges.iter().map(|(first, last)| last - first + 1).sum()
+}
