@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A soak: half of the clients are hostile, and the other half must not notice.
 
-    cargo build --release && benches/soak.py                     20 minutes
+    cargo build --profile dist && benches/soak.py                20 minutes
     benches/soak.py --minutes 2 --binary target/debug/nightaudit
 
 The hostile ones are silent, send heads and bodies byte by byte, don't read large responses, close the windows of HTTP/2
@@ -232,7 +232,7 @@ def verdict(times, errors, rss, code):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "nightaudit")
+    parser.add_argument("--binary", type=Path, default=ROOT / "target" / "dist" / "nightaudit")
     parser.add_argument("--data", type=Path, help="where the log is written; by default a folder that is deleted")
     parser.add_argument("serve", nargs="*", help="further arguments of serve, after --")
     arguments = parser.parse_args()

@@ -66,7 +66,7 @@ def main() -> int:
     arguments = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if not arguments.binary.is_file():
-        raise Failed(f"{arguments.binary} isn't there: build it with `cargo build --release --locked`")
+        raise Failed(f"{arguments.binary} isn't there: build it with `cargo build --profile dist --locked`")
     if shutil.which("wrk") is None:
         raise Failed("wrk isn't installed, and it makes the load")
     contenders, missing = installed(arguments.binary.resolve())
@@ -92,7 +92,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     root = HERE.parent.parent
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binary", type=Path, default=root / "target/release/nightaudit", help="the release binary")
+    parser.add_argument("--binary", type=Path, default=root / "target/dist/nightaudit", help="the binary that is shipped")
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 21), metavar="1-20", help="turns of each (3)")
     parser.add_argument("--seconds", type=int, default=5, choices=range(1, 61), metavar="1-60", help="of load (5)")
     parser.add_argument("--only", action="append", metavar="NAME", help="only contenders whose name has this in it")

@@ -86,8 +86,7 @@ async fn what_would_be_read_in_two_ways_as_http_1_is_not_forwarded() {
         let head = frame(HEADERS, END_HEADERS, 1, &request("/x", &[("content-length", length)]));
         let frames = [head, frame(DATA, END_STREAM, 1, body.as_bytes())].concat();
         let answered = answer(&harness, &frames).await;
-        assert!(!matches!(answered, Some((HEADERS, _))) || upstream.seen().is_empty(), "{answered:?}");
-        assert!(upstream.seen().is_empty(), "{length} {body}: {:?}", upstream.seen());
+        assert!(upstream.seen().is_empty(), "{length} {body}: {answered:?} {:?}", upstream.seen());
         let exchange = harness.recorded().await;
         assert_eq!(exchange.outcome, Outcome::Rejected, "{length} {body}");
         assert_eq!(exchange.error.unwrap().kind, FailureKind::Framing, "{length} {body}");
@@ -146,7 +145,8 @@ async fn floods_end_the_connection_and_nothing_else() {
     let mut endless = frame(HEADERS, 0, 1, &request("/x", &[]));
     let more = fields(&[("a", &"b".repeat(100))]).repeat(100);
     (0..200).for_each(|_| endless.extend(frame(CONTINUATION, 0, 1, &more)));
-    assert!(matches!(answer(&harness, &endless).await, None | Some((GOAWAY | RST_STREAM | HEADERS, _))));
+    let answered = answer(&harness, &endless).await;
+    assert!(matches!(answered, None | Some((GOAWAY, _))), "{answered:?}");
     assert!(upstream.seen().is_empty());
     // Requests that are taken back at once (CVE-2023-44487).
     let mut reset = Vec::new();
@@ -154,7 +154,8 @@ async fn floods_end_the_connection_and_nothing_else() {
         reset.extend(frame(HEADERS, END_HEADERS, stream, &request("/x", &[])));
         reset.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
-    assert!(matches!(answer(&harness, &reset).await, None | Some((GOAWAY, _))));
+    let answered = answer(&harness, &reset).await;
+    assert!(matches!(answered, None | Some((GOAWAY, _))), "{answered:?}");
     // Both connections say why they ended, and what they have recorded is bounded.
     let mut calm = 0;
     for _ in 0..400 {

@@ -106,10 +106,15 @@ fn default_ports() -> BTreeSet<u16> {
 fn the_image_builds_and_starts_this_binary() {
     let all = instructions();
     let build = all.iter().find(|(name, rest)| name == "RUN" && rest.starts_with("cargo ")).unwrap();
-    assert_eq!(build.1, format!("cargo build --release --locked --bin {NAME}"));
+    let built = format!(
+        "cargo build --profile \"$PROFILE\" --locked --bin {NAME} && install -D \"target/$PROFILE/{NAME}\" /out/{NAME}"
+    );
+    assert_eq!(build.1, built);
+    // A profile that there is.
+    let profile = only("ARG").strip_prefix("PROFILE=").unwrap().to_owned();
+    assert!(read("Cargo.toml").contains(&format!("[profile.{profile}]")), "{profile}");
     assert_eq!(Path::new(BINARY).file_stem().unwrap(), NAME);
-    let work = only("WORKDIR");
-    let installed = format!("--from=build {work}/target/release/{NAME} /usr/local/bin/{NAME}");
+    let installed = format!("--from=build /out/{NAME} /usr/local/bin/{NAME}");
     assert!(all.contains(&("COPY".to_owned(), installed)), "{all:?}");
     assert_eq!(words(&only("ENTRYPOINT")), [NAME]);
 }

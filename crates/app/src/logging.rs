@@ -4,18 +4,20 @@ mod background;
 
 use std::io::{self, Write};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError, fmt::writer::BoxMakeWriter};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt::writer::BoxMakeWriter,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 pub use self::background::Background;
 use crate::config::{LogFormat, Logging};
 
 /// Why the log lines can't be chosen so.
 #[derive(Debug, thiserror::Error)]
-#[error("`log`: `{level}` is neither a level such as info nor a directive")]
-pub struct InvalidLevel {
-    level: String,
-    source: ParseError,
-}
+#[error("`log`: `{0}` is not a level: use error, warn, info, debug, trace or off, or TARGET=LEVEL")]
+pub struct InvalidLevel(String);
 
 /// Sends what the crates say to standard error from here on: through `background` where it is given, or at once.
 ///
@@ -23,22 +25,35 @@ pub struct InvalidLevel {
 ///
 /// [`InvalidLevel`] where the level is none.
 pub fn start(logging: &Logging, colors: bool, background: Option<&Background>) -> Result<(), InvalidLevel> {
-    let filter =
-        EnvFilter::try_new(&logging.level).map_err(|source| InvalidLevel { level: logging.level.clone(), source })?;
+    let filter = targets(&logging.level)?;
     let writer = match background {
         Some(background) => BoxMakeWriter::new(background.clone()),
         None => BoxMakeWriter::new(|| AtOnce),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colors);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer).with_ansi(colors);
     match logging.format {
-        LogFormat::Text => builder.with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder.with_target(false).finish().with(filter).init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(filter).init(),
     }
     if background.is_some() {
         // A panic is said as everything else is, and not by a writing of its own that may block.
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     }
     Ok(())
+}
+
+/// A level, or levels by target: `info,hyper=debug`.
+///
+/// `Targets` takes a word that is no level for a target, so a mistyped level would silence everything else.
+fn targets(level: &str) -> Result<Targets, InvalidLevel> {
+    let is_invalid = |part: &&str| match part.contains('=') {
+        true => part.parse::<Targets>().is_err(),
+        false => part.parse::<LevelFilter>().is_err(),
+    };
+    if let Some(part) = level.split(',').find(is_invalid) {
+        return Err(InvalidLevel(part.to_owned()));
+    }
+    level.parse().map_err(|_| InvalidLevel(level.to_owned()))
 }
 
 /// Standard error, to which writing never fails: there is nowhere to say so.
@@ -52,5 +67,36 @@ impl Write for AtOnce {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::targets;
+
+    #[test]
+    fn a_level_by_target_overrides_the_general_one() {
+        let filter = targets("info,hyper=debug,h2=off").unwrap();
+        for (target, level, enabled) in [
+            ("nightaudit_proxy", Level::INFO, true),
+            ("nightaudit_proxy", Level::DEBUG, false),
+            ("hyper::client", Level::DEBUG, true),
+            ("hyper::client", Level::TRACE, false),
+            ("h2", Level::ERROR, false),
+        ] {
+            assert_eq!(filter.would_enable(target, &level), enabled, "{target} {level}");
+        }
+        assert!(targets("OFF").is_ok());
+        assert!(!targets("").unwrap().would_enable("nightaudit_proxy", &Level::WARN));
+    }
+
+    #[test]
+    fn a_mistyped_level_is_an_error_that_names_it() {
+        for (given, named) in [("inof", "`inof`"), ("info,hyper", "`hyper`"), ("info,hyper=debg", "`hyper=debg`")] {
+            let error = targets(given).unwrap_err().to_string();
+            assert!(error.contains(named), "{given}: {error}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! How fast a format is written, how much memory that takes, and how fast a bundle is verified.
 //!
-//! `cargo run --release -p nightaudit-export --example export_numbers FORMAT [COUNT]`
+//! `cargo run --profile dist -p nightaudit-export --example export_numbers FORMAT [COUNT]`
 //!
 //! FORMAT is `none` (the exchanges are made and thrown away, which the others do too), `har`, `ndjson`, `csv`, `curl`,
 //! `html`, `bundle`, or `verify`, which makes a bundle first.

@@ -1,6 +1,6 @@
 //! How fast a session is reviewed, and in how much memory.
 //!
-//! `cargo run --release -p nightaudit-review --example review_numbers [COUNT]`
+//! `cargo run --profile dist -p nightaudit-review --example review_numbers [COUNT]`
 #![allow(clippy::unwrap_used, reason = "a program for measuring")]
 
 use std::{fs, time::Instant};

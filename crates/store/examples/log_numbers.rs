@@ -1,4 +1,4 @@
-//! Prints what the log can do on this machine: `cargo run --release -p nightaudit-store --example log_numbers
+//! Prints what the log can do on this machine: `cargo run --profile dist -p nightaudit-store --example log_numbers
 //! [EXCHANGES]`.
 
 use std::{
