@@ -22,9 +22,14 @@ use tokio::{
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 const CLIENTS: u64 = 8;
 
-/// How many times it is killed. `NIGHTAUDIT_TEST_KILLS` asks for another number, as `.ci/run` does for a hundred.
+/// How many rounds of kills there are: few where nothing else is asked for, and as many as `NIGHTAUDIT_TEST_KILLS` says in
+/// the long lane of `.ci/run`.
+pub(crate) fn kills(few: u64) -> u64 {
+    std::env::var("NIGHTAUDIT_TEST_KILLS").ok().map_or(few, |kills| kills.parse().unwrap())
+}
+
 fn rounds() -> u64 {
-    std::env::var("NIGHTAUDIT_TEST_KILLS").ok().map_or(12, |kills| kills.parse().unwrap())
+    kills(12)
 }
 
 /// Numbers that are as good as random and the same in every run.

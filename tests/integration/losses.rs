@@ -16,6 +16,8 @@ use http_body_util::BodyExt as _;
 use nightaudit_testkit::{Process, Upstream, post, send};
 use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpStream};
 
+use crate::crashes::kills;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
 /// Runs a command on a data folder.
@@ -217,8 +219,10 @@ async fn an_import_is_killed_at_any_instant_and_done_again() {
     recorded(&source, 1).await;
     let file = folder.path().join("large.ndjson");
     fs::write(&file, large_export(&source, 3000)).unwrap();
+    // More would be repeats: each round tries an instant from the beginning to after the end.
+    let rounds = kills(4).min(24);
     let mut killed = 0;
-    for round in 0..12 {
+    for round in 0..rounds {
         let data = folder.path().join(format!("data-{round}"));
         for attempt in 0..2 {
             let mut import = Command::new(BINARY);
@@ -248,7 +252,7 @@ async fn an_import_is_killed_at_any_instant_and_done_again() {
         assert!(check.status.success(), "{}", text(&check));
         fs::remove_dir_all(&data).unwrap();
     }
-    assert!(killed > 4, "hardly any was killed: {killed}");
+    assert!(killed > rounds / 3, "hardly any was killed: {killed}");
 }
 
 /// A small file system in memory; it is gone when this is dropped.
@@ -390,7 +394,7 @@ fn outcomes(data: &Path) -> BTreeMap<u64, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_while_the_disk_is_full_lose_nothing_that_was_answered() {
-    let rounds: u64 = std::env::var("NIGHTAUDIT_TEST_KILLS").ok().map_or(20, |kills| kills.parse().unwrap());
+    let rounds = kills(4);
     let reached: Arc<Mutex<HashSet<u64>>> = Arc::default();
     let mews = {
         let reached = Arc::clone(&reached);
