@@ -187,3 +187,46 @@ async fn a_watched_review_is_drawn_in_place() {
     // The verdict stands where it stood, and once.
     assert!(second.starts_with("Not ") && second.matches("session certification").count() == 1, "{second}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_form_asks_is_asked_on_the_terminal() {
+    let (_mews, serve) = recorded(&["configuration/get", "customers/getAll"]).await;
+    let file = serve.data().join("certification.toml");
+    let init = ["review", "--init", "--declaration", file.to_str().unwrap()];
+    let mut asked = Terminal::nightaudit(BINARY, serve.data(), &init, 120, 40);
+    for (question, answer) in [
+        ("public (to be listed in the Marketplace) or private (for one customer)? [public]", "privat"),
+        ("one of public, private", "private"),
+        ("The partner's id at Mews", "INT12345"),
+        ("Whom the reviewers may ask", "Ann, ann@acme.example"),
+        ("The integration's name [Kiosk]", ""),
+        ("The property that will use it first", "Hotel \"Acme\""),
+        ("Does it take webhooks?", "y"),
+        ("Does it take events by WebSocket?", ""),
+        ("Which documented use case does it follow?", "kiosk"),
+    ] {
+        asked.wait_for_text(question);
+        asked.press(&format!("{answer}\n"));
+    }
+    assert!(asked.wait().0.success());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    let said = |key: &str| table.get(key).map(ToString::to_string);
+    for (key, value) in [
+        ("kind", Some("\"private\"")),
+        ("partner", Some("\"INT12345\"")),
+        ("contact", Some("\"Ann, ann@acme.example\"")),
+        ("integration", Some("\"Kiosk\"")),
+        ("client", Some("\"Kiosk\"")),
+        ("pilot", Some("'Hotel \"Acme\"'")),
+        ("webhooks", Some("true")),
+        ("websocket", None),
+        ("use_case", Some("\"kiosk\"")),
+    ] {
+        assert_eq!(said(key).as_deref(), value, "{text}");
+    }
+    // One that is there is left alone, and nothing is asked.
+    let mut again = Terminal::nightaudit(BINARY, serve.data(), &init, 120, 40);
+    let said = again.wait_for_text("is there already: replace it with --force");
+    assert!(!again.wait().0.success() && !said.contains("partner"), "{said}");
+}

@@ -12,9 +12,11 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightaudit_app::config::{Period, Settings};
-use nightaudit_exchange::Timestamp;
+use nightaudit_exchange::{Import, Timestamp};
 use nightaudit_store::{Config, Doomed, Log as Store, OpenError, Progress};
 use nightaudit_text::size;
+
+use crate::error::Usage;
 
 /// Look after the log
 #[derive(Debug, Args)]
@@ -69,18 +71,23 @@ impl Log {
         };
         match &self.action {
             Action::Info => {
-                let info = read()?.info();
+                let log = read()?;
+                let info = log.info();
                 writeln!(out, "folder     {}", settings.data.display())?;
                 writeln!(out, "sessions   {} ({} open)", info.sessions, info.open_sessions)?;
                 writeln!(out, "exchanges  {}", info.exchanges)?;
                 if info.missing > 0 {
                     writeln!(out, "missing    {} (`nightaudit log check` says which)", info.missing)?;
                 }
+                if let Some(imported) = imported(&log) {
+                    writeln!(out, "imported   {imported}")?;
+                }
                 writeln!(out, "segments   {} ({})", info.segments, size(info.segment_bytes))?;
                 writeln!(out, "index      {}", size(info.index_bytes))?;
             }
             Action::Check => {
-                let check = read()?.check(&mut progress)?;
+                let log = read()?;
+                let check = log.check(&mut progress)?;
                 bar.clear();
                 for damage in &check.damage {
                     writeln!(out, "{damage}")?;
@@ -93,6 +100,9 @@ impl Log {
                 }
                 let (exchanges, sessions) = (check.exchanges, check.sessions);
                 writeln!(out, "{exchanges} exchanges in {sessions} sessions are whole ({})", size(check.bytes))?;
+                if let Some(imported) = imported(&log) {
+                    writeln!(out, "of them {imported}")?;
+                }
                 if check.unfinished_imports > 0 {
                     let count = check.unfinished_imports;
                     writeln!(out, "{count} sessions are of an import that was not finished: import the file again")?;
@@ -145,6 +155,7 @@ impl Log {
                     let open = File::open(file).with_context(|| format!("can't read {}", file.display()))?;
                     Box::new(io::BufReader::new(open))
                 };
+                no_other_format(lines.fill_buf().with_context(|| format!("can't read {}", file.display()))?)?;
                 let log = own()?;
                 let done = log.import(&mut *lines).with_context(|| format!("importing {}", file.display()))?;
                 writeln!(out, "{} exchanges in {} sessions imported", done.exchanges, done.sessions.len())?;
@@ -160,6 +171,34 @@ impl Log {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// How many sessions were imported, and how much of them is altered; none where none was.
+fn imported(log: &Store) -> Option<String> {
+    let mut all = Import::default();
+    let mut sessions = 0;
+    for import in log.sessions().into_iter().filter_map(|session| session.imported) {
+        sessions += 1;
+        all.exchanges += import.exchanges;
+        all.edited += import.edited;
+        all.masked += import.masked;
+    }
+    let what = if sessions == 1 { "1 session was".to_owned() } else { format!("{sessions} sessions were") };
+    (sessions > 0).then(|| format!("{what} {all}"))
+}
+
+/// Says what to do with what is recognised and is no NDJSON.
+fn no_other_format(begins: &[u8]) -> anyhow::Result<()> {
+    let object = begins.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    if begins.starts_with(b"PK\x03\x04") {
+        let how = "`unzip -p BUNDLE exchanges.ndjson | nightaudit log import -` takes its exchanges";
+        return Err(Usage::new(format!("this is a bundle, and exchanges are imported of NDJSON: {how}")).into());
+    }
+    if object.is_some_and(|object| object.starts_with(b"\"log\"")) {
+        let why = "a HAR doesn't have all that was recorded: export the exchanges as NDJSON";
+        return Err(Usage::new(format!("this is a HAR, and exchanges are imported of NDJSON; {why}")).into());
+    }
+    Ok(())
 }
 
 /// The log as its owner has it; quotas are for `serve`, and no session is begun.

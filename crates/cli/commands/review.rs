@@ -2,6 +2,7 @@
 
 mod changes;
 pub(crate) mod declared;
+mod questions;
 mod sections;
 mod summary;
 mod watch;
@@ -37,9 +38,9 @@ Reads a session as Mews' Marketplace team does before it certifies an integratio
 what wasn't, whether the limits were kept and `Retry-After` was heeded, which calls failed and were never made good,
 how the requests fit the documentation. What is to be mended comes first, with the ids of exchanges that show it.
 
-The declaration says what the integration is meant to do. `--init` writes one from what the session has called; it is
-read from the file that --declaration names, else from what is kept with the session (`nightaudit sessions declare`), else
-from certification.toml in the current folder.
+The declaration says what the integration is meant to do. `--init` writes one from what the session has called, and on a
+terminal asks what only you know. It is read from the file that --declaration names, else from what is kept with the
+session (`nightaudit sessions declare`), else from certification.toml in the current folder.
 
 The verdict is about Mews Demo: what a stand-in answered, what was imported and what no public authority vouches for is
 never ready. --except leaves rules out of the exit code, and out of nothing else.

@@ -13,8 +13,9 @@ use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::Source;
-use nightaudit_exchange::{Body, Direction, Exchange, Header, WebSocket};
+use nightaudit_exchange::{Alteration, Body, Destination, Direction, Exchange, Header, Import, WebSocket};
 use nightaudit_export::Format;
+use nightaudit_review::Standing;
 use nightaudit_text::{
     duration, findings,
     json::{indent, is_json},
@@ -78,18 +79,22 @@ impl Show {
         if self.id.is_empty() {
             return Err(Usage::new("an id has at least one letter").into());
         }
-        let exchange = Source::open(&settings.data)?.find(&self.id)?;
+        let source = Source::open(&settings.data)?;
+        let exchange = source.find(&self.id)?;
+        let session = source.sessions()?.into_iter().find(|session| session.id == exchange.session);
+        let imported = session.and_then(|session| session.imported);
+        drop(source);
         let Some(path) = &self.output else {
             if self.body || self.wire || self.curl || self.json {
                 // Bytes as they are: no colours are taken out of them. A terminal is shown what it would obey.
-                self.write(&mut terminal::stdout(), &exchange, settings)?;
+                self.write(&mut terminal::stdout(), &exchange, imported, settings)?;
             } else {
-                self.write(&mut anstream::stdout().lock(), &exchange, settings)?;
+                self.write(&mut anstream::stdout().lock(), &exchange, imported, settings)?;
             }
             return Ok(ExitCode::SUCCESS);
         };
         let mut bytes = Vec::new();
-        self.write(&mut bytes, &exchange, settings)?;
+        self.write(&mut bytes, &exchange, imported, settings)?;
         if !self.body && !self.wire {
             bytes = anstream::adapter::strip_bytes(&bytes).into_vec();
         }
@@ -103,7 +108,13 @@ impl Show {
     }
 
     /// Writes what was asked for.
-    fn write(&self, out: &mut dyn Write, exchange: &Exchange, settings: &Settings) -> anyhow::Result<()> {
+    fn write(
+        &self,
+        out: &mut dyn Write,
+        exchange: &Exchange,
+        imported: Option<Import>,
+        settings: &Settings,
+    ) -> anyhow::Result<()> {
         let parts = Parts { request: !self.response, response: !self.request };
         if self.body {
             write_bare(out, exchange, self.request, self.wire)?;
@@ -121,7 +132,7 @@ impl Show {
         } else {
             if parts.request && parts.response {
                 let findings = findings(exchange, &settings.contracts()?);
-                write_summary(out, exchange, &findings, &TimeZone::system())?;
+                write_summary(out, exchange, imported, &findings, &TimeZone::system())?;
             }
             write_messages(out, exchange, parts, None)?;
         }
@@ -168,7 +179,13 @@ fn write_wire(out: &mut dyn Write, exchange: &Exchange, parts: Parts) -> io::Res
     Ok(())
 }
 
-fn write_summary(out: &mut dyn Write, exchange: &Exchange, findings: &[String], zone: &TimeZone) -> io::Result<()> {
+fn write_summary(
+    out: &mut dyn Write,
+    exchange: &Exchange,
+    imported: Option<Import>,
+    findings: &[String],
+    zone: &TimeZone,
+) -> io::Result<()> {
     let bold = Style::new().bold();
     writeln!(out, "{bold}{}{bold:#}  {}", exchange.id, plain(&exchange.operation))?;
     writeln!(
@@ -195,13 +212,23 @@ fn write_summary(out: &mut dyn Write, exchange: &Exchange, findings: &[String], 
         }
         writeln!(out)?;
     }
+    match (exchange.alteration, imported) {
+        (Some(Alteration::Edited), _) => writeln!(out, "imported: not as it was recorded")?,
+        (Some(Alteration::Masked), _) => writeln!(out, "imported: values were masked before")?,
+        // Anybody can make hashes that fit.
+        (None, Some(_)) => writeln!(out, "imported: its hash fits, which proves nothing by itself")?,
+        (None, None) => {}
+    }
     exchange.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
+    let is_claim = imported.is_some() || exchange.alteration.is_some();
     let envelope = &exchange.envelope;
     for (name, value) in [
         ("client", envelope.client.as_deref().map(plain)),
         ("client token", envelope.client_token.map(|token| token.to_string())),
         ("access token", envelope.access_token.map(|token| token.to_string())),
         ("request id", exchange.request_id().map(plain)),
+        ("sent to", exchange.destination.as_ref().filter(|_| !is_claim).map(sent_to)),
+        ("said to be sent to", exchange.destination.as_ref().filter(|_| is_claim).map(sent_to)),
         ("from", exchange.peer.map(|peer| peer.to_string())),
     ] {
         if let Some(value) = value {
@@ -211,6 +238,17 @@ fn write_summary(out: &mut dyn Write, exchange: &Exchange, findings: &[String], 
     let style = Style::new().bold().fg_color(Some(AnsiColor::Magenta.into()));
     findings.iter().try_for_each(|finding| writeln!(out, "{style}! {finding}{style:#}"))?;
     writeln!(out)
+}
+
+/// Where a request went, who vouches for the host, and whether that is Mews.
+fn sent_to(destination: &Destination) -> String {
+    let is_mews = match Standing::of(destination) {
+        Standing::NotMews => "not Mews: ",
+        Standing::NotVouched => "not proven to be Mews: ",
+        _ => "",
+    };
+    let remote = destination.remote.map_or_else(String::new, |remote| format!(" ({remote})"));
+    format!("{is_mews}{}{remote}", plain(&destination.to_string()))
 }
 
 /// Writes request and answer with headers and bodies, JSON indented; of each body at most `cut` letters.
@@ -336,6 +374,7 @@ mod tests {
         write_summary(
             &mut out,
             &exchange(),
+            None,
             &["/Limitation/Count: expected 1 to 1000, found 5000".to_owned()],
             &TimeZone::UTC,
         )
@@ -374,11 +413,38 @@ mod tests {
         let response = exchange.response.as_mut().unwrap();
         response.body.content_encoding = Some("utf-8".into());
         let mut out = Vec::new();
-        write_summary(&mut out, &exchange, &[], &TimeZone::UTC).unwrap();
+        write_summary(&mut out, &exchange, None, &[], &TimeZone::UTC).unwrap();
         write_messages(&mut out, &exchange, Parts::BOTH, None).unwrap();
         let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
         assert!(text.contains("\nthe redirect to Mews was rewritten to lead to the proxy\n"), "{text}");
         assert!(text.contains("\"Reservations\"") && text.contains("it can't be decoded as utf-8"), "{text}");
+    }
+
+    #[test]
+    fn who_answered_is_said_and_what_an_import_says_of_it_is_a_claim() {
+        let said = |exchange: &Exchange, imported| {
+            let mut out = Vec::new();
+            write_summary(&mut out, exchange, imported, &[], &TimeZone::UTC).unwrap();
+            String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
+        };
+        let mews = exchange();
+        let text = said(&mews, None);
+        let expected =
+            "\nsent to: https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority\n";
+        assert!(text.contains(expected) && !text.contains("imported"), "{text}");
+        let text = said(&mews, Some(Import { exchanges: 1, ..Import::default() }));
+        assert!(text.contains("\nimported: its hash fits") && text.contains("\nsaid to be sent to: https"), "{text}");
+        let altered = Exchange { alteration: Some(Alteration::Edited), ..mews.clone() };
+        assert!(said(&altered, None).contains("\nimported: not as it was recorded\n"));
+        let mut other = mews;
+        let destination = other.destination.as_mut().unwrap();
+        destination.tls.as_mut().unwrap().authority = nightaudit_exchange::Authority::Configured;
+        let text = said(&other, None);
+        assert!(text.contains("\nsent to: not proven to be Mews: https://api.mews-demo.com, TLS"), "{text}");
+        let destination = other.destination.as_mut().unwrap();
+        (destination.address, destination.tls) = ("http://127.0.0.1:8090".into(), None);
+        let text = said(&other, None);
+        assert!(text.contains("\nsent to: not Mews: http://127.0.0.1:8090, in clear text\n"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where a request was sent, and who vouched for the host.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,18 @@ pub struct Destination {
     pub proxy: Option<CompactString>,
 }
 
+impl fmt::Display for Destination {
+    /// For a person: `https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)?;
+        match &self.tls {
+            Some(tls) => write!(f, ", TLS with {}, vouched for by {}", tls.server_name, tls.authority)?,
+            None => f.write_str(", in clear text")?,
+        }
+        self.proxy.iter().try_for_each(|proxy| write!(f, ", through the proxy {proxy}"))
+    }
+}
+
 /// A TLS session with a host whose certificate was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,4 +66,57 @@ pub enum Authority {
     System,
     /// Only the file that the configuration names (`upstream_ca`).
     Configured,
+}
+
+impl Authority {
+    /// The authority as it stands in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::System => "system",
+            Self::Configured => "configured",
+        }
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "a public authority",
+            Self::System => "an authority of the machine only",
+            Self::Configured => "a configured authority only",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_reads_as_it_is() {
+        let tls = |authority| Some(Tls { server_name: "api.mews-demo.com".into(), authority });
+        let https = |authority| Destination {
+            address: "https://api.mews-demo.com".into(),
+            remote: None,
+            tls: tls(authority),
+            proxy: None,
+        };
+        for authority in [Authority::Public, Authority::System, Authority::Configured] {
+            assert_eq!(serde_json::to_value(authority).unwrap(), authority.as_str());
+        }
+        assert_eq!(
+            https(Authority::Public).to_string(),
+            "https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority"
+        );
+        let tunnelled = Destination { proxy: Some("proxy.example:3128".into()), ..https(Authority::Configured) };
+        assert!(
+            tunnelled
+                .to_string()
+                .ends_with("vouched for by a configured authority only, through the proxy proxy.example:3128")
+        );
+        let clear = Destination { address: "http://127.0.0.1:8090".into(), tls: None, ..https(Authority::System) };
+        assert_eq!(clear.to_string(), "http://127.0.0.1:8090, in clear text");
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, io::Write};
 
-use nightaudit_exchange::{Decision, Direction, Exchange};
+use nightaudit_exchange::{Alteration, Decision, Direction, Exchange};
 
 use crate::{ExchangeWriter, ExportError, Format, text::bytes_said};
 
 /// The columns, in their order.
-const COLUMNS: [&str; 27] = [
+const COLUMNS: [&str; 30] = [
     "sequence",
     "id",
     "startedAt",
@@ -35,6 +35,9 @@ const COLUMNS: [&str; 27] = [
     "errorKind",
     "errorMessage",
     "webSocketPart",
+    "destination",
+    "authority",
+    "alteration",
 ];
 
 pub(crate) struct CsvWriter<W: Write> {
@@ -87,6 +90,7 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         None => (request.body.length, response.map(|response| response.body.length)),
     };
     let (envelope, limit, error) = (&exchange.envelope, exchange.limit.as_ref(), exchange.error.as_ref());
+    let destination = exchange.destination.as_ref();
     [
         exchange.sequence.to_string(),
         exchange.id.to_string(),
@@ -115,6 +119,9 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         text(error.map(|error| error.kind)),
         text(error.map(|error| &error.message)),
         text(part.map(|part| part.part)),
+        text(destination.map(|destination| &destination.address)),
+        text(destination.and_then(|destination| destination.tls.as_ref()).map(|tls| tls.authority.as_str())),
+        text(exchange.alteration.map(alteration)),
     ]
 }
 
@@ -124,6 +131,13 @@ const fn decision(decision: Decision) -> &'static str {
         Decision::Refused => "refused",
         Decision::Delayed => "delayed",
         Decision::Observed => "observed",
+    }
+}
+
+const fn alteration(alteration: Alteration) -> &'static str {
+    match alteration {
+        Alteration::Edited => "edited",
+        Alteration::Masked => "masked",
     }
 }
 

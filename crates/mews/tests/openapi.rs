@@ -99,6 +99,48 @@ fn no_token_of_the_body_is_in_a_finding() {
     }
 }
 
+/// The values that a finding quotes are those that no enum has and no format allows, up to 60 characters of them: without
+/// them nobody would know what is meant. All others are told by their type, their length or their name alone.
+#[test]
+fn a_finding_quotes_no_value_but_what_an_enum_or_a_format_refuses() {
+    let secret = "SECRET".repeat(20);
+    let places = [
+        ("AccessToken", format!(r#"["{secret}"]"#)),
+        ("AccessToken", format!(r#""{secret}""#)),
+        ("Limitation", format!(r#""{secret}""#)),
+        ("Limitation", format!(r#"{{"Count":"{secret}"}}"#)),
+        ("Limitation", format!(r#"{{"Count":1,"Cursor":["{secret}"]}}"#)),
+        ("Limitation", format!(r#"{{"Count":1,"Other":"{secret}"}}"#)),
+        ("States", format!(r#""{secret}""#)),
+        ("States", format!(r#"["Open","Open","Open","{secret}"]"#)),
+        ("Codes", format!(r#"["{secret}","{secret}"]"#)),
+        ("UpdatedUtc", format!(r#"["{secret}"]"#)),
+        ("Unknown", format!(r#"{{"Name":"{secret}"}}"#)),
+    ];
+    for api in both() {
+        for (name, value) in &places {
+            let token = if *name == "AccessToken" { "" } else { r#""AccessToken":"A","# };
+            let body = format!(r#"{{{token}"{name}":{value}}}"#);
+            let findings =
+                api.check_request("orders/getAll/2023-06-06", body.as_bytes()).expect("it has the operation");
+            assert!(!findings.is_empty(), "{body}");
+            let quotes = findings.iter().find(|finding| finding.to_string().contains("SECRET"));
+            assert_eq!(quotes, None, "{body}");
+        }
+        for (field, pointer) in [
+            (format!(r#""States":["{secret}"]"#), "/States/0"),
+            (format!(r#""UpdatedUtc":{{"StartUtc":"{secret}"}}"#), "/UpdatedUtc/StartUtc"),
+        ] {
+            let body = format!(r#"{{"AccessToken":"A",{field}}}"#);
+            let findings =
+                api.check_request("orders/getAll/2023-06-06", body.as_bytes()).expect("it has the operation");
+            let found: Vec<_> = findings.iter().map(|own| (&*own.pointer, &*own.found)).collect();
+            assert_eq!(found, [(pointer, &*format!("\"{}\"…", &secret[..60]))]);
+            assert!(!findings[0].expected.contains("SECRET"), "{findings:?}");
+        }
+    }
+}
+
 #[test]
 fn a_flood_of_findings_is_counted() {
     let names: Vec<_> = (0..1000).map(|count| format!(r#""F{count}":1"#)).collect();

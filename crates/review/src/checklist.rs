@@ -116,7 +116,13 @@ fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
             );
             match kind {
                 Kind::Private => (format!("{took}; none are asked of a private integration"), false),
-                Kind::Public => (took, has_calls),
+                Kind::Public => {
+                    let declared = review.declared.as_ref().and_then(|declared| declared.every_hours);
+                    let every = declared.map_or_else(String::new, |hours| {
+                        format!("; declared to run every {}", count_of(hours.into(), "hour"))
+                    });
+                    (format!("{took}{every}"), has_calls)
+                }
             }
         }
         "operations" => {

@@ -13,7 +13,7 @@ use crate::{
     review::Declared,
     rule::{Rule, Severity},
 };
-pub use template::template;
+pub use template::{guess, template};
 
 /// Whether an integration will stand in the Marketplace. Other rules hold for one that won't.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,10 @@ pub struct Declaration {
     /// Whether it takes events by WebSocket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub websocket: Option<bool>,
+    /// Hours from the start of one run to the start of the next, from 1 to 24, for an integration that runs on a
+    /// schedule: 24 for a nightly one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_hours: Option<u8>,
     /// Domains of the integration's own mail addresses, which are no guests'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
@@ -157,6 +161,11 @@ impl Declaration {
             let names: Vec<&str> = use_cases().iter().map(|case| &*case.name).collect();
             return wrong("use_case", format!("`{name}` is no use case; there are {}", names.join(", ")));
         }
+        if let Some(hours) = declaration.every_hours.filter(|hours| !(1..=24).contains(hours)) {
+            let message =
+                format!("`every_hours` is {hours} and must be from 1 to 24: 48 hours show no longer schedule");
+            return wrong("every_hours", message);
+        }
         for name in declaration.operations.keys() {
             if !contracts.has(name) {
                 let meant = suggest(name).map(|meant| format!(": did you mean `{}`?", meant.operation.path));
@@ -208,6 +217,7 @@ impl Declaration {
             contact: self.contact.clone(),
             kind: self.kind,
             use_case: self.use_case.clone(),
+            every_hours: self.every_hours,
             operations: self.operations.len() as u64,
         })
     }
@@ -231,6 +241,7 @@ mod tests {
             webhooks: Some(true),
             websocket: Some(false),
             use_case: Some("kiosk".into()),
+            every_hours: Some(24),
             domains: vec!["acme.travel".into()],
             operations: [("configuration/get".into(), "time zone".into())].into(),
             leave_out: [(ExchangeId::from_parts(1, 1), "a test of our own".into())].into(),
@@ -258,7 +269,7 @@ mod tests {
             ("\npartnr = 'x'", "line 2: `partnr` is no key of a declaration: did you mean `partner`?"),
             (
                 "colour = 'red'",
-                "line 1: `colour` is no key of a declaration; there are partner, contact, kind, integration, client, use_case, pilot, webhooks, websocket, domains, operations, leave_out, rules",
+                "line 1: `colour` is no key of a declaration; there are partner, contact, kind, integration, client, use_case, pilot, webhooks, websocket, every_hours, domains, operations, leave_out, rules",
             ),
             (
                 "[rules]\n'habits/poling' = { silence = true, reason = 'x' }",
@@ -279,6 +290,14 @@ mod tests {
             (
                 "[rules]\n'record/altered' = { severity = 'note', reason = 'x' }",
                 "line 2: `record/altered` can be explained, and not silenced or weighed otherwise: leave the `reason` alone in it",
+            ),
+            (
+                "\nevery_hours = 48",
+                "line 2: `every_hours` is 48 and must be from 1 to 24: 48 hours show no longer schedule",
+            ),
+            (
+                "every_hours = 0",
+                "line 1: `every_hours` is 0 and must be from 1 to 24: 48 hours show no longer schedule",
             ),
             ("[operations]\n'nothing/ofTheKind' = 'x'", "line 2: Mews has no operation `nothing/ofTheKind`"),
             (
@@ -301,6 +320,7 @@ mod tests {
             assert_eq!(said(text), error);
         }
         assert!(said("use_case = 'kiosks'").starts_with("line 1: `kiosks` is no use case; there are accounting, "));
+        assert!(said("every_hours = 300").starts_with("line 1: invalid value: integer `300`"));
         assert!(said("partner = 5").starts_with("line 1: invalid type: integer"));
         assert!(said("partner = ").starts_with("line 1: "));
         assert!(

@@ -57,6 +57,9 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
     row("Pilot property", &said(&declaration.pilot, "pilot"));
     row("Webhooks", &yes(declaration.webhooks, "webhooks"));
     row("WebSocket", &yes(declaration.websocket, "websocket"));
+    if let Some(hours) = declaration.every_hours {
+        row("Schedule", &format!("runs every {}", count_of(hours.into(), "hour")));
+    }
     let run = &review.run;
     if let Some((first, last)) = run.first.zip(run.last) {
         row("Period", &format!("{} to {} UTC ({})", minute(first), minute(last), span(run.duration_s)));

@@ -53,7 +53,7 @@ mod rule;
 mod verdict;
 
 pub use comparison::{Change, Comparison};
-pub use declaration::{Declaration, DeclarationError, Kind, RuleChange, template};
+pub use declaration::{Declaration, DeclarationError, Kind, RuleChange, guess, template};
 pub use form::form;
 pub use parts::{limits::Limit, origin::Origins};
 pub use review::{

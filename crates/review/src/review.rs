@@ -193,6 +193,9 @@ pub struct Declared {
     pub kind: Kind,
     /// The use case that it follows.
     pub use_case: Option<String>,
+    /// Hours from one run to the next, where it runs on a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_hours: Option<u8>,
     /// How many operations it declares.
     pub operations: u64,
 }

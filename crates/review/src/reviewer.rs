@@ -79,6 +79,8 @@ impl Reviewer {
     /// A reviewer that holds a session against this declaration, and requests against the built-in contracts.
     #[must_use]
     pub fn new(declaration: Declaration) -> Self {
+        let mut fold = Fold::default();
+        fold.run.set_every_hours(declaration.every_hours);
         Self {
             mail: Mail::new(&declaration.domains),
             left_out: declaration.leave_out.iter().map(|(id, reason)| LeftOut::of(*id, reason)).collect(),
@@ -89,7 +91,7 @@ impl Reviewer {
             client_tokens: Tokens::default(),
             clock: Clock::default(),
             order: Order::default(),
-            fold: Fold::default(),
+            fold,
         }
     }
 

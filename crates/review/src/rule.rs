@@ -64,8 +64,17 @@ rules! {
         "Nothing was sent for hours",
         why: "The 48 hours are to look like work at a property. A run that was active at its beginning and its end \
               only is no run of 48 hours. Raised for each pause of more than 8 hours, which is what a quiet night \
-              takes.",
-        advice: "Keep the integration running through the whole time, with guests arriving and leaving as at a property."
+              takes; of an integration that is declared to run on a schedule (`every_hours`), for each pause that is \
+              more than a tenth longer than that, too.",
+        advice: "Keep the integration running through the whole time, with guests arriving and leaving as at a property. \
+                 If it runs on a schedule, declare that: `every_hours`."
+    }
+    RunScheduled "run/scheduled" Note {
+        "The integration runs on a schedule",
+        why: "An integration that runs every night has long pauses, and none of them is a gap in its run. The declaration \
+              says so (`every_hours`), and the reviewers read it there. Raised when a pause of more than 8 hours is no \
+              longer than the declared schedule and a tenth of it.",
+        advice: "Nothing has to be done here."
     }
     RunClock "run/clock" Note {
         "The clock of the recording machine was set back",

@@ -146,6 +146,14 @@ fn heeded(count: usize, failure: fn(Call) -> Call) -> Vec<Call> {
     (0..count).flat_map(pair).collect()
 }
 
+/// Runs that begin after so many hours, of a few questions within 10 minutes each.
+fn nightly(hours: &[f64]) -> Vec<Call> {
+    let run = |start: f64| {
+        (0..6).map(move |n| two(start * HOUR + f64::from(n) * 100.0, (start * 10.0) as usize + n as usize))
+    };
+    hours.iter().flat_map(|hour| run(*hour)).collect()
+}
+
 /// A good question for two reservations.
 fn two(at: f64, n: usize) -> Call {
     call(at, RESERVATIONS, &format!(r#""ReservationIds":["two-{n}","two-too-{n}"],"Limitation":{{"Count":100}}"#))
@@ -179,6 +187,17 @@ fn cases() -> Vec<Case> {
                 .map(|(_, call)| call)
                 .collect(),
         ),
+        // What runs at night only, as declared; and once it has left a night out.
+        declared(Rule::RunScheduled, "every_hours = 24", nightly(&[0.0, 24.1, 50.0]), quiet()),
+        declared(Rule::RunGap, "every_hours = 24", nightly(&[0.0, 48.2]), quiet()),
+        declared(
+            Rule::RunGap,
+            "every_hours = 12",
+            nightly(&[0.0, 14.0, 21.0, 28.0, 35.0, 42.0, 49.0]),
+            nightly(&[0.0, 7.0, 14.0, 21.0, 28.0, 35.0, 42.0, 49.0]),
+        ),
+        // Not declared, it is a gap.
+        case(Rule::RunGap, nightly(&[0.0, 24.0, 48.0]), nightly(&[0.0, 7.0, 14.0, 21.0, 28.0, 35.0, 42.0, 49.0])),
         case(
             Rule::RunEnvironment,
             quiet()

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+/// What certificates are for, unless a test asks for others.
+const LOOPBACK: [&str; 2] = ["localhost", "127.0.0.1"];
+
 /// A certificate authority whose certificates are for `localhost` and `127.0.0.1`.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -38,7 +41,7 @@ impl Authority {
     /// Files with a certificate and its key.
     #[must_use]
     pub fn certificate_files(&self) -> (PathBuf, PathBuf) {
-        let (certificate, key) = self.issue();
+        let (certificate, key) = self.issue(&LOOPBACK);
         let (certificate_file, key_file) = (self.folder.path().join("cert.pem"), self.folder.path().join("key.pem"));
         std::fs::write(&certificate_file, certificate.pem()).unwrap();
         std::fs::write(&key_file, key.serialize_pem()).unwrap();
@@ -48,7 +51,13 @@ impl Authority {
     /// A server's TLS that offers these protocols.
     #[must_use]
     pub fn server_config(&self, protocols: &[&str]) -> Arc<ServerConfig> {
-        let (certificate, key) = self.issue();
+        self.server_config_for(&LOOPBACK, protocols)
+    }
+
+    /// A server's TLS with a certificate for these names, whoever they belong to.
+    #[must_use]
+    pub fn server_config_for(&self, names: &[&str], protocols: &[&str]) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue(names);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -77,8 +86,9 @@ impl Authority {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
-    fn issue(&self) -> (rcgen::Certificate, KeyPair) {
-        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    fn issue(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }

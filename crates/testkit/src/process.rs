@@ -32,12 +32,18 @@ impl Process {
 
     /// As [`serve`](Self::serve), on a data folder that outlives the process.
     pub fn serve_on(binary: &str, data: &Path, arguments: &[&str]) -> Self {
+        Self::serve_with(binary, data, arguments, &[])
+    }
+
+    /// As [`serve_on`](Self::serve_on), with these variables in its environment.
+    pub fn serve_with(binary: &str, data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(arguments)
             .env_remove("HTTPS_PROXY")
             .env_remove("https_proxy")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

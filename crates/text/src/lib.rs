@@ -17,5 +17,5 @@ pub mod terminal;
 
 pub use self::{
     line::{cut, cut_before, duration, local, pad, plain, plain_lines, size, span, status_style},
-    row::{Column, Columns, Line, Row, findings},
+    row::{Column, Columns, Line, Mark, Row, findings},
 };

@@ -4,8 +4,9 @@ use std::{fmt, time::Duration};
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use nightaudit_exchange::{Decision, Direction, Exchange, ExchangeId, Outcome, Timestamp};
+use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, ExchangeId, Outcome, Timestamp};
 use nightaudit_mews::Contracts;
+use nightaudit_review::Standing;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::line::{cut, cut_before, duration, local, pad, plain, size, status_style};
@@ -25,6 +26,8 @@ pub struct Row {
     pub session: String,
     /// What happened to it that is worth a second look.
     pub events: Vec<String>,
+    /// Why it shows nothing of Mews, where it doesn't: who answered, and whether it was edited.
+    pub origin: Option<&'static str>,
     /// The first of what the operation's contract finds in the request.
     pub findings: Vec<String>,
     /// How many findings there are.
@@ -54,6 +57,7 @@ impl Row {
             token: token.trim_start_matches("REDACTED:").to_owned(),
             session: plain(&exchange.session_name),
             events: events(exchange),
+            origin: origin(exchange),
             findings,
             found,
         }
@@ -108,6 +112,18 @@ fn events(exchange: &Exchange) -> Vec<String> {
         _ => {}
     }
     marks
+}
+
+/// Why an exchange shows nothing of Mews; none where Mews answered, or nothing was sent.
+fn origin(exchange: &Exchange) -> Option<&'static str> {
+    let standing = exchange.destination.as_ref().map(Standing::of);
+    match (exchange.alteration, standing) {
+        (_, Some(Standing::NotMews)) => Some("not Mews"),
+        (Some(Alteration::Edited), _) => Some("altered"),
+        (Some(Alteration::Masked), _) => Some("values masked"),
+        (None, Some(Standing::NotVouched)) => Some("not proven to be Mews"),
+        _ => None,
+    }
 }
 
 /// What the operation's contract finds in the request. A body of which only the beginning is kept can't be judged.
@@ -233,24 +249,37 @@ impl Columns {
         pad(&text, width, column.is_right())
     }
 
-    /// The marks that have room, each with whether it is a finding.
-    pub fn marks(&self, row: &Row) -> Vec<(String, bool)> {
+    /// The marks that have room.
+    pub fn marks(&self, row: &Row) -> Vec<(String, Mark)> {
         let mut room = self.marks.unwrap_or(usize::MAX);
         let mut shown = Vec::new();
-        let events = row.events.iter().map(|event| (event.clone(), false));
+        let events = row.events.iter().map(|event| (event.clone(), Mark::Event));
         // Of many findings the first says where to look; how many there are is said beside it.
         let count = if row.found > 1 { row.found.to_string() } else { String::new() };
-        let finding = row.findings.first().map(|finding| (format!("!{count} {finding}"), true));
-        for (mark, finding) in events.chain(finding) {
+        let finding = row.findings.first().map(|finding| (format!("!{count} {finding}"), Mark::Finding));
+        // What is the same on every line of a session comes last: it is the first to have no room.
+        let origin = row.origin.map(|origin| (origin.to_owned(), Mark::Origin));
+        for (mark, kind) in events.chain(finding).chain(origin) {
             let mark = if room == usize::MAX { mark } else { cut(&mark, room) };
             if mark.width() < 2 {
                 break;
             }
             room = room.saturating_sub(mark.width() + GAP);
-            shown.push((mark, finding));
+            shown.push((mark, kind));
         }
         shown
     }
+}
+
+/// What a mark is about, by which it is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// What happened to the exchange.
+    Event,
+    /// What the operation's contract finds in the request.
+    Finding,
+    /// Who answered, where it wasn't Mews.
+    Origin,
 }
 
 /// A row on one line, with colours for whoever takes them.
@@ -272,9 +301,12 @@ impl fmt::Display for Line<'_> {
             let cell = if place == last && marks.is_empty() { cell.trim_end() } else { &cell };
             write!(f, "{style}{cell}{style:#}{:1$}", "", if place == last { 0 } else { GAP })?;
         }
-        for (mark, finding) in marks {
-            let color = if finding { AnsiColor::Magenta } else { AnsiColor::Red };
-            let style = Style::new().bold().fg_color(Some(color.into()));
+        for (mark, kind) in marks {
+            let style = match kind {
+                Mark::Event => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
+                Mark::Finding => Style::new().bold().fg_color(Some(AnsiColor::Magenta.into())),
+                Mark::Origin => Style::new().dimmed(),
+            };
             write!(f, "{:GAP$}{style}{mark}{style:#}", "")?;
         }
         Ok(())

@@ -310,6 +310,7 @@ impl Model {
 fn has(row: &Row, text: &str) -> bool {
     let texts = [&row.operation, &row.session, &row.token].into_iter().chain(&row.events).chain(&row.findings);
     texts.into_iter().any(|hay| hay.to_lowercase().contains(text))
+        || row.origin.is_some_and(|origin| origin.to_lowercase().contains(text))
         || row.status.is_some_and(|status| status.to_string() == text)
         || row.id.to_string().to_lowercase().starts_with(text)
 }

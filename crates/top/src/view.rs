@@ -8,7 +8,7 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use jiff::tz::TimeZone;
 use nightaudit_console::LimitState;
-use nightaudit_text::{Column, Columns, cut, duration, plain, status_style};
+use nightaudit_text::{Column, Columns, Mark, cut, duration, plain, status_style};
 use ratatui::{
     Frame,
     buffer::Buffer,
@@ -120,8 +120,13 @@ fn draw_list(model: &Model, zone: &TimeZone, areas: &Areas, frame: &mut Frame<'_
             spans.push(Span::styled(columns.cell(row, *column, *width, zone), style));
             spans.push(Span::raw("  "));
         }
-        for (mark, finding) in columns.marks(row) {
-            spans.push(Span::styled(mark, BOLD.fg(if finding { Color::Magenta } else { Color::Red })));
+        for (mark, kind) in columns.marks(row) {
+            let style = match kind {
+                Mark::Event => BOLD.fg(Color::Red),
+                Mark::Finding => BOLD.fg(Color::Magenta),
+                Mark::Origin => DIM,
+            };
+            spans.push(Span::styled(mark, style));
             spans.push(Span::raw("  "));
         }
         let style = if place == model.selected { SELECTED } else { Style::new() };

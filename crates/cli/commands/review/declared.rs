@@ -2,19 +2,19 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Write},
+    io::{self, IsTerminal as _, Read as _, Write},
     os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
 use anyhow::Context as _;
 use nightaudit_mews::Contracts;
-use nightaudit_review::{Declaration, Review, Rule, template};
+use nightaudit_review::{Declaration, Review, Rule, guess, template};
 use nightaudit_store::Session;
 use nightaudit_text::plain;
 
 use super::{
-    rule,
+    questions, rule,
     summary::{severity_style, wrapped},
 };
 use crate::{error::Usage, signals::Unfinished};
@@ -84,19 +84,26 @@ fn read(path: &Path, contracts: &Contracts) -> anyhow::Result<(String, Declarati
     Ok((text, declaration))
 }
 
-/// Writes a declaration to begin with. One that is there stays, unless it is to be replaced.
+/// Writes a declaration to begin with, after asking on a terminal what no session tells. One that is there stays, unless
+/// it is to be replaced.
 pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result<()> {
     let taken = || Usage::new(format!("{} is there already: replace it with --force", path.display()));
     if !force && path.exists() {
         return Err(taken().into());
     }
+    let guessed = guess(review);
+    let known = if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        questions::ask(guessed, &mut io::stdin().lock(), &mut anstream::stderr().lock())?
+    } else {
+        guessed
+    };
     let unwritable = || format!("can't write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A declaration is to be read by others, as far as the umask has it; a temporary file is its owner's alone.
     let mode = fs::Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).with_context(unwritable)?;
     let _unfinished = Unfinished::at(file.path())?;
-    file.write_all(template(review).as_bytes()).with_context(unwritable)?;
+    file.write_all(template(review, &known).as_bytes()).with_context(unwritable)?;
     if force {
         file.persist(path).with_context(unwritable)?;
     } else {

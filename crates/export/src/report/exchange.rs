@@ -1,9 +1,7 @@
 //! An exchange, folded: its line, and what opens under it.
 
 use maud::{Markup, html};
-use nightaudit_exchange::{
-    Alteration, Authority, Body, Decision, Destination, Direction, Exchange, Header, LimitNote, Outcome,
-};
+use nightaudit_exchange::{Alteration, Body, Decision, Destination, Direction, Exchange, Header, LimitNote, Outcome};
 use nightaudit_mews::{Contracts, FindingKind};
 
 use super::{
@@ -115,6 +113,7 @@ fn facts(exchange: &Exchange) -> Markup {
             @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, SHORT)) } }
             @if let Some(token) = envelope.access_token { dt { "Access token" } dd { code { (token) } } }
             @if let Some(token) = envelope.client_token { dt { "Client token" } dd { code { (token) } } }
+            @for note in &exchange.notes { dt { "Note" } dd { (note) } }
             @if let Some(limit) = &exchange.limit { dt { "Limit" } dd { (limit_note(limit)) } }
             @if exchange.web_socket.is_none() { dt { "Times" } dd { (times(exchange)) } }
             @if let Some(hash) = exchange.hash { dt { "Hash" } dd { code.hash { (hash) } } }
@@ -124,19 +123,7 @@ fn facts(exchange: &Exchange) -> Markup {
 
 fn sent_to(destination: &Destination) -> Markup {
     html! {
-        (short(&destination.address, SHORT))
-        @match &destination.tls {
-            Some(tls) => {
-                ", TLS with " (short(&tls.server_name, SHORT))
-                (match tls.authority {
-                    Authority::Public => ", vouched for by a public authority",
-                    Authority::System => ", vouched for by an authority of the machine only",
-                    Authority::Configured => ", vouched for by a configured authority only",
-                })
-            }
-            None => { ", in clear text" }
-        }
-        @if let Some(proxy) = &destination.proxy { ", through the proxy " (short(proxy, SHORT)) }
+        (short(&destination.to_string(), ADDRESS))
         @if let Some(remote) = destination.remote { span.dim { " (" (remote) ")" } }
     }
 }

@@ -1,13 +1,16 @@
 //! A bundle, checked whole.
 
+mod har;
+mod report;
+mod signature;
+
 use std::{
-    collections::BTreeMap,
     fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Read, Seek as _, SeekFrom},
+    io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
 
-use nightaudit_exchange::{Digest, Exchange, ExchangeId, Filter, Timestamp};
+use nightaudit_exchange::{Digest, Exchange, Filter, Timestamp};
 use nightaudit_mews::Contracts;
 
 use super::{
@@ -15,12 +18,11 @@ use super::{
     chain::ChainCheck,
     container::Container,
     finding::{FindingKind, Findings, shown},
-    har,
     lines::check_lines,
     origins::{SessionOrigin, SessionOrigins},
 };
 use crate::{
-    Evidence, ExchangeWriter as _, Signature,
+    Evidence, ExchangeWriter as _,
     bundle::{FORMAT, FileEntry, Manifest, Outline, Tally, names},
     evidence::{Gathered, to_json},
     har::HarWriter,
@@ -29,8 +31,6 @@ use crate::{
 
 /// How often progress is told, in exchanges.
 const OFTEN: u64 = 256;
-/// The most exchanges whose places in the HAR are compared one by one, where the whole is not the same.
-const COMPARED: usize = 1_000_000;
 
 pub(super) fn verify(
     file: File,
@@ -43,7 +43,7 @@ pub(super) fn verify(
         return Err(VerifyError::NotABundle("it has no manifest.json".to_owned()));
     }
     let bytes = container.small(names::MANIFEST).map_err(|error| broken(names::MANIFEST, &error))?;
-    let signed_by = signature(&mut container, &bytes, options, &mut findings);
+    let signed_by = signature::signature(&mut container, &bytes, options, &mut findings);
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| broken(names::MANIFEST, &error))?;
     if manifest.format != FORMAT {
         return Err(VerifyError::Newer { nightaudit: shown(&manifest.nightaudit) });
@@ -112,49 +112,6 @@ fn is_filtered(manifest: &Manifest) -> bool {
 
 fn broken(name: &str, error: &dyn std::fmt::Display) -> VerifyError {
     VerifyError::NotABundle(format!("{name} in it can't be read: {}", shown(&error.to_string())))
-}
-
-fn signature(
-    container: &mut Container,
-    manifest: &[u8],
-    options: &VerifyOptions,
-    findings: &mut Findings,
-) -> Option<SignedBy> {
-    let file = Some(names::SIGNATURE);
-    let mut unsigned = |what: String| findings.add(FindingKind::Unsigned, file, what);
-    if !container.has(names::SIGNATURE) {
-        unsigned("it is missing".to_owned());
-        return None;
-    }
-    let bytes = match container.small(names::SIGNATURE) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            unsigned(format!("it can't be read: {error}"));
-            return None;
-        }
-    };
-    let signature: Signature = match serde_json::from_slice(&bytes) {
-        Ok(signature) => signature,
-        Err(error) => {
-            unsigned(format!("it is no signature: {}", shown(&error.to_string())));
-            return None;
-        }
-    };
-    match signature.check(manifest) {
-        Ok(key) => {
-            if crate::bundle::signature_json(&signature) != bytes {
-                unsigned("it is not as it was written".to_owned());
-            }
-            if let Some(wanted) = options.key.as_deref().filter(|wanted| *wanted != key.to_string()) {
-                unsigned(format!("signed by {key}, not by {}", shown(wanted)));
-            }
-            Some(SignedBy { key, at: signature.signed_at })
-        }
-        Err(error) => {
-            unsigned(error.to_string());
-            None
-        }
-    }
 }
 
 struct BundleCheck {
@@ -382,164 +339,5 @@ impl BundleCheck {
             self.compare_report(BufReader::new(report))?;
         }
         Ok(())
-    }
-
-    /// Finds where the report leaves what the exchanges give.
-    fn compare_report(&mut self, mut due: BufReader<File>) -> Result<(), VerifyError> {
-        let mut there = BufReader::new(self.container.read(names::REPORT)?);
-        let (mut ours, mut theirs, mut at) = (Vec::new(), Vec::new(), None);
-        let differs = loop {
-            ours.clear();
-            theirs.clear();
-            due.read_until(b'\n', &mut ours)?;
-            // A line may be as long as theirs should be, and no longer.
-            if (&mut there).take(ours.len() as u64 + 1).read_until(b'\n', &mut theirs).is_err() || ours != theirs {
-                break true;
-            }
-            if ours.is_empty() {
-                break false;
-            }
-            if ours.starts_with(b"<details class=\"x\"") {
-                at = place(&ours);
-            }
-        };
-        let at = if ours.starts_with(b"<details class=\"x\"") { place(&ours) } else { at };
-        drop(there);
-        if differs {
-            let place = at.map_or_else(|| "before the exchanges".to_owned(), |id| format!("at or after exchange {id}"));
-            let what = format_args!("it does not agree with the exchanges, from {place} on");
-            self.findings.add(FindingKind::Altered, Some(names::REPORT), what);
-        }
-        Ok(())
-    }
-
-    /// Finds which entries of the HAR are not those that the exchanges give; by their ids and hashes alone where an other
-    /// version wrote them.
-    fn compare_har(&mut self, to_the_letter: bool) -> Result<(), VerifyError> {
-        let due = self.due_entries(to_the_letter)?;
-        let mut there: Vec<(ExchangeId, Digest)> = Vec::new();
-        let mut strangers = 0_u64;
-        let reader = BufReader::with_capacity(256 << 10, self.container.read(names::HAR)?);
-        let read = if to_the_letter {
-            har_lines(reader, &mut |line, id| match id {
-                Some(id) if there.len() < COMPARED => there.push((id, Digest::of(line))),
-                Some(_) => {}
-                None => strangers += 1,
-            })
-            .map_err(|error| error.to_string())
-        } else {
-            har::entries(reader, &mut |entry| match entry.nightaudit {
-                Some(facts) if there.len() < COMPARED => {
-                    there.push((facts.id, facts.hash.unwrap_or(Digest([0; 32]))));
-                }
-                Some(_) => {}
-                None => strangers += 1,
-            })
-            .map_err(|error| error.to_string())
-        };
-        let file = Some(names::HAR);
-        if let Err(error) = read {
-            self.findings.add(FindingKind::Unreadable, file, format_args!("it is no HAR: {}", shown(&error)));
-        }
-        if strangers > 0 {
-            self.findings.add(
-                FindingKind::Altered,
-                file,
-                format_args!("{strangers} lines are not entries of nightaudit"),
-            );
-        }
-        compare(&due, &there, &mut self.findings);
-        Ok(())
-    }
-
-    fn due_entries(&mut self, to_the_letter: bool) -> Result<Vec<(ExchangeId, Digest)>, VerifyError> {
-        let mut reader = BufReader::with_capacity(256 << 10, self.container.read(names::EXCHANGES)?);
-        let mut due = Vec::new();
-        let mut nothing = Findings::default();
-        let mut each = |exchange: &Exchange| {
-            if due.len() < COMPARED {
-                let digest = if to_the_letter {
-                    Digest::of(&crate::har::entry_json(exchange).map_err(io::Error::other)?)
-                } else {
-                    exchange.hash.unwrap_or(Digest([0; 32]))
-                };
-                due.push((exchange.id, digest));
-            }
-            Ok(())
-        };
-        check_lines(&mut reader, None, &mut ChainCheck::new(None, true), &mut nothing, &mut each)?;
-        Ok(due)
-    }
-}
-
-/// The exchange whose line of the report this is.
-fn place(line: &[u8]) -> Option<ExchangeId> {
-    let line = str::from_utf8(line).ok()?;
-    line.split_once("id=\"x-")?.1.get(..26)?.parse().ok()
-}
-
-/// The entries of a HAR as this program writes it, a line each, with the ids that they name.
-fn har_lines(mut reader: impl BufRead, each: &mut dyn FnMut(&[u8], Option<ExchangeId>)) -> io::Result<()> {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        #[serde(rename = "_nightaudit")]
-        nightaudit: Id,
-    }
-    #[derive(serde::Deserialize)]
-    struct Id {
-        id: ExchangeId,
-    }
-
-    const LONGEST: u64 = 512 << 20;
-    let mut line = Vec::new();
-    for number in 0_u64.. {
-        line.clear();
-        (&mut reader).take(LONGEST).read_until(b'\n', &mut line)?;
-        if line.is_empty() {
-            break;
-        }
-        let entry = line.trim_ascii_end();
-        if number == 0 || entry == b"]}}" || entry.starts_with(b"],\"_missing\":") {
-            continue;
-        }
-        let entry = entry.strip_suffix(b",").unwrap_or(entry);
-        let id = serde_json::from_slice::<Line>(entry).ok().map(|line| line.nightaudit.id);
-        each(entry, id);
-    }
-    Ok(())
-}
-
-/// Says which entries are altered, missing, inserted or moved.
-fn compare(due: &[(ExchangeId, Digest)], there: &[(ExchangeId, Digest)], findings: &mut Findings) {
-    let file = Some(names::HAR);
-    let before = findings.len();
-    let mut places: BTreeMap<ExchangeId, usize> = BTreeMap::new();
-    let mut last = None;
-    for (place, (id, _)) in due.iter().enumerate() {
-        places.entry(*id).or_insert(place);
-    }
-    let mut seen = vec![false; due.len()];
-    for (id, digest) in there {
-        let Some(&place) = places.get(id) else {
-            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} is not among the exchanges"));
-            continue;
-        };
-        if std::mem::replace(&mut seen[place], true) {
-            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} stands there twice"));
-        } else if last.is_some_and(|last| place < last) {
-            findings.add(FindingKind::Reordered, file, format_args!("exchange {id} stands in another place"));
-        } else if *digest != due[place].1 {
-            findings.add(FindingKind::Altered, file, format_args!("exchange {id} does not agree with the exchange"));
-        }
-        last = last.max(Some(place));
-    }
-    for (place, (id, _)) in due.iter().enumerate() {
-        if !seen[place] {
-            findings.add(FindingKind::Missing, file, format_args!("exchange {id} is missing"));
-        }
-    }
-    if findings.len() == before {
-        let what = "it does not agree with the exchanges, in what stands around the entries";
-        findings.add(FindingKind::Altered, file, what);
     }
 }

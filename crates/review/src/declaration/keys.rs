@@ -15,6 +15,7 @@ const KEYS: &[&str] = &[
     "pilot",
     "webhooks",
     "websocket",
+    "every_hours",
     "domains",
     "operations",
     "leave_out",

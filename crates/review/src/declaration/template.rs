@@ -2,30 +2,81 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use nightaudit_mews::{UseCase, operation, use_cases};
+use nightaudit_mews::{Environment, UseCase, operation, use_cases};
 
+use super::{Declaration, Kind};
 use crate::review::Review;
 
-/// The text of a declaration for the session of this review: the operations that it has called, and a comment on every
-/// key. [`Declaration::read`](super::Declaration::read) takes it as it is.
+/// What of a declaration can be told from a session: the integration's name and `Client`, the use case that fits, and
+/// that it takes events by WebSocket where it has opened one.
 #[must_use]
-pub fn template(review: &Review) -> String {
-    let mut text = String::from(HEAD);
+pub fn guess(review: &Review) -> Declaration {
     let client = review.identity.clients.first().map_or("", |client| name_of(&client.client));
-    key(
-        &mut text,
-        "The name of the integration, as it is to stand in the Marketplace.",
-        "integration",
-        Some(client).filter(|client| !client.is_empty()),
-        "Acme Kiosk",
-    );
-    key(
-        &mut text,
-        "What `Client` begins with in every request, without its version. Reviewers find the activity by it.",
-        "client",
-        Some(client).filter(|client| !client.is_empty()),
-        "Acme Kiosk",
-    );
+    let client = Some(client.to_owned()).filter(|client| !client.is_empty());
+    let opens_web_socket = review.operations.iter().any(|called| called.operation == Environment::EVENTS_PATH);
+    Declaration {
+        integration: client.clone(),
+        client,
+        use_case: likeliest(review).map(|case| case.name.to_string()),
+        websocket: opens_web_socket.then_some(true),
+        ..Declaration::default()
+    }
+}
+
+/// The text of a declaration for the session of this review, with what is known: the operations that the session has
+/// called, and a comment on every key. [`Declaration::read`] takes it once each operation has a purpose.
+#[must_use]
+pub fn template(review: &Review, known: &Declaration) -> String {
+    let text = |value: &Option<String>| value.as_deref().map(toml::Value::from);
+    let flag = |value: Option<bool>| value.map(toml::Value::Boolean);
+    let kind = match known.kind {
+        Kind::Public => "public",
+        Kind::Private => "private",
+    };
+    let use_cases = use_cases_comment();
+    let mut out = String::from(HEAD);
+    for (comment, key, value, example) in [
+        ("The partner's id at Mews.", "partner", text(&known.partner), "INT12345".into()),
+        (
+            "Whom the reviewers may ask: a name, an address.",
+            "contact",
+            text(&known.contact),
+            "integrations@acme.example".into(),
+        ),
+        (KIND, "kind", Some(kind.into()), "public".into()),
+        ("The property that will use it first.", "pilot", text(&known.pilot), "Hotel Acme, Prague".into()),
+        ("Whether it takes Mews' webhooks.", "webhooks", flag(known.webhooks), true.into()),
+        ("Whether it takes events by WebSocket.", "websocket", flag(known.websocket), false.into()),
+        (
+            "The name of the integration, as it is to stand in the Marketplace.",
+            "integration",
+            text(&known.integration),
+            "Acme Kiosk".into(),
+        ),
+        (
+            "What `Client` begins with in every request, without its version. Reviewers find the activity by it.",
+            "client",
+            text(&known.client),
+            "Acme Kiosk".into(),
+        ),
+        (&*use_cases, "use_case", text(&known.use_case), "kiosk".into()),
+        (SCHEDULE, "every_hours", known.every_hours.map(|hours| i64::from(hours).into()), 24.into()),
+    ] {
+        key_line(&mut out, comment, key, value, example);
+    }
+    out.push_str(DOMAINS);
+    out.push_str(OPERATIONS);
+    for called in &review.operations {
+        let Some(known) = operation(&called.operation) else { continue };
+        let purpose = format!("{} — {UNSAID}", known.title);
+        let _ = writeln!(out, "{} = {}", quoted(&called.operation), quoted(&purpose));
+    }
+    out.push_str(RULES);
+    out
+}
+
+/// What the use case is, and which there are.
+fn use_cases_comment() -> String {
     let mut comment = String::from(
         "The documented use case that the integration follows; its steps are looked for in the run. One of\n#",
     );
@@ -39,16 +90,7 @@ pub fn template(review: &Review) -> String {
         column += name.len();
         comment.push_str(&name);
     }
-    key(&mut text, &comment, "use_case", None, likeliest(review).map_or("kiosk", |case| &case.name));
-    text.push_str(DOMAINS);
-    text.push_str(OPERATIONS);
-    for called in &review.operations {
-        let Some(known) = operation(&called.operation) else { continue };
-        let purpose = format!("{} — {UNSAID}", known.title);
-        let _ = writeln!(text, "{} = {}", quoted(&called.operation), quoted(&purpose));
-    }
-    text.push_str(RULES);
-    text
+    comment
 }
 
 /// What stands in a purpose that nobody has written yet; a declaration with it is refused.
@@ -58,24 +100,13 @@ const HEAD: &str = "\
 # What this integration tells Mews when it applies for certification. `nightaudit review` holds the recorded session
 # against it. Take the `#` off a line to use it.
 
-# The partner's id at Mews.
-# partner = \"INT12345\"
-
-# Whom the reviewers may ask: a name, an address.
-# contact = \"integrations@acme.example\"
-
-# \"public\" for an integration that will stand in the Marketplace, \"private\" for one that is for one customer.
-# For a private one no 48 hours are asked, but each operation listed below must have been called.
-kind = \"public\"
-
-# The property that will use it first.
-# pilot = \"Hotel Acme, Prague\"
-
-# Whether it takes Mews' webhooks, and events by WebSocket.
-# webhooks = true
-# websocket = false
-
 ";
+
+const KIND: &str = "\"public\" for an integration that will stand in the Marketplace, \"private\" for one that is for one \
+    customer.\n# For a private one no 48 hours are asked, but each operation listed below must have been called.";
+
+const SCHEDULE: &str = "Hours from one run to the next, from 1 to 24, for an integration that runs on a schedule: 24 for a \
+    nightly one.\n# Its pauses are then no gaps in the run.";
 
 const DOMAINS: &str = "\
 # Domains of the integration's own mail addresses. Any others, but for example.com and the like, are taken for those of
@@ -102,9 +133,9 @@ const RULES: &str = "
 # \"errors/unresolved\" = { silence = true, operations = [\"customers/add\"], reason = \"a test of the error page\" }
 ";
 
-fn key(text: &mut String, comment: &str, key: &str, value: Option<&str>, example: &str) {
+fn key_line(text: &mut String, comment: &str, key: &str, value: Option<toml::Value>, example: toml::Value) {
     let off = if value.is_none() { "# " } else { "" };
-    let _ = writeln!(text, "# {comment}\n{off}{key} = {}\n", quoted(value.unwrap_or(example)));
+    let _ = writeln!(text, "# {comment}\n{off}{key} = {}\n", value.unwrap_or(example));
 }
 
 /// The use case that fits what the session has called best: by how much of it was called, and by how much of what was
@@ -206,6 +237,42 @@ mod tests {
                 assert_eq!(guess.map(|case| &case.name), Some(&case.name));
             }
         }
+    }
+
+    #[test]
+    fn what_is_known_stands_in_the_template_and_all_else_as_a_comment() {
+        let review = calling(&["configuration/get", "reservations/getAll/2023-06-06"]);
+        let said = |text: &str| text.replace(UNSAID, "for the property");
+        let contracts = nightaudit_mews::Contracts::built_in();
+        let read = |known: &Declaration| Declaration::read(&said(&template(&review, known)), &contracts).unwrap();
+        let known = Declaration {
+            partner: Some("INT12345".into()),
+            contact: Some("Ann \"Night\" O'Dit\n[rules]".into()),
+            kind: Kind::Private,
+            integration: Some("Acme Kiosk".into()),
+            client: Some("Acme".into()),
+            use_case: Some("kiosk".into()),
+            pilot: Some("Hotel Acme".into()),
+            webhooks: Some(false),
+            websocket: Some(true),
+            every_hours: Some(24),
+            ..Declaration::default()
+        };
+        let operations = |declaration: Declaration| Declaration { operations: Default::default(), ..declaration };
+        assert_eq!(operations(read(&known)), known);
+        let nothing = template(&review, &Declaration::default());
+        assert_eq!(operations(read(&Declaration::default())), Declaration::default());
+        // Each key is there to be taken on.
+        let on = nothing.replace("\n# ", "\n");
+        for line in ["partner = \"INT12345\"", "webhooks = true", "websocket = false", "every_hours = 24"] {
+            assert!(on.lines().any(|own| own == line), "{line}: {nothing}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_opened_a_websocket_takes_events_by_it() {
+        assert_eq!(guess(&calling(&["configuration/get"])).websocket, None);
+        assert_eq!(guess(&calling(&[Environment::EVENTS_PATH])).websocket, Some(true));
     }
 
     #[test]

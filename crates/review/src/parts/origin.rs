@@ -49,14 +49,28 @@ struct Host {
     exchange: ExchangeId,
 }
 
+impl Standing {
+    /// Where one request was sent: to Mews Demo, to Mews, to Mews' name with a certificate that no public authority
+    /// vouches for, or to somebody else.
+    #[must_use]
+    pub fn of(destination: &Destination) -> Self {
+        match environment(destination) {
+            None => Self::NotMews,
+            Some(_) if !is_vouched(destination) => Self::NotVouched,
+            Some(known) if known == Environment::DEMO => Self::Demo,
+            Some(_) => Self::Mews,
+        }
+    }
+}
+
+fn is_vouched(destination: &Destination) -> bool {
+    destination.tls.as_ref().is_some_and(|tls| tls.authority == Authority::Public)
+}
+
 impl Host {
     fn is_same(&self, other: &Destination) -> bool {
         let own = &self.destination;
         own.address == other.address && own.tls == other.tls && own.proxy == other.proxy
-    }
-
-    fn is_vouched(&self) -> bool {
-        self.destination.tls.as_ref().is_some_and(|tls| tls.authority == Authority::Public)
     }
 }
 
@@ -120,7 +134,7 @@ impl Origins {
         if host.environment.as_ref() != Some(&Environment::DEMO) {
             self.not_demo.add(id, at);
         }
-        if host.environment.is_some() && !host.is_vouched() {
+        if host.environment.is_some() && !is_vouched(&host.destination) {
             self.not_vouched.add(id, at);
         }
     }

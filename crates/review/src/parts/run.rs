@@ -6,7 +6,7 @@ use super::series::{Series, Step};
 use crate::{
     declaration::Kind,
     fact::Fact,
-    findings::{Findings, span},
+    findings::{Findings, count_of, span},
     order::{Clock, Starts},
     review::{Evidence, Gap, Hour, OutcomeCounts, Run},
     rule::Rule,
@@ -46,7 +46,12 @@ pub(crate) struct RunPart {
     /// When the latest request so far came, in the order of coming.
     previous: Option<(i64, Timestamp)>,
     gaps: Vec<Gap>,
+    /// Hours from one run to the next, where the declaration says that it runs on a schedule.
+    every_hours: Option<u8>,
+    /// Pauses that neither a quiet night nor the schedule explains.
     long_gaps: u64,
+    /// Pauses that the schedule explains.
+    scheduled_gaps: u64,
 }
 
 /// The lowest and the highest sequence, and how many there were.
@@ -87,7 +92,9 @@ impl Default for RunPart {
             interrupted: Evidence::default(),
             previous: None,
             gaps: Vec::new(),
+            every_hours: None,
             long_gaps: 0,
+            scheduled_gaps: 0,
         }
     }
 }
@@ -142,7 +149,8 @@ impl RunPart {
         if let Some((previous, from)) = self.previous {
             let seconds = u64::try_from(fact.at.saturating_sub(previous) / 1_000_000).unwrap_or(0);
             if seconds > 60 {
-                self.long_gaps += u64::from(seconds > QUIET_S);
+                self.long_gaps += u64::from(seconds > self.quiet_s());
+                self.scheduled_gaps += u64::from(seconds > QUIET_S && seconds <= self.quiet_s());
                 self.gaps.push(Gap { from, to: at, seconds, ended_by: fact.id });
                 self.gaps.sort_by_key(|gap| std::cmp::Reverse(gap.seconds));
                 self.gaps.truncate(MOST_GAPS);
@@ -151,6 +159,16 @@ impl RunPart {
         if self.previous.is_none_or(|(previous, _)| previous <= fact.at) {
             self.previous = Some((fact.at, at));
         }
+    }
+
+    /// Notes after how many hours it runs again.
+    pub(crate) fn set_every_hours(&mut self, every_hours: Option<u8>) {
+        self.every_hours = every_hours;
+    }
+
+    /// The longest pause in which nothing is wrong, in seconds. What runs on a schedule may be late by a tenth.
+    fn quiet_s(&self) -> u64 {
+        QUIET_S.max(self.every_hours.map_or(0, |hours| u64::from(hours) * 3960))
     }
 
     /// Whether nothing has come yet.
@@ -209,6 +227,16 @@ impl RunPart {
         run
     }
 
+    /// The pauses of more than `from` and up to `to` seconds, of which there were so many.
+    fn gaps_longer_than(&self, from: u64, to: u64, count: u64) -> Evidence {
+        let mut evidence = Evidence::default();
+        for gap in self.gaps.iter().filter(|gap| gap.seconds > from && gap.seconds <= to) {
+            evidence.add(gap.ended_by, gap.from);
+        }
+        evidence.count = count;
+        evidence
+    }
+
     fn raise(&self, run: &Run, clock: &Clock, kind: Kind, findings: &mut Findings<'_>) {
         if let Some(((_, first, first_id), (_, last, last_id))) = self.first.zip(self.last)
             && run.duration_s < ASKED_S
@@ -223,19 +251,28 @@ impl RunPart {
             findings.raise(Rule::RunShort, None, message, &evidence);
         }
         if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0 && kind == Kind::Public) {
-            let message = match self.long_gaps {
-                1 => format!("Nothing was sent for {}.", span(longest.seconds)),
+            let longest = span(longest.seconds);
+            let pauses = match self.long_gaps {
+                1 => format!("Nothing was sent for {longest}"),
                 more => format!(
-                    "Nothing was sent in {more} pauses of more than 8 hours, the longest {}.",
-                    span(longest.seconds)
+                    "Nothing was sent in {more} pauses of more than {}, the longest {longest}",
+                    span(self.quiet_s())
                 ),
             };
-            let mut evidence = Evidence::default();
-            for gap in self.gaps.iter().filter(|gap| gap.seconds > QUIET_S) {
-                evidence.add(gap.ended_by, gap.from);
-            }
-            evidence.count = self.long_gaps;
-            findings.raise(Rule::RunGap, None, message, &evidence);
+            let declared = self.every_hours.map_or_else(String::new, |hours| {
+                format!(", and the integration is declared to run every {}", count_of(hours.into(), "hour"))
+            });
+            let evidence = self.gaps_longer_than(self.quiet_s(), u64::MAX, self.long_gaps);
+            findings.raise(Rule::RunGap, None, format!("{pauses}{declared}."), &evidence);
+        }
+        if let Some(hours) = self.every_hours.filter(|_| self.scheduled_gaps > 0 && kind == Kind::Public) {
+            let message = format!(
+                "{} of more than 8 hours, as of an integration that is declared to run every {}.",
+                count_of(self.scheduled_gaps, "pause"),
+                count_of(hours.into(), "hour")
+            );
+            let evidence = self.gaps_longer_than(QUIET_S, self.quiet_s(), self.scheduled_gaps);
+            findings.raise(Rule::RunScheduled, None, message, &evidence);
         }
         if let Some(step) = clock.steps().first() {
             let message = match clock.stepped() {

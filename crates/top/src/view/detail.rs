@@ -53,9 +53,11 @@ fn describe(exchange: &Exchange, row: &Row, marked: bool, zone: &TimeZone) -> Ve
         Span::raw(format!("  {}", duration(row.took))),
     ];
     first.extend(row.events.iter().map(|event| Span::styled(format!("  {event}"), BOLD.fg(Color::Red))));
+    first.extend(row.origin.map(|origin| Span::styled(format!("  {origin}"), DIM)));
+    let sent_to = exchange.destination.as_ref().map(|destination| format!("  sent to {}", plain(&destination.address)));
     let limit = row.limit.map_or_else(String::new, |(left, limit)| format!("  {left}/{limit} left"));
     let second = format!(
-        " {}  {}  {}{limit}  {} out, {} in  number {} of {}",
+        " {}  {}  {}{limit}  {} out, {} in  number {} of {}{}",
         exchange.id,
         local(exchange.started_at, zone, "%Y-%m-%d %H:%M:%S"),
         exchange.outcome,
@@ -63,6 +65,7 @@ fn describe(exchange: &Exchange, row: &Row, marked: bool, zone: &TimeZone) -> Ve
         size(row.response),
         exchange.sequence,
         row.session,
+        sent_to.unwrap_or_default(),
     );
     let findings = row.findings.iter().map(|finding| Line::styled(format!(" ! {finding}"), BOLD.fg(Color::Magenta)));
     let mut lines = vec![Line::from(first), Line::styled(second, DIM)];

@@ -1,0 +1,55 @@
+//! Who signed a bundle.
+
+use crate::{
+    Signature,
+    bundle::{names, signature_json},
+    verify::{
+        SignedBy, VerifyOptions,
+        container::Container,
+        finding::{FindingKind, Findings, shown},
+    },
+};
+
+/// Who signed the manifest; none, and a finding, where nobody did whose signature fits.
+pub(super) fn signature(
+    container: &mut Container,
+    manifest: &[u8],
+    options: &VerifyOptions,
+    findings: &mut Findings,
+) -> Option<SignedBy> {
+    let file = Some(names::SIGNATURE);
+    let mut unsigned = |what: String| findings.add(FindingKind::Unsigned, file, what);
+    if !container.has(names::SIGNATURE) {
+        unsigned("it is missing".to_owned());
+        return None;
+    }
+    let bytes = match container.small(names::SIGNATURE) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            unsigned(format!("it can't be read: {error}"));
+            return None;
+        }
+    };
+    let signature: Signature = match serde_json::from_slice(&bytes) {
+        Ok(signature) => signature,
+        Err(error) => {
+            unsigned(format!("it is no signature: {}", shown(&error.to_string())));
+            return None;
+        }
+    };
+    match signature.check(manifest) {
+        Ok(key) => {
+            if signature_json(&signature) != bytes {
+                unsigned("it is not as it was written".to_owned());
+            }
+            if let Some(wanted) = options.key.as_deref().filter(|wanted| *wanted != key.to_string()) {
+                unsigned(format!("signed by {key}, not by {}", shown(wanted)));
+            }
+            Some(SignedBy { key, at: signature.signed_at })
+        }
+        Err(error) => {
+            unsigned(error.to_string());
+            None
+        }
+    }
+}
