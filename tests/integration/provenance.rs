@@ -364,7 +364,7 @@ async fn what_is_no_ndjson_is_not_imported_and_what_is_packed_again_is_found_out
     assert_eq!(run(&data, &["verify", forged_har.to_str().unwrap()]).1, 1);
 
     // A bundle whose files were edited, each of them alone and all of them.
-    let names = ["exchanges.ndjson", "exchanges.har", "report.html", "review.json", "README.txt", "manifest.json"];
+    let names = ["exchanges.ndjson", "session.har", "report.html", "review.json", "README.txt", "manifest.json"];
     let rewritten = |text: &str| {
         text.replace(&mews.url(), "https://api.mews-demo.com")
             .replace("not-mews", "ready")
