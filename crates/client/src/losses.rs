@@ -10,9 +10,13 @@ const MOST_TOLD: u64 = 10;
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Unreadable {
+    /// The session they are of.
     pub session: SessionId,
+    /// The sequence number of the first.
     pub first: u64,
+    /// The sequence number of the last.
     pub last: u64,
+    /// Why not, in a sentence.
     pub message: String,
 }
 

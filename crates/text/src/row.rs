@@ -14,15 +14,25 @@ use crate::line::{cut, cut_before, duration, local, pad, plain, size, status_sty
 /// What a line has of an exchange: small, and free of what a terminal would obey.
 #[derive(Debug, Clone)]
 pub struct Row {
+    /// Its id.
     pub id: ExchangeId,
+    /// When the request came.
     pub started: Timestamp,
+    /// The response's status; none where there was no response.
     pub status: Option<u16>,
+    /// The operation, with its version.
     pub operation: String,
+    /// From the request's first byte to the end of the response.
     pub took: Duration,
+    /// Bytes of the request's body, or that were sent over a WebSocket.
     pub request: u64,
+    /// Bytes of the response's body, or that were received over a WebSocket.
     pub response: u64,
+    /// How many requests of the limit are left, and how many it allows.
     pub limit: Option<(u32, u32)>,
+    /// The pseudonym of the access token, without what all of them begin with.
     pub token: String,
+    /// The session's name.
     pub session: String,
     /// What happened to it that is worth a second look.
     pub events: Vec<String>,
@@ -139,14 +149,23 @@ pub fn findings(exchange: &Exchange, contracts: &Contracts) -> Vec<String> {
 /// A column of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
+    /// When the request came.
     Time,
+    /// The response's status.
     Status,
+    /// The operation.
     Operation,
+    /// How long it took.
     Took,
+    /// Bytes of the request.
     Request,
+    /// Bytes of the response.
     Response,
+    /// What is left of the limit.
     Left,
+    /// The access token's pseudonym.
     Token,
+    /// The session's name.
     Session,
 }
 
@@ -178,10 +197,14 @@ impl Column {
         }
     }
 
+    /// Whether it is aligned to the right, as figures are.
+    #[must_use]
     pub const fn is_right(self) -> bool {
         matches!(self, Self::Took | Self::Request | Self::Response | Self::Left)
     }
 
+    /// What stands above it.
+    #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             Self::Time => "TIME",
@@ -207,6 +230,7 @@ const GAP: usize = 2;
 /// The columns that fit a width, and how wide each is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
+    /// Each with its width in letters.
     pub columns: Vec<(Column, usize)>,
     /// Letters for the marks behind the columns; none where they may be as long as they are.
     pub marks: Option<usize>,
@@ -284,8 +308,11 @@ pub enum Mark {
 
 /// A row on one line, with colours for whoever takes them.
 pub struct Line<'a> {
+    /// The row.
     pub row: &'a Row,
+    /// The columns that there is room for.
     pub columns: &'a Columns,
+    /// The zone of the times.
     pub zone: &'a TimeZone,
 }
 

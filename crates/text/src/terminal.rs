@@ -44,6 +44,7 @@ pub struct Visible<W> {
 }
 
 impl<W: Write> Visible<W> {
+    /// Passes on to `out`, which may be a terminal.
     pub fn new(is_terminal: bool, out: W) -> Self {
         Self { is_terminal, out, held: Vec::new() }
     }

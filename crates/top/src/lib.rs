@@ -18,6 +18,7 @@ mod work;
 use std::{
     path::Path,
     sync::mpsc::{RecvTimeoutError, channel, sync_channel},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -71,7 +72,7 @@ pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> anyho
     let (ask, requests) = channel();
     work::hear_signals(&heard)?;
     let mut screen = Screen::open()?;
-    let terminal = &mut screen.0;
+    let terminal = &mut screen.terminal;
     let size = terminal.size()?;
     let mut model = Model::new((size.width, size.height), now(), filter.clone());
     let mut feed = work::feed(&heard, 0, data, filter, contracts.clone())?;
@@ -87,7 +88,10 @@ pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> anyho
             let event = match inbox.recv_timeout(wait) {
                 Ok(Heard::Event(event)) => event,
                 Ok(Heard::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Quit),
-                Ok(Heard::Panicked) => return Ok(Ended::Panicked),
+                Ok(Heard::Panicked) => {
+                    screen.is_put_back = true;
+                    return Ok(Ended::Panicked);
+                }
                 Err(RecvTimeoutError::Timeout) => break,
             };
             match model.update(event) {
@@ -119,18 +123,25 @@ fn now() -> Timestamp {
 }
 
 /// The terminal while it is ours. It is put back when this is dropped, and before a panic is told.
-struct Screen(DefaultTerminal);
+struct Screen {
+    terminal: DefaultTerminal,
+    /// A panic, of whatever thread, has put it back already: doing so again would put the cursor onto what was told.
+    is_put_back: bool,
+}
 
 impl Screen {
     fn open() -> anyhow::Result<Self> {
-        Ok(Self(ratatui::try_init().context("the terminal can't be used")?))
+        let terminal = ratatui::try_init().context("the terminal can't be used")?;
+        Ok(Self { terminal, is_put_back: false })
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         // A terminal that has gone away needs nothing put back.
-        let _ = self.0.show_cursor();
-        let _ = ratatui::try_restore();
+        let _ = self.terminal.show_cursor();
+        if !self.is_put_back && !thread::panicking() {
+            let _ = ratatui::try_restore();
+        }
     }
 }

@@ -255,7 +255,7 @@ fn a_finding_leads_to_the_exchange_in_which_it_was_last() {
 #[ignore = "it panics on purpose, on a terminal"]
 fn a_panic_on_the_screen() {
     let mut screen = Screen::open().unwrap();
-    screen.0.draw(|frame| view::draw(&filled((80, 24)), &TimeZone::UTC, true, frame)).unwrap();
+    screen.terminal.draw(|frame| view::draw(&filled((80, 24)), &TimeZone::UTC, true, frame)).unwrap();
     panic!("on purpose");
 }
 

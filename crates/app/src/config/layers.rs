@@ -22,22 +22,59 @@ const NOT_KEYS: [&str; 1] = ["NIGHTAUDIT_CONFIG"];
 /// A configuration that can't be used. Each is one line that names the key, its place and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("can't read the configuration {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    /// The file can't be read.
+    #[error("can't read the configuration {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
     #[error("{place}: {message}")]
-    Syntax { place: Origin, message: String },
+    Syntax {
+        /// Where it stands.
+        place: Origin,
+        /// What is wrong there, on one line.
+        message: String,
+    },
+    /// There is no such key.
     #[error("{place}: unknown key `{key}`{}", Neighbours(neighbours))]
-    Unknown { place: Origin, key: String, neighbours: Vec<String> },
+    Unknown {
+        /// Where it stands.
+        place: Origin,
+        /// The key.
+        key: String,
+        /// Keys that read like it.
+        neighbours: Vec<String>,
+    },
+    /// A value is impossible, or doesn't go with another's.
     #[error("{place}: `{key}`: {message}")]
-    Value { place: Origin, key: String, message: String },
+    Value {
+        /// Where it stands.
+        place: Origin,
+        /// The key.
+        key: String,
+        /// What is wrong with its value.
+        message: String,
+    },
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
+    /// It is built in.
     Default,
-    File { path: PathBuf, line: usize },
+    /// A line of a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A variable of the environment, by its name.
     Variable(String),
+    /// A flag, by its name.
     Flag(&'static str),
 }
 

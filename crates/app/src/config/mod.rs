@@ -33,7 +33,9 @@ pub type Flag = (&'static str, &'static str, Value);
 /// The configuration with all that led to it.
 #[derive(Debug)]
 pub struct Loaded {
+    /// What was typed, layer over layer.
     pub layers: Layers,
+    /// What the program runs with.
     pub settings: Settings,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,

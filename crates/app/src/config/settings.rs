@@ -48,7 +48,9 @@ pub struct Settings {
 /// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
+    /// The chain of certificates, as PEM.
     pub certificate: PathBuf,
+    /// The private key, as PEM.
     pub key: PathBuf,
 }
 
@@ -66,7 +68,9 @@ pub struct Console {
 /// What is said on standard error, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
+    /// A level such as `info`, or directives as `tracing` has them.
     pub level: String,
+    /// For a person or for a program.
     pub format: LogFormat,
 }
 
