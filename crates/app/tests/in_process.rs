@@ -20,7 +20,7 @@ fn settings(data: &Path, lines: &str) -> Result<Settings, ConfigError> {
 }
 
 async fn start(data: &Path, lines: &str) -> Result<Service, StartError> {
-    Service::start(settings(data, lines).unwrap()).await
+    Service::start(settings(data, lines).expect("the lines are good")).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

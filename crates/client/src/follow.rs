@@ -93,6 +93,7 @@ impl Follow {
     /// # Errors
     ///
     /// What doesn't get better by waiting: `serve` refuses the filter, or sends what can't be read.
+    #[allow(clippy::should_implement_trait, reason = "an error is not an item: what comes after it is not looked for")]
     pub fn next(&mut self) -> anyhow::Result<Option<News>> {
         while !self.stop.is_cancelled() {
             if let Some(stream) = &mut self.stream {

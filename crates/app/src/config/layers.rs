@@ -114,6 +114,13 @@ pub struct Layers {
     origins: BTreeMap<String, Origin>,
 }
 
+impl Default for Layers {
+    /// The built-in defaults.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Layers {
     /// The built-in defaults.
     pub fn new() -> Self {
