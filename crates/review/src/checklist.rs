@@ -105,7 +105,12 @@ fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
             missing => (format!("{} of {} missing", thousands(missing), thousands(run.exchanges + missing)), true),
         },
         "duration" => {
-            let unit = if run.hour_s == 3600 { "hours" } else { "stretches" };
+            let unit = if run.hour_s == 3600 { "hour" } else { "stretch" };
+            let unit = match (run.total_hours, unit) {
+                (1, unit) => unit.to_owned(),
+                (_, "hour") => "hours".to_owned(),
+                _ => "stretches".to_owned(),
+            };
             let pause =
                 run.gaps.first().map_or_else(String::new, |gap| format!("; longest pause {}", span(gap.seconds)));
             let took = format!(
@@ -172,7 +177,7 @@ fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
             Some(most) => {
                 let hours = (run.duration_s.max(1) as f64) / 3600.0;
                 let figure = format!(
-                    "{:.1} requests an hour; most of {} ({:.1} an hour, {} at the peak)",
+                    "{:.1} requests an hour; most often {} ({:.1} an hour, {} at the peak)",
                     run.exchanges as f64 / hours.max(1.0),
                     most.operation,
                     most.calls as f64 / hours.max(1.0),

@@ -8,6 +8,7 @@ use nightaudit_mews::operation;
 use crate::{
     declaration::{Declaration, Kind},
     findings::{count_of, span, thousands},
+    names::asks,
     review::{OperationReview, Review, Verdict},
 };
 
@@ -81,8 +82,11 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
         match review.operations.iter().find(|called| called.operation == own.operation) {
             Some(called) => {
                 row("Frequency", &frequency(called));
-                row("Filters", &filters(called));
-                row("Pages", &pages(called));
+                // What changes something narrows nothing down, and has no pages.
+                if asks(&own.operation) {
+                    row("Filters", &filters(called));
+                    row("Pages", &pages(called));
+                }
             }
             None => row("Frequency", "never called in this session"),
         }
@@ -111,10 +115,12 @@ fn rounded(number: f64) -> String {
 
 fn filters(called: &OperationReview) -> String {
     const MOST: usize = 12;
-    if called.filters.is_empty() {
+    // An extent says what of each item is wanted, and not which items.
+    let own = called.filters.iter().filter(|(name, _)| *name != "Extent");
+    let mut names: Vec<(&str, u64)> = own.map(|(name, count)| (&**name, *count)).collect();
+    if names.is_empty() {
         return "none".to_owned();
     }
-    let mut names: Vec<(&str, u64)> = called.filters.iter().map(|(name, count)| (&**name, *count)).collect();
     names.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
     let more = names.len().saturating_sub(MOST);
     names.truncate(MOST);

@@ -42,6 +42,15 @@ pub(crate) struct Family {
     own_ids: [u64; 3],
 }
 
+/// Whether the operation of this path asks and changes nothing.
+pub(crate) fn asks(path: &str) -> bool {
+    action_asks(path.split('/').nth(1).unwrap_or_default())
+}
+
+fn action_asks(action: &str) -> bool {
+    ["get", "search", "price"].iter().any(|verb| action.starts_with(verb))
+}
+
 impl Family {
     fn of(name: &str) -> Self {
         let meant = match operation(name) {
@@ -50,7 +59,7 @@ impl Family {
         };
         let mut parts = meant.trim_matches('/').split('/');
         let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let asks = ["get", "search", "price"].iter().any(|verb| action.starts_with(verb));
+        let asks = action_asks(action);
         let known = operation(name).map(|known| &*known.path);
         Self {
             number: hash(format!("{resource}/{action}").as_bytes()),

@@ -392,6 +392,9 @@ fn cases() -> Vec<Case> {
             spread(120),
             spread(121),
         ),
+        // What Mews can't take just now, or doesn't allow, is met by good integrations, too: half of the calls are too many.
+        case(Rule::ErrorsShare, among(conflicts(5, 5)), among(conflicts(5, 6))),
+        case(Rule::ErrorsShare, among(conflicts(7, 7)), among(conflicts(4, 4))),
         case(
             Rule::ErrorsNoAnswer,
             among([
@@ -500,6 +503,11 @@ fn cases() -> Vec<Case> {
             Rule::ClientTool,
             quiet().into_iter().map(|call| call.client(Some("curl"))).collect(),
             quiet().into_iter().map(|call| call.client(Some("Curly 1"))).collect(),
+        ),
+        case(
+            Rule::ClientTool,
+            quiet().into_iter().map(|call| call.client(Some("insomnia/9.3.2"))).collect(),
+            quiet().into_iter().map(|call| call.client(Some("Insomniac Hotels 9.3.2"))).collect(),
         ),
         case(
             Rule::ClientSample,
@@ -718,6 +726,13 @@ fn mended(failed: usize, right: usize) -> Vec<Call> {
     wrong.chain(right).collect()
 }
 
+/// Cancellations of which so many are answered 409 and then sent again, in `all` calls that succeed.
+fn conflicts(failed: usize, all: usize) -> Vec<Call> {
+    let at = |n: usize| AT + n as f64 * 20.0;
+    let refused = (0..failed).map(|n| cancel(at(n), &format!("r-{n}")).fails(409, "It was changed meanwhile."));
+    refused.chain((0..all).map(|n| cancel(at(n) + 400.0, &format!("r-{n}")))).collect()
+}
+
 /// So many calls, twelve of which fail, two of each of six operations, and are mended.
 fn spread(calls: usize) -> Vec<Call> {
     let operations = [
@@ -781,6 +796,44 @@ fn each_rule_is_raised_by_its_fault_and_by_nothing_near_it() {
     let apart = [Rule::RunClock, Rule::RecordImported, Rule::RecordIncomplete, Rule::RecordBounds];
     let missing: Vec<_> = Rule::ALL.iter().filter(|rule| !seen.contains(rule) && !apart.contains(rule)).collect();
     assert!(missing.is_empty(), "no case for {missing:?}");
+}
+
+#[test]
+fn a_private_integration_is_asked_for_its_operations_and_for_no_48_hours() {
+    let declaration = |kind: &str| {
+        let text = format!(
+            "kind = '{kind}'\n[operations]\n'{RESERVATIONS}' = 'arrivals'\n'configuration/get' = 'the time zone'"
+        );
+        Declaration::read(&text, &Contracts::built_in()).unwrap()
+    };
+    let minutes = vec![question(0.0, "a"), question(600.0, "b")];
+    let with = |calls: Vec<Call>, kind: &str| raised(&session(calls), &declaration(kind));
+    assert_eq!(with(minutes.clone(), "private"), BTreeSet::from([Rule::CoverageNotCalled]));
+    assert_eq!(with(minutes.clone(), "public"), BTreeSet::from([Rule::RunShort, Rule::CoverageNotCalled]));
+    let all: Vec<Call> = minutes.into_iter().chain([call(900.0, "configuration/get", "")]).collect();
+    assert_eq!(with(all.clone(), "private"), BTreeSet::new());
+    // Nor for an even activity.
+    let gaps = all.into_iter().chain([question(20.0 * HOUR, "c")]).collect();
+    assert_eq!(with(gaps, "private"), BTreeSet::new());
+}
+
+#[test]
+fn the_form_has_filters_and_pages_of_what_asks_and_of_nothing_else() {
+    let declaration = Declaration::default();
+    let calls = [
+        call(AT, "customers/getAll", r#""CustomerIds":["a"],"Extent":{"Customers":true},"Limitation":{"Count":9}"#),
+        call(AT + 60.0, "customers/update", r#""CustomerId":"a","Phone":"1""#),
+        call(AT + 90.0, "services/getAll", r#""Limitation":{"Count":9}"#),
+    ];
+    let text = nightaudit_review::form(&review(&session(among(calls)), &declaration), &declaration);
+    let of = |operation: &str| {
+        let (_, rest) = text.split_once(&format!(". {operation} ")).unwrap();
+        rest.split("\n\n").next().unwrap().to_owned()
+    };
+    assert!(of("customers/getAll").contains("Filters    CustomerIds\n"), "{text}");
+    assert!(of("services/getAll").contains("Filters    none\n"), "{text}");
+    let change = of("customers/update");
+    assert!(change.contains("Frequency") && !change.contains("Filters") && !change.contains("Pages"), "{text}");
 }
 
 /// What was found of calls that failed in this way and were never made good.

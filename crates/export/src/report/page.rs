@@ -177,6 +177,10 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
 /// The text with a capital at its beginning.
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
+    // The id of a rule is written as it is: `habits/polling`.
+    if text.split(char::is_whitespace).next().is_some_and(|word| word.contains('/')) {
+        return text.to_owned();
+    }
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     format!("{first}{}", letters.as_str())
 }

@@ -148,7 +148,7 @@ fn one_finding(finding: &Finding, shown: &Shown) -> Markup {
     html! {
         li {
             h3 {
-                span.pill.(class) { (finding.severity) } " " (finding.rule.title())
+                span.pill.(class) { (finding.severity) } " " (coded(finding.rule.title()))
                 @if let Some(operation) = &finding.operation { " " code { (short(operation, TEXT)) } }
             }
             p { (coded(&finding.message)) }
