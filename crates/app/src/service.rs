@@ -72,7 +72,7 @@ impl Service {
             }
         }
         let names = settings.console.names.clone();
-        let console = Console::new(Arc::clone(&log), token.clone(), ports.console_address, names, gauges);
+        let console = Console::new(log.clone(), token.clone(), ports.console_address, names, gauges);
         let for_commands = ports
             .commands
             .as_ref()

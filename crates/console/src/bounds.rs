@@ -129,7 +129,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn regression_exports_that_nobody_read_hung_everything_else() {
         let opened = console();
-        opened.record().await;
+        opened.record();
         let unread: Vec<_> = (0..EXPORTS).map(|_| opened.hold_export().unwrap()).collect();
         for path in ["/api/v1/export?format=csv", "/api/v1/exchanges?format=ndjson"] {
             let (status, body) = ask(&opened, "GET", path, true).await;

@@ -7,7 +7,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 use nightaudit_exchange::InvalidFilter;
-use nightaudit_store::{FindError, ReadError, SessionError};
+use nightaudit_log::{FindError, ReadError, SessionError};
 use serde_json::json;
 
 /// An error with the status that its cause deserves; the body is `{"error": …}`.
@@ -63,6 +63,7 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Session(error) => error.into(),
+            ReadError::Unavailable(error) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }
@@ -87,7 +88,9 @@ impl From<SessionError> for ApiError {
                 StatusCode::CONFLICT
             }
             SessionError::Name(_) | SessionError::Declaration(_) => StatusCode::BAD_REQUEST,
-            SessionError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            // The log can't be changed through this console.
+            SessionError::ReadOnly => StatusCode::CONFLICT,
+            SessionError::Store(_) | SessionError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

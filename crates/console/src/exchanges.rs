@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderMap, Uri, header};
 use nightaudit_exchange::{Filter, Gaps};
 use nightaudit_export::{ExportError, Format};
-use nightaudit_store::{Exchanges, Order, Query, ReadError};
+use nightaudit_log::{Exchanges, Order, Query, ReadError};
 use serde_json::json;
 
 use crate::{Shared, blocking, error::ApiError, now, pairs, stream::written, take};
@@ -85,9 +85,9 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     let permit = shared.bounds.export()?;
     let named = filter.session.clone();
     let (exchanges, sessions, missing) = blocking(&shared, move |shared| {
-        let sessions = shared.log.sessions();
+        let sessions = shared.log.sessions()?;
         let wanted = named.map(|which| shared.log.session(&which).map(|session| session.id)).transpose()?;
-        let missing = shared.log.missing();
+        let missing = shared.log.missing()?;
         let missing = missing.into_iter().filter(|missing| wanted.is_none_or(|wanted| wanted == missing.session));
         let missing: Vec<_> = missing.collect();
         let exchanges = shared.log.query(Query { filter, ..Query::default() })?;
@@ -126,7 +126,7 @@ fn as_io(error: ExportError) -> io::Error {
 }
 
 /// `{"exchanges": […], "unreadable": […], "next": …}`: what can't be read is named, and `next` is null on the last page.
-fn write_page(out: &mut dyn io::Write, mut exchanges: Exchanges, limit: usize) -> io::Result<()> {
+fn write_page(out: &mut dyn io::Write, mut exchanges: Box<dyn Exchanges>, limit: usize) -> io::Result<()> {
     let (mut unreadable, mut count) = (Vec::new(), 0);
     out.write_all(br#"{"exchanges":["#)?;
     for exchange in exchanges.by_ref() {

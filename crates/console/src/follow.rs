@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, Uri, header};
 use http_body_util::channel::{Channel, Sender};
 use nightaudit_exchange::Filter;
-use nightaudit_store::{Followed, Follower, From};
+use nightaudit_log::{Follow, Followed, From};
 
 use crate::{Shared, blocking, bounds::Bounds, error::ApiError, now, pairs, take};
 
@@ -60,9 +60,9 @@ pub(crate) async fn follow(
 }
 
 /// Sends until the log is closed or the reader has left.
-async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>, bounds: &Bounds) {
+async fn send(mut follower: Box<dyn Follow>, mut sender: Sender<Bytes, io::Error>, bounds: &Bounds) {
     // Sent at once, so that the reader knows that it is being followed for, and from where.
-    let mut event = place(&follower);
+    let mut event = place(&*follower);
     // For the last large event. The one before it may still wait to be taken: to hold the memory of both while waiting for
     // more could make followers wait for each other.
     let mut memory = None;
@@ -73,7 +73,7 @@ async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>, boun
             return;
         }
         event = match tokio::time::timeout(KEEP_ALIVE, follower.next()).await {
-            Err(_) => place(&follower),
+            Err(_) => place(&*follower),
             Ok(None) => return,
             Ok(Some(followed)) => {
                 if let Followed::Exchange(exchange) = &followed {
@@ -87,7 +87,7 @@ async fn send(mut follower: Follower, mut sender: Sender<Bytes, io::Error>, boun
 }
 
 /// An event that has no data, and so is none to a browser, but moves the id from which it would go on.
-fn place(follower: &Follower) -> Option<Bytes> {
+fn place(follower: &dyn Follow) -> Option<Bytes> {
     Some(follower.place().map_or(Bytes::from_static(b":\n\n"), |place| format!("id: {place}\n\n").into()))
 }
 
@@ -137,7 +137,7 @@ mod tests {
         // Nothing is there yet, and still the stream says from where to go on.
         let greeting = events(&opened, "", None, "\n\n").await;
         let place = greeting.strip_prefix("id: ").unwrap().trim_end();
-        let exchange = opened.record().await;
+        let exchange = opened.record();
         for (query, last_event) in
             [("", Some(place)), (&*format!("?after={place}"), None), ("?last=5", None), ("?after=x", Some(place))]
         {

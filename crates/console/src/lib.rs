@@ -1,6 +1,6 @@
 //! The console: everything that isn't traffic to Mews, on a port of its own.
 //!
-//! [`Console`] is a [`Handler`] over the log: exchanges by page, one by one, as NDJSON and as server-sent events;
+//! [`Console`] is a [`Handler`] over any log that can be read ([`ReadLog`]): exchanges by page, one by one, as NDJSON and as server-sent events;
 //! sessions, limits, exports, health and metrics. All but the health stands behind a [`Token`], which for what changes
 //! something must stand in a header, and a request must call the console by one of its own names. What the log doesn't
 //! know, it asks [`Gauges`].
@@ -71,7 +71,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use nightaudit_exchange::Outcome;
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
-use nightaudit_store::Log;
+use nightaudit_log::ReadLog;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -132,7 +132,7 @@ pub struct Console {
 /// What the routes share.
 #[derive(Debug)]
 struct Shared {
-    log: Arc<Log>,
+    log: Arc<dyn ReadLog>,
     token: Token,
     names: Names,
     gauges: Gauges,
@@ -143,7 +143,7 @@ struct Shared {
 impl Console {
     /// A console over this log, bound to `address` and called by it, by loopback's names and by `names`.
     #[must_use]
-    pub fn new(log: Arc<Log>, token: Token, address: SocketAddr, names: Vec<String>, gauges: Gauges) -> Self {
+    pub fn new(log: Arc<dyn ReadLog>, token: Token, address: SocketAddr, names: Vec<String>, gauges: Gauges) -> Self {
         let stopping = CancellationToken::new();
         let names = Names::new(address, names);
         let bounds = Arc::<Bounds>::default();
@@ -263,21 +263,21 @@ fn now() -> nightaudit_exchange::Timestamp {
 #[cfg(test)]
 pub(crate) mod tests {
     use http_body_util::BodyExt as _;
+    use nightaudit_log::testing::MemoryLog;
 
     use super::*;
 
     pub(crate) struct Opened {
         pub(crate) console: Console,
         token: String,
-        log: Arc<Log>,
+        pub(crate) log: MemoryLog,
         _folder: tempfile::TempDir,
     }
 
     impl Opened {
         /// Adds an exchange to the log, and gives its id.
-        pub(crate) async fn record(&self) -> String {
-            let log = Arc::clone(&self.log);
-            tokio::task::spawn_blocking(move || log.import(&mut EXCHANGE.as_bytes())).await.unwrap().unwrap();
+        pub(crate) fn record(&self) -> String {
+            self.log.record(serde_json::from_str(EXCHANGE).unwrap());
             serde_json::from_str::<serde_json::Value>(EXCHANGE).unwrap()["id"].as_str().unwrap().to_owned()
         }
 
@@ -306,7 +306,7 @@ pub(crate) mod tests {
 
     pub(crate) fn console() -> Opened {
         let folder = tempfile::tempdir().unwrap();
-        let log = Arc::new(Log::open(nightaudit_store::Config::new(folder.path())).unwrap());
+        let log = MemoryLog::default();
         let token = Token::load_or_create(folder.path()).unwrap();
         let text = token.as_str().to_owned();
         let address = "127.0.0.1:8081".parse().unwrap();
@@ -321,7 +321,7 @@ pub(crate) mod tests {
             closed_for_ms: None,
         };
         let gauges = Gauges { limits: Box::new(move || vec![limit.clone()]), ..Gauges::default() };
-        let console = Console::new(Arc::clone(&log), token, address, Vec::new(), gauges);
+        let console = Console::new(Arc::new(log.clone()), token, address, Vec::new(), gauges);
         Opened { console, token: text, log, _folder: folder }
     }
 

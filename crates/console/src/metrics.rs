@@ -11,7 +11,7 @@ use axum::{
 };
 use http::header;
 use nightaudit_exchange::Outcome;
-use nightaudit_store::Status;
+use nightaudit_log::Status;
 
 use crate::{LimitState, Shared, error::ApiError};
 

@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn real_answers_are_as_the_document_says() {
         let opened = console();
-        let exchange = opened.record().await;
+        let exchange = opened.record();
         let page = fits(&opened, "GET", "/api/v1/exchanges", "/api/v1/exchanges", "").await;
         assert_eq!(page["exchanges"].as_array().map(Vec::len), Some(1));
         fits(&opened, "GET", &format!("/api/v1/exchanges/{exchange}"), "/api/v1/exchanges/{id}", "").await;

@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
 };
 use http::StatusCode;
-use nightaudit_store::{Log, Session, SessionError};
+use nightaudit_log::{ManageSessions, ReadLog, Session, SessionError};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -37,34 +37,34 @@ struct Change {
 
 /// `GET /api/v1/sessions`
 pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, ApiError> {
-    let sessions = blocking(&shared, |shared| shared.log.sessions()).await?;
+    let sessions = blocking(&shared, |shared| shared.log.sessions()).await??;
     Ok(Json(json!({ "sessions": sessions })))
 }
 
 /// `GET /api/v1/sessions/{session}`
 pub(crate) async fn one(State(shared): State<Arc<Shared>>, which: Which) -> Result<Json<Session>, ApiError> {
     let Path(which) = which?;
-    run(shared, move |log| log.session(&which)).await
+    Ok(Json(blocking(&shared, move |shared| shared.log.session(&which)).await??))
 }
 
 /// `POST /api/v1/sessions` with `{"name": …}`
 pub(crate) async fn start(State(shared): State<Arc<Shared>>, body: Body) -> Result<Json<Session>, ApiError> {
     let Start { name } = read(body).await?;
-    run(shared, move |log| log.start_session(&name)).await
+    run(shared, move |_, sessions| sessions.start_session(&name)).await
 }
 
 /// `POST /api/v1/sessions/{session}/end`
 pub(crate) async fn end(State(shared): State<Arc<Shared>>, which: Which) -> Result<Json<Session>, ApiError> {
     let Path(which) = which?;
-    run(shared, move |log| log.end_session(&which)).await
+    run(shared, move |_, sessions| sessions.end_session(&which)).await
 }
 
 /// `POST /api/v1/sessions/current/end`
 pub(crate) async fn end_current(State(shared): State<Arc<Shared>>) -> Result<Json<Session>, ApiError> {
-    let current = shared.log.current_session();
+    let current = blocking(&shared, |shared| shared.log.manage().and_then(ManageSessions::current_session)).await?;
     let current = current
         .ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "no session is being recorded: say which is to end"))?;
-    run(shared, move |log| log.end_session(&current.id.to_string())).await
+    run(shared, move |_, sessions| sessions.end_session(&current.id.to_string())).await
 }
 
 /// `PATCH /api/v1/sessions/{session}` with `{"name": …, "note": …, "declaration": …}`
@@ -78,17 +78,17 @@ pub(crate) async fn change(
     if name.is_none() && note.is_none() && declaration.is_none() {
         return Err(ApiError::bad_request("nothing is to be changed: give `name`, `note` or `declaration`"));
     }
-    run(shared, move |log| {
+    run(shared, move |log, sessions| {
         // By its id, because the name by which it was asked for may be the one that goes.
         let id = log.session(&which)?.id.to_string();
         if let Some(name) = &name {
-            log.rename_session(&id, name)?;
+            sessions.rename_session(&id, name)?;
         }
         if let Some(note) = &note {
-            log.note_session(&id, note)?;
+            sessions.note_session(&id, note)?;
         }
         if let Some(declaration) = &declaration {
-            log.declare_session(&id, declaration)?;
+            sessions.declare_session(&id, declaration)?;
         }
         log.session(&id)
     })
@@ -98,14 +98,18 @@ pub(crate) async fn change(
 /// `DELETE /api/v1/sessions/{session}`: what was deleted.
 pub(crate) async fn remove(State(shared): State<Arc<Shared>>, which: Which) -> Result<Json<Session>, ApiError> {
     let Path(which) = which?;
-    run(shared, move |log| log.delete_session(&which)).await
+    run(shared, move |_, sessions| sessions.delete_session(&which)).await
 }
 
 async fn run(
     shared: Arc<Shared>,
-    work: impl FnOnce(&Log) -> Result<Session, SessionError> + Send + 'static,
+    work: impl FnOnce(&dyn ReadLog, &dyn ManageSessions) -> Result<Session, SessionError> + Send + 'static,
 ) -> Result<Json<Session>, ApiError> {
-    Ok(Json(blocking(&shared, move |shared| work(&shared.log)).await??))
+    let change = move |shared: &Shared| match shared.log.manage() {
+        Some(sessions) => work(&*shared.log, sessions),
+        None => Err(SessionError::ReadOnly),
+    };
+    Ok(Json(blocking(&shared, change).await??))
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {

@@ -10,14 +10,13 @@ use std::sync::mpsc;
 pub use self::delete::{DeleteError, Doomed};
 
 use nightaudit_exchange::{Import, Missing, SessionId, Timestamp};
+use nightaudit_log::{Damage, ReadError, Session, SessionError};
 
 use crate::{
-    error::{Damage, ReadError, SessionError},
     index::Listing,
     log::{Log, Opened},
     recover::CatchUp,
     segment,
-    session::Session,
     writer::Writer,
 };
 
@@ -136,7 +135,7 @@ pub enum ImportError {
     Present(SessionId),
     /// The exchanges can't be stored.
     #[error(transparent)]
-    Session(#[from] crate::error::SessionError),
+    Session(#[from] SessionError),
 }
 
 impl Log {

@@ -7,13 +7,12 @@ use std::{
 };
 
 use nightaudit_exchange::{Capture, Redactor, SessionId};
+use nightaudit_log::SessionError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     bell::Due,
     config::Durability,
-    error::SessionError,
-    meta,
     records::{Open, Reached, Records},
     shared::Shared,
     writer::{Control, Job},
@@ -288,7 +287,7 @@ impl Encoder {
             // Another way than a control's: a session may be deleted while the writer tries the same again and again.
             self.forget();
         }
-        let named = capture.session.clone().filter(|name| meta::is_name(name));
+        let named = capture.session.clone().filter(|name| nightaudit_log::is_session_name(name));
         if let Some(session) = self.sessions.get(&named)
             && self.open.contains_key(session)
         {

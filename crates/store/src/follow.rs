@@ -2,12 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, SessionId};
+use nightaudit_exchange::{Filter, SessionId};
+use nightaudit_log::{Followed, From, Order, Query, ReadError, Resume};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    error::ReadError,
-    query::{Exchanges, Order, Query, Resume},
+    query::Exchanges,
     ring::{self, After, Last},
     shared::Shared,
 };
@@ -16,29 +16,6 @@ use crate::{
 const PAGE: usize = 64;
 /// The bytes above which a page ends: many followers may hold one each.
 const PAGE_BYTES: usize = 256 << 10;
-
-/// Where a [`Follower`] begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
-    /// With what is recorded from now on.
-    Now,
-    /// With the last so many that match.
-    Last(usize),
-    /// With what was recorded after this exchange; with what is recorded from now on, if it isn't there.
-    After(ExchangeId),
-    /// With what was recorded after this place.
-    Place(Resume),
-}
-
-/// Something for a follower.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Followed {
-    /// An exchange that matches.
-    Exchange(Arc<Exchange>),
-    /// So many exchanges, matching or not, were deleted or damaged before the follower had read them.
-    Missed(u64),
-}
 
 /// Yields exchanges in the order in which they are recorded, from memory or, where it has fallen behind, from disk.
 ///

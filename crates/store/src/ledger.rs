@@ -10,12 +10,10 @@ use std::{
 };
 
 use nightaudit_exchange::{Digest, SessionId};
+use nightaudit_log::Damage;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    disk::{self, Disk, DiskFile},
-    error::Damage,
-};
+use crate::disk::{self, Disk, DiskFile};
 
 /// The file's name, under the data folder.
 pub(crate) const FILE: &str = "ledger";

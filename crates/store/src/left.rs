@@ -3,9 +3,9 @@
 //! The owner records them when it opens the log; until then readers show them, with the same sessions, numbers and hashes.
 
 use nightaudit_exchange::{Exchange, SessionId, chain};
+use nightaudit_log::ReadError;
 
 use crate::{
-    error::ReadError,
     index::{BlockAt, Noted},
     journal,
     meta::{self, Meta},
@@ -37,7 +37,7 @@ pub(crate) fn interrupted(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Res
         if shared.place_of(entry.id)?.is_some() {
             continue;
         }
-        let named = entry.session.as_deref().filter(|name| meta::is_name(name));
+        let named = entry.session.as_deref().filter(|name| nightaudit_log::is_session_name(name));
         let known = match named {
             Some(name) => {
                 let sessions = shared.sessions();

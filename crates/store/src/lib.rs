@@ -50,6 +50,7 @@ mod missing;
 mod open;
 mod private;
 mod query;
+mod reader;
 mod record;
 mod recorder;
 mod records;
@@ -64,11 +65,14 @@ mod writer;
 pub use bell::Bell;
 pub use care::{Check, Compacted, DeleteError, Deleted, Doomed, ImportError, Imported, Info, Progress};
 pub use config::{Config, Durability, InvalidChoice, OnFailure};
-pub use error::{Damage, FindError, OpenError, ReadError, SessionError, StoreFailure};
-pub use follow::{Followed, Follower, From};
-pub use log::{Closed, Log, Opened, Status};
+pub use error::OpenError;
+pub use follow::Follower;
+pub use log::{Closed, Log, Opened};
+pub use nightaudit_log::{
+    Damage, FindError, Followed, From, InvalidResume, MAX_DECLARATION, ManageSessions, Order, Query, ReadError,
+    ReadLog, Resume, Session, SessionError, Status, StoreFailure,
+};
 pub use private::{Untrusted, field_key, read_secret};
-pub use query::{Exchanges, InvalidResume, Order, Query, Resume};
+pub use query::Exchanges;
 pub use recorder::{Place, Receipt, Recorder, Started};
 pub use sent::{Answered, Sent};
-pub use session::{MAX_DECLARATION, Session};

@@ -12,19 +12,20 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, ExchangeId, FieldKey, Filter, Missing, Redactor, Seen};
+use nightaudit_log::{Damage, FindError, From, Query, ReadError, SessionError, Status};
 
 use crate::{
     care::Progress,
     config::Config,
     disk,
     encoder::{Encoder, Message},
-    error::{Damage, FindError, OpenError, ReadError, SessionError},
-    follow::{Follower, From},
+    error::OpenError,
+    follow::Follower,
     index::keep,
     journal::{self, Journal},
     lock::Lock,
     open, private,
-    query::{Exchanges, Fetch, Query},
+    query::{Exchanges, Fetch},
     recorder::Recorder,
     recover,
     shared::Shared,
@@ -65,21 +66,6 @@ pub struct Opened {
     pub missing: Vec<Missing>,
     /// Of the data folder, what other users can read.
     pub readable: Vec<PathBuf>,
-}
-
-/// How the log is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Exchanges recorded since it was opened.
-    pub recorded: u64,
-    /// Exchanges that passed unrecorded since it was opened.
-    pub unrecorded: u64,
-    /// Places of the queue that are taken.
-    pub waiting: u64,
-    /// Exchanges that were recorded and are there no more: see [`Log::missing`].
-    pub missing: u64,
-    /// Why the log can't be written at the moment.
-    pub failing: Option<std::sync::Arc<str>>,
 }
 
 /// What was done until the log was closed.

@@ -1,11 +1,10 @@
 //! Exchanges looked up in the index.
 
 use nightaudit_exchange::{ExchangeId, SessionId};
+use nightaudit_log::{ReadError, Resume};
 
 use crate::{
-    error::ReadError,
     index::{BlockAt, Broken, Part, Row},
-    query::Resume,
     shared::Shared,
 };
 

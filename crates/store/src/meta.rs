@@ -113,11 +113,6 @@ pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
-/// Whether this can be a session's name.
-pub(crate) fn is_name(name: &str) -> bool {
-    !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control)
-}
-
 /// `2026-11-23T12-00-00Z`: a name that is a file's name everywhere.
 pub(crate) fn automatic_name(now: Timestamp) -> String {
     let text = now.to_string();

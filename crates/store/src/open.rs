@@ -1,5 +1,7 @@
 //! The log before anything is recorded: sessions, ledger and index as they are found.
 
+use nightaudit_log::Resume;
+
 use std::{
     io,
     path::Path,
@@ -22,7 +24,6 @@ use crate::{
     ledger::{self, Ledger, Note},
     lock::Lock,
     log::Opened,
-    query::Resume,
     recover::{self, CatchUp, Found},
     ring::Ring,
     shared::{Closing, Rescues, Shared},
@@ -131,7 +132,7 @@ fn prepare(
     let mut ledger_damage = ledger.damage.clone();
     if !ledger.is_there && sessions.values().any(|entry| entry.meta.head.is_some()) {
         let what = "it is missing; what it knew of the sessions stands in their own files as of their ends".to_owned();
-        ledger_damage.push(crate::error::Damage { path: ledger::FILE.into(), offset: 0, what });
+        ledger_damage.push(nightaudit_log::Damage { path: ledger::FILE.into(), offset: 0, what });
     }
     deleted.extend(ledger.notes.values().filter(|note| note.deleted).map(|note| note.session));
     let mut vanished = std::collections::BTreeMap::new();

@@ -5,86 +5,17 @@ mod cursor;
 mod fetch;
 mod rows;
 
-use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
-use nightaudit_exchange::{Exchange, Filter, SessionId};
+use nightaudit_exchange::{Exchange, Filter};
+use nightaudit_log::{Order, Query, ReadError, Resume};
 
 use self::cursor::{Cursor, Hit};
 pub(crate) use self::{fetch::Fetch, rows::RowFilter};
-use crate::{error::ReadError, shared::Shared};
+use crate::shared::Shared;
 
 /// How far the index is read ahead of the blocks.
 const MOST_COMING: usize = 4096;
-
-/// Which exchanges, in which order, from where, and how many.
-#[derive(Debug, Clone, Default)]
-pub struct Query {
-    /// Which.
-    pub filter: Filter,
-    /// In which order.
-    pub order: Order,
-    /// Only those that come after this one in that order.
-    pub after: Option<Resume>,
-    /// At most so many; none for all.
-    pub limit: Option<usize>,
-}
-
-/// The order of a query's exchanges: that in which they were recorded, of all sessions together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Order {
-    /// The first recorded first.
-    #[default]
-    Oldest,
-    /// The last recorded first.
-    Newest,
-}
-
-/// A place between two exchanges of the log, from which a query can go on in either order.
-///
-/// It is text to those who carry it around: written with `Display`, read with `FromStr`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Resume {
-    pub(crate) written: u64,
-    pub(crate) session: SessionId,
-    pub(crate) sequence: u64,
-}
-
-impl Resume {
-    /// Before the first exchange of the log.
-    pub const BEGINNING: Self = Self { written: 0, session: SessionId::from_parts(0, 0), sequence: 0 };
-
-    /// The place right before the exchange after which this one stands.
-    #[must_use]
-    pub fn before(self) -> Self {
-        Self { sequence: self.sequence.saturating_sub(1), ..self }
-    }
-}
-
-/// A text that is no [`Resume`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a place in the log: use what an earlier answer gave")]
-pub struct InvalidResume(String);
-
-impl fmt::Display for Resume {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{}.{:x}", self.written, self.session, self.sequence)
-    }
-}
-
-impl FromStr for Resume {
-    type Err = InvalidResume;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidResume(text.to_owned());
-        let mut parts = text.splitn(3, '.');
-        let mut part = || parts.next().ok_or_else(invalid);
-        Ok(Self {
-            written: u64::from_str_radix(part()?, 16).map_err(|_| invalid())?,
-            session: part()?.parse().map_err(|_| invalid())?,
-            sequence: u64::from_str_radix(part()?, 16).map_err(|_| invalid())?,
-        })
-    }
-}
 
 /// The exchanges of a [`Query`], read as they are asked for.
 ///

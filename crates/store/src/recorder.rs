@@ -11,13 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use nightaudit_exchange::{Capture, ExchangeId, Pseudonym, Seen, Timestamp};
+use nightaudit_log::StoreFailure;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
     bell::{Bell, Due},
     config::{Durability, OnFailure},
     encoder::{Answer, Item, Message},
-    error::StoreFailure,
     shared::Shared,
 };
 

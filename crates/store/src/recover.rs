@@ -8,11 +8,12 @@ use std::{
 };
 
 use nightaudit_exchange::{Digest, SessionId, chain};
+use nightaudit_log::Damage;
 
 use crate::{
     care::Progress,
     disk::{self, Disk},
-    error::{Damage, OpenError},
+    error::OpenError,
     index::{BlockAt, Broken, Facts, Index, Listing},
     ledger::{Head, Note},
     log::Opened,

@@ -7,9 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use nightaudit_exchange::Exchange;
+use nightaudit_log::Resume;
 use tokio::sync::watch;
-
-use crate::query::Resume;
 
 /// The most exchanges kept.
 const MAX_EXCHANGES: usize = 1024;

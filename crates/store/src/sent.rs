@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use nightaudit_exchange::{Exchange, Filter, Outcome, Pseudonym, Timestamp};
+use nightaudit_log::{Query, ReadError};
 
-use crate::{error::ReadError, log::Log, query::Query};
+use crate::log::Log;
 
 /// A request that was sent to Mews.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,66 +1,8 @@
-//! What a session is to those who look at the log.
+//! The sessions of a log, seen and changed.
 
-use nightaudit_exchange::{Import, SessionId, Timestamp};
-use serde::{Deserialize, Serialize};
+use nightaudit_log::{MAX_DECLARATION, Session, SessionError, is_session_name};
 
-use crate::{error::SessionError, log::Log, meta};
-
-/// The longest declaration that is kept with a session, in bytes.
-pub const MAX_DECLARATION: usize = 32 << 10;
-
-/// A session of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Session {
-    /// Its id, and the name of its folder.
-    pub id: SessionId,
-    /// Its name. Several sessions may have the same, of which at most one is open.
-    pub name: String,
-    /// The environment it was recorded in.
-    pub environment: String,
-    /// When it was started.
-    pub started: Timestamp,
-    /// When it was ended; none while it can be continued.
-    pub ended: Option<Timestamp>,
-    /// How many exchanges it has.
-    pub exchanges: u64,
-    /// When its first exchange started.
-    pub first: Option<Timestamp>,
-    /// When its last exchange started.
-    pub last: Option<Timestamp>,
-    /// What it takes on disk, in bytes.
-    pub bytes: u64,
-    /// What somebody noted about it.
-    pub note: Option<String>,
-    /// How many exchanges passed unrecorded because the log could not be written; above 0 it is incomplete for ever.
-    pub unrecorded: u64,
-    /// Whether exchanges are missing from it.
-    pub incomplete: bool,
-    /// What was found when it was imported; none for what was recorded here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imported: Option<Import>,
-    /// The integration's declaration that is kept with it, as its file has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub declaration: Option<String>,
-    /// Whether it can be continued.
-    pub open: bool,
-    /// Whether it is the one to which exchanges go that name none.
-    pub current: bool,
-    /// How many of its exchanges were recorded and are in the log no more.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub missing: u64,
-    /// Their sequence numbers, the first and the last of each range; empty where nobody can tell which.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub missing_ranges: Vec<(u64, u64)>,
-    /// Whether its import was not finished.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub importing: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
+use crate::log::Log;
 
 impl Log {
     /// All sessions, the oldest first.
@@ -159,6 +101,6 @@ impl Log {
 
     fn valid(&self, name: &str) -> Result<String, SessionError> {
         let name = self.shared.cleaned(name);
-        if meta::is_name(&name) { Ok(name) } else { Err(SessionError::Name(name)) }
+        if is_session_name(&name) { Ok(name) } else { Err(SessionError::Name(name)) }
     }
 }

@@ -12,19 +12,18 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, Seen, SessionId, Timestamp};
+use nightaudit_log::{Damage, Named, Session, SessionError, StoreFailure, choose};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
     bell::Bells,
     config::{Durability, OnFailure},
     disk::Disk,
-    error::{Damage, SessionError, StoreFailure},
     index::{Index, Listing},
     journal::Journal,
     ledger::{Head, Ledger, Note},
     meta::{self, Meta},
     ring::Ring,
-    session::Session,
     writer::Control,
 };
 
@@ -45,6 +44,10 @@ impl Entry {
     pub(crate) fn new(meta: Meta, bytes: u64) -> Self {
         let head = meta.head.unwrap_or_default();
         Self { meta, bytes, head, missing: 0, gaps: Vec::new() }
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named { id: self.meta.id, name: &self.meta.name, open: self.meta.ended.is_none() }
     }
 }
 
@@ -295,24 +298,13 @@ impl Shared {
 
     fn resolve_exactly(&self, which: &str) -> Result<SessionId, SessionError> {
         let sessions = self.sessions();
-        let named = |open: bool| {
-            let fits = |entry: &&Entry| entry.meta.name == which && entry.meta.ended.is_none() == open;
-            sessions.values().rev().find(fits).map(|entry| entry.meta.id)
-        };
-        if let Some(id) = named(true).or_else(|| named(false)) {
-            return Ok(id);
-        }
-        let prefix = which.to_ascii_uppercase();
-        let mut ids: Vec<SessionId> =
-            sessions.keys().filter(|id| !prefix.is_empty() && id.to_string().starts_with(&prefix)).copied().collect();
+        let chosen = choose(which, sessions.values().map(Entry::named));
         drop(sessions);
-        match ids.len() {
-            0 => Err(self.vanished_as(which).unwrap_or_else(|| SessionError::None(which.to_owned()))),
-            1 => Ok(ids[0]),
-            _ => {
-                ids.truncate(8);
-                Err(SessionError::Ambiguous { prefix: which.to_owned(), ids })
+        match chosen {
+            Err(SessionError::None(_)) => {
+                Err(self.vanished_as(which).unwrap_or_else(|| SessionError::None(which.to_owned())))
             }
+            chosen => chosen,
         }
     }
 

@@ -14,13 +14,13 @@ use std::{
 };
 
 use nightaudit_exchange::SessionId;
+use nightaudit_log::SessionError;
 
 use self::{append::Pending, look::Watch, segments::Active};
 use crate::{
     block::Packer,
     config::{Config, OnFailure},
     encoder::{Answer, Done},
-    error::SessionError,
     records::{Reached, Records},
     shared::Shared,
 };

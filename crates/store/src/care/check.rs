@@ -3,14 +3,13 @@
 use std::{fs, io};
 
 use nightaudit_exchange::{Digest, Exchange, Missing, SessionId, chain};
+use nightaudit_log::{Damage, ReadError, Session};
 
 use super::{Check, Progress};
 use crate::{
-    error::{Damage, ReadError},
     index::BlockAt,
     log::Log,
     segment::{self, Block, Footer, HEADER, Header, Step, Walk},
-    session::Session,
     shared::Shared,
 };
 

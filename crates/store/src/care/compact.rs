@@ -3,11 +3,11 @@
 use std::{fs, io, path::Path};
 
 use nightaudit_exchange::SessionId;
+use nightaudit_log::SessionError;
 
 use super::{Compacted, Progress};
 use crate::{
     block::{self, Packer, Salt},
-    error::SessionError,
     log::{Log, Opened},
     meta::random,
     recover::CatchUp,

@@ -3,11 +3,12 @@
 use std::io;
 
 use nightaudit_exchange::{ExchangeId, SessionId, Timestamp};
+use nightaudit_log::{SessionError, StoreFailure};
 
 use super::Deleted;
 use crate::{
     config::Config,
-    error::{OpenError, SessionError, StoreFailure},
+    error::OpenError,
     journal,
     ledger::{self, Ledger, Note},
     lock::Lock,

@@ -6,11 +6,11 @@ use std::{
 };
 
 use nightaudit_exchange::{Alteration, Body, Digest, Exchange, Import, Missing, SessionId, Timestamp, chain};
+use nightaudit_log::SessionError;
 use serde::Deserialize;
 
 use super::{ImportError, Imported};
 use crate::{
-    error::SessionError,
     log::Log,
     meta::{Importing, Meta, random},
     writer::sessions::failed,

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use nightaudit_exchange::SessionId;
+use nightaudit_log::{Order, ReadError, Resume};
 
-use super::{Order, Resume, RowFilter};
-use crate::{
-    error::ReadError,
-    index::{BlockAt, Chunk, Index, Part},
-};
+use super::RowFilter;
+use crate::index::{BlockAt, Chunk, Index, Part};
 
 /// An exchange that the index lets through, and where it stands.
 #[derive(Debug, Clone, Copy)]

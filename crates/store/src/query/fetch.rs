@@ -3,11 +3,11 @@
 use std::{path::PathBuf, sync::Arc};
 
 use nightaudit_exchange::{Exchange, SessionId};
+use nightaudit_log::{Damage, ReadError};
 
 use super::ahead::{Ahead, Blocks, Place};
 use crate::{
     block::Fault,
-    error::{Damage, ReadError},
     index::BlockAt,
     left,
     segment::{self, Block},

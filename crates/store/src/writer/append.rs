@@ -7,13 +7,13 @@ use std::{
 };
 
 use nightaudit_exchange::{Digest, Exchange, SessionId};
+use nightaudit_log::Resume;
 
 use super::Writer;
 use crate::{
     encoder::Answer,
     index::{BlockAt, Noted},
     ledger::Head,
-    query::Resume,
     records::{Open, Reached, Records},
     shared::Shared,
 };

@@ -3,17 +3,16 @@
 use std::{io, sync::atomic::Ordering};
 
 use nightaudit_exchange::{Import, SessionId, Timestamp};
+use nightaudit_log::{Session, SessionError, StoreFailure};
 
 use super::Writer;
 use crate::{
     care::Deleted,
     disk,
-    error::{SessionError, StoreFailure},
     ledger::{Head, Note},
     left::{self, Left},
     meta::{self, Importing, Meta},
     recover,
-    session::Session,
     shared::Entry,
 };
 

@@ -11,5 +11,6 @@ mod failure;
 mod following;
 mod full;
 mod losses;
+mod reader;
 mod reading;
 mod support;

@@ -8,18 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use nightaudit_exchange::{Body, Digest, Exchange, ExchangeId, Filter, Request, chain};
+use nightaudit_log::{Order, Query};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    block::Packer,
-    config::Config,
-    disk::OsDisk,
-    log::Log,
-    meta::Meta,
-    query::{Exchanges, Order, Query},
-    segment::Header,
-};
+use crate::{block::Packer, config::Config, disk::OsDisk, log::Log, meta::Meta, query::Exchanges, segment::Header};
 
 /// Records of a block, and blocks of a segment.
 const RECORDS: u64 = 3;

@@ -1,0 +1,36 @@
+//! The log as its readers see it, whichever engine keeps it.
+//!
+//! [`ReadLog`] is the seam between what keeps exchanges and what shows them: the console and the commands read any log
+//! through it. `nightaudit-store` implements it on the local disk. An engine that lets sessions be changed as well offers
+//! [`ManageSessions`]. The types that travel between both sides are here, too.
+//!
+//! With the feature `testing` there is a log in memory (`testing::MemoryLog`) and the tests that every engine must pass
+//! (`testing::conformance`).
+//!
+//! ```
+//! use nightaudit_exchange::Filter;
+//! use nightaudit_log::{Order, Query, ReadError, ReadLog};
+//!
+//! /// The ids of the newest exchanges of a session.
+//! fn newest(log: &dyn ReadLog, session: &str, limit: usize) -> Result<Vec<String>, ReadError> {
+//!     let filter = Filter { session: Some(session.into()), ..Filter::default() };
+//!     let query = Query { filter, order: Order::Newest, limit: Some(limit), ..Query::default() };
+//!     log.query(query)?.map(|exchange| Ok(exchange?.id.to_string())).collect()
+//! }
+//! # let log = nightaudit_log::testing::MemoryLog::default();
+//! # assert!(newest(&log, "", 1).is_err());
+//! ```
+
+mod error;
+mod follow;
+mod query;
+mod reader;
+mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{Damage, FindError, ReadError, SessionError, StoreFailure, Unavailable};
+pub use follow::{Follow, Followed, From, Later};
+pub use query::{Exchanges, InvalidResume, Order, Query, Resume};
+pub use reader::{ManageSessions, ReadLog, Status};
+pub use session::{MAX_DECLARATION, Named, Session, choose, is_session_name};

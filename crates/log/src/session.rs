@@ -1,0 +1,141 @@
+//! What a session is to those who look at the log.
+
+use nightaudit_exchange::{Import, SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::SessionError;
+
+/// The longest declaration that is kept with a session, in bytes.
+pub const MAX_DECLARATION: usize = 32 << 10;
+
+/// A session of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// Its id, and the name of its folder.
+    pub id: SessionId,
+    /// Its name. Several sessions may have the same, of which at most one is open.
+    pub name: String,
+    /// The environment it was recorded in.
+    pub environment: String,
+    /// When it was started.
+    pub started: Timestamp,
+    /// When it was ended; none while it can be continued.
+    pub ended: Option<Timestamp>,
+    /// How many exchanges it has.
+    pub exchanges: u64,
+    /// When its first exchange started.
+    pub first: Option<Timestamp>,
+    /// When its last exchange started.
+    pub last: Option<Timestamp>,
+    /// What it takes on disk, in bytes.
+    pub bytes: u64,
+    /// What somebody noted about it.
+    pub note: Option<String>,
+    /// How many exchanges passed unrecorded because the log could not be written; above 0 it is incomplete for ever.
+    pub unrecorded: u64,
+    /// Whether exchanges are missing from it.
+    pub incomplete: bool,
+    /// What was found when it was imported; none for what was recorded here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Import>,
+    /// The integration's declaration that is kept with it, as its file has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declaration: Option<String>,
+    /// Whether it can be continued.
+    pub open: bool,
+    /// Whether it is the one to which exchanges go that name none.
+    pub current: bool,
+    /// How many of its exchanges were recorded and are in the log no more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing: u64,
+    /// Their sequence numbers, the first and the last of each range; empty where nobody can tell which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_ranges: Vec<(u64, u64)>,
+    /// Whether its import was not finished.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub importing: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Whether this can be a session's name: 1 to 200 bytes, not only spaces, and no control characters.
+#[must_use]
+pub fn is_session_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control)
+}
+
+/// A session as far as it takes to tell which one is meant.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// Its id.
+    pub id: SessionId,
+    /// Its name.
+    pub name: &'a str,
+    /// Whether it can be continued.
+    pub open: bool,
+}
+
+/// The session that is meant by `which`: the newest of that name, an open one before those ended; else the one with that
+/// id, or the only one whose id begins so, whatever the case of its letters.
+///
+/// # Errors
+///
+/// [`SessionError::None`], or [`SessionError::Ambiguous`] with the first eight.
+pub fn choose<'a>(which: &str, sessions: impl IntoIterator<Item = Named<'a>>) -> Result<SessionId, SessionError> {
+    let prefix = which.to_ascii_uppercase();
+    let mut named: Option<Named<'a>> = None;
+    let mut ids = Vec::new();
+    for session in sessions {
+        if session.name == which && named.is_none_or(|best| (session.open, session.id) > (best.open, best.id)) {
+            named = Some(session);
+        }
+        if !prefix.is_empty() && session.id.to_string().starts_with(&prefix) {
+            ids.push(session.id);
+        }
+    }
+    match (named, &ids[..]) {
+        (Some(session), _) => Ok(session.id),
+        (None, []) => Err(SessionError::None(which.to_owned())),
+        (None, [id]) => Ok(*id),
+        (None, _) => {
+            ids.sort_unstable();
+            ids.truncate(8);
+            Err(SessionError::Ambiguous { prefix: which.to_owned(), ids })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_means_the_open_session_or_the_newest_and_comes_before_an_id() {
+        let id = |number: u128| SessionId::from_parts(number as u64 + 1, number);
+        let text = id(1).to_string();
+        let all =
+            [(id(0), "a", true), (id(1), "a", false), (id(2), "b", false), (id(3), "b", false), (id(4), &text, false)];
+        let find = |which: &str| choose(which, all.map(|(id, name, open)| Named { id, name, open }));
+        assert_eq!(find("a").unwrap(), id(0));
+        assert_eq!(find("b").unwrap(), id(3));
+        assert_eq!(find(&text).unwrap(), id(4));
+        assert_eq!(find(&id(2).to_string().to_lowercase()).unwrap(), id(2));
+        assert!(matches!(find("0"), Err(SessionError::Ambiguous { ids, .. }) if ids.len() == 5));
+        for nothing in ["", "c", "ZZ"] {
+            assert!(matches!(find(nothing), Err(SessionError::None(which)) if which == nothing), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_session_name_is_short_text() {
+        for (name, is) in
+            [("a", true), (&*"é".repeat(100), true), (&*"é".repeat(101), false), (" ", false), ("a\nb", false)]
+        {
+            assert_eq!(is_session_name(name), is, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What every engine must do, whichever it is: run by a test of each.
+
+use std::time::Duration;
+
+use nightaudit_exchange::{Exchange, Filter};
+
+use super::{exchanges, session_id};
+use crate::{
+    FindError, Follow, Followed, From, MAX_DECLARATION, Order, Query, ReadError, ReadLog, Resume, SessionError,
+};
+
+/// A log of the engine under test, empty at first.
+pub trait Engine {
+    /// The log.
+    fn log(&self) -> &dyn ReadLog;
+
+    /// Adds all exchanges of a session that is not there yet, and ends it.
+    fn add(&self, session: Vec<Exchange>);
+}
+
+/// A case: it panics where an engine does not do what it must.
+pub type Case = fn(&dyn Engine);
+
+/// All cases by their names. Each wants a log of its own.
+pub const CASES: [(&str, Case); 8] = [
+    ("an empty log has nothing", empty),
+    ("pages follow each other in both orders", pages),
+    ("a filter chooses, and a session that is not there is an error", filters),
+    ("an exchange is found by the beginning of its id", finding),
+    ("sessions are listed and chosen", sessions),
+    ("followers begin where they are told", following),
+    ("followers go on where an earlier one ended", going_on),
+    ("sessions are changed", managing),
+];
+
+/// Runs every case on a log that `make` makes for it.
+///
+/// # Panics
+///
+/// Where the engine does not do what it must; the case's name is printed before it begins.
+pub fn run<E: Engine>(make: impl Fn() -> E) {
+    for (name, case) in CASES {
+        println!("case: {name}");
+        case(&make());
+    }
+}
+
+fn query(log: &dyn ReadLog, query: Query) -> Vec<(String, u64)> {
+    let read = |exchange: Result<Exchange, ReadError>| {
+        let exchange = exchange.expect("nothing is damaged");
+        (exchange.session_name.to_string(), exchange.sequence)
+    };
+    log.query(query).expect("it can be asked").map(read).collect()
+}
+
+fn of(session: &str) -> Filter {
+    Filter { session: Some(session.to_owned()), ..Filter::default() }
+}
+
+fn named(name: &str, sequences: impl IntoIterator<Item = u64>) -> Vec<(String, u64)> {
+    sequences.into_iter().map(|sequence| (name.to_owned(), sequence)).collect()
+}
+
+fn empty(engine: &dyn Engine) {
+    let log = engine.log();
+    assert!(log.sessions().expect("it can be asked").is_empty());
+    assert!(log.missing().expect("it can be asked").is_empty());
+    for order in [Order::Oldest, Order::Newest] {
+        let mut none = log.query(Query { order, ..Query::default() }).expect("it can be asked");
+        assert!(none.next().is_none() && none.resume().is_none());
+    }
+    assert!(matches!(log.find("0"), Err(FindError::None(prefix)) if prefix == "0"));
+    assert!(matches!(log.session("a"), Err(SessionError::None(which)) if which == "a"));
+}
+
+fn pages(engine: &dyn Engine) {
+    let log = engine.log();
+    engine.add(exchanges(1, "a", 25));
+    engine.add(exchanges(2, "b", 5));
+    let mut expected = [named("a", 1..=25), named("b", 1..=5)].concat();
+    for order in [Order::Oldest, Order::Newest] {
+        assert_eq!(query(log, Query { order, ..Query::default() }), expected);
+        assert_eq!(query(log, Query { order, limit: Some(0), ..Query::default() }), []);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let mut page = log.query(Query { order, after, limit: Some(7), ..Query::default() }).expect("a page");
+            let before = all.len();
+            all.extend(page.by_ref().map(|exchange| exchange.expect("whole")));
+            if all.len() == before {
+                break;
+            }
+            // It is carried around as text.
+            let text = page.resume().expect("something was read").to_string();
+            after = Some(text.parse::<Resume>().expect("its own text"));
+        }
+        let all: Vec<_> = all.iter().map(|exchange| (exchange.session_name.to_string(), exchange.sequence)).collect();
+        assert_eq!(all, expected);
+        expected.reverse();
+    }
+    // A place serves in the other order, too.
+    let mut first = log.query(Query { limit: Some(3), ..Query::default() }).expect("a page");
+    assert_eq!(first.by_ref().count(), 3);
+    let back = Query { order: Order::Newest, after: first.resume(), ..Query::default() };
+    assert_eq!(query(log, back), named("a", [2, 1]));
+}
+
+fn filters(engine: &dyn Engine) {
+    let log = engine.log();
+    engine.add(exchanges(1, "a", 6));
+    engine.add(exchanges(2, "b", 6));
+    let operation = "customers/*".parse().expect("a pattern");
+    let filter = Filter { operation: Some(operation), ..Filter::default() };
+    let both = [named("a", [2, 5]), named("b", [2, 5])].concat();
+    assert_eq!(query(log, Query { filter: filter.clone(), ..Query::default() }), both);
+    let id = session_id(2).to_string();
+    for which in ["b", &*id, &*id.to_lowercase()] {
+        let filter = Filter { session: Some(which.to_owned()), ..filter.clone() };
+        assert_eq!(query(log, Query { filter, ..Query::default() }), named("b", [2, 5]));
+    }
+    let wrong = |result: Result<(), ReadError>| {
+        assert!(matches!(result, Err(ReadError::Session(SessionError::None(which))) if which == "c"));
+    };
+    wrong(log.query(Query { filter: of("c"), ..Query::default() }).map(drop));
+    wrong(log.follow(of("c"), From::Now).map(drop));
+}
+
+fn finding(engine: &dyn Engine) {
+    let log = engine.log();
+    let added = exchanges(1, "a", 12);
+    engine.add(added.clone());
+    let whole = added[4].id.to_string();
+    // The last sixteen letters of an id are random, the first ten its time.
+    for prefix in [&*whole, &whole[..20], &whole[..10], &whole.to_lowercase()] {
+        let found = log.find(prefix).expect("there is one");
+        assert_eq!((found.id, found.sequence, &*found.operation), (added[4].id, 5, "customers/search"));
+    }
+    match log.find(&whole[..6]) {
+        Err(FindError::Ambiguous { prefix, ids }) => {
+            assert_eq!((prefix, ids.len()), (whole[..6].to_owned(), 8));
+            assert!(ids.iter().all(|id| added.iter().any(|exchange| exchange.id == *id)));
+        }
+        other => panic!("{other:?}"),
+    }
+    for nothing in ["", "7", "é", "nothing", &format!("{whole}0"), "../../etc"] {
+        assert!(matches!(log.find(nothing), Err(FindError::None(prefix)) if prefix == nothing), "{nothing}");
+    }
+}
+
+fn sessions(engine: &dyn Engine) {
+    let log = engine.log();
+    engine.add(exchanges(2, "b", 1));
+    engine.add(exchanges(1, "a", 3));
+    engine.add(exchanges(3, "a", 2));
+    let listed = log.sessions().expect("it can be asked");
+    let seen: Vec<_> = listed.iter().map(|session| (&*session.name, session.exchanges, session.open)).collect();
+    assert_eq!(seen, [("a", 3, false), ("b", 1, false), ("a", 2, false)]);
+    let three = exchanges(1, "a", 3);
+    assert_eq!((listed[0].first, listed[0].last), (Some(three[0].started_at), Some(three[2].started_at)));
+    for (which, wanted) in [("a", 3), ("b", 2), (&*session_id(1).to_string(), 1)] {
+        assert_eq!(log.session(which).expect("there is one").id, session_id(wanted));
+    }
+    let beginning = &session_id(1).to_string()[..3];
+    assert!(matches!(log.session(beginning), Err(SessionError::Ambiguous { ids, .. }) if ids.len() == 3));
+    assert!(matches!(log.session(""), Err(SessionError::None(_))));
+}
+
+/// Runs what follows, with a bound that only a failure reaches.
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), work).await.expect("it comes to an end") })
+}
+
+async fn next(follower: &mut dyn Follow) -> (String, u64) {
+    match follower.next().await {
+        Some(Followed::Exchange(exchange)) => (exchange.session_name.to_string(), exchange.sequence),
+        other => panic!("no exchange: {other:?}"),
+    }
+}
+
+async fn take(follower: &mut dyn Follow, count: usize) -> Vec<(String, u64)> {
+    let mut taken = Vec::new();
+    for _ in 0..count {
+        taken.push(next(follower).await);
+    }
+    taken
+}
+
+fn following(engine: &dyn Engine) {
+    let log = engine.log();
+    let first = exchanges(1, "a", 6);
+    engine.add(first.clone());
+    let everything = Filter::default;
+    let customers = || Filter { operation: "customers/search".parse().ok(), ..Filter::default() };
+    let begin = |filter: Filter, from: From| log.follow(filter, from).expect("it can be followed");
+    let mut followers = [
+        (begin(everything(), From::Now), named("b", 1..=6)),
+        (begin(everything(), From::Last(0)), named("b", 1..=6)),
+        (begin(everything(), From::Last(2)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
+        (begin(everything(), From::Last(100)), [named("a", 1..=6), named("b", 1..=6)].concat()),
+        (begin(everything(), From::After(first[3].id)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
+        (begin(everything(), From::Place(Resume::BEGINNING)), [named("a", 1..=6), named("b", 1..=6)].concat()),
+        (begin(customers(), From::Now), named("b", [2, 5])),
+        (begin(customers(), From::Last(1)), [named("a", [5]), named("b", [2, 5])].concat()),
+    ];
+    engine.add(exchanges(2, "b", 6));
+    wait(async {
+        for (number, (follower, expected)) in followers.iter_mut().enumerate() {
+            assert_eq!(take(&mut **follower, expected.len()).await, *expected, "follower {number}");
+            let more = tokio::time::timeout(Duration::from_millis(1), follower.next()).await;
+            assert!(more.is_err(), "follower {number} has more: {more:?}");
+        }
+    });
+}
+
+fn going_on(engine: &dyn Engine) {
+    let log = engine.log();
+    engine.add(exchanges(1, "a", 5));
+    wait(async {
+        let mut follower = log.follow(of("a"), From::Last(5)).expect("it can be followed");
+        assert_eq!(take(&mut *follower, 5).await, named("a", 1..=5));
+        let place = follower.place().expect("all that was read was yielded");
+        let text = place.to_string();
+        drop(follower);
+        engine.add(exchanges(2, "b", 3));
+        let place = text.parse().expect("its own text");
+        let mut follower = log.follow(Filter::default(), From::Place(place)).expect("it can be followed");
+        assert_eq!(take(&mut *follower, 3).await, named("b", 1..=3));
+    });
+}
+
+fn managing(engine: &dyn Engine) {
+    let log = engine.log();
+    engine.add(exchanges(1, "a", 2));
+    let Some(manage) = log.manage() else { return };
+    assert!(manage.current_session().is_none());
+    let note = manage.note_session("a", "a note").expect("it can be noted").note;
+    assert_eq!(note.as_deref(), Some("a note"));
+    assert_eq!(manage.note_session("a", "").expect("it can be noted").note, None);
+    manage.declare_session("a", "x = 1").expect("it can be declared");
+    assert_eq!(log.session("a").expect("there is one").declaration.as_deref(), Some("x = 1"));
+    let long = "x".repeat(MAX_DECLARATION + 1);
+    assert!(matches!(manage.declare_session("a", &long), Err(SessionError::Declaration(size)) if size == long.len()));
+    for name in ["", " ", "a\nb", &"x".repeat(201)] {
+        assert!(matches!(manage.start_session(name), Err(SessionError::Name(_))), "{name:?}");
+        assert!(matches!(manage.rename_session("a", name), Err(SessionError::Name(_))), "{name:?}");
+    }
+    let started = manage.start_session("b").expect("it can be started");
+    assert!(started.open && started.current);
+    assert_eq!(manage.current_session().map(|session| session.id), Some(started.id));
+    assert_eq!(manage.start_session("b").expect("it goes on").id, started.id);
+    assert!(matches!(manage.delete_session("b"), Err(SessionError::Recording(_))));
+    assert_eq!(manage.rename_session("b", "c").expect("it can be renamed").id, started.id);
+    let ended = manage.end_session("c").expect("it can be ended");
+    assert!(!ended.open && !ended.current && ended.ended.is_some());
+    assert!(manage.current_session().is_none());
+    manage.delete_session("a").expect("it can be deleted");
+    assert_eq!(query(log, Query::default()), []);
+    for gone in [manage.end_session("a"), manage.rename_session("a", "b"), manage.note_session("a", "x")] {
+        assert!(matches!(gone, Err(SessionError::None(_))));
+    }
+    assert!(matches!(manage.delete_session("a"), Err(SessionError::None(_))));
+}

@@ -1,0 +1,355 @@
+//! A log that is kept in memory, for tests.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing, SessionId, Timestamp};
+use tokio::sync::watch;
+
+use crate::{
+    Damage, Exchanges, FindError, Follow, Followed, From, Later, MAX_DECLARATION, ManageSessions, Named, Order, Query,
+    ReadError, ReadLog, Resume, Session, SessionError, Status, choose, is_session_name,
+};
+
+/// A log in memory. Clones share it. Nothing is redacted, and nothing is bounded.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Rings whenever something was recorded, or the log was closed.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: BTreeMap<SessionId, Session>,
+    exchanges: BTreeMap<Resume, Arc<Exchange>>,
+    /// What can't be read.
+    damaged: BTreeSet<ExchangeId>,
+    missing: Vec<Missing>,
+    stamp: u64,
+    status: Status,
+    closed: bool,
+}
+
+impl MemoryLog {
+    /// Adds an exchange to its session, which is made where it isn't there, and ends with its last exchange.
+    pub fn record(&self, exchange: Exchange) {
+        let mut state = self.state();
+        let (at, id) = (exchange.started_at, exchange.session);
+        let session =
+            state.sessions.entry(id).or_insert_with(|| session(id, &exchange.session_name, &exchange.environment, at));
+        session.exchanges += 1;
+        session.first = session.first.or(Some(at));
+        session.last = session.last.max(Some(at));
+        if !session.open {
+            session.ended = session.ended.max(Some(at));
+        }
+        state.stamp += 1;
+        state.status.recorded += 1;
+        let place = Resume { written: state.stamp, session: id, sequence: exchange.sequence };
+        state.exchanges.insert(place, Arc::new(exchange));
+        drop(state);
+        self.shared.changed.send_replace(());
+    }
+
+    /// From now on this exchange can't be read.
+    pub fn damage(&self, id: ExchangeId) {
+        self.state().damaged.insert(id);
+    }
+
+    /// From now on this is missing.
+    pub fn lose(&self, missing: Missing) {
+        self.state().missing.push(missing);
+    }
+
+    /// From now on recording goes like this.
+    pub fn set_status(&self, status: Status) {
+        self.state().status = status;
+    }
+
+    /// Ends the followers.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.shared.changed.send_replace(());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    fn change(&self, which: &str, change: impl FnOnce(&mut Session)) -> Result<Session, SessionError> {
+        let mut state = self.state();
+        let id = state.resolve(which)?;
+        let session = state.sessions.get_mut(&id).ok_or_else(|| SessionError::None(which.to_owned()))?;
+        change(session);
+        Ok(session.clone())
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn resolve(&self, which: &str) -> Result<SessionId, SessionError> {
+        choose(
+            which,
+            self.sessions.values().map(|session| Named { id: session.id, name: &session.name, open: session.open }),
+        )
+    }
+
+    fn session_of(&self, filter: &Filter) -> Result<Option<SessionId>, SessionError> {
+        filter.session.as_deref().map(|which| self.resolve(which)).transpose()
+    }
+}
+
+fn session(id: SessionId, name: &str, environment: &str, started: Timestamp) -> Session {
+    Session {
+        id,
+        name: name.to_owned(),
+        environment: environment.to_owned(),
+        started,
+        ended: None,
+        exchanges: 0,
+        first: None,
+        last: None,
+        bytes: 0,
+        note: None,
+        unrecorded: 0,
+        incomplete: false,
+        imported: None,
+        declaration: None,
+        open: false,
+        current: false,
+        missing: 0,
+        missing_ranges: Vec::new(),
+        importing: false,
+    }
+}
+
+impl ReadLog for MemoryLog {
+    fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
+        let state = self.state();
+        let wanted = prefix.to_ascii_uppercase();
+        let begins = |exchange: &&Arc<Exchange>| !wanted.is_empty() && exchange.id.to_string().starts_with(&wanted);
+        let found: Vec<_> = state.exchanges.values().filter(begins).take(8).collect();
+        match found[..] {
+            [] => Err(FindError::None(prefix.to_owned())),
+            [exchange] if state.damaged.contains(&exchange.id) => Err(FindError::Read(damage())),
+            [exchange] => Ok(Exchange::clone(exchange)),
+            _ => {
+                let mut ids: Vec<_> = found.into_iter().map(|exchange| exchange.id).collect();
+                ids.sort_unstable();
+                Err(FindError::Ambiguous { prefix: prefix.to_owned(), ids })
+            }
+        }
+    }
+
+    fn query(&self, query: Query) -> Result<Box<dyn Exchanges>, ReadError> {
+        let Query { filter, order, after, limit } = query;
+        let state = self.state();
+        let session = state.session_of(&filter)?;
+        let here = |place: &Resume| {
+            let passed = match order {
+                Order::Oldest => after.is_some_and(|after| *place <= after),
+                Order::Newest => after.is_some_and(|after| *place >= after),
+            };
+            !passed && session.is_none_or(|session| session == place.session)
+        };
+        let found = state.exchanges.iter().filter(|(place, exchange)| here(place) && filter.matches(exchange));
+        let result = |(place, exchange): (&Resume, &Arc<Exchange>)| {
+            let damaged = state.damaged.contains(&exchange.id);
+            let error =
+                || ReadError::Exchange { session: place.session, sequence: place.sequence, source: Box::new(damage()) };
+            (*place, if damaged { Err(error()) } else { Ok(Exchange::clone(exchange)) })
+        };
+        let mut all: Vec<_> = found.map(result).collect();
+        if order == Order::Newest {
+            all.reverse();
+        }
+        all.truncate(limit.unwrap_or(usize::MAX));
+        Ok(Box::new(Found { left: all.into_iter(), place: None }))
+    }
+
+    fn follow(&self, filter: Filter, from: From) -> Result<Box<dyn Follow>, ReadError> {
+        let changed = self.shared.changed.subscribe();
+        let state = self.state();
+        let session = state.session_of(&filter)?;
+        let matching = |(place, exchange): &(&Resume, &Arc<Exchange>)| {
+            session.is_none_or(|session| session == place.session) && filter.matches(exchange)
+        };
+        let end = || state.exchanges.last_key_value().map_or(Resume::BEGINNING, |(place, _)| *place);
+        let place = match from {
+            From::Now | From::Last(0) => end(),
+            From::Last(count) => {
+                let first = state.exchanges.iter().rev().filter(matching).take(count).last();
+                first.map_or_else(end, |(place, _)| place.before())
+            }
+            From::After(id) => {
+                let found = state.exchanges.iter().find(|(_, exchange)| exchange.id == id);
+                found.map_or_else(end, |(place, _)| *place)
+            }
+            From::Place(place) => place,
+        };
+        Ok(Box::new(Following { shared: Arc::clone(&self.shared), filter, session, place, changed }))
+    }
+
+    fn sessions(&self) -> Result<Vec<Session>, ReadError> {
+        Ok(self.state().sessions.values().cloned().collect())
+    }
+
+    fn session(&self, which: &str) -> Result<Session, SessionError> {
+        let state = self.state();
+        let id = state.resolve(which)?;
+        state.sessions.get(&id).cloned().ok_or_else(|| SessionError::None(which.to_owned()))
+    }
+
+    fn missing(&self) -> Result<Vec<Missing>, ReadError> {
+        Ok(self.state().missing.clone())
+    }
+
+    fn status(&self) -> Status {
+        self.state().status.clone()
+    }
+
+    fn manage(&self) -> Option<&dyn ManageSessions> {
+        Some(self)
+    }
+}
+
+impl ManageSessions for MemoryLog {
+    fn current_session(&self) -> Option<Session> {
+        self.state().sessions.values().find(|session| session.current).cloned()
+    }
+
+    fn start_session(&self, name: &str) -> Result<Session, SessionError> {
+        if !is_session_name(name) {
+            return Err(SessionError::Name(name.to_owned()));
+        }
+        let mut state = self.state();
+        state.sessions.values_mut().for_each(|session| session.current = false);
+        let last = state.sessions.last_key_value().map_or(0, |(id, _)| id.milliseconds());
+        let new = SessionId::from_parts(last + 1, 1);
+        let id =
+            state.sessions.values().rev().find(|session| session.open && session.name == name).map_or(new, |s| s.id);
+        let started = Timestamp::from_micros((id.milliseconds() * 1000).cast_signed());
+        let found = state.sessions.entry(id).or_insert_with(|| session(id, name, "", started));
+        (found.open, found.current) = (true, true);
+        Ok(found.clone())
+    }
+
+    fn end_session(&self, which: &str) -> Result<Session, SessionError> {
+        self.change(which, |session| {
+            session.ended = session.ended.or(session.last).or(Some(session.started));
+            (session.open, session.current) = (false, false);
+        })
+    }
+
+    fn rename_session(&self, which: &str, name: &str) -> Result<Session, SessionError> {
+        if !is_session_name(name) {
+            return Err(SessionError::Name(name.to_owned()));
+        }
+        self.change(which, |session| name.clone_into(&mut session.name))
+    }
+
+    fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError> {
+        self.change(which, |session| session.note = Some(note.to_owned()).filter(|note| !note.is_empty()))
+    }
+
+    fn declare_session(&self, which: &str, declaration: &str) -> Result<Session, SessionError> {
+        if declaration.len() > MAX_DECLARATION {
+            return Err(SessionError::Declaration(declaration.len()));
+        }
+        let declaration = Some(declaration.to_owned()).filter(|declaration| !declaration.is_empty());
+        self.change(which, |session| session.declaration = declaration)
+    }
+
+    fn delete_session(&self, which: &str) -> Result<Session, SessionError> {
+        let mut state = self.state();
+        let id = state.resolve(which)?;
+        if state.sessions.get(&id).is_some_and(|session| session.current) {
+            return Err(SessionError::Recording(which.to_owned()));
+        }
+        state.exchanges.retain(|place, _| place.session != id);
+        state.sessions.remove(&id).ok_or_else(|| SessionError::None(which.to_owned()))
+    }
+}
+
+/// What a query found.
+struct Found {
+    left: std::vec::IntoIter<(Resume, Result<Exchange, ReadError>)>,
+    place: Option<Resume>,
+}
+
+impl Iterator for Found {
+    type Item = Result<Exchange, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (place, result) = self.left.next()?;
+        self.place = Some(place);
+        Some(result)
+    }
+}
+
+impl Exchanges for Found {
+    fn resume(&self) -> Option<Resume> {
+        self.place
+    }
+}
+
+struct Following {
+    shared: Arc<Shared>,
+    filter: Filter,
+    session: Option<SessionId>,
+    place: Resume,
+    changed: watch::Receiver<()>,
+}
+
+impl Following {
+    /// The next one that is there and matches.
+    fn ready(&mut self) -> Option<Arc<Exchange>> {
+        let state = self.shared.state();
+        let later = (std::ops::Bound::Excluded(self.place), std::ops::Bound::Unbounded);
+        for (place, exchange) in state.exchanges.range(later) {
+            self.place = *place;
+            if self.session.is_none_or(|session| session == place.session) && self.filter.matches(exchange) {
+                return Some(Arc::clone(exchange));
+            }
+        }
+        None
+    }
+}
+
+impl Follow for Following {
+    fn next(&mut self) -> Later<'_, Option<Followed>> {
+        Box::pin(async {
+            loop {
+                self.changed.borrow_and_update();
+                if let Some(exchange) = self.ready() {
+                    return Some(Followed::Exchange(exchange));
+                }
+                if self.shared.state().closed {
+                    return None;
+                }
+                self.changed.changed().await.ok()?;
+            }
+        })
+    }
+
+    fn place(&self) -> Option<Resume> {
+        Some(self.place)
+    }
+}
+
+fn damage() -> ReadError {
+    Damage { path: "memory".into(), offset: 0, what: "damaged on purpose".to_owned() }.into()
+}

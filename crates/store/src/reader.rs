@@ -1,0 +1,89 @@
+//! The log on disk, read through the seam that all engines have.
+
+use nightaudit_exchange::{Exchange, Filter, Missing};
+use nightaudit_log::{
+    FindError, Follow, Followed, From, Later, ManageSessions, Query, ReadError, ReadLog, Resume, Session, SessionError,
+    Status,
+};
+
+use crate::{follow::Follower, log::Log, query::Exchanges};
+
+impl ReadLog for Log {
+    fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
+        self.find(prefix)
+    }
+
+    fn query(&self, query: Query) -> Result<Box<dyn nightaudit_log::Exchanges>, ReadError> {
+        Ok(Box::new(self.query(query)?))
+    }
+
+    fn follow(&self, filter: Filter, from: From) -> Result<Box<dyn Follow>, ReadError> {
+        Ok(Box::new(self.follow(filter, from)?))
+    }
+
+    fn sessions(&self) -> Result<Vec<Session>, ReadError> {
+        Ok(self.sessions())
+    }
+
+    fn session(&self, which: &str) -> Result<Session, SessionError> {
+        self.session(which)
+    }
+
+    fn missing(&self) -> Result<Vec<Missing>, ReadError> {
+        Ok(self.missing())
+    }
+
+    fn status(&self) -> Status {
+        self.status()
+    }
+
+    fn manage(&self) -> Option<&dyn ManageSessions> {
+        Some(self)
+    }
+}
+
+impl nightaudit_log::Exchanges for Exchanges {
+    fn resume(&self) -> Option<Resume> {
+        self.resume()
+    }
+}
+
+impl Follow for Follower {
+    fn next(&mut self) -> Later<'_, Option<Followed>> {
+        Box::pin(self.next())
+    }
+
+    fn place(&self) -> Option<Resume> {
+        self.place()
+    }
+}
+
+impl ManageSessions for Log {
+    fn current_session(&self) -> Option<Session> {
+        self.current_session()
+    }
+
+    fn start_session(&self, name: &str) -> Result<Session, SessionError> {
+        self.start_session(name)
+    }
+
+    fn end_session(&self, which: &str) -> Result<Session, SessionError> {
+        self.end_session(which)
+    }
+
+    fn rename_session(&self, which: &str, name: &str) -> Result<Session, SessionError> {
+        self.rename_session(which, name)
+    }
+
+    fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError> {
+        self.note_session(which, note)
+    }
+
+    fn declare_session(&self, which: &str, declaration: &str) -> Result<Session, SessionError> {
+        self.declare_session(which, declaration)
+    }
+
+    fn delete_session(&self, which: &str) -> Result<Session, SessionError> {
+        self.delete_session(which)
+    }
+}

@@ -1,0 +1,32 @@
+//! The log on disk does what every engine must.
+
+use nightaudit_exchange::Exchange;
+use nightaudit_log::{ReadLog, testing::conformance};
+use nightaudit_store::{Config, Log};
+
+struct OnDisk {
+    log: Log,
+    _folder: tempfile::TempDir,
+}
+
+impl conformance::Engine for OnDisk {
+    fn log(&self) -> &dyn ReadLog {
+        &self.log
+    }
+
+    fn add(&self, session: Vec<Exchange>) {
+        let lines: Vec<u8> = session
+            .iter()
+            .flat_map(|exchange| [serde_json::to_vec(exchange).unwrap(), b"\n".to_vec()].concat())
+            .collect();
+        self.log.import(&mut &*lines).unwrap();
+    }
+}
+
+#[test]
+fn the_log_on_disk_does_what_every_engine_must() {
+    conformance::run(|| {
+        let folder = tempfile::tempdir().unwrap();
+        OnDisk { log: Log::open(Config::new(folder.path())).unwrap(), _folder: folder }
+    });
+}
