@@ -1,6 +1,7 @@
 //! The whole, from the outside: real sockets, real TLS, real files, real processes.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+mod admitting;
 mod bad_requests;
 mod bad_upstreams;
 mod clients;

@@ -298,6 +298,8 @@ pub enum FailureKind {
     Incomplete,
     /// The log can't be written (503).
     Store,
+    /// Whoever keeps the limits can't be asked, and without them nothing is sent (503).
+    LimitStore,
     /// The proxy was killed or stopped.
     Interrupted,
 }
@@ -333,6 +335,7 @@ impl FailureKind {
             Self::InvalidResponse => "invalid-response",
             Self::Incomplete => "incomplete",
             Self::Store => "store",
+            Self::LimitStore => "limit-store",
             Self::Interrupted => "interrupted",
         }
     }

@@ -40,6 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod admit;
 mod allowance;
 mod bucket;
 mod clock;
@@ -54,6 +55,7 @@ mod report;
 mod table;
 mod window;
 
+pub use admit::{Admit, LocalPermit, Past, Permit, Unavailable};
 pub use allowance::{Allowance, InvalidAllowance};
 pub use clock::{Clock, FakeClock, MonotonicClock, Sleep};
 pub use config::{

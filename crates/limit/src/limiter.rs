@@ -31,11 +31,11 @@ pub enum Verdict {
 
 /// What became of a request under the configured [`Action`].
 #[derive(Debug)]
-pub enum Admission {
+pub enum Admission<P = Place> {
     /// The request may be sent.
     Admitted {
         /// Its place in the windows.
-        place: Place,
+        place: P,
         /// How full they are; none without rules.
         note: Option<Note>,
         /// How long it was held back; zero if it was not.
@@ -44,7 +44,7 @@ pub enum Admission {
     /// The request may be sent, though it is over a limit.
     Observed {
         /// Its place in the windows.
-        place: Place,
+        place: P,
         /// What would have become of it.
         refusal: Refusal,
     },

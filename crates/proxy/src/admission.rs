@@ -1,37 +1,26 @@
-//! What the limiter says, and what Mews says about it afterwards.
+//! What the limits say, and what Mews says about them afterwards.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, StatusCode};
-use nightaudit_exchange::{Decision, LimitNote};
-use nightaudit_limit::{Admission, Arrival, Limiter, Note, Place, Refusal, Sent};
+use nightaudit_exchange::{Decision, Destination, FailureKind, LimitNote};
+use nightaudit_limit::{Admission, Admit, Arrival, Note, Permit, Refusal, Said, Unavailable};
 
-use crate::{fields, reply::Stop};
+use crate::{draft::Draft, fields, recorder::Place, reply::Stop, upstream::Handover};
 
-/// A request's place in the windows: taken, then used up by sending.
-pub(crate) struct Ticket(Stage);
-
-enum Stage {
-    Taken(Place),
-    Sent(Sent),
-    /// Between the two.
-    Changing,
-}
-
-/// Asks the limiter; what is to be recorded of its answer, and the place or the refusal.
-pub(crate) async fn ask(
-    limiter: &Limiter,
+/// Asks whether a request may be sent; what is to be recorded of the answer, and the permit or why there is none.
+pub(crate) async fn ask<A: Admit>(
+    limits: &A,
     arrival: &Arrival<'_>,
     environment: &str,
-) -> (Option<LimitNote>, Result<Ticket, Stop>) {
-    match limiter.admit(arrival).await {
-        Admission::Admitted { place, note, waited } => {
-            (note.map(|note| admitted(note, waited)), Ok(Ticket(Stage::Taken(place))))
-        }
-        Admission::Observed { place, refusal } => {
-            (Some(refused(&refusal, Decision::Observed)), Ok(Ticket(Stage::Taken(place))))
-        }
-        Admission::Refused(refusal) => {
+) -> (Option<LimitNote>, Result<A::Permit, Stop>) {
+    match limits.admit(arrival).await {
+        Ok(Admission::Admitted { place, note, waited }) => (note.map(|note| admitted(note, waited)), Ok(place)),
+        Ok(Admission::Observed { place, refusal }) => (Some(refused(&refusal, Decision::Observed)), Ok(place)),
+        Ok(Admission::Refused(refusal)) => {
             let stop = Stop::Limited {
                 environment: environment.to_owned(),
                 rule: refusal.rule.to_string(),
@@ -42,7 +31,13 @@ pub(crate) async fn ask(
             };
             (Some(refused(&refusal, Decision::Refused)), Err(stop))
         }
+        Err(unavailable) => (None, Err(stopped(unavailable))),
     }
+}
+
+/// Without knowing the limits nothing is sent.
+fn stopped(unavailable: Unavailable) -> Stop {
+    Stop::failed(FailureKind::LimitStore, unavailable.cause)
 }
 
 fn admitted(note: Note, waited: Duration) -> LimitNote {
@@ -67,31 +62,33 @@ fn refused(refusal: &Refusal, decision: Decision) -> LimitNote {
     }
 }
 
-impl Ticket {
-    /// The request is handed to a connection at this instant.
-    pub(crate) fn sent(&mut self) {
-        self.0 = match std::mem::replace(&mut self.0, Stage::Changing) {
-            Stage::Taken(place) => Stage::Sent(place.sent()),
-            other => other,
-        };
+/// What a response says about Mews' limits, if anything.
+pub(crate) fn said(status: StatusCode, headers: &HeaderMap) -> Option<Said> {
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        Some(Said::TooMany(fields::retry_after(headers, SystemTime::now())))
+    } else {
+        status.is_success().then_some(Said::Welcome)
+    }
+}
+
+/// Notes where it must be noted that a request is being sent: in the journal, the limits and the record.
+pub(crate) struct Sends<'a, P: Place, L> {
+    pub(crate) draft: &'a mut Draft<P>,
+    pub(crate) permit: &'a mut L,
+}
+
+impl<P: Place, L: Permit> Handover for Sends<'_, P, L> {
+    async fn now(&mut self, destination: Arc<Destination>) -> Result<(), Stop> {
+        // Not before there is a connection: what a crash interrupts counts from when it went out.
+        self.draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
+        self.permit.sent().await.map_err(stopped)?;
+        let now = self.draft.elapsed();
+        self.draft.note(|capture| (capture.forwarded, capture.destination) = (Some(now), Some(destination)));
+        Ok(())
     }
 
-    /// Nothing of the request was sent after all.
-    pub(crate) fn unsent(&mut self) {
-        self.0 = match std::mem::replace(&mut self.0, Stage::Changing) {
-            Stage::Sent(sent) => Stage::Taken(sent.undo()),
-            other => other,
-        };
-    }
-
-    /// Mews has answered.
-    pub(crate) fn answered(self, status: StatusCode, fields: &HeaderMap) {
-        if let Stage::Sent(sent) = self.0 {
-            if status == StatusCode::TOO_MANY_REQUESTS {
-                sent.too_many_requests(fields::retry_after(fields, SystemTime::now()));
-            } else if status.is_success() {
-                sent.succeeded();
-            }
-        }
+    async fn undone(&mut self) -> Result<(), Stop> {
+        self.draft.note(|capture| (capture.forwarded, capture.destination) = (None, None));
+        self.permit.unsent().await.map_err(stopped)
     }
 }

@@ -20,7 +20,7 @@ use http::{
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{Failure, FailureKind, Outcome, as_utf8, noted};
-use nightaudit_limit::Limiter;
+use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
 use nightaudit_mews::{envelope, operation_of};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,7 +32,8 @@ use self::{
     web_socket::switches,
 };
 use crate::{
-    Config, Origin, UpstreamConfig, UpstreamConfigError, admission,
+    Config, Origin, UpstreamConfig, UpstreamConfigError,
+    admission::{self, Sends},
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
@@ -44,22 +45,24 @@ use crate::{
     response_body::ProxyBody,
     response_head::{Addressed, Framing},
     shares::Shares,
-    upstream::{Body, Lease, Route, Sending, Upstream},
+    upstream::{Body, Lease, Route, Upstream},
 };
 
 /// Forwards requests to the hosts of one environment, inside its limits, and has each recorded.
-pub struct Proxy<R> {
-    shared: Arc<Shared>,
+///
+/// `R` keeps the exchanges, and `A` the limits.
+pub struct Proxy<R, A = Limiter> {
+    shared: Arc<Shared<A>>,
     recorder: Arc<R>,
     api: Upstream,
     events: Upstream,
 }
 
 /// What a proxy has in common with its [`sibling`](Proxy::sibling)s.
-struct Shared {
+struct Shared<A> {
     config: Config,
     route: Route,
-    limiter: Limiter,
+    limiter: A,
     ids: Arc<Ids>,
     tunnels: TaskTracker,
     closing: CancellationToken,
@@ -68,7 +71,7 @@ struct Shared {
     shares: Arc<Shares>,
 }
 
-impl<R: Recorder> Proxy<R> {
+impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// A proxy for the hosts in `config`. Nothing is connected yet, so it makes no difference whether they can be
     /// reached.
     ///
@@ -78,7 +81,7 @@ impl<R: Recorder> Proxy<R> {
     pub fn new(
         config: Config,
         upstream: &UpstreamConfig,
-        limiter: Limiter,
+        limiter: A,
         recorder: R,
     ) -> Result<Self, UpstreamConfigError> {
         let shared = Shared {
@@ -103,7 +106,7 @@ impl<R: Recorder> Proxy<R> {
         Self::of(Arc::clone(&self.shared), recorder)
     }
 
-    fn of(shared: Arc<Shared>, recorder: R) -> Self {
+    fn of(shared: Arc<Shared<A>>, recorder: R) -> Self {
         let (config, route) = (&shared.config, &shared.route);
         Self {
             api: Upstream::new(config.api.clone(), route, &config.timeouts),
@@ -187,7 +190,7 @@ impl<R: Recorder> Proxy<R> {
             paginated: sender.envelope.paginated,
         };
         let asked = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment);
-        let (note, ticket) = match draft.half_close().filter(|client| !client.has_happened()) {
+        let (note, permit) = match draft.half_close().filter(|client| !client.has_happened()) {
             None => asked.await,
             Some(client) => tokio::select! {
                 biased;
@@ -201,7 +204,7 @@ impl<R: Recorder> Proxy<R> {
             },
         };
         draft.note(|capture| capture.limit = note);
-        let mut ticket = ticket?;
+        let mut permit = permit?;
 
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
         let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::Ends };
@@ -214,25 +217,10 @@ impl<R: Recorder> Proxy<R> {
         // Among the extensions is how the client spelt the names, by which hyper writes them.
         *request.extensions_mut() = parts.extensions;
 
-        let sending = |sending| {
-            match sending {
-                Sending::Now(destination) => {
-                    // Not before there is a connection: what a crash interrupts counts from when it went out.
-                    draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
-                    ticket.sent();
-                    let now = draft.elapsed();
-                    draft.note(|capture| (capture.forwarded, capture.destination) = (Some(now), Some(destination)));
-                }
-                Sending::Undone => {
-                    ticket.unsent();
-                    draft.note(|capture| (capture.forwarded, capture.destination) = (None, None));
-                }
-            }
-            Ok(())
-        };
+        let mut sends = Sends { draft, permit: &mut permit };
         let answered = {
             // Pinned here, not handed over: the future would hold it twice.
-            let answer = pin!(host.send(request, sending));
+            let answer = pin!(host.send(request, &mut sends));
             within(answer, timeouts.response_head, upload.as_deref()).await
         };
         if let Some(upload) = &upload {
@@ -243,7 +231,7 @@ impl<R: Recorder> Proxy<R> {
             Some(broken) if answered.is_err() => return Err(broken),
             _ => answered?,
         };
-        ticket.answered(response.status(), response.headers());
+        permit.answered(admission::said(response.status(), response.headers())).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && (upgrade.is_none() || !switches(&response)) {
             let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
             let message = format!("Mews switched protocols (101, to {to}), which the request had not asked for");
@@ -286,7 +274,7 @@ impl<R: Recorder> Proxy<R> {
     }
 }
 
-impl<R: Recorder> Handler for Proxy<R> {
+impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
     type Body = ProxyBody<R::Place>;
 
     async fn handle(&self, mut arrival: Arrival, request: Request<Incoming>) -> Response<Self::Body> {

@@ -60,7 +60,7 @@ impl Stop {
             FailureKind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             FailureKind::Method => StatusCode::METHOD_NOT_ALLOWED,
             FailureKind::ConnectTimeout | FailureKind::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            FailureKind::Store | FailureKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::Store | FailureKind::LimitStore | FailureKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             FailureKind::Malformed | FailureKind::Framing | FailureKind::ClientLeft => StatusCode::BAD_REQUEST,
             _ => StatusCode::BAD_GATEWAY,
         }
@@ -99,8 +99,8 @@ impl Stop {
                 fields.insert(ERROR, HeaderValue::from_static(failure.kind.as_str()));
                 if failure.kind == FailureKind::Method {
                     fields.insert(ALLOW, HeaderValue::from_static("POST, GET, HEAD, OPTIONS"));
-                } else if failure.kind == FailureKind::Store {
-                    // The log is tried again every second.
+                } else if matches!(failure.kind, FailureKind::Store | FailureKind::LimitStore) {
+                    // The log is tried again every second, and the limits are asked with every request.
                     fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 }
             }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 
 use nightaudit_exchange::{Capture, Exchange, Redactor, SessionId};
-use nightaudit_limit::Limiter;
+use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::Server;
 use nightaudit_proxy::{Config, Place, Proxy, Recorder, Unrecordable, UpstreamConfig};
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 /// How a [`Harness`] differs from the defaults.
-pub struct Setup {
+pub struct Setup<A = Limiter> {
     /// The host of the API.
     pub upstream: String,
     /// The host of the WebSocket; by default the API's.
@@ -26,8 +26,8 @@ pub struct Setup {
     pub listen: nightaudit_listen::Config,
     /// The proxy on the way to Mews.
     pub via: nightaudit_proxy::UpstreamProxy,
-    /// The limiter.
-    pub limiter: Limiter,
+    /// What keeps the limits.
+    pub limiter: A,
 }
 
 impl Setup {
@@ -43,6 +43,13 @@ impl Setup {
             via: nightaudit_proxy::UpstreamProxy::None,
             limiter: unlimited(),
         }
+    }
+
+    /// The same with limits of another kind.
+    #[must_use]
+    pub fn limited_by<A>(self, limiter: A) -> Setup<A> {
+        let Self { upstream, events, ca, proxy, listen, via, limiter: _ } = self;
+        Setup { upstream, events, ca, proxy, listen, via, limiter }
     }
 }
 
@@ -61,7 +68,7 @@ impl Harness {
     }
 
     /// Starts a proxy that is set up like this.
-    pub async fn with(setup: Setup) -> Self {
+    pub async fn with<A: Admit>(setup: Setup<A>) -> Self {
         let events = setup.events.as_ref().unwrap_or(&setup.upstream);
         let mut config = Config::new("test", setup.upstream.parse().unwrap(), events.parse().unwrap());
         (setup.proxy)(&mut config);

@@ -3,6 +3,7 @@
 //! - [`Upstream`]: a stand-in for Mews on loopback that answers as a test scripts it, byte for byte if need be.
 //! - [`Authority`]: a certificate authority of the test's own, for real TLS.
 //! - [`Harness`]: a [`Proxy`](nightaudit_proxy::Proxy) in the test's process that records in memory.
+//! - [`ScriptedLimits`]: limits that answer late, or not at all.
 //! - [`Process`]: the real binary with a data folder of its own.
 //! - [`Terminal`]: a program in a pseudo-terminal, with the screen that a person would see.
 //! - [`send`] and [`Answer`]: a client that sends bytes as they are given.
@@ -26,6 +27,7 @@
 mod authority;
 mod client;
 mod harness;
+mod limits;
 mod process;
 pub mod sample;
 mod terminal;
@@ -34,6 +36,7 @@ mod upstream;
 pub use authority::Authority;
 pub use client::{Answer, leave, open_web_socket, post, read_answer, send, send_and_half_close, send_slowly};
 pub use harness::{Gate, Harness, Setup};
+pub use limits::{LimitEvent, Reply, ScriptedLimits, ScriptedPermit, Treatment};
 pub use process::{Process, Simulated};
 pub use terminal::Terminal;
 pub use upstream::{Seen, Upstream};

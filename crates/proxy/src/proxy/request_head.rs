@@ -8,12 +8,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Uri, Version, header::HOST, request::Parts, uri::PathAndQuery};
 use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, CapturedRequest, Head, Outcome, Timestamp};
+use nightaudit_limit::Admit;
 use nightaudit_listen::Arrival;
 
 use super::Proxy;
 use crate::{draft::Draft, fields, recorder::Recorder, shares::Share, upstream::Upstream};
 
-impl<R: Recorder> Proxy<R> {
+impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// The exchange as far as a request's head tells it.
     pub(super) fn draft(
         &self,

@@ -5,6 +5,7 @@ use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use nightaudit_exchange::{CapturedBody, CapturedResponse, FailureKind, Head, Note, Outcome};
+use nightaudit_limit::Admit;
 
 use super::{Forwarded, Proxy};
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     upstream::WireHead,
 };
 
-impl<R: Recorder> Proxy<R> {
+impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// What the integration gets for Mews' answer.
     pub(super) async fn answer(
         &self,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Response, header::UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use nightaudit_exchange::{CapturedBody, Outcome};
+use nightaudit_limit::Admit;
 
 use super::Proxy;
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     web_socket::Transcript,
 };
 
-impl<R: Recorder> Proxy<R> {
+impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// Records a handshake and carries what follows it; false where it could not be recorded in time.
     pub(super) async fn open_tunnel(
         &self,

@@ -160,14 +160,14 @@ impl Upstream {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// `sending` is called right before the request is handed to a connection, and may stop it. Where that connection
+    /// `handover` is told right before the request is handed to a connection, and may stop it. Where that connection
     /// turns out to have closed before it took anything of the request, or the server says that it has not processed it
-    /// (RFC 9113, section 8.7), another is used and `sending` called again. Once anything else may have happened, the
+    /// (RFC 9113, section 8.7), another is used and `handover` told again. Once anything else may have happened, the
     /// request is never sent a second time.
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
-        mut sending: impl FnMut(Sending) -> Result<(), Stop>,
+        handover: &mut impl Handover,
     ) -> Result<(Response<Body>, Lease), Stop> {
         let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let came_by_http2 = request.version() == Version::HTTP_2;
@@ -180,7 +180,7 @@ impl Upstream {
                 None => Box::pin(self.connect(refusals >= SHARED_ATTEMPTS)).await?,
             };
             self.address(&mut request, &target, connection.is_http2(), came_by_http2);
-            sending(Sending::Now(Arc::clone(connection.destination())))?;
+            handover.now(Arc::clone(connection.destination())).await?;
             match connection.send(request).await {
                 Ok(response) if !connection.is_http2() && response.extensions().get::<WireHead>().is_none() => {
                     // hyper's own bound is where it stops reading, which may be later.
@@ -190,7 +190,7 @@ impl Upstream {
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
                 Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
                     tracing::debug!(%reason, "Mews has not processed a request, which is sent again");
-                    sending(Sending::Undone)?;
+                    handover.undone().await?;
                     refusals += usize::from(refused);
                     (request, last) = (*unsent, reason);
                 }
@@ -248,13 +248,13 @@ impl Upstream {
     }
 }
 
-/// What happens to a request on its way to a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Sending {
-    /// It is handed to a connection to here now.
-    Now(Arc<Destination>),
-    /// The connection had closed and has taken nothing of it.
-    Undone,
+/// Is told what happens to a request on its way to a connection, and may stop it. Its answers may come later.
+pub(crate) trait Handover: Send {
+    /// The request is handed to a connection to `destination` as soon as this is ready.
+    fn now(&mut self, destination: Arc<Destination>) -> impl Future<Output = Result<(), Stop>> + Send;
+
+    /// The connection had closed, and has taken nothing of the request.
+    fn undone(&mut self) -> impl Future<Output = Result<(), Stop>> + Send;
 }
 
 fn stopped(error: &Error) -> Stop {

@@ -44,6 +44,7 @@ impl Reason {
                     | FailureKind::Tls
                     | FailureKind::UpstreamProxy
                     | FailureKind::Store
+                    | FailureKind::LimitStore
                     | FailureKind::Overloaded,
                 ) => Self::Unreachable,
                 _ => Self::NoAnswer,

@@ -1,0 +1,123 @@
+//! The proxy before limits that answer later, or not at all.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use nightaudit_exchange::{FailureKind, Outcome};
+use nightaudit_limit::{Refusal, Said};
+use nightaudit_testkit::{Harness, LimitEvent, Reply, ScriptedLimits, Setup, Treatment, Upstream, leave, post, send};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    sync::{Notify, mpsc::UnboundedReceiver},
+};
+
+type Events = UnboundedReceiver<LimitEvent>;
+
+const BODY: &str = r#"{"AccessToken": "T"}"#;
+
+async fn harness(mews: &Upstream, treatment: Treatment) -> (Harness, Events) {
+    let (limits, events) = ScriptedLimits::new([treatment]);
+    (Harness::with(Setup::new(&mews.url()).limited_by(limits)).await, events)
+}
+
+async fn next(events: &mut Events) -> LimitEvent {
+    let bound = Duration::from_secs(60);
+    tokio::time::timeout(bound, events.recv()).await.expect("something happens").expect("the limits are there")
+}
+
+fn asked() -> LimitEvent {
+    LimitEvent::Asked("configuration/get".to_owned())
+}
+
+#[tokio::test]
+async fn what_is_admitted_late_is_sent_late_and_once() {
+    let mews = Upstream::answering(200, "{}").await;
+    let now = Arc::new(Notify::new());
+    let (harness, mut events) = harness(&mews, Treatment { admit: Reply::after(&now), ..Treatment::default() }).await;
+    let address = harness.address();
+    let answer = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
+    assert_eq!(next(&mut events).await, asked());
+    assert!(mews.seen().is_empty(), "it went out before it was admitted");
+    now.notify_one();
+    let answer = answer.await.unwrap();
+    assert_eq!((answer.status, &answer.body[..], mews.seen().len()), (200, &b"{}"[..], 1));
+    assert_eq!(next(&mut events).await, LimitEvent::Sent);
+    assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(Said::Welcome)));
+    assert_eq!(harness.recorded().await.outcome, Outcome::Answered);
+}
+
+#[tokio::test]
+async fn a_sending_that_is_noted_late_waits_for_the_note() {
+    let mews = Upstream::answering(429, "{}").await;
+    let now = Arc::new(Notify::new());
+    let sent = VecDeque::from([Reply::after(&now)]);
+    let (harness, mut events) = harness(&mews, Treatment { sent, ..Treatment::default() }).await;
+    let address = harness.address();
+    let answer = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
+    assert_eq!(next(&mut events).await, asked());
+    assert!(mews.seen().is_empty(), "it went out before that was noted");
+    now.notify_one();
+    assert_eq!(answer.await.unwrap().status, 429);
+    assert_eq!(next(&mut events).await, LimitEvent::Sent);
+    assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(Said::TooMany(None))));
+    assert_eq!(mews.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn limits_that_cannot_be_asked_let_nothing_pass_and_the_record_says_why() {
+    let cause = "the limits at redis.example can't be asked: no answer within 50 ms";
+    let admit = Treatment { admit: Reply::failure(cause), ..Treatment::default() };
+    let sent = Treatment { sent: VecDeque::from([Reply::failure(cause)]), ..Treatment::default() };
+    for treatment in [admit, sent] {
+        let mews = Upstream::answering(200, "{}").await;
+        let (harness, mut events) = harness(&mews, treatment).await;
+        let answer = send(harness.address(), &post("configuration/get", BODY)).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.field("x-nightaudit-error"), Some("limit-store"));
+        assert_eq!(answer.field("retry-after"), Some("1"));
+        assert_eq!(answer.json()["Message"], cause);
+        let exchange = harness.recorded().await;
+        let error = exchange.error.unwrap();
+        assert_eq!((exchange.outcome, error.kind, &*error.message), (Outcome::Failed, FailureKind::LimitStore, cause));
+        assert_eq!((exchange.limit, exchange.times_us.forwarded), (None, None));
+        assert_eq!(next(&mut events).await, asked());
+        assert_eq!(next(&mut events).await, LimitEvent::GivenBack);
+        assert!(mews.seen().is_empty(), "it went out without a permit");
+        // The next one is asked for anew.
+        assert_eq!(send(harness.address(), &post("configuration/get", BODY)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_answered_as_any_other() {
+    let mews = Upstream::answering(200, "{}").await;
+    let refusal = Refusal {
+        rule: "fleet".into(),
+        used: 200,
+        limit: 200,
+        closed: false,
+        retry_after: Duration::from_millis(6500),
+        retry_after_secs: 7,
+    };
+    let treatment = Treatment { refusal: Some(refusal), ..Treatment::default() };
+    let (harness, _events) = harness(&mews, treatment).await;
+    let answer = send(harness.address(), &post("configuration/get", BODY)).await;
+    assert_eq!((answer.status, answer.field("retry-after")), (429, Some("7")));
+    assert_eq!(answer.field("x-nightaudit-limited"), Some("test/fleet"));
+    assert_eq!(harness.recorded().await.limit.unwrap().rule, "fleet");
+    assert!(mews.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_limits_are_asked_gives_its_permit_back() {
+    let mews = Upstream::answering(200, "{}").await;
+    let never = Arc::new(Notify::new());
+    let (harness, mut events) = harness(&mews, Treatment { admit: Reply::after(&never), ..Treatment::default() }).await;
+    let mut stream = TcpStream::connect(harness.address()).await.unwrap();
+    stream.write_all(&post("configuration/get", BODY)).await.unwrap();
+    assert_eq!(next(&mut events).await, asked());
+    leave(stream);
+    assert_eq!(next(&mut events).await, LimitEvent::GivenBack);
+    assert_eq!(harness.recorded().await.outcome, Outcome::Aborted);
+    assert!(mews.seen().is_empty());
+}
