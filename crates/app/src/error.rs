@@ -18,6 +18,9 @@ pub enum StartError {
     /// The limits are none.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Whoever keeps the limits can't be asked, and without them nothing may be sent.
+    #[error(transparent)]
+    LimitStore(#[from] nightaudit_limit::Unavailable),
     /// How Mews is reached can't be used: the authorities, or the proxy on the way.
     #[error(transparent)]
     Upstream(#[from] UpstreamConfigError),

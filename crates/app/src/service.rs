@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, panic, sync::Arc, time::Duration};
 
-use nightaudit_console::{Console, Gauges, Token};
-use nightaudit_limit::Limiter;
+use nightaudit_console::{Console, Gauges, LimitReport, Token};
+use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::{Server, Worker};
 use nightaudit_proxy::Proxy;
 use nightaudit_store::{Closed, Log, OpenError};
@@ -58,7 +58,8 @@ impl Service {
         let log = Arc::new(open_log(settings.store.clone()).await?);
         let ports = Ports::bind(&settings).await?;
         let token = Token::load_or_create(&settings.data)?;
-        wiring::restore(&limiter, &log, &settings.limit)?;
+        let past = wiring::past(&log, &settings.limit)?;
+        Admit::restore(&limiter, past).await?;
 
         let outcomes = Outcomes::default();
         let gauges = gauges(&limiter, &outcomes);
@@ -192,9 +193,13 @@ fn scheme(tls: bool) -> &'static str {
     if tls { "https" } else { "http" }
 }
 
-fn gauges(limiter: &Limiter, outcomes: &Outcomes) -> Gauges {
-    let (limiter, outcomes) = (limiter.clone(), outcomes.clone());
-    Gauges { limits: Box::new(move || wiring::limit_states(&limiter)), outcomes: Box::new(move || outcomes.list()) }
+fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes) -> Gauges {
+    let (limits, outcomes) = (limits.clone(), outcomes.clone());
+    let report = move || -> LimitReport {
+        let limits = limits.clone();
+        Box::pin(async move { Ok(wiring::limit_states(limits.report().await?)) })
+    };
+    Gauges { limits: Box::new(report), outcomes: Box::new(move || outcomes.list()) }
 }
 
 fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::Config {

@@ -7,22 +7,23 @@ use std::{
 
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Pseudonym, Timestamp};
-use nightaudit_limit::{Config as LimitConfig, Limiter, PastResponse, PastSend, Said};
+use nightaudit_limit::{Config as LimitConfig, KeyState, Past, PastResponse, PastSend, Said};
 use nightaudit_store::{Answered, Log, Sent};
 
 use crate::error::StartError;
 
-/// Fills the windows with what was sent before the start, so that a restart gives nobody a second limit.
-pub(crate) fn restore(limiter: &Limiter, log: &Log, config: &LimitConfig) -> Result<(), StartError> {
+/// What was sent before the start, so that a restart gives nobody a second limit, and what Mews said to it.
+pub(crate) fn past(log: &Log, config: &LimitConfig) -> Result<Past, StartError> {
     let longest = config.rules.iter().map(|rule| rule.window + config.slack).max().unwrap_or_default();
     let now = Timestamp::from_system(SystemTime::now());
     let sends =
         log.recent_sends(now.minus(longest)).map_err(|source| StartError::Restore { what: "was sent", source })?;
-    limiter.restore(sends.map(|sent| past_send(sent, now)));
     let refusals = log.recent_refusals(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
     let refusals = refusals.map_err(|source| StartError::Restore { what: "Mews refused", source })?;
-    limiter.restore_closures(refusals.into_iter().filter_map(|answered| past_response(answered, now)));
-    Ok(())
+    Ok(Past {
+        sends: sends.map(|sent| past_send(sent, now)).collect(),
+        responses: refusals.into_iter().filter_map(|answered| past_response(answered, now)).collect(),
+    })
 }
 
 /// For how long a `Retry-After` may keep a key closed.
@@ -57,12 +58,11 @@ fn past_send(sent: Sent, now: Timestamp) -> PastSend<String> {
     }
 }
 
-/// The limiter's state as the console tells it.
-pub(crate) fn limit_states(limiter: &Limiter) -> Vec<LimitState> {
+/// The limits' state as the console tells it.
+pub(crate) fn limit_states(states: Vec<KeyState>) -> Vec<LimitState> {
     // Rounded up: whoever waits that long finds the place free.
     let millis = |duration: Duration| u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    limiter
-        .state()
+    states
         .into_iter()
         .map(|state| LimitState {
             rule: state.rule.to_string(),

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
-use nightaudit_client::{Source, Unreadable, missing_of};
+use nightaudit_client::{Holder, Source, Unreadable, missing_of};
 use nightaudit_exchange::{Filter, Missing};
 use nightaudit_export::{Finding, FindingKind, SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
 use nightaudit_store::{Log, Order};
@@ -84,10 +84,11 @@ impl Verify {
 /// The log, whole where nobody has it; else the exchanges that its owner gives.
 fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     let mut extra = Vec::new();
-    let source = Source::open(data)?;
-    if let Source::Log(log) = &source {
+    let holder = Holder::find(data)?;
+    if let Holder::Nobody(log) = &holder {
         extra = damage(log)?;
     }
+    let source = Source::from(holder);
     let mut missing: Vec<Missing> = source.sessions()?.iter().filter(|s| s.missing > 0).map(missing_of).collect();
     let exchanges = source.exchanges(&Filter::default(), Order::Oldest, None)?;
     let (mut last, mut unreadable) = (BTreeMap::new(), Vec::new());

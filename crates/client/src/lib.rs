@@ -14,5 +14,5 @@ pub use self::{
     client::{Client, Lines, Patience, Refused},
     follow::{Follow, News},
     losses::{Losses, Unreadable, missing_of},
-    source::{SessionChange, Source, Stream, change_session},
+    source::{Holder, SessionChange, Source, Stream, change_session},
 };

@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use http::Method;
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
-use nightaudit_store::{Config, Doomed, Log, OpenError, Order, Query, ReadError, Session};
+use nightaudit_log::{FindError, Order, Query, ReadError, ReadLog, Session};
+use nightaudit_store::{Config, Doomed, Log, OpenError};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -17,10 +18,55 @@ use crate::{
 
 /// Either way gives the same answers in the same order.
 pub enum Source {
-    /// Nobody has the log: it is open for reading.
-    Log(Box<Log>),
+    /// A log that this process reads itself: nobody else has it.
+    Log(Box<dyn ReadLog>),
     /// A running `serve` has it.
     Console(Client),
+}
+
+/// Who has the log of a data folder.
+pub enum Holder {
+    /// Nobody: it is open for reading.
+    Nobody(Box<Log>),
+    /// A running `serve`, at whose console it is asked for.
+    Serve(Client),
+}
+
+impl Holder {
+    /// Opens the log of this data folder, or finds who has it; waits a moment for another command that reads it.
+    ///
+    /// # Errors
+    ///
+    /// There is no log, it can't be read, or the process that has it has no console (yet).
+    pub fn find(data: &Path) -> anyhow::Result<Self> {
+        Self::find_within(data, ATTEMPTS)
+    }
+
+    fn find_within(data: &Path, mut attempts: u32) -> anyhow::Result<Self> {
+        loop {
+            match Log::open_read_only(data) {
+                Ok(log) => return Ok(Self::Nobody(Box::new(log))),
+                Err(OpenError::Locked { console: Some(address), .. }) => {
+                    return Ok(Self::Serve(Client::new(&address, Token::load(data)?)?));
+                }
+                // Another command is reading, or a `serve` is about to say where its console is.
+                Err(OpenError::Locked { .. }) if attempts > 0 => {
+                    attempts -= 1;
+                    thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl From<Holder> for Source {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Nobody(log) => Self::Log(log),
+            Holder::Serve(client) => Self::Console(client),
+        }
+    }
 }
 
 /// How often and how long to wait for a log that somebody has for a moment.
@@ -37,32 +83,15 @@ impl Source {
     ///
     /// There is no log, it can't be read, or the process that has it has no console (yet).
     pub fn open(data: &Path) -> anyhow::Result<Self> {
-        Self::open_within(data, ATTEMPTS)
+        Ok(Holder::find(data)?.into())
     }
 
     /// As [`open`](Self::open), without waiting for whoever has the log for a moment, and hardly for a console.
     pub fn open_now(data: &Path) -> anyhow::Result<Self> {
-        Ok(match Self::open_within(data, 0)? {
+        Ok(match Holder::find_within(data, 0)?.into() {
             Self::Console(client) => Self::Console(client.with_patience(Patience::TYPING)),
             source => source,
         })
-    }
-
-    fn open_within(data: &Path, mut attempts: u32) -> anyhow::Result<Self> {
-        loop {
-            match Log::open_read_only(data) {
-                Ok(log) => return Ok(Self::Log(Box::new(log))),
-                Err(OpenError::Locked { console: Some(address), .. }) => {
-                    return Ok(Self::Console(Client::new(&address, Token::load(data)?)?));
-                }
-                // Another command is reading, or a `serve` is about to say where its console is.
-                Err(OpenError::Locked { .. }) if attempts > 0 => {
-                    attempts -= 1;
-                    thread::sleep(PAUSE);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 
     /// The console of the process that has the log; none where nobody has it.
@@ -80,7 +109,7 @@ impl Source {
             Self::Console(client) => {
                 // In a path only letters and digits mean themselves, and no id has anything else.
                 if prefix.is_empty() || !prefix.chars().all(|letter| letter.is_ascii_alphanumeric()) {
-                    return Err(nightaudit_store::FindError::None(prefix.to_owned()).into());
+                    return Err(FindError::None(prefix.to_owned()).into());
                 }
                 client.get(&format!("/api/v1/exchanges/{prefix}"), &[])
             }
@@ -115,7 +144,7 @@ impl Source {
         }
 
         match self {
-            Self::Log(log) => Ok(log.sessions()),
+            Self::Log(log) => Ok(log.sessions()?),
             Self::Console(client) => Ok(client.get::<Answer>("/api/v1/sessions", &[])?.sessions),
         }
     }

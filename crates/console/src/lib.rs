@@ -58,7 +58,7 @@ mod state;
 mod stream;
 mod token;
 
-use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, fmt, net::SocketAddr, pin::Pin, sync::Arc};
 
 use axum::{
     Router,
@@ -101,17 +101,21 @@ pub struct LimitState {
     pub closed_for_ms: Option<u64>,
 }
 
+/// The limits' state, which may come later; an error where whoever keeps the limits can't be asked.
+pub type LimitReport =
+    Pin<Box<dyn Future<Output = Result<Vec<LimitState>, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+
 /// What only the running proxy knows.
 pub struct Gauges {
-    /// The limiter's state.
-    pub limits: Box<dyn Fn() -> Vec<LimitState> + Send + Sync>,
+    /// The limits' state.
+    pub limits: Box<dyn Fn() -> LimitReport + Send + Sync>,
     /// How many requests came to each outcome since the start.
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
 }
 
 impl Default for Gauges {
     fn default() -> Self {
-        Self { limits: Box::new(Vec::new), outcomes: Box::new(Vec::new) }
+        Self { limits: Box::new(|| Box::pin(async { Ok(Vec::new()) })), outcomes: Box::new(Vec::new) }
     }
 }
 
@@ -218,6 +222,12 @@ async fn authorise(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     }
 }
 
+/// The limits' state.
+async fn limits(shared: &Shared) -> Result<Vec<LimitState>, ApiError> {
+    let unavailable = |error| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}"));
+    (shared.gauges.limits)().await.map_err(unavailable)
+}
+
 async fn no_such_address(uri: Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("`{}` is no address of the console: `/` lists them", uri.path()))
 }
@@ -320,7 +330,11 @@ pub(crate) mod tests {
             delayed: 0,
             closed_for_ms: None,
         };
-        let gauges = Gauges { limits: Box::new(move || vec![limit.clone()]), ..Gauges::default() };
+        let limits = move || -> LimitReport {
+            let limits = vec![limit.clone()];
+            Box::pin(async { Ok(limits) })
+        };
+        let gauges = Gauges { limits: Box::new(limits), ..Gauges::default() };
         let console = Console::new(Arc::new(log.clone()), token, address, Vec::new(), gauges);
         Opened { console, token: text, log, _folder: folder }
     }

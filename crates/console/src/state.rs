@@ -10,7 +10,7 @@ use axum::{
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{Shared, routes::routes};
+use crate::{Shared, error::ApiError, routes::routes};
 
 /// `GET /`: which addresses there are.
 pub(crate) async fn welcome() -> Json<Value> {
@@ -19,8 +19,8 @@ pub(crate) async fn welcome() -> Json<Value> {
 }
 
 /// `GET /api/v1/limits`
-pub(crate) async fn limits(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(json!({ "limits": (shared.gauges.limits)() }))
+pub(crate) async fn limits(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(json!({ "limits": crate::limits(&shared).await? })))
 }
 
 /// `GET /api/v1/health`: no more than whether it works, because it needs no token.
