@@ -69,7 +69,7 @@ fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
             _ => read(flate2::read::DeflateDecoder::new(&body[..])),
         }
     } else if is("br") {
-        read(brotli::Decompressor::new(&body[..], 4096))
+        read(brotli_decompressor::Decompressor::new(&body[..], 4096))
     } else if is("zstd") {
         let decoder = zstd::stream::read::Decoder::with_buffer(&body[..]).and_then(|mut decoder| {
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
