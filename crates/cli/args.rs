@@ -31,7 +31,7 @@ Examples:
   nightaudit try                                 see what it does, in half a minute
   nightaudit serve                               in front of Mews Demo, on http://127.0.0.1:8080
   nightaudit tail --status 4xx,5xx               watch what goes wrong
-  nightaudit show 01KAS --response               one exchange, by the beginning of its id
+  nightaudit show last-error                     what went wrong last; also by either end of an id
   nightaudit export --format har --since 1h      a file for any HAR viewer
   nightaudit simulate                            a Mews to test against, on http://127.0.0.1:8090
   nightaudit export --format bundle              the evidence, in one signed file

@@ -1,51 +1,54 @@
 //! The flags that choose exchanges.
 
 use clap::Args;
-use nightaudit_exchange::{Filter, InvalidFilter, Timestamp};
+use jiff::tz::TimeZone;
+use nightaudit_exchange::{Filter, Glob, InvalidFilter, Timestamp};
+use nightaudit_mews::Contracts;
+use nightaudit_text::plain;
 
 use crate::complete;
 
 /// FILTERS: every one that is given must hold.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Filters")]
+#[command(next_help_heading = "Filters (all must hold; '!…' excludes: --status '!2xx')")]
 pub(crate) struct Filters {
-    /// Of this session: its name, its id or the beginning of its id
+    /// Of this session: its name, its id, either end of its id, or last
     #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
-    session: Option<String>,
-    /// Of operations like this: reservations/*
+    session: Vec<String>,
+    /// Of operations like this: 'reservations/*', or several with commas
     #[arg(long, value_name = "GLOB", add = complete::operations())]
-    operation: Option<String>,
-    /// With such a status: 4xx, 429, 500-599, or several with commas
+    operation: Vec<String>,
+    /// With this status: 429, 4xx, 500-599, or several with commas
     #[arg(long, value_name = "STATUS")]
-    status: Option<String>,
+    status: Vec<String>,
     /// With this outcome: answered, refused, delayed, failed, interrupted, rejected or aborted
     #[arg(long, value_name = "OUTCOME")]
-    outcome: Option<String>,
-    /// Started since then: 10m (ago), or 2026-11-23T12:00:00Z
+    outcome: Vec<String>,
+    /// Started at this time or later: 10m (ago), 12:00 or 2026-11-23 12:00 (local), 2026-11-23T12:00:00Z
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Started before then
+    since: Vec<String>,
+    /// Started before this time, in the same forms
     #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    until: Vec<String>,
     /// Of clients like this: 'Acme Kiosk*'
     #[arg(long, value_name = "GLOB")]
-    client: Option<String>,
+    client: Vec<String>,
     /// With this access token or client token, by its pseudonym: REDACTED:b1946ac92492
     #[arg(long, value_name = "PSEUDONYM")]
-    token: Option<String>,
+    token: Vec<String>,
     /// With this Request-Id of Mews
     #[arg(long, value_name = "ID")]
-    request_id: Option<String>,
-    /// With this text in the address, a header or a body
+    request_id: Vec<String>,
+    /// With this text in the address, a header or a body, in any case
     #[arg(long, value_name = "TEXT")]
-    contains: Option<String>,
-    /// That took longer: 500ms
+    contains: Vec<String>,
+    /// That took longer than this: 500ms
     #[arg(long, value_name = "TIME")]
-    slower_than: Option<String>,
+    slower_than: Vec<String>,
 }
 
 impl Filters {
-    /// The filter that the flags say; `now` is what `10m` counts from.
+    /// The filter that the flags say; `now` is what `10m` counts from. Times without a zone are local.
     ///
     /// # Errors
     ///
@@ -64,13 +67,76 @@ impl Filters {
             ("contains", &self.contains),
             ("slower-than", &self.slower_than),
         ];
-        Filter::from_query(flags.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))), now)
+        let pairs = flags.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        Filter::from_query_in(pairs, now, &TimeZone::system())
     }
 
     /// The session that was asked for.
     pub(crate) fn session(&self) -> Option<&str> {
-        self.session.as_deref()
+        self.session.iter().map(String::as_str).find(|which| !which.starts_with('!'))
     }
+}
+
+/// Warns of what a filter asks for that no exchange can be, or that Mews doesn't have.
+pub(crate) fn warn(filter: &Filter, contracts: &Contracts) {
+    for warning in warnings(filter, contracts) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The highest status of HTTP (RFC 9110, section 15).
+const HIGHEST: u16 = 599;
+
+fn warnings(filter: &Filter, contracts: &Contracts) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(statuses) = &filter.status
+        && statuses.ranges().iter().all(|range| *range.start() > HIGHEST)
+    {
+        warnings.push(format!("--status {statuses} matches nothing: HTTP's statuses end at {HIGHEST}"));
+    }
+    if let (Some(since), Some(until)) = (filter.since, filter.until)
+        && since >= until
+    {
+        warnings.push(format!("nothing matches: --until ({until}) is not after --since ({since})"));
+    }
+    for side in filter.sides() {
+        let patterns = side.operation.iter().flat_map(|operation| operation.alternatives());
+        warnings.extend(patterns.filter_map(|pattern| unknown_operation(pattern, contracts)));
+    }
+    warnings
+}
+
+fn unknown_operation(pattern: &str, contracts: &Contracts) -> Option<String> {
+    let operations = contracts.catalogue().operations();
+    let glob: Glob = pattern.parse().ok()?;
+    if operations.iter().any(|operation| glob.matches(&operation.path)) {
+        return None;
+    }
+    let near = match glob.literal() {
+        Some(path) => contracts.suggest(path).map(|suggestion| suggestion.operation.path.to_string()),
+        None => near_pattern(pattern, operations.iter().map(|operation| &operation.path[..])),
+    };
+    let near = near.map(|near| format!(": did you mean '{near}'?")).unwrap_or_default();
+    Some(format!("Mews documents no operation like '{}'{near}", plain(pattern)))
+}
+
+/// The pattern with a resource that there is, where it names one that is much like it.
+fn near_pattern<'a>(pattern: &str, paths: impl Iterator<Item = &'a str>) -> Option<String> {
+    let (resource, action) = pattern.split_once('/')?;
+    let lower = resource.to_ascii_lowercase();
+    let glob = |resource: &str| format!("{resource}/{action}").parse::<Glob>();
+    let mut near: Option<(usize, &str)> = None;
+    // Longer names are like no other, and would cost more to compare than that could tell.
+    for path in paths.filter(|_| resource.len() <= 64) {
+        let known = path.split('/').next().unwrap_or_default();
+        let distance = strsim::osa_distance(&lower, &known.to_ascii_lowercase());
+        let nearer = near.is_none_or(|(best, _)| distance < best);
+        if nearer && distance <= 3 && distance * 3 <= resource.len() && glob(known).is_ok_and(|glob| glob.matches(path))
+        {
+            near = Some((distance, known));
+        }
+    }
+    near.map(|(_, resource)| format!("{resource}/{action}"))
 }
 
 #[cfg(test)]
@@ -112,6 +178,46 @@ mod tests {
         expected.sort();
         read.sort();
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_can_match_nothing_is_said() {
+        let said = |flags: &[&str]| warnings(&filter(flags).unwrap(), &Contracts::built_in());
+        for flags in [
+            &["--status", "9xx"][..],
+            &["--status", "600-999,700"],
+            &["--since", "1h", "--until", "2h"],
+            &["--since", "2026-11-23T12:00:00Z", "--until", "2026-11-23T12:00:00Z"],
+        ] {
+            assert_eq!(said(flags).len(), 1, "{flags:?}");
+        }
+        for (pattern, near) in [
+            ("reservation/*", "'reservations/*'"),
+            ("!langauges/*", "'languages/*'"),
+            ("reservations/getAl/2023-06-06", "'reservations/getAll/2023-06-06'"),
+            ("rates/*,custmers/get*", "'customers/get*'"),
+        ] {
+            let said = said(&["--operation", pattern]);
+            assert!(said.len() == 1 && said[0].contains(near), "{pattern}: {said:?}");
+        }
+        assert_eq!(said(&["--operation", "zzz*"]), ["Mews documents no operation like 'zzz*'"]);
+        for flags in [
+            &["--status", "4xx,9xx"][..],
+            &["--status", "!9xx"],
+            &["--operation", "rates/*"],
+            &["--operation", "!*/getAll*"],
+            &["--since", "2h", "--until", "1h"],
+        ] {
+            assert_eq!(said(flags), [""; 0], "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_may_say_what_is_wanted_and_what_is_not() {
+        let both = filter(&["--operation", "rates/*", "--operation", "!*/get", "--status", "!5xx"]).unwrap();
+        let except = both.except.unwrap();
+        assert!(both.operation.is_some() && except.operation.is_some() && except.status.is_some());
+        assert!(filter(&["--status", "4xx", "--status", "5xx"]).unwrap_err().contains("twice"));
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn run(Arguments { command, everywhere }: Arguments, background: Option<&Backgro
     for name in loaded.unknown_variables {
         tracing::warn!("{name} is set and is no key of the configuration: `nightaudit config show` lists them");
     }
+    warn_of_unknown_zone();
     match command {
         Command::Serve(serve) => serve.run(settings),
         Command::Tail(tail) => tail.run(&settings),
@@ -82,5 +83,14 @@ fn run(Arguments { command, everywhere }: Arguments, background: Option<&Backgro
         Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) | Command::Try(_) => {
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Times would be shown in UTC without a word.
+fn warn_of_unknown_zone() {
+    if let Some(name) = std::env::var_os("TZ").filter(|name| !name.is_empty())
+        && jiff::tz::TimeZone::try_system().is_err()
+    {
+        tracing::warn!("TZ={} is not a known time zone: times are in UTC", name.to_string_lossy());
     }
 }

@@ -10,6 +10,7 @@ mod crashes;
 mod documentation;
 mod evidence;
 mod fidelity;
+mod filtering;
 mod frames;
 mod http2_attacks;
 mod http2_upstreams;

@@ -21,7 +21,13 @@ use nightaudit_store::Order;
 use nightaudit_text::{local, terminal};
 use tempfile::NamedTempFile;
 
-use crate::{commands::review::declared, error::Usage, filters::Filters, progress::Bar, signals::Unfinished};
+use crate::{
+    commands::review::declared,
+    error::Usage,
+    filters::{self, Filters},
+    progress::Bar,
+    signals::Unfinished,
+};
 
 /// Write exchanges to a file, for other programs or for the reviewers
 #[derive(Debug, Args)]
@@ -114,6 +120,7 @@ impl Export {
             _ => (None, None),
         };
         let contracts = contracts.unwrap_or_default();
+        filters::warn(&filter, &contracts);
         let (declaration, made) = match is_evidence {
             true => {
                 let key = signing_key(&settings.data)?.fingerprint();

@@ -59,7 +59,7 @@ Examples:
   nightaudit review --session run-2 --against run-1
   nightaudit review --json > before.json; nightaudit review --against before.json")]
 pub(crate) struct Review {
-    /// The session: its name, its id or the beginning of its id; the newest one otherwise
+    /// The session: its name, its id, either end of its id, or last; the newest one otherwise
     #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
     session: Option<String>,
     /// The declaration [default: what is kept with the session, or certification.toml if it is there]

@@ -26,7 +26,7 @@ use crate::{commands::review::declared, complete, error::Usage};
     args_conflicts_with_subcommands = true,
     after_long_help = "\
 A session is what was recorded in one go, or under one name. These work while `nightaudit serve` runs, and without it.
-SESSION is a name, an id or the beginning of an id; of several with one name the open one is meant, else the newest.
+SESSION is a name, an id, either end of an id or last; of several with one name the open one is meant, else the newest.
 
 Examples:
   nightaudit sessions

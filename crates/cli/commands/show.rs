@@ -31,13 +31,14 @@ Without flags: what became of it, what the operation's contract finds in the req
 with JSON indented. Tokens show as pseudonyms; there is no way to show the originals.
 
 Examples:
-  nightaudit show 01KAS3Z
+  nightaudit show 000A1C
+  nightaudit show last-error
   nightaudit show 01KAS3Z --response --body -o reservations.json
   nightaudit show 01KAS3Z --request --wire
   nightaudit show 01KAS3Z --curl
   nightaudit show 01KAS3Z --json | jq .limit")]
 pub(crate) struct Show {
-    /// Its id, or a beginning of it that no other exchange has
+    /// Its id, the beginning or the end of it, last, or last-error
     #[arg(add = complete::exchanges())]
     id: String,
     /// The request only

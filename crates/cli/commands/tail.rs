@@ -18,21 +18,22 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     commands::show::{Parts, write_messages},
     error::Usage,
-    filters::Filters,
+    filters::{self, Filters},
 };
 
 /// Show exchanges as they are recorded, one on a line
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Each line has the local time, the status, the operation, how long it took, the sizes of request and answer, what is left
-of the limit, the pseudonym of the access token, the session, and marks for what was refused, delayed or went wrong. A
-mark with ! is what the operation's contract finds in the request: see `nightaudit show`. A narrow terminal shows fewer
-columns. It goes on where it was when `nightaudit serve` is restarted.
+Each line has the local time, the end of the exchange's id (`nightaudit show` takes it), the status, the operation, how
+long it took, the sizes of request and response, what is left of the limit, the pseudonym of the access token, the session,
+and marks for what was refused, delayed or went wrong. A mark with ! is what the operation's contract finds in the request.
+A narrow terminal shows fewer columns. It goes on where it was when `nightaudit serve` is restarted.
 
 Examples:
   nightaudit tail
   nightaudit tail -n 100 --no-follow --status 4xx,5xx
   nightaudit tail --operation 'reservations/*' -v
+  nightaudit tail --operation '!languages/*,configuration/*' --since 12:00
   nightaudit tail --json | jq .outcome")]
 pub(crate) struct Tail {
     /// How many of the last ones to begin with
@@ -61,7 +62,9 @@ impl Tail {
             verbose: self.verbose,
             contracts: settings.contracts()?,
             zone: TimeZone::system(),
+            last: None,
         };
+        filters::warn(&filter, &printer.contracts);
         if self.no_follow {
             let mut newest = Vec::new();
             if self.count > 0 {
@@ -99,6 +102,8 @@ struct Printer<W> {
     verbose: bool,
     contracts: Contracts,
     zone: TimeZone,
+    /// What the line before says needs no repetition where the marks want its room.
+    last: Option<Row>,
 }
 
 impl<W: Write> Printer<W> {
@@ -118,8 +123,10 @@ impl<W: Write> Printer<W> {
         }
         let row = Row::new(exchange, &self.contracts);
         // Asked each time: a terminal's size changes.
-        let columns = width().map_or_else(Columns::all, Columns::fit);
+        let columns = width().map_or_else(Columns::all_with_id, Columns::fit_with_id);
+        let columns = columns.for_marks(&row, self.last.as_ref());
         writeln!(self.out, "{}", Line { row: &row, columns: &columns, zone: &self.zone })?;
+        self.last = Some(row);
         if self.verbose {
             write_messages(&mut self.out, exchange, Parts::BOTH, Some(CUT))?;
         }

@@ -102,13 +102,13 @@ impl Source {
         Client::new(&address, Token::load(data).ok()?).ok()
     }
 
-    /// The exchange whose id begins so.
+    /// The exchange whose id begins or ends so, `last` or `last-error`.
     pub fn find(&self, prefix: &str) -> anyhow::Result<Exchange> {
         match self {
             Self::Log(log) => Ok(log.find(prefix)?),
             Self::Console(client) => {
-                // In a path only letters and digits mean themselves, and no id has anything else.
-                if prefix.is_empty() || !prefix.chars().all(|letter| letter.is_ascii_alphanumeric()) {
+                // In a path these mean themselves, and no id has anything else.
+                if prefix.is_empty() || !prefix.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-') {
                     return Err(FindError::None(prefix.to_owned()).into());
                 }
                 client.get(&format!("/api/v1/exchanges/{prefix}"), &[])

@@ -72,7 +72,9 @@ impl From<ReadError> for ApiError {
 impl From<FindError> for ApiError {
     fn from(error: FindError) -> Self {
         match error {
-            FindError::None(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            FindError::None(_) | FindError::Empty | FindError::NoError => {
+                Self::new(StatusCode::NOT_FOUND, error.to_string())
+            }
             FindError::Ambiguous { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             FindError::Read(error) => error.into(),
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),

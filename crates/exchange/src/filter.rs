@@ -1,20 +1,27 @@
 //! Which exchanges somebody wants to see.
 
+mod contains;
 mod glob;
+mod instant;
 mod parse;
 mod status;
 
 use std::{fmt, time::Duration};
 
-use memchr::memmem;
+use jiff::tz::TimeZone;
 
-use self::parse::{parse_duration, parse_instant, parse_text, parse_token};
+use self::{
+    contains::Needle,
+    parse::{parse_duration, parse_text, parse_token},
+};
 pub use self::{glob::Glob, parse::InvalidFilter, status::Statuses};
-use crate::{Body, Decision, Exchange, Header, Outcome, Pseudonym, Timestamp};
+use crate::{Decision, Exchange, Outcome, Pseudonym, Timestamp};
 
 /// A condition on exchanges; every part that is given must hold.
 ///
-/// The parts are the flags of the same names. A filter goes through a query string and comes back unchanged.
+/// The parts are the flags of the same names. A value that begins with `!` must not hold: `--status '!2xx'`; a text that
+/// really begins so is written `\\!`. A filter goes through a query string and comes back unchanged; there a condition that
+/// must not hold has the `!` at the end of its name: `status!=2xx`.
 ///
 /// ```
 /// use nightaudit_exchange::{Filter, Timestamp};
@@ -26,10 +33,10 @@ use crate::{Body, Decision, Exchange, Header, Outcome, Pseudonym, Timestamp};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// `--session`: a session's name, its id or a unique beginning of the id. [`matches`](Self::matches) leaves it to
+    /// `--session`: a session's name, its id, either end of the id, or `last`. [`matches`](Self::matches) leaves it to
     /// the log, which knows what it means.
     pub session: Option<String>,
-    /// `--operation`: the operation, with `*` and `?`.
+    /// `--operation`: the operation, with `*` and `?`, or several with commas.
     pub operation: Option<Glob>,
     /// `--status`: the status that the integration got.
     pub status: Option<Statuses>,
@@ -45,41 +52,82 @@ pub struct Filter {
     pub token: Option<Pseudonym>,
     /// `--request-id`: Mews' identifier of the call, whatever the case of its letters.
     pub request_id: Option<String>,
-    /// `--contains`: a text in the address, the header fields or the decoded bodies; case counts.
+    /// `--contains`: a text in the address, the headers or the decoded bodies, in whatever case; JSON's escapes are
+    /// undone (`caf\u00e9` contains `é`).
     pub contains: Option<String>,
     /// `--slower-than`: took longer than this, from the request's head to the answer's end.
     pub slower_than: Option<Duration>,
+    /// What must not hold: none of the parts that are given here. It has no `since`, `until` and `except` of its own.
+    pub except: Option<Box<Self>>,
 }
 
+/// Whether one part of a filter holds; none where the part isn't given.
+type Check = fn(&Filter, &Exchange) -> Option<bool>;
+
+/// All parts but `session`, which only the log can resolve. The search through bodies comes last: it costs the most.
+const CHECKS: [Check; 10] = [
+    |filter, exchange| Some(exchange.started_at >= filter.since?),
+    |filter, exchange| Some(exchange.started_at < filter.until?),
+    |filter, exchange| Some(exchange.duration() > filter.slower_than?),
+    |filter, exchange| Some(filter.outcome?.matches(exchange)),
+    |filter, exchange| {
+        let statuses = filter.status.as_ref()?;
+        Some(exchange.status().is_some_and(|status| statuses.contains(status)))
+    },
+    |filter, exchange| {
+        let envelope = &exchange.envelope;
+        Some([envelope.access_token, envelope.client_token].contains(&Some(filter.token?)))
+    },
+    |filter, exchange| Some(filter.operation.as_ref()?.matches_any(&exchange.operation)),
+    |filter, exchange| {
+        let glob = filter.client.as_ref()?;
+        Some(exchange.envelope.client.as_deref().is_some_and(|client| glob.matches(client)))
+    },
+    |filter, exchange| {
+        let wanted = filter.request_id.as_deref()?;
+        Some(exchange.request_id().is_some_and(|request_id| request_id.eq_ignore_ascii_case(wanted)))
+    },
+    |filter, exchange| Some(Needle::new(filter.contains.as_deref()?).is_in(exchange)),
+];
+
 impl Filter {
-    /// Whether the exchange fulfils every condition but `session`.
+    /// Whether the exchange fulfils every condition but those on sessions.
     #[must_use]
     pub fn matches(&self, exchange: &Exchange) -> bool {
-        let holds = |glob: &Option<Glob>, text: &str| glob.as_ref().is_none_or(|glob| glob.matches(text));
-        let envelope = &exchange.envelope;
-        self.since.is_none_or(|since| exchange.started_at >= since)
-            && self.until.is_none_or(|until| exchange.started_at < until)
-            && self.slower_than.is_none_or(|limit| exchange.duration() > limit)
-            && self.outcome.is_none_or(|outcome| outcome.matches(exchange))
-            && self.status.as_ref().is_none_or(|list| exchange.status().is_some_and(|status| list.contains(status)))
-            && self.token.is_none_or(|token| [envelope.access_token, envelope.client_token].contains(&Some(token)))
-            && holds(&self.operation, &exchange.operation)
-            && (self.client.is_none() || envelope.client.as_deref().is_some_and(|client| holds(&self.client, client)))
-            && self.request_id.as_ref().is_none_or(|wanted| {
-                exchange.request_id().is_some_and(|request_id| request_id.eq_ignore_ascii_case(wanted))
-            })
-            && self.contains.as_ref().is_none_or(|text| contains(exchange, text))
+        CHECKS.iter().all(|check| check(self, exchange) != Some(false))
+            && self.except.iter().all(|except| CHECKS.iter().all(|check| check(except, exchange) != Some(true)))
+    }
+
+    /// The conditions that must hold, and those that must not.
+    pub fn sides(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.except.as_deref())
     }
 
     /// Whether [`matches`](Self::matches) looks at the bodies.
     #[must_use]
-    pub const fn needs_body(&self) -> bool {
-        self.contains.is_some()
+    pub fn needs_body(&self) -> bool {
+        self.sides().any(|side| side.contains.is_some())
+    }
+
+    /// The session whose exchanges are not wanted.
+    #[must_use]
+    pub fn except_session(&self) -> Option<&str> {
+        self.except.as_ref()?.session.as_deref()
     }
 
     /// The filter as the pairs of a query string, each flag's name with its value; not yet percent-encoded.
     #[must_use]
     pub fn to_query(&self) -> Vec<(String, String)> {
+        let mut query = self.parts();
+        for (_, value) in &mut query {
+            *value = parse::escape(value);
+        }
+        let except = self.except.iter().flat_map(|except| except.parts());
+        query.extend(except.map(|(name, value)| (format!("{name}!"), value)));
+        query
+    }
+
+    fn parts(&self) -> Vec<(String, String)> {
         let mut query = Vec::new();
         let mut add = |name: &str, value: Option<String>| query.extend(value.map(|value| (name.to_owned(), value)));
         add("session", self.session.clone());
@@ -96,7 +144,8 @@ impl Filter {
         query
     }
 
-    /// Reads a filter from the pairs of a query string; `now` is what `since=10m` counts from.
+    /// Reads a filter from the pairs of a query string; `now` is what `since=10m` counts from. Times without a zone are
+    /// UTC.
     ///
     /// # Errors
     ///
@@ -105,35 +154,67 @@ impl Filter {
         pairs: impl IntoIterator<Item = (N, V)>,
         now: Timestamp,
     ) -> Result<Self, InvalidFilter> {
-        let mut filter = Self::default();
+        Self::from_query_in(pairs, now, &TimeZone::UTC)
+    }
+
+    /// As [`from_query`](Self::from_query), with times that say no zone in this one: `12:00:00.123`, `2026-11-23 12:00`.
+    /// A time without a date is the latest such time that isn't in the future; of `until` the first one after `since`,
+    /// where that is given.
+    ///
+    /// # Errors
+    ///
+    /// See [`from_query`](Self::from_query).
+    pub fn from_query_in<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> Result<Self, InvalidFilter> {
+        let (mut filter, mut except) = (Self::default(), Self::default());
+        let mut until = None;
         let mut seen = Vec::new();
         for (name, value) in pairs {
-            let flag = filter.set(name.as_ref(), value.as_ref(), now)?;
-            if seen.contains(&flag) {
+            let (name, value) = (name.as_ref(), value.as_ref());
+            // The value of a name with `!` is taken as it is.
+            let (name, value, negated) = match (name.strip_suffix('!'), value.strip_prefix('!')) {
+                (Some(name), _) => (name, value, true),
+                (None, Some(value)) => (name, value, true),
+                (None, None) => (name, parse::unescape(value), false),
+            };
+            let flag = parse::flag(name)?;
+            if seen.contains(&(flag, negated)) {
                 return Err(InvalidFilter::Repeated(flag));
             }
-            seen.push(flag);
+            seen.push((flag, negated));
+            match flag {
+                "since" | "until" if negated => return Err(InvalidFilter::Negated(flag)),
+                "since" => filter.since = Some(instant::parse(flag, value, now, zone, None)?),
+                // What it means may depend on `since`.
+                "until" => until = Some(value.to_owned()),
+                _ if negated => except.set(flag, value)?,
+                _ => filter.set(flag, value)?,
+            }
         }
+        if let Some(until) = until {
+            filter.until = Some(instant::parse("until", &until, now, zone, filter.since)?);
+        }
+        filter.except = (except != Self::default()).then(|| Box::new(except));
         Ok(filter)
     }
 
-    /// Reads one pair into the filter and returns the flag's name.
-    fn set(&mut self, name: &str, value: &str, now: Timestamp) -> Result<&'static str, InvalidFilter> {
-        let flag = parse::flag(name)?;
+    /// Reads one value into the filter.
+    fn set(&mut self, flag: &'static str, value: &str) -> Result<(), InvalidFilter> {
         match flag {
             "session" => self.session = Some(parse_text(flag, value)?),
             "operation" => self.operation = Some(value.parse()?),
             "status" => self.status = Some(value.parse()?),
             "outcome" => self.outcome = Some(value.parse()?),
-            "since" => self.since = Some(parse_instant(flag, value, now)?),
-            "until" => self.until = Some(parse_instant(flag, value, now)?),
             "client" => self.client = Some(value.parse().map_err(|error: InvalidFilter| error.of(flag))?),
             "token" => self.token = Some(parse_token(value)?),
             "request-id" => self.request_id = Some(parse_text(flag, value.trim())?),
             "contains" => self.contains = Some(parse_text(flag, value)?),
             _ => self.slower_than = Some(parse_duration(value)?),
         }
-        Ok(flag)
+        Ok(())
     }
 }
 
@@ -186,23 +267,12 @@ impl std::str::FromStr for OutcomeFilter {
     }
 }
 
-fn contains(exchange: &Exchange, text: &str) -> bool {
-    let finder = memmem::Finder::new(text);
-    let in_text = |hay: &str| finder.find(hay.as_bytes()).is_some();
-    let in_headers = |headers: &[Header]| headers.iter().any(|header| in_text(&header.name) || in_text(&header.value));
-    let in_body = |body: &Body| finder.find(&body.decoded().0).is_some();
-    in_text(&exchange.request.url)
-        || in_headers(&exchange.request.headers)
-        || exchange.response.as_ref().is_some_and(|response| in_headers(&response.headers))
-        || exchange.bodies().any(in_body)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exchange::sample;
+    use crate::{Body, exchange::sample};
 
     fn now() -> Timestamp {
         Timestamp::from_micros(0)
@@ -225,7 +295,14 @@ mod tests {
             ("client", "acme*", "acme"),
             ("token", &token, "REDACTED:000000000000"),
             ("request-id", "00-abc-01", "00-abc"),
-            ("contains", "Enterprise", "enterprise"),
+            ("contains", "Enterprise", "Enterprises"),
+            ("contains", "enterprise", "!ENTERPRISE"),
+            ("status", "!4xx", "!2xx"),
+            ("operation", "x,!,conf*", "!conf*,bills/*"),
+            ("client", "!acme", "!Acme*"),
+            ("outcome", "!refused", "!answered"),
+            ("request-id", "!00-abc", "!00-abc-01"),
+            ("slower-than", "!0.5s", "!499ms"),
             ("contains", "configuration/get", "\0"),
             ("contains", "Content-Type", "x"),
             ("slower-than", "499ms", "0.5s"),
@@ -245,6 +322,29 @@ mod tests {
             assert!(!filter(name, value).matches(&exchange), "{name}");
         }
         assert!(Filter::default().matches(&exchange));
+    }
+
+    #[test]
+    fn what_must_not_hold_is_said_with_a_mark() {
+        let exchange = sample();
+        let filter = |pairs: &[(&str, &str)]| Filter::from_query(pairs.iter().copied(), now());
+        // One of each side, of the same flag and of others.
+        assert!(filter(&[("operation", "conf*"), ("operation", "!*/getAll")]).unwrap().matches(&exchange));
+        assert!(
+            !filter(&[("operation", "conf*"), ("operation!", "*/get"), ("status", "!5xx")]).unwrap().matches(&exchange)
+        );
+        assert!(!filter(&[("status", "!5xx"), ("client", "!Acme*")]).unwrap().matches(&exchange));
+        // What has no response has no status that could be wanted or not.
+        let unanswered = Exchange { response: None, ..exchange };
+        assert!(filter(&[("status", "!4xx,5xx")]).unwrap().matches(&unanswered));
+        // A mark that is meant as a letter.
+        let marked = filter(&[("contains", r"\!important")]).unwrap();
+        assert_eq!((marked.contains.as_deref(), &marked.except), (Some("!important"), &None));
+        assert_eq!(filter(&[("session", "!rehearsal")]).unwrap().except_session(), Some("rehearsal"));
+        for wrong in [("since", "!10m"), ("until!", "10m"), ("status", "!!4xx"), ("operation", "!")] {
+            assert!(filter(&[wrong]).is_err(), "{wrong:?}");
+        }
+        assert!(filter(&[("status", "!4xx"), ("status!", "5xx")]).is_err());
     }
 
     #[test]
@@ -289,7 +389,14 @@ mod tests {
     }
 
     fn any_filter() -> impl Strategy<Value = Filter> {
-        let text = || prop::option::of("[ -~é]{1,20}");
+        (any_side(), any_side()).prop_map(|(filter, except)| {
+            let except = Filter { since: None, until: None, ..except };
+            Filter { except: (except != Filter::default()).then(|| Box::new(except)), ..filter }
+        })
+    }
+
+    fn any_side() -> impl Strategy<Value = Filter> {
+        let text = || prop::option::of("[!\\\\]{0,2}[ -~é]{1,20}");
         let trimmed = || prop::option::of("[!-~é]{1,20}");
         let glob = || prop::option::of("[ -~é]{1,20}".prop_map(|text| text.parse().unwrap()));
         let time = || prop::option::of(any::<i64>().prop_map(Timestamp::from_micros));
@@ -311,6 +418,7 @@ mod tests {
                     request_id,
                     contains,
                     slower_than,
+                    except: None,
                 }
             },
         )

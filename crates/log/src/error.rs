@@ -105,15 +105,21 @@ impl ReadError {
     }
 }
 
-/// No single exchange has an id that begins so.
+/// No single exchange is what was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
     /// There is none.
-    #[error("no exchange has an id that begins with `{0}`")]
+    #[error("no exchange has an id that begins or ends with `{0}`: `nightaudit tail` shows the ends of ids")]
     None(String),
+    /// `last` of a log without exchanges.
+    #[error("the log has no exchanges yet")]
+    Empty,
+    /// `last-error`, and nothing went wrong.
+    #[error("no exchange in the log has an error: each was answered with a status below 400")]
+    NoError,
     /// There are several; at most eight are named.
-    #[error("several exchanges have ids that begin with `{prefix}`: {}", List(ids))]
+    #[error("`{prefix}` could be any of several exchanges: {}; give more of the id", List(ids))]
     Ambiguous {
         /// What was looked for.
         prefix: String,
@@ -133,7 +139,7 @@ pub enum SessionError {
     #[error("there is no session `{0}`: `nightaudit sessions` lists them")]
     None(String),
     /// There are several whose id begins so.
-    #[error("several sessions have ids that begin with `{prefix}`: {}", List(ids))]
+    #[error("`{prefix}` could be any of several sessions: {}; give more of the id", List(ids))]
     Ambiguous {
         /// What was looked for.
         prefix: String,

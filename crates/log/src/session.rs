@@ -79,8 +79,12 @@ pub struct Named<'a> {
     pub open: bool,
 }
 
+/// The fewest letters by which an id's end is looked for.
+const SHORTEST_END: usize = 4;
+
 /// The session that is meant by `which`: the newest of that name, an open one before those ended; else the one with that
-/// id, or the only one whose id begins so, whatever the case of its letters.
+/// id, or the only one whose id begins so, or else ends so, whatever the case of its letters. `last` is the one that was
+/// started last.
 ///
 /// # Errors
 ///
@@ -88,14 +92,21 @@ pub struct Named<'a> {
 pub fn choose<'a>(which: &str, sessions: impl IntoIterator<Item = Named<'a>>) -> Result<SessionId, SessionError> {
     let prefix = which.to_ascii_uppercase();
     let mut named: Option<Named<'a>> = None;
-    let mut ids = Vec::new();
+    let (mut ids, mut ending, mut last) = (Vec::new(), Vec::new(), None);
     for session in sessions {
+        last = last.max(Some(session.id));
         if session.name == which && named.is_none_or(|best| (session.open, session.id) > (best.open, best.id)) {
             named = Some(session);
         }
-        if !prefix.is_empty() && session.id.to_string().starts_with(&prefix) {
+        let id = session.id.to_string();
+        if !prefix.is_empty() && id.starts_with(&prefix) {
             ids.push(session.id);
+        } else if prefix.len() >= SHORTEST_END && id.ends_with(&prefix) {
+            ending.push(session.id);
         }
+    }
+    if ids.is_empty() {
+        ids = if which == "last" { last.into_iter().collect() } else { ending };
     }
     match (named, &ids[..]) {
         (Some(session), _) => Ok(session.id),

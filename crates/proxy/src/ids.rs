@@ -7,8 +7,9 @@ use std::{
 
 use nightaudit_exchange::{ExchangeId, Timestamp};
 
-/// Makes ids: of a ULID's 80 random bits the upper 40 are drawn once, the lower 40 count, so that the ids of one process
-/// sort by arrival even within a millisecond, and no request waits for random bits.
+/// Makes ids: of a ULID's 80 random bits the upper 40 are drawn once, the lower 40 count from a number that is drawn, too,
+/// so that the ids of one process sort by arrival even within a millisecond, those of several runs differ in their last
+/// letters, and no request waits for random bits.
 #[derive(Debug)]
 pub(crate) struct Ids {
     drawn: u128,
@@ -20,8 +21,11 @@ const COUNTER_BITS: u32 = 40;
 impl Ids {
     pub(crate) fn new() -> Self {
         // std draws `RandomState`'s keys from the operating system.
-        let drawn = RandomState::new().build_hasher().finish() >> (64 - COUNTER_BITS);
-        Self { drawn: u128::from(drawn) << COUNTER_BITS, counter: AtomicU64::new(0) }
+        let draw = || RandomState::new().build_hasher().finish();
+        let drawn = draw() >> (64 - COUNTER_BITS);
+        // In the lower half: the counter never gets to its end, where ids would begin anew.
+        let first = draw() >> (64 - COUNTER_BITS + 1);
+        Self { drawn: u128::from(drawn) << COUNTER_BITS, counter: AtomicU64::new(first) }
     }
 
     pub(crate) fn next(&self, received: Timestamp) -> ExchangeId {
@@ -46,6 +50,9 @@ mod tests {
     #[test]
     fn two_processes_draw_differently() {
         let now = Timestamp::from_micros(0);
-        assert_ne!(Ids::new().next(now), Ids::new().next(now));
+        let (one, other) = (Ids::new().next(now), Ids::new().next(now));
+        assert_ne!(one, other);
+        // And so their first ids end differently: by their ends people tell exchanges apart.
+        assert_ne!(one.to_string()[18..], other.to_string()[18..]);
     }
 }

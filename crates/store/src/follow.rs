@@ -25,6 +25,7 @@ pub struct Follower {
     shared: Arc<Shared>,
     filter: Filter,
     session: Option<SessionId>,
+    unwanted: Option<SessionId>,
     last: watch::Receiver<Last>,
     place: Option<Resume>,
     /// The number of exchanges recorded since the log was opened up to `place`, where it is known.
@@ -43,13 +44,15 @@ struct Page {
 
 impl Follower {
     pub(crate) fn new(shared: Arc<Shared>, filter: Filter, from: From) -> Result<Self, ReadError> {
-        let session = filter.session.as_deref().map(|which| shared.resolve(which)).transpose()?;
+        let resolve = |which: Option<&str>| which.map(|which| shared.resolve(which)).transpose();
+        let (session, unwanted) = (resolve(filter.session.as_deref())?, resolve(filter.except_session())?);
         let last = shared.ring.subscribe();
         let now = *last.borrow();
         let mut follower = Self {
             shared,
             filter,
             session,
+            unwanted,
             last,
             place: now.place,
             count: Some(now.count),
@@ -111,7 +114,8 @@ impl Follower {
                     // The numbers of those in memory follow each other; a gap was deleted before it was read.
                     let missed = self.count.map_or(0, |known| count.saturating_sub(known + 1));
                     (self.place, self.count) = (Some(place), Some(count));
-                    let here = self.session.is_none_or(|session| session == exchange.session);
+                    let here = self.session.is_none_or(|session| session == exchange.session)
+                        && self.unwanted != Some(exchange.session);
                     if here && self.filter.matches(&exchange) {
                         self.ready.push_back(Followed::Exchange(exchange));
                     }

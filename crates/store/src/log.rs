@@ -24,7 +24,7 @@ use crate::{
     index::keep,
     journal::{self, Journal},
     lock::Lock,
-    open, private,
+    lookup, open, private,
     query::{Exchanges, Fetch},
     recorder::Recorder,
     recover,
@@ -209,30 +209,16 @@ impl Log {
         Fetch::new(Arc::clone(&self.shared)).exchange(found.place.session, found.place.sequence, found.at)
     }
 
-    /// The one exchange whose id begins so.
+    /// The one exchange that `which` names: the beginning or the end of its id, or `last` or `last-error`.
+    ///
+    /// What is the beginning of an id isn't looked for at the end of others. An error, to `last-error`, is what has no
+    /// response, or one with a status of 400 or above.
     ///
     /// # Errors
     ///
     /// [`FindError`] where there is none or there are several, or it can't be read.
-    pub fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
-        let none = || FindError::None(prefix.to_owned());
-        if prefix.is_empty() || prefix.len() > 26 || !prefix.is_ascii() {
-            return Err(none());
-        }
-        let bound = |filler: &str| {
-            let text = format!("{prefix}{}", filler.repeat(26 - prefix.len()));
-            text.parse::<ExchangeId>().map_err(|_| none())
-        };
-        // The first letter of an id stands for three bits: 7 is the highest.
-        let range = (bound("0")?, bound("Z")?);
-        let mut found = self.shared.between(range, 8)?;
-        if found.len() > 1 {
-            let ids = found.iter().map(|found| found.id).collect();
-            return Err(FindError::Ambiguous { prefix: prefix.to_owned(), ids });
-        }
-        let found = found.pop().ok_or_else(none)?;
-        let mut fetch = Fetch::new(Arc::clone(&self.shared));
-        fetch.exchange(found.place.session, found.place.sequence, found.at)?.ok_or_else(none)
+    pub fn find(&self, which: &str) -> Result<Exchange, FindError> {
+        lookup::find(&self.shared, which)
     }
 
     /// The exchanges that a query asks for.

@@ -1,12 +1,62 @@
 //! Exchanges looked up in the index.
 
-use nightaudit_exchange::{ExchangeId, SessionId};
-use nightaudit_log::{ReadError, Resume};
+use std::sync::Arc;
+
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome, OutcomeFilter, SessionId};
+use nightaudit_log::{FindError, Order, Query, ReadError, Resume};
 
 use crate::{
     index::{BlockAt, Broken, Part, Row},
+    query::{Exchanges, Fetch},
     shared::Shared,
 };
+
+/// The most candidates that are named.
+const CANDIDATES: usize = 8;
+
+/// The fewest letters by which an id's end is looked for: fewer say too little to look at all of them.
+const SHORTEST_END: usize = 4;
+
+/// Letters of an id.
+const LETTERS: usize = 26;
+
+/// See [`Log::find`](crate::Log::find).
+pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindError> {
+    let none = || FindError::None(which.to_owned());
+    match which {
+        "last" => return newest(shared, Filter::default())?.map(|(_, exchange)| exchange).ok_or(FindError::Empty),
+        "last-error" => return newest_error(shared)?.ok_or(FindError::NoError),
+        _ if which.is_empty() || which.len() > LETTERS || !which.is_ascii() => return Err(none()),
+        _ => {}
+    }
+    let mut found = shared.beginning_with(which)?;
+    if found.is_empty() && (SHORTEST_END..LETTERS).contains(&which.len()) {
+        found = shared.ending_with(which)?;
+    }
+    if found.len() > 1 {
+        let ids = found.iter().map(|found| found.id).collect();
+        return Err(FindError::Ambiguous { prefix: which.to_owned(), ids });
+    }
+    let found = found.pop().ok_or_else(none)?;
+    let mut fetch = Fetch::new(Arc::clone(shared));
+    fetch.exchange(found.place.session, found.place.sequence, found.at)?.ok_or_else(none)
+}
+
+/// The exchange that matches and was recorded last, and its place.
+fn newest(shared: &Arc<Shared>, filter: Filter) -> Result<Option<(Resume, Exchange)>, ReadError> {
+    let mut found = Exchanges::new(shared, Query { filter, order: Order::Newest, after: None, limit: Some(1) })?;
+    let exchange = found.next().transpose()?;
+    Ok(found.resume().zip(exchange))
+}
+
+fn newest_error(shared: &Arc<Shared>) -> Result<Option<Exchange>, ReadError> {
+    // Two questions that the index answers alone.
+    let failed = Filter { status: "400-999".parse().ok(), ..Filter::default() };
+    let answered = Filter { outcome: Some(OutcomeFilter::Is(Outcome::Answered)), ..Filter::default() };
+    let unanswered = Filter { except: Some(Box::new(answered)), ..Filter::default() };
+    let found = [newest(shared, failed)?, newest(shared, unanswered)?];
+    Ok(found.into_iter().flatten().max_by_key(|(place, _)| *place).map(|(_, exchange)| exchange))
+}
 
 /// Where an exchange stands.
 #[derive(Debug, Clone, Copy)]
@@ -25,15 +75,25 @@ impl From<Broken> for ReadError {
 impl Shared {
     /// The exchanges whose ids lie in this range, both ends included; at most `limit`.
     pub(crate) fn between(&self, ids: (ExchangeId, ExchangeId), limit: usize) -> Result<Vec<Found>, ReadError> {
+        let may = |part: &Part| part.summary.ids.0 <= ids.1 && part.summary.ids.1 >= ids.0;
+        self.select(may, |row| (ids.0..=ids.1).contains(&row.id), limit)
+    }
+
+    /// The exchanges of the parts and rows that are wanted; at most `limit`.
+    fn select(
+        &self,
+        may: impl Fn(&Part) -> bool,
+        wanted: impl Fn(&Row) -> bool,
+        limit: usize,
+    ) -> Result<Vec<Found>, ReadError> {
         let mut parts: Vec<(SessionId, Part)> = Vec::new();
         for (session, listing) in self.index.listings().iter() {
-            let may = |part: &&Part| part.summary.ids.0 <= ids.1 && part.summary.ids.1 >= ids.0;
-            parts.extend(listing.parts.iter().filter(may).map(|part| (*session, part.clone())));
+            parts.extend(listing.parts.iter().filter(|part| may(part)).map(|part| (*session, part.clone())));
         }
         let mut found = Vec::new();
         for (session, part) in parts {
             let chunk = self.index.chunk(session, &part)?;
-            for row in chunk.rows.iter().filter(|row| (ids.0..=ids.1).contains(&row.id)) {
+            for row in chunk.rows.iter().filter(|row| wanted(row)) {
                 let Some(at) = chunk.block(row) else { continue };
                 found.push(Found { id: row.id, place: place(session, row), at });
                 if found.len() >= limit {
@@ -42,6 +102,24 @@ impl Shared {
             }
         }
         Ok(found)
+    }
+
+    /// The first exchanges whose ids begin so.
+    fn beginning_with(&self, prefix: &str) -> Result<Vec<Found>, ReadError> {
+        let bound = |filler: &str| format!("{prefix}{}", filler.repeat(LETTERS - prefix.len())).parse().ok();
+        // The first letter of an id stands for three bits: 7 is the highest.
+        match (bound("0"), bound("Z")) {
+            (Some(first), Some(last)) => self.between((first, last), CANDIDATES),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The first exchanges whose ids end so. Each row of the index is looked at: nothing sorts ids by their ends.
+    fn ending_with(&self, suffix: &str) -> Result<Vec<Found>, ReadError> {
+        let Ok(wanted) = format!("{suffix:0>LETTERS$}").parse::<ExchangeId>() else { return Ok(Vec::new()) };
+        // Each letter stands for five bits.
+        let (wanted, mask) = (u128::from_be_bytes(wanted.to_bytes()), (1u128 << (5 * suffix.len())) - 1);
+        self.select(|_| true, |row| u128::from_be_bytes(row.id.to_bytes()) & mask == wanted, CANDIDATES)
     }
 
     /// The place of an exchange.

@@ -40,7 +40,8 @@ pub struct Exchanges {
 impl Exchanges {
     pub(crate) fn new(shared: &Arc<Shared>, query: Query) -> Result<Self, ReadError> {
         let Query { filter, order, after, limit } = query;
-        let session = filter.session.as_deref().map(|which| shared.resolve(which)).transpose()?;
+        let resolve = |which: Option<&str>| which.map(|which| shared.resolve(which)).transpose();
+        let (session, unwanted) = (resolve(filter.session.as_deref())?, resolve(filter.except_session())?);
         let mut waiting = Vec::new();
         for (id, listing) in shared.index.listings().iter() {
             let Some((first, last)) = listing.written() else { continue };
@@ -48,7 +49,7 @@ impl Exchanges {
                 Order::Oldest => after.is_some_and(|after| last < after.written),
                 Order::Newest => after.is_some_and(|after| first > after.written),
             };
-            if session.is_some_and(|session| session != *id) || beyond {
+            if session.is_some_and(|session| session != *id) || unwanted == Some(*id) || beyond {
                 continue;
             }
             let from = if order == Order::Oldest { first } else { last };

@@ -278,8 +278,8 @@ impl Shared {
         Some(self.view_of(entry, self.index.listings().get(&session)))
     }
 
-    /// The session that is meant: by name the newest of that name, an open one before those ended; else by id, or by
-    /// the beginning of an id.
+    /// The session that is meant: by name the newest of that name, an open one before those ended; else by id, by the
+    /// beginning or the end of an id, or as `last` the one that was started last.
     pub(crate) fn resolve(&self, which: &str) -> Result<SessionId, SessionError> {
         match self.resolve_exactly(which) {
             Err(SessionError::None(_)) => {

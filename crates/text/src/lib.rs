@@ -16,6 +16,6 @@ mod row;
 pub mod terminal;
 
 pub use self::{
-    line::{cut, cut_before, duration, local, pad, plain, plain_lines, size, span, status_style},
+    line::{cut, cut_before, cut_operation, duration, local, pad, plain, plain_lines, size, span, status_style},
     row::{Column, Columns, Line, Mark, Row, findings},
 };

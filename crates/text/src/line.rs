@@ -88,6 +88,18 @@ pub fn cut_before(text: &str, room: usize) -> String {
     format!("…{}", kept.map_or("", |(start, _)| &text[start..]))
 }
 
+/// An operation that fits: what is too long loses its version first, then its end, and keeps its resource.
+pub fn cut_operation(operation: &str, room: usize) -> String {
+    if operation.width() <= room {
+        return operation.to_owned();
+    }
+    let is_version = |last: &str| last.len() == 10 && last.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    match operation.rsplit_once('/') {
+        Some((before, last)) if is_version(last) => cut(before, room),
+        _ => cut(operation, room),
+    }
+}
+
 fn fits(letter: char, left: &mut usize) -> bool {
     let width = letter.width().unwrap_or(0);
     let fits = width <= *left;
@@ -125,6 +137,17 @@ mod tests {
         assert_eq!([cut("予約を取得", 6), cut_before("予約を取得", 6)], ["予約…", "…取得"]);
         assert_eq!([pad("予約", 6, false), pad("予約", 6, true)], ["予約  ", "  予約"]);
         assert_eq!([cut_before("rates/getAll", 12), cut_before("rates/getAll", 7)], ["rates/getAll", "…getAll"]);
+    }
+
+    #[test]
+    fn a_long_operation_keeps_its_resource_and_loses_its_version() {
+        let of = |room| cut_operation("reservations/getAll/2023-06-06", room);
+        assert_eq!(
+            [of(30), of(29), of(19), of(12)],
+            ["reservations/getAll/2023-06-06", "reservations/getAll", "reservations/getAll", "reservation…"]
+        );
+        assert_eq!(cut_operation("services/getAvailability", 20), "services/getAvailab…");
+        assert_eq!(cut_operation("2023-06-06", 5), "2023…");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use nightaudit_mews::Contracts;
 use nightaudit_review::Standing;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::line::{cut, cut_before, duration, local, pad, plain, size, status_style};
+use crate::line::{cut, cut_operation, duration, local, pad, plain, size, status_style};
 
 /// What a line has of an exchange: small, and free of what a terminal would obey.
 #[derive(Debug, Clone)]
@@ -77,6 +77,10 @@ impl Row {
     pub fn cell(&self, column: Column, zone: &TimeZone) -> String {
         match column {
             Column::Time => local(self.started, zone, "%H:%M:%S%.3f"),
+            Column::Id => {
+                let id = self.id.to_string();
+                id[id.len() - ID..].to_owned()
+            }
             Column::Status => self.status.map_or_else(|| "---".to_owned(), |status| status.to_string()),
             Column::Operation => self.operation.clone(),
             Column::Took => duration(self.took),
@@ -151,6 +155,8 @@ pub fn findings(exchange: &Exchange, contracts: &Contracts) -> Vec<String> {
 pub enum Column {
     /// When the request came.
     Time,
+    /// The end of the id, by which commands take an exchange; the beginning is the time, which neighbours share.
+    Id,
     /// The response's status.
     Status,
     /// The operation.
@@ -170,8 +176,9 @@ pub enum Column {
 }
 
 impl Column {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Time,
+        Self::Id,
         Self::Status,
         Self::Operation,
         Self::Took,
@@ -189,6 +196,7 @@ impl Column {
     const fn width(self) -> usize {
         match self {
             Self::Time | Self::Token => 12,
+            Self::Id => ID,
             Self::Status => 3,
             Self::Operation => OPERATION.0,
             Self::Took => 8,
@@ -208,6 +216,7 @@ impl Column {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Time => "TIME",
+            Self::Id => "ID",
             Self::Status => "",
             Self::Operation => "OPERATION",
             Self::Took => "TOOK",
@@ -220,6 +229,8 @@ impl Column {
     }
 }
 
+/// Letters of an id's end: 30 bits.
+const ID: usize = 6;
 /// Letters for an operation, at least and at most.
 const OPERATION: (usize, usize) = (20, 44);
 /// Letters that are left for the marks at least.
@@ -237,18 +248,38 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// All of them, and nothing is cut.
+    /// All of them but the id, and nothing is cut.
     pub fn all() -> Self {
-        let width = |column| if column == Column::Operation { OPERATION.1 } else { Column::width(column) };
-        Self { columns: Column::ALL.into_iter().map(|column| (column, width(column))).collect(), marks: None }
+        Self::as_long(|column| column != Column::Id)
     }
 
-    /// As many as fit into `width` letters.
+    /// All of them, and nothing is cut.
+    pub fn all_with_id() -> Self {
+        Self::as_long(|_| true)
+    }
+
+    fn as_long(wanted: impl Fn(Column) -> bool) -> Self {
+        let width = |column| if column == Column::Operation { OPERATION.1 } else { Column::width(column) };
+        let columns = Column::ALL.into_iter().filter(|column| wanted(*column));
+        Self { columns: columns.map(|column| (column, width(column))).collect(), marks: None }
+    }
+
+    /// As many as fit into `width` letters, without the id.
     pub fn fit(width: usize) -> Self {
+        Self::fitting(width, &Column::OPTIONAL)
+    }
+
+    /// As many as fit into `width` letters, the id first.
+    pub fn fit_with_id(width: usize) -> Self {
+        let optional: Vec<Column> = std::iter::once(Column::Id).chain(Column::OPTIONAL).collect();
+        Self::fitting(width, &optional)
+    }
+
+    fn fitting(width: usize, optional: &[Column]) -> Self {
         let needed = |columns: &[Column]| columns.iter().map(|column| column.width() + GAP).sum::<usize>() + MARKS;
         let mut chosen = vec![Column::Time, Column::Status, Column::Operation, Column::Took];
-        for column in Column::OPTIONAL {
-            chosen.push(column);
+        for column in optional {
+            chosen.push(*column);
             if needed(&chosen) > width {
                 chosen.pop();
                 break;
@@ -261,13 +292,35 @@ impl Columns {
         Self { columns: columns.map(|column| (column, width_of(column))).collect(), marks: Some(MARKS + spare - more) }
     }
 
+    /// The same without those last columns that say what `before` said already, as far as the row's marks need their
+    /// room.
+    #[must_use]
+    pub fn for_marks(&self, row: &Row, before: Option<&Row>) -> Self {
+        let mut columns = self.clone();
+        let (Some(room), Some(before)) = (columns.marks.as_mut(), before) else { return columns };
+        let marks = Self { marks: None, ..self.clone() }.marks(row);
+        let needed = marks.iter().map(|(mark, _)| mark.width() + GAP).sum::<usize>().saturating_sub(GAP);
+        while needed > *room
+            && let Some((column, width)) = columns.columns.last()
+            && match column {
+                Column::Session => row.session == before.session,
+                Column::Token => row.token == before.token,
+                _ => false,
+            }
+        {
+            *room += width + GAP;
+            columns.columns.pop();
+        }
+        columns
+    }
+
     /// What stands in a column of a row, as wide as the column.
     pub fn cell(&self, row: &Row, column: Column, width: usize, zone: &TimeZone) -> String {
         let text = row.cell(column, zone);
         let text = match column {
             // Without a width there is no need to cut.
             _ if self.marks.is_none() => text,
-            Column::Operation => cut_before(&text, width),
+            Column::Operation => cut_operation(&text, width),
             _ => cut(&text, width),
         };
         pad(&text, width, column.is_right())
@@ -381,6 +434,40 @@ mod tests {
                 assert!(letters <= usize::max(width, 69), "{letters} in {width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_end_of_the_id_stands_after_the_time_and_every_line_fits() {
+        for width in 77..240 {
+            for (line, exchange) in lines(&Columns::fit_with_id(width)).lines().zip(exchanges()) {
+                let id = exchange.id.to_string();
+                assert!(line.width() - 1 <= width, "in {width}: {line}");
+                assert_eq!(line.split_whitespace().nth(1), Some(&id[id.len() - ID..]), "in {width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn marks_take_the_room_of_columns_that_say_nothing_new() {
+        let contracts = Contracts::built_in();
+        let before = Row::new(&exchange(), &contracts);
+        let mut row = Row { events: vec!["failed: connect-timeout".to_owned(), "x".repeat(30)], ..before.clone() };
+        let columns = Columns::fit_with_id(130);
+        let shown = |row: &Row, before: Option<&Row>| {
+            let columns = columns.for_marks(row, before);
+            let line = Line { row, columns: &columns, zone: &TimeZone::UTC }.to_string();
+            let line = anstream::adapter::strip_str(&line).to_string();
+            assert!(line.width() <= 130, "{line}");
+            line
+        };
+        // The first line has every column; of the next ones those that stay the same make room, and only where needed.
+        assert!(shown(&row, None).contains('…') && shown(&row, None).contains(&row.token));
+        assert!(!shown(&row, Some(&before)).contains('…'), "{}", shown(&row, Some(&before)));
+        assert!(!shown(&row, Some(&before)).contains(&row.token));
+        row.token = "0000aaaa1111".to_owned();
+        assert!(shown(&row, Some(&before)).contains("0000aaaa1111"));
+        row.events.clear();
+        assert!(shown(&row, Some(&row)).contains("0000aaaa1111"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::tz::TimeZone;
 use nightaudit_exchange::{Filter, Statuses, Timestamp};
 use nightaudit_export::Format;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -51,7 +52,7 @@ impl Prompt {
         match self.asked {
             Asked::Search => "a text, in whatever case".to_owned(),
             Asked::Filter => {
-                "4xx  rates/*  outcome=failed  client='Acme*'  slower-than=1s  …  empty for all".to_owned()
+                "4xx  rates/*  !5xx  outcome=failed  client='Acme*'  since=12:00  …  empty for all".to_owned()
             }
             Asked::Export => {
                 let endings: Vec<String> =
@@ -97,13 +98,18 @@ pub(super) fn format_of(path: &Path) -> Result<Format, String> {
 
 /// A filter as it is typed: `name=value`, and for short a status or an operation by itself.
 pub(super) fn parse_filter(text: &str, now: Timestamp) -> Result<Filter, String> {
-    let pairs = words(text)?.into_iter().map(|word| match word.split_once('=') {
-        Some((name, value)) => (name.trim_start_matches('-').to_owned(), value.to_owned()),
-        None if word.parse::<Statuses>().is_ok() => ("status".to_owned(), word),
-        None if word.contains(['*', '?']) => ("operation".to_owned(), word),
-        None => ("operation".to_owned(), format!("*{word}*")),
+    let pairs = words(text)?.into_iter().map(|word| {
+        if let Some((name, value)) = word.split_once('=') {
+            return (name.trim_start_matches('-').to_owned(), value.to_owned());
+        }
+        let (mark, bare) = word.strip_prefix('!').map_or(("", &word[..]), |bare| ("!", bare));
+        match bare {
+            _ if bare.parse::<Statuses>().is_ok() => ("status".to_owned(), word),
+            _ if bare.contains(['*', '?', ',']) => ("operation".to_owned(), word),
+            _ => ("operation".to_owned(), format!("{mark}*{bare}*")),
+        }
     });
-    Filter::from_query(pairs, now).map_err(|error| error.to_string())
+    Filter::from_query_in(pairs, now, &TimeZone::system()).map_err(|error| error.to_string())
 }
 
 /// A filter as it could have been typed.

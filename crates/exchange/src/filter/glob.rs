@@ -26,29 +26,18 @@ impl Glob {
     /// Takes at most the product of both lengths, usually their sum.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        let (mut pattern, mut rest) = (self.0.chars(), text.chars());
-        // Where to go on when what follows the latest `*` does not fit: the pattern after it, and the text it has not
-        // yet taken. An earlier `*` never needs another try, since the latest can take whatever that would give up.
-        let mut retry = None;
-        loop {
-            let before = rest.clone();
-            match (pattern.next(), rest.next()) {
-                (Some('*'), _) => {
-                    rest = before;
-                    retry = Some((pattern.clone(), rest.clone()));
-                }
-                (None, None) => return true,
-                (Some('?'), Some(_)) => {}
-                (Some(wanted), Some(found)) if wanted.eq_ignore_ascii_case(&found) => {}
-                _ => {
-                    let Some((after_star, untaken)) = &mut retry else { return false };
-                    if untaken.next().is_none() {
-                        return false;
-                    }
-                    (pattern, rest) = (after_star.clone(), untaken.clone());
-                }
-            }
-        }
+        stands_for(&self.0, text)
+    }
+
+    /// Whether one of the patterns between commas stands for the whole of `text`, which itself has no comma.
+    #[must_use]
+    pub fn matches_any(&self, text: &str) -> bool {
+        self.alternatives().any(|pattern| stands_for(pattern, text))
+    }
+
+    /// The patterns between commas.
+    pub fn alternatives(&self) -> impl Iterator<Item = &str> {
+        self.0.split(',').map(str::trim)
     }
 
     /// The text that the pattern stands for; none where it has a `*` or `?`.
@@ -61,6 +50,32 @@ impl Glob {
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.0.split(['*', '?']).next().unwrap_or_default()
+    }
+}
+
+fn stands_for(pattern: &str, text: &str) -> bool {
+    let (mut pattern, mut rest) = (pattern.chars(), text.chars());
+    // Where to go on when what follows the latest `*` does not fit: the pattern after it, and the text it has not
+    // yet taken. An earlier `*` never needs another try, since the latest can take whatever that would give up.
+    let mut retry = None;
+    loop {
+        let before = rest.clone();
+        match (pattern.next(), rest.next()) {
+            (Some('*'), _) => {
+                rest = before;
+                retry = Some((pattern.clone(), rest.clone()));
+            }
+            (None, None) => return true,
+            (Some('?'), Some(_)) => {}
+            (Some(wanted), Some(found)) if wanted.eq_ignore_ascii_case(&found) => {}
+            _ => {
+                let Some((after_star, untaken)) = &mut retry else { return false };
+                if untaken.next().is_none() {
+                    return false;
+                }
+                (pattern, rest) = (after_star.clone(), untaken.clone());
+            }
+        }
     }
 }
 

@@ -140,8 +140,21 @@ impl ReadLog for MemoryLog {
     fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
         let state = self.state();
         let wanted = prefix.to_ascii_uppercase();
+        let wrong = |exchange: &&Arc<Exchange>| exchange.status().is_none_or(|status| status >= 400);
+        let mut newest = state.exchanges.values().rev();
+        match prefix {
+            "last" => return newest.next().map(|exchange| Exchange::clone(exchange)).ok_or(FindError::Empty),
+            "last-error" => {
+                return newest.find(wrong).map(|exchange| Exchange::clone(exchange)).ok_or(FindError::NoError);
+            }
+            _ => {}
+        }
         let begins = |exchange: &&Arc<Exchange>| !wanted.is_empty() && exchange.id.to_string().starts_with(&wanted);
-        let found: Vec<_> = state.exchanges.values().filter(begins).take(8).collect();
+        let ends = |exchange: &&Arc<Exchange>| wanted.len() >= 4 && exchange.id.to_string().ends_with(&wanted);
+        let mut found: Vec<_> = state.exchanges.values().filter(begins).take(8).collect();
+        if found.is_empty() {
+            found = state.exchanges.values().filter(ends).take(8).collect();
+        }
         match found[..] {
             [] => Err(FindError::None(prefix.to_owned())),
             [exchange] if state.damaged.contains(&exchange.id) => Err(FindError::Read(damage())),

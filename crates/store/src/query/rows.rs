@@ -21,9 +21,11 @@ pub(crate) struct RowFilter {
 
 impl RowFilter {
     pub(crate) fn new(filter: &Filter) -> Self {
-        let exact = !filter.needs_body() && filter.request_id.is_none();
+        let exact = !filter.needs_body() && filter.sides().all(|side| side.request_id.is_none());
         let request_id = filter.request_id.as_deref().map(request_id_hash);
-        let filter = Filter { session: None, contains: None, request_id: None, ..filter.clone() };
+        let held = |side: &Filter| Filter { session: None, contains: None, request_id: None, ..side.clone() };
+        let except = filter.except.as_deref().map(|except| Box::new(held(except)));
+        let filter = Filter { except: except.filter(|except| **except != Filter::default()), ..held(filter) };
         Self { all: filter == Filter::default(), filter, request_id, exact, stub: Box::new(stub()) }
     }
 
@@ -59,11 +61,11 @@ impl RowFilter {
         }
         exchange.envelope.access_token = row.access_token;
         exchange.envelope.client_token = row.client_token;
-        if self.filter.operation.is_some() {
+        if self.filter.sides().any(|side| side.operation.is_some()) {
             exchange.operation.clear();
             exchange.operation.push_str(chunk.operations.get(usize::from(row.operation)).map_or("", |text| text));
         }
-        if self.filter.client.is_some() {
+        if self.filter.sides().any(|side| side.client.is_some()) {
             let client = usize::from(row.client).checked_sub(1).and_then(|place| chunk.clients.get(place));
             exchange.envelope.client = client.map(|client| client.to_string());
         }

@@ -1,6 +1,6 @@
 //! What is recorded can be read, in every way that the log offers.
 
-use nightaudit_exchange::{CapturedBody, Filter, Outcome, Pseudonym, chain};
+use nightaudit_exchange::{CapturedBody, Exchange, Filter, Outcome, Pseudonym, chain};
 use nightaudit_store::{Config, Durability, FindError, Log, Order, Query};
 
 use crate::support::{ACCESS, CLIENT, capture, config, id, numbers, record, record_all, started, wait};
@@ -111,9 +111,63 @@ fn an_exchange_is_found_by_any_unique_beginning_of_its_id() {
     assert_eq!(log.find(&whole).unwrap().id, id(321));
     assert_eq!(log.find(&whole[..16].to_lowercase()).unwrap().id, id(321));
     assert!(matches!(log.find(&whole[..6]), Err(FindError::Ambiguous { ids, .. }) if ids.len() == 8));
-    for nothing in ["", "0000", "é", "8ZZZ", &"Z".repeat(40)] {
+    for nothing in ["", "01ZZ", "é", "8ZZZ", &"Z".repeat(40)] {
         assert!(matches!(log.find(nothing), Err(FindError::None(_))), "{nothing}");
     }
+}
+
+#[test]
+fn an_exchange_is_found_by_the_end_of_its_id_and_as_the_last_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    assert!(matches!(log.find("last"), Err(FindError::Empty)));
+    record(&log, 0..600);
+    let whole = id(321).to_string();
+    for letters in [8, 12, 25] {
+        assert_eq!(log.find(&whole[26 - letters..]).unwrap().id, id(321), "{letters}");
+        assert_eq!(log.find(&whole[26 - letters..].to_lowercase()).unwrap().id, id(321), "{letters}");
+    }
+    // The ids of this test all end so.
+    let error = log.find("0000").unwrap_err();
+    assert!(matches!(&error, FindError::Ambiguous { ids, .. } if ids.len() == 8), "{error}");
+    assert!(error.to_string().contains(&id(0).to_string()) && error.to_string().contains("more"), "{error}");
+    assert_eq!(log.find("last").unwrap().id, id(599));
+    let newest =
+        |wanted: &dyn Fn(&Exchange) -> bool| (0..600).rev().find_map(|n| log.get(id(n)).unwrap().filter(wanted));
+    let wrong = |exchange: &Exchange| exchange.status().is_none_or(|status| status >= 400);
+    match newest(&wrong) {
+        Some(expected) => assert_eq!(log.find("last-error").unwrap().id, expected.id),
+        None => assert!(matches!(log.find("last-error"), Err(FindError::NoError))),
+    }
+}
+
+#[test]
+fn a_session_is_found_by_either_end_of_its_id_and_as_the_last_one_and_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    for (name, numbers) in [("first", 0..10), ("second", 10..30)] {
+        log.start_session(name).unwrap();
+        record(&log, numbers);
+    }
+    let first = log.session("first").unwrap().id.to_string();
+    for which in [&first[..], &first[16..], &first[16..].to_lowercase()] {
+        assert_eq!(log.session(which).unwrap().name, "first", "{which}");
+    }
+    assert_eq!(log.session("last").unwrap().name, "second");
+    let count = |pairs: &[(&str, &str)]| {
+        log.count(&Filter::from_query(pairs.iter().copied(), capture(0).received).unwrap()).unwrap()
+    };
+    assert_eq!((count(&[("session", "!first")]), count(&[("session", "last")])), (20, 20));
+    // From the index alone, and with what the index doesn't hold.
+    let all = count(&[]);
+    for (flag, value) in
+        [("operation", "*/getAll*"), ("status", "2xx"), ("client", "*1*"), ("contains", "1"), ("request-id", "x")]
+    {
+        let unwanted = format!("!{value}");
+        assert_eq!(count(&[(flag, value)]) + count(&[(flag, &unwanted)]), all, "{flag}");
+    }
+    log.start_session("last").unwrap();
+    assert_eq!(log.session("last").unwrap().name, "last");
 }
 
 #[test]
