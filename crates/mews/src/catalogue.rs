@@ -6,13 +6,18 @@ use std::sync::LazyLock;
 
 mod field;
 mod model;
+mod pattern;
 mod rule;
 mod source;
 mod suggest;
 mod types;
+mod words;
 
-pub use model::{Deprecation, Enum, Field, Kind, Lifecycle, Object, Operation, Rule, Section, UseCase};
+pub use model::{
+    Delay, DelayUnit, Deprecation, Enum, Field, Kind, Lifecycle, Need, Object, Operation, Rule, Section, UseCase,
+};
 pub(crate) use model::{MOST_FIELDS, MOST_WATCHED};
+pub use pattern::Pattern;
 pub(crate) use source::InvalidData;
 pub(crate) use suggest::nearest;
 pub use suggest::{NearMiss, Suggestion};
@@ -54,20 +59,12 @@ impl Catalogue {
         Self { operations, use_cases: self.use_cases.clone() }
     }
 
-    /// Takes over what another catalogue has in doubt, where this one still asks for it.
-    pub(crate) fn doubt_as(&mut self, other: &Self) {
+    /// Takes over what another catalogue has in doubt, and what it knows out of sentences, where this one still has the
+    /// fields: not all of what is said in words is understood by whoever reads the documentation anew.
+    pub(crate) fn keep_words_of(&mut self, other: &Self) {
         for operation in &mut self.operations {
-            let Some(known) = other.operation(&operation.path) else { continue };
-            let mut doubts: Vec<(String, Box<str>)> = Vec::new();
-            known.request.walk(&mut |path, _, field| {
-                doubts.extend(field.disputed.iter().map(|reason| (path.to_owned(), reason.clone())));
-            });
-            if !doubts.is_empty() {
-                let request = std::sync::Arc::make_mut(&mut operation.request);
-                // A field that is there no more has nothing to be in doubt.
-                for (path, reason) in &doubts {
-                    let _ = request.dispute(path, reason);
-                }
+            if let Some(known) = other.operation(&operation.path) {
+                std::sync::Arc::make_mut(&mut operation.request).keep_words_of(&known.request);
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod finding;
 mod object;
+mod partners;
 mod place;
 mod rules;
 mod shape;

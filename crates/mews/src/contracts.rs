@@ -35,14 +35,15 @@ impl Contracts {
     }
 
     /// Those of a text in the form of this crate's data, as [`Docs::data`](crate::docs::Docs::data) gives it, with the
-    /// revision that they are of. What the built-in catalogue has in doubt stays so.
+    /// revision that they are of. What the built-in catalogue has in doubt stays so, and so does what it knows out of
+    /// sentences of the documentation, of fields that are still there.
     ///
     /// # Errors
     ///
     /// [`InvalidDocs`] says in one line why the text can't be used.
     pub fn from_data(data: &str, revision: &str) -> Result<Self, InvalidDocs> {
         let mut catalogue = Catalogue::from_data(data)?;
-        catalogue.doubt_as(Catalogue::built_in());
+        catalogue.keep_words_of(Catalogue::built_in());
         Ok(Self { catalogue: Some(Arc::new(catalogue)), revision: Some(revision.into()) })
     }
 

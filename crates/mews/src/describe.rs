@@ -1,8 +1,8 @@
 //! Contracts in words, as a person reads them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use crate::catalogue::{Deprecation, Enum, Field, Kind, Object, Operation, Rule};
+use crate::catalogue::{Delay, DelayUnit, Deprecation, Enum, Field, Kind, Need, Object, Operation, Rule};
 
 impl Kind {
     /// A value of it in a word or two: `string`, `GUID`, `TimeInterval`, `one of ActivityState`.
@@ -67,12 +67,20 @@ impl Field {
                 end => format!("{} to {end}", range.start()),
             });
         }
-        match self.latest {
-            Some(minutes) if minutes < 0 => {
-                rules.push(format!("at the latest {} minutes before the request", -minutes))
-            }
-            Some(minutes) => rules.push(format!("at the latest {} days after the request", minutes / (24 * 60))),
-            None => {}
+        if let Some(delay) = self.latest {
+            rules.push(format!("at the latest {delay} the request"));
+        }
+        if self.future {
+            rules.push("after the month of the request".to_owned());
+        }
+        if self.time_unit || value.time_unit {
+            rules.push("the start of a time unit".to_owned());
+        }
+        if let Some(pattern) = self.pattern.as_ref().or(value.pattern.as_ref()) {
+            rules.push(pattern.text.to_string());
+        }
+        if let Some(name) = &self.distinct {
+            rules.push(format!("no {name} twice"));
         }
         if let Some(with) = &self.with {
             rules.push(format!("with {with}"));
@@ -80,6 +88,20 @@ impl Field {
         rules.extend(self.deprecated.as_ref().map(|deprecation| deprecation.describe()));
         rules.extend(self.disputed.as_ref().map(|reason| format!("in doubt: {reason}")));
         rules
+    }
+}
+
+impl fmt::Display for Delay {
+    /// In words that go before what they are seen from: `5 minutes before`, `1 year after`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            DelayUnit::Minutes => "minute",
+            DelayUnit::Days => "day",
+            DelayUnit::Years => "year",
+        };
+        let count = self.count.unsigned_abs();
+        let relation = if self.count < 0 { "before" } else { "after" };
+        write!(f, "{count} {unit}{} {relation}", if count == 1 { "" } else { "s" })
     }
 }
 
@@ -116,20 +138,48 @@ impl Object {
     pub fn describe_rules(&self) -> Vec<String> {
         let name = |at: &usize| self.fields.get(*at).map_or("", |field| &field.name);
         let names = |all: &[usize], between: &str| all.iter().map(name).collect::<Vec<_>>().join(between);
+        let is = |on: usize, values: &[usize]| {
+            let decides = self.fields.get(on)?;
+            let values: Vec<&str> = values.iter().map(|&at| decides.constant_name(at)).collect();
+            Some(format!("{} is {}", decides.name, values.join(" or ")))
+        };
+        let path = |field: usize, inner: Option<usize>| {
+            let outer = self.fields.get(field)?;
+            Some(match (inner, &outer.kind) {
+                (Some(inner), Kind::Object(object)) => format!("{}.{}", outer.name, object.fields.get(inner)?.name),
+                _ => outer.name.to_string(),
+            })
+        };
         let rule = |rule: &Rule| {
             Some(match rule {
                 Rule::AnyOf(fields) => format!("at least one of {}", names(fields, ", ")),
+                Rule::SomeOf(fields) => format!("at least one of {}", names(fields, ", ")),
                 Rule::OneOf(fields) => format!("only one of {}", names(fields, ", ")),
                 Rule::Beside { field, others } => format!("{} only beside one of {}", name(field), names(others, ", ")),
-                Rule::When { field, inner, on, values } => {
-                    let outer = self.fields.get(*field)?;
-                    let inner = match (inner, &outer.kind) {
-                        (Some(inner), Kind::Object(object)) => format!(".{}", object.fields.get(*inner)?.name),
-                        _ => String::new(),
+                Rule::When { field, inner, on, values, need } => {
+                    let required = match need {
+                        Need::Present => "required",
+                        Need::Filled => "required with an item",
+                        Need::FilledIfPresent => "not empty",
                     };
-                    let decides = self.fields.get(*on)?;
-                    let values: Vec<&str> = values.iter().map(|&at| decides.constant_name(at)).collect();
-                    format!("{}{inner} required where {} is {}", outer.name, decides.name, values.join(" or "))
+                    format!("{} {required} where {}", path(*field, *inner)?, is(*on, values)?)
+                }
+                Rule::With { field, inner, others } => {
+                    format!("{} only with {}", path(*field, *inner)?, names(others, " and "))
+                }
+                Rule::Only { field, on, values } => format!("{} only where {}", name(field), is(*on, values)?),
+                Rule::Value { field, allowed, on, values } => {
+                    format!("{} where {}", is(*field, allowed)?, is(*on, values)?)
+                }
+                Rule::Has { field, array, value } => {
+                    let value = self.fields.get(*array)?.constant_name(*value);
+                    format!("{} only with {value} among {}", name(field), name(array))
+                }
+                Rule::AtMost { field, count, beside } => {
+                    format!("at most {count} of {} beside {}", name(field), name(beside))
+                }
+                Rule::Sum { field, inner, of } => {
+                    format!("{}.{inner} of all items adds up to {}, without its sign", name(field), name(of))
                 }
                 Rule::Sets(sets) => {
                     let sets: Vec<_> = sets.iter().map(|set| names(set, " with ")).collect();

@@ -47,8 +47,8 @@ mod tokens;
 
 pub use address::{OPERATION_PREFIX, OtherApi, operation_of};
 pub use catalogue::{
-    Catalogue, Deprecation, Enum, Field, Kind, Lifecycle, NearMiss, Object, Operation, Rule, Section, Suggestion,
-    UseCase, operation, operations, suggest, use_cases,
+    Catalogue, Delay, DelayUnit, Deprecation, Enum, Field, Kind, Lifecycle, NearMiss, Need, Object, Operation, Pattern,
+    Rule, Section, Suggestion, UseCase, operation, operations, suggest, use_cases,
 };
 pub use check::{Finding, FindingKind, check_request, check_sent};
 pub use contracts::Contracts;

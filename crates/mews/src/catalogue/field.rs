@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use jiff::civil::Date;
 use thiserror::Error;
 
-use super::Deprecation;
+use super::{Delay, DelayUnit, Deprecation};
 
 /// A field as it is written: `UpdatedUtc  TimeInterval[]  required  max 10`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,8 +23,12 @@ pub(super) struct Line<'a> {
     pub(super) months: Option<u8>,
     pub(super) days: Option<u16>,
     pub(super) range: Option<RangeInclusive<i64>>,
-    /// In minutes after the request.
-    pub(super) latest: Option<i32>,
+    pub(super) latest: Option<Delay>,
+    pub(super) future: bool,
+    pub(super) time_unit: bool,
+    /// The name of a pattern.
+    pub(super) form: Option<&'a str>,
+    pub(super) distinct: Option<&'a str>,
     pub(super) with: Option<&'a str>,
 }
 
@@ -34,7 +38,8 @@ pub(crate) enum InvalidLine {
     #[error("it needs a name and a kind")]
     Incomplete,
     #[error(
-        "`{0}` is no rule; there are required, min, max, unique, within, from, latest, with, and at the end deprecated"
+        "`{0}` is no rule; there are required, min, max, unique, distinct, within, from, latest, future, time-unit, form, \
+         with, and at the end deprecated"
     )]
     UnknownRule(String),
     #[error("`{0}` is not followed by what it needs")]
@@ -46,8 +51,10 @@ pub(crate) enum InvalidLine {
     #[error("there is no value `{0}`")]
     UnknownValue(String),
     #[error(
-        "it is no rule; there are `any of A B`, `one of A B`, `A beside B C`, `A when B X`, `set A B`, `A before B` and \
-         `A to B within 367 days or 60 months`"
+        "it is no rule; there are `any of A B`, `some of A B`, `one of A B`, `A beside B C`, `A with B C`, `A when B X`, \
+         `A filled when B X`, `A filled if there when B X`, \
+         `A only when B X`, `A is Y when B X`, `A has X with B`, \
+         `A at most 1 with B`, `sum of A.N is B`, `set A B`, `A before B` and `A to B within 367 days or 60 months`"
     )]
     NoRule,
 }
@@ -86,14 +93,19 @@ impl<'a> Line<'a> {
                     line.range = Some(from..=to);
                 }
                 "latest" => {
-                    let count: i32 = number(words.next(), "latest")?;
-                    let minutes = match words.next() {
-                        Some("minute" | "minutes") => 1,
-                        Some("day" | "days") => 24 * 60,
+                    let count: i16 = number(words.next(), "latest")?;
+                    let unit = match words.next() {
+                        Some("minute" | "minutes") => DelayUnit::Minutes,
+                        Some("day" | "days") => DelayUnit::Days,
+                        Some("year" | "years") => DelayUnit::Years,
                         _ => return Err(InvalidLine::Argument("latest")),
                     };
-                    line.latest = Some(count.checked_mul(minutes).ok_or(InvalidLine::Argument("latest"))?);
+                    line.latest = Some(Delay { count: count.into(), unit });
                 }
+                "future" => line.future = true,
+                "time-unit" => line.time_unit = true,
+                "form" => line.form = Some(words.next().ok_or(InvalidLine::Argument("form"))?),
+                "distinct" => line.distinct = Some(words.next().ok_or(InvalidLine::Argument("distinct"))?),
                 "with" => line.with = Some(words.next().ok_or(InvalidLine::Argument("with"))?),
                 "deprecated" => line.deprecated = Some(deprecation(&mut words)?),
                 other => return Err(InvalidLine::UnknownRule(other.to_owned())),
@@ -174,8 +186,14 @@ mod tests {
         assert_eq!(Line::parse("A I within 180 days").unwrap().days, Some(180));
         assert_eq!(Line::parse("A number from 1").unwrap().range, Some(1..=i64::MAX));
         assert_eq!(Line::parse("A number from -1 to 1 required").unwrap().range, Some(-1..=1));
-        assert_eq!(Line::parse("A utc latest 30 days").unwrap().latest, Some(43_200));
-        assert_eq!(Line::parse("A utc latest -5 minutes").unwrap().latest, Some(-5));
+        assert_eq!(
+            Line::parse("A utc latest 30 days").unwrap().latest,
+            Some(Delay { count: 30, unit: DelayUnit::Days })
+        );
+        let latest = |text| Line::parse(text).unwrap().latest.map(|delay| (delay.count, delay.unit));
+        assert_eq!(latest("A utc latest -5 minutes"), Some((-5, DelayUnit::Minutes)));
+        assert_eq!(latest("A utc latest 5 years time-unit"), Some((5, DelayUnit::Years)));
+        assert!(Line::parse("A utc latest 5 weeks").is_err());
     }
 
     #[test]

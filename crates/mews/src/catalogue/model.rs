@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::Pattern;
+
 /// One operation of the Connector API.
 #[derive(Debug, Clone)]
 pub struct Operation {
@@ -124,9 +126,19 @@ pub struct Field {
     pub max_days: Option<u16>,
     /// The numbers that are allowed. Without an upper end it ends at [`i64::MAX`].
     pub range: Option<RangeInclusive<i64>>,
-    /// The latest that a time may be, or an interval's end, in minutes after the request is sent; negative for a time
-    /// that must have passed.
-    pub latest: Option<i32>,
+    /// The latest that a time may be, or an interval's end, as seen from when the request is sent.
+    pub latest: Option<Delay>,
+    /// Whether a month must be one that has not begun when the request is sent.
+    pub future: bool,
+    /// Whether a time must be the start of a time unit, so of an hour at least by some clock: all of them are set a
+    /// multiple of 15 minutes apart from UTC.
+    pub time_unit: bool,
+    /// The form that a string must have.
+    pub pattern: Option<Arc<Pattern>>,
+    /// The field by which the items of an array must all differ.
+    pub distinct: Option<Box<str>>,
+    /// The field of an array's items whose sum a rule asks for.
+    pub(crate) total: Option<Box<str>>,
     /// The field that must be there where this one is.
     pub with: Option<Box<str>>,
     /// Set where it is not to be used any more.
@@ -134,6 +146,26 @@ pub struct Field {
     /// Why an integration is not to blame for leaving the field out, or for sending it: Mews' sources contradict each
     /// other. What is found about its being there deserves a note at most.
     pub disputed: Option<Box<str>>,
+}
+
+/// A time as seen from when a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delay {
+    /// How many of them after the request; negative for a time before it.
+    pub count: i32,
+    /// What is counted.
+    pub unit: DelayUnit,
+}
+
+/// What a [`Delay`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelayUnit {
+    /// Minutes.
+    Minutes,
+    /// Days of 24 hours.
+    Days,
+    /// Calendar years.
+    Years,
 }
 
 /// What is known of the end of a field, or of a value.
@@ -150,8 +182,10 @@ pub struct Deprecation {
 /// Something that holds between the fields of an object. Fields are given by their positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
-    /// At least one of these fields must be there. An empty array is no filter.
+    /// At least one of these filters must be there. An empty array is no filter.
     AnyOf(Vec<usize>),
+    /// At least one of these fields must be there.
+    SomeOf(Vec<usize>),
     /// At most one of these fields may be there.
     OneOf(Vec<usize>),
     /// The field asks for at least one of the others beside it.
@@ -171,6 +205,64 @@ pub enum Rule {
         on: usize,
         /// The values, as positions in its enum; of a boolean 1 is true.
         values: Vec<usize>,
+        /// What is asked for.
+        need: Need,
+    },
+    /// Where the field is, all of the others must be.
+    With {
+        /// The field.
+        field: usize,
+        /// A field of that one's object, or of its items, where it is this by which the others are asked for.
+        inner: Option<usize>,
+        /// The others.
+        others: Vec<usize>,
+    },
+    /// The field may be there only where another has one of some values.
+    Only {
+        /// The field.
+        field: usize,
+        /// The field whose value decides.
+        on: usize,
+        /// The values, as positions in its enum.
+        values: Vec<usize>,
+    },
+    /// The field, where it is there, has one of some values where another has one of some values.
+    Value {
+        /// The field.
+        field: usize,
+        /// The values that it may have, as positions in its enum.
+        allowed: Vec<usize>,
+        /// The field whose value decides.
+        on: usize,
+        /// The values, as positions in its enum.
+        values: Vec<usize>,
+    },
+    /// Where the field is, an array beside it must have a value among its items.
+    Has {
+        /// The field.
+        field: usize,
+        /// The array.
+        array: usize,
+        /// The value, as a position in its enum.
+        value: usize,
+    },
+    /// Where another field is, an array has at most so many items.
+    AtMost {
+        /// The array.
+        field: usize,
+        /// The most items.
+        count: u32,
+        /// The field beside which that holds.
+        beside: usize,
+    },
+    /// A number of all items of an array adds up to another number, whatever the sign of that.
+    Sum {
+        /// The array.
+        field: usize,
+        /// The name of the number in its items.
+        inner: Box<str>,
+        /// The field with the sum.
+        of: usize,
     },
     /// The requests fit one of these sets of fields: all of a set must be there, and none of another set's own.
     Sets(Vec<Vec<usize>>),
@@ -187,6 +279,17 @@ pub enum Rule {
         /// The most months, for a service by the month; 0 where nothing is said of such services.
         months: u8,
     },
+}
+
+/// How a field is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It must be there.
+    Present,
+    /// It must be there, and be no empty array.
+    Filled,
+    /// It may be left out, and must be no empty array.
+    FilledIfPresent,
 }
 
 /// What kind of value a field takes.

@@ -3,15 +3,10 @@
 use super::field::InvalidLine;
 use super::model::MOST_WATCHED;
 use super::source::InvalidData;
-use super::{Field, Kind, Object, Rule};
+use super::{Field, Kind, Need, Object, Rule};
 
-/// Pairs of fields that are the start and the end of something, wherever an object has both.
-const PAIRS: [(&str, &str); 4] = [
-    ("StartUtc", "EndUtc"),
-    ("Start", "End"),
-    ("FirstTimeUnitStartUtc", "LastTimeUnitStartUtc"),
-    ("ValidityStartUtc", "ValidityEndUtc"),
-];
+/// What tells a start from an end, in the names of two fields of an object.
+const ENDS: [(&str, &str); 2] = [("Start", "End"), ("First", "Last")];
 
 impl Object {
     /// Reads the rules that are written of the object, and adds those that its fields' names tell.
@@ -35,12 +30,18 @@ impl Object {
 
     /// Adds the order of the times that belong together.
     pub(crate) fn pair(&mut self) {
-        for (from, to) in PAIRS {
-            let (Some(from), Some(to)) = (self.position(from, 0), self.position(to, 0)) else { continue };
-            let rule = Rule::Order(from, to);
-            let are_times = [from, to].iter().all(|&at| self.fields.get(at).is_some_and(is_time));
-            if are_times && !self.rules.contains(&rule) {
-                self.rules.push(rule);
+        for from in 0..self.fields.len() {
+            for (start, end) in ENDS {
+                let name = &self.fields[from].name;
+                if !name.contains(start) {
+                    continue;
+                }
+                let Some(to) = self.position(&name.replacen(start, end, 1), from) else { continue };
+                let rule = Rule::Order(from, to);
+                let are_times = [from, to].iter().all(|&at| self.fields.get(at).is_some_and(is_time));
+                if are_times && !self.rules.contains(&rule) {
+                    self.rules.push(rule);
+                }
             }
         }
     }
@@ -50,7 +51,11 @@ impl Object {
         let mut watched: Vec<usize> = if self.interval { vec![0, 1] } else { Vec::new() };
         for rule in &self.rules {
             let asked: &[usize] = match rule {
-                Rule::When { field, on, .. } => &[*field, *on],
+                Rule::When { field, on, .. } | Rule::Value { field, on, .. } => &[*field, *on],
+                Rule::With { field, inner: Some(_), .. } | Rule::AtMost { field, .. } => &[*field],
+                Rule::Only { on, .. } => &[*on],
+                Rule::Has { array, .. } => &[*array],
+                Rule::Sum { field, of, .. } => &[*field, *of],
                 Rule::Order(from, to) | Rule::Span { from, to, .. } => &[*from, *to],
                 _ => &[],
             };
@@ -64,6 +69,13 @@ impl Object {
             return Err(InvalidData::TooManyRules(self.name.to_string()));
         }
         self.watched = watched;
+        for rule in &self.rules {
+            if let Rule::Sum { field, inner, .. } = rule
+                && let Some(field) = self.fields.get_mut(*field)
+            {
+                field.total = Some(inner.clone());
+            }
+        }
         Ok(())
     }
 
@@ -75,27 +87,61 @@ impl Object {
             ["any", "of", ref names @ ..] if names.len() > 1 => Ok(Rule::AnyOf(all(names)?)),
             ["one", "of", ref names @ ..] if names.len() > 1 => Ok(Rule::OneOf(all(names)?)),
             ["set", ref names @ ..] if !names.is_empty() => Ok(Rule::Sets(vec![all(names)?])),
+            ["some", "of", ref names @ ..] if names.len() > 1 => Ok(Rule::SomeOf(all(names)?)),
+            ["sum", "of", name, "is", of] => {
+                let (field, inner) = self.path(name)?;
+                let inner = inner.ok_or(InvalidLine::NoRule)?;
+                let inner = match self.fields.get(field).map(|field| &field.kind) {
+                    Some(Kind::Object(object)) => object.fields.get(inner).map(|field| field.name.clone()),
+                    _ => None,
+                };
+                Ok(Rule::Sum { field, inner: inner.ok_or(InvalidLine::NoRule)?, of: at(of)? })
+            }
+            [name, "with", ref others @ ..] if !others.is_empty() => {
+                let (field, inner) = self.path(name)?;
+                Ok(Rule::With { field, inner, others: all(others)? })
+            }
+            [name, "has", value, "with", field] => {
+                let array = at(name)?;
+                Ok(Rule::Has { field: at(field)?, array, value: self.constants(array, &[value])?[0] })
+            }
+            [name, "at", "most", count, "with", beside] => {
+                let count = count.parse().map_err(|_| InvalidLine::Argument("at most"))?;
+                Ok(Rule::AtMost { field: at(name)?, count, beside: at(beside)? })
+            }
+            [name, "only", "when", on, ref values @ ..] if !values.is_empty() => {
+                let on = at(on)?;
+                Ok(Rule::Only { field: at(name)?, on, values: self.constants(on, values)? })
+            }
+            [name, "is", ref rest @ ..] if rest.iter().skip(1).any(|word| *word == "when") => {
+                let middle = rest.iter().position(|word| *word == "when").unwrap_or_default();
+                let (allowed, deciding) = rest.split_at(middle);
+                let ["when", on, values @ ..] = deciding else { return Err(InvalidLine::NoRule) };
+                let (field, on) = (at(name)?, at(on)?);
+                let (allowed, values) = (self.constants(field, allowed)?, self.constants(on, values)?);
+                if values.is_empty() {
+                    Err(InvalidLine::NoRule)
+                } else {
+                    Ok(Rule::Value { field, allowed, on, values })
+                }
+            }
+            [name, "filled", "when", on, ref values @ ..] if !values.is_empty() => {
+                let on = at(on)?;
+                let values = self.constants(on, values)?;
+                Ok(Rule::When { field: at(name)?, inner: None, on, values, need: Need::Filled })
+            }
+            [name, "filled", "if", "there", "when", on, ref values @ ..] if !values.is_empty() => {
+                let on = at(on)?;
+                let values = self.constants(on, values)?;
+                Ok(Rule::When { field: at(name)?, inner: None, on, values, need: Need::FilledIfPresent })
+            }
             [name, "beside", ref others @ ..] if !others.is_empty() => {
                 Ok(Rule::Beside { field: at(name)?, others: all(others)? })
             }
             [name, "when", on, ref values @ ..] if !values.is_empty() => {
-                let (field, inner) = match name.split_once('.') {
-                    None => (at(name)?, None),
-                    Some((outer, inner)) => {
-                        let field = at(outer)?;
-                        let known = match self.fields.get(field).map(|field| &field.kind) {
-                            Some(Kind::Object(object)) => object.position(inner, 0),
-                            _ => None,
-                        };
-                        (field, Some(known.ok_or_else(|| InvalidLine::UnknownField((*name).to_owned()))?))
-                    }
-                };
+                let (field, inner) = self.path(name)?;
                 let on = at(on)?;
-                let decides = self.fields.get(on).ok_or(InvalidLine::Incomplete)?;
-                let position = |value: &&str| {
-                    decides.constant(value).ok_or_else(|| InvalidLine::UnknownValue((*value).to_owned()))
-                };
-                Ok(Rule::When { field, inner, on, values: values.iter().map(position).collect::<Result<_, _>>()? })
+                Ok(Rule::When { field, inner, on, values: self.constants(on, values)?, need: Need::Present })
             }
             [from, "before", to] => Ok(Rule::Order(at(from)?, at(to)?)),
             [from, "to", to, "within", days, "days", ref more @ ..] => {
@@ -110,6 +156,27 @@ impl Object {
             }
             _ => Err(InvalidLine::NoRule),
         }
+    }
+
+    /// The positions of a field and, after a dot, of one in its object.
+    fn path(&self, name: &str) -> Result<(usize, Option<usize>), InvalidLine> {
+        let unknown = || InvalidLine::UnknownField(name.to_owned());
+        let (outer, inner) = name.split_once('.').map_or((name, None), |(outer, inner)| (outer, Some(inner)));
+        let field = self.position(outer, 0).ok_or_else(unknown)?;
+        let Some(inner) = inner else { return Ok((field, None)) };
+        let known = match self.fields.get(field).map(|field| &field.kind) {
+            Some(Kind::Object(object)) => object.position(inner, 0),
+            _ => None,
+        };
+        Ok((field, Some(known.ok_or_else(unknown)?)))
+    }
+
+    /// The positions of values in the enum of the field at a position.
+    fn constants(&self, field: usize, values: &[&str]) -> Result<Vec<usize>, InvalidLine> {
+        let field = self.fields.get(field).ok_or(InvalidLine::Incomplete)?;
+        let position =
+            |value: &&str| field.constant(value).ok_or_else(|| InvalidLine::UnknownValue((*value).to_owned()));
+        values.iter().map(position).collect()
     }
 }
 

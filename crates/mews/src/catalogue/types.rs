@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::field::{InvalidLine, Line, deprecation};
+use super::pattern;
 use super::source::{EnumSource, InvalidData, ObjectSource};
 use super::{Enum, Field, Kind, MOST_FIELDS, Object};
 
@@ -121,6 +122,9 @@ impl Types {
             max_months: line.months,
             max_days: line.days,
             latest: line.latest,
+            future: line.future,
+            time_unit: line.time_unit,
+            distinct: line.distinct.map(Box::from),
             with: line.with.map(Box::from),
             deprecated: line.deprecated.map(Box::new),
             ..Field::new(line.name, kind)
@@ -148,6 +152,35 @@ impl Types {
         if field.unique && field.array == 0 {
             return Err(misplaced("unique"));
         }
+        if field.future && !matches!(field.kind, Kind::Month) {
+            return Err(misplaced("future"));
+        }
+        if field.time_unit {
+            match &mut field.kind {
+                Kind::Utc => {}
+                Kind::Object(_) => field
+                    .value_mut()
+                    .filter(|value| matches!(value.kind, Kind::Utc))
+                    .map(|value| value.time_unit = true)
+                    .ok_or_else(|| misplaced("time-unit"))?,
+                _ => return Err(misplaced("time-unit")),
+            }
+        }
+        if let Some(name) = line.form {
+            let pattern = pattern::known().get(name).cloned().ok_or_else(|| misplaced("form"))?;
+            match &mut field.kind {
+                Kind::String => field.pattern = Some(pattern),
+                _ => field
+                    .value_mut()
+                    .filter(|value| matches!(value.kind, Kind::String))
+                    .map(|value| value.pattern = Some(pattern))
+                    .ok_or_else(|| misplaced("form"))?,
+            }
+        }
+        let is_item = |name: &str| matches!(&field.kind, Kind::Object(object) if object.field(name).is_some());
+        if line.distinct.is_some_and(|name| field.array == 0 || !is_item(name)) {
+            return Err(misplaced("distinct"));
+        }
         Ok(field)
     }
 }
@@ -169,9 +202,24 @@ impl Field {
             max_days: None,
             range: None,
             latest: None,
+            future: false,
+            time_unit: false,
+            pattern: None,
+            distinct: None,
+            total: None,
             with: None,
             deprecated: None,
             disputed: None,
+        }
+    }
+
+    /// The `Value` of an update, for this field only.
+    fn value_mut(&mut self) -> Option<&mut Self> {
+        match &mut self.kind {
+            Kind::Object(object) if self.array == 0 => {
+                Arc::make_mut(object).fields.iter_mut().find(|field| *field.name == *"Value")
+            }
+            _ => None,
         }
     }
 
@@ -179,11 +227,7 @@ impl Field {
     fn bound(&mut self, range: Option<RangeInclusive<i64>>) -> Option<()> {
         match &mut self.kind {
             Kind::Integer | Kind::Number => self.range = range,
-            Kind::Object(object) if self.array == 0 => {
-                let value = Arc::make_mut(object).fields.iter_mut().find(|field| *field.name == *"Value")?;
-                value.bound(range)?;
-            }
-            _ => return None,
+            _ => self.value_mut()?.bound(range)?,
         }
         Some(())
     }
@@ -196,11 +240,7 @@ impl Field {
         }
         match &mut self.kind {
             Kind::String => self.max_chars = Some(max),
-            Kind::Object(object) => {
-                let value = Arc::make_mut(object).fields.iter_mut().find(|field| *field.name == *"Value")?;
-                value.limit(max)?;
-            }
-            _ => return None,
+            _ => self.value_mut()?.limit(max)?,
         }
         Some(())
     }

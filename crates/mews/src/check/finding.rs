@@ -85,6 +85,10 @@ pub enum FindingKind {
     TooFewItems,
     /// A string with fewer characters than asked for.
     TooFewCharacters,
+    /// A string that doesn't have the form that is asked for, as a currency code in small letters.
+    MalformedText,
+    /// A field or a value that doesn't go with another's.
+    Conflict,
     /// Something else that the contract doesn't allow, as the same item twice.
     Schema,
     /// There were so many findings that the rest was only counted.

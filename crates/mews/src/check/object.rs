@@ -39,7 +39,7 @@ pub(super) fn check_fields<'de, A: MapAccess<'de>>(
                 seen.null |= 1 << position;
                 continue;
             }
-            Met::Empty => seen.empty |= 1 << position,
+            Met::Items(0, _) => seen.empty |= 1 << position,
             _ => {}
         }
         seen.present |= 1 << position;
@@ -110,13 +110,9 @@ pub(super) fn check_length(field: &Field, times: [Option<DateTime>; 2], report: 
 
 /// Checks how late a time is, as the request was sent.
 pub(super) fn check_latest(field: &Field, time: DateTime, report: &mut Report, place: &Place<'_>) {
-    const DAY: i32 = 24 * 60;
-    let (Some(minutes), Some(sent)) = (field.latest, report.sent) else { return };
-    if time::later(sent, minutes).is_some_and(|latest| time > latest) {
-        let (count, unit) = if minutes % DAY == 0 { (minutes / DAY, "day") } else { (minutes, "minute") };
-        let unit = if count.abs() == 1 { unit.to_owned() } else { format!("{unit}s") };
-        let relation = if count < 0 { "before" } else { "after" };
-        let expected = || format!("at the latest {} {unit} {relation} the request of {sent}", count.abs());
+    let (Some(delay), Some(sent)) = (field.latest, report.sent) else { return };
+    if time::later(sent, delay).is_some_and(|latest| time > latest) {
+        let expected = || format!("at the latest {delay} the request of {sent}");
         report.add(FindingKind::OutOfRange, place, expected, || time.to_string());
     }
 }

@@ -3,10 +3,11 @@
 use jiff::civil::DateTime;
 
 use super::finding::{FindingKind, Report};
+use super::partners;
 use super::place::Place;
 use super::time;
 use super::value::Met;
-use crate::catalogue::{MOST_WATCHED, Object, Rule};
+use crate::catalogue::{MOST_WATCHED, Need, Object, Rule};
 
 /// What was seen of an object.
 pub(super) struct Seen {
@@ -35,11 +36,11 @@ impl Seen {
     }
 
     /// Whether one of these fields is there and holds something.
-    fn has_any(&self, positions: &[usize]) -> bool {
+    pub(super) fn has_any(&self, positions: &[usize]) -> bool {
         positions.iter().any(|&at| self.has(at) && self.empty & (1 << at) == 0)
     }
 
-    fn met(&self, object: &Object, position: usize) -> Option<Met> {
+    pub(super) fn met(&self, object: &Object, position: usize) -> Option<Met> {
         let slot = object.watched.iter().position(|&watched| watched == position)?;
         self.watched.get(slot).copied()
     }
@@ -60,6 +61,10 @@ pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, pla
                 let expected = || format!("at least one of {}", names(object, fields, ", "));
                 report.add(FindingKind::MissingFilter, place, expected, || "none of them".to_owned());
             }
+            Rule::SomeOf(fields) if seen.count(fields) == 0 => {
+                let expected = || format!("at least one of {}", names(object, fields, ", "));
+                report.add(FindingKind::MissingField, place, expected, || "none of them".to_owned());
+            }
             Rule::OneOf(fields) if seen.count(fields) > 1 => {
                 let there: Vec<usize> = fields.iter().copied().filter(|&at| seen.has(at)).collect();
                 let Some(last) = there.last().and_then(|&at| object.fields.get(at)) else { continue };
@@ -73,9 +78,21 @@ pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, pla
                 let expected = || format!("another filter beside it: {}", names(object, others, ", "));
                 report.add(FindingKind::MissingFilter, &place, expected, || format!("`{}` alone", field.name));
             }
-            Rule::When { field, inner, on, values } => {
-                check_when(object, seen, (*field, *inner, *on, values), report, place)
+            Rule::When { .. } => check_when(object, seen, rule, report, place),
+            Rule::With { field, inner, others } => {
+                partners::check_with(object, seen, (*field, *inner, others), report, place)
             }
+            Rule::Only { field, on, values } => {
+                partners::check_only(object, seen, (*field, *on, values), report, place)
+            }
+            Rule::Value { .. } => partners::check_value(object, seen, rule, report, place),
+            Rule::Has { field, array, value } => {
+                partners::check_has(object, seen, (*field, *array, *value), report, place)
+            }
+            Rule::AtMost { field, count, beside } => {
+                partners::check_at_most(object, seen, (*field, *count, *beside), report, place)
+            }
+            Rule::Sum { field, inner, of } => partners::check_sum(object, seen, (*field, inner, *of), report, place),
             Rule::Sets(sets) => check_sets(object, seen, sets, report, place),
             Rule::Order(from, to) => {
                 let (Some(start), Some(end)) = (seen.time(object, *from), seen.time(object, *to)) else { continue };
@@ -97,13 +114,9 @@ pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, pla
     }
 }
 
-fn check_when(
-    object: &Object,
-    seen: &Seen,
-    (position, inner, on, values): (usize, Option<usize>, usize, &[usize]),
-    report: &mut Report,
-    place: &Place<'_>,
-) {
+fn check_when(object: &Object, seen: &Seen, rule: &Rule, report: &mut Report, place: &Place<'_>) {
+    let Rule::When { field: position, inner, on, values, need } = rule else { return };
+    let (position, inner, on) = (*position, *inner, *on);
     let Some(Met::Constant(value)) = seen.met(object, on) else { return };
     let (Some(field), Some(decides)) = (object.fields.get(position), object.fields.get(on)) else { return };
     if !values.contains(&value) {
@@ -127,11 +140,19 @@ fn check_when(
             within = Place::Field(&outer, name);
             at = &within;
         }
-    } else if seen.has(position) {
-        return;
+    } else {
+        let is_met = match need {
+            Need::Present => seen.has(position),
+            Need::Filled => seen.has_any(&[position]),
+            Need::FilledIfPresent => !seen.has(position) || seen.has_any(&[position]),
+        };
+        if is_met {
+            return;
+        }
     }
     let expected = || format!("`{name}`, as `{}` is {}", decides.name, decides.constant_name(value));
-    report.add(FindingKind::MissingField, at, expected, || "nothing".to_owned());
+    let found = if inner.is_none() && seen.has(position) { "an empty array" } else { "nothing" };
+    report.add(FindingKind::MissingField, at, expected, || found.to_owned());
 }
 
 fn check_sets(object: &Object, seen: &Seen, sets: &[Vec<usize>], report: &mut Report, place: &Place<'_>) {
@@ -190,7 +211,7 @@ fn check_span(
     report.add_disputed(FindingKind::IntervalTooLong, &place, texts, reason);
 }
 
-fn names(object: &Object, positions: &[usize], between: &str) -> String {
+pub(super) fn names(object: &Object, positions: &[usize], between: &str) -> String {
     let names: Vec<_> =
         positions.iter().filter_map(|&at| object.fields.get(at)).map(|field| format!("`{}`", field.name)).collect();
     names.join(between)

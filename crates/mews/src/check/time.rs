@@ -3,6 +3,8 @@
 use jiff::Span;
 use jiff::civil::{Date, DateTime};
 
+use crate::catalogue::{Delay, DelayUnit};
+
 /// A time in UTC: `2026-01-31T13:00:00Z`, with or without a fraction of the second.
 pub(super) fn utc(text: &str) -> Option<DateTime> {
     let civil = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
@@ -32,9 +34,26 @@ pub(super) fn may_begin_month(time: DateTime) -> bool {
     (time.day() == 1 && time.hour() <= 12) || is_last()
 }
 
-/// The instant so many minutes later.
-pub(super) fn later(time: DateTime, minutes: i32) -> Option<DateTime> {
-    time.checked_add(Span::new().minutes(i64::from(minutes))).ok()
+/// Whether a time unit may begin at this instant, somewhere on the earth: clocks are set whole quarters of an hour apart.
+pub(super) fn may_begin_time_unit(time: DateTime) -> bool {
+    time.minute() % 15 == 0 && time.second() == 0 && time.subsec_nanosecond() == 0
+}
+
+/// The instant so much later.
+pub(super) fn later(time: DateTime, delay: Delay) -> Option<DateTime> {
+    let span = match delay.unit {
+        DelayUnit::Minutes => Span::new().try_minutes(delay.count),
+        DelayUnit::Days => Span::new().try_days(delay.count),
+        DelayUnit::Years => Span::new().try_years(delay.count),
+    };
+    time.checked_add(span.ok()?).ok()
+}
+
+/// Whether a month, `2026-01`, has begun everywhere on the earth by the instant `sent`.
+pub(super) fn has_begun(month: &str, sent: DateTime) -> bool {
+    // The last clocks are 12 hours behind UTC.
+    let last = sent.checked_sub(Span::new().hours(12));
+    last.is_ok_and(|last| month <= &*format!("{:04}-{:02}", last.year(), last.month()))
 }
 
 /// A month: `2026-01`.
@@ -199,6 +218,25 @@ mod tests {
         for never in ["2026-01-02T00:00:00Z", "2026-01-01T13:00:00Z", "2026-01-31T09:00:00Z", "2026-01-15T00:00:00Z"] {
             assert!(!may_begin_month(time(never)), "{never}");
         }
+    }
+
+    #[test]
+    fn time_units_begin_on_quarters_of_an_hour() {
+        for may in ["2026-01-01T23:00:00Z", "2026-01-01T18:30:00Z", "2026-01-01T18:15:00.000Z", "2026-01-01T05:45Z"] {
+            assert!(may_begin_time_unit(utc(may).unwrap()), "{may}");
+        }
+        for never in ["2026-01-01T23:59:59Z", "2026-01-01T18:31:00Z", "2026-01-01T18:15:00.001Z"] {
+            assert!(!may_begin_time_unit(utc(never).unwrap()), "{never}");
+        }
+    }
+
+    #[test]
+    fn a_month_has_begun_once_it_has_everywhere() {
+        let sent = |text| utc(text).unwrap();
+        assert!(has_begun("2026-01", sent("2026-01-01T12:00:00Z")));
+        assert!(!has_begun("2026-01", sent("2026-01-01T11:59:59Z")), "somewhere it is still December");
+        assert!(has_begun("2025-12", sent("2026-01-01T00:00:00Z")));
+        assert!(!has_begun("2026-02", sent("2026-01-31T23:00:00Z")));
     }
 
     #[test]

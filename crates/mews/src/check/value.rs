@@ -16,8 +16,11 @@ use crate::catalogue::Kind;
 #[derive(Clone, Copy)]
 pub(super) enum Met {
     Null,
-    /// An array without items.
-    Empty,
+    /// An array: how many items, and which fields their objects have, or which values of an enum they are, a bit for
+    /// each.
+    Items(u32, u128),
+    /// A number, or the sum that is asked for of an array's items.
+    Number(f64),
     Time(DateTime),
     /// The position of a value in its enum; of a boolean 1 is true.
     Constant(usize),
@@ -61,7 +64,7 @@ impl<'a> Value<'a> {
                 self.report.add(FindingKind::OutOfRange, self.place, expected, || value.to_string());
             }
         }
-        Met::Other
+        Met::Number(value)
     }
 
     fn text(self, text: &str) -> Met {
@@ -84,12 +87,21 @@ impl<'a> Value<'a> {
                         report.add(FindingKind::TooManyCharacters, place, expected, || format!("{count} characters"));
                     }
                 }
+                if let Some(pattern) = field.pattern.as_deref().filter(|pattern| !pattern.fits(text)) {
+                    // Such a text may be a card's number, and is not shown.
+                    let found = || "a string of another form".to_owned();
+                    report.add(FindingKind::MalformedText, place, || pattern.text.to_string(), found);
+                }
                 Met::Other
             }
             Kind::Utc | Kind::Date => {
                 let parsed = if matches!(field.kind, Kind::Utc) { time::utc(text) } else { time::date(text) };
                 if let Some(time) = parsed {
                     object::check_latest(field, time, report, place);
+                    if field.time_unit && !time::may_begin_time_unit(time) {
+                        let expected = || "the start of a time unit, so of an hour at least".to_owned();
+                        report.add(FindingKind::MalformedTime, place, expected, || time.to_string());
+                    }
                     return Met::Time(time);
                 }
                 report.add(FindingKind::MalformedTime, place, || shape.to_string(), || shown(text));
@@ -103,6 +115,12 @@ impl<'a> Value<'a> {
                 };
                 if !fits {
                     report.add(kind, place, || shape.to_string(), || shown(text));
+                } else if field.future
+                    && let Some(sent) = report.sent
+                    && time::has_begun(text, sent)
+                {
+                    let expected = || format!("a month after that of the request of {sent}");
+                    report.add(FindingKind::OutOfRange, place, expected, || shown(text));
                 }
                 Met::Other
             }
@@ -126,15 +144,18 @@ impl<'a> Value<'a> {
             while items.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(met);
         };
-        let mut count = 0;
-        if matches!(self.shape, Shape::Field(field, 0) if field.unique) {
-            count = self.distinct(items, shape)?;
+        let (mut count, mut bits, mut total) = (0, 0, None);
+        if matches!(self.shape, Shape::Field(field, 0) if field.unique || field.distinct.is_some() || field.total.is_some())
+        {
+            (count, total) = self.whole_items(items, shape)?;
         } else {
             loop {
                 let place = Place::Item(self.place, count);
                 match items.next_element_seed(Value { report: &mut *self.report, shape, place: &place })? {
                     None => break,
                     Some(Met::Null) => self.report.wrong_type(&place, shape, "null"),
+                    Some(Met::Fields(fields)) => bits |= fields,
+                    Some(Met::Constant(value)) => bits |= 1_u128.checked_shl(value as u32).unwrap_or_default(),
                     Some(_) => {}
                 }
                 count += 1;
@@ -151,25 +172,49 @@ impl<'a> Value<'a> {
                 self.report.add(FindingKind::TooFewItems, self.place, expected, || format!("{count} items"));
             }
         }
-        Ok(if count == 0 { Met::Empty } else { Met::Other })
+        Ok(match total {
+            Some(total) if count > 0 => Met::Number(total),
+            _ => Met::Items(u32::try_from(count).unwrap_or(u32::MAX), bits),
+        })
     }
 
-    /// Checks items of which no two may be the same, which takes keeping them; how many there are.
-    fn distinct<'de, A: SeqAccess<'de>>(&mut self, mut items: A, shape: Shape<'_>) -> Result<usize, A::Error> {
-        let (mut seen, mut count, mut twice) = (HashSet::new(), 0, false);
+    /// Checks items that have to be kept whole, as no two may be the same, or a number of theirs is added up: how many
+    /// there are, and the sum.
+    fn whole_items<'de, A: SeqAccess<'de>>(
+        &mut self,
+        mut items: A,
+        shape: Shape<'_>,
+    ) -> Result<(usize, Option<f64>), A::Error> {
+        let field = match self.shape {
+            Shape::Field(field, _) => Some(field),
+            Shape::Object(_) => None,
+        };
+        let distinct = field.and_then(|field| field.distinct.as_deref());
+        let total = field.and_then(|field| field.total.as_deref());
+        let (mut seen, mut count, mut sum) = (HashSet::new(), 0, total.map(|_| 0.0));
         while let Some(item) = items.next_element::<serde_json::Value>()? {
             let place = Place::Item(self.place, count);
             if let Ok(Met::Null) = (Value { report: &mut *self.report, shape, place: &place }).deserialize(&item) {
                 self.report.wrong_type(&place, shape, "null");
             }
-            twice |= !seen.insert(item.to_string());
+            // An item without the number is told as such, and then there is no sum.
+            let number = total.and_then(|name| item.get(name)?.as_f64());
+            sum = sum.zip(number).map(|(sum, number)| sum + number);
+            let key = match distinct {
+                Some(name) => item.get(name).map(ToString::to_string),
+                None => field.is_some_and(|field| field.unique).then(|| item.to_string()),
+            };
+            if key.is_some_and(|key| !seen.insert(key)) {
+                self.report.add(
+                    FindingKind::Schema,
+                    if distinct.is_some() { &place } else { self.place },
+                    || distinct.map_or_else(|| "items that all differ".to_owned(), |name| format!("another `{name}`")),
+                    || "an item twice".to_owned(),
+                );
+            }
             count += 1;
         }
-        if twice {
-            let (expected, found) = (|| "items that all differ".to_owned(), || "an item twice".to_owned());
-            self.report.add(FindingKind::Schema, self.place, expected, found);
-        }
-        Ok(count)
+        Ok((count, sum))
     }
 
     fn object<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Met, A::Error> {

@@ -42,6 +42,7 @@ pub(super) struct Flat<'d> {
     pub(super) descriptions: Option<&'d Vec<Value>>,
     pub(super) open: bool,
     pub(super) format: Option<&'d str>,
+    pub(super) pattern: Option<&'d str>,
     pub(super) name: Option<&'d str>,
     pub(super) numbers: BTreeMap<&'static str, f64>,
     pub(super) unique: bool,
@@ -219,6 +220,7 @@ impl<'d> Schemas<'d> {
         flat.descriptions = other.descriptions.or(flat.descriptions);
         flat.open |= other.open;
         flat.format = other.format.or(flat.format);
+        flat.pattern = other.pattern.or(flat.pattern);
         flat.name = other.name.or(flat.name);
         flat.numbers.extend(&other.numbers);
         flat.unique |= other.unique;
@@ -272,6 +274,7 @@ fn own(map: &serde_json::Map<String, Value>) -> Result<Flat<'_>, Unusable> {
     let text = |name: &str| map.get(name).and_then(Value::as_str);
     flat.open = map.get("x-extensible").and_then(Value::as_bool).unwrap_or(false);
     flat.format = text("format");
+    flat.pattern = text("pattern");
     flat.name = text("x-schema-id").or_else(|| text("title"));
     flat.message = text("x-deprecatedMessage");
     flat.deprecated = map.get("deprecated").and_then(Value::as_bool).unwrap_or(false);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::flat::{Flat, Schemas, Unusable};
-use crate::catalogue::{Catalogue, Deprecation, Enum, Field, Kind, Lifecycle, MOST_FIELDS, Object, Operation, Rule};
+use crate::catalogue::{
+    Catalogue, Deprecation, Enum, Field, Kind, Lifecycle, MOST_FIELDS, Need, Object, Operation, Pattern, Rule,
+};
 
 /// How deep objects may lie in each other. What is deeper is an object of which nothing is known.
 const DEEPEST: usize = 24;
@@ -21,11 +23,17 @@ pub(super) struct Reader<'d> {
     objects: HashMap<(usize, usize), Arc<Object>>,
     /// The schemas on the way, so that one that holds itself is noticed.
     pending: Vec<usize>,
+    patterns: HashMap<&'d str, Arc<Pattern>>,
 }
 
 impl<'d> Reader<'d> {
     pub(super) fn new(document: &'d Value, steps: u32) -> Self {
-        Self { schemas: Schemas::new(document, steps), objects: HashMap::new(), pending: Vec::new() }
+        Self {
+            schemas: Schemas::new(document, steps),
+            objects: HashMap::new(),
+            pending: Vec::new(),
+            patterns: HashMap::new(),
+        }
     }
 
     /// The operation at `path` as it is described, over the one in `base`.
@@ -115,7 +123,7 @@ impl<'d> Reader<'d> {
             object.interval = true;
         }
         if let Some(known) = known {
-            object.rules = known.rules.iter().filter_map(|rule| moved(rule, known, &object)).collect();
+            object.rules = known.rules.iter().filter_map(|rule| rule.moved(known, &object)).collect();
         }
         for rule in rules {
             if let Some(rule) = rule.placed(&object)
@@ -237,6 +245,12 @@ impl<'d> Reader<'d> {
         } else if matches!(field.kind, Kind::String) {
             field.max_chars = number(&flat, "maxLength").or(field.max_chars);
             field.min_chars = number(&flat, "minLength").unwrap_or(field.min_chars);
+        }
+        if matches!(field.kind, Kind::String)
+            && let Some(pattern) = single.pattern
+        {
+            let known = self.patterns.entry(pattern).or_insert_with(|| Arc::new(Pattern::of_document(pattern)));
+            field.pattern = Some(Arc::clone(known));
         }
         if let Some(months) = flat.numbers.get("x-max-interval-in-months") {
             field.max_months = Some(months.clamp(1.0, 255.0) as u8);
@@ -403,14 +417,6 @@ fn instead(message: &str) -> Option<Box<str>> {
     (!short.is_empty()).then(|| short.into())
 }
 
-/// A rule of `known` for the object that was made of it: its fields keep their places, its values may not.
-fn moved(rule: &Rule, known: &Object, object: &Object) -> Option<Rule> {
-    let Rule::When { field, inner, on, values } = rule else { return Some(rule.clone()) };
-    let (before, after) = (known.fields.get(*on)?, object.fields.get(*on)?);
-    let values: Vec<usize> = values.iter().filter_map(|&at| after.constant(before.constant_name(at))).collect();
-    (!values.is_empty()).then_some(Rule::When { field: *field, inner: *inner, on: *on, values })
-}
-
 /// A rule that forms of a schema tell, by names.
 enum Told {
     When(String, String, String),
@@ -424,7 +430,7 @@ impl Told {
             Self::When(field, on, value) => {
                 let (field, on) = (at(field)?, at(on)?);
                 let value = object.fields.get(on)?.constant(value)?;
-                Some(Rule::When { field, inner: None, on, values: vec![value] })
+                Some(Rule::When { field, inner: None, on, values: vec![value], need: Need::Present })
             }
             Self::Sets(sets) => {
                 let sets: Option<Vec<Vec<usize>>> = sets.iter().map(|set| set.iter().map(at).collect()).collect();
