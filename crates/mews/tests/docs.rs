@@ -228,3 +228,36 @@ fn the_revision_is_the_newest_day_of_the_changelog() {
     assert_eq!(docs(&[("changelog/README.md", "none")]).revision(), None);
     assert_eq!(Docs::default().revision(), None);
 }
+
+#[test]
+fn what_is_known_out_of_sentences_outlives_pages_that_are_read_anew() {
+    let data = r#"
+        [operation."bills/close"]
+        title = "Close bill"
+        fields = """
+        Later     string
+        DueDate   StringUpdateValue
+        Type      BillType           required
+        Currency  string
+        """
+        [operation."customers/getOpenItems"]
+        title = "Get customers open items"
+        fields = "Currency string"
+        [object.Envelope]
+        fields = ""
+        [object.StringUpdateValue]
+        fields = "Value string"
+        [enum.BillType]
+        values = ["Invoice", "Receipt"]
+    "#;
+    let contracts = Contracts::from_data(data, "today").expect("the data is good");
+    let found = |operation: &str, body: &str| {
+        let findings = contracts.check(operation, body.as_bytes());
+        findings.iter().map(|finding| format!("{:?} {}", finding.kind, finding.pointer)).collect::<Vec<_>>()
+    };
+    let close = r#"{"Type":"Receipt","DueDate":{"Value":"2026-01-01"},"Currency":"eur"}"#;
+    assert_eq!(found("bills/close", close), ["Conflict /DueDate"], "by the value's name, which has another place now");
+    assert_eq!(found("bills/close", &close.replace("Receipt", "Invoice")), [""; 0]);
+    assert_eq!(found("customers/getOpenItems", r#"{"Currency":"eur"}"#), ["MalformedText /Currency"]);
+    assert_eq!(found("customers/getOpenItems", r#"{"Currency":"EUR"}"#), [""; 0]);
+}

@@ -526,3 +526,27 @@ fn a_field_that_is_required_by_name_alone_is_asked_for() {
     assert_eq!(check(&api, r#"{"Id":1}"#), [""; 0]);
     assert_eq!(check(&api, "{}").len(), 1);
 }
+
+#[test]
+fn patterns_are_held_as_far_as_they_can_be() {
+    let document = |pattern: &str| {
+        let code = json!({"type": "string", "pattern": pattern});
+        let schema = json!({"type": "object", "properties": {"Code": code, "Codes": {"type": "array", "items": code}}});
+        let post = json!({"post": {"requestBody": {"content": {"application/json": {"schema": schema}}}}});
+        json!({"openapi": "3.0.4", "paths": {"/api/connector/v1/parcels/add": post}}).to_string().into_bytes()
+    };
+    let found = |pattern: &str, body: &str| {
+        let api = OpenApi::read(&document(pattern)).expect("the document is good");
+        let findings = api.check_request("parcels/add", body.as_bytes()).expect("it has the operation");
+        findings.iter().map(|finding| format!("{:?} {}", finding.kind, finding.pointer)).collect::<Vec<_>>()
+    };
+    assert_eq!(found("^[A-Z]{3}$", r#"{"Code":"eur"}"#), ["MalformedText /Code"]);
+    assert_eq!(found("^[A-Z]{3}$", r#"{"Code":"EUR"}"#), [""; 0]);
+    assert_eq!(found("[0-9]", r#"{"Codes":["a1","b"]}"#), ["MalformedText /Codes/1"], "it need not be all of the text");
+    // What can't be matched in linear time, or is no expression or far too large, is held against nobody.
+    for pattern in ["^(?=x)y", "(", r"(a)\1", "^(?:a{1000}){1000}$"] {
+        assert_eq!(found(pattern, r#"{"Code":"z"}"#), [""; 0], "{pattern}");
+    }
+    let slow = format!(r#"{{"Code":"{}!"}}"#, "a".repeat(10_000));
+    assert_eq!(found("^(a+)+$", &slow), ["MalformedText /Code"], "an expression that others take for ever to match");
+}

@@ -1,7 +1,5 @@
 //! What Mews judges, point by point.
 
-use nightaudit_mews::operation;
-
 use crate::{
     declaration::Kind,
     findings::{count_of, span, thousands},
@@ -240,7 +238,7 @@ fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
             }
             let is = |rule: Rule| point_of(rule) == "deprecated";
             let count = review.findings.iter().chain(&review.silenced).filter(|finding| is(finding.rule)).count();
-            let known = review.operations.iter().filter(|own| operation(&own.operation).is_some()).count() as u64;
+            let known = review.operations.iter().filter(|own| own.title.is_some()).count() as u64;
             match count {
                 0 => (format!("none in {}", count_of(known, "operation")), true),
                 count => (format!("{count} found in {}", count_of(known, "operation")), true),

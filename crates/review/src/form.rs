@@ -68,7 +68,13 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
     row("Requests", &format!("{}; {}", count_of(run.exchanges, "request"), review.provenance.statement));
     text.push_str("\nOperations\n");
     for (number, own) in review.coverage.operations.iter().enumerate() {
-        let title = operation(&own.operation).map_or_else(String::new, |known| format!(" – {}", known.title));
+        let known = review.operations.iter().find(|known| known.operation == own.operation);
+        let title = match known {
+            Some(known) => known.title.clone(),
+            // What was declared and never called.
+            None => operation(&own.operation).map(|known| known.title.to_string()),
+        };
+        let title = title.map_or_else(String::new, |title| format!(" – {title}"));
         let _ = writeln!(text, "\n{}. {}{title}", number + 1, own.operation);
         let purpose = match (&own.purpose, own.declared) {
             (Some(purpose), _) => purpose.as_str(),

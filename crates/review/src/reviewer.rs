@@ -160,7 +160,7 @@ impl Reviewer {
             if exchange.request.method == "POST" || is_events(exchange) {
                 fold.identity.note(exchange);
                 fold.care.note(number, exchange, &asked);
-                fold.habits.note(number, exchange, &asked);
+                fold.habits.note(number, exchange, &asked, &self.contracts);
             }
         }
         let fact = Known {
@@ -205,7 +205,7 @@ impl Reviewer {
         let shared = |number| tokens[0].token(number).is_some_and(|token| fold.identity.is_shared(token));
         let limits = fold.limits.report(&self.operations, tokens, shared, &mut findings);
         let retries = fold.retries.report(&self.operations, tokens[0], &mut findings);
-        let errors = fold.errors.report(&self.operations, tokens[0], &mut findings);
+        let errors = fold.errors.report((&self.operations, &self.contracts), tokens[0], &mut findings);
         let accuracy = fold.accuracy.report(&self.operations, &mut findings);
         let identity = fold.identity.report(&self.declaration, &mut findings);
         let habits = fold.habits.report(&self.operations, &mut findings);
@@ -232,7 +232,7 @@ impl Reviewer {
             silenced,
             left_out: self.left_out,
             declared: self.declaration.declared(),
-            operations: fold.operations.report(&self.operations, fold.run.hours()),
+            operations: fold.operations.report(&self.operations, fold.run.hours(), &self.contracts),
             run,
             coverage,
             use_case,

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use nightaudit_listen::{Arrival, Handler, RefusalKind, Server};
-use nightaudit_mews::{Environment, Finding, FindingKind, PUBLISHED_TOKENS, envelope, operation_of, suggest};
+use nightaudit_mews::{Environment, Finding, FindingKind, PUBLISHED_TOKENS, envelope, operation_of};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -148,7 +148,7 @@ impl Simulator {
         if self.config.contracts.has(operation) {
             return Ok(operation);
         }
-        Err(match suggest(operation) {
+        Err(match self.config.contracts.suggest(operation) {
             Some(suggestion) => unknown().with_details(vec![format!("Did you mean {}?", suggestion.operation.path)]),
             None => unknown(),
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use regex::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 /// The most memory that a compiled expression may take, in bytes: a supplied document can have as many as it likes.
@@ -25,8 +25,8 @@ pub struct Pattern {
 impl Pattern {
     /// The expression that a document has for a field.
     ///
-    /// What it says is held only as far as the expression is one that takes linear time: look-around and references back
-    /// are not, and then everything fits.
+    /// What it says is held only as far as the expression is one that takes linear time: look-around,
+    /// references back and classes of Unicode are not, and then everything fits.
     #[cfg(feature = "openapi")]
     pub(crate) fn of_document(regex: &str) -> Self {
         let shown: String = regex.chars().take(100).collect();
@@ -40,7 +40,7 @@ impl Pattern {
 
     /// Whether `text` has the form.
     pub fn fits(&self, text: &str) -> bool {
-        let compile = || RegexBuilder::new(&self.regex).size_limit(LARGEST).dfa_size_limit(LARGEST).build().ok();
+        let compile = || RegexBuilder::new(&self.regex).size_limit(LARGEST).build().ok();
         self.compiled.get_or_init(compile).as_ref().is_none_or(|regex| regex.is_match(text))
     }
 }

@@ -12,6 +12,7 @@ mod share;
 use std::collections::{BTreeMap, HashMap};
 
 use nightaudit_exchange::{FailureKind, Outcome, Timestamp};
+use nightaudit_mews::Contracts;
 
 use crate::{
     body::hash,
@@ -230,14 +231,19 @@ impl ErrorsPart {
         }
     }
 
-    pub(crate) fn report(&self, operations: &Operations, tokens: &Tokens, findings: &mut Findings<'_>) -> Errors {
+    pub(crate) fn report(
+        &self,
+        (operations, contracts): (&Operations, &Contracts),
+        tokens: &Tokens,
+        findings: &mut Findings<'_>,
+    ) -> Errors {
         let mut unresolved: BTreeMap<u32, Calls> = BTreeMap::new();
         let mut waiting: Vec<&Waiting> = self.waiting.values().flatten().collect();
         waiting.sort_by_key(|own| (own.last_at, own.calls.examples.first().map(|called| called.exchange)));
         for own in waiting {
             unresolved.entry(own.group).or_default().add(&own.calls);
         }
-        self.raise(&unresolved, operations, findings);
+        self.raise(&unresolved, (operations, contracts), findings);
         let mut calls: Vec<ErrorReview> = Vec::new();
         for (number, group) in &self.groups {
             let open = unresolved.get(number).map(|open| (open, None));
@@ -260,7 +266,12 @@ impl ErrorsPart {
         }
     }
 
-    fn raise(&self, unresolved: &BTreeMap<u32, Calls>, operations: &Operations, findings: &mut Findings<'_>) {
+    fn raise(
+        &self,
+        unresolved: &BTreeMap<u32, Calls>,
+        (operations, contracts): (&Operations, &Contracts),
+        findings: &mut Findings<'_>,
+    ) {
         // One finding for calls that failed alike, with whichever token.
         let mut alike: BTreeMap<(&str, u16, &str), (Calls, Reason)> = BTreeMap::new();
         for (number, calls) in unresolved {
@@ -308,15 +319,10 @@ impl ErrorsPart {
                 }
                 _ => (format!("{name}: {calls} left before the response was there."), rule.advice().to_owned()),
             };
-            let operation = Some(name).filter(|_| *rule != Rule::ErrorsRejected || operation_is_known(name));
+            let operation = Some(name).filter(|_| *rule != Rule::ErrorsRejected || contracts.has(name));
             findings.advise(*rule, operation, message, advice, evidence);
         }
     }
-}
-
-/// Whether a rejected request was for an operation, as far as it was read.
-fn operation_is_known(name: &str) -> bool {
-    nightaudit_mews::operation(name).is_some()
 }
 
 impl Group {

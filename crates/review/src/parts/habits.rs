@@ -8,7 +8,7 @@ mod repeats;
 use std::collections::BTreeMap;
 
 use nightaudit_exchange::{Exchange, Outcome};
-use nightaudit_mews::operation;
+use nightaudit_mews::Contracts;
 
 use crate::{
     body::Asked,
@@ -122,7 +122,7 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    fn of(name: &str) -> Self {
+    fn of(name: &str, contracts: &Contracts) -> Self {
         let mut parts = name.split('/');
         let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let gets_all = action.starts_with("getAll");
@@ -132,7 +132,7 @@ impl Kind {
             None => *what == resource && gets_all,
         });
         Self {
-            paginated: operation(name).is_some_and(|known| known.paginated),
+            paginated: contracts.operation(name).is_some_and(|known| known.paginated),
             growing: GROWING.contains(&resource) && action == "getAll",
             is_static: STATIC.contains(&resource) && is_list,
             may_repeat: resource == "commands",
@@ -143,12 +143,12 @@ impl Kind {
 
 impl HabitsPart {
     /// Looks at a request as it comes.
-    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>) {
+    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>, contracts: &Contracts) {
         let index = usize::from(number.0);
         if index >= self.kinds.len() {
             self.kinds.resize(index + 1, None);
         }
-        let kind = *self.kinds[index].get_or_insert_with(|| Kind::of(&exchange.operation));
+        let kind = *self.kinds[index].get_or_insert_with(|| Kind::of(&exchange.operation, contracts));
         *self.calls.entry(number).or_default() += 1;
         // What can't be read says nothing of how it was meant.
         if !asked.is_object || matches!(exchange.outcome, Outcome::Rejected | Outcome::Interrupted) {
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn every_list_that_grows_can_be_narrowed() {
-        for own in operations().iter().filter(|own| Kind::of(&own.path).growing) {
+        for own in operations().iter().filter(|own| Kind::of(&own.path, &Contracts::built_in()).growing) {
             let narrows = |name: &str| {
                 let envelope = ["ClientToken", "AccessToken", "Client", "LanguageCode", "CultureCode", "Limitation"];
                 !NO_FILTERS.contains(&name) && !envelope.contains(&name)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use nightaudit_exchange::{Exchange, Outcome, Timestamp};
-use nightaudit_mews::operation;
+use nightaudit_mews::Contracts;
 
 use crate::{
     body::Asked,
@@ -108,9 +108,9 @@ impl OperationsPart {
             .filter_map(|(index, tally)| Some((OperationNo(u16::try_from(index).ok()?), tally.as_ref()?)))
     }
 
-    pub(crate) fn report(&self, names: &Operations, hours: f64) -> Vec<OperationReview> {
+    pub(crate) fn report(&self, names: &Operations, hours: f64, contracts: &Contracts) -> Vec<OperationReview> {
         let mut reviews: Vec<_> =
-            self.tallies().map(|(number, tally)| tally.review(names.name(number), hours)).collect();
+            self.tallies().map(|(number, tally)| tally.review(names.name(number), hours, contracts)).collect();
         reviews.sort_by(|a, b| b.calls.cmp(&a.calls).then_with(|| a.operation.cmp(&b.operation)));
         reviews
     }
@@ -174,8 +174,8 @@ impl Tally {
         }
     }
 
-    fn review(&self, name: &str, hours: f64) -> OperationReview {
-        let known = operation(name);
+    fn review(&self, name: &str, hours: f64, contracts: &Contracts) -> OperationReview {
+        let known = contracts.operation(name);
         OperationReview {
             operation: name.to_owned(),
             title: known.map(|known| known.title.to_string()),

@@ -72,7 +72,7 @@ fn required(object: &Object, wanted: impl Fn(&&Field) -> bool) -> Map<String, Va
     // Of filters of which one is asked for, and of sets of fields, the first.
     for rule in &object.rules {
         let needed: &[usize] = match rule {
-            Rule::AnyOf(fields) => &fields[..1],
+            Rule::AnyOf(fields) | Rule::SomeOf(fields) => &fields[..1],
             Rule::Sets(sets) => &sets[0],
             Rule::When { field, on, .. } if least.contains_key(&*object.fields[*on].name) => &[*field],
             _ => &[],
@@ -81,13 +81,39 @@ fn required(object: &Object, wanted: impl Fn(&&Field) -> bool) -> Map<String, Va
             least.entry(field.name.to_string()).or_insert_with(|| value(field));
         }
     }
+    for rule in &object.rules {
+        let Rule::Value { field, allowed, on, values } = rule else { continue };
+        let constant = |field: usize, at: usize| match &object.fields[field].kind {
+            Kind::Enum(constants) => Value::from(&*constants.values[at]),
+            other => panic!("{other:?}"),
+        };
+        let decides = least.get(&*object.fields[*on].name).cloned();
+        if decides.is_some_and(|value| values.iter().any(|&at| constant(*on, at) == value)) {
+            least.insert(object.fields[*field].name.to_string(), constant(*field, allowed[0]));
+        }
+    }
     least
+}
+
+/// A string of each form that is asked for.
+fn text(field: &Field) -> &'static str {
+    match field.pattern.as_ref().map_or("", |pattern| &pattern.name) {
+        "" => "x",
+        "currency" => "EUR",
+        "country" | "country-alpha-2" => "GB",
+        "subdivision" => "AU-NSW",
+        "duns" => "123456789",
+        "iban" => "GB29NWBK60161331926819",
+        "masked-card" => "411111******1111",
+        "month-year" => "10/2031",
+        other => panic!("{other}"),
+    }
 }
 
 fn value(field: &Field) -> Value {
     let least = field.range.as_ref().map_or(1, |range| *range.start());
     let value = match &field.kind {
-        Kind::String => "x".into(),
+        Kind::String => text(field).into(),
         Kind::Utc => "2026-01-31T00:00:00Z".into(),
         Kind::Date => "2026-01-31".into(),
         Kind::Month => "2026-01".into(),
