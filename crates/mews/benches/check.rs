@@ -28,7 +28,7 @@ fn reservations_get_all() -> String {
         "AssignedResourceIds",
         "AvailabilityBlockIds",
     ];
-    let time_filters = ["CreatedUtc", "UpdatedUtc", "CollidingUtc", "ScheduledStartUtc", "ActualStartUtc"];
+    let time_filters = ["CreatedUtc", "UpdatedUtc", "CollidingUtc", "ScheduledStartUtc", "ScheduledEndUtc"];
     let mut body = format!("{{{ENVELOPE}");
     body.extend(id_filters.map(|name| format!(r#","{name}":{ids}"#)));
     body.extend(time_filters.map(|name| format!(r#","{name}":{interval}"#)));
