@@ -301,6 +301,59 @@ async fn regression_a_target_lost_its_path() {
     }
 }
 
+#[tokio::test]
+async fn regression_options_of_a_whole_server_was_sent_for_its_root() {
+    let authority = Authority::new();
+    for http2 in [false, true] {
+        let answer = |_| async { http::Response::new(empty()) };
+        let tls = http2.then(|| authority.server_config(&["h2"]));
+        for (request, target) in [
+            ("OPTIONS http://127.0.0.1", "*"),
+            ("OPTIONS *", "*"),
+            ("OPTIONS http://127.0.0.1/", "/"),
+            ("OPTIONS http://127.0.0.1?x", "/?x"),
+            ("HEAD http://127.0.0.1", "/"),
+        ] {
+            let upstream = Upstream::http(tls.clone(), answer).await;
+            let mut setup = Setup::new(&upstream.url());
+            setup.ca = http2.then(|| authority.ca_file());
+            let harness = Harness::with(setup).await;
+            let wire = format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            assert_eq!(send(harness.address(), wire.as_bytes()).await.status, 200, "{request}");
+            let seen = upstream.seen().pop().unwrap();
+            assert_eq!(seen.head.version == http::Version::HTTP_2, http2);
+            assert_eq!(seen.head.uri.path_and_query().unwrap().as_str(), target, "{request} over HTTP/2: {http2}");
+            assert_eq!(harness.recorded().await.request.url, format!("{}{target}", upstream.url()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn regression_clients_ignored_the_cookies_of_mews() {
+    let cookies =
+        "Set-Cookie: ARRAffinity=a;Path=/;HttpOnly;Domain=localhost\r\nSet-Cookie: b=c; Domain=elsewhere.example\r\n";
+    let upstream = saying(format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 2\r\n\r\n{{}}")).await;
+    let set = |answer: &Answer| {
+        let lines = answer.head.lines().filter_map(|line| line.split_once(": "));
+        let cookies = lines.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+        cookies.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
+    };
+    let harness = Harness::start(&upstream.url()).await;
+    let rewritten = set(&send(harness.address(), GET).await);
+    assert_eq!(rewritten, ["ARRAffinity=a;Path=/;HttpOnly", "b=c; Domain=elsewhere.example"]);
+    let exchange = harness.recorded().await;
+    assert_eq!(exchange.notes, [Note::CookiesRewritten]);
+    let original = ["ARRAffinity=a;Path=/;HttpOnly;Domain=localhost", "b=c; Domain=elsewhere.example"];
+    let headers = exchange.response.unwrap().headers;
+    assert_eq!(headers.iter().map(|header| &*header.value).take(2).collect::<Vec<_>>(), original);
+
+    let mut setup = Setup::new(&upstream.url());
+    setup.proxy = |config| config.rewrite_redirects = false;
+    let harness = Harness::with(setup).await;
+    assert_eq!(set(&send(harness.address(), GET).await), original);
+    assert_eq!(harness.recorded().await.notes, []);
+}
+
 /// Refused and recorded with our header, and nothing of it reaches Mews.
 async fn refused(request: &[u8], message: &str) {
     let upstream = Upstream::answering(200, "{}").await;

@@ -4,6 +4,7 @@
 mod admitting;
 mod bad_requests;
 mod bad_upstreams;
+mod bounds;
 mod clients;
 mod commands;
 mod crashes;

@@ -38,15 +38,19 @@ impl Files {
         Self { before, now: before }
     }
 
-    /// How many of these connections and WebSockets there is room for: each has one to the client and one to Mews.
-    pub(crate) fn fit(&self, connections: usize, websockets: usize) -> (usize, usize) {
-        let room = usize::try_from(self.now.saturating_sub(KEPT).max(self.now / 4) / 2).unwrap_or(usize::MAX);
-        let wanted = connections.saturating_add(websockets);
+    /// How many of these connections of clients, WebSockets and connections to Mews there is room for. A WebSocket has one
+    /// on each side.
+    pub(crate) fn fit(&self, connections: usize, websockets: usize, upstream: usize) -> (usize, usize, usize) {
+        let room = usize::try_from(self.now.saturating_sub(KEPT).max(self.now / 4)).unwrap_or(usize::MAX);
+        let wanted = connections.saturating_add(websockets.saturating_mul(2)).saturating_add(upstream);
         if wanted <= room {
-            return (connections, websockets);
+            return (connections, websockets, upstream);
         }
-        let websockets = websockets.min((websockets as f64 / wanted as f64 * room as f64) as usize).max(1);
-        (connections.min(room.saturating_sub(websockets)).max(1), websockets)
+        let share = |count: usize| count as f64 / wanted as f64 * room as f64;
+        let websockets = websockets.min(share(websockets) as usize).max(1);
+        let upstream = upstream.min(share(upstream).ceil() as usize).max(1);
+        let left = room.saturating_sub(2 * websockets).saturating_sub(upstream);
+        (connections.min(left).max(1), websockets, upstream)
     }
 }
 
@@ -56,13 +60,16 @@ mod tests {
 
     #[test]
     fn connections_have_what_the_console_and_the_log_leave() {
-        let fit = |now, connections, websockets| Files { before: 1, now }.fit(connections, websockets);
-        assert_eq!(fit(1 << 20, 4096, 1024), (4096, 1024));
-        assert_eq!(fit(2 * 5120 + KEPT, 4096, 1024), (4096, 1024));
-        assert_eq!(fit(1024, 4096, 1024), (282, 70));
-        assert_eq!(fit(1024, 100, 100), (100, 100));
-        assert_eq!(fit(256, 4096, 1024), (26, 6));
-        assert_eq!(fit(0, 4096, 1024), (1, 1));
+        let fit =
+            |now, connections, websockets, upstream| Files { before: 1, now }.fit(connections, websockets, upstream);
+        assert_eq!(fit(1 << 20, 4096, 1024, 4096), (4096, 1024, 4096));
+        assert_eq!(fit(2 * 5120 + KEPT, 4096, 1024, 4096), (4096, 1024, 4096));
+        assert_eq!(fit(1024, 4096, 1024, 4096), (282, 70, 282));
+        assert_eq!(fit(1024, 100, 100, 100), (100, 100, 100));
+        assert_eq!(fit(1024, 400, 50, 200), (400, 50, 200));
+        assert_eq!(fit(256, 4096, 1024, 4096), (26, 6, 26));
+        assert_eq!(fit(0, 4096, 1024, 4096), (1, 1, 1));
+        assert_eq!(fit(1 << 20, usize::MAX, usize::MAX, usize::MAX).0, 1);
     }
 
     #[test]

@@ -216,20 +216,22 @@ fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::Config {
 /// Raises the limit of open files, and lowers how many connections there may be to what it holds.
 fn make_room(settings: &mut Settings) {
     let files = Files::raise();
-    let (connections, websockets) = (settings.server.max_connections, settings.proxy.max_tunnels);
-    let fitting = files.fit(connections, websockets);
-    (settings.server.max_connections, settings.proxy.max_tunnels) = fitting;
+    let (server, proxy) = (&mut settings.server, &mut settings.proxy);
+    let wanted = (server.max_connections, proxy.max_tunnels, proxy.max_upstream_connections);
+    let fitting = files.fit(wanted.0, wanted.1, wanted.2);
+    (server.max_connections, proxy.max_tunnels, proxy.max_upstream_connections) = fitting;
     tracing::info!(
-        "{} files may be open ({} before): room for {} connections and {} WebSockets",
+        "{} files may be open ({} before): room for {} connections and {} WebSockets, and {} connections to Mews",
         files.now,
         files.before,
         fitting.0,
-        fitting.1
+        fitting.1,
+        fitting.2
     );
-    if fitting != (connections, websockets) {
+    if fitting != wanted {
         tracing::warn!(
-            "that is less than `max_connections` and `max_websockets` allow: raise the hard limit of open files \
-             (ulimit -Hn, LimitNOFILE of systemd)"
+            "that is less than `max_connections`, `max_websockets` and `max_upstream_connections` allow: raise the hard \
+             limit of open files (ulimit -Hn, LimitNOFILE of systemd)"
         );
     }
 }

@@ -17,6 +17,9 @@ pub enum Note {
     OriginHeadersRemoved,
     /// The response redirected to Mews itself; to the client it redirected to the proxy.
     RedirectRewritten,
+    /// The response set cookies for Mews' host, or ones that are not sent in clear text; the client got them for the
+    /// proxy.
+    CookiesRewritten,
     /// The response had both `Content-Length` and chunks; the chunks counted.
     LengthIgnored,
     /// The client had closed its side of the connection before it had the response: it may have left.
@@ -31,6 +34,7 @@ impl Note {
             Self::OwnHeadersRemoved => "own-headers-removed",
             Self::OriginHeadersRemoved => "origin-headers-removed",
             Self::RedirectRewritten => "redirect-rewritten",
+            Self::CookiesRewritten => "cookies-rewritten",
             Self::LengthIgnored => "length-ignored",
             Self::ClientHalfClosed => "client-half-closed",
         }
@@ -48,6 +52,7 @@ impl fmt::Display for Note {
                 "Alt-Svc and Strict-Transport-Security, which lead past the proxy, were removed from the response"
             }
             Self::RedirectRewritten => "the redirect to Mews was rewritten to lead to the proxy",
+            Self::CookiesRewritten => "cookies for Mews' host were rewritten to be the proxy's",
             Self::LengthIgnored => "the response had both Content-Length and chunks; the chunks counted",
             Self::ClientHalfClosed => "the client closed its side of the connection before it had the response",
         })
@@ -64,6 +69,7 @@ mod tests {
             Note::OwnHeadersRemoved,
             Note::OriginHeadersRemoved,
             Note::RedirectRewritten,
+            Note::CookiesRewritten,
             Note::LengthIgnored,
             Note::ClientHalfClosed,
         ] {

@@ -18,8 +18,11 @@ use crate::link::Link;
 /// A client that has said nothing for so long after it connected goes before all that have said something.
 const SILENT: Duration = Duration::from_millis(100);
 
-/// How long to wait for a slot before another idle connection is ended.
+/// How often to look whether one of the connections has become idle.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How long an evicted connection may take to part before another one is evicted for the same newcomer.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// How often it is said that slots are used up.
 const SAID: Duration = Duration::from_secs(60);
@@ -48,6 +51,8 @@ impl Slots {
 
     /// Waits for a slot for a connection that was accepted. Where all are taken the longest idle connection is ended.
     pub(crate) async fn take(&mut self) -> (OwnedSemaphorePermit, Arc<Link>) {
+        // When a connection was evicted for this newcomer.
+        let mut evicted: Option<Instant> = None;
         loop {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
                 self.full.store(false, Ordering::Relaxed);
@@ -60,8 +65,11 @@ impl Slots {
             }
             self.forget();
             match self.longest_idle() {
+                // One that is parting leaves its slot to this newcomer.
+                _ if evicted.is_some_and(|evicted| evicted.elapsed() < PARTING) => {}
                 Some(link) => {
                     link.evicted.cancel();
+                    evicted = Some(Instant::now());
                     self.say();
                 }
                 None => self.full.store(true, Ordering::Relaxed),
@@ -137,6 +145,36 @@ mod tests {
         let _third = serve(slots.take().await, true, true);
         assert_eq!([&busy, &older, &newer, &silent].map(gone), [false, true, true, true]);
         assert!(start.elapsed() < AGAIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn regression_several_were_evicted_for_one_newcomer_where_parting_takes_its_time() {
+        let mut slots = Slots::new(4);
+        let parts_after = |(permit, link): (OwnedSemaphorePermit, Arc<Link>), time: Duration| {
+            let kept = Arc::clone(&link);
+            link.busy();
+            link.rest();
+            tokio::spawn(async move {
+                link.evicted.cancelled().await;
+                sleep(time).await;
+                drop((permit, link));
+            });
+            kept
+        };
+        let mut links = Vec::new();
+        for time in [3, 20, 20, 0] {
+            links.push(parts_after(slots.take().await, Duration::from_secs(time)));
+            sleep(Duration::from_secs(1)).await;
+        }
+        let evicted = |links: &[Arc<Link>]| links.iter().filter(|link| link.evicted.is_cancelled()).count();
+        let start = Instant::now();
+        let first = slots.take().await;
+        first.1.busy();
+        assert_eq!((start.elapsed().as_secs(), evicted(&links)), (3, 1));
+        // One that doesn't part at all is not waited for.
+        let second = slots.take().await;
+        assert_eq!((start.elapsed().as_secs(), evicted(&links)), (13, 4));
+        drop((first, second));
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,9 +15,11 @@ pub struct Config {
     pub events: Origin,
     /// How many bytes of a body are kept for the record (default 8 MiB).
     pub keep_body: usize,
-    /// How many bytes are kept of all bodies together that are under way or not yet written (default 256 MiB), beyond
-    /// the first 16 KiB of each. When they are used up, less is kept of the bodies that come. A quarter as much again is
-    /// for bodies that can't be forwarded yet; when that is used up, reading waits.
+    /// How many bytes are held of all bodies together (default 256 MiB, at least 8 MiB), beyond the first 16 KiB of each:
+    /// those kept for the record until it is written, and those that can't be forwarded yet. Requests may have half of
+    /// them. When they are used up,
+    /// reading waits: 5 s where the body could flow on, after which less of it is kept for the record, else as long as
+    /// [`Timeouts::request_body`].
     pub keep_total: usize,
     /// How many bytes a second a request's body must bring (default 240), beside what [`Timeouts::request_body`] allows
     /// anyway; 0 for any. Only time counts in which the client is waited for.
@@ -25,6 +27,9 @@ pub struct Config {
     /// How many WebSockets may be open at once (default 1,024). They count for no other bound, and have no end of their
     /// own.
     pub max_tunnels: usize,
+    /// How many connections to the hosts may be open at once, beside those of WebSockets (default 4,096). Requests that
+    /// need one more wait for as long as [`Timeouts::connect`]; unused ones are closed for them.
+    pub max_upstream_connections: usize,
     /// How many exchanges may be under way at once, as many as the recorder has permits for (default 4,096). The
     /// requests of one address get three quarters of them at most, and those of one connection a fifth of that.
     pub queue: usize,
@@ -46,6 +51,7 @@ impl Config {
             keep_total: 256 << 20,
             min_body_rate: 240,
             max_tunnels: 1024,
+            max_upstream_connections: 4096,
             queue: 4096,
             rewrite_redirects: true,
             timeouts: Timeouts::default(),

@@ -1,101 +1,27 @@
 //! Keeping a body for the record while it flows by.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{CapturedBody, Digest, FailureKind};
+use nightaudit_exchange::{CapturedBody, Digest};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::reply::Stop;
+use crate::budget::{Budget, FREE, Held, PATIENCE};
 
-/// So much of each body is kept whatever the others take, so that small ones cost no accounting.
-pub(crate) const FREE: usize = 16 << 10;
-
-/// The memory that all bodies together may take which are kept for the record, beyond the first 16 KiB of each.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    left: AtomicUsize,
-}
-
-impl Budget {
-    pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes) })
-    }
-}
-
-/// The memory for what is held of requests until it can be forwarded, or for as long as it may have to be sent again,
-/// beyond the first 16 KiB of each.
-#[derive(Debug, Clone)]
-pub(crate) struct Room {
-    free: Arc<Semaphore>,
-    all: u32,
-}
-
-impl Room {
-    /// Room beside what is kept for the record: a quarter as much, and never too little for a few bodies.
-    pub(crate) fn beside(kept: usize) -> Self {
-        let all = u32::try_from((kept / 4).max(4 << 20)).unwrap_or(u32::MAX);
-        Self { free: Arc::new(Semaphore::new(all as usize)), all }
-    }
-
-    fn cost(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.all)
-    }
-
-    /// Room for so many bytes, if it is there.
-    pub(crate) fn at_once(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_many_owned(self.cost(bytes)).ok()
-    }
-
-    /// Waits for room for so many bytes, first come first served.
-    ///
-    /// # Errors
-    ///
-    /// [`FailureKind::Overloaded`] where there is none in time.
-    pub(crate) async fn wait(&self, bytes: usize, patience: Duration) -> Result<OwnedSemaphorePermit, Stop> {
-        let room = Arc::clone(&self.free).acquire_many_owned(self.cost(bytes));
-        match tokio::time::timeout(patience, room).await {
-            Ok(Ok(room)) => Ok(room),
-            _ => {
-                let message = "too many requests have large bodies without a token at the beginning: there was no memory \
-                               for this one in time (`body.keep_total`)";
-                Err(Stop::failed(FailureKind::Overloaded, message))
-            }
-        }
-    }
-}
-
-/// What a body takes of the budget.
-struct Held {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Held {
-    fn grow(&mut self, bytes: usize) -> bool {
-        let taken =
-            self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok();
-        self.bytes += if taken { bytes } else { 0 };
-        taken
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
-    }
-}
+/// How much of a body of known length is asked for ahead, so that bodies of ordinary size don't come to a stop halfway,
+/// each with a part of what another one waits for.
+const AHEAD: usize = 1 << 20;
 
 /// A piece of up to this many bytes is copied. A handle to it would keep the buffer that it was read into, so that the
 /// connection would have to allocate another for its next message, which costs more than the copy.
 const COPIED: usize = 4096;
+
+type Waiting = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
 
 /// Gathers the pieces of a body: the first `limit` bytes, mostly as handles, and of a longer body the digest.
 pub(crate) struct Keeper {
@@ -105,31 +31,114 @@ pub(crate) struct Keeper {
     /// What of `limit` is left.
     room: usize,
     held: Held,
+    /// For the next piece.
+    waiting: Option<Waiting>,
+    /// The body's length, where it was announced.
+    announced: Option<u64>,
     /// Made only when a body turns out longer than what is kept: the recorder's thread hashes all others.
     hasher: Option<Sha256>,
 }
 
 impl Keeper {
     pub(crate) fn new(limit: usize, budget: &Arc<Budget>) -> Self {
-        let held = Held { budget: Arc::clone(budget), bytes: 0 };
-        Self { kept: Vec::new(), length: 0, limit, room: limit, held, hasher: None }
+        Self {
+            kept: Vec::new(),
+            length: 0,
+            limit,
+            room: limit,
+            held: budget.nothing(),
+            waiting: None,
+            announced: None,
+            hasher: None,
+        }
     }
 
     /// A body of which it is known beforehand that it is `length` bytes long: hashed from the start where it won't be
     /// kept whole, rather than all at once when the limit is passed.
     pub(crate) fn expecting(limit: usize, length: Option<u64>, budget: &Arc<Budget>) -> Self {
         let mut keeper = Self::new(limit, budget);
+        keeper.announced = length;
         if length.is_some_and(|length| length > limit as u64) {
             keeper.hasher = Some(Sha256::new());
         }
         keeper
     }
 
+    /// Waits until a piece of `bytes` can be kept: the back pressure on both sides. Ready, too, once it is clear that it
+    /// can't be kept, because nothing was given back in [`PATIENCE`]; then the record is cut here and the body flows on,
+    /// so that exchanges that hold memory and wait for more can't stop each other for good.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        let missing = self.missing(bytes);
+        if missing == 0 {
+            return Poll::Ready(());
+        }
+        if self.waiting.is_none() {
+            let wanted = self.ahead(missing);
+            if self.held.grow(wanted) {
+                return Poll::Ready(());
+            }
+            let budget = Arc::clone(self.held.budget());
+            if budget.is_stuck() {
+                self.grow_or_cut(missing);
+                return Poll::Ready(());
+            }
+            self.waiting = Some(Box::pin(budget.wait(wanted, PATIENCE)));
+        }
+        let Some(waiting) = &mut self.waiting else { return Poll::Ready(()) };
+        let granted = ready!(waiting.as_mut().poll(cx));
+        self.waiting = None;
+        match granted {
+            Some(more) => self.held.merge(more),
+            None => self.grow_or_cut(missing),
+        }
+        Poll::Ready(())
+    }
+
+    fn grow_or_cut(&mut self, missing: usize) {
+        if !self.held.grow(missing) {
+            self.cut();
+        }
+    }
+
+    /// How many bytes of memory are missing to keep `bytes` more.
+    fn missing(&self, bytes: usize) -> usize {
+        (self.limit - self.room + bytes.min(self.room)).saturating_sub(FREE + self.held.bytes())
+    }
+
+    /// How much to ask for where `missing` bytes are needed.
+    fn ahead(&self, missing: usize) -> usize {
+        let whole = self.announced.and_then(|length| usize::try_from(length).ok()).map_or(0, |all| all.min(self.limit));
+        whole.saturating_sub(FREE + self.held.bytes()).min(AHEAD).max(missing)
+    }
+
+    /// Keeps nothing more.
+    pub(crate) fn cut(&mut self) {
+        self.limit -= self.room;
+        self.room = 0;
+    }
+
+    /// Whether everything that has passed is kept.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.length == (self.limit - self.room) as u64
+    }
+
+    /// Whether memory is needed for more than is held without being counted.
+    pub(crate) fn needs_memory(&self) -> bool {
+        self.room > 0 && self.limit > FREE
+    }
+
+    /// Takes over memory that was granted for the beginning of the body, and returns what of it is not for the record.
+    pub(crate) fn cover(&mut self, mut granted: Held) -> Held {
+        let beyond = granted.split_beyond(self.limit.saturating_sub(FREE + self.held.bytes()));
+        self.held.merge(granted);
+        beyond
+    }
+
     pub(crate) fn push(&mut self, piece: &Bytes) {
-        let kept = self.limit - self.room + piece.len().min(self.room);
-        if kept > FREE + self.held.bytes && !self.held.grow(kept - FREE - self.held.bytes) {
-            // Nothing is left for it: what is kept ends here, and the rest is counted and hashed.
-            self.room = 0;
+        let missing = self.missing(piece.len());
+        if missing > 0 {
+            // Where nothing is left for it, what is kept ends here, and the rest is counted and hashed.
+            self.grow_or_cut(missing);
         }
         self.length += piece.len() as u64;
         if let Some(hasher) = &mut self.hasher {
@@ -157,14 +166,16 @@ impl Keeper {
 
     /// What was gathered, leaving nothing.
     pub(crate) fn take(&mut self) -> CapturedBody {
-        let budget = Arc::clone(&self.held.budget);
-        let done = std::mem::replace(self, Self::new(self.limit, &budget));
+        let budget = Arc::clone(self.held.budget());
+        let mut done = std::mem::replace(self, Self::new(self.limit, &budget));
+        // A body that broke off leaves some of what was asked for ahead.
+        drop(done.held.split_beyond((done.limit - done.room).saturating_sub(FREE)));
         // A body that was announced as too long and broke off before that is kept whole; its digest holds all the same.
         CapturedBody {
             kept: done.kept,
             length: done.length,
             sha256: done.hasher.map(|hasher| Digest(hasher.finalize().into())),
-            held: (done.held.bytes > 0).then(|| Box::new(done.held) as _),
+            held: (done.held.bytes() > 0).then(|| Box::new(done.held) as _),
         }
     }
 }
@@ -191,20 +202,87 @@ mod tests {
         // What was recorded makes room.
         drop((first, second));
         assert_eq!(kept(&keep(90 << 10)), 90);
-        assert_eq!(budget.left.load(Ordering::Relaxed), 100 << 10);
+        assert_eq!(budget.left(), 100 << 10);
+    }
+
+    fn wait(keeper: &mut Keeper, bytes: usize) -> impl Future<Output = ()> {
+        std::future::poll_fn(move |cx| keeper.poll_room(cx, bytes))
+    }
+
+    const PIECE: usize = 64 << 10;
+
+    /// Reads a body of `pieces` pieces as the proxy does.
+    async fn read(budget: &Arc<Budget>, pieces: usize, announced: bool) -> CapturedBody {
+        let mut keeper = Keeper::expecting(8 << 20, announced.then_some((pieces * PIECE) as u64), budget);
+        for _ in 0..pieces {
+            wait(&mut keeper, PIECE).await;
+            keeper.push(&vec![b'x'; PIECE].into());
+        }
+        keeper.take()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_held_until_it_can_be_forwarded_has_a_bound_and_is_waited_for() {
-        let room = Room::beside(16 << 20);
-        let held: Vec<_> = (0..4).map(|_| room.at_once(1 << 20).unwrap()).collect();
-        assert!(room.at_once(1).is_none());
-        let Err(Stop::Failed(failure)) = room.wait(1 << 20, Duration::from_secs(30)).await else { panic!("room") };
-        assert_eq!(failure.kind, FailureKind::Overloaded);
-        drop(held);
-        assert!(room.wait(1 << 20, Duration::from_secs(30)).await.is_ok());
-        // However little is kept, and however large a body is.
-        assert!(Room::beside(0).at_once(100 << 20).is_some());
+    async fn reading_waits_for_memory_and_bodies_are_kept_whole_once_others_are_recorded() {
+        let budget = Budget::new(2 << 20);
+        let start = tokio::time::Instant::now();
+        let read = |_| {
+            let budget = Arc::clone(&budget);
+            tokio::spawn(async move {
+                let body = read(&budget, 16, true).await;
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                body.sha256.is_none()
+            })
+        };
+        for task in (0..20).map(read).collect::<Vec<_>>() {
+            assert!(task.await.unwrap(), "a body was cut");
+        }
+        // At most two at once.
+        assert!(start.elapsed().as_millis() >= 1000, "{:?}", start.elapsed());
+        assert_eq!(budget.left(), 2 << 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_for_each_other_go_on_with_their_records_cut() {
+        let budget = Budget::new(2 << 20);
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let budget = Arc::clone(&budget);
+                // Of unknown length, so that each holds what another one needs. None ends before all have.
+                tokio::spawn(async move { read(&budget, 64, false).await })
+            })
+            .collect();
+        let start = tokio::time::Instant::now();
+        let mut bodies = Vec::new();
+        for task in tasks {
+            bodies.push(task.await.unwrap());
+        }
+        assert!(start.elapsed() <= 2 * PATIENCE, "{:?}", start.elapsed());
+        let kept: usize = bodies.iter().flat_map(|body| &body.kept).map(Bytes::len).sum();
+        assert!(kept <= (2 << 20) + 8 * FREE, "{kept}");
+        let whole = Digest::of(&vec![b'x'; 64 * PIECE]);
+        assert!(bodies.iter().all(|body| body.length == 4 << 20 && body.sha256 == Some(whole)));
+        // Nobody waits for those who hold the memory now.
+        let start = tokio::time::Instant::now();
+        assert_eq!(read(&budget, 16, true).await.length, 1 << 20);
+        assert_eq!(start.elapsed(), std::time::Duration::ZERO);
+        drop(bodies);
+        assert_eq!(read(&budget, 16, true).await.sha256, None);
+        assert_eq!(budget.left(), 2 << 20);
+    }
+
+    #[test]
+    fn what_was_granted_ahead_and_did_not_come_is_given_back() {
+        let budget = Budget::new(2 << 20);
+        let mut keeper = Keeper::expecting(8 << 20, Some(1 << 20), &budget);
+        let cover = keeper.cover(budget.at_once(1 << 20).unwrap());
+        assert_eq!(cover.bytes(), 0);
+        keeper.push(&Bytes::from(vec![0; 100 << 10]));
+        let body = keeper.take();
+        assert_eq!(budget.left(), (2 << 20) - (100 << 10) + FREE);
+        drop(body);
+        assert_eq!(budget.left(), 2 << 20);
+        let beyond = Keeper::new(20 << 10, &budget).cover(budget.at_once(1 << 20).unwrap());
+        assert_eq!(beyond.bytes(), (1 << 20) - (4 << 10));
     }
 
     proptest! {

@@ -48,7 +48,9 @@
 //! ```
 
 mod admission;
+mod budget;
 mod config;
+mod cookies;
 mod draft;
 mod fields;
 mod ids;

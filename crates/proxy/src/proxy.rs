@@ -27,17 +27,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::sender::captured;
 use self::{
-    request_head::{authority, with_slash},
+    request_head::{authority, with_path},
     sender::Sender,
     web_socket::switches,
 };
 use crate::{
     Config, Origin, UpstreamConfig, UpstreamConfigError,
     admission::{self, Sends},
+    budget::{self, Budget},
     draft::Draft,
     fields::{self, Hop},
     ids::Ids,
-    keep::{Budget, Keeper, Room},
+    keep::Keeper,
     pace::Pace,
     recorder::Recorder,
     reply::Stop,
@@ -67,7 +68,7 @@ struct Shared<A> {
     tunnels: TaskTracker,
     closing: CancellationToken,
     budget: Arc<Budget>,
-    room: Room,
+    request_budget: Arc<Budget>,
     shares: Arc<Shares>,
 }
 
@@ -84,11 +85,12 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         limiter: A,
         recorder: R,
     ) -> Result<Self, UpstreamConfigError> {
+        let budget = Budget::new(config.keep_total.max(budget::LEAST));
         let shared = Shared {
-            budget: Budget::new(config.keep_total),
-            room: Room::beside(config.keep_total),
+            request_budget: budget.half(),
+            budget,
             shares: Shares::new(config.queue),
-            route: Route::new(upstream, [&config.api, &config.events])?,
+            route: Route::new(upstream, [&config.api, &config.events], config.max_upstream_connections)?,
             limiter,
             ids: Arc::new(Ids::new()),
             config,
@@ -142,7 +144,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         self.check_destination(&parts)?;
         let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
-        let mut keeper = Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact(), &self.shared.budget);
+        let mut keeper =
+            Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact(), &self.shared.request_budget);
         let pace = Pace::new(timeouts.request_body, self.shared.config.min_body_rate);
         let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
         let is_enough = |beginning: &[u8]| {
@@ -151,7 +154,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
             is_final || (tokens && (envelope.paginated || !counts_pages))
         };
-        let mut beginning = match Beginning::read(body, &mut keeper, pace, &self.shared.room, is_enough).await {
+        let mut beginning = match Beginning::read(body, &mut keeper, pace, &self.shared.request_budget, is_enough).await
+        {
             Ok(beginning) => beginning,
             Err(stop) => {
                 draft.note(|capture| capture.request.body = keeper.take());
@@ -170,7 +174,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             draft.note(|capture| capture.request.body = keeper.take());
             None
         } else {
-            let upload = Upload::new(keeper, self.shared.room.clone());
+            let upload = Upload::new(keeper, Arc::clone(&self.shared.request_budget));
             draft.await_upload(Arc::clone(&upload));
             Some(upload)
         };
@@ -285,7 +289,7 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
             Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
         };
         let (mut parts, body) = request.into_parts();
-        if let Some(uri) = with_slash(&parts.uri) {
+        if let Some(uri) = with_path(&parts.method, &parts.uri) {
             parts.uri = uri;
         }
         let opens_web_socket = arrival.opens_web_socket;
@@ -303,7 +307,7 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
             self.forward(&mut draft, arrival.peer, opens_web_socket, parts, body).await
         };
         let mut response = match forwarded {
-            Ok(forwarded) => self.answer(draft, version, &addressed, forwarded).await,
+            Ok(forwarded) => self.answer(draft, version, host.origin(), &addressed, forwarded).await,
             Err(stop) => Self::stop(draft, version, stop).await,
         };
         if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {

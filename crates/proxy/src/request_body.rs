@@ -13,14 +13,12 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use nightaudit_exchange::{CapturedBody, FailureKind};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, timeout},
-};
+use tokio::time::{Instant, Sleep, timeout};
 
 use crate::{
+    budget::{Budget, FREE, Held, PATIENCE},
     fields,
-    keep::{FREE, Keeper, Room},
+    keep::Keeper,
     pace::Pace,
     reply::Stop,
 };
@@ -43,8 +41,8 @@ pub(crate) struct Beginning {
     /// What comes after it; none where it is the whole.
     rest: Option<Incoming>,
     hint: SizeHint,
-    /// For what is held here, where that is much.
-    room: Option<Arc<OwnedSemaphorePermit>>,
+    /// Memory for what is held here, where that is more than is kept for the record.
+    room: Option<Arc<Held>>,
     pace: Pace,
 }
 
@@ -52,13 +50,14 @@ impl Beginning {
     /// Reads a body to its end, for [`ENVELOPE_SPAN`] bytes, or, where more is yet to come, for as long as `is_enough`
     /// says of what came that the request can't be forwarded on its ground.
     ///
-    /// What has arrived already is always read, so that an ordinary request has its whole body here. Only where all
-    /// bodies that are held together have no room for it, what is enough goes on, and what isn't waits.
+    /// What has arrived already is always read, so that an ordinary request has its whole body here. Where the budget has
+    /// no memory for it, reading waits while nothing is held of it: what isn't enough until it has to be refused, what is
+    /// only as long as it may help to keep the record whole.
     pub(crate) async fn read(
         mut body: Incoming,
         keeper: &mut Keeper,
         pace: Pace,
-        room: &Room,
+        budget: &Arc<Budget>,
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, Stop> {
         let hint = body.size_hint();
@@ -69,17 +68,6 @@ impl Beginning {
         while length < ENVELOPE_SPAN {
             if body.is_end_stream() {
                 return Ok(beginning);
-            }
-            if length >= FREE && beginning.room.is_none() {
-                let all = beginning.hint.upper().and_then(|all| usize::try_from(all).ok());
-                let all = all.map_or(ENVELOPE_SPAN, |all| all.min(ENVELOPE_SPAN));
-                let held = match room.at_once(all) {
-                    Some(held) => held,
-                    // The rest flows on as fast as Mews takes it, and needs no room.
-                    None if is_enough(&beginning.bytes()) => break,
-                    None => room.wait(all, beginning.pace.patience()).await?,
-                };
-                beginning.room = Some(Arc::new(held));
             }
             let mut next = arrived(&mut body).await;
             if next.is_pending() && !enough && length > seen && examined + length <= MAX_EXAMINED {
@@ -108,10 +96,17 @@ impl Beginning {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(piece) if piece.is_empty() => {}
                     Ok(piece) => {
-                        keeper.push(&piece);
                         length += piece.len();
                         beginning.pace.came(piece.len());
-                        beginning.pieces.push_back(piece);
+                        beginning.pieces.push_back(piece.clone());
+                        let granted = beginning.granted(length, keeper, budget, &is_enough).await;
+                        keeper.push(&piece);
+                        if !granted? {
+                            if body.is_end_stream() {
+                                return Ok(beginning);
+                            }
+                            break;
+                        }
                     }
                     Err(frame) => beginning.trailers = frame.into_trailers().ok().and_then(fields::trailers),
                 },
@@ -120,6 +115,36 @@ impl Beginning {
         }
         beginning.rest = Some(body);
         Ok(beginning)
+    }
+
+    /// Waits for memory for what is read, and will be, once that is more than is held without being counted. False where
+    /// the body is to be forwarded as it comes.
+    async fn granted(
+        &mut self,
+        length: usize,
+        keeper: &mut Keeper,
+        budget: &Arc<Budget>,
+        is_enough: impl Fn(&[u8]) -> bool,
+    ) -> Result<bool, Stop> {
+        if length <= FREE || self.room.is_some() {
+            return Ok(true);
+        }
+        // All of it at once, so that no two bodies wait for each other.
+        let all = self.hint.upper().and_then(|all| usize::try_from(all).ok());
+        let all = all.unwrap_or(ENVELOPE_SPAN).min(ENVELOPE_SPAN).max(length) - FREE;
+        let granted = match budget.at_once(all) {
+            Some(granted) => granted,
+            None if is_enough(&self.bytes()) => {
+                if !keeper.needs_memory() || budget.is_stuck() {
+                    return Ok(false);
+                }
+                let Some(granted) = Arc::clone(budget).wait(all, PATIENCE).await else { return Ok(false) };
+                granted
+            }
+            None => Arc::clone(budget).wait(all, self.pace.patience()).await.ok_or_else(Budget::exhausted)?,
+        };
+        self.room = Some(Arc::new(keeper.cover(granted)));
+        Ok(true)
     }
 
     /// The bytes, for reading the envelope; copied only where they came in several pieces.
@@ -208,7 +233,9 @@ struct Progress {
     passed: Option<Passed>,
     /// What has not passed, once the body that was being sent is dropped.
     returned: Option<Incoming>,
-    room: Room,
+    /// A piece that has come and waits for memory.
+    waiting: Option<Bytes>,
+    budget: Arc<Budget>,
 }
 
 /// The pieces that have passed of a body, up to [`MAX_REPEATED`] bytes.
@@ -218,19 +245,21 @@ struct Passed {
     length: usize,
     trailers: Option<HeaderMap>,
     /// For the pieces, where they are large.
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Held>,
 }
 
 impl Progress {
-    /// Keeps a frame that passes, so that it can be sent again.
+    /// Keeps a frame that passes, so that it can be sent again; the keeper has it already.
     fn pass(&mut self, frame: &Frame<Bytes>) {
         let Some(passed) = &mut self.passed else { return };
         if let Some(piece) = frame.data_ref() {
             passed.length += piece.len();
-            if passed.length > FREE && passed.room.is_none() {
-                passed.room = self.room.at_once(MAX_REPEATED);
+            // What is kept for the record needs no memory of its own.
+            let counts = passed.length > FREE && !self.keeper.keeps_all();
+            if counts && passed.room.is_none() {
+                passed.room = self.budget.at_once(MAX_REPEATED);
             }
-            if passed.length > MAX_REPEATED || (passed.length > FREE && passed.room.is_none()) {
+            if passed.length > MAX_REPEATED || (counts && passed.room.is_none()) {
                 self.passed = None;
                 return;
             }
@@ -243,7 +272,7 @@ impl Progress {
 
 impl Upload {
     /// Goes on from what `keeper` has of the body's beginning.
-    pub(crate) fn new(keeper: Keeper, room: Room) -> Arc<Self> {
+    pub(crate) fn new(keeper: Keeper, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Progress {
             keeper,
             last: Instant::now(),
@@ -251,7 +280,8 @@ impl Upload {
             broken: None,
             passed: None,
             returned: None,
-            room,
+            waiting: None,
+            budget,
         })))
     }
 
@@ -294,7 +324,7 @@ pub(crate) struct RequestBody {
     /// Of the body as it came, so that one of unknown length goes on in chunks as it came in chunks.
     hint: SizeHint,
     ended: bool,
-    room: Option<Arc<OwnedSemaphorePermit>>,
+    room: Option<Arc<Held>>,
     pace: Pace,
     /// Since when the client is waited for, and for how long it is.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -318,7 +348,7 @@ pub(crate) struct Spare {
     upload: Option<Arc<Upload>>,
     hint: SizeHint,
     ended: bool,
-    room: Option<Arc<OwnedSemaphorePermit>>,
+    room: Option<Arc<Held>>,
     pace: Pace,
 }
 
@@ -391,7 +421,9 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if let Some((rest, upload)) = &mut this.rest {
-            let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else {
+            let waited = upload.lock().waiting.take().map(|piece| Some(Ok(Frame::data(piece))));
+            let next = waited.map_or_else(|| Pin::new(rest).poll_frame(cx), Poll::Ready);
+            let Poll::Ready(frame) = next else {
                 let left = this.pace.left();
                 let (begun, timer) =
                     this.timer.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
@@ -407,14 +439,18 @@ impl Body for RequestBody {
             match frame {
                 Some(Ok(frame)) => {
                     let mut progress = upload.lock();
-                    progress.pass(&frame);
                     if let Some(piece) = frame.data_ref() {
+                        if progress.keeper.poll_room(cx, piece.len()).is_pending() {
+                            progress.waiting = frame.into_data().ok();
+                            return Poll::Pending;
+                        }
                         this.pace.came(piece.len());
                         progress.keeper.push(piece);
                         progress.last = Instant::now();
                         // Of a body of known length nothing is asked for after its last piece.
                         progress.ended = this.hint.exact() == Some(progress.keeper.length());
                     }
+                    progress.pass(&frame);
                     if frame.is_trailers() {
                         progress.ended = true;
                         drop(progress);

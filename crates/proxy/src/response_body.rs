@@ -46,7 +46,7 @@ struct Flowing<P: Place> {
     keeper: Keeper,
     /// The length that the answer's head promises.
     promised: Option<u64>,
-    /// What came with the head, and is not kept yet.
+    /// What came with the head, or waits for memory, and is not kept yet.
     first: Option<Option<Result<Frame<Bytes>, upstream::Error>>>,
     /// The connection to Mews, for the next request.
     lease: Option<Lease>,
@@ -118,7 +118,7 @@ impl<P: Place> Flowing<P> {
     /// Takes what is there of the body, and records the exchange if that is all.
     fn look(&mut self, cx: &mut Context<'_>) {
         match self.poll_body(cx) {
-            Poll::Ready(Some(Ok(frame))) if self.is_last(&frame) => self.end_with(frame),
+            Poll::Ready(Some(Ok(frame))) if self.is_last(&frame) && self.has_room(cx, &frame) => self.end_with(frame),
             Poll::Ready(next) => self.first = Some(next),
             Poll::Pending => {}
         }
@@ -172,6 +172,10 @@ impl<P: Place> Flowing<P> {
             };
             self.timer = None;
             match next {
+                Some(Ok(frame)) if !self.has_room(cx, &frame) => {
+                    self.first = Some(Some(Ok(frame)));
+                    return Poll::Pending;
+                }
                 Some(Ok(frame)) if self.is_last(&frame) => self.end_with(frame),
                 Some(Ok(frame)) => {
                     self.keep(&frame);
@@ -184,6 +188,11 @@ impl<P: Place> Flowing<P> {
                 None => self.finish(None),
             }
         }
+    }
+
+    /// Whether a frame can be kept now, or never will be; otherwise what comes waits, and the frame is looked at again.
+    fn has_room(&mut self, cx: &mut Context<'_>, frame: &Frame<Bytes>) -> bool {
+        frame.data_ref().is_none_or(|piece| self.keeper.poll_room(cx, piece.len()).is_ready())
     }
 
     fn keep(&mut self, frame: &Frame<Bytes>) {

@@ -1,6 +1,6 @@
 //! What follows an upgrade: bytes both ways, for the WebSocket.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -8,6 +8,7 @@ use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedWebSocket, Destination, Direction, ExchangeId,
     Failure, FailureKind, Head, Outcome, Timestamp,
 };
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, split};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(1);
 /// How often it is asked for the last part of a connection.
 const ATTEMPTS: u32 = 30;
+
+/// How long one direction may go on once the other has broken off.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Carries bytes between the integration and Mews until either side ends or the proxy does, and records what is said.
 pub(crate) struct Tunnel<R> {
@@ -164,8 +168,8 @@ async fn copy(downstream: OnUpgrade, upstream: OnUpgrade, transcript: &Arc<Trans
         Ok((downstream, upstream)) => {
             let mut downstream = Tap::new(TokioIo::new(downstream), Direction::Send, transcript);
             let mut upstream = Tap::new(TokioIo::new(upstream), Direction::Receive, transcript);
-            match tokio::io::copy_bidirectional(&mut downstream, &mut upstream).await {
-                Ok(_) => (Outcome::Answered, None),
+            match both_ways(&mut downstream, &mut upstream).await {
+                Ok(()) => (Outcome::Answered, None),
                 Err(error) => {
                     let message = format!("the connection broke off: {error}");
                     (Outcome::Answered, Some(Failure { kind: FailureKind::Closed, message }))
@@ -176,5 +180,118 @@ async fn copy(downstream: OnUpgrade, upstream: OnUpgrade, transcript: &Arc<Trans
             let message = format!("the connection could not be upgraded: {error}");
             (Outcome::Failed, Some(Failure { kind: FailureKind::Closed, message }))
         }
+    }
+}
+
+/// Copies bytes both ways until both ends have come.
+///
+/// Where one direction breaks off, the other still has [`LAST_WORDS`] to come to its end: what a side said before it closed
+/// (a WebSocket's close frame, say) is delivered, though nothing more could be written to it.
+async fn both_ways<A, B>(a: &mut A, b: &mut B) -> std::io::Result<()>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let ((mut from_a, mut to_a), (mut from_b, mut to_b)) = (split(a), split(b));
+    let mut there = pin!(one_way(&mut from_a, &mut to_b));
+    let mut back = pin!(one_way(&mut from_b, &mut to_a));
+    tokio::select! {
+        ended = there.as_mut() => rest(ended, back).await,
+        ended = back.as_mut() => rest(ended, there).await,
+    }
+}
+
+/// Waits for the other direction once one has ended.
+async fn rest(first: std::io::Result<()>, other: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
+    match first {
+        Ok(()) => other.await,
+        Err(error) => {
+            let _ = tokio::time::timeout(LAST_WORDS, other).await;
+            Err(error)
+        }
+    }
+}
+
+/// Copies bytes to the end of `from`, and ends `to` with it, however it came.
+async fn one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+    let copied = tokio::io::copy(from, to).await;
+    let ended = to.shutdown().await;
+    copied.and(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use tokio::io::{AsyncReadExt as _, duplex};
+
+    use super::*;
+
+    /// One side of a connection of which nothing is taken any more, and which still has something to say.
+    struct Deaf(&'static [u8]);
+
+    impl AsyncRead for Deaf {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            let said = std::mem::take(&mut self.0);
+            buf.put_slice(said);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn regression_what_a_side_said_before_it_closed_was_lost_when_nothing_could_be_written_to_it() {
+        for deaf_first in [true, false] {
+            let (mut near, mut far) = duplex(64);
+            near.write_all(b"more").await.unwrap();
+            let mut deaf = Deaf(b"\x88\x02\x03\xe8");
+            let carried =
+                if deaf_first { both_ways(&mut deaf, &mut far).await } else { both_ways(&mut far, &mut deaf).await };
+            assert_eq!(carried.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+            drop(far);
+            let mut said = Vec::new();
+            near.read_to_end(&mut said).await.unwrap();
+            assert_eq!(said, b"\x88\x02\x03\xe8");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_that_goes_on_for_ever_is_not_waited_for_once_the_other_direction_broke_off() {
+        struct Silent;
+        impl AsyncRead for Silent {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+                _: &mut tokio::io::ReadBuf<'_>,
+            ) -> Poll<std::io::Result<()>> {
+                Poll::Pending
+            }
+        }
+        let mut deaf = tokio::io::join(Silent, Deaf(b""));
+        let (mut near, mut far) = duplex(64);
+        near.write_all(b"more").await.unwrap();
+        let start = tokio::time::Instant::now();
+        assert!(both_ways(&mut far, &mut deaf).await.is_err());
+        assert_eq!(start.elapsed(), LAST_WORDS);
     }
 }

@@ -41,6 +41,7 @@ pub struct File {
     pub max_head: Size,
     pub max_connections: usize,
     pub max_websockets: usize,
+    pub max_upstream_connections: usize,
     pub body: BodyKeys,
     pub timeouts: Timeouts,
     pub redact: RedactKeys,
@@ -217,6 +218,7 @@ impl Default for File {
             max_head: Size(64 << 10),
             max_connections: 4096,
             max_websockets: 1024,
+            max_upstream_connections: 4096,
             body: BodyKeys { keep: Size(8 << 20), keep_total: Size(256 << 20), min_rate: Size(240) },
             timeouts: Timeouts {
                 connect: seconds(10),

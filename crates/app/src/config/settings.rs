@@ -100,6 +100,7 @@ impl Settings {
         proxy.min_body_rate = bytes(layers, "body.min_rate", file.body.min_rate, 0..=1 << 30)? as u64;
         proxy.rewrite_redirects = file.rewrite_redirects;
         proxy.max_tunnels = count(layers, "max_websockets", file.max_websockets)?;
+        proxy.max_upstream_connections = count(layers, "max_upstream_connections", file.max_upstream_connections)?;
         proxy.queue = count(layers, "queue", file.queue)?;
         proxy.timeouts = nightaudit_proxy::Timeouts {
             connect: positive("connect", timeouts.connect)?,
@@ -408,6 +409,7 @@ mod tests {
             ("max_sessions = 0", "max_sessions"),
             ("max_connections = 0", "max_connections"),
             ("max_websockets = 0", "max_websockets"),
+            ("max_upstream_connections = 0", "max_upstream_connections"),
             ("max_websockets = 2_000_000", "max_websockets"),
             ("max_size = '0 B'", "max_size"),
             ("max_age = '0s'", "max_age"),

@@ -65,12 +65,21 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     }
 }
 
-/// An address in absolute form that has a query and no path, with the path that it means: as it is, the target of the
-/// forwarded request would begin with the query (RFC 9112, section 3.2.1).
-pub(super) fn with_slash(uri: &Uri) -> Option<Uri> {
-    let target = uri.path_and_query().map(PathAndQuery::as_str).filter(|target| target.starts_with('?'))?;
+/// An address in absolute form that has no path, with the path that it means. With a query that is `/`: as it is, the
+/// target of the forwarded request would begin with the query (RFC 9112, section 3.2.1). Without one, OPTIONS is about the
+/// server as a whole and its target is `*` (section 3.2.4), which is no path to put behind a host.
+pub(super) fn with_path(method: &Method, uri: &Uri) -> Option<Uri> {
+    let target = uri.path_and_query()?;
+    let path_and_query = if target.as_str().starts_with('?') {
+        format!("/{target}").parse().ok()?
+    } else if *method == Method::OPTIONS && uri.authority().is_some() && *target != PathAndQuery::from_static("/") {
+        // `as_str` says `/` for an empty one, too.
+        (target.as_str() == "/").then_some(PathAndQuery::from_static("*"))?
+    } else {
+        return None;
+    };
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(format!("/{target}").parse().ok()?);
+    parts.path_and_query = Some(path_and_query);
     Uri::from_parts(parts).ok()
 }
 
@@ -96,4 +105,32 @@ fn start_line(wire: &[u8]) -> (Method, Bytes) {
     let target = words.next().filter(|_| method.is_some()).unwrap_or_default();
     let shown = &target[..target.len().min(SHOWN)];
     (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_path_has_the_one_that_it_means() {
+        let written = |method: Method, uri: &'static str| {
+            let uri = Uri::from_static(uri);
+            let uri = with_path(&method, &uri).unwrap_or(uri);
+            let target = uri.path_and_query().unwrap().as_str();
+            (target.to_owned(), uri.authority().map(|authority| authority.as_str().to_owned()))
+        };
+        let host = Some("127.0.0.1".to_owned());
+        for (method, uri, target) in [
+            (Method::OPTIONS, "http://127.0.0.1", "*"),
+            (Method::OPTIONS, "http://127.0.0.1/", "/"),
+            (Method::OPTIONS, "http://127.0.0.1?x", "/?x"),
+            (Method::OPTIONS, "http://127.0.0.1/a", "/a"),
+            (Method::GET, "http://127.0.0.1", "/"),
+            (Method::HEAD, "http://127.0.0.1?x", "/?x"),
+        ] {
+            assert_eq!(written(method.clone(), uri), (target.to_owned(), host.clone()), "{method} {uri}");
+        }
+        assert_eq!(written(Method::OPTIONS, "*"), ("*".to_owned(), None));
+        assert_eq!(written(Method::OPTIONS, "/"), ("/".to_owned(), None));
+    }
 }

@@ -9,6 +9,7 @@ use nightaudit_limit::Admit;
 
 use super::{Forwarded, Proxy};
 use crate::{
+    Origin, cookies,
     draft::Draft,
     fields::{self, Hop},
     keep::Keeper,
@@ -25,6 +26,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         &self,
         mut draft: Draft<R::Place>,
         version: Version,
+        host: &Origin,
         addressed: &Addressed,
         forwarded: Forwarded,
     ) -> Response<ProxyBody<R::Place>> {
@@ -51,17 +53,21 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let (mut parts, body) = response.into_parts();
         // The integration's side has the version that it speaks itself.
         parts.version = Version::HTTP_11;
+        let mut notes = Vec::new();
+        let mut note = |is_so: bool, note| notes.extend(is_so.then_some(note));
+        if self.shared.config.rewrite_redirects {
+            note(cookies::set_here(&mut parts.headers, host, addressed), Note::CookiesRewritten);
+        }
         if parts.status == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
             parts.headers = fields::returned(parts.headers, Hop::WebSocket, false);
+            draft.note(|capture| capture.notes = notes);
             if !self.open_tunnel(draft, &parts.headers, downstream, upstream).await {
                 return not_recorded();
             }
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
-        let mut notes = Vec::new();
-        let mut note = |is_so: bool, note| notes.extend(is_so.then_some(note));
         note(framing.ambiguous, Note::LengthIgnored);
         note(parts.headers.keys().any(fields::is_own), Note::OwnHeadersRemoved);
         note(parts.headers.keys().any(fields::is_for_its_origin), Note::OriginHeadersRemoved);

@@ -24,6 +24,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
@@ -55,20 +56,20 @@ impl Connector {
         Self { origin, route, tls, tcp, patience }
     }
 
-    /// Opens a connection; one of HTTP/2 has these windows.
-    pub(super) async fn connect(&self, window: Window) -> Result<Connection, Stop> {
-        tokio::time::timeout(self.patience, self.open(window)).await.unwrap_or_else(|_| {
+    /// Opens a connection, which keeps `permit` until it has ended; one of HTTP/2 has these windows.
+    pub(super) async fn connect(&self, window: Window, permit: OwnedSemaphorePermit) -> Result<Connection, Stop> {
+        tokio::time::timeout(self.patience, self.open(window, permit)).await.unwrap_or_else(|_| {
             let message = format!("no connection to {} within {:?}", self.origin, self.patience);
             Err(Stop::failed(FailureKind::ConnectTimeout, message))
         })
     }
 
-    async fn open(&self, window: Window) -> Result<Connection, Stop> {
+    async fn open(&self, window: Window, permit: OwnedSemaphorePermit) -> Result<Connection, Stop> {
         let (stream, proxy) = self.tcp().await?;
         let destination =
             Destination { address: (&**self.origin.text()).into(), remote: stream.peer_addr().ok(), tls: None, proxy };
         if !self.origin.is_tls() {
-            return self.http1(stream, destination).await;
+            return self.http1(stream, destination, permit).await;
         }
         let tls_failed = |error: &dyn ToString| {
             let message = format!("no TLS session with {}: {}", self.origin, error.to_string());
@@ -82,9 +83,9 @@ impl Connector {
         let authority = self.route.judge.authority(session.peer_certificates().unwrap_or_default(), &name);
         let destination = Destination { tls: Some(Tls { server_name: host.into(), authority }), ..destination };
         if session.alpn_protocol() == Some(b"h2") {
-            self.http2(stream, destination, window).await
+            self.http2(stream, destination, window, permit).await
         } else {
-            self.http1(stream, destination).await
+            self.http1(stream, destination, permit).await
         }
     }
 
@@ -146,7 +147,12 @@ impl Connector {
         http::Uri::from_parts(parts).unwrap_or(uri)
     }
 
-    async fn http1<T>(&self, stream: T, destination: Destination) -> Result<Connection, Stop>
+    async fn http1<T>(
+        &self,
+        stream: T,
+        destination: Destination,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Connection, Stop>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -165,16 +171,24 @@ impl Connector {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "HTTP/1 connection to Mews ended");
             }
+            // An open WebSocket counts by itself.
+            drop(permit);
         });
         Ok(Connection::Http1(sender, heads, Arc::new(destination)))
     }
 
-    async fn http2<T>(&self, stream: T, destination: Destination, window: Window) -> Result<Connection, Stop>
+    async fn http2<T>(
+        &self,
+        stream: T,
+        destination: Destination,
+        window: Window,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Connection, Stop>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let connection =
-            Http2::open(stream, Arc::new(destination), window).await.map_err(|error| self.no_http(&error))?;
+            Http2::open(stream, Arc::new(destination), window, permit).await.map_err(|error| self.no_http(&error))?;
         let Some(permit) = connection.admit() else {
             return Err(self.no_http(&"it takes no requests (MAX_CONCURRENT_STREAMS is 0)"));
         };

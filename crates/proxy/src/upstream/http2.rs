@@ -22,7 +22,7 @@ use http_body::Body as _;
 use nightaudit_exchange::Destination;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -82,7 +82,12 @@ pub(crate) enum Window {
 
 impl Http2 {
     /// Speaks HTTP/2 on a stream, and returns when the server has told its settings.
-    pub(super) async fn open<T>(stream: T, destination: Arc<Destination>, window: Window) -> Result<Self, h2::Error>
+    pub(super) async fn open<T>(
+        stream: T,
+        destination: Arc<Destination>,
+        window: Window,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Self, h2::Error>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -106,7 +111,7 @@ impl Http2 {
             last_used: Mutex::new(Instant::now()),
             settled: Notify::new(),
         });
-        tokio::spawn(drive(connection, Arc::clone(&shared)));
+        tokio::spawn(drive(connection, Arc::clone(&shared), slot));
         let mut connection = Self { sender, shared };
         while connection.shared.limit.load(Ordering::Relaxed) == UNTOLD {
             connection.check()?;
@@ -226,8 +231,8 @@ impl Drop for Permit {
     }
 }
 
-/// Does the work of a connection until it ends.
-async fn drive<T>(mut connection: client::Connection<T, Bytes>, shared: Arc<Shared>)
+/// Does the work of a connection until it ends, and gives its slot back then.
+async fn drive<T>(mut connection: client::Connection<T, Bytes>, shared: Arc<Shared>, slot: OwnedSemaphorePermit)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -248,6 +253,7 @@ where
         () = keep_alive(pings, &shared) => tracing::debug!("HTTP/2 connection to Mews: no answer to a ping"),
     }
     drop(connection);
+    drop(slot);
     shared.settled.notify_one();
 }
 

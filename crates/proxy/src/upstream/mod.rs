@@ -1,6 +1,7 @@
 //! Mews' side: pooled connections to one host.
 
 mod body;
+mod bound;
 mod connect;
 mod corporate;
 mod heads;
@@ -8,7 +9,7 @@ mod http2;
 mod pool;
 mod trust;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, Response, Uri, Version,
@@ -20,10 +21,12 @@ use nightaudit_exchange::{Destination, FailureKind};
 
 pub(crate) use self::{
     body::{Body, Error},
+    bound::ConnectionBound,
     heads::WireHead,
     pool::Lease,
 };
 use self::{
+    bound::Granted,
     connect::Connector,
     corporate::CorporateProxies,
     pool::{Connection, Pool, SendError},
@@ -110,16 +113,22 @@ pub(crate) struct Route {
     pub(crate) tls_http1: Arc<rustls::ClientConfig>,
     pub(crate) judge: Arc<trust::Judge>,
     pub(crate) proxies: Arc<CorporateProxies>,
+    pub(crate) bound: Arc<ConnectionBound>,
 }
 
 impl Route {
-    pub(crate) fn new(config: &UpstreamConfig, hosts: [&Origin; 2]) -> Result<Self, UpstreamConfigError> {
+    /// A route by which at most `connections` are open at once.
+    pub(crate) fn new(
+        config: &UpstreamConfig,
+        hosts: [&Origin; 2],
+        connections: usize,
+    ) -> Result<Self, UpstreamConfigError> {
         let proxies = Arc::new(CorporateProxies::new(&config.proxy, hosts, variable)?);
         let (tls, judge) = trust::client_config(config.ca.as_deref())?;
         let mut tls_http1 = rustls::ClientConfig::clone(&tls);
         tls_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         let (tls_http1, judge) = (Arc::new(tls_http1), Arc::new(judge));
-        Ok(Self { tls, tls_http1, judge, proxies })
+        Ok(Self { tls, tls_http1, judge, proxies, bound: ConnectionBound::new(connections) })
     }
 }
 
@@ -128,6 +137,9 @@ pub(crate) struct Upstream {
     origin: Origin,
     connector: Connector,
     pool: Arc<Pool>,
+    bound: Arc<ConnectionBound>,
+    /// How long a request waits for one of the connections that may be open.
+    patience: Duration,
 }
 
 /// How many connections are tried before a request is given up that none of them has taken.
@@ -140,18 +152,21 @@ const SHARED_ATTEMPTS: usize = 3;
 impl Upstream {
     pub(crate) fn new(origin: Origin, route: &Route, timeouts: &Timeouts) -> Self {
         let connector = Connector::new(origin.clone(), route.clone(), Arc::clone(&route.tls), timeouts.connect);
-        Self::of(origin, connector, timeouts)
+        Self::of(origin, connector, route, timeouts)
     }
 
     /// A host that is spoken to in HTTP/1.1, whatever else it knows: a WebSocket is opened by an upgrade, which HTTP/2
     /// has not (RFC 6455, section 4.1).
     pub(crate) fn for_web_sockets(origin: Origin, route: &Route, timeouts: &Timeouts) -> Self {
         let connector = Connector::new(origin.clone(), route.clone(), Arc::clone(&route.tls_http1), timeouts.connect);
-        Self::of(origin, connector, timeouts)
+        Self::of(origin, connector, route, timeouts)
     }
 
-    fn of(origin: Origin, connector: Connector, timeouts: &Timeouts) -> Self {
-        Self { origin, connector, pool: Pool::new(timeouts.upstream_idle) }
+    fn of(origin: Origin, connector: Connector, route: &Route, timeouts: &Timeouts) -> Self {
+        let bound = Arc::clone(&route.bound);
+        let pool = Pool::new(timeouts.upstream_idle, &bound);
+        bound.watch(&pool);
+        Self { origin, connector, pool, bound, patience: timeouts.connect }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
@@ -209,12 +224,16 @@ impl Upstream {
 
     /// A connection with room for a request; a new one, where it is to be `fresh`.
     async fn connect(&self, fresh: bool) -> Result<Connection, Stop> {
+        let permit = match self.bound.take(&self.pool, self.patience).await? {
+            Granted::Permit(permit) => permit,
+            Granted::Connection(connection) => return Ok(connection),
+        };
         // Where Mews speaks HTTP/2, a connection serves many: others wait for it rather than open their own.
         let _turn = if fresh { None } else { self.pool.turn().await };
         if !fresh && let Some(connection) = self.pool.take().await {
             return Ok(connection);
         }
-        let connection = self.connector.connect(self.pool.window()).await?;
+        let connection = self.connector.connect(self.pool.window(), permit).await?;
         self.pool.opened(&connection);
         Ok(connection)
     }

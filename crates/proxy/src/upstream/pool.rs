@@ -12,8 +12,11 @@ use http::{Request, Response};
 use hyper::client::conn::http1;
 use nightaudit_exchange::Destination;
 
+use tokio::sync::Notify;
+
 use super::{
     body::{Body, Error},
+    bound::ConnectionBound,
     heads::Heads,
     http2::{Http2, Permit, Window},
 };
@@ -93,6 +96,11 @@ pub(super) struct Pool {
     /// How many exchanges the host was last found to take on a connection: more than one is HTTP/2.
     streams: AtomicUsize,
     turn: tokio::sync::Mutex<()>,
+    bound: Arc<ConnectionBound>,
+    /// How many requests wait for a connection, because no more may be opened.
+    waiting: AtomicUsize,
+    /// Told them when a connection is free.
+    changed: Notify,
 }
 
 /// Where a connection takes fewer exchanges than this, waiting for one that somebody else opens would leave most of those
@@ -116,12 +124,15 @@ struct Connections {
 }
 
 impl Pool {
-    pub(super) fn new(keep: Duration) -> Arc<Self> {
+    pub(super) fn new(keep: Duration, bound: &Arc<ConnectionBound>) -> Arc<Self> {
         Arc::new(Self {
             connections: Mutex::default(),
             keep,
             streams: AtomicUsize::new(1),
             turn: tokio::sync::Mutex::default(),
+            bound: Arc::clone(bound),
+            waiting: AtomicUsize::new(0),
+            changed: Notify::new(),
         })
     }
 
@@ -176,6 +187,7 @@ impl Pool {
             Connection::Http1(..) => 1,
             Connection::Http2 { connection, .. } => {
                 self.lock().shared.push(connection.clone());
+                self.changed.notify_waiters();
                 connection.limit()
             }
         };
@@ -186,10 +198,47 @@ impl Pool {
         if let Connection::Http1(sender, heads, destination) = connection
             && !sender.is_closed()
         {
+            let is_waited_for = self.waiting.load(Ordering::Relaxed) > 0;
+            if !is_waited_for && self.bound.is_contended() {
+                // It is closed: those who wait are for another host, or another runtime.
+                return;
+            }
             let mut connections = self.lock();
             if connections.idle.len() < MAX_IDLE {
                 connections.idle.push(Idle { sender, heads, destination, since: Instant::now() });
             }
+            drop(connections);
+            if is_waited_for {
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    pub(super) fn waiting(&self) -> &AtomicUsize {
+        &self.waiting
+    }
+
+    /// Waits until a connection may be free.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// For how long the connection has carried nothing that [`close_unused`](Self::close_unused) would close.
+    pub(super) fn longest_unused(&self) -> Option<Duration> {
+        let connections = self.lock();
+        let idle = connections.idle.first().map(|idle| idle.since.elapsed());
+        connections.shared.iter().filter_map(Http2::idle).chain(idle).max()
+    }
+
+    /// Closes the connection that has carried nothing for longest.
+    pub(super) fn close_unused(&self) {
+        let mut connections = self.lock();
+        let idle = connections.idle.first().map(|idle| idle.since.elapsed());
+        let shared = connections.shared.iter().enumerate().filter_map(|(at, shared)| Some((shared.idle()?, at)));
+        match shared.max() {
+            Some((unused, at)) if idle.is_none_or(|idle| idle < unused) => drop(connections.shared.remove(at)),
+            _ if idle.is_some() => drop(connections.idle.remove(0)),
+            _ => {}
         }
     }
 
