@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE = 1 << 20
 BOUND = 256 << 20
 # Of one connection, both sides: what is being read and written, and the body's first 16 KiB.
-OVERHEAD = 200 << 10
+OVERHEAD = 256 << 10
 PATIENCE = 300
 
 

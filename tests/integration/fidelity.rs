@@ -310,6 +310,7 @@ async fn regression_options_of_a_whole_server_was_sent_for_its_root() {
         for (request, target) in [
             ("OPTIONS http://127.0.0.1", "*"),
             ("OPTIONS *", "*"),
+            ("OPTIONS HTTP://LOCALHOST", "*"),
             ("OPTIONS http://127.0.0.1/", "/"),
             ("OPTIONS http://127.0.0.1?x", "/?x"),
             ("HEAD http://127.0.0.1", "/"),

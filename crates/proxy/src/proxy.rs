@@ -289,7 +289,7 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
             Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
         };
         let (mut parts, body) = request.into_parts();
-        if let Some(uri) = with_path(&parts.method, &parts.uri) {
+        if let Some(uri) = with_path(&parts.method, &parts.uri, arrival.wire.as_deref()) {
             parts.uri = uri;
         }
         let opens_web_socket = arrival.opens_web_socket;

@@ -67,14 +67,17 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 
 /// An address in absolute form that has no path, with the path that it means. With a query that is `/`: as it is, the
 /// target of the forwarded request would begin with the query (RFC 9112, section 3.2.1). Without one, OPTIONS is about the
-/// server as a whole and its target is `*` (section 3.2.4), which is no path to put behind a host.
-pub(super) fn with_path(method: &Method, uri: &Uri) -> Option<Uri> {
-    let target = uri.path_and_query()?;
-    let path_and_query = if target.as_str().starts_with('?') {
+/// server as a whole and its target is `*` (section 3.2.4).
+///
+/// `wire` is the head as it came: the library writes a `/` where there is none.
+pub(super) fn with_path(method: &Method, uri: &Uri, wire: Option<&[u8]>) -> Option<Uri> {
+    let target = uri.path_and_query()?.as_str();
+    let path_and_query = if target.starts_with('?') {
         format!("/{target}").parse().ok()?
-    } else if *method == Method::OPTIONS && uri.authority().is_some() && *target != PathAndQuery::from_static("/") {
-        // `as_str` says `/` for an empty one, too.
-        (target.as_str() == "/").then_some(PathAndQuery::from_static("*"))?
+    } else if *method == Method::OPTIONS && target == "/" && uri.authority().is_some() {
+        let (_, written) = words(wire?);
+        let authority = &written?[memchr::memmem::find(written?, b"://")? + 3..];
+        memchr::memchr2(b'/', b'?', authority).is_none().then_some(PathAndQuery::from_static("*"))?
     } else {
         return None;
     };
@@ -96,13 +99,19 @@ fn target(uri: &Uri) -> Bytes {
     Bytes::copy_from_slice(uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())
 }
 
+/// The first two words of a head.
+fn words(wire: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
+    let line = wire.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    (words.next(), words.next())
+}
+
 /// What stands in the places of method and target in a head that is no request's.
 fn start_line(wire: &[u8]) -> (Method, Bytes) {
     const SHOWN: usize = 256;
-    let line = wire.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ');
-    let method = words.next().and_then(|word| Method::from_bytes(word).ok());
-    let target = words.next().filter(|_| method.is_some()).unwrap_or_default();
+    let (method, target) = words(wire);
+    let method = method.and_then(|word| Method::from_bytes(word).ok());
+    let target = target.filter(|_| method.is_some()).unwrap_or_default();
     let shown = &target[..target.len().min(SHOWN)];
     (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(shown))
 }
@@ -114,8 +123,9 @@ mod tests {
     #[test]
     fn an_address_without_a_path_has_the_one_that_it_means() {
         let written = |method: Method, uri: &'static str| {
+            let wire = format!("\r\n{method} {uri} HTTP/1.1\r\nHost: a\r\n\r\n");
             let uri = Uri::from_static(uri);
-            let uri = with_path(&method, &uri).unwrap_or(uri);
+            let uri = with_path(&method, &uri, Some(wire.as_bytes())).unwrap_or(uri);
             let target = uri.path_and_query().unwrap().as_str();
             (target.to_owned(), uri.authority().map(|authority| authority.as_str().to_owned()))
         };
