@@ -1,8 +1,9 @@
 //! What is known of a connection while it lasts: whether its client takes the responses, and since when it is idle.
 
 use std::{
+    future::{Future as _, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -109,8 +110,9 @@ impl Patience {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) progress: ClientProgress,
-    /// Cancelled when the connection must go because others need its place.
-    pub(crate) evicted: CancellationToken,
+    /// Set, and then cancelled, when the connection must go because others need its slot.
+    is_evicted: AtomicBool,
+    eviction: CancellationToken,
     /// Since when nothing is asked or answered; none while something is.
     idle: Mutex<Option<Instant>>,
     /// Whether a request has ever come.
@@ -123,11 +125,39 @@ impl Link {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             progress: ClientProgress::default(),
-            evicted: CancellationToken::new(),
+            is_evicted: AtomicBool::new(false),
+            eviction: CancellationToken::new(),
             idle: Mutex::new(Some(Instant::now())),
             spoken: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
         })
+    }
+
+    /// Ends the connection, because others need its slot.
+    pub(crate) fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Release);
+        self.eviction.cancel();
+    }
+
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the connection must go.
+    ///
+    /// Each request polls a connection several times, so this registers its waker once and then only looks at a flag: it
+    /// must stay in the task that polled it first.
+    pub(crate) async fn evicted(&self) {
+        let mut cancelled = pin!(self.eviction.cancelled());
+        let mut is_registered = false;
+        poll_fn(|cx| {
+            if !is_registered {
+                is_registered = true;
+                return cancelled.as_mut().poll(cx);
+            }
+            if self.is_evicted() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     pub(crate) fn busy(&self) {

@@ -223,14 +223,17 @@ impl<H: Handler> Serving<H> {
     }
 
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken) {
-        let evicted = link.evicted.clone();
         let stream = Outgoing::new(stream, Arc::clone(&link), self.patience.clone());
-        let served = self.handshake(stream, peer, link, stopping);
+        let served = self.handshake(stream, peer, Arc::clone(&link), stopping);
         let gone = async {
-            evicted.cancelled().await;
+            link.evicted().await;
             tokio::time::sleep(PARTING).await;
         };
-        tokio::select! { () = served => {}, () = gone => {} }
+        tokio::select! {
+            biased;
+            () = served => {}
+            () = gone => {}
+        }
     }
 
     async fn handshake(
@@ -253,8 +256,10 @@ impl<H: Handler> Serving<H> {
             _ => return,
         }
         let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
-        let handshake = link.evicted.run_until_cancelled(tokio::time::timeout(self.config.head_timeout, handshake));
-        let Some(handshake) = handshake.await else { return };
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(self.config.head_timeout, handshake) => handshake,
+            () = link.evicted() => return,
+        };
         match handshake {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 self.http2(stream, peer, link, stopping).await;
@@ -281,7 +286,7 @@ impl<H: Handler> Serving<H> {
         let protocol = tokio::select! {
             protocol = guard.protocol() => protocol,
             () = stopping.cancelled() => None,
-            () = link.evicted.cancelled() => None,
+            () = link.evicted() => None,
         };
         match protocol {
             Some(Protocol::Http1) => self.http1(guard, peer, link, stopping).await,
@@ -341,12 +346,13 @@ impl<H: Handler> Serving<H> {
             .with_upgrades();
         let mut connection = pin!(connection);
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
             () = stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = link.evicted.cancelled() => {
+            () = link.evicted() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -68,7 +68,7 @@ impl Slots {
                 // One that is parting leaves its slot to this newcomer.
                 _ if evicted.is_some_and(|evicted| evicted.elapsed() < PARTING) => {}
                 Some(link) => {
-                    link.evicted.cancel();
+                    link.evict();
                     evicted = Some(Instant::now());
                     self.say();
                 }
@@ -85,7 +85,7 @@ impl Slots {
 
     fn longest_idle(&self) -> Option<&Arc<Link>> {
         let now = Instant::now();
-        let idle = self.links.iter().filter(|link| !link.evicted.is_cancelled());
+        let idle = self.links.iter().filter(|link| !link.is_evicted());
         let idle: Vec<_> =
             idle.filter_map(|link| link.idle_since().map(|(since, spoken)| (link, now - since, spoken))).collect();
         // A flood is of clients that have not had the time to be silent for long.
@@ -118,7 +118,7 @@ mod tests {
             }
         }
         tokio::spawn(async move {
-            link.evicted.cancelled().await;
+            link.evicted().await;
             drop(permit);
         });
         kept
@@ -135,7 +135,7 @@ mod tests {
         sleep(Duration::from_secs(1)).await;
         let silent = serve(slots.take().await, false, false);
         sleep(Duration::from_secs(1)).await;
-        let gone = |link: &Arc<Link>| link.evicted.is_cancelled();
+        let gone = |link: &Arc<Link>| link.is_evicted();
 
         let start = Instant::now();
         let _first = serve(slots.take().await, true, true);
@@ -155,7 +155,7 @@ mod tests {
             link.busy();
             link.rest();
             tokio::spawn(async move {
-                link.evicted.cancelled().await;
+                link.evicted().await;
                 sleep(time).await;
                 drop((permit, link));
             });
@@ -166,7 +166,7 @@ mod tests {
             links.push(parts_after(slots.take().await, Duration::from_secs(time)));
             sleep(Duration::from_secs(1)).await;
         }
-        let evicted = |links: &[Arc<Link>]| links.iter().filter(|link| link.evicted.is_cancelled()).count();
+        let evicted = |links: &[Arc<Link>]| links.iter().filter(|link| link.is_evicted()).count();
         let start = Instant::now();
         let first = slots.take().await;
         first.1.busy();
@@ -187,10 +187,10 @@ mod tests {
             silent.push(serve(slots.take().await, false, false));
             sleep(Duration::from_millis(1)).await;
         }
-        assert!(!kept.evicted.is_cancelled());
+        assert!(!kept.is_evicted());
         // The oldest of them first.
-        assert!(silent[..93].iter().all(|link| link.evicted.is_cancelled()));
-        assert!(silent[93..].iter().all(|link| !link.evicted.is_cancelled()));
+        assert!(silent[..93].iter().all(|link| link.is_evicted()));
+        assert!(silent[93..].iter().all(|link| !link.is_evicted()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -211,6 +211,6 @@ mod tests {
         let _slot = slots.take().await;
         assert_eq!(start.elapsed().as_secs(), 9);
         assert!(seen.await.unwrap() && !full.load(Ordering::Relaxed));
-        assert!(!link.evicted.is_cancelled());
+        assert!(!link.is_evicted());
     }
 }

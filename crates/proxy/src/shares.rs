@@ -1,7 +1,7 @@
 //! How much of the room for exchanges under way each client may hold.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     future::{Future, poll_fn},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::pin,
@@ -63,14 +63,13 @@ impl Shares {
     pub(crate) async fn take(self: &Arc<Self>, peer: SocketAddr) -> Share {
         let granted = {
             let mut state = self.lock();
-            let queued = state.connections.get(&peer).is_some_and(|connection| !connection.waiting.is_empty());
-            if !queued && state.has_room(self.most, peer) {
-                state.hold(peer);
+            if state.try_hold(self.most, peer) {
                 return Share { shares: Arc::clone(self), peer };
             }
             let (grant, granted) = oneshot::channel();
-            state.connections.entry(peer).or_default().waiting.push_back(grant);
-            if !queued {
+            let waiting = &mut state.connections.entry(peer).or_default().waiting;
+            waiting.push_back(grant);
+            if waiting.len() == 1 {
                 state.turns.push_back(peer);
             }
             granted
@@ -112,9 +111,22 @@ impl Shares {
 }
 
 impl State {
+    /// Takes room if there is some and nothing of this connection waits. One look-up in each map: this is on every
+    /// request's path, under the lock.
+    fn try_hold(&mut self, most: usize, peer: SocketAddr) -> bool {
+        let in_use = self.addresses.entry(address(peer)).or_default();
+        let connection = self.connections.entry(peer).or_default();
+        let has_room = connection.waiting.is_empty() && has_room(most, *in_use, connection.held);
+        if has_room {
+            *in_use += 1;
+            connection.held += 1;
+        }
+        has_room
+    }
+
     fn has_room(&self, most: usize, peer: SocketAddr) -> bool {
-        let free = most.saturating_sub(self.addresses.get(&address(peer)).copied().unwrap_or(0));
-        self.connections.get(&peer).map_or(0, |connection| connection.held) < free.div_ceil(4)
+        let in_use = self.addresses.get(&address(peer)).copied().unwrap_or(0);
+        has_room(most, in_use, self.connections.get(&peer).map_or(0, |connection| connection.held))
     }
 
     fn hold(&mut self, peer: SocketAddr) {
@@ -123,16 +135,16 @@ impl State {
     }
 
     fn let_go(&mut self, peer: SocketAddr) {
-        if let Some(held) = self.addresses.get_mut(&address(peer)) {
-            *held -= 1;
-            if *held == 0 {
-                self.addresses.remove(&address(peer));
+        if let Entry::Occupied(mut in_use) = self.addresses.entry(address(peer)) {
+            *in_use.get_mut() -= 1;
+            if *in_use.get() == 0 {
+                in_use.remove();
             }
         }
-        if let Some(connection) = self.connections.get_mut(&peer) {
-            connection.held -= 1;
-            if connection.held == 0 && connection.waiting.is_empty() {
-                self.connections.remove(&peer);
+        if let Entry::Occupied(mut connection) = self.connections.entry(peer) {
+            connection.get_mut().held -= 1;
+            if connection.get().held == 0 && connection.get().waiting.is_empty() {
+                connection.remove();
             }
         }
     }
@@ -170,6 +182,11 @@ impl State {
         }
         grants
     }
+}
+
+/// Whether a connection that holds `held` may take more while its address holds `in_use`.
+fn has_room(most: usize, in_use: usize, held: usize) -> bool {
+    held < most.saturating_sub(in_use).div_ceil(4)
 }
 
 /// What is counted as one client: a network of IPv6 as providers give one to each customer.

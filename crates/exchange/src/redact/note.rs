@@ -28,12 +28,22 @@ pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
     without(text, &tokens, Syntax::Target)
 }
 
+/// The bytes that neither stand between a name and its value nor escape anything.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b'/' | b'-' | b'_' | b'.' | b' ' | b'(' | b')');
+        byte += 1;
+    }
+    plain
+};
+
 pub(super) fn without<'a>(text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
     let long = |token: &&&[u8]| token.len() >= SHORTEST;
     let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token).is_some());
-    let plain =
-        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b' ' | b'(' | b')');
-    if text.iter().all(plain) && !has_shaped(text) && !has_token() && !has_token_name(text) {
+    if text.iter().all(|byte| PLAIN[usize::from(*byte)]) && !has_shaped(text) && !has_token() && !has_token_name(text) {
         return text.into();
     }
     let mut secrets = Secrets::default();

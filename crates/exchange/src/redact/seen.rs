@@ -16,9 +16,55 @@ use super::{
 
 /// The tokens that a [`Redactor`](super::Redactor) knows at the moment: cheap to clone, and asked from any thread.
 ///
-/// Its lock is held for a look-up, or while the redactor adds a token, and never while anything is read or written.
+/// Its lock is held while a text is looked at, or the redactor adds a token, and never while anything is read or written.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<RwLock<HashSet<Arc<[u8]>>>>);
+pub struct Seen(Arc<RwLock<Known>>);
+
+/// The tokens, and how long they are: of nearly every word in a text its length says that it is none of them.
+#[derive(Default)]
+struct Known {
+    values: HashSet<Arc<[u8]>>,
+    /// A bit for each length that a token has had; lengths of 512 and more share the last one.
+    lengths: [u64; 8],
+}
+
+impl Known {
+    fn add(&mut self, value: Arc<[u8]>) {
+        let (index, bit) = Self::length_bit(value.len());
+        self.lengths[index] |= bit;
+        self.values.insert(value);
+    }
+
+    fn get(&self, word: &[u8]) -> Option<&Arc<[u8]>> {
+        let (index, bit) = Self::length_bit(word.len());
+        if self.lengths[index] & bit == 0 || is_words(word) { None } else { self.values.get(word) }
+    }
+
+    fn length_bit(length: usize) -> (usize, u64) {
+        let length = length.min(511);
+        (length / 64, 1 << (length % 64))
+    }
+}
+
+/// What a byte is to those who look for words: a token may have slashes of its own, and nothing else that parts words.
+#[derive(Clone, Copy, PartialEq)]
+enum Class {
+    Inner,
+    Slash,
+    Edge,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Inner; 256];
+    let edges = b" \t\n\x0c\r\"'`?&=;,:()[]{}<>#@";
+    let mut at = 0;
+    while at < edges.len() {
+        classes[edges[at] as usize] = Class::Edge;
+        at += 1;
+    }
+    classes[b'/' as usize] = Class::Slash;
+    classes
+};
 
 impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,28 +103,53 @@ impl Seen {
         known
     }
 
-    fn look(&self, text: &[u8], known: &mut Vec<Arc<[u8]>>) {
-        let is_edge = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`?&=;,:()[]{}<>#@".contains(byte);
-        for run in text.split(is_edge).filter(|run| run.len() >= SHORTEST) {
-            // Some tokens have slashes of their own.
-            for word in std::iter::once(run).chain(run.split(|byte| *byte == b'/')) {
-                if (SHORTEST..=LONGEST).contains(&word.len()) && !is_words(word) {
-                    known.extend(self.0.read().unwrap_or_else(PoisonError::into_inner).get(word).cloned());
+    fn look(&self, text: &[u8], found: &mut Vec<Arc<[u8]>>) {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if known.values.is_empty() {
+            return;
+        }
+        let mut consider = |word: &[u8]| {
+            if (SHORTEST..=LONGEST).contains(&word.len()) {
+                found.extend(known.get(word).cloned());
+            }
+        };
+        // A run reaches from edge to edge, a word from slash to slash.
+        let (mut run, mut word) = (0, 0);
+        for (at, byte) in text.iter().enumerate() {
+            match CLASSES[usize::from(*byte)] {
+                Class::Inner => {}
+                Class::Slash => {
+                    consider(&text[word..at]);
+                    word = at + 1;
+                }
+                Class::Edge => {
+                    consider(&text[word..at]);
+                    if run < word {
+                        consider(&text[run..at]);
+                    }
+                    (run, word) = (at + 1, at + 1);
                 }
             }
+        }
+        consider(&text[word..]);
+        if run < word {
+            consider(&text[run..]);
         }
     }
 
     pub(super) fn add(&self, value: Arc<[u8]>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(value);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).add(value);
     }
 
     pub(super) fn remove(&self, value: &[u8]) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(value);
+        // Its length's bit stays: at worst a word is looked up in vain.
+        self.0.write().unwrap_or_else(PoisonError::into_inner).values.remove(value);
     }
 
     pub(super) fn replace(&self, values: HashSet<Arc<[u8]>>) {
-        let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), values);
+        let mut known = Known::default();
+        values.into_iter().for_each(|value| known.add(value));
+        let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), known);
         // Without the lock: there may be thousands.
         drop(before);
     }
@@ -110,6 +181,16 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8_lossy(&seen().noted(text.as_bytes(), &[])), clean);
         }
+        // Beside slashes, too, and at the ends of a run.
+        for (text, clean) in [
+            (format!("{OWN}/b"), format!("{own}/b")),
+            (format!("/{OWN}"), format!("/{own}")),
+            (format!("x {SLASHED} y"), format!("x {slashed} y")),
+            (format!("[{SLASHED}]"), format!("[{slashed}]")),
+            (format!("https://a/b?c={SLASHED}"), format!("https://a/b?c={slashed}")),
+        ] {
+            assert_eq!(seen().cleaned(&text), clean);
+        }
         assert_eq!(seen().cleaned(&format!("run with {OWN}, again")), format!("run with {own}, again"));
         assert_eq!(seen().cleaned(&format!("purpose = \"{OWN}\"\n")), format!("purpose = \"{own}\"\n"));
     }
@@ -125,5 +206,10 @@ mod tests {
         assert_eq!(seen.cleaned(OWN), OWN);
         seen.replace(HashSet::default());
         assert_eq!(seen.cleaned(SLASHED), SLASHED);
+        let long: Arc<[u8]> = "q0".repeat(600).into_bytes().into();
+        seen.replace(HashSet::from([Arc::clone(&long)]));
+        let text = String::from_utf8_lossy(&long).into_owned();
+        assert_eq!(seen.cleaned(&text), Pseudonym::of(&long).to_string());
+        assert_eq!(seen.cleaned(&text.replacen('q', "Q", 1)), text.replacen('q', "Q", 1));
     }
 }

@@ -294,10 +294,12 @@ fn is_plain(text: &[u8]) -> bool {
     text.len() < form::LENGTH && !text.iter().any(|byte| TELLING[usize::from(*byte)])
 }
 
+/// How many hexadecimal digits in a row have the shape of a token's part.
+const DIGITS: usize = 31;
+
 /// Where something has the shape of Mews' tokens: hexadecimal digits and hyphens, 31 digits or more of them in a row.
 /// An identifier (UUID) has no more than twelve.
 fn shaped(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
-    const DIGITS: usize = 31;
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
@@ -315,7 +317,11 @@ fn shaped(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
 
 /// Whether there is anything of that shape, without looking at escapes.
 pub(super) fn has_shaped(text: &[u8]) -> bool {
-    shaped(text).next().is_some()
+    let digits = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| byte.is_ascii_hexdigit()).count();
+    // So many digits in a row leave out none of the bytes that are looked at.
+    (DIGITS - 1..text.len()).step_by(DIGITS).any(|at| {
+        text[at].is_ascii_hexdigit() && digits(&mut text[..at].iter().rev()) + digits(&mut text[at..].iter()) >= DIGITS
+    })
 }
 
 impl Edit {
@@ -363,6 +369,20 @@ impl Quotes<'_> {
             edit.start -= before;
             edit.end += after;
             edit.quoted_in = Some(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_shape_is_seen_wherever_it_stands(text in "[g/]{0,40}[0-9a-fA-F]{25,36}(-[0-9a-f]{27,33})?[-g]{0,40}") {
+            prop_assert_eq!(has_shaped(text.as_bytes()), shaped(text.as_bytes()).next().is_some());
         }
     }
 }

@@ -108,7 +108,7 @@ impl<H: Handler> Serving<H> {
                 // The last piece of a response may still be there, which nobody takes.
                 tokio::time::timeout(self.patience.limit(), watch.over(connection)).await.unwrap_or(Ok(()))
             }
-            () = link.evicted.cancelled() => {
+            () = link.evicted() => {
                 connection.as_mut().graceful_shutdown();
                 watch.over(connection).await
             }
