@@ -102,6 +102,10 @@ impl Place for LogPlace {
         self.place.begin(&started).map_err(unrecordable)
     }
 
+    fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+        self.place.noted(text, tokens)
+    }
+
     fn record(self, capture: Box<Capture>) -> Receipt {
         self.outcomes.count(capture.outcome);
         self.place.record(capture)

@@ -7,6 +7,7 @@
 //! undone ([`layers`]), and at bodies with their content codings undone and their text in UTF-8 ([`body`]). They keep no
 //! state of a grammar, so that nothing broken or cut can hide what follows it. What can't be read is withheld ([`kind`]).
 
+mod again;
 mod body;
 mod form;
 mod head;

@@ -9,9 +9,9 @@ use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedWebSocket,
-    Direction, Exchange, ExchangeId, Failure, FailureKind, FieldKey, Head, Omitted, Outcome, Redactor, SessionId,
-    Timestamp, Withheld,
+    Body, Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
+    CapturedWebSocket, Direction, Exchange, ExchangeId, Failure, FailureKind, FieldKey, Head, Header, Omitted, Outcome,
+    Redactor, SessionId, Timestamp, Withheld,
 };
 use proptest::prelude::*;
 
@@ -333,6 +333,95 @@ fn no_token_is_left_whatever_it_stands_in() {
     assert!(leaks.is_empty(), "{} of {tried} leaked:\n{}", leaks.len(), leaks[..leaks.len().min(25)].join("\n"));
 }
 
+/// Exchanges of a file that was written elsewhere, in which a text stands: each time in another place.
+fn elsewhere(text: &str, encode: Encode) -> Vec<(&'static str, Exchange)> {
+    let with = |place, change: &dyn Fn(&mut Exchange)| {
+        let mut exchange = recorded(capture());
+        change(&mut exchange);
+        (place, exchange)
+    };
+    let line = text.replace(['\r', '\n'], " ");
+    let body = || Body::whole(encode(text).into());
+    let mut said = recorded(BODIES[4].1(b"{}".to_vec()));
+    said.web_socket.as_mut().unwrap().messages[0].body = body();
+    vec![
+        with("request", &|exchange| exchange.request.body = body()),
+        with("response", &|exchange| exchange.response.as_mut().unwrap().body = body()),
+        ("message of a WebSocket", said),
+        with("a header", &|exchange| {
+            exchange.request.headers = vec![Header { name: "X-Echo".into(), value: line.as_str().into() }];
+        }),
+        with("a header of the response", &|exchange| {
+            let value = line.as_str().into();
+            exchange.response.as_mut().unwrap().headers = vec![Header { name: "Location".into(), value }];
+        }),
+        with("a cookie", &|exchange| {
+            let value = format!("a={line}").into();
+            exchange.request.headers = vec![Header { name: "Cookie".into(), value }];
+        }),
+        with("a query", &|exchange| exchange.request.url = format!("https://a/x?q={}", line.replace(' ', "+"))),
+        with("a message of an error", &|exchange| {
+            exchange.error = Some(Failure { kind: FailureKind::Misdirected, message: format!("not sent: {text}") });
+        }),
+        with("a session's name", &|exchange| exchange.session_name = text.into()),
+        with("a client", &|exchange| exchange.envelope.client = Some(text.to_owned())),
+    ]
+}
+
+#[test]
+fn no_token_is_left_of_an_exchange_that_was_made_elsewhere() {
+    let mut leaks = Vec::new();
+    let named = NOTATIONS.iter().map(|(way, text)| (*way, text.replace('^', "AccessToken")));
+    for (way, text) in named.chain(OTHERS.iter().map(|(way, text)| (*way, (*text).to_owned()))) {
+        for secret in [MEWS, OWN] {
+            let text = text.replacen('@', secret, if way.starts_with("cURL") { 2 } else { 1 });
+            for (encoding, encode) in [ENCODINGS[0], ENCODINGS[2], ENCODINGS[5], ENCODINGS[10], ENCODINGS[12]] {
+                for (place, mut exchange) in elsewhere(&text, encode) {
+                    assert!(leak(&exchange, secret).is_some() || encoding != "UTF-8", "{way} in {place}");
+                    let had_tokens = Redactor::default().again(&mut exchange);
+                    if let Some(left) = leak(&exchange, secret) {
+                        leaks.push(format!("{way} in {place}, {encoding}: {left}"));
+                    }
+                    assert!(had_tokens || leak(&exchange, secret).is_some(), "{way} in {place}, {encoding}");
+                    let clean = exchange.clone();
+                    assert!(!Redactor::default().again(&mut exchange), "{way} in {place}, {encoding}: {exchange:#?}");
+                    assert_eq!(exchange, clean);
+                }
+            }
+        }
+    }
+    assert!(leaks.is_empty(), "{} leaked:\n{}", leaks.len(), leaks[..leaks.len().min(25)].join("\n"));
+}
+
+#[test]
+fn what_was_recorded_is_left_alone_when_it_is_looked_at_again() {
+    let mut other = Vec::new();
+    let mut look = |way: &str, place: &str, mut exchange: Exchange| {
+        let before = exchange.clone();
+        if Redactor::default().again(&mut exchange) || exchange != before {
+            other.push(format!("{way} in {place}: {before:?}\nbecame {exchange:?}"));
+        }
+    };
+    let named = NOTATIONS.iter().map(|(way, text)| (*way, text.replace('^', "AccessToken")));
+    for (way, text) in named.chain(OTHERS.iter().map(|(way, text)| (*way, (*text).to_owned()))) {
+        for secret in [MEWS, OWN, "of no form"] {
+            let text = text.replacen('@', secret, if way.starts_with("cURL") { 2 } else { 1 });
+            for (_, encode) in ENCODINGS {
+                BODIES.iter().for_each(|(place, capture)| look(way, place, recorded(capture(encode(&text)))));
+            }
+            TEXTS.iter().for_each(|(place, capture)| look(way, place, recorded(capture(&text))));
+        }
+    }
+    assert!(other.is_empty(), "{} differ:\n{}", other.len(), other[..other.len().min(12)].join("\n"));
+    // A token beside a pseudonym is one all the same.
+    for between in ["", " ", "&", "%22", "\\u0022"] {
+        let mut beside = recorded(capture());
+        let body = format!("{{\"AccessToken\":\"REDACTED:0f312628d173{between}{OWN}\"}}");
+        beside.request.body = Body::whole(body.into());
+        assert!(Redactor::default().again(&mut beside) && leak(&beside, OWN).is_none(), "{between}");
+    }
+}
+
 #[test]
 fn text_is_not_withheld_and_keeps_all_but_the_value() {
     for (way, text) in NOTATIONS {
@@ -476,6 +565,19 @@ proptest! {
         let text = format!("{around}{}", notation.replace('^', NAMES[name]).replace('@', &token));
         let kept = recorded(BODIES[place].1(ENCODINGS[encoding].1(&text)));
         prop_assert_eq!(leak(&kept, &token), None, "{}", text);
+        let mut again = kept.clone();
+        prop_assert!(!Redactor::default().again(&mut again) && again == kept, "{}", text);
+    }
+
+    #[test]
+    fn a_planted_token_is_not_imported(
+        way in 0..NOTATIONS.len(), name in 0..NAMES.len(), encoding in 0..ENCODINGS.len(), place in 0..10_usize,
+        token in "[A-F0-9]{32}-[A-F0-9]{31}|[A-Za-z0-9_.-]{10}[0-9][A-Za-z0-9_]{9,40}",
+    ) {
+        let text = NOTATIONS[way].1.replace('^', NAMES[name]).replace('@', &token);
+        let (_, mut exchange) = elsewhere(&text, ENCODINGS[encoding].1).swap_remove(place);
+        prop_assert!(Redactor::default().again(&mut exchange));
+        prop_assert_eq!(leak(&exchange, &token), None, "{}", text);
     }
 }
 

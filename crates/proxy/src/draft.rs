@@ -1,6 +1,7 @@
 //! An exchange in the making.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -87,6 +88,14 @@ impl<P: Place> Draft<P> {
     /// The rest of the request's body will be gathered in `upload`.
     pub(crate) fn await_upload(&mut self, upload: Arc<Upload>) {
         self.upload = Some(upload);
+    }
+
+    /// A text of the request that may be shown, without these tokens and those that the recorder knows.
+    pub(crate) fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+        match &self.open {
+            Some((place, _)) => place.noted(text, tokens),
+            None => nightaudit_exchange::noted(text, tokens),
+        }
     }
 
     /// Tells the recorder that the request is about to go out.

@@ -19,7 +19,7 @@ use http::{
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use nightaudit_exchange::{Failure, FailureKind, Outcome, as_utf8, noted};
+use nightaudit_exchange::{Failure, FailureKind, Outcome, as_utf8};
 use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Arrival, Handler, RefusalKind};
 use nightaudit_mews::{envelope, operation_of};
@@ -185,7 +185,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let envelope = &sender.envelope;
             let tokens =
                 [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-            operation = String::from_utf8_lossy(&noted(operation.as_bytes(), &tokens)).into_owned();
+            operation = String::from_utf8_lossy(&draft.noted(operation.as_bytes(), &tokens)).into_owned();
         }
         let wanted = nightaudit_limit::Arrival {
             access_token: &sender.access_key,

@@ -1,8 +1,8 @@
 //! The seam between the proxy and whatever keeps its exchanges.
 
-use std::{future::Future, time::Duration};
+use std::{borrow::Cow, future::Future, time::Duration};
 
-use nightaudit_exchange::Capture;
+use nightaudit_exchange::{Capture, noted};
 
 /// How long a response waits for its receipt. A recorder that takes longer (its disk is full, say) still gets the exchange:
 /// only the client is not kept waiting for an end that may not come.
@@ -45,6 +45,12 @@ pub trait Place: Send + 'static {
     ///
     /// [`Unrecordable`] where the note can't be kept; the request is then not forwarded.
     fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable>;
+
+    /// A text of the request that is shown before the exchange is recorded, without these tokens and others that the
+    /// recorder knows. Must not block.
+    fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+        noted(text, tokens)
+    }
 
     /// Hands over the exchange. Must not block.
     fn record(self, capture: Box<Capture>) -> Self::Receipt;

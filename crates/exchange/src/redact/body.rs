@@ -187,6 +187,41 @@ impl Searched<'_> {
         }
     }
 
+    /// As [`finish`](Self::finish), of a body that may have been through this: none where it holds no secret.
+    pub(super) fn finish_again(mut self, names: &Names, secrets: &mut Secrets) -> Option<Body> {
+        let body = self.body;
+        for text in [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten() {
+            text.find_values(secrets);
+            text.leave_pseudonyms();
+        }
+        if self.text.is_too_complex() || self.wire.as_ref().is_some_and(Text::is_too_complex) {
+            return Some(body.without_bytes(Withheld::TooComplex));
+        }
+        let redacted = self.text.redacted().filter(|text| *text != body.decoded);
+        let redacted_wire = self.wire.as_mut().and_then(Text::redacted).filter(|wire| *wire != body.wire);
+        let (bytes, content_encoding) = match (redacted, redacted_wire) {
+            (Some(text), _) if body.as_it_came => (text, body.coding.clone()),
+            (Some(text), _) => (text, None),
+            (None, Some(wire)) => (wire, body.coding.clone()),
+            (None, None) => {
+                let hides = |bytes: &[u8], secrets: &mut Secrets| kind::hides_secret(bytes, body.kind, names, secrets);
+                let hidden = !body.as_it_came && body.wire_holds_secret(names, secrets)
+                    || body.kind != Kind::Text && hides(&body.decoded, secrets);
+                return hidden.then(|| body.without_bytes(Withheld::Unreadable));
+            }
+        };
+        Some(Body {
+            stored_sha256: Some(Digest::of(&bytes)),
+            bytes,
+            length: body.length,
+            sha256: body.sha256,
+            content_encoding,
+            truncated: !body.decodes,
+            masked: false,
+            withheld: None,
+        })
+    }
+
     /// Why nothing of the body may be stored.
     ///
     /// Text is read, and files of known formats are what they are. Of other binary data an answer may be made, but what

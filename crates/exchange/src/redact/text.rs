@@ -134,6 +134,16 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Leaves what was replaced before: pseudonyms, with what was taken for a part of a value with them.
+    pub(super) fn leave_pseudonyms(&mut self) {
+        let text = self.layers.text(0);
+        self.edits.retain(|edit| {
+            // What stands before the colon passes for a user's name in an address.
+            let prefix = if text[..edit.start].ends_with(PREFIX) { PREFIX.len() } else { 0 };
+            !is_replaced(&text[edit.start - prefix..edit.end])
+        });
+    }
+
     /// The text as it stands.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.layers.text(0)
@@ -276,6 +286,27 @@ impl<'a> Text<'a> {
             self.edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
         }
     }
+}
+
+const PREFIX: &[u8] = Pseudonym::PREFIX.as_bytes();
+
+/// Whether this is pseudonyms and, its escapes undone, nothing else that is long enough to be a secret.
+fn is_replaced(text: &[u8]) -> bool {
+    const DIGITS: usize = Pseudonym::LEN - PREFIX.len();
+    const SHORT: usize = 8;
+    let (mut rest, mut others) = (text, Vec::new());
+    while let Some(at) = memchr::memmem::find(rest, PREFIX) {
+        others.extend_from_slice(&rest[..at]);
+        let digits = &rest[at + PREFIX.len()..];
+        let Some((digits, behind)) = digits.split_at_checked(DIGITS) else { return false };
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return false;
+        }
+        rest = behind;
+    }
+    others.extend_from_slice(rest);
+    let is_edge = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_' | b'.');
+    others.len() < text.len() && undone(&others, Escapes::Any).split(is_edge).all(|word| word.len() < SHORT)
 }
 
 /// Whether a text is so short that a look at each of its bytes tells that no name, no password, no escape and no token of

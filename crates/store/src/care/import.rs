@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, Read as _},
 };
 
-use nightaudit_exchange::{Alteration, Body, Digest, Exchange, Import, Missing, SessionId, Timestamp, chain};
+use nightaudit_exchange::{Alteration, Body, Digest, Exchange, Import, Missing, Redactor, SessionId, Timestamp, chain};
 use nightaudit_log::SessionError;
 use serde::Deserialize;
 
@@ -42,7 +42,8 @@ struct Lost {
 
 impl Log {
     /// Takes the lines of an NDJSON export into the log: the same sessions, exchanges and hashes come out that went in,
-    /// where nothing was left out or masked.
+    /// where nothing was left out or masked. Tokens that a file holds are replaced, as in what passes live, which counts as
+    /// masked.
     ///
     /// # Errors
     ///
@@ -81,6 +82,8 @@ impl Log {
     ) -> Result<(), ImportError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
+        // What is imported may come from anywhere.
+        let mut redactor = Redactor::default();
         for number in 1.. {
             let mut line = Vec::new();
             (&mut *lines).take(MAX_LINE).read_until(b'\n', &mut line)?;
@@ -106,6 +109,8 @@ impl Log {
                     Err(_) => return Err(wrong(error.to_string())),
                 },
             };
+            let read = exchange.clone();
+            let had_tokens = redactor.again(&mut exchange);
             let session = match sessions.entry(exchange.session) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
@@ -125,11 +130,11 @@ impl Log {
                 return Err(wrong(format!("exchange {} comes after exchange {}", exchange.sequence, session.last)));
             }
             session.incomplete |= exchange.sequence != session.last + 1;
-            exchange.alteration = alteration(&exchange, session);
+            exchange.alteration = alteration(&read, session).max(had_tokens.then_some(Alteration::Masked));
             session.import.add(exchange.alteration);
             imported.import.add(exchange.alteration);
             session.incomplete |= exchange.alteration.is_some();
-            session.exported = exchange.hash;
+            session.exported = read.hash;
             exchange.bodies_mut().for_each(settle);
             let hash = chain::hash(session.hash, &exchange);
             if exchange.hash.is_some_and(|exported| exported != hash) {
