@@ -308,7 +308,9 @@ async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made(
         assert_eq!(send(serve.proxy(), &old).await.status, 200);
         assert_eq!(send(serve.proxy(), &post("bills/add", "{}")).await.status, 200);
     }
-    assert!(serve.run(BINARY, &["sessions", "end", "old"]).status.success());
+    let older = String::from_utf8(old.clone()).unwrap().replace("Session: old", "Session: older").into_bytes();
+    assert_eq!(send(serve.proxy(), &older).await.status, 200);
+    assert!(serve.run(BINARY, &["sessions", "end", "older"]).status.success());
     disk.fill();
     // The response that can't be recorded begins, ends without its end, and is recorded later.
     let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
@@ -324,6 +326,16 @@ async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made(
         let output = serve.run(BINARY, command);
         assert!(output.status.success(), "{command:?}: {}", text(&output));
     }
+    // The one that is recorded can't be, and the error says what can.
+    let refused = serve.run(BINARY, &["sessions", "delete", "certification", "--yes"]);
+    assert!(!refused.status.success() && text(&refused).contains("delete another session"), "{}", text(&refused));
+    // An ended session by its age, and one that is open still.
+    let deleted = serve.run(BINARY, &["log", "delete", "--older-than", "1ms"]);
+    assert!(
+        deleted.status.success() && text(&deleted).starts_with("1 sessions with 1 exchanges"),
+        "{}",
+        text(&deleted)
+    );
     let deleted = serve.run(BINARY, &["sessions", "delete", "old", "--yes"]);
     assert!(deleted.status.success(), "{}", text(&deleted));
     while ask(&serve, "/api/v1/health").await.0 != 200 {
@@ -476,4 +488,64 @@ async fn kills_while_the_disk_is_full_lose_nothing_that_was_answered() {
     let withheld = withheld.load(Ordering::Relaxed);
     assert!(all_answered > 0 && withheld > 0, "{all_answered} answered, {withheld} not");
     eprintln!("{rounds} kills: {all_answered} answered, {withheld} not, {all_interrupted} interrupted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_are_killed_at_any_instant_and_leave_whole_sessions_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    recorded(&source, 1).await;
+    let file = folder.path().join("large.ndjson");
+    fs::write(&file, large_export(&source, 400)).unwrap();
+    let whole = folder.path().join("whole");
+    let imported = run(&whole, &["log", "import", file.to_str().unwrap()]);
+    assert!(imported.status.success(), "{}", text(&imported));
+    // The second time on a disk that is full, where one can be had.
+    let disk = Small::mount();
+    for round in 0..2 * kills(6) {
+        let on_full = round % 2 == 1;
+        let place = match &disk {
+            Some(disk) if on_full => disk.0.path(),
+            _ => folder.path(),
+        };
+        let data = place.join(format!("data-{round}"));
+        let copied = Command::new("cp").args(["-a".as_ref(), whole.as_os_str(), data.as_os_str()]).status();
+        assert!(copied.unwrap().success());
+        if let Some(disk) = disk.as_ref().filter(|_| on_full) {
+            disk.fill();
+        }
+        let sessions = || -> Vec<serde_json::Value> {
+            let list = run(&data, &["sessions", "list", "--json"]);
+            assert!(list.status.success(), "{round}: {}", text(&list));
+            String::from_utf8(list.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let first = sessions()[0]["id"].as_str().unwrap().to_owned();
+        let one = ["sessions", "delete", &first, "--yes"];
+        let command: &[&str] = if round % 4 < 2 { &one } else { &["log", "delete", "--older-than", "1ms"] };
+        let mut delete = Command::new(BINARY);
+        delete.args(command).arg("--data").arg(&data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut delete = delete.spawn().unwrap();
+        // Not a wait for anything: the instant of the kill is the experiment.
+        tokio::time::sleep(Duration::from_micros(scramble(round + 500) % 120_000)).await;
+        let _ = delete.kill();
+        delete.wait().unwrap();
+        // A session is there with all that it had, or gone and not missed.
+        let there = sessions();
+        assert!(
+            there.iter().all(|session| session["exchanges"] == 200 && session["missing"] == 0),
+            "{round}: {there:?}"
+        );
+        let check = run(&data, &["log", "check"]);
+        assert!(check.status.success(), "{round}: {}", text(&check));
+        // And it can be done again.
+        let again = run(&data, command);
+        let is_gone = !there.iter().any(|session| session["id"] == first.as_str());
+        assert!(again.status.success() || is_gone, "{round}: {}", text(&again));
+        assert!(sessions().len() < 2);
+        assert!(run(&data, &["log", "check"]).status.success());
+        if let Some(disk) = disk.as_ref().filter(|_| on_full) {
+            fs::remove_file(disk.0.path().join("filler")).unwrap();
+        }
+        fs::remove_dir_all(&data).unwrap();
+    }
 }

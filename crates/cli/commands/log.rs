@@ -12,8 +12,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightaudit_app::config::{Period, Settings};
+use nightaudit_client::{SessionChange, Source, change_session};
 use nightaudit_exchange::{Import, Timestamp};
-use nightaudit_store::{Config, Doomed, Log as Store, OpenError, Progress};
+use nightaudit_store::{Config, Deleted, Doomed, Log as Store, OpenError, Progress};
 use nightaudit_text::size;
 
 use crate::error::Usage;
@@ -21,7 +22,7 @@ use crate::error::Usage;
 /// Look after the log
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-What changes the log needs it for itself: stop `nightaudit serve` first.
+What changes the log needs it for itself: stop `nightaudit serve` first. Only `delete` works while it runs.
 
 Examples:
   nightaudit log info
@@ -141,6 +142,7 @@ impl Log {
                         log.close();
                         done
                     }
+                    Err(OpenError::Locked { console: Some(_), .. }) => delete_by_serve(settings, before)?,
                     Err(error @ OpenError::Locked { .. }) => return Err(error.into()),
                     // A full disk takes nothing, and has room once something is deleted.
                     Err(_) => Store::delete_unopened(&settings.store, Doomed::EndedBefore(before))?,
@@ -199,6 +201,19 @@ fn no_other_format(begins: &[u8]) -> anyhow::Result<()> {
         return Err(Usage::new(format!("this is a HAR, and exchanges are imported of NDJSON; {why}")).into());
     }
     Ok(())
+}
+
+/// Has the `serve` that has the log delete the sessions that ended before this instant.
+fn delete_by_serve(settings: &Settings, before: Timestamp) -> anyhow::Result<Deleted> {
+    let mut deleted = Deleted::default();
+    let sessions = Source::open(&settings.data)?.sessions()?;
+    for session in sessions.into_iter().filter(|session| session.ended.is_some_and(|ended| ended < before)) {
+        let done = change_session(&settings.store, &SessionChange::Delete(&session.id.to_string()))?;
+        deleted.sessions.push(done.id);
+        deleted.exchanges += done.exchanges;
+        deleted.bytes += done.bytes;
+    }
+    Ok(deleted)
 }
 
 /// The log as its owner has it; quotas are for `serve`, and no session is begun.

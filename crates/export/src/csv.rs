@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io::Write};
 
-use nightaudit_exchange::{Alteration, Decision, Direction, Exchange};
+use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, Missing};
 
 use crate::{ExchangeWriter, ExportError, Format, text::bytes_said};
 
@@ -72,6 +72,21 @@ impl<W: Write> ExchangeWriter for CsvWriter<W> {
         self.out.write_record(record(exchange).iter().map(|field| defused(field).into_owned())).map_err(error)
     }
 
+    /// A row each for the ranges that are missing, with the outcome `missing`, the number of the first, and all of them in
+    /// words as the message of an error.
+    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
+        let error = |error: csv::Error| ExportError::Write(error.into());
+        self.begin().map_err(error)?;
+        for missing in missing {
+            let ranges: &[(u64, u64)] = &missing.ranges;
+            for range in ranges.chunks(1).chain(ranges.is_empty().then_some(ranges)) {
+                let row = missing_record(missing, range);
+                self.out.write_record(row.iter().map(|field| defused(field).into_owned())).map_err(error)?;
+            }
+        }
+        Ok(())
+    }
+
     fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
         self.begin().map_err(std::io::Error::from)?;
         Ok(self.out.flush()?)
@@ -125,6 +140,21 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
     ]
 }
 
+/// The row of a range that is missing; of no range where nobody can tell which exchanges they are.
+fn missing_record(missing: &Missing, range: &[(u64, u64)]) -> [String; COLUMNS.len()] {
+    let (first, count) =
+        range.first().map_or((String::new(), missing.count), |(first, last)| (first.to_string(), last - first + 1));
+    let part = Missing { count, ranges: range.to_vec(), ..missing.clone() };
+    COLUMNS.map(|column| match column {
+        "sequence" => first.clone(),
+        "session" => missing.session.to_string(),
+        "sessionName" => missing.session_name.clone(),
+        "outcome" => "missing".to_owned(),
+        "errorMessage" => part.to_string(),
+        _ => String::new(),
+    })
+}
+
 const fn decision(decision: Decision) -> &'static str {
     match decision {
         Decision::Admitted => "admitted",
@@ -152,6 +182,33 @@ fn defused(field: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_has_rows_of_its_own() {
+        let missing = |ranges: Vec<(u64, u64)>, count, whole_session| Missing {
+            session: nightaudit_exchange::SessionId::from_parts(1, 1),
+            session_name: "=certification".to_owned(),
+            count,
+            ranges,
+            whole_session,
+        };
+        let mut out = Vec::new();
+        let mut writer: Box<dyn ExchangeWriter + '_> = Box::new(CsvWriter::new(&mut out));
+        let all =
+            [missing(vec![(3, 7), (9, 9)], 6, false), missing(Vec::new(), 5, false), missing(vec![(1, 24)], 24, true)];
+        writer.missing(&all).unwrap();
+        writer.finish().unwrap();
+        let mut reader = csv::Reader::from_reader(&out[..]);
+        let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+        let column = |name: &str| COLUMNS.iter().position(|column| *column == name).unwrap();
+        let of = |name: &str| rows.iter().map(|row| row[column(name)].to_owned()).collect::<Vec<_>>();
+        assert_eq!(of("sequence"), ["3", "9", "", "1"]);
+        assert!(of("outcome").iter().all(|outcome| outcome == "missing"));
+        assert!(of("sessionName").iter().all(|name| name == "'=certification"));
+        let said = of("errorMessage");
+        assert!(said[0].contains("exchanges 3 to 7") && said[1].contains("exchange 9"), "{said:?}");
+        assert!(said[2].contains("5 exchanges") && said[3].contains("with its 24 exchanges"), "{said:?}");
+    }
 
     #[test]
     fn formulas_are_defused_and_nothing_else_is_touched() {

@@ -210,3 +210,24 @@ pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// A block of a segment, as `FORMAT.md` describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) bytes: std::ops::Range<usize>,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+/// The blocks of a segment that is whole, and whose sequence numbers have no gaps.
+pub(crate) fn blocks(segment: &[u8]) -> Vec<Block> {
+    let number = |at: usize| u32::from_le_bytes(segment[at..at + 4].try_into().unwrap()) as usize;
+    let (mut blocks, mut at) = (Vec::new(), 64);
+    while segment[at..].starts_with(b"NAB1") {
+        let end = at + 28 + number(at + 4);
+        let first = u64::from_le_bytes(segment[at + 16..at + 24].try_into().unwrap());
+        blocks.push(Block { bytes: at..end, first, last: first + number(at + 12) as u64 - 1 });
+        at = end;
+    }
+    blocks
+}

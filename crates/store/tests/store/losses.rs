@@ -10,7 +10,7 @@ use nightaudit_exchange::{Capture, Digest, Exchange, ExchangeId, Missing, Outcom
 use nightaudit_store::{Check, Config, Log, Query, SessionError};
 
 use crate::{
-    disks::{copy, segments},
+    disks::{blocks, copy, segments},
     support::{capture, config, record, record_all, started, wait},
 };
 
@@ -382,15 +382,37 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
     (0..10).for_each(|round| record(&log, 2000 + round * 3..2003 + round * 3));
     drop(log);
     let reader = Log::open_read_only(&original).unwrap();
-    let truth: BTreeMap<ExchangeId, Digest> = whole(&reader).0.iter().map(|e| (e.id, e.hash.unwrap())).collect();
+    let all = whole(&reader).0;
+    let truth: BTreeMap<ExchangeId, Digest> = all.iter().map(|e| (e.id, e.hash.unwrap())).collect();
     assert_eq!(truth.len(), 114);
     drop(reader);
+    // Each block, by the file that it belongs to, with its bytes and its exchanges: what is whole in a copy is told by
+    // these alone.
+    let mut kept: Vec<(PathBuf, Vec<u8>, Vec<ExchangeId>)> = Vec::new();
+    for path in segments(&original) {
+        let bytes = fs::read(&path).unwrap();
+        let session = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        for block in blocks(&bytes) {
+            let in_it =
+                |e: &&Exchange| e.session.to_string() == session && (block.first..=block.last).contains(&e.sequence);
+            let ids = all.iter().filter(in_it).map(|e| e.id).collect();
+            kept.push((path.strip_prefix(&original).unwrap().to_owned(), bytes[block.bytes].to_vec(), ids));
+        }
+    }
+    assert_eq!(kept.iter().map(|(_, _, ids)| ids.len()).sum::<usize>(), 114);
+    let whole_in = |data: &Path| -> BTreeSet<ExchangeId> {
+        let stands = |(path, block, _): &&(PathBuf, Vec<u8>, Vec<ExchangeId>)| {
+            fs::read(data.join(path)).is_ok_and(|bytes| bytes.windows(block.len()).any(|window| window == block))
+        };
+        kept.iter().filter(stands).flat_map(|(_, _, ids)| ids.iter().copied()).collect()
+    };
     let mut lossy = 0;
     for seed in 0..500 {
         let data = dir.path().join("copy");
         let _ = fs::remove_dir_all(&data);
         copy(&original, &data);
         let what = format!("copy {seed}: {}", harm(&data, seed));
+        let due = whole_in(&data);
         if scramble(seed).is_multiple_of(3) {
             fs::remove_dir_all(data.join("index")).unwrap();
         }
@@ -405,7 +427,8 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
             for exchange in &there {
                 assert_eq!(truth.get(&exchange.id), exchange.hash.as_ref(), "{what}: {} is not as it was", exchange.id);
             }
-            let lost = truth.len() - read.len();
+            assert_eq!(read, due, "{what}: what is whole is read, and nothing else");
+            let lost = truth.len() - due.len();
             let named: u64 = found.missing.iter().map(|missing| missing.count).sum();
             assert_eq!(named, lost as u64, "{what}: {found:?}");
             assert!(failed <= lost, "{what}");
