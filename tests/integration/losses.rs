@@ -532,7 +532,7 @@ async fn deletes_are_killed_at_any_instant_and_leave_whole_sessions_only() {
         // A session is there with all that it had, or gone and not missed.
         let there = sessions();
         assert!(
-            there.iter().all(|session| session["exchanges"] == 200 && session["missing"] == 0),
+            there.iter().all(|session| session["exchanges"] == 200 && session["missing"].as_u64().unwrap_or(0) == 0),
             "{round}: {there:?}"
         );
         let check = run(&data, &["log", "check"]);

@@ -339,3 +339,29 @@ async fn a_new_declaration_heeds_the_umask() {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, expected, "{umask}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_seen_before_was_shown_in_the_name_that_a_limit_counts_by() {
+    const OWN: &str = "kQ7own-secret.Token_42";
+    let mews = Upstream::answering(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nightaudit.toml");
+    let rule = "[[limit.rule]]\nname = 'each'\nkey = ['operation']\nrequests = 250\nwindow = '15m'\n";
+    fs::write(&config, rule).unwrap();
+    let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--config", config.to_str().unwrap()]);
+    // The token is known by its name; in the path that a later request has nothing tells it.
+    let body = format!(r#"{{"AccessToken":"{OWN}"}}"#);
+    assert_eq!(send(serve.proxy(), &request("", body.as_bytes())).await.status, 200);
+    let path = format!("POST /api/connector/v1/hooks/{OWN}/last HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}");
+    assert_eq!(send(serve.proxy(), path.as_bytes()).await.status, 200);
+    let limits = serve.run(BINARY, &["limits", "--json"]);
+    let shown = String::from_utf8(limits.stdout).unwrap();
+    assert!(shown.contains("hooks/REDACTED:") && !shown.contains(OWN), "{shown}");
+    let address = serve.console().strip_prefix("http://").unwrap();
+    let (address, query) = address.split_once("/?").unwrap();
+    for path in ["metrics", "api/v1/limits"] {
+        let get = format!("GET /{path}?{query} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let answer = send(address.parse().unwrap(), get.as_bytes()).await;
+        assert!(!String::from_utf8_lossy(&answer.body).contains(OWN), "{path}");
+    }
+}

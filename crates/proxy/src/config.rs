@@ -72,6 +72,9 @@ pub struct Timeouts {
     pub response_head: Duration,
     /// Between two pieces of an answer's body (default 60 s).
     pub response_body: Duration,
+    /// For which a response that has come whole waits for its record (default 10 s): on a full disk the client's connection
+    /// is ended then, and the exchange is recorded when that is possible.
+    pub record: Duration,
     /// For which an unused connection to Mews is kept (default 50 s, less than servers usually do).
     pub upstream_idle: Duration,
 }
@@ -83,6 +86,7 @@ impl Default for Timeouts {
             request_body: Duration::from_secs(30),
             response_head: Duration::from_secs(300),
             response_body: Duration::from_secs(60),
+            record: Duration::from_secs(10),
             upstream_idle: Duration::from_secs(50),
         }
     }

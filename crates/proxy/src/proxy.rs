@@ -297,7 +297,7 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         let mut draft = self.draft((place, share), &mut arrival, &parts, host);
         let version = parts.version;
         if let Some(refusal) = arrival.refusal {
-            return Self::stop(draft, version, Stop::failed(kind(refusal.kind), refusal.message)).await;
+            return self.stop(draft, version, Stop::failed(kind(refusal.kind), refusal.message)).await;
         }
         let addressed = Addressed { tls: arrival.tls, host: authority(&parts) };
         let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
@@ -308,7 +308,7 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         };
         let mut response = match forwarded {
             Ok(forwarded) => self.answer(draft, version, host.origin(), &addressed, forwarded).await,
-            Err(stop) => Self::stop(draft, version, stop).await,
+            Err(stop) => self.stop(draft, version, stop).await,
         };
         if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // The guard lets everything pass after such a request, so no other may follow on the connection.

@@ -4,18 +4,20 @@ use std::{borrow::Cow, future::Future, time::Duration};
 
 use nightaudit_exchange::{Capture, noted};
 
-/// How long a response waits for its receipt. A recorder that takes longer (its disk is full, say) still gets the exchange:
-/// only the client is not kept waiting for an end that may not come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Waits for a receipt; false where it does not come within [`PATIENCE`].
-pub(crate) async fn recorded(receipt: impl Future<Output = ()>) -> bool {
-    tokio::time::timeout(PATIENCE, receipt).await.is_ok()
+/// Waits for a receipt; false where it does not come in time. A recorder that takes longer (its disk is full, say) still
+/// gets the exchange: only the client is not kept waiting for an end that may not come.
+pub(crate) async fn recorded(receipt: impl Future<Output = ()>, longest: Duration) -> bool {
+    tokio::time::timeout(longest, receipt).await.is_ok()
 }
 
 /// What the client is told then.
-pub(crate) const NOT_RECORDED: &str =
-    "Mews has answered, and its response could not be recorded within 10 seconds; it is recorded when that is possible";
+pub(crate) fn not_recorded(longest: Duration) -> String {
+    let seconds = longest.as_secs_f64();
+    format!(
+        "Mews has answered, and its response could not be recorded within {seconds} seconds (`timeouts.record`); it is \
+         recorded when that is possible"
+    )
+}
 
 /// Keeps exchanges.
 ///

@@ -51,6 +51,7 @@ struct Flowing<P: Place> {
     /// The connection to Mews, for the next request.
     lease: Option<Lease>,
     patience: Duration,
+    record: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     end: End<P>,
 }
@@ -74,14 +75,15 @@ impl<P: Place> ProxyBody<P> {
         Self(announced.map_or(Kind::Whole(None), Kind::Announced))
     }
 
-    /// A body that comes from Mews.
+    /// A body that comes from Mews, between two pieces of which so much time may pass, and so much between its end and the
+    /// receipt.
     pub(crate) fn flowing(
         body: upstream::Body,
         draft: Draft<P>,
         keeper: Keeper,
         promised: Option<u64>,
         lease: Lease,
-        patience: Duration,
+        (patience, record): (Duration, Duration),
     ) -> Self {
         Self(Kind::Flowing(Box::new(Flowing {
             body,
@@ -91,6 +93,7 @@ impl<P: Place> ProxyBody<P> {
             first: None,
             lease: Some(lease),
             patience,
+            record,
             timer: None,
             end: End::Open,
         })))
@@ -148,11 +151,11 @@ impl<P: Place> Flowing<P> {
                     if let Some(receipt) = receipt
                         && Pin::new(receipt).poll(cx).is_pending()
                     {
-                        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(recorder::PATIENCE)));
+                        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.record)));
                         ready!(timer.as_mut().poll(cx));
                         // The receipt is dropped, and the exchange stays where it waits.
                         self.end = End::Over;
-                        return Poll::Ready(Some(Err(BodyError(recorder::NOT_RECORDED.to_owned()))));
+                        return Poll::Ready(Some(Err(BodyError(recorder::not_recorded(self.record)))));
                     }
                     let frame = frame.take();
                     self.end = End::Over;

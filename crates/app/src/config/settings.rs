@@ -107,6 +107,7 @@ impl Settings {
             request_body: positive("request_body", timeouts.request_body)?,
             response_head: positive("response_head", timeouts.response_head)?,
             response_body: positive("response_body", timeouts.response_body)?,
+            record: positive("record", timeouts.record)?,
             upstream_idle: timeouts.upstream_idle.0,
         };
         Ok(Self {

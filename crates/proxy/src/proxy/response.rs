@@ -64,7 +64,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             parts.headers = fields::returned(parts.headers, Hop::WebSocket, false);
             draft.note(|capture| capture.notes = notes);
             if !self.open_tunnel(draft, &parts.headers, downstream, upstream).await {
-                return not_recorded();
+                return not_recorded(self.shared.config.timeouts.record);
             }
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
@@ -85,15 +85,16 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                 lease.give_back();
             }
             if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
-                && !recorded(receipt).await
+                && !recorded(receipt, self.shared.config.timeouts.record).await
             {
-                return not_recorded();
+                return not_recorded(self.shared.config.timeouts.record);
             }
             // HTTP/2 tells the end of a message by itself.
             ProxyBody::none(framing.length.filter(|_| is_http1 && parts.headers.contains_key(CONTENT_LENGTH)))
         } else {
             let promised = framing.length;
-            let patience = self.shared.config.timeouts.response_body;
+            let timeouts = &self.shared.config.timeouts;
+            let patience = (timeouts.response_body, timeouts.record);
             let keeper = Keeper::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
             let mut body = ProxyBody::flowing(body, draft, keeper, promised, lease, patience);
             body.with_head().await;
@@ -104,6 +105,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 
     /// What the integration gets in place of Mews' answer.
     pub(super) async fn stop(
+        &self,
         mut draft: Draft<R::Place>,
         version: Version,
         stop: Stop,
@@ -128,17 +130,17 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             Stop::Limited { .. } => None,
         };
         if let Some(receipt) = draft.finish_with_body(body, outcome, error).filter(|_| waits)
-            && !recorded(receipt).await
+            && !recorded(receipt, self.shared.config.timeouts.record).await
         {
-            return not_recorded();
+            return not_recorded(self.shared.config.timeouts.record);
         }
         response.map(ProxyBody::whole)
     }
 }
 
 /// What the client gets whose exchange could not be recorded in time.
-fn not_recorded<P: Place>() -> Response<ProxyBody<P>> {
-    Stop::failed(FailureKind::Store, recorder::NOT_RECORDED).response().map(ProxyBody::whole)
+fn not_recorded<P: Place>(longest: Duration) -> Response<ProxyBody<P>> {
+    Stop::failed(FailureKind::Store, recorder::not_recorded(longest)).response().map(ProxyBody::whole)
 }
 
 /// The head of the proxy's own response: of HTTP/1 with the start line that hyper writes.

@@ -27,7 +27,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let transcript = Transcript::new(answer, self.shared.config.keep_body);
         let handshake = draft.capture().map(Handshake::of);
         if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
-            && !recorded(receipt).await
+            && !recorded(receipt, self.shared.config.timeouts.record).await
         {
             return false;
         }
