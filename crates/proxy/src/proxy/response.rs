@@ -1,5 +1,7 @@
 //! What the client gets: the upstream's response, or one of the proxy's own.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
 use http_body::Body as _;
