@@ -6,8 +6,9 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nightaudit_store::Progress;
 
-/// Counts exchanges on standard error, with the rate and the time left.
+/// Counts exchanges or bytes on standard error, with the time left.
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
@@ -37,6 +38,21 @@ impl Bar {
             self.0.set_length(total.max(done));
         }
         self.0.set_position(done);
+    }
+
+    /// Shows how many bytes of a log are done, and the exchanges in them.
+    pub(crate) fn show_bytes(&self, progress: Progress) {
+        if self.0.is_hidden() || self.0.elapsed() < Self::AFTER {
+            return;
+        }
+        if self.0.position() == 0
+            && let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg} {eta}")
+        {
+            self.0.set_style(style);
+        }
+        self.0.set_length(progress.total);
+        self.0.set_position(progress.done);
+        self.0.set_message(format!("{} exchanges", progress.exchanges));
     }
 
     pub(crate) fn clear(&self) {

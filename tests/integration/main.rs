@@ -24,6 +24,7 @@ mod regressions;
 mod reviewing;
 mod secrets;
 mod serving;
+mod silent_console;
 mod simulating;
 mod streaming;
 mod terminal;

@@ -6,7 +6,7 @@ use nightaudit_console::{Console, Gauges, LimitReport, Token};
 use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::{Server, Worker};
 use nightaudit_proxy::Proxy;
-use nightaudit_store::{Closed, Log, OpenError};
+use nightaudit_store::{Closed, Log, open_when_free};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -236,24 +236,11 @@ fn make_room(settings: &mut Settings) {
     }
 }
 
-/// How often and how long to wait for a command that is reading the log.
-const ATTEMPTS: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait for a command that is reading the log.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 async fn open_log(config: nightaudit_store::Config) -> Result<Log, StartError> {
-    let opened = tokio::task::spawn_blocking(move || {
-        let mut attempts = ATTEMPTS;
-        loop {
-            match Log::open(config.clone()) {
-                // A command that reads is done in a moment; a `serve` has a console.
-                Err(OpenError::Locked { console: None, .. }) if attempts > 0 => {
-                    attempts -= 1;
-                    std::thread::sleep(PAUSE);
-                }
-                result => return result,
-            }
-        }
-    });
+    let opened = tokio::task::spawn_blocking(move || open_when_free(PATIENCE, || Log::open(config.clone())));
     let log = unwind(opened.await)?;
     let opened = log.opened();
     tracing::info!("the log has {} exchanges in {} sessions", opened.exchanges, opened.sessions);

@@ -2,22 +2,21 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, IsTerminal as _, Write as _},
+    io::{self, BufRead, Write as _},
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
-use indicatif::{ProgressBar, ProgressStyle};
 use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{SessionChange, Source, change_session};
 use nightaudit_exchange::{Import, Timestamp};
-use nightaudit_store::{Config, Deleted, Doomed, Log as Store, OpenError, Progress};
+use nightaudit_store::{Config, Deleted, Doomed, Log as Store, OpenError};
 use nightaudit_text::size;
 
-use crate::error::Usage;
+use crate::{error::Usage, progress::Bar};
 
 /// Look after the log
 #[derive(Debug, Args)]
@@ -62,7 +61,7 @@ impl Log {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut out = anstream::stdout().lock();
         let bar = Bar::new();
-        let mut progress = |progress| bar.show(progress);
+        let mut progress = |progress| bar.show_bytes(progress);
         let read = || Store::open_read_only(&settings.data);
         let mut own = || Store::open_with(own_config(settings), &mut progress);
         // What looks after a log begins none where there isn't one; only `import` does.
@@ -120,7 +119,7 @@ impl Log {
             Action::Reindex => {
                 there()?;
                 let log = own()?;
-                let exchanges = log.reindex(&mut |progress| bar.show(progress))?;
+                let exchanges = log.reindex(&mut |progress| bar.show_bytes(progress))?;
                 bar.clear();
                 writeln!(out, "the index was made again for {exchanges} exchanges")?;
                 log.close();
@@ -128,7 +127,7 @@ impl Log {
             Action::Compact => {
                 there()?;
                 let log = own()?;
-                let done = log.compact(&mut |progress| bar.show(progress))?;
+                let done = log.compact(&mut |progress| bar.show_bytes(progress))?;
                 bar.clear();
                 writeln!(out, "{} segments: {} before, {} now", done.segments, size(done.before), size(done.after))?;
                 log.close();
@@ -219,33 +218,4 @@ fn delete_by_serve(settings: &Settings, before: Timestamp) -> anyhow::Result<Del
 /// The log as its owner has it; quotas are for `serve`, and no session is begun.
 fn own_config(settings: &Settings) -> Config {
     Config { session: None, max_size: None, max_age: None, ..settings.store.clone() }
-}
-
-/// Shows on a terminal how far something is that lasts.
-struct Bar(ProgressBar);
-
-impl Bar {
-    /// What is done sooner needs no bar.
-    const AFTER: Duration = Duration::from_secs(1);
-
-    fn new() -> Self {
-        let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg} {eta}") {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-
-    fn show(&self, progress: Progress) {
-        if self.0.elapsed() < Self::AFTER {
-            return;
-        }
-        self.0.set_length(progress.total);
-        self.0.set_position(progress.done);
-        self.0.set_message(format!("{} exchanges", progress.exchanges));
-    }
-
-    fn clear(&self) {
-        self.0.finish_and_clear();
-    }
 }

@@ -198,7 +198,7 @@ fn diff(out: &mut impl Write, settings: &Settings, session: Option<&str>, json: 
 }
 
 fn show(out: &mut impl Write, path: &str, json: bool, contracts: &Contracts) -> anyhow::Result<()> {
-    let path = path.trim_start_matches("/api/connector/v1/");
+    let path = path.strip_prefix(nightaudit_mews::OPERATION_PREFIX).unwrap_or(path);
     let Some(operation) = contracts.operation(path) else {
         let meant =
             contracts.suggest(path).map(|meant| format!("; is {} meant?", meant.operation.path)).unwrap_or_default();

@@ -12,13 +12,10 @@ use std::{
     io::{self, BufReader, IsTerminal as _, Read as _, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use changes::Changes;
 use clap::{Args, ValueEnum, ValueHint};
-use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, Source, Stream};
@@ -27,9 +24,9 @@ use nightaudit_mews::Contracts;
 use nightaudit_review::{Comparison, Declaration, Limit, Review as Said, Reviewer, Rule, Severity, form};
 use nightaudit_store::{Order, Session};
 use nightaudit_text::{plain, plain_lines, terminal::print_json};
-use summary::Summary;
 
-use crate::{complete, error::Usage};
+use self::{changes::Changes, summary::Summary};
+use crate::{complete, error::Usage, progress::Bar};
 
 /// Say what Mews' reviewers would say of a session
 #[derive(Debug, Args)]
@@ -280,7 +277,7 @@ struct Reading {
 
 impl Reading {
     fn take(&mut self, exchanges: Stream) -> anyhow::Result<()> {
-        let bar = if io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let bar = Bar::new();
         for exchange in exchanges {
             let exchange = match exchange {
                 Ok(exchange) => exchange,
@@ -292,12 +289,11 @@ impl Reading {
             self.reviewer.push(&exchange);
             self.last = Some(exchange.id);
             self.count += 1;
-            if self.count.is_multiple_of(256) && bar.elapsed() > Duration::from_secs(1) {
-                bar.set_message("exchanges");
-                bar.set_position(self.count);
+            if self.count.is_multiple_of(256) {
+                bar.show(self.count, None);
             }
         }
-        bar.finish_and_clear();
+        bar.clear();
         Ok(())
     }
 }

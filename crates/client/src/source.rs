@@ -1,14 +1,14 @@
 //! Where a command finds exchanges: in the log itself, or at the console of the `serve` that has it.
 
-use std::{path::Path, thread, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use http::Method;
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{FindError, Order, Query, ReadError, ReadLog, Session};
-use nightaudit_store::{Config, Doomed, Log, OpenError};
-use serde::Deserialize;
+use nightaudit_store::{Config, Doomed, Log, OpenError, open_when_free};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 
 use crate::{
@@ -39,23 +39,16 @@ impl Holder {
     ///
     /// There is no log, it can't be read, or the process that has it has no console (yet).
     pub fn find(data: &Path) -> anyhow::Result<Self> {
-        Self::find_within(data, ATTEMPTS)
+        Self::find_within(data, PATIENCE)
     }
 
-    fn find_within(data: &Path, mut attempts: u32) -> anyhow::Result<Self> {
-        loop {
-            match Log::open_read_only(data) {
-                Ok(log) => return Ok(Self::Nobody(Box::new(log))),
-                Err(OpenError::Locked { console: Some(address), .. }) => {
-                    return Ok(Self::Serve(Client::new(&address, Token::load(data)?)?));
-                }
-                // Another command is reading, or a `serve` is about to say where its console is.
-                Err(OpenError::Locked { .. }) if attempts > 0 => {
-                    attempts -= 1;
-                    thread::sleep(PAUSE);
-                }
-                Err(error) => return Err(error.into()),
+    fn find_within(data: &Path, patience: Duration) -> anyhow::Result<Self> {
+        match open_when_free(patience, || Log::open_read_only(data)) {
+            Ok(log) => Ok(Self::Nobody(Box::new(log))),
+            Err(OpenError::Locked { console: Some(address), .. }) => {
+                Ok(Self::Serve(Client::new(&address, Token::load(data)?)?))
             }
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -69,9 +62,8 @@ impl From<Holder> for Source {
     }
 }
 
-/// How often and how long to wait for a log that somebody has for a moment.
-const ATTEMPTS: u32 = 30;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait for a log that somebody has for a moment.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Exchanges as they are read; one that can't be read is an error in its place.
 pub type Stream = Box<dyn Iterator<Item = anyhow::Result<Exchange>>>;
@@ -88,7 +80,7 @@ impl Source {
 
     /// As [`open`](Self::open), without waiting for whoever has the log for a moment, and hardly for a console.
     pub fn open_now(data: &Path) -> anyhow::Result<Self> {
-        Ok(match Holder::find_within(data, 0)?.into() {
+        Ok(match Holder::find_within(data, Duration::ZERO)?.into() {
             Self::Console(client) => Self::Console(client.with_patience(Patience::TYPING)),
             source => source,
         })
@@ -198,25 +190,21 @@ pub fn change_session(store: &Config, change: &SessionChange<'_>) -> anyhow::Res
         // To open it for writing would begin one.
         return Err(OpenError::Missing(store.dir.clone()).into());
     }
-    let mut attempts = ATTEMPTS;
-    let log = loop {
-        // Its quotas are for `serve`, and no session is begun by looking.
-        let config = Config { session: None, max_size: None, max_age: None, ..store.clone() };
-        match Log::open(config) {
-            Ok(log) => break log,
-            Err(OpenError::Locked { console: Some(address), .. }) => {
-                return ask_for(&Client::new(&address, Token::load(&store.dir)?)?, change);
-            }
-            Err(OpenError::Locked { .. }) if attempts > 0 => {
-                attempts -= 1;
-                thread::sleep(PAUSE);
-            }
-            // A full disk takes nothing, and has room once something is deleted.
-            Err(error) => match *change {
-                SessionChange::Delete(which) => return delete_unopened(store, which),
-                _ => return Err(error.into()),
-            },
+    // Its quotas are for `serve`, and no session is begun by looking.
+    let config = Config { session: None, max_size: None, max_age: None, ..store.clone() };
+    let log = match open_when_free(PATIENCE, || Log::open(config.clone())) {
+        Ok(log) => log,
+        Err(OpenError::Locked { console: Some(address), .. }) => {
+            let client = Client::new(&address, Token::load(&store.dir)?)?;
+            // A change may take long. Whether anybody is there at all is found out sooner by what takes no time.
+            client.get::<IgnoredAny>("/api/v1/limits", &[])?;
+            return ask_for(&client, change);
         }
+        // A full disk takes nothing, and has room once something is deleted.
+        Err(error) => match *change {
+            SessionChange::Delete(which) => return delete_unopened(store, which),
+            _ => return Err(error.into()),
+        },
     };
     let session = match *change {
         SessionChange::Start(name) => log.start_session(name),

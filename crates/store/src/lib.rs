@@ -60,6 +60,7 @@ mod segment;
 mod sent;
 mod session;
 mod shared;
+mod waiting;
 mod writer;
 
 pub use bell::Bell;
@@ -76,3 +77,4 @@ pub use private::{Untrusted, field_key, read_secret};
 pub use query::Exchanges;
 pub use recorder::{Place, Receipt, Recorder, Started};
 pub use sent::{Answered, Sent};
+pub use waiting::open_when_free;
