@@ -1,16 +1,13 @@
 //! The log as the proxy's recorder.
 
-use std::{
-    borrow::Cow,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-use nightaudit_exchange::{Capture, Outcome, Pseudonym};
+use nightaudit_exchange::{Capture, Outcome};
 use nightaudit_proxy::{Place, Recorder, Unrecordable};
-use nightaudit_store::{Bell, Receipt, Started, StoreFailure};
+use nightaudit_store::{Bell, Receipt, StoreFailure};
 
 /// Every outcome, in the order in which [`Outcomes`] counts them.
 const OUTCOMES: [Outcome; 6] =
@@ -71,34 +68,7 @@ impl Place for LogPlace {
     type Receipt = Receipt;
 
     fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable> {
-        let pseudonym = |token: &Option<Box<str>>| token.as_ref().map(|token| Pseudonym::of(token.as_bytes()));
-        let (request, envelope) = (&capture.request, &capture.envelope);
-        let tokens = [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-        let clear = |text: &[u8]| match self.place.noted(text, &tokens) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(text) => Some(text),
-        };
-        let started = Started {
-            id: capture.id,
-            session: capture.session.as_ref().map(|name| match clear(name.as_bytes()) {
-                Some(text) => String::from_utf8_lossy(&text).into(),
-                None => Arc::clone(name),
-            }),
-            environment: Arc::clone(&capture.environment),
-            received: capture.received,
-            forwarded: capture.forwarded.unwrap_or_default(),
-            method: request.method.as_str().into(),
-            origin: Arc::clone(&request.origin),
-            target: clear(&request.target).map_or_else(|| request.target.clone(), Into::into),
-            peer: capture.peer,
-            client: envelope.client.as_ref().map(|client| match clear(client.as_bytes()) {
-                Some(text) => String::from_utf8_lossy(&text).into(),
-                None => client.clone(),
-            }),
-            access_token: pseudonym(&envelope.access_token),
-            client_token: pseudonym(&envelope.client_token),
-            paginated: envelope.paginated,
-        };
+        let started = self.place.started(capture);
         self.place.begin(&started).map_err(unrecordable)
     }
 

@@ -64,6 +64,6 @@ pub use id::{ExchangeId, InvalidId, SessionId};
 pub use import::{Alteration, Import};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;
-pub use redact::{Mask, Redactor, Seen, noted};
+pub use redact::{Mask, Redactor, Seen, Started, noted};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use web_socket::{Direction, Message, Omitted, WebSocket};

@@ -17,6 +17,7 @@ pub(crate) mod names;
 mod note;
 mod secrets;
 mod seen;
+mod started;
 mod text;
 mod value;
 
@@ -34,7 +35,7 @@ use self::{
     secrets::Secrets,
     text::{Syntax, Text},
 };
-pub use self::{note::noted, seen::Seen};
+pub use self::{note::noted, seen::Seen, started::Started};
 use crate::{
     Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
     Exchange, Failure, FieldKey, Head, Header, Message, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,

@@ -8,15 +8,14 @@ use std::{
 };
 
 use nightaudit_exchange::{
-    Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, Outcome, Pseudonym, Request, SessionId, TimesUs,
-    Timestamp,
+    Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, Outcome, Pseudonym, Request, SessionId, Started,
+    TimesUs, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     disk::{Disk, DiskFile},
     private,
-    recorder::Started,
 };
 
 /// The bytes of a slot.

@@ -69,12 +69,13 @@ pub use config::{Config, Durability, InvalidChoice, OnFailure};
 pub use error::OpenError;
 pub use follow::Follower;
 pub use log::{Closed, Log, Opened};
+pub use nightaudit_exchange::Started;
 pub use nightaudit_log::{
     Damage, FindError, Followed, From, InvalidResume, MAX_DECLARATION, ManageSessions, Order, Query, ReadError,
     ReadLog, Resume, Session, SessionError, Status, StoreFailure,
 };
 pub use private::{Untrusted, field_key, read_secret};
 pub use query::Exchanges;
-pub use recorder::{Place, Receipt, Recorder, Started};
+pub use recorder::{Place, Receipt, Recorder};
 pub use sent::{Answered, Sent};
 pub use waiting::open_when_free;

@@ -1,16 +1,14 @@
 //! The way of an exchange into the log.
 
 use std::{
-    borrow::Cow,
     fmt,
     pin::Pin,
     sync::{Arc, mpsc},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{Capture, ExchangeId, Pseudonym, Seen, Timestamp};
+use nightaudit_exchange::{Capture, Seen, Started};
 use nightaudit_log::StoreFailure;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -96,12 +94,6 @@ impl fmt::Debug for Place {
 }
 
 impl Place {
-    /// A text of a request that goes into [`Started`], without these tokens and those that were seen before.
-    #[must_use]
-    pub fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        self.recorder.shared.seen.get_or_init(Seen::default).noted(text, tokens)
-    }
-
     /// Notes that a request is about to go out: if the process ends before [`record`](Self::record), the log shows it
     /// as interrupted when it is opened again. Takes a microsecond or two and waits for nothing.
     ///
@@ -124,6 +116,12 @@ impl Place {
             // It goes out without a note.
             Err(_) => Ok(()),
         }
+    }
+
+    /// What [`begin`](Self::begin) notes of this capture, without its secrets and those that were seen before.
+    #[must_use]
+    pub fn started(&self, capture: &Capture) -> Started {
+        self.recorder.shared.seen.get_or_init(Seen::default).started(capture)
     }
 
     /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the log's threads.
@@ -169,37 +167,6 @@ impl Drop for Place {
             journal.forget(slot);
         }
     }
-}
-
-/// What is known of a request when it goes out, free of secrets.
-#[derive(Debug, Clone)]
-pub struct Started {
-    /// The exchange's id, which its [`Capture`] bears too.
-    pub id: ExchangeId,
-    /// The session it names; none for the current one.
-    pub session: Option<Arc<str>>,
-    /// The environment's name.
-    pub environment: Arc<str>,
-    /// When the request's head had arrived.
-    pub received: Timestamp,
-    /// From then until now, when it goes out.
-    pub forwarded: Duration,
-    /// The method.
-    pub method: Arc<str>,
-    /// Scheme and authority of the host it is for.
-    pub origin: Arc<str>,
-    /// Path and query as they were sent.
-    pub target: Bytes,
-    /// The integration's address.
-    pub peer: std::net::SocketAddr,
-    /// `Client`.
-    pub client: Option<Box<str>>,
-    /// The pseudonym of `AccessToken`.
-    pub access_token: Option<Pseudonym>,
-    /// The pseudonym of `ClientToken`.
-    pub client_token: Option<Pseudonym>,
-    /// Whether the request has a `Limitation`.
-    pub paginated: bool,
 }
 
 /// Resolves when an exchange is as safe as the log's [`Durability`] promises.
