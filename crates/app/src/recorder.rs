@@ -1,8 +1,11 @@
 //! The log as the proxy's recorder.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use nightaudit_exchange::{Capture, Outcome};

@@ -1,6 +1,7 @@
 //! The way of an exchange into the log.
 
 use std::{
+    borrow::Cow,
     fmt,
     pin::Pin,
     sync::{Arc, mpsc},
@@ -116,6 +117,12 @@ impl Place {
             // It goes out without a note.
             Err(_) => Ok(()),
         }
+    }
+
+    /// A text of a request without these tokens and those that were seen before.
+    #[must_use]
+    pub fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+        self.recorder.shared.seen.get_or_init(Seen::default).noted(text, tokens)
     }
 
     /// What [`begin`](Self::begin) notes of this capture, without its secrets and those that were seen before.

@@ -21,8 +21,18 @@ impl Writer {
     pub(crate) fn named(&mut self, name: &str) -> io::Result<SessionId> {
         match self.open_of_name(name) {
             Some(session) => Ok(session),
-            None => self.create(Meta::new(name.to_owned(), &self.environment, (self.shared.now)())),
+            None => self.create(self.fresh(name.to_owned(), (self.shared.now)())),
         }
+    }
+
+    /// A new session. Its id sorts behind those of the sessions started before, even within a millisecond.
+    fn fresh(&self, name: String, now: Timestamp) -> Meta {
+        let mut meta = Meta::new(name, &self.environment, now);
+        let newest = self.shared.sessions().keys().next_back().copied();
+        if let Some(newest) = newest.filter(|newest| newest.milliseconds() == meta.id.milliseconds() && *newest > meta.id) {
+            meta.id = SessionId::from_bytes((u128::from_be_bytes(newest.to_bytes()) + 1).to_be_bytes());
+        }
+        meta
     }
 
     /// As [`named`](Self::named), but the current session where exchanges have begun as many as they may: one that names
@@ -60,7 +70,7 @@ impl Writer {
             Some(name) => self.named(&name)?,
             None => {
                 let now = (self.shared.now)();
-                let meta = Meta::new(meta::automatic_name(now), &self.environment, now);
+                let meta = self.fresh(meta::automatic_name(now), now);
                 self.create(Meta { automatic: true, ..meta })?
             }
         };
