@@ -12,7 +12,7 @@ use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Decision, ExchangeId, Head, LimitNote,
     Outcome, Redactor, SessionId, Timestamp, chain,
 };
-use nightaudit_limit::{Arrival, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
+use nightaudit_limit::{AdmissionRequest, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
 use nightaudit_mews::envelope;
 use nightaudit_store::{Durability, Log, Recorder};
 use tempfile::TempDir;
@@ -83,7 +83,7 @@ fn limit(criterion: &mut Criterion) {
     };
     let config = Config { rules: vec![rule], ..Config::default() };
     let limiter = Limiter::with_clock(config, FastClock(MonotonicClock::default())).expect("the rule is within bounds");
-    let arrival = Arrival {
+    let arrival = AdmissionRequest {
         access_token: "REDACTED:b1946ac92492",
         client_token: "REDACTED:3f9a1c0b7d24",
         operation: "reservations/getAll/2023-06-06",

@@ -9,8 +9,8 @@ use std::{
 };
 
 use nightaudit_exchange::{Capture, Outcome};
-use nightaudit_proxy::{Place, Recorder, Unrecordable};
-use nightaudit_store::{Bell, Receipt, StoreFailure};
+use nightaudit_proxy::{RecordPermit, Recorder, Unrecordable};
+use nightaudit_store::{Notifier, Receipt, StoreFailure};
 
 /// Every outcome, in the order in which [`Outcomes`] counts them.
 const OUTCOMES: [Outcome; 6] =
@@ -45,29 +45,29 @@ impl LogRecorder {
         Self { log, outcomes }
     }
 
-    /// See [`nightaudit_store::Recorder::with_bell`].
-    pub(crate) fn with_bell(&self) -> (Self, Bell) {
-        let (log, bell) = self.log.with_bell();
-        (Self { log, outcomes: self.outcomes.clone() }, bell)
+    /// See [`nightaudit_store::Recorder::with_notifier`].
+    pub(crate) fn with_notifier(&self) -> (Self, Notifier) {
+        let (log, notifier) = self.log.with_notifier();
+        (Self { log, outcomes: self.outcomes.clone() }, notifier)
     }
 }
 
 impl Recorder for LogRecorder {
-    type Place = LogPlace;
+    type Permit = LogPermit;
 
-    async fn reserve(&self) -> Result<LogPlace, Unrecordable> {
+    async fn reserve(&self) -> Result<LogPermit, Unrecordable> {
         let place = self.log.reserve().await.map_err(unrecordable)?;
-        Ok(LogPlace { place, outcomes: self.outcomes.clone() })
+        Ok(LogPermit { place, outcomes: self.outcomes.clone() })
     }
 }
 
 /// A place in the log's queue.
-pub(crate) struct LogPlace {
-    place: nightaudit_store::Place,
+pub(crate) struct LogPermit {
+    place: nightaudit_store::QueuePermit,
     outcomes: Outcomes,
 }
 
-impl Place for LogPlace {
+impl RecordPermit for LogPermit {
     type Receipt = Receipt;
 
     fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable> {

@@ -141,8 +141,8 @@ impl Service {
         let server = Server::new(nightaudit_listen::Config { tls, ..settings.server });
         let workers = Workers::start().map_err(RunError::Threads)?;
         let serving = workers.runtimes().map(|runtime| {
-            let (recorder, bell) = recorder.with_bell();
-            runtime.spawn(bell.ring());
+            let (recorder, notifier) = recorder.with_notifier();
+            runtime.spawn(notifier.ring());
             Worker { runtime, handler: Arc::new(proxy.sibling(recorder)) }
         });
         let drained = server.serve_on(ports.proxy, serving, stop).await;

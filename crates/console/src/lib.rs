@@ -70,7 +70,7 @@ use axum::{
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use nightaudit_exchange::Outcome;
-use nightaudit_listen::{Arrival, Handler, RefusalKind};
+use nightaudit_listen::{Handler, RefusalKind, RequestContext};
 use nightaudit_log::ReadLog;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -176,7 +176,7 @@ impl Console {
 impl Handler for Console {
     type Body = Body;
 
-    async fn handle(&self, arrival: Arrival, request: Request<Incoming>) -> Response {
+    async fn handle(&self, arrival: RequestContext, request: Request<Incoming>) -> Response {
         if let Some(refusal) = arrival.refusal {
             let status = match refusal.kind {
                 RefusalKind::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

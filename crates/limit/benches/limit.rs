@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use nightaudit_limit::{Arrival, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
+use nightaudit_limit::{AdmissionRequest, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
 
 /// The machine's clock, and so the cost of reading it, a thousand times faster: in a second more is admitted than a
 /// rule may allow, but not in a thousandth of one. So a window of a second is about ten thousand sends long.
@@ -59,9 +59,9 @@ fn published() -> Limiter {
     Limiter::new(Config { rules: vec![rule], ..Config::default() }).expect("the rule is within bounds")
 }
 
-fn arrival(access_token: &str) -> Arrival<'_> {
+fn arrival(access_token: &str) -> AdmissionRequest<'_> {
     let operation = "reservations/getAll/2023-06-06";
-    Arrival { access_token, client_token: "REDACTED:3f9a1c0b7d24", operation, paginated: false }
+    AdmissionRequest { access_token, client_token: "REDACTED:3f9a1c0b7d24", operation, paginated: false }
 }
 
 const TOKEN: &str = "REDACTED:b1946ac92492";

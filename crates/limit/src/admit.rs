@@ -3,9 +3,9 @@
 use std::future::Future;
 
 use crate::config::KeyParts;
-use crate::key::Arrival;
+use crate::key::AdmissionRequest;
 use crate::limiter::{Admission, Limiter};
-use crate::place::{Place, Sent};
+use crate::permit::{Sent, WindowPermit};
 use crate::report::{KeyState, PastResponse, PastSend, Said};
 
 /// Admits requests, in this process or by asking another machine.
@@ -32,8 +32,10 @@ pub trait Admit: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Unavailable`] where nobody can say; the request is then not sent.
-    fn admit(&self, arrival: &Arrival<'_>)
-    -> impl Future<Output = Result<Admission<Self::Permit>, Unavailable>> + Send;
+    fn admit(
+        &self,
+        arrival: &AdmissionRequest<'_>,
+    ) -> impl Future<Output = Result<Admission<Self::Permit>, Unavailable>> + Send;
 
     /// Takes in what earlier runs sent, and what the host said to it; before the first arrival, in any order. An engine that
     /// has kept it itself does nothing.
@@ -102,7 +104,7 @@ impl Admit for Limiter {
     }
 
     #[inline]
-    async fn admit(&self, arrival: &Arrival<'_>) -> Result<Admission<LocalPermit>, Unavailable> {
+    async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Result<Admission<LocalPermit>, Unavailable> {
         Ok(match self.admit(arrival).await {
             Admission::Admitted { place, note, waited } => {
                 Admission::Admitted { place: LocalPermit(Stage::Taken(place)), note, waited }
@@ -131,7 +133,7 @@ pub struct LocalPermit(Stage);
 
 #[derive(Debug)]
 enum Stage {
-    Taken(Place),
+    Taken(WindowPermit),
     Sent(Sent),
     /// Between the two.
     Changing,

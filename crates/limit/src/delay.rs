@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::key::Waiter;
 use crate::limiter::{Admission, Keys, Refusal, Shared, lock};
-use crate::place::Place;
+use crate::permit::WindowPermit;
 
 /// Waits until the request may pass, or is refused because that would be after `deadline` or too many wait.
 pub(crate) async fn wait(
@@ -61,7 +61,7 @@ struct Turn<'a> {
 }
 
 enum Answer {
-    Passed(Place, u64),
+    Passed(WindowPermit, u64),
     Refused(Refusal),
     /// Ask again at this instant, or when woken.
     AskAgain(u64),
@@ -77,7 +77,7 @@ impl Turn<'_> {
             let tightest = shared.take(&mut states, self.paginated);
             drop(states);
             self.leave();
-            return Answer::Passed(Place::new(Arc::clone(shared), keys, self.paginated, tightest), now);
+            return Answer::Passed(WindowPermit::new(Arc::clone(shared), keys, self.paginated, tightest), now);
         };
         let gate = &shared.gates[blocked.gate];
         let state = &mut *states[blocked.gate];

@@ -9,7 +9,7 @@ use crate::bucket::Bucket;
 use crate::clock::nanos;
 use crate::config::{KeyParts, Rule};
 use crate::forecast::Forecast;
-use crate::key::{Arrival, Key, State, Waiter};
+use crate::key::{AdmissionRequest, Key, State, Waiter};
 use crate::table::Table;
 use crate::window::Span;
 
@@ -55,7 +55,7 @@ impl Gate {
 
     /// The arrival's key at this gate. The time is asked for only if the key is new.
     #[inline]
-    pub(crate) fn key(&self, arrival: &Arrival<'_>, now: impl FnOnce() -> u64) -> Arc<Key> {
+    pub(crate) fn key(&self, arrival: &AdmissionRequest<'_>, now: impl FnOnce() -> u64) -> Arc<Key> {
         self.table.key(&arrival.parts(self.key), || now() + self.span.hold)
     }
 

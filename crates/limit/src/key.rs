@@ -15,7 +15,7 @@ use crate::window::Window;
 ///
 /// Any strings will do, as long as equal ones mean the same: pseudonyms rather than tokens, say.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
+pub struct AdmissionRequest<'a> {
     /// Whose data it is about.
     pub access_token: &'a str,
     /// Which integration sends it.
@@ -26,7 +26,7 @@ pub struct Arrival<'a> {
     pub paginated: bool,
 }
 
-impl Arrival<'_> {
+impl AdmissionRequest<'_> {
     /// The parts that a rule counts by; the others are empty, which is the same for all keys of the rule.
     #[inline]
     pub(crate) fn parts(&self, key: KeyParts) -> [&str; 3] {

@@ -6,8 +6,8 @@
 //! would let 399 requests through where 200 are allowed. With the default burst the bucket never refuses what the
 //! window admits.
 //!
-//! What counts is the instant at which a request is sent. Admitted, it gets a [`Place`], which is taken from then on;
-//! [`Place::sent`] says that it has left, and so that the place is free again after the window's length (and the
+//! What counts is the instant at which a request is sent. Admitted, it gets a [`WindowPermit`], which is taken from then on;
+//! [`WindowPermit::sent`] says that it has left, and so that the place is free again after the window's length (and the
 //! configured slack): a send at `t` holds its place in `[t, t + window + slack]`, both ends included. A place that is
 //! dropped without having been used is given back as though it had never been taken.
 //!
@@ -16,7 +16,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use nightaudit_limit::{Allowance, Arrival, Config, FakeClock, KeyParts, Limiter, Rule, Verdict};
+//! use nightaudit_limit::{Allowance, AdmissionRequest, Config, FakeClock, KeyParts, Limiter, Rule, Verdict};
 //!
 //! let Allowance { requests, window } = "2/30s".parse()?;
 //! let key = KeyParts { access_token: true, ..KeyParts::default() };
@@ -25,7 +25,7 @@
 //! let limiter = Limiter::with_clock(Config { rules: vec![rule], ..Config::default() }, clock.clone())?;
 //!
 //! let arrival =
-//!     Arrival { access_token: "hotel", client_token: "kiosk", operation: "configuration/get", paginated: false };
+//!     AdmissionRequest { access_token: "hotel", client_token: "kiosk", operation: "configuration/get", paginated: false };
 //! for _ in 0..2 {
 //!     let Verdict::Admitted(place) = limiter.check(&arrival) else { panic!("there is a place") };
 //!     let _sent = place.sent();
@@ -50,7 +50,7 @@ mod forecast;
 mod gate;
 mod key;
 mod limiter;
-mod place;
+mod permit;
 mod report;
 mod table;
 mod window;
@@ -62,7 +62,7 @@ pub use config::{
     Action, Config, ConfigError, KeyPart, KeyParts, MAX_DELAY, MAX_PAGINATED_FACTOR, MAX_QUEUED, MAX_REQUESTS,
     MAX_RULES, MAX_SLACK, MAX_WINDOW, MIN_WINDOW, Rule, UnknownKeyPart,
 };
-pub use key::Arrival;
+pub use key::AdmissionRequest;
 pub use limiter::{Admission, Limiter, Refusal, Verdict};
-pub use place::{Note, Place, Sent};
+pub use permit::{Note, Sent, WindowPermit};
 pub use report::{KeyState, MAX_LISTED, PastResponse, PastSend, RuleState, Said};

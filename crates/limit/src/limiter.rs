@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use crate::clock::{Clock, MonotonicClock, nanos};
 use crate::config::{Action, Config, ConfigError, KeyParts, Rule};
 use crate::gate::Gate;
-use crate::key::{Arrival, Key, State};
-use crate::place::{Note, Place, Tightest};
+use crate::key::{AdmissionRequest, Key, State};
+use crate::permit::{Note, Tightest, WindowPermit};
 
 /// Decides which requests may be sent. Cheap to clone; clones share the rules and their state.
 #[derive(Clone)]
@@ -24,14 +24,14 @@ pub struct Limiter {
 #[derive(Debug)]
 pub enum Verdict {
     /// The request may be sent.
-    Admitted(Place),
+    Admitted(WindowPermit),
     /// It may not.
     Refused(Refusal),
 }
 
 /// What became of a request under the configured [`Action`].
 #[derive(Debug)]
-pub enum Admission<P = Place> {
+pub enum Admission<P = WindowPermit> {
     /// The request may be sent.
     Admitted {
         /// Its place in the windows.
@@ -147,7 +147,7 @@ impl Limiter {
     ///
     /// All rules must agree; where one refuses, nothing is taken from the others.
     #[inline]
-    pub fn check(&self, arrival: &Arrival<'_>) -> Verdict {
+    pub fn check(&self, arrival: &AdmissionRequest<'_>) -> Verdict {
         match self.shared.pass(arrival, false) {
             Ok((place, _)) => Verdict::Admitted(place),
             Err((keys, blocked, now)) => Verdict::Refused(self.shared.refuse(&keys, &blocked, now)),
@@ -157,7 +157,7 @@ impl Limiter {
     /// Admits, refuses, holds back or lets pass all the same, by the configured [`Action`].
     ///
     /// Dropping the future gives up the place in the queue, or the place in the windows.
-    pub async fn admit(&self, arrival: &Arrival<'_>) -> Admission {
+    pub async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Admission {
         let passed = self.shared.pass(arrival, self.shared.action == Action::Observe);
         match passed {
             Ok((place, None)) => Admission::Admitted { note: place.note(), place, waited: Duration::ZERO },
@@ -186,7 +186,7 @@ impl fmt::Debug for Limiter {
     }
 }
 
-type Passed = (Place, Option<(Blocked, u64)>);
+type Passed = (WindowPermit, Option<(Blocked, u64)>);
 
 impl Shared {
     /// The clock's time plus two days: so there are instants for sends from before it began.
@@ -202,7 +202,7 @@ impl Shared {
 
     /// Takes a place if there is one, or all the same if `force`d; and says what was, or is, in the way.
     #[inline]
-    fn pass(self: &Arc<Self>, arrival: &Arrival<'_>, force: bool) -> Result<Passed, (Keys, Blocked, u64)> {
+    fn pass(self: &Arc<Self>, arrival: &AdmissionRequest<'_>, force: bool) -> Result<Passed, (Keys, Blocked, u64)> {
         let keys: Keys = self.gates.iter().map(|gate| gate.key(arrival, || self.now())).collect();
         let mut states = lock(&keys);
         // Read under the locks: whoever has waited for them decides by what the time is now.
@@ -220,7 +220,7 @@ impl Shared {
         }
         drop(states);
         self.forget_idle(now);
-        let place = Place::new(Arc::clone(self), keys, arrival.paginated, tightest);
+        let place = WindowPermit::new(Arc::clone(self), keys, arrival.paginated, tightest);
         Ok((place, blocked.map(|blocked| (blocked, now))))
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::gate::Gate;
-use crate::key::{Arrival, Key};
+use crate::key::{AdmissionRequest, Key};
 use crate::limiter::Limiter;
 
 /// The most keys of a rule that [`Limiter::state`] lists.
@@ -58,13 +58,13 @@ pub struct RuleState {
 /// A request that was sent by an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastSend<S> {
-    /// As of the [`Arrival`].
+    /// As of the [`AdmissionRequest`].
     pub access_token: S,
-    /// As of the [`Arrival`].
+    /// As of the [`AdmissionRequest`].
     pub client_token: S,
-    /// As of the [`Arrival`].
+    /// As of the [`AdmissionRequest`].
     pub operation: S,
-    /// As of the [`Arrival`].
+    /// As of the [`AdmissionRequest`].
     pub paginated: bool,
     /// How long ago it was sent. For something that the log has in the future (the wall clock was set back): zero.
     pub ago: Duration,
@@ -99,7 +99,7 @@ impl Limiter {
         let past = |ago| now.checked_sub(crate::clock::nanos(ago));
         let mut all: Vec<_> = Vec::new();
         for PastResponse { request, ago, said } in responses {
-            let arrival = Arrival {
+            let arrival = AdmissionRequest {
                 access_token: request.access_token.as_ref(),
                 client_token: request.client_token.as_ref(),
                 operation: request.operation.as_ref(),
@@ -129,7 +129,7 @@ impl Limiter {
         let now = shared.now();
         let mut past: Vec<_> = Vec::new();
         for send in sends {
-            let arrival = Arrival {
+            let arrival = AdmissionRequest {
                 access_token: send.access_token.as_ref(),
                 client_token: send.client_token.as_ref(),
                 operation: send.operation.as_ref(),

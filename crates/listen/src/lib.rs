@@ -5,7 +5,7 @@
 //!
 //! HTTP/1 passes through a guard before hyper sees it. The guard keeps each head as it was on the wire, so that it can
 //! be recorded spelling, order and all, and refuses what two implementations could read in two ways: the whole family of
-//! request smuggling. A refused request still reaches the handler, as an [`Arrival`] with a [`Refusal`], because it must
+//! request smuggling. A refused request still reaches the handler, as an [`RequestContext`] with a [`Refusal`], because it must
 //! be answered in its turn and recorded like any other. HTTP/2 is held to the same rules; what its library refuses by
 //! itself is told to [`Handler::refused`].
 //!
@@ -15,14 +15,14 @@
 //! use bytes::Bytes;
 //! use http_body_util::Full;
 //! use hyper::{Request, Response, body::Incoming};
-//! use nightaudit_listen::{Arrival, Config, Handler, Server};
+//! use nightaudit_listen::{RequestContext, Config, Handler, Server};
 //!
 //! struct Hello;
 //!
 //! impl Handler for Hello {
 //!     type Body = Full<Bytes>;
 //!
-//!     async fn handle(&self, _: Arrival, _: Request<Incoming>) -> Response<Full<Bytes>> {
+//!     async fn handle(&self, _: RequestContext, _: Request<Incoming>) -> Response<Full<Bytes>> {
 //!         Response::new(Full::from("hello"))
 //!     }
 //! }
@@ -51,5 +51,5 @@ mod watch;
 
 pub use head::{Refusal, RefusalKind};
 pub use link::ClientProgress;
-pub use server::{Arrival, Config, Drained, HalfClose, Handler, Server, Worker};
+pub use server::{Config, Drained, HalfClose, Handler, RequestContext, Server, Worker};
 pub use tls::{TlsError, server_config, server_config_of};

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::handler::{Arrival, HalfClose, Handler};
+pub use self::handler::{HalfClose, Handler, RequestContext};
 use self::response::{Answer, Unanswered};
 use crate::{
     accept::accept,
@@ -303,7 +303,7 @@ impl<H: Handler> Serving<H> {
         let service = service_fn(|mut request: Request<Incoming>| {
             let (heads, progress) = (Arc::clone(&heads), link.progress.clone());
             async move {
-                let mut arrival = Arrival {
+                let mut arrival = RequestContext {
                     peer,
                     wire: None,
                     refusal: None,
@@ -391,7 +391,7 @@ mod tests {
     impl Handler for Named {
         type Body = Full<Bytes>;
 
-        async fn handle(&self, _: Arrival, _: Request<Incoming>) -> Response<Full<Bytes>> {
+        async fn handle(&self, _: RequestContext, _: Request<Incoming>) -> Response<Full<Bytes>> {
             Response::new(Full::from(self.0))
         }
     }
@@ -423,7 +423,7 @@ mod tests {
     impl Handler for Switching {
         type Body = Full<Bytes>;
 
-        async fn handle(&self, _: Arrival, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        async fn handle(&self, _: RequestContext, request: Request<Incoming>) -> Response<Full<Bytes>> {
             assert!(request.extensions().get::<OnUpgrade>().is_none());
             let mut response = Response::new(Full::default());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -452,7 +452,7 @@ mod tests {
     impl Handler for Slow {
         type Body = Full<Bytes>;
 
-        async fn handle(&self, _: Arrival, _: Request<Incoming>) -> Response<Full<Bytes>> {
+        async fn handle(&self, _: RequestContext, _: Request<Incoming>) -> Response<Full<Bytes>> {
             tokio::time::sleep(Duration::from_secs(500)).await;
             Response::new(Full::from("done"))
         }

@@ -7,21 +7,23 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use nightaudit_exchange::{Decision, Destination, FailureKind, LimitNote};
-use nightaudit_limit::{Admission, Admit, Arrival, Note, Permit, Refusal, Said, Unavailable};
+use nightaudit_limit::{Admission, AdmissionRequest, Admit, Note, Permit, Refusal, Said, Unavailable};
 
-use crate::{draft::Draft, fields, recorder::Place, reply::Stop, upstream::Handover};
+use crate::{
+    headers, local_response::LocalResponse, pending::PendingExchange, recorder::RecordPermit, upstream::Handover,
+};
 
 /// Asks whether a request may be sent; what is to be recorded of the answer, and the permit or why there is none.
 pub(crate) async fn ask<A: Admit>(
     limits: &A,
-    arrival: &Arrival<'_>,
+    arrival: &AdmissionRequest<'_>,
     environment: &str,
-) -> (Option<LimitNote>, Result<A::Permit, Stop>) {
+) -> (Option<LimitNote>, Result<A::Permit, LocalResponse>) {
     match limits.admit(arrival).await {
         Ok(Admission::Admitted { place, note, waited }) => (note.map(|note| admitted(note, waited)), Ok(place)),
         Ok(Admission::Observed { place, refusal }) => (Some(refused(&refusal, Decision::Observed)), Ok(place)),
         Ok(Admission::Refused(refusal)) => {
-            let stop = Stop::Limited {
+            let stop = LocalResponse::Limited {
                 environment: environment.to_owned(),
                 rule: refusal.rule.to_string(),
                 used: refusal.used,
@@ -36,8 +38,8 @@ pub(crate) async fn ask<A: Admit>(
 }
 
 /// Without knowing the limits nothing is sent.
-fn stopped(unavailable: Unavailable) -> Stop {
-    Stop::failed(FailureKind::LimitStore, unavailable.cause)
+fn stopped(unavailable: Unavailable) -> LocalResponse {
+    LocalResponse::failed(FailureKind::LimitStore, unavailable.cause)
 }
 
 fn admitted(note: Note, waited: Duration) -> LimitNote {
@@ -65,30 +67,30 @@ fn refused(refusal: &Refusal, decision: Decision) -> LimitNote {
 /// What a response says about Mews' limits, if anything.
 pub(crate) fn said(status: StatusCode, headers: &HeaderMap) -> Option<Said> {
     if status == StatusCode::TOO_MANY_REQUESTS {
-        Some(Said::TooMany(fields::retry_after(headers, SystemTime::now())))
+        Some(Said::TooMany(headers::retry_after(headers, SystemTime::now())))
     } else {
         status.is_success().then_some(Said::Welcome)
     }
 }
 
 /// Notes where it must be noted that a request is being sent: in the journal, the limits and the record.
-pub(crate) struct Sends<'a, P: Place, L> {
-    pub(crate) draft: &'a mut Draft<P>,
+pub(crate) struct Sends<'a, P: RecordPermit, L> {
+    pub(crate) pending: &'a mut PendingExchange<P>,
     pub(crate) permit: &'a mut L,
 }
 
-impl<P: Place, L: Permit> Handover for Sends<'_, P, L> {
-    async fn now(&mut self, destination: Arc<Destination>) -> Result<(), Stop> {
+impl<P: RecordPermit, L: Permit> Handover for Sends<'_, P, L> {
+    async fn now(&mut self, destination: Arc<Destination>) -> Result<(), LocalResponse> {
         // Not before there is a connection: what a crash interrupts counts from when it went out.
-        self.draft.begin().map_err(|failure| Stop::failed(FailureKind::Store, failure.cause))?;
+        self.pending.begin().map_err(|failure| LocalResponse::failed(FailureKind::Store, failure.cause))?;
         self.permit.sent().await.map_err(stopped)?;
-        let now = self.draft.elapsed();
-        self.draft.note(|capture| (capture.forwarded, capture.destination) = (Some(now), Some(destination)));
+        let now = self.pending.elapsed();
+        self.pending.note(|capture| (capture.forwarded, capture.destination) = (Some(now), Some(destination)));
         Ok(())
     }
 
-    async fn undone(&mut self) -> Result<(), Stop> {
-        self.draft.note(|capture| (capture.forwarded, capture.destination) = (None, None));
+    async fn undone(&mut self) -> Result<(), LocalResponse> {
+        self.pending.note(|capture| (capture.forwarded, capture.destination) = (None, None));
         self.permit.unsent().await.map_err(stopped)
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use nightaudit_exchange::FailureKind;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::reply::Stop;
+use crate::local_response::LocalResponse;
 
 /// This much of each body is held without being counted, so that small bodies cost no accounting and never wait.
 pub(crate) const FREE: usize = 16 << 10;
@@ -97,10 +97,10 @@ impl Budget {
     }
 
     /// Why a request is not forwarded that would have to be held, and for which there was no memory in time.
-    pub(crate) fn exhausted() -> Stop {
+    pub(crate) fn exhausted() -> LocalResponse {
         let message = "too many requests have large bodies without a token at the beginning: there was no memory for this \
                        one in time (`body.keep_total`)";
-        Stop::failed(FailureKind::Overloaded, message)
+        LocalResponse::failed(FailureKind::Overloaded, message)
     }
 
     #[cfg(test)]

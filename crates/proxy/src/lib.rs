@@ -14,20 +14,20 @@
 //! use nightaudit_exchange::Capture;
 //! use nightaudit_limit::Limiter;
 //! use nightaudit_listen::Server;
-//! use nightaudit_proxy::{Config, Place, Proxy, Recorder, Unrecordable, UpstreamConfig};
+//! use nightaudit_proxy::{Config, RecordPermit, Proxy, Recorder, Unrecordable, UpstreamConfig};
 //!
 //! /// Keeps nothing.
 //! struct Nowhere;
-//! struct NoPlace;
+//! struct NoPermit;
 //!
 //! impl Recorder for Nowhere {
-//!     type Place = NoPlace;
-//!     async fn reserve(&self) -> Result<NoPlace, Unrecordable> {
-//!         Ok(NoPlace)
+//!     type Permit = NoPermit;
+//!     async fn reserve(&self) -> Result<NoPermit, Unrecordable> {
+//!         Ok(NoPermit)
 //!     }
 //! }
 //!
-//! impl Place for NoPlace {
+//! impl RecordPermit for NoPermit {
 //!     type Receipt = std::future::Ready<()>;
 //!     fn begin(&mut self, _: &Capture) -> Result<(), Unrecordable> {
 //!         Ok(())
@@ -48,18 +48,18 @@
 //! ```
 
 mod admission;
+mod body_recorder;
 mod budget;
 mod config;
 mod cookies;
-mod draft;
-mod fields;
+mod headers;
 mod ids;
-mod keep;
+mod local_response;
 mod origin;
 mod pace;
+mod pending;
 mod proxy;
 mod recorder;
-mod reply;
 mod request_body;
 mod response_body;
 mod response_head;
@@ -69,9 +69,9 @@ mod upstream;
 mod web_socket;
 
 pub use config::{Config, Timeouts};
-pub use fields::pause;
+pub use headers::pause;
 pub use origin::{InvalidOrigin, Origin};
 pub use proxy::Proxy;
-pub use recorder::{Place, Recorder, Unrecordable};
+pub use recorder::{RecordPermit, Recorder, Unrecordable};
 pub use response_body::{BodyError, ProxyBody};
 pub use upstream::{UpstreamConfig, UpstreamConfigError, UpstreamProxy};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nightaudit_exchange::FailureKind;
 
-use crate::reply::Stop;
+use crate::local_response::LocalResponse;
 
 /// The time that a client is waited for within one body.
 ///
@@ -54,7 +54,7 @@ impl Pace {
     }
 
     /// Why a body is given up whose last wait was as long as it might be.
-    pub(crate) fn exhausted(&self) -> Stop {
+    pub(crate) fn exhausted(&self) -> LocalResponse {
         let message = if self.last >= self.patience {
             format!("the request's body stopped for {:?}", self.patience)
         } else {
@@ -63,7 +63,7 @@ impl Pace {
                 self.least, self.bytes, self.waited
             )
         };
-        Stop::failed(FailureKind::RequestTimeout, message)
+        LocalResponse::failed(FailureKind::RequestTimeout, message)
     }
 }
 
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn the_reason_says_which_bound_it_was() {
         let message = |pace: &Pace| match pace.exhausted() {
-            Stop::Failed(failure) => failure.message,
-            Stop::Limited { .. } => String::new(),
+            LocalResponse::Failed(failure) => failure.message,
+            LocalResponse::Limited { .. } => String::new(),
         };
         let mut pace = Pace::new(secs(30), 240);
         pace.waited(secs(30));

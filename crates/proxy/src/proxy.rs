@@ -21,7 +21,7 @@ use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{Failure, FailureKind, Outcome, as_utf8};
 use nightaudit_limit::{Admit, Limiter, Permit as _};
-use nightaudit_listen::{Arrival, Handler, RefusalKind};
+use nightaudit_listen::{Handler, RefusalKind, RequestContext};
 use nightaudit_mews::{envelope, operation_of};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -34,15 +34,15 @@ use self::{
 use crate::{
     Config, Origin, UpstreamConfig, UpstreamConfigError,
     admission::{self, Sends},
+    body_recorder::BodyRecorder,
     budget::{self, Budget},
-    draft::Draft,
-    fields::{self, Hop},
+    headers::{self, Hop},
     ids::Ids,
-    keep::Keeper,
+    local_response::LocalResponse,
     pace::Pace,
+    pending::PendingExchange,
     recorder::Recorder,
-    reply::Stop,
-    request_body::{Beginning, Upload},
+    request_body::{BodyPrefix, Upload},
     response_body::ProxyBody,
     response_head::{Addressed, Framing},
     shares::Shares,
@@ -135,17 +135,20 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// From the head of the request to the head of Mews' answer.
     async fn forward(
         &self,
-        draft: &mut Draft<R::Place>,
+        pending: &mut PendingExchange<R::Permit>,
         peer: SocketAddr,
         opens_web_socket: bool,
         mut parts: Parts,
         body: Incoming,
-    ) -> Result<Forwarded, Stop> {
+    ) -> Result<Forwarded, LocalResponse> {
         self.check_destination(&parts)?;
         let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
-        let mut keeper =
-            Keeper::expecting(self.shared.config.keep_body, body.size_hint().exact(), &self.shared.request_budget);
+        let mut body_recorder = BodyRecorder::expecting(
+            self.shared.config.keep_body,
+            body.size_hint().exact(),
+            &self.shared.request_budget,
+        );
         let pace = Pace::new(timeouts.request_body, self.shared.config.min_body_rate);
         let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
         let is_enough = |beginning: &[u8]| {
@@ -154,28 +157,28 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
             is_final || (tokens && (envelope.paginated || !counts_pages))
         };
-        let mut beginning = match Beginning::read(body, &mut keeper, pace, &self.shared.request_budget, is_enough).await
-        {
-            Ok(beginning) => beginning,
-            Err(stop) => {
-                draft.note(|capture| capture.request.body = keeper.take());
-                return Err(stop);
-            }
-        };
+        let mut beginning =
+            match BodyPrefix::read(body, &mut body_recorder, pace, &self.shared.request_budget, is_enough).await {
+                Ok(beginning) => beginning,
+                Err(stop) => {
+                    pending.note(|capture| capture.request.body = body_recorder.take());
+                    return Err(stop);
+                }
+            };
         if parts.version == Version::HTTP_2 {
             beginning.forget_if_empty();
         }
         let bytes = beginning.bytes();
         let sender = Sender::new(&parts.headers, &bytes, peer);
         drop(bytes);
-        draft.note(|capture| capture.envelope = sender.envelope.clone());
+        pending.note(|capture| capture.envelope = sender.envelope.clone());
 
         let upload = if beginning.is_whole() {
-            draft.note(|capture| capture.request.body = keeper.take());
+            pending.note(|capture| capture.request.body = body_recorder.take());
             None
         } else {
-            let upload = Upload::new(keeper, Arc::clone(&self.shared.request_budget));
-            draft.await_upload(Arc::clone(&upload));
+            let upload = Upload::new(body_recorder, Arc::clone(&self.shared.request_budget));
+            pending.await_upload(Arc::clone(&upload));
             Some(upload)
         };
 
@@ -185,16 +188,16 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let envelope = &sender.envelope;
             let tokens =
                 [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-            operation = String::from_utf8_lossy(&draft.noted(operation.as_bytes(), &tokens)).into_owned();
+            operation = String::from_utf8_lossy(&pending.noted(operation.as_bytes(), &tokens)).into_owned();
         }
-        let wanted = nightaudit_limit::Arrival {
+        let wanted = nightaudit_limit::AdmissionRequest {
             access_token: &sender.access_key,
             client_token: &sender.client_key,
             operation: &operation,
             paginated: sender.envelope.paginated,
         };
         let asked = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment);
-        let (note, permit) = match draft.half_close().filter(|client| !client.has_happened()) {
+        let (note, permit) = match pending.half_close().filter(|client| !client.has_happened()) {
             None => asked.await,
             Some(client) => tokio::select! {
                 biased;
@@ -203,11 +206,11 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                 // would be done twice.
                 () = client.happened() => {
                     let message = "the client closed its side of the connection while the request waited for its turn";
-                    return Err(Stop::failed(FailureKind::ClientLeft, message));
+                    return Err(LocalResponse::failed(FailureKind::ClientLeft, message));
                 }
             },
         };
-        draft.note(|capture| capture.limit = note);
+        pending.note(|capture| capture.limit = note);
         let mut permit = permit?;
 
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
@@ -217,11 +220,11 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         *request.version_mut() = parts.version;
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
-        *request.headers_mut() = fields::forwarded(parts.headers, host.origin().host_field(), hop, chunked);
+        *request.headers_mut() = headers::forwarded(parts.headers, host.origin().host_field(), hop, chunked);
         // Among the extensions is how the client spelt the names, by which hyper writes them.
         *request.extensions_mut() = parts.extensions;
 
-        let mut sends = Sends { draft, permit: &mut permit };
+        let mut sends = Sends { pending, permit: &mut permit };
         let answered = {
             // Pinned here, not handed over: the future would hold it twice.
             let answer = pin!(host.send(request, &mut sends));
@@ -239,7 +242,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && (upgrade.is_none() || !switches(&response)) {
             let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
             let message = format!("Mews switched protocols (101, to {to}), which the request had not asked for");
-            return Err(Stop::failed(FailureKind::InvalidResponse, message));
+            return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
         }
         let framing = Framing::of(&mut response, &method)?;
         if framing.ambiguous {
@@ -255,9 +258,9 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 
     /// Whether a request is for one of the environment's hosts: whatever its `Host` says, but not if it names another
     /// host in its target, as one does who takes this for an open proxy.
-    fn check_destination(&self, parts: &Parts) -> Result<(), Stop> {
+    fn check_destination(&self, parts: &Parts) -> Result<(), LocalResponse> {
         if parts.method == Method::CONNECT {
-            return Err(Stop::failed(FailureKind::Method, "CONNECT is not served: this is no open proxy"));
+            return Err(LocalResponse::failed(FailureKind::Method, "CONNECT is not served: this is no open proxy"));
         }
         // In HTTP/2 every request has an authority; it means what `Host` does.
         let Some(authority) = parts.uri.authority().filter(|_| parts.version < Version::HTTP_2) else {
@@ -274,19 +277,21 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             "{host} is not forwarded to: only {} and {} are",
             self.shared.config.api, self.shared.config.events
         );
-        Err(Stop::failed(FailureKind::Misdirected, message))
+        Err(LocalResponse::failed(FailureKind::Misdirected, message))
     }
 }
 
 impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
-    type Body = ProxyBody<R::Place>;
+    type Body = ProxyBody<R::Permit>;
 
-    async fn handle(&self, mut arrival: Arrival, request: Request<Incoming>) -> Response<Self::Body> {
+    async fn handle(&self, mut arrival: RequestContext, request: Request<Incoming>) -> Response<Self::Body> {
         let shares = &self.shared.shares;
         let share = shares.take(arrival.peer).await;
         let place = match shares.counted(self.recorder.reserve()).await {
             Ok(place) => place,
-            Err(failure) => return Stop::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole),
+            Err(failure) => {
+                return LocalResponse::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole);
+            }
         };
         let (mut parts, body) = request.into_parts();
         if let Some(uri) = with_path(&parts.method, &parts.uri, arrival.wire.as_deref()) {
@@ -294,21 +299,21 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         }
         let opens_web_socket = arrival.opens_web_socket;
         let host = self.host(opens_web_socket);
-        let mut draft = self.draft((place, share), &mut arrival, &parts, host);
+        let mut pending = self.pending((place, share), &mut arrival, &parts, host);
         let version = parts.version;
         if let Some(refusal) = arrival.refusal {
-            return self.stop(draft, version, Stop::failed(kind(refusal.kind), refusal.message)).await;
+            return self.stop(pending, version, LocalResponse::failed(kind(refusal.kind), refusal.message)).await;
         }
         let addressed = Addressed { tls: arrival.tls, host: authority(&parts) };
         let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
             let message = format!("{} WebSockets are open already, as many as may be", self.shared.tunnels.len());
-            Err(Stop::failed(FailureKind::Overloaded, message))
+            Err(LocalResponse::failed(FailureKind::Overloaded, message))
         } else {
-            self.forward(&mut draft, arrival.peer, opens_web_socket, parts, body).await
+            self.forward(&mut pending, arrival.peer, opens_web_socket, parts, body).await
         };
         let mut response = match forwarded {
-            Ok(forwarded) => self.answer(draft, version, host.origin(), &addressed, forwarded).await,
-            Err(stop) => self.stop(draft, version, stop).await,
+            Ok(forwarded) => self.answer(pending, version, host.origin(), &addressed, forwarded).await,
+            Err(stop) => self.stop(pending, version, stop).await,
         };
         if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // The guard lets everything pass after such a request, so no other may follow on the connection.
@@ -317,7 +322,7 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         response
     }
 
-    async fn refused(&self, mut arrival: Arrival) {
+    async fn refused(&self, mut arrival: RequestContext) {
         let shares = &self.shared.shares;
         let share = shares.take(arrival.peer).await;
         let place = match shares.counted(self.recorder.reserve()).await {
@@ -327,11 +332,11 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         let Some(refusal) = arrival.refusal.take() else { return };
         let mut parts = Request::new(()).into_parts().0;
         parts.version = Version::HTTP_2;
-        let mut draft = self.draft((place, share), &mut arrival, &parts, &self.api);
+        let mut pending = self.pending((place, share), &mut arrival, &parts, &self.api);
         // Its head was never more than the library's.
-        draft.note(|capture| capture.request.target = Bytes::new());
+        pending.note(|capture| capture.request.target = Bytes::new());
         let failure = Failure { kind: kind(refusal.kind), message: refusal.message };
-        drop(draft.finish(Outcome::Rejected, Some(failure)));
+        drop(pending.finish(Outcome::Rejected, Some(failure)));
     }
 
     fn is_crowded(&self) -> bool {
@@ -350,10 +355,10 @@ struct Forwarded {
 
 /// Waits for an answer, from the last of the request on.
 async fn within<T>(
-    mut answer: Pin<&mut impl Future<Output = Result<T, Stop>>>,
+    mut answer: Pin<&mut impl Future<Output = Result<T, LocalResponse>>>,
     patience: std::time::Duration,
     upload: Option<&Upload>,
-) -> Result<T, Stop> {
+) -> Result<T, LocalResponse> {
     let mut deadline = tokio::time::Instant::now() + patience;
     loop {
         if let Ok(answer) = tokio::time::timeout_at(deadline, answer.as_mut()).await {
@@ -363,7 +368,7 @@ async fn within<T>(
             Some(later) if later > deadline => deadline = later,
             _ => {
                 let message = format!("Mews gave no answer within {patience:?}");
-                return Err(Stop::failed(FailureKind::ResponseTimeout, message));
+                return Err(LocalResponse::failed(FailureKind::ResponseTimeout, message));
             }
         }
     }
@@ -389,14 +394,14 @@ mod tests {
     struct Nowhere;
 
     impl Recorder for Nowhere {
-        type Place = Self;
+        type Permit = Self;
 
         async fn reserve(&self) -> Result<Self, crate::Unrecordable> {
             Ok(Self)
         }
     }
 
-    impl crate::Place for Nowhere {
+    impl crate::RecordPermit for Nowhere {
         type Receipt = std::future::Ready<()>;
 
         fn begin(&mut self, _: &Capture) -> Result<(), crate::Unrecordable> {
@@ -410,7 +415,7 @@ mod tests {
 
     #[test]
     fn regression_of_each_request_twenty_kilobytes_were_moved_before_anything_was_done() {
-        fn size<'a, F>(_: fn(&'a Proxy<Nowhere>, Arrival, Request<Incoming>) -> F) -> usize {
+        fn size<'a, F>(_: fn(&'a Proxy<Nowhere>, RequestContext, Request<Incoming>) -> F) -> usize {
             size_of::<F>()
         }
         let size = size(|proxy, arrival, request| proxy.handle(arrival, request));

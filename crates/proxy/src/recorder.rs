@@ -24,18 +24,18 @@ pub(crate) fn not_recorded(longest: Duration) -> String {
 /// A place is taken before a request goes out, so that whatever is forwarded can be recorded.
 pub trait Recorder: Send + Sync + 'static {
     /// A place for one exchange.
-    type Place: Place;
+    type Permit: RecordPermit;
 
     /// Waits for a place.
     ///
     /// # Errors
     ///
     /// [`Unrecordable`] where nothing can be recorded now, and so nothing may be forwarded.
-    fn reserve(&self) -> impl Future<Output = Result<Self::Place, Unrecordable>> + Send;
+    fn reserve(&self) -> impl Future<Output = Result<Self::Permit, Unrecordable>> + Send;
 }
 
 /// A place for one exchange. Dropping it gives it back.
-pub trait Place: Send + 'static {
+pub trait RecordPermit: Send + 'static {
     /// Done when the exchange is as safe as the recorder promises.
     type Receipt: Future<Output = ()> + Send + Unpin + 'static;
 

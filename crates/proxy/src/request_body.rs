@@ -16,11 +16,11 @@ use nightaudit_exchange::{CapturedBody, FailureKind};
 use tokio::time::{Instant, Sleep, timeout};
 
 use crate::{
+    body_recorder::BodyRecorder,
     budget::{Budget, FREE, Held, PATIENCE},
-    fields,
-    keep::Keeper,
+    headers,
+    local_response::LocalResponse,
     pace::Pace,
-    reply::Stop,
 };
 
 /// The envelope must be within this prefix of a body.
@@ -35,7 +35,7 @@ const MAX_REPEATED: usize = 1 << 20;
 const MAX_EXAMINED: usize = 4 * ENVELOPE_SPAN;
 
 /// The beginning of a request's body.
-pub(crate) struct Beginning {
+pub(crate) struct BodyPrefix {
     pieces: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     /// What comes after it; none where it is the whole.
@@ -46,7 +46,7 @@ pub(crate) struct Beginning {
     pace: Pace,
 }
 
-impl Beginning {
+impl BodyPrefix {
     /// Reads a body to its end, for [`ENVELOPE_SPAN`] bytes, or, where more is yet to come, for as long as `is_enough`
     /// says of what came that the request can't be forwarded on its ground.
     ///
@@ -55,11 +55,11 @@ impl Beginning {
     /// only as long as it may help to keep the record whole.
     pub(crate) async fn read(
         mut body: Incoming,
-        keeper: &mut Keeper,
+        body_recorder: &mut BodyRecorder,
         pace: Pace,
         budget: &Arc<Budget>,
         is_enough: impl Fn(&[u8]) -> bool,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, LocalResponse> {
         let hint = body.size_hint();
         let mut beginning = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint, room: None, pace };
         // The bytes read so far, how many of them were there at the last look for the envelope, and how many bytes all
@@ -99,8 +99,8 @@ impl Beginning {
                         length += piece.len();
                         beginning.pace.came(piece.len());
                         beginning.pieces.push_back(piece.clone());
-                        let granted = beginning.granted(length, keeper, budget, &is_enough).await;
-                        keeper.push(&piece);
+                        let granted = beginning.granted(length, body_recorder, budget, &is_enough).await;
+                        body_recorder.push(&piece);
                         if !granted? {
                             if body.is_end_stream() {
                                 return Ok(beginning);
@@ -108,7 +108,7 @@ impl Beginning {
                             break;
                         }
                     }
-                    Err(frame) => beginning.trailers = frame.into_trailers().ok().and_then(fields::trailers),
+                    Err(frame) => beginning.trailers = frame.into_trailers().ok().and_then(headers::trailers),
                 },
                 Some(Err(error)) => return Err(broken(&error)),
             }
@@ -122,10 +122,10 @@ impl Beginning {
     async fn granted(
         &mut self,
         length: usize,
-        keeper: &mut Keeper,
+        body_recorder: &mut BodyRecorder,
         budget: &Arc<Budget>,
         is_enough: impl Fn(&[u8]) -> bool,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, LocalResponse> {
         if length <= FREE || self.room.is_some() {
             return Ok(true);
         }
@@ -135,7 +135,7 @@ impl Beginning {
         let granted = match budget.at_once(all) {
             Some(granted) => granted,
             None if is_enough(&self.bytes()) => {
-                if !keeper.needs_memory() || budget.is_stuck() {
+                if !body_recorder.needs_memory() || budget.is_stuck() {
                     return Ok(false);
                 }
                 let Some(granted) = Arc::clone(budget).wait(all, PATIENCE).await else { return Ok(false) };
@@ -143,7 +143,7 @@ impl Beginning {
             }
             None => Arc::clone(budget).wait(all, self.pace.patience()).await.ok_or_else(Budget::exhausted)?,
         };
-        self.room = Some(Arc::new(keeper.cover(granted)));
+        self.room = Some(Arc::new(body_recorder.cover(granted)));
         Ok(true)
     }
 
@@ -200,7 +200,7 @@ async fn arrived(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper:
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
 }
 
-fn broken(error: &hyper::Error) -> Stop {
+fn broken(error: &hyper::Error) -> LocalResponse {
     // hyper says of an invalid chunk and of a client that left alike that the body can't be read; the guard before it
     // says which by the kind of the I/O error.
     let invalid =
@@ -210,11 +210,14 @@ fn broken(error: &hyper::Error) -> Stop {
     let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
     if let Some(error) = http2.filter(|error| error.is_library()) {
         // Longer or shorter than its length, mostly; the library has reset its stream.
-        Stop::failed(FailureKind::Framing, format!("the request's body is not as HTTP/2 wants it: {error}"))
+        LocalResponse::failed(FailureKind::Framing, format!("the request's body is not as HTTP/2 wants it: {error}"))
     } else if invalid || error.is_parse() {
-        Stop::failed(FailureKind::Framing, "the request's body is not chunked as HTTP wants it")
+        LocalResponse::failed(FailureKind::Framing, "the request's body is not chunked as HTTP wants it")
     } else {
-        Stop::failed(FailureKind::ClientLeft, "the integration closed the connection within the request's body")
+        LocalResponse::failed(
+            FailureKind::ClientLeft,
+            "the integration closed the connection within the request's body",
+        )
     }
 }
 
@@ -222,13 +225,13 @@ fn broken(error: &hyper::Error) -> Stop {
 pub(crate) struct Upload(Mutex<Progress>);
 
 struct Progress {
-    keeper: Keeper,
+    body_recorder: BodyRecorder,
     /// When something last passed.
     last: Instant,
     /// Whether the whole has passed.
     ended: bool,
     /// Why the integration's side of the body broke off.
-    broken: Option<Stop>,
+    broken: Option<LocalResponse>,
     /// What has passed beyond the body's beginning, where and for as long as it could be sent again.
     passed: Option<Passed>,
     /// What has not passed, once the body that was being sent is dropped.
@@ -249,13 +252,13 @@ struct Passed {
 }
 
 impl Progress {
-    /// Keeps a frame that passes, so that it can be sent again; the keeper has it already.
+    /// Keeps a frame that passes, so that it can be sent again; the body_recorder has it already.
     fn pass(&mut self, frame: &Frame<Bytes>) {
         let Some(passed) = &mut self.passed else { return };
         if let Some(piece) = frame.data_ref() {
             passed.length += piece.len();
             // What is kept for the record needs no memory of its own.
-            let counts = passed.length > FREE && !self.keeper.keeps_all();
+            let counts = passed.length > FREE && !self.body_recorder.keeps_all();
             if counts && passed.room.is_none() {
                 passed.room = self.budget.at_once(MAX_REPEATED);
             }
@@ -265,16 +268,16 @@ impl Progress {
             }
             passed.pieces.push(piece.clone());
         } else if let Some(trailers) = frame.trailers_ref() {
-            passed.trailers = fields::trailers(trailers.clone());
+            passed.trailers = headers::trailers(trailers.clone());
         }
     }
 }
 
 impl Upload {
-    /// Goes on from what `keeper` has of the body's beginning.
-    pub(crate) fn new(keeper: Keeper, budget: Arc<Budget>) -> Arc<Self> {
+    /// Goes on from what `body_recorder` has of the body's beginning.
+    pub(crate) fn new(body_recorder: BodyRecorder, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Progress {
-            keeper,
+            body_recorder,
             last: Instant::now(),
             ended: false,
             broken: None,
@@ -286,7 +289,7 @@ impl Upload {
     }
 
     pub(crate) fn take(&self) -> CapturedBody {
-        self.lock().keeper.take()
+        self.lock().body_recorder.take()
     }
 
     /// When something last passed.
@@ -306,7 +309,7 @@ impl Upload {
     }
 
     /// Why the integration's side of the body broke off, if it did.
-    pub(crate) fn broken(&self) -> Option<Stop> {
+    pub(crate) fn broken(&self) -> Option<LocalResponse> {
         self.lock().broken.take()
     }
 
@@ -342,7 +345,7 @@ impl Drop for RequestBody {
 }
 
 /// What is needed to send a body again of which the upstream has processed nothing.
-pub(crate) struct Spare {
+pub(crate) struct ReplayBody {
     pieces: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     upload: Option<Arc<Upload>>,
@@ -352,7 +355,7 @@ pub(crate) struct Spare {
     pace: Pace,
 }
 
-impl Spare {
+impl ReplayBody {
     /// Of a body that is about to be sent.
     pub(crate) fn of(body: &RequestBody) -> Self {
         if let Some((_, upload)) = &body.rest {
@@ -440,22 +443,22 @@ impl Body for RequestBody {
                 Some(Ok(frame)) => {
                     let mut progress = upload.lock();
                     if let Some(piece) = frame.data_ref() {
-                        if progress.keeper.poll_room(cx, piece.len()).is_pending() {
+                        if progress.body_recorder.poll_room(cx, piece.len()).is_pending() {
                             progress.waiting = frame.into_data().ok();
                             return Poll::Pending;
                         }
                         this.pace.came(piece.len());
-                        progress.keeper.push(piece);
+                        progress.body_recorder.push(piece);
                         progress.last = Instant::now();
                         // Of a body of known length nothing is asked for after its last piece.
-                        progress.ended = this.hint.exact() == Some(progress.keeper.length());
+                        progress.ended = this.hint.exact() == Some(progress.body_recorder.length());
                     }
                     progress.pass(&frame);
                     if frame.is_trailers() {
                         progress.ended = true;
                         drop(progress);
                         (this.rest, this.ended) = (None, true);
-                        let trailers = frame.into_trailers().ok().and_then(fields::trailers);
+                        let trailers = frame.into_trailers().ok().and_then(headers::trailers);
                         return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
                     }
                     drop(progress);

@@ -13,10 +13,10 @@ use nightaudit_exchange::{Failure, FailureKind, Outcome};
 use tokio::time::Sleep;
 
 use crate::{
-    draft::Draft,
-    fields,
-    keep::Keeper,
-    recorder::{self, Place},
+    body_recorder::BodyRecorder,
+    headers,
+    pending::PendingExchange,
+    recorder::{self, RecordPermit},
     upstream::{self, Lease},
 };
 
@@ -25,14 +25,14 @@ use crate::{
 const TOGETHER: Duration = Duration::from_millis(5);
 
 /// The body of an answer of a [`Proxy`](crate::Proxy).
-pub struct ProxyBody<P: Place>(Kind<P>);
+pub struct ProxyBody<P: RecordPermit>(Kind<P>);
 
-enum Kind<P: Place> {
+enum Kind<P: RecordPermit> {
     /// Recorded before it is sent: the proxy's own, and those without a body.
     Whole(Option<Bytes>),
     /// No body, but its length in the head: the one that a 304 or a HEAD speaks of, or 0.
     Announced(u64),
-    Flowing(Box<Flowing<P>>),
+    RelayedBody(Box<RelayedBody<P>>),
 }
 
 /// An answer that broke off.
@@ -40,10 +40,10 @@ enum Kind<P: Place> {
 #[error("{0}")]
 pub struct BodyError(String);
 
-struct Flowing<P: Place> {
+struct RelayedBody<P: RecordPermit> {
     body: upstream::Body,
-    draft: Draft<P>,
-    keeper: Keeper,
+    pending: PendingExchange<P>,
+    body_recorder: BodyRecorder,
     /// The length that the answer's head promises.
     promised: Option<u64>,
     /// What came with the head, or waits for memory, and is not kept yet.
@@ -56,7 +56,7 @@ struct Flowing<P: Place> {
     end: End<P>,
 }
 
-enum End<P: Place> {
+enum End<P: RecordPermit> {
     /// The body still flows.
     Open,
     /// Its last frame, if it has one of its own, waits for the receipt.
@@ -64,7 +64,7 @@ enum End<P: Place> {
     Over,
 }
 
-impl<P: Place> ProxyBody<P> {
+impl<P: RecordPermit> ProxyBody<P> {
     /// A body that is sent at once.
     pub(crate) fn whole(body: Bytes) -> Self {
         Self(Kind::Whole((!body.is_empty()).then_some(body)))
@@ -79,16 +79,16 @@ impl<P: Place> ProxyBody<P> {
     /// receipt.
     pub(crate) fn flowing(
         body: upstream::Body,
-        draft: Draft<P>,
-        keeper: Keeper,
+        pending: PendingExchange<P>,
+        body_recorder: BodyRecorder,
         promised: Option<u64>,
         lease: Lease,
         (patience, record): (Duration, Duration),
     ) -> Self {
-        Self(Kind::Flowing(Box::new(Flowing {
+        Self(Kind::RelayedBody(Box::new(RelayedBody {
             body,
-            draft,
-            keeper,
+            pending,
+            body_recorder,
             promised,
             first: None,
             lease: Some(lease),
@@ -102,7 +102,7 @@ impl<P: Place> ProxyBody<P> {
     /// Returns at once, unless all of the answer is known to have come already, by its length or by HTTP/2's end of the
     /// stream: then it is recorded, and its receipt has [`TOGETHER`] before the head goes ahead of the body.
     pub(crate) async fn with_head(&mut self) {
-        let Kind::Flowing(flowing) = &mut self.0 else { return };
+        let Kind::RelayedBody(flowing) = &mut self.0 else { return };
         poll_fn(|cx| {
             flowing.look(cx);
             Poll::Ready(())
@@ -117,7 +117,7 @@ impl<P: Place> ProxyBody<P> {
     }
 }
 
-impl<P: Place> Flowing<P> {
+impl<P: RecordPermit> RelayedBody<P> {
     /// Takes what is there of the body, and records the exchange if that is all.
     fn look(&mut self, cx: &mut Context<'_>) {
         match self.poll_body(cx) {
@@ -132,14 +132,14 @@ impl<P: Place> Flowing<P> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(match frame {
             Some(Ok(frame)) if frame.is_trailers() => {
-                frame.into_trailers().ok().and_then(fields::trailers).map(|trailers| Ok(Frame::trailers(trailers)))
+                frame.into_trailers().ok().and_then(headers::trailers).map(|trailers| Ok(Frame::trailers(trailers)))
             }
             frame => frame,
         })
     }
 
     fn is_last(&self, frame: &Frame<Bytes>) -> bool {
-        let length = self.keeper.length() + frame.data_ref().map_or(0, |piece| piece.len() as u64);
+        let length = self.body_recorder.length() + frame.data_ref().map_or(0, |piece| piece.len() as u64);
         frame.is_trailers() || self.body.is_end_stream() || self.promised == Some(length)
     }
 
@@ -195,12 +195,12 @@ impl<P: Place> Flowing<P> {
 
     /// Whether a frame can be kept now, or never will be; otherwise what comes waits, and the frame is looked at again.
     fn has_room(&mut self, cx: &mut Context<'_>, frame: &Frame<Bytes>) -> bool {
-        frame.data_ref().is_none_or(|piece| self.keeper.poll_room(cx, piece.len()).is_ready())
+        frame.data_ref().is_none_or(|piece| self.body_recorder.poll_room(cx, piece.len()).is_ready())
     }
 
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(piece) = frame.data_ref() {
-            self.keeper.push(piece);
+            self.body_recorder.push(piece);
         }
     }
 
@@ -211,10 +211,10 @@ impl<P: Place> Flowing<P> {
 
     fn finish(&mut self, last: Option<Frame<Bytes>>) {
         // A connection that still takes up this request's body must not make another request wait for it.
-        if let Some(lease) = self.lease.take().filter(|_| self.draft.is_sent_whole()) {
+        if let Some(lease) = self.lease.take().filter(|_| self.pending.is_sent_whole()) {
             lease.give_back();
         }
-        let receipt = self.draft.finish_with_body(self.keeper.take(), Outcome::Answered, None);
+        let receipt = self.pending.finish_with_body(self.body_recorder.take(), Outcome::Answered, None);
         self.end = End::Held(receipt, last);
     }
 
@@ -222,16 +222,16 @@ impl<P: Place> Flowing<P> {
         self.end = End::Over;
         let failure = Failure { kind, message: message.clone() };
         // The integration learns of it by the broken answer, for which nothing needs to be safe.
-        drop(self.draft.finish_with_body(self.keeper.take(), Outcome::Failed, Some(failure)));
+        drop(self.pending.finish_with_body(self.body_recorder.take(), Outcome::Failed, Some(failure)));
         BodyError(message)
     }
 }
 
-impl<P: Place> Drop for Flowing<P> {
+impl<P: RecordPermit> Drop for RelayedBody<P> {
     fn drop(&mut self) {
         if matches!(self.end, End::Open) {
-            let gone = self.draft.client_gone();
-            drop(self.draft.finish_with_body(self.keeper.take(), Outcome::Aborted, Some(gone)));
+            let gone = self.pending.client_gone();
+            drop(self.pending.finish_with_body(self.body_recorder.take(), Outcome::Aborted, Some(gone)));
         }
     }
 }
@@ -245,7 +245,7 @@ fn failure(error: &upstream::Error) -> (FailureKind, String) {
     }
 }
 
-impl<P: Place> Body for ProxyBody<P> {
+impl<P: RecordPermit> Body for ProxyBody<P> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -253,7 +253,7 @@ impl<P: Place> Body for ProxyBody<P> {
         match &mut self.get_mut().0 {
             Kind::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Kind::Announced(_) => Poll::Ready(None),
-            Kind::Flowing(flowing) => flowing.poll(cx),
+            Kind::RelayedBody(flowing) => flowing.poll(cx),
         }
     }
 
@@ -262,7 +262,7 @@ impl<P: Place> Body for ProxyBody<P> {
             Kind::Whole(body) => body.is_none(),
             // Of a body that has ended hyper drops the length.
             Kind::Announced(_) => false,
-            Kind::Flowing(flowing) => matches!(flowing.end, End::Over),
+            Kind::RelayedBody(flowing) => matches!(flowing.end, End::Over),
         }
     }
 
@@ -270,9 +270,11 @@ impl<P: Place> Body for ProxyBody<P> {
         match &self.0 {
             Kind::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Announced(length) => SizeHint::with_exact(*length),
-            Kind::Flowing(flowing) => match (&flowing.end, flowing.promised) {
+            Kind::RelayedBody(flowing) => match (&flowing.end, flowing.promised) {
                 (_, None) => SizeHint::new(),
-                (End::Open, Some(promised)) => SizeHint::with_exact(promised.saturating_sub(flowing.keeper.length())),
+                (End::Open, Some(promised)) => {
+                    SizeHint::with_exact(promised.saturating_sub(flowing.body_recorder.length()))
+                }
                 (End::Held(_, last), _) => {
                     let last = last.as_ref().and_then(Frame::data_ref);
                     SizeHint::with_exact(last.map_or(0, |piece| piece.len() as u64))
@@ -283,4 +285,4 @@ impl<P: Place> Body for ProxyBody<P> {
     }
 }
 
-impl<P: Place> Unpin for ProxyBody<P> {}
+impl<P: RecordPermit> Unpin for ProxyBody<P> {}

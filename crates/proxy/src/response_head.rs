@@ -9,7 +9,7 @@ use http::{
 use hyper::ext::ReasonPhrase;
 use nightaudit_exchange::FailureKind;
 
-use crate::{Origin, fields, reply::Stop};
+use crate::{Origin, headers, local_response::LocalResponse};
 
 /// How the body of a response is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Framing {
     ///
     /// # Errors
     ///
-    /// A [`Stop`] for a transfer coding that was not asked for (RFC 9112, section 6.1): the client could not undo it.
-    pub(crate) fn of<B>(response: &mut Response<B>, method: &Method) -> Result<Self, Stop> {
+    /// A [`LocalResponse`] for a transfer coding that was not asked for (RFC 9112, section 6.1): the client could not undo it.
+    pub(crate) fn of<B>(response: &mut Response<B>, method: &Method) -> Result<Self, LocalResponse> {
         let status = response.status();
         let has_body = *method != Method::HEAD
             && !status.is_informational()
@@ -44,7 +44,7 @@ impl Framing {
         if has_body && !chunked && !codings.iter().all(|coding| is(coding, "identity")) {
             let named = String::from_utf8_lossy(&codings.join(&b", "[..])).into_owned();
             let message = format!("Mews' response has the transfer coding `{named}`, which nobody asked for");
-            return Err(Stop::failed(FailureKind::InvalidResponse, message));
+            return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
         }
         let lengths = list(headers, &CONTENT_LENGTH);
         let stated = headers.get_all(CONTENT_LENGTH).iter().count();
@@ -57,8 +57,8 @@ impl Framing {
         let ambiguous = has_body && coded && stated > 0;
         match length {
             // Chunks override a length (rule 3), and a 204 has none (RFC 9110, section 8.6).
-            _ if coded || status == StatusCode::NO_CONTENT => fields::without(headers, |name| *name == CONTENT_LENGTH),
-            None if stated > 0 => fields::without(headers, |name| *name == CONTENT_LENGTH),
+            _ if coded || status == StatusCode::NO_CONTENT => headers::without(headers, |name| *name == CONTENT_LENGTH),
+            None if stated > 0 => headers::without(headers, |name| *name == CONTENT_LENGTH),
             Some(length) if repeated => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
             _ => {}
         }
@@ -137,8 +137,8 @@ mod tests {
         }
         let mut response = response.body(()).unwrap();
         let framing = Framing::of(&mut response, method).map_err(|stop| match stop {
-            Stop::Failed(failure) => failure.kind,
-            Stop::Limited { .. } => unreachable!(),
+            LocalResponse::Failed(failure) => failure.kind,
+            LocalResponse::Limited { .. } => unreachable!(),
         });
         let left = response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
         (framing, left.collect())

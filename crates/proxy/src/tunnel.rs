@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ids::Ids,
-    recorder::{Place, Recorder},
+    recorder::{RecordPermit, Recorder},
     web_socket::{Part, Tap, Transcript},
 };
 
@@ -144,7 +144,7 @@ fn request(request: &CapturedRequest) -> CapturedRequest {
     }
 }
 
-async fn reserve<R: Recorder>(recorder: &R) -> R::Place {
+async fn reserve<R: Recorder>(recorder: &R) -> R::Permit {
     loop {
         match recorder.reserve().await {
             Ok(place) => return place,
@@ -153,7 +153,7 @@ async fn reserve<R: Recorder>(recorder: &R) -> R::Place {
     }
 }
 
-async fn reserve_at_last<R: Recorder>(recorder: &R) -> Option<R::Place> {
+async fn reserve_at_last<R: Recorder>(recorder: &R) -> Option<R::Permit> {
     for _ in 0..ATTEMPTS {
         match recorder.reserve().await {
             Ok(place) => return Some(place),

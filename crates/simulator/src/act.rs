@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::events::Event;
 use crate::kind::Kind;
-use crate::knowledge::{Act, Answer, Deed, Knowledge, Step};
-use crate::made::{Maker, Scene, amount};
+use crate::knowledge::{Act, Answer, Knowledge, OperationSpec, Step};
+use crate::made::{Generator, Scene, amount};
 use crate::name::{capitalised, singular};
 use crate::property::{Item, Property};
 use crate::query::{self, Page, UnknownCursor};
@@ -44,7 +44,7 @@ pub(crate) fn read(
         Act::Nothing if deed.event.is_none() => Page::default(),
         _ => return Ok(None),
     };
-    let mut maker = Maker::new(&property.soil, path, 0, 1, now);
+    let mut maker = Generator::new(&property.soil, path, 0, 1, now);
     Ok(Some(answer(deed, &page, &mut maker, request, &Vec::new())))
 }
 
@@ -58,12 +58,12 @@ pub(crate) fn perform(property: &mut Property, path: &str, request: &Map<String,
         step(property, path, deed, further, request, first, now, &mut events);
     }
     if let Some(event) = &deed.event {
-        let mut maker = Maker::new(&property.soil, path, 0, 1, now);
+        let mut maker = Generator::new(&property.soil, path, 0, 1, now);
         let scene = Scene { request: Some(request), ..Scene::default() };
         events.push(Event { socket: Some(maker.value(&Kind::Object(event.clone()), scene)), hook: None });
     }
     let index = property.next_index(path);
-    let mut maker = Maker::new(&property.soil, path, index, 1, now);
+    let mut maker = Generator::new(&property.soil, path, index, 1, now);
     let page = Page::default();
     Outcome { events, ..answer(deed, &page, &mut maker, request, &affected) }
 }
@@ -73,7 +73,7 @@ pub(crate) fn perform(property: &mut Property, path: &str, request: &Map<String,
 fn step(
     property: &mut Property,
     path: &str,
-    deed: &Deed,
+    deed: &OperationSpec,
     step: &Step,
     request: &Map<String, Value>,
     first: Option<&Map<String, Value>>,
@@ -174,7 +174,7 @@ impl Change<'_> {
         let Some(collection) = Knowledge::built_in().collections.get(self.collection) else {
             return property.put(self.collection, Map::new());
         };
-        let mut maker = Maker::new(&property.soil, self.collection, index, index, self.now);
+        let mut maker = Generator::new(&property.soil, self.collection, index, index, self.now);
         let mut item = maker.object(&collection.fields, Scene::default());
         // What could have been said and wasn't is not known. Whose it is, Mews knows all the same.
         for name in self.sayable() {
@@ -196,7 +196,7 @@ impl Change<'_> {
     fn changed(&self, property: &mut Property, id: &str) -> Option<std::sync::Arc<Item>> {
         let mut item = property.shelf(self.collection)?.get(id)?.fields.clone();
         let index = property.next_index(self.collection);
-        let mut maker = Maker::new(&property.soil, self.collection, index, index, self.now);
+        let mut maker = Generator::new(&property.soil, self.collection, index, index, self.now);
         self.overlay(&mut item, &mut maker);
         self.stamp(&mut item, "UpdatedUtc");
         Some(property.put(self.collection, item))
@@ -228,7 +228,7 @@ impl Change<'_> {
     }
 
     /// Lays what the request says over the item, and what the operation sets over that.
-    fn overlay(&self, item: &mut Map<String, Value>, maker: &mut Maker<'_>) {
+    fn overlay(&self, item: &mut Map<String, Value>, maker: &mut Generator<'_>) {
         for (name, value) in self.part {
             let own = self.own_name(name);
             if own != "Id"
@@ -286,9 +286,9 @@ fn lay(place: &mut Value, value: &Value) {
 
 /// Writes what an operation answers.
 fn answer(
-    deed: &Deed,
+    deed: &OperationSpec,
     page: &Page,
-    maker: &mut Maker<'_>,
+    maker: &mut Generator<'_>,
     request: &Map<String, Value>,
     affected: &Affected,
 ) -> Outcome {

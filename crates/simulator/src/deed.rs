@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use nightaudit_mews::{Kind as RequestKind, Operation};
 use serde::Deserialize;
 
-use crate::knowledge::{Act, Answer, Collection, Deed, InvalidData, Rules, Step};
+use crate::knowledge::{Act, Answer, Collection, InvalidData, OperationSpec, Rules, Step};
 
 /// An operation as the data has it. Nothing has to be said where the rules hold.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct DeedSource {
+pub(crate) struct OperationSpecSource {
     reads: Option<Box<str>>,
     adds: Option<Box<str>>,
     changes: Option<Box<str>>,
@@ -23,19 +23,19 @@ pub(crate) struct DeedSource {
     require: String,
     #[serde(rename = "match")]
     begins: String,
-    then: Vec<DeedSource>,
+    then: Vec<OperationSpecSource>,
     answer: Option<String>,
     event: Option<Box<str>>,
     webhook: Option<Box<str>>,
 }
 
-impl DeedSource {
+impl OperationSpecSource {
     pub(crate) fn deed(
         mut self,
         rules: &Rules,
         collections: &HashMap<Box<str>, Collection>,
         operation: &Operation,
-    ) -> Result<Deed, InvalidData> {
+    ) -> Result<OperationSpec, InvalidData> {
         let path = &operation.path;
         let then = std::mem::take(&mut self.then);
         let then = then.into_iter().map(|step| step.step(rules, collections, operation)).collect::<Result<_, _>>()?;
@@ -46,7 +46,7 @@ impl DeedSource {
             Some(fields) => Answer::Fields(rules.fields(path, fields)?),
             None => Answer::Fields(rules.fields(path, &usual_answer(&step.act, collections, operation))?),
         };
-        Ok(Deed { step, then, answer, event: event.map(|event| format!("{event}Event").into()), webhook })
+        Ok(OperationSpec { step, then, answer, event: event.map(|event| format!("{event}Event").into()), webhook })
     }
 
     fn step(

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::kind::Kind;
-use crate::knowledge::{Deed, Knowledge};
-use crate::made::{Maker, Scene};
+use crate::knowledge::{Knowledge, OperationSpec};
+use crate::made::{Generator, Scene};
 use crate::property::{Item, Property};
 
 /// Events that a WebSocket may be behind before it misses some.
@@ -28,9 +28,15 @@ pub(crate) struct Event {
 
 impl Event {
     /// The event of a changed item; none where nobody is told of its kind.
-    pub(crate) fn of(collection: &str, deed: &Deed, item: &Item, property: &Property, now: Timestamp) -> Option<Self> {
+    pub(crate) fn of(
+        collection: &str,
+        deed: &OperationSpec,
+        item: &Item,
+        property: &Property,
+        now: Timestamp,
+    ) -> Option<Self> {
         let kind = Knowledge::built_in().collections.get(collection)?;
-        let mut maker = Maker::new(&property.soil, "events", 0, 1, now);
+        let mut maker = Generator::new(&property.soil, "events", 0, 1, now);
         let scene = Scene { item: Some(&item.fields), ..Scene::default() };
         let socket = kind.event.as_ref().map(|event| maker.value(&Kind::Object(event.clone()), scene));
         let discriminator = deed.webhook.as_ref().or(kind.webhook.as_ref());

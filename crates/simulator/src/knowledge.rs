@@ -7,7 +7,7 @@ use nightaudit_mews::operations;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::deed::DeedSource;
+use crate::deed::OperationSpecSource;
 use crate::kind::{Field, InvalidKind, Kind};
 use crate::name::{capitalised, fits};
 
@@ -16,7 +16,7 @@ use crate::name::{capitalised, fits};
 pub(crate) struct Knowledge {
     pub(crate) collections: HashMap<Box<str>, Collection>,
     pub(crate) objects: HashMap<Box<str>, Vec<Field>>,
-    pub(crate) operations: HashMap<Box<str>, Deed>,
+    pub(crate) operations: HashMap<Box<str>, OperationSpec>,
     pub(crate) words: Words,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Collection {
 
 /// What an operation does.
 #[derive(Debug, Clone)]
-pub(crate) struct Deed {
+pub(crate) struct OperationSpec {
     pub(crate) step: Step,
     /// Further steps.
     pub(crate) then: Vec<Step>,
@@ -130,7 +130,7 @@ impl Knowledge {
         let objects: HashMap<Box<str>, String> = read("objects.toml", include_str!("../data/objects.toml"))?;
         let collections: HashMap<Box<str>, CollectionSource> =
             read("collections.toml", include_str!("../data/collections.toml"))?;
-        let mut deeds: HashMap<Box<str>, DeedSource> =
+        let mut deeds: HashMap<Box<str>, OperationSpecSource> =
             read("operations.toml", include_str!("../data/operations.toml"))?;
         let objects = objects
             .into_iter()

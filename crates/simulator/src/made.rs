@@ -16,7 +16,7 @@ const MOST_EACH: usize = 1000;
 
 /// What values are made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Soil {
+pub(crate) struct Seed {
     pub(crate) seed: u64,
     /// The midnight around which the property's data lie, in seconds since 1970.
     midnight: i64,
@@ -25,7 +25,7 @@ pub(crate) struct Soil {
 /// Seconds.
 const DAY: i64 = 86_400;
 
-impl Soil {
+impl Seed {
     /// A property whose data lie around the day of `now`.
     pub(crate) fn new(seed: u64, now: Timestamp) -> Self {
         Self { seed, midnight: now.as_second().div_euclid(DAY) * DAY }
@@ -73,8 +73,8 @@ pub(crate) struct Scene<'a> {
 }
 
 /// Makes values.
-pub(crate) struct Maker<'a> {
-    soil: &'a Soil,
+pub(crate) struct Generator<'a> {
+    soil: &'a Seed,
     knowledge: &'static Knowledge,
     collection: &'a str,
     index: usize,
@@ -86,9 +86,9 @@ pub(crate) struct Maker<'a> {
     created: Option<Timestamp>,
 }
 
-impl<'a> Maker<'a> {
+impl<'a> Generator<'a> {
     /// Makes the nth of `of` items of a collection.
-    pub(crate) fn new(soil: &'a Soil, collection: &'a str, index: usize, of: usize, now: Timestamp) -> Self {
+    pub(crate) fn new(soil: &'a Seed, collection: &'a str, index: usize, of: usize, now: Timestamp) -> Self {
         let rng = soil.rng(&["make", collection, &index.to_string()]);
         Self { soil, knowledge: Knowledge::built_in(), collection, index, of, rng, now, created: None }
     }

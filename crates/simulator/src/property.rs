@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::knowledge::Knowledge;
-use crate::made::{Maker, Scene, Soil};
+use crate::made::{Generator, Scene, Seed};
 
 /// The most bytes that items which were added or changed may take as JSON. Beyond it the oldest of them are forgotten.
 const MOST_BYTES: usize = 64 << 20;
@@ -77,7 +77,7 @@ impl Shelf {
 /// Everything that the property has.
 #[derive(Debug)]
 pub(crate) struct Property {
-    pub(crate) soil: Soil,
+    pub(crate) soil: Seed,
     shelves: HashMap<&'static str, Shelf>,
     /// What was added or changed, oldest first, with its size.
     touched: VecDeque<(&'static str, Box<str>, usize)>,
@@ -87,12 +87,12 @@ pub(crate) struct Property {
 }
 
 impl Property {
-    pub(crate) fn new(soil: Soil, now: Timestamp) -> Self {
+    pub(crate) fn new(soil: Seed, now: Timestamp) -> Self {
         let mut shelves = HashMap::new();
         for (name, collection) in &Knowledge::built_in().collections {
             let shelf: &mut Shelf = shelves.entry(&**name).or_default();
             for index in 0..collection.items {
-                let mut maker = Maker::new(&soil, name, index, collection.items, now);
+                let mut maker = Generator::new(&soil, name, index, collection.items, now);
                 shelf.put(Item::new(maker.object(&collection.fields, Scene::default())));
             }
         }
@@ -144,7 +144,7 @@ mod tests {
 
     fn property(seed: u64) -> Property {
         let now = "2026-01-31T13:00:00Z".parse().unwrap();
-        Property::new(Soil::new(seed, now), now)
+        Property::new(Seed::new(seed, now), now)
     }
 
     fn all(property: &Property) -> Vec<Bytes> {

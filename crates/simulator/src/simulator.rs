@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use nightaudit_listen::{Arrival, Handler, RefusalKind, Server};
+use nightaudit_listen::{Handler, RefusalKind, RequestContext, Server};
 use nightaudit_mews::{Environment, Finding, FindingKind, PUBLISHED_TOKENS, envelope, operation_of};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ use crate::act;
 use crate::config::Config;
 use crate::events::Events;
 use crate::limit::{Windows, retry_after};
-use crate::made::{Soil, guid};
+use crate::made::{Seed, guid};
 use crate::property::Property;
 use crate::reply::{self, Body, Refused};
 use crate::socket;
@@ -58,7 +58,7 @@ impl Simulator {
         let published = PUBLISHED_TOKENS.iter().flat_map(|tokens| [tokens.client, tokens.access]);
         let tokens = published.chain(config.tokens.iter().map(String::as_str)).map(Box::from).collect();
         let now = (config.now)();
-        let soil = Soil::new(config.seed, now);
+        let soil = Seed::new(config.seed, now);
         let (events, webhooks) = Events::new();
         Self {
             tokens,
@@ -106,7 +106,12 @@ impl Simulator {
         let _ = tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await;
     }
 
-    async fn answer(&self, id: &str, arrival: Arrival, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    async fn answer(
+        &self,
+        id: &str,
+        arrival: RequestContext,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
         if let Some(refusal) = arrival.refusal {
             let status = match refusal.kind {
                 RefusalKind::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -252,7 +257,7 @@ impl Simulator {
 impl Handler for Simulator {
     type Body = Body;
 
-    async fn handle(&self, arrival: Arrival, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, arrival: RequestContext, request: Request<Incoming>) -> Response<Body> {
         let id = guid(self.lots.lock().u128(..).to_le_bytes());
         match self.answer(&id, arrival, request).await {
             Ok(response) => response,

@@ -11,8 +11,8 @@ use nightaudit_log::SessionError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    bell::Due,
     config::Durability,
+    notifier::Due,
     records::{Open, Reached, Records},
     shared::Shared,
     writer::{Control, Job},
@@ -73,8 +73,8 @@ pub(crate) struct Answer {
     /// What its bodies count in the backlog.
     pub(crate) bytes: u64,
     pub(crate) slot: Option<u32>,
-    /// The number of the bell that is rung for it.
-    pub(crate) bell: Option<usize>,
+    /// The number of the notifier that is rung for it.
+    pub(crate) notifier: Option<usize>,
     pub(crate) due: Due,
 }
 
@@ -211,7 +211,7 @@ impl Encoder {
         let Item { mut capture, mut answer } = item;
         self.batch.bytes += answer.bytes;
         let encoded = self.encode(&mut capture);
-        if answer.bytes <= MAX_SPENT && answer.bell.is_some() {
+        if answer.bytes <= MAX_SPENT && answer.notifier.is_some() {
             answer.due.spent = Some(capture);
         } else {
             drop(capture);

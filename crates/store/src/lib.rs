@@ -1,9 +1,9 @@
 //! The log on disk: append, get, query, follow, sessions, integrity.
 //!
-//! A [`Log`] is the data folder of one owner process. Exchanges enter through a [`Recorder`]: a [`Place`] is reserved
-//! before a request goes out, noted in a journal with [`Place::begin`], and turned into a [`Receipt`] by
-//! [`Place::record`]. One thread redacts and encodes what waits as one batch; another chains and compresses it, writes
-//! it to the session's segment and answers the receipts, those that are awaited on one runtime by its [`Bell`]. They
+//! A [`Log`] is the data folder of one owner process. Exchanges enter through a [`Recorder`]: a [`QueuePermit`] is reserved
+//! before a request goes out, noted in a journal with [`QueuePermit::begin`], and turned into a [`Receipt`] by
+//! [`QueuePermit::record`]. One thread redacts and encodes what waits as one batch; another chains and compresses it, writes
+//! it to the session's segment and answers the receipts, those that are awaited on one runtime by its [`Notifier`]. They
 //! are read with [`Log::get`], [`Log::query`] and [`Log::follow`].
 //!
 //! The segments are the truth, and `FORMAT.md` describes them byte by byte. The index beside them is brought up to them
@@ -27,9 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod bell;
 mod block;
-mod care;
 mod config;
 pub mod disk;
 mod encoder;
@@ -45,8 +43,10 @@ mod left;
 mod lock;
 mod log;
 mod lookup;
+mod maintenance;
 mod meta;
 mod missing;
+mod notifier;
 mod open;
 mod private;
 mod query;
@@ -63,19 +63,19 @@ mod shared;
 mod waiting;
 mod writer;
 
-pub use bell::Bell;
-pub use care::{Check, Compacted, DeleteError, Deleted, Doomed, ImportError, Imported, Info, Progress};
 pub use config::{Config, Durability, InvalidChoice, OnFailure};
 pub use error::OpenError;
 pub use follow::Follower;
 pub use log::{Closed, Log, Opened};
+pub use maintenance::{Check, Compacted, DeleteError, Deleted, Doomed, ImportError, Imported, Info, Progress};
 pub use nightaudit_exchange::Started;
 pub use nightaudit_log::{
     Damage, FindError, Followed, From, InvalidResume, MAX_DECLARATION, ManageSessions, Order, Query, ReadError,
     ReadLog, Resume, Session, SessionError, Status, StoreFailure,
 };
+pub use notifier::Notifier;
 pub use private::{Untrusted, field_key, read_secret};
 pub use query::Exchanges;
-pub use recorder::{Place, Receipt, Recorder};
+pub use recorder::{QueuePermit, Receipt, Recorder};
 pub use sent::{Answered, Sent};
 pub use waiting::open_when_free;

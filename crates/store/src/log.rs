@@ -15,7 +15,6 @@ use nightaudit_exchange::{Exchange, ExchangeId, FieldKey, Filter, Missing, Redac
 use nightaudit_log::{Damage, FindError, From, Query, ReadError, SessionError, Status};
 
 use crate::{
-    care::Progress,
     config::Config,
     disk,
     encoder::{Encoder, Message},
@@ -24,7 +23,9 @@ use crate::{
     index::keep,
     journal::{self, Journal},
     lock::Lock,
-    lookup, open, private,
+    lookup,
+    maintenance::Progress,
+    open, private,
     query::{Exchanges, Fetch},
     recorder::Recorder,
     recover,
@@ -183,7 +184,7 @@ impl Log {
             self.shared.places.close();
             mpsc::channel().0
         });
-        Recorder { shared: Arc::clone(&self.shared), encoder, bell: None }
+        Recorder { shared: Arc::clone(&self.shared), encoder, notifier: None }
     }
 
     /// How the log is doing.

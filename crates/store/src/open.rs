@@ -14,8 +14,6 @@ use std::{
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    bell::Bells,
-    care::Progress,
     config::Config,
     disk,
     error::OpenError,
@@ -24,6 +22,8 @@ use crate::{
     ledger::{self, Ledger, Note},
     lock::Lock,
     log::Opened,
+    maintenance::Progress,
+    notifier::Notifiers,
     recover::{self, CatchUp, Found},
     ring::Ring,
     shared::{Closing, Rescues, Shared},
@@ -169,7 +169,7 @@ fn prepare(
         backlog: AtomicU64::new(0),
         max_backlog: config.max_backlog,
         crowded: watch::Sender::new(false),
-        bells: Bells::default(),
+        notifiers: Notifiers::default(),
         stamp: AtomicU64::new(0),
         closing: Closing::default(),
         recorded: AtomicU64::new(0),

@@ -14,9 +14,9 @@ use nightaudit_log::StoreFailure;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
-    bell::{Bell, Due},
     config::{Durability, OnFailure},
     encoder::{Answer, Item, Message},
+    notifier::{Due, Notifier},
     shared::Shared,
 };
 
@@ -25,17 +25,17 @@ use crate::{
 pub struct Recorder {
     pub(crate) shared: Arc<Shared>,
     pub(crate) encoder: mpsc::Sender<Message>,
-    /// The number of the bell that receipts hear.
-    pub(crate) bell: Option<usize>,
+    /// The number of the notifier that receipts hear.
+    pub(crate) notifier: Option<usize>,
 }
 
 impl Recorder {
-    /// The same entrance for one runtime: its receipts come with the [`Bell`], which is to be spawned there. To be
-    /// called once for each, since the log keeps an end of it. A receipt comes only when the bell rings, or was
+    /// The same entrance for one runtime: its receipts come with the [`Notifier`], which is to be spawned there. To be
+    /// called once for each, since the log keeps an end of it. A receipt comes only when the notifier rings, or was
     /// dropped.
-    pub fn with_bell(&self) -> (Self, Bell) {
-        let (number, bell) = self.shared.bells.hang();
-        (Self { bell: Some(number), ..self.clone() }, bell)
+    pub fn with_notifier(&self) -> (Self, Notifier) {
+        let (number, notifier) = self.shared.notifiers.hang();
+        (Self { notifier: Some(number), ..self.clone() }, notifier)
     }
 
     /// Waits for a place in the queue, and until no more waits to be written than may.
@@ -47,7 +47,7 @@ impl Recorder {
     /// # Errors
     ///
     /// [`StoreFailure`] while the log can't be written and requests are to be refused then, and once it is closed.
-    pub async fn reserve(&self) -> Result<Place, StoreFailure> {
+    pub async fn reserve(&self) -> Result<QueuePermit, StoreFailure> {
         let shared = &self.shared;
         let refuse = shared.on_failure == OnFailure::Refuse;
         let closed = || StoreFailure { cause: "it is closed".into() };
@@ -76,25 +76,25 @@ impl Recorder {
         };
         match shared.failure() {
             Some(failure) if refuse => Err(failure),
-            _ => Ok(Place { recorder: self.clone(), permit: Some(permit), slot: None }),
+            _ => Ok(QueuePermit { recorder: self.clone(), permit: Some(permit), slot: None }),
         }
     }
 }
 
 /// A place in the recorder's queue. Dropping it gives it back.
-pub struct Place {
+pub struct QueuePermit {
     recorder: Recorder,
     permit: Option<OwnedSemaphorePermit>,
     slot: Option<u32>,
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for QueuePermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("slot", &self.slot).finish_non_exhaustive()
+        f.debug_struct("QueuePermit").field("slot", &self.slot).finish_non_exhaustive()
     }
 }
 
-impl Place {
+impl QueuePermit {
     /// Notes that a request is about to go out: if the process ends before [`record`](Self::record), the log shows it
     /// as interrupted when it is opened again. Takes a microsecond or two and waits for nothing.
     ///
@@ -147,7 +147,7 @@ impl Place {
             permit: self.permit.take(),
             bytes,
             slot: self.slot.take(),
-            bell: self.recorder.bell,
+            notifier: self.recorder.notifier,
             due: Due { done, spent: None },
         };
         let item = Item { capture, answer };
@@ -168,7 +168,7 @@ fn kept(capture: &Capture) -> u64 {
     bytes(&capture.request.body.kept) + answer + said.map(|message| bytes(&message.body.kept)).sum::<u64>()
 }
 
-impl Drop for Place {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
         if let (Some(slot), Some(journal)) = (self.slot.take(), self.recorder.shared.journal.get()) {
             journal.forget(slot);

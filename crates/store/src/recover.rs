@@ -11,12 +11,12 @@ use nightaudit_exchange::{Digest, SessionId, chain};
 use nightaudit_log::Damage;
 
 use crate::{
-    care::Progress,
     disk::{self, Disk},
     error::OpenError,
     index::{BlockAt, Broken, Facts, Index, Listing},
     ledger::{Head, Note},
     log::Opened,
+    maintenance::Progress,
     meta::Meta,
     segment::{self, HEADER, Header, Step, Walk},
     shared::{Entry, Shared},

@@ -16,13 +16,13 @@ use nightaudit_log::{Damage, Named, Session, SessionError, StoreFailure, choose}
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    bell::Bells,
     config::{Durability, OnFailure},
     disk::Disk,
     index::{Index, Listing},
     journal::Journal,
     ledger::{Head, Ledger, Note},
     meta::{self, Meta},
+    notifier::Notifiers,
     ring::Ring,
     writer::Control,
 };
@@ -107,7 +107,7 @@ pub(crate) struct Shared {
     pub(crate) max_backlog: u64,
     /// Whether there are more.
     pub(crate) crowded: watch::Sender<bool>,
-    pub(crate) bells: Bells,
+    pub(crate) notifiers: Notifiers,
     /// The stamp of the last batch.
     pub(crate) stamp: AtomicU64,
     pub(crate) closing: Closing,

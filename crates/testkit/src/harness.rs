@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 use nightaudit_exchange::{Capture, Exchange, Redactor, SessionId};
 use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::Server;
-use nightaudit_proxy::{Config, Place, Proxy, Recorder, Unrecordable, UpstreamConfig};
+use nightaudit_proxy::{Config, Proxy, RecordPermit, Recorder, Unrecordable, UpstreamConfig};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -135,14 +135,14 @@ struct InMemory {
 }
 
 impl Recorder for Memory {
-    type Place = InMemory;
+    type Permit = InMemory;
 
     async fn reserve(&self) -> Result<InMemory, Unrecordable> {
         Ok(InMemory { sender: self.sender.clone(), gate: self.gate.clone() })
     }
 }
 
-impl Place for InMemory {
+impl RecordPermit for InMemory {
     type Receipt = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     fn begin(&mut self, _: &Capture) -> Result<(), Unrecordable> {

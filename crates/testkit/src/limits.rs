@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use nightaudit_limit::{Admission, Admit, Arrival, KeyParts, KeyState, Past, Permit, Refusal, Said, Unavailable};
+use nightaudit_limit::{
+    Admission, AdmissionRequest, Admit, KeyParts, KeyState, Past, Permit, Refusal, Said, Unavailable,
+};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
@@ -93,7 +95,7 @@ impl Admit for ScriptedLimits {
         false
     }
 
-    async fn admit(&self, arrival: &Arrival<'_>) -> Result<Admission<ScriptedPermit>, Unavailable> {
+    async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Result<Admission<ScriptedPermit>, Unavailable> {
         self.tell(LimitEvent::Asked(arrival.operation.to_owned()));
         let Treatment { admit, refusal, sent, unsent } = self.treatments.lock().pop_front().unwrap_or_default();
         // From here on a permit is taken, and dropping the future gives it back.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Admission, Arrival, Clock, FakeClock, Limiter, Note, Refusal, Rule};
+use nightaudit_limit::{Action, Admission, AdmissionRequest, Clock, FakeClock, Limiter, Note, Refusal, Rule};
 use proptest::prelude::*;
 
 use crate::support::{BY_OPERATION, Tasks, admitted, arrival, fullest_window, limiter, refused, rule};
@@ -16,7 +16,7 @@ fn delay(seconds: u64, max_queued: usize) -> Action {
 /// When it was sent and how long it had waited, or why it was not.
 type Outcome = Result<(u64, Duration), Refusal>;
 
-async fn send(limiter: &Limiter, arrival: Arrival<'_>) -> Outcome {
+async fn send(limiter: &Limiter, arrival: AdmissionRequest<'_>) -> Outcome {
     match limiter.admit(&arrival).await {
         Admission::Admitted { place, waited, .. } => Ok((place.sent().at(), waited)),
         Admission::Refused(refusal) => Err(refusal),
@@ -130,7 +130,7 @@ fn nobody_passes_those_who_wait() {
 fn who_waits_for_one_operation_does_not_hold_up_another() {
     let rules = vec![rule(10, 30), Rule { key: BY_OPERATION, ..rule(1, 60) }];
     let (limiter, clock) = limiter(rules, delay(600, 100));
-    let other = Arrival { operation: "other", ..arrival("a") };
+    let other = AdmissionRequest { operation: "other", ..arrival("a") };
     let mut tasks = Tasks::new();
     for arrival in [arrival("a"), arrival("a"), other, other] {
         tasks.add(send(&limiter, arrival));
@@ -143,8 +143,8 @@ fn who_waits_for_one_operation_does_not_hold_up_another() {
 fn who_moves_to_another_queue_stands_there_by_the_order_of_arrival() {
     let rules = vec![rule(1, 40), Rule { key: BY_OPERATION, ..rule(1, 50) }];
     let (limiter, clock) = limiter(rules, delay(600, 100));
-    let other = Arrival { operation: "other", ..arrival("a") };
-    let third = Arrival { operation: "third", ..arrival("a") };
+    let other = AdmissionRequest { operation: "other", ..arrival("a") };
+    let third = AdmissionRequest { operation: "third", ..arrival("a") };
     let mut tasks = Tasks::new();
     // The second waits for its operation until 50 s; the third for the token, until 40 s. The fourth waits for the
     // token too. When the second comes back for the token at 50 s it stands before the fourth.
@@ -308,7 +308,7 @@ proptest! {
                 Step::Leave(_) => {}
                 Step::Arrive { who, paginated } => {
                     let arrival =
-                        Arrival { operation: ["get", "add"][who >> 1], paginated, ..arrival(["a", "b"][who & 1]) };
+                        AdmissionRequest { operation: ["get", "add"][who >> 1], paginated, ..arrival(["a", "b"][who & 1]) };
                     let limiter = &limiter;
                     arrivals.push((who, paginated, clock.now()));
                     tasks.add(async move { send(limiter, arrival).await });

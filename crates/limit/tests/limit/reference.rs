@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Arrival, Clock, Config, FakeClock, KeyParts, Limiter, Place, Rule, Sent, Verdict};
+use nightaudit_limit::{
+    Action, AdmissionRequest, Clock, Config, FakeClock, KeyParts, Limiter, Rule, Sent, Verdict, WindowPermit,
+};
 use proptest::prelude::*;
 
 use crate::support::{admitted, arrival, fullest_window, limiter, refused, rule};
@@ -100,7 +102,7 @@ impl<'a> Reference<'a> {
         Self { models, ledgers: HashMap::new() }
     }
 
-    fn each(&mut self, arrival: &Arrival<'_>, mut f: impl FnMut(&Model<'_>, &mut Ledger, u32)) {
+    fn each(&mut self, arrival: &AdmissionRequest<'_>, mut f: impl FnMut(&Model<'_>, &mut Ledger, u32)) {
         for (index, model) in self.models.iter().enumerate() {
             let key = model.rule.key;
             let parts = [
@@ -114,7 +116,7 @@ impl<'a> Reference<'a> {
     }
 
     /// None if admitted, or after how long it would be.
-    fn decide(&mut self, arrival: &Arrival<'_>, now: u64) -> Option<u64> {
+    fn decide(&mut self, arrival: &AdmissionRequest<'_>, now: u64) -> Option<u64> {
         let (mut admitted, mut opens_at) = (true, now);
         self.each(arrival, |model, ledger, units| {
             if !model.admits(ledger, units, now, None) {
@@ -125,7 +127,7 @@ impl<'a> Reference<'a> {
         (!admitted).then_some(opens_at - now)
     }
 
-    fn too_many_requests(&mut self, arrival: &Arrival<'_>, sent_at: u64, now: u64, retry_after: Option<u64>) {
+    fn too_many_requests(&mut self, arrival: &AdmissionRequest<'_>, sent_at: u64, now: u64, retry_after: Option<u64>) {
         self.each(arrival, |_, ledger, _| {
             let pause = match retry_after {
                 Some(pause) => pause,
@@ -224,8 +226,8 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 /// One of sixteen requests that share tokens and operations with each other.
-fn request(who: usize) -> Arrival<'static> {
-    Arrival {
+fn request(who: usize) -> AdmissionRequest<'static> {
+    AdmissionRequest {
         access_token: ["hotel", "hostel"][who & 1],
         client_token: ["kiosk", "door"][who >> 1 & 1],
         operation: ["get", "add"][who >> 2 & 1],
@@ -238,7 +240,7 @@ fn compare(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
     let clock = FakeClock::default();
     let limiter = Limiter::with_clock(config.clone(), clock.clone()).unwrap();
     let mut reference = Reference::new(config);
-    let mut pending: Vec<(usize, Place)> = Vec::new();
+    let mut pending: Vec<(usize, WindowPermit)> = Vec::new();
     let mut sent: Vec<(usize, Sent)> = Vec::new();
     let mut retry_at = 0_u64;
     for step in steps {
@@ -304,7 +306,7 @@ fn compare(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
 /// The n-th pending request leaves, or fails.
 fn settle(
     reference: &mut Reference<'_>,
-    pending: &mut Vec<(usize, Place)>,
+    pending: &mut Vec<(usize, WindowPermit)>,
     sent: &mut Vec<(usize, Sent)>,
     nth: usize,
     was_sent: bool,
@@ -373,7 +375,7 @@ fn a_refusal_by_one_rule_takes_nothing_from_another() {
     for _ in 0..10 {
         assert_eq!(&*refused(limiter.check(&arrival("a"))).rule, "narrow");
     }
-    admitted(limiter.check(&Arrival { operation: "other", ..arrival("a") })).sent();
+    admitted(limiter.check(&AdmissionRequest { operation: "other", ..arrival("a") })).sent();
 }
 
 #[test]

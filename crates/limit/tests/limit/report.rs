@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Arrival, PastResponse, PastSend, Rule, Said, Verdict};
+use nightaudit_limit::{Action, AdmissionRequest, PastResponse, PastSend, Rule, Said, Verdict};
 
 use crate::support::{BY_OPERATION, admitted, arrival, limiter, refused, rule};
 
@@ -150,7 +150,7 @@ fn more_than_the_limit_is_restored_as_a_full_window() {
 #[test]
 fn requests_with_pagination_take_their_share() {
     let (limiter, _) = limiter(vec![Rule { paginated_factor: 10, ..rule(2, 30) }], Action::Reject);
-    let paginated = Arrival { paginated: true, ..arrival("a") };
+    let paginated = AdmissionRequest { paginated: true, ..arrival("a") };
     admitted(limiter.check(&arrival("a"))).sent();
     for _ in 0..10 {
         admitted(limiter.check(&paginated)).sent();

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Arrival, Config, FakeClock, KeyParts, Limiter, Place, Refusal, Rule, Verdict};
+use nightaudit_limit::{
+    Action, AdmissionRequest, Config, FakeClock, KeyParts, Limiter, Refusal, Rule, Verdict, WindowPermit,
+};
 
 pub(crate) const BY_ACCESS_TOKEN: KeyParts = KeyParts { access_token: true, client_token: false, operation: false };
 pub(crate) const BY_OPERATION: KeyParts = KeyParts { access_token: true, client_token: false, operation: true };
@@ -29,12 +31,12 @@ pub(crate) fn limiter(rules: Vec<Rule>, action: Action) -> (Limiter, FakeClock) 
     (Limiter::with_clock(config, clock.clone()).unwrap(), clock)
 }
 
-pub(crate) fn arrival(access_token: &str) -> Arrival<'_> {
-    Arrival { access_token, client_token: "integration", operation: "configuration/get", paginated: false }
+pub(crate) fn arrival(access_token: &str) -> AdmissionRequest<'_> {
+    AdmissionRequest { access_token, client_token: "integration", operation: "configuration/get", paginated: false }
 }
 
 #[track_caller]
-pub(crate) fn admitted(verdict: Verdict) -> Place {
+pub(crate) fn admitted(verdict: Verdict) -> WindowPermit {
     match verdict {
         Verdict::Admitted(place) => place,
         Verdict::Refused(refusal) => panic!("refused: {refusal:?}"),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Arrival, FakeClock, Limiter, MonotonicClock, Rule, Verdict};
+use nightaudit_limit::{Action, AdmissionRequest, FakeClock, Limiter, MonotonicClock, Rule, Verdict};
 
 use crate::support::{BY_OPERATION, arrival, fullest_window, limiter, rule};
 
@@ -80,7 +80,7 @@ fn rules_with_crossing_keys_never_lock_up() {
             clock.advance(Duration::from_micros(50));
             let mixed = round.wrapping_mul(7919).wrapping_add(thread * 31);
             let (access, client) = (mixed % 3, mixed / 3 % 3);
-            let arrival = Arrival {
+            let arrival = AdmissionRequest {
                 access_token: names[access],
                 client_token: names[client],
                 operation: names[mixed / 9 % 3],

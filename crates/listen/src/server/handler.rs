@@ -10,7 +10,7 @@ use crate::{guard::Heads, head::Refusal, link::ClientProgress};
 
 /// How a request came in.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct RequestContext {
     /// The client's address.
     pub peer: SocketAddr,
     /// An HTTP/1 request's head as it was on the wire; none for HTTP/2.
@@ -53,12 +53,15 @@ pub trait Handler: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
 
     /// Answers one request. The future is dropped when the client leaves before it is done.
-    fn handle(&self, arrival: Arrival, request: Request<Incoming>)
-    -> impl Future<Output = Response<Self::Body>> + Send;
+    fn handle(
+        &self,
+        arrival: RequestContext,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Notes a request that the HTTP/2 library has refused by itself, so that neither its head nor a response to it is
     /// known; or that it has closed a connection for what the client sent. By default nothing.
-    fn refused(&self, _arrival: Arrival) -> impl Future<Output = ()> + Send {
+    fn refused(&self, _arrival: RequestContext) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Handler, Serving,
+    Handler, RequestContext, Serving,
     response::{Answer, Unanswered},
 };
 use crate::{
@@ -30,7 +30,7 @@ impl<H: Handler> Serving<H> {
         let telling = async {
             while let Some(refusal) = refusals.recv().await {
                 let progress = link.progress.of_stream();
-                let arrival = Arrival {
+                let arrival = RequestContext {
                     peer,
                     wire: None,
                     refusal: Some(refusal),
@@ -72,7 +72,7 @@ impl<H: Handler> Serving<H> {
             async move {
                 let (parts, body) = request.into_parts();
                 let refusal = check_http2(&parts).err().map(|fault| fault.refusal(Bytes::new()));
-                let arrival = Arrival {
+                let arrival = RequestContext {
                     peer,
                     wire: None,
                     refusal,

@@ -9,20 +9,20 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Uri, Version, header::HOST, request::Parts, uri::PathAndQuery};
 use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, CapturedRequest, Head, Outcome, Timestamp};
 use nightaudit_limit::Admit;
-use nightaudit_listen::Arrival;
+use nightaudit_listen::RequestContext;
 
 use super::Proxy;
-use crate::{draft::Draft, fields, recorder::Recorder, shares::Share, upstream::Upstream};
+use crate::{headers, pending::PendingExchange, recorder::Recorder, shares::Share, upstream::Upstream};
 
 impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// The exchange as far as a request's head tells it.
-    pub(super) fn draft(
+    pub(super) fn pending(
         &self,
-        (place, share): (R::Place, Share),
-        arrival: &mut Arrival,
+        (place, share): (R::Permit, Share),
+        arrival: &mut RequestContext,
         parts: &Parts,
         host: &Upstream,
-    ) -> Draft<R::Place> {
+    ) -> PendingExchange<R::Permit> {
         let (started, received) = (Instant::now(), Timestamp::from_system(SystemTime::now()));
         let refused = arrival.refusal.as_ref();
         let head = match (arrival.wire.take(), refused) {
@@ -37,7 +37,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         };
         let capture = Capture {
             id: self.shared.ids.next(received),
-            session: parts.headers.get(fields::SESSION).and_then(|name| name.to_str().ok()).map(Into::into),
+            session: parts.headers.get(headers::SESSION).and_then(|name| name.to_str().ok()).map(Into::into),
             environment: Arc::clone(&self.shared.config.environment),
             received,
             forwarded: None,
@@ -61,7 +61,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             destination: None,
             notes: Vec::new(),
         };
-        Draft::new(place, share, capture, started, arrival.progress.clone()).watch(arrival.half_close.take())
+        PendingExchange::new(place, share, capture, started, arrival.progress.clone()).watch(arrival.half_close.take())
     }
 }
 

@@ -11,12 +11,13 @@ use nightaudit_limit::Admit;
 
 use super::{Forwarded, Proxy};
 use crate::{
-    Origin, cookies,
-    draft::Draft,
-    fields::{self, Hop},
-    keep::Keeper,
-    recorder::{self, Place, Recorder, recorded},
-    reply::Stop,
+    Origin,
+    body_recorder::BodyRecorder,
+    cookies,
+    headers::{self, Hop},
+    local_response::LocalResponse,
+    pending::PendingExchange,
+    recorder::{self, RecordPermit, Recorder, recorded},
     response_body::ProxyBody,
     response_head::{self, Addressed},
     upstream::WireHead,
@@ -26,14 +27,14 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// What the integration gets for Mews' answer.
     pub(super) async fn answer(
         &self,
-        mut draft: Draft<R::Place>,
+        mut pending: PendingExchange<R::Permit>,
         version: Version,
         host: &Origin,
         addressed: &Addressed,
         forwarded: Forwarded,
-    ) -> Response<ProxyBody<R::Place>> {
+    ) -> Response<ProxyBody<R::Permit>> {
         let Forwarded { mut response, framing, lease, upgrade } = forwarded;
-        let now = draft.elapsed();
+        let now = pending.elapsed();
         let head = match response.extensions_mut().remove() {
             Some(WireHead(head)) => {
                 if let Some(reason) = response_head::lost_reason(&head) {
@@ -43,7 +44,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             }
             None => Head::from(response.headers()),
         };
-        draft.note(|capture| {
+        pending.note(|capture| {
             capture.response_head = Some(now);
             capture.response = Some(CapturedResponse {
                 status: response.status(),
@@ -63,30 +64,30 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
-            parts.headers = fields::returned(parts.headers, Hop::WebSocket, false);
-            draft.note(|capture| capture.notes = notes);
-            if !self.open_tunnel(draft, &parts.headers, downstream, upstream).await {
+            parts.headers = headers::returned(parts.headers, Hop::WebSocket, false);
+            pending.note(|capture| capture.notes = notes);
+            if !self.open_tunnel(pending, &parts.headers, downstream, upstream).await {
                 return not_recorded(self.shared.config.timeouts.record);
             }
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
         note(framing.ambiguous, Note::LengthIgnored);
-        note(parts.headers.keys().any(fields::is_own), Note::OwnHeadersRemoved);
-        note(parts.headers.keys().any(fields::is_for_its_origin), Note::OriginHeadersRemoved);
+        note(parts.headers.keys().any(headers::is_own), Note::OwnHeadersRemoved);
+        note(parts.headers.keys().any(headers::is_for_its_origin), Note::OriginHeadersRemoved);
         let is_http1 = version < Version::HTTP_2;
-        parts.headers = fields::returned(parts.headers, Hop::Ends, framing.chunked && is_http1);
+        parts.headers = headers::returned(parts.headers, Hop::Ends, framing.chunked && is_http1);
         if self.shared.config.rewrite_redirects {
             let hosts = [self.api.origin(), self.events.origin()];
             note(response_head::redirect_here(&mut parts.headers, hosts, addressed), Note::RedirectRewritten);
         }
         if !notes.is_empty() {
-            draft.note(|capture| capture.notes = notes);
+            pending.note(|capture| capture.notes = notes);
         }
         let body = if !framing.has_body || framing.length == Some(0) || body.is_end_stream() {
-            if draft.is_sent_whole() {
+            if pending.is_sent_whole() {
                 lease.give_back();
             }
-            if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
+            if let Some(receipt) = pending.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
                 && !recorded(receipt, self.shared.config.timeouts.record).await
             {
                 return not_recorded(self.shared.config.timeouts.record);
@@ -97,8 +98,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let promised = framing.length;
             let timeouts = &self.shared.config.timeouts;
             let patience = (timeouts.response_body, timeouts.record);
-            let keeper = Keeper::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
-            let mut body = ProxyBody::flowing(body, draft, keeper, promised, lease, patience);
+            let body_recorder = BodyRecorder::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
+            let mut body = ProxyBody::flowing(body, pending, body_recorder, promised, lease, patience);
             body.with_head().await;
             body
         };
@@ -108,13 +109,13 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// What the integration gets in place of Mews' answer.
     pub(super) async fn stop(
         &self,
-        mut draft: Draft<R::Place>,
+        mut pending: PendingExchange<R::Permit>,
         version: Version,
-        stop: Stop,
-    ) -> Response<ProxyBody<R::Place>> {
+        stop: LocalResponse,
+    ) -> Response<ProxyBody<R::Permit>> {
         let response = stop.response();
-        let now = draft.elapsed();
-        draft.note(|capture| {
+        let now = pending.elapsed();
+        pending.note(|capture| {
             capture.response_head = Some(now);
             capture.response = Some(CapturedResponse {
                 status: response.status(),
@@ -126,12 +127,12 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let body = CapturedBody::whole(response.body().clone());
         let outcome = stop.outcome();
         // What can't be written now is written when it can be; the integration is told so at once.
-        let waits = !matches!(&stop, Stop::Failed(failure) if failure.kind == FailureKind::Store);
+        let waits = !matches!(&stop, LocalResponse::Failed(failure) if failure.kind == FailureKind::Store);
         let error = match stop {
-            Stop::Failed(failure) => Some(failure),
-            Stop::Limited { .. } => None,
+            LocalResponse::Failed(failure) => Some(failure),
+            LocalResponse::Limited { .. } => None,
         };
-        if let Some(receipt) = draft.finish_with_body(body, outcome, error).filter(|_| waits)
+        if let Some(receipt) = pending.finish_with_body(body, outcome, error).filter(|_| waits)
             && !recorded(receipt, self.shared.config.timeouts.record).await
         {
             return not_recorded(self.shared.config.timeouts.record);
@@ -141,8 +142,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 }
 
 /// What the client gets whose exchange could not be recorded in time.
-fn not_recorded<P: Place>(longest: Duration) -> Response<ProxyBody<P>> {
-    Stop::failed(FailureKind::Store, recorder::not_recorded(longest)).response().map(ProxyBody::whole)
+fn not_recorded<P: RecordPermit>(longest: Duration) -> Response<ProxyBody<P>> {
+    LocalResponse::failed(FailureKind::Store, recorder::not_recorded(longest)).response().map(ProxyBody::whole)
 }
 
 /// The head of the proxy's own response: of HTTP/1 with the start line that hyper writes.

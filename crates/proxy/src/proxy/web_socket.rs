@@ -9,7 +9,7 @@ use nightaudit_limit::Admit;
 
 use super::Proxy;
 use crate::{
-    draft::Draft,
+    pending::PendingExchange,
     recorder::{Recorder, recorded},
     tunnel::{Handshake, Tunnel},
     web_socket::Transcript,
@@ -19,14 +19,14 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// Records a handshake and carries what follows it; false where it could not be recorded in time.
     pub(super) async fn open_tunnel(
         &self,
-        mut draft: Draft<R::Place>,
+        mut pending: PendingExchange<R::Permit>,
         answer: &HeaderMap,
         downstream: OnUpgrade,
         upstream: OnUpgrade,
     ) -> bool {
         let transcript = Transcript::new(answer, self.shared.config.keep_body);
-        let handshake = draft.capture().map(Handshake::of);
-        if let Some(receipt) = draft.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
+        let handshake = pending.capture().map(Handshake::of);
+        if let Some(receipt) = pending.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
             && !recorded(receipt, self.shared.config.timeouts.record).await
         {
             return false;

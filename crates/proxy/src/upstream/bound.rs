@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::pool::{Connection, Pool};
-use crate::reply::Stop;
+use crate::local_response::LocalResponse;
 
 /// How often a request that waits looks for a connection that has become free: one of HTTP/2 tells nobody.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -66,7 +66,7 @@ impl ConnectionBound {
     /// # Errors
     ///
     /// [`FailureKind::Overloaded`] after `patience`.
-    pub(super) async fn take(&self, pool: &Pool, patience: Duration) -> Result<Granted, Stop> {
+    pub(super) async fn take(&self, pool: &Pool, patience: Duration) -> Result<Granted, LocalResponse> {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             return Ok(Granted::Permit(permit));
         }
@@ -92,7 +92,7 @@ impl ConnectionBound {
                     "all {} connections to Mews were in use for {patience:?} (`max_upstream_connections`)",
                     self.most
                 );
-                return Err(Stop::failed(FailureKind::Overloaded, message));
+                return Err(LocalResponse::failed(FailureKind::Overloaded, message));
             }
         }
     }

@@ -36,7 +36,7 @@ use super::{
     http2::{Http2, Window},
     pool::Connection,
 };
-use crate::{Origin, reply::Stop};
+use crate::{Origin, local_response::LocalResponse};
 
 /// Opens connections to one host.
 pub(super) struct Connector {
@@ -57,14 +57,18 @@ impl Connector {
     }
 
     /// Opens a connection, which keeps `permit` until it has ended; one of HTTP/2 has these windows.
-    pub(super) async fn connect(&self, window: Window, permit: OwnedSemaphorePermit) -> Result<Connection, Stop> {
+    pub(super) async fn connect(
+        &self,
+        window: Window,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Connection, LocalResponse> {
         tokio::time::timeout(self.patience, self.open(window, permit)).await.unwrap_or_else(|_| {
             let message = format!("no connection to {} within {:?}", self.origin, self.patience);
-            Err(Stop::failed(FailureKind::ConnectTimeout, message))
+            Err(LocalResponse::failed(FailureKind::ConnectTimeout, message))
         })
     }
 
-    async fn open(&self, window: Window, permit: OwnedSemaphorePermit) -> Result<Connection, Stop> {
+    async fn open(&self, window: Window, permit: OwnedSemaphorePermit) -> Result<Connection, LocalResponse> {
         let (stream, proxy) = self.tcp().await?;
         let destination =
             Destination { address: (&**self.origin.text()).into(), remote: stream.peer_addr().ok(), tls: None, proxy };
@@ -73,7 +77,7 @@ impl Connector {
         }
         let tls_failed = |error: &dyn ToString| {
             let message = format!("no TLS session with {}: {}", self.origin, error.to_string());
-            Stop::failed(FailureKind::Tls, message)
+            LocalResponse::failed(FailureKind::Tls, message)
         };
         let host = self.origin.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host.clone()).map_err(|error| tls_failed(&error))?;
@@ -90,8 +94,8 @@ impl Connector {
     }
 
     /// A TCP connection, and the proxy that it leads through.
-    async fn tcp(&self) -> Result<(TcpStream, Option<CompactString>), Stop> {
-        let uri = self.origin.uri().map_err(|error| Stop::failed(FailureKind::Connect, error.to_string()))?;
+    async fn tcp(&self) -> Result<(TcpStream, Option<CompactString>), LocalResponse> {
+        let uri = self.origin.uri().map_err(|error| LocalResponse::failed(FailureKind::Connect, error.to_string()))?;
         let mut tcp = self.tcp.clone();
         let Some(proxy) = self.route.proxies.of(&self.origin) else {
             return match tcp.call(uri).await {
@@ -101,7 +105,7 @@ impl Connector {
         };
         let refused = |error: &dyn Error| {
             let message = format!("the proxy {proxy} gives no way to {}: {}", self.origin, chain(error));
-            Stop::failed(FailureKind::UpstreamProxy, message)
+            LocalResponse::failed(FailureKind::UpstreamProxy, message)
         };
         let to = proxy.uri().map_err(|error| refused(&error))?;
         let stream = match proxy.kind() {
@@ -124,13 +128,13 @@ impl Connector {
         Ok((stream.into_inner(), Some(proxy.to_string().into())))
     }
 
-    fn unreachable(&self, error: &(dyn Error + 'static)) -> Stop {
+    fn unreachable(&self, error: &(dyn Error + 'static)) -> LocalResponse {
         let kind = if resolving(error) { FailureKind::Resolve } else { FailureKind::Connect };
-        Stop::failed(kind, format!("can't connect to {}: {}", self.origin, chain(error)))
+        LocalResponse::failed(kind, format!("can't connect to {}: {}", self.origin, chain(error)))
     }
 
     /// The address with the host's name resolved here.
-    async fn resolved(&self, uri: http::Uri) -> Result<http::Uri, Stop> {
+    async fn resolved(&self, uri: http::Uri) -> Result<http::Uri, LocalResponse> {
         let host = self.origin.host().trim_matches(['[', ']']);
         let found = tokio::net::lookup_host((host, self.origin.port())).await.map(|mut addresses| addresses.next());
         let found = found.and_then(|address| address.ok_or_else(|| std::io::ErrorKind::NotFound.into()));
@@ -152,7 +156,7 @@ impl Connector {
         stream: T,
         destination: Destination,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Connection, Stop>
+    ) -> Result<Connection, LocalResponse>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -183,7 +187,7 @@ impl Connector {
         destination: Destination,
         window: Window,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Connection, Stop>
+    ) -> Result<Connection, LocalResponse>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -195,8 +199,8 @@ impl Connector {
         Ok(Connection::Http2 { connection, _permit: permit })
     }
 
-    fn no_http(&self, error: &dyn std::fmt::Display) -> Stop {
-        Stop::failed(FailureKind::Closed, format!("{} closed the new connection: {error}", self.origin))
+    fn no_http(&self, error: &dyn std::fmt::Display) -> LocalResponse {
+        LocalResponse::failed(FailureKind::Closed, format!("{} closed the new connection: {error}", self.origin))
     }
 }
 

@@ -31,7 +31,7 @@ use super::{
     heads::LONGEST,
     pool::SendError,
 };
-use crate::request_body::{RequestBody, Spare};
+use crate::request_body::{ReplayBody, RequestBody};
 
 /// The most exchanges on one connection, whatever the server allows.
 const MAX_STREAMS: usize = 100;
@@ -164,7 +164,7 @@ impl Http2 {
     /// until the body of the response is dropped.
     pub(super) async fn send(&self, request: Request<RequestBody>) -> Result<Response<Body>, SendError> {
         let (head, body) = request.into_parts();
-        let spare = Spare::of(&body);
+        let spare = ReplayBody::of(&body);
         let unprocessed = |head, error: h2::Error| SendError::Unprocessed {
             request: spare.into_body().map(|body| Box::new(Request::from_parts(head, body))),
             refused: true,

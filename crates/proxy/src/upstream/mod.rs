@@ -31,7 +31,7 @@ use self::{
     corporate::CorporateProxies,
     pool::{Connection, Pool, SendError},
 };
-use crate::{Origin, Timeouts, fields, reply::Stop, request_body::RequestBody};
+use crate::{Origin, Timeouts, headers, local_response::LocalResponse, request_body::RequestBody};
 
 /// How hosts are reached and trusted.
 #[derive(Debug, Clone, Default)]
@@ -183,7 +183,7 @@ impl Upstream {
         &self,
         mut request: Request<RequestBody>,
         handover: &mut impl Handover,
-    ) -> Result<(Response<Body>, Lease), Stop> {
+    ) -> Result<(Response<Body>, Lease), LocalResponse> {
         let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let came_by_http2 = request.version() == Version::HTTP_2;
         let (mut refusals, mut last) = (0, String::new());
@@ -200,7 +200,7 @@ impl Upstream {
                 Ok(response) if !connection.is_http2() && response.extensions().get::<WireHead>().is_none() => {
                     // hyper's own bound is where it stops reading, which may be later.
                     let message = format!("Mews' response has a head of more than {} KiB", heads::LONGEST >> 10);
-                    return Err(Stop::failed(FailureKind::InvalidResponse, message));
+                    return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
                 }
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
                 Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
@@ -213,17 +213,17 @@ impl Upstream {
                     let message = format!(
                         "Mews refused the request unprocessed ({reason}), and too much of its body has passed to send it again"
                     );
-                    return Err(Stop::failed(FailureKind::Closed, message));
+                    return Err(LocalResponse::failed(FailureKind::Closed, message));
                 }
                 Err(SendError::Failed(error)) => return Err(stopped(&error)),
             }
         }
         let message = format!("Mews took the request on none of {ATTEMPTS} connections, the last time because: {last}");
-        Err(Stop::failed(FailureKind::Closed, message))
+        Err(LocalResponse::failed(FailureKind::Closed, message))
     }
 
     /// A connection with room for a request; a new one, where it is to be `fresh`.
-    async fn connect(&self, fresh: bool) -> Result<Connection, Stop> {
+    async fn connect(&self, fresh: bool) -> Result<Connection, LocalResponse> {
         let permit = match self.bound.take(&self.pool, self.patience).await? {
             Granted::Permit(permit) => permit,
             Granted::Connection(connection) => return Ok(connection),
@@ -246,11 +246,11 @@ impl Upstream {
             parts.scheme = Some(if self.origin.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
             parts.authority = Some(self.origin.authority().clone());
             // `:authority` says it, and a list of chunks has no meaning in HTTP/2.
-            fields::without(request.headers_mut(), |name| *name == HOST || *name == TRANSFER_ENCODING);
+            headers::without(request.headers_mut(), |name| *name == HOST || *name == TRANSFER_ENCODING);
             *request.version_mut() = Version::HTTP_2;
         } else {
             if came_by_http2 {
-                fields::join_cookies(request.headers_mut());
+                headers::join_cookies(request.headers_mut());
             }
             let host = self.origin.host_field().clone();
             request.headers_mut().entry(HOST).or_insert(host);
@@ -270,17 +270,17 @@ impl Upstream {
 /// Is told what happens to a request on its way to a connection, and may stop it. Its answers may come later.
 pub(crate) trait Handover: Send {
     /// The request is handed to a connection to `destination` as soon as this is ready.
-    fn now(&mut self, destination: Arc<Destination>) -> impl Future<Output = Result<(), Stop>> + Send;
+    fn now(&mut self, destination: Arc<Destination>) -> impl Future<Output = Result<(), LocalResponse>> + Send;
 
     /// The connection had closed, and has taken nothing of the request.
-    fn undone(&mut self) -> impl Future<Output = Result<(), Stop>> + Send;
+    fn undone(&mut self) -> impl Future<Output = Result<(), LocalResponse>> + Send;
 }
 
-fn stopped(error: &Error) -> Stop {
+fn stopped(error: &Error) -> LocalResponse {
     let reason = error.reason();
     if error.is_invalid() {
-        Stop::failed(FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
+        LocalResponse::failed(FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
     } else {
-        Stop::failed(FailureKind::Closed, format!("Mews closed the connection before it answered: {reason}"))
+        LocalResponse::failed(FailureKind::Closed, format!("Mews closed the connection before it answered: {reason}"))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Arrival, Config, FakeClock, KeyParts, Limiter, Rule, Verdict};
+use nightaudit_limit::{Action, AdmissionRequest, Config, FakeClock, KeyParts, Limiter, Rule, Verdict};
 use nightaudit_simulator::{Anchor, Limit, Windows};
 use proptest::prelude::*;
 
@@ -16,8 +16,8 @@ fn limiter(limit: Limit) -> (Limiter, FakeClock) {
     (Limiter::with_clock(config, clock.clone()).unwrap(), clock)
 }
 
-fn arrival(token: &str) -> Arrival<'_> {
-    Arrival { access_token: token, client_token: "client", operation: "resources/getAll", paginated: false }
+fn arrival(token: &str) -> AdmissionRequest<'_> {
+    AdmissionRequest { access_token: token, client_token: "client", operation: "resources/getAll", paginated: false }
 }
 
 fn limits() -> impl Strategy<Value = Limit> {

@@ -161,9 +161,9 @@ impl Writer {
         }
         // The first who is told may be back before the last: there should be room for what it does next.
         self.shared.release(bytes);
-        self.shared.bells.ring(answers.into_iter().map(|Answer { permit, bell, due, .. }| {
+        self.shared.notifiers.ring(answers.into_iter().map(|Answer { permit, notifier, due, .. }| {
             drop(permit);
-            (bell, due)
+            (notifier, due)
         }));
     }
 

@@ -7,10 +7,10 @@ use nightaudit_log::{Session, SessionError, StoreFailure};
 
 use super::Writer;
 use crate::{
-    care::Deleted,
     disk,
     ledger::{Head, Note},
     left::{self, Left},
+    maintenance::Deleted,
     meta::{self, Importing, Meta},
     recover,
     shared::Entry,
@@ -29,7 +29,9 @@ impl Writer {
     fn fresh(&self, name: String, now: Timestamp) -> Meta {
         let mut meta = Meta::new(name, &self.environment, now);
         let newest = self.shared.sessions().keys().next_back().copied();
-        if let Some(newest) = newest.filter(|newest| newest.milliseconds() == meta.id.milliseconds() && *newest > meta.id) {
+        if let Some(newest) =
+            newest.filter(|newest| newest.milliseconds() == meta.id.milliseconds() && *newest > meta.id)
+        {
             meta.id = SessionId::from_bytes((u128::from_be_bytes(newest.to_bytes()) + 1).to_be_bytes());
         }
         meta

@@ -328,8 +328,8 @@ fn what_a_small_exchange_was_made_of_goes_back_to_the_thread_that_its_bell_rings
     for durability in [Durability::Sync, Durability::Batch] {
         let dir = tempfile::tempdir().unwrap();
         let log = Log::open(Config { durability, ..config(dir.path()) }).unwrap();
-        let (recorder, bell) = log.recorder().with_bell();
-        let ringing = std::thread::Builder::new().name("ringing".into()).spawn(move || wait(bell.ring())).unwrap();
+        let (recorder, notifier) = log.recorder().with_notifier();
+        let ringing = std::thread::Builder::new().name("ringing".into()).spawn(move || wait(notifier.ring())).unwrap();
         let (sender, threads) = std::sync::mpsc::channel();
         let drop_after = |bytes: usize| {
             let mut capture = capture(bytes as u64);
@@ -350,20 +350,20 @@ fn what_a_small_exchange_was_made_of_goes_back_to_the_thread_that_its_bell_rings
 fn receipts_come_with_the_bell_of_their_runtime_and_after_it_fell() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
-    let (recorder, bell) = log.recorder().with_bell();
+    let (recorder, notifier) = log.recorder().with_notifier();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let record = |number| {
         let place = wait(recorder.reserve()).unwrap();
         place.record(capture(number))
     };
     let receipts: Vec<_> = (0..20).map(record).collect();
-    runtime.spawn(bell.ring());
+    runtime.spawn(notifier.ring());
     runtime.block_on(async {
         for receipt in receipts {
             receipt.await;
         }
     });
-    // The bell falls with its runtime; who comes later is told one by one.
+    // The notifier falls with its runtime; who comes later is told one by one.
     drop(runtime);
     (20..40).map(record).collect::<Vec<_>>().into_iter().for_each(wait);
     assert_eq!(log.close().recorded, 40);

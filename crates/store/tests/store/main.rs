@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
-mod care;
 mod damage;
 mod disks;
 mod failure;
 mod following;
 mod full;
 mod losses;
+mod maintenance;
 mod reader;
 mod reading;
 mod support;

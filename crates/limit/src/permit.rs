@@ -9,11 +9,11 @@ use crate::limiter::{Keys, PAST, Shared, lock};
 
 /// A place in the windows of all rules.
 ///
-/// It counts as taken from the moment it is given. [`sent`](Place::sent) says when the request really left, and so
+/// It counts as taken from the moment it is given. [`sent`](WindowPermit::sent) says when the request really left, and so
 /// until when the place stays taken. Dropped without that, the place is given back at once, as though it had never
 /// been taken.
 #[must_use = "dropping a place gives it back"]
-pub struct Place {
+pub struct WindowPermit {
     shared: Arc<Shared>,
     /// One for each rule; none once the place is used up.
     keys: Keys,
@@ -40,7 +40,7 @@ pub struct Note {
     pub limit: u32,
 }
 
-impl Place {
+impl WindowPermit {
     #[inline]
     pub(crate) fn new(shared: Arc<Shared>, keys: Keys, paginated: bool, tightest: Tightest) -> Self {
         Self { shared, keys, paginated, tightest }
@@ -71,7 +71,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WindowPermit {
     fn drop(&mut self) {
         for (gate, key) in self.shared.gates.iter().zip(&self.keys) {
             let mut state = key.state.lock();
@@ -85,9 +85,9 @@ impl Drop for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for WindowPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("note", &self.note()).finish_non_exhaustive()
+        f.debug_struct("WindowPermit").field("note", &self.note()).finish_non_exhaustive()
     }
 }
 
@@ -128,15 +128,15 @@ impl Sent {
 
     /// Nothing of the request has left after all: its connection turned out to be closed before it took anything.
     ///
-    /// The place counts as taken again, as it did before [`Place::sent`].
-    pub fn undo(mut self) -> Place {
+    /// The place counts as taken again, as it did before [`WindowPermit::sent`].
+    pub fn undo(mut self) -> WindowPermit {
         let keys = mem::take(&mut self.keys);
         let mut states = lock(&keys);
         for (gate, state) in self.shared.gates.iter().zip(&mut states) {
             gate.undo_send(state, self.paginated, self.at);
         }
         drop(states);
-        Place::new(Arc::clone(&self.shared), keys, self.paginated, self.tightest)
+        WindowPermit::new(Arc::clone(&self.shared), keys, self.paginated, self.tightest)
     }
 
     /// The host took the request.

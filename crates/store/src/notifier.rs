@@ -25,10 +25,10 @@ impl Due {
     }
 }
 
-/// All bells of a log.
+/// All notifiers of a log.
 #[derive(Debug, Default)]
-pub(crate) struct Bells {
-    ropes: Mutex<Vec<Arc<Rope>>>,
+pub(crate) struct Notifiers {
+    signals: Mutex<Vec<Arc<Signal>>>,
 }
 
 /// Wakes those who wait for receipts on one runtime. The log's thread wakes only this, once for all of a batch, and not
@@ -37,18 +37,18 @@ pub(crate) struct Bells {
 /// Where it is dropped, everybody is woken one by one.
 #[derive(Debug)]
 #[must_use = "receipts come when it rings, or is dropped"]
-pub struct Bell {
-    rope: Arc<Rope>,
+pub struct Notifier {
+    signal: Arc<Signal>,
 }
 
-/// What the log and a bell have in common.
+/// What the log and a notifier have in common.
 #[derive(Debug, Default)]
-struct Rope {
+struct Signal {
     waiting: Mutex<Waiting>,
     pulled: Notify,
 }
 
-/// What waits for the bell. It is bounded by what the bell's own runtime hands over: one that doesn't get to this
+/// What waits for the notifier. It is bounded by what the notifier's own runtime hands over: one that doesn't get to this
 /// doesn't get to requests, either.
 #[derive(Default)]
 struct Waiting {
@@ -63,7 +63,7 @@ impl std::fmt::Debug for Waiting {
     }
 }
 
-impl Rope {
+impl Signal {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +74,7 @@ impl Rope {
         (!waiting.over || !waiting.due.is_empty()).then(|| mem::take(&mut waiting.due))
     }
 
-    /// Has the bell ring for these, or rings for them itself where it is gone.
+    /// Has the notifier ring for these, or rings for them itself where it is gone.
     fn pull(&self, due: Vec<Due>) {
         let mut waiting = self.waiting();
         if waiting.over {
@@ -94,59 +94,59 @@ impl Rope {
     }
 }
 
-impl Bell {
+impl Notifier {
     /// To be spawned on the runtime where the receipts are awaited. Ends when the log and all its recorders are gone.
     pub async fn ring(self) {
-        while let Some(due) = self.rope.take() {
+        while let Some(due) = self.signal.take() {
             if due.is_empty() {
-                self.rope.pulled.notified().await;
+                self.signal.pulled.notified().await;
             }
             due.into_iter().for_each(Due::give);
         }
     }
 }
 
-impl Drop for Bell {
+impl Drop for Notifier {
     fn drop(&mut self) {
-        self.rope.end().into_iter().for_each(Due::give);
+        self.signal.end().into_iter().for_each(Due::give);
     }
 }
 
-impl Bells {
-    fn ropes(&self) -> MutexGuard<'_, Vec<Arc<Rope>>> {
-        self.ropes.lock().unwrap_or_else(PoisonError::into_inner)
+impl Notifiers {
+    fn signals(&self) -> MutexGuard<'_, Vec<Arc<Signal>>> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A bell, and its number.
-    pub(crate) fn hang(&self) -> (usize, Bell) {
-        let mut ropes = self.ropes();
-        let rope = Arc::default();
-        ropes.push(Arc::clone(&rope));
-        (ropes.len() - 1, Bell { rope })
+    /// A notifier, and its number.
+    pub(crate) fn hang(&self) -> (usize, Notifier) {
+        let mut signals = self.signals();
+        let signal = Arc::default();
+        signals.push(Arc::clone(&signal));
+        (signals.len() - 1, Notifier { signal })
     }
 
-    /// Gives back what is due, each with the number of its bell.
+    /// Gives back what is due, each with the number of its notifier.
     pub(crate) fn ring(&self, all: impl Iterator<Item = (Option<usize>, Due)>) {
-        let ropes = self.ropes().clone();
-        let mut batches: Vec<Vec<_>> = ropes.iter().map(|_| Vec::new()).collect();
-        for (bell, due) in all {
-            match bell.and_then(|bell| batches.get_mut(bell)) {
+        let signals = self.signals().clone();
+        let mut batches: Vec<Vec<_>> = signals.iter().map(|_| Vec::new()).collect();
+        for (notifier, due) in all {
+            match notifier.and_then(|notifier| batches.get_mut(notifier)) {
                 Some(batch) if due.done.is_some() || due.spent.is_some() => batch.push(due),
                 _ => due.give(),
             }
         }
-        for (rope, batch) in ropes.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
-            rope.pull(batch);
+        for (signal, batch) in signals.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
+            signal.pull(batch);
         }
     }
 }
 
-impl Drop for Bells {
+impl Drop for Notifiers {
     fn drop(&mut self) {
-        for rope in self.ropes().iter() {
-            // What waits still is given when the bell rings for the last time.
-            rope.waiting().over = true;
-            rope.pulled.notify_one();
+        for signal in self.signals().iter() {
+            // What waits still is given when the notifier rings for the last time.
+            signal.waiting().over = true;
+            signal.pulled.notify_one();
         }
     }
 }
@@ -155,49 +155,49 @@ impl Drop for Bells {
 mod tests {
     use super::*;
 
-    fn due(bell: Option<usize>) -> ((Option<usize>, Due), oneshot::Receiver<()>) {
+    fn due(notifier: Option<usize>) -> ((Option<usize>, Due), oneshot::Receiver<()>) {
         let (done, receipt) = oneshot::channel();
-        ((bell, Due { done: Some(done), spent: None }), receipt)
+        ((notifier, Due { done: Some(done), spent: None }), receipt)
     }
 
     #[tokio::test]
     async fn each_receipt_is_given_whether_its_bell_hangs_fell_or_never_was() {
-        let bells = Bells::default();
-        let ((hanging, bell), (fallen, dropped)) = (bells.hang(), bells.hang());
+        let notifiers = Notifiers::default();
+        let ((hanging, notifier), (fallen, dropped)) = (notifiers.hang(), notifiers.hang());
         drop(dropped);
         let (all, mut receipts): (Vec<_>, Vec<_>) =
             [None, Some(hanging), Some(fallen), Some(hanging), Some(9)].map(due).into_iter().unzip();
-        bells.ring(all.into_iter());
+        notifiers.ring(all.into_iter());
         let given = |receipts: &mut Vec<oneshot::Receiver<()>>| -> Vec<bool> {
             receipts.iter_mut().map(|receipt| receipt.try_recv().is_ok()).collect()
         };
         assert_eq!(given(&mut receipts), [true, false, true, false, true]);
-        drop(bells);
-        bell.ring().await;
+        drop(notifiers);
+        notifier.ring().await;
         assert_eq!(given(&mut receipts), [false, true, false, true, false]);
     }
 
     #[tokio::test]
     async fn a_bell_rings_as_often_as_it_is_pulled() {
-        let bells = Bells::default();
-        let (number, bell) = bells.hang();
-        let ringing = tokio::spawn(bell.ring());
+        let notifiers = Notifiers::default();
+        let (number, notifier) = notifiers.hang();
+        let ringing = tokio::spawn(notifier.ring());
         for _ in 0..3 {
             let (due, receipt) = due(Some(number));
-            bells.ring([due].into_iter());
+            notifiers.ring([due].into_iter());
             receipt.await.unwrap();
         }
-        drop(bells);
+        drop(notifiers);
         ringing.await.unwrap();
     }
 
     #[tokio::test]
     async fn a_bell_that_falls_gives_what_waited() {
-        let bells = Bells::default();
-        let (number, bell) = bells.hang();
+        let notifiers = Notifiers::default();
+        let (number, notifier) = notifiers.hang();
         let (due, receipt) = due(Some(number));
-        bells.ring([due].into_iter());
-        drop(bell);
+        notifiers.ring([due].into_iter());
+        drop(notifier);
         receipt.await.unwrap();
     }
 }

@@ -24,7 +24,7 @@ const COPIED: usize = 4096;
 type Waiting = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
 
 /// Gathers the pieces of a body: the first `limit` bytes, mostly as handles, and of a longer body the digest.
-pub(crate) struct Keeper {
+pub(crate) struct BodyRecorder {
     kept: Vec<Bytes>,
     length: u64,
     limit: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Keeper {
     hasher: Option<Sha256>,
 }
 
-impl Keeper {
+impl BodyRecorder {
     pub(crate) fn new(limit: usize, budget: &Arc<Budget>) -> Self {
         Self {
             kept: Vec::new(),
@@ -56,12 +56,12 @@ impl Keeper {
     /// A body of which it is known beforehand that it is `length` bytes long: hashed from the start where it won't be
     /// kept whole, rather than all at once when the limit is passed.
     pub(crate) fn expecting(limit: usize, length: Option<u64>, budget: &Arc<Budget>) -> Self {
-        let mut keeper = Self::new(limit, budget);
-        keeper.announced = length;
+        let mut body_recorder = Self::new(limit, budget);
+        body_recorder.announced = length;
         if length.is_some_and(|length| length > limit as u64) {
-            keeper.hasher = Some(Sha256::new());
+            body_recorder.hasher = Some(Sha256::new());
         }
-        keeper
+        body_recorder
     }
 
     /// Waits until a piece of `bytes` can be kept: the back pressure on both sides. Ready, too, once it is clear that it
@@ -190,9 +190,9 @@ mod tests {
     fn regression_the_bodies_of_many_connections_together_took_memory_without_bound() {
         let budget = Budget::new(100 << 10);
         let keep = |size: usize| {
-            let mut keeper = Keeper::new(8 << 20, &budget);
-            (0..size / 1024).for_each(|_| keeper.push(&Bytes::from_static(&[b'x'; 1024])));
-            keeper.take()
+            let mut body_recorder = BodyRecorder::new(8 << 20, &budget);
+            (0..size / 1024).for_each(|_| body_recorder.push(&Bytes::from_static(&[b'x'; 1024])));
+            body_recorder.take()
         };
         let kept = |body: &CapturedBody| body.kept.iter().map(Bytes::len).sum::<usize>() >> 10;
         let (first, second) = (keep(90 << 10), keep(90 << 10));
@@ -205,20 +205,20 @@ mod tests {
         assert_eq!(budget.left(), 100 << 10);
     }
 
-    fn wait(keeper: &mut Keeper, bytes: usize) -> impl Future<Output = ()> {
-        std::future::poll_fn(move |cx| keeper.poll_room(cx, bytes))
+    fn wait(body_recorder: &mut BodyRecorder, bytes: usize) -> impl Future<Output = ()> {
+        std::future::poll_fn(move |cx| body_recorder.poll_room(cx, bytes))
     }
 
     const PIECE: usize = 64 << 10;
 
     /// Reads a body of `pieces` pieces as the proxy does.
     async fn read(budget: &Arc<Budget>, pieces: usize, announced: bool) -> CapturedBody {
-        let mut keeper = Keeper::expecting(8 << 20, announced.then_some((pieces * PIECE) as u64), budget);
+        let mut body_recorder = BodyRecorder::expecting(8 << 20, announced.then_some((pieces * PIECE) as u64), budget);
         for _ in 0..pieces {
-            wait(&mut keeper, PIECE).await;
-            keeper.push(&vec![b'x'; PIECE].into());
+            wait(&mut body_recorder, PIECE).await;
+            body_recorder.push(&vec![b'x'; PIECE].into());
         }
-        keeper.take()
+        body_recorder.take()
     }
 
     #[tokio::test(start_paused = true)]
@@ -273,15 +273,15 @@ mod tests {
     #[test]
     fn what_was_granted_ahead_and_did_not_come_is_given_back() {
         let budget = Budget::new(2 << 20);
-        let mut keeper = Keeper::expecting(8 << 20, Some(1 << 20), &budget);
-        let cover = keeper.cover(budget.at_once(1 << 20).unwrap());
+        let mut body_recorder = BodyRecorder::expecting(8 << 20, Some(1 << 20), &budget);
+        let cover = body_recorder.cover(budget.at_once(1 << 20).unwrap());
         assert_eq!(cover.bytes(), 0);
-        keeper.push(&Bytes::from(vec![0; 100 << 10]));
-        let body = keeper.take();
+        body_recorder.push(&Bytes::from(vec![0; 100 << 10]));
+        let body = body_recorder.take();
         assert_eq!(budget.left(), (2 << 20) - (100 << 10) + FREE);
         drop(body);
         assert_eq!(budget.left(), 2 << 20);
-        let beyond = Keeper::new(20 << 10, &budget).cover(budget.at_once(1 << 20).unwrap());
+        let beyond = BodyRecorder::new(20 << 10, &budget).cover(budget.at_once(1 << 20).unwrap());
         assert_eq!(beyond.bytes(), (1 << 20) - (4 << 10));
     }
 
@@ -293,11 +293,11 @@ mod tests {
             announced in any::<bool>(),
         ) {
             let whole = pieces.concat();
-            let mut keeper = Keeper::expecting(limit, announced.then_some(whole.len() as u64), &Budget::new(100));
+            let mut body_recorder = BodyRecorder::expecting(limit, announced.then_some(whole.len() as u64), &Budget::new(100));
             for piece in pieces {
-                keeper.push(&piece.into());
+                body_recorder.push(&piece.into());
             }
-            let body = keeper.take();
+            let body = body_recorder.take();
             prop_assert_eq!(body.length, whole.len() as u64);
             prop_assert_eq!(body.kept.concat(), &whole[..whole.len().min(limit)]);
             prop_assert_eq!(body.sha256, (whole.len() > limit).then(|| Digest::of(&whole)));

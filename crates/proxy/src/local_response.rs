@@ -7,11 +7,11 @@ use http::{
 };
 use nightaudit_exchange::{Failure, FailureKind, Outcome, noted};
 
-use crate::fields::{ERROR, LIMITED};
+use crate::headers::{ERROR, LIMITED};
 
 /// Why Mews' answer is not what the integration gets.
 #[derive(Debug)]
-pub(crate) enum Stop {
+pub(crate) enum LocalResponse {
     /// A limit refused the request.
     Limited {
         environment: String,
@@ -26,7 +26,7 @@ pub(crate) enum Stop {
     Failed(Failure),
 }
 
-impl Stop {
+impl LocalResponse {
     pub(crate) fn failed(kind: FailureKind, message: impl Into<String>) -> Self {
         Self::Failed(Failure { kind, message: message.into() })
     }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_when_to_come_back_and_who_refused() {
-        let stop = Stop::Limited {
+        let stop = LocalResponse::Limited {
             environment: "demo".into(),
             rule: "published".into(),
             used: 200,
@@ -133,13 +133,13 @@ mod tests {
 
     #[test]
     fn a_failure_names_its_kind() {
-        let stop = Stop::failed(FailureKind::Connect, "nobody listens");
+        let stop = LocalResponse::failed(FailureKind::Connect, "nobody listens");
         let response = stop.response();
         assert_eq!(
             (response.status().as_u16(), &response.headers()[ERROR]),
             (502, &HeaderValue::from_static("connect"))
         );
         assert_eq!(stop.outcome(), Outcome::Failed);
-        assert_eq!(Stop::failed(FailureKind::RequestTimeout, "").outcome(), Outcome::Rejected);
+        assert_eq!(LocalResponse::failed(FailureKind::RequestTimeout, "").outcome(), Outcome::Rejected);
     }
 }

@@ -12,7 +12,7 @@ use nightaudit_mews::envelope;
 
 use crate::{
     proxy::captured,
-    recorder::Place,
+    recorder::RecordPermit,
     request_body::{ENVELOPE_SPAN, Upload},
     shares::Share,
 };
@@ -21,7 +21,7 @@ use crate::{
 ///
 /// However its request ends, it is recorded once: by [`finish`](Self::finish), or, where the future or body that owns it
 /// is dropped, as aborted. That is how hyper tells that the client has left.
-pub(crate) struct Draft<P: Place> {
+pub(crate) struct PendingExchange<P: RecordPermit> {
     /// Both are there until the exchange is recorded.
     open: Option<(P, Box<Capture>)>,
     started: Instant,
@@ -33,7 +33,7 @@ pub(crate) struct Draft<P: Place> {
     _share: Share,
 }
 
-impl<P: Place> Draft<P> {
+impl<P: RecordPermit> PendingExchange<P> {
     pub(crate) fn new(place: P, share: Share, capture: Capture, started: Instant, progress: ClientProgress) -> Self {
         Self {
             open: Some((place, Box::new(capture))),
@@ -168,7 +168,7 @@ fn complete_envelope(capture: &mut Capture) {
     *paginated |= whole.paginated;
 }
 
-impl<P: Place> Drop for Draft<P> {
+impl<P: RecordPermit> Drop for PendingExchange<P> {
     fn drop(&mut self) {
         let gone = self.client_gone();
         drop(self.finish(Outcome::Aborted, Some(gone)));
