@@ -38,7 +38,7 @@ async fn with_little_memory_large_bodies_of_many_clients_pass_both_ways_and_are_
         Response::new(Full::from(seen.body).map_err(|never| match never {}).boxed())
     })
     .await;
-    let proxy = |config: &mut nightaudit_proxy::Config| (config.keep_body, config.keep_total) = (2 * MIB, 0);
+    let proxy = |config: &mut nightaudit_proxy::ProxyConfig| (config.keep_body, config.keep_total) = (2 * MIB, 0);
     let harness = Harness::with(Setup { proxy, ..Setup::new(&upstream.url()) }).await;
     let address = harness.address();
     let clients = (0..CLIENTS).map(|at| {
@@ -163,7 +163,7 @@ const GET: &[u8] = b"GET /api/connector/v1/rates/getAll HTTP/1.1\r\nHost: a\r\nC
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_to_mews_have_a_bound_at_which_requests_wait() {
     let mews = Counting::start().await;
-    let proxy = |config: &mut nightaudit_proxy::Config| {
+    let proxy = |config: &mut nightaudit_proxy::ProxyConfig| {
         config.max_upstream_connections = 2;
         config.timeouts.connect = AT_LAST;
     };
@@ -183,7 +183,7 @@ async fn connections_to_mews_have_a_bound_at_which_requests_wait() {
 #[tokio::test]
 async fn a_request_for_which_no_connection_becomes_free_is_answered_503() {
     let mews = Counting::start().await;
-    let proxy = |config: &mut nightaudit_proxy::Config| {
+    let proxy = |config: &mut nightaudit_proxy::ProxyConfig| {
         config.max_upstream_connections = 1;
         config.timeouts.connect = Duration::from_millis(300);
     };
@@ -210,7 +210,7 @@ async fn an_unused_connection_is_closed_for_one_to_another_host() {
     let (api, events) = (Counting::start().await, Counting::start().await);
     api.open.send_replace(true);
     events.open.send_replace(true);
-    let proxy = |config: &mut nightaudit_proxy::Config| {
+    let proxy = |config: &mut nightaudit_proxy::ProxyConfig| {
         config.max_upstream_connections = 1;
         config.timeouts.connect = AT_LAST;
     };

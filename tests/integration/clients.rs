@@ -106,7 +106,8 @@ async fn upstream(size: usize) -> Upstream {
 
 /// A proxy before an upstream whose answers have this size, whose clients have so long to take them.
 async fn harness(upstream: &Upstream, taken: Duration) -> Harness {
-    let listen = nightaudit_listen::Config { response_taken: taken, ..nightaudit_listen::Config::default() };
+    let listen =
+        nightaudit_listen::ListenConfig { response_taken: taken, ..nightaudit_listen::ListenConfig::default() };
     Harness::with(Setup { listen, ..Setup::new(&upstream.url()) }).await
 }
 
@@ -205,8 +206,8 @@ async fn a_client_that_reads_slowly_but_goes_on_gets_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_streams_nobody_reads_others_get_their_answers_at_once() {
     let upstream = upstream(300_000).await;
-    let listen = nightaudit_listen::Config { response_taken: LONG, ..nightaudit_listen::Config::default() };
-    let proxy = |config: &mut nightaudit_proxy::Config| config.queue = 40;
+    let listen = nightaudit_listen::ListenConfig { response_taken: LONG, ..nightaudit_listen::ListenConfig::default() };
+    let proxy = |config: &mut nightaudit_proxy::ProxyConfig| config.queue = 40;
     let harness = Harness::with(Setup { listen, proxy, ..Setup::new(&upstream.url()) }).await;
     let mut hostile = Vec::new();
     for _ in 0..3 {
@@ -230,7 +231,7 @@ async fn however_many_streams_nobody_reads_others_get_their_answers_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_body_that_dripped_was_waited_for_as_long_as_it_liked() {
     let upstream = upstream(2).await;
-    let proxy = |config: &mut nightaudit_proxy::Config| {
+    let proxy = |config: &mut nightaudit_proxy::ProxyConfig| {
         config.timeouts.request_body = 5 * BRIEFLY;
         config.min_body_rate = 1 << 20;
     };
@@ -262,7 +263,7 @@ async fn regression_a_body_that_dripped_was_waited_for_as_long_as_it_liked() {
 async fn regression_bodies_that_could_not_be_forwarded_yet_took_memory_without_bound() {
     const BODY: usize = 1 << 20;
     let upstream = upstream(2).await;
-    let proxy = |config: &mut nightaudit_proxy::Config| {
+    let proxy = |config: &mut nightaudit_proxy::ProxyConfig| {
         (config.keep_body, config.keep_total) = (0, 0);
         config.timeouts.request_body = AT_LAST;
     };
@@ -305,11 +306,11 @@ async fn closed(client: &mut TcpStream) {
 async fn regression_clients_that_said_nothing_made_a_newcomer_wait() {
     const SLOTS: usize = 8;
     let upstream = upstream(2).await;
-    let listen = nightaudit_listen::Config {
+    let listen = nightaudit_listen::ListenConfig {
         max_connections: SLOTS,
         idle_timeout: LONG,
         head_timeout: LONG,
-        ..nightaudit_listen::Config::default()
+        ..nightaudit_listen::ListenConfig::default()
     };
     let harness = Harness::with(Setup { listen, ..Setup::new(&upstream.url()) }).await;
     let mut working = TcpStream::connect(harness.address()).await.unwrap();

@@ -75,7 +75,7 @@ impl RecordPermit for LogPermit {
         self.place.begin(&started).map_err(unrecordable)
     }
 
-    fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+    fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         self.place.noted(text, tokens)
     }
 

@@ -138,7 +138,7 @@ impl Service {
             consoles.spawn(async move { server.serve(port, console, stop).await });
         }
 
-        let server = Server::new(nightaudit_listen::Config { tls, ..settings.server });
+        let server = Server::new(nightaudit_listen::ListenConfig { tls, ..settings.server });
         let workers = Workers::start().map_err(RunError::Threads)?;
         let serving = workers.runtimes().map(|runtime| {
             let (recorder, notifier) = recorder.with_notifier();
@@ -148,8 +148,8 @@ impl Service {
         let drained = server.serve_on(ports.proxy, serving, stop).await;
         proxy.close_tunnels().await;
         drop(workers);
-        if drained.cut_off > 0 {
-            tracing::warn!("{} connections were cut off: they took longer than `timeouts.drain`", drained.cut_off);
+        if drained.aborted > 0 {
+            tracing::warn!("{} connections were cut off: they took longer than `timeouts.drain`", drained.aborted);
         }
         // The console goes last, so that followers see the requests that have just finished.
         console_stop.cancel();
@@ -202,8 +202,8 @@ fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes) -> Gauges {
     Gauges { limits: Box::new(report), outcomes: Box::new(move || outcomes.list()) }
 }
 
-fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::Config {
-    nightaudit_listen::Config {
+fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::ListenConfig {
+    nightaudit_listen::ListenConfig {
         tls,
         max_connections: files::CONSOLE,
         // A person may page through an export.

@@ -37,7 +37,9 @@ fn past_response(answered: Answered, now: Timestamp) -> Option<PastResponse<Stri
     let said = match status {
         429 => {
             let since_epoch = Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0));
-            Said::TooMany(retry_after.and_then(|value| nightaudit_proxy::pause(&value, UNIX_EPOCH + since_epoch)))
+            Said::TooMany(
+                retry_after.and_then(|value| nightaudit_proxy::parse_retry_after(&value, UNIX_EPOCH + since_epoch)),
+            )
         }
         200..=299 => Said::Welcome,
         _ => return None,

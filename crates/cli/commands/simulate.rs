@@ -109,7 +109,7 @@ impl Simulate {
         let url = format!("{scheme}://{address}");
         announce(&[format!("simulator  {url}")]);
         advise(&url, authority.as_deref());
-        let listen = nightaudit_listen::Config { tls, drain: Duration::from_secs(2), ..settings.server.clone() };
+        let listen = nightaudit_listen::ListenConfig { tls, drain: Duration::from_secs(2), ..settings.server.clone() };
         simulator.serve(listener, listen, stop.cancelled()).await;
         Ok(ExitCode::SUCCESS)
     }

@@ -80,7 +80,7 @@ impl Try {
 
         say("A simulated Mews, nightaudit before it, and a kiosk that checks guests in. Ctrl-C ends it sooner.\n")?;
         let simulator = Arc::new(Simulator::new(Config { limit: Some(limit), ..Config::default() }));
-        let listen = nightaudit_listen::Config { drain: Duration::from_secs(2), ..Default::default() };
+        let listen = nightaudit_listen::ListenConfig { drain: Duration::from_secs(2), ..Default::default() };
         let simulating = tokio::spawn(simulator.serve(port, listen, stop.clone().cancelled_owned()));
 
         let service = Service::start(settings).await?;

@@ -15,7 +15,7 @@
 //! use bytes::Bytes;
 //! use http_body_util::Full;
 //! use hyper::{Request, Response, body::Incoming};
-//! use nightaudit_listen::{RequestContext, Config, Handler, Server};
+//! use nightaudit_listen::{RequestContext, ListenConfig, Handler, Server};
 //!
 //! struct Hello;
 //!
@@ -31,8 +31,8 @@
 //! # async fn main() -> std::io::Result<()> {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let stop = async { /* a signal, say */ };
-//! let drained = Server::new(Config::default()).serve(listener, Arc::new(Hello), stop).await;
-//! assert_eq!(drained.cut_off, 0);
+//! let drained = Server::new(ListenConfig::default()).serve(listener, Arc::new(Hello), stop).await;
+//! assert_eq!(drained.aborted, 0);
 //! # Ok(())
 //! # }
 //! ```
@@ -51,5 +51,5 @@ mod watch;
 
 pub use head::{Refusal, RefusalKind};
 pub use link::ClientProgress;
-pub use server::{Config, Drained, HalfClose, Handler, RequestContext, Server, Worker};
-pub use tls::{TlsError, server_config, server_config_of};
+pub use server::{Drained, HalfClose, Handler, ListenConfig, RequestContext, Server, Worker};
+pub use tls::{TlsError, server_config, server_config_from};

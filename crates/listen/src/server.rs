@@ -41,7 +41,7 @@ use crate::{
 
 /// What a [`Server`] may be told.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ListenConfig {
     /// TLS; none for a clear port.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Bytes that a request's head may have (default 64 KiB); larger ones are refused.
@@ -59,7 +59,7 @@ pub struct Config {
     pub drain: Duration,
 }
 
-impl Default for Config {
+impl Default for ListenConfig {
     fn default() -> Self {
         Self {
             tls: None,
@@ -77,7 +77,7 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
     /// Connections that were cut off because they were not done in time.
-    pub cut_off: usize,
+    pub aborted: usize,
 }
 
 /// A runtime that serves connections, and what answers the requests on them.
@@ -94,13 +94,13 @@ pub struct Worker<H> {
 /// Accepts connections and has a [`Handler`] answer the requests on them.
 #[derive(Debug)]
 pub struct Server {
-    config: Config,
+    config: ListenConfig,
 }
 
 impl Server {
     /// A server with this configuration.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: ListenConfig) -> Self {
         Self { config }
     }
 
@@ -153,7 +153,7 @@ impl Server {
             }
         };
         let mut drained = pin!(drained);
-        let cut_off = match tokio::time::timeout(self.config.drain, drained.as_mut()).await {
+        let aborted = match tokio::time::timeout(self.config.drain, drained.as_mut()).await {
             Ok(()) => 0,
             Err(_) => {
                 let late = crews.iter().map(|crew| crew.tasks.len()).sum();
@@ -163,7 +163,7 @@ impl Server {
                 late
             }
         };
-        Drained { cut_off }
+        Drained { aborted }
     }
 }
 
@@ -180,7 +180,7 @@ struct Crew<H> {
 impl<H: Handler> Crew<H> {
     fn new(
         worker: Worker<H>,
-        config: &Config,
+        config: &ListenConfig,
         full: &Arc<AtomicBool>,
         stopping: &CancellationToken,
         cut: &CancellationToken,
@@ -209,13 +209,13 @@ impl<H: Handler> Crew<H> {
 }
 
 struct Serving<H> {
-    config: Config,
+    config: ListenConfig,
     handler: Arc<H>,
     patience: Patience,
 }
 
 impl<H: Handler> Serving<H> {
-    fn new(config: Config, handler: Arc<H>, full: &Arc<AtomicBool>) -> Self {
+    fn new(config: ListenConfig, handler: Arc<H>, full: &Arc<AtomicBool>) -> Self {
         let (crowded, full) = (Arc::clone(&handler), Arc::clone(full));
         let is_crowded = Arc::new(move || full.load(Ordering::Relaxed) || crowded.is_crowded());
         let patience = Patience::new(config.response_taken, is_crowded);
@@ -303,7 +303,7 @@ impl<H: Handler> Serving<H> {
         let service = service_fn(|mut request: Request<Incoming>| {
             let (heads, progress) = (Arc::clone(&heads), link.progress.clone());
             async move {
-                let mut arrival = RequestContext {
+                let mut context = RequestContext {
                     peer,
                     wire: None,
                     refusal: None,
@@ -314,19 +314,19 @@ impl<H: Handler> Serving<H> {
                 };
                 match heads.pop() {
                     Some(Ok(passed)) => {
-                        arrival.wire = Some(passed.wire);
-                        arrival.opens_web_socket = passed.opens_web_socket;
+                        context.wire = Some(passed.wire);
+                        context.opens_web_socket = passed.opens_web_socket;
                     }
-                    Some(Err(refusal)) => arrival.refusal = Some(refusal),
+                    Some(Err(refusal)) => context.refusal = Some(refusal),
                     // What the guard has not seen must not go any further.
-                    None => arrival.refusal = Some(Fault::malformed("a request without a head").refusal(Bytes::new())),
+                    None => context.refusal = Some(Fault::malformed("a request without a head").refusal(Bytes::new())),
                 }
-                let upgrades = arrival.opens_web_socket;
+                let upgrades = context.opens_web_socket;
                 if !upgrades {
                     request.extensions_mut().remove::<OnUpgrade>();
                 }
                 let unanswered = Unanswered(heads);
-                let mut response = self.handler.handle(arrival, request).await;
+                let mut response = self.handler.handle(context, request).await;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
                     // The guard still reads HTTP, and would hand its stand-in to whoever took over the connection.
                     tracing::error!(%peer, "a 101 was answered to a request that opens no WebSocket");
@@ -408,7 +408,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let workers = ["one", "two"].map(|name| Worker { runtime: Handle::current(), handler: Arc::new(Named(name)) });
-        let server = tokio::spawn(Server::new(Config::default()).serve_on(listener, workers, pending()));
+        let server = tokio::spawn(Server::new(ListenConfig::default()).serve_on(listener, workers, pending()));
         let mut first = TcpStream::connect(address).await.unwrap();
         assert!(ask(&mut first).await.ends_with("\r\n\r\none"));
         let mut second = TcpStream::connect(address).await.unwrap();
@@ -435,7 +435,7 @@ mod tests {
     async fn regression_a_handler_could_take_over_a_connection_on_which_the_guard_still_reads_http() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(Server::new(Config::default()).serve(listener, Arc::new(Switching), pending()));
+        let server = tokio::spawn(Server::new(ListenConfig::default()).serve(listener, Arc::new(Switching), pending()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         for upgrade in ["h2c", "websocket"] {
             let request = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n");
@@ -461,7 +461,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn regression_an_http_2_client_that_asked_for_nothing_held_its_connection_for_ever() {
         let (client, server) = duplex(1 << 16);
-        let config = Config { idle_timeout: Duration::from_secs(60), ..Config::default() };
+        let config = ListenConfig { idle_timeout: Duration::from_secs(60), ..ListenConfig::default() };
         let peer = "127.0.0.1:1".parse().unwrap();
         let served = tokio::spawn(async move {
             let serving = Serving::new(config, Arc::new(Slow), &Arc::default());

@@ -60,7 +60,7 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         return Err(unreadable("a certificate", certificate, &"the file has none"));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("a private key", key, &error))?;
-    server_config_of(chain, private).map_err(|source| TlsError::Mismatch {
+    server_config_from(chain, private).map_err(|source| TlsError::Mismatch {
         certificate: certificate.into(),
         key: key.into(),
         source,
@@ -72,7 +72,7 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
 /// # Errors
 ///
 /// What rustls says of them where they don't go together.
-pub fn server_config_of(
+pub fn server_config_from(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {

@@ -16,10 +16,10 @@ use crate::{
 /// Asks whether a request may be sent; what is to be recorded of the answer, and the permit or why there is none.
 pub(crate) async fn ask<A: Admit>(
     limits: &A,
-    arrival: &AdmissionRequest<'_>,
+    wanted: &AdmissionRequest<'_>,
     environment: &str,
 ) -> (Option<LimitNote>, Result<A::Permit, LocalResponse>) {
-    match limits.admit(arrival).await {
+    match limits.admit(wanted).await {
         Ok(Admission::Admitted { place, note, waited }) => (note.map(|note| admitted(note, waited)), Ok(place)),
         Ok(Admission::Observed { place, refusal }) => (Some(refused(&refusal, Decision::Observed)), Ok(place)),
         Ok(Admission::Refused(refusal)) => {

@@ -6,7 +6,7 @@ use crate::Origin;
 
 /// What a [`Proxy`](crate::Proxy) must be told.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ProxyConfig {
     /// The environment's name, as it is recorded.
     pub environment: Arc<str>,
     /// The host of the API.
@@ -39,7 +39,7 @@ pub struct Config {
     pub timeouts: Timeouts,
 }
 
-impl Config {
+impl ProxyConfig {
     /// The defaults for an environment of this name with these hosts.
     #[must_use]
     pub fn new(environment: &str, api: Origin, events: Origin) -> Self {
@@ -59,7 +59,7 @@ impl Config {
     }
 }
 
-/// How long things may take. None of these cuts a body that flows as fast as [`Config::min_body_rate`].
+/// How long things may take. None of these cuts a body that flows as fast as [`ProxyConfig::min_body_rate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// To connect to Mews, TLS included (default 10 s).

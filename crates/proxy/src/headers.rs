@@ -153,13 +153,13 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// The wait that a `Retry-After` asks for: seconds, or the time until a date; none where there is none to be read.
 pub(crate) fn retry_after(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    pause(fields.get(http::header::RETRY_AFTER)?.to_str().ok()?, now)
+    parse_retry_after(fields.get(http::header::RETRY_AFTER)?.to_str().ok()?, now)
 }
 
 /// The wait that a value of `Retry-After` (RFC 9110, 10.2.3) asks for in a response of this instant: seconds, or the time
 /// until a date; none where it is neither.
 #[must_use]
-pub fn pause(value: &str, now: SystemTime) -> Option<Duration> {
+pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

@@ -14,7 +14,7 @@
 //! use nightaudit_exchange::Capture;
 //! use nightaudit_limit::Limiter;
 //! use nightaudit_listen::Server;
-//! use nightaudit_proxy::{Config, RecordPermit, Proxy, Recorder, Unrecordable, UpstreamConfig};
+//! use nightaudit_proxy::{ProxyConfig, RecordPermit, Proxy, Recorder, Unrecordable, UpstreamConfig};
 //!
 //! /// Keeps nothing.
 //! struct Nowhere;
@@ -39,7 +39,7 @@
 //! }
 //!
 //! # async fn example(limiter: Limiter) -> Result<(), Box<dyn std::error::Error>> {
-//! let config = Config::new("demo", "https://api.mews-demo.com".parse()?, "wss://ws.mews-demo.com".parse()?);
+//! let config = ProxyConfig::new("demo", "https://api.mews-demo.com".parse()?, "wss://ws.mews-demo.com".parse()?);
 //! let proxy = Proxy::new(config, &UpstreamConfig::default(), limiter, Nowhere)?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! Server::new(Default::default()).serve(listener, Arc::new(proxy), std::future::pending()).await;
@@ -68,8 +68,8 @@ mod tunnel;
 mod upstream;
 mod web_socket;
 
-pub use config::{Config, Timeouts};
-pub use headers::pause;
+pub use config::{ProxyConfig, Timeouts};
+pub use headers::parse_retry_after;
 pub use origin::{InvalidOrigin, Origin};
 pub use proxy::Proxy;
 pub use recorder::{RecordPermit, Recorder, Unrecordable};

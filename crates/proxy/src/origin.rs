@@ -20,7 +20,7 @@ use http::{HeaderValue, Uri, uri::Authority};
 pub struct Origin {
     tls: bool,
     authority: Authority,
-    host_field: HeaderValue,
+    host_header: HeaderValue,
     text: Arc<str>,
 }
 
@@ -58,8 +58,8 @@ impl Origin {
     }
 
     /// What stands in `Host` for this host.
-    pub(crate) fn host_field(&self) -> &HeaderValue {
-        &self.host_field
+    pub(crate) fn host_header(&self) -> &HeaderValue {
+        &self.host_header
     }
 
     pub(crate) fn authority(&self) -> &Authority {
@@ -123,9 +123,9 @@ impl FromStr for Origin {
         if authority.host().is_empty() || authority.as_str().contains('@') {
             return Err(invalid("it needs a host and no user"));
         }
-        let host_field = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("its host can't be sent"))?;
+        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("its host can't be sent"))?;
         let scheme = if tls { "https" } else { "http" };
-        Ok(Self { tls, host_field, text: format!("{scheme}://{authority}").into(), authority })
+        Ok(Self { tls, host_header, text: format!("{scheme}://{authority}").into(), authority })
     }
 }
 

@@ -91,9 +91,9 @@ impl<P: RecordPermit> PendingExchange<P> {
     }
 
     /// A text of the request that may be shown, without these tokens and those that the recorder knows.
-    pub(crate) fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+    pub(crate) fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         match &self.open {
-            Some((place, _)) => place.noted(text, tokens),
+            Some((place, _)) => place.redact(text, tokens),
             None => nightaudit_exchange::noted(text, tokens),
         }
     }

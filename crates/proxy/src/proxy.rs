@@ -32,7 +32,7 @@ use self::{
     web_socket::switches,
 };
 use crate::{
-    Config, Origin, UpstreamConfig, UpstreamConfigError,
+    Origin, ProxyConfig, UpstreamConfig, UpstreamConfigError,
     admission::{self, Sends},
     body_recorder::BodyRecorder,
     budget::{self, Budget},
@@ -61,7 +61,7 @@ pub struct Proxy<R, A = Limiter> {
 
 /// What a proxy has in common with its [`sibling`](Proxy::sibling)s.
 struct Shared<A> {
-    config: Config,
+    config: ProxyConfig,
     route: Route,
     limiter: A,
     ids: Arc<Ids>,
@@ -80,7 +80,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     ///
     /// [`UpstreamConfigError`] where the certificate authorities can't be read or the proxy on the way is none.
     pub fn new(
-        config: Config,
+        config: ProxyConfig,
         upstream: &UpstreamConfig,
         limiter: A,
         recorder: R,
@@ -188,7 +188,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let envelope = &sender.envelope;
             let tokens =
                 [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-            operation = String::from_utf8_lossy(&pending.noted(operation.as_bytes(), &tokens)).into_owned();
+            operation = String::from_utf8_lossy(&pending.redact(operation.as_bytes(), &tokens)).into_owned();
         }
         let wanted = nightaudit_limit::AdmissionRequest {
             access_token: &sender.access_key,
@@ -220,7 +220,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         *request.version_mut() = parts.version;
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
-        *request.headers_mut() = headers::forwarded(parts.headers, host.origin().host_field(), hop, chunked);
+        *request.headers_mut() = headers::forwarded(parts.headers, host.origin().host_header(), hop, chunked);
         // Among the extensions is how the client spelt the names, by which hyper writes them.
         *request.extensions_mut() = parts.extensions;
 
@@ -284,9 +284,9 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
     type Body = ProxyBody<R::Permit>;
 
-    async fn handle(&self, mut arrival: RequestContext, request: Request<Incoming>) -> Response<Self::Body> {
+    async fn handle(&self, mut context: RequestContext, request: Request<Incoming>) -> Response<Self::Body> {
         let shares = &self.shared.shares;
-        let share = shares.take(arrival.peer).await;
+        let share = shares.take(context.peer).await;
         let place = match shares.counted(self.recorder.reserve()).await {
             Ok(place) => place,
             Err(failure) => {
@@ -294,22 +294,22 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
             }
         };
         let (mut parts, body) = request.into_parts();
-        if let Some(uri) = with_path(&parts.method, &parts.uri, arrival.wire.as_deref()) {
+        if let Some(uri) = with_path(&parts.method, &parts.uri, context.wire.as_deref()) {
             parts.uri = uri;
         }
-        let opens_web_socket = arrival.opens_web_socket;
+        let opens_web_socket = context.opens_web_socket;
         let host = self.host(opens_web_socket);
-        let mut pending = self.pending((place, share), &mut arrival, &parts, host);
+        let mut pending = self.pending((place, share), &mut context, &parts, host);
         let version = parts.version;
-        if let Some(refusal) = arrival.refusal {
+        if let Some(refusal) = context.refusal {
             return self.stop(pending, version, LocalResponse::failed(kind(refusal.kind), refusal.message)).await;
         }
-        let addressed = Addressed { tls: arrival.tls, host: authority(&parts) };
+        let addressed = Addressed { tls: context.tls, host: authority(&parts) };
         let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
             let message = format!("{} WebSockets are open already, as many as may be", self.shared.tunnels.len());
             Err(LocalResponse::failed(FailureKind::Overloaded, message))
         } else {
-            self.forward(&mut pending, arrival.peer, opens_web_socket, parts, body).await
+            self.forward(&mut pending, context.peer, opens_web_socket, parts, body).await
         };
         let mut response = match forwarded {
             Ok(forwarded) => self.answer(pending, version, host.origin(), &addressed, forwarded).await,
@@ -322,17 +322,17 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         response
     }
 
-    async fn refused(&self, mut arrival: RequestContext) {
+    async fn refused(&self, mut context: RequestContext) {
         let shares = &self.shared.shares;
-        let share = shares.take(arrival.peer).await;
+        let share = shares.take(context.peer).await;
         let place = match shares.counted(self.recorder.reserve()).await {
             Ok(place) => place,
             Err(failure) => return tracing::warn!(%failure, "a refused request could not be recorded"),
         };
-        let Some(refusal) = arrival.refusal.take() else { return };
+        let Some(refusal) = context.refusal.take() else { return };
         let mut parts = Request::new(()).into_parts().0;
         parts.version = Version::HTTP_2;
-        let mut pending = self.pending((place, share), &mut arrival, &parts, &self.api);
+        let mut pending = self.pending((place, share), &mut context, &parts, &self.api);
         // Its head was never more than the library's.
         pending.note(|capture| capture.request.target = Bytes::new());
         let failure = Failure { kind: kind(refusal.kind), message: refusal.message };
@@ -418,7 +418,7 @@ mod tests {
         fn size<'a, F>(_: fn(&'a Proxy<Nowhere>, RequestContext, Request<Incoming>) -> F) -> usize {
             size_of::<F>()
         }
-        let size = size(|proxy, arrival, request| proxy.handle(arrival, request));
+        let size = size(|proxy, context, request| proxy.handle(context, request));
         assert!(size < 8 << 10, "the future of a request takes {size} bytes");
     }
 }

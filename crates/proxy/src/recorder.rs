@@ -50,7 +50,7 @@ pub trait RecordPermit: Send + 'static {
 
     /// A text of the request that is shown before the exchange is recorded, without these tokens and others that the
     /// recorder knows. Must not block.
-    fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+    fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         noted(text, tokens)
     }
 

@@ -46,6 +46,6 @@ pub fn self_made(address: IpAddr) -> Result<SelfMade, CertificateError> {
     let key = KeyPair::generate()?;
     let certificate = own.signed_by(&key, &authority)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let tls = nightaudit_listen::server_config_of(vec![certificate.der().clone()], key)?;
+    let tls = nightaudit_listen::server_config_from(vec![certificate.der().clone()], key)?;
     Ok(SelfMade { tls, authority: authority.pem() })
 }

@@ -17,7 +17,7 @@
 //! let simulator = Arc::new(Simulator::new(Config { latency: "80ms±40ms".parse()?, ..Config::default() }));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let stop = async { /* a signal, say */ };
-//! simulator.serve(listener, nightaudit_listen::Config::default(), stop).await;
+//! simulator.serve(listener, nightaudit_listen::ListenConfig::default(), stop).await;
 //! # Ok(())
 //! # }
 //! ```

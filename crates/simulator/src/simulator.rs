@@ -79,7 +79,7 @@ impl Simulator {
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
-        listen: nightaudit_listen::Config,
+        listen: nightaudit_listen::ListenConfig,
         stop: impl Future<Output = ()>,
     ) {
         let webhooks = self.webhooks.lock().take();

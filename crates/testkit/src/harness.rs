@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 use nightaudit_exchange::{Capture, Exchange, Redactor, SessionId};
 use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::Server;
-use nightaudit_proxy::{Config, Proxy, RecordPermit, Recorder, Unrecordable, UpstreamConfig};
+use nightaudit_proxy::{Proxy, ProxyConfig, RecordPermit, Recorder, Unrecordable, UpstreamConfig};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -21,9 +21,9 @@ pub struct Setup<A = Limiter> {
     /// Authorities to trust.
     pub ca: Option<PathBuf>,
     /// The proxy's configuration, changed from the defaults.
-    pub proxy: fn(&mut Config),
+    pub proxy: fn(&mut ProxyConfig),
     /// The listener's configuration.
-    pub listen: nightaudit_listen::Config,
+    pub listen: nightaudit_listen::ListenConfig,
     /// The proxy on the way to Mews.
     pub via: nightaudit_proxy::UpstreamProxy,
     /// What keeps the limits.
@@ -39,7 +39,7 @@ impl Setup {
             events: None,
             ca: None,
             proxy: |_| {},
-            listen: nightaudit_listen::Config::default(),
+            listen: nightaudit_listen::ListenConfig::default(),
             via: nightaudit_proxy::UpstreamProxy::None,
             limiter: unlimited(),
         }
@@ -70,7 +70,7 @@ impl Harness {
     /// Starts a proxy that is set up like this.
     pub async fn with<A: Admit>(setup: Setup<A>) -> Self {
         let events = setup.events.as_ref().unwrap_or(&setup.upstream);
-        let mut config = Config::new("test", setup.upstream.parse().unwrap(), events.parse().unwrap());
+        let mut config = ProxyConfig::new("test", setup.upstream.parse().unwrap(), events.parse().unwrap());
         (setup.proxy)(&mut config);
         let upstream = UpstreamConfig { ca: setup.ca, proxy: setup.via };
         let (sender, exchanges) = mpsc::unbounded_channel();

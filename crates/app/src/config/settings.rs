@@ -26,11 +26,11 @@ pub struct Settings {
     /// The certificate and the key with which the proxy, and a console that others can reach, speak TLS.
     pub tls: Option<TlsFiles>,
     /// Bounds of the proxy's port; TLS comes with [`tls`](Self::tls).
-    pub server: nightaudit_listen::Config,
+    pub server: nightaudit_listen::ListenConfig,
     /// The console's port.
     pub console: Console,
     /// The proxy itself.
-    pub proxy: nightaudit_proxy::Config,
+    pub proxy: nightaudit_proxy::ProxyConfig,
     /// How Mews is reached.
     pub upstream: UpstreamConfig,
     /// The request limits.
@@ -95,7 +95,7 @@ impl Settings {
             let key = format!("timeouts.{key}");
             if period.0.is_zero() { Err(layers.wrong(&key, "must be longer than nothing")) } else { Ok(period.0) }
         };
-        let mut proxy = nightaudit_proxy::Config::new(&environment.name, environment.api, environment.events);
+        let mut proxy = nightaudit_proxy::ProxyConfig::new(&environment.name, environment.api, environment.events);
         (proxy.keep_body, proxy.keep_total) = kept(layers, &file)?;
         proxy.min_body_rate = bytes(layers, "body.min_rate", file.body.min_rate, 0..=1 << 30)? as u64;
         proxy.rewrite_redirects = file.rewrite_redirects;
@@ -111,7 +111,7 @@ impl Settings {
             upstream_idle: timeouts.upstream_idle.0,
         };
         Ok(Self {
-            server: nightaudit_listen::Config {
+            server: nightaudit_listen::ListenConfig {
                 tls: None,
                 max_head: bytes(layers, "max_head", file.max_head, 1 << 10..=1 << 20)?,
                 max_connections: count(layers, "max_connections", file.max_connections)?,
@@ -314,12 +314,12 @@ mod tests {
     #[test]
     fn the_defaults_are_the_crates_own() {
         let settings = settings("").unwrap();
-        let (server, listen) = (&settings.server, nightaudit_listen::Config::default());
+        let (server, listen) = (&settings.server, nightaudit_listen::ListenConfig::default());
         assert_eq!((server.max_head, server.max_connections), (listen.max_head, listen.max_connections));
         assert_eq!((server.head_timeout, server.idle_timeout), (listen.head_timeout, listen.idle_timeout));
         assert_eq!((server.drain, server.response_taken), (listen.drain, listen.response_taken));
         let origin = || "https://api.mews-demo.com".parse().unwrap();
-        let proxy = nightaudit_proxy::Config::new("demo", origin(), origin());
+        let proxy = nightaudit_proxy::ProxyConfig::new("demo", origin(), origin());
         assert_eq!((settings.proxy.keep_body, settings.proxy.timeouts), (proxy.keep_body, proxy.timeouts));
         assert_eq!((settings.proxy.keep_total, settings.proxy.max_tunnels), (proxy.keep_total, proxy.max_tunnels));
         assert_eq!((settings.proxy.queue, settings.proxy.min_body_rate), (proxy.queue, proxy.min_body_rate));

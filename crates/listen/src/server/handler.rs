@@ -55,7 +55,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request. The future is dropped when the client leaves before it is done.
     fn handle(
         &self,
-        arrival: RequestContext,
+        context: RequestContext,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 

@@ -30,7 +30,7 @@ impl<H: Handler> Serving<H> {
         let telling = async {
             while let Some(refusal) = refusals.recv().await {
                 let progress = link.progress.of_stream();
-                let arrival = RequestContext {
+                let context = RequestContext {
                     peer,
                     wire: None,
                     refusal: Some(refusal),
@@ -39,7 +39,7 @@ impl<H: Handler> Serving<H> {
                     tls: self.config.tls.is_some(),
                     half_close: None,
                 };
-                self.handler.refused(arrival).await;
+                self.handler.refused(context).await;
             }
         };
         tokio::join!(self.http2_watched(stream, peer, &link, stopping, watch), telling);
@@ -72,7 +72,7 @@ impl<H: Handler> Serving<H> {
             async move {
                 let (parts, body) = request.into_parts();
                 let refusal = check_http2(&parts).err().map(|fault| fault.refusal(Bytes::new()));
-                let arrival = RequestContext {
+                let context = RequestContext {
                     peer,
                     wire: None,
                     refusal,
@@ -81,7 +81,7 @@ impl<H: Handler> Serving<H> {
                     tls,
                     half_close: None,
                 };
-                let response = handler.handle(arrival, Request::from_parts(parts, body)).await;
+                let response = handler.handle(context, Request::from_parts(parts, body)).await;
                 progress.give();
                 let progress = Some(progress);
                 Ok::<_, Infallible>(response.map(|body| Answer { body, progress, unanswered, breaking: None }))

@@ -19,13 +19,13 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     pub(super) fn pending(
         &self,
         (place, share): (R::Permit, Share),
-        arrival: &mut RequestContext,
+        context: &mut RequestContext,
         parts: &Parts,
         host: &Upstream,
     ) -> PendingExchange<R::Permit> {
         let (started, received) = (Instant::now(), Timestamp::from_system(SystemTime::now()));
-        let refused = arrival.refusal.as_ref();
-        let head = match (arrival.wire.take(), refused) {
+        let refused = context.refusal.as_ref();
+        let head = match (context.wire.take(), refused) {
             (Some(wire), _) => Head::Wire(wire),
             (None, Some(refusal)) if parts.version < Version::HTTP_2 => Head::Wire(refusal.wire.clone()),
             (None, _) => Head::from(&parts.headers),
@@ -43,7 +43,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             forwarded: None,
             response_head: None,
             response_end: None,
-            peer: arrival.peer,
+            peer: context.peer,
             envelope: CapturedEnvelope::default(),
             request: CapturedRequest {
                 method,
@@ -61,7 +61,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             destination: None,
             notes: Vec::new(),
         };
-        PendingExchange::new(place, share, capture, started, arrival.progress.clone()).watch(arrival.half_close.take())
+        PendingExchange::new(place, share, capture, started, context.progress.clone()).watch(context.half_close.take())
     }
 }
 

@@ -134,8 +134,8 @@ impl CorporateProxies {
         hosts: [&Origin; 2],
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, UpstreamConfigError> {
-        let unusable = |place: &str, address: &str, reason| UpstreamConfigError::Proxy {
-            place: place.to_owned(),
+        let unusable = |setting: &str, address: &str, reason| UpstreamConfigError::Proxy {
+            setting: setting.to_owned(),
             address: without_credentials(address),
             reason,
         };

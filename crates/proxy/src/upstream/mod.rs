@@ -88,12 +88,12 @@ pub enum UpstreamConfigError {
     },
     /// The proxy's address can't be used.
     #[error(
-        "{place}: `{address}` is no address of a proxy: {reason}; write it like http://proxy.example:3128 or \
+        "{setting}: `{address}` is no address of a proxy: {reason}; write it like http://proxy.example:3128 or \
          socks5h://proxy.example:1080"
     )]
     Proxy {
         /// Where it stands: the key, or the environment's variable.
-        place: String,
+        setting: String,
         /// What was given, without its user and its password.
         address: String,
         /// What is wrong with it.
@@ -252,7 +252,7 @@ impl Upstream {
             if came_by_http2 {
                 headers::join_cookies(request.headers_mut());
             }
-            let host = self.origin.host_field().clone();
+            let host = self.origin.host_header().clone();
             request.headers_mut().entry(HOST).or_insert(host);
             if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
                 // By its own choice hyper sends no such body with a GET or a HEAD (RFC 9112, section 6.3).

@@ -27,7 +27,7 @@ impl Mews {
         let address = listener.local_addr().unwrap();
         let simulator = Arc::new(Simulator::new(config));
         let task =
-            tokio::spawn(simulator.serve(listener, nightaudit_listen::Config::default(), std::future::pending()));
+            tokio::spawn(simulator.serve(listener, nightaudit_listen::ListenConfig::default(), std::future::pending()));
         Self { address, _task: AbortOnDropHandle::new(task) }
     }
 
