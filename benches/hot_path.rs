@@ -240,7 +240,7 @@ fn log(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH as u64)).sample_size(20);
     for (name, durability) in [("batch", Durability::Batch), ("write", Durability::Write)] {
         let folder = TempDir::new().expect("there is a folder for temporary files");
-        let mut config = nightaudit_store::Config::new(folder.path().join("data"));
+        let mut config = nightaudit_store::StoreConfig::new(folder.path().join("data"));
         config.durability = durability;
         let log = Log::open(config).expect("a new folder can be opened");
         let recorder = log.recorder();

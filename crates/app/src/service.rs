@@ -142,7 +142,7 @@ impl Service {
         let workers = Workers::start().map_err(RunError::Threads)?;
         let serving = workers.runtimes().map(|runtime| {
             let (recorder, notifier) = recorder.with_notifier();
-            runtime.spawn(notifier.ring());
+            runtime.spawn(notifier.run());
             Worker { runtime, handler: Arc::new(proxy.sibling(recorder)) }
         });
         let drained = server.serve_on(ports.proxy, serving, stop).await;
@@ -239,7 +239,7 @@ fn make_room(settings: &mut Settings) {
 /// How long to wait for a command that is reading the log.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-async fn open_log(config: nightaudit_store::Config) -> Result<Log, StartError> {
+async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Log, StartError> {
     let opened = tokio::task::spawn_blocking(move || open_when_free(PATIENCE, || Log::open(config.clone())));
     let log = unwind(opened.await)?;
     let opened = log.opened();

@@ -8,7 +8,7 @@ use std::{
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Pseudonym, Timestamp};
 use nightaudit_limit::{Config as LimitConfig, KeyState, Past, PastResponse, PastSend, Said};
-use nightaudit_store::{Answered, Log, Sent};
+use nightaudit_store::{Log, RecordedResponse, SentRequest};
 
 use crate::error::StartError;
 
@@ -18,7 +18,7 @@ pub(crate) fn past(log: &Log, config: &LimitConfig) -> Result<Past, StartError> 
     let now = Timestamp::from_system(SystemTime::now());
     let sends =
         log.recent_sends(now.minus(longest)).map_err(|source| StartError::Restore { what: "was sent", source })?;
-    let refusals = log.recent_refusals(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
+    let refusals = log.recent_rejections(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
     let refusals = refusals.map_err(|source| StartError::Restore { what: "Mews refused", source })?;
     Ok(Past {
         sends: sends.map(|sent| past_send(sent, now)).collect(),
@@ -32,8 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 const BACK_OFF_MEMORY: Duration = Duration::from_secs(11 * 60);
 
 /// A response with the keys that the proxy counts its request by; none where it says nothing of the limits.
-fn past_response(answered: Answered, now: Timestamp) -> Option<PastResponse<String>> {
-    let Answered { request, at, status, retry_after } = answered;
+fn past_response(answered: RecordedResponse, now: Timestamp) -> Option<PastResponse<String>> {
+    let RecordedResponse { request, at, status, retry_after } = answered;
     let said = match status {
         429 => {
             let since_epoch = Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0));
@@ -48,7 +48,7 @@ fn past_response(answered: Answered, now: Timestamp) -> Option<PastResponse<Stri
 }
 
 /// A send with the keys that the proxy counts it by.
-fn past_send(sent: Sent, now: Timestamp) -> PastSend<String> {
+fn past_send(sent: SentRequest, now: Timestamp) -> PastSend<String> {
     let none = || sent.peer.map_or_else(|| "none".to_owned(), |peer| format!("none@{}", peer.ip()));
     let key = |token: Option<Pseudonym>| token.map_or_else(none, |token| token.to_string());
     PastSend {
@@ -97,7 +97,7 @@ mod tests {
     fn a_send_of_an_earlier_run_has_the_keys_of_this_one() {
         let now = Timestamp::from_micros(10_000_000);
         let token = Pseudonym::of(b"secret");
-        let sent = Sent {
+        let sent = SentRequest {
             at: Timestamp::from_micros(4_000_000),
             operation: "rates/getAll".to_owned(),
             access_token: Some(token),
@@ -108,7 +108,7 @@ mod tests {
         let past = past_send(sent.clone(), now);
         assert_eq!((past.access_token, past.client_token.as_str()), (token.to_string(), "none@127.0.0.1"));
         assert_eq!(past.ago, Duration::from_secs(6));
-        let future = Sent { at: Timestamp::from_micros(99_000_000), ..sent };
+        let future = SentRequest { at: Timestamp::from_micros(99_000_000), ..sent };
         assert_eq!(past_send(future, now).ago, Duration::ZERO);
     }
 

@@ -223,7 +223,7 @@ impl Export {
         }
         fields.sort();
         fields.dedup();
-        let mask = if fields.is_empty() { None } else { Some(Mask::new(&fields, field_key(&settings.data))) };
+        let mask = if fields.is_empty() { None } else { Some(Mask::new(&fields, redaction_key(&settings.data))) };
         Ok(OnTheWayOut { mask, fields })
     }
 }
@@ -304,8 +304,8 @@ fn signing_key(data: &Path) -> anyhow::Result<SigningKey> {
 
 /// The installation's key for pseudonyms of fields; where it can't be had or made, as in a copy of a log that is only to be
 /// read, one for this export.
-fn field_key(data: &Path) -> FieldKey {
-    nightaudit_store::field_key(data).unwrap_or_else(|error| {
+fn redaction_key(data: &Path) -> FieldKey {
+    nightaudit_store::redaction_key(data).unwrap_or_else(|error| {
         tracing::warn!("masked values have pseudonyms of this export alone: {error}");
         FieldKey::ephemeral()
     })

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand, ValueHint};
 use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{SessionChange, Source, change_session};
 use nightaudit_exchange::{Import, Timestamp};
-use nightaudit_store::{Config, Deleted, Doomed, Log as Store, OpenError};
+use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, StoreConfig};
 use nightaudit_text::size;
 
 use crate::{error::Usage, progress::Bar};
@@ -144,7 +144,7 @@ impl Log {
                     Err(OpenError::Locked { console: Some(_), .. }) => delete_by_serve(settings, before)?,
                     Err(error @ OpenError::Locked { .. }) => return Err(error.into()),
                     // A full disk takes nothing, and has room once something is deleted.
-                    Err(_) => Store::delete_unopened(&settings.store, Doomed::EndedBefore(before))?,
+                    Err(_) => Store::delete_unopened(&settings.store, DeleteTarget::EndedBefore(before))?,
                 };
                 let sessions = done.sessions.len();
                 writeln!(out, "{sessions} sessions with {} exchanges deleted ({})", done.exchanges, size(done.bytes))?;
@@ -216,6 +216,6 @@ fn delete_by_serve(settings: &Settings, before: Timestamp) -> anyhow::Result<Del
 }
 
 /// The log as its owner has it; quotas are for `serve`, and no session is begun.
-fn own_config(settings: &Settings) -> Config {
-    Config { session: None, max_size: None, max_age: None, ..settings.store.clone() }
+fn own_config(settings: &Settings) -> StoreConfig {
+    StoreConfig { session: None, max_size: None, max_age: None, ..settings.store.clone() }
 }

@@ -23,7 +23,7 @@ use nightaudit_app::{
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome};
 use nightaudit_mews::Contracts;
 use nightaudit_simulator::{Config, Limit, Simulator};
-use nightaudit_store::{Followed, Follower, From};
+use nightaudit_store::{FollowFrom, Followed, Follower};
 use nightaudit_text::{Columns, Line, Row};
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,7 @@ impl Try {
 
         let service = Service::start(settings).await?;
         let proxy = service.proxy_address();
-        let follower = service.log().follow(Filter::default(), From::Now)?;
+        let follower = service.log().follow(Filter::default(), FollowFrom::Now)?;
         let serving = tokio::spawn(service.run(stop.clone().cancelled_owned()));
         let watching = tokio::spawn(watch(follower));
         let morning = Morning::new(proxy, self.pace.0).spend();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
-use nightaudit_store::{OpenError, Order, Query, Resume};
+use nightaudit_store::{OpenError, Order, Position, Query};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -72,7 +72,7 @@ impl Follow {
             }
             Err(error) => match error.downcast_ref() {
                 // There may be a log later, all of which is then new.
-                Some(OpenError::Missing(_)) => follow.seen = Some(Resume::BEGINNING.to_string()),
+                Some(OpenError::Missing(_)) => follow.seen = Some(Position::START.to_string()),
                 // Another command has it, or a `serve` that has no console yet.
                 Some(OpenError::Locked { .. }) => {}
                 _ => return Err(error),
@@ -83,7 +83,7 @@ impl Follow {
 
     /// Follows the log of this folder from after this exchange on, or all of it.
     pub fn after(data: &Path, filter: Filter, last: Option<ExchangeId>, stop: CancellationToken) -> Self {
-        let seen = last.map_or_else(|| Resume::BEGINNING.to_string(), |id| id.to_string());
+        let seen = last.map_or_else(|| Position::START.to_string(), |id| id.to_string());
         let data = data.to_owned();
         Self { data, filter, last: 0, seen: Some(seen), stream: None, waiting: false, found: None, stop }
     }
@@ -167,9 +167,9 @@ fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> anyhow::Result<O
 }
 
 /// The place after the exchange that was recorded last.
-fn newest_place(source: &Source) -> anyhow::Result<Resume> {
-    let Source::Log(log) = source else { return Ok(Resume::BEGINNING) };
+fn newest_place(source: &Source) -> anyhow::Result<Position> {
+    let Source::Log(log) = source else { return Ok(Position::START) };
     let mut newest = log.query(Query { order: Order::Newest, limit: Some(1), ..Query::default() })?;
     let _ = newest.next();
-    Ok(newest.resume().unwrap_or(Resume::BEGINNING))
+    Ok(newest.last_position().unwrap_or(Position::START))
 }

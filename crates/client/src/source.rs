@@ -7,7 +7,7 @@ use http::Method;
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{FindError, Order, Query, ReadError, ReadLog, Session};
-use nightaudit_store::{Config, Doomed, Log, OpenError, open_when_free};
+use nightaudit_store::{DeleteTarget, Log, OpenError, StoreConfig, open_when_free};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 
@@ -101,7 +101,7 @@ impl Source {
             Self::Console(client) => {
                 // In a path these mean themselves, and no id has anything else.
                 if prefix.is_empty() || !prefix.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-') {
-                    return Err(FindError::None(prefix.to_owned()).into());
+                    return Err(FindError::NotFound(prefix.to_owned()).into());
                 }
                 client.get(&format!("/api/v1/exchanges/{prefix}"), &[])
             }
@@ -185,13 +185,13 @@ pub enum SessionChange<'a> {
 /// # Errors
 ///
 /// There is no such session, it can't be changed so, or nobody can change the log.
-pub fn change_session(store: &Config, change: &SessionChange<'_>) -> anyhow::Result<Session> {
+pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow::Result<Session> {
     if !matches!(change, SessionChange::Start(_)) && !store.dir.join("sessions").is_dir() {
         // To open it for writing would begin one.
         return Err(OpenError::Missing(store.dir.clone()).into());
     }
     // Its quotas are for `serve`, and no session is begun by looking.
-    let config = Config { session: None, max_size: None, max_age: None, ..store.clone() };
+    let config = StoreConfig { session: None, max_size: None, max_age: None, ..store.clone() };
     let log = match open_when_free(PATIENCE, || Log::open(config.clone())) {
         Ok(log) => log,
         Err(OpenError::Locked { console: Some(address), .. }) => {
@@ -222,9 +222,9 @@ pub fn change_session(store: &Config, change: &SessionChange<'_>) -> anyhow::Res
 }
 
 /// Deletes a session of a log that can't be opened for writing.
-fn delete_unopened(store: &Config, which: &str) -> anyhow::Result<Session> {
+fn delete_unopened(store: &StoreConfig, which: &str) -> anyhow::Result<Session> {
     let doomed = Source::open(&store.dir)?.session(which)?;
-    Log::delete_unopened(store, Doomed::Session(&doomed.id.to_string()))?;
+    Log::delete_unopened(store, DeleteTarget::Session(&doomed.id.to_string()))?;
     Ok(doomed)
 }
 

@@ -72,7 +72,7 @@ impl From<ReadError> for ApiError {
 impl From<FindError> for ApiError {
     fn from(error: FindError) -> Self {
         match error {
-            FindError::None(_) | FindError::Empty | FindError::NoError => {
+            FindError::NotFound(_) | FindError::Empty | FindError::NoError => {
                 Self::new(StatusCode::NOT_FOUND, error.to_string())
             }
             FindError::Ambiguous { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
@@ -85,7 +85,7 @@ impl From<FindError> for ApiError {
 impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         let status = match error {
-            SessionError::None(_) | SessionError::Gone { .. } => StatusCode::NOT_FOUND,
+            SessionError::NotFound(_) | SessionError::Gone { .. } => StatusCode::NOT_FOUND,
             SessionError::Ambiguous { .. } | SessionError::Recording(_) | SessionError::Current { .. } => {
                 StatusCode::CONFLICT
             }

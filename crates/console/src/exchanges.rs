@@ -141,7 +141,7 @@ fn write_page(out: &mut dyn io::Write, mut exchanges: Box<dyn Exchanges>, limit:
             Err(error) => unreadable.push(error.to_string()),
         }
     }
-    let next = exchanges.resume().filter(|_| count >= limit).map(|resume| resume.to_string());
+    let next = exchanges.last_position().filter(|_| count >= limit).map(|resume| resume.to_string());
     out.write_all(b"]")?;
     for (name, value) in [("unreadable", json!(unreadable)), ("next", json!(next))] {
         write!(out, ",\"{name}\":{value}")?;

@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, Uri, header};
 use http_body_util::channel::{Channel, Sender};
 use nightaudit_exchange::Filter;
-use nightaudit_log::{Follow, Followed, From};
+use nightaudit_log::{Follow, FollowFrom, Followed};
 
 use crate::{Shared, blocking, bounds::Bounds, error::ApiError, now, pairs, take};
 
@@ -43,9 +43,9 @@ pub(crate) async fn follow(
         (Some(id), _) => after(&id)?,
         (None, Some(last)) => {
             let last = last.parse().map_err(|_| ApiError::bad_request(format!("`last={last}` is not a number")))?;
-            From::Last(usize::min(last, MAX_LAST))
+            FollowFrom::Last(usize::min(last, MAX_LAST))
         }
-        (None, None) => From::Now,
+        (None, None) => FollowFrom::Now,
     };
     let filter = Filter::from_query(pairs, now())?;
     let permit = shared.bounds.follower()?;
@@ -88,15 +88,15 @@ async fn send(mut follower: Box<dyn Follow>, mut sender: Sender<Bytes, io::Error
 
 /// An event that has no data, and so is none to a browser, but moves the id from which it would go on.
 fn place(follower: &dyn Follow) -> Option<Bytes> {
-    Some(follower.place().map_or(Bytes::from_static(b":\n\n"), |place| format!("id: {place}\n\n").into()))
+    Some(follower.position().map_or(Bytes::from_static(b":\n\n"), |place| format!("id: {place}\n\n").into()))
 }
 
 /// Where to begin after an id that an event had.
-fn after(id: &str) -> Result<From, ApiError> {
+fn after(id: &str) -> Result<FollowFrom, ApiError> {
     if let Ok(place) = id.parse() {
-        return Ok(From::Place(place));
+        return Ok(FollowFrom::Position(place));
     }
-    id.parse().map(From::After).map_err(|error| ApiError::bad_request(format!("`after`: {error}")))
+    id.parse().map(FollowFrom::After).map_err(|error| ApiError::bad_request(format!("`after`: {error}")))
 }
 
 fn write_event(followed: &Followed) -> Option<Bytes> {

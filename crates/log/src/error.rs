@@ -111,7 +111,7 @@ impl ReadError {
 pub enum FindError {
     /// There is none.
     #[error("no exchange has an id that begins or ends with `{0}`: `nightaudit tail` shows the ends of ids")]
-    None(String),
+    NotFound(String),
     /// `last` of a log without exchanges.
     #[error("the log has no exchanges yet")]
     Empty,
@@ -137,7 +137,7 @@ pub enum FindError {
 pub enum SessionError {
     /// There is none.
     #[error("there is no session `{0}`: `nightaudit sessions` lists them")]
-    None(String),
+    NotFound(String),
     /// There are several whose id begins so.
     #[error("`{prefix}` could be any of several sessions: {}; give more of the id", List(ids))]
     Ambiguous {

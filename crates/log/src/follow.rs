@@ -4,11 +4,11 @@ use std::{pin::Pin, sync::Arc};
 
 use nightaudit_exchange::{Exchange, ExchangeId};
 
-use crate::Resume;
+use crate::Position;
 
 /// Where a [`Follow`] begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum FollowFrom {
     /// With what is recorded from now on.
     Now,
     /// With the last so many that match.
@@ -16,7 +16,7 @@ pub enum From {
     /// With what was recorded after this exchange; with what is recorded from now on, if it isn't there.
     After(ExchangeId),
     /// With what was recorded after this place.
-    Place(Resume),
+    Position(Position),
 }
 
 /// Something for a follower.
@@ -30,7 +30,7 @@ pub enum Followed {
 }
 
 /// A future that a caller holds without knowing its type.
-pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Yields what matches in the order in which it is recorded, and waits for more.
 ///
@@ -39,9 +39,9 @@ pub trait Follow: Send {
     /// Waits for the next exchange; none when the log is closed and all was read.
     ///
     /// Nothing is lost if the future is dropped before it is ready. It must be polled within a tokio runtime.
-    fn next(&mut self) -> Later<'_, Option<Followed>>;
+    fn next(&mut self) -> BoxFuture<'_, Option<Followed>>;
 
     /// The place up to which everything that matches was yielded, from which a later follower goes on; none while
     /// something that was read waits to be yielded.
-    fn place(&self) -> Option<Resume>;
+    fn position(&self) -> Option<Position>;
 }

@@ -30,7 +30,7 @@ mod session;
 pub mod testing;
 
 pub use error::{Damage, FindError, ReadError, SessionError, StoreFailure, Unavailable};
-pub use follow::{Follow, Followed, From, Later};
-pub use query::{Exchanges, InvalidResume, Order, Query, Resume};
+pub use follow::{BoxFuture, Follow, FollowFrom, Followed};
+pub use query::{Exchanges, InvalidPosition, Order, Position, Query};
 pub use reader::{ManageSessions, ReadLog, Status};
-pub use session::{MAX_DECLARATION, Named, Session, choose, is_session_name};
+pub use session::{Candidate, MAX_DECLARATION, Session, choose, is_session_name};

@@ -14,7 +14,7 @@ pub struct Query {
     /// In which order.
     pub order: Order,
     /// Only those that come after this one in that order.
-    pub after: Option<Resume>,
+    pub after: Option<Position>,
     /// At most so many; none for all.
     pub limit: Option<usize>,
 }
@@ -33,7 +33,7 @@ pub enum Order {
 ///
 /// It is text to those who carry it around: written with `Display`, read with `FromStr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Resume {
+pub struct Position {
     /// The stamp under which it was recorded: it never goes back, whatever the clock does.
     pub written: u64,
     /// The session of the exchange before.
@@ -42,9 +42,9 @@ pub struct Resume {
     pub sequence: u64,
 }
 
-impl Resume {
+impl Position {
     /// Before the first exchange of the log.
-    pub const BEGINNING: Self = Self { written: 0, session: SessionId::from_parts(0, 0), sequence: 0 };
+    pub const START: Self = Self { written: 0, session: SessionId::from_parts(0, 0), sequence: 0 };
 
     /// The place right before the exchange after which this one stands.
     #[must_use]
@@ -53,22 +53,22 @@ impl Resume {
     }
 }
 
-/// A text that is no [`Resume`].
+/// A text that is no [`Position`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a place in the log: use what an earlier answer gave")]
-pub struct InvalidResume(String);
+pub struct InvalidPosition(String);
 
-impl fmt::Display for Resume {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}.{}.{:x}", self.written, self.session, self.sequence)
     }
 }
 
-impl FromStr for Resume {
-    type Err = InvalidResume;
+impl FromStr for Position {
+    type Err = InvalidPosition;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidResume(text.to_owned());
+        let invalid = || InvalidPosition(text.to_owned());
         let mut parts = text.splitn(3, '.');
         let mut part = || parts.next().ok_or_else(invalid);
         Ok(Self {
@@ -84,5 +84,5 @@ impl FromStr for Resume {
 /// An exchange that can't be read is an error in its place, and the next one follows.
 pub trait Exchanges: Iterator<Item = Result<Exchange, ReadError>> + Send {
     /// The place after the exchange that came last, from which another query goes on; none before the first.
-    fn resume(&self) -> Option<Resume>;
+    fn last_position(&self) -> Option<Position>;
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use nightaudit_exchange::{Exchange, Filter, Missing};
 
-use crate::{Exchanges, FindError, Follow, From, Query, ReadError, Session, SessionError};
+use crate::{Exchanges, FindError, Follow, FollowFrom, Query, ReadError, Session, SessionError};
 
 /// Reads a log.
 ///
@@ -34,7 +34,7 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`ReadError`] where the filter names a session that isn't there, or the place to begin can't be found.
-    fn follow(&self, filter: Filter, from: From) -> Result<Box<dyn Follow>, ReadError>;
+    fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError>;
 
     /// All sessions, the oldest first, each with its note and its declaration.
     ///

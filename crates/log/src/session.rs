@@ -70,7 +70,7 @@ pub fn is_session_name(name: &str) -> bool {
 
 /// A session as far as it takes to tell which one is meant.
 #[derive(Debug, Clone, Copy)]
-pub struct Named<'a> {
+pub struct Candidate<'a> {
     /// Its id.
     pub id: SessionId,
     /// Its name.
@@ -88,10 +88,10 @@ const SHORTEST_END: usize = 4;
 ///
 /// # Errors
 ///
-/// [`SessionError::None`], or [`SessionError::Ambiguous`] with the first eight.
-pub fn choose<'a>(which: &str, sessions: impl IntoIterator<Item = Named<'a>>) -> Result<SessionId, SessionError> {
+/// [`SessionError::NotFound`], or [`SessionError::Ambiguous`] with the first eight.
+pub fn choose<'a>(which: &str, sessions: impl IntoIterator<Item = Candidate<'a>>) -> Result<SessionId, SessionError> {
     let prefix = which.to_ascii_uppercase();
-    let mut named: Option<Named<'a>> = None;
+    let mut named: Option<Candidate<'a>> = None;
     let (mut ids, mut ending, mut last) = (Vec::new(), Vec::new(), None);
     for session in sessions {
         last = last.max(Some(session.id));
@@ -110,7 +110,7 @@ pub fn choose<'a>(which: &str, sessions: impl IntoIterator<Item = Named<'a>>) ->
     }
     match (named, &ids[..]) {
         (Some(session), _) => Ok(session.id),
-        (None, []) => Err(SessionError::None(which.to_owned())),
+        (None, []) => Err(SessionError::NotFound(which.to_owned())),
         (None, [id]) => Ok(*id),
         (None, _) => {
             ids.sort_unstable();
@@ -130,14 +130,14 @@ mod tests {
         let text = id(1).to_string();
         let all =
             [(id(0), "a", true), (id(1), "a", false), (id(2), "b", false), (id(3), "b", false), (id(4), &text, false)];
-        let find = |which: &str| choose(which, all.map(|(id, name, open)| Named { id, name, open }));
+        let find = |which: &str| choose(which, all.map(|(id, name, open)| Candidate { id, name, open }));
         assert_eq!(find("a").unwrap(), id(0));
         assert_eq!(find("b").unwrap(), id(3));
         assert_eq!(find(&text).unwrap(), id(4));
         assert_eq!(find(&id(2).to_string().to_lowercase()).unwrap(), id(2));
         assert!(matches!(find("0"), Err(SessionError::Ambiguous { ids, .. }) if ids.len() == 5));
         for nothing in ["", "c", "ZZ"] {
-            assert!(matches!(find(nothing), Err(SessionError::None(which)) if which == nothing), "{nothing}");
+            assert!(matches!(find(nothing), Err(SessionError::NotFound(which)) if which == nothing), "{nothing}");
         }
     }
 

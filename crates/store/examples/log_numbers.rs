@@ -17,7 +17,7 @@ use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Filter, Head, Outcome,
     Timestamp,
 };
-use nightaudit_store::{Config, Durability, Log, Order, Query};
+use nightaudit_store::{Durability, Log, Order, Query, StoreConfig};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let exchanges = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse::<u64>())?;
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     let raw = (0..1000).map(|number| size(&capture(number))).sum::<u64>() / 1000;
     println!("an exchange: {raw} bytes raw");
-    let config = || Config { session: Some("numbers".into()), ..Config::new(dir) };
+    let config = || StoreConfig { session: Some("numbers".into()), ..StoreConfig::new(dir) };
 
     let bare = bare(dir)?;
     println!("a bare loop of one write of 700 bytes and one fdatasync: {bare:.0}/s appending");
@@ -89,13 +89,13 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     // As it is after a kill: nothing is flushed, the folder is copied under the log's feet.
     let copy = dir.with_extension("killed");
     copy_all(dir, &copy)?;
-    let killed = timed("open after a kill", || Log::open(Config { dir: copy.clone(), ..config() }))?;
+    let killed = timed("open after a kill", || Log::open(StoreConfig { dir: copy.clone(), ..config() }))?;
     println!("  exchanges {}, torn bytes {}", killed.opened().exchanges, killed.opened().torn_bytes);
     drop(killed);
     fs::remove_dir_all(copy)?;
     drop(log);
 
-    let batch = Log::open(Config { durability: Durability::Batch, ..config() })?;
+    let batch = Log::open(StoreConfig { durability: Durability::Batch, ..config() })?;
     let start = Instant::now();
     append(&batch, 4 * exchanges..5 * exchanges, 1024, Next::WhenOneIsDone);
     let closed = batch.close();

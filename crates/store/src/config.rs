@@ -8,7 +8,7 @@ use crate::disk::{Disk, OsDisk};
 
 /// How the log is kept. Only [`dir`](Self::dir) has no sensible default.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct StoreConfig {
     /// The data folder. It is made, with mode 0700, if it isn't there.
     pub dir: PathBuf,
     /// What an answer's end waits for.
@@ -43,7 +43,7 @@ pub struct Config {
     pub disk: Arc<dyn Disk>,
 }
 
-impl Config {
+impl StoreConfig {
     /// The defaults, for this data folder.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
@@ -51,7 +51,7 @@ impl Config {
     }
 }
 
-impl Default for Config {
+impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             dir: PathBuf::new(),

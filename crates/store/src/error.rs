@@ -31,7 +31,7 @@ pub enum OpenError {
     },
     /// Somebody else could have made the data folder what it is.
     #[error(transparent)]
-    Untrusted(#[from] crate::Untrusted),
+    Untrusted(#[from] crate::UntrustedFile),
     /// A session of a later version of this program is to be continued.
     #[error("{} was written by a later version of this program: use that version", .0.display())]
     Newer(PathBuf),

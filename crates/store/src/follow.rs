@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use nightaudit_exchange::{Filter, SessionId};
-use nightaudit_log::{Followed, From, Order, Query, ReadError, Resume};
+use nightaudit_log::{FollowFrom, Followed, Order, Position, Query, ReadError};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -27,7 +27,7 @@ pub struct Follower {
     session: Option<SessionId>,
     unwanted: Option<SessionId>,
     last: watch::Receiver<Last>,
-    place: Option<Resume>,
+    place: Option<Position>,
     /// The number of exchanges recorded since the log was opened up to `place`, where it is known.
     count: Option<u64>,
     ready: VecDeque<Followed>,
@@ -38,12 +38,12 @@ pub struct Follower {
 #[derive(Debug)]
 struct Page {
     found: VecDeque<Followed>,
-    place: Option<Resume>,
+    place: Option<Position>,
     count: Option<u64>,
 }
 
 impl Follower {
-    pub(crate) fn new(shared: Arc<Shared>, filter: Filter, from: From) -> Result<Self, ReadError> {
+    pub(crate) fn new(shared: Arc<Shared>, filter: Filter, from: FollowFrom) -> Result<Self, ReadError> {
         let resolve = |which: Option<&str>| which.map(|which| shared.resolve(which)).transpose();
         let (session, unwanted) = (resolve(filter.session.as_deref())?, resolve(filter.except_session())?);
         let last = shared.ring.subscribe();
@@ -60,36 +60,36 @@ impl Follower {
             reading: None,
         };
         match from {
-            From::Now | From::Last(0) => {}
-            From::Last(n) => {
+            FollowFrom::Now | FollowFrom::Last(0) => {}
+            FollowFrom::Last(n) => {
                 let query =
                     Query { filter: follower.filter.clone(), order: Order::Newest, limit: Some(n), after: None };
                 let mut newest = Exchanges::new(&follower.shared, query)?;
                 // Only their places are kept: a few thousand bodies would not fit anywhere.
                 newest.by_ref().for_each(drop);
-                if let Some(first) = newest.resume() {
+                if let Some(first) = newest.last_position() {
                     follower.go_to(Some(first.before()));
                 }
             }
-            From::After(id) => {
+            FollowFrom::After(id) => {
                 if let Some(place) = follower.shared.place_of(id)? {
                     follower.go_to(Some(place));
                 }
             }
-            From::Place(place) => follower.go_to(Some(place)),
+            FollowFrom::Position(place) => follower.go_to(Some(place)),
         }
         Ok(follower)
     }
 
-    fn go_to(&mut self, place: Option<Resume>) {
+    fn go_to(&mut self, place: Option<Position>) {
         (self.place, self.count) = (place, None);
     }
 
     /// The place up to which everything that matches was yielded, from which a later follower goes on; none while
     /// something that was read waits to be yielded.
     #[must_use]
-    pub fn place(&self) -> Option<Resume> {
-        self.ready.is_empty().then(|| self.place.unwrap_or(Resume::BEGINNING))
+    pub fn position(&self) -> Option<Position> {
+        self.ready.is_empty().then(|| self.place.unwrap_or(Position::START))
     }
 
     /// Waits for the next exchange; none when the log is closed and all was read.
@@ -136,7 +136,7 @@ impl Follower {
 }
 
 /// Reads a page of what comes after `place` and not after `last`.
-fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Resume>, count: Option<u64>, last: Last) -> Page {
+fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Position>, count: Option<u64>, last: Last) -> Page {
     let mut found = VecDeque::new();
     let query = Query { filter, order: Order::Oldest, after: place, limit: None };
     let mut reached = last.place;
@@ -145,7 +145,7 @@ fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Resume>, count: Opti
     // The session that is followed may be deleted; then there is nothing more of it.
     if let Ok(mut exchanges) = Exchanges::new(shared, query) {
         while let Some(exchange) = exchanges.next() {
-            if exchanges.resume() > last.place {
+            if exchanges.last_position() > last.place {
                 break;
             }
             match exchange {
@@ -156,7 +156,7 @@ fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Resume>, count: Opti
                 Err(_) => damaged += 1,
             }
             if found.len() >= PAGE || bytes >= PAGE_BYTES {
-                reached = exchanges.resume();
+                reached = exchanges.last_position();
                 break;
             }
         }

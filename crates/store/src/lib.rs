@@ -11,10 +11,10 @@
 //!
 //! ```
 //! use nightaudit_exchange::Filter;
-//! use nightaudit_store::{Config, Log, Order, Query};
+//! use nightaudit_store::{StoreConfig, Log, Order, Query};
 //!
 //! # let dir = tempfile::tempdir()?;
-//! let log = Log::open(Config { session: Some("certification".into()), ..Config::new(dir.path()) })?;
+//! let log = Log::open(StoreConfig { session: Some("certification".into()), ..StoreConfig::new(dir.path()) })?;
 //! let recorder = log.recorder();
 //! # let _ = recorder;
 //! // In the proxy: recorder.reserve().await?, place.begin(&started)?, place.record(capture).await
@@ -63,19 +63,19 @@ mod shared;
 mod waiting;
 mod writer;
 
-pub use config::{Config, Durability, InvalidChoice, OnFailure};
+pub use config::{Durability, InvalidChoice, OnFailure, StoreConfig};
 pub use error::OpenError;
 pub use follow::Follower;
 pub use log::{Closed, Log, Opened};
-pub use maintenance::{Check, Compacted, DeleteError, Deleted, Doomed, ImportError, Imported, Info, Progress};
+pub use maintenance::{Check, Compacted, DeleteError, DeleteTarget, Deleted, ImportError, Imported, Info, Progress};
 pub use nightaudit_exchange::Started;
 pub use nightaudit_log::{
-    Damage, FindError, Followed, From, InvalidResume, MAX_DECLARATION, ManageSessions, Order, Query, ReadError,
-    ReadLog, Resume, Session, SessionError, Status, StoreFailure,
+    Damage, FindError, FollowFrom, Followed, InvalidPosition, MAX_DECLARATION, ManageSessions, Order, Position, Query,
+    ReadError, ReadLog, Session, SessionError, Status, StoreFailure,
 };
 pub use notifier::Notifier;
-pub use private::{Untrusted, field_key, read_secret};
+pub use private::{UntrustedFile, read_secret, redaction_key};
 pub use query::Exchanges;
 pub use recorder::{QueuePermit, Receipt, Recorder};
-pub use sent::{Answered, Sent};
+pub use sent::{RecordedResponse, SentRequest};
 pub use waiting::open_when_free;

@@ -12,10 +12,10 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, ExchangeId, FieldKey, Filter, Missing, Redactor, Seen};
-use nightaudit_log::{Damage, FindError, From, Query, ReadError, SessionError, Status};
+use nightaudit_log::{Damage, FindError, FollowFrom, Query, ReadError, SessionError, Status};
 
 use crate::{
-    config::Config,
+    config::StoreConfig,
     disk,
     encoder::{Encoder, Message},
     error::OpenError,
@@ -87,7 +87,7 @@ impl Log {
     ///
     /// [`OpenError`] says what stands in the way: another owner, the file system, a damaged index that can't be
     /// replaced.
-    pub fn open(config: Config) -> Result<Self, OpenError> {
+    pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
         Self::open_with(config, &mut |_| {})
     }
 
@@ -96,10 +96,10 @@ impl Log {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn open_with(config: Config, progress: &mut dyn FnMut(Progress)) -> Result<Self, OpenError> {
+    pub fn open_with(config: StoreConfig, progress: &mut dyn FnMut(Progress)) -> Result<Self, OpenError> {
         // It may be a token that was taken for a name.
         let session = config.session.as_deref().map(|name| Seen::default().cleaned(name));
-        let config = Config { session, ..config };
+        let config = StoreConfig { session, ..config };
         let dir = &config.dir;
         let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
         let sessions = config.dir.join("sessions");
@@ -119,7 +119,7 @@ impl Log {
         // Without fields to replace the key is hardly needed, and none is made.
         let key = match config.redact_fields.is_empty() {
             true => FieldKey::ephemeral(),
-            false => private::field_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
+            false => private::redaction_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
         };
         let redactor = Redactor::new(&config.redact_fields, key);
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
@@ -245,7 +245,7 @@ impl Log {
     /// # Errors
     ///
     /// [`ReadError`] where the place to begin can't be found.
-    pub fn follow(&self, filter: Filter, from: From) -> Result<Follower, ReadError> {
+    pub fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Follower, ReadError> {
         Follower::new(Arc::clone(&self.shared), filter, from)
     }
 

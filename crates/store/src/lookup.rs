@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome, OutcomeFilter, SessionId};
-use nightaudit_log::{FindError, Order, Query, ReadError, Resume};
+use nightaudit_log::{FindError, Order, Position, Query, ReadError};
 
 use crate::{
     index::{BlockAt, Broken, Part, Row},
@@ -22,7 +22,7 @@ const LETTERS: usize = 26;
 
 /// See [`Log::find`](crate::Log::find).
 pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindError> {
-    let none = || FindError::None(which.to_owned());
+    let none = || FindError::NotFound(which.to_owned());
     match which {
         "last" => return newest(shared, Filter::default())?.map(|(_, exchange)| exchange).ok_or(FindError::Empty),
         "last-error" => return newest_error(shared)?.ok_or(FindError::NoError),
@@ -43,10 +43,10 @@ pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindEr
 }
 
 /// The exchange that matches and was recorded last, and its place.
-fn newest(shared: &Arc<Shared>, filter: Filter) -> Result<Option<(Resume, Exchange)>, ReadError> {
+fn newest(shared: &Arc<Shared>, filter: Filter) -> Result<Option<(Position, Exchange)>, ReadError> {
     let mut found = Exchanges::new(shared, Query { filter, order: Order::Newest, after: None, limit: Some(1) })?;
     let exchange = found.next().transpose()?;
-    Ok(found.resume().zip(exchange))
+    Ok(found.last_position().zip(exchange))
 }
 
 fn newest_error(shared: &Arc<Shared>) -> Result<Option<Exchange>, ReadError> {
@@ -62,7 +62,7 @@ fn newest_error(shared: &Arc<Shared>) -> Result<Option<Exchange>, ReadError> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) id: ExchangeId,
-    pub(crate) place: Resume,
+    pub(crate) place: Position,
     pub(crate) at: BlockAt,
 }
 
@@ -123,7 +123,7 @@ impl Shared {
     }
 
     /// The place of an exchange.
-    pub(crate) fn place_of(&self, id: ExchangeId) -> Result<Option<Resume>, ReadError> {
+    pub(crate) fn place_of(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
         Ok(self.between((id, id), 1)?.first().map(|found| found.place))
     }
 
@@ -140,7 +140,7 @@ impl Shared {
     }
 
     /// How many exchanges stand after the one place and not after the other.
-    pub(crate) fn rows_between(&self, after: Option<Resume>, upto: Option<Resume>) -> u64 {
+    pub(crate) fn rows_between(&self, after: Option<Position>, upto: Option<Position>) -> u64 {
         let Some(upto) = upto else { return 0 };
         let mut count = 0;
         let mut edges = Vec::new();
@@ -165,6 +165,6 @@ impl Shared {
     }
 }
 
-fn place(session: SessionId, row: &Row) -> Resume {
-    Resume { written: row.written, session, sequence: row.sequence }
+fn place(session: SessionId, row: &Row) -> Position {
+    Position { written: row.written, session, sequence: row.sequence }
 }

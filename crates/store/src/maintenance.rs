@@ -7,7 +7,7 @@ mod import;
 
 use std::sync::mpsc;
 
-pub use self::delete::{DeleteError, Doomed};
+pub use self::delete::{DeleteError, DeleteTarget};
 
 use nightaudit_exchange::{Import, Missing, SessionId, Timestamp};
 use nightaudit_log::{Damage, ReadError, Session, SessionError};

@@ -96,7 +96,7 @@ impl Signal {
 
 impl Notifier {
     /// To be spawned on the runtime where the receipts are awaited. Ends when the log and all its recorders are gone.
-    pub async fn ring(self) {
+    pub async fn run(self) {
         while let Some(due) = self.signal.take() {
             if due.is_empty() {
                 self.signal.pulled.notified().await;
@@ -173,7 +173,7 @@ mod tests {
         };
         assert_eq!(given(&mut receipts), [true, false, true, false, true]);
         drop(notifiers);
-        notifier.ring().await;
+        notifier.run().await;
         assert_eq!(given(&mut receipts), [false, true, false, true, false]);
     }
 
@@ -181,7 +181,7 @@ mod tests {
     async fn a_bell_rings_as_often_as_it_is_pulled() {
         let notifiers = Notifiers::default();
         let (number, notifier) = notifiers.hang();
-        let ringing = tokio::spawn(notifier.ring());
+        let ringing = tokio::spawn(notifier.run());
         for _ in 0..3 {
             let (due, receipt) = due(Some(number));
             notifiers.ring([due].into_iter());

@@ -1,6 +1,6 @@
 //! The log before anything is recorded: sessions, ledger and index as they are found.
 
-use nightaudit_log::Resume;
+use nightaudit_log::Position;
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    config::Config,
+    config::StoreConfig,
     disk,
     error::OpenError,
     index::{Broken, Index, Listing},
@@ -31,7 +31,7 @@ use crate::{
 
 /// The log as its owner has it.
 pub(crate) fn own(
-    config: &Config,
+    config: &StoreConfig,
     index: (Index, Option<String>),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Shared, Opened), OpenError> {
@@ -104,7 +104,7 @@ pub(crate) fn read_in_memory(dir: &Path) -> Result<Shared, OpenError> {
 }
 
 fn prepare_to_read(dir: &Path, index: (Index, Option<String>)) -> Result<(Shared, Opened), OpenError> {
-    let config = Config::new(dir);
+    let config = StoreConfig::new(dir);
     let failed = |source| OpenError::Io { what: "read the ledger of", path: dir.to_owned(), source };
     let found = recover::sessions(dir)?;
     let ledger = ledger::read(dir).map_err(failed)?;
@@ -119,7 +119,7 @@ fn prepare_to_read(dir: &Path, index: (Index, Option<String>)) -> Result<(Shared
 
 /// Sessions and index as the segments have them, and what they lack of what the ledger knows.
 fn prepare(
-    config: &Config,
+    config: &StoreConfig,
     found: Found,
     ledger: &ledger::Read,
     (index, reason): (Index, Option<String>),
@@ -214,11 +214,11 @@ fn add_left(shared: &mut Shared, dir: &Path) -> Result<u64, OpenError> {
 }
 
 /// The place of the exchange that was recorded last.
-fn last_place(shared: &Shared) -> Option<Resume> {
+fn last_place(shared: &Shared) -> Option<Position> {
     let listings = shared.index.listings();
     let lasts = listings.iter().filter_map(|(session, listing)| {
         let summary = listing.parts.last()?.summary;
-        Some(Resume { written: summary.written.1, session: *session, sequence: summary.last })
+        Some(Position { written: summary.written.1, session: *session, sequence: summary.last })
     });
     lasts.max()
 }

@@ -13,9 +13,9 @@ use rustix::{fs::OFlags, process::geteuid};
 use crate::disk::{self, Disk, OsDisk};
 
 /// The file with the key of the pseudonyms of fields: 64 hexadecimal digits.
-const FIELD_KEY: &str = "redaction-key";
+const REDACTION_KEY: &str = "redaction-key";
 /// The files of a data folder that are secret or say what is recorded.
-const FILES: [&str; 6] = ["lock", "journal", "ledger", "console-token", "signing-key", FIELD_KEY];
+const FILES: [&str; 6] = ["lock", "journal", "ledger", "console-token", "signing-key", REDACTION_KEY];
 /// Its folders.
 const FOLDERS: [&str; 2] = ["sessions", "index"];
 
@@ -26,7 +26,7 @@ const READABLE: u32 = 0o044;
 /// A file that can't be trusted, since somebody else may have made it or may change it.
 #[derive(Debug, thiserror::Error)]
 #[error("{} {problem}", path.display())]
-pub struct Untrusted {
+pub struct UntrustedFile {
     path: PathBuf,
     problem: Problem,
 }
@@ -78,7 +78,7 @@ pub(crate) fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs:
 ///
 /// # Errors
 ///
-/// What the operating system says, and [`io::ErrorKind::PermissionDenied`] with an [`Untrusted`] in it for a file that
+/// What the operating system says, and [`io::ErrorKind::PermissionDenied`] with an [`UntrustedFile`] in it for a file that
 /// others may have written.
 pub fn read_secret(path: &Path) -> io::Result<String> {
     let file = open(fs::OpenOptions::new().read(true), path)?;
@@ -92,8 +92,8 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// [`Untrusted`] for the first that can't be trusted.
-pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, Untrusted> {
+/// [`UntrustedFile`] for the first that can't be trusted.
+pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, UntrustedFile> {
     let mut readable = Vec::new();
     let mut see = |path: &Path, metadata: &fs::Metadata| {
         if metadata.mode() & READABLE != 0 {
@@ -109,7 +109,7 @@ pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, Untrusted> {
     }
     for path in FILES.map(|name| dir.join(name)) {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        let untrusted = |problem| Err(Untrusted { path: path.clone(), problem });
+        let untrusted = |problem| Err(UntrustedFile { path: path.clone(), problem });
         if metadata.is_symlink() {
             return untrusted(Problem::Link);
         }
@@ -121,7 +121,7 @@ pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, Untrusted> {
     Ok(readable)
 }
 
-fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), Untrusted> {
+fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), UntrustedFile> {
     let own = geteuid().as_raw();
     let problem = match (metadata.uid(), metadata.mode()) {
         // The superuser can change everything anyhow.
@@ -129,7 +129,7 @@ fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), Untrusted> {
         (_, mode) if mode & WRITABLE != 0 => Problem::Writable(mode),
         _ => return Ok(()),
     };
-    Err(Untrusted { path: path.to_owned(), problem })
+    Err(UntrustedFile { path: path.to_owned(), problem })
 }
 
 /// The key by which this installation makes pseudonyms for the values of fields; made when it isn't there.
@@ -137,12 +137,12 @@ fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), Untrusted> {
 /// # Errors
 ///
 /// What the operating system says, and [`io::ErrorKind::InvalidData`] for a file that holds no key.
-pub fn field_key(dir: &Path) -> io::Result<FieldKey> {
-    field_key_on(&OsDisk, dir)
+pub fn redaction_key(dir: &Path) -> io::Result<FieldKey> {
+    redaction_key_on(&OsDisk, dir)
 }
 
-pub(crate) fn field_key_on(disk: &dyn Disk, dir: &Path) -> io::Result<FieldKey> {
-    let path = dir.join(FIELD_KEY);
+pub(crate) fn redaction_key_on(disk: &dyn Disk, dir: &Path) -> io::Result<FieldKey> {
+    let path = dir.join(REDACTION_KEY);
     let invalid = || {
         let message = format!("{} holds no key: put the key back, or remove the file", path.display());
         io::Error::new(io::ErrorKind::InvalidData, message)
@@ -221,14 +221,14 @@ mod tests {
     #[test]
     fn the_key_is_made_once_for_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let key = field_key(dir.path()).unwrap();
-        assert_eq!(field_key(dir.path()).unwrap().0, key.0);
-        let path = dir.path().join(FIELD_KEY);
+        let key = redaction_key(dir.path()).unwrap();
+        assert_eq!(redaction_key(dir.path()).unwrap().0, key.0);
+        let path = dir.path().join(REDACTION_KEY);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         set_mode(&path, 0o666);
-        assert_eq!(field_key(dir.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(redaction_key(dir.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         set_mode(&path, 0o600);
         fs::write(&path, "hello").unwrap();
-        assert!(field_key(dir.path()).unwrap_err().to_string().contains("holds no key"));
+        assert!(redaction_key(dir.path()).unwrap_err().to_string().contains("holds no key"));
     }
 }

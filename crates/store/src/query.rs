@@ -8,7 +8,7 @@ mod rows;
 use std::{collections::VecDeque, sync::Arc};
 
 use nightaudit_exchange::{Exchange, Filter};
-use nightaudit_log::{Order, Query, ReadError, Resume};
+use nightaudit_log::{Order, Position, Query, ReadError};
 
 use self::cursor::{Cursor, Hit};
 pub(crate) use self::{fetch::Fetch, rows::RowFilter};
@@ -34,7 +34,7 @@ pub struct Exchanges {
     /// What was found and not read yet.
     coming: VecDeque<Result<Hit, ReadError>>,
     fetch: Fetch,
-    place: Option<Resume>,
+    place: Option<Position>,
 }
 
 impl Exchanges {
@@ -68,7 +68,7 @@ impl Exchanges {
 
     /// The place after the exchange that came last; none before the first.
     #[must_use]
-    pub fn resume(&self) -> Option<Resume> {
+    pub fn last_position(&self) -> Option<Position> {
         self.place
     }
 
@@ -160,7 +160,7 @@ impl Iterator for Exchanges {
                 // It is another one than was looked for, or its session was deleted meanwhile.
                 Ok(_) => {}
                 Err(error) => {
-                    let Hit { place: Resume { session, sequence, .. }, .. } = hit;
+                    let Hit { place: Position { session, sequence, .. }, .. } = hit;
                     return Some(Err(ReadError::Exchange { session, sequence, source: Box::new(error) }));
                 }
             }

@@ -2,8 +2,8 @@
 
 use nightaudit_exchange::{Exchange, Filter, Missing};
 use nightaudit_log::{
-    FindError, Follow, Followed, From, Later, ManageSessions, Query, ReadError, ReadLog, Resume, Session, SessionError,
-    Status,
+    BoxFuture, FindError, Follow, FollowFrom, Followed, ManageSessions, Position, Query, ReadError, ReadLog, Session,
+    SessionError, Status,
 };
 
 use crate::{follow::Follower, log::Log, query::Exchanges};
@@ -17,7 +17,7 @@ impl ReadLog for Log {
         Ok(Box::new(self.query(query)?))
     }
 
-    fn follow(&self, filter: Filter, from: From) -> Result<Box<dyn Follow>, ReadError> {
+    fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {
         Ok(Box::new(self.follow(filter, from)?))
     }
 
@@ -43,18 +43,18 @@ impl ReadLog for Log {
 }
 
 impl nightaudit_log::Exchanges for Exchanges {
-    fn resume(&self) -> Option<Resume> {
-        self.resume()
+    fn last_position(&self) -> Option<Position> {
+        self.last_position()
     }
 }
 
 impl Follow for Follower {
-    fn next(&mut self) -> Later<'_, Option<Followed>> {
+    fn next(&mut self) -> BoxFuture<'_, Option<Followed>> {
         Box::pin(self.next())
     }
 
-    fn place(&self) -> Option<Resume> {
-        self.place()
+    fn position(&self) -> Option<Position> {
+        self.position()
     }
 }
 

@@ -21,7 +21,7 @@ const HEAD: usize = LENGTHS + 4 + 4 + 4;
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) sequence: u64,
-    /// The log's stamp of the batch it was written in; see [`Resume`](crate::Resume).
+    /// The log's stamp of the batch it was written in; see [`Position`](crate::Position).
     pub(crate) written: u64,
     pub(crate) previous: Digest,
     /// Its hash, as far as the metadata; none where nobody made it beforehand.

@@ -41,7 +41,7 @@ impl Recorder {
     /// Waits for a place in the queue, and until no more waits to be written than may.
     ///
     /// A request is forwarded only with a place in hand, so that there is always room for what it becomes. How large
-    /// that is nobody knows yet: what is under way when [`Config::max_backlog`](crate::Config::max_backlog) is reached
+    /// that is nobody knows yet: what is under way when [`StoreConfig::max_backlog`](crate::StoreConfig::max_backlog) is reached
     /// comes on top of it.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use nightaudit_exchange::Exchange;
-use nightaudit_log::Resume;
+use nightaudit_log::Position;
 use tokio::sync::watch;
 
 /// The most exchanges kept.
@@ -30,7 +30,7 @@ pub(crate) struct Ring {
 /// How far the log has come.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Last {
-    pub(crate) place: Option<Resume>,
+    pub(crate) place: Option<Position>,
     /// Exchanges recorded since the log was opened.
     pub(crate) count: u64,
     pub(crate) closed: bool,
@@ -38,16 +38,16 @@ pub(crate) struct Last {
 
 #[derive(Debug, Default)]
 struct Kept {
-    exchanges: VecDeque<(Resume, u64, Arc<Exchange>)>,
+    exchanges: VecDeque<(Position, u64, Arc<Exchange>)>,
     bytes: usize,
     /// The place of the last exchange that is kept no more.
-    dropped: Option<Resume>,
+    dropped: Option<Position>,
 }
 
 /// What the ring has after a place.
 pub(crate) enum After {
     /// The next exchange, and its number.
-    Next(Resume, u64, Arc<Exchange>),
+    Next(Position, u64, Arc<Exchange>),
     /// Nothing yet.
     Nothing,
     /// It keeps that no more: it is to be read from disk.
@@ -56,7 +56,7 @@ pub(crate) enum After {
 
 impl Ring {
     /// A ring for a log whose last exchange stands at `place`.
-    pub(crate) fn new(place: Option<Resume>) -> Self {
+    pub(crate) fn new(place: Option<Position>) -> Self {
         let kept = Kept { dropped: place, ..Kept::default() };
         Self { kept: Mutex::new(kept), last: watch::Sender::new(Last { place, count: 0, closed: false }) }
     }
@@ -71,7 +71,7 @@ impl Ring {
     }
 
     /// Takes in recorded exchanges, in their order.
-    pub(crate) fn push(&self, exchanges: Vec<(Resume, Arc<Exchange>)>) {
+    pub(crate) fn push(&self, exchanges: Vec<(Position, Arc<Exchange>)>) {
         let Some(place) = exchanges.last().map(|(place, _)| *place) else { return };
         let mut count = self.last.borrow().count;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +94,7 @@ impl Ring {
     }
 
     /// Notes that exchanges up to this place were recorded while nobody followed.
-    pub(crate) fn pass(&self, place: Resume, exchanges: usize) {
+    pub(crate) fn pass(&self, place: Position, exchanges: usize) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Kept { dropped: Some(place), ..Kept::default() };
         drop(kept);
@@ -109,7 +109,7 @@ impl Ring {
     }
 
     /// What comes after a place.
-    pub(crate) fn after(&self, place: Option<Resume>) -> After {
+    pub(crate) fn after(&self, place: Option<Position>) -> After {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if place < kept.dropped {
             return After::Gone;
@@ -155,8 +155,8 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn place(exchange: &Exchange, sequence: u64) -> Resume {
-        Resume { written: sequence, session: exchange.session, sequence }
+    fn place(exchange: &Exchange, sequence: u64) -> Position {
+        Position { written: sequence, session: exchange.session, sequence }
     }
 
     fn message(bytes: Bytes) -> nightaudit_exchange::Message {

@@ -9,7 +9,7 @@ use crate::log::Log;
 
 /// A request that was sent to Mews.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentRequest {
     /// When it was handed to the connection; for an interrupted one, when it was received.
     pub at: Timestamp,
     /// The operation.
@@ -30,7 +30,7 @@ impl Log {
     /// # Errors
     ///
     /// [`ReadError`] where the log can't be read; exchanges that can't are passed over.
-    pub fn recent_sends(&self, since: Timestamp) -> Result<impl Iterator<Item = Sent> + use<>, ReadError> {
+    pub fn recent_sends(&self, since: Timestamp) -> Result<impl Iterator<Item = SentRequest> + use<>, ReadError> {
         // A request that arrived earlier may have been held back by the limiter before it was sent.
         let filter = Filter { since: Some(since.minus(Duration::from_secs(3600))), ..Filter::default() };
         let exchanges = self.query(Query { filter, ..Query::default() })?;
@@ -40,9 +40,9 @@ impl Log {
 
 /// A response of Mews, as far as a limiter listens to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct RecordedResponse {
     /// The request.
-    pub request: Sent,
+    pub request: SentRequest,
     /// When the response's head had arrived.
     pub at: Timestamp,
     /// Its status.
@@ -58,10 +58,10 @@ impl Log {
     /// # Errors
     ///
     /// [`ReadError`] where the log can't be read; exchanges that can't are passed over.
-    pub fn recent_refusals(&self, since: Timestamp, all: Timestamp) -> Result<Vec<Answered>, ReadError> {
+    pub fn recent_rejections(&self, since: Timestamp, all: Timestamp) -> Result<Vec<RecordedResponse>, ReadError> {
         let begin = |since: Timestamp| Some(since.minus(Duration::from_secs(3600)));
         let too_many = Filter { since: begin(since), status: "429".parse().ok(), ..Filter::default() };
-        let answers = |filter: Filter, from: Timestamp| -> Result<Vec<Answered>, ReadError> {
+        let answers = |filter: Filter, from: Timestamp| -> Result<Vec<RecordedResponse>, ReadError> {
             let exchanges = self.query(Query { filter, ..Query::default() })?;
             Ok(exchanges.filter_map(Result::ok).filter_map(answered).filter(|one| one.at >= from).collect())
         };
@@ -76,7 +76,7 @@ impl Log {
     }
 }
 
-fn answered(exchange: Exchange) -> Option<Answered> {
+fn answered(exchange: Exchange) -> Option<RecordedResponse> {
     let head = exchange.times_us.response_head?;
     if exchange.outcome != Outcome::Answered || exchange.web_socket.is_some() {
         return None;
@@ -85,16 +85,16 @@ fn answered(exchange: Exchange) -> Option<Answered> {
     let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("retry-after"));
     let retry_after = header.map(|header| header.value.to_string());
     let (status, at) = (response.status, exchange.started_at.plus(Duration::from_micros(head)));
-    Some(Answered { status, at, retry_after, request: sent(exchange)? })
+    Some(RecordedResponse { status, at, retry_after, request: sent(exchange)? })
 }
 
-fn sent(exchange: Exchange) -> Option<Sent> {
+fn sent(exchange: Exchange) -> Option<SentRequest> {
     let at = match (exchange.forwarded_at(), exchange.outcome) {
         (Some(at), _) => at,
         (None, Outcome::Interrupted) => exchange.started_at,
         (None, _) => return None,
     };
-    Some(Sent {
+    Some(SentRequest {
         at,
         operation: exchange.operation,
         access_token: exchange.envelope.access_token,

@@ -20,7 +20,7 @@ impl Log {
     /// [`SessionError`] where there is none or there are several.
     pub fn session(&self, which: &str) -> Result<Session, SessionError> {
         let id = self.shared.resolve(which)?;
-        self.shared.view(id).ok_or_else(|| SessionError::None(which.to_owned()))
+        self.shared.view(id).ok_or_else(|| SessionError::NotFound(which.to_owned()))
     }
 
     /// The session to which exchanges go that name none; none before the first of them.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, Seen, SessionId, Timestamp};
-use nightaudit_log::{Damage, Named, Session, SessionError, StoreFailure, choose};
+use nightaudit_log::{Candidate, Damage, Session, SessionError, StoreFailure, choose};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -46,8 +46,8 @@ impl Entry {
         Self { meta, bytes, head, missing: 0, gaps: Vec::new() }
     }
 
-    fn named(&self) -> Named<'_> {
-        Named { id: self.meta.id, name: &self.meta.name, open: self.meta.ended.is_none() }
+    fn named(&self) -> Candidate<'_> {
+        Candidate { id: self.meta.id, name: &self.meta.name, open: self.meta.ended.is_none() }
     }
 }
 
@@ -282,7 +282,7 @@ impl Shared {
     /// beginning or the end of an id, or as `last` the one that was started last.
     pub(crate) fn resolve(&self, which: &str) -> Result<SessionId, SessionError> {
         match self.resolve_exactly(which) {
-            Err(SessionError::None(_)) => {
+            Err(SessionError::NotFound(_)) => {
                 // Who began a session by the name of a token may ask for it by the same, and no error repeats it.
                 let clean = self.cleaned(which);
                 self.resolve_exactly(&clean)
@@ -301,8 +301,8 @@ impl Shared {
         let chosen = choose(which, sessions.values().map(Entry::named));
         drop(sessions);
         match chosen {
-            Err(SessionError::None(_)) => {
-                Err(self.vanished_as(which).unwrap_or_else(|| SessionError::None(which.to_owned())))
+            Err(SessionError::NotFound(_)) => {
+                Err(self.vanished_as(which).unwrap_or_else(|| SessionError::NotFound(which.to_owned())))
             }
             chosen => chosen,
         }

@@ -19,7 +19,7 @@ use nightaudit_log::SessionError;
 use self::{append::Pending, look::Watch, segments::Active};
 use crate::{
     block::Packer,
-    config::{Config, OnFailure},
+    config::{OnFailure, StoreConfig},
     encoder::{Answer, Done},
     records::{Reached, Records},
     shared::Shared,
@@ -98,7 +98,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        config: &Config,
+        config: &StoreConfig,
         jobs: mpsc::Receiver<Job>,
         reports: mpsc::Sender<Done>,
         index: mpsc::Sender<()>,

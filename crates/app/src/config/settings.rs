@@ -38,7 +38,7 @@ pub struct Settings {
     /// The OpenAPI document that requests are held against, beside what is built in.
     pub openapi: Option<PathBuf>,
     /// The log.
-    pub store: nightaudit_store::Config,
+    pub store: nightaudit_store::StoreConfig,
     /// The JSON fields whose values are masked in exports.
     pub export_mask: Vec<String>,
     /// What is said on standard error.
@@ -224,8 +224,8 @@ fn store(
     file: &File,
     data: &Path,
     environment: Arc<str>,
-) -> Result<nightaudit_store::Config, ConfigError> {
-    let mut config = nightaudit_store::Config::new(data);
+) -> Result<nightaudit_store::StoreConfig, ConfigError> {
+    let mut config = nightaudit_store::StoreConfig::new(data);
     config.durability = match file.durability {
         Durability::Sync => nightaudit_store::Durability::Sync,
         Durability::Write => nightaudit_store::Durability::Write,
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!((settings.proxy.keep_total, settings.proxy.max_tunnels), (proxy.keep_total, proxy.max_tunnels));
         assert_eq!((settings.proxy.queue, settings.proxy.min_body_rate), (proxy.queue, proxy.min_body_rate));
         assert_eq!(settings.proxy.rewrite_redirects, proxy.rewrite_redirects);
-        let store = nightaudit_store::Config::default();
+        let store = nightaudit_store::StoreConfig::default();
         assert_eq!((settings.store.queue, settings.store.durability), (store.queue, store.durability));
         assert_eq!((settings.store.max_backlog, settings.store.on_failure), (store.max_backlog, store.on_failure));
         assert_eq!(settings.store.max_sessions, store.max_sessions);

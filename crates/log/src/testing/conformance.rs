@@ -6,7 +6,7 @@ use nightaudit_exchange::{Exchange, Filter};
 
 use super::{exchanges, session_id};
 use crate::{
-    FindError, Follow, Followed, From, MAX_DECLARATION, Order, Query, ReadError, ReadLog, Resume, SessionError,
+    FindError, Follow, FollowFrom, Followed, MAX_DECLARATION, Order, Position, Query, ReadError, ReadLog, SessionError,
 };
 
 /// A log of the engine under test, empty at first.
@@ -67,10 +67,10 @@ fn empty(engine: &dyn Engine) {
     assert!(log.missing().expect("it can be asked").is_empty());
     for order in [Order::Oldest, Order::Newest] {
         let mut none = log.query(Query { order, ..Query::default() }).expect("it can be asked");
-        assert!(none.next().is_none() && none.resume().is_none());
+        assert!(none.next().is_none() && none.last_position().is_none());
     }
-    assert!(matches!(log.find("0"), Err(FindError::None(prefix)) if prefix == "0"));
-    assert!(matches!(log.session("a"), Err(SessionError::None(which)) if which == "a"));
+    assert!(matches!(log.find("0"), Err(FindError::NotFound(prefix)) if prefix == "0"));
+    assert!(matches!(log.session("a"), Err(SessionError::NotFound(which)) if which == "a"));
 }
 
 fn pages(engine: &dyn Engine) {
@@ -90,8 +90,8 @@ fn pages(engine: &dyn Engine) {
                 break;
             }
             // It is carried around as text.
-            let text = page.resume().expect("something was read").to_string();
-            after = Some(text.parse::<Resume>().expect("its own text"));
+            let text = page.last_position().expect("something was read").to_string();
+            after = Some(text.parse::<Position>().expect("its own text"));
         }
         let all: Vec<_> = all.iter().map(|exchange| (exchange.session_name.to_string(), exchange.sequence)).collect();
         assert_eq!(all, expected);
@@ -100,7 +100,7 @@ fn pages(engine: &dyn Engine) {
     // A place serves in the other order, too.
     let mut first = log.query(Query { limit: Some(3), ..Query::default() }).expect("a page");
     assert_eq!(first.by_ref().count(), 3);
-    let back = Query { order: Order::Newest, after: first.resume(), ..Query::default() };
+    let back = Query { order: Order::Newest, after: first.last_position(), ..Query::default() };
     assert_eq!(query(log, back), named("a", [2, 1]));
 }
 
@@ -118,10 +118,10 @@ fn filters(engine: &dyn Engine) {
         assert_eq!(query(log, Query { filter, ..Query::default() }), named("b", [2, 5]));
     }
     let wrong = |result: Result<(), ReadError>| {
-        assert!(matches!(result, Err(ReadError::Session(SessionError::None(which))) if which == "c"));
+        assert!(matches!(result, Err(ReadError::Session(SessionError::NotFound(which))) if which == "c"));
     };
     wrong(log.query(Query { filter: of("c"), ..Query::default() }).map(drop));
-    wrong(log.follow(of("c"), From::Now).map(drop));
+    wrong(log.follow(of("c"), FollowFrom::Now).map(drop));
 }
 
 fn finding(engine: &dyn Engine) {
@@ -142,7 +142,7 @@ fn finding(engine: &dyn Engine) {
         other => panic!("{other:?}"),
     }
     for nothing in ["", "7", "é", "nothing", &format!("{whole}0"), "../../etc"] {
-        assert!(matches!(log.find(nothing), Err(FindError::None(prefix)) if prefix == nothing), "{nothing}");
+        assert!(matches!(log.find(nothing), Err(FindError::NotFound(prefix)) if prefix == nothing), "{nothing}");
     }
 }
 
@@ -161,7 +161,7 @@ fn sessions(engine: &dyn Engine) {
     }
     let beginning = &session_id(1).to_string()[..3];
     assert!(matches!(log.session(beginning), Err(SessionError::Ambiguous { ids, .. }) if ids.len() == 3));
-    assert!(matches!(log.session(""), Err(SessionError::None(_))));
+    assert!(matches!(log.session(""), Err(SessionError::NotFound(_))));
 }
 
 /// Runs what follows, with a bound that only a failure reaches.
@@ -191,16 +191,16 @@ fn following(engine: &dyn Engine) {
     engine.add(first.clone());
     let everything = Filter::default;
     let customers = || Filter { operation: "customers/search".parse().ok(), ..Filter::default() };
-    let begin = |filter: Filter, from: From| log.follow(filter, from).expect("it can be followed");
+    let begin = |filter: Filter, from: FollowFrom| log.follow(filter, from).expect("it can be followed");
     let mut followers = [
-        (begin(everything(), From::Now), named("b", 1..=6)),
-        (begin(everything(), From::Last(0)), named("b", 1..=6)),
-        (begin(everything(), From::Last(2)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
-        (begin(everything(), From::Last(100)), [named("a", 1..=6), named("b", 1..=6)].concat()),
-        (begin(everything(), From::After(first[3].id)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
-        (begin(everything(), From::Place(Resume::BEGINNING)), [named("a", 1..=6), named("b", 1..=6)].concat()),
-        (begin(customers(), From::Now), named("b", [2, 5])),
-        (begin(customers(), From::Last(1)), [named("a", [5]), named("b", [2, 5])].concat()),
+        (begin(everything(), FollowFrom::Now), named("b", 1..=6)),
+        (begin(everything(), FollowFrom::Last(0)), named("b", 1..=6)),
+        (begin(everything(), FollowFrom::Last(2)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
+        (begin(everything(), FollowFrom::Last(100)), [named("a", 1..=6), named("b", 1..=6)].concat()),
+        (begin(everything(), FollowFrom::After(first[3].id)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
+        (begin(everything(), FollowFrom::Position(Position::START)), [named("a", 1..=6), named("b", 1..=6)].concat()),
+        (begin(customers(), FollowFrom::Now), named("b", [2, 5])),
+        (begin(customers(), FollowFrom::Last(1)), [named("a", [5]), named("b", [2, 5])].concat()),
     ];
     engine.add(exchanges(2, "b", 6));
     wait(async {
@@ -216,14 +216,14 @@ fn going_on(engine: &dyn Engine) {
     let log = engine.log();
     engine.add(exchanges(1, "a", 5));
     wait(async {
-        let mut follower = log.follow(of("a"), From::Last(5)).expect("it can be followed");
+        let mut follower = log.follow(of("a"), FollowFrom::Last(5)).expect("it can be followed");
         assert_eq!(take(&mut *follower, 5).await, named("a", 1..=5));
-        let place = follower.place().expect("all that was read was yielded");
+        let place = follower.position().expect("all that was read was yielded");
         let text = place.to_string();
         drop(follower);
         engine.add(exchanges(2, "b", 3));
         let place = text.parse().expect("its own text");
-        let mut follower = log.follow(Filter::default(), From::Place(place)).expect("it can be followed");
+        let mut follower = log.follow(Filter::default(), FollowFrom::Position(place)).expect("it can be followed");
         assert_eq!(take(&mut *follower, 3).await, named("b", 1..=3));
     });
 }
@@ -256,7 +256,7 @@ fn managing(engine: &dyn Engine) {
     manage.delete_session("a").expect("it can be deleted");
     assert_eq!(query(log, Query::default()), []);
     for gone in [manage.end_session("a"), manage.rename_session("a", "b"), manage.note_session("a", "x")] {
-        assert!(matches!(gone, Err(SessionError::None(_))));
+        assert!(matches!(gone, Err(SessionError::NotFound(_))));
     }
-    assert!(matches!(manage.delete_session("a"), Err(SessionError::None(_))));
+    assert!(matches!(manage.delete_session("a"), Err(SessionError::NotFound(_))));
 }

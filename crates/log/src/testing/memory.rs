@@ -9,8 +9,8 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing, SessionId, Time
 use tokio::sync::watch;
 
 use crate::{
-    Damage, Exchanges, FindError, Follow, Followed, From, Later, MAX_DECLARATION, ManageSessions, Named, Order, Query,
-    ReadError, ReadLog, Resume, Session, SessionError, Status, choose, is_session_name,
+    BoxFuture, Candidate, Damage, Exchanges, FindError, Follow, FollowFrom, Followed, MAX_DECLARATION, ManageSessions,
+    Order, Position, Query, ReadError, ReadLog, Session, SessionError, Status, choose, is_session_name,
 };
 
 /// A log in memory. Clones share it. Nothing is redacted, and nothing is bounded.
@@ -29,7 +29,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     sessions: BTreeMap<SessionId, Session>,
-    exchanges: BTreeMap<Resume, Arc<Exchange>>,
+    exchanges: BTreeMap<Position, Arc<Exchange>>,
     /// What can't be read.
     damaged: BTreeSet<ExchangeId>,
     missing: Vec<Missing>,
@@ -53,7 +53,7 @@ impl MemoryLog {
         }
         state.stamp += 1;
         state.status.recorded += 1;
-        let place = Resume { written: state.stamp, session: id, sequence: exchange.sequence };
+        let place = Position { written: state.stamp, session: id, sequence: exchange.sequence };
         state.exchanges.insert(place, Arc::new(exchange));
         drop(state);
         self.shared.changed.send_replace(());
@@ -87,7 +87,7 @@ impl MemoryLog {
     fn change(&self, which: &str, change: impl FnOnce(&mut Session)) -> Result<Session, SessionError> {
         let mut state = self.state();
         let id = state.resolve(which)?;
-        let session = state.sessions.get_mut(&id).ok_or_else(|| SessionError::None(which.to_owned()))?;
+        let session = state.sessions.get_mut(&id).ok_or_else(|| SessionError::NotFound(which.to_owned()))?;
         change(session);
         Ok(session.clone())
     }
@@ -103,7 +103,7 @@ impl State {
     fn resolve(&self, which: &str) -> Result<SessionId, SessionError> {
         choose(
             which,
-            self.sessions.values().map(|session| Named { id: session.id, name: &session.name, open: session.open }),
+            self.sessions.values().map(|session| Candidate { id: session.id, name: &session.name, open: session.open }),
         )
     }
 
@@ -156,7 +156,7 @@ impl ReadLog for MemoryLog {
             found = state.exchanges.values().filter(ends).take(8).collect();
         }
         match found[..] {
-            [] => Err(FindError::None(prefix.to_owned())),
+            [] => Err(FindError::NotFound(prefix.to_owned())),
             [exchange] if state.damaged.contains(&exchange.id) => Err(FindError::Read(damage())),
             [exchange] => Ok(Exchange::clone(exchange)),
             _ => {
@@ -171,7 +171,7 @@ impl ReadLog for MemoryLog {
         let Query { filter, order, after, limit } = query;
         let state = self.state();
         let session = state.session_of(&filter)?;
-        let here = |place: &Resume| {
+        let here = |place: &Position| {
             let passed = match order {
                 Order::Oldest => after.is_some_and(|after| *place <= after),
                 Order::Newest => after.is_some_and(|after| *place >= after),
@@ -179,7 +179,7 @@ impl ReadLog for MemoryLog {
             !passed && session.is_none_or(|session| session == place.session)
         };
         let found = state.exchanges.iter().filter(|(place, exchange)| here(place) && filter.matches(exchange));
-        let result = |(place, exchange): (&Resume, &Arc<Exchange>)| {
+        let result = |(place, exchange): (&Position, &Arc<Exchange>)| {
             let damaged = state.damaged.contains(&exchange.id);
             let error =
                 || ReadError::Exchange { session: place.session, sequence: place.sequence, source: Box::new(damage()) };
@@ -193,25 +193,25 @@ impl ReadLog for MemoryLog {
         Ok(Box::new(Found { left: all.into_iter(), place: None }))
     }
 
-    fn follow(&self, filter: Filter, from: From) -> Result<Box<dyn Follow>, ReadError> {
+    fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {
         let changed = self.shared.changed.subscribe();
         let state = self.state();
         let session = state.session_of(&filter)?;
-        let matching = |(place, exchange): &(&Resume, &Arc<Exchange>)| {
+        let matching = |(place, exchange): &(&Position, &Arc<Exchange>)| {
             session.is_none_or(|session| session == place.session) && filter.matches(exchange)
         };
-        let end = || state.exchanges.last_key_value().map_or(Resume::BEGINNING, |(place, _)| *place);
+        let end = || state.exchanges.last_key_value().map_or(Position::START, |(place, _)| *place);
         let place = match from {
-            From::Now | From::Last(0) => end(),
-            From::Last(count) => {
+            FollowFrom::Now | FollowFrom::Last(0) => end(),
+            FollowFrom::Last(count) => {
                 let first = state.exchanges.iter().rev().filter(matching).take(count).last();
                 first.map_or_else(end, |(place, _)| place.before())
             }
-            From::After(id) => {
+            FollowFrom::After(id) => {
                 let found = state.exchanges.iter().find(|(_, exchange)| exchange.id == id);
                 found.map_or_else(end, |(place, _)| *place)
             }
-            From::Place(place) => place,
+            FollowFrom::Position(place) => place,
         };
         Ok(Box::new(Following { shared: Arc::clone(&self.shared), filter, session, place, changed }))
     }
@@ -223,7 +223,7 @@ impl ReadLog for MemoryLog {
     fn session(&self, which: &str) -> Result<Session, SessionError> {
         let state = self.state();
         let id = state.resolve(which)?;
-        state.sessions.get(&id).cloned().ok_or_else(|| SessionError::None(which.to_owned()))
+        state.sessions.get(&id).cloned().ok_or_else(|| SessionError::NotFound(which.to_owned()))
     }
 
     fn missing(&self) -> Result<Vec<Missing>, ReadError> {
@@ -293,14 +293,14 @@ impl ManageSessions for MemoryLog {
             return Err(SessionError::Recording(which.to_owned()));
         }
         state.exchanges.retain(|place, _| place.session != id);
-        state.sessions.remove(&id).ok_or_else(|| SessionError::None(which.to_owned()))
+        state.sessions.remove(&id).ok_or_else(|| SessionError::NotFound(which.to_owned()))
     }
 }
 
 /// What a query found.
 struct Found {
-    left: std::vec::IntoIter<(Resume, Result<Exchange, ReadError>)>,
-    place: Option<Resume>,
+    left: std::vec::IntoIter<(Position, Result<Exchange, ReadError>)>,
+    place: Option<Position>,
 }
 
 impl Iterator for Found {
@@ -314,7 +314,7 @@ impl Iterator for Found {
 }
 
 impl Exchanges for Found {
-    fn resume(&self) -> Option<Resume> {
+    fn last_position(&self) -> Option<Position> {
         self.place
     }
 }
@@ -323,7 +323,7 @@ struct Following {
     shared: Arc<Shared>,
     filter: Filter,
     session: Option<SessionId>,
-    place: Resume,
+    place: Position,
     changed: watch::Receiver<()>,
 }
 
@@ -343,7 +343,7 @@ impl Following {
 }
 
 impl Follow for Following {
-    fn next(&mut self) -> Later<'_, Option<Followed>> {
+    fn next(&mut self) -> BoxFuture<'_, Option<Followed>> {
         Box::pin(async {
             loop {
                 self.changed.borrow_and_update();
@@ -358,7 +358,7 @@ impl Follow for Following {
         })
     }
 
-    fn place(&self) -> Option<Resume> {
+    fn position(&self) -> Option<Position> {
         Some(self.place)
     }
 }

@@ -7,7 +7,7 @@ use nightaudit_log::{SessionError, StoreFailure};
 
 use super::Deleted;
 use crate::{
-    config::Config,
+    config::StoreConfig,
     error::OpenError,
     journal,
     ledger::{self, Ledger, Note},
@@ -19,7 +19,7 @@ use crate::{
 
 /// Which sessions are to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doomed<'a> {
+pub enum DeleteTarget<'a> {
     /// The one of this name, this id or this beginning of an id.
     Session(&'a str),
     /// Those that ended before this instant.
@@ -45,7 +45,7 @@ impl Log {
     /// # Errors
     ///
     /// [`DeleteError`] says what stands in the way. What was deleted until then is.
-    pub fn delete_unopened(config: &Config, which: Doomed<'_>) -> Result<Deleted, DeleteError> {
+    pub fn delete_unopened(config: &StoreConfig, which: DeleteTarget<'_>) -> Result<Deleted, DeleteError> {
         let dir = &config.dir;
         if !dir.join("sessions").is_dir() {
             return Err(OpenError::Missing(dir.clone()).into());
@@ -53,11 +53,11 @@ impl Log {
         let _lock = Lock::take(dir)?;
         let shared = open::read_in_memory(dir)?;
         let sessions = match which {
-            Doomed::Session(which) => match shared.resolve(which) {
+            DeleteTarget::Session(which) => match shared.resolve(which) {
                 Err(SessionError::Gone { id, .. }) => vec![id],
                 found => vec![found?],
             },
-            Doomed::EndedBefore(instant) => {
+            DeleteTarget::EndedBefore(instant) => {
                 let ended = |ended: Option<Timestamp>| ended.is_some_and(|ended| ended < instant);
                 let sessions = shared.sessions();
                 sessions.values().filter(|entry| ended(entry.meta.ended)).map(|entry| entry.meta.id).collect()
@@ -75,7 +75,7 @@ impl Log {
     }
 }
 
-fn delete(config: &Config, shared: &Shared, session: SessionId) -> io::Result<()> {
+fn delete(config: &StoreConfig, shared: &Shared, session: SessionId) -> io::Result<()> {
     let (dir, disk) = (&config.dir, &*config.disk);
     let is_of_it = |id: ExchangeId| matches!(shared.place_of(id), Ok(Some(place)) if place.session == session);
     journal::wipe(dir, is_of_it)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nightaudit_exchange::SessionId;
-use nightaudit_log::{Order, ReadError, Resume};
+use nightaudit_log::{Order, Position, ReadError};
 
 use super::RowFilter;
 use crate::index::{BlockAt, Chunk, Index, Part};
@@ -11,7 +11,7 @@ use crate::index::{BlockAt, Chunk, Index, Part};
 /// An exchange that the index lets through, and where it stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hit {
-    pub(crate) place: Resume,
+    pub(crate) place: Position,
     pub(crate) at: BlockAt,
 }
 
@@ -22,13 +22,13 @@ pub(crate) struct Cursor {
     /// The parts not begun, the next one last.
     parts: Vec<Part>,
     order: Order,
-    after: Option<Resume>,
+    after: Option<Position>,
     /// The chunk at hand, and how many of its rows are done.
     chunk: Option<(Arc<Chunk>, usize)>,
 }
 
 impl Cursor {
-    pub(crate) fn new(session: SessionId, mut parts: Vec<Part>, order: Order, after: Option<Resume>) -> Self {
+    pub(crate) fn new(session: SessionId, mut parts: Vec<Part>, order: Order, after: Option<Position>) -> Self {
         if order == Order::Oldest {
             parts.reverse();
         }
@@ -50,7 +50,7 @@ impl Cursor {
                     };
                     *done += 1;
                     let row = &chunk.rows[place];
-                    let place = Resume { written: row.written, session: self.session, sequence: row.sequence };
+                    let place = Position { written: row.written, session: self.session, sequence: row.sequence };
                     let passed = match self.order {
                         Order::Oldest => self.after.is_some_and(|after| place <= after),
                         Order::Newest => self.after.is_some_and(|after| place >= after),

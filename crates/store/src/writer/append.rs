@@ -7,7 +7,7 @@ use std::{
 };
 
 use nightaudit_exchange::{Digest, Exchange, SessionId};
-use nightaudit_log::Resume;
+use nightaudit_log::Position;
 
 use super::Writer;
 use crate::{
@@ -239,7 +239,7 @@ impl Writer {
         }
         Shared::count(&self.shared.recorded, pending.exchanges);
         let Some((records, _)) = pending.blocks.last() else { return };
-        let place = |sequence: u64, written: u64| Resume { written, session, sequence };
+        let place = |sequence: u64, written: u64| Position { written, session, sequence };
         let last = place(records.noted.last().map_or(0, Noted::sequence), records.written);
         let followed = pending.blocks.iter().all(|(records, _)| records.followed.len() == records.noted.len());
         if followed && self.shared.ring.is_followed() {

@@ -310,7 +310,7 @@ impl Writer {
     }
 
     fn seen(&self, session: SessionId) -> Result<Session, SessionError> {
-        self.shared.view(session).ok_or_else(|| SessionError::None(session.to_string()))
+        self.shared.view(session).ok_or_else(|| SessionError::NotFound(session.to_string()))
     }
 
     /// Makes the session of this name the current one.
@@ -375,7 +375,7 @@ impl Writer {
     /// Has nobody miss a session that is gone.
     fn forget_session(&mut self, session: SessionId) -> Result<Session, SessionError> {
         let seen = self.shared.list().into_iter().find(|known| known.id == session);
-        let seen = seen.ok_or_else(|| SessionError::None(session.to_string()))?;
+        let seen = seen.ok_or_else(|| SessionError::NotFound(session.to_string()))?;
         self.shared.note([Note::deleted(session)], true).map_err(failed)?;
         self.shared.vanished().remove(&session);
         Ok(seen)

@@ -1,7 +1,7 @@
 //! What is recorded can be read, in every way that the log offers.
 
 use nightaudit_exchange::{CapturedBody, Exchange, Filter, Outcome, Pseudonym, chain};
-use nightaudit_store::{Config, Durability, FindError, Log, Order, Query};
+use nightaudit_store::{Durability, FindError, Log, Order, Query, StoreConfig};
 
 use crate::support::{ACCESS, CLIENT, capture, config, id, numbers, record, record_all, started, wait};
 
@@ -91,7 +91,7 @@ fn a_query_goes_on_where_it_was_left_in_both_directions() {
             if pieces.len() == before {
                 break;
             }
-            after = Some(page.resume().unwrap().to_string().parse().unwrap());
+            after = Some(page.last_position().unwrap().to_string().parse().unwrap());
         }
         assert_eq!(pieces, whole, "{order:?}");
     }
@@ -112,7 +112,7 @@ fn an_exchange_is_found_by_any_unique_beginning_of_its_id() {
     assert_eq!(log.find(&whole[..16].to_lowercase()).unwrap().id, id(321));
     assert!(matches!(log.find(&whole[..6]), Err(FindError::Ambiguous { ids, .. }) if ids.len() == 8));
     for nothing in ["", "01ZZ", "é", "8ZZZ", &"Z".repeat(40)] {
-        assert!(matches!(log.find(nothing), Err(FindError::None(_))), "{nothing}");
+        assert!(matches!(log.find(nothing), Err(FindError::NotFound(_))), "{nothing}");
     }
 }
 
@@ -180,7 +180,7 @@ fn a_session_is_continued_over_restarts_and_an_unnamed_one_is_not() {
         log.close();
     }
     for _ in 0..2 {
-        let log = Log::open(Config { session: None, ..config(dir.path()) }).unwrap();
+        let log = Log::open(StoreConfig { session: None, ..config(dir.path()) }).unwrap();
         assert_eq!(log.current_session(), None);
         record(&log, 100..103);
         assert_eq!(log.current_session().unwrap().name, "2026-11-23T12-00-00Z");
@@ -241,7 +241,7 @@ fn no_secret_reaches_any_file_and_nobody_else_may_read_them() {
 
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let log = Log::open(Config { redact_fields: vec!["Note".into()], ..config(&data) }).unwrap();
+    let log = Log::open(StoreConfig { redact_fields: vec!["Note".into()], ..config(&data) }).unwrap();
     let mut place = wait(log.recorder().reserve()).unwrap();
     place.begin(&started(1)).unwrap();
     record(&log, 1..50);
@@ -327,9 +327,9 @@ fn what_a_small_exchange_was_made_of_goes_back_to_the_thread_that_its_bell_rings
 
     for durability in [Durability::Sync, Durability::Batch] {
         let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(Config { durability, ..config(dir.path()) }).unwrap();
+        let log = Log::open(StoreConfig { durability, ..config(dir.path()) }).unwrap();
         let (recorder, notifier) = log.recorder().with_notifier();
-        let ringing = std::thread::Builder::new().name("ringing".into()).spawn(move || wait(notifier.ring())).unwrap();
+        let ringing = std::thread::Builder::new().name("ringing".into()).spawn(move || wait(notifier.run())).unwrap();
         let (sender, threads) = std::sync::mpsc::channel();
         let drop_after = |bytes: usize| {
             let mut capture = capture(bytes as u64);
@@ -357,7 +357,7 @@ fn receipts_come_with_the_bell_of_their_runtime_and_after_it_fell() {
         place.record(capture(number))
     };
     let receipts: Vec<_> = (0..20).map(record).collect();
-    runtime.spawn(notifier.ring());
+    runtime.spawn(notifier.run());
     runtime.block_on(async {
         for receipt in receipts {
             receipt.await;
@@ -372,7 +372,7 @@ fn receipts_come_with_the_bell_of_their_runtime_and_after_it_fell() {
 #[test]
 fn exchanges_begin_no_more_sessions_than_they_may() {
     let dir = tempfile::tempdir().unwrap();
-    let log = Log::open(Config { max_sessions: 3, ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { max_sessions: 3, ..config(dir.path()) }).unwrap();
     let named = |number: u64, name: &str| {
         let mut capture = capture(number);
         capture.session = Some(name.into());
@@ -392,7 +392,7 @@ fn exchanges_begin_no_more_sessions_than_they_may() {
 #[test]
 fn more_names_than_are_remembered_leave_one_whole_chain() {
     let dir = tempfile::tempdir().unwrap();
-    let log = Log::open(Config { max_sessions: 1, ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { max_sessions: 1, ..config(dir.path()) }).unwrap();
     for batch in 0..3 {
         record_all(
             &log,
@@ -415,7 +415,7 @@ fn regression_a_token_typed_as_a_sessions_name_note_or_declaration_was_kept() {
     const MEWS: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
     let dir = tempfile::tempdir().unwrap();
     let mews = Pseudonym::of(MEWS.as_bytes()).to_string();
-    let log = Log::open(Config { session: Some(format!("at start {MEWS}")), ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { session: Some(format!("at start {MEWS}")), ..config(dir.path()) }).unwrap();
     assert_eq!(log.sessions()[0].name, format!("at start {mews}"));
 
     assert_eq!(log.start_session(MEWS).unwrap().name, mews);

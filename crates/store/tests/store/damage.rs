@@ -55,7 +55,7 @@ fn harms() -> impl Strategy<Value = Harm> {
 fn damage_is_survived_named_and_contained() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let log = Log::open(nightaudit_store::Config { segment_size: 4000, ..config(&data) }).unwrap();
+    let log = Log::open(nightaudit_store::StoreConfig { segment_size: 4000, ..config(&data) }).unwrap();
     for round in 0..12 {
         record(&log, round * 5..round * 5 + 5);
         let other = |number| nightaudit_exchange::Capture { session: Some("other".into()), ..capture(number) };

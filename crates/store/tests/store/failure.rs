@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use nightaudit_exchange::{FailureKind, Filter, Outcome};
-use nightaudit_store::{Config, Durability, Log, OnFailure, Query};
+use nightaudit_store::{Durability, Log, OnFailure, Query, StoreConfig};
 
 use crate::{
     disks::{TestDisk, copy, segments},
@@ -28,7 +28,7 @@ fn a_failing_disk_refuses_and_loses_nothing() {
     {
         let dir = tempfile::tempdir().unwrap();
         let disk = TestDisk::default();
-        let log = Log::open(Config { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
+        let log = Log::open(StoreConfig { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
         record(&log, 0..10);
         let places: Vec<_> = (0..5).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
         disk.fail(Some(error));
@@ -53,7 +53,7 @@ fn a_failing_disk_refuses_and_loses_nothing() {
 fn a_failing_disk_forwards_if_told_and_the_session_is_incomplete_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
-    let forward = Config { on_failure: OnFailure::Forward, disk: Arc::new(disk.clone()), ..config(dir.path()) };
+    let forward = StoreConfig { on_failure: OnFailure::Forward, disk: Arc::new(disk.clone()), ..config(dir.path()) };
     let log = Log::open(forward).unwrap();
     record(&log, 0..10);
     disk.fail(Some(FULL));
@@ -81,7 +81,7 @@ fn nothing_answered_under_sync_is_lost_by_a_power_failure() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let disk = TestDisk::default();
-    let log = Log::open(Config { disk: Arc::new(disk.clone()), segment_size: 3000, ..config(&data) }).unwrap();
+    let log = Log::open(StoreConfig { disk: Arc::new(disk.clone()), segment_size: 3000, ..config(&data) }).unwrap();
     let mut answered: Vec<u64> = Vec::new();
     for round in 0..8 {
         record(&log, round * 7..round * 7 + 7);
@@ -197,7 +197,8 @@ fn a_deleted_exchange_does_not_come_back_as_interrupted() {
 fn an_index_that_lags_or_is_gone_or_is_garbage_is_made_good() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let open = || Log::open(Config { segment_size: 60_000, durability: Durability::Write, ..config(&data) }).unwrap();
+    let open =
+        || Log::open(StoreConfig { segment_size: 60_000, durability: Durability::Write, ..config(&data) }).unwrap();
     let old = dir.path().join("old");
     let log = open();
     record(&log, 0..700);
@@ -282,7 +283,7 @@ fn a_deleted_folder_is_noticed_while_nothing_is_recorded() {
 fn a_journal_that_fails_is_told_as_a_log_that_fails() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
-    let log = Log::open(Config { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
     let mut place = wait(log.recorder().reserve()).unwrap();
     disk.fail(Some(FULL));
     let refusal = place.begin(&started(1)).unwrap_err().to_string();

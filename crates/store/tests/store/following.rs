@@ -1,7 +1,7 @@
 //! Followers see everything, in order, whether they keep up or not.
 
 use nightaudit_exchange::{Exchange, Filter};
-use nightaudit_store::{Followed, Follower, From, Log};
+use nightaudit_store::{FollowFrom, Followed, Follower, Log};
 
 use crate::support::{capture, config, id};
 
@@ -35,9 +35,9 @@ fn a_follower_that_falls_behind_reads_from_disk_and_misses_nothing() {
     let log = Log::open(config(dir.path())).unwrap();
     record(&log, 0..50);
     runtime().block_on(async {
-        let mut fast = log.follow(Filter::default(), From::Now).unwrap();
-        let mut slow = log.follow(Filter::default(), From::Last(3)).unwrap();
-        let mut later = log.follow(Filter::default(), From::After(id(10))).unwrap();
+        let mut fast = log.follow(Filter::default(), FollowFrom::Now).unwrap();
+        let mut slow = log.follow(Filter::default(), FollowFrom::Last(3)).unwrap();
+        let mut later = log.follow(Filter::default(), FollowFrom::After(id(10))).unwrap();
         record(&log, 50..60);
         assert_eq!(take(&mut fast, 10).await, (50..60).collect::<Vec<_>>());
         for part in 0..6 {
@@ -62,7 +62,7 @@ fn a_follower_sees_what_matches_and_of_its_session() {
     log.start_session("mine").unwrap();
     let filter = Filter { session: Some("mine".into()), status: Some("4xx".parse().unwrap()), ..Filter::default() };
     runtime().block_on(async {
-        let mut follower = log.follow(filter, From::Now).unwrap();
+        let mut follower = log.follow(filter, FollowFrom::Now).unwrap();
         record(&log, 0..20);
         crate::support::record_all(
             &log,
@@ -78,16 +78,16 @@ fn a_follower_goes_on_at_the_place_of_another_even_if_that_has_seen_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     runtime().block_on(async {
-        let from_nothing = log.follow(Filter::default(), From::Now).unwrap().place().unwrap();
+        let from_nothing = log.follow(Filter::default(), FollowFrom::Now).unwrap().position().unwrap();
         record(&log, 0..20);
-        let last = log.follow(Filter::default(), From::Last(3)).unwrap().place().unwrap();
+        let last = log.follow(Filter::default(), FollowFrom::Last(3)).unwrap().position().unwrap();
         log.close();
         drop(log);
         let log = Log::open(config(dir.path())).unwrap();
         record(&log, 20..22);
-        let mut all = log.follow(Filter::default(), From::Place(from_nothing)).unwrap();
+        let mut all = log.follow(Filter::default(), FollowFrom::Position(from_nothing)).unwrap();
         assert_eq!(take(&mut all, 22).await, (0..22).collect::<Vec<_>>());
-        let mut three = log.follow(Filter::default(), From::Place(last)).unwrap();
+        let mut three = log.follow(Filter::default(), FollowFrom::Position(last)).unwrap();
         assert_eq!(take(&mut three, 5).await, (17..22).collect::<Vec<_>>());
     });
 }
@@ -97,7 +97,7 @@ fn a_follower_is_told_what_was_deleted_before_it_had_read_it() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     runtime().block_on(async {
-        let mut follower = log.follow(Filter::default(), From::Now).unwrap();
+        let mut follower = log.follow(Filter::default(), FollowFrom::Now).unwrap();
         record(&log, 0..5);
         assert_eq!(take(&mut follower, 5).await, [0, 1, 2, 3, 4]);
         for part in 0..5 {

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use nightaudit_exchange::{Capture, CapturedBody, CapturedResponse, Filter, Timestamp};
-use nightaudit_store::{Config, Doomed, Log, OnFailure, OpenError, Query, SessionError};
+use nightaudit_store::{DeleteTarget, Log, OnFailure, OpenError, Query, SessionError, StoreConfig};
 
 use crate::support::{capture, config, numbers, poll, record, record_all, started, wait};
 
@@ -114,7 +114,7 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
 fn a_full_disk_forwards_if_told_and_what_is_there_is_whole() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.path().join("data");
-    let log = Log::open(Config { on_failure: OnFailure::Forward, ..config(&data) }).unwrap();
+    let log = Log::open(StoreConfig { on_failure: OnFailure::Forward, ..config(&data) }).unwrap();
     record(&log, 0..10);
     disk.fill();
     let mut taken = 10;
@@ -182,12 +182,13 @@ fn a_full_disk_is_read_and_room_is_made_on_it_with_and_without_an_owner() {
     let count = reader.count(&Filter::default()).unwrap();
     assert!(reader.check(&mut |_| {}).unwrap().is_whole());
     drop(reader);
-    let deleted = Log::delete_unopened(&config(&data), Doomed::Session("two")).unwrap();
+    let deleted = Log::delete_unopened(&config(&data), DeleteTarget::Session("two")).unwrap();
     assert_eq!((deleted.sessions.len(), deleted.exchanges), (1, 32));
     let log = Log::open(config(&data)).unwrap();
     assert_eq!((log.missing(), log.count(&Filter::default()).unwrap()), (vec![], count - 32));
     drop(log);
-    let deleted = Log::delete_unopened(&config(&data), Doomed::EndedBefore(Timestamp::from_micros(i64::MAX))).unwrap();
+    let deleted =
+        Log::delete_unopened(&config(&data), DeleteTarget::EndedBefore(Timestamp::from_micros(i64::MAX))).unwrap();
     assert_eq!(deleted.exchanges, 0);
 }
 

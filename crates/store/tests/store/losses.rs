@@ -7,7 +7,7 @@ use std::{
 };
 
 use nightaudit_exchange::{Capture, Digest, Exchange, ExchangeId, Missing, Outcome};
-use nightaudit_store::{Check, Config, Log, Query, SessionError};
+use nightaudit_store::{Check, Log, Query, SessionError, StoreConfig};
 
 use crate::{
     disks::{blocks, copy, segments},
@@ -37,7 +37,7 @@ fn told(missing: &[Missing]) -> Vec<Told> {
 
 /// A closed log with an open session of 60 exchanges in several segments, and a closed one of 24.
 fn log_of_two(dir: &Path) {
-    let log = Log::open(Config { segment_size: 4000, ..config(dir) }).unwrap();
+    let log = Log::open(StoreConfig { segment_size: 4000, ..config(dir) }).unwrap();
     for round in 0..12 {
         record(&log, round * 5..round * 5 + 5);
         record_all(&log, (1000 + round * 2..1002 + round * 2).map(|number| of("other", number)));
@@ -209,7 +209,7 @@ fn a_log_of_a_version_without_a_ledger_is_opened_as_before() {
 fn what_a_kill_interrupted_is_seen_before_it_is_recorded_and_no_other_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let log = Log::open(Config { session: None, ..config(&data) }).unwrap();
+    let log = Log::open(StoreConfig { session: None, ..config(&data) }).unwrap();
     let begin = |number: u64, session: Option<&str>| {
         let mut place = wait(log.recorder().reserve()).unwrap();
         let session = session.map(Into::into);
@@ -235,12 +235,12 @@ fn what_a_kill_interrupted_is_seen_before_it_is_recorded_and_no_other_afterwards
         let place = |log: &Log| {
             let mut all = log.query(Query::default()).unwrap();
             all.by_ref().for_each(drop);
-            all.resume().unwrap().to_string()
+            all.last_position().unwrap().to_string()
         };
         let (sessions, last) = (reader.sessions(), place(&reader));
         assert_eq!(reader.get(shown[0].id).unwrap().as_ref(), Some(&shown[0]));
         drop(reader);
-        let log = Log::open(Config { session: None, ..config(&killed) }).unwrap();
+        let log = Log::open(StoreConfig { session: None, ..config(&killed) }).unwrap();
         assert_eq!(log.opened().interrupted, interrupted);
         // Place for place, hash for hash.
         assert_eq!(whole(&log).0, shown);
@@ -279,7 +279,7 @@ fn an_import_that_was_killed_passed_for_a_whole_one_and_could_not_be_done_again(
     let lines: Vec<String> = before.iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect();
     let text = lines.join("\n");
     let (data, killed) = (dir.path().join("two"), dir.path().join("killed"));
-    let other = Log::open(Config { session: None, ..config(&data) }).unwrap();
+    let other = Log::open(StoreConfig { session: None, ..config(&data) }).unwrap();
     record(&other, 5000..5003);
     // As though it were killed when half of it was read.
     let at_end = || {
@@ -297,7 +297,7 @@ fn an_import_that_was_killed_passed_for_a_whole_one_and_could_not_be_done_again(
     assert_eq!(reader.check(&mut |_| {}).unwrap().unfinished_imports, 1);
     drop(reader);
     for again in [false, true] {
-        let log = Log::open(Config { session: None, ..config(&killed) }).unwrap();
+        let log = Log::open(StoreConfig { session: None, ..config(&killed) }).unwrap();
         assert_eq!(log.sessions().iter().filter(|session| session.importing).count(), usize::from(!again));
         let imported = log.import(&mut text.as_bytes());
         if again {
@@ -378,7 +378,8 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
     let original = dir.path().join("original");
     log_of_two(&original);
     // A session of blocks in one open segment, beside those of several segments.
-    let log = Log::open(Config { segment_size: 64 << 20, session: Some("third".into()), ..config(&original) }).unwrap();
+    let log =
+        Log::open(StoreConfig { segment_size: 64 << 20, session: Some("third".into()), ..config(&original) }).unwrap();
     (0..10).for_each(|round| record(&log, 2000 + round * 3..2003 + round * 3));
     drop(log);
     let reader = Log::open_read_only(&original).unwrap();
@@ -447,7 +448,7 @@ fn sessions_and_segments_that_were_removed_under_an_owner_were_noticed_at_the_ne
     let data = dir.path().join("data");
     log_of_two(&data);
     // More files than one look looks at.
-    let log = Log::open(Config { session: Some("now".into()), segment_size: 4000, ..config(&data) }).unwrap();
+    let log = Log::open(StoreConfig { session: Some("now".into()), segment_size: 4000, ..config(&data) }).unwrap();
     for number in 0..80 {
         record_all(&log, [of(&format!("small {number}"), 3000 + number)]);
         log.end_session(&format!("small {number}")).unwrap();

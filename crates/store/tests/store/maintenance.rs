@@ -3,7 +3,7 @@
 use std::fs;
 
 use nightaudit_exchange::{Body, Exchange, Filter, Header, Timestamp};
-use nightaudit_store::{Config, ImportError, Log, Query};
+use nightaudit_store::{ImportError, Log, Query, StoreConfig};
 
 use crate::{
     disks::{blocks, segments},
@@ -17,7 +17,7 @@ fn all(log: &Log) -> Vec<Exchange> {
 #[test]
 fn compacting_makes_large_blocks_and_changes_no_exchange() {
     let dir = tempfile::tempdir().unwrap();
-    let log = Log::open(Config { segment_size: 20_000, ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { segment_size: 20_000, ..config(dir.path()) }).unwrap();
     for number in 0..200 {
         record(&log, number..number + 1);
     }
@@ -74,7 +74,7 @@ fn an_export_is_imported_with_the_same_hashes() {
     let before = all(&log);
     let lines: Vec<String> = before.iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect();
     let text = lines.join("\n");
-    let unnamed = |dir: &str| Config { session: None, ..config(&tempdir.path().join(dir)) };
+    let unnamed = |dir: &str| StoreConfig { session: None, ..config(&tempdir.path().join(dir)) };
     let other = Log::open(unnamed("two")).unwrap();
     let imported = other.import(&mut text.as_bytes()).unwrap();
     assert_eq!((imported.exchanges, imported.rehashed, imported.sessions.len()), (701, 0, 2));
@@ -112,7 +112,7 @@ fn a_quota_deletes_whole_ended_sessions_oldest_first() {
     let bytes = log.info().segment_bytes;
     assert_eq!(log.delete_older_than(now()).unwrap().sessions, []);
     drop(log);
-    let log = Log::open(Config { max_size: Some(bytes * 3 / 4), ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { max_size: Some(bytes * 3 / 4), ..config(dir.path()) }).unwrap();
     log.start_session("more").unwrap();
     let names: Vec<_> = log.sessions().into_iter().map(|session| session.name).collect();
     assert!(names.contains(&"run 3".to_owned()) && names.contains(&"run 4".to_owned()), "{names:?}");
@@ -123,7 +123,7 @@ fn a_quota_deletes_whole_ended_sessions_oldest_first() {
     drop(log);
     let later = || Timestamp::from_micros(1_895_435_200_000_000);
     let day = std::time::Duration::from_secs(86_400);
-    let log = Log::open(Config { max_age: Some(day), now: later, ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { max_age: Some(day), now: later, ..config(dir.path()) }).unwrap();
     log.end_session("run 3").unwrap();
     assert_eq!(log.session("run 3").unwrap().exchanges, 300);
 }
@@ -134,7 +134,7 @@ fn a_quota_deletes_whole_ended_sessions_oldest_first() {
 fn keep_a_log() {
     let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let dir = tempfile::tempdir().unwrap();
-    let log = Log::open(Config { segment_size: 4000, ..config(dir.path()) }).unwrap();
+    let log = Log::open(StoreConfig { segment_size: 4000, ..config(dir.path()) }).unwrap();
     for round in 0..8 {
         record(&log, round * 5..round * 5 + 5);
     }
@@ -174,7 +174,7 @@ fn tokens_in_an_imported_file_were_taken_into_the_log() {
     exchanges.iter_mut().for_each(|exchange| exchange.session_name = format!("run of {ACCESS}").as_str().into());
     let lines: Vec<_> = exchanges.iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect();
     let data = dir.path().join("two");
-    let log = Log::open(Config { session: None, ..config(&data) }).unwrap();
+    let log = Log::open(StoreConfig { session: None, ..config(&data) }).unwrap();
     let imported = log.import(&mut lines.join("\n").as_bytes()).unwrap();
     assert_eq!((imported.exchanges, imported.import.altered()), (4, 4));
     let there = all(&log);

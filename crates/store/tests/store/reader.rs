@@ -2,7 +2,7 @@
 
 use nightaudit_exchange::Exchange;
 use nightaudit_log::{ReadLog, testing::conformance};
-use nightaudit_store::{Config, Log};
+use nightaudit_store::{Log, StoreConfig};
 
 struct OnDisk {
     log: Log,
@@ -27,6 +27,6 @@ impl conformance::Engine for OnDisk {
 fn the_log_on_disk_does_what_every_engine_must() {
     conformance::run(|| {
         let folder = tempfile::tempdir().unwrap();
-        OnDisk { log: Log::open(Config::new(folder.path())).unwrap(), _folder: folder }
+        OnDisk { log: Log::open(StoreConfig::new(folder.path())).unwrap(), _folder: folder }
     });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nightaudit_exchange::Capture;
-use nightaudit_store::{Config, Durability, Log, OpenError, Query};
+use nightaudit_store::{Durability, Log, OpenError, Query, StoreConfig};
 
 use crate::{
     disks::TestDisk,
@@ -53,7 +53,7 @@ fn a_reader_goes_on_while_another_process_owns_compacts_and_deletes() {
 fn what_waits_for_a_slow_disk_is_bounded_in_bytes_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
-    let config = Config {
+    let config = StoreConfig {
         disk: Arc::new(disk.clone()),
         max_backlog: 100_000,
         durability: Durability::Sync,

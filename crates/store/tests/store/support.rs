@@ -12,7 +12,7 @@ use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Head, Outcome, Pseudonym,
     Timestamp,
 };
-use nightaudit_store::{Config, Log, Query, Started};
+use nightaudit_store::{Log, Query, Started, StoreConfig};
 
 pub(crate) const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 pub(crate) const CLIENT: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";
@@ -135,12 +135,12 @@ pub(crate) fn record_all(log: &Log, captures: impl IntoIterator<Item = Capture>)
     receipts.into_iter().for_each(wait);
 }
 
-pub(crate) fn config(dir: &std::path::Path) -> Config {
-    Config {
+pub(crate) fn config(dir: &std::path::Path) -> StoreConfig {
+    StoreConfig {
         session: Some("certification".into()),
         retry_every: Duration::from_millis(5),
         now: || Timestamp::from_micros(1_795_435_200_000_000),
-        ..Config::new(dir)
+        ..StoreConfig::new(dir)
     }
 }
 

@@ -12,7 +12,9 @@ use nightaudit_log::{Order, Query};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{block::Packer, config::Config, disk::OsDisk, log::Log, meta::Meta, query::Exchanges, segment::Header};
+use crate::{
+    block::Packer, config::StoreConfig, disk::OsDisk, log::Log, meta::Meta, query::Exchanges, segment::Header,
+};
 
 /// Records of a block, and blocks of a segment.
 const RECORDS: u64 = 3;
@@ -92,7 +94,7 @@ fn alone(log: &Log, query: &Query) -> Vec<Read> {
         let Some(next) = one.next() else { break };
         assert!(one.fetch.ahead.is_none());
         read.push(next.map_err(|error| error.to_string()));
-        query.after = one.resume();
+        query.after = one.last_position();
     }
     read
 }
@@ -114,7 +116,7 @@ fn scan(log: &Log, query: &Query) -> (Vec<Read>, usize) {
 fn queries(after: &[Read]) -> Vec<Query> {
     let place = |read: &Read| {
         let Exchange { session, sequence, .. } = read.as_ref().unwrap();
-        crate::Resume { written: *sequence, session: *session, sequence: *sequence }
+        crate::Position { written: *sequence, session: *session, sequence: *sequence }
     };
     let after = [None, Some(place(&after[after.len() / 3]))];
     let mut queries = Vec::new();
@@ -153,7 +155,7 @@ fn an_error_comes_in_its_place_and_what_follows_is_read() {
         for sessions in [1, 3] {
             let (dir, places) = folder(sessions, 8);
             let log = match is_owner {
-                true => Log::open(Config::new(dir.path())).unwrap(),
+                true => Log::open(StoreConfig::new(dir.path())).unwrap(),
                 false => Log::open_read_only(dir.path()).unwrap(),
             };
             let all = alone(&log, &Query::default());
