@@ -9,8 +9,8 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Decision, ExchangeId, Head, LimitNote,
-    Outcome, Redactor, SessionId, Timestamp, chain,
+    AdmissionRecord, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Decision, ExchangeId,
+    Head, Outcome, Redactor, SessionId, Timestamp, chain,
 };
 use nightaudit_limit::{AdmissionRequest, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
 use nightaudit_mews::envelope;
@@ -176,7 +176,7 @@ impl Captures {
                 head: Head::from(&headers()),
                 body: CapturedBody::whole(self.response.clone()),
             }),
-            limit: Some(LimitNote {
+            limit: Some(AdmissionRecord {
                 decision: Decision::Admitted,
                 rule: "published".to_owned(),
                 used: 12,

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use nightaudit_exchange::{FailureKind, Outcome};
-use nightaudit_limit::{Refusal, Said};
+use nightaudit_limit::{LimitSignal, Refusal};
 use nightaudit_testkit::{Harness, LimitEvent, Reply, ScriptedLimits, Setup, Treatment, Upstream, leave, post, send};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -42,7 +42,7 @@ async fn what_is_admitted_late_is_sent_late_and_once() {
     let answer = answer.await.unwrap();
     assert_eq!((answer.status, &answer.body[..], mews.seen().len()), (200, &b"{}"[..], 1));
     assert_eq!(next(&mut events).await, LimitEvent::Sent);
-    assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(Said::Welcome)));
+    assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(LimitSignal::Accepted)));
     assert_eq!(harness.recorded().await.outcome, Outcome::Answered);
 }
 
@@ -59,7 +59,7 @@ async fn a_sending_that_is_noted_late_waits_for_the_note() {
     now.notify_one();
     assert_eq!(answer.await.unwrap().status, 429);
     assert_eq!(next(&mut events).await, LimitEvent::Sent);
-    assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(Said::TooMany(None))));
+    assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(LimitSignal::TooManyRequests(None))));
     assert_eq!(mews.seen().len(), 1);
 }
 

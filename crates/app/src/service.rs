@@ -58,8 +58,8 @@ impl Service {
         let log = Arc::new(open_log(settings.store.clone()).await?);
         let ports = Ports::bind(&settings).await?;
         let token = Token::load_or_create(&settings.data)?;
-        let past = wiring::past(&log, &settings.limit)?;
-        Admit::restore(&limiter, past).await?;
+        let history = wiring::history(&log, &settings.limit)?;
+        Admit::restore(&limiter, history).await?;
 
         let outcomes = Outcomes::default();
         let gauges = gauges(&limiter, &outcomes);

@@ -7,20 +7,20 @@ use std::{
 
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Pseudonym, Timestamp};
-use nightaudit_limit::{Config as LimitConfig, KeyState, Past, PastResponse, PastSend, Said};
+use nightaudit_limit::{Config as LimitConfig, History, KeyState, LimitSignal, PastResponse, PastSend};
 use nightaudit_store::{Log, RecordedResponse, SentRequest};
 
 use crate::error::StartError;
 
 /// What was sent before the start, so that a restart gives nobody a second limit, and what Mews said to it.
-pub(crate) fn past(log: &Log, config: &LimitConfig) -> Result<Past, StartError> {
+pub(crate) fn history(log: &Log, config: &LimitConfig) -> Result<History, StartError> {
     let longest = config.rules.iter().map(|rule| rule.window + config.slack).max().unwrap_or_default();
     let now = Timestamp::from_system(SystemTime::now());
     let sends =
         log.recent_sends(now.minus(longest)).map_err(|source| StartError::Restore { what: "was sent", source })?;
     let refusals = log.recent_rejections(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
     let refusals = refusals.map_err(|source| StartError::Restore { what: "Mews refused", source })?;
-    Ok(Past {
+    Ok(History {
         sends: sends.map(|sent| past_send(sent, now)).collect(),
         responses: refusals.into_iter().filter_map(|answered| past_response(answered, now)).collect(),
     })
@@ -34,17 +34,17 @@ const BACK_OFF_MEMORY: Duration = Duration::from_secs(11 * 60);
 /// A response with the keys that the proxy counts its request by; none where it says nothing of the limits.
 fn past_response(answered: RecordedResponse, now: Timestamp) -> Option<PastResponse<String>> {
     let RecordedResponse { request, at, status, retry_after } = answered;
-    let said = match status {
+    let signal = match status {
         429 => {
             let since_epoch = Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0));
-            Said::TooMany(
+            LimitSignal::TooManyRequests(
                 retry_after.and_then(|value| nightaudit_proxy::parse_retry_after(&value, UNIX_EPOCH + since_epoch)),
             )
         }
-        200..=299 => Said::Welcome,
+        200..=299 => LimitSignal::Accepted,
         _ => return None,
     };
-    Some(PastResponse { ago: now.since(at), said, request: past_send(request, now) })
+    Some(PastResponse { ago: now.since(at), signal, request: past_send(request, now) })
 }
 
 /// A send with the keys that the proxy counts it by.

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, Source, Stream};
-use nightaudit_exchange::{Exchange, FieldKey, Filter, Import, Mask, SessionId, Timestamp};
+use nightaudit_exchange::{Exchange, Filter, Import, Mask, PseudonymKey, SessionId, Timestamp};
 use nightaudit_export::{Evidence, ExchangeWriter, ExportError, Made, SigningKey};
 use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
@@ -304,10 +304,10 @@ fn signing_key(data: &Path) -> anyhow::Result<SigningKey> {
 
 /// The installation's key for pseudonyms of fields; where it can't be had or made, as in a copy of a log that is only to be
 /// read, one for this export.
-fn redaction_key(data: &Path) -> FieldKey {
+fn redaction_key(data: &Path) -> PseudonymKey {
     nightaudit_store::redaction_key(data).unwrap_or_else(|error| {
         tracing::warn!("masked values have pseudonyms of this export alone: {error}");
-        FieldKey::ephemeral()
+        PseudonymKey::ephemeral()
     })
 }
 
@@ -416,7 +416,8 @@ mod tests {
 
     fn written(exchanges: Vec<anyhow::Result<Exchange>>, fields: &[&str]) -> (anyhow::Result<Written>, String) {
         let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
-        let mask = OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields, FieldKey([7; 32]))), fields };
+        let mask =
+            OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields, PseudonymKey([7; 32]))), fields };
         let mut out = Vec::new();
         let (stream, losses) = (Box::new(exchanges.into_iter()), Losses::default());
         let exchanges =

@@ -14,7 +14,7 @@ use bytesize::ByteSize;
 use clap::{Args, ValueHint};
 use nightaudit_app::{bind, config::Settings};
 use nightaudit_mews::PUBLISHED_TOKENS;
-use nightaudit_simulator::{Anchor, Config, Faults, Hook, Latency, Limit, Simulator, self_made};
+use nightaudit_simulator::{Anchor, Config, Faults, Latency, Limit, Simulator, WebhookUrl, self_signed};
 use tokio_util::sync::CancellationToken;
 
 use crate::{commands::serve::announce, signals::stop_on_signal};
@@ -56,7 +56,7 @@ pub(crate) struct Simulate {
     latency: Option<Latency>,
     /// Where changes are told by webhooks
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    webhook: Option<Hook>,
+    webhook: Option<WebhookUrl>,
     /// A token that is known beside those that Mews publishes; may be given several times
     #[arg(long = "token", value_name = "TOKEN")]
     tokens: Vec<String>,
@@ -135,7 +135,7 @@ impl Simulate {
         settings: &Settings,
         address: SocketAddr,
     ) -> anyhow::Result<(Arc<rustls::ServerConfig>, PathBuf)> {
-        let made = self_made(address.ip())?;
+        let made = self_signed(address.ip())?;
         let file = match &self.tls_ca {
             Some(file) => file.clone(),
             None => {

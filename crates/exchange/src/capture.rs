@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use crate::{Destination, Digest, Direction, ExchangeId, Failure, LimitNote, Note, Omitted, Outcome, Timestamp};
+use crate::{AdmissionRecord, Destination, Digest, Direction, ExchangeId, Failure, Note, Omitted, Outcome, Timestamp};
 
 /// One request and what became of it, as it passed: secrets included, nothing hashed or encoded.
 ///
@@ -38,7 +38,7 @@ pub struct Capture {
     /// The answer that the integration got.
     pub response: Option<CapturedResponse>,
     /// What the limiter said.
-    pub limit: Option<LimitNote>,
+    pub limit: Option<AdmissionRecord>,
     /// What became of the request.
     pub outcome: Outcome,
     /// Why there is no answer from Mews.

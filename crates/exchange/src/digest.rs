@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for Digest {
 /// What stands in the log in a secret's place: `REDACTED:` and the first 12 hexadecimal digits of its SHA-256.
 ///
 /// The same secret has the same pseudonym in every exchange and on every machine. That of a value with few possible ones
-/// can be found by trying them out, so those have one that is made with a [`FieldKey`].
+/// can be found by trying them out, so those have one that is made with a [`PseudonymKey`].
 ///
 /// ```
 /// use nightaudit_exchange::Pseudonym;
@@ -130,17 +130,17 @@ impl Pseudonym {
 /// Without it nobody can try out which value a pseudonym stands for.
 ///
 /// ```
-/// use nightaudit_exchange::{FieldKey, Pseudonym};
+/// use nightaudit_exchange::{PseudonymKey, Pseudonym};
 ///
-/// let [one, other] = [FieldKey([1; 32]), FieldKey([2; 32])];
+/// let [one, other] = [PseudonymKey([1; 32]), PseudonymKey([2; 32])];
 /// assert_eq!(one.pseudonym(b"1234"), one.pseudonym(b"1234"));
 /// assert_ne!(one.pseudonym(b"1234"), other.pseudonym(b"1234"));
 /// assert_ne!(one.pseudonym(b"1234"), Pseudonym::of(b"1234"));
 /// ```
 #[derive(Clone)]
-pub struct FieldKey(pub [u8; 32]);
+pub struct PseudonymKey(pub [u8; 32]);
 
-impl FieldKey {
+impl PseudonymKey {
     /// A key that lasts as long as the process and is known to nobody.
     #[must_use]
     pub fn ephemeral() -> Self {
@@ -165,9 +165,9 @@ impl FieldKey {
     }
 }
 
-impl fmt::Debug for FieldKey {
+impl fmt::Debug for PseudonymKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FieldKey(…)")
+        f.write_str("PseudonymKey(…)")
     }
 }
 

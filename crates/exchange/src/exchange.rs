@@ -39,7 +39,7 @@ pub struct Exchange {
     /// The answer that the integration got, from Mews or from the proxy itself; none where it got none.
     pub response: Option<Response>,
     /// What the limiter said; none where the request did not get as far.
-    pub limit: Option<LimitNote>,
+    pub limit: Option<AdmissionRecord>,
     /// What became of the request.
     pub outcome: Outcome,
     /// Why there is no answer from Mews.
@@ -183,7 +183,7 @@ pub struct Header {
 /// What the limiter said of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LimitNote {
+pub struct AdmissionRecord {
     /// What was decided.
     pub decision: Decision,
     /// The rule that decided: the one that refused, else the one with the least left.
@@ -436,7 +436,7 @@ pub(crate) fn sample() -> Exchange {
             request_id: Some("00-ABC-01".into()),
             body: Body::whole("{\"Enterprise\":{}}".into()),
         }),
-        limit: Some(LimitNote {
+        limit: Some(AdmissionRecord {
             decision: Decision::Admitted,
             rule: "published".into(),
             used: 1,

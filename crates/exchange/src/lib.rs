@@ -55,15 +55,15 @@ pub use capture::{
 };
 pub use charset::as_utf8;
 pub use destination::{Authority, Destination, Tls};
-pub use digest::{Digest, FieldKey, InvalidDigest, InvalidPseudonym, Pseudonym};
+pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym, PseudonymKey};
 pub use exchange::{
-    Decision, Envelope, Exchange, Failure, FailureKind, Header, LimitNote, Outcome, Request, Response, TimesUs,
+    AdmissionRecord, Decision, Envelope, Exchange, Failure, FailureKind, Header, Outcome, Request, Response, TimesUs,
 };
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
 pub use import::{Alteration, Import};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;
-pub use redact::{Mask, Redactor, Seen, Started, noted};
+pub use redact::{JournalEntry, KnownTokens, Mask, Redactor, redact_text};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use web_socket::{Direction, Message, Omitted, WebSocket};

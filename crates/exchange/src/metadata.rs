@@ -161,8 +161,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Alteration, Authority, Decision, Destination, Direction, Envelope, ExchangeId, Failure, FailureKind, LimitNote,
-        Message, Note, Omitted, Outcome, Pseudonym, Timestamp, Tls, WebSocket, body,
+        AdmissionRecord, Alteration, Authority, Decision, Destination, Direction, Envelope, ExchangeId, Failure,
+        FailureKind, Message, Note, Omitted, Outcome, Pseudonym, Timestamp, Tls, WebSocket, body,
     };
 
     /// The same by serde.
@@ -217,7 +217,7 @@ mod tests {
             response.reason = has[2].then(|| url.into());
             response.request_id = has[3].then(|| id.clone());
             exchange.response = exchange.response.filter(|_| has[4]);
-            exchange.limit = has[5].then(|| LimitNote {
+            exchange.limit = has[5].then(|| AdmissionRecord {
                 decision: Decision::Delayed,
                 rule: name.clone(),
                 used: 1,

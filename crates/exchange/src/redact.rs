@@ -7,17 +7,17 @@
 //! undone ([`layers`]), and at bodies with their content codings undone and their text in UTF-8 ([`body`]). They keep no
 //! state of a grammar, so that nothing broken or cut can hide what follows it. What can't be read is withheld ([`kind`]).
 
-mod again;
 mod body;
 mod form;
+mod free_text;
 mod head;
+mod journal_entry;
 mod kind;
+mod known_tokens;
 mod layers;
 pub(crate) mod names;
-mod note;
+mod rescan;
 mod secrets;
-mod seen;
-mod started;
 mod text;
 mod value;
 
@@ -35,10 +35,10 @@ use self::{
     secrets::Secrets,
     text::{Syntax, Text},
 };
-pub use self::{note::noted, seen::Seen, started::Started};
+pub use self::{free_text::redact_text, journal_entry::JournalEntry, known_tokens::KnownTokens};
 use crate::{
     Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
-    Exchange, Failure, FieldKey, Head, Header, Message, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
+    Exchange, Failure, Head, Header, Message, Outcome, Pseudonym, PseudonymKey, Request, Response, SessionId, TimesUs,
     WebSocket,
 };
 
@@ -59,7 +59,7 @@ pub struct Redactor {
 
 impl Default for Redactor {
     fn default() -> Self {
-        Self::new(&[], FieldKey::ephemeral())
+        Self::new(&[], PseudonymKey::ephemeral())
     }
 }
 
@@ -69,7 +69,7 @@ impl Redactor {
     /// Names are compared without regard to the case of ASCII letters, to `_` and to `-`; a value may be of any type, only
     /// `null` stays.
     #[must_use]
-    pub fn new(fields: &[String], key: FieldKey) -> Self {
+    pub fn new(fields: &[String], key: PseudonymKey) -> Self {
         Self {
             names: Names::tokens_and(fields),
             request_id: Names::only(["RequestId"]),
@@ -79,8 +79,8 @@ impl Redactor {
 
     /// The tokens that it knows, for those who look at a text before it does.
     #[must_use]
-    pub fn seen(&self) -> Seen {
-        self.secrets.seen()
+    pub fn known_tokens(&self) -> KnownTokens {
+        self.secrets.known_tokens()
     }
 
     /// A session's name as it may be written: a token that is sent as one is replaced.
@@ -218,24 +218,24 @@ impl Redactor {
 /// Masks fields of recorded exchanges, for an export.
 ///
 /// ```
-/// use nightaudit_exchange::{Body, FieldKey, Mask};
+/// use nightaudit_exchange::{Body, PseudonymKey, Mask};
 ///
 /// let mut body = Body::whole(r#"{"Customer":{"LastName":"Doe"}}"#.into());
-/// Mask::new(&["last_name".to_owned()], FieldKey([7; 32])).apply(&mut body);
+/// Mask::new(&["last_name".to_owned()], PseudonymKey([7; 32])).apply(&mut body);
 /// assert_eq!(&body.bytes[..], br#"{"Customer":{"LastName":"REDACTED:cff1e4408a0f"}}"#);
 /// assert!(body.masked);
 /// ```
 #[derive(Debug)]
 pub struct Mask {
     names: Names,
-    key: FieldKey,
+    key: PseudonymKey,
 }
 
 impl Mask {
     /// A mask over the fields of these names, compared without regard to the case of ASCII letters, to `_` and to `-`. Its
     /// pseudonyms are made with `key`.
     #[must_use]
-    pub fn new(fields: &[String], key: FieldKey) -> Self {
+    pub fn new(fields: &[String], key: PseudonymKey) -> Self {
         Self { names: Names::only(fields.iter().map(String::as_str)), key }
     }
 

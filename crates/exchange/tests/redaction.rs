@@ -7,14 +7,14 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, ExchangeId, Failure,
-    FailureKind, FieldKey, Head, Outcome, Pseudonym, Redactor, SessionId, Timestamp, chain,
+    FailureKind, Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, Timestamp, chain,
 };
 use proptest::prelude::*;
 
 const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 const CLIENT: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";
 
-const KEY: FieldKey = FieldKey([7; 32]);
+const KEY: PseudonymKey = PseudonymKey([7; 32]);
 
 fn capture(request: &[u8], response: &[u8]) -> Capture {
     Capture {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
     Body, Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
-    CapturedWebSocket, Direction, Exchange, ExchangeId, Failure, FailureKind, FieldKey, Head, Header, Omitted, Outcome,
-    Redactor, SessionId, Timestamp, Withheld,
+    CapturedWebSocket, Direction, Exchange, ExchangeId, Failure, FailureKind, Head, Header, Omitted, Outcome,
+    PseudonymKey, Redactor, SessionId, Timestamp, Withheld,
 };
 use proptest::prelude::*;
 
@@ -184,7 +184,7 @@ fn head(text: &str) -> Head {
 }
 
 fn recorded(mut capture: Capture) -> Exchange {
-    Redactor::new(&[], FieldKey([7; 32])).exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1)
+    Redactor::new(&[], PseudonymKey([7; 32])).exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1)
 }
 
 type InBody = fn(Vec<u8>) -> Capture;
@@ -378,13 +378,13 @@ fn no_token_is_left_of_an_exchange_that_was_made_elsewhere() {
             for (encoding, encode) in [ENCODINGS[0], ENCODINGS[2], ENCODINGS[5], ENCODINGS[10], ENCODINGS[12]] {
                 for (place, mut exchange) in elsewhere(&text, encode) {
                     assert!(leak(&exchange, secret).is_some() || encoding != "UTF-8", "{way} in {place}");
-                    let had_tokens = Redactor::default().again(&mut exchange);
+                    let had_tokens = Redactor::default().rescan(&mut exchange);
                     if let Some(left) = leak(&exchange, secret) {
                         leaks.push(format!("{way} in {place}, {encoding}: {left}"));
                     }
                     assert!(had_tokens || leak(&exchange, secret).is_some(), "{way} in {place}, {encoding}");
                     let clean = exchange.clone();
-                    assert!(!Redactor::default().again(&mut exchange), "{way} in {place}, {encoding}: {exchange:#?}");
+                    assert!(!Redactor::default().rescan(&mut exchange), "{way} in {place}, {encoding}: {exchange:#?}");
                     assert_eq!(exchange, clean);
                 }
             }
@@ -398,7 +398,7 @@ fn what_was_recorded_is_left_alone_when_it_is_looked_at_again() {
     let mut other = Vec::new();
     let mut look = |way: &str, place: &str, mut exchange: Exchange| {
         let before = exchange.clone();
-        if Redactor::default().again(&mut exchange) || exchange != before {
+        if Redactor::default().rescan(&mut exchange) || exchange != before {
             other.push(format!("{way} in {place}: {before:?}\nbecame {exchange:?}"));
         }
     };
@@ -418,7 +418,7 @@ fn what_was_recorded_is_left_alone_when_it_is_looked_at_again() {
         let mut beside = recorded(capture());
         let body = format!("{{\"AccessToken\":\"REDACTED:0f312628d173{between}{OWN}\"}}");
         beside.request.body = Body::whole(body.into());
-        assert!(Redactor::default().again(&mut beside) && leak(&beside, OWN).is_none(), "{between}");
+        assert!(Redactor::default().rescan(&mut beside) && leak(&beside, OWN).is_none(), "{between}");
     }
 }
 
@@ -479,7 +479,7 @@ fn ordinary_files_and_answers_are_kept() {
 
 #[test]
 fn regression_names_and_words_that_were_sent_as_tokens_were_gone_from_every_later_record() {
-    let mut redactor = Redactor::new(&[], FieldKey([7; 32]));
+    let mut redactor = Redactor::new(&[], PseudonymKey([7; 32]));
     let mut record = |body: &str, client: Option<&str>, token: &str| {
         let mut capture = capture();
         capture.request.head = head(&format!("POST / HTTP/1.1\r\n{token}: 1\r\n\r\n"));
@@ -507,7 +507,7 @@ fn regression_names_and_words_that_were_sent_as_tokens_were_gone_from_every_late
 
 #[test]
 fn regression_a_token_was_forgotten_after_320_others_and_beside_80() {
-    let mut redactor = Redactor::new(&[], FieldKey([7; 32]));
+    let mut redactor = Redactor::new(&[], PseudonymKey([7; 32]));
     let mut record = |body: String| {
         let mut capture = capture();
         capture.request.body = CapturedBody::whole(body.into());
@@ -530,7 +530,7 @@ fn fields_have_pseudonyms_that_nobody_else_can_try_out() {
     let of = |key: u8, body: &str| {
         let mut capture = capture();
         capture.request.body = CapturedBody::whole(Bytes::copy_from_slice(body.as_bytes()));
-        let mut redactor = Redactor::new(&["Door_Code".to_owned()], FieldKey([key; 32]));
+        let mut redactor = Redactor::new(&["Door_Code".to_owned()], PseudonymKey([key; 32]));
         let body = redactor.exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1).request.body;
         String::from_utf8(body.bytes.to_vec()).unwrap()
     };
@@ -566,7 +566,7 @@ proptest! {
         let kept = recorded(BODIES[place].1(ENCODINGS[encoding].1(&text)));
         prop_assert_eq!(leak(&kept, &token), None, "{}", text);
         let mut again = kept.clone();
-        prop_assert!(!Redactor::default().again(&mut again) && again == kept, "{}", text);
+        prop_assert!(!Redactor::default().rescan(&mut again) && again == kept, "{}", text);
     }
 
     #[test]
@@ -576,7 +576,7 @@ proptest! {
     ) {
         let text = NOTATIONS[way].1.replace('^', NAMES[name]).replace('@', &token);
         let (_, mut exchange) = elsewhere(&text, ENCODINGS[encoding].1).swap_remove(place);
-        prop_assert!(Redactor::default().again(&mut exchange));
+        prop_assert!(Redactor::default().rescan(&mut exchange));
         prop_assert_eq!(leak(&exchange, &token), None, "{}", text);
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Body, Decision, Envelope, Exchange, ExchangeId, Header, LimitNote, Outcome, Pseudonym, Request, Response,
+    AdmissionRecord, Body, Decision, Envelope, Exchange, ExchangeId, Header, Outcome, Pseudonym, Request, Response,
     SessionId, TimesUs, Timestamp, chain,
 };
 use nightaudit_export::{Evidence, ExchangeWriter, Format, SigningKey, VerifyOptions, verify};
@@ -130,7 +130,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
                 request_id: Some(format!("00-{mixed:032x}-01")),
                 body: Body::whole(Bytes::from(format!(r#"{{"Items":[{}],"Cursor":null}}"#, items.trim_end_matches(',')))),
             }),
-            limit: Some(LimitNote {
+            limit: Some(AdmissionRecord {
                 decision: Decision::Admitted,
                 rule: "published".to_owned(),
                 used: 199,

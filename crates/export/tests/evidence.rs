@@ -6,7 +6,7 @@ mod samples;
 
 use std::io::Cursor;
 
-use nightaudit_exchange::{Body, Digest, Exchange, FieldKey, Filter, Mask, Timestamp};
+use nightaudit_exchange::{Body, Digest, Exchange, Filter, Mask, PseudonymKey, Timestamp};
 use nightaudit_export::{Evidence, FindingKind, Format, Made, SigningKey, VerifyOptions, verify};
 use nightaudit_mews::Contracts;
 
@@ -96,7 +96,7 @@ fn another_key_is_told_apart() {
 fn a_filtered_and_masked_bundle_is_good_and_says_what_it_cant_know() {
     let mut exchanges = recorded();
     exchanges.remove(2);
-    let mask = Mask::new(&["Client".to_owned()], FieldKey([7; 32]));
+    let mask = Mask::new(&["Client".to_owned()], PseudonymKey([7; 32]));
     for exchange in &mut exchanges {
         mask.apply(&mut exchange.request.body);
     }

@@ -68,14 +68,14 @@ const TOKEN: &str = "REDACTED:b1946ac92492";
 
 fn admit(limiter: &Limiter, access_token: &str) {
     match limiter.check(black_box(&arrival(access_token))) {
-        Verdict::Admitted(place) => drop(place.sent()),
+        Verdict::Admitted(permit) => drop(permit.sent()),
         Verdict::Refused(refusal) => panic!("the bench is to measure admissions: {refusal:?}"),
     }
 }
 
 fn check(limiter: &Limiter, access_token: &str) {
     match limiter.check(black_box(&arrival(access_token))) {
-        Verdict::Admitted(place) => drop(place),
+        Verdict::Admitted(permit) => drop(permit),
         Verdict::Refused(refusal) => panic!("the bench is to measure admissions: {refusal:?}"),
     }
 }

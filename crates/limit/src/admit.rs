@@ -6,7 +6,7 @@ use crate::config::KeyParts;
 use crate::key::AdmissionRequest;
 use crate::limiter::{Admission, Limiter};
 use crate::permit::{Sent, WindowPermit};
-use crate::report::{KeyState, PastResponse, PastSend, Said};
+use crate::report::{KeyState, LimitSignal, PastResponse, PastSend};
 
 /// Admits requests, in this process or by asking another machine.
 ///
@@ -43,7 +43,7 @@ pub trait Admit: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Unavailable`] where the engine can't be reached; nothing may be sent then.
-    fn restore(&self, past: Past) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn restore(&self, past: History) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
     /// How full the windows are, as [`Limiter::state`] says it.
     ///
@@ -72,12 +72,12 @@ pub trait Permit: Send + 'static {
 
     /// The host has answered; `said` is what that says about its limits, if anything. The response waits for it, so an
     /// engine that has to tell somebody does so later.
-    fn answered(self, said: Option<Said>) -> impl Future<Output = ()> + Send;
+    fn responded(self, signal: Option<LimitSignal>) -> impl Future<Output = ()> + Send;
 }
 
 /// What earlier runs sent, and what the host said to it.
 #[derive(Debug, Clone, Default)]
-pub struct Past {
+pub struct History {
     /// At least what was sent within the longest window and slack.
     pub sends: Vec<PastSend<String>>,
     /// What the host said about its limits.
@@ -106,17 +106,17 @@ impl Admit for Limiter {
     #[inline]
     async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Result<Admission<LocalPermit>, Unavailable> {
         Ok(match self.admit(arrival).await {
-            Admission::Admitted { place, note, waited } => {
-                Admission::Admitted { place: LocalPermit(Stage::Taken(place)), note, waited }
+            Admission::Admitted { permit, usage, waited } => {
+                Admission::Admitted { permit: LocalPermit(Stage::Taken(permit)), usage, waited }
             }
-            Admission::Observed { place, refusal } => {
-                Admission::Observed { place: LocalPermit(Stage::Taken(place)), refusal }
+            Admission::Observed { permit, refusal } => {
+                Admission::Observed { permit: LocalPermit(Stage::Taken(permit)), refusal }
             }
             Admission::Refused(refusal) => Admission::Refused(refusal),
         })
     }
 
-    async fn restore(&self, past: Past) -> Result<(), Unavailable> {
+    async fn restore(&self, past: History) -> Result<(), Unavailable> {
         self.restore(past.sends);
         self.restore_closures(past.responses);
         Ok(())
@@ -143,7 +143,7 @@ impl Permit for LocalPermit {
     #[inline]
     fn sent(&mut self) -> impl Future<Output = Result<(), Unavailable>> + Send {
         self.0 = match std::mem::replace(&mut self.0, Stage::Changing) {
-            Stage::Taken(place) => Stage::Sent(place.sent()),
+            Stage::Taken(permit) => Stage::Sent(permit.sent()),
             other => other,
         };
         std::future::ready(Ok(()))
@@ -158,11 +158,11 @@ impl Permit for LocalPermit {
     }
 
     #[inline]
-    fn answered(self, said: Option<Said>) -> impl Future<Output = ()> + Send {
+    fn responded(self, signal: Option<LimitSignal>) -> impl Future<Output = ()> + Send {
         if let Stage::Sent(sent) = self.0 {
-            match said {
-                Some(Said::TooMany(retry_after)) => sent.too_many_requests(retry_after),
-                Some(Said::Welcome) => sent.succeeded(),
+            match signal {
+                Some(LimitSignal::TooManyRequests(retry_after)) => sent.too_many_requests(retry_after),
+                Some(LimitSignal::Accepted) => sent.succeeded(),
                 None => {}
             }
         }

@@ -31,9 +31,9 @@ pub(crate) async fn wait(
         Turn { shared, keys, paginated, ticket, deadline, max_queued, wake: Arc::new(Notify::new()), queue: None };
     loop {
         match turn.ask() {
-            Answer::Passed(place, now) => {
+            Answer::Passed(permit, now) => {
                 let waited = Duration::from_nanos(now.saturating_sub(arrived));
-                return Admission::Admitted { note: place.note(), place, waited };
+                return Admission::Admitted { usage: permit.usage(), permit, waited };
             }
             Answer::Refused(refusal) => return Admission::Refused(refusal),
             Answer::AskAgain(at) => {

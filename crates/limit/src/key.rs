@@ -138,8 +138,8 @@ impl State {
 
     /// Lets a request wait in the order of the tickets.
     pub(crate) fn enqueue(&mut self, waiter: Waiter) {
-        let place = self.waiting.partition_point(|other| other.ticket < waiter.ticket);
-        self.waiting.insert(place, waiter);
+        let index = self.waiting.partition_point(|other| other.ticket < waiter.ticket);
+        self.waiting.insert(index, waiter);
     }
 
     /// Whether the holder of the ticket waits here.
@@ -149,8 +149,8 @@ impl State {
 
     /// Takes a request out of the queue. Returns whom to wake: the first of those who still wait.
     pub(crate) fn dequeue(&mut self, ticket: u64) -> Option<Arc<Notify>> {
-        if let Ok(place) = self.waiting.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
-            self.waiting.remove(place);
+        if let Ok(index) = self.waiting.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
+            self.waiting.remove(index);
         }
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();

@@ -27,11 +27,11 @@
 //! let arrival =
 //!     AdmissionRequest { access_token: "hotel", client_token: "kiosk", operation: "configuration/get", paginated: false };
 //! for _ in 0..2 {
-//!     let Verdict::Admitted(place) = limiter.check(&arrival) else { panic!("there is a place") };
-//!     let _sent = place.sent();
+//!     let Verdict::Admitted(permit) = limiter.check(&arrival) else { panic!("a permit is free") };
+//!     let _sent = permit.sent();
 //!     clock.advance(Duration::from_secs(5));
 //! }
-//! let Verdict::Refused(refusal) = limiter.check(&arrival) else { panic!("there is none") };
+//! let Verdict::Refused(refusal) = limiter.check(&arrival) else { panic!("the window is full") };
 //! assert_eq!((&*refusal.rule, refusal.used, refusal.limit), ("published", 2, 2));
 //! assert_eq!(refusal.retry_after, Duration::new(20, 1));
 //!
@@ -55,7 +55,7 @@ mod report;
 mod table;
 mod window;
 
-pub use admit::{Admit, LocalPermit, Past, Permit, Unavailable};
+pub use admit::{Admit, History, LocalPermit, Permit, Unavailable};
 pub use allowance::{Allowance, InvalidAllowance};
 pub use clock::{Clock, FakeClock, MonotonicClock, Sleep};
 pub use config::{
@@ -64,5 +64,5 @@ pub use config::{
 };
 pub use key::AdmissionRequest;
 pub use limiter::{Admission, Limiter, Refusal, Verdict};
-pub use permit::{Note, Sent, WindowPermit};
-pub use report::{KeyState, MAX_LISTED, PastResponse, PastSend, RuleState, Said};
+pub use permit::{Sent, Usage, WindowPermit};
+pub use report::{KeyState, LimitSignal, MAX_LISTED, PastResponse, PastSend, RuleState};

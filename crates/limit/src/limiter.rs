@@ -12,7 +12,7 @@ use crate::clock::{Clock, MonotonicClock, nanos};
 use crate::config::{Action, Config, ConfigError, KeyParts, Rule};
 use crate::gate::Gate;
 use crate::key::{AdmissionRequest, Key, State};
-use crate::permit::{Note, Tightest, WindowPermit};
+use crate::permit::{Tightest, Usage, WindowPermit};
 
 /// Decides which requests may be sent. Cheap to clone; clones share the rules and their state.
 #[derive(Clone)]
@@ -35,16 +35,16 @@ pub enum Admission<P = WindowPermit> {
     /// The request may be sent.
     Admitted {
         /// Its place in the windows.
-        place: P,
+        permit: P,
         /// How full they are; none without rules.
-        note: Option<Note>,
+        usage: Option<Usage>,
         /// How long it was held back; zero if it was not.
         waited: Duration,
     },
     /// The request may be sent, though it is over a limit.
     Observed {
         /// Its place in the windows.
-        place: P,
+        permit: P,
         /// What would have become of it.
         refusal: Refusal,
     },
@@ -149,7 +149,7 @@ impl Limiter {
     #[inline]
     pub fn check(&self, arrival: &AdmissionRequest<'_>) -> Verdict {
         match self.shared.pass(arrival, false) {
-            Ok((place, _)) => Verdict::Admitted(place),
+            Ok((permit, _)) => Verdict::Admitted(permit),
             Err((keys, blocked, now)) => Verdict::Refused(self.shared.refuse(&keys, &blocked, now)),
         }
     }
@@ -160,9 +160,9 @@ impl Limiter {
     pub async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Admission {
         let passed = self.shared.pass(arrival, self.shared.action == Action::Observe);
         match passed {
-            Ok((place, None)) => Admission::Admitted { note: place.note(), place, waited: Duration::ZERO },
-            Ok((place, Some((blocked, now)))) => {
-                Admission::Observed { place, refusal: self.shared.refusal(&blocked, now) }
+            Ok((permit, None)) => Admission::Admitted { usage: permit.usage(), permit, waited: Duration::ZERO },
+            Ok((permit, Some((blocked, now)))) => {
+                Admission::Observed { permit, refusal: self.shared.refusal(&blocked, now) }
             }
             Err((keys, blocked, now)) => match self.shared.action {
                 Action::Delay { max_delay, max_queued } => {
@@ -220,8 +220,8 @@ impl Shared {
         }
         drop(states);
         self.forget_idle(now);
-        let place = WindowPermit::new(Arc::clone(self), keys, arrival.paginated, tightest);
-        Ok((place, blocked.map(|blocked| (blocked, now))))
+        let permit = WindowPermit::new(Arc::clone(self), keys, arrival.paginated, tightest);
+        Ok((permit, blocked.map(|blocked| (blocked, now))))
     }
 
     /// What keeps a request from passing at `now`. Without a ticket it has to stand behind all who wait.

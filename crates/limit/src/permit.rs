@@ -30,7 +30,7 @@ pub(crate) struct Tightest {
 
 /// How full a window is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct Usage {
     /// The rule.
     pub rule: Arc<str>,
     /// Requests that hold a place of the key, with this one. Those with pagination count for their share, and the sum
@@ -49,9 +49,9 @@ impl WindowPermit {
     /// How full the windows were when the place was taken: of the rule with the fewest places left, and none when
     /// there are no rules.
     #[must_use]
-    pub fn note(&self) -> Option<Note> {
+    pub fn usage(&self) -> Option<Usage> {
         let gate = self.shared.gates.get(self.tightest.gate)?;
-        Some(Note { rule: Arc::clone(&gate.name), used: gate.span.requests(self.tightest.used), limit: gate.requests })
+        Some(Usage { rule: Arc::clone(&gate.name), used: gate.span.requests(self.tightest.used), limit: gate.requests })
     }
 
     /// The request is handed to the upstream connection. To be called at that instant or right after it: earlier, and
@@ -87,7 +87,7 @@ impl Drop for WindowPermit {
 
 impl fmt::Debug for WindowPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WindowPermit").field("note", &self.note()).finish_non_exhaustive()
+        f.debug_struct("WindowPermit").field("usage", &self.usage()).finish_non_exhaustive()
     }
 }
 

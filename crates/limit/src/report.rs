@@ -78,16 +78,16 @@ pub struct PastResponse<S> {
     /// How long ago the response came.
     pub ago: Duration,
     /// What it said.
-    pub said: Said,
+    pub signal: LimitSignal,
 }
 
 /// What a response says about the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
+pub enum LimitSignal {
     /// There were too many requests; with the pause that was asked for, if any was.
-    TooMany(Option<Duration>),
+    TooManyRequests(Option<Duration>),
     /// The request was taken.
-    Welcome,
+    Accepted,
 }
 
 impl Limiter {
@@ -98,7 +98,7 @@ impl Limiter {
         let now = shared.now();
         let past = |ago| now.checked_sub(crate::clock::nanos(ago));
         let mut all: Vec<_> = Vec::new();
-        for PastResponse { request, ago, said } in responses {
+        for PastResponse { request, ago, signal } in responses {
             let arrival = AdmissionRequest {
                 access_token: request.access_token.as_ref(),
                 client_token: request.client_token.as_ref(),
@@ -107,16 +107,16 @@ impl Limiter {
             };
             let (Some(sent), Some(came)) = (past(request.ago), past(ago)) else { continue };
             let keys: Vec<_> = shared.gates.iter().map(|gate| gate.key(&arrival, || now)).collect();
-            all.push((came, sent, said, keys));
+            all.push((came, sent, signal, keys));
         }
         // What one says depends on those before it.
         all.sort_by_key(|(came, sent, ..)| (*came, *sent));
-        for (came, sent, said, keys) in all {
+        for (came, sent, signal, keys) in all {
             for key in keys {
                 let closure = &mut key.state.lock().closure;
-                match said {
-                    Said::TooMany(retry_after) => closure.close(sent, came, retry_after),
-                    Said::Welcome => closure.succeeded(sent),
+                match signal {
+                    LimitSignal::TooManyRequests(retry_after) => closure.close(sent, came, retry_after),
+                    LimitSignal::Accepted => closure.succeeded(sent),
                 }
             }
         }

@@ -66,8 +66,8 @@ impl Window {
         if self.sends.back().is_none_or(|&newest| newest <= send) {
             self.sends.push_back(send);
         } else {
-            let place = self.sends.partition_point(|&other| other <= send);
-            self.sends.insert(place, send);
+            let index = self.sends.partition_point(|&other| other <= send);
+            self.sends.insert(index, send);
         }
         self.units += u64::from(span.units(paginated).get());
         // More than fits is sent under `observe` alone. The sends in excess of a full window change no decision: as
@@ -82,8 +82,8 @@ impl Window {
     /// Forgets one send of this instant, if it is there.
     pub(crate) fn remove(&mut self, span: &Span, at: u64, paginated: bool) {
         let send = at << 1 | u64::from(paginated);
-        if let Ok(place) = self.sends.binary_search(&send) {
-            self.sends.remove(place);
+        if let Ok(index) = self.sends.binary_search(&send) {
+            self.sends.remove(index);
             self.units -= u64::from(span.units(paginated).get());
         }
     }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use nightaudit_exchange::{Decision, Destination, FailureKind, LimitNote};
-use nightaudit_limit::{Admission, AdmissionRequest, Admit, Note, Permit, Refusal, Said, Unavailable};
+use nightaudit_exchange::{AdmissionRecord, Decision, Destination, FailureKind};
+use nightaudit_limit::{Admission, AdmissionRequest, Admit, LimitSignal, Permit, Refusal, Unavailable, Usage};
 
 use crate::{
     headers, local_response::LocalResponse, pending::PendingExchange, recorder::RecordPermit, upstream::Handover,
@@ -18,10 +18,10 @@ pub(crate) async fn ask<A: Admit>(
     limits: &A,
     wanted: &AdmissionRequest<'_>,
     environment: &str,
-) -> (Option<LimitNote>, Result<A::Permit, LocalResponse>) {
+) -> (Option<AdmissionRecord>, Result<A::Permit, LocalResponse>) {
     match limits.admit(wanted).await {
-        Ok(Admission::Admitted { place, note, waited }) => (note.map(|note| admitted(note, waited)), Ok(place)),
-        Ok(Admission::Observed { place, refusal }) => (Some(refused(&refusal, Decision::Observed)), Ok(place)),
+        Ok(Admission::Admitted { permit, usage, waited }) => (usage.map(|usage| admitted(usage, waited)), Ok(permit)),
+        Ok(Admission::Observed { permit, refusal }) => (Some(refused(&refusal, Decision::Observed)), Ok(permit)),
         Ok(Admission::Refused(refusal)) => {
             let stop = LocalResponse::Limited {
                 environment: environment.to_owned(),
@@ -42,19 +42,19 @@ fn stopped(unavailable: Unavailable) -> LocalResponse {
     LocalResponse::failed(FailureKind::LimitStore, unavailable.cause)
 }
 
-fn admitted(note: Note, waited: Duration) -> LimitNote {
-    LimitNote {
+fn admitted(usage: Usage, waited: Duration) -> AdmissionRecord {
+    AdmissionRecord {
         decision: if waited.is_zero() { Decision::Admitted } else { Decision::Delayed },
-        rule: note.rule.to_string(),
-        used: note.used,
-        limit: note.limit,
+        rule: usage.rule.to_string(),
+        used: usage.used,
+        limit: usage.limit,
         waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
         retry_after_s: None,
     }
 }
 
-fn refused(refusal: &Refusal, decision: Decision) -> LimitNote {
-    LimitNote {
+fn refused(refusal: &Refusal, decision: Decision) -> AdmissionRecord {
+    AdmissionRecord {
         decision,
         rule: refusal.rule.to_string(),
         used: refusal.used,
@@ -65,11 +65,11 @@ fn refused(refusal: &Refusal, decision: Decision) -> LimitNote {
 }
 
 /// What a response says about Mews' limits, if anything.
-pub(crate) fn said(status: StatusCode, headers: &HeaderMap) -> Option<Said> {
+pub(crate) fn limit_signal(status: StatusCode, headers: &HeaderMap) -> Option<LimitSignal> {
     if status == StatusCode::TOO_MANY_REQUESTS {
-        Some(Said::TooMany(headers::retry_after(headers, SystemTime::now())))
+        Some(LimitSignal::TooManyRequests(headers::retry_after(headers, SystemTime::now())))
     } else {
-        status.is_success().then_some(Said::Welcome)
+        status.is_success().then_some(LimitSignal::Accepted)
     }
 }
 

@@ -5,7 +5,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
-use nightaudit_exchange::{Failure, FailureKind, Outcome, noted};
+use nightaudit_exchange::{Failure, FailureKind, Outcome, redact_text};
 
 use crate::headers::{ERROR, LIMITED};
 
@@ -79,7 +79,9 @@ impl LocalResponse {
                  Try again in {retry_after_secs} s."
             ),
             // What the request says may be quoted in it.
-            Self::Failed(failure) => String::from_utf8_lossy(&noted(failure.message.as_bytes(), &[])).into_owned(),
+            Self::Failed(failure) => {
+                String::from_utf8_lossy(&redact_text(failure.message.as_bytes(), &[])).into_owned()
+            }
         };
         let body = Bytes::from(nightaudit_mews::error_body(&message, None));
         let mut response = Response::new(body);

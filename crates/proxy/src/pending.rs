@@ -94,7 +94,7 @@ impl<P: RecordPermit> PendingExchange<P> {
     pub(crate) fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         match &self.open {
             Some((place, _)) => place.redact(text, tokens),
-            None => nightaudit_exchange::noted(text, tokens),
+            None => nightaudit_exchange::redact_text(text, tokens),
         }
     }
 

@@ -238,7 +238,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             Some(broken) if answered.is_err() => return Err(broken),
             _ => answered?,
         };
-        permit.answered(admission::said(response.status(), response.headers())).await;
+        permit.responded(admission::limit_signal(response.status(), response.headers())).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && (upgrade.is_none() || !switches(&response)) {
             let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
             let message = format!("Mews switched protocols (101, to {to}), which the request had not asked for");

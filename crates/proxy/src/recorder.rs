@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, future::Future, time::Duration};
 
-use nightaudit_exchange::{Capture, noted};
+use nightaudit_exchange::{Capture, redact_text};
 
 /// Waits for a receipt; false where it does not come in time. A recorder that takes longer (its disk is full, say) still
 /// gets the exchange: only the client is not kept waiting for an end that may not come.
@@ -51,7 +51,7 @@ pub trait RecordPermit: Send + 'static {
     /// A text of the request that is shown before the exchange is recorded, without these tokens and others that the
     /// recorder knows. Must not block.
     fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        noted(text, tokens)
+        redact_text(text, tokens)
     }
 
     /// Hands over the exchange. Must not block.

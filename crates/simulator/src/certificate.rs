@@ -20,7 +20,7 @@ pub enum CertificateError {
 
 /// A server's TLS, and the authority that a client has to trust for it.
 #[derive(Debug)]
-pub struct SelfMade {
+pub struct SelfSigned {
     /// For the server.
     pub tls: Arc<rustls::ServerConfig>,
     /// The authority's certificate, as PEM. Its key is forgotten.
@@ -32,7 +32,7 @@ pub struct SelfMade {
 /// # Errors
 ///
 /// See [`CertificateError`].
-pub fn self_made(address: IpAddr) -> Result<SelfMade, CertificateError> {
+pub fn self_signed(address: IpAddr) -> Result<SelfSigned, CertificateError> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -47,5 +47,5 @@ pub fn self_made(address: IpAddr) -> Result<SelfMade, CertificateError> {
     let certificate = own.signed_by(&key, &authority)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let tls = nightaudit_listen::server_config_from(vec![certificate.der().clone()], key)?;
-    Ok(SelfMade { tls, authority: authority.pem() })
+    Ok(SelfSigned { tls, authority: authority.pem() })
 }

@@ -9,7 +9,7 @@ use nightaudit_mews::Contracts;
 use thiserror::Error;
 
 use crate::limit::{Anchor, Limit};
-use crate::webhook::Hook;
+use crate::webhook::WebhookUrl;
 
 /// How a simulated Mews behaves.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Config {
     /// WebSockets at once (default 64).
     pub max_sockets: usize,
     /// Where webhooks are sent.
-    pub webhook: Option<Hook>,
+    pub webhook: Option<WebhookUrl>,
     /// Tells the time, which the property's data lie around.
     pub now: fn() -> Timestamp,
 }

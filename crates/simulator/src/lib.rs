@@ -2,7 +2,7 @@
 //!
 //! [`Simulator`] answers every operation of the catalogue with made-up data that hold together, keeps what was added
 //! and changed, refuses what Mews refuses, and tells changes over a WebSocket and by webhooks. [`Config`] says how it
-//! behaves: its [`Limit`], [`Faults`], [`Latency`] and where webhooks go ([`Hook`]). [`self_made`] makes a certificate
+//! behaves: its [`Limit`], [`Faults`], [`Latency`] and where webhooks go ([`WebhookUrl`]). [`self_signed`] makes a certificate
 //! for it.
 //!
 //! What answers look like is data, in `data/*.toml` of this crate; its README describes their form.
@@ -40,9 +40,9 @@ mod socket;
 mod webhook;
 mod wish;
 
-pub use certificate::{CertificateError, SelfMade, self_made};
+pub use certificate::{CertificateError, SelfSigned, self_signed};
 pub use config::{Config, Faults, InvalidOption, Latency};
 pub use limit::{Anchor, Limit, Windows};
 pub use reply::Body;
 pub use simulator::Simulator;
-pub use webhook::Hook;
+pub use webhook::WebhookUrl;

@@ -33,9 +33,9 @@ const MOST_WAITING: usize = 1000;
 
 /// Where webhooks go: a clear `http://` address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hook(Uri);
+pub struct WebhookUrl(Uri);
 
-impl FromStr for Hook {
+impl FromStr for WebhookUrl {
     type Err = InvalidOption;
 
     fn from_str(text: &str) -> Result<Self, InvalidOption> {
@@ -55,12 +55,12 @@ pub(crate) trait Carrier: Clone + Send + 'static {
 /// Carries over HTTP.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
-    hook: Hook,
+    hook: WebhookUrl,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl Post {
-    pub(crate) fn new(hook: Hook) -> Self {
+    pub(crate) fn new(hook: WebhookUrl) -> Self {
         Self { hook, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 }
@@ -209,9 +209,9 @@ mod tests {
 
     #[test]
     fn an_address_is_whole_and_clear() {
-        assert!("http://127.0.0.1:3000/hook".parse::<Hook>().is_ok());
+        assert!("http://127.0.0.1:3000/hook".parse::<WebhookUrl>().is_ok());
         for text in ["", "127.0.0.1:3000", "https://example.com/hook", "/hook", "http://"] {
-            assert!(text.parse::<Hook>().is_err(), "{text}");
+            assert!(text.parse::<WebhookUrl>().is_err(), "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use nightaudit_exchange::{
-    Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, Outcome, Pseudonym, Request, SessionId, Started,
+    Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, JournalEntry, Outcome, Pseudonym, Request, SessionId,
     TimesUs, Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ impl Journal {
     }
 
     /// Notes a request and returns its slot.
-    pub(crate) fn begin(&self, started: &Started) -> io::Result<u32> {
+    pub(crate) fn begin(&self, started: &JournalEntry) -> io::Result<u32> {
         let bytes = slot(started);
         let slot = {
             let mut slots = self.slots();
@@ -144,7 +144,7 @@ fn path(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
-fn slot(started: &Started) -> Vec<u8> {
+fn slot(started: &JournalEntry) -> Vec<u8> {
     // What stands behind the `?` may be secret, and nothing has looked for secrets in it yet.
     let path = started.target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let url = format!("{}{}", started.origin, String::from_utf8_lossy(path));

@@ -68,7 +68,7 @@ pub use error::OpenError;
 pub use follow::Follower;
 pub use log::{Closed, Log, Opened};
 pub use maintenance::{Check, Compacted, DeleteError, DeleteTarget, Deleted, ImportError, Imported, Info, Progress};
-pub use nightaudit_exchange::Started;
+pub use nightaudit_exchange::JournalEntry;
 pub use nightaudit_log::{
     Damage, FindError, FollowFrom, Followed, InvalidPosition, MAX_DECLARATION, ManageSessions, Order, Position, Query,
     ReadError, ReadLog, Session, SessionError, Status, StoreFailure,

@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId, FieldKey, Filter, Missing, Redactor, Seen};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, KnownTokens, Missing, PseudonymKey, Redactor};
 use nightaudit_log::{Damage, FindError, FollowFrom, Query, ReadError, SessionError, Status};
 
 use crate::{
@@ -98,7 +98,7 @@ impl Log {
     /// As [`open`](Self::open).
     pub fn open_with(config: StoreConfig, progress: &mut dyn FnMut(Progress)) -> Result<Self, OpenError> {
         // It may be a token that was taken for a name.
-        let session = config.session.as_deref().map(|name| Seen::default().cleaned(name));
+        let session = config.session.as_deref().map(|name| KnownTokens::default().redact_prose(name));
         let config = StoreConfig { session, ..config };
         let dir = &config.dir;
         let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
@@ -118,7 +118,7 @@ impl Log {
         disk::try_room(dir).map_err(failed("write in"))?;
         // Without fields to replace the key is hardly needed, and none is made.
         let key = match config.redact_fields.is_empty() {
-            true => FieldKey::ephemeral(),
+            true => PseudonymKey::ephemeral(),
             false => private::redaction_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
         };
         let redactor = Redactor::new(&config.redact_fields, key);
@@ -127,7 +127,7 @@ impl Log {
         let (shared, mut opened) = open::own(&config, index, progress)?;
         opened.readable = readable;
         let shared = Arc::new(shared);
-        let _ = shared.seen.set(redactor.seen());
+        let _ = shared.known_tokens.set(redactor.known_tokens());
         let (sender, inbox) = mpsc::channel();
         let (jobs, work) = mpsc::channel();
         let (done, reports) = mpsc::channel();

@@ -157,7 +157,7 @@ fn prepare(
         now: config.now,
         index,
         journal: OnceLock::new(),
-        seen: OnceLock::new(),
+        known_tokens: OnceLock::new(),
         ring: Ring::new(None),
         journal_failing: Mutex::default(),
         is_journal_failing: AtomicBool::new(false),

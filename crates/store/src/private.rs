@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nightaudit_exchange::FieldKey;
+use nightaudit_exchange::PseudonymKey;
 use rustix::{fs::OFlags, process::geteuid};
 
 use crate::disk::{self, Disk, OsDisk};
@@ -137,11 +137,11 @@ fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), UntrustedFile> {
 /// # Errors
 ///
 /// What the operating system says, and [`io::ErrorKind::InvalidData`] for a file that holds no key.
-pub fn redaction_key(dir: &Path) -> io::Result<FieldKey> {
+pub fn redaction_key(dir: &Path) -> io::Result<PseudonymKey> {
     redaction_key_on(&OsDisk, dir)
 }
 
-pub(crate) fn redaction_key_on(disk: &dyn Disk, dir: &Path) -> io::Result<FieldKey> {
+pub(crate) fn redaction_key_on(disk: &dyn Disk, dir: &Path) -> io::Result<PseudonymKey> {
     let path = dir.join(REDACTION_KEY);
     let invalid = || {
         let message = format!("{} holds no key: put the key back, or remove the file", path.display());
@@ -150,14 +150,14 @@ pub(crate) fn redaction_key_on(disk: &dyn Disk, dir: &Path) -> io::Result<FieldK
     match read_secret(&path) {
         Ok(text) => {
             let key: nightaudit_exchange::Digest = text.trim_end().parse().map_err(|_| invalid())?;
-            Ok(FieldKey(key.0))
+            Ok(PseudonymKey(key.0))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(io::Error::other)?;
             let text = format!("{}\n", nightaudit_exchange::Digest(key));
             disk::replace(disk, &path, text.as_bytes())?;
-            Ok(FieldKey(key))
+            Ok(PseudonymKey(key))
         }
         Err(error) => Err(error),
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{Capture, Seen, Started};
+use nightaudit_exchange::{Capture, JournalEntry, KnownTokens};
 use nightaudit_log::StoreFailure;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -101,7 +101,7 @@ impl QueuePermit {
     /// # Errors
     ///
     /// [`StoreFailure`] where the note can't be written and requests are to be refused then.
-    pub fn begin(&mut self, started: &Started) -> Result<(), StoreFailure> {
+    pub fn begin(&mut self, started: &JournalEntry) -> Result<(), StoreFailure> {
         let shared = &self.recorder.shared;
         let (Some(journal), None) = (shared.journal.get(), self.slot) else { return Ok(()) };
         let begun = journal.begin(started);
@@ -122,13 +122,13 @@ impl QueuePermit {
     /// A text of a request without these tokens and those that were seen before.
     #[must_use]
     pub fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        self.recorder.shared.seen.get_or_init(Seen::default).noted(text, tokens)
+        self.recorder.shared.known_tokens.get_or_init(KnownTokens::default).redact_text(text, tokens)
     }
 
     /// What [`begin`](Self::begin) notes of this capture, without its secrets and those that were seen before.
     #[must_use]
-    pub fn started(&self, capture: &Capture) -> Started {
-        self.recorder.shared.seen.get_or_init(Seen::default).started(capture)
+    pub fn started(&self, capture: &Capture) -> JournalEntry {
+        self.recorder.shared.known_tokens.get_or_init(KnownTokens::default).journal_entry(capture)
     }
 
     /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the log's threads.

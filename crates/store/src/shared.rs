@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_exchange::{Exchange, Seen, SessionId, Timestamp};
+use nightaudit_exchange::{Exchange, KnownTokens, SessionId, Timestamp};
 use nightaudit_log::{Candidate, Damage, Session, SessionError, StoreFailure, choose};
 use tokio::sync::{Semaphore, watch};
 
@@ -90,7 +90,7 @@ pub(crate) struct Shared {
     /// None for a log that is only read.
     pub(crate) journal: OnceLock<Journal>,
     /// The tokens that the redactor has seen; none where nothing is recorded.
-    pub(crate) seen: OnceLock<Seen>,
+    pub(crate) known_tokens: OnceLock<KnownTokens>,
     pub(crate) ring: Ring,
     /// Why requests can't be noted in the journal at the moment.
     pub(crate) journal_failing: Mutex<Option<Arc<str>>>,
@@ -293,7 +293,7 @@ impl Shared {
 
     /// What a person wrote, free of tokens.
     pub(crate) fn cleaned(&self, text: &str) -> String {
-        self.seen.get_or_init(Seen::default).cleaned(text)
+        self.known_tokens.get_or_init(KnownTokens::default).redact_prose(text)
     }
 
     fn resolve_exactly(&self, which: &str) -> Result<SessionId, SessionError> {

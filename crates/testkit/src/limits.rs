@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use nightaudit_limit::{
-    Admission, AdmissionRequest, Admit, KeyParts, KeyState, Past, Permit, Refusal, Said, Unavailable,
+    Admission, AdmissionRequest, Admit, History, KeyParts, KeyState, LimitSignal, Permit, Refusal, Unavailable,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
@@ -18,7 +18,7 @@ pub enum LimitEvent {
     /// Nothing of it was sent after all.
     Unsent,
     /// Mews has answered.
-    Answered(Option<Said>),
+    Answered(Option<LimitSignal>),
     /// An unsent request's permit was dropped.
     GivenBack,
 }
@@ -103,11 +103,11 @@ impl Admit for ScriptedLimits {
         admit.come().await?;
         Ok(match refusal {
             Some(refusal) => Admission::Refused(refusal),
-            None => Admission::Admitted { place: permit, note: None, waited: Duration::ZERO },
+            None => Admission::Admitted { permit, usage: None, waited: Duration::ZERO },
         })
     }
 
-    async fn restore(&self, _: Past) -> Result<(), Unavailable> {
+    async fn restore(&self, _: History) -> Result<(), Unavailable> {
         Ok(())
     }
 
@@ -139,8 +139,8 @@ impl Permit for ScriptedPermit {
         Ok(())
     }
 
-    async fn answered(self, said: Option<Said>) {
-        let _ = self.events.send(LimitEvent::Answered(said));
+    async fn responded(self, signal: Option<LimitSignal>) {
+        let _ = self.events.send(LimitEvent::Answered(signal));
     }
 }
 

@@ -188,7 +188,7 @@ impl Searched<'_> {
     }
 
     /// As [`finish`](Self::finish), of a body that may have been through this: none where it holds no secret.
-    pub(super) fn finish_again(mut self, names: &Names, secrets: &mut Secrets) -> Option<Body> {
+    pub(super) fn finish_rescan(mut self, names: &Names, secrets: &mut Secrets) -> Option<Body> {
         let body = self.body;
         for text in [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten() {
             text.find_values(secrets);

@@ -7,10 +7,10 @@ use std::{collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 use self::windows::Windows;
 use super::{
     form,
+    known_tokens::KnownTokens,
     layers::{Escapes, Layers, undone},
-    seen::Seen,
 };
-use crate::{FieldKey, Pseudonym};
+use crate::{Pseudonym, PseudonymKey};
 
 /// Shorter secrets are replaced where their name or place tells them only: by value they would mangle innocent text.
 pub(super) const SHORTEST: usize = 16;
@@ -42,9 +42,9 @@ pub(super) struct Secrets {
     windows: Windows,
     /// What is looked for in this exchange only: too much like ordinary text to be taken out of others.
     briefly: Vec<(Box<[u8]>, Pseudonym)>,
-    key: Option<FieldKey>,
+    key: Option<PseudonymKey>,
     /// The same values, for other threads.
-    seen: Seen,
+    known_tokens: KnownTokens,
 }
 
 struct Secret {
@@ -52,7 +52,7 @@ struct Secret {
     value: Arc<[u8]>,
     pseudonym: Pseudonym,
     /// The last exchange that named it.
-    seen: u64,
+    last_seen: u64,
 }
 
 impl fmt::Debug for Secrets {
@@ -67,12 +67,12 @@ pub(super) struct TooComplex;
 
 impl Secrets {
     /// A memory whose pseudonyms for what has few possible values are made with this key.
-    pub(super) fn with_key(key: FieldKey) -> Self {
+    pub(super) fn with_key(key: PseudonymKey) -> Self {
         Self { key: Some(key), ..Self::default() }
     }
 
-    pub(super) fn seen(&self) -> Seen {
-        self.seen.clone()
+    pub(super) fn known_tokens(&self) -> KnownTokens {
+        self.known_tokens.clone()
     }
 
     /// Makes room for an exchange. Only here are secrets forgotten, so that those of one exchange stay until its end.
@@ -82,12 +82,12 @@ impl Secrets {
         if self.known.len() > MOST || self.bytes > MOST_BYTES {
             // Half at once: forgetting one by one would make the windows anew for every exchange.
             self.known.retain(|secret| !secret.value.is_empty());
-            self.known.sort_by_key(|secret| secret.seen);
+            self.known.sort_by_key(|secret| secret.last_seen);
             self.known.drain(..self.known.len().div_ceil(2));
             self.places = (0..).zip(&self.known).map(|(place, secret)| (Arc::clone(&secret.value), place)).collect();
             self.bytes = self.known.iter().map(|secret| secret.value.len()).sum();
             self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
-            self.seen.replace(self.known.iter().map(|secret| Arc::clone(&secret.value)).collect());
+            self.known_tokens.replace(self.known.iter().map(|secret| Arc::clone(&secret.value)).collect());
         }
     }
 
@@ -96,7 +96,7 @@ impl Secrets {
     /// What reads like a name is replaced where it was found and nowhere else.
     pub(super) fn learn(&mut self, value: &[u8]) -> Pseudonym {
         if let Some(place) = self.place(value) {
-            self.known[place].seen = self.now;
+            self.known[place].last_seen = self.now;
             return self.known[place].pseudonym;
         }
         let pseudonym = Pseudonym::of(value);
@@ -128,14 +128,14 @@ impl Secrets {
         {
             let place = self.known.len();
             let value: Arc<[u8]> = value.into();
-            self.known.push(Secret { value: Arc::clone(&value), pseudonym, seen: self.now });
+            self.known.push(Secret { value: Arc::clone(&value), pseudonym, last_seen: self.now });
             self.bytes += value.len();
             self.longest = self.longest.max(value.len());
             self.recent = [place, self.recent[0]];
             if !self.windows.add(&value) {
                 self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
             }
-            self.seen.add(Arc::clone(&value));
+            self.known_tokens.add(Arc::clone(&value));
             self.places.insert(value, place);
         }
     }
@@ -146,7 +146,7 @@ impl Secrets {
             && !form::is_token(client)
         {
             self.places.remove(client);
-            self.seen.remove(client);
+            self.known_tokens.remove(client);
             self.bytes -= client.len();
             self.known[place].value = Arc::from([]);
         }
@@ -154,7 +154,7 @@ impl Secrets {
 
     /// The pseudonym of something that may have few possible values. Only this installation can make it.
     pub(super) fn keyed(&mut self, value: &[u8]) -> Pseudonym {
-        self.key.get_or_insert_with(FieldKey::ephemeral).pseudonym(value)
+        self.key.get_or_insert_with(PseudonymKey::ephemeral).pseudonym(value)
     }
 
     /// The pseudonym of the secret of which `beginning` is all that is there, or of the beginning itself.

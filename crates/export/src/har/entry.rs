@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nightaudit_exchange::{
-    Alteration, Body, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header, LimitNote, Note,
-    Omitted, Outcome, SessionId, Timestamp, WebSocket, Withheld,
+    AdmissionRecord, Alteration, Body, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header,
+    Note, Omitted, Outcome, SessionId, Timestamp, WebSocket, Withheld,
 };
 use serde::Serialize;
 
@@ -151,7 +151,7 @@ struct Nightaudit<'a> {
     status: Option<u16>,
     request_id: Option<&'a str>,
     envelope: &'a Envelope,
-    limit: Option<&'a LimitNote>,
+    limit: Option<&'a AdmissionRecord>,
     error: Option<&'a Failure>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [Note],

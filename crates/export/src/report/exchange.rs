@@ -1,7 +1,9 @@
 //! An exchange, folded: its line, and what opens under it.
 
 use maud::{Markup, html};
-use nightaudit_exchange::{Alteration, Body, Decision, Destination, Direction, Exchange, Header, LimitNote, Outcome};
+use nightaudit_exchange::{
+    AdmissionRecord, Alteration, Body, Decision, Destination, Direction, Exchange, Header, Outcome,
+};
 use nightaudit_mews::{Contracts, FindingKind};
 
 use super::{
@@ -153,7 +155,7 @@ fn misfits(exchange: &Exchange, contracts: &Contracts) -> Markup {
     }
 }
 
-fn limit_note(limit: &LimitNote) -> Markup {
+fn limit_note(limit: &AdmissionRecord) -> Markup {
     let decision = match limit.decision {
         Decision::Admitted => "admitted",
         Decision::Refused => "refused",

@@ -4,9 +4,9 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Authority, Body, Decision, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, FailureKind,
-    Header, LimitNote, Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls,
-    WebSocket, chain,
+    AdmissionRecord, Authority, Body, Decision, Destination, Digest, Direction, Envelope, Exchange, ExchangeId,
+    Failure, FailureKind, Header, Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
+    Timestamp, Tls, WebSocket, chain,
 };
 
 /// The exchanges as a log has them: numbered, chained, each with an id of its own.
@@ -68,7 +68,7 @@ pub fn exchange(sequence: u64) -> Exchange {
             request_id: Some("00-abc-01".to_owned()),
             body: Body::whole("{\"NowUtc\":\"2026-11-23T12:00:00Z\"}".into()),
         }),
-        limit: Some(LimitNote {
+        limit: Some(AdmissionRecord {
             decision: Decision::Admitted,
             rule: "published".to_owned(),
             used: 12,

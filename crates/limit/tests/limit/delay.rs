@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Admission, AdmissionRequest, Clock, FakeClock, Limiter, Note, Refusal, Rule};
+use nightaudit_limit::{Action, Admission, AdmissionRequest, Clock, FakeClock, Limiter, Refusal, Rule, Usage};
 use proptest::prelude::*;
 
 use crate::support::{BY_OPERATION, Tasks, admitted, arrival, fullest_window, limiter, refused, rule};
@@ -18,7 +18,7 @@ type Outcome = Result<(u64, Duration), Refusal>;
 
 async fn send(limiter: &Limiter, arrival: AdmissionRequest<'_>) -> Outcome {
     match limiter.admit(&arrival).await {
-        Admission::Admitted { place, waited, .. } => Ok((place.sent().at(), waited)),
+        Admission::Admitted { permit, waited, .. } => Ok((permit.sent().at(), waited)),
         Admission::Refused(refusal) => Err(refusal),
         Admission::Observed { refusal, .. } => panic!("observed: {refusal:?}"),
     }
@@ -99,14 +99,14 @@ fn who_leaves_gives_up_the_place_in_the_queue() {
 #[test]
 fn a_place_that_is_given_back_goes_to_the_first_at_once() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], delay(600, 100));
-    let place = admitted(limiter.check(&arrival("a")));
+    let permit = admitted(limiter.check(&arrival("a")));
     let mut tasks = Tasks::new();
     tasks.add(send(&limiter, arrival("a")));
     tasks.add(send(&limiter, arrival("a")));
     assert!(tasks.run().is_empty());
     clock.advance(Duration::from_secs(5));
     assert!(tasks.run().is_empty());
-    drop(place);
+    drop(permit);
     assert_eq!(seconds(&tasks.run()), [(0, 5)]);
     assert_eq!(seconds(&tasks.run_to_end(&clock)), [(1, 35)]);
 }
@@ -229,8 +229,8 @@ fn a_note_tells_how_full_the_window_was() {
     for _ in 0..3 {
         tasks.add(async {
             match limiter.admit(&arrival("a")).await {
-                Admission::Admitted { place, note: Some(Note { used, limit, .. }), waited } => {
-                    place.sent();
+                Admission::Admitted { permit, usage: Some(Usage { used, limit, .. }), waited } => {
+                    permit.sent();
                     (used, limit, waited.as_secs())
                 }
                 other => panic!("{other:?}"),

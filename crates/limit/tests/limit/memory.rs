@@ -44,7 +44,7 @@ fn a_flood_is_forgotten_by_the_arrivals_after_it() {
 #[test]
 fn a_key_that_is_in_use_is_not_forgotten() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], Action::Reject);
-    let place = admitted(limiter.check(&arrival("pending")));
+    let permit = admitted(limiter.check(&arrival("pending")));
     let sent = admitted(limiter.check(&arrival("closed"))).sent();
     sent.too_many_requests(Some(Duration::from_secs(3600)));
     drop(sent);
@@ -54,7 +54,7 @@ fn a_key_that_is_in_use_is_not_forgotten() {
     }
     crate::support::refused(limiter.check(&arrival("pending")));
     crate::support::refused(limiter.check(&arrival("closed")));
-    drop(place);
+    drop(permit);
     clock.advance(Duration::from_secs(3600));
     for _ in 0..10 {
         drop(limiter.check(&arrival("other")));

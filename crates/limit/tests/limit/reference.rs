@@ -253,9 +253,9 @@ fn compare(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Arrive { who, then } => {
                 let arrival = request(who);
                 match (limiter.check(&arrival), reference.decide(&arrival, now)) {
-                    (Verdict::Admitted(place), None) => {
+                    (Verdict::Admitted(permit), None) => {
                         reference.each(&arrival, |_, ledger, units| ledger.pending += units);
-                        pending.push((who, place));
+                        pending.push((who, permit));
                         match then {
                             Then::Send => settle(&mut reference, &mut pending, &mut sent, usize::MAX, true, now),
                             Then::Fail => settle(&mut reference, &mut pending, &mut sent, usize::MAX, false, now),
@@ -315,7 +315,7 @@ fn settle(
     if pending.is_empty() {
         return;
     }
-    let (who, place) = pending.remove(nth.min(pending.len() - 1));
+    let (who, permit) = pending.remove(nth.min(pending.len() - 1));
     reference.each(&request(who), |_, ledger, units| {
         ledger.pending -= units;
         if was_sent {
@@ -323,7 +323,7 @@ fn settle(
         }
     });
     if was_sent {
-        sent.push((who, place.sent()));
+        sent.push((who, permit.sent()));
     }
 }
 
@@ -358,10 +358,10 @@ fn two_hundred_pass_at_once_and_the_next_after_exactly_the_window() {
 #[test]
 fn what_counts_is_when_it_was_sent_not_when_it_came() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], Action::Reject);
-    let place = admitted(limiter.check(&arrival("a")));
+    let permit = admitted(limiter.check(&arrival("a")));
     clock.advance(Duration::from_secs(100));
     refused(limiter.check(&arrival("a")));
-    place.sent();
+    permit.sent();
     clock.advance(Duration::from_secs(29));
     assert_eq!(refused(limiter.check(&arrival("a"))).retry_after, Duration::new(1, 1));
 }
@@ -393,17 +393,17 @@ fn the_rule_with_the_longest_wait_is_named() {
 fn the_note_is_of_the_rule_with_the_fewest_places_left() {
     let (limiter, _) = limiter(vec![rule(200, 30), rule(5, 10), rule(500, 900)], Action::Reject);
     admitted(limiter.check(&arrival("a"))).sent();
-    let note = admitted(limiter.check(&arrival("a"))).note().unwrap();
-    assert_eq!((&*note.rule, note.used, note.limit), ("5/10s", 2, 5));
+    let usage = admitted(limiter.check(&arrival("a"))).usage().unwrap();
+    assert_eq!((&*usage.rule, usage.used, usage.limit), ("5/10s", 2, 5));
 }
 
 #[test]
 fn without_rules_everything_passes() {
     let (limiter, _) = limiter(Vec::new(), Action::Reject);
     for _ in 0..1000 {
-        let place = admitted(limiter.check(&arrival("a")));
-        assert_eq!(place.note(), None);
-        place.sent().too_many_requests(Some(Duration::from_secs(60)));
+        let permit = admitted(limiter.check(&arrival("a")));
+        assert_eq!(permit.usage(), None);
+        permit.sent().too_many_requests(Some(Duration::from_secs(60)));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, AdmissionRequest, PastResponse, PastSend, Rule, Said, Verdict};
+use nightaudit_limit::{Action, AdmissionRequest, LimitSignal, PastResponse, PastSend, Rule, Verdict};
 
 use crate::support::{BY_OPERATION, admitted, arrival, limiter, refused, rule};
 
@@ -72,11 +72,11 @@ fn observe_counts_what_it_lets_pass_and_the_window_is_full_until_it_is_over() {
     let mut observed = 0;
     for _ in 0..5 {
         match runtime.block_on(limiter.admit(&arrival("a"))) {
-            nightaudit_limit::Admission::Admitted { place, .. } => drop(place.sent()),
-            nightaudit_limit::Admission::Observed { place, refusal } => {
+            nightaudit_limit::Admission::Admitted { permit, .. } => drop(permit.sent()),
+            nightaudit_limit::Admission::Observed { permit, refusal } => {
                 assert_eq!((&*refusal.rule, refusal.limit), ("2/30s", 2));
                 observed += 1;
-                place.sent();
+                permit.sent();
             }
             nightaudit_limit::Admission::Refused(refusal) => panic!("{refusal:?}"),
         }
@@ -98,29 +98,29 @@ fn a_restart_fills_no_window() {
     assert_eq!(limiter.state().iter().map(|key| key.used).collect::<Vec<_>>(), [3, 1]);
 }
 
-fn response(token: &str, ago: u64, said: Said) -> PastResponse<&str> {
-    PastResponse { request: past(token, ago + 1), ago: Duration::from_secs(ago), said }
+fn response(token: &str, ago: u64, signal: LimitSignal) -> PastResponse<&str> {
+    PastResponse { request: past(token, ago + 1), ago: Duration::from_secs(ago), signal }
 }
 
 #[test]
 fn a_restart_opens_no_key_that_the_host_closed() {
     let (limiter, clock) = limiter(vec![rule(30, 30)], Action::Reject);
-    let closed = |seconds| Said::TooMany(Some(Duration::from_secs(seconds)));
+    let closed = |seconds| LimitSignal::TooManyRequests(Some(Duration::from_secs(seconds)));
     limiter.restore_closures([
         response("a", 10, closed(60)),
         // A shorter pause, and one that was taken meanwhile, open nothing.
         response("a", 5, closed(3)),
-        response("a", 4, Said::Welcome),
+        response("a", 4, LimitSignal::Accepted),
         response("over", 100, closed(60)),
         // Twice without a pause: the second is the double of the first.
-        response("b", 20, Said::TooMany(None)),
-        response("b", 1, Said::TooMany(None)),
+        response("b", 20, LimitSignal::TooManyRequests(None)),
+        response("b", 1, LimitSignal::TooManyRequests(None)),
         // More than a day is a day.
         response("c", 3600, closed(1_000_000)),
     ]);
     for (token, left) in [("a", Some(50)), ("over", None), ("b", Some(1)), ("c", Some(23 * 3600)), ("d", None)] {
         match (limiter.check(&arrival(token)), left) {
-            (Verdict::Admitted(place), None) => drop(place),
+            (Verdict::Admitted(permit), None) => drop(permit),
             (Verdict::Refused(refusal), Some(left)) => {
                 assert_eq!((refusal.closed, refusal.retry_after), (true, Duration::from_secs(left)), "{token}");
             }

@@ -38,7 +38,7 @@ pub(crate) fn arrival(access_token: &str) -> AdmissionRequest<'_> {
 #[track_caller]
 pub(crate) fn admitted(verdict: Verdict) -> WindowPermit {
     match verdict {
-        Verdict::Admitted(place) => place,
+        Verdict::Admitted(permit) => permit,
         Verdict::Refused(refusal) => panic!("refused: {refusal:?}"),
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn admitted(verdict: Verdict) -> WindowPermit {
 #[track_caller]
 pub(crate) fn refused(verdict: Verdict) -> Refusal {
     match verdict {
-        Verdict::Admitted(place) => panic!("admitted: {place:?}"),
+        Verdict::Admitted(permit) => panic!("admitted: {permit:?}"),
         Verdict::Refused(refusal) => refusal,
     }
 }

@@ -20,8 +20,8 @@ fn hammer(limiter: &Limiter, clock: &FakeClock, rounds: u64) -> Vec<(u64, u32)> 
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             clock.advance(Duration::from_nanos(random >> 44));
             match limiter.check(&arrival("a")) {
-                Verdict::Admitted(place) if random >> 60 == 0 => drop(place),
-                Verdict::Admitted(place) => sends.push((place.sent().at(), 1)),
+                Verdict::Admitted(permit) if random >> 60 == 0 => drop(permit),
+                Verdict::Admitted(permit) => sends.push((permit.sent().at(), 1)),
                 Verdict::Refused(_) => {}
             }
         }
@@ -52,8 +52,8 @@ fn the_monotonic_clock_never_lets_one_pass_too_many() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 for _ in 0..2000 {
-                    if let Verdict::Admitted(place) = limiter.check(&arrival("a")) {
-                        place.sent();
+                    if let Verdict::Admitted(permit) = limiter.check(&arrival("a")) {
+                        permit.sent();
                         admitted.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -86,8 +86,8 @@ fn rules_with_crossing_keys_never_lock_up() {
                 operation: names[mixed / 9 % 3],
                 paginated: false,
             };
-            if let Verdict::Admitted(place) = limiter.check(&arrival) {
-                sends.push((access, client, place.sent().at()));
+            if let Verdict::Admitted(permit) = limiter.check(&arrival) {
+                sends.push((access, client, permit.sent().at()));
             }
         }
         sends

@@ -10,20 +10,20 @@ use crate::support::{admitted, arrival, limiter, refused, rule};
 #[test]
 fn a_send_that_is_undone_holds_a_place_until_it_is_sent_or_dropped() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], Action::Reject);
-    let place = admitted(limiter.check(&arrival("token"))).sent().undo();
+    let permit = admitted(limiter.check(&arrival("token"))).sent().undo();
     // Long after the window of the send that was none, the place is still taken.
     clock.advance(Duration::from_secs(60));
     refused(limiter.check(&arrival("token")));
-    drop(place);
+    drop(permit);
     drop(admitted(limiter.check(&arrival("token"))));
 }
 
 #[test]
 fn only_the_send_that_happened_counts() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], Action::Reject);
-    let place = admitted(limiter.check(&arrival("token"))).sent().undo();
+    let permit = admitted(limiter.check(&arrival("token"))).sent().undo();
     clock.advance(Duration::from_secs(10));
-    let _sent = place.sent();
+    let _sent = permit.sent();
     clock.advance(Duration::from_secs(30));
     assert_eq!(refused(limiter.check(&arrival("token"))).retry_after, Duration::from_nanos(1));
     clock.advance(Duration::from_nanos(1));
@@ -41,8 +41,8 @@ proptest! {
         for (pause, happens) in steps {
             clock.advance(Duration::from_secs(pause));
             now += pause;
-            if let nightaudit_limit::Verdict::Admitted(place) = limiter.check(&arrival("token")) {
-                let sent = place.sent();
+            if let nightaudit_limit::Verdict::Admitted(permit) = limiter.check(&arrival("token")) {
+                let sent = permit.sent();
                 if happens {
                     last_send = Some(now);
                 } else {

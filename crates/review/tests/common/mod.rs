@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use nightaudit_exchange::{
-    Authority, Body, Decision, Destination, Digest, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header,
-    LimitNote, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls,
+    AdmissionRecord, Authority, Body, Decision, Destination, Digest, Envelope, Exchange, ExchangeId, Failure,
+    FailureKind, Header, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls,
 };
 use nightaudit_review::{Declaration, Review, Reviewer, Rule};
 
@@ -195,7 +195,7 @@ impl Call {
 
     pub fn noted(mut self, decision: Decision, rule: &str, used: u32) -> Self {
         self.0.limit =
-            Some(LimitNote { decision, rule: rule.into(), used, limit: 200, waited_ms: 0, retry_after_s: None });
+            Some(AdmissionRecord { decision, rule: rule.into(), used, limit: 200, waited_ms: 0, retry_after_s: None });
         self
     }
 

@@ -110,7 +110,7 @@ impl Log {
                 },
             };
             let read = exchange.clone();
-            let had_tokens = redactor.again(&mut exchange);
+            let had_tokens = redactor.rescan(&mut exchange);
             let session = match sessions.entry(exchange.session) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {

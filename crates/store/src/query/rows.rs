@@ -1,8 +1,8 @@
 //! A filter, as far as the index can answer it.
 
 use nightaudit_exchange::{
-    Body, Decision, Envelope, Exchange, ExchangeId, Filter, LimitNote, Outcome, Request, Response, SessionId, TimesUs,
-    Timestamp,
+    AdmissionRecord, Body, Decision, Envelope, Exchange, ExchangeId, Filter, Outcome, Request, Response, SessionId,
+    TimesUs, Timestamp,
 };
 
 use crate::index::{Chunk, Row, Summary, request_id_hash};
@@ -93,7 +93,7 @@ fn stub() -> Exchange {
             body: Body::empty(),
         },
         response: None,
-        limit: Some(LimitNote {
+        limit: Some(AdmissionRecord {
             decision: Decision::Admitted,
             rule: String::new(),
             used: 0,

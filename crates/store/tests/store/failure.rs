@@ -160,7 +160,7 @@ fn what_was_under_way_at_a_kill_shows_as_interrupted_once() {
     wait(places.remove(0).record(capture(1)));
     drop(places.remove(0));
     let mut suite = wait(log.recorder().reserve()).unwrap();
-    suite.begin(&nightaudit_store::Started { session: Some("suite".into()), ..started(7) }).unwrap();
+    suite.begin(&nightaudit_store::JournalEntry { session: Some("suite".into()), ..started(7) }).unwrap();
     let killed = dir.path().join("killed");
     copy(&data, &killed);
     for again in [false, true] {

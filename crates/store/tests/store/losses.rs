@@ -213,7 +213,7 @@ fn what_a_kill_interrupted_is_seen_before_it_is_recorded_and_no_other_afterwards
     let begin = |number: u64, session: Option<&str>| {
         let mut place = wait(log.recorder().reserve()).unwrap();
         let session = session.map(Into::into);
-        place.begin(&nightaudit_store::Started { session, ..started(number) }).unwrap();
+        place.begin(&nightaudit_store::JournalEntry { session, ..started(number) }).unwrap();
         place
     };
     // Before anything was recorded there is no session that they could belong to.

@@ -12,7 +12,7 @@ use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Head, Outcome, Pseudonym,
     Timestamp,
 };
-use nightaudit_store::{Log, Query, Started, StoreConfig};
+use nightaudit_store::{JournalEntry, Log, Query, StoreConfig};
 
 pub(crate) const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 pub(crate) const CLIENT: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";
@@ -105,8 +105,8 @@ pub(crate) fn capture(number: u64) -> Capture {
     }
 }
 
-pub(crate) fn started(number: u64) -> Started {
-    Started {
+pub(crate) fn started(number: u64) -> JournalEntry {
+    JournalEntry {
         id: id(number),
         session: None,
         environment: "demo".into(),

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
+    free_text::without,
     layers::{Escapes, undone},
-    note::without,
     secrets::{LONGEST, SHORTEST, is_words},
     text::Syntax,
 };
@@ -18,7 +18,7 @@ use super::{
 ///
 /// Its lock is held while a text is looked at, or the redactor adds a token, and never while anything is read or written.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<RwLock<Known>>);
+pub struct KnownTokens(Arc<RwLock<Known>>);
 
 /// The tokens, and how long they are: of nearly every word in a text its length says that it is none of them.
 #[derive(Default)]
@@ -66,19 +66,19 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
-impl fmt::Debug for Seen {
+impl fmt::Debug for KnownTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seen").finish_non_exhaustive()
+        f.debug_struct("KnownTokens").finish_non_exhaustive()
     }
 }
 
-impl Seen {
-    /// As [`noted`](super::noted), and without the tokens that were seen, where they stand by themselves: between slashes,
+impl KnownTokens {
+    /// As [`redact_text`](super::redact_text), and without the tokens that were seen, where they stand by themselves: between slashes,
     /// spaces, quotes and the like.
     ///
     /// A path whose segments are short or words, as those of Mews' API are, is only looked at.
     #[must_use]
-    pub fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+    pub fn redact_text<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         let known = self.known_in(text);
         let tokens: Vec<&[u8]> =
             tokens.iter().map(|token| token.as_bytes()).chain(known.iter().map(|token| &**token)).collect();
@@ -87,7 +87,7 @@ impl Seen {
 
     /// What a person wrote - a session's name, a note, a declaration - without tokens.
     #[must_use]
-    pub fn cleaned(&self, text: &str) -> String {
+    pub fn redact_prose(&self, text: &str) -> String {
         let known = self.known_in(text.as_bytes());
         let tokens: Vec<&[u8]> = known.iter().map(|token| &**token).collect();
         String::from_utf8_lossy(&without(text.as_bytes(), &tokens, Syntax::Field)).into_owned()
@@ -163,10 +163,10 @@ mod tests {
     const OWN: &str = "kQ7own-secret.Token_42";
     const SLASHED: &str = "q7/Zk3+own/secret0042";
 
-    fn seen() -> Seen {
-        let seen = Seen::default();
-        [OWN, SLASHED].iter().for_each(|token| seen.add(token.as_bytes().into()));
-        seen
+    fn known() -> KnownTokens {
+        let known = KnownTokens::default();
+        [OWN, SLASHED].iter().for_each(|token| known.add(token.as_bytes().into()));
+        known
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             (format!("/a?x={OWN}&y=1"), format!("/a?x={own}&y=1")),
             (SLASHED.to_owned(), slashed.to_string()),
         ] {
-            assert_eq!(String::from_utf8_lossy(&seen().noted(text.as_bytes(), &[])), clean);
+            assert_eq!(String::from_utf8_lossy(&known().redact_text(text.as_bytes(), &[])), clean);
         }
         // Beside slashes, too, and at the ends of a run.
         for (text, clean) in [
@@ -189,27 +189,27 @@ mod tests {
             (format!("[{SLASHED}]"), format!("[{slashed}]")),
             (format!("https://a/b?c={SLASHED}"), format!("https://a/b?c={slashed}")),
         ] {
-            assert_eq!(seen().cleaned(&text), clean);
+            assert_eq!(known().redact_prose(&text), clean);
         }
-        assert_eq!(seen().cleaned(&format!("run with {OWN}, again")), format!("run with {own}, again"));
-        assert_eq!(seen().cleaned(&format!("purpose = \"{OWN}\"\n")), format!("purpose = \"{own}\"\n"));
+        assert_eq!(known().redact_prose(&format!("run with {OWN}, again")), format!("run with {own}, again"));
+        assert_eq!(known().redact_prose(&format!("purpose = \"{OWN}\"\n")), format!("purpose = \"{own}\"\n"));
     }
 
     #[test]
     fn what_was_not_seen_or_is_known_no_more_stays() {
-        let seen = seen();
+        let known = known();
         for text in ["certification", "Žluťoučký kůň 2", "take 1/2", "kQ7own-secret.Token_43", "reservation_group_all"]
         {
-            assert_eq!(seen.cleaned(text), text);
+            assert_eq!(known.redact_prose(text), text);
         }
-        seen.remove(OWN.as_bytes());
-        assert_eq!(seen.cleaned(OWN), OWN);
-        seen.replace(HashSet::default());
-        assert_eq!(seen.cleaned(SLASHED), SLASHED);
+        known.remove(OWN.as_bytes());
+        assert_eq!(known.redact_prose(OWN), OWN);
+        known.replace(HashSet::default());
+        assert_eq!(known.redact_prose(SLASHED), SLASHED);
         let long: Arc<[u8]> = "q0".repeat(600).into_bytes().into();
-        seen.replace(HashSet::from([Arc::clone(&long)]));
+        known.replace(HashSet::from([Arc::clone(&long)]));
         let text = String::from_utf8_lossy(&long).into_owned();
-        assert_eq!(seen.cleaned(&text), Pseudonym::of(&long).to_string());
-        assert_eq!(seen.cleaned(&text.replacen('q', "Q", 1)), text.replacen('q', "Q", 1));
+        assert_eq!(known.redact_prose(&text), Pseudonym::of(&long).to_string());
+        assert_eq!(known.redact_prose(&text.replacen('q', "Q", 1)), text.replacen('q', "Q", 1));
     }
 }

@@ -17,7 +17,7 @@ impl Redactor {
     /// Replaces the tokens that an exchange still holds, as in what passes live. True where it held any.
     ///
     /// An exchange that a redactor made holds none and stays as it is, to the byte.
-    pub fn again(&mut self, exchange: &mut Exchange) -> bool {
+    pub fn rescan(&mut self, exchange: &mut Exchange) -> bool {
         let Self { names, secrets, .. } = self;
         secrets.next_exchange();
         // Twice, so that a token that is named in one place is known in those before it.
@@ -141,7 +141,7 @@ fn replace_in_body(
     let mut captured = CapturedBody::whole(body.bytes.clone());
     let coding = body.content_encoding.clone().unwrap_or_default();
     let joined = Joined::new(side, &mut captured, coding.as_bytes(), media_type);
-    let Some(cleaned) = joined.search(names, secrets).finish_again(names, secrets) else { return false };
+    let Some(cleaned) = joined.search(names, secrets).finish_rescan(names, secrets) else { return false };
     *body = Body {
         length: body.length,
         sha256: body.sha256,

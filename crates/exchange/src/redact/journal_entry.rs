@@ -4,12 +4,12 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::Seen;
+use super::KnownTokens;
 use crate::{Capture, ExchangeId, Pseudonym, Timestamp};
 
 /// What is known of a request when it goes out, free of secrets.
 #[derive(Debug, Clone)]
-pub struct Started {
+pub struct JournalEntry {
     /// The exchange's id, which its [`Capture`] bears too.
     pub id: ExchangeId,
     /// The session it names; none for the current one.
@@ -38,19 +38,19 @@ pub struct Started {
     pub paginated: bool,
 }
 
-impl Seen {
+impl KnownTokens {
     /// What is noted of this capture before its request goes out: its tokens as pseudonyms, and its texts without them and
     /// without those that were seen before.
     #[must_use]
-    pub fn started(&self, capture: &Capture) -> Started {
+    pub fn journal_entry(&self, capture: &Capture) -> JournalEntry {
         let pseudonym = |token: &Option<Box<str>>| token.as_ref().map(|token| Pseudonym::of(token.as_bytes()));
         let (request, envelope) = (&capture.request, &capture.envelope);
         let tokens = [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-        let clear = |text: &[u8]| match self.noted(text, &tokens) {
+        let clear = |text: &[u8]| match self.redact_text(text, &tokens) {
             Cow::Borrowed(_) => None,
             Cow::Owned(text) => Some(text),
         };
-        Started {
+        JournalEntry {
             id: capture.id,
             session: capture.session.as_ref().map(|name| match clear(name.as_bytes()) {
                 Some(text) => String::from_utf8_lossy(&text).into(),

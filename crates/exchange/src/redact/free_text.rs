@@ -18,12 +18,12 @@ use super::{
 ///
 /// ```
 /// let token = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
-/// let noted = nightaudit_exchange::noted(format!("/a/{token}").as_bytes(), &[]).into_owned();
-/// assert_eq!(noted, b"/a/REDACTED:e7fcd8b29db2");
-/// assert_eq!(&*nightaudit_exchange::noted(b"/a/my-own-secret-0001", &["my-own-secret-0001"]), b"/a/REDACTED:46dea97852c4");
+/// let clean = nightaudit_exchange::redact_text(format!("/a/{token}").as_bytes(), &[]).into_owned();
+/// assert_eq!(clean, b"/a/REDACTED:e7fcd8b29db2");
+/// assert_eq!(&*nightaudit_exchange::redact_text(b"/a/my-own-secret-0001", &["my-own-secret-0001"]), b"/a/REDACTED:46dea97852c4");
 /// ```
 #[must_use]
-pub fn noted<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+pub fn redact_text<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
     let tokens: Vec<&[u8]> = tokens.iter().map(|token| token.as_bytes()).collect();
     without(text, &tokens, Syntax::Target)
 }
@@ -68,7 +68,7 @@ mod tests {
     const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 
     fn note(text: &str) -> String {
-        String::from_utf8(noted(text.as_bytes(), &["a secret/of my own", "short"]).into_owned()).unwrap()
+        String::from_utf8(redact_text(text.as_bytes(), &["a secret/of my own", "short"]).into_owned()).unwrap()
     }
 
     #[test]
