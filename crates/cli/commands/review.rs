@@ -21,7 +21,7 @@ use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, Source, Stream};
 use nightaudit_exchange::{ExchangeId, Filter, Missing};
 use nightaudit_mews::Contracts;
-use nightaudit_review::{Comparison, Declaration, Limit, Review as Said, Reviewer, Rule, Severity, form};
+use nightaudit_review::{Comparison, Declaration, RequestLimit, Review as Said, Reviewer, Rule, Severity, form};
 use nightaudit_store::{Order, Session};
 use nightaudit_text::{plain, plain_lines, terminal::print_json};
 
@@ -329,10 +329,10 @@ pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Res
 }
 
 /// The configuration's limits, as far as a window can be counted by them.
-fn limits(settings: &Settings) -> Vec<Limit> {
+fn limits(settings: &Settings) -> Vec<RequestLimit> {
     let rules = settings.limit.rules.iter().filter(|rule| rule.paginated_factor == 1);
     rules
-        .map(|rule| Limit {
+        .map(|rule| RequestLimit {
             name: rule.name.clone(),
             requests: rule.requests,
             window: rule.window,

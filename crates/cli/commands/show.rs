@@ -15,7 +15,7 @@ use nightaudit_app::config::Settings;
 use nightaudit_client::Source;
 use nightaudit_exchange::{Alteration, Body, Destination, Direction, Exchange, Header, Import, WebSocket};
 use nightaudit_export::Format;
-use nightaudit_review::Standing;
+use nightaudit_review::OriginStatus;
 use nightaudit_text::{
     duration, findings,
     json::{indent, is_json},
@@ -243,9 +243,9 @@ fn write_summary(
 
 /// Where a request went, who vouches for the host, and whether that is Mews.
 fn sent_to(destination: &Destination) -> String {
-    let is_mews = match Standing::of(destination) {
-        Standing::NotMews => "not Mews: ",
-        Standing::NotVouched => "not proven to be Mews: ",
+    let is_mews = match OriginStatus::of(destination) {
+        OriginStatus::NotMews => "not Mews: ",
+        OriginStatus::NotVouched => "not proven to be Mews: ",
         _ => "",
     };
     let remote = destination.remote.map_or_else(String::new, |remote| format!(" ({remote})"));

@@ -1,8 +1,8 @@
 //! A request's body, looked at in one pass without building it.
 
-mod care;
 mod hash;
 mod person;
+mod personal_data;
 mod walk;
 
 use std::borrow::Cow;
@@ -11,9 +11,9 @@ use nightaudit_exchange::Timestamp;
 use serde::de::DeserializeSeed as _;
 use smallvec::SmallVec;
 
-pub(crate) use care::{Mail, Suspicion, mask_text};
 pub(crate) use hash::{hash, mix};
 use person::Person;
+pub(crate) use personal_data::{Mail, Suspicion, mask_text};
 
 /// What a request's body says, as far as a review is concerned.
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
 //! What Mews judges, point by point.
 
 use crate::{
-    declaration::Kind,
+    declaration::IntegrationKind,
     findings::{count_of, span, thousands},
-    review::{Check, CheckState, Review, Standing},
+    review::{Check, CheckState, OriginStatus, Review},
     rule::{Rule, Severity},
 };
 
@@ -49,11 +49,11 @@ pub(crate) fn point_of(rule: Rule) -> &'static str {
 }
 
 /// The checklist of a review.
-pub(crate) fn checklist(review: &Review, kind: Kind) -> Vec<Check> {
+pub(crate) fn checklist(review: &Review, kind: IntegrationKind) -> Vec<Check> {
     POINTS.iter().map(|(id, title)| check(review, kind, id, title)).collect()
 }
 
-fn check(review: &Review, kind: Kind, id: &str, title: &str) -> Check {
+fn check(review: &Review, kind: IntegrationKind, id: &str, title: &str) -> Check {
     // A finding that the partner made lighter, or silenced, fails the point all the same.
     let weighs = |finding: &&crate::review::Finding| {
         let own = finding.ruling.as_ref().map_or(finding.severity, |ruling| ruling.was.max(finding.severity));
@@ -80,11 +80,11 @@ fn check(review: &Review, kind: Kind, id: &str, title: &str) -> Check {
 
 fn fails_by_origin(review: &Review) -> bool {
     let provenance = &review.provenance;
-    !matches!(provenance.standing, Standing::Demo | Standing::Nobody) || !provenance.doubts.is_empty()
+    !matches!(provenance.standing, OriginStatus::Demo | OriginStatus::Nobody) || !provenance.doubts.is_empty()
 }
 
 /// The figure of a point, and whether there was anything to judge it by.
-fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
+fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
     let run = &review.run;
     let has_calls = run.exchanges > 0;
     let nothing = || ("no request".to_owned(), false);
@@ -93,8 +93,10 @@ fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
             let doubts = review.provenance.doubts.len();
             let statement = &review.provenance.statement;
             match review.provenance.standing {
-                Standing::Nobody => (statement.clone(), false),
-                Standing::Demo if doubts > 0 => (format!("{statement}; {}", review.provenance.doubts.join(" ")), true),
+                OriginStatus::Nobody => (statement.clone(), false),
+                OriginStatus::Demo if doubts > 0 => {
+                    (format!("{statement}; {}", review.provenance.doubts.join(" ")), true)
+                }
                 _ => (statement.clone(), true),
             }
         }
@@ -118,8 +120,8 @@ fn figure(review: &Review, kind: Kind, id: &str) -> (String, bool) {
                 thousands(run.total_hours)
             );
             match kind {
-                Kind::Private => (format!("{took}; none are asked of a private integration"), false),
-                Kind::Public => {
+                IntegrationKind::Private => (format!("{took}; none are asked of a private integration"), false),
+                IntegrationKind::Public => {
                     let declared = review.declared.as_ref().and_then(|declared| declared.every_hours);
                     let every = declared.map_or_else(String::new, |hours| {
                         format!("; declared to run every {}", count_of(hours.into(), "hour"))

@@ -22,13 +22,13 @@ pub struct Comparison {
     /// Findings that didn't stand.
     pub new: Vec<Finding>,
     /// Findings that still stand, and how often they were and are found.
-    pub standing: Vec<Change>,
+    pub standing: Vec<RemainingFinding>,
 }
 
 /// A finding that still stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
+pub struct RemainingFinding {
     /// The finding, as the later review has it.
     pub finding: Finding,
     /// How often it was found in the earlier one.
@@ -47,7 +47,7 @@ impl Comparison {
         let (mut new, mut standing) = (Vec::new(), Vec::new());
         for finding in &later.findings {
             match before.get_mut(&key(finding)).and_then(Vec::pop) {
-                Some(own) => standing.push(Change { finding: finding.clone(), was: own.count }),
+                Some(own) => standing.push(RemainingFinding { finding: finding.clone(), was: own.count }),
                 None => new.push(finding.clone()),
             }
         }

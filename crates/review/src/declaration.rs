@@ -18,7 +18,7 @@ pub use template::{guess, template};
 /// Whether an integration will stand in the Marketplace. Other rules hold for one that won't.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum IntegrationKind {
     /// It will: 48 hours of activity are asked for.
     #[default]
     Public,
@@ -64,7 +64,7 @@ pub struct Declaration {
     pub contact: Option<String>,
     /// Whether the integration will stand in the Marketplace.
     #[serde(skip_serializing_if = "is_public")]
-    pub kind: Kind,
+    pub kind: IntegrationKind,
     /// The integration's name: `Acme Kiosk`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integration: Option<String>,
@@ -119,8 +119,8 @@ pub struct RuleChange {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_public(kind: &Kind) -> bool {
-    *kind == Kind::Public
+fn is_public(kind: &IntegrationKind) -> bool {
+    *kind == IntegrationKind::Public
 }
 
 impl RuleChange {
@@ -236,7 +236,7 @@ mod tests {
         let declaration = Declaration {
             partner: Some("INT12345".into()),
             contact: Some("Acme, integrations@acme.example".into()),
-            kind: Kind::Private,
+            kind: IntegrationKind::Private,
             pilot: Some("Hotel Acme".into()),
             webhooks: Some(true),
             websocket: Some(false),

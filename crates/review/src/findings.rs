@@ -2,7 +2,7 @@
 
 use crate::{
     declaration::Declaration,
-    review::{Counts, Evidence, Finding, Ruling},
+    review::{Counts, Evidence, Finding, RuleOverride},
     rule::{Rule, Severity},
 };
 
@@ -51,7 +51,7 @@ impl<'d> Findings<'d> {
             first: evidence.first,
             last: evidence.last,
             advice,
-            ruling: change.map(|change| Ruling { was: rule.severity(), reason: change.reason.clone() }),
+            ruling: change.map(|change| RuleOverride { was: rule.severity(), reason: change.reason.clone() }),
         };
         let list = if changed.is_some_and(|change| change.silence) { &mut self.silenced } else { &mut self.standing };
         if list.len() < MOST {

@@ -6,7 +6,7 @@ use nightaudit_exchange::Timestamp;
 use nightaudit_mews::operation;
 
 use crate::{
-    declaration::{Declaration, Kind},
+    declaration::{Declaration, IntegrationKind},
     findings::{count_of, span, thousands},
     names::asks,
     review::{OperationReview, Review, Verdict},
@@ -48,8 +48,8 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
     row(
         "Kind",
         match declaration.kind {
-            Kind::Public => "public, to be listed in the Marketplace",
-            Kind::Private => "private, not listed in the Marketplace",
+            IntegrationKind::Public => "public, to be listed in the Marketplace",
+            IntegrationKind::Private => "private, not listed in the Marketplace",
         },
     );
     row("Use case", &review.use_case.as_ref().map_or_else(|| said(&None, "use_case"), |case| case.title.clone()));

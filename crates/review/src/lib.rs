@@ -52,17 +52,17 @@ mod reviewer;
 mod rule;
 mod verdict;
 
-pub use comparison::{Change, Comparison};
-pub use declaration::{Declaration, DeclarationError, Kind, RuleChange, guess, template};
+pub use comparison::{Comparison, RemainingFinding};
+pub use declaration::{Declaration, DeclarationError, IntegrationKind, RuleChange, guess, template};
 pub use form::form;
-pub use parts::{limits::Limit, origin::Origins};
+pub use parts::{limits::RequestLimit, origin::OriginTracker};
 pub use review::{
-    Accuracy, Busiest, Called, CareReview, Check, CheckState, ClientReview, ClockStep, Counts, Coverage,
-    CoverageReview, DataKind, DateReview, Declared, EXAMPLES, ErrorReview, Errors, FieldReview, Finding, Gap,
-    HabitReview, HostReview, Hour, Identity, LatencyMs, LeftOut, Lifecycle, LifecycleReview, LimitPoint, LimitReview,
-    LimitSeries, LimitSource, OperationReview, OutcomeCounts, Provenance, Resolution, RetryCause, RetryOrigin,
-    RetryReview, Review, Ruling, Run, Sizes, Standing, TokenReview, UseCaseReview, UseCaseSection, UseCaseStep,
-    Verdict,
+    Accuracy, BusiestWindow, Check, CheckState, ClientReview, ClockStep, Counts, Coverage, CoverageReview, DataKind,
+    DateReview, Declared, EXAMPLES, ErrorReview, Errors, FailedCall, Finding, Gap, HabitReview, HostReview, Hour,
+    Identity, LatencyMs, LeftOut, LifecycleReview, LifecycleState, LimitPoint, LimitReview, LimitSeries, LimitSource,
+    OperationReview, OriginStatus, OutcomeCounts, PersonalDataReview, PropertyReview, Provenance, Resolution,
+    RetryCause, RetryOrigin, RetryReview, Review, RuleOverride, Run, Sizes, TokenReview, UseCaseReview, UseCaseSection,
+    UseCaseStep, Verdict,
 };
 pub use reviewer::Reviewer;
 pub use rule::{Rule, Severity, UnknownRule};

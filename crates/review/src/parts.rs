@@ -4,7 +4,6 @@
 //! of sending. Each has a `report`, which raises its findings and gives its figures.
 
 pub(crate) mod accuracy;
-pub(crate) mod care;
 pub(crate) mod coverage;
 pub(crate) mod errors;
 pub(crate) mod habits;
@@ -12,6 +11,7 @@ pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod operations;
 pub(crate) mod origin;
+pub(crate) mod personal_data;
 pub(crate) mod retries;
 pub(crate) mod run;
 pub(crate) mod series;

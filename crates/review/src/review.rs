@@ -13,20 +13,22 @@ use nightaudit_exchange::{ExchangeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    declaration::Kind,
+    declaration::IntegrationKind,
     rule::{Rule, Severity},
 };
 pub(crate) use calls::kind_name;
 pub use calls::{
-    Accuracy, Called, ErrorReview, Errors, FieldReview, LatencyMs, Lifecycle, LifecycleReview, OperationReview,
-    Resolution, Sizes,
+    Accuracy, ErrorReview, Errors, FailedCall, LatencyMs, LifecycleReview, LifecycleState, OperationReview,
+    PropertyReview, Resolution, Sizes,
 };
-pub use limits::{Busiest, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview};
-pub use provenance::{Check, CheckState, DateReview, HostReview, Provenance, Standing};
+pub use limits::{
+    BusiestWindow, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview,
+};
+pub use provenance::{Check, CheckState, DateReview, HostReview, OriginStatus, Provenance};
 pub use run::{
     ClockStep, Coverage, CoverageReview, Gap, Hour, OutcomeCounts, Run, UseCaseReview, UseCaseSection, UseCaseStep,
 };
-pub use subject::{CareReview, ClientReview, DataKind, HabitReview, Identity, TokenReview};
+pub use subject::{ClientReview, DataKind, HabitReview, Identity, PersonalDataReview, TokenReview};
 
 /// How many examples are kept of anything.
 pub const EXAMPLES: usize = 10;
@@ -77,7 +79,7 @@ pub struct Review {
     /// How they were sent.
     pub habits: Vec<HabitReview>,
     /// What may be real people's data.
-    pub data_care: Vec<CareReview>,
+    pub data_care: Vec<PersonalDataReview>,
     /// What there was too much of to keep, a sentence each. Empty for nearly every session.
     pub bounds: Vec<String>,
 }
@@ -146,7 +148,7 @@ pub struct Finding {
     /// What to do about it.
     pub advice: String,
     /// What the declaration says of the rule; none where it says nothing.
-    pub ruling: Option<Ruling>,
+    pub ruling: Option<RuleOverride>,
 }
 
 /// An exchange that the declaration leaves out.
@@ -168,7 +170,7 @@ pub struct LeftOut {
 /// What a declaration says of a rule, as it stands beside a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ruling {
+pub struct RuleOverride {
     /// The severity that the rule has by itself.
     pub was: Severity,
     /// Why it is ruled otherwise.
@@ -190,7 +192,7 @@ pub struct Declared {
     pub contact: Option<String>,
     /// Whether it will stand in the Marketplace.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: IntegrationKind,
     /// The use case that it follows.
     pub use_case: Option<String>,
     /// Hours from one run to the next, where it runs on a schedule.

@@ -13,14 +13,14 @@ use crate::{
     order::{Clock, HORIZON, Order},
     parts::{
         accuracy::AccuracyPart,
-        care::CarePart,
         coverage::Covering,
         errors::ErrorsPart,
         habits::HabitsPart,
         identity::IdentityPart,
-        limits::{Limit, LimitsPart},
+        limits::{LimitsPart, RequestLimit},
         operations::OperationsPart,
-        origin::Origins,
+        origin::OriginTracker,
+        personal_data::PersonalDataPart,
         retries::RetriesPart,
         run::RunPart,
     },
@@ -50,11 +50,11 @@ pub struct Reviewer {
 #[derive(Debug, Clone, Default)]
 struct Fold {
     run: RunPart,
-    origin: Origins,
+    origin: OriginTracker,
     operations: OperationsPart,
     identity: IdentityPart,
     accuracy: AccuracyPart,
-    care: CarePart,
+    personal_data: PersonalDataPart,
     limits: LimitsPart,
     retries: RetriesPart,
     errors: ErrorsPart,
@@ -104,7 +104,7 @@ impl Reviewer {
 
     /// Holds requests against these limits, beside the one that Mews publishes for the session's environment.
     #[must_use]
-    pub fn with_limits(mut self, limits: impl IntoIterator<Item = Limit>) -> Self {
+    pub fn with_limits(mut self, limits: impl IntoIterator<Item = RequestLimit>) -> Self {
         limits.into_iter().for_each(|limit| self.fold.limits.add(limit));
         self
     }
@@ -159,7 +159,7 @@ impl Reviewer {
             // Only the body of a POST is read by Mews.
             if exchange.request.method == "POST" || is_events(exchange) {
                 fold.identity.note(exchange);
-                fold.care.note(number, exchange, &asked);
+                fold.personal_data.note(number, exchange, &asked);
                 fold.habits.note(number, exchange, &asked, &self.contracts);
             }
         }
@@ -209,7 +209,7 @@ impl Reviewer {
         let accuracy = fold.accuracy.report(&self.operations, &mut findings);
         let identity = fold.identity.report(&self.declaration, &mut findings);
         let habits = fold.habits.report(&self.operations, &mut findings);
-        let data_care = fold.care.report(&self.operations, &mut findings);
+        let data_care = fold.personal_data.report(&self.operations, &mut findings);
         raise_bounds(&self.operations, tokens, self.order.late(), &mut findings);
         let (findings, silenced, counts, bounds) = findings.finish();
         let grounds = Grounds {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     findings::count_of,
-    review::{Counts, Finding, LeftOut, Provenance, Standing, Verdict},
+    review::{Counts, Finding, LeftOut, OriginStatus, Provenance, Verdict},
     rule::Rule,
 };
 
@@ -29,7 +29,7 @@ impl Grounds<'_> {
         if self.exchanges == 0 && self.left_out.iter().all(|own| own.at.is_none()) {
             return Verdict::Empty;
         }
-        if self.provenance.standing == Standing::NotMews {
+        if self.provenance.standing == OriginStatus::NotMews {
             return Verdict::NotMews;
         }
         match self.counts {

@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use nightaudit_exchange::{Alteration, Authority, Destination, Import, Tls};
 use nightaudit_mews::Contracts;
-use nightaudit_review::{CheckState, Declaration, Review, Reviewer, Rule, Standing, Verdict};
+use nightaudit_review::{CheckState, Declaration, OriginStatus, Review, Reviewer, Rule, Verdict};
 
 /// 49 good hours of which every request went there.
 fn sent_to(destination: Option<&Destination>) -> Review {
@@ -28,7 +28,7 @@ fn mews_demo_is_ready_and_says_who_answered() {
     assert_eq!((review.verdict, &*review.headline), (Verdict::Ready, "Ready"));
     assert_eq!(review.summary, "Ready: nothing stands that a reviewer would ask about.");
     assert_eq!(review.provenance.statement, "Answered by api.mews-demo.com over TLS");
-    assert_eq!((review.provenance.standing, state(&review, "origin")), (Standing::Demo, CheckState::Passed));
+    assert_eq!((review.provenance.standing, state(&review, "origin")), (OriginStatus::Demo, CheckState::Passed));
     let proxy = Destination { proxy: Some("proxy.example:3128".into()), ..demo() };
     assert_eq!(sent_to(Some(&proxy)).verdict, Verdict::Ready);
 }
@@ -48,7 +48,7 @@ fn what_is_not_mews_is_never_ready() {
         (Destination { tls: None, ..demo() }, "https://api.mews-demo.com"),
     ] {
         let review = sent_to(Some(&destination));
-        assert_eq!((review.verdict, review.provenance.standing), (Verdict::NotMews, Standing::NotMews), "{shown}");
+        assert_eq!((review.verdict, review.provenance.standing), (Verdict::NotMews, OriginStatus::NotMews), "{shown}");
         assert_eq!(review.headline, format!("Not Mews: {shown}"));
         assert!(
             review.summary.contains("This is a rehearsal") && !review.summary.contains("eady"),
@@ -81,7 +81,7 @@ fn one_answer_from_elsewhere_is_enough() {
 fn what_no_public_authority_vouches_for_is_not_proven() {
     for authority in [Authority::System, Authority::Configured] {
         let review = sent_to(Some(&vouched(authority)));
-        assert_eq!((review.verdict, review.provenance.standing), (Verdict::NotProven, Standing::NotVouched));
+        assert_eq!((review.verdict, review.provenance.standing), (Verdict::NotProven, OriginStatus::NotVouched));
         assert!(
             review.summary.starts_with("Not proven: not vouched for by a public authority: https://api.mews-demo.com."),
             "{}",
@@ -93,7 +93,7 @@ fn what_no_public_authority_vouches_for_is_not_proven() {
 #[test]
 fn a_record_without_origin_is_not_proven() {
     let review = sent_to(None);
-    assert_eq!((review.verdict, review.provenance.standing), (Verdict::NotProven, Standing::NotRecorded));
+    assert_eq!((review.verdict, review.provenance.standing), (Verdict::NotProven, OriginStatus::NotRecorded));
     assert!(review.summary.starts_with("Not proven: origin not recorded: 50 of 50 responses."), "{}", review.summary);
 }
 

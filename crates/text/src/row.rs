@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, ExchangeId, Outcome, Timestamp};
 use nightaudit_mews::Contracts;
-use nightaudit_review::Standing;
+use nightaudit_review::OriginStatus;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::line::{cut, cut_operation, duration, local, pad, plain, size, status_style};
@@ -130,12 +130,12 @@ fn events(exchange: &Exchange) -> Vec<String> {
 
 /// Why an exchange shows nothing of Mews; none where Mews answered, or nothing was sent.
 fn origin(exchange: &Exchange) -> Option<&'static str> {
-    let standing = exchange.destination.as_ref().map(Standing::of);
+    let standing = exchange.destination.as_ref().map(OriginStatus::of);
     match (exchange.alteration, standing) {
-        (_, Some(Standing::NotMews)) => Some("not Mews"),
+        (_, Some(OriginStatus::NotMews)) => Some("not Mews"),
         (Some(Alteration::Edited), _) => Some("altered"),
         (Some(Alteration::Masked), _) => Some("values masked"),
-        (None, Some(Standing::NotVouched)) => Some("not proven to be Mews"),
+        (None, Some(OriginStatus::NotVouched)) => Some("not proven to be Mews"),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read as _, Write};
 
 use nightaudit_mews::use_cases;
-use nightaudit_review::{Declaration, Kind};
+use nightaudit_review::{Declaration, IntegrationKind};
 use nightaudit_text::plain;
 
 /// The longest answer that is read, in bytes.
@@ -21,12 +21,12 @@ pub(super) fn ask(known: Declaration, input: &mut impl BufRead, out: &mut impl W
     let kind = form.choice(
         "public (to be listed in the Marketplace) or private (for one customer)?",
         Some(match known.kind {
-            Kind::Public => "public",
-            Kind::Private => "private",
+            IntegrationKind::Public => "public",
+            IntegrationKind::Private => "private",
         }),
         &["public", "private"],
     )?;
-    let kind = if kind.as_deref() == Some("private") { Kind::Private } else { Kind::Public };
+    let kind = if kind.as_deref() == Some("private") { IntegrationKind::Private } else { IntegrationKind::Public };
     let partner = form.text("The partner's id at Mews, such as INT12345", known.partner)?;
     let contact = form.text("Whom the reviewers may ask: a name, an address", known.contact)?;
     let integration = form.text("The integration's name", known.integration)?;
@@ -113,7 +113,7 @@ mod tests {
         let input = "Private\nINT12345\nAnn, ann@acme.example\nAcme Kiosk\nHotel Acme\nY\nno\nKIOSK\n";
         let (declaration, out) = asked(Declaration::default(), input);
         let expected = Declaration {
-            kind: Kind::Private,
+            kind: IntegrationKind::Private,
             partner: Some("INT12345".into()),
             contact: Some("Ann, ann@acme.example".into()),
             integration: Some("Acme Kiosk".into()),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn what_is_no_choice_is_asked_again() {
         let (declaration, out) = asked(Declaration::default(), "both\nprivate\n\n\n\n\nmaybe\ny\n\nkiosks\nkiosk\n");
-        assert_eq!((declaration.kind, declaration.webhooks), (Kind::Private, Some(true)));
+        assert_eq!((declaration.kind, declaration.webhooks), (IntegrationKind::Private, Some(true)));
         assert_eq!(declaration.use_case.as_deref(), Some("kiosk"));
         assert!(out.contains("one of public, private\n") && out.contains("one of yes, no\n"), "{out}");
         assert!(out.contains("one of accounting, "), "{out}");

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use nightaudit_exchange::Digest;
 use nightaudit_mews::REVISION;
-use nightaudit_review::{Kind, Review, Verdict};
+use nightaudit_review::{IntegrationKind, Review, Verdict};
 
 use crate::bundle::Made;
 
@@ -139,7 +139,7 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                 @if let Some(import) = review.provenance.imported { (fact("Imported", html! { (import) })) }
                 @if let Some(partner) = declared.and_then(|declared| declared.partner.as_ref()) { (fact("Partner", html! { (short(partner, 100)) })) }
                 @if let Some(contact) = declared.and_then(|declared| declared.contact.as_ref()) { (fact("Contact", html! { (short(contact, 200)) })) }
-                @if let Some(declared) = declared.filter(|declared| declared.kind == Kind::Private) { (fact("Kind", html! { @match declared.kind { Kind::Private => "private integration", Kind::Public => "public" } })) }
+                @if let Some(declared) = declared.filter(|declared| declared.kind == IntegrationKind::Private) { (fact("Kind", html! { @match declared.kind { IntegrationKind::Private => "private integration", IntegrationKind::Public => "public" } })) }
                 @if let Some(case) = declared.and_then(|declared| declared.use_case.as_ref()) { (fact("Use case", html! { (short(case, 100)) })) }
                 @if let Some(client) = review.identity.clients.first() { (fact("Client", html! { (short(&client.client, 200))
                     @if review.identity.clients.len() > 1 { span.dim { " and " (review.identity.clients.len() - 1) " more" } } })) }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nightaudit_exchange::{Exchange, Import, SessionId};
-use nightaudit_review::{Origins, Provenance};
+use nightaudit_review::{OriginTracker, Provenance};
 use serde::Serialize;
 
 use super::finding::{FindingKind, Findings, shown};
@@ -30,7 +30,7 @@ pub struct SessionOrigin {
 #[derive(Debug, Default)]
 pub(super) struct SessionOrigins {
     imported: BTreeMap<SessionId, Import>,
-    sessions: Vec<(SessionId, String, Origins)>,
+    sessions: Vec<(SessionId, String, OriginTracker)>,
 }
 
 impl SessionOrigins {
@@ -43,7 +43,7 @@ impl SessionOrigins {
         let place = match self.sessions.iter().rposition(|(session, ..)| *session == exchange.session) {
             Some(place) => place,
             None if self.sessions.len() < MOST => {
-                let mut origins = Origins::default();
+                let mut origins = OriginTracker::default();
                 if let Some(import) = self.imported.get(&exchange.session) {
                     origins.set_imported(*import);
                 }
@@ -57,7 +57,7 @@ impl SessionOrigins {
 
     /// Who answered; what was edited before it was imported is a finding. Of a file that nobody signs it is a claim.
     pub(super) fn finish(self, file: Option<&str>, signed: bool, findings: &mut Findings) -> Vec<SessionOrigin> {
-        let of = |(session, name, origins): (SessionId, String, Origins)| {
+        let of = |(session, name, origins): (SessionId, String, OriginTracker)| {
             let provenance = origins.provenance();
             let provenance = if signed { provenance } else { provenance.claimed() };
             SessionOrigin { session, name, provenance, headline: None }

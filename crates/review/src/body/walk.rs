@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Asked, List, Mail, care, hash, mix, name_bit};
+use super::{Asked, List, Mail, hash, mix, name_bit, personal_data};
 
 /// The most filters that are told apart in one request.
 const MOST_FIELDS: usize = 32;
@@ -88,7 +88,7 @@ impl<'b> Visitor<'b> for Top<'_, 'b> {
                 }
             }
         }
-        care::look_at_person(self.asked, 0);
+        personal_data::look_at_person(self.asked, 0);
         Ok(())
     }
 }
@@ -178,7 +178,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
 
     fn visit_u64<E>(self, value: u64) -> Result<Met, E> {
         if value >= 1_000_000_000_000 {
-            care::look(&value.to_string(), self.key, self.mail, &mut self.asked.suspicions);
+            personal_data::look(&value.to_string(), self.key, self.mail, &mut self.asked.suspicions);
         }
         if self.place == Place::Limitation && self.key == "Count" {
             self.asked.count = Some(value);
@@ -209,8 +209,8 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             "EndUtc" | "LastTimeUnitStartUtc" => self.asked.reach(true, value),
             _ => {}
         }
-        care::look(value, self.key, self.mail, &mut self.asked.suspicions);
-        care::look_at_property(value, self.key, self.parent, self.asked);
+        personal_data::look(value, self.key, self.mail, &mut self.asked.suspicions);
+        personal_data::look_at_property(value, self.key, self.parent, self.asked);
         if !value.is_empty() && !self.key.is_empty() {
             let key = self.key.strip_suffix('s').unwrap_or(self.key);
             let subject = &mut self.asked.subject;
@@ -270,7 +270,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             }
         }
         if !is_wrapper {
-            care::look_at_person(self.asked, known);
+            personal_data::look_at_person(self.asked, known);
         }
         let inner = std::mem::replace(&mut self.asked.person, around);
         if is_wrapper {

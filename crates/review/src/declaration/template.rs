@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use nightaudit_mews::{Environment, UseCase, operation, use_cases};
 
-use super::{Declaration, Kind};
+use super::{Declaration, IntegrationKind};
 use crate::review::Review;
 
 /// What of a declaration can be told from a session: the integration's name and `Client`, the use case that fits, and
@@ -30,8 +30,8 @@ pub fn template(review: &Review, known: &Declaration) -> String {
     let text = |value: &Option<String>| value.as_deref().map(toml::Value::from);
     let flag = |value: Option<bool>| value.map(toml::Value::Boolean);
     let kind = match known.kind {
-        Kind::Public => "public",
-        Kind::Private => "private",
+        IntegrationKind::Public => "public",
+        IntegrationKind::Private => "private",
     };
     let use_cases = use_cases_comment();
     let mut out = String::from(HEAD);
@@ -248,7 +248,7 @@ mod tests {
         let known = Declaration {
             partner: Some("INT12345".into()),
             contact: Some("Ann \"Night\" O'Dit\n[rules]".into()),
-            kind: Kind::Private,
+            kind: IntegrationKind::Private,
             integration: Some("Acme Kiosk".into()),
             client: Some("Acme".into()),
             use_case: Some("kiosk".into()),

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use nightaudit_exchange::{Exchange, ExchangeId};
 use nightaudit_mews::{
-    Contracts, Date, DateTime, Environment, Finding, FindingKind, Lifecycle as Life, Operation, OtherApi, operation,
-    suggest,
+    Contracts, Date, DateTime, Environment, Finding, FindingKind, Lifecycle, Operation, OtherApi, operation, suggest,
 };
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     fact::Blamed,
     findings::{Findings, count_of},
     names::{OTHERS, OperationNo, Operations},
-    review::{Accuracy, Evidence, FieldReview, Lifecycle, LifecycleReview, kind_name},
+    review::{Accuracy, Evidence, LifecycleReview, LifecycleState, PropertyReview, kind_name},
     rule::Rule,
 };
 
@@ -156,7 +155,7 @@ impl AccuracyPart {
 
     fn note_lifecycle(&mut self, number: OperationNo, known: &Operation, exchange: &Exchange) {
         let rule = match known.lifecycle {
-            Life::Current => None,
+            Lifecycle::Current => None,
             life => {
                 let today = exchange.started_at.to_string().get(..10).and_then(|day| day.parse::<Date>().ok());
                 let is_gone = today.is_some_and(|today| life.is_discontinued(today));
@@ -183,7 +182,7 @@ impl AccuracyPart {
                 count_of(field.evidence.count, "request")
             );
             findings.raise(field.rule, Some(name), message, &field.evidence);
-            fields.push(FieldReview {
+            fields.push(PropertyReview {
                 operation: name.to_owned(),
                 field: pointer.clone(),
                 kind: kind.clone(),
@@ -252,25 +251,25 @@ impl AccuracyPart {
             let name = operations.name(*number);
             let Some(known) = operation(name) else { continue };
             let (since, until) = match known.lifecycle {
-                Life::Deprecated { since, discontinued } => (since, discontinued),
+                Lifecycle::Deprecated { since, discontinued } => (since, discontinued),
                 _ => (None, None),
             };
             let on = |day: Option<Date>| day.map_or_else(String::new, |day| format!(" on {day}"));
             let (state, what) = match rule {
-                Rule::RequestDiscontinued => (Lifecycle::Discontinued, format!("was discontinued{}", on(until))),
+                Rule::RequestDiscontinued => (LifecycleState::Discontinued, format!("was discontinued{}", on(until))),
                 Rule::RequestDeprecated => {
                     let end = until.map_or_else(String::new, |day| format!(" and ends on {day}"));
                     (
-                        Lifecycle::Deprecated,
+                        LifecycleState::Deprecated,
                         format!("is deprecated{}{end}", since.map_or_else(String::new, |day| format!(" since {day}"))),
                     )
                 }
-                _ => (Lifecycle::Restricted, "is in restricted beta".to_owned()),
+                _ => (LifecycleState::Restricted, "is in restricted beta".to_owned()),
             };
             let message = format!("{name} {what}; it was called {}.", count_of(evidence.count, "time"));
             let replaced_by: Vec<String> = known.replaced_by.iter().map(|path| path.to_string()).collect();
             let advice = match &replaced_by[..] {
-                _ if state == Lifecycle::Restricted => rule.advice().to_owned(),
+                _ if state == LifecycleState::Restricted => rule.advice().to_owned(),
                 [] => "Do without it: Mews names nothing that replaces it.".to_owned(),
                 replacements => format!("Use {}.", replacements.join(" or ")),
             };

@@ -20,7 +20,7 @@ use crate::{
     findings::{Findings, count_of},
     intent::Owed,
     names::{OperationNo, Operations, TokenNo, Tokens},
-    review::{Called, EXAMPLES, ErrorReview, Errors, Evidence, Resolution},
+    review::{EXAMPLES, ErrorReview, Errors, Evidence, FailedCall, Resolution},
     rule::Rule,
 };
 use reason::Reason;
@@ -71,7 +71,7 @@ struct Group {
 #[derive(Debug, Clone, Default)]
 struct Calls {
     count: u64,
-    examples: Vec<Called>,
+    examples: Vec<FailedCall>,
     span: Option<(Timestamp, Timestamp)>,
 }
 
@@ -182,7 +182,7 @@ impl ErrorsPart {
         let at = fact.recorded_at();
         own.calls.add(&Calls {
             count: 1,
-            examples: vec![Called { exchange: fact.id, request_id }],
+            examples: vec![FailedCall { exchange: fact.id, request_id }],
             span: Some((at, at)),
         });
         own.last_at = own.last_at.max(fact.at);

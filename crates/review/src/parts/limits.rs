@@ -12,14 +12,14 @@ use crate::{
     fact::Fact,
     findings::{Findings, count_of, span},
     names::{OperationNo, Operations, TokenNo, Tokens},
-    review::{Busiest, Evidence, LimitPoint, LimitReview, LimitSeries, LimitSource},
+    review::{BusiestWindow, Evidence, LimitPoint, LimitReview, LimitSeries, LimitSource},
     rule::Rule,
 };
 use window::Window;
 
 /// A limit that the requests are held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limit {
+pub struct RequestLimit {
     /// Its name.
     pub name: String,
     /// Requests that are allowed in a window.
@@ -47,7 +47,7 @@ const MOST_POINTS: usize = 360;
 /// Counts what was sent, by limit and key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LimitsPart {
-    limits: Vec<(Limit, LimitSource)>,
+    limits: Vec<(RequestLimit, LimitSource)>,
     keys: HashMap<Key, Tally>,
     /// Requests of keys beyond the bound.
     uncounted: u64,
@@ -96,7 +96,7 @@ impl Step for Point {
 
 impl LimitsPart {
     /// Holds requests against this limit too.
-    pub(crate) fn add(&mut self, limit: Limit) {
+    pub(crate) fn add(&mut self, limit: RequestLimit) {
         if self.limits.len() < 64 && !self.limits.iter().any(|(own, _)| own.name == limit.name) {
             self.limits.push((limit, LimitSource::Configured));
         }
@@ -105,7 +105,7 @@ impl LimitsPart {
     /// Takes in what Mews publishes for an environment.
     pub(crate) fn set_environment(&mut self, name: &str) {
         let published = Environment::named(name).unwrap_or(Environment::DEMO).limit;
-        let limit = Limit {
+        let limit = RequestLimit {
             name: "published".to_owned(),
             requests: published.requests,
             window: Duration::from_secs(u64::from(published.window_secs)),
@@ -125,7 +125,7 @@ impl LimitsPart {
 
     /// The number of the limit that notes call so.
     pub(crate) fn number(&mut self, name: &str, requests: u32) -> Option<u16> {
-        let is_it = |(own, _): &(Limit, LimitSource)| {
+        let is_it = |(own, _): &(RequestLimit, LimitSource)| {
             own.name == name || own.name.strip_suffix(" (configured)") == Some(name) && own.requests == requests
         };
         // The configured one of two that are called alike is the one that takes notes.
@@ -136,8 +136,14 @@ impl LimitsPart {
             return None;
         }
         let name = name.chars().take(100).collect();
-        let noted =
-            Limit { name, requests, window: Duration::ZERO, access_token: true, client_token: false, operation: false };
+        let noted = RequestLimit {
+            name,
+            requests,
+            window: Duration::ZERO,
+            access_token: true,
+            client_token: false,
+            operation: false,
+        };
         self.limits.push((noted, LimitSource::Noted));
         u16::try_from(self.limits.len() - 1).ok()
     }
@@ -326,10 +332,10 @@ impl Tally {
         point.peak = point.peak.max(used);
     }
 
-    fn busiest(&self) -> Option<Busiest> {
+    fn busiest(&self) -> Option<BusiestWindow> {
         let (_, from, to, requests, exchange) = self.busiest?;
         let share = f64::from(requests) / f64::from(self.requests.max(1));
-        Some(Busiest { from, to, requests, share: (share * 1000.0).round() / 1000.0, exchange })
+        Some(BusiestWindow { from, to, requests, share: (share * 1000.0).round() / 1000.0, exchange })
     }
 
     fn series(&self) -> LimitSeries {

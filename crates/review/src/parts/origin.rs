@@ -5,7 +5,7 @@ use nightaudit_mews::Environment;
 
 use crate::{
     findings::{Findings, count_of, thousands},
-    review::{DateReview, Evidence, HostReview, Provenance, Standing},
+    review::{DateReview, Evidence, HostReview, OriginStatus, Provenance},
     rule::Rule,
 };
 
@@ -20,12 +20,12 @@ const TOLERANCE_S: i64 = 120;
 /// same beside all else.
 ///
 /// ```
-/// use nightaudit_review::{Origins, Standing};
+/// use nightaudit_review::{OriginTracker, OriginStatus};
 ///
-/// assert_eq!(Origins::default().provenance().standing, Standing::Nobody);
+/// assert_eq!(OriginTracker::default().provenance().standing, OriginStatus::Nobody);
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Origins {
+pub struct OriginTracker {
     hosts: Vec<Host>,
     /// Requests to hosts beyond the first [`HOSTS`], none of which is taken for Mews.
     others: u64,
@@ -49,7 +49,7 @@ struct Host {
     exchange: ExchangeId,
 }
 
-impl Standing {
+impl OriginStatus {
     /// Where one request was sent: to Mews Demo, to Mews, to Mews' name with a certificate that no public authority
     /// vouches for, or to somebody else.
     #[must_use]
@@ -82,7 +82,7 @@ fn environment(destination: &Destination) -> Option<Environment> {
     (Environment::at(&format!("https://{server}"))? == known).then_some(known)
 }
 
-impl Origins {
+impl OriginTracker {
     /// Notes what the log knows of the session's import.
     pub fn set_imported(&mut self, import: Import) {
         self.imported = Some(import);
@@ -184,40 +184,40 @@ impl Origins {
         let foreign: Vec<&&Host> = hosts.iter().filter(|host| host.environment.is_none()).collect();
         let imported = self.import();
         let standing = if sent == 0 {
-            Standing::Nobody
+            OriginStatus::Nobody
         } else if !foreign.is_empty() || self.others > 0 {
-            Standing::NotMews
+            OriginStatus::NotMews
         } else if self.untold.count > 0 {
-            Standing::NotRecorded
+            OriginStatus::NotRecorded
         } else if self.not_vouched.count > 0 {
-            Standing::NotVouched
+            OriginStatus::NotVouched
         } else if imported.is_some() {
-            Standing::Claimed
+            OriginStatus::Claimed
         } else if self.not_demo.count > 0 {
-            Standing::Mews
+            OriginStatus::Mews
         } else {
-            Standing::Demo
+            OriginStatus::Demo
         };
         let statement = match standing {
-            Standing::Nobody => "Nothing was sent".to_owned(),
-            Standing::NotMews => {
+            OriginStatus::Nobody => "Nothing was sent".to_owned(),
+            OriginStatus::NotMews => {
                 let calls = foreign.iter().map(|host| host.calls).sum::<u64>() + self.others;
                 format!("Not Mews: {}{}", listed(&foreign), share(calls, sent))
             }
-            Standing::NotRecorded => {
+            OriginStatus::NotRecorded => {
                 format!("Origin not recorded: {} of {} responses", thousands(self.untold.count), thousands(sent))
             }
-            Standing::NotVouched => {
+            OriginStatus::NotVouched => {
                 let of = share(self.not_vouched.count, sent);
                 format!("Not vouched for by a public authority: {}{of}", listed(&hosts.iter().collect::<Vec<_>>()))
             }
-            Standing::Claimed => {
+            OriginStatus::Claimed => {
                 let all: Vec<&&Host> = hosts.iter().collect();
                 let import = imported.map(|import| import.to_string()).unwrap_or_default();
                 let hosts = listed(&all).replace("https://", "");
                 format!("{}; said to come from {hosts}", capital(&import))
             }
-            Standing::Mews | Standing::Demo => {
+            OriginStatus::Mews | OriginStatus::Demo => {
                 let all: Vec<&&Host> = hosts.iter().collect();
                 format!("Answered by {} over TLS", listed(&all).replace("https://", ""))
             }
@@ -243,12 +243,12 @@ impl Origins {
         }
     }
 
-    fn doubts(&self, standing: Standing, statement: &str, imported: Option<Import>) -> Vec<String> {
+    fn doubts(&self, standing: OriginStatus, statement: &str, imported: Option<Import>) -> Vec<String> {
         let mut doubts = Vec::new();
-        if matches!(standing, Standing::NotRecorded | Standing::NotVouched | Standing::Claimed) {
+        if matches!(standing, OriginStatus::NotRecorded | OriginStatus::NotVouched | OriginStatus::Claimed) {
             doubts.push(format!("{statement}."));
         }
-        if let Some(import) = imported.filter(|_| standing != Standing::Claimed) {
+        if let Some(import) = imported.filter(|_| standing != OriginStatus::Claimed) {
             doubts.push(sentence(&import.to_string()));
         }
         if self.off.count > 0 {
@@ -286,7 +286,7 @@ impl Origins {
             );
             findings.raise(Rule::RecordOrigin, None, message, &self.untold);
         }
-        if provenance.standing != Standing::NotMews && self.not_vouched.count > 0 {
+        if provenance.standing != OriginStatus::NotMews && self.not_vouched.count > 0 {
             let message = format!(
                 "The TLS of {} is vouched for by no public authority, only by this machine's or the configuration's.",
                 count_of(self.not_vouched.count, "request")

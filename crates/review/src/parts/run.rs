@@ -4,7 +4,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome, Ranges, Sessio
 
 use super::series::{Series, Step};
 use crate::{
-    declaration::Kind,
+    declaration::IntegrationKind,
     fact::Fact,
     findings::{Findings, count_of, span},
     order::{Clock, Starts},
@@ -196,7 +196,7 @@ impl RunPart {
         u64::try_from(micros / 1_000_000).unwrap_or(0)
     }
 
-    pub(crate) fn report(&self, clock: &Clock, kind: Kind, findings: &mut Findings<'_>) -> Run {
+    pub(crate) fn report(&self, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) -> Run {
         let lacking = self.sequences.highest.saturating_sub(self.sequences.count);
         let missing = lacking.max(self.lost.0) + self.unrecorded;
         let hours: Vec<Hour> = self
@@ -237,11 +237,11 @@ impl RunPart {
         evidence
     }
 
-    fn raise(&self, run: &Run, clock: &Clock, kind: Kind, findings: &mut Findings<'_>) {
+    fn raise(&self, run: &Run, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) {
         if let Some(((_, first, first_id), (_, last, last_id))) = self.first.zip(self.last)
             && run.duration_s < ASKED_S
             // Of a private integration no time is asked: each operation must have been called.
-            && kind == Kind::Public
+            && kind == IntegrationKind::Public
         {
             let message = format!("The run took {}; Mews asks for 48 hours.", span(run.duration_s));
             let mut evidence = Evidence::default();
@@ -250,7 +250,7 @@ impl RunPart {
             evidence.count = 1;
             findings.raise(Rule::RunShort, None, message, &evidence);
         }
-        if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0 && kind == Kind::Public) {
+        if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0 && kind == IntegrationKind::Public) {
             let longest = span(longest.seconds);
             let pauses = match self.long_gaps {
                 1 => format!("Nothing was sent for {longest}"),
@@ -265,7 +265,7 @@ impl RunPart {
             let evidence = self.gaps_longer_than(self.quiet_s(), u64::MAX, self.long_gaps);
             findings.raise(Rule::RunGap, None, format!("{pauses}{declared}."), &evidence);
         }
-        if let Some(hours) = self.every_hours.filter(|_| self.scheduled_gaps > 0 && kind == Kind::Public) {
+        if let Some(hours) = self.every_hours.filter(|_| self.scheduled_gaps > 0 && kind == IntegrationKind::Public) {
             let message = format!(
                 "{} of more than 8 hours, as of an integration that is declared to run every {}.",
                 count_of(self.scheduled_gaps, "pause"),

@@ -106,7 +106,7 @@ pub struct ErrorReview {
     /// How many.
     pub count: u64,
     /// The first exchanges, at most ten.
-    pub exchanges: Vec<Called>,
+    pub exchanges: Vec<FailedCall>,
     /// When the first was.
     pub first: Timestamp,
     /// When the last was.
@@ -118,7 +118,7 @@ pub struct ErrorReview {
 /// A call, by the ids that nightaudit and Mews know it by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Called {
+pub struct FailedCall {
     /// The exchange.
     pub exchange: ExchangeId,
     /// Mews' `Request-Id`, or the body's `RequestId`.
@@ -148,7 +148,7 @@ pub struct Accuracy {
     /// Requests in which nothing was found.
     pub accurate: u64,
     /// What was found, by operation and field, the most frequent first.
-    pub fields: Vec<FieldReview>,
+    pub fields: Vec<PropertyReview>,
     /// Operations that are not to be used any more, or only by chosen partners.
     pub lifecycle: Vec<LifecycleReview>,
 }
@@ -156,7 +156,7 @@ pub struct Accuracy {
 /// A field that doesn't fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FieldReview {
+pub struct PropertyReview {
     /// The operation.
     pub operation: String,
     /// Where in the body: a JSON pointer in which `*` stands for any place of an array.
@@ -185,7 +185,7 @@ pub struct LifecycleReview {
     /// The operation.
     pub operation: String,
     /// What it is.
-    pub state: Lifecycle,
+    pub state: LifecycleState,
     /// The day on which it was declared deprecated: `2025-11-11`.
     pub deprecated_on: Option<String>,
     /// The day from which it no longer works.
@@ -199,7 +199,7 @@ pub struct LifecycleReview {
 /// What an operation is that is not simply to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Lifecycle {
+pub enum LifecycleState {
     /// It works, and is not to be used any more.
     Deprecated,
     /// It no longer works.

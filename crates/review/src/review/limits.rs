@@ -24,7 +24,7 @@ pub struct LimitReview {
     /// Requests of the key that left for Mews.
     pub sent: u64,
     /// The fullest window; none where nothing was sent.
-    pub busiest: Option<Busiest>,
+    pub busiest: Option<BusiestWindow>,
     /// Requests of the key that nightaudit refused by this rule.
     pub refused_by_us: u64,
     /// Requests of the key that Mews answered 429.
@@ -52,7 +52,7 @@ pub enum LimitSource {
 /// The fullest window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Busiest {
+pub struct BusiestWindow {
     /// When the first request in it was sent; for a noted rule, when the fullest was noted.
     pub from: Timestamp,
     /// When the last request in it was sent.

@@ -10,7 +10,7 @@ use crate::rule::Rule;
 #[serde(rename_all = "camelCase")]
 pub struct Provenance {
     /// What it comes to.
-    pub standing: Standing,
+    pub standing: OriginStatus,
     /// The same in words: `Answered by api.mews-demo.com over TLS`, `Not Mews: http://127.0.0.1:8090`.
     pub statement: String,
     /// Each host that requests were sent to, the most used first. At most 20.
@@ -32,8 +32,8 @@ impl Provenance {
     /// The same of exchanges that come in a file which nobody signed: what they say of their origin is a claim.
     #[must_use]
     pub fn claimed(mut self) -> Self {
-        if matches!(self.standing, Standing::Demo | Standing::Mews) {
-            self.standing = Standing::Claimed;
+        if matches!(self.standing, OriginStatus::Demo | OriginStatus::Mews) {
+            self.standing = OriginStatus::Claimed;
             self.statement = self.statement.replacen("Answered by", "Said to be answered by", 1);
             self.doubts.push("The file is not signed, and its hashes can be made anew by anybody.".to_owned());
         }
@@ -43,14 +43,14 @@ impl Provenance {
     /// Whether it proves what it says: Mews answered each request, and nothing speaks against the record.
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        matches!(self.standing, Standing::Demo | Standing::Mews) && self.doubts.is_empty()
+        matches!(self.standing, OriginStatus::Demo | OriginStatus::Mews) && self.doubts.is_empty()
     }
 }
 
 /// Who answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum OriginStatus {
     /// Nothing was sent.
     #[default]
     Nobody,

@@ -68,7 +68,7 @@ pub struct HabitReview {
 /// What may be real people's data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CareReview {
+pub struct PersonalDataReview {
     /// What it looks like.
     pub kind: DataKind,
     /// The operation.

@@ -8,7 +8,7 @@ use crate::{
     body::Asked,
     findings::{Findings, count_of},
     names::{OperationNo, Operations},
-    review::{CareReview, DataKind, Evidence},
+    review::{DataKind, Evidence, PersonalDataReview},
     rule::Rule,
 };
 
@@ -17,12 +17,12 @@ const MOST: usize = 500;
 
 /// Gathers what may be somebody's.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CarePart {
+pub(crate) struct PersonalDataPart {
     found: BTreeMap<(DataKind, OperationNo, String), (String, Evidence)>,
     unlisted: u64,
 }
 
-impl CarePart {
+impl PersonalDataPart {
     pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>) {
         let mut met: Vec<(DataKind, &str)> = Vec::new();
         for suspicion in &asked.suspicions {
@@ -41,7 +41,7 @@ impl CarePart {
         }
     }
 
-    pub(crate) fn report(&self, operations: &Operations, findings: &mut Findings<'_>) -> Vec<CareReview> {
+    pub(crate) fn report(&self, operations: &Operations, findings: &mut Findings<'_>) -> Vec<PersonalDataReview> {
         let mut reviews = Vec::new();
         for ((kind, number, field), (masked, evidence)) in &self.found {
             let name = operations.name(*number);
@@ -64,7 +64,7 @@ impl CarePart {
                 DataKind::BirthDate => personal("dates of birth"),
             };
             findings.raise(rule, Some(name), message, evidence);
-            reviews.push(CareReview {
+            reviews.push(PersonalDataReview {
                 kind: *kind,
                 operation: name.to_owned(),
                 field: field.clone(),
