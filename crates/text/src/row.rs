@@ -266,17 +266,18 @@ impl Columns {
 
     /// As many as fit into `width` letters, without the id.
     pub fn fit(width: usize) -> Self {
-        Self::fitting(width, &Column::OPTIONAL)
+        Self::fitting(width, &Column::OPTIONAL, MARKS)
     }
 
     /// As many as fit into `width` letters, the id first.
     pub fn fit_with_id(width: usize) -> Self {
         let optional: Vec<Column> = std::iter::once(Column::Id).chain(Column::OPTIONAL).collect();
-        Self::fitting(width, &optional)
+        // What is left of the limit stays on a line of 80 letters, too.
+        Self::fitting(width, &optional, MARKS - Column::Id.width())
     }
 
-    fn fitting(width: usize, optional: &[Column]) -> Self {
-        let needed = |columns: &[Column]| columns.iter().map(|column| column.width() + GAP).sum::<usize>() + MARKS;
+    fn fitting(width: usize, optional: &[Column], marks: usize) -> Self {
+        let needed = |columns: &[Column]| columns.iter().map(|column| column.width() + GAP).sum::<usize>() + marks;
         let mut chosen = vec![Column::Time, Column::Status, Column::Operation, Column::Took];
         for column in optional {
             chosen.push(*column);
@@ -289,7 +290,7 @@ impl Columns {
         let more = spare.min(OPERATION.1 - OPERATION.0);
         let columns = Column::ALL.into_iter().filter(|column| chosen.contains(column));
         let width_of = |column| if column == Column::Operation { OPERATION.0 + more } else { Column::width(column) };
-        Self { columns: columns.map(|column| (column, width_of(column))).collect(), marks: Some(MARKS + spare - more) }
+        Self { columns: columns.map(|column| (column, width_of(column))).collect(), marks: Some(marks + spare - more) }
     }
 
     /// The same without those last columns that say what `before` said already, as far as the row's marks need their
@@ -451,17 +452,17 @@ mod tests {
     fn marks_take_the_room_of_columns_that_say_nothing_new() {
         let contracts = Contracts::built_in();
         let before = Row::new(&exchange(), &contracts);
-        let mut row = Row { events: vec!["failed: connect-timeout".to_owned(), "x".repeat(30)], ..before.clone() };
-        let columns = Columns::fit_with_id(130);
+        let mut row = Row { events: vec!["failed: connect-timeout".to_owned(), "x".repeat(14)], ..before.clone() };
+        let columns = Columns::fit_with_id(136);
         let shown = |row: &Row, before: Option<&Row>| {
             let columns = columns.for_marks(row, before);
             let line = Line { row, columns: &columns, zone: &TimeZone::UTC }.to_string();
             let line = anstream::adapter::strip_str(&line).to_string();
-            assert!(line.width() <= 130, "{line}");
+            assert!(line.width() <= 136, "{line}");
             line
         };
         // The first line has every column; of the next ones those that stay the same make room, and only where needed.
-        assert!(shown(&row, None).contains('…') && shown(&row, None).contains(&row.token));
+        assert!(shown(&row, None).contains('…') && shown(&row, None).contains(&row.token), "{}", shown(&row, None));
         assert!(!shown(&row, Some(&before)).contains('…'), "{}", shown(&row, Some(&before)));
         assert!(!shown(&row, Some(&before)).contains(&row.token));
         row.token = "0000aaaa1111".to_owned();
