@@ -164,12 +164,12 @@ pub struct Latency {
 }
 
 /// The longest that an answer may be kept back.
-pub(crate) const LONGEST: Duration = Duration::from_secs(600);
+pub(crate) const MAX_LATENCY: Duration = Duration::from_secs(600);
 
 impl Latency {
     /// A time within the spread; `lot` is from 0 to 1.
-    pub(crate) fn draw(&self, lot: f64) -> Duration {
-        (self.mean + (self.spread * 2).mul_f64(lot)).saturating_sub(self.spread)
+    pub(crate) fn draw(&self, fraction: f64) -> Duration {
+        (self.mean + (self.spread * 2).mul_f64(fraction)).saturating_sub(self.spread)
     }
 }
 
@@ -180,7 +180,7 @@ impl FromStr for Latency {
         let invalid = || InvalidOption::new("a latency", text, "write it like 80ms or 80ms±40ms, at most 10m");
         let parts = ["±", "+-", "+/-"].iter().find_map(|sign| text.split_once(sign));
         let (mean, spread) = parts.unwrap_or((text, "0s"));
-        let mean = duration(mean).filter(|mean| *mean <= LONGEST).ok_or_else(invalid)?;
+        let mean = duration(mean).filter(|mean| *mean <= MAX_LATENCY).ok_or_else(invalid)?;
         let spread = duration(spread).filter(|spread| *spread <= mean).ok_or_else(invalid)?;
         Ok(Self { mean, spread })
     }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_latency_stays_within_its_spread() {
         let latency: Latency = "80ms ± 40ms".parse().unwrap();
-        assert_eq!([0.0, 0.5, 1.0].map(|lot| latency.draw(lot).as_millis()), [40, 80, 120]);
+        assert_eq!([0.0, 0.5, 1.0].map(|fraction| latency.draw(fraction).as_millis()), [40, 80, 120]);
         assert_eq!("1s".parse::<Latency>().unwrap().draw(0.9), Duration::from_secs(1));
         for text in ["", "80", "40ms±80ms", "-1s", "11m", "1s±"] {
             assert!(text.parse::<Latency>().is_err(), "{text}");

@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
+use crate::definitions::{Definitions, OperationSpec};
+use crate::generator::{Context, Generator};
 use crate::kind::Kind;
-use crate::knowledge::{Knowledge, OperationSpec};
-use crate::made::{Generator, Scene};
 use crate::property::{Item, Property};
 
 /// Events that a WebSocket may be behind before it misses some.
-const BEHIND: usize = 1024;
+const SOCKET_BACKLOG: usize = 1024;
 
 /// Webhooks that may wait to be sent.
-const WAITING: usize = 1024;
+const WEBHOOK_BACKLOG: usize = 1024;
 
 /// A change, as it is told.
 #[derive(Debug, Clone)]
@@ -30,16 +30,16 @@ impl Event {
     /// The event of a changed item; none where nobody is told of its kind.
     pub(crate) fn of(
         collection: &str,
-        deed: &OperationSpec,
+        spec: &OperationSpec,
         item: &Item,
         property: &Property,
         now: Timestamp,
     ) -> Option<Self> {
-        let kind = Knowledge::built_in().collections.get(collection)?;
-        let mut maker = Generator::new(&property.soil, "events", 0, 1, now);
-        let scene = Scene { item: Some(&item.fields), ..Scene::default() };
-        let socket = kind.event.as_ref().map(|event| maker.value(&Kind::Object(event.clone()), scene));
-        let discriminator = deed.webhook.as_ref().or(kind.webhook.as_ref());
+        let kind = Definitions::built_in().collections.get(collection)?;
+        let mut generator = Generator::new(&property.seed, "events", 0, 1, now);
+        let context = Context { item: Some(&item.fields), ..Context::default() };
+        let socket = kind.event.as_ref().map(|event| generator.value(&Kind::Object(event.clone()), context));
+        let discriminator = spec.webhook.as_ref().or(kind.webhook.as_ref());
         let hook = discriminator.map(|name| json!({ "Discriminator": **name, "Value": { "Id": item.id() } }));
         (socket.is_some() || hook.is_some()).then_some(Self { socket, hook })
     }
@@ -55,8 +55,8 @@ pub(crate) struct Events {
 impl Events {
     /// With the end at which webhooks come out.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Vec<Value>>) {
-        let (hooks, waiting) = mpsc::channel(WAITING);
-        (Self { sockets: broadcast::Sender::new(BEHIND), hooks }, waiting)
+        let (hooks, waiting) = mpsc::channel(WEBHOOK_BACKLOG);
+        (Self { sockets: broadcast::Sender::new(SOCKET_BACKLOG), hooks }, waiting)
     }
 
     /// What WebSockets get from now on, each a whole message.
@@ -65,7 +65,7 @@ impl Events {
     }
 
     /// Tells the events of one request.
-    pub(crate) fn tell(&self, events: Vec<Event>, with_hooks: bool) {
+    pub(crate) fn publish(&self, events: Vec<Event>, with_hooks: bool) {
         let (sockets, hooks): (Vec<_>, Vec<_>) = events.into_iter().map(|event| (event.socket, event.hook)).unzip();
         let sockets: Vec<_> = sockets.into_iter().flatten().collect();
         if !sockets.is_empty() {
@@ -74,7 +74,7 @@ impl Events {
         }
         let hooks: Vec<_> = hooks.into_iter().flatten().collect();
         if with_hooks && !hooks.is_empty() && self.hooks.try_send(hooks).is_err() {
-            tracing::warn!("a webhook is dropped: {WAITING} wait to be sent");
+            tracing::warn!("a webhook is dropped: {WEBHOOK_BACKLOG} wait to be sent");
         }
     }
 }

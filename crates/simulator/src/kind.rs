@@ -13,8 +13,8 @@ pub(crate) struct Field {
 /// What a field's value is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
-    /// Text of a kind that [`made`](crate::made) knows.
-    Made(Made),
+    /// Text of a kind that [`made`](crate::generator) knows.
+    Generated(Generated),
     /// The id of an item of a collection.
     Reference(Box<str>),
     /// An object of the data.
@@ -58,15 +58,15 @@ pub(crate) enum Length {
     Each,
 }
 
-macro_rules! made {
+macro_rules! generated {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
         /// Values that are made up.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Made {
+        pub(crate) enum Generated {
             $($(#[$doc])* $variant,)+
         }
 
-        impl Made {
+        impl Generated {
             fn named(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Self::$variant),)+
@@ -77,7 +77,7 @@ macro_rules! made {
     };
 }
 
-made! {
+generated! {
     Id = "id",
     New = "new",
     Enterprise = "enterprise",
@@ -195,7 +195,7 @@ impl Kind {
             "item-ids" => Ok(Self::ItemIds),
             "cursor" => Ok(Self::Cursor),
             _ if text.starts_with(|first: char| first.is_ascii_uppercase()) => Ok(Self::Object(text.into())),
-            _ => Made::named(text).map(Self::Made).ok_or_else(invalid),
+            _ => Generated::named(text).map(Self::Generated).ok_or_else(invalid),
         }
     }
 }
@@ -206,17 +206,17 @@ mod tests {
 
     #[test]
     fn kinds_are_read_as_the_data_writes_them() {
-        let made = |made| Box::new(Kind::Made(made));
+        let generated = |kind| Box::new(Kind::Generated(kind));
         for (text, kind) in [
-            ("id", Kind::Made(Made::Id)),
-            ("new?", Kind::Optional(made(Made::New))),
+            ("id", Kind::Generated(Generated::Id)),
+            ("new?", Kind::Optional(generated(Generated::New))),
             (">rates[]", Kind::List(Box::new(Kind::Reference("rates".into())), Length::Few)),
             ("=Spa ce", Kind::Literal("Spa ce".into())),
             ("=2n", Kind::Literal(2.into())),
             ("A|B[1]", Kind::List(Box::new(Kind::OneOf(["A".into(), "B".into()].into())), Length::Exactly(1))),
             ("-1..4", Kind::Integer(-1, 4)),
             ("0.5..4.0", Kind::Decimal(0.5, 4.0)),
-            ("per-unit:amount", Kind::PerUnit(made(Made::Amount))),
+            ("per-unit:amount", Kind::PerUnit(generated(Generated::Amount))),
             ("of-each:Reservations:Price", Kind::OfEach("Reservations".into(), "Price".into())),
             ("Address", Kind::Object("Address".into())),
         ] {

@@ -22,27 +22,27 @@
 //! # }
 //! ```
 
-mod act;
 mod certificate;
 mod config;
-mod deed;
+mod definitions;
 mod events;
+mod execute;
+mod generator;
 mod kind;
-mod knowledge;
 mod limit;
-mod made;
 mod name;
+mod operation_spec;
+mod overrides;
 mod property;
 mod query;
-mod reply;
+mod response;
 mod simulator;
 mod socket;
 mod webhook;
-mod wish;
 
 pub use certificate::{CertificateError, SelfSigned, self_signed};
 pub use config::{Config, Faults, InvalidOption, Latency};
 pub use limit::{Anchor, Limit, Windows};
-pub use reply::Body;
+pub use response::Body;
 pub use simulator::Simulator;
 pub use webhook::WebhookUrl;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::knowledge::Knowledge;
-use crate::made::{Generator, Scene, Seed};
+use crate::definitions::Definitions;
+use crate::generator::{Context, Generator, Seed};
 
 /// The most bytes that items which were added or changed may take as JSON. Beyond it the oldest of them are forgotten.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_CHANGED_BYTES: usize = 64 << 20;
 
 /// Something of which the property has several: a resource, a reservation.
 #[derive(Debug)]
@@ -35,22 +35,22 @@ impl Item {
 
 /// The items of one kind, in the order in which they came to be.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
+pub(crate) struct Table {
     items: BTreeMap<u64, Arc<Item>>,
-    places: HashMap<Box<str>, u64>,
+    positions: HashMap<Box<str>, u64>,
     next: u64,
 }
 
-impl Shelf {
+impl Table {
     /// The item of this id.
     pub(crate) fn get(&self, id: &str) -> Option<&Arc<Item>> {
-        self.places.get(id).and_then(|place| self.items.get(place))
+        self.positions.get(id).and_then(|position| self.items.get(position))
     }
 
     /// The newest first, and those older than the item of this id, where one is given. None where it isn't there.
     pub(crate) fn newest(&self, before: Option<&str>) -> Option<impl Iterator<Item = &Arc<Item>>> {
         let before = match before {
-            Some(id) => *self.places.get(id)?,
+            Some(id) => *self.positions.get(id)?,
             None => u64::MAX,
         };
         Some(self.items.range(..before).rev().map(|(_, item)| item))
@@ -58,81 +58,88 @@ impl Shelf {
 
     fn put(&mut self, item: Arc<Item>) {
         let id: Box<str> = item.id().into();
-        let place = self.places.get(&id).copied().unwrap_or_else(|| {
+        let position = self.positions.get(&id).copied().unwrap_or_else(|| {
             self.next += 1;
             self.next
         });
         // What has no id, as a currency, is there but can't be changed.
         if !id.is_empty() {
-            self.places.insert(id, place);
+            self.positions.insert(id, position);
         }
-        self.items.insert(place, item);
+        self.items.insert(position, item);
     }
 
     fn remove(&mut self, id: &str) -> Option<Arc<Item>> {
-        self.places.remove(id).and_then(|place| self.items.remove(&place))
+        self.positions.remove(id).and_then(|position| self.items.remove(&position))
     }
 }
 
 /// Everything that the property has.
 #[derive(Debug)]
 pub(crate) struct Property {
-    pub(crate) soil: Seed,
-    shelves: HashMap<&'static str, Shelf>,
+    pub(crate) seed: Seed,
+    tables: HashMap<&'static str, Table>,
     /// What was added or changed, oldest first, with its size.
-    touched: VecDeque<(&'static str, Box<str>, usize)>,
-    touched_bytes: usize,
-    most_bytes: usize,
+    changes: VecDeque<(&'static str, Box<str>, usize)>,
+    changed_bytes: usize,
+    max_changed_bytes: usize,
     added: usize,
 }
 
 impl Property {
-    pub(crate) fn new(soil: Seed, now: Timestamp) -> Self {
-        let mut shelves = HashMap::new();
-        for (name, collection) in &Knowledge::built_in().collections {
-            let shelf: &mut Shelf = shelves.entry(&**name).or_default();
+    pub(crate) fn new(seed: Seed, now: Timestamp) -> Self {
+        let mut tables = HashMap::new();
+        for (name, collection) in &Definitions::built_in().collections {
+            let table: &mut Table = tables.entry(&**name).or_default();
             for index in 0..collection.items {
-                let mut maker = Generator::new(&soil, name, index, collection.items, now);
-                shelf.put(Item::new(maker.object(&collection.fields, Scene::default())));
+                let mut generator = Generator::new(&seed, name, index, collection.items, now);
+                table.put(Item::new(generator.object(&collection.fields, Context::default())));
             }
         }
-        Self { soil, shelves, touched: VecDeque::new(), touched_bytes: 0, most_bytes: MOST_BYTES, added: 0 }
+        Self {
+            seed,
+            tables,
+            changes: VecDeque::new(),
+            changed_bytes: 0,
+            max_changed_bytes: MAX_CHANGED_BYTES,
+            added: 0,
+        }
     }
 
-    pub(crate) fn shelf(&self, collection: &str) -> Option<&Shelf> {
-        self.shelves.get(collection)
+    pub(crate) fn table(&self, collection: &str) -> Option<&Table> {
+        self.tables.get(collection)
     }
 
     /// A number that no other item that is added has.
     pub(crate) fn next_index(&mut self, collection: &str) -> usize {
         self.added += 1;
-        let there = Knowledge::built_in().collections.get(collection).map_or(0, |collection| collection.items);
+        let there = Definitions::built_in().collections.get(collection).map_or(0, |collection| collection.items);
         there + self.added
     }
 
-    /// Puts an item in its place, or the place of the one that has its id.
+    /// Puts an item in its position, or the position of the one that has its id.
     pub(crate) fn put(&mut self, collection: &str, fields: Map<String, Value>) -> Arc<Item> {
         let item = Item::new(fields);
-        let Some((&name, _)) = self.shelves.get_key_value(collection) else { return item };
-        self.touched.push_back((name, item.id().into(), item.json.len()));
-        self.touched_bytes += item.json.len();
-        if let Some(shelf) = self.shelves.get_mut(name) {
-            shelf.put(Arc::clone(&item));
+        let Some((&name, _)) = self.tables.get_key_value(collection) else { return item };
+        self.changes.push_back((name, item.id().into(), item.json.len()));
+        self.changed_bytes += item.json.len();
+        if let Some(table) = self.tables.get_mut(name) {
+            table.put(Arc::clone(&item));
         }
-        while self.touched_bytes > self.most_bytes
-            && let Some((name, id, size)) = self.touched.pop_front()
+        while self.changed_bytes > self.max_changed_bytes
+            && let Some((name, id, size)) = self.changes.pop_front()
         {
-            self.touched_bytes -= size;
-            let changed_since = self.touched.iter().any(|(other, later, _)| *other == name && *later == id);
-            if !changed_since && let Some(shelf) = self.shelves.get_mut(name) {
-                shelf.remove(&id);
+            self.changed_bytes -= size;
+            let changed_since = self.changes.iter().any(|(other, later, _)| *other == name && *later == id);
+            if !changed_since && let Some(table) = self.tables.get_mut(name) {
+                table.remove(&id);
             }
         }
         item
     }
 
     pub(crate) fn remove(&mut self, collection: &str, id: &str) -> Option<Arc<Item>> {
-        self.shelves.get_mut(collection)?.remove(id)
+        self.tables.get_mut(collection)?.remove(id)
     }
 }
 
@@ -148,10 +155,10 @@ mod tests {
     }
 
     fn all(property: &Property) -> Vec<Bytes> {
-        let mut names: Vec<_> = property.shelves.keys().collect();
+        let mut names: Vec<_> = property.tables.keys().collect();
         names.sort();
-        let shelves = names.into_iter().map(|name| &property.shelves[name]);
-        shelves.flat_map(|shelf| shelf.newest(None).unwrap().map(|item| item.json.clone())).collect()
+        let tables = names.into_iter().map(|name| &property.tables[name]);
+        tables.flat_map(|table| table.newest(None).unwrap().map(|item| item.json.clone())).collect()
     }
 
     #[test]
@@ -163,13 +170,13 @@ mod tests {
     #[test]
     fn references_lead_to_items() {
         let property = property(1);
-        let reservations = property.shelf("reservations").unwrap();
+        let reservations = property.table("reservations").unwrap();
         for reservation in reservations.newest(None).unwrap() {
             for (field, collection) in
                 [("ServiceId", "services"), ("AccountId", "customers"), ("AssignedResourceId", "resources")]
             {
                 let id = reservation.fields[field].as_str().unwrap();
-                assert!(property.shelf(collection).unwrap().get(id).is_some(), "{field}");
+                assert!(property.table(collection).unwrap().get(id).is_some(), "{field}");
             }
             assert!(reservation.fields["CreatedUtc"].as_str() <= reservation.fields["UpdatedUtc"].as_str());
             assert!(reservation.fields["StartUtc"].as_str() < reservation.fields["EndUtc"].as_str());
@@ -179,7 +186,7 @@ mod tests {
     #[test]
     fn what_is_added_is_bounded_and_the_oldest_goes_first() {
         let mut property = property(1);
-        property.most_bytes = 64_000;
+        property.max_changed_bytes = 64_000;
         let notes = "x".repeat(1000);
         let put = |property: &mut Property, id: &str| {
             let fields = json!({ "Id": id, "Notes": notes });
@@ -190,10 +197,10 @@ mod tests {
             // Changed again and again, so never among the oldest.
             put(&mut property, "busy");
         }
-        let bills = property.shelf("bills").unwrap();
+        let bills = property.table("bills").unwrap();
         assert!(bills.get("0").is_none() && bills.get("199").is_some() && bills.get("busy").is_some());
-        assert!(property.touched_bytes <= 64_000);
-        let first = property.soil.id("bills", 0);
+        assert!(property.changed_bytes <= 64_000);
+        let first = property.seed.id("bills", 0);
         assert!(bills.get(&first).is_some(), "what was there at the start stays");
     }
 }

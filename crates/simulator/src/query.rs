@@ -6,17 +6,17 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::definitions::Step;
+use crate::generator::utc;
 use crate::kind::Kind;
-use crate::knowledge::Step;
-use crate::made::utc;
 use crate::name::{capitalised, singular};
-use crate::property::{Item, Shelf};
+use crate::property::{Item, Table};
 
 /// Items on a page where the request doesn't say.
 const PAGE: usize = 1000;
 
 /// Fields of requests that are no filters.
-const NO_FILTERS: [&str; 8] =
+const NOT_FILTERS: [&str; 8] =
     ["AccessToken", "ClientToken", "Client", "LanguageCode", "CultureCode", "Limitation", "Extent", "Currency"];
 
 /// One page of what was found.
@@ -33,9 +33,9 @@ pub(crate) struct Page {
 #[error("Invalid Limitation: the Cursor is unknown.")]
 pub(crate) struct UnknownCursor;
 
-/// What a request finds on a shelf.
+/// What a request finds on a table.
 pub(crate) fn page(
-    shelf: &Shelf,
+    table: &Table,
     collection: &str,
     step: &Step,
     request: &Map<String, Value>,
@@ -46,7 +46,7 @@ pub(crate) fn page(
     // The contract has bounded it; what came through by an OpenAPI document of another mind is bounded here.
     let count = count.map_or(PAGE, |count| (count as usize).clamp(1, PAGE));
     let filters = filters(collection, step, request);
-    let found = shelf
+    let found = table
         .newest(cursor)
         .ok_or(UnknownCursor)?
         .filter(|item| filters.iter().all(|filter| filter.passes(item)) && has_required(item, step));
@@ -76,7 +76,7 @@ fn filters<'a>(collection: &str, step: &'a Step, request: &'a Map<String, Value>
 }
 
 fn filter<'a>(own: &str, step: &'a Step, name: &'a str, value: &'a Value) -> Option<Filter<'a>> {
-    if NO_FILTERS.contains(&name) {
+    if NOT_FILTERS.contains(&name) {
         return None;
     }
     if let Some((field, of_item)) = &step.begins

@@ -18,22 +18,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::act;
 use crate::config::Config;
 use crate::events::Events;
+use crate::execute;
+use crate::generator::{Seed, guid};
 use crate::limit::{Windows, retry_after};
-use crate::made::{Seed, guid};
+use crate::overrides::Overrides;
 use crate::property::Property;
-use crate::reply::{self, Body, Refused};
+use crate::response::{self, Body, Rejection};
 use crate::socket;
-use crate::webhook::{self, Post};
-use crate::wish::Wish;
+use crate::webhook::{self, HttpTransport};
 
 /// How long a request's body may take.
-const BODY_TIME: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long webhooks and WebSockets have to end.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// A simulated Mews: the API and the WebSocket on one port.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Simulator {
     config: Config,
     tokens: HashSet<Box<str>>,
     windows: Option<Mutex<Windows>>,
-    lots: Mutex<fastrand::Rng>,
+    rng: Mutex<fastrand::Rng>,
     property: RwLock<Property>,
     events: Events,
     webhooks: Mutex<Option<mpsc::Receiver<Vec<Value>>>>,
@@ -58,13 +58,13 @@ impl Simulator {
         let published = PUBLISHED_TOKENS.iter().flat_map(|tokens| [tokens.client, tokens.access]);
         let tokens = published.chain(config.tokens.iter().map(String::as_str)).map(Box::from).collect();
         let now = (config.now)();
-        let soil = Seed::new(config.seed, now);
+        let seed = Seed::new(config.seed, now);
         let (events, webhooks) = Events::new();
         Self {
             tokens,
             windows: config.limit.map(|limit| Mutex::new(Windows::new(limit, config.anchor))),
-            lots: Mutex::new(fastrand::Rng::with_seed(config.seed)),
-            property: RwLock::new(Property::new(soil, now)),
+            rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
+            property: RwLock::new(Property::new(seed, now)),
             events,
             webhooks: Mutex::new(Some(webhooks)),
             sockets: Arc::new(Semaphore::new(config.max_sockets)),
@@ -86,11 +86,11 @@ impl Simulator {
         if let Some((hook, events)) = self.config.webhook.clone().zip(webhooks) {
             let (enterprise, integration) = {
                 let property = self.property.read();
-                (property.soil.enterprise(), property.soil.id("integrations", 0))
+                (property.seed.enterprise(), property.seed.id("integrations", 0))
             };
             let stopping = self.stopping.clone();
             self.tasks.spawn(async move {
-                let delivering = webhook::deliver(events, &enterprise, &integration, Post::new(hook));
+                let delivering = webhook::deliver(events, &enterprise, &integration, HttpTransport::new(hook));
                 stopping.run_until_cancelled(delivering).await;
             });
         }
@@ -103,16 +103,16 @@ impl Simulator {
         Server::new(listen).serve(listener, Arc::clone(&self), stop).await;
         self.tasks.close();
         // What doesn't end by then ends with the process.
-        let _ = tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(SHUTDOWN_GRACE, self.tasks.wait()).await;
     }
 
-    async fn answer(
+    async fn respond(
         &self,
         id: &str,
-        arrival: RequestContext,
+        context: RequestContext,
         request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refused> {
-        if let Some(refusal) = arrival.refusal {
+    ) -> Result<Response<Body>, Rejection> {
+        if let Some(refusal) = context.refusal {
             let status = match refusal.kind {
                 RefusalKind::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 RefusalKind::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -120,7 +120,7 @@ impl Simulator {
                 RefusalKind::Malformed | RefusalKind::Framing => StatusCode::BAD_REQUEST,
                 RefusalKind::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             };
-            return Err(Refused::new(status, refusal.message));
+            return Err(Rejection::new(status, refusal.message));
         }
         if request.uri().path() == Environment::EVENTS_PATH {
             return self.open_socket(id, request);
@@ -128,27 +128,27 @@ impl Simulator {
         let (head, body) = request.into_parts();
         let path = self.operation(head.uri.path())?;
         if head.method != Method::POST {
-            return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "Operations are called by POST."));
+            return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "Operations are called by POST."));
         }
         let body = self.read(body).await?;
-        let json: Map<String, Value> = serde_json::from_slice(without_mark(&body))
-            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("Invalid JSON: {error}.")))?;
+        let json: Map<String, Value> = serde_json::from_slice(without_bom(&body))
+            .map_err(|error| Rejection::new(StatusCode::BAD_REQUEST, format!("Invalid JSON: {error}.")))?;
         let token = self.authenticate(&json)?;
         self.admit(token)?;
-        self.trouble(&head.headers).await?;
-        let wish = self.wish(&head.headers)?;
+        self.inject_faults(&head.headers).await?;
+        let overrides = self.overrides(&head.headers)?;
         check(self.config.contracts.check(path, &body))?;
 
-        let (body, is_minimal) = self.act(path, &json)?;
-        if is_minimal && wants_minimal(&head.headers) {
-            return Ok(reply::nothing(id));
+        let (body, is_empty) = self.execute(path, &json)?;
+        if is_empty && prefers_minimal(&head.headers) {
+            return Ok(response::no_content(id));
         }
-        Ok(reply::answered(body, wish.size, id, &head.headers).await)
+        Ok(response::ok(body, overrides.size, id, &head.headers).await)
     }
 
     /// The operation at an address, exactly.
-    fn operation<'a>(&self, path: &'a str) -> Result<&'a str, Refused> {
-        let unknown = || Refused::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
+    fn operation<'a>(&self, path: &'a str) -> Result<&'a str, Rejection> {
+        let unknown = || Rejection::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
         let operation = operation_of(path).ok_or_else(unknown)?;
         if self.config.contracts.has(operation) {
             return Ok(operation);
@@ -159,20 +159,20 @@ impl Simulator {
         })
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Refused> {
-        match tokio::time::timeout(BODY_TIME, Limited::new(body, self.config.max_body).collect()).await {
+    async fn read(&self, body: Incoming) -> Result<Bytes, Rejection> {
+        match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, self.config.max_body).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 let message = format!("The request is larger than {} bytes.", self.config.max_body);
-                Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, message))
+                Err(Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, message))
             }
-            Ok(Err(_)) => Err(Refused::new(StatusCode::BAD_REQUEST, "The request's body was cut off.")),
-            Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "The request's body took too long.")),
+            Ok(Err(_)) => Err(Rejection::new(StatusCode::BAD_REQUEST, "The request's body was cut off.")),
+            Err(_) => Err(Rejection::new(StatusCode::REQUEST_TIMEOUT, "The request's body took too long.")),
         }
     }
 
     /// The AccessToken, if it is known, and the ClientToken too.
-    fn authenticate<'a>(&self, request: &'a Map<String, Value>) -> Result<&'a str, Refused> {
+    fn authenticate<'a>(&self, request: &'a Map<String, Value>) -> Result<&'a str, Rejection> {
         let known = |name: &str| {
             let token = request.get(name).and_then(Value::as_str);
             token.filter(|token| self.tokens.contains(*token)).ok_or_else(|| unauthorized(name))
@@ -181,33 +181,33 @@ impl Simulator {
         known("AccessToken")
     }
 
-    fn admit(&self, token: &str) -> Result<(), Refused> {
+    fn admit(&self, token: &str) -> Result<(), Rejection> {
         let Some(windows) = &self.windows else { return Ok(()) };
         let elapsed = self.started.elapsed();
         let now = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
         let admitted = windows.lock().admit(token, now);
-        admitted.map_err(|wait| Refused {
+        admitted.map_err(|wait| Rejection {
             retry_after: Some(retry_after(wait)),
-            ..Refused::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests: heed Retry-After.")
+            ..Rejection::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests: heed Retry-After.")
         })
     }
 
-    fn wish(&self, headers: &HeaderMap) -> Result<Wish, Refused> {
-        Wish::read(headers, self.config.max_size).map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error))
+    fn overrides(&self, headers: &HeaderMap) -> Result<Overrides, Rejection> {
+        Overrides::read(headers, self.config.max_size).map_err(|error| Rejection::new(StatusCode::BAD_REQUEST, error))
     }
 
     /// Keeps the answer back, and makes it an error, as configured or wished for.
-    async fn trouble(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let wish = self.wish(headers)?;
-        let (share, which, lot) = {
-            let mut lots = self.lots.lock();
-            (lots.f64(), lots.usize(..), lots.f64())
+    async fn inject_faults(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+        let overrides = self.overrides(headers)?;
+        let (share, which, fraction) = {
+            let mut rng = self.rng.lock();
+            (rng.f64(), rng.usize(..), rng.f64())
         };
-        let latency = wish.latency.unwrap_or_else(|| self.config.latency.draw(lot));
+        let latency = overrides.latency.unwrap_or_else(|| self.config.latency.draw(fraction));
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        let Some(status) = wish.status.or_else(|| self.config.faults.pick(share, which)) else { return Ok(()) };
+        let Some(status) = overrides.status.or_else(|| self.config.faults.pick(share, which)) else { return Ok(()) };
         let message = match status {
             StatusCode::REQUEST_TIMEOUT => "The request is too heavy: ask for less at a time.",
             StatusCode::FORBIDDEN => "The property doesn't allow this now.",
@@ -216,25 +216,25 @@ impl Simulator {
             _ => "The simulator was told to fail.",
         };
         let retry_after = (status == StatusCode::TOO_MANY_REQUESTS).then_some(1);
-        Err(Refused { retry_after, ..Refused::new(status, message) })
+        Err(Rejection { retry_after, ..Rejection::new(status, message) })
     }
 
     /// The body of the answer, and whether there is nothing in it.
-    fn act(&self, path: &str, request: &Map<String, Value>) -> Result<(Vec<u8>, bool), Refused> {
+    fn execute(&self, path: &str, request: &Map<String, Value>) -> Result<(Vec<u8>, bool), Rejection> {
         let now = (self.config.now)();
-        let read = act::read(&self.property.read(), path, request, now)
-            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let read = execute::read(&self.property.read(), path, request, now)
+            .map_err(|error| Rejection::new(StatusCode::BAD_REQUEST, error.to_string()))?;
         let outcome = match read {
             Some(outcome) => outcome,
-            None => act::perform(&mut self.property.write(), path, request, now),
+            None => execute::perform(&mut self.property.write(), path, request, now),
         };
-        self.events.tell(outcome.events, self.config.webhook.is_some());
-        Ok((outcome.body, outcome.is_minimal))
+        self.events.publish(outcome.events, self.config.webhook.is_some());
+        Ok((outcome.body, outcome.is_empty))
     }
 
-    fn open_socket(&self, id: &str, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    fn open_socket(&self, id: &str, request: Request<Incoming>) -> Result<Response<Body>, Rejection> {
         let Some(mut response) = socket::accept(request.headers()) else {
-            return Err(Refused::new(StatusCode::BAD_REQUEST, "This address is for WebSockets."));
+            return Err(Rejection::new(StatusCode::BAD_REQUEST, "This address is for WebSockets."));
         };
         let cookies = request.headers().get_all(header::COOKIE).into_iter().map(http::HeaderValue::as_bytes);
         let envelope = envelope::from_cookies(cookies);
@@ -243,13 +243,13 @@ impl Simulator {
                 return Err(unauthorized(name));
             }
         }
-        let Ok(place) = Arc::clone(&self.sockets).try_acquire_owned() else {
-            return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many WebSockets."));
+        let Ok(permit) = Arc::clone(&self.sockets).try_acquire_owned() else {
+            return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many WebSockets."));
         };
         // Events count from the answer on, not from when the connection has changed hands.
         let events = self.events.subscribe();
-        self.tasks.spawn(socket::tell(request, events, self.stopping.clone(), place));
-        reply::identify(&mut response, id);
+        self.tasks.spawn(socket::serve(request, events, self.stopping.clone(), permit));
+        response::identify(&mut response, id);
         Ok(response)
     }
 }
@@ -257,23 +257,23 @@ impl Simulator {
 impl Handler for Simulator {
     type Body = Body;
 
-    async fn handle(&self, arrival: RequestContext, request: Request<Incoming>) -> Response<Body> {
-        let id = guid(self.lots.lock().u128(..).to_le_bytes());
-        match self.answer(&id, arrival, request).await {
+    async fn handle(&self, context: RequestContext, request: Request<Incoming>) -> Response<Body> {
+        let id = guid(self.rng.lock().u128(..).to_le_bytes());
+        match self.respond(&id, context, request).await {
             Ok(response) => response,
-            Err(refused) => refused.response(&id),
+            Err(rejection) => rejection.response(&id),
         }
     }
 }
 
-fn unauthorized(name: &str) -> Refused {
-    Refused::new(StatusCode::UNAUTHORIZED, format!("Invalid {name}: it is not known."))
+fn unauthorized(name: &str) -> Rejection {
+    Rejection::new(StatusCode::UNAUTHORIZED, format!("Invalid {name}: it is not known."))
 }
 
 /// Refuses what breaks the contract. Mews passes over fields that it doesn't know, still takes what is deprecated, and what
 /// its sources contradict each other about can't be held against anybody. Ids of any form are taken, so that a test may
 /// name things as it likes.
-fn check(findings: Vec<Finding>) -> Result<(), Refused> {
+fn check(findings: Vec<Finding>) -> Result<(), Rejection> {
     let is_harmless = |finding: &Finding| {
         use FindingKind::{DeprecatedField, DeprecatedValue, MalformedId, UnknownField};
         finding.disputed.is_some()
@@ -282,17 +282,17 @@ fn check(findings: Vec<Finding>) -> Result<(), Refused> {
     let broken: Vec<_> = findings.iter().filter(|finding| !is_harmless(finding)).map(ToString::to_string).collect();
     match broken.first() {
         Some(first) => {
-            Err(Refused::new(StatusCode::BAD_REQUEST, format!("Invalid request: {first}.")).with_details(broken))
+            Err(Rejection::new(StatusCode::BAD_REQUEST, format!("Invalid request: {first}.")).with_details(broken))
         }
         None => Ok(()),
     }
 }
 
-fn wants_minimal(headers: &HeaderMap) -> bool {
+fn prefers_minimal(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split([',', ';'])).any(|part| part.trim().eq_ignore_ascii_case("return=minimal"))
 }
 
-fn without_mark(body: &[u8]) -> &[u8] {
+fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }

@@ -13,10 +13,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
-use crate::reply::Body;
+use crate::response::Body;
 
 /// The largest message that a client may send; it has nothing to say.
-const MOST: usize = 64 << 10;
+const MAX_MESSAGE: usize = 64 << 10;
 
 /// The answer that opens a WebSocket, or none where the request is no opening of one (RFC 6455, section 4.2.1).
 pub(crate) fn accept(headers: &HeaderMap) -> Option<Response<Body>> {
@@ -40,17 +40,17 @@ pub(crate) fn accept(headers: &HeaderMap) -> Option<Response<Body>> {
 }
 
 /// Tells events until the client leaves or `stop` is cancelled.
-pub(crate) async fn tell(
+pub(crate) async fn serve(
     request: Request<Incoming>,
     mut events: broadcast::Receiver<Arc<str>>,
     stop: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 ) {
     let upgraded = match hyper::upgrade::on(request).await {
         Ok(upgraded) => TokioIo::new(upgraded),
         Err(error) => return tracing::debug!(%error, "a WebSocket was not opened"),
     };
-    let bounds = WebSocketConfig::default().max_message_size(Some(MOST)).max_frame_size(Some(MOST));
+    let bounds = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(bounds)).await;
     loop {
         tokio::select! {

@@ -19,17 +19,17 @@ use tokio::time::Instant;
 use crate::config::InvalidOption;
 
 /// How long a receiver has for its 2xx.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time from an attempt that failed to the next.
-const PAUSE: Duration = Duration::from_secs(180);
+const RETRY_DELAY: Duration = Duration::from_secs(180);
 
 /// How often one is sent at most.
-const ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// How many are sent at once, and how many wait for their next attempt.
-const AT_ONCE: usize = 8;
-const MOST_WAITING: usize = 1000;
+const MAX_CONCURRENT: usize = 8;
+const MAX_RETRIES_QUEUED: usize = 1000;
 
 /// Where webhooks go: a clear `http://` address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,26 +47,26 @@ impl FromStr for WebhookUrl {
 }
 
 /// Takes a webhook's body to its receiver.
-pub(crate) trait Carrier: Clone + Send + 'static {
+pub(crate) trait Transport: Clone + Send + 'static {
     /// The status of its answer, or why there is none.
-    fn carry(&self, body: Bytes) -> impl Future<Output = Result<StatusCode, String>> + Send;
+    fn post(&self, body: Bytes) -> impl Future<Output = Result<StatusCode, String>> + Send;
 }
 
 /// Carries over HTTP.
 #[derive(Debug, Clone)]
-pub(crate) struct Post {
+pub(crate) struct HttpTransport {
     hook: WebhookUrl,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-impl Post {
+impl HttpTransport {
     pub(crate) fn new(hook: WebhookUrl) -> Self {
         Self { hook, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 }
 
-impl Carrier for Post {
-    async fn carry(&self, body: Bytes) -> Result<StatusCode, String> {
+impl Transport for HttpTransport {
+    async fn post(&self, body: Bytes) -> Result<StatusCode, String> {
         let request = Request::post(self.hook.0.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
@@ -77,7 +77,7 @@ impl Carrier for Post {
 
 /// A webhook on its way.
 #[derive(Debug)]
-struct Letter {
+struct Delivery {
     body: Bytes,
     attempts: u32,
 }
@@ -87,46 +87,46 @@ pub(crate) async fn deliver(
     mut events: mpsc::Receiver<Vec<Value>>,
     enterprise: &str,
     integration: &str,
-    carrier: impl Carrier,
+    transport: impl Transport,
 ) {
-    let mut under_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     // In the order of their next attempts, since each waits equally long.
-    let mut again: VecDeque<(Instant, Letter)> = VecDeque::new();
-    let send = |under_way: &mut JoinSet<_>, letter: Letter| {
-        let carrier = carrier.clone();
-        under_way.spawn(async move {
-            let answer = tokio::time::timeout(PATIENCE, carrier.carry(letter.body.clone())).await;
+    let mut again: VecDeque<(Instant, Delivery)> = VecDeque::new();
+    let send = |in_flight: &mut JoinSet<_>, delivery: Delivery| {
+        let transport = transport.clone();
+        in_flight.spawn(async move {
+            let answer = tokio::time::timeout(TIMEOUT, transport.post(delivery.body.clone())).await;
             let trouble = match answer {
                 Ok(Ok(status)) if status.is_success() => None,
                 Ok(Ok(status)) => Some(format!("it answered {status}")),
                 Ok(Err(error)) => Some(error),
-                Err(_) => Some(format!("no answer in {} s", PATIENCE.as_secs())),
+                Err(_) => Some(format!("no answer in {} s", TIMEOUT.as_secs())),
             };
-            (letter, trouble)
+            (delivery, trouble)
         });
     };
     loop {
-        let has_room = under_way.len() < AT_ONCE;
-        let next = again.front().map_or_else(|| Instant::now() + PAUSE, |(at, _)| *at);
+        let has_room = in_flight.len() < MAX_CONCURRENT;
+        let next = again.front().map_or_else(|| Instant::now() + RETRY_DELAY, |(at, _)| *at);
         tokio::select! {
             events = events.recv(), if has_room => {
                 let Some(events) = events else { return };
                 let body = json!({ "EnterpriseId": enterprise, "IntegrationId": integration, "Events": events });
-                send(&mut under_way, Letter { body: body.to_string().into(), attempts: 0 });
+                send(&mut in_flight, Delivery { body: body.to_string().into(), attempts: 0 });
             }
             () = tokio::time::sleep_until(next), if has_room && !again.is_empty() => {
-                if let Some((_, letter)) = again.pop_front() {
-                    send(&mut under_way, letter);
+                if let Some((_, delivery)) = again.pop_front() {
+                    send(&mut in_flight, delivery);
                 }
             }
-            Some(done) = under_way.join_next() => {
-                let Ok((letter, Some(trouble))) = done else { continue };
-                let letter = Letter { attempts: letter.attempts + 1, ..letter };
-                if letter.attempts >= ATTEMPTS || again.len() >= MOST_WAITING {
+            Some(done) = in_flight.join_next() => {
+                let Ok((delivery, Some(trouble))) = done else { continue };
+                let delivery = Delivery { attempts: delivery.attempts + 1, ..delivery };
+                if delivery.attempts >= MAX_ATTEMPTS || again.len() >= MAX_RETRIES_QUEUED {
                     tracing::warn!("a webhook is given up: {trouble}");
                 } else {
-                    tracing::warn!("a webhook was not taken ({trouble}); it is sent again in {} s", PAUSE.as_secs());
-                    again.push_back((Instant::now() + PAUSE, letter));
+                    tracing::warn!("a webhook was not taken ({trouble}); it is sent again in {} s", RETRY_DELAY.as_secs());
+                    again.push_back((Instant::now() + RETRY_DELAY, delivery));
                 }
             }
         }
@@ -148,8 +148,8 @@ mod tests {
     /// When, and with what.
     type Attempts = Vec<(Duration, Value)>;
 
-    impl Carrier for Script {
-        async fn carry(&self, body: Bytes) -> Result<StatusCode, String> {
+    impl Transport for Script {
+        async fn post(&self, body: Bytes) -> Result<StatusCode, String> {
             let answer = {
                 let mut script = self.0.lock();
                 script.1.push((self.1.elapsed(), serde_json::from_slice(&body).unwrap()));
@@ -179,7 +179,7 @@ mod tests {
             seen.recv().await.unwrap();
         }
         // Long after: nothing more is sent.
-        tokio::time::sleep(PAUSE * 10).await;
+        tokio::time::sleep(RETRY_DELAY * 10).await;
         delivering.abort();
         let script = script.0.lock();
         script.1.clone()
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_never_taken_is_given_up() {
-        assert_eq!(attempts(&[Some(500); ATTEMPTS as usize], 1).await.len(), ATTEMPTS as usize);
+        assert_eq!(attempts(&[Some(500); MAX_ATTEMPTS as usize], 1).await.len(), MAX_ATTEMPTS as usize);
     }
 
     #[test]

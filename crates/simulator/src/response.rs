@@ -15,17 +15,17 @@ use http_body::{Frame, SizeHint};
 use serde_json::{Value, json};
 
 /// Bodies below this are not worth compressing.
-const WORTH_IT: usize = 1024;
+const MIN_COMPRESSED: usize = 1024;
 
 /// Compressing more than this would hold up others on the same thread.
-const MUCH: usize = 256 << 10;
+const MAX_INLINE_COMPRESSION: usize = 256 << 10;
 
 /// The name of Mews' header with which its staff find a call.
 const REQUEST_ID: &str = "request-id";
 
 /// An error of Mews: a status, a message, and details for a person.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct Rejection {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     pub(crate) details: Option<Vec<String>>,
@@ -33,7 +33,7 @@ pub(crate) struct Refused {
     pub(crate) retry_after: Option<u64>,
 }
 
-impl Refused {
+impl Rejection {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), details: None, retry_after: None }
     }
@@ -57,14 +57,14 @@ impl Refused {
 }
 
 /// A whole answer in JSON, compressed where the client takes that.
-pub(crate) async fn answered(body: Vec<u8>, size: Option<u64>, id: &str, request: &HeaderMap) -> Response<Body> {
+pub(crate) async fn ok(body: Vec<u8>, size: Option<u64>, id: &str, request: &HeaderMap) -> Response<Body> {
     if let Some(size) = size {
         return json_response(StatusCode::OK, id, Body::padded(body, size));
     }
-    if body.len() < WORTH_IT || !takes_gzip(request) {
+    if body.len() < MIN_COMPRESSED || !accepts_gzip(request) {
         return json_response(StatusCode::OK, id, Body::from(body));
     }
-    let compressed = if body.len() > MUCH {
+    let compressed = if body.len() > MAX_INLINE_COMPRESSION {
         tokio::task::spawn_blocking(move || gzip(&body)).await.unwrap_or_default()
     } else {
         gzip(&body)
@@ -76,7 +76,7 @@ pub(crate) async fn answered(body: Vec<u8>, size: Option<u64>, id: &str, request
 }
 
 /// An answer without a body.
-pub(crate) fn nothing(id: &str) -> Response<Body> {
+pub(crate) fn no_content(id: &str) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     identify(&mut response, id);
@@ -110,7 +110,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-fn takes_gzip(request: &HeaderMap) -> bool {
+fn accepts_gzip(request: &HeaderMap) -> bool {
     let values = request.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -207,7 +207,7 @@ mod tests {
             ("gzip; q=x", false),
         ] {
             let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]);
-            assert_eq!(takes_gzip(&headers), takes, "{value}");
+            assert_eq!(accepts_gzip(&headers), takes, "{value}");
         }
     }
 

@@ -7,13 +7,13 @@ use nightaudit_mews::operations;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::deed::OperationSpecSource;
 use crate::kind::{Field, InvalidKind, Kind};
 use crate::name::{capitalised, fits};
+use crate::operation_spec::SpecSource;
 
 /// Everything that the data says.
 #[derive(Debug)]
-pub(crate) struct Knowledge {
+pub(crate) struct Definitions {
     pub(crate) collections: HashMap<Box<str>, Collection>,
     pub(crate) objects: HashMap<Box<str>, Vec<Field>>,
     pub(crate) operations: HashMap<Box<str>, OperationSpec>,
@@ -54,7 +54,7 @@ pub(crate) struct OperationSpec {
     pub(crate) step: Step,
     /// Further steps.
     pub(crate) then: Vec<Step>,
-    pub(crate) answer: Answer,
+    pub(crate) response: ResponseSpec,
     /// What the WebSocket tells besides what the collections tell.
     pub(crate) event: Option<Box<str>>,
     /// A webhook's discriminator in the place of the collection's.
@@ -62,7 +62,7 @@ pub(crate) struct OperationSpec {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Answer {
+pub(crate) enum ResponseSpec {
     /// The item that was affected.
     Item,
     Fields(Vec<Field>),
@@ -71,7 +71,7 @@ pub(crate) enum Answer {
 /// One thing that is done to the state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Step {
-    pub(crate) act: Act,
+    pub(crate) effect: Effect,
     /// The field of the request with the items; none for the request itself.
     pub(crate) from: Option<Box<str>>,
     /// Fields of the request with ids, and the item's fields that these are compared with.
@@ -87,19 +87,19 @@ pub(crate) struct Step {
 
 /// With which collection what is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum Effect {
     #[default]
-    Nothing,
+    None,
     Reads(Box<str>),
     Adds(Box<str>),
     Changes(Box<str>),
     Removes(Box<str>),
 }
 
-impl Act {
+impl Effect {
     pub(crate) fn collection(&self) -> Option<&str> {
         match self {
-            Self::Nothing => None,
+            Self::None => None,
             Self::Reads(name) | Self::Adds(name) | Self::Changes(name) | Self::Removes(name) => Some(name),
         }
     }
@@ -116,12 +116,12 @@ pub(crate) enum InvalidData {
     Unknown(String, String),
 }
 
-impl Knowledge {
+impl Definitions {
     /// What is compiled in.
     pub(crate) fn built_in() -> &'static Self {
         // The data is a constant and a test reads it whole, so that what is expected here can't fail for a user.
-        static BUILT_IN: LazyLock<Knowledge> =
-            LazyLock::new(|| Knowledge::read().expect("the built-in data is read by a test"));
+        static BUILT_IN: LazyLock<Definitions> =
+            LazyLock::new(|| Definitions::read().expect("the built-in data is read by a test"));
         &BUILT_IN
     }
 
@@ -130,7 +130,7 @@ impl Knowledge {
         let objects: HashMap<Box<str>, String> = read("objects.toml", include_str!("../data/objects.toml"))?;
         let collections: HashMap<Box<str>, CollectionSource> =
             read("collections.toml", include_str!("../data/collections.toml"))?;
-        let mut deeds: HashMap<Box<str>, OperationSpecSource> =
+        let mut sources: HashMap<Box<str>, SpecSource> =
             read("operations.toml", include_str!("../data/operations.toml"))?;
         let objects = objects
             .into_iter()
@@ -143,38 +143,38 @@ impl Knowledge {
         let operations = operations()
             .iter()
             .map(|operation| {
-                let source = deeds.remove(&operation.path).unwrap_or_default();
-                let deed = source.deed(&rules, &collections, operation)?;
-                Ok((operation.path.clone(), deed))
+                let source = sources.remove(&operation.path).unwrap_or_default();
+                let spec = source.resolve(&rules, &collections, operation)?;
+                Ok((operation.path.clone(), spec))
             })
             .collect::<Result<_, InvalidData>>()?;
-        if let Some(left) = deeds.into_keys().next() {
+        if let Some(left) = sources.into_keys().next() {
             return Err(InvalidData::Unknown("operations.toml".to_owned(), left.into()));
         }
-        let knowledge = Self { collections, objects, operations, words: rules.words };
-        knowledge.check().map(|()| knowledge)
+        let definitions = Self { collections, objects, operations, words: rules.words };
+        definitions.check().map(|()| definitions)
     }
 
     /// Refuses names of collections and objects that aren't there.
     fn check(&self) -> Result<(), InvalidData> {
         let objects = self.objects.iter().map(|(name, fields)| (name, &fields[..]));
         let collections = self.collections.iter().map(|(name, collection)| (name, &collection.fields[..]));
-        let answers = self.operations.iter().map(|(path, deed)| match &deed.answer {
-            Answer::Fields(fields) => (path, &fields[..]),
-            Answer::Item => (path, &[][..]),
+        let answers = self.operations.iter().map(|(path, spec)| match &spec.response {
+            ResponseSpec::Fields(fields) => (path, &fields[..]),
+            ResponseSpec::Item => (path, &[][..]),
         });
-        let acts = self.operations.iter().flat_map(|(path, deed)| {
-            let steps = std::iter::once(&deed.step).chain(&deed.then);
-            steps.filter_map(move |step| Some((path, step.act.collection()?)))
+        let effects = self.operations.iter().flat_map(|(path, spec)| {
+            let steps = std::iter::once(&spec.step).chain(&spec.then);
+            steps.filter_map(move |step| Some((path, step.effect.collection()?)))
         });
         let events = self.collections.values().filter_map(|collection| collection.event.as_ref());
-        let events = events.chain(self.operations.values().filter_map(|deed| deed.event.as_ref()));
+        let events = events.chain(self.operations.values().filter_map(|spec| spec.event.as_ref()));
         for (owner, fields) in objects.chain(collections).chain(answers) {
             for field in fields {
                 self.check_kind(owner, &field.kind)?;
             }
         }
-        for (path, collection) in acts {
+        for (path, collection) in effects {
             self.check_kind(path, &Kind::Reference(collection.into()))?;
         }
         for event in events {
@@ -262,17 +262,17 @@ mod tests {
 
     #[test]
     fn the_data_holds_together() {
-        let knowledge = Knowledge::read().unwrap();
-        assert_eq!(knowledge.operations.len(), operations().len());
+        let definitions = Definitions::read().unwrap();
+        assert_eq!(definitions.operations.len(), operations().len());
     }
 
     #[test]
     fn every_get_all_finds_items_of_a_collection() {
-        for (path, deed) in &Knowledge::built_in().operations {
+        for (path, spec) in &Definitions::built_in().operations {
             let verb = path.split('/').nth(1).unwrap();
             let without = ["customers/getOpenItems", "customers/getRelationships"].contains(&&**path);
             if verb == "getAll" && !without {
-                assert!(matches!(deed.step.act, Act::Reads(_)), "{path}: {:?}", deed.step.act);
+                assert!(matches!(spec.step.effect, Effect::Reads(_)), "{path}: {:?}", spec.step.effect);
             }
         }
     }
@@ -280,11 +280,13 @@ mod tests {
     /// What requests may say of an item, its made-up values say too: the catalogue's enums have them.
     #[test]
     fn made_up_values_are_those_that_the_catalogue_knows() {
-        let knowledge = Knowledge::built_in();
+        let definitions = Definitions::built_in();
         let mut compared = 0;
         for operation in operations() {
-            let step = &knowledge.operations[&operation.path].step;
-            let Some(collection) = step.act.collection().map(|name| &knowledge.collections[name]) else { continue };
+            let step = &definitions.operations[&operation.path].step;
+            let Some(collection) = step.effect.collection().map(|name| &definitions.collections[name]) else {
+                continue;
+            };
             let nested = operation.request.fields.iter().filter(|field| field.array > 0);
             let nested = nested.filter_map(|field| match &field.kind {
                 nightaudit_mews::Kind::Object(object) => Some(&object.fields),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::{HeaderMap, StatusCode};
 
-use crate::config::{LONGEST, duration, error_status};
+use crate::config::{MAX_LATENCY, duration, error_status};
 
 /// `X-Simulator: size=20MB, status=503, latency=2s`, each of which may be left out.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct Overrides {
     /// Bytes that the answer is to have.
     pub(crate) size: Option<u64>,
     /// An error to be answered with.
@@ -18,10 +18,10 @@ pub(crate) struct Wish {
     pub(crate) latency: Option<Duration>,
 }
 
-impl Wish {
-    /// What the headers wish for; an error names what can't be.
+impl Overrides {
+    /// What the headers overrides for; an error names what can't be.
     pub(crate) fn read(headers: &HeaderMap, max_size: u64) -> Result<Self, String> {
-        let mut wish = Self::default();
+        let mut overrides = Self::default();
         for value in headers.get_all("x-simulator") {
             let value = value.to_str().map_err(|_| "X-Simulator holds something else than letters".to_owned())?;
             for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -32,21 +32,22 @@ impl Wish {
                         if size > max_size {
                             return Err(wrong(&format!("at most {}", ByteSize(max_size))));
                         }
-                        wish.size = Some(size);
+                        overrides.size = Some(size);
                     }
                     Some(("status", status)) => {
                         let status = error_status(status).ok_or_else(|| wrong("an error, like status=503"))?;
-                        wish.status = Some(status);
+                        overrides.status = Some(status);
                     }
                     Some(("latency", latency)) => {
-                        let latency = duration(latency).filter(|latency| *latency <= LONGEST);
-                        wish.latency = Some(latency.ok_or_else(|| wrong("write it like latency=2s, at most 10m"))?);
+                        let latency = duration(latency).filter(|latency| *latency <= MAX_LATENCY);
+                        overrides.latency =
+                            Some(latency.ok_or_else(|| wrong("write it like latency=2s, at most 10m"))?);
                     }
                     _ => return Err(wrong("there are size, status and latency")),
                 }
             }
         }
-        Ok(wish)
+        Ok(overrides)
     }
 }
 
@@ -56,8 +57,8 @@ mod tests {
 
     use super::*;
 
-    fn read(value: &'static str) -> Result<Wish, String> {
-        Wish::read(
+    fn read(value: &'static str) -> Result<Overrides, String> {
+        Overrides::read(
             &HeaderMap::from_iter([(http::HeaderName::from_static("x-simulator"), HeaderValue::from_static(value))]),
             1 << 26,
         )
@@ -65,14 +66,14 @@ mod tests {
 
     #[test]
     fn wishes_stand_side_by_side() {
-        let wish = read("size=20MB, status=503,latency=2s").unwrap();
-        let wished = Wish {
+        let overrides = read("size=20MB, status=503,latency=2s").unwrap();
+        let wished = Overrides {
             size: Some(20_000_000),
             status: Some(StatusCode::SERVICE_UNAVAILABLE),
             latency: Some(Duration::from_secs(2)),
         };
-        assert_eq!(wish, wished);
-        assert_eq!(read("").unwrap(), Wish::default());
+        assert_eq!(overrides, wished);
+        assert_eq!(read("").unwrap(), Overrides::default());
     }
 
     #[test]

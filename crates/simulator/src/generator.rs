@@ -5,14 +5,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::kind::{Field, Kind, Length, Made};
-use crate::knowledge::Knowledge;
+use crate::definitions::Definitions;
+use crate::kind::{Field, Generated, Kind, Length};
 
 /// The most time units that an answer has a value for; Mews allows as many.
-const MOST_UNITS: usize = 100;
+const MAX_TIME_UNITS: usize = 100;
 
 /// The most entries of a list that follows the request.
-const MOST_EACH: usize = 1000;
+const MAX_LIST: usize = 1000;
 
 /// What values are made of.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Seed {
 
 /// What the values of one answer, or one item, may refer to.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Scene<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) request: Option<&'a Map<String, Value>>,
     pub(crate) item: Option<&'a Map<String, Value>>,
     /// The items that were affected, and the parts of the request that affected them.
@@ -74,8 +74,8 @@ pub(crate) struct Scene<'a> {
 
 /// Makes values.
 pub(crate) struct Generator<'a> {
-    soil: &'a Seed,
-    knowledge: &'static Knowledge,
+    seed: &'a Seed,
+    definitions: &'static Definitions,
     collection: &'a str,
     index: usize,
     /// How many items of the collection there are at the start.
@@ -88,25 +88,25 @@ pub(crate) struct Generator<'a> {
 
 impl<'a> Generator<'a> {
     /// Makes the nth of `of` items of a collection.
-    pub(crate) fn new(soil: &'a Seed, collection: &'a str, index: usize, of: usize, now: Timestamp) -> Self {
-        let rng = soil.rng(&["make", collection, &index.to_string()]);
-        Self { soil, knowledge: Knowledge::built_in(), collection, index, of, rng, now, created: None }
+    pub(crate) fn new(seed: &'a Seed, collection: &'a str, index: usize, of: usize, now: Timestamp) -> Self {
+        let rng = seed.rng(&["make", collection, &index.to_string()]);
+        Self { seed, definitions: Definitions::built_in(), collection, index, of, rng, now, created: None }
     }
 
-    pub(crate) fn object(&mut self, fields: &[Field], scene: Scene<'_>) -> Map<String, Value> {
-        fields.iter().map(|field| (field.name.to_string(), self.value(&field.kind, scene))).collect()
+    pub(crate) fn object(&mut self, fields: &[Field], context: Context<'_>) -> Map<String, Value> {
+        fields.iter().map(|field| (field.name.to_string(), self.value(&field.kind, context))).collect()
     }
 
-    pub(crate) fn value(&mut self, kind: &Kind, scene: Scene<'_>) -> Value {
+    pub(crate) fn value(&mut self, kind: &Kind, context: Context<'_>) -> Value {
         match kind {
-            Kind::Made(made) => self.made(*made, scene),
+            Kind::Generated(generated) => self.generated(*generated, context),
             Kind::Reference(collection) => {
-                let items = self.knowledge.collections.get(collection).map_or(1, |collection| collection.items);
+                let items = self.definitions.collections.get(collection).map_or(1, |collection| collection.items);
                 // In a list, one after the other, so that none is there twice.
-                let index = scene.nth.unwrap_or_else(|| self.rng.usize(..items.max(1)));
-                self.soil.id(collection, index % items.max(1)).into()
+                let index = context.nth.unwrap_or_else(|| self.rng.usize(..items.max(1)));
+                self.seed.id(collection, index % items.max(1)).into()
             }
-            Kind::Object(name) => self.named(name, scene),
+            Kind::Object(name) => self.named(name, context),
             Kind::OneOf(values) => {
                 let values = &values[..];
                 values.get(self.rng.usize(..values.len().max(1))).map_or(Value::Null, |value| (**value).into())
@@ -116,7 +116,7 @@ impl<'a> Generator<'a> {
             Kind::Decimal(least, most) => cents(least + self.rng.f64() * (most - least)).into(),
             Kind::Optional(kind) => {
                 if self.rng.bool() {
-                    self.value(kind, scene)
+                    self.value(kind, context)
                 } else {
                     Value::Null
                 }
@@ -125,141 +125,145 @@ impl<'a> Generator<'a> {
                 let length = match length {
                     Length::Few => self.rng.usize(1..=2),
                     Length::Exactly(length) => usize::from(*length),
-                    Length::Each => self.length_of_each(kind, scene),
+                    Length::Each => self.length_of_each(kind, context),
                 };
-                (0..length).map(|nth| self.value(kind, Scene { nth: Some(nth), ..scene })).collect()
+                (0..length).map(|nth| self.value(kind, Context { nth: Some(nth), ..context })).collect()
             }
             Kind::PerUnit(kind) => {
-                let units = self.time_units(scene.request).len();
-                (0..units).map(|_| self.value(kind, scene)).collect()
+                let units = self.time_units(context.request).len();
+                (0..units).map(|_| self.value(kind, context)).collect()
             }
-            Kind::OfRequest(field) => field_of(scene.request, field),
-            Kind::OfItem(field) => field_of(scene.item, field),
+            Kind::OfRequest(field) => field_of(context.request, field),
+            Kind::OfItem(field) => field_of(context.item, field),
             Kind::EachOf(field) => {
-                let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
-                list.and_then(|list| list.get(scene.nth.unwrap_or_default())).cloned().unwrap_or_default()
+                let list = context.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
+                list.and_then(|list| list.get(context.nth.unwrap_or_default())).cloned().unwrap_or_default()
             }
             Kind::OfEach(field, object) => {
-                let list = scene.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
-                let parts = list.into_iter().flatten().take(MOST_EACH);
-                parts.map(|part| self.named(object, Scene { request: part.as_object(), ..scene })).collect()
+                let list = context.request.and_then(|request| request.get(&**field)).and_then(Value::as_array);
+                let parts = list.into_iter().flatten().take(MAX_LIST);
+                parts.map(|part| self.named(object, Context { request: part.as_object(), ..context })).collect()
             }
-            Kind::Each(object) => scene
+            Kind::Each(object) => context
                 .items
                 .iter()
                 .map(|(item, part)| {
                     let request = part.as_ref().and_then(Value::as_object);
-                    self.named(object, Scene { request, item: Some(item), ..scene })
+                    self.named(object, Context { request, item: Some(item), ..context })
                 })
                 .collect(),
             Kind::GivenOr(value) => (**value).into(),
-            Kind::Item => scene.item.cloned().map_or(Value::Null, Value::Object),
-            Kind::ItemId => field_of(scene.item, "Id"),
-            Kind::Items => scene.items.iter().map(|(item, _)| Value::Object(item.clone())).collect(),
-            Kind::ItemIds => scene.items.iter().map(|(item, _)| field_of(Some(item), "Id")).collect(),
+            Kind::Item => context.item.cloned().map_or(Value::Null, Value::Object),
+            Kind::ItemId => field_of(context.item, "Id"),
+            Kind::Items => context.items.iter().map(|(item, _)| Value::Object(item.clone())).collect(),
+            Kind::ItemIds => context.items.iter().map(|(item, _)| field_of(Some(item), "Id")).collect(),
             Kind::Cursor => Value::Null,
         }
     }
 
-    fn named(&mut self, object: &str, scene: Scene<'_>) -> Value {
-        let knowledge = self.knowledge;
-        knowledge.objects.get(object).map_or(Value::Null, |fields| Value::Object(self.object(fields, scene)))
+    fn named(&mut self, object: &str, context: Context<'_>) -> Value {
+        let definitions = self.definitions;
+        definitions.objects.get(object).map_or(Value::Null, |fields| Value::Object(self.object(fields, context)))
     }
 
     /// As many as the request's field has that the items of the list refer to.
-    fn length_of_each(&self, kind: &Kind, scene: Scene<'_>) -> usize {
+    fn length_of_each(&self, kind: &Kind, context: Context<'_>) -> usize {
         let Kind::Object(object) = kind else { return 1 };
-        let fields = self.knowledge.objects.get(object).map_or(&[][..], Vec::as_slice);
+        let fields = self.definitions.objects.get(object).map_or(&[][..], Vec::as_slice);
         let field = fields.iter().find_map(|field| match &field.kind {
             Kind::EachOf(field) => Some(field),
             _ => None,
         });
-        let list = scene.request.zip(field).and_then(|(request, field)| request.get(&**field)?.as_array());
-        list.map_or(0, |list| list.len().min(MOST_EACH))
+        let list = context.request.zip(field).and_then(|(request, field)| request.get(&**field)?.as_array());
+        list.map_or(0, |list| list.len().min(MAX_LIST))
     }
 
-    fn made(&mut self, made: Made, scene: Scene<'_>) -> Value {
-        let words = &self.knowledge.words;
-        match made {
-            Made::Id => self.soil.id(self.collection, self.index).into(),
-            Made::New => guid(self.rng.u128(..).to_le_bytes()).into(),
-            Made::Enterprise => self.soil.enterprise().into(),
-            Made::Chain => self.soil.id("chains", 0).into(),
-            Made::Null => Value::Null,
-            Made::True => true.into(),
-            Made::False => false.into(),
-            Made::Boolean => self.rng.bool().into(),
-            Made::EmptyObject => json!({}),
-            Made::EmptyList => json!([]),
-            Made::EmptyText => "".into(),
-            Made::Index => self.index.into(),
-            Made::NumberText => (self.index + 1).to_string().into(),
-            Made::Code => self.letters(8).into(),
-            Made::Now => utc(self.now).into(),
-            Made::Created => utc(self.created()).into(),
-            Made::Updated => {
+    fn generated(&mut self, kind: Generated, context: Context<'_>) -> Value {
+        let words = &self.definitions.words;
+        match kind {
+            Generated::Id => self.seed.id(self.collection, self.index).into(),
+            Generated::New => guid(self.rng.u128(..).to_le_bytes()).into(),
+            Generated::Enterprise => self.seed.enterprise().into(),
+            Generated::Chain => self.seed.id("chains", 0).into(),
+            Generated::Null => Value::Null,
+            Generated::True => true.into(),
+            Generated::False => false.into(),
+            Generated::Boolean => self.rng.bool().into(),
+            Generated::EmptyObject => json!({}),
+            Generated::EmptyList => json!([]),
+            Generated::EmptyText => "".into(),
+            Generated::Index => self.index.into(),
+            Generated::NumberText => (self.index + 1).to_string().into(),
+            Generated::Code => self.letters(8).into(),
+            Generated::Now => utc(self.now).into(),
+            Generated::Created => utc(self.created()).into(),
+            Generated::Updated => {
                 let created = self.created();
                 utc(created.checked_add(SignedDuration::from_secs(self.rng.i64(0..DAY))).unwrap_or(created)).into()
             }
-            Made::Soon => {
+            Generated::Soon => {
                 let days = self.rng.i64(2..9);
-                utc(self.soil.at(days, 12)).into()
+                utc(self.seed.at(days, 12)).into()
             }
-            Made::Day => day(self.soil.at(-self.rng.i64(0..300), 0)).into(),
-            Made::Birthday => day(self.soil.at(-self.rng.i64(20 * 365..80 * 365), 0)).into(),
-            Made::Arrival => utc(self.soil.at(self.stay().0, 14)).into(),
-            Made::Departure => utc(self.soil.at(self.stay().1, 10)).into(),
-            Made::ActualArrival => match self.stay_state() {
-                "Started" | "Processed" => utc(self.soil.at(self.stay().0, 15)).into(),
+            Generated::Day => day(self.seed.at(-self.rng.i64(0..300), 0)).into(),
+            Generated::Birthday => day(self.seed.at(-self.rng.i64(20 * 365..80 * 365), 0)).into(),
+            Generated::Arrival => utc(self.seed.at(self.stay().0, 14)).into(),
+            Generated::Departure => utc(self.seed.at(self.stay().1, 10)).into(),
+            Generated::ActualArrival => match self.stay_state() {
+                "Started" | "Processed" => utc(self.seed.at(self.stay().0, 15)).into(),
                 _ => Value::Null,
             },
-            Made::ActualDeparture => match self.stay_state() {
-                "Processed" => utc(self.soil.at(self.stay().1, 9)).into(),
+            Generated::ActualDeparture => match self.stay_state() {
+                "Processed" => utc(self.seed.at(self.stay().1, 9)).into(),
                 _ => Value::Null,
             },
-            Made::StayState => self.stay_state().into(),
-            Made::TimeUnits => self.time_units(scene.request).into_iter().map(|unit| Value::from(utc(unit))).collect(),
-            Made::Duration => format!("P0M{}DT0H0M0S", self.rng.u8(..15)).into(),
-            Made::Weekdays => json!(["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]),
-            Made::FirstName => self.one(&words.first).into(),
-            Made::LastName => self.one(&words.last).into(),
-            Made::Words => format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)).into(),
-            Made::Sentence => self.one(&words.sentences).into(),
-            Made::Texts => json!({ "en-GB": format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)) }),
-            Made::UiTexts => json!({ "Address": "Address", "AdultPlural": "Adults", "Apartment": "Apartment" }),
+            Generated::StayState => self.stay_state().into(),
+            Generated::TimeUnits => {
+                self.time_units(context.request).into_iter().map(|unit| Value::from(utc(unit))).collect()
+            }
+            Generated::Duration => format!("P0M{}DT0H0M0S", self.rng.u8(..15)).into(),
+            Generated::Weekdays => json!(["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]),
+            Generated::FirstName => self.one(&words.first).into(),
+            Generated::LastName => self.one(&words.last).into(),
+            Generated::Words => format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)).into(),
+            Generated::Sentence => self.one(&words.sentences).into(),
+            Generated::Texts => {
+                json!({ "en-GB": format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)) })
+            }
+            Generated::UiTexts => json!({ "Address": "Address", "AdultPlural": "Adults", "Apartment": "Apartment" }),
             // Addresses that can never be anybody's: RFC 2606.
-            Made::Email => {
+            Generated::Email => {
                 let name = format!("{}.{}", self.one(&words.first), self.one(&words.last));
                 format!("{}{}@example.com", name.to_lowercase(), self.index).into()
             }
-            Made::Phone => format!("+420 600 {:03} {:03}", self.rng.u16(..1000), self.rng.u16(..1000)).into(),
-            Made::Url => format!("https://example.com/{}", self.letters(10).to_lowercase()).into(),
-            Made::Street => format!("{} {}", self.rng.u8(1..100), self.one(&words.streets)).into(),
-            Made::City => self.one(&words.cities).into(),
-            Made::Postcode => format!("{:05}", self.rng.u32(10_000..100_000)).into(),
-            Made::Country => self.one(&words.countries).into(),
-            Made::CountryAt => self.nth(&words.countries).into(),
-            Made::Language => self.one(&words.languages).into(),
-            Made::LanguageAt => self.nth(&words.languages).into(),
-            Made::Currency => "EUR".into(),
-            Made::CurrencyAt => ["EUR", "GBP", "USD"][self.index % 3].into(),
-            Made::TaxCode => "UK-2022-20%".into(),
-            Made::Floor => (self.index / 10 + 1).to_string().into(),
-            Made::Room => ((self.index / 10 + 1) * 100 + self.index % 10 + 1).to_string().into(),
-            Made::CardNumber => format!("************{:04}", self.rng.u16(..10_000)).into(),
-            Made::CardExpiry => {
-                format!("{:02}/{}", self.rng.u8(1..=12), self.soil.at(3 * 365, 0).strftime("%Y")).into()
+            Generated::Phone => format!("+420 600 {:03} {:03}", self.rng.u16(..1000), self.rng.u16(..1000)).into(),
+            Generated::Url => format!("https://example.com/{}", self.letters(10).to_lowercase()).into(),
+            Generated::Street => format!("{} {}", self.rng.u8(1..100), self.one(&words.streets)).into(),
+            Generated::City => self.one(&words.cities).into(),
+            Generated::Postcode => format!("{:05}", self.rng.u32(10_000..100_000)).into(),
+            Generated::Country => self.one(&words.countries).into(),
+            Generated::CountryAt => self.nth(&words.countries).into(),
+            Generated::Language => self.one(&words.languages).into(),
+            Generated::LanguageAt => self.nth(&words.languages).into(),
+            Generated::Currency => "EUR".into(),
+            Generated::CurrencyAt => ["EUR", "GBP", "USD"][self.index % 3].into(),
+            Generated::TaxCode => "UK-2022-20%".into(),
+            Generated::Floor => (self.index / 10 + 1).to_string().into(),
+            Generated::Room => ((self.index / 10 + 1) * 100 + self.index % 10 + 1).to_string().into(),
+            Generated::CardNumber => format!("************{:04}", self.rng.u16(..10_000)).into(),
+            Generated::CardExpiry => {
+                format!("{:02}/{}", self.rng.u8(1..=12), self.seed.at(3 * 365, 0).strftime("%Y")).into()
             }
-            Made::Pdf => {
+            Generated::Pdf => {
                 let file = "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n";
                 base64::engine::general_purpose::STANDARD.encode(file).into()
             }
-            Made::FeeExtents => json!(["TimeUnits", "Products"]),
-            Made::Amount => {
+            Generated::FeeExtents => json!(["TimeUnits", "Products"]),
+            Generated::Amount => {
                 let gross = self.rng.i64(500..30_000) as f64 / 100.0;
                 amount(gross, "EUR")
             }
-            Made::FullAmount => {
+            Generated::FullAmount => {
                 let gross = self.rng.i64(500..30_000) as f64 / 100.0;
                 let mut amount = amount(gross, "EUR");
                 let net = amount["NetValue"].clone();
@@ -279,7 +283,7 @@ impl<'a> Generator<'a> {
         }
         let days = i64::try_from(self.of.saturating_sub(self.index)).unwrap_or(i64::MAX) % 700 + 2;
         let hour = self.rng.i64(6..20);
-        let created = self.soil.at(-days, hour);
+        let created = self.seed.at(-days, hour);
         self.created = Some(created);
         created
     }
@@ -307,12 +311,12 @@ impl<'a> Generator<'a> {
             let request = request?;
             names.iter().find_map(|name| request.get(*name)?.as_str()?.parse::<Timestamp>().ok())
         };
-        let first = time(["FirstTimeUnitStartUtc", "StartUtc"]).unwrap_or_else(|| self.soil.at(0, 0));
+        let first = time(["FirstTimeUnitStartUtc", "StartUtc"]).unwrap_or_else(|| self.seed.at(0, 0));
         let last = time(["LastTimeUnitStartUtc", "EndUtc"]).unwrap_or(first);
         let day = SignedDuration::from_hours(24);
         std::iter::successors(Some(first), |unit| unit.checked_add(day).ok())
             .take_while(|unit| *unit <= last)
-            .take(MOST_UNITS)
+            .take(MAX_TIME_UNITS)
             .collect()
     }
 

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use nightaudit_mews::{Kind as RequestKind, Operation, operation};
 use serde_json::{Map, Value};
 
+use crate::definitions::{Definitions, Effect, OperationSpec, ResponseSpec, Step};
 use crate::events::Event;
+use crate::generator::{Context, Generator, amount};
 use crate::kind::Kind;
-use crate::knowledge::{Act, Answer, Knowledge, OperationSpec, Step};
-use crate::made::{Generator, Scene, amount};
 use crate::name::{capitalised, singular};
 use crate::property::{Item, Property};
 use crate::query::{self, Page, UnknownCursor};
@@ -21,7 +21,7 @@ pub(crate) struct Outcome {
     /// JSON.
     pub(crate) body: Vec<u8>,
     /// Whether it is an empty page, or nothing but braces.
-    pub(crate) is_minimal: bool,
+    pub(crate) is_empty: bool,
     pub(crate) events: Vec<Event>,
 }
 
@@ -32,40 +32,40 @@ pub(crate) fn read(
     request: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<Option<Outcome>, UnknownCursor> {
-    let Some(deed) = Knowledge::built_in().operations.get(path) else {
+    let Some(spec) = Definitions::built_in().operations.get(path) else {
         // One that only a user's OpenAPI document has.
-        return Ok(Some(Outcome { body: b"{}".to_vec(), is_minimal: true, events: Vec::new() }));
+        return Ok(Some(Outcome { body: b"{}".to_vec(), is_empty: true, events: Vec::new() }));
     };
-    let page = match &deed.step.act {
-        Act::Reads(collection) => match property.shelf(collection) {
-            Some(shelf) => query::page(shelf, collection, &deed.step, request)?,
+    let page = match &spec.step.effect {
+        Effect::Reads(collection) => match property.table(collection) {
+            Some(table) => query::page(table, collection, &spec.step, request)?,
             None => Page::default(),
         },
-        Act::Nothing if deed.event.is_none() => Page::default(),
+        Effect::None if spec.event.is_none() => Page::default(),
         _ => return Ok(None),
     };
-    let mut maker = Generator::new(&property.soil, path, 0, 1, now);
-    Ok(Some(answer(deed, &page, &mut maker, request, &Vec::new())))
+    let mut generator = Generator::new(&property.seed, path, 0, 1, now);
+    Ok(Some(respond(spec, &page, &mut generator, request, &Vec::new())))
 }
 
 /// Does what a request asks for, and answers it.
 pub(crate) fn perform(property: &mut Property, path: &str, request: &Map<String, Value>, now: Timestamp) -> Outcome {
-    let Some(deed) = Knowledge::built_in().operations.get(path) else { return Outcome::default() };
+    let Some(spec) = Definitions::built_in().operations.get(path) else { return Outcome::default() };
     let mut events = Vec::new();
-    let affected = step(property, path, deed, &deed.step, request, None, now, &mut events);
+    let affected = step(property, path, spec, &spec.step, request, None, now, &mut events);
     let first = affected.first().map(|(item, _)| item);
-    for further in &deed.then {
-        step(property, path, deed, further, request, first, now, &mut events);
+    for further in &spec.then {
+        step(property, path, spec, further, request, first, now, &mut events);
     }
-    if let Some(event) = &deed.event {
-        let mut maker = Generator::new(&property.soil, path, 0, 1, now);
-        let scene = Scene { request: Some(request), ..Scene::default() };
-        events.push(Event { socket: Some(maker.value(&Kind::Object(event.clone()), scene)), hook: None });
+    if let Some(event) = &spec.event {
+        let mut generator = Generator::new(&property.seed, path, 0, 1, now);
+        let context = Context { request: Some(request), ..Context::default() };
+        events.push(Event { socket: Some(generator.value(&Kind::Object(event.clone()), context)), hook: None });
     }
     let index = property.next_index(path);
-    let mut maker = Generator::new(&property.soil, path, index, 1, now);
+    let mut generator = Generator::new(&property.seed, path, index, 1, now);
     let page = Page::default();
-    Outcome { events, ..answer(deed, &page, &mut maker, request, &affected) }
+    Outcome { events, ..respond(spec, &page, &mut generator, request, &affected) }
 }
 
 /// One step; `first` is what the step before it has affected.
@@ -73,32 +73,32 @@ pub(crate) fn perform(property: &mut Property, path: &str, request: &Map<String,
 fn step(
     property: &mut Property,
     path: &str,
-    deed: &OperationSpec,
+    spec: &OperationSpec,
     step: &Step,
     request: &Map<String, Value>,
     first: Option<&Map<String, Value>>,
     now: Timestamp,
     events: &mut Vec<Event>,
 ) -> Affected {
-    let Some(collection) = step.act.collection() else { return Vec::new() };
+    let Some(collection) = step.effect.collection() else { return Vec::new() };
     let mut affected = Vec::new();
     for part in parts(step, request) {
-        let ids = match &step.act {
-            Act::Adds(_) => vec![None],
-            Act::Changes(_) | Act::Removes(_) => {
+        let ids = match &step.effect {
+            Effect::Adds(_) => vec![None],
+            Effect::Changes(_) | Effect::Removes(_) => {
                 targets(property, collection, step, part).into_iter().map(Some).collect()
             }
-            Act::Nothing | Act::Reads(_) => Vec::new(),
+            Effect::None | Effect::Reads(_) => Vec::new(),
         };
         for id in ids {
             let change = Change { collection, path, step, request, part, first, now };
-            let item = match (&step.act, &id) {
-                (Act::Removes(_), Some(id)) => property.remove(collection, id),
+            let item = match (&step.effect, &id) {
+                (Effect::Removes(_), Some(id)) => property.remove(collection, id),
                 (_, Some(id)) => change.changed(property, id),
                 (_, None) => Some(change.added(property)),
             };
             if let Some(item) = item {
-                events.extend(Event::of(collection, deed, &item, property, now));
+                events.extend(Event::of(collection, spec, &item, property, now));
                 affected.push((item.fields.clone(), Some(Value::Object(part.clone()))));
             }
         }
@@ -119,7 +119,7 @@ fn parts<'a>(step: &Step, request: &'a Map<String, Value>) -> Vec<&'a Map<String
 
 /// The ids of the items that a part of a request is about.
 fn targets(property: &Property, collection: &str, step: &Step, part: &Map<String, Value>) -> Vec<String> {
-    let Some(shelf) = property.shelf(collection) else { return Vec::new() };
+    let Some(table) = property.table(collection) else { return Vec::new() };
     if step.by.is_empty() {
         // `ResourceId` of a resource; where it is called otherwise, any id that is known.
         let own = format!("{}Id", singular(&capitalised(collection)));
@@ -128,7 +128,7 @@ fn targets(property: &Property, collection: &str, step: &Step, part: &Map<String
         return named
             .into_iter()
             .chain(ids)
-            .find(|id| shelf.get(id).is_some())
+            .find(|id| table.get(id).is_some())
             .map(str::to_owned)
             .into_iter()
             .collect();
@@ -142,7 +142,7 @@ fn targets(property: &Property, collection: &str, step: &Step, part: &Map<String
     };
     match &step.by[..] {
         [(field, own)] if **own == *"Id" => {
-            given(field).into_iter().filter(|id| shelf.get(id).is_some()).map(str::to_owned).collect()
+            given(field).into_iter().filter(|id| table.get(id).is_some()).map(str::to_owned).collect()
         }
         by => {
             let wanted: Vec<_> = by.iter().map(|(field, own)| (own, given(field))).collect();
@@ -151,7 +151,7 @@ fn targets(property: &Property, collection: &str, step: &Step, part: &Map<String
                     item.fields.get(&***own).and_then(Value::as_str).is_some_and(|value| ids.contains(&value))
                 })
             };
-            let items = shelf.newest(None).into_iter().flatten();
+            let items = table.newest(None).into_iter().flatten();
             items.filter(|item| is_meant(item)).map(|item| item.id().to_owned()).collect()
         }
     }
@@ -171,14 +171,14 @@ struct Change<'a> {
 impl Change<'_> {
     fn added(&self, property: &mut Property) -> std::sync::Arc<Item> {
         let index = property.next_index(self.collection);
-        let Some(collection) = Knowledge::built_in().collections.get(self.collection) else {
+        let Some(collection) = Definitions::built_in().collections.get(self.collection) else {
             return property.put(self.collection, Map::new());
         };
-        let mut maker = Generator::new(&property.soil, self.collection, index, index, self.now);
-        let mut item = maker.object(&collection.fields, Scene::default());
+        let mut generator = Generator::new(&property.seed, self.collection, index, index, self.now);
+        let mut item = generator.object(&collection.fields, Context::default());
         // What could have been said and wasn't is not known. Whose it is, Mews knows all the same.
-        for name in self.sayable() {
-            let own = self.own_name(name);
+        for name in self.request_properties() {
+            let own = self.item_property(name);
             if self.part.contains_key(name) || ["EnterpriseId", "ChainId"].contains(&own) {
                 continue;
             }
@@ -186,7 +186,7 @@ impl Change<'_> {
                 *value = if value.is_array() { Value::Array(Vec::new()) } else { Value::Null };
             }
         }
-        self.overlay(&mut item, &mut maker);
+        self.overlay(&mut item, &mut generator);
         for name in ["CreatedUtc", "UpdatedUtc"] {
             self.stamp(&mut item, name);
         }
@@ -194,22 +194,22 @@ impl Change<'_> {
     }
 
     fn changed(&self, property: &mut Property, id: &str) -> Option<std::sync::Arc<Item>> {
-        let mut item = property.shelf(self.collection)?.get(id)?.fields.clone();
+        let mut item = property.table(self.collection)?.get(id)?.fields.clone();
         let index = property.next_index(self.collection);
-        let mut maker = Generator::new(&property.soil, self.collection, index, index, self.now);
-        self.overlay(&mut item, &mut maker);
+        let mut generator = Generator::new(&property.seed, self.collection, index, index, self.now);
+        self.overlay(&mut item, &mut generator);
         self.stamp(&mut item, "UpdatedUtc");
         Some(property.put(self.collection, item))
     }
 
     fn stamp(&self, item: &mut Map<String, Value>, name: &str) {
         if let Some(time) = item.get_mut(name) {
-            *time = crate::made::utc(self.now).into();
+            *time = crate::generator::utc(self.now).into();
         }
     }
 
     /// The names that the request's contract has for an item.
-    fn sayable(&self) -> Vec<&'static str> {
+    fn request_properties(&self) -> Vec<&'static str> {
         let Some(operation) = operation(self.path) else { return Vec::new() };
         let fields = |operation: &'static Operation| match &self.step.from {
             Some(from) => match operation.request.field(from).map(|field| &field.kind) {
@@ -222,15 +222,15 @@ impl Change<'_> {
     }
 
     /// What the item calls the field that the request calls `name`.
-    fn own_name<'n>(&'n self, name: &'n str) -> &'n str {
+    fn item_property<'n>(&'n self, name: &'n str) -> &'n str {
         let renamed = self.step.rename.iter().find(|(theirs, _)| **theirs == *name);
         renamed.map_or(name, |(_, own)| own)
     }
 
     /// Lays what the request says over the item, and what the operation sets over that.
-    fn overlay(&self, item: &mut Map<String, Value>, maker: &mut Generator<'_>) {
+    fn overlay(&self, item: &mut Map<String, Value>, generator: &mut Generator<'_>) {
         for (name, value) in self.part {
-            let own = self.own_name(name);
+            let own = self.item_property(name);
             if own != "Id"
                 && let Some(place) = item.get_mut(own)
             {
@@ -245,12 +245,12 @@ impl Change<'_> {
                 item.insert(old.to_owned(), time);
             }
         }
-        let scene = Scene { request: Some(self.request), item: self.first, ..Scene::default() };
+        let context = Context { request: Some(self.request), item: self.first, ..Context::default() };
         for field in &self.step.set {
             let given =
                 matches!(field.kind, Kind::GivenOr(_)) && self.part.get(&*field.name).is_some_and(|v| !v.is_null());
             if !given {
-                item.insert(field.name.to_string(), maker.value(&field.kind, scene));
+                item.insert(field.name.to_string(), generator.value(&field.kind, context));
             }
         }
     }
@@ -285,39 +285,39 @@ fn lay(place: &mut Value, value: &Value) {
 }
 
 /// Writes what an operation answers.
-fn answer(
-    deed: &OperationSpec,
+fn respond(
+    spec: &OperationSpec,
     page: &Page,
-    maker: &mut Generator<'_>,
+    generator: &mut Generator<'_>,
     request: &Map<String, Value>,
     affected: &Affected,
 ) -> Outcome {
     let item = affected.first().map(|(item, _)| item);
     // Items that were read are only made into values where an answer is made of more than their JSON.
-    let read: Affected = match &deed.answer {
-        Answer::Fields(fields) if fields.iter().any(|field| matches!(field.kind, Kind::Each(_))) => {
+    let read: Affected = match &spec.response {
+        ResponseSpec::Fields(fields) if fields.iter().any(|field| matches!(field.kind, Kind::Each(_))) => {
             page.items.iter().map(|item| (item.fields.clone(), None)).collect()
         }
         _ => Vec::new(),
     };
     let items = if affected.is_empty() { &read } else { affected };
-    let scene = Scene { request: Some(request), item, items, nth: None };
+    let context = Context { request: Some(request), item, items, nth: None };
     let mut body = Vec::with_capacity(256 + page.items.iter().map(|item| item.json.len() + 1).sum::<usize>());
-    let fields = match &deed.answer {
-        Answer::Item => {
+    let fields = match &spec.response {
+        ResponseSpec::Item => {
             // Of an id that is nowhere something is made up, as the answer is to be one all the same.
-            let made_up = |collection| Knowledge::built_in().collections.get(collection);
-            let item = match (item, deed.step.act.collection().and_then(made_up)) {
+            let made_up = |collection| Definitions::built_in().collections.get(collection);
+            let item = match (item, spec.step.effect.collection().and_then(made_up)) {
                 (Some(item), _) => item.clone(),
-                (None, Some(collection)) => maker.object(&collection.fields, scene),
+                (None, Some(collection)) => generator.object(&collection.fields, context),
                 (None, None) => Map::new(),
             };
             write(&mut body, &Value::Object(item));
             return Outcome { body, ..Outcome::default() };
         }
-        Answer::Fields(fields) => fields,
+        ResponseSpec::Fields(fields) => fields,
     };
-    let is_page = matches!(deed.step.act, Act::Reads(_)) && page.items.is_empty();
+    let is_page = matches!(spec.step.effect, Effect::Reads(_)) && page.items.is_empty();
     body.push(b'{');
     for (position, field) in fields.iter().enumerate() {
         if position > 0 {
@@ -326,7 +326,7 @@ fn answer(
         write(&mut body, &Value::from(&*field.name));
         body.push(b':');
         match &field.kind {
-            Kind::Items if matches!(deed.step.act, Act::Reads(_)) => {
+            Kind::Items if matches!(spec.step.effect, Effect::Reads(_)) => {
                 body.push(b'[');
                 for (position, item) in page.items.iter().enumerate() {
                     if position > 0 {
@@ -337,11 +337,11 @@ fn answer(
                 body.push(b']');
             }
             Kind::Cursor => write(&mut body, &page.cursor.as_deref().into()),
-            kind => write(&mut body, &maker.value(kind, scene)),
+            kind => write(&mut body, &generator.value(kind, context)),
         }
     }
     body.push(b'}');
-    Outcome { body, is_minimal: fields.is_empty() || is_page, events: Vec::new() }
+    Outcome { body, is_empty: fields.is_empty() || is_page, events: Vec::new() }
 }
 
 fn write(body: &mut Vec<u8>, value: &Value) {
