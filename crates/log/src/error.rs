@@ -1,4 +1,4 @@
-//! What can go wrong while a log is read or its sessions are changed.
+//! Errors of reading a log and changing its sessions.
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
@@ -6,73 +6,73 @@ use nightaudit_exchange::{ExchangeId, SessionId};
 
 use crate::session::MAX_DECLARATION;
 
-/// The log can't be written at the moment.
+/// The log can't currently be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the log can't be written: {cause}")]
 pub struct StoreFailure {
-    /// The cause, in words for a person.
+    /// The cause, in words.
     pub cause: Arc<str>,
 }
 
-/// A log that is kept elsewhere could not be asked: nobody answers there, or in time, or with anything that makes sense.
+/// A remote log can't be reached, or its reply is late or unintelligible.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Unavailable(Box<dyn std::error::Error + Send + Sync>);
 
 impl Unavailable {
-    /// What the engine says of it: it names where it asked.
+    /// Wraps the engine's error, which names the address.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(cause.into())
     }
 }
 
-/// Bytes of the log that can't be read, and where they are.
+/// Unreadable bytes of the log, and where they are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is damaged at byte {offset}: {what}", path.display())]
 pub struct Damage {
-    /// The file, under the data folder.
+    /// The file, relative to the data folder.
     pub path: PathBuf,
-    /// Where in the file the damage begins, in bytes.
+    /// The offset in the file where the damage starts, in bytes.
     pub offset: u64,
     /// What is wrong there.
     pub what: String,
 }
 
-/// Exchanges that can't be read.
+/// A failure to read exchanges.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Its bytes are damaged.
+    /// The bytes are damaged.
     #[error(transparent)]
     Damaged(#[from] Damage),
-    /// Its file can't be read.
+    /// The file can't be read.
     #[error("can't read {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// One exchange can't be read; those around it can.
+    /// One exchange can't be read; the others can.
     #[error(
-        "exchange {sequence} of session {session} can't be read: {source}; `nightaudit log check` names all that is \
-         damaged, and what is whole is read on"
+        "exchange {sequence} of session {session} can't be read: {source}; `nightaudit log check` lists all \
+         damage; intact exchanges can still be read"
     )]
     Exchange {
-        /// Its session.
+        /// The session.
         session: SessionId,
-        /// Its sequence number.
+        /// The sequence number.
         sequence: u64,
-        /// Why.
+        /// The cause.
         source: Box<Self>,
     },
-    /// The index has lost where exchanges stand; those around them can be read.
+    /// The index has lost the location of these exchanges; the others can be read.
     #[error(
-        "exchanges {first} to {last} of session {session} can't be found: {reason}; `nightaudit log reindex` makes the index \
-         again"
+        "exchanges {first} to {last} of session {session} can't be found: {reason}; `nightaudit log reindex` \
+         rebuilds the index"
     )]
     Rows {
-        /// Their session.
+        /// The session.
         session: SessionId,
         /// The sequence number of the first.
         first: u64,
@@ -81,20 +81,20 @@ pub enum ReadError {
         /// What is wrong with the index.
         reason: String,
     },
-    /// The index failed; it is made again at the next start.
-    #[error("the index can't be read: {0}; it is made again with `nightaudit log reindex`")]
+    /// The index failed; it is rebuilt at the next start.
+    #[error("the index can't be read: {0}; rebuild it with `nightaudit log reindex`")]
     Index(String),
-    /// The filter names a session that isn't there, or several.
+    /// The filter names an unknown or ambiguous session.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The log is kept elsewhere and could not be asked.
+    /// A remote log can't be reached.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
 impl ReadError {
-    /// The session and the first and last sequence number of what can't be read, where it is a part of a session and the
-    /// rest can be read.
+    /// The session and the first and last sequence number of the unreadable exchanges, if the rest of the session can
+    /// be read.
     #[must_use]
     pub fn exchanges(&self) -> Option<(SessionId, u64, u64)> {
         match self {
@@ -105,87 +105,87 @@ impl ReadError {
     }
 }
 
-/// No single exchange is what was asked for.
+/// The requested exchange can't be returned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
-    /// There is none.
-    #[error("no exchange has an id that begins or ends with `{0}`: `nightaudit tail` shows the ends of ids")]
+    /// There is no match.
+    #[error("no exchange has an id that starts or ends with `{0}`: `nightaudit tail` shows the ends of ids")]
     NotFound(String),
-    /// `last` of a log without exchanges.
+    /// `last` in a log without exchanges.
     #[error("the log has no exchanges yet")]
     Empty,
-    /// `last-error`, and nothing went wrong.
-    #[error("no exchange in the log has an error: each was answered with a status below 400")]
+    /// `last-error` in a log without errors.
+    #[error("no exchange in the log has an error: each has a response with a status below 400")]
     NoError,
-    /// There are several; at most eight are named.
+    /// Several match; at most eight are listed.
     #[error("`{prefix}` could be any of several exchanges: {}; give more of the id", List(ids))]
     Ambiguous {
-        /// What was looked for.
+        /// The text searched for.
         prefix: String,
-        /// The first of them.
+        /// The first matches.
         ids: Vec<ExchangeId>,
     },
-    /// It is there and can't be read.
+    /// It exists but can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
-/// A session that can't be found or changed.
+/// A session can't be found or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// There is none.
+    /// There is no match.
     #[error("there is no session `{0}`: `nightaudit sessions` lists them")]
     NotFound(String),
-    /// There are several whose id begins so.
+    /// Several sessions have an id with this prefix.
     #[error("`{prefix}` could be any of several sessions: {}; give more of the id", List(ids))]
     Ambiguous {
-        /// What was looked for.
+        /// The text searched for.
         prefix: String,
-        /// The first of them.
+        /// The first matches.
         ids: Vec<SessionId>,
     },
-    /// It was there, and its folder is gone.
+    /// The session's folder was removed.
     #[error(
-        "session `{name}` ({id}) is missing with its {exchanges} exchanges: its folder was removed; put it back from a \
-         copy, or have it forgotten with `nightaudit sessions delete {id}`"
+        "session `{name}` ({id}) is missing with its {exchanges} exchanges: its folder was removed; restore it from \
+         a backup, or forget it with `nightaudit sessions delete {id}`"
     )]
     Gone {
-        /// Its id.
+        /// The id.
         id: SessionId,
-        /// Its name.
+        /// The name.
         name: String,
-        /// How many exchanges it had.
+        /// The number of exchanges it had.
         exchanges: u64,
     },
     /// The name is empty, has control characters or is longer than 200 bytes.
-    #[error("`{0}` can't be a session's name: it has 1 to 200 bytes and no control characters")]
+    #[error("`{0}` is not a valid session name: use 1 to 200 bytes without control characters")]
     Name(String),
-    /// The declaration has more bytes than are kept.
-    #[error("a declaration of {0} bytes is not kept with a session: it may have {MAX_DECLARATION}")]
+    /// The declaration is too long.
+    #[error("a declaration of {0} bytes is too long: the limit is {MAX_DECLARATION} bytes")]
     Declaration(usize),
-    /// It is being written to.
+    /// The session is being recorded.
     #[error("session `{0}` is being recorded: end it first")]
     Recording(String),
-    /// It is being written to, and can't be ended while the disk takes nothing.
+    /// The session is being recorded, and can't be ended because the log can't be written.
     #[error(
-        "session `{name}` is being recorded, and can't be ended while the log can't be written ({cause}): delete another \
-         session, make room on the disk, or stop `nightaudit serve` and delete it then"
+        "session `{name}` is being recorded, and can't be ended while the log can't be written ({cause}): delete \
+         another session, free disk space, or stop `nightaudit serve` first"
     )]
     Current {
-        /// Its name.
+        /// The name.
         name: String,
         /// Why the log can't be written.
         cause: Arc<str>,
     },
-    /// The log was opened for reading, or is closed.
+    /// The log is read-only or closed.
     #[error("the log is not open for writing")]
     ReadOnly,
-    /// The change can't be written.
+    /// The log can't be written.
     #[error(transparent)]
     Store(#[from] StoreFailure),
-    /// The log is kept elsewhere and could not be asked.
+    /// A remote log can't be reached.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -194,8 +194,8 @@ struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, item) in self.0.iter().enumerate() {
-            if place > 0 {
+        for (index, item) in self.0.iter().enumerate() {
+            if index > 0 {
                 f.write_str(", ")?;
             }
             item.fmt(f)?;

@@ -1,10 +1,10 @@
-//! The log as its readers see it, whichever engine keeps it.
+//! The log as its readers see it, independent of the storage engine.
 //!
-//! [`ReadLog`] is the seam between what keeps exchanges and what shows them: the console and the commands read any log
-//! through it. `nightaudit-store` implements it on the local disk. An engine that lets sessions be changed as well offers
-//! [`ManageSessions`]. The types that travel between both sides are here, too.
+//! [`ReadLog`] is the interface between the storage engine and the console and commands, which read any log through it.
+//! `nightaudit-store` implements it on the local disk. An engine whose sessions can be changed also offers
+//! [`ManageSessions`]. The types that cross the interface are defined here.
 //!
-//! With the feature `testing` there is a log in memory (`testing::MemoryLog`) and the tests that every engine must pass
+//! The feature `testing` adds an in-memory log (`testing::MemoryLog`) and the tests that every engine must pass
 //! (`testing::conformance`).
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! Which exchanges are asked for, and how they come.
+//! Queries and their results.
 
 use std::{fmt, str::FromStr};
 
@@ -6,35 +6,35 @@ use nightaudit_exchange::{Exchange, Filter, SessionId};
 
 use crate::ReadError;
 
-/// Which exchanges, in which order, from where, and how many.
+/// A query: which exchanges, in which order, from where, and how many.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// Which.
+    /// Which exchanges.
     pub filter: Filter,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// Only those that come after this one in that order.
+    /// Only exchanges after this position, in that order.
     pub after: Option<Position>,
-    /// At most so many; none for all.
+    /// The maximum number; `None` for all.
     pub limit: Option<usize>,
 }
 
-/// The order of a query's exchanges: that in which they were recorded, of all sessions together.
+/// The order of a query's exchanges: by when they were recorded, across all sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The first recorded first.
+    /// Oldest first.
     #[default]
     Oldest,
-    /// The last recorded first.
+    /// Newest first.
     Newest,
 }
 
-/// A place between two exchanges of the log, from which a query can go on in either order.
+/// A position between two exchanges of the log, from which a query can continue in either order.
 ///
-/// It is text to those who carry it around: written with `Display`, read with `FromStr`.
+/// Opaque text to clients: written with `Display`, parsed with `FromStr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The stamp under which it was recorded: it never goes back, whatever the clock does.
+    /// The stamp of the exchange before; monotonic, even if the clock isn't.
     pub written: u64,
     /// The session of the exchange before.
     pub session: SessionId,
@@ -46,16 +46,16 @@ impl Position {
     /// Before the first exchange of the log.
     pub const START: Self = Self { written: 0, session: SessionId::from_parts(0, 0), sequence: 0 };
 
-    /// The place right before the exchange after which this one stands.
+    /// The position right before the exchange that this one follows.
     #[must_use]
     pub fn before(self) -> Self {
         Self { sequence: self.sequence.saturating_sub(1), ..self }
     }
 }
 
-/// A text that is no [`Position`].
+/// Text that is not a [`Position`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a place in the log: use what an earlier answer gave")]
+#[error("`{0}` is not a position in the log: use one from an earlier response")]
 pub struct InvalidPosition(String);
 
 impl fmt::Display for Position {
@@ -79,10 +79,10 @@ impl FromStr for Position {
     }
 }
 
-/// The exchanges of a [`Query`], read as they are asked for.
+/// The exchanges of a [`Query`], read lazily.
 ///
-/// An exchange that can't be read is an error in its place, and the next one follows.
+/// An unreadable exchange is an error in its position; the iteration continues after it.
 pub trait Exchanges: Iterator<Item = Result<Exchange, ReadError>> + Send {
-    /// The place after the exchange that came last, from which another query goes on; none before the first.
+    /// The position after the last exchange yielded, for another query to continue from; `None` before the first.
     fn last_position(&self) -> Option<Position>;
 }

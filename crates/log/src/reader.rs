@@ -1,4 +1,4 @@
-//! The seam between what keeps a log and what reads it.
+//! The interface between a log's storage engine and its readers.
 
 use std::{fmt, sync::Arc};
 
@@ -8,128 +8,128 @@ use crate::{Exchanges, FindError, Follow, FollowFrom, Query, ReadError, Session,
 
 /// Reads a log.
 ///
-/// The methods may read files or wait for another machine, so asynchronous code calls them on a thread that may block:
-/// an export takes tens of thousands of exchanges a second from [`query`](Self::query), and a future for each would cost
-/// more than reading it. An engine that is asynchronous inside waits on that thread for its own runtime. What waits
-/// without end, [`follow`](Self::follow), is asynchronous.
+/// The methods may read files or wait for another machine, so asynchronous code calls them on a blocking thread: an
+/// export reads tens of thousands of exchanges a second from [`query`](Self::query), and a future for each would cost
+/// more than reading it. An engine that is asynchronous internally blocks on its own runtime. [`follow`](Self::follow)
+/// waits indefinitely and is asynchronous.
 ///
-/// All engines give the same results in the same order.
+/// All engines return the same results in the same order.
 pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
-    /// The one exchange whose id begins with `prefix`.
+    /// The one exchange whose id starts or ends with `prefix`, or which `last` or `last-error` names.
     ///
     /// # Errors
     ///
-    /// [`FindError`] where there is none or there are several, or it can't be read.
+    /// [`FindError`] if there is none, there are several, or it can't be read.
     fn find(&self, prefix: &str) -> Result<Exchange, FindError>;
 
-    /// The exchanges that a query asks for. What is recorded after the query was made need not show.
+    /// The exchanges that match a query. Exchanges recorded after the call may be missing.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Session`] where the filter names a session that isn't there.
+    /// [`ReadError::Session`] if the filter names an unknown session.
     fn query(&self, query: Query) -> Result<Box<dyn Exchanges>, ReadError>;
 
-    /// Follows what is recorded. Where to begin is settled when this returns.
+    /// Follows exchanges as they are recorded. The start is fixed when this returns.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where the filter names a session that isn't there, or the place to begin can't be found.
+    /// [`ReadError`] if the filter names an unknown session, or the start can't be found.
     fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError>;
 
-    /// All sessions, the oldest first, each with its note and its declaration.
+    /// All sessions, oldest first, each with its note and declaration.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Unavailable`] where the log is elsewhere and can't be asked.
+    /// [`ReadError::Unavailable`] if a remote log can't be reached.
     fn sessions(&self) -> Result<Vec<Session>, ReadError>;
 
-    /// A session by its name, its id or a unique beginning of the id. Of several with the same name an open one is meant,
-    /// else the newest.
+    /// A session by its name, its id, or a unique prefix of its id. Among sessions of the same name an open one is
+    /// preferred, then the newest.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where there is none or there are several.
+    /// [`SessionError`] if there is none or there are several.
     fn session(&self, which: &str) -> Result<Session, SessionError>;
 
-    /// What was recorded and is not in the log any more, session by session.
+    /// Exchanges that were recorded and are no longer in the log, by session.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Unavailable`] where the log is elsewhere and can't be asked.
+    /// [`ReadError::Unavailable`] if a remote log can't be reached.
     fn missing(&self) -> Result<Vec<Missing>, ReadError>;
 
-    /// How recording goes, where this process records; zeros where it only reads. Answers at once.
+    /// The state of recording in this process; zeros for a read-only log. Returns at once.
     fn status(&self) -> Status {
         Status::default()
     }
 
-    /// What changes the sessions; none where the log can only be read.
+    /// Access to the sessions for changes; `None` for a read-only log.
     fn manage(&self) -> Option<&dyn ManageSessions> {
         None
     }
 }
 
-/// Changes the sessions of a log. The methods may block, as those of [`ReadLog`].
+/// Changes the sessions of a log. The methods may block, like those of [`ReadLog`].
 ///
-/// A token in a name, note or declaration is replaced by its pseudonym.
+/// Tokens in a name, note or declaration are replaced by their pseudonyms.
 pub trait ManageSessions: Send + Sync {
-    /// The session to which exchanges go that name none; none before the first of them.
+    /// The session for exchanges that name none; `None` before the first of them.
     fn current_session(&self) -> Option<Session>;
 
-    /// Makes the open session of this name the current one, and starts it if there is none.
+    /// Makes the open session of this name the current one, starting it if there is none.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] for an impossible name, or where the log can't be written.
+    /// [`SessionError`] if the name is invalid or the log can't be written.
     fn start_session(&self, name: &str) -> Result<Session, SessionError>;
 
     /// Ends a session.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where it isn't there, or the log can't be written.
+    /// [`SessionError`] if the session doesn't exist or the log can't be written.
     fn end_session(&self, which: &str) -> Result<Session, SessionError>;
 
-    /// Gives a session another name. Exchanges recorded before keep the old one.
+    /// Renames a session. Exchanges recorded before keep the old name.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where it isn't there, the name is impossible, or the log can't be written.
+    /// [`SessionError`] if the session doesn't exist, the name is invalid, or the log can't be written.
     fn rename_session(&self, which: &str, name: &str) -> Result<Session, SessionError>;
 
-    /// Notes something about a session; an empty note removes the one that is there.
+    /// Sets a session's note; an empty note removes it.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where it isn't there, or the log can't be written.
+    /// [`SessionError`] if the session doesn't exist or the log can't be written.
     fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError>;
 
-    /// Keeps a declaration with a session; an empty one removes the one that is there.
+    /// Sets a session's declaration; an empty one removes it.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Declaration`] for one that is too long; else as [`note_session`](Self::note_session).
+    /// [`SessionError::Declaration`] if it is too long; otherwise as [`note_session`](Self::note_session).
     fn declare_session(&self, which: &str, declaration: &str) -> Result<Session, SessionError>;
 
     /// Deletes a session and all its exchanges.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Recording`] for the current session; else where it isn't there, or can't be deleted.
+    /// [`SessionError::Recording`] for the current session; otherwise if it doesn't exist or can't be deleted.
     fn delete_session(&self, which: &str) -> Result<Session, SessionError>;
 }
 
-/// How recording goes.
+/// The state of recording.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
     /// Exchanges recorded since the log was opened.
     pub recorded: u64,
-    /// Exchanges that passed unrecorded since it was opened.
+    /// Exchanges that passed unrecorded since the log was opened.
     pub unrecorded: u64,
-    /// Permits of the recorder's queue that are taken.
+    /// Permits of the recorder's queue in use.
     pub waiting: u64,
-    /// Exchanges that were recorded and are there no more: see [`ReadLog::missing`].
+    /// Exchanges that were recorded and are no longer in the log: see [`ReadLog::missing`].
     pub missing: u64,
-    /// Why the log can't be written at the moment.
+    /// Why the log can't be written, while it can't.
     pub failing: Option<Arc<str>>,
 }

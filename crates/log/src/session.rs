@@ -1,74 +1,74 @@
-//! What a session is to those who look at the log.
+//! Sessions as readers see them.
 
 use nightaudit_exchange::{Import, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::SessionError;
 
-/// The longest declaration that is kept with a session, in bytes.
+/// The maximum length of a session's declaration, in bytes.
 pub const MAX_DECLARATION: usize = 32 << 10;
 
 /// A session of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
-    /// Its id, and the name of its folder.
+    /// The id, and the name of its folder.
     pub id: SessionId,
-    /// Its name. Several sessions may have the same, of which at most one is open.
+    /// The name. Several sessions may share it; at most one of them is open.
     pub name: String,
     /// The environment it was recorded in.
     pub environment: String,
     /// When it was started.
     pub started: Timestamp,
-    /// When it was ended; none while it can be continued.
+    /// When it was ended; `None` while it can be continued.
     pub ended: Option<Timestamp>,
-    /// How many exchanges it has.
+    /// The number of exchanges.
     pub exchanges: u64,
-    /// When its first exchange started.
+    /// When the first exchange started.
     pub first: Option<Timestamp>,
-    /// When its last exchange started.
+    /// When the last exchange started.
     pub last: Option<Timestamp>,
-    /// What it takes on disk, in bytes.
+    /// Its size on disk, in bytes.
     pub bytes: u64,
-    /// What somebody noted about it.
+    /// The user's note.
     pub note: Option<String>,
-    /// How many exchanges passed unrecorded because the log could not be written; above 0 it is incomplete for ever.
+    /// Exchanges that passed unrecorded because the log could not be written; above 0 the session stays incomplete.
     pub unrecorded: u64,
     /// Whether exchanges are missing from it.
     pub incomplete: bool,
-    /// What was found when it was imported; none for what was recorded here.
+    /// What the import found; `None` if it was recorded here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Import>,
-    /// The integration's declaration that is kept with it, as its file has it.
+    /// The integration's declaration, as its file has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declaration: Option<String>,
     /// Whether it can be continued.
     pub open: bool,
-    /// Whether it is the one to which exchanges go that name none.
+    /// Whether it is the session for exchanges that name none.
     pub current: bool,
-    /// How many of its exchanges were recorded and are in the log no more.
+    /// Exchanges that were recorded and are no longer in the log.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing: u64,
-    /// Their sequence numbers, the first and the last of each range; empty where nobody can tell which.
+    /// Their ranges of sequence numbers, inclusive; empty if unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_ranges: Vec<(u64, u64)>,
-    /// Whether its import was not finished.
+    /// Whether its import is unfinished.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub importing: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "required by serde")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Whether this can be a session's name: 1 to 200 bytes, not only spaces, and no control characters.
+/// Whether this is a valid session name: 1 to 200 bytes, not only spaces, no control characters.
 #[must_use]
 pub fn is_session_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= 200 && !name.chars().any(char::is_control)
 }
 
-/// A session as far as it takes to tell which one is meant.
+/// What [`choose`] needs to know of a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     /// Its id.
@@ -79,12 +79,11 @@ pub struct Candidate<'a> {
     pub open: bool,
 }
 
-/// The fewest letters by which an id's end is looked for.
-const SHORTEST_END: usize = 4;
+/// The minimum length of a suffix of an id.
+const MIN_SUFFIX: usize = 4;
 
-/// The session that is meant by `which`: the newest of that name, an open one before those ended; else the one with that
-/// id, or the only one whose id begins so, or else ends so, whatever the case of its letters. `last` is the one that was
-/// started last.
+/// The session that `which` names: the newest of that name, an open one first; otherwise the one with that id, or the
+/// only one whose id has this prefix, or else this suffix, ignoring case. `last` is the most recently started.
 ///
 /// # Errors
 ///
@@ -92,7 +91,7 @@ const SHORTEST_END: usize = 4;
 pub fn choose<'a>(which: &str, sessions: impl IntoIterator<Item = Candidate<'a>>) -> Result<SessionId, SessionError> {
     let prefix = which.to_ascii_uppercase();
     let mut named: Option<Candidate<'a>> = None;
-    let (mut ids, mut ending, mut last) = (Vec::new(), Vec::new(), None);
+    let (mut ids, mut by_suffix, mut last) = (Vec::new(), Vec::new(), None);
     for session in sessions {
         last = last.max(Some(session.id));
         if session.name == which && named.is_none_or(|best| (session.open, session.id) > (best.open, best.id)) {
@@ -101,12 +100,12 @@ pub fn choose<'a>(which: &str, sessions: impl IntoIterator<Item = Candidate<'a>>
         let id = session.id.to_string();
         if !prefix.is_empty() && id.starts_with(&prefix) {
             ids.push(session.id);
-        } else if prefix.len() >= SHORTEST_END && id.ends_with(&prefix) {
-            ending.push(session.id);
+        } else if prefix.len() >= MIN_SUFFIX && id.ends_with(&prefix) {
+            by_suffix.push(session.id);
         }
     }
     if ids.is_empty() {
-        ids = if which == "last" { last.into_iter().collect() } else { ending };
+        ids = if which == "last" { last.into_iter().collect() } else { by_suffix };
     }
     match (named, &ids[..]) {
         (Some(session), _) => Ok(session.id),

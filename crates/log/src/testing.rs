@@ -1,4 +1,4 @@
-//! For tests: a log in memory, and what every engine must do.
+//! Test support: an in-memory log and the conformance tests for engines.
 
 pub mod conformance;
 mod memory;
@@ -7,12 +7,12 @@ pub use memory::MemoryLog;
 
 use nightaudit_exchange::{Exchange, SessionId};
 
-/// Exchange `sequence` of a session, whose id, time and operation follow from both numbers: of three in a row the first is
-/// `reservations/getAll`, the others are `customers/search` and `configuration/get`.
+/// Exchange `sequence` of a session; its id, time and operation derive from both numbers: of three in a row the first
+/// is `reservations/getAll`, then `customers/search` and `configuration/get`.
 ///
 /// # Panics
 ///
-/// If an [`Exchange`] can't be read from JSON any more as the fixture writes it.
+/// If the fixture no longer parses as an [`Exchange`].
 #[must_use]
 pub fn exchange(session: u64, name: &str, sequence: u64) -> Exchange {
     const STARTED: u64 = 1_795_435_200_000;
@@ -56,7 +56,7 @@ pub fn exchange(session: u64, name: &str, sequence: u64) -> Exchange {
     serde_json::from_value(json).expect("the fixture is an exchange")
 }
 
-/// The id of the session of this number; higher numbers are newer.
+/// The id of the session with this number; higher numbers are newer.
 #[must_use]
 pub fn session_id(session: u64) -> SessionId {
     SessionId::from_parts(1_795_435_100_000 + session * 1000, u128::from(session))

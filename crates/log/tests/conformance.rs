@@ -1,4 +1,4 @@
-//! The log in memory does what every engine must.
+//! The in-memory log passes the conformance tests.
 
 // Clippy allows it in test functions, and this file holds nothing but tests and what they share.
 #![allow(clippy::unwrap_used)]
@@ -22,12 +22,12 @@ impl conformance::Engine for Memory {
 }
 
 #[test]
-fn the_log_in_memory_does_what_every_engine_must() {
+fn the_in_memory_log_conforms() {
     conformance::run(|| Memory(MemoryLog::default()));
 }
 
 #[test]
-fn what_is_damaged_in_memory_is_an_error_in_its_place() {
+fn a_damaged_exchange_is_an_error_in_its_position() {
     let log = MemoryLog::default();
     let all = exchanges(1, "a", 3);
     all.iter().cloned().for_each(|exchange| log.record(exchange));

@@ -1,4 +1,4 @@
-//! A block: the records of one batch, compressed, under a checksum. `FORMAT.md` describes it.
+//! A block: the records of one batch, compressed, with a checksum. Specified in `FORMAT.md`.
 
 use std::{
     fs,
@@ -9,17 +9,17 @@ use std::{
 use bytes::Bytes;
 use nightaudit_exchange::SessionId;
 
-/// What a block begins with.
+/// The magic number of a block.
 pub(crate) const MAGIC: [u8; 4] = *b"NAB1";
-/// The bytes of a block before its payload.
+/// The size of a block's header, in bytes.
 pub(crate) const HEAD: usize = 28;
-/// The unpacked size at which a block is closed. Finding one exchange unpacks one block, so it is kept small.
+/// The unpacked size at which a block is full, in bytes. Kept small because reading one exchange unpacks one block.
 pub(crate) const TARGET: usize = 192 << 10;
-/// The largest unpacked block that is read; a block of one exchange with two bodies can be this large.
+/// The maximum size of an unpacked block; one exchange with two bodies can be this large.
 pub(crate) const MAX_RAW: usize = 512 << 20;
 
-/// What a checksum of a segment starts from: the session and the segment's number, so that bytes that look like a block
-/// inside a recorded body, or a block of another segment, are never taken for one of this segment.
+/// The initial value of a segment's checksums, from the session and the segment's number: bytes inside a recorded body,
+/// or a block of another segment, never pass for a block of this segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Salt(u32);
 
@@ -33,7 +33,7 @@ impl Salt {
     }
 }
 
-/// What a block says of itself.
+/// A block's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) stored: u32,
@@ -57,7 +57,7 @@ impl Head {
     }
 }
 
-/// Makes blocks.
+/// Packs blocks.
 pub(crate) struct Packer {
     zstd: zstd::bulk::Compressor<'static>,
     level: i32,
@@ -68,8 +68,8 @@ impl Packer {
         Ok(Self { zstd: zstd::bulk::Compressor::new(level)?, level })
     }
 
-    /// Appends a block of these records to `out`: what `raw` and then `tail` hold. Where that fails, what stands behind
-    /// the end that `out` had means nothing.
+    /// Appends a block of the records in `raw` followed by `tail` to `out`. On failure the contents of `out` after its
+    /// previous end are unspecified.
     pub(crate) fn pack(
         &mut self,
         salt: Salt,
@@ -83,7 +83,7 @@ impl Packer {
         let length = raw.len() + tail.iter().map(Bytes::len).sum::<usize>();
         out.reserve(HEAD + zstd::zstd_safe::compress_bound(length));
         out.extend_from_slice(&[0; HEAD]);
-        // Right behind its head: a block of large bodies need not be in memory twice.
+        // Compress in place, so that a large block is not in memory twice.
         let stored = if tail.is_empty() {
             let mut payload = io::Cursor::new(&mut *out);
             payload.set_position((start + HEAD) as u64);
@@ -109,12 +109,12 @@ impl Packer {
     }
 }
 
-/// What is wrong with a block.
+/// Why a block can't be read.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The file can't be read.
     Io(io::Error),
-    /// The bytes are not those of a block.
+    /// The bytes are not a valid block.
     Bytes(String),
 }
 
@@ -129,17 +129,17 @@ impl Unpacker {
         Ok(Self { zstd: zstd::bulk::Decompressor::new()?, stored: Vec::new() })
     }
 
-    /// Reads the block at `offset` of a file of `length` bytes and verifies its checksum; unpacks nothing.
+    /// Reads the block at `offset` of a file of `length` bytes and verifies its checksum, without unpacking.
     pub(crate) fn read(&mut self, file: &fs::File, length: u64, offset: u64, salt: Salt) -> Result<Head, Fault> {
-        let cut = || Fault::Bytes("a block is cut short".to_owned());
+        let truncated = || Fault::Bytes("a block is truncated".to_owned());
         if length.saturating_sub(offset) < HEAD as u64 {
-            return Err(cut());
+            return Err(truncated());
         }
         let mut head = [0; HEAD];
         file.read_exact_at(&mut head, offset).map_err(Fault::Io)?;
-        let parsed = Head::parse(&head).ok_or_else(|| Fault::Bytes("no block begins there".to_owned()))?;
+        let parsed = Head::parse(&head).ok_or_else(|| Fault::Bytes("no block starts there".to_owned()))?;
         if length - offset < parsed.length() {
-            return Err(cut());
+            return Err(truncated());
         }
         self.stored.resize(parsed.stored as usize, 0);
         file.read_exact_at(&mut self.stored, offset + HEAD as u64).map_err(Fault::Io)?;
@@ -149,7 +149,7 @@ impl Unpacker {
         Ok(parsed)
     }
 
-    /// Unpacks the block that was read last.
+    /// Unpacks the last block read.
     pub(crate) fn unpack(&mut self, head: Head) -> Result<Bytes, Fault> {
         let raw = self.zstd.decompress(&self.stored, head.raw as usize);
         if self.stored.capacity() > 1 << 20 {
@@ -157,7 +157,7 @@ impl Unpacker {
         }
         match raw {
             Ok(raw) if raw.len() == head.raw as usize => Ok(raw.into()),
-            Ok(_) => Err(Fault::Bytes("a block is shorter than it says".to_owned())),
+            Ok(_) => Err(Fault::Bytes("a block is shorter than its header says".to_owned())),
             Err(error) => Err(Fault::Bytes(format!("a block can't be unpacked: {error}"))),
         }
     }
@@ -177,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_is_read_as_it_was_packed_in_one_part_or_several(
+        fn a_block_packed_from_one_part_or_several_round_trips(
             raw in prop::collection::vec(any::<u8>(), 1..300),
             tail in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..4),
             before in 0..40_usize,

@@ -1,4 +1,4 @@
-//! What the log is told when it is opened.
+//! Log configuration.
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
@@ -6,40 +6,40 @@ use nightaudit_exchange::Timestamp;
 
 use crate::disk::{Disk, OsDisk};
 
-/// How the log is kept. Only [`dir`](Self::dir) has no sensible default.
+/// Configuration of a log. All fields but [`dir`](Self::dir) have sensible defaults.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// The data folder. It is made, with mode 0700, if it isn't there.
+    /// The data folder. Created with mode 0700 if it doesn't exist.
     pub dir: PathBuf,
-    /// What an answer's end waits for.
+    /// What the end of a response waits for.
     pub durability: Durability,
     /// What happens to requests while the log can't be written.
     pub on_failure: OnFailure,
-    /// How long to wait before a failed write is tried again; a second unless told.
+    /// How long to wait before a failed write is retried; default 1 second.
     pub retry_every: Duration,
-    /// How many exchanges may be under way or waiting to be written at once; at least 1. 4,096 unless told.
+    /// The maximum number of exchanges in flight or waiting to be written; at least 1, default 4,096.
     pub queue: usize,
-    /// How many bytes of bodies may wait to be written before no further request is let in; 64 MiB unless told.
+    /// The bytes of bodies waiting to be written above which no further request is admitted; default 64 MiB.
     pub max_backlog: u64,
-    /// How many sessions exchanges may begin by naming them, from the log's opening on; what names another one after that
-    /// goes to the current session. 1,000 unless told.
+    /// How many sessions requests may start by naming them, from when the log is opened; requests naming further ones
+    /// go to the current session. Default 1,000.
     pub max_sessions: usize,
-    /// The size in bytes at which a segment is sealed and the next one begun; 64 MiB unless told.
+    /// The size in bytes at which a segment is sealed and the next one started; default 64 MiB.
     pub segment_size: u64,
-    /// JSON fields whose values are replaced by pseudonyms, beside the tokens that always are.
+    /// JSON properties whose values are replaced by pseudonyms, in addition to tokens.
     pub redact_fields: Vec<String>,
     /// The size in bytes above which the oldest ended sessions are deleted.
     pub max_size: Option<u64>,
     /// The age above which ended sessions are deleted, counted from their end.
     pub max_age: Option<Duration>,
-    /// The session to continue, or to start if none of this name is open. Without it, a new session named by the time
-    /// is started by the first exchange and ended with the log.
+    /// The session to continue, or to start if none of this name is open. If `None`, the first exchange starts a
+    /// session named after the time, which ends when the log is closed.
     pub session: Option<String>,
-    /// The environment's name, noted in each new session.
+    /// The name of the environment, stored with each new session.
     pub environment: Arc<str>,
-    /// The clock, which tests set.
+    /// The clock; injected by tests.
     pub now: fn() -> Timestamp,
-    /// The file layer, which tests let fail.
+    /// The file layer; tests inject failures.
     pub disk: Arc<dyn Disk>,
 }
 
@@ -79,9 +79,9 @@ pub enum Durability {
     /// `sync`: the disk. Survives a power failure.
     #[default]
     Sync,
-    /// `write`: the file system. Survives the end of the process, however it comes.
+    /// `write`: the file system. Survives the end of the process, even a kill.
     Write,
-    /// `batch`: nothing. What was recorded in the last 50 ms can be lost.
+    /// `batch`: nothing. The last 50 ms can be lost.
     Batch,
 }
 
@@ -91,13 +91,13 @@ pub enum OnFailure {
     /// `refuse`: nothing is forwarded until the log can be written again; nothing is lost.
     #[default]
     Refuse,
-    /// `forward`: requests pass unrecorded, are counted, and mark the session incomplete for ever.
+    /// `forward`: requests pass unrecorded, are counted, and mark the session incomplete permanently.
     Forward,
 }
 
-/// A word that is none of the choices.
+/// A value that is not one of the choices.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not possible here: choose {choices}")]
+#[error("`{given}` is not a valid value: use {choices}")]
 pub struct InvalidChoice {
     given: String,
     choices: &'static str,

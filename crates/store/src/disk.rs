@@ -1,4 +1,4 @@
-//! The file layer: all that the log writes goes through here, so that tests can let it fail.
+//! The file layer: everything the log writes goes through it, so that tests can inject failures.
 
 use std::{
     fmt, fs, io,
@@ -8,50 +8,50 @@ use std::{
 
 use crate::private;
 
-/// Where the log writes. [`OsDisk`] in earnest; tests have layers that lose unsynced writes or fail.
+/// Where the log writes: [`OsDisk`] in production; tests lose unsynced writes or fail.
 ///
-/// Reading does not go through it: a layer keeps the real files in the state that it pretends.
+/// Reads bypass it: an implementation keeps the real files in the state it pretends.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Opens a file for writing at any place, with mode 0600; makes it if it isn't there. A link is not followed.
+    /// Opens a file for writing at any offset, creating it with mode 0600 if it doesn't exist. Links are not followed.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Makes a folder and its missing parents, with mode 0700.
+    /// Creates a folder and its missing parents, with mode 0700.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Gives a file another name, replacing what had it, in one step.
+    /// Renames a file atomically, replacing any other of that name.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Makes what happened to a folder's entries survive a power failure.
+    /// Makes changes to a folder's entries survive a power failure.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Deletes a folder and all that is in it.
+    /// Deletes a folder and its contents.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
     /// Deletes a file.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -63,29 +63,29 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What the operating system says; some of the bytes may have been written.
+    /// The error of the operating system; some of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Makes what was written survive a power failure.
+    /// Makes previous writes survive a power failure.
     ///
     /// # Errors
     ///
-    /// What the operating system says; nothing written since the last success is certain then.
+    /// The error of the operating system; nothing written since the last success is certain then.
     fn sync(&self) -> io::Result<()>;
 
-    /// Cuts or extends the file.
+    /// Truncates or extends the file.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn set_len(&self, length: u64) -> io::Result<()>;
 
-    /// Whether this path is the file's name still. One that was deleted while it is open takes writes that nobody will ever
-    /// read, and one whose folder was moved those that nobody looks for.
+    /// Whether this path still names the file. Writes to a file that was deleted while open are lost, and those to one
+    /// whose folder was moved end up where nobody looks.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         let _ = path;
         Ok(true)
@@ -144,9 +144,9 @@ impl DiskFile for fs::File {
 
 /// The device and inode of a file, and nothing else.
 ///
-/// Linux 6.13 and later give a file a new timestamp at the first write after somebody asked for the old one. `fstat` asks
-/// for it, so each write after it would go through the filesystem's journal: that took a quarter of the rate of appends
-/// that wait for the disk. `statx` can leave the timestamps out.
+/// Linux 6.13 and later give a file a new timestamp at the first write after the old one was queried. `fstat` queries
+/// it, so every write after it would go through the filesystem's journal: that cost a quarter of the rate of synced
+/// appends. `statx` can leave the timestamps out.
 #[cfg(target_os = "linux")]
 mod identity {
     use std::{fs, io, path::Path};
@@ -184,7 +184,7 @@ mod identity {
     }
 }
 
-/// Whether there is anything of this name.
+/// Whether the path exists.
 pub(crate) fn exists(path: &Path) -> io::Result<bool> {
     match identity::at(path) {
         Ok(_) => Ok(true),
@@ -193,7 +193,7 @@ pub(crate) fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Replaces a small file as a whole: after a crash it holds the old bytes or the new ones.
+/// Replaces a small file atomically: after a crash it holds the old bytes or the new ones.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let file = disk.open(&temporary)?;
@@ -204,16 +204,16 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<
     disk.sync_dir(path.parent().unwrap_or(path))
 }
 
-/// What is said of a file that is not where it was opened.
+/// The error for a file that is no longer where it was opened.
 pub(crate) fn gone(path: &Path) -> io::Error {
     let message = format!(
-        "{} was deleted or moved while it was being written: put it back, or restart `nightaudit serve`",
+        "{} was deleted or moved while it was being written: restore it, or restart `nightaudit serve`",
         path.display()
     );
     io::Error::new(io::ErrorKind::NotFound, message)
 }
 
-/// Whether there is room in a folder for what the index may have to write.
+/// Checks that a folder has space for what the index may have to write.
 pub(crate) fn try_room(dir: &Path) -> io::Result<()> {
     const ROOM: usize = 1 << 20;
     let path = dir.join("room.new");

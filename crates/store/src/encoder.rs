@@ -1,4 +1,4 @@
-//! The encoder's thread: makes records of what is recorded, while the disk is busy with the batch before.
+//! The encoder thread: redacts and encodes exchanges while the disk is busy with the previous batch.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -18,46 +18,47 @@ use crate::{
     writer::{Control, Job},
 };
 
-/// The most exchanges of a batch.
+/// Maximum number of exchanges in a batch.
 const MAX_BATCH: usize = 1024;
 /// The bytes of bodies above which a batch takes no further exchange.
 const MAX_BATCH_BYTES: u64 = 4 << 20;
-/// The bytes of bodies from which on an exchange is made only when the writer is done with those before: while it is
-/// made and packed it takes several times as much.
+/// Larger exchanges, in bytes of bodies, are encoded only once the writer is idle: encoding and packing take several
+/// times as much memory.
 const LARGE: u64 = 1 << 20;
-/// The most bytes of bodies of an exchange whose capture is given back to the thread that made it: one that may hold
-/// larger buffers is dropped at once.
+/// Maximum bytes of bodies of an exchange whose capture is returned to the thread that allocated it: a larger one may
+/// hold large buffers and is dropped at once.
 const MAX_SPENT: u64 = 8 << 10;
 /// How long a batch is gathered under [`Durability::Batch`], so that not every request wakes the encoder.
 const GATHER: Duration = Duration::from_millis(3);
-/// How long a batch is gathered that somebody waits for, about as long as the disk takes for it; only where [`SEVERAL`]
-/// came while the disk was busy, and at least as many others are under way.
+/// How long a batch with waiters is gathered, about as long as a sync takes; only if at least [`MIN_GATHERED`]
+/// exchanges came while the disk was busy and as many others are in flight.
 const GATHER_BRIEFLY: Duration = Duration::from_micros(250);
 /// See [`GATHER_BRIEFLY`].
 const SEVERAL: usize = 3;
-/// How many batches may be on their way to the disk.
+/// Maximum number of batches on their way to the disk.
 const MOST_UNDER_WAY: usize = 2;
-/// The most sessions, and names of sessions, that are remembered from one batch to the next.
+/// Maximum number of sessions, and session names, cached across batches.
 const MAX_SESSIONS: usize = 256;
-/// The most blocks whose memory is kept for the next ones.
+/// Maximum number of block buffers kept for reuse.
 const MAX_SPARE: usize = 4;
-/// How often the encoder looks at what comes while it waits for the writer: rarely, so that nobody wakes it for each.
+/// How often the inbox is polled while waiting for the writer: rarely, so that senders don't wake the encoder each
+/// time.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Something for the encoder.
+/// A message to the encoder.
 pub(crate) enum Message {
     Record(Item),
     Control(Control),
-    /// A control that the writer takes even while it tries the same again and again.
+    /// A control that the writer runs even while it retries.
     Rescue(Control),
     Close,
 }
 
-/// The writer is done with what it was given last but for records.
+/// The writer finished a job other than records.
 pub(crate) struct Done {
-    /// False where it had to drop exchanges.
+    /// Whether no exchanges were dropped.
     pub(crate) whole: bool,
-    /// The memory of blocks, for the next ones.
+    /// Block buffers for reuse.
     pub(crate) spare: Vec<Vec<u8>>,
 }
 
@@ -67,18 +68,18 @@ pub(crate) struct Item {
     pub(crate) answer: Answer,
 }
 
-/// What is to be done once an exchange is written.
+/// What to do once an exchange is written.
 pub(crate) struct Answer {
     pub(crate) permit: Option<OwnedSemaphorePermit>,
-    /// What its bodies count in the backlog.
+    /// The bytes of its bodies in the backlog.
     pub(crate) bytes: u64,
     pub(crate) slot: Option<u32>,
-    /// The number of the notifier that is rung for it.
+    /// The number of its notifier.
     pub(crate) notifier: Option<usize>,
     pub(crate) due: Due,
 }
 
-/// The name of the session that an exchange names; none for the current one.
+/// The session name of an exchange; `None` for the current session.
 type Named = Option<Arc<str>>;
 
 pub(crate) struct Encoder {
@@ -87,27 +88,27 @@ pub(crate) struct Encoder {
     writer: mpsc::Sender<Job>,
     reports: mpsc::Receiver<Done>,
     redactor: Redactor,
-    /// What was taken from the inbox while the encoder waited for the writer.
+    /// Messages taken from the inbox while waiting for the writer.
     backlog: VecDeque<Message>,
-    /// The batches and other jobs that the writer is not done with.
+    /// Jobs other than records that the writer has not finished.
     under_way: usize,
-    /// Sessions as the writer found them. Only controls and failures change them, and then all are forgotten.
+    /// Sessions as the writer resolved them. Only controls and failures change them; both clear the cache.
     sessions: HashMap<Named, SessionId>,
     open: BTreeMap<SessionId, Open>,
-    /// How many sessions had been deleted when `sessions` was last right.
+    /// The count of deleted sessions when the cache was last valid.
     deletions: u64,
-    /// The memory of blocks that were packed.
+    /// Buffers of packed blocks, for reuse.
     spare: Vec<Vec<u8>>,
     batch: Batch,
     closing: bool,
 }
 
-/// What is encoded and not committed.
+/// Exchanges encoded but not committed.
 #[derive(Default)]
 struct Batch {
     answers: Vec<Answer>,
     bytes: u64,
-    /// How many blocks they fill.
+    /// The number of full blocks.
     blocks: usize,
     /// How many of them found no session.
     dropped: usize,
@@ -139,7 +140,7 @@ impl Encoder {
         }
     }
 
-    /// Works until the log is closed and nothing waits any more. The writer ends when its channel's end here is gone.
+    /// Runs until the log is closed and the queue is empty. The writer ends when its channel closes.
     pub(crate) fn run(mut self) {
         while let Some(message) = self.next() {
             match message {
@@ -151,10 +152,10 @@ impl Encoder {
         }
     }
 
-    /// The next message; commits what is encoded whenever nothing more waits and the disk is free.
+    /// The next message; commits the batch whenever the queue is empty and the disk is idle.
     fn next(&mut self) -> Option<Message> {
         let next = self.wait();
-        // What was dropped is known before anything that comes after it is encoded.
+        // Learn of dropped exchanges before encoding later ones.
         while let Ok(done) = self.reports.try_recv() {
             self.note(done);
         }
@@ -167,7 +168,7 @@ impl Encoder {
             while let Ok(done) = self.reports.try_recv() {
                 self.note(done);
             }
-            // With a block packed the disk may as well have it, while the next one is made.
+            // A full block can be written while the next one is encoded.
             let has_block = self.batch.blocks > 0 && self.under_way == 0;
             if has_block || self.batch.answers.len() >= MAX_BATCH || self.batch.bytes > MAX_BATCH_BYTES {
                 self.wait_until(MOST_UNDER_WAY - 1);
@@ -200,7 +201,7 @@ impl Encoder {
         self.shared.close();
     }
 
-    /// Makes a record of an exchange.
+    /// Encodes an exchange into the batch.
     fn add(&mut self, item: Item) {
         if item.answer.bytes >= LARGE {
             self.wait_until(0);
@@ -219,7 +220,7 @@ impl Encoder {
         let was_small = answer.bytes < LARGE;
         self.batch.answers.push(answer);
         if let Some(records) = encoded {
-            // Decoded it may be far larger than it came.
+            // Decoded, it may be far larger than it was on the wire.
             let grew = was_small && !records.tail.is_empty();
             self.batch.blocks += 1;
             self.send(Job::Records(records));
@@ -230,7 +231,7 @@ impl Encoder {
         }
     }
 
-    /// Makes a record of a capture; returns the records if they fill a block.
+    /// Encodes a capture; returns the records once they fill a block.
     fn encode(&mut self, capture: &mut Capture) -> Option<Records> {
         if let Some(name) = &capture.session {
             let name = self.redactor.session_name(name, &capture.envelope);
@@ -246,7 +247,7 @@ impl Encoder {
         open.add(exchange, self.batch.stamp, followed, &mut self.spare)
     }
 
-    /// Hands the batch over.
+    /// Hands the batch to the writer.
     fn commit(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         if batch.answers.is_empty() {
@@ -257,19 +258,19 @@ impl Encoder {
             self.send(Job::Records(records));
         }
         self.send(Job::Commit { answers: batch.answers, dropped: batch.dropped });
-        // Any number of names may stand for one session.
+        // Any number of names may map to one session.
         if self.open.len().max(self.sessions.len()) > MAX_SESSIONS {
             self.forget();
         }
     }
 
-    /// Has the writer do something that may change sessions, and waits for it.
+    /// Runs a control, which may change sessions, on the writer and waits for it.
     fn forward(&mut self, control: Control, is_rescue: bool) {
-        // What was recorded before it comes before it.
+        // Exchanges recorded before it come first.
         self.commit();
         self.backlog.push_front(if is_rescue { Message::Rescue(control) } else { Message::Control(control) });
         self.wait_until(0);
-        // It is still there, unless it was answered because the disk fails.
+        // It may have been refused because the disk fails.
         match self.backlog.pop_front() {
             Some(Message::Control(control) | Message::Rescue(control)) => {
                 self.send(Job::Control(control));
@@ -280,11 +281,11 @@ impl Encoder {
         }
     }
 
-    /// The session of a capture, which the writer starts if need be; none where it can't.
+    /// The session of a capture, started by the writer if necessary; `None` if that fails.
     fn session_of(&mut self, capture: &Capture) -> Option<SessionId> {
         let deletions = self.shared.deletions.load(Ordering::Acquire);
         if std::mem::replace(&mut self.deletions, deletions) != deletions {
-            // Another way than a control's: a session may be deleted while the writer tries the same again and again.
+            // A rescue may have deleted a session while the writer was retrying.
             self.forget();
         }
         let named = capture.session.clone().filter(|name| nightaudit_log::is_session_name(name));
@@ -299,7 +300,7 @@ impl Encoder {
         let reached: Reached = reached.recv().ok()??;
         let session = reached.session;
         self.sessions.insert(named, session);
-        // If it is known by another name, too, more may be encoded than the writer has.
+        // If another name maps to it, more may be encoded than the writer has.
         self.open.entry(session).or_insert_with(|| Open::new(reached));
         Some(session)
     }
@@ -313,7 +314,7 @@ impl Encoder {
         }
     }
 
-    /// Waits until the writer is done with all but so many, and puts aside what comes meanwhile.
+    /// Waits until at most `at_most` jobs are in flight, queueing messages meanwhile.
     fn wait_until(&mut self, at_most: usize) {
         while self.under_way > at_most {
             self.refuse_controls();
@@ -332,7 +333,7 @@ impl Encoder {
         }
     }
 
-    /// Tells those who wait for a control why nothing happens, while the writer tries the same again and again.
+    /// Fails pending controls while the writer retries; rescues go through.
     fn refuse_controls(&mut self) {
         let Some(failure) = self.shared.failure() else { return };
         for message in std::mem::take(&mut self.backlog) {
@@ -353,7 +354,7 @@ impl Encoder {
         }
     }
 
-    /// Forgets the sessions; what is encoded of them comes after what was dropped, and is dropped, too.
+    /// Clears the session cache. What is encoded of them follows dropped exchanges, and is dropped, too.
     fn forget(&mut self) {
         self.sessions.clear();
         for (_, mut open) in std::mem::take(&mut self.open) {
@@ -363,15 +364,15 @@ impl Encoder {
         }
     }
 
-    /// The writer ended, though nobody told it to: nothing is recorded any more, and nobody is to wait.
+    /// The writer died unexpectedly; release all waiters.
     fn abandon(&mut self) {
         (self.under_way, self.closing) = (0, true);
         self.shared.places.close();
     }
 }
 
-/// How long it pays to wait for more before a batch goes to the disk, which takes as long for one as for many: with so
-/// many exchanges gathered, and so many other requests under way.
+/// How long to gather more exchanges before a sync, which takes as long for one as for many, given this many gathered
+/// and this many other requests in flight.
 fn gather_for(durability: Durability, gathered: usize, others: usize) -> Option<Duration> {
     match durability {
         Durability::Batch => Some(GATHER),
@@ -384,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_for_the_disk_waits_for_others_only_under_load() {
+    fn a_synced_batch_is_gathered_only_under_load() {
         for durability in [Durability::Sync, Durability::Write] {
             let gathers = |gathered, others| gather_for(durability, gathered, others).is_some();
             assert!(!gathers(1, 0) && !gathers(1, 500) && !gathers(SEVERAL - 1, 500));

@@ -1,4 +1,4 @@
-//! What can go wrong, by who has to know.
+//! Error types, by caller.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -6,41 +6,41 @@ use std::{fmt, io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process owns the log.
     #[error("the log in {} is in use by process {}{}", dir.display(), Pid(*pid), Console(console.as_deref()))]
     Locked {
         /// The data folder.
         dir: PathBuf,
-        /// The owner's process id, where the lock file says it.
+        /// The owner's process id, if the lock file has it.
         pid: Option<u32>,
-        /// The address of the owner's console, where it has one.
+        /// The address of the owner's console, if it has one.
         console: Option<String>,
     },
-    /// There is no log there, and it was only to be read.
+    /// There is no log to read.
     #[error("there is no log in {}: name another folder with --data, or record something first", .0.display())]
     Missing(PathBuf),
     /// The data folder can't be used.
     #[error("can't {what} {}: {source}", path.display())]
     Io {
-        /// What was tried: `create`, `write` and the like.
+        /// The operation: `create`, `write` and the like.
         what: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Somebody else could have made the data folder what it is.
+    /// Other users could have tampered with the data folder.
     #[error(transparent)]
     Untrusted(#[from] crate::UntrustedFile),
-    /// A session of a later version of this program is to be continued.
+    /// The session to continue is of a later version of this program.
     #[error("{} was written by a later version of this program: use that version", .0.display())]
     Newer(PathBuf),
-    /// The index can't be made.
-    #[error("can't make the index in {}: {reason}", path.display())]
+    /// The index can't be created.
+    #[error("can't create the index in {}: {reason}", path.display())]
     Index {
-        /// The index's folder.
+        /// The folder of the index.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Exchanges as they are recorded.
+//! Following exchanges as they are recorded.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -12,14 +12,14 @@ use crate::{
     shared::Shared,
 };
 
-/// The most exchanges that are read from disk at a time.
+/// Maximum number of exchanges read from disk at a time.
 const PAGE: usize = 64;
-/// The bytes above which a page ends: many followers may hold one each.
+/// The size at which a page ends, in bytes: there may be many followers with one each.
 const PAGE_BYTES: usize = 256 << 10;
 
-/// Yields exchanges in the order in which they are recorded, from memory or, where it has fallen behind, from disk.
+/// Yields exchanges in recording order, from memory or, when it has fallen behind, from disk.
 ///
-/// A follower holds a page of exchanges at most, however far it is behind, and never slows the log.
+/// A follower holds at most one page of exchanges, however far behind it is, and never slows the log.
 #[derive(Debug)]
 pub struct Follower {
     shared: Arc<Shared>,
@@ -28,13 +28,13 @@ pub struct Follower {
     unwanted: Option<SessionId>,
     last: watch::Receiver<Last>,
     place: Option<Position>,
-    /// The number of exchanges recorded since the log was opened up to `place`, where it is known.
+    /// The number of exchanges recorded from opening the log to `position`, if known.
     count: Option<u64>,
     ready: VecDeque<Followed>,
     reading: Option<JoinHandle<Page>>,
 }
 
-/// What was read from disk.
+/// A page read from disk.
 #[derive(Debug)]
 struct Page {
     found: VecDeque<Followed>,
@@ -65,7 +65,7 @@ impl Follower {
                 let query =
                     Query { filter: follower.filter.clone(), order: Order::Newest, limit: Some(n), after: None };
                 let mut newest = Exchanges::new(&follower.shared, query)?;
-                // Only their places are kept: a few thousand bodies would not fit anywhere.
+                // Only their positions are kept: thousands of bodies would not fit in memory.
                 newest.by_ref().for_each(drop);
                 if let Some(first) = newest.last_position() {
                     follower.go_to(Some(first.before()));
@@ -85,16 +85,16 @@ impl Follower {
         (self.place, self.count) = (place, None);
     }
 
-    /// The place up to which everything that matches was yielded, from which a later follower goes on; none while
-    /// something that was read waits to be yielded.
+    /// The position up to which everything that matches was yielded, for a later follower to resume from; `None` while
+    /// exchanges already read are still to be yielded.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.ready.is_empty().then(|| self.place.unwrap_or(Position::START))
     }
 
-    /// Waits for the next exchange; none when the log is closed and all was read.
+    /// Waits for the next exchange; `None` once the log is closed and everything was yielded.
     ///
-    /// Nothing is lost if the future is dropped before it is ready. It must be polled within a tokio runtime.
+    /// Cancel-safe. Must be polled within a tokio runtime.
     pub async fn next(&mut self) -> Option<Followed> {
         loop {
             if let Some(followed) = self.ready.pop_front() {
@@ -103,7 +103,7 @@ impl Follower {
             if let Some(reading) = &mut self.reading {
                 let page = reading.await;
                 self.reading = None;
-                // An error means that the runtime is shutting down.
+                // An error means the runtime is shutting down.
                 let page = page.ok()?;
                 (self.ready, self.place, self.count) = (page.found, page.place, page.count);
                 continue;
@@ -111,7 +111,7 @@ impl Follower {
             let last = *self.last.borrow_and_update();
             match self.shared.ring.after(self.place) {
                 After::Next(place, count, exchange) => {
-                    // The numbers of those in memory follow each other; a gap was deleted before it was read.
+                    // Counts in memory are consecutive; exchanges in a gap were deleted before they were read.
                     let missed = self.count.map_or(0, |known| count.saturating_sub(known + 1));
                     (self.place, self.count) = (Some(place), Some(count));
                     let here = self.session.is_none_or(|session| session == exchange.session)
@@ -135,14 +135,14 @@ impl Follower {
     }
 }
 
-/// Reads a page of what comes after `place` and not after `last`.
+/// Reads a page of exchanges after `position`, up to `last`.
 fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Position>, count: Option<u64>, last: Last) -> Page {
     let mut found = VecDeque::new();
     let query = Query { filter, order: Order::Oldest, after: place, limit: None };
     let mut reached = last.place;
     let mut bytes = 0;
     let mut damaged = 0;
-    // The session that is followed may be deleted; then there is nothing more of it.
+    // If the followed session was deleted, there is nothing more.
     if let Ok(mut exchanges) = Exchanges::new(shared, query) {
         while let Some(exchange) = exchanges.next() {
             if exchanges.last_position() > last.place {

@@ -1,5 +1,5 @@
-//! The readers of segments and records, for the fuzz targets in `fuzz/`: these could open a whole log only a few dozen
-//! times in a second. They panic where what is read is not as it must be, whatever the bytes are.
+//! Entry points to the readers of segments and records for the fuzz targets in `fuzz/`, which could open a whole log
+//! only a few dozen times a second. They panic if an invariant is violated, whatever the bytes.
 
 use std::{fs, io, path::Path};
 
@@ -13,11 +13,11 @@ use crate::{
     segment::{self, HEADER, Header, Step, Walk},
 };
 
-/// Reads a segment from front to back, as opening and checking a log do.
+/// Reads a segment from start to end, as opening and checking a log do.
 ///
 /// # Errors
 ///
-/// What the operating system says; nothing that the bytes could be the reason of.
+/// The error of the operating system; never caused by the bytes.
 pub fn segment(path: &Path) -> io::Result<()> {
     let file = fs::File::open(path)?;
     let length = file.metadata()?.len();
@@ -53,7 +53,7 @@ pub fn segment(path: &Path) -> io::Result<()> {
 /// Reads the records of an unpacked block.
 pub fn records(block: &Bytes) {
     let first = block.get(1..9).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
-    // What a block says of them is not at issue: with the right number they are all read.
+    // The block's count is not under test: with the right number they are all read.
     for count in 0..8 {
         for record in record::split(block, count, first).unwrap_or_default() {
             one(&record, block);
@@ -61,7 +61,7 @@ pub fn records(block: &Bytes) {
     }
 }
 
-/// Reads a record's exchange, which can be written and read again, and of which the index knows the same.
+/// Reads a record's exchange, and checks that it round-trips and that the index has the same data.
 fn one(record: &Record, block: &Bytes) {
     let facts = Facts::parse(record.metadata(block)).map(|facts| facts.row(record.sequence, record.written));
     let exchange = record.exchange(block);
@@ -71,12 +71,12 @@ fn one(record: &Record, block: &Bytes) {
     let Ok(mut exchange) = exchange else { return };
     assert_eq!(facts, Ok(Facts::of(&exchange).row(record.sequence, record.written)));
     assert_eq!((exchange.sequence, exchange.previous_hash), (record.sequence, Some(record.previous)));
-    // Only exports mask, and the log never says that something is.
+    // Only exports mask; the log never says that a body is masked.
     exchange.bodies_mut().for_each(|body| body.masked = false);
     let mut written = Vec::new();
     let hash = record::encode(&exchange, record.written, &mut written).chain(record.previous, &mut written);
     let written = Bytes::from(written);
     let again = record::split(&written, 1, record.sequence).and_then(|records| records[0].exchange(&written));
-    // Names that are not known are passed over, so that the metadata, and with it the hash, may be another.
+    // Unknown properties are dropped, so the metadata, and with it the hash, may differ.
     assert_eq!(again, Ok(Exchange { hash: Some(hash), ..exchange }));
 }

@@ -1,7 +1,7 @@
-//! The index: where each exchange stands, and enough of it to answer most filters.
+//! The index: the location of each exchange, and enough of it to decide most filters.
 //!
-//! The index of a session is a list of [`Chunk`]s. What sled holds of it may lag behind the segments: the rows that it
-//! lacks are kept in memory, and read from the segments' tail when the log is opened.
+//! The index of a session is a list of [`Chunk`]s. What sled holds may lag behind the segments: the rows it lacks are
+//! in memory, and are read from the segments' tail when the log is opened.
 
 mod chunk;
 mod copy;
@@ -29,15 +29,15 @@ use self::{
 };
 use crate::ledger::Head;
 
-/// The chunks kept unpacked for those who read.
+/// Number of chunks cached unpacked for readers.
 const CACHED: usize = 16;
 
-/// A segment as the index knew it when it last stored rows of it.
+/// A segment as of when the index last stored rows of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) number: u32,
     pub(crate) generation: u64,
-    /// Where the last block ends of which all rows are stored.
+    /// The end of the last block whose rows are all stored.
     pub(crate) length: u64,
 }
 
@@ -66,17 +66,17 @@ impl Listing {
         self.parts.iter().map(|part| u64::from(part.summary.rows)).sum()
     }
 
-    /// How many exchanges there are, and which is the last.
+    /// The number of exchanges, and the last sequence number.
     pub(crate) fn head(&self) -> Head {
         Head { count: self.exchanges(), last: self.parts.last().map_or(0, |part| part.summary.last), hash: None }
     }
 
-    /// Adds the row of an exchange that was recorded; true if that filled a chunk.
+    /// Adds the row of a recorded exchange; returns whether that filled a chunk.
     pub(crate) fn push(&mut self, noted: &Noted, block: BlockAt) -> bool {
         self.add(noted.row(), noted.texts(), block)
     }
 
-    /// Adds a row; true if that filled a chunk.
+    /// Adds a row; returns whether that filled a chunk.
     pub(crate) fn add(&mut self, row: Row, texts: (&str, Option<&str>), block: BlockAt) -> bool {
         if let Some(part) = self.parts.last_mut()
             && let Some(chunk) = part.chunk.as_mut().filter(|chunk| !chunk.is_full())
@@ -91,7 +91,7 @@ impl Listing {
         false
     }
 
-    /// What is to be stored: full chunks, and with `all` those that still take rows.
+    /// What to store: full chunks, and with `all` also the unfinished one.
     fn unstored(&self, all: bool) -> Option<New> {
         let new = |part: &&Part| {
             part.stored < part.summary.rows && part.chunk.as_ref().is_some_and(|chunk| all || chunk.is_full())
@@ -99,7 +99,7 @@ impl Listing {
         let parts: Vec<Part> = self.parts.iter().filter(new).cloned().collect();
         let mut segments = self.segments.clone();
         if !all && let Some(last) = segments.last_mut() {
-            // The last chunk's rows may end within a block, and more blocks may follow: they are to be read again.
+            // The last chunk may end within a block, and more blocks may follow: read them again.
             last.length = 0;
         }
         (all || !parts.is_empty()).then_some(New { parts, segments })
@@ -116,7 +116,7 @@ impl Listing {
         }
     }
 
-    /// Notes up to where a segment's rows are in the listing.
+    /// Records up to which offset a segment's rows are in the listing.
     pub(crate) fn reached(&mut self, number: u32, generation: u64, length: u64) {
         match self.segments.last_mut() {
             Some(known) if known.number == number => *known = Known { number, generation, length },
@@ -125,7 +125,7 @@ impl Listing {
     }
 }
 
-/// What of a listing is to be stored.
+/// The part of a listing to store.
 struct New {
     parts: Vec<Part>,
     segments: Vec<Known>,
@@ -158,10 +158,10 @@ impl New {
     }
 }
 
-/// Chunks by their session and first sequence number, the one read last first.
+/// Chunks by session and first sequence number, most recently read first.
 type Cache = VecDeque<((SessionId, u64), Arc<Chunk>)>;
 
-/// The listings of all sessions, in memory where they are new and in sled where they are old.
+/// The listings of all sessions: new chunks in memory, old ones in sled.
 #[derive(Debug)]
 pub(crate) struct Index {
     stored: Stored,
@@ -172,14 +172,14 @@ pub(crate) struct Index {
 #[derive(Debug)]
 enum Stored {
     Table(Table),
-    /// What the table held when it was let go, for one who only reads.
+    /// A copy of the table as of when it was released, for readers.
     Copy(Copy),
-    /// Stored chunks in memory, where nothing can be written.
+    /// Stored chunks in memory, if nothing can be written.
     Memory(Mutex<HashMap<[u8; 25], Vec<u8>>>),
 }
 
 impl Index {
-    /// Opens the index with what is stored of it; the second value is false where it is new.
+    /// Opens the index; the second value is false if it is new.
     pub(crate) fn open(path: &Path) -> Result<(Self, bool), Broken> {
         let (table, known) = Table::open(path)?;
         let mut listings: BTreeMap<SessionId, Listing> = BTreeMap::new();
@@ -196,18 +196,18 @@ impl Index {
             _ => broken = true,
         })?;
         if broken {
-            return Err(Broken("it holds what this program never wrote".to_owned()));
+            return Err(Broken("it has entries that this program never wrote".to_owned()));
         }
         let index = Self { stored: Stored::Table(table), listings: Mutex::new(listings), cache: Mutex::default() };
         Ok((index, known))
     }
 
-    /// An index that is in memory alone, for one who reads where nothing can be written.
+    /// An in-memory index, for readers of a read-only folder.
     pub(crate) fn in_memory() -> Self {
         Self { stored: Stored::Memory(Mutex::default()), listings: Mutex::default(), cache: Mutex::default() }
     }
 
-    /// The listings. What holds them does no I/O.
+    /// The listings. Don't do I/O while holding the lock.
     pub(crate) fn listings(&self) -> MutexGuard<'_, BTreeMap<SessionId, Listing>> {
         self.listings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,7 +223,7 @@ impl Index {
             return Ok(Arc::clone(chunk));
         }
         drop(cache);
-        let missing = || Broken(format!("the rows of session {session} from {} on are gone", part.summary.first));
+        let missing = || Broken(format!("the rows of session {session} from {} are missing", part.summary.first));
         let key_of_chunk = chunk_key(b'c', session, part.summary.first);
         let chunk = match &self.stored {
             Stored::Table(table) => table.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
@@ -240,7 +240,7 @@ impl Index {
         Ok(chunk)
     }
 
-    /// Stores what is only in memory: full chunks, and with `all` those that still take rows.
+    /// Stores what is only in memory: full chunks, and with `all` also unfinished ones.
     pub(crate) fn store(&self, all: bool) -> Result<(), Broken> {
         let sessions: Vec<SessionId> = self.listings().keys().copied().collect();
         for session in sessions {
@@ -254,7 +254,7 @@ impl Index {
         Ok(())
     }
 
-    /// Stores the full chunks of a listing that is not among the others yet.
+    /// Stores the full chunks of a listing that is not in the index yet.
     pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), Broken> {
         let Some(new) = listing.unstored(false) else { return Ok(()) };
         new.write(&self.stored, session)?;
@@ -262,8 +262,7 @@ impl Index {
         Ok(())
     }
 
-    /// Lets go of the table, so that somebody else can have it, and goes on reading from a copy. Nothing can be stored
-    /// then.
+    /// Releases the table for other processes, and continues reading from a copy. Nothing can be stored afterwards.
     pub(crate) fn detach(self, dir: &Path) -> Result<Self, Broken> {
         let Stored::Table(table) = self.stored else { return Ok(self) };
         let copy = Copy::of(&table, dir)?;
@@ -271,7 +270,7 @@ impl Index {
         Ok(Self { stored: Stored::Copy(copy), ..self })
     }
 
-    /// Whether others may change the log meanwhile.
+    /// Whether other processes may change the log meanwhile.
     pub(crate) fn is_detached(&self) -> bool {
         matches!(self.stored, Stored::Copy(_) | Stored::Memory(_))
     }
@@ -283,7 +282,7 @@ impl Index {
         }
     }
 
-    /// Forgets a session.
+    /// Removes a session.
     pub(crate) fn remove(&self, session: SessionId) -> Result<(), Broken> {
         self.listings().remove(&session);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).retain(|((known, _), _)| *known != session);
@@ -306,7 +305,7 @@ impl Index {
         self.table()?.flush()
     }
 
-    /// What it takes on disk, in bytes.
+    /// Its size on disk, in bytes.
     pub(crate) fn size(&self) -> u64 {
         match &self.stored {
             Stored::Table(table) => table.size(),

@@ -1,4 +1,5 @@
-//! The requests under way, each in a slot of a small file, so that a crash does not hide them. See `FORMAT.md`.
+//! The journal: requests in flight, each in a slot of a small file, so that a crash does not hide them. Specified in
+//! `FORMAT.md`.
 
 use std::{
     borrow::Cow,
@@ -18,12 +19,12 @@ use crate::{
     private,
 };
 
-/// The bytes of a slot.
+/// The size of a slot, in bytes.
 const SLOT: usize = 1024;
-/// The bytes of a slot before its text: a checksum and a length.
+/// The size of a slot's header, in bytes: a checksum and a length.
 const HEAD: usize = 6;
 
-/// The slots of the requests under way.
+/// The journal's file and free slots.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -37,15 +38,15 @@ struct Slots {
     used: u32,
 }
 
-/// A slot's text.
+/// The content of a slot.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry<'a> {
     pub(crate) id: ExchangeId,
-    /// The name of the session that the request named.
+    /// The session that the request named.
     pub(crate) session: Option<Cow<'a, str>>,
     environment: Cow<'a, str>,
     pub(crate) received: Timestamp,
-    /// Microseconds from then until it went out.
+    /// Microseconds from then until it was forwarded.
     #[serde(default)]
     forwarded_us: u64,
     method: Cow<'a, str>,
@@ -58,7 +59,7 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Journal {
-    /// Begins an empty journal.
+    /// Creates an empty journal.
     pub(crate) fn create(disk: &dyn Disk, dir: &Path) -> io::Result<Self> {
         let path = path(dir);
         let file = disk.open(&path)?;
@@ -66,12 +67,12 @@ impl Journal {
         Ok(Self { path, file, slots: Mutex::default() })
     }
 
-    /// Notes a request and returns its slot.
+    /// Writes a request and returns its slot.
     pub(crate) fn begin(&self, started: &JournalEntry) -> io::Result<u32> {
         let bytes = slot(started);
         let slot = {
             let mut slots = self.slots();
-            // The slot given back last is taken first: few are ever in use, and those stay in the cache.
+            // Reuse the slot released last: few are ever in use, and those stay in the cache.
             slots.free.pop().unwrap_or_else(|| {
                 slots.used += 1;
                 slots.used - 1
@@ -86,19 +87,20 @@ impl Journal {
         }
     }
 
-    /// Gives back the slots of requests that are in the log. What stands in them does no harm: their ids are found there.
+    /// Releases the slots of requests that are in the log. Their content is harmless: recovery finds their ids in the
+    /// log.
     pub(crate) fn free(&self, slots: impl IntoIterator<Item = u32>) {
         self.slots().free.extend(slots);
     }
 
-    /// Gives back the slot of a request that will not be in the log.
+    /// Releases the slot of a request that will not be in the log.
     pub(crate) fn forget(&self, slot: u32) {
-        // Where it can't be wiped, a crash shows the request as interrupted, which is nearer to the truth than nothing.
+        // If it can't be wiped, a crash shows the request as interrupted, which is closer to the truth than nothing.
         let _ = self.wipe(slot);
         self.free([slot]);
     }
 
-    /// Wipes what stands in free slots, so that deleted exchanges don't come back as interrupted ones.
+    /// Wipes the content of free slots, so that deleted exchanges don't come back as interrupted ones.
     pub(crate) fn wipe_free(&self) -> io::Result<()> {
         let free = std::mem::take(&mut self.slots().free);
         let wiped = free.iter().try_for_each(|slot| self.wipe(*slot));
@@ -110,12 +112,12 @@ impl Journal {
         self.file.write_at(&[0; HEAD], u64::from(slot) * SLOT as u64)
     }
 
-    /// Whether its file is still where it was opened.
+    /// Whether the file is still where it was opened.
     pub(crate) fn is_there(&self) -> io::Result<bool> {
         self.file.is_at(&self.path)
     }
 
-    /// Tries to write a slot, for nobody's request.
+    /// Writes an empty slot, to see whether the journal can be written.
     pub(crate) fn probe(&self) -> io::Result<()> {
         let slot = {
             let mut slots = self.slots();
@@ -124,13 +126,13 @@ impl Journal {
                 slots.used - 1
             })
         };
-        // As much as a request's note may take.
+        // As much as a request may take.
         let written = self.file.write_at(&[0; SLOT], u64::from(slot) * SLOT as u64);
         self.free([slot]);
         written
     }
 
-    /// Wipes everything: each request is in the log.
+    /// Truncates the journal: every request is in the log.
     pub(crate) fn clear(&self) -> io::Result<()> {
         self.file.set_len(0)
     }
@@ -145,7 +147,7 @@ fn path(dir: &Path) -> PathBuf {
 }
 
 fn slot(started: &JournalEntry) -> Vec<u8> {
-    // What stands behind the `?` may be secret, and nothing has looked for secrets in it yet.
+    // The query may hold secrets, and has not been redacted yet.
     let path = started.target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let url = format!("{}{}", started.origin, String::from_utf8_lossy(path));
     let entry = |longest: usize| Entry {
@@ -178,13 +180,13 @@ fn slot(started: &JournalEntry) -> Vec<u8> {
     bytes
 }
 
-/// The text's first characters, so many at most.
+/// The first `length` characters of the text at most.
 fn cut(text: &str, length: usize) -> Cow<'_, str> {
     let end = if text.len() <= length { None } else { text.char_indices().nth(length) };
     Cow::Borrowed(end.map_or(text, |(end, _)| &text[..end]))
 }
 
-/// Wipes the slots of these requests in a journal that nobody writes, so that deleted exchanges don't come back.
+/// Wipes these requests from a journal without an owner, so that deleted exchanges don't come back.
 pub(crate) fn wipe(dir: &Path, is_doomed: impl Fn(ExchangeId) -> bool) -> io::Result<()> {
     let path = path(dir);
     let bytes = match fs::read(&path) {
@@ -200,10 +202,10 @@ pub(crate) fn wipe(dir: &Path, is_doomed: impl Fn(ExchangeId) -> bool) -> io::Re
     Ok(())
 }
 
-/// The requests noted in a journal; slots that are empty or damaged are passed over.
+/// The requests in a journal; empty and damaged slots are skipped.
 pub(crate) fn read(dir: &Path) -> io::Result<Vec<Entry<'static>>> {
     let bytes = match private::open(fs::OpenOptions::new().read(true), &path(dir)) {
-        // No journal has more slots than a queue has places; a larger file is none of ours.
+        // A journal has at most as many slots as the queue has permits; ignore the rest of a larger file.
         Ok(file) => {
             let mut bytes = Vec::new();
             io::Read::read_to_end(&mut io::Read::take(file, 256 << 20), &mut bytes)?;
@@ -263,7 +265,7 @@ impl Entry<'_> {
             outcome: Outcome::Interrupted,
             error: Some(Failure {
                 kind: FailureKind::Interrupted,
-                message: "the proxy ended while the request was under way; it may have reached Mews".to_owned(),
+                message: "the proxy ended while the request was in flight; it may have reached Mews".to_owned(),
             }),
             web_socket: None,
             destination: None,

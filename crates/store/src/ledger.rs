@@ -1,7 +1,7 @@
-//! What the log has had: of each session how many exchanges were recorded and how its chain ends.
+//! The ledger: how many exchanges each session has recorded, and the end of its chain.
 //!
-//! It stands in a file of its own, so that cutting or removing segments does not cut this knowledge with them. Each line
-//! is chained to the one before it. `FORMAT.md` describes it.
+//! A file of its own, so that truncating or removing segments does not remove it. Each line is chained to the previous
+//! one. Specified in `FORMAT.md`.
 
 use std::{
     collections::BTreeMap,
@@ -15,39 +15,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Disk, DiskFile};
 
-/// The file's name, under the data folder.
+/// The file's name, relative to the data folder.
 pub(crate) const FILE: &str = "ledger";
 /// What the first line is chained to.
 const GENESIS: &[u8] = b"nightaudit ledger 1";
-/// The most that is read: a thousand times what a large log has.
+/// The maximum size read, in bytes: a thousand times that of a large log.
 const MAX_BYTES: u64 = 64 << 20;
-/// The longest name of a session that is kept, in characters.
+/// The maximum length of a session's name, in characters.
 const MAX_NAME: usize = 200;
-/// The bytes of a line's digest in hexadecimal digits, and of the space after it.
+/// The length of a line's digest in hexadecimal digits and the space after it.
 const PREFIX: usize = 65;
-/// So many lines may be out of date before the file is written anew.
+/// The file is rewritten when more lines than this are out of date.
 const MAX_STALE: usize = 1000;
 
-/// How many exchanges a session has had, and how its chain ends.
+/// How many exchanges a session has recorded, and the end of its chain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
     /// Exchanges recorded.
     pub(crate) count: u64,
     /// The sequence number of the last one.
     pub(crate) last: u64,
-    /// The hash of the last one, where it is known.
+    /// The hash of the last one, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hash: Option<Digest>,
 }
 
-/// A line of the ledger: what a session had when it was written.
+/// A line of the ledger: what a session had recorded when it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
     pub(crate) session: SessionId,
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) head: Head,
-    /// Whether the session was deleted by this program, so that nobody misses it.
+    /// Whether the session was deleted by this program, and so is not missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) deleted: bool,
 }
@@ -62,24 +62,24 @@ impl Note {
     }
 }
 
-/// What was read of a ledger.
+/// A ledger as read.
 #[derive(Debug, Clone)]
 pub(crate) struct Read {
-    /// Whether there is a file.
+    /// Whether the file exists.
     pub(crate) is_there: bool,
     /// The last line of each session.
     pub(crate) notes: BTreeMap<SessionId, Note>,
-    /// What is wrong with it. A line that was not written to its end is no damage.
+    /// Its damage. An incomplete last line is not damage.
     pub(crate) damage: Vec<Damage>,
     lines: usize,
-    /// Where the last whole line ends, and its digest.
+    /// The end of the last complete line, and its digest.
     end: u64,
     digest: Digest,
 }
 
 /// Reads the ledger of a data folder.
 ///
-/// A damaged line is passed over: those after it are chained to the digest that it states.
+/// A damaged line is skipped: the following lines are chained to the digest it states.
 pub(crate) fn read(dir: &Path) -> io::Result<Read> {
     let mut read = Read {
         is_there: false,
@@ -97,7 +97,7 @@ pub(crate) fn read(dir: &Path) -> io::Result<Read> {
     };
     read.is_there = true;
     let (mut at, mut previous) = (0, read.digest);
-    // What is wrong counts only once a whole line follows: at the end it is a write that was not finished.
+    // An error counts only once a valid line follows: at the end it is an incomplete write.
     let mut wrong: Option<(u64, &str)> = None;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let start = at as u64;
@@ -110,11 +110,11 @@ pub(crate) fn read(dir: &Path) -> io::Result<Read> {
             wrong.get_or_insert((start, "a line of the ledger can't be read"));
             continue;
         };
-        // After a line that can't be read nobody can tell.
+        // After an unreadable line the digest can't be verified.
         if wrong.is_none() && Digest::of_parts([&previous.0[..], json]) != digest {
-            wrong = Some((start, "a line of the ledger is not chained to the one before it"));
+            wrong = Some((start, "a line of the ledger is not chained to the previous one"));
             if is_altered(&bytes[at..], digest) {
-                // The next line goes on from the digest that this one states, so this one was altered.
+                // The next line continues from the digest that this one states, so this one was altered.
                 previous = digest;
                 continue;
             }
@@ -130,7 +130,7 @@ pub(crate) fn read(dir: &Path) -> io::Result<Read> {
     Ok(read)
 }
 
-/// Whether the line that follows is chained to this digest.
+/// Whether the next line is chained to this digest.
 fn is_altered(rest: &[u8], digest: Digest) -> bool {
     let next = rest.split_inclusive(|byte| *byte == b'\n').next().and_then(split);
     next.is_none_or(|(stated, json)| Digest::of_parts([&digest.0[..], json]) == stated)
@@ -144,13 +144,13 @@ fn split(line: &[u8]) -> Option<(Digest, &[u8])> {
 }
 
 fn line(previous: Digest, note: &Note) -> (Digest, String) {
-    // Strings and numbers: there is nothing that JSON can't hold.
+    // Strings and numbers always serialize.
     let json = serde_json::to_string(note).unwrap_or_default();
     let digest = Digest::of_parts([&previous.0[..], json.as_bytes()]);
     (digest, format!("{digest} {json}\n"))
 }
 
-/// The ledger as its owner writes it.
+/// The ledger, open for writing.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
@@ -158,13 +158,13 @@ pub(crate) struct Ledger {
     end: u64,
     digest: Digest,
     written: BTreeMap<SessionId, Note>,
-    /// Whether what was written is not known to survive a power failure.
+    /// Whether some writes might not survive a power failure.
     unsynced: bool,
 }
 
 impl Ledger {
-    /// Goes on with a ledger as it was read, or begins one. It is written anew where most of it is out of date or
-    /// something is wrong with it.
+    /// Continues the ledger that was read, or creates it. It is rewritten if most of it is out of date or it is
+    /// damaged.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, read: Read) -> io::Result<Self> {
         let path = path(dir);
         let Read { is_there, notes, damage, lines, mut end, mut digest } = read;
@@ -183,7 +183,7 @@ impl Ledger {
         Ok(Self { file: disk.open(&path)?, path, end, digest, written, unsynced: false })
     }
 
-    /// Writes what is new in these notes. With `sync` it survives a power failure.
+    /// Writes the notes that are new. With `sync` they survive a power failure.
     pub(crate) fn write(&mut self, notes: impl IntoIterator<Item = Note>, sync: bool) -> io::Result<()> {
         let mut text = String::new();
         let (mut digest, mut new) = (self.digest, Vec::new());
@@ -197,7 +197,7 @@ impl Ledger {
             new.push(note);
         }
         if !new.is_empty() {
-            // Where it fails the next try writes over it, and until then it is a line that was not finished.
+            // On failure the next attempt overwrites it; until then it is an incomplete line.
             self.file.write_at(text.as_bytes(), self.end)?;
             self.end += text.len() as u64;
             self.digest = digest;
@@ -217,7 +217,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether its file is still where it was opened.
+    /// Whether the file is still where it was opened.
     pub(crate) fn is_there(&self) -> io::Result<bool> {
         self.file.is_at(&self.path)
     }
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_anew_before_it_grows_without_bound() {
+    fn it_is_rewritten_before_it_grows_without_bound() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), (0..MAX_STALE as u64 + 3).map(|count| note(1, count)));
         write(dir.path(), []);
@@ -269,7 +269,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_costs_one_line_and_is_named_unless_it_is_the_last(
+        fn any_damage_costs_one_line_and_is_reported_unless_it_is_the_last(
             at in any::<prop::sample::Index>(), bit in 0..8_u8, cut in any::<bool>(),
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -284,13 +284,13 @@ mod tests {
             let damaged = read(dir.path()).unwrap();
             for (number, note) in notes.iter().enumerate() {
                 let known = damaged.notes.get(&note.session);
-                // The line feed that ends a line holds two of them together.
+                // The line feed that ends a line joins two of them.
                 let may_lack = if cut { number >= harmed } else { number == harmed || number == harmed + 1 };
                 prop_assert!(known == Some(note) || (may_lack && known.is_none()), "{number}: {known:?}");
             }
             let lacks = notes.len() - damaged.notes.len();
             prop_assert!(cut || lacks == 0 || harmed >= 4 || !damaged.damage.is_empty());
-            // It is taken up again, and says what it knows.
+            // It can be continued, and keeps what it knows.
             write(dir.path(), [note(9, 1)]);
             let again = read(dir.path()).unwrap();
             prop_assert_eq!(again.damage, vec![]);

@@ -1,6 +1,7 @@
-//! What a kill left in the journal: requests that were under way, as exchanges that were interrupted.
+//! Requests in flight at a kill, from the journal, as interrupted exchanges.
 //!
-//! The owner records them when it opens the log; until then readers show them, with the same sessions, numbers and hashes.
+//! The owner records them when it opens the log; until then readers show them, with the same sessions, sequence numbers
+//! and hashes.
 
 use nightaudit_exchange::{Exchange, SessionId, chain};
 use nightaudit_log::ReadError;
@@ -12,20 +13,20 @@ use crate::{
     shared::{Entry, Shared},
 };
 
-/// The number of the segment that is none: what stands there is in memory.
+/// The segment number of exchanges that are only in memory.
 pub(crate) const SEGMENT: u32 = 0;
 
-/// A request that was under way, and the session that it belongs to.
+/// An interrupted exchange and its session.
 pub(crate) struct Left {
     pub(crate) exchange: Exchange,
-    /// The session that is to be started for it; none where it is there.
+    /// The session to start for it; `None` if it exists.
     pub(crate) started: Option<Meta>,
 }
 
-/// The exchanges of a journal's requests that are not in the log, in the order of the journal.
+/// The journal's requests that are not in the log, as exchanges in the order of the journal.
 ///
-/// A request belongs to the open session that it named, or to the one that was current. Where that is not there, one is
-/// started that takes its id from the request, so that whoever looks finds the same.
+/// A request belongs to the open session that it named, or to the current one. If there is none, one is started whose
+/// id derives from the request, so that every reader gets the same.
 pub(crate) fn interrupted(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Result<Vec<Left>, ReadError> {
     let current = {
         let sessions = shared.sessions();
@@ -67,7 +68,7 @@ pub(crate) fn interrupted(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Res
     Ok(found)
 }
 
-/// Has readers find the requests of a journal; how many there are.
+/// Adds the requests of a journal to the listings; returns their number.
 pub(crate) fn show(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result<u64, ReadError> {
     let found = interrupted(shared, left)?;
     let count = found.len() as u64;
@@ -82,7 +83,7 @@ pub(crate) fn show(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result
             Some((Some(hash), sequence)) => Some((hash, sequence)),
             _ => shared.reached(session).ok(),
         };
-        // Nothing can be chained to what can't be read: the owner ends such a session, and begins another.
+        // Nothing can be chained to an unreadable exchange: the owner ends such a session and starts another.
         let (previous, last) = reached.unwrap_or_else(|| (chain::genesis(session), exchange.sequence));
         exchange.sequence = last + 1;
         let hash = chain::hash(previous, &exchange);

@@ -1,13 +1,13 @@
 //! The log on disk: append, get, query, follow, sessions, integrity.
 //!
-//! A [`Log`] is the data folder of one owner process. Exchanges enter through a [`Recorder`]: a [`QueuePermit`] is reserved
-//! before a request goes out, noted in a journal with [`QueuePermit::begin`], and turned into a [`Receipt`] by
-//! [`QueuePermit::record`]. One thread redacts and encodes what waits as one batch; another chains and compresses it, writes
-//! it to the session's segment and answers the receipts, those that are awaited on one runtime by its [`Notifier`]. They
-//! are read with [`Log::get`], [`Log::query`] and [`Log::follow`].
+//! A [`Log`] is a data folder owned by this process. Exchanges enter through a [`Recorder`]: a [`QueuePermit`] is
+//! reserved before a request is forwarded, noted in a journal with [`QueuePermit::begin`], and turned into a
+//! [`Receipt`] by [`QueuePermit::record`]. One thread redacts and encodes queued exchanges in batches; another chains,
+//! compresses and writes each batch to its session's segment and resolves the receipts, through a [`Notifier`] per
+//! runtime where there is one. Exchanges are read with [`Log::get`], [`Log::query`] and [`Log::follow`].
 //!
-//! The segments are the truth, and `FORMAT.md` describes them byte by byte. The index beside them is brought up to them
-//! whenever the log is opened, and made again where it does not fit.
+//! The segments are authoritative; `FORMAT.md` specifies them byte by byte. The index is brought up to date with them
+//! whenever the log is opened, and rebuilt if it doesn't match.
 //!
 //! ```
 //! use nightaudit_exchange::Filter;
@@ -17,7 +17,7 @@
 //! let log = Log::open(StoreConfig { session: Some("certification".into()), ..StoreConfig::new(dir.path()) })?;
 //! let recorder = log.recorder();
 //! # let _ = recorder;
-//! // In the proxy: recorder.reserve().await?, place.begin(&started)?, place.record(capture).await
+//! // In the proxy: recorder.reserve().await?, permit.begin(&started)?, permit.record(capture).await
 //! log.start_session("certification")?;
 //! let filter = Filter { session: Some("certification".into()), ..Filter::default() };
 //! assert_eq!(log.count(&filter)?, 0);

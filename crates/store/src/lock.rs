@@ -1,4 +1,4 @@
-//! Who has the data folder.
+//! The lock on the data folder.
 
 use std::{
     fs,
@@ -10,9 +10,9 @@ use std::{
 
 use crate::{error::OpenError, private};
 
-/// The lock on a data folder: a file locked for as long as this lives, in which its owner is named.
+/// The lock on a data folder: a file that is locked while this value lives and names its owner.
 ///
-/// The lock is the operating system's, so that an owner who was killed leaves none behind.
+/// It is an operating system lock, so a killed owner leaves none behind.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: Mutex<fs::File>,
@@ -37,18 +37,18 @@ impl Lock {
         }
         let lock = Self { file: Mutex::new(file) };
         match lock.write(None) {
-            // The lock is what counts: on a full disk there is room to be made with it.
+            // The lock is what matters: its holder may have to free space on a full disk.
             Err(source) if source.kind() != io::ErrorKind::StorageFull => Err(failed("write", source)),
             _ => Ok(lock),
         }
     }
 
-    /// The lock as a reader has it who can't write: it keeps owners away for as long as this lives, and other readers in.
-    /// None where there is no lock file, or it can't be locked.
+    /// A shared lock for a reader that can't write: it excludes owners but not other readers. `None` if there is no
+    /// lock file or it can't be locked.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Locked`] where the folder has an owner.
+    /// [`OpenError::Locked`] if the folder has an owner.
     pub(crate) fn share(dir: &Path) -> Result<Option<Self>, OpenError> {
         let Ok(file) = private::open(fs::OpenOptions::new().read(true), &dir.join("lock")) else { return Ok(None) };
         match file.try_lock_shared() {
@@ -61,13 +61,13 @@ impl Lock {
         }
     }
 
-    /// The console of the folder's owner; none where nobody has the folder, or the owner has no console (yet).
+    /// The console of the folder's owner; `None` if there is no owner or it has no console (yet).
     ///
-    /// The lock says whether there is an owner. What a killed one left in the file counts for nothing, and is taken out,
-    /// so that nobody sends a token to whoever has the address by now; and so that the next look need not try the lock.
+    /// The lock tells whether there is an owner. A killed owner's address is ignored and removed, so that no token is
+    /// sent to whoever listens there now, and the next call need not try the lock.
     pub(crate) fn console(dir: &Path) -> io::Result<Option<String>> {
         let path = dir.join("lock");
-        // Nobody can own what can't be written, or else it is another who writes: reading is enough to see which.
+        // A folder that can't be written has no owner, or one with other rights: reading is enough to tell.
         let opened = private::open(fs::OpenOptions::new().read(true).write(true), &path)
             .or_else(|_| private::open(fs::OpenOptions::new().read(true), &path));
         let file = match opened {
@@ -77,7 +77,7 @@ impl Lock {
         };
         let Some(console) = owner(&file).1 else { return Ok(None) };
         match file.try_lock() {
-            // Given back at once, with the file.
+            // Released at once, with the file.
             Ok(()) => {
                 let _ = file.set_len(0);
                 Ok(None)
@@ -87,7 +87,7 @@ impl Lock {
         }
     }
 
-    /// Names the owner's console, so that commands find it.
+    /// Writes the address of the owner's console, where commands find it.
     pub(crate) fn write(&self, console: Option<&str>) -> io::Result<()> {
         let file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut text = std::process::id().to_string();
@@ -96,7 +96,7 @@ impl Lock {
             text.push_str(console);
         }
         text.push('\n');
-        // In this order no new block is needed, so that the owner of a full disk is found, too.
+        // In this order no new block is needed, so this works on a full disk.
         file.write_all_at(text.as_bytes(), 0)?;
         file.set_len(text.len() as u64)
     }
@@ -116,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_has_the_lock_has_a_console() {
+    fn only_the_lock_holder_has_a_console() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Lock::console(dir.path()).unwrap(), None);
         let lock = Lock::take(dir.path()).unwrap();
         assert_eq!(Lock::console(dir.path()).unwrap(), None);
         lock.write(Some("http://127.0.0.1:8081")).unwrap();
         assert_eq!(Lock::console(dir.path()).unwrap().as_deref(), Some("http://127.0.0.1:8081"));
-        // As though it had been killed: what it wrote stays.
+        // As after a kill: the file keeps its content.
         drop(lock);
         assert_eq!(Lock::console(dir.path()).unwrap(), None);
         assert_eq!(fs::read_to_string(dir.path().join("lock")).unwrap(), "");

@@ -35,14 +35,14 @@ use crate::{
 
 /// The log of a data folder, owned by this process.
 ///
-/// Its methods read files and may take milliseconds; asynchronous code calls them on a thread that may block.
+/// Its methods read files and may take milliseconds; asynchronous code calls them on a blocking thread.
 #[derive(Debug)]
 pub struct Log {
     pub(crate) shared: Arc<Shared>,
     opened: Opened,
-    /// None where the log was opened for reading: others may have it meanwhile.
+    /// `None` if read-only: another process may own the log.
     lock: Option<Lock>,
-    /// None where the log was opened for reading.
+    /// `None` if read-only.
     encoder: Option<mpsc::Sender<Message>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -54,50 +54,49 @@ pub struct Opened {
     pub sessions: u64,
     /// Exchanges in the log.
     pub exchanges: u64,
-    /// Requests that were under way when the last owner ended without closing the log. An owner has recorded them, and a
-    /// reader shows them.
+    /// Requests in flight when the last owner ended without closing the log. An owner has recorded them; a reader shows
+    /// them.
     pub interrupted: u64,
-    /// Bytes at the ends of segments that were cut off because their writing had not been finished.
+    /// Bytes cut off the ends of segments because they were incomplete writes.
     pub torn_bytes: u64,
-    /// Why the index was made again, if it was.
+    /// Why the index was rebuilt, if it was.
     pub rebuilt: Option<String>,
-    /// What was found damaged in the part of the segments that had to be read, and in the ledger.
+    /// Damage found in the part of the segments that was read, and in the ledger.
     pub damage: Vec<Damage>,
-    /// What was recorded and is there no more.
+    /// Exchanges that were recorded and are no longer in the log.
     pub missing: Vec<Missing>,
-    /// Of the data folder, what other users can read.
+    /// Paths of the data folder that other users can read.
     pub readable: Vec<PathBuf>,
 }
 
-/// What was done until the log was closed.
+/// Totals of the log when it is closed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Closed {
     /// Exchanges recorded since it was opened.
     pub recorded: u64,
     /// Exchanges that passed unrecorded.
     pub unrecorded: u64,
-    /// Exchanges that could not be written to the end.
+    /// Exchanges that could not be written before shutdown.
     pub lost: u64,
 }
 
 impl Log {
-    /// Opens the log of a data folder, which this process then owns, or begins one.
+    /// Opens the log of a data folder and takes ownership, creating it if it doesn't exist.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says what stands in the way: another owner, the file system, a damaged index that can't be
-    /// replaced.
+    /// [`OpenError`] if it has another owner, the file system fails, or a damaged index can't be replaced.
     pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
         Self::open_with(config, &mut |_| {})
     }
 
-    /// As [`open`](Self::open), telling how far the reading of segments has come that the index does not know.
+    /// As [`open`](Self::open), reporting progress while segments that the index doesn't know are read.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn open_with(config: StoreConfig, progress: &mut dyn FnMut(Progress)) -> Result<Self, OpenError> {
-        // It may be a token that was taken for a name.
+        // The name might be a token by mistake.
         let session = config.session.as_deref().map(|name| KnownTokens::default().redact_prose(name));
         let config = StoreConfig { session, ..config };
         let dir = &config.dir;
@@ -106,7 +105,7 @@ impl Log {
         let is_new = !sessions.exists();
         config.disk.create_dir(&sessions).map_err(failed("create"))?;
         if is_new {
-            // What is in a folder survives a power failure only if the folder does.
+            // The entries of a folder survive a power failure only if the folder does.
             for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
                 let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
                 config.disk.sync_dir(folder).map_err(failed("create"))?;
@@ -114,9 +113,9 @@ impl Log {
         }
         let readable = private::check(&config.dir)?;
         let lock = Lock::take(&config.dir)?;
-        // Before the index meets a full disk, which it does not take well.
+        // Fail here on a full disk, which sled handles badly.
         disk::try_room(dir).map_err(failed("write in"))?;
-        // Without fields to replace the key is hardly needed, and none is made.
+        // Without properties to redact the key is hardly needed, and none is created.
         let key = match config.redact_fields.is_empty() {
             true => PseudonymKey::ephemeral(),
             false => private::redaction_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
@@ -135,10 +134,11 @@ impl Log {
         let mut writer = Writer::new(Arc::clone(&shared), &config, work, done, index).map_err(failed("write"))?;
         opened.interrupted = writer.recover(left).map_err(failed("write"))?;
         if config.session.is_some() {
-            // Begun before its first exchange is recorded: a crash in between interrupts requests of this session.
+            // Start it before its first exchange: after a crash in between, interrupted requests belong to this
+            // session.
             writer.current().map_err(failed("write"))?;
         }
-        // Only now that the interrupted requests are in the log is their journal begun anew.
+        // Truncate the journal only now that the interrupted requests are in the log.
         let journal = Journal::create(&*config.disk, &config.dir).map_err(failed("write the journal of"))?;
         let _ = shared.journal.set(journal);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -155,17 +155,17 @@ impl Log {
         Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
     }
 
-    /// Opens the log of a data folder for reading: as it is now, whatever is recorded later.
+    /// Opens the log of a data folder read-only, as a snapshot of its current state.
     ///
-    /// It has the data folder for itself only until it is open, during which it brings the index up to the segments. Then a
-    /// `serve` may begin to record, and even delete or compact sessions: what is deleted is passed over.
+    /// It holds the lock only while opening, to bring the index up to date. Afterwards a `serve` may start recording,
+    /// and even delete or compact sessions; deleted exchanges are skipped.
     ///
-    /// Nothing needs to be written: where the data folder takes nothing, or is a copy without an index, the index is made in
-    /// memory. Requests that were under way when the last owner was killed are there as the next owner will record them.
+    /// Nothing has to be written: if the data folder is read-only, or a copy without an index, the index is built in
+    /// memory. Requests that were in flight when the last owner was killed appear as the next owner will record them.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Missing`] where there is no log; else as [`open`](Self::open).
+    /// [`OpenError::Missing`] if there is no log; otherwise as [`open`](Self::open).
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
         let (shared, opened) = open::read(dir)?;
         Ok(Self { shared: Arc::new(shared), opened, lock: None, encoder: None, threads: Mutex::default() })
@@ -177,7 +177,7 @@ impl Log {
         &self.opened
     }
 
-    /// The log's entrance. Of a log that was opened for reading it admits nothing.
+    /// A recorder for this log. That of a read-only log grants no permits.
     #[must_use]
     pub fn recorder(&self) -> Recorder {
         let encoder = self.encoder.clone().unwrap_or_else(|| {
@@ -187,7 +187,7 @@ impl Log {
         Recorder { shared: Arc::clone(&self.shared), encoder, notifier: None }
     }
 
-    /// How the log is doing.
+    /// The state of recording.
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &self.shared;
@@ -200,77 +200,77 @@ impl Log {
         }
     }
 
-    /// The exchange with this id; none if it isn't there.
+    /// The exchange with this id; `None` if it isn't in the log.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where it is there and can't be read.
+    /// [`ReadError`] if it exists but can't be read.
     pub fn get(&self, id: ExchangeId) -> Result<Option<Exchange>, ReadError> {
         let Some(found) = self.shared.between((id, id), 1)?.pop() else { return Ok(None) };
         Fetch::new(Arc::clone(&self.shared)).exchange(found.place.session, found.place.sequence, found.at)
     }
 
-    /// The one exchange that `which` names: the beginning or the end of its id, or `last` or `last-error`.
+    /// The one exchange that `which` names: a prefix or suffix of its id, `last` or `last-error`.
     ///
-    /// What is the beginning of an id isn't looked for at the end of others. An error, to `last-error`, is what has no
-    /// response, or one with a status of 400 or above.
+    /// Prefixes take precedence over suffixes. `last-error` is the last exchange without a response or with a status of
+    /// 400 or above.
     ///
     /// # Errors
     ///
-    /// [`FindError`] where there is none or there are several, or it can't be read.
+    /// [`FindError`] if there is none, there are several, or it can't be read.
     pub fn find(&self, which: &str) -> Result<Exchange, FindError> {
         lookup::find(&self.shared, which)
     }
 
-    /// The exchanges that a query asks for.
+    /// The exchanges that match a query.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Session`] where the filter names a session that isn't there.
+    /// [`ReadError::Session`] if the filter names an unknown session.
     pub fn query(&self, query: Query) -> Result<Exchanges, ReadError> {
         Exchanges::new(&self.shared, query)
     }
 
-    /// How many exchanges match. Bodies are read only where the filter looks at them.
+    /// Counts the matching exchanges. Bodies are read only if the filter needs them.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where what would have to be counted can't be read.
+    /// [`ReadError`] if something that has to be read can't be.
     pub fn count(&self, filter: &Filter) -> Result<u64, ReadError> {
         self.query(Query { filter: filter.clone(), ..Query::default() })?.count()
     }
 
-    /// Follows what is recorded.
+    /// Follows exchanges as they are recorded.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where the place to begin can't be found.
+    /// [`ReadError`] if the start can't be found.
     pub fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Follower, ReadError> {
         Follower::new(Arc::clone(&self.shared), filter, from)
     }
 
-    /// Names the owner's console in the lock file, so that commands find it. Who only reads owns nothing, and has none.
+    /// Writes the console's address to the lock file, where commands find it. Does nothing for a read-only log.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn set_console(&self, address: &str) -> io::Result<()> {
         self.lock.as_ref().map_or(Ok(()), |lock| lock.write(Some(address)))
     }
 
-    /// The console of the process that has the log of this data folder; none where nobody has it, or whoever has it has
-    /// no console.
+    /// The console of the process that owns this data folder; `None` if there is no owner or it has no console.
     ///
     /// # Errors
     ///
-    /// What the operating system says of the lock file.
+    /// An error reading the lock file.
     pub fn console_of(dir: &Path) -> io::Result<Option<String>> {
         Lock::console(dir)
     }
 
-    /// Writes what waits, ends a session that was started without a name, and stops. Further calls do nothing.
+    /// Writes everything queued, ends the session if it was started without a name, and stops. Further calls do
+    /// nothing.
     ///
-    /// The data folder is free when the log is dropped.
+    /// The data folder is released when the log is dropped.
     pub fn close(&self) -> Closed {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(encoder) = &self.encoder {
@@ -278,7 +278,7 @@ impl Log {
         }
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a thread of the log ended in panic");
+                tracing::error!("a thread of the log panicked");
             }
         }
         let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -290,19 +290,19 @@ impl Log {
         }
     }
 
-    /// Has the writer's thread do something, and waits for it.
+    /// Runs `work` on the writer thread and waits for it.
     pub(crate) fn control<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, SessionError> + Send + 'static,
     ) -> Result<T, SessionError> {
-        let (answer, done) = mpsc::sync_channel(1);
+        let (result, done) = mpsc::sync_channel(1);
         self.start_control(move |writer: Result<&mut Writer, SessionError>| {
-            let _ = answer.send(writer.and_then(work));
+            let _ = result.send(writer.and_then(work));
         })?;
         done.recv().unwrap_or(Err(SessionError::ReadOnly))
     }
 
-    /// Has the writer's thread do something.
+    /// Queues `work` for the writer thread.
     pub(crate) fn start_control(
         &self,
         work: impl FnOnce(Result<&mut Writer, SessionError>) + Send + 'static,
@@ -311,15 +311,15 @@ impl Log {
         encoder.send(Message::Control(Box::new(work))).map_err(|_| SessionError::ReadOnly)
     }
 
-    /// As [`control`](Self::control), for what makes room: it is done even while the disk takes nothing.
+    /// As [`control`](Self::control), for work that frees space: it runs even while writes fail.
     pub(crate) fn rescue<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, SessionError> + Send + 'static,
     ) -> Result<T, SessionError> {
         let encoder = self.encoder.as_ref().ok_or(SessionError::ReadOnly)?;
-        let (answer, done) = mpsc::sync_channel(1);
+        let (result, done) = mpsc::sync_channel(1);
         let work = move |writer: Result<&mut Writer, SessionError>| {
-            let _ = answer.send(writer.and_then(work));
+            let _ = result.send(writer.and_then(work));
         };
         encoder.send(Message::Rescue(Box::new(work))).map_err(|_| SessionError::ReadOnly)?;
         done.recv().unwrap_or(Err(SessionError::ReadOnly))

@@ -1,4 +1,4 @@
-//! Exchanges looked up in the index.
+//! Finding exchanges in the index.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::{
     shared::Shared,
 };
 
-/// The most candidates that are named.
+/// Maximum number of candidates listed.
 const CANDIDATES: usize = 8;
 
-/// The fewest letters by which an id's end is looked for: fewer say too little to look at all of them.
+/// The minimum length of a suffix of an id: shorter ones are not worth scanning the index.
 const SHORTEST_END: usize = 4;
 
-/// Letters of an id.
+/// The length of an id.
 const LETTERS: usize = 26;
 
 /// See [`Log::find`](crate::Log::find).
@@ -42,7 +42,7 @@ pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindEr
     fetch.exchange(found.place.session, found.place.sequence, found.at)?.ok_or_else(none)
 }
 
-/// The exchange that matches and was recorded last, and its place.
+/// The last recorded match, and its position.
 fn newest(shared: &Arc<Shared>, filter: Filter) -> Result<Option<(Position, Exchange)>, ReadError> {
     let mut found = Exchanges::new(shared, Query { filter, order: Order::Newest, after: None, limit: Some(1) })?;
     let exchange = found.next().transpose()?;
@@ -50,7 +50,7 @@ fn newest(shared: &Arc<Shared>, filter: Filter) -> Result<Option<(Position, Exch
 }
 
 fn newest_error(shared: &Arc<Shared>) -> Result<Option<Exchange>, ReadError> {
-    // Two questions that the index answers alone.
+    // Two queries that the index can answer alone.
     let failed = Filter { status: "400-999".parse().ok(), ..Filter::default() };
     let answered = Filter { outcome: Some(OutcomeFilter::Is(Outcome::Answered)), ..Filter::default() };
     let unanswered = Filter { except: Some(Box::new(answered)), ..Filter::default() };
@@ -58,7 +58,7 @@ fn newest_error(shared: &Arc<Shared>) -> Result<Option<Exchange>, ReadError> {
     Ok(found.into_iter().flatten().max_by_key(|(place, _)| *place).map(|(_, exchange)| exchange))
 }
 
-/// Where an exchange stands.
+/// The location of an exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) id: ExchangeId,
@@ -73,13 +73,13 @@ impl From<Broken> for ReadError {
 }
 
 impl Shared {
-    /// The exchanges whose ids lie in this range, both ends included; at most `limit`.
+    /// The exchanges with ids in this inclusive range; at most `limit`.
     pub(crate) fn between(&self, ids: (ExchangeId, ExchangeId), limit: usize) -> Result<Vec<Found>, ReadError> {
         let may = |part: &Part| part.summary.ids.0 <= ids.1 && part.summary.ids.1 >= ids.0;
         self.select(may, |row| (ids.0..=ids.1).contains(&row.id), limit)
     }
 
-    /// The exchanges of the parts and rows that are wanted; at most `limit`.
+    /// The exchanges of the rows that match; at most `limit`.
     fn select(
         &self,
         may: impl Fn(&Part) -> bool,
@@ -104,25 +104,25 @@ impl Shared {
         Ok(found)
     }
 
-    /// The first exchanges whose ids begin so.
+    /// The first exchanges with this prefix of their ids.
     fn beginning_with(&self, prefix: &str) -> Result<Vec<Found>, ReadError> {
         let bound = |filler: &str| format!("{prefix}{}", filler.repeat(LETTERS - prefix.len())).parse().ok();
-        // The first letter of an id stands for three bits: 7 is the highest.
+        // The first character of an id has three bits, so 7 is the highest.
         match (bound("0"), bound("Z")) {
             (Some(first), Some(last)) => self.between((first, last), CANDIDATES),
             _ => Ok(Vec::new()),
         }
     }
 
-    /// The first exchanges whose ids end so. Each row of the index is looked at: nothing sorts ids by their ends.
+    /// The first exchanges with this suffix of their ids. Scans the index, which is not sorted by suffix.
     fn ending_with(&self, suffix: &str) -> Result<Vec<Found>, ReadError> {
         let Ok(wanted) = format!("{suffix:0>LETTERS$}").parse::<ExchangeId>() else { return Ok(Vec::new()) };
-        // Each letter stands for five bits.
+        // Each character has five bits.
         let (wanted, mask) = (u128::from_be_bytes(wanted.to_bytes()), (1u128 << (5 * suffix.len())) - 1);
         self.select(|_| true, |row| u128::from_be_bytes(row.id.to_bytes()) & mask == wanted, CANDIDATES)
     }
 
-    /// The place of an exchange.
+    /// The position of an exchange.
     pub(crate) fn place_of(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
         Ok(self.between((id, id), 1)?.first().map(|found| found.place))
     }
@@ -139,7 +139,7 @@ impl Shared {
         Ok(row.ok().and_then(|row| chunk.block(&chunk.rows[row])))
     }
 
-    /// How many exchanges stand after the one place and not after the other.
+    /// The number of exchanges after `after` and up to `upto`.
     pub(crate) fn rows_between(&self, after: Option<Position>, upto: Option<Position>) -> u64 {
         let Some(upto) = upto else { return 0 };
         let mut count = 0;

@@ -1,4 +1,4 @@
-//! What the `log` command does to a log.
+//! Maintenance of a log, for the `log` commands.
 
 mod check;
 mod compact;
@@ -20,18 +20,18 @@ use crate::{
     writer::Writer,
 };
 
-/// How far something that lasts has come.
+/// Progress of a long operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of segments done.
+    /// Bytes of segments processed.
     pub done: u64,
-    /// Bytes of segments in all.
+    /// Bytes of segments in total.
     pub total: u64,
-    /// Exchanges done.
+    /// Exchanges processed.
     pub exchanges: u64,
 }
 
-/// What the log consists of.
+/// Totals of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info {
     /// Sessions.
@@ -40,78 +40,77 @@ pub struct Info {
     pub open_sessions: u64,
     /// Exchanges.
     pub exchanges: u64,
-    /// Exchanges that were recorded and are there no more.
+    /// Exchanges that were recorded and are no longer in the log.
     pub missing: u64,
     /// Segments.
     pub segments: u64,
-    /// What the segments take, in bytes.
+    /// The size of the segments, in bytes.
     pub segment_bytes: u64,
-    /// What the index takes, in bytes.
+    /// The size of the index, in bytes.
     pub index_bytes: u64,
 }
 
-/// What checking a log has found.
+/// The result of [`Log::check`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Check {
     /// Sessions checked.
     pub sessions: u64,
-    /// Exchanges that are whole: readable, with the bodies they were recorded with and the hash that follows from the
-    /// one before.
+    /// Intact exchanges: readable, with the recorded bodies and the hash that follows from the one before.
     pub exchanges: u64,
     /// Bytes of segments read.
     pub bytes: u64,
-    /// What can't be read, or is not as it was recorded.
+    /// What can't be read or differs from what was recorded.
     pub damage: Vec<Damage>,
-    /// Exchanges that were recorded and can't be found or read any more, session by session.
+    /// Exchanges that were recorded and are missing or unreadable, by session.
     pub missing: Vec<Missing>,
-    /// Exchanges that the index misses or places wrongly; `reindex` puts that right.
+    /// Exchanges that the index lacks or locates wrongly; `reindex` fixes them.
     pub index_faults: u64,
-    /// Requests that were under way when the last owner was killed; the next one records them as interrupted.
+    /// Requests in flight when the last owner was killed; the next one records them as interrupted.
     pub interrupted: u64,
-    /// Sessions whose import was not finished.
+    /// Sessions whose import is unfinished.
     pub unfinished_imports: u64,
 }
 
 impl Check {
-    /// Whether the log has all that it ever had.
+    /// Whether the log has everything it ever recorded.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damage.is_empty() && self.missing.is_empty() && self.index_faults == 0
     }
 }
 
-/// What compacting has done.
+/// The result of [`Log::compact`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compacted {
     /// Segments rewritten.
     pub segments: u64,
-    /// Their bytes before.
+    /// Their size before, in bytes.
     pub before: u64,
-    /// Their bytes after.
+    /// Their size after, in bytes.
     pub after: u64,
 }
 
-/// What deleting has done.
+/// The result of deleting sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deleted {
     /// The sessions deleted.
     pub sessions: Vec<SessionId>,
     /// Their exchanges.
     pub exchanges: u64,
-    /// What they took on disk, in bytes.
+    /// Their size on disk, in bytes.
     pub bytes: u64,
 }
 
-/// What importing has done.
+/// The result of [`Log::import`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// The sessions made.
+    /// The sessions created.
     pub sessions: Vec<SessionId>,
     /// Exchanges read and stored.
     pub exchanges: u64,
-    /// Those among them whose hash is not the one they were exported with: masked, edited, or of an incomplete session.
+    /// Those whose hash differs from the exported one: masked, edited, or of an incomplete session.
     pub rehashed: u64,
-    /// Those among them that are not as they were recorded, whatever comes after them.
+    /// How many of them differ from what was recorded.
     pub import: Import,
 }
 
@@ -122,16 +121,16 @@ pub enum ImportError {
     /// The file can't be read.
     #[error("can't read: {0}")]
     Io(#[from] std::io::Error),
-    /// A line is no exchange.
+    /// A line is not an exchange.
     #[error("line {line} is not an exchange: {reason}")]
     Line {
-        /// The line, counted from 1.
+        /// The line number, from 1.
         line: u64,
-        /// What is wrong.
+        /// The cause.
         reason: String,
     },
-    /// A session of the file is in the log already.
-    #[error("session {0} is in the log already: delete it first, or import into another data folder")]
+    /// A session of the file is already in the log.
+    #[error("session {0} is already in the log: delete it first, or import into another data folder")]
     Present(SessionId),
     /// The exchanges can't be stored.
     #[error(transparent)]
@@ -139,12 +138,12 @@ pub enum ImportError {
 }
 
 impl Log {
-    /// What the log consists of.
+    /// Totals of a log.
     #[must_use]
     pub fn info(&self) -> Info {
         let sessions = self.shared.list();
         let segments = |session: &Session| {
-            // A session that was deleted meanwhile has none.
+            // A session that was deleted in the meantime has none.
             segment::list(&self.shared.folder(session.id)).map_or(0, |list| list.len() as u64)
         };
         Info {
@@ -158,11 +157,11 @@ impl Log {
         }
     }
 
-    /// Makes the index again from the segments, and returns how many exchanges it has. Nothing is recorded meanwhile.
+    /// Rebuilds the index from the segments and returns its number of exchanges. Recording pauses meanwhile.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where the segments can't be read or the index can't be written.
+    /// [`ReadError`] if the segments can't be read or the index can't be written.
     pub fn reindex(&self, progress: &mut dyn FnMut(Progress)) -> Result<u64, ReadError> {
         let shared = &self.shared;
         self.paused(|| {
@@ -184,12 +183,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where the log is not open for writing, or they can't be deleted.
+    /// [`SessionError`] if the log is read-only, or they can't be deleted.
     pub fn delete_older_than(&self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
         self.rescue(move |writer| writer.delete_older_than(ended_before))
     }
 
-    /// Does something while the writer waits.
+    /// Runs `work` while the writer is paused.
     fn paused<T>(&self, work: impl FnOnce() -> T) -> Result<T, SessionError> {
         if !self.is_writable() {
             return Ok(work());
@@ -198,7 +197,7 @@ impl Log {
         let (resume, resumed) = mpsc::sync_channel::<()>(0);
         self.start_control(move |writer: Result<&mut Writer, SessionError>| {
             let _ = paused.send(writer.map(drop));
-            // The other end is dropped when the work is done, however it ends.
+            // The other end is dropped when the work is done, even if it panics.
             let _ = resumed.recv();
         })?;
         pausing.recv().unwrap_or(Err(SessionError::ReadOnly))?;

@@ -15,7 +15,7 @@ use crate::{
     ledger::Head,
 };
 
-/// What is known of a session beside its exchanges.
+/// A session's metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Meta {
@@ -31,32 +31,32 @@ pub(crate) struct Meta {
     pub(crate) unrecorded: u64,
     #[serde(default)]
     pub(crate) incomplete: bool,
-    /// What was found when it was imported; none for what was recorded here. Nothing ever takes it away.
+    /// What the import found; `None` if it was recorded here. Never removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) imported: Option<Import>,
     /// The integration's declaration, as its file has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) declaration: Option<String>,
-    /// Whether it was started without a name, and so ends with the process that started it.
+    /// Whether it was started without a name, and so ends with its process.
     #[serde(default)]
     pub(crate) automatic: bool,
-    /// Whether it is, or was when its owner ended, the session of exchanges that name none.
+    /// Whether it is, or was at the end of its owner, the session for exchanges that name none.
     #[serde(default)]
     pub(crate) current: bool,
-    /// What it had when it ended or its owner closed the log: a second witness beside the ledger.
+    /// What it had recorded when it ended or the log was closed: a copy in case the ledger is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) head: Option<Head>,
-    /// The import that it is a part of, until that is finished.
+    /// The unfinished import that it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) importing: Option<Importing>,
 }
 
-/// An import that is not finished.
+/// An unfinished import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Importing {
-    /// The same for all sessions of one import, and another for every other import.
+    /// An id shared by all sessions of the import.
     pub(crate) import: u64,
-    /// Whether all of this session is in the log. An import is finished once that holds for each of its sessions.
+    /// Whether this session is complete. An import is finished once all its sessions are.
     pub(crate) whole: bool,
 }
 
@@ -92,7 +92,7 @@ impl Meta {
         disk::replace(disk, &folder(dir, self.id).join("session.json"), &json)
     }
 
-    /// The file of a session; what can be known without it, where it is missing or damaged.
+    /// Reads a session's file; if it is missing or damaged, reconstructs what can be known without it.
     pub(crate) fn read(dir: &Path, session: SessionId) -> Self {
         let path = folder(dir, session).join("session.json");
         let read = fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Self>(&json).ok());
@@ -101,19 +101,19 @@ impl Meta {
             _ => {
                 let micros = i64::try_from(session.milliseconds()).unwrap_or(0).saturating_mul(1000);
                 let started = Timestamp::from_micros(micros);
-                // Ended, so that nothing is added to what has lost its name.
+                // Ended, so that nothing is added to a session that lost its name.
                 Self { id: session, ended: Some(started), ..Self::new(format!("recovered-{session}"), "", started) }
             }
         }
     }
 }
 
-/// A number that nobody can foresee: what the standard library seeds its hash maps with.
+/// An unpredictable number: the standard library's hash seed.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
-/// `2026-11-23T12-00-00Z`: a name that is a file's name everywhere.
+/// `2026-11-23T12-00-00Z`: a valid file name everywhere.
 pub(crate) fn automatic_name(now: Timestamp) -> String {
     let text = now.to_string();
     format!("{}Z", text.split('.').next().unwrap_or(&text).replace(':', "-"))

@@ -1,4 +1,4 @@
-//! What the log had and has no more: what it is known to have had, compared with what the segments have.
+//! Missing exchanges: the ledger and index compared with the segments.
 
 use nightaudit_exchange::{Missing, SessionId};
 
@@ -9,12 +9,12 @@ use crate::{
     shared::{Entry, Shared},
 };
 
-/// The most ranges of missing exchanges that are told apart; the last one may hold some that are there.
+/// Maximum number of ranges of missing exchanges; the last one may include some that are present.
 const MOST_RANGES: usize = 1000;
 
 impl Log {
-    /// What was recorded and is not in the log any more, session by session. What was deleted through this program is not
-    /// missing. Exchanges that are there and can't be read are not counted here: reading them is an error each.
+    /// Exchanges that were recorded and are no longer in the log, by session. Deleted exchanges are not missing.
+    /// Unreadable ones are not counted: each is an error when read.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
         self.shared.missing()
@@ -43,13 +43,13 @@ impl Shared {
         missing
     }
 
-    /// How many exchanges that are.
+    /// The number of missing exchanges.
     pub(crate) fn missing_count(&self) -> u64 {
         let here: u64 = self.sessions().values().map(|entry| entry.missing).sum();
         here + self.vanished().values().map(|note| note.head.count).sum::<u64>()
     }
 
-    /// Notes that a session has had what this listing of it has.
+    /// Raises a session's head to include what this listing has.
     pub(crate) fn witness(&self, session: SessionId, listing: &Listing) {
         let Some(head) = self.sessions().get(&session).map(|entry| entry.head) else { return };
         let new = self.rows_after(session, &listing.parts, head.last);
@@ -59,14 +59,14 @@ impl Shared {
         }
     }
 
-    /// Compares what a session has with what it had.
+    /// Compares what a session has with what it has recorded.
     pub(crate) fn compare(&self, session: SessionId) {
         let parts = self.index.listings().get(&session).map(|listing| listing.parts.clone()).unwrap_or_default();
         let here: u64 = parts.iter().map(|part| u64::from(part.summary.rows)).sum();
         let Some(head) = self.sessions().get(&session).map(|entry| entry.head) else { return };
         let missing = head.count.saturating_sub(here);
         let gaps = if missing > 0 { self.gaps(session, &parts, head.last) } else { Vec::new() };
-        // What was imported from an export with a filter had gaps of its own, which nobody can tell from these.
+        // A session imported from a filtered export has gaps of its own, which look the same.
         let exact = gaps.iter().map(|(first, last)| last - first + 1).sum::<u64>() == missing;
         if let Some(entry) = self.sessions().get_mut(&session) {
             entry.missing = missing;
@@ -74,7 +74,7 @@ impl Shared {
         }
     }
 
-    /// How many rows of a session come after this sequence number.
+    /// The number of a session's rows after this sequence number.
     fn rows_after(&self, session: SessionId, parts: &[Part], sequence: u64) -> u64 {
         let mut count = 0;
         for part in parts.iter().rev().take_while(|part| part.summary.last > sequence) {
@@ -88,7 +88,7 @@ impl Shared {
         count
     }
 
-    /// The sequence numbers up to `last` that no row has.
+    /// The ranges of sequence numbers up to `last` without a row.
     fn gaps(&self, session: SessionId, parts: &[Part], last: u64) -> Vec<(u64, u64)> {
         let (mut gaps, mut due) = (Vec::<(u64, u64)>::new(), 1);
         let mut run = |first: u64, last: u64| {
@@ -106,7 +106,7 @@ impl Shared {
             let chunk = if is_dense { None } else { self.index.chunk(session, part).ok() };
             match chunk {
                 Some(chunk) => chunk.rows.iter().for_each(|row| run(row.sequence, row.sequence)),
-                // A chunk that can't be read is an error to those who want its exchanges.
+                // An unreadable chunk is an error when its exchanges are read.
                 None => run(summary.first, summary.last),
             }
         }
@@ -114,7 +114,7 @@ impl Shared {
         gaps
     }
 
-    /// The notes of all sessions for the ledger. One that is being imported has none until it is whole.
+    /// The ledger's notes of all sessions. A session being imported has none until it is complete.
     pub(crate) fn notes(&self) -> Vec<Note> {
         let sessions = self.sessions();
         let known = sessions.values().filter(|entry| entry.meta.importing.is_none());

@@ -1,4 +1,4 @@
-//! Receipts, and what exchanges were made of, on their way back to the runtime that handed the exchanges over.
+//! Receipts and captures on their way back to the runtime that handed the exchanges over.
 
 use std::{
     mem,
@@ -8,52 +8,52 @@ use std::{
 use nightaudit_exchange::Capture;
 use tokio::sync::{Notify, oneshot};
 
-/// What the runtime that handed an exchange over gets back.
+/// What a runtime gets back for an exchange.
 pub(crate) struct Due {
-    /// The receipt, where somebody waits for it.
+    /// The receipt, if one is awaited.
     pub(crate) done: Option<oneshot::Sender<()>>,
-    /// What the exchange was made of: memory is let go of most cheaply by the thread that took it.
+    /// The capture: freed on the thread that allocated it, which is cheaper.
     pub(crate) spent: Option<Box<Capture>>,
 }
 
 impl Due {
     fn give(self) {
         if let Some(done) = self.done {
-            // Nobody waits any more where the integration has left.
+            // The client may have disconnected.
             let _ = done.send(());
         }
     }
 }
 
-/// All notifiers of a log.
+/// The notifiers of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Notifiers {
     signals: Mutex<Vec<Arc<Signal>>>,
 }
 
-/// Wakes those who wait for receipts on one runtime. The log's thread wakes only this, once for all of a batch, and not
-/// a task for each exchange, which would be a system call each.
+/// Resolves receipts on one runtime. The writer thread wakes only the notifier, once per batch, rather than a task per
+/// exchange, which would be a system call each.
 ///
-/// Where it is dropped, everybody is woken one by one.
+/// Once it is dropped, tasks are woken one by one.
 #[derive(Debug)]
-#[must_use = "receipts come when it rings, or is dropped"]
+#[must_use = "receipts resolve only while it runs, or once it is dropped"]
 pub struct Notifier {
     signal: Arc<Signal>,
 }
 
-/// What the log and a notifier have in common.
+/// State shared by the log and a notifier.
 #[derive(Debug, Default)]
 struct Signal {
     waiting: Mutex<Waiting>,
     pulled: Notify,
 }
 
-/// What waits for the notifier. It is bounded by what the notifier's own runtime hands over: one that doesn't get to this
-/// doesn't get to requests, either.
+/// What waits for the notifier. Bounded by what the notifier's own runtime hands over: one too busy to run the notifier
+/// is too busy to take requests.
 #[derive(Default)]
 struct Waiting {
     due: Vec<Due>,
-    /// Whether one of the ends is gone, so that nothing is put here any more.
+    /// Whether either end is gone; nothing is queued then.
     over: bool,
 }
 
@@ -68,13 +68,13 @@ impl Signal {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what waits; none where that is nothing, and nothing will come.
+    /// Takes what is queued; `None` if that is nothing and nothing will come.
     fn take(&self) -> Option<Vec<Due>> {
         let mut waiting = self.waiting();
         (!waiting.over || !waiting.due.is_empty()).then(|| mem::take(&mut waiting.due))
     }
 
-    /// Has the notifier ring for these, or rings for them itself where it is gone.
+    /// Queues these for the notifier, or delivers them here if it is gone.
     fn pull(&self, due: Vec<Due>) {
         let mut waiting = self.waiting();
         if waiting.over {
@@ -95,7 +95,8 @@ impl Signal {
 }
 
 impl Notifier {
-    /// To be spawned on the runtime where the receipts are awaited. Ends when the log and all its recorders are gone.
+    /// Resolves receipts until the log and all its recorders are gone. Spawn it on the runtime where the receipts are
+    /// awaited.
     pub async fn run(self) {
         while let Some(due) = self.signal.take() {
             if due.is_empty() {
@@ -117,7 +118,7 @@ impl Notifiers {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A notifier, and its number.
+    /// Registers a notifier and returns it with its number.
     pub(crate) fn hang(&self) -> (usize, Notifier) {
         let mut signals = self.signals();
         let signal = Arc::default();
@@ -125,7 +126,7 @@ impl Notifiers {
         (signals.len() - 1, Notifier { signal })
     }
 
-    /// Gives back what is due, each with the number of its notifier.
+    /// Delivers each item through the notifier of its number.
     pub(crate) fn ring(&self, all: impl Iterator<Item = (Option<usize>, Due)>) {
         let signals = self.signals().clone();
         let mut batches: Vec<Vec<_>> = signals.iter().map(|_| Vec::new()).collect();
@@ -144,7 +145,7 @@ impl Notifiers {
 impl Drop for Notifiers {
     fn drop(&mut self) {
         for signal in self.signals().iter() {
-            // What waits still is given when the notifier rings for the last time.
+            // The notifier delivers what is left when it wakes for the last time.
             signal.waiting().over = true;
             signal.pulled.notify_one();
         }
@@ -161,12 +162,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_receipt_is_given_whether_its_bell_hangs_fell_or_never_was() {
+    async fn receipts_resolve_with_a_running_a_dropped_or_no_notifier() {
         let notifiers = Notifiers::default();
-        let ((hanging, notifier), (fallen, dropped)) = (notifiers.hang(), notifiers.hang());
+        let ((running, notifier), (gone, dropped)) = (notifiers.hang(), notifiers.hang());
         drop(dropped);
         let (all, mut receipts): (Vec<_>, Vec<_>) =
-            [None, Some(hanging), Some(fallen), Some(hanging), Some(9)].map(due).into_iter().unzip();
+            [None, Some(running), Some(gone), Some(running), Some(9)].map(due).into_iter().unzip();
         notifiers.ring(all.into_iter());
         let given = |receipts: &mut Vec<oneshot::Receiver<()>>| -> Vec<bool> {
             receipts.iter_mut().map(|receipt| receipt.try_recv().is_ok()).collect()
@@ -178,21 +179,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bell_rings_as_often_as_it_is_pulled() {
+    async fn a_notifier_delivers_every_batch() {
         let notifiers = Notifiers::default();
         let (number, notifier) = notifiers.hang();
-        let ringing = tokio::spawn(notifier.run());
+        let task = tokio::spawn(notifier.run());
         for _ in 0..3 {
             let (due, receipt) = due(Some(number));
             notifiers.ring([due].into_iter());
             receipt.await.unwrap();
         }
         drop(notifiers);
-        ringing.await.unwrap();
+        task.await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_bell_that_falls_gives_what_waited() {
+    async fn a_dropped_notifier_delivers_what_is_queued() {
         let notifiers = Notifiers::default();
         let (number, notifier) = notifiers.hang();
         let (due, receipt) = due(Some(number));

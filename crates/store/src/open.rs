@@ -1,4 +1,4 @@
-//! The log before anything is recorded: sessions, ledger and index as they are found.
+//! Opening a log: sessions, ledger and index as found.
 
 use nightaudit_log::Position;
 
@@ -29,7 +29,7 @@ use crate::{
     shared::{Closing, Rescues, Shared},
 };
 
-/// The log as its owner has it.
+/// Opens the log for its owner.
 pub(crate) fn own(
     config: &StoreConfig,
     index: (Index, Option<String>),
@@ -48,7 +48,7 @@ pub(crate) fn own(
     notes.extend(shared.vanished().values().cloned());
     notes.extend(deleted.iter().copied().map(Note::deleted));
     shared.note(notes, true).map_err(failed("write the ledger of"))?;
-    // Only now that the ledger knows that they were deleted.
+    // Only now that the ledger has recorded the deletion.
     for session in deleted {
         config.disk.remove_dir(&recover::doomed(dir, session)).map_err(failed("write"))?;
     }
@@ -58,7 +58,7 @@ pub(crate) fn own(
     Ok((shared, opened))
 }
 
-/// The log as one reads it who records nothing. See [`Log::open_read_only`](crate::Log::open_read_only).
+/// Opens the log read-only. See [`Log::open_read_only`](crate::Log::open_read_only).
 pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     if !dir.join("sessions").is_dir() {
         return Err(OpenError::Missing(dir.to_owned()));
@@ -66,18 +66,18 @@ pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     match read_and_keep_up(dir) {
         Err(locked @ OpenError::Locked { .. }) => Err(locked),
         Err(error) => {
-            tracing::debug!(%error, "the index can't be used or brought up: the segments are read");
+            tracing::debug!(%error, "the index can't be used or updated: reading the segments");
             read_alone(dir)
         }
         read => read,
     }
 }
 
-/// Brings the index up to the segments, so that the next reader finds it so.
+/// Brings the index up to date with the segments, so that the next reader finds it so.
 fn read_and_keep_up(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     let failed = |broken: Broken| OpenError::Index { path: dir.join("index"), reason: broken.0 };
     let _lock = Lock::take(dir)?;
-    // Before sled meets a full disk, which it does not take well.
+    // Fail here on a full disk, which sled handles badly.
     disk::try_room(dir).map_err(|source| OpenError::Io { what: "write in", path: dir.to_owned(), source })?;
     let index = recover::index(dir)?;
     let (mut shared, mut opened) = prepare_to_read(dir, index)?;
@@ -88,7 +88,7 @@ fn read_and_keep_up(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     Ok((shared, opened))
 }
 
-/// Reads all segments, and writes nothing.
+/// Reads all segments and writes nothing.
 fn read_alone(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     let lock = Lock::share(dir)?;
     let (mut shared, mut opened) = prepare_to_read(dir, (Index::in_memory(), None))?;
@@ -98,7 +98,7 @@ fn read_alone(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     Ok((shared, opened))
 }
 
-/// The log as its segments have it, without any file but those, for one who has the lock.
+/// Opens the log from its segments alone, for a caller that holds the lock.
 pub(crate) fn read_in_memory(dir: &Path) -> Result<Shared, OpenError> {
     prepare_to_read(dir, (Index::in_memory(), None)).map(|(shared, _)| shared)
 }
@@ -117,7 +117,7 @@ fn prepare_to_read(dir: &Path, index: (Index, Option<String>)) -> Result<(Shared
     Ok((shared, opened))
 }
 
-/// Sessions and index as the segments have them, and what they lack of what the ledger knows.
+/// Brings sessions and index up to date with the segments, and finds what they lack compared with the ledger.
 fn prepare(
     config: &StoreConfig,
     found: Found,
@@ -131,7 +131,7 @@ fn prepare(
     let Found { mut sessions, mut deleted, .. } = found;
     let mut ledger_damage = ledger.damage.clone();
     if !ledger.is_there && sessions.values().any(|entry| entry.meta.head.is_some()) {
-        let what = "it is missing; what it knew of the sessions stands in their own files as of their ends".to_owned();
+        let what = "it is missing; `session.json` has its data as of the end of each session".to_owned();
         ledger_damage.push(nightaudit_log::Damage { path: ledger::FILE.into(), offset: 0, what });
     }
     deleted.extend(ledger.notes.values().filter(|note| note.deleted).map(|note| note.session));
@@ -192,13 +192,13 @@ fn prepare(
     Ok((shared, opened))
 }
 
-/// Finds the hash of each session's last exchange where the ledger did not say it: after a crash, and in a log of a version
-/// that had no ledger.
+/// Finds the hash of each session's last exchange if the ledger lacks it: after a crash, and in a log of a version
+/// without a ledger.
 fn complete_heads(shared: &Shared) {
     let unknown = |entry: &&crate::shared::Entry| entry.head.hash.is_none() && entry.head.count > 0;
     let sessions: Vec<_> = shared.sessions().values().filter(unknown).map(|entry| entry.meta.id).collect();
     for session in sessions {
-        // Where its last block can't be read there is none to be known.
+        // If its last block can't be read, the hash is unknown.
         let Ok((hash, last)) = shared.last_of(session) else { continue };
         if let Some(entry) = shared.sessions().get_mut(&session).filter(|entry| entry.head.last == last) {
             entry.head.hash = Some(hash);
@@ -206,14 +206,14 @@ fn complete_heads(shared: &Shared) {
     }
 }
 
-/// Shows the requests that a journal has as under way: as the next owner will record them.
+/// Adds the journal's requests in flight to the listings, as the next owner will record them.
 fn add_left(shared: &mut Shared, dir: &Path) -> Result<u64, OpenError> {
     let failed = |source| OpenError::Io { what: "read the journal of", path: dir.to_owned(), source };
     let left = journal::read(dir).map_err(failed)?;
     crate::left::show(shared, left).map_err(|error| failed(io::Error::other(error)))
 }
 
-/// The place of the exchange that was recorded last.
+/// The position of the last exchange recorded.
 fn last_place(shared: &Shared) -> Option<Position> {
     let listings = shared.index.listings();
     let lasts = listings.iter().filter_map(|(session, listing)| {
@@ -223,7 +223,7 @@ fn last_place(shared: &Shared) -> Option<Position> {
     lasts.max()
 }
 
-/// Counts what there is.
+/// Fills in the totals.
 pub(crate) fn count(shared: &Shared, opened: &mut Opened) {
     opened.sessions = shared.sessions().len() as u64;
     opened.exchanges = shared.index.listings().values().map(Listing::exchanges).sum();

@@ -1,5 +1,4 @@
-//! Files of the data folder that are nobody else's business: opened without following links, looked at before they are
-//! trusted.
+//! Private files of the data folder: opened without following links, checked before they are trusted.
 
 use std::{
     fmt, fs, io,
@@ -12,18 +11,18 @@ use rustix::{fs::OFlags, process::geteuid};
 
 use crate::disk::{self, Disk, OsDisk};
 
-/// The file with the key of the pseudonyms of fields: 64 hexadecimal digits.
+/// The file with the key for pseudonyms of property values: 64 hexadecimal digits.
 const REDACTION_KEY: &str = "redaction-key";
-/// The files of a data folder that are secret or say what is recorded.
+/// Files of a data folder that are secret or reveal what is recorded.
 const FILES: [&str; 6] = ["lock", "journal", "ledger", "console-token", "signing-key", REDACTION_KEY];
-/// Its folders.
+/// Folders of a data folder.
 const FOLDERS: [&str; 2] = ["sessions", "index"];
 
-/// Write permission for others than the owner, and read permission.
+/// Write and read permission for others than the owner.
 const WRITABLE: u32 = 0o022;
 const READABLE: u32 = 0o044;
 
-/// A file that can't be trusted, since somebody else may have made it or may change it.
+/// A file that can't be trusted, because another user may have created it or can change it.
 #[derive(Debug, thiserror::Error)]
 #[error("{} {problem}", path.display())]
 pub struct UntrustedFile {
@@ -43,25 +42,18 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Link => f.write_str("is a symbolic link: remove it"),
-            Self::NoFile => f.write_str("is no file: remove it"),
+            Self::NoFile => f.write_str("is not a regular file: remove it"),
             Self::Owner { owner, own } => {
-                write!(
-                    f,
-                    "belongs to user {owner} and not to you ({own}): choose another folder with --data, or chown it"
-                )
+                write!(f, "belongs to user {owner}, not to you ({own}): choose another folder with --data, or chown it")
             }
             Self::Writable(mode) => {
-                write!(
-                    f,
-                    "can be changed by other users (mode {:04o}): chmod go-w it, if it is as you left it",
-                    mode & 0o7777
-                )
+                write!(f, "is writable by other users (mode {:04o}): check it, then chmod go-w it", mode & 0o7777)
             }
         }
     }
 }
 
-/// Opens a file and nothing else: no link, no pipe that waits for its other end.
+/// Opens a regular file: no link, no pipe that would block.
 pub(crate) fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = options.custom_flags(flags.cast_signed()).open(path).map_err(|error| {
@@ -71,15 +63,15 @@ pub(crate) fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs:
             error
         }
     })?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file: remove it")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file: remove it")) }
 }
 
-/// Reads a small secret of the data folder, such as a token or a key.
+/// Reads a small secret from the data folder, such as a token or a key.
 ///
 /// # Errors
 ///
-/// What the operating system says, and [`io::ErrorKind::PermissionDenied`] with an [`UntrustedFile`] in it for a file that
-/// others may have written.
+/// The error of the operating system, or [`io::ErrorKind::PermissionDenied`] wrapping an [`UntrustedFile`] if other
+/// users may have written the file.
 pub fn read_secret(path: &Path) -> io::Result<String> {
     let file = open(fs::OpenOptions::new().read(true), path)?;
     trusted(path, &file.metadata()?).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
@@ -88,23 +80,23 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Looks at a data folder before it is used: what others can change is refused, what they can read is returned.
+/// Checks a data folder before it is used: fails if other users can change it, and returns what they can read.
 ///
 /// # Errors
 ///
-/// [`UntrustedFile`] for the first that can't be trusted.
+/// [`UntrustedFile`] for the first path that can't be trusted.
 pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, UntrustedFile> {
     let mut readable = Vec::new();
-    let mut see = |path: &Path, metadata: &fs::Metadata| {
+    let mut check = |path: &Path, metadata: &fs::Metadata| {
         if metadata.mode() & READABLE != 0 {
             readable.push(path.to_owned());
         }
         trusted(path, metadata)
     };
-    // A folder may stand elsewhere and be linked to: whoever can change the link is refused with the folder it is in.
+    // A folder may be a link: whoever can change the link can write the folder it is in, which is refused.
     for folder in [dir.to_owned()].into_iter().chain(FOLDERS.map(|name| dir.join(name))) {
         if let Ok(metadata) = fs::metadata(&folder) {
-            see(&folder, &metadata)?;
+            check(&folder, &metadata)?;
         }
     }
     for path in FILES.map(|name| dir.join(name)) {
@@ -116,7 +108,7 @@ pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, UntrustedFile> {
         if !metadata.is_file() {
             return untrusted(Problem::NoFile);
         }
-        see(&path, &metadata)?;
+        check(&path, &metadata)?;
     }
     Ok(readable)
 }
@@ -124,7 +116,7 @@ pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, UntrustedFile> {
 fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), UntrustedFile> {
     let own = geteuid().as_raw();
     let problem = match (metadata.uid(), metadata.mode()) {
-        // The superuser can change everything anyhow.
+        // The superuser can change everything anyway.
         (owner, _) if owner != own && owner != 0 => Problem::Owner { owner, own },
         (_, mode) if mode & WRITABLE != 0 => Problem::Writable(mode),
         _ => return Ok(()),
@@ -132,11 +124,11 @@ fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), UntrustedFile> {
     Err(UntrustedFile { path: path.to_owned(), problem })
 }
 
-/// The key by which this installation makes pseudonyms for the values of fields; made when it isn't there.
+/// The key of this installation's pseudonyms of property values; created if it doesn't exist.
 ///
 /// # Errors
 ///
-/// What the operating system says, and [`io::ErrorKind::InvalidData`] for a file that holds no key.
+/// The error of the operating system, or [`io::ErrorKind::InvalidData`] if the file holds no key.
 pub fn redaction_key(dir: &Path) -> io::Result<PseudonymKey> {
     redaction_key_on(&OsDisk, dir)
 }
@@ -174,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_change_is_refused_and_what_they_can_read_is_named() {
+    fn paths_writable_by_others_are_refused_and_readable_ones_are_listed() {
         let dir = tempfile::tempdir().unwrap();
         set_mode(dir.path(), 0o700);
         assert_eq!(check(dir.path()).unwrap(), [""; 0].map(PathBuf::from));
@@ -214,12 +206,12 @@ mod tests {
         let pipe = dir.path().join("journal");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
         assert!(open(fs::OpenOptions::new().write(true), &pipe).is_err());
-        assert!(check(dir.path()).unwrap_err().to_string().contains("no file"));
+        assert!(check(dir.path()).unwrap_err().to_string().contains("not a regular file"));
         assert_eq!(fs::read_to_string(target).unwrap(), "precious");
     }
 
     #[test]
-    fn the_key_is_made_once_for_its_owner_alone() {
+    fn the_key_is_created_once_with_private_permissions() {
         let dir = tempfile::tempdir().unwrap();
         let key = redaction_key(dir.path()).unwrap();
         assert_eq!(redaction_key(dir.path()).unwrap().0, key.0);

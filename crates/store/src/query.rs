@@ -1,4 +1,4 @@
-//! Exchanges chosen and ordered.
+//! Queries.
 
 mod ahead;
 mod cursor;
@@ -14,24 +14,24 @@ use self::cursor::{Cursor, Hit};
 pub(crate) use self::{fetch::Fetch, rows::RowFilter};
 use crate::shared::Shared;
 
-/// How far the index is read ahead of the blocks.
+/// Maximum number of rows read ahead of the blocks.
 const MOST_COMING: usize = 4096;
 
-/// The exchanges of a [`Query`], read as they are asked for.
+/// The exchanges of a [`Query`], read lazily.
 ///
-/// A few unpacked blocks are in memory at a time, however many exchanges there are. What is recorded after the query was
-/// made does not show. An exchange that can't be read is an error in its place, and the next one follows.
+/// A few unpacked blocks are in memory at a time, however many exchanges there are. Exchanges recorded after the query
+/// started are not included. An unreadable exchange is an error in its position; the iteration continues after it.
 #[derive(Debug)]
 pub struct Exchanges {
     filter: Filter,
     rows: RowFilter,
     order: Order,
     left: usize,
-    /// The sessions that come later, the next one last, each with the stamp at which it begins.
+    /// Sessions not started, the next one last, each with its first stamp.
     waiting: Vec<(u64, Cursor)>,
     active: Vec<(Cursor, Hit)>,
     failed: Vec<ReadError>,
-    /// What was found and not read yet.
+    /// Rows found but not read yet.
     coming: VecDeque<Result<Hit, ReadError>>,
     fetch: Fetch,
     place: Option<Position>,
@@ -66,13 +66,13 @@ impl Exchanges {
         Ok(Self { filter, rows, order, left, waiting, active, failed, coming, fetch, place: None })
     }
 
-    /// The place after the exchange that came last; none before the first.
+    /// The position after the last exchange yielded; `None` before the first.
     #[must_use]
     pub fn last_position(&self) -> Option<Position> {
         self.place
     }
 
-    /// The next exchange that the index lets through.
+    /// The next row that the index matches.
     fn hit(&mut self) -> Option<Hit> {
         loop {
             let next = match self.order {
@@ -104,7 +104,7 @@ impl Exchanges {
         }
     }
 
-    /// Finds the next exchange, and as many more as it takes for the next blocks to be known.
+    /// Finds the next row, and enough further ones to know the next blocks.
     fn look_ahead(&mut self) {
         while self.coming.is_empty() || (self.fetch.is_idle() && self.coming.len() < self.left.min(MOST_COMING)) {
             let hit = self.hit();
@@ -124,7 +124,7 @@ impl Exchanges {
         cursor.next(&self.fetch.shared().index, &mut self.rows, &mut self.failed)
     }
 
-    /// How many there are, read from the index alone; none where that does not say.
+    /// Counts the matches, from the index alone if that is exact.
     pub(crate) fn count(mut self) -> Result<u64, ReadError> {
         let mut count = 0;
         if self.rows.is_exact() {
@@ -157,7 +157,7 @@ impl Iterator for Exchanges {
                     self.left -= 1;
                     return Some(Ok(exchange));
                 }
-                // It is another one than was looked for, or its session was deleted meanwhile.
+                // It doesn't match, or its session was deleted meanwhile.
                 Ok(_) => {}
                 Err(error) => {
                     let Hit { place: Position { session, sequence, .. }, .. } = hit;

@@ -1,4 +1,4 @@
-//! One exchange as bytes, inside a block. `FORMAT.md` describes it.
+//! A record: one exchange as bytes in a block. Specified in `FORMAT.md`.
 
 use std::ops::Range;
 
@@ -10,31 +10,31 @@ use nightaudit_exchange::{
 
 /// The version of the records written.
 const VERSION: u8 = 1;
-/// Where in a record the hash of the one before it stands.
+/// The offset in a record of the previous exchange's hash.
 const PREVIOUS: usize = 1 + 8 + 8;
-/// Where in a record the three lengths stand.
+/// The offset in a record of the three lengths.
 const LENGTHS: usize = PREVIOUS + 32;
-/// The bytes of a record before its metadata.
+/// The size of a record's header, in bytes.
 const HEAD: usize = LENGTHS + 4 + 4 + 4;
 
-/// Where a record stands in its block, and what is known of it without reading its metadata.
+/// A record's location in its block, and what is known without parsing its metadata.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) sequence: u64,
     /// The log's stamp of the batch it was written in; see [`Position`](crate::Position).
     pub(crate) written: u64,
     pub(crate) previous: Digest,
-    /// Its hash, as far as the metadata; none where nobody made it beforehand.
+    /// Its hash up to the metadata; `None` unless computed in advance.
     link: Option<Link>,
     metadata: Range<usize>,
     request: Range<usize>,
     response: Range<usize>,
 }
 
-/// A record that is not chained to the one before it yet: zeros stand in the place of that one's hash.
+/// A record not yet chained to the previous one, with zeros for its hash.
 #[derive(Debug)]
 pub(crate) struct Unchained {
-    /// Where in its block the record begins, and where its metadata end.
+    /// The offsets in the block of the record's start and of its metadata's end.
     start: usize,
     metadata_end: usize,
     request: Digest,
@@ -52,12 +52,12 @@ impl Unchained {
 
 /// Appends an exchange to a block.
 ///
-/// The exchange's own hashes are left as they are.
+/// The exchange's own hashes are ignored.
 pub(crate) fn encode(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> Unchained {
     let (unchained, said) = encode_head(exchange, written, block);
     let request = &exchange.request.body.bytes;
     let answer = exchange.response.as_ref().map_or(&[][..], |response| &response.body.bytes);
-    // All at once, or a block of many bodies is moved again and again while it grows.
+    // Reserve once, or a block of many bodies is moved repeatedly as it grows.
     block.reserve(request.len() + said.len() + answer.len());
     block.extend(&request[..]);
     block.extend(&said);
@@ -65,14 +65,14 @@ pub(crate) fn encode(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> 
     unchained
 }
 
-/// As [`encode`], but the bodies are not copied into the block: what is returned with them belongs behind it.
+/// As [`encode`], but the bodies are returned to be appended instead of being copied into the block.
 pub(crate) fn encode_apart(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Unchained, [Bytes; 3]) {
     let (unchained, said) = encode_head(exchange, written, block);
     let answer = exchange.response.as_ref().map(|response| response.body.bytes.clone());
     (unchained, [exchange.request.body.bytes.clone(), said.into(), answer.unwrap_or_default()])
 }
 
-/// Appends all but the bodies, and returns the messages of a WebSocket.
+/// Appends everything but the bodies, and returns the messages of a WebSocket.
 fn encode_head(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Unchained, Vec<u8>) {
     let start = block.len();
     block.push(VERSION);
@@ -99,19 +99,19 @@ fn encode_head(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Uncha
     (unchained, said)
 }
 
-/// The records of an unpacked block, or what is wrong with it.
+/// The records of an unpacked block; the error says what is wrong with it.
 pub(crate) fn split(block: &[u8], count: u32, first: u64) -> Result<Vec<Record>, String> {
-    // Every record takes at least its head, which bounds what a wrong count can make us reserve.
+    // Every record takes at least its header, which bounds what a wrong count makes us reserve.
     let mut records = Vec::with_capacity((count as usize).min(block.len() / HEAD));
     let mut at = 0;
     while at < block.len() {
-        let record = one(block, at).ok_or_else(|| format!("the record at byte {at} of the block is cut short"))?;
+        let record = one(block, at).ok_or_else(|| format!("the record at byte {at} of the block is truncated"))?;
         if block[at] != VERSION {
             return Err(format!("a record of version {}, which only a later version of this program reads", block[at]));
         }
         let expected = records.last().map_or(first, |last: &Record| last.sequence.saturating_add(1));
         if record.sequence < expected || (records.is_empty() && record.sequence != first) {
-            return Err(format!("record {} where {expected} is due", record.sequence));
+            return Err(format!("record {} where {expected} was expected", record.sequence));
         }
         at = record.response.end;
         records.push(record);
@@ -137,7 +137,7 @@ fn one(block: &[u8], at: usize) -> Option<Record> {
     Some(Record { sequence: number(1), written: number(9), previous, link: None, metadata, request, response })
 }
 
-/// The payloads of a WebSocket's messages, each after its length.
+/// The payloads of a WebSocket's messages, each prefixed by its length.
 fn join(said: &WebSocket) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(said.messages.iter().map(|message| 4 + message.body.bytes.len()).sum());
     for message in &said.messages {
@@ -147,7 +147,7 @@ fn join(said: &WebSocket) -> Vec<u8> {
     bytes
 }
 
-/// Gives each message its payload back, and says how many bytes they took; none where there are too few.
+/// Restores the payload of each message, and returns their total length; `None` if bytes are missing.
 fn split_messages(said: &mut WebSocket, bytes: &Bytes) -> Option<usize> {
     let mut at = 0;
     for message in &mut said.messages {
@@ -160,12 +160,12 @@ fn split_messages(said: &mut WebSocket, bytes: &Bytes) -> Option<usize> {
 }
 
 impl Record {
-    /// The metadata's bytes.
+    /// The bytes of the metadata.
     pub(crate) fn metadata<'a>(&self, block: &'a [u8]) -> &'a [u8] {
         &block[self.metadata.clone()]
     }
 
-    /// Begins the exchange's hash, so that it takes less time when the exchange is made.
+    /// Computes the hash up to the metadata, so that reading the exchange takes less time.
     pub(crate) fn begin_hash(&mut self, block: &[u8]) {
         self.link = Some(Link::begin(self.previous, self.metadata(block)));
     }
@@ -175,7 +175,7 @@ impl Record {
         let metadata = self.metadata(block);
         let unreadable =
             |error: &dyn std::fmt::Display| format!("the metadata of record {} can't be read: {error}", self.sequence);
-        // As UTF-8 it is verified once, not string by string.
+        // Validate UTF-8 once, not string by string.
         let text = str::from_utf8(metadata).map_err(|error| unreadable(&error))?;
         let mut exchange: Exchange = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         if exchange.sequence != self.sequence {
@@ -189,7 +189,7 @@ impl Record {
         let mut answer = self.response.clone();
         if let Some(said) = &mut exchange.web_socket {
             let length = split_messages(said, &block.slice(answer.clone()))
-                .ok_or_else(|| format!("the messages of record {} are cut short", self.sequence))?;
+                .ok_or_else(|| format!("the messages of record {} are truncated", self.sequence))?;
             answer.start += length;
         }
         if let Some(response) = &mut exchange.response {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_kept_apart_are_what_is_missing() {
+    fn bodies_encoded_apart_complete_the_record() {
         let mut exchange = exchange(3, b"the request");
         let body = |bytes: &'static [u8]| nightaudit_exchange::Body::whole(Bytes::from_static(bytes));
         let message = |opcode, bytes| Message {
@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_read_back_with_its_hash(bodies in bodies()) {
+        fn records_round_trip_with_their_hashes(bodies in bodies()) {
             let (raw, hashes) = block(&bodies);
             let raw = Bytes::from(raw);
             let records = split(&raw, bodies.len() as u32, 1).unwrap();
@@ -280,7 +280,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_are_wrong_never_panic_and_never_pass_for_an_exchange_with_the_right_hash(
+        fn wrong_bytes_never_panic_or_pass_for_an_exchange_with_the_right_hash(
             bodies in bodies(), at: prop::sample::Index, flip in 1..=255_u8, cut: Option<prop::sample::Index>,
         ) {
             let (mut raw, hashes) = block(&bodies);
@@ -295,7 +295,7 @@ mod tests {
                 let Ok(read) = record.exchange(&raw) else { continue };
                 let whole = Digest::of(&read.request.body.bytes) == read.request.body.stored_digest();
                 if whole && read.hash == Some(hashes[place + 1]) && record.previous == hashes[place] {
-                    // All that is shown is covered, but for the stamp and the lengths' own bytes.
+                    // The hash covers everything but the stamp and the lengths.
                     let honest = split(&original, bodies.len() as u32, 1).unwrap();
                     prop_assert_eq!(&honest[place].exchange(&Bytes::from(original.clone())).unwrap(), &read);
                 }
@@ -303,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(raw in prop::collection::vec(any::<u8>(), 0..400), count in 0..9_u32, first in 0..3_u64) {
+        fn arbitrary_bytes_never_panic(raw in prop::collection::vec(any::<u8>(), 0..400), count in 0..9_u32, first in 0..3_u64) {
             let raw = Bytes::from(raw);
             for record in split(&raw, count, first).unwrap_or_default() {
                 let _ = record.exchange(&raw);

@@ -1,4 +1,4 @@
-//! The way of an exchange into the log.
+//! How exchanges enter the log.
 
 use std::{
     borrow::Cow,
@@ -20,33 +20,33 @@ use crate::{
     shared::Shared,
 };
 
-/// The log's entrance: cheap to clone, and used from any number of tasks at once.
+/// Records exchanges. Cheap to clone; usable from any number of tasks at once.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     pub(crate) shared: Arc<Shared>,
     pub(crate) encoder: mpsc::Sender<Message>,
-    /// The number of the notifier that receipts hear.
+    /// The number of the notifier for its receipts.
     pub(crate) notifier: Option<usize>,
 }
 
 impl Recorder {
-    /// The same entrance for one runtime: its receipts come with the [`Notifier`], which is to be spawned there. To be
-    /// called once for each, since the log keeps an end of it. A receipt comes only when the notifier rings, or was
+    /// A recorder for one runtime, whose receipts resolve through the returned [`Notifier`]; spawn that on the runtime.
+    /// Call once per runtime; the log keeps a handle. Receipts resolve only while the notifier runs, or once it was
     /// dropped.
     pub fn with_notifier(&self) -> (Self, Notifier) {
         let (number, notifier) = self.shared.notifiers.hang();
         (Self { notifier: Some(number), ..self.clone() }, notifier)
     }
 
-    /// Waits for a place in the queue, and until no more waits to be written than may.
+    /// Waits for a permit, and until the backlog is below its limit.
     ///
-    /// A request is forwarded only with a place in hand, so that there is always room for what it becomes. How large
-    /// that is nobody knows yet: what is under way when [`StoreConfig::max_backlog`](crate::StoreConfig::max_backlog) is reached
-    /// comes on top of it.
+    /// A request is forwarded only with a permit, so its exchange always fits in the queue. Its size is not known yet:
+    /// requests in flight when [`StoreConfig::max_backlog`](crate::StoreConfig::max_backlog) is reached come on top of
+    /// it.
     ///
     /// # Errors
     ///
-    /// [`StoreFailure`] while the log can't be written and requests are to be refused then, and once it is closed.
+    /// [`StoreFailure`] while the log can't be written and the policy is to refuse requests, and once it is closed.
     pub async fn reserve(&self) -> Result<QueuePermit, StoreFailure> {
         let shared = &self.shared;
         let refuse = shared.on_failure == OnFailure::Refuse;
@@ -64,7 +64,7 @@ impl Recorder {
                 };
                 let place = async {
                     let permit = Arc::clone(&shared.places).acquire_owned().await;
-                    // With a permit in hand, so that those who wait go on in the order in which they came.
+                    // Acquire the permit first, so that waiters proceed in order of arrival.
                     let _ = shared.crowded.subscribe().wait_for(|crowded| !*crowded).await;
                     permit
                 };
@@ -81,7 +81,7 @@ impl Recorder {
     }
 }
 
-/// A place in the recorder's queue. Dropping it gives it back.
+/// A permit for one exchange in the recorder's queue. Dropping it releases it.
 pub struct QueuePermit {
     recorder: Recorder,
     permit: Option<OwnedSemaphorePermit>,
@@ -95,12 +95,13 @@ impl fmt::Debug for QueuePermit {
 }
 
 impl QueuePermit {
-    /// Notes that a request is about to go out: if the process ends before [`record`](Self::record), the log shows it
-    /// as interrupted when it is opened again. Takes a microsecond or two and waits for nothing.
+    /// Notes in the journal that a request is about to be forwarded: if the process ends before
+    /// [`record`](Self::record), the log shows it as interrupted when it is opened again. Takes a microsecond or two
+    /// and never waits.
     ///
     /// # Errors
     ///
-    /// [`StoreFailure`] where the note can't be written and requests are to be refused then.
+    /// [`StoreFailure`] if the journal can't be written and the policy is to refuse requests.
     pub fn begin(&mut self, started: &JournalEntry) -> Result<(), StoreFailure> {
         let shared = &self.recorder.shared;
         let (Some(journal), None) = (shared.journal.get(), self.slot) else { return Ok(()) };
@@ -114,7 +115,7 @@ impl QueuePermit {
             Err(error) if shared.on_failure == OnFailure::Refuse => {
                 Err(StoreFailure { cause: format!("can't write the journal: {error}").into() })
             }
-            // It goes out without a note.
+            // The policy is to forward anyway.
             Err(_) => Ok(()),
         }
     }
@@ -131,7 +132,7 @@ impl QueuePermit {
         self.recorder.shared.known_tokens.get_or_init(KnownTokens::default).journal_entry(capture)
     }
 
-    /// Hands an exchange over. Neither waits nor blocks; what takes time happens on the log's threads.
+    /// Hands an exchange over without blocking; the work happens on the log's threads.
     pub fn record(mut self, capture: impl Into<Box<Capture>>) -> Receipt {
         let capture = capture.into();
         let (done, receipt) = match self.recorder.shared.durability {
@@ -151,7 +152,7 @@ impl QueuePermit {
             due: Due { done, spent: None },
         };
         let item = Item { capture, answer };
-        // Where the encoder is gone the log is closed, and `reserve` has said so to all who asked since.
+        // If the encoder is gone the log is closed, and `reserve` has failed since.
         if self.recorder.encoder.send(Message::Record(item)).is_err() {
             self.recorder.shared.release(bytes);
             Shared::count(&self.recorder.shared.lost, 1);
@@ -176,9 +177,9 @@ impl Drop for QueuePermit {
     }
 }
 
-/// Resolves when an exchange is as safe as the log's [`Durability`] promises.
+/// Resolves when an exchange is as durable as the log's [`Durability`] promises.
 #[derive(Debug)]
-#[must_use = "an answer's end waits for its receipt"]
+#[must_use = "the end of a response waits for its receipt"]
 pub struct Receipt(Option<oneshot::Receiver<()>>);
 
 impl Future for Receipt {
@@ -186,7 +187,7 @@ impl Future for Receipt {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            // An error means that the writer let the exchange go: it was dropped as the policy says, or the log closed.
+            // An error means that the writer dropped the exchange, by policy or because the log closed.
             Some(receipt) => Pin::new(receipt).poll(context).map(|_| ()),
             None => Poll::Ready(()),
         }

@@ -1,4 +1,4 @@
-//! Exchanges made into blocks' worths of records.
+//! Encoding exchanges into the records of a block.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
     record::{self, Unchained},
 };
 
-/// The bytes of bodies from which on they are not copied.
+/// Bodies of this size or more, in bytes, are not copied.
 const LARGE: usize = 1 << 20;
 
-/// How far a session has come.
+/// Where a session ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Reached {
     pub(crate) session: SessionId,
@@ -23,34 +23,33 @@ pub(crate) struct Reached {
     pub(crate) last: u64,
 }
 
-/// The records of one block, neither chained nor packed yet: both are left to another thread than the one that makes
-/// them.
+/// The records of one block, not yet chained or compressed: another thread does that.
 #[derive(Debug)]
 pub(crate) struct Records {
     pub(crate) session: SessionId,
-    /// The records, one after the other, but for what is in `tail`.
+    /// The concatenated records, except for `tail`.
     pub(crate) raw: Vec<u8>,
-    /// What belongs behind them: the bodies of the last, where they are large. So these are not there twice.
+    /// The bodies of the last record if they are large, which follow `raw`; kept apart to avoid a copy.
     pub(crate) tail: Vec<Bytes>,
-    /// What chaining them takes.
+    /// What is needed to chain each record.
     pub(crate) links: Vec<Unchained>,
-    /// The sequence number of the exchange before them, after which alone they can be written.
+    /// The sequence number of the exchange that must precede them.
     pub(crate) after: u64,
-    /// The sequence number of the first.
+    /// The sequence number of the first record.
     pub(crate) first: u64,
     /// The stamp of their batch.
     pub(crate) written: u64,
-    /// What the index notes of each.
+    /// The index row of each record.
     pub(crate) noted: Vec<Noted>,
-    /// The exchanges themselves, where somebody follows.
+    /// The exchanges themselves, if there are followers.
     pub(crate) followed: Vec<Exchange>,
 }
 
-/// A session's records as they grow.
+/// Builds the blocks of a session.
 pub(crate) struct Open {
     reached: Reached,
     records: Option<Records>,
-    /// How many exchanges the largest block had, to have room for as many in the next.
+    /// The largest number of exchanges in a block so far, as a capacity hint.
     most: usize,
 }
 
@@ -63,9 +62,9 @@ impl Open {
         &self.reached
     }
 
-    /// Adds an exchange, whose sequence number is above the last. Returns the records if they fill a block.
+    /// Adds an exchange, whose sequence number must be above the last. Returns the records once they fill a block.
     ///
-    /// A new block takes its memory from `spare`.
+    /// A new block takes its buffer from `spare`.
     pub(crate) fn add(
         &mut self,
         exchange: Exchange,
@@ -103,7 +102,7 @@ impl Open {
         if records.raw.len() >= block::TARGET || !records.tail.is_empty() { self.take() } else { None }
     }
 
-    /// The records that fill no block yet.
+    /// The records of the unfinished block.
     pub(crate) fn take(&mut self) -> Option<Records> {
         let records = self.records.take()?;
         self.most = self.most.max(records.noted.len());

@@ -1,4 +1,4 @@
-//! What a log goes through when it is opened: leftovers removed, torn ends cut, the index brought up to the segments.
+//! Recovery when a log is opened: removing leftovers, truncating torn ends, updating the index.
 
 use std::{
     collections::BTreeMap,
@@ -23,13 +23,13 @@ use crate::{
     writer::sessions::DELETED,
 };
 
-/// What is found in the folder of sessions.
+/// What was found in the folder of sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) sessions: BTreeMap<SessionId, Entry>,
-    /// Those whose deletion was begun.
+    /// Sessions whose deletion was interrupted.
     pub(crate) deleted: Vec<SessionId>,
-    /// Folders whose making was interrupted before there was anything in them.
+    /// Empty folders, whose creation was interrupted.
     pub(crate) unmade: Vec<PathBuf>,
 }
 
@@ -71,9 +71,10 @@ pub(crate) fn doomed(dir: &Path, session: SessionId) -> PathBuf {
     dir.join("sessions").join(format!("{DELETED}{session}"))
 }
 
-/// Removes what is in the folder of a deleted session, has the ledger told that it was deleted, and removes the folder.
+/// Removes the contents of a deleted session's folder, records the deletion in the ledger, and removes the folder.
 ///
-/// In this order a full disk has room for the ledger's line, and until that is written the folder tells what it says.
+/// In this order a full disk has space for the ledger's line, and until that is written the folder's name records the
+/// deletion.
 pub(crate) fn finish_deletion(disk: &dyn Disk, doomed: &Path, tell: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     for entry in fs::read_dir(doomed)? {
         let entry = entry?;
@@ -82,13 +83,13 @@ pub(crate) fn finish_deletion(disk: &dyn Disk, doomed: &Path, tell: impl FnOnce(
         }
     }
     if let Err(error) = tell() {
-        tracing::warn!(%error, "the ledger is told of a deleted session when the log is opened next");
+        tracing::warn!(%error, "the ledger will record the deletion when the log is opened next");
         return Ok(());
     }
     disk.remove_dir(doomed)
 }
 
-/// The index of a data folder, and why it had to be made anew, if it had.
+/// Opens the index of a data folder, and returns why it was created anew, if it was.
 pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
     let path = dir.join("index");
     let failed = |reason: String| OpenError::Index { path: path.clone(), reason };
@@ -97,7 +98,7 @@ pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
         Ok((index, false)) => return Ok((index, Some("there was none".to_owned()))),
         Err(broken) => broken,
     };
-    // On a disk that takes nothing it is not the index that is broken.
+    // If the disk can't be written, the index is not to blame.
     disk::try_room(dir).map_err(|error| failed(format!("{reason}; and nothing can be written: {error}")))?;
     let aside = dir.join("index.broken");
     let moved = match fs::remove_dir_all(&aside) {
@@ -109,12 +110,12 @@ pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
     Ok((index, Some(reason)))
 }
 
-/// Brings the listings up to the segments.
+/// Brings the listings up to date with the segments.
 pub(crate) struct CatchUp<'a> {
     pub(crate) shared: &'a Shared,
-    /// Whether torn ends are cut off.
+    /// Whether to truncate torn ends.
     pub(crate) cut: bool,
-    /// Sessions that were deleted, which nobody misses.
+    /// Sessions that were deleted, and so are not missing.
     pub(crate) deleted: &'a [SessionId],
     pub(crate) opened: &'a mut Opened,
     pub(crate) progress: &'a mut dyn FnMut(Progress),
@@ -135,7 +136,7 @@ impl CatchUp<'_> {
         };
         for (session, head) in gone {
             if !self.deleted.contains(&session) && head.count > 0 {
-                // What the index knew of it is kept by the ledger from now on.
+                // The ledger takes over what the index knew of it.
                 let new = || Note::new(session, &session.to_string(), head);
                 let mut vanished = self.shared.vanished();
                 let note = vanished.entry(session).or_insert_with(new);
@@ -164,7 +165,7 @@ impl CatchUp<'_> {
         let mut files = Vec::new();
         for number in segment::list(&folder)? {
             let file = fs::File::open(segment::path(&folder, number))?;
-            // A header that can't be read has no generation, and is named as damage by `check`.
+            // An unreadable header has no generation, and is reported as damage by `check`.
             let generation = Header::read(&file).map_or(0, |header| header.generation);
             files.push((number, generation, file.metadata()?.len()));
         }
@@ -174,34 +175,34 @@ impl CatchUp<'_> {
         let fits = listing.segments.iter().enumerate().all(|(place, known)| {
             files.get(place).is_some_and(|(number, generation, length)| {
                 (*number, *generation) == (known.number, known.generation)
-                    // One that was followed by another got no more blocks, and lost none.
+                    // A segment with a successor can't have gained or lost blocks.
                     && if place + 1 == last { *length >= known.length } else { *length == known.length }
             })
         });
-        // Only the last can be behind.
+        // Only the last one can be behind.
         if fits && self.follow(session, &mut listing, &files)? {
             self.add(session, listing);
             return Ok(());
         }
         if !listing.parts.is_empty() {
-            self.opened.rebuilt.get_or_insert_with(|| format!("session {session} was not as the index knew it"));
+            self.opened.rebuilt.get_or_insert_with(|| format!("session {session} does not match the index"));
         }
         self.forget(session)?;
         let mut listing = Listing::default();
         self.follow(session, &mut listing, &files)?;
         self.add(session, listing);
-        // What was made again is stored at once: memory holds no more than one session's rows.
+        // Store what was rebuilt at once: memory holds no more than one session's rows.
         self.shared.index.store(true).map_err(|broken| io::Error::other(broken.0))
     }
 
-    /// Has a listing among the others, and says what it lacks of what the session had.
+    /// Adds a listing to the index, and finds what it lacks compared with the session's head.
     fn add(&self, session: SessionId, listing: Listing) {
         self.shared.witness(session, &listing);
         self.shared.index.listings().insert(session, listing);
         self.shared.compare(session);
     }
 
-    /// Adds what is behind the listing's end. False where the listing does not fit the segments.
+    /// Adds what comes after the listing's end. Returns false if the listing doesn't match the segments.
     fn follow(&mut self, session: SessionId, listing: &mut Listing, files: &[(u32, u64, u64)]) -> io::Result<bool> {
         let known = listing.segments.last().copied();
         let sequence = listing.parts.last().map_or(0, |part| part.summary.last);
@@ -231,7 +232,7 @@ impl CatchUp<'_> {
             };
             let is_last = place + 1 == files.len();
             match self.segment(&mut reader, *number, *generation, offset, is_last)? {
-                // The place that the index knows is none: nothing in it can be trusted.
+                // The offset in the index is not a block: nothing in it can be trusted.
                 Some(end) if end == offset && offset > HEADER as u64 && known.is_some() => return Ok(false),
                 _ => {}
             }
@@ -240,7 +241,7 @@ impl CatchUp<'_> {
         Ok(true)
     }
 
-    /// Reads a segment from `offset` on. Returns where its readable part ends.
+    /// Reads a segment from `offset`. Returns the end of its readable part.
     fn segment(
         &mut self,
         reader: &mut Follow<'_>,
@@ -263,7 +264,7 @@ impl CatchUp<'_> {
                     if let Err(what) = added {
                         reader.damage.push(damaged(block.offset, what));
                     }
-                    // What was made again is stored as it grows, so that memory holds a chunk of it and not all.
+                    // Store what was rebuilt as it grows: memory holds a chunk at a time.
                     let stored = self.shared.index.store_listing(reader.session, reader.listing);
                     stored.map_err(|broken| io::Error::other(broken.0))?;
                     end = block.end;
@@ -271,7 +272,7 @@ impl CatchUp<'_> {
                     (self.progress)(self.at);
                 }
                 Step::Footer(_) => end = walk.at(),
-                // The last block that the index knows is not there.
+                // The last block in the index is gone.
                 Step::Damage(at, _) | Step::Tail(at, _) | Step::Space(at) if at == offset && offset > HEADER as u64 => {
                     return Ok(Some(offset));
                 }
@@ -288,7 +289,7 @@ impl CatchUp<'_> {
                     end = walk.at();
                 }
                 Step::Space(at) => {
-                    reader.damage.push(damaged(at, "zeros, where the segment's end should be".to_owned()));
+                    reader.damage.push(damaged(at, "zeros instead of the segment's end".to_owned()));
                     end = walk.at();
                 }
             }
@@ -301,12 +302,12 @@ impl CatchUp<'_> {
         self.shared.sessions().get(&session).is_some_and(|entry| entry.meta.ended.is_none())
     }
 
-    /// Whether the session had more than was read of it, so that what can't be read is no write that was not finished.
+    /// Whether the session recorded more than was read, so that an unreadable tail is not an incomplete write.
     fn lacks(&self, reader: &Follow<'_>) -> bool {
         self.shared.sessions().get(&reader.session).is_some_and(|entry| entry.head.last > reader.last)
     }
 
-    /// Cuts off what is behind a segment's last block, if this is the owner.
+    /// Truncates a segment after its last block, if this is the owner.
     fn cut(&self, session: SessionId, path: &Path, rest: Range<u64>) -> io::Result<()> {
         if self.cut {
             self.shared.disk.open(path)?.set_len(rest.start)?;
@@ -318,7 +319,7 @@ impl CatchUp<'_> {
     }
 }
 
-/// The rows of a session as they are read from its segments.
+/// The rows of a session, as read from its segments.
 struct Follow<'a> {
     session: SessionId,
     last: u64,
@@ -327,13 +328,13 @@ struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// Adds a block's exchanges; how many, or what is wrong with it.
+    /// Adds a block's exchanges; returns how many, or what is wrong with the block.
     fn take(&mut self, block: &segment::Block, number: u32, resumed: u64) -> Result<u64, String> {
         let mut added = 0;
         let mut repeats = false;
         for record in &block.records {
             if record.sequence <= self.last {
-                // The block at which the index stopped holds rows that it has.
+                // The block where the index stopped has rows it already knows.
                 repeats |= block.offset != resumed;
                 continue;
             }
@@ -349,8 +350,8 @@ impl Follow<'_> {
 }
 
 impl Shared {
-    /// The hash and the sequence number after which a session goes on: those of its last exchange, also where that is
-    /// missing or can't be read and only the ledger knows it.
+    /// The hash and sequence number to continue a session from: those of its last exchange, even if that is missing or
+    /// unreadable and only the ledger knows it.
     pub(crate) fn reached(&self, session: SessionId) -> io::Result<(Digest, u64)> {
         let head = self.sessions().get(&session).map(|entry| entry.head).unwrap_or_default();
         let there = self.last_of(session);
@@ -362,7 +363,7 @@ impl Shared {
         }
     }
 
-    /// The hash and the sequence number of a session's last exchange that can be read.
+    /// The hash and sequence number of a session's last readable exchange.
     pub(crate) fn last_of(&self, session: SessionId) -> io::Result<(Digest, u64)> {
         let part = self.index.listings().get(&session).and_then(|listing| listing.parts.last().cloned());
         let Some(part) = part else { return Ok((chain::genesis(session), 0)) };

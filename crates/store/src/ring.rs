@@ -1,4 +1,4 @@
-//! The exchanges recorded last, kept in memory for followers.
+//! The last exchanges recorded, in memory for followers.
 
 use std::{
     collections::VecDeque,
@@ -10,24 +10,24 @@ use nightaudit_exchange::Exchange;
 use nightaudit_log::Position;
 use tokio::sync::watch;
 
-/// The most exchanges kept.
+/// Maximum number of exchanges kept.
 const MAX_EXCHANGES: usize = 1024;
-/// The most bytes kept: of bodies, a WebSocket's messages and header fields.
+/// Maximum bytes kept: of bodies, WebSocket messages and headers.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Bodies shorter than this are copied for those who follow; longer ones fill most of the buffers that they are in.
+/// Shorter bodies are copied for followers; longer ones fill most of the buffers they are in.
 const SMALL: usize = 32 << 10;
 
-/// The last exchanges, shared by all followers, so that each further follower costs next to nothing and none can make
-/// the log hold more than this.
+/// The last exchanges, shared by all followers: a further follower costs next to nothing, and none makes the log hold
+/// more than this.
 #[derive(Debug)]
 pub(crate) struct Ring {
     kept: Mutex<Kept>,
-    /// The place of the last exchange recorded; its change wakes the followers.
+    /// The position of the last exchange recorded; changes wake the followers.
     last: watch::Sender<Last>,
 }
 
-/// How far the log has come.
+/// Where the log ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Last {
     pub(crate) place: Option<Position>,
@@ -40,22 +40,22 @@ pub(crate) struct Last {
 struct Kept {
     exchanges: VecDeque<(Position, u64, Arc<Exchange>)>,
     bytes: usize,
-    /// The place of the last exchange that is kept no more.
+    /// The position of the last exchange evicted.
     dropped: Option<Position>,
 }
 
-/// What the ring has after a place.
+/// What the ring has after a position.
 pub(crate) enum After {
-    /// The next exchange, and its number.
+    /// The next exchange, and its count.
     Next(Position, u64, Arc<Exchange>),
     /// Nothing yet.
     Nothing,
-    /// It keeps that no more: it is to be read from disk.
+    /// Evicted; read it from disk.
     Gone,
 }
 
 impl Ring {
-    /// A ring for a log whose last exchange stands at `place`.
+    /// A ring for a log whose last exchange is at `position`.
     pub(crate) fn new(place: Option<Position>) -> Self {
         let kept = Kept { dropped: place, ..Kept::default() };
         Self { kept: Mutex::new(kept), last: watch::Sender::new(Last { place, count: 0, closed: false }) }
@@ -65,18 +65,18 @@ impl Ring {
         self.last.subscribe()
     }
 
-    /// Whether anybody follows; if not, exchanges need not be kept.
+    /// Whether there are followers; if not, exchanges need not be kept.
     pub(crate) fn is_followed(&self) -> bool {
         self.last.receiver_count() > 0
     }
 
-    /// Takes in recorded exchanges, in their order.
+    /// Adds recorded exchanges, in order.
     pub(crate) fn push(&self, exchanges: Vec<(Position, Arc<Exchange>)>) {
         let Some(place) = exchanges.last().map(|(place, _)| *place) else { return };
         let mut count = self.last.borrow().count;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, mut exchange) in exchanges {
-            // Nobody else has it yet.
+            // It is not shared yet.
             if let Some(exchange) = Arc::get_mut(&mut exchange) {
                 detach(exchange);
             }
@@ -93,7 +93,7 @@ impl Ring {
         self.last.send_modify(|last| (last.place, last.count) = (Some(place), count));
     }
 
-    /// Notes that exchanges up to this place were recorded while nobody followed.
+    /// Records that exchanges up to this position were recorded without followers.
     pub(crate) fn pass(&self, place: Position, exchanges: usize) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Kept { dropped: Some(place), ..Kept::default() };
@@ -108,7 +108,7 @@ impl Ring {
         self.last.send_modify(|last| last.closed = true);
     }
 
-    /// What comes after a place.
+    /// What comes after a position.
     pub(crate) fn after(&self, place: Option<Position>) -> After {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if place < kept.dropped {
@@ -122,10 +122,10 @@ impl Ring {
     }
 }
 
-/// Makes an exchange's small bodies its own.
+/// Copies an exchange's small bodies into buffers of their own.
 ///
-/// A body is a part of the buffer into which a connection was read: kept for a follower, a body of some hundred bytes
-/// would hold on to thousands, of which [`MAX_BYTES`] knows nothing.
+/// A body is a slice of its connection's read buffer: a body of some hundred bytes would keep thousands alive, which
+/// [`MAX_BYTES`] doesn't count.
 fn detach(exchange: &mut Exchange) {
     for body in exchange.bodies_mut() {
         if body.bytes.len() < SMALL {
@@ -134,9 +134,9 @@ fn detach(exchange: &mut Exchange) {
     }
 }
 
-/// About how many bytes of memory an exchange takes.
+/// The approximate memory use of an exchange, in bytes.
 pub(crate) fn size(exchange: &Exchange) -> usize {
-    /// Beside what is counted an exchange takes some hundred bytes.
+    /// An exchange takes some hundred bytes in addition to what is counted.
     const REST: usize = 2048;
     let response = exchange.response.as_ref().map_or(&[][..], |response| &response.headers);
     let headers = exchange.request.headers.iter().chain(response);
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn regression_the_messages_of_a_websocket_were_kept_without_being_counted() {
-        // As a part holds them at most: one of a megabyte, thousands of a few bytes, and none at all.
+        // As many as a part can hold: one of a megabyte, thousands of a few bytes, none at all.
         assert_eq!(kept(&part(vec![message(vec![b'x'; 1 << 20].into())])), 3);
         let short = kept(&part((0..5000).map(|_| message(Bytes::from_static(b"{}"))).collect()));
         assert!((1..10).contains(&short), "{short}");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn header_fields_and_the_address_are_counted_too() {
+    fn headers_and_the_url_are_counted_too() {
         let mut long = exchange();
         long.request.url = "x".repeat(1 << 20);
         assert_eq!(kept(&long), 3);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_body_that_is_kept_holds_no_connection_s_buffer() {
+    fn a_kept_small_body_does_not_hold_the_connection_buffer() {
         let mut exchange = part(vec![message(Bytes::new())]);
         let buffer = Bytes::from(vec![b'x'; SMALL]);
         exchange.request.body.bytes = buffer.slice(..100);

@@ -1,4 +1,4 @@
-//! A segment: a file of blocks. `FORMAT.md` describes it.
+//! A segment: a file of blocks. Specified in `FORMAT.md`.
 
 use std::{
     fs, io,
@@ -14,24 +14,24 @@ use crate::{
     record::{self, Record},
 };
 
-/// What a segment begins with.
+/// The magic number of a segment.
 pub(crate) const MAGIC: [u8; 8] = *b"NAUDLOG\n";
 /// The version of the format written.
 pub(crate) const FORMAT: u16 = 1;
-/// The bytes before the first block.
+/// The size of a segment's header, in bytes.
 pub(crate) const HEADER: usize = 64;
-/// What a footer begins with.
+/// The magic number of a footer.
 const FOOTER_MAGIC: [u8; 4] = *b"NAF1";
-/// The bytes of a footer.
+/// The size of a footer, in bytes.
 pub(crate) const FOOTER: usize = 60;
 
-/// A segment's first bytes.
+/// A segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) number: u32,
     pub(crate) session: SessionId,
     pub(crate) first: u64,
-    /// Differs between any two files that ever had this segment's name, so that the index notices a new one.
+    /// Unique to each file that ever had this segment's name, so that the index notices a new one.
     pub(crate) generation: u64,
 }
 
@@ -49,7 +49,7 @@ impl Header {
         bytes
     }
 
-    /// The header of a file, or what is wrong with it.
+    /// Reads a file's header; the error says what is wrong with it.
     pub(crate) fn read(file: &fs::File) -> Result<Self, String> {
         let mut bytes = [0; HEADER];
         file.read_exact_at(&mut bytes, 0).map_err(|error| format!("the header can't be read: {error}"))?;
@@ -73,10 +73,10 @@ impl Header {
     }
 }
 
-/// What seals a segment.
+/// A segment's footer, which seals it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footer {
-    /// Where the footer stands, so that a file that lost or gained bytes is noticed.
+    /// The footer's own offset, so that lost or inserted bytes are noticed.
     pub(crate) at: u64,
     /// The last sequence number.
     pub(crate) last: u64,
@@ -114,7 +114,7 @@ pub(crate) fn is_sealed(file: &fs::File, length: u64, salt: Salt) -> io::Result<
     Ok(Footer::parse(&bytes, salt).is_some_and(|footer| footer.at == at))
 }
 
-/// Where the block stands that should hold an exchange, by what the blocks say of themselves; none where none should.
+/// The offset of the block that should hold an exchange, by the blocks' headers; `None` if none should.
 pub(crate) fn find(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
     let file = fs::File::open(path)?;
     let (length, mut at, mut found) = (file.metadata()?.len(), HEADER as u64, None);
@@ -128,7 +128,7 @@ pub(crate) fn find(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
     Ok(found)
 }
 
-/// The file of a session's segment.
+/// The path of a session's segment.
 pub(crate) fn path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:06}.seg"))
 }
@@ -145,7 +145,7 @@ pub(crate) fn list(folder: &Path) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// A block that was found in a segment.
+/// A block found in a segment.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) offset: u64,
@@ -154,22 +154,22 @@ pub(crate) struct Block {
     pub(crate) records: Vec<Record>,
 }
 
-/// What a [`Walk`] comes across.
+/// What a [`Walk`] finds.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// A whole block.
     Block(Block),
     /// The footer.
     Footer(Footer),
-    /// Bytes that belong to no block, from this offset on; a block follows them.
+    /// Bytes that belong to no block, from this offset to the next block.
     Damage(u64, String),
-    /// Zeros from this offset to the file's end: space that was taken in advance.
+    /// Zeros from this offset to the file's end: preallocated space.
     Space(u64),
     /// Bytes that belong to no block, from this offset to the file's end.
     Tail(u64, String),
 }
 
-/// Reads a segment from front to back, past whatever is damaged in it.
+/// Reads a segment from start to end, skipping damage.
 #[derive(Debug)]
 pub(crate) struct Walk {
     file: fs::File,
@@ -180,7 +180,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Begins at `offset`, or after the header if that is later.
+    /// Starts at `offset`, or after the header if that is later.
     pub(crate) fn new(path: &Path, session: SessionId, number: u32, offset: u64) -> io::Result<Self> {
         let file = fs::File::open(path)?;
         let length = file.metadata()?.len();
@@ -188,7 +188,7 @@ impl Walk {
         Ok(Self { file, length, salt: Salt::new(session, number), at, unpacker: Unpacker::new()? })
     }
 
-    /// Where the last byte that is not zero ends; `from` where there is none behind it.
+    /// The end of the last nonzero byte; `from` if there is none after it.
     pub(crate) fn last_byte(&self, from: u64) -> io::Result<u64> {
         let mut window = vec![0; 64 << 10];
         let (mut start, mut last) = (from, from);
@@ -203,12 +203,12 @@ impl Walk {
         Ok(last)
     }
 
-    /// The place reached, in bytes from the file's beginning.
+    /// The current offset.
     pub(crate) fn at(&self) -> u64 {
         self.at
     }
 
-    /// What stands at the place reached; none at the file's end.
+    /// What is at the current offset; `None` at the file's end.
     pub(crate) fn step(&mut self) -> io::Result<Option<Step>> {
         if self.at >= self.length {
             return Ok(None);
@@ -258,7 +258,7 @@ impl Walk {
         Ok(Footer::parse(&bytes, self.salt))
     }
 
-    /// Whether there are zeros only from `from` on.
+    /// Whether there are only zeros from `from` on.
     fn is_space(&self, from: u64) -> io::Result<bool> {
         let mut window = vec![0; 64 << 10];
         let mut start = from;
@@ -273,7 +273,7 @@ impl Walk {
         Ok(true)
     }
 
-    /// The offset of the next whole block or footer from `from` on.
+    /// The offset of the next intact block or footer at or after `from`.
     fn resume(&mut self, from: u64) -> io::Result<Option<u64>> {
         const WINDOW: usize = 256 << 10;
         let mut window = vec![0; WINDOW];
@@ -299,7 +299,7 @@ impl Walk {
             if length < WINDOW {
                 break;
             }
-            // A magic may straddle two windows.
+            // A magic number may straddle two windows.
             start += (WINDOW - 3) as u64;
         }
         Ok(None)

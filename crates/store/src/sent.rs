@@ -1,4 +1,4 @@
-//! What was sent to Mews lately, from which a limiter fills its windows.
+//! Recent requests to Mews, from which a limiter restores its windows.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::log::Log;
 /// A request that was sent to Mews.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentRequest {
-    /// When it was handed to the connection; for an interrupted one, when it was received.
+    /// When it was written to the connection; for an interrupted one, when it was received.
     pub at: Timestamp,
     /// The operation.
     pub operation: String,
@@ -20,30 +20,30 @@ pub struct SentRequest {
     pub client_token: Option<Pseudonym>,
     /// Whether it uses pagination.
     pub paginated: bool,
-    /// The integration's address.
+    /// The client's address.
     pub peer: Option<std::net::SocketAddr>,
 }
 
 impl Log {
-    /// The requests that were sent to Mews at this instant or later, in the order in which they were recorded.
+    /// The requests sent to Mews since this instant, in recording order.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where the log can't be read; exchanges that can't are passed over.
+    /// [`ReadError`] if the log can't be read; unreadable exchanges are skipped.
     pub fn recent_sends(&self, since: Timestamp) -> Result<impl Iterator<Item = SentRequest> + use<>, ReadError> {
-        // A request that arrived earlier may have been held back by the limiter before it was sent.
+        // The limiter may have delayed a request that arrived earlier.
         let filter = Filter { since: Some(since.minus(Duration::from_secs(3600))), ..Filter::default() };
         let exchanges = self.query(Query { filter, ..Query::default() })?;
-        Ok(exchanges.filter_map(Result::ok).filter_map(sent).filter(move |sent| sent.at >= since))
+        Ok(exchanges.filter_map(Result::ok).filter_map(sent_request).filter(move |sent| sent.at >= since))
     }
 }
 
-/// A response of Mews, as far as a limiter listens to it.
+/// A response of Mews, as far as a limiter needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedResponse {
     /// The request.
     pub request: SentRequest,
-    /// When the response's head had arrived.
+    /// When the response's head arrived.
     pub at: Timestamp,
     /// Its status.
     pub status: u16,
@@ -52,31 +52,31 @@ pub struct RecordedResponse {
 }
 
 impl Log {
-    /// The responses by which Mews has refused requests since this instant because there were too many (429), and all of its
-    /// responses since `all`, in the order in which they were recorded.
+    /// The responses with which Mews rejected requests as too many (429) since `since`, and all its responses since
+    /// `all`, in recording order.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where the log can't be read; exchanges that can't are passed over.
+    /// [`ReadError`] if the log can't be read; unreadable exchanges are skipped.
     pub fn recent_rejections(&self, since: Timestamp, all: Timestamp) -> Result<Vec<RecordedResponse>, ReadError> {
-        let begin = |since: Timestamp| Some(since.minus(Duration::from_secs(3600)));
-        let too_many = Filter { since: begin(since), status: "429".parse().ok(), ..Filter::default() };
-        let answers = |filter: Filter, from: Timestamp| -> Result<Vec<RecordedResponse>, ReadError> {
+        let started_since = |since: Timestamp| Some(since.minus(Duration::from_secs(3600)));
+        let too_many = Filter { since: started_since(since), status: "429".parse().ok(), ..Filter::default() };
+        let responses = |filter: Filter, from: Timestamp| -> Result<Vec<RecordedResponse>, ReadError> {
             let exchanges = self.query(Query { filter, ..Query::default() })?;
-            Ok(exchanges.filter_map(Result::ok).filter_map(answered).filter(|one| one.at >= from).collect())
+            Ok(exchanges.filter_map(Result::ok).filter_map(response).filter(|response| response.at >= from).collect())
         };
-        let refusals = answers(too_many, since)?;
-        // What was taken matters only beside what was refused of late.
-        if refusals.iter().all(|refusal| refusal.at < all) {
-            return Ok(refusals);
+        let rejections = responses(too_many, since)?;
+        // Successes matter only if there were recent rejections.
+        if rejections.iter().all(|rejection| rejection.at < all) {
+            return Ok(rejections);
         }
-        let mut list: Vec<_> = refusals.into_iter().filter(|refusal| refusal.at < all).collect();
-        list.extend(answers(Filter { since: begin(all), ..Filter::default() }, all)?);
+        let mut list: Vec<_> = rejections.into_iter().filter(|rejection| rejection.at < all).collect();
+        list.extend(responses(Filter { since: started_since(all), ..Filter::default() }, all)?);
         Ok(list)
     }
 }
 
-fn answered(exchange: Exchange) -> Option<RecordedResponse> {
+fn response(exchange: Exchange) -> Option<RecordedResponse> {
     let head = exchange.times_us.response_head?;
     if exchange.outcome != Outcome::Answered || exchange.web_socket.is_some() {
         return None;
@@ -85,10 +85,10 @@ fn answered(exchange: Exchange) -> Option<RecordedResponse> {
     let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("retry-after"));
     let retry_after = header.map(|header| header.value.to_string());
     let (status, at) = (response.status, exchange.started_at.plus(Duration::from_micros(head)));
-    Some(RecordedResponse { status, at, retry_after, request: sent(exchange)? })
+    Some(RecordedResponse { status, at, retry_after, request: sent_request(exchange)? })
 }
 
-fn sent(exchange: Exchange) -> Option<SentRequest> {
+fn sent_request(exchange: Exchange) -> Option<SentRequest> {
     let at = match (exchange.forwarded_at(), exchange.outcome) {
         (Some(at), _) => at,
         (None, Outcome::Interrupted) => exchange.started_at,

@@ -1,29 +1,29 @@
-//! The sessions of a log, seen and changed.
+//! Reading and changing the sessions of a log.
 
 use nightaudit_log::{MAX_DECLARATION, Session, SessionError, is_session_name};
 
 use crate::log::Log;
 
 impl Log {
-    /// All sessions, the oldest first.
+    /// All sessions, oldest first.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         self.shared.list()
     }
 
-    /// A session by its name, its id or a unique beginning of the id.
+    /// A session by its name, its id, or a unique prefix or suffix of its id.
     ///
-    /// Of several with the same name an open one is meant, else the newest.
+    /// Among sessions of the same name an open one is preferred, then the newest.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where there is none or there are several.
+    /// [`SessionError`] if there is none or there are several.
     pub fn session(&self, which: &str) -> Result<Session, SessionError> {
         let id = self.shared.resolve(which)?;
         self.shared.view(id).ok_or_else(|| SessionError::NotFound(which.to_owned()))
     }
 
-    /// The session to which exchanges go that name none; none before the first of them.
+    /// The session for exchanges that name none; `None` before the first of them.
     #[must_use]
     pub fn current_session(&self) -> Option<Session> {
         if !self.is_writable() {
@@ -33,13 +33,14 @@ impl Log {
         self.shared.view(current)
     }
 
-    /// Makes the open session of this name the current one, and starts it if there is none.
+    /// Makes the open session of this name the current one, starting it if there is none.
     ///
-    /// A token in the name is replaced by its pseudonym. The session that was current before can be continued later, but for one that was started without a name.
+    /// A token in the name is replaced by its pseudonym. The previously current session can be continued later, unless
+    /// it was started without a name.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] for an impossible name, or where the log can't be written.
+    /// [`SessionError`] if the name is invalid or the log can't be written.
     pub fn start_session(&self, name: &str) -> Result<Session, SessionError> {
         let name = self.valid(name)?;
         self.control(move |writer| writer.start_session(&name))
@@ -49,38 +50,38 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where it isn't there, or the log can't be written.
+    /// [`SessionError`] if the session doesn't exist or the log can't be written.
     pub fn end_session(&self, which: &str) -> Result<Session, SessionError> {
         let which = which.to_owned();
         self.control(move |writer| writer.end_session(&which))
     }
 
-    /// Gives a session another name, without tokens. Exchanges recorded before keep the old one.
+    /// Renames a session, with tokens redacted. Exchanges recorded before keep the old name.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where it isn't there, the name is impossible, or the log can't be written.
+    /// [`SessionError`] if the session doesn't exist, the name is invalid, or the log can't be written.
     pub fn rename_session(&self, which: &str, name: &str) -> Result<Session, SessionError> {
         let (which, name) = (which.to_owned(), self.valid(name)?);
         self.control(move |writer| writer.rename_session(&which, name))
     }
 
-    /// Notes something about a session, without tokens; an empty note removes the one that is there.
+    /// Sets a session's note, with tokens redacted; an empty note removes it.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where it isn't there, or the log can't be written.
+    /// [`SessionError`] if the session doesn't exist or the log can't be written.
     pub fn note_session(&self, which: &str, note: &str) -> Result<Session, SessionError> {
         let (which, note) = (which.to_owned(), self.shared.cleaned(note));
         self.control(move |writer| writer.note_session(&which, &note))
     }
 
-    /// Keeps the integration's declaration with a session, without tokens; an empty one removes the one that is there.
+    /// Sets a session's declaration, with tokens redacted; an empty one removes it.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Declaration`] for one that is longer than [`MAX_DECLARATION`]; else where the session isn't there, or
-    /// the log can't be written.
+    /// [`SessionError::Declaration`] if it is longer than [`MAX_DECLARATION`]; otherwise if the session doesn't exist
+    /// or the log can't be written.
     pub fn declare_session(&self, which: &str, declaration: &str) -> Result<Session, SessionError> {
         if declaration.len() > MAX_DECLARATION {
             return Err(SessionError::Declaration(declaration.len()));
@@ -89,11 +90,11 @@ impl Log {
         self.control(move |writer| writer.declare_session(&which, declaration))
     }
 
-    /// Deletes a session and all its exchanges. While the disk is full one that has ended can be deleted, too.
+    /// Deletes a session and all its exchanges. An ended one can be deleted even while the disk is full.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Recording`] for the current session; else where it isn't there, or can't be deleted.
+    /// [`SessionError::Recording`] for the current session; otherwise if it doesn't exist or can't be deleted.
     pub fn delete_session(&self, which: &str) -> Result<Session, SessionError> {
         let which = which.to_owned();
         self.rescue(move |writer| writer.delete_session(&which))

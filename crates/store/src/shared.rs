@@ -1,4 +1,4 @@
-//! What the writer's thread and those who read have in common.
+//! State shared by the writer thread and readers.
 
 use std::{
     collections::BTreeMap,
@@ -27,15 +27,15 @@ use crate::{
     writer::Control,
 };
 
-/// A session as it stands.
+/// A session's current state.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) meta: Meta,
-    /// The bytes of its segments.
+    /// The size of its segments, in bytes.
     pub(crate) bytes: u64,
-    /// What it has had.
+    /// What it has recorded so far, including missing exchanges.
     pub(crate) head: Head,
-    /// How many of those exchanges it has no more, and their sequence numbers where they are known.
+    /// How many of those are missing, and their ranges of sequence numbers where known.
     pub(crate) missing: u64,
     pub(crate) gaps: Vec<(u64, u64)>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Closing {
     closed: Condvar,
 }
 
-/// What the writer does even while the disk fails.
+/// Work that the writer does even while writes fail.
 #[derive(Default)]
 pub(crate) struct Rescues(Mutex<Vec<Control>>);
 
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Rescues {
     }
 }
 
-/// The log, as far as it is not the writer's alone.
+/// The state of a log that is not the writer's alone.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
@@ -87,25 +87,25 @@ pub(crate) struct Shared {
     pub(crate) on_failure: OnFailure,
     pub(crate) now: fn() -> Timestamp,
     pub(crate) index: Index,
-    /// None for a log that is only read.
+    /// `None` for a read-only log.
     pub(crate) journal: OnceLock<Journal>,
-    /// The tokens that the redactor has seen; none where nothing is recorded.
+    /// The tokens that the redactor has seen; empty if nothing is recorded.
     pub(crate) known_tokens: OnceLock<KnownTokens>,
     pub(crate) ring: Ring,
-    /// Why requests can't be noted in the journal at the moment.
+    /// Why the journal can't be written, while it can't.
     pub(crate) journal_failing: Mutex<Option<Arc<str>>>,
-    /// Whether there is such a cause, which is asked for each request.
+    /// Whether `journal_failing` is set; checked for each request.
     pub(crate) is_journal_failing: AtomicBool,
-    /// Deletions that are to make room while the writer tries the same again and again.
+    /// Deletions that free space while the writer retries.
     pub(crate) rescues: Rescues,
-    /// Why the log can't be written at the moment.
+    /// Why the log can't be written, while it can't.
     pub(crate) failing: watch::Sender<Option<Arc<str>>>,
     pub(crate) queue: usize,
     pub(crate) places: Arc<Semaphore>,
-    /// The bytes of bodies that wait to be written, and above how many no further place is given.
+    /// The bytes of bodies waiting to be written, and above how many no further permit is granted.
     pub(crate) backlog: AtomicU64,
     pub(crate) max_backlog: u64,
-    /// Whether there are more.
+    /// Whether the backlog is above its limit.
     pub(crate) crowded: watch::Sender<bool>,
     pub(crate) notifiers: Notifiers,
     /// The stamp of the last batch.
@@ -115,23 +115,22 @@ pub(crate) struct Shared {
     pub(crate) unrecorded: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) sessions: Mutex<BTreeMap<SessionId, Entry>>,
-    /// How many sessions were deleted: whoever remembers sessions forgets them when this changes.
+    /// How many sessions were deleted; a change invalidates cached sessions.
     pub(crate) deletions: AtomicU64,
-    /// Sessions that are gone, though nobody deleted them through this program.
+    /// Sessions that are gone but were not deleted through this program.
     pub(crate) vanished: Mutex<BTreeMap<SessionId, Note>>,
-    /// None for a log that is only read.
+    /// `None` for a read-only log.
     pub(crate) ledger: OnceLock<Mutex<Ledger>>,
-    /// Whether the ledger is behind what is recorded.
+    /// Whether the ledger is behind the segments.
     pub(crate) unnoted: AtomicBool,
-    /// What is wrong with the ledger.
+    /// Damage found in the ledger.
     pub(crate) ledger_damage: Vec<Damage>,
-    /// Requests that were under way when the last owner was killed, as the next one will record them; only for a log that
-    /// is only read.
+    /// For a read-only log: requests in flight when the last owner was killed, as the next one will record them.
     pub(crate) left: BTreeMap<(SessionId, u64), Exchange>,
 }
 
 impl Shared {
-    /// The sessions. What holds them does no I/O; the listings may be locked while they are, not the reverse.
+    /// The sessions. Don't do I/O while holding the lock; `Index::listings` may be locked inside it, never the reverse.
     pub(crate) fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Entry>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,10 +139,10 @@ impl Shared {
         self.vanished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes notes into the ledger. With `sync` they survive a power failure.
+    /// Writes notes to the ledger. With `sync` they survive a power failure.
     pub(crate) fn note(&self, notes: impl IntoIterator<Item = Note>, sync: bool) -> io::Result<()> {
         let Some(ledger) = self.ledger.get() else { return Ok(()) };
-        // The one lock that is held over I/O: it is taken a few times a second at most, never for an exchange.
+        // The only lock held over I/O: taken a few times a second at most, never per exchange.
         let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.write(notes, sync && self.durability == Durability::Sync)
     }
@@ -152,7 +151,7 @@ impl Shared {
         meta::folder(&self.dir, session)
     }
 
-    /// A path as it is shown: under the data folder.
+    /// A path relative to the data folder, for messages.
     pub(crate) fn shown(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.dir).unwrap_or(path).to_owned()
     }
@@ -161,7 +160,7 @@ impl Shared {
         self.failing.borrow().clone().map(|cause| StoreFailure { cause })
     }
 
-    /// Whether a note in the journal succeeded, which is told where that changes.
+    /// Tracks whether the journal can be written, and logs changes.
     pub(crate) fn note_journal(&self, noted: Result<(), &io::Error>) {
         let was_failing = self.is_journal_failing.load(Ordering::Relaxed);
         let cause = match noted {
@@ -171,7 +170,7 @@ impl Shared {
         };
         let mut failing = self.journal_failing.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*failing, &cause) {
-            (None, Some(cause)) => tracing::error!(%cause, "requests under way can't be noted"),
+            (None, Some(cause)) => tracing::error!(%cause, "the journal can't be written"),
             (Some(_), None) => tracing::warn!("the journal can be written again"),
             _ => {}
         }
@@ -179,29 +178,29 @@ impl Shared {
         *failing = cause;
     }
 
-    /// Why requests can't be recorded at the moment, be it the log or the journal.
+    /// Why requests can't currently be recorded, because of the log or the journal.
     pub(crate) fn cause_of_failure(&self) -> Option<Arc<str>> {
         let journal = || self.journal_failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.failing.borrow().clone().or_else(journal)
     }
 
-    /// A stamp for a batch: never twice the same, and never backwards, whatever the clock does.
+    /// A stamp for a batch: unique and monotonic, even if the clock isn't.
     pub(crate) fn stamp(&self) -> u64 {
         let now = u64::try_from((self.now)().micros()).unwrap_or(0);
         let next = |last: u64| now.max(last + 1);
-        // The closure never gives up, so both arms hold the stamp before.
+        // The closure always returns `Some`; both arms hold the previous stamp.
         let (Ok(last) | Err(last)) =
             self.stamp.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(last)
     }
 
-    /// A stamp right after the last one, whatever the time is: that of what a kill left, so that it has the same place for
-    /// those who read it before it is recorded.
+    /// A stamp right after the last one, whatever the time: for requests interrupted by a kill, so that their position
+    /// is the same before and after they are recorded.
     pub(crate) fn stamp_after_last(&self) -> u64 {
         self.stamp.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Sessions of imports that were finished but for saying so: all sessions of such an import are whole.
+    /// Sessions of imports that are complete but not yet marked so: all sessions of such an import are whole.
     pub(crate) fn imported(&self) -> Vec<SessionId> {
         let sessions = self.sessions();
         let importing: Vec<_> =
@@ -210,12 +209,12 @@ impl Shared {
         importing.iter().filter(|(_, of)| whole(of.import)).map(|(session, _)| *session).collect()
     }
 
-    /// The places that are taken: requests under way, and what waits to be written.
+    /// Permits in use: requests in flight, and exchanges waiting to be written.
     pub(crate) fn places_taken(&self) -> usize {
         self.queue.saturating_sub(self.places.available_permits())
     }
 
-    /// Counts bytes of bodies that wait to be written.
+    /// Adds bytes of bodies to the backlog.
     pub(crate) fn hold(&self, bytes: u64) {
         let before = self.backlog.fetch_add(bytes, Ordering::Relaxed);
         if before <= self.max_backlog && before + bytes > self.max_backlog {
@@ -223,7 +222,7 @@ impl Shared {
         }
     }
 
-    /// Counts bytes of bodies that wait no more.
+    /// Removes bytes of bodies from the backlog.
     pub(crate) fn release(&self, bytes: u64) {
         let before = self.backlog.fetch_sub(bytes, Ordering::Relaxed);
         if before > self.max_backlog && before - bytes <= self.max_backlog {
@@ -232,14 +231,14 @@ impl Shared {
     }
 
     fn look_at_backlog(&self) {
-        // Looked at within the channel's lock: whoever is there last sees what all have counted.
+        // Compared within the channel's lock: the last one in sees everybody's counts.
         self.crowded.send_if_modified(|crowded| {
             let is = self.backlog.load(Ordering::Relaxed) > self.max_backlog;
             std::mem::replace(crowded, is) != is
         });
     }
 
-    /// Tells those who try again that nobody waits for them any longer.
+    /// Ends retries: the log is being closed.
     pub(crate) fn close(&self) {
         *self.closing.closing.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.closing.closed.notify_all();
@@ -249,7 +248,7 @@ impl Shared {
         *self.closing.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits so long, or until the log is being closed.
+    /// Waits for `longest`, or until the log is being closed.
     pub(crate) fn wait_for_close(&self, longest: Duration) {
         let closing = self.closing.closing.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.closing.closed.wait_timeout_while(closing, longest, |closing| !*closing);
@@ -260,7 +259,7 @@ impl Shared {
         counter.fetch_add(by as u64, Ordering::Relaxed);
     }
 
-    /// All sessions, the oldest first.
+    /// All sessions, oldest first.
     pub(crate) fn list(&self) -> Vec<Session> {
         let sessions = self.sessions();
         let listings = self.index.listings();
@@ -271,19 +270,18 @@ impl Shared {
         list
     }
 
-    /// One session; none if it isn't there.
+    /// One session; `None` if it doesn't exist.
     pub(crate) fn view(&self, session: SessionId) -> Option<Session> {
         let sessions = self.sessions();
         let entry = sessions.get(&session)?;
         Some(self.view_of(entry, self.index.listings().get(&session)))
     }
 
-    /// The session that is meant: by name the newest of that name, an open one before those ended; else by id, by the
-    /// beginning or the end of an id, or as `last` the one that was started last.
+    /// The session that `which` names: see [`choose`].
     pub(crate) fn resolve(&self, which: &str) -> Result<SessionId, SessionError> {
         match self.resolve_exactly(which) {
             Err(SessionError::NotFound(_)) => {
-                // Who began a session by the name of a token may ask for it by the same, and no error repeats it.
+                // A session that was named after a token can be found by that token, and no error repeats it.
                 let clean = self.cleaned(which);
                 self.resolve_exactly(&clean)
             }
@@ -291,7 +289,7 @@ impl Shared {
         }
     }
 
-    /// What a person wrote, free of tokens.
+    /// User input with tokens redacted.
     pub(crate) fn cleaned(&self, text: &str) -> String {
         self.known_tokens.get_or_init(KnownTokens::default).redact_prose(text)
     }
@@ -308,7 +306,7 @@ impl Shared {
         }
     }
 
-    /// A session that is gone, by its name, its id or the beginning of its id.
+    /// The error for a session that is gone, by its name, its id or a prefix of its id.
     fn vanished_as(&self, which: &str) -> Option<SessionError> {
         let prefix = which.to_ascii_uppercase();
         let vanished = self.vanished();
@@ -339,7 +337,7 @@ impl Shared {
             imported: meta.imported,
             declaration: meta.declaration,
             open: meta.ended.is_none(),
-            // Where nobody owns the log, nothing is being recorded, whatever the last owner left.
+            // Without an owner nothing is being recorded, whatever the last one left.
             current: meta.current && meta.ended.is_none() && self.ledger.get().is_some(),
             missing: entry.missing,
             missing_ranges: entry.gaps.clone(),
@@ -348,7 +346,7 @@ impl Shared {
     }
 }
 
-/// A session that is gone.
+/// The listing of a session that is gone.
 fn gone(note: &Note) -> Session {
     let micros = i64::try_from(note.session.milliseconds()).unwrap_or(0).saturating_mul(1000);
     Session {

@@ -1,4 +1,4 @@
-//! Waiting for a log that somebody has for a moment.
+//! Waiting for a log that is locked for a moment.
 
 use std::{
     thread,
@@ -7,15 +7,15 @@ use std::{
 
 use crate::OpenError;
 
-/// How often to look whether it is free.
+/// The polling interval.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens a log with `open`, which is tried again for as long as `patience` says while another process has the log and has
-/// no console: it is a command that reads, or a `serve` that is about to say where its console is. Blocks meanwhile.
+/// Opens a log with `open`, retrying for up to `patience` while another process without a console owns it: a command
+/// that reads, or a `serve` that has yet to publish its console. Blocks the thread.
 ///
 /// # Errors
 ///
-/// The last error of `open`; an owner that has a console, and any error but [`OpenError::Locked`], is not waited for.
+/// The last error of `open`. An owner with a console, and any error but [`OpenError::Locked`], fails at once.
 pub fn open_when_free<T>(patience: Duration, mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
     let end = Instant::now() + patience;
     loop {

@@ -1,5 +1,5 @@
-//! The writer's thread: chains and packs what the encoder made, writes it, and answers those who wait. It alone changes
-//! segments and sessions; others ask it through [`Log::control`](crate::Log).
+//! The writer thread: chains, compresses and writes what the encoder produced, and completes it. Only this thread
+//! changes segments and sessions; others ask it through [`Log::control`](crate::Log).
 
 mod append;
 mod look;
@@ -25,35 +25,35 @@ use crate::{
     shared::Shared,
 };
 
-/// How often the quota is looked at while nothing happens.
+/// How often the quota is checked while idle.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often it is looked whether the files are still where they were opened. A batch looks at its own before it counts as
+/// How often to check that the files are still where they were opened. A batch checks its own before it counts as
 /// written.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Something for the writer.
+/// A job for the writer.
 pub(crate) enum Job {
-    /// A block's worth of records, to be chained and packed.
+    /// The records of one block, to chain and compress.
     Records(Records),
-    /// What was packed is to be written, and these are to be answered; so many exchanges of theirs found no session.
+    /// Write what is packed, then complete these; `dropped` exchanges of theirs found no session.
     Commit {
         answers: Vec<Answer>,
         dropped: usize,
     },
-    /// The session of this name, or the current one, is to be found or started; none where it can't be.
+    /// Find or start the session of this name, or the current one; `None` if that fails.
     Find(Option<Arc<str>>, mpsc::SyncSender<Option<Reached>>),
     Control(Control),
 }
 
-/// Work for the writer's thread; an error where it can't be done now.
+/// Work for the writer thread; passed an error if it can't be done now.
 pub(crate) type Control = Box<dyn FnOnce(Result<&mut Writer, SessionError>) + Send>;
 
-/// What the writer's thread has for itself.
+/// The state of the writer thread.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
     reports: mpsc::Sender<Done>,
-    /// Tells the index's thread that there is something to store.
+    /// Wakes the index thread.
     index: mpsc::Sender<()>,
     packer: Packer,
     environment: Arc<str>,
@@ -61,37 +61,37 @@ pub(crate) struct Writer {
     max_size: Option<u64>,
     max_age: Option<Duration>,
     retry_every: Duration,
-    /// How many sessions exchanges may still begin by naming them.
+    /// How many more sessions exchanges may start by naming them.
     to_begin: usize,
-    /// The name of the session to continue or start when the first exchange comes.
+    /// The name of the session to continue or start with the first exchange.
     wanted: Option<String>,
     current: Option<SessionId>,
     active: BTreeMap<SessionId, Active>,
-    /// What is packed and not written.
+    /// Packed blocks not yet written.
     pending: BTreeMap<SessionId, Pending>,
-    /// The memory of blocks that are packed, for the encoder.
+    /// Buffers of packed blocks, to return to the encoder.
     spare: Vec<Vec<u8>>,
-    /// The memory of the last packed blocks.
+    /// The buffer of the last packed blocks.
     spare_packed: Vec<u8>,
-    /// Counts batches, for finding the session that was written to the longest ago.
+    /// Counts batches, to find the least recently written session.
     turn: u64,
-    /// When to try again, while exchanges are dropped because the disk fails.
+    /// When to retry, while exchanges are dropped because the disk fails.
     retry_at: Option<Instant>,
-    /// Whether exchanges of the batch at hand were dropped.
+    /// Whether exchanges of the current batch were dropped.
     dropping: bool,
-    /// Whether nobody waits for what is written, so that nothing is tried again.
+    /// Whether writes are attempted only once, because nothing waits for them.
     giving_up: bool,
-    /// Sessions whose own file is behind what is known of them.
+    /// Sessions whose `session.json` is out of date.
     unsaved: BTreeSet<SessionId>,
-    /// Sessions whose import was not finished when the log was opened.
+    /// Sessions whose import was unfinished when the log was opened.
     unfinished: Vec<SessionId>,
-    /// When it was last looked whether the files are there, and whether they were not.
+    /// When the files were last checked, and whether any was gone.
     looked: Instant,
     gone: bool,
     watch: Watch,
-    /// When the quota was last looked at.
+    /// When the quota was last checked.
     measured: Instant,
-    /// Whether something is tried again and again, and rescues are done meanwhile.
+    /// Whether the writer is retrying; rescues run meanwhile.
     insisting: bool,
 }
 
@@ -135,7 +135,7 @@ impl Writer {
         })
     }
 
-    /// Works until the encoder is gone.
+    /// Runs until the encoder is gone.
     pub(crate) fn run(mut self) {
         self.enforce_quota();
         loop {
@@ -169,7 +169,7 @@ impl Writer {
         self.finish();
     }
 
-    /// Looks whether the files are where they were opened, now and then, and tells where that changes.
+    /// Checks once in a while that the files are where they were opened, and reports changes.
     fn look(&mut self) {
         if self.looked.elapsed() < LOOK {
             return;
@@ -192,7 +192,7 @@ impl Writer {
         }
     }
 
-    /// Deletes what is to make room.
+    /// Runs pending rescues. Returns whether there were any.
     fn do_rescues(&mut self) -> bool {
         let rescues = self.shared.rescues.take();
         let did = !rescues.is_empty();
@@ -216,11 +216,11 @@ impl Writer {
     }
 
     pub(super) fn report(&mut self, whole: bool) {
-        // An encoder that is gone needs no news.
+        // The encoder may be gone.
         let _ = self.reports.send(Done { whole, spare: std::mem::take(&mut self.spare) });
     }
 
-    /// The session of exchanges that name this one, and how far it has come.
+    /// The session of exchanges that name this one, and where it ends.
     fn find(&mut self, name: Option<&str>) -> Option<Reached> {
         let mut found = None;
         self.insist(&mut |writer| {
@@ -239,13 +239,13 @@ impl Writer {
         Some(Reached { session, name, last })
     }
 
-    /// Does what may fail until it succeeds, or gives up as the configuration says. False if it gave up.
+    /// Retries `work` until it succeeds, or gives up as configured. Returns whether it succeeded.
     pub(crate) fn insist(&mut self, work: &mut dyn FnMut(&mut Self) -> io::Result<()>) -> bool {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return false;
         }
         loop {
-            // What is gone is looked for each time: other things may succeed meanwhile, as though nothing were.
+            // Check for missing files each time: other work might succeed meanwhile as if nothing was gone.
             let there = if self.gone { self.is_all_there() } else { Ok(()) };
             match there.and_then(|()| self.save()).and_then(|()| work(self)) {
                 Ok(()) => {
@@ -272,7 +272,7 @@ impl Writer {
         }
     }
 
-    /// Leaves the log as one that was closed properly.
+    /// Closes the log cleanly.
     fn finish(&mut self) {
         if let Some(current) = self.current.filter(|current| self.is_automatic(*current)) {
             self.insist(&mut |writer| writer.end(current));

@@ -1,4 +1,4 @@
-//! What every engine must do, whichever it is: run by a test of each.
+//! Conformance tests, run for every engine.
 
 use std::time::Duration;
 
@@ -18,26 +18,26 @@ pub trait Engine {
     fn add(&self, session: Vec<Exchange>);
 }
 
-/// A case: it panics where an engine does not do what it must.
+/// A test case; panics on failure.
 pub type Case = fn(&dyn Engine);
 
-/// All cases by their names. Each wants a log of its own.
+/// All cases by name. Each needs a log of its own.
 pub const CASES: [(&str, Case); 8] = [
-    ("an empty log has nothing", empty),
+    ("an empty log returns nothing", empty),
     ("pages follow each other in both orders", pages),
-    ("a filter chooses, and a session that is not there is an error", filters),
-    ("an exchange is found by the beginning of its id", finding),
-    ("sessions are listed and chosen", sessions),
-    ("followers begin where they are told", following),
-    ("followers go on where an earlier one ended", going_on),
+    ("filters apply, and an unknown session is an error", filters),
+    ("an exchange is found by a prefix of its id", finding),
+    ("sessions are listed and resolved", sessions),
+    ("followers start where requested", following),
+    ("a follower resumes from an earlier position", resuming),
     ("sessions are changed", managing),
 ];
 
-/// Runs every case on a log that `make` makes for it.
+/// Runs every case on a log from `make`.
 ///
 /// # Panics
 ///
-/// Where the engine does not do what it must; the case's name is printed before it begins.
+/// If a case fails; its name is printed before it starts.
 pub fn run<E: Engine>(make: impl Fn() -> E) {
     for (name, case) in CASES {
         println!("case: {name}");
@@ -47,10 +47,10 @@ pub fn run<E: Engine>(make: impl Fn() -> E) {
 
 fn query(log: &dyn ReadLog, query: Query) -> Vec<(String, u64)> {
     let read = |exchange: Result<Exchange, ReadError>| {
-        let exchange = exchange.expect("nothing is damaged");
+        let exchange = exchange.expect("no damage");
         (exchange.session_name.to_string(), exchange.sequence)
     };
-    log.query(query).expect("it can be asked").map(read).collect()
+    log.query(query).expect("the query succeeds").map(read).collect()
 }
 
 fn of(session: &str) -> Filter {
@@ -63,10 +63,10 @@ fn named(name: &str, sequences: impl IntoIterator<Item = u64>) -> Vec<(String, u
 
 fn empty(engine: &dyn Engine) {
     let log = engine.log();
-    assert!(log.sessions().expect("it can be asked").is_empty());
-    assert!(log.missing().expect("it can be asked").is_empty());
+    assert!(log.sessions().expect("the query succeeds").is_empty());
+    assert!(log.missing().expect("the query succeeds").is_empty());
     for order in [Order::Oldest, Order::Newest] {
-        let mut none = log.query(Query { order, ..Query::default() }).expect("it can be asked");
+        let mut none = log.query(Query { order, ..Query::default() }).expect("the query succeeds");
         assert!(none.next().is_none() && none.last_position().is_none());
     }
     assert!(matches!(log.find("0"), Err(FindError::NotFound(prefix)) if prefix == "0"));
@@ -89,7 +89,7 @@ fn pages(engine: &dyn Engine) {
             if all.len() == before {
                 break;
             }
-            // It is carried around as text.
+            // Clients carry it as text.
             let text = page.last_position().expect("something was read").to_string();
             after = Some(text.parse::<Position>().expect("its own text"));
         }
@@ -97,7 +97,7 @@ fn pages(engine: &dyn Engine) {
         assert_eq!(all, expected);
         expected.reverse();
     }
-    // A place serves in the other order, too.
+    // A position works in the other order, too.
     let mut first = log.query(Query { limit: Some(3), ..Query::default() }).expect("a page");
     assert_eq!(first.by_ref().count(), 3);
     let back = Query { order: Order::Newest, after: first.last_position(), ..Query::default() };
@@ -151,7 +151,7 @@ fn sessions(engine: &dyn Engine) {
     engine.add(exchanges(2, "b", 1));
     engine.add(exchanges(1, "a", 3));
     engine.add(exchanges(3, "a", 2));
-    let listed = log.sessions().expect("it can be asked");
+    let listed = log.sessions().expect("the query succeeds");
     let seen: Vec<_> = listed.iter().map(|session| (&*session.name, session.exchanges, session.open)).collect();
     assert_eq!(seen, [("a", 3, false), ("b", 1, false), ("a", 2, false)]);
     let three = exchanges(1, "a", 3);
@@ -159,12 +159,12 @@ fn sessions(engine: &dyn Engine) {
     for (which, wanted) in [("a", 3), ("b", 2), (&*session_id(1).to_string(), 1)] {
         assert_eq!(log.session(which).expect("there is one").id, session_id(wanted));
     }
-    let beginning = &session_id(1).to_string()[..3];
-    assert!(matches!(log.session(beginning), Err(SessionError::Ambiguous { ids, .. }) if ids.len() == 3));
+    let prefix = &session_id(1).to_string()[..3];
+    assert!(matches!(log.session(prefix), Err(SessionError::Ambiguous { ids, .. }) if ids.len() == 3));
     assert!(matches!(log.session(""), Err(SessionError::NotFound(_))));
 }
 
-/// Runs what follows, with a bound that only a failure reaches.
+/// Runs a future with a timeout that only a failure reaches.
 fn wait<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), work).await.expect("it comes to an end") })
@@ -191,16 +191,16 @@ fn following(engine: &dyn Engine) {
     engine.add(first.clone());
     let everything = Filter::default;
     let customers = || Filter { operation: "customers/search".parse().ok(), ..Filter::default() };
-    let begin = |filter: Filter, from: FollowFrom| log.follow(filter, from).expect("it can be followed");
+    let start = |filter: Filter, from: FollowFrom| log.follow(filter, from).expect("it can be followed");
     let mut followers = [
-        (begin(everything(), FollowFrom::Now), named("b", 1..=6)),
-        (begin(everything(), FollowFrom::Last(0)), named("b", 1..=6)),
-        (begin(everything(), FollowFrom::Last(2)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
-        (begin(everything(), FollowFrom::Last(100)), [named("a", 1..=6), named("b", 1..=6)].concat()),
-        (begin(everything(), FollowFrom::After(first[3].id)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
-        (begin(everything(), FollowFrom::Position(Position::START)), [named("a", 1..=6), named("b", 1..=6)].concat()),
-        (begin(customers(), FollowFrom::Now), named("b", [2, 5])),
-        (begin(customers(), FollowFrom::Last(1)), [named("a", [5]), named("b", [2, 5])].concat()),
+        (start(everything(), FollowFrom::Now), named("b", 1..=6)),
+        (start(everything(), FollowFrom::Last(0)), named("b", 1..=6)),
+        (start(everything(), FollowFrom::Last(2)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
+        (start(everything(), FollowFrom::Last(100)), [named("a", 1..=6), named("b", 1..=6)].concat()),
+        (start(everything(), FollowFrom::After(first[3].id)), [named("a", [5, 6]), named("b", 1..=6)].concat()),
+        (start(everything(), FollowFrom::Position(Position::START)), [named("a", 1..=6), named("b", 1..=6)].concat()),
+        (start(customers(), FollowFrom::Now), named("b", [2, 5])),
+        (start(customers(), FollowFrom::Last(1)), [named("a", [5]), named("b", [2, 5])].concat()),
     ];
     engine.add(exchanges(2, "b", 6));
     wait(async {
@@ -212,18 +212,18 @@ fn following(engine: &dyn Engine) {
     });
 }
 
-fn going_on(engine: &dyn Engine) {
+fn resuming(engine: &dyn Engine) {
     let log = engine.log();
     engine.add(exchanges(1, "a", 5));
     wait(async {
         let mut follower = log.follow(of("a"), FollowFrom::Last(5)).expect("it can be followed");
         assert_eq!(take(&mut *follower, 5).await, named("a", 1..=5));
-        let place = follower.position().expect("all that was read was yielded");
-        let text = place.to_string();
+        let position = follower.position().expect("everything read was yielded");
+        let text = position.to_string();
         drop(follower);
         engine.add(exchanges(2, "b", 3));
-        let place = text.parse().expect("its own text");
-        let mut follower = log.follow(Filter::default(), FollowFrom::Position(place)).expect("it can be followed");
+        let position = text.parse().expect("its own text");
+        let mut follower = log.follow(Filter::default(), FollowFrom::Position(position)).expect("it can be followed");
         assert_eq!(take(&mut *follower, 3).await, named("b", 1..=3));
     });
 }

@@ -1,4 +1,4 @@
-//! A log that is kept in memory, for tests.
+//! An in-memory log, for tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use crate::{
     Order, Position, Query, ReadError, ReadLog, Session, SessionError, Status, choose, is_session_name,
 };
 
-/// A log in memory. Clones share it. Nothing is redacted, and nothing is bounded.
+/// An in-memory log. Clones share it. Nothing is redacted or bounded.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLog {
     shared: Arc<Shared>,
@@ -22,7 +22,7 @@ pub struct MemoryLog {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Rings whenever something was recorded, or the log was closed.
+    /// Changes whenever something was recorded or the log was closed.
     changed: watch::Sender<()>,
 }
 
@@ -30,7 +30,7 @@ struct Shared {
 struct State {
     sessions: BTreeMap<SessionId, Session>,
     exchanges: BTreeMap<Position, Arc<Exchange>>,
-    /// What can't be read.
+    /// Exchanges that can't be read.
     damaged: BTreeSet<ExchangeId>,
     missing: Vec<Missing>,
     stamp: u64,
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl MemoryLog {
-    /// Adds an exchange to its session, which is made where it isn't there, and ends with its last exchange.
+    /// Adds an exchange to its session, which is created if it doesn't exist.
     pub fn record(&self, exchange: Exchange) {
         let mut state = self.state();
         let (at, id) = (exchange.started_at, exchange.session);
@@ -53,23 +53,23 @@ impl MemoryLog {
         }
         state.stamp += 1;
         state.status.recorded += 1;
-        let place = Position { written: state.stamp, session: id, sequence: exchange.sequence };
-        state.exchanges.insert(place, Arc::new(exchange));
+        let position = Position { written: state.stamp, session: id, sequence: exchange.sequence };
+        state.exchanges.insert(position, Arc::new(exchange));
         drop(state);
         self.shared.changed.send_replace(());
     }
 
-    /// From now on this exchange can't be read.
+    /// Makes this exchange unreadable.
     pub fn damage(&self, id: ExchangeId) {
         self.state().damaged.insert(id);
     }
 
-    /// From now on this is missing.
+    /// Reports these exchanges as missing.
     pub fn lose(&self, missing: Missing) {
         self.state().missing.push(missing);
     }
 
-    /// From now on recording goes like this.
+    /// Sets the status to report.
     pub fn set_status(&self, status: Status) {
         self.state().status = status;
     }
@@ -171,49 +171,52 @@ impl ReadLog for MemoryLog {
         let Query { filter, order, after, limit } = query;
         let state = self.state();
         let session = state.session_of(&filter)?;
-        let here = |place: &Position| {
+        let here = |position: &Position| {
             let passed = match order {
-                Order::Oldest => after.is_some_and(|after| *place <= after),
-                Order::Newest => after.is_some_and(|after| *place >= after),
+                Order::Oldest => after.is_some_and(|after| *position <= after),
+                Order::Newest => after.is_some_and(|after| *position >= after),
             };
-            !passed && session.is_none_or(|session| session == place.session)
+            !passed && session.is_none_or(|session| session == position.session)
         };
-        let found = state.exchanges.iter().filter(|(place, exchange)| here(place) && filter.matches(exchange));
-        let result = |(place, exchange): (&Position, &Arc<Exchange>)| {
+        let found = state.exchanges.iter().filter(|(position, exchange)| here(position) && filter.matches(exchange));
+        let result = |(position, exchange): (&Position, &Arc<Exchange>)| {
             let damaged = state.damaged.contains(&exchange.id);
-            let error =
-                || ReadError::Exchange { session: place.session, sequence: place.sequence, source: Box::new(damage()) };
-            (*place, if damaged { Err(error()) } else { Ok(Exchange::clone(exchange)) })
+            let error = || ReadError::Exchange {
+                session: position.session,
+                sequence: position.sequence,
+                source: Box::new(damage()),
+            };
+            (*position, if damaged { Err(error()) } else { Ok(Exchange::clone(exchange)) })
         };
         let mut all: Vec<_> = found.map(result).collect();
         if order == Order::Newest {
             all.reverse();
         }
         all.truncate(limit.unwrap_or(usize::MAX));
-        Ok(Box::new(Found { left: all.into_iter(), place: None }))
+        Ok(Box::new(Found { left: all.into_iter(), position: None }))
     }
 
     fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {
         let changed = self.shared.changed.subscribe();
         let state = self.state();
         let session = state.session_of(&filter)?;
-        let matching = |(place, exchange): &(&Position, &Arc<Exchange>)| {
-            session.is_none_or(|session| session == place.session) && filter.matches(exchange)
+        let matching = |(position, exchange): &(&Position, &Arc<Exchange>)| {
+            session.is_none_or(|session| session == position.session) && filter.matches(exchange)
         };
-        let end = || state.exchanges.last_key_value().map_or(Position::START, |(place, _)| *place);
-        let place = match from {
+        let end = || state.exchanges.last_key_value().map_or(Position::START, |(position, _)| *position);
+        let position = match from {
             FollowFrom::Now | FollowFrom::Last(0) => end(),
             FollowFrom::Last(count) => {
                 let first = state.exchanges.iter().rev().filter(matching).take(count).last();
-                first.map_or_else(end, |(place, _)| place.before())
+                first.map_or_else(end, |(position, _)| position.before())
             }
             FollowFrom::After(id) => {
                 let found = state.exchanges.iter().find(|(_, exchange)| exchange.id == id);
-                found.map_or_else(end, |(place, _)| *place)
+                found.map_or_else(end, |(position, _)| *position)
             }
-            FollowFrom::Position(place) => place,
+            FollowFrom::Position(position) => position,
         };
-        Ok(Box::new(Following { shared: Arc::clone(&self.shared), filter, session, place, changed }))
+        Ok(Box::new(Following { shared: Arc::clone(&self.shared), filter, session, position, changed }))
     }
 
     fn sessions(&self) -> Result<Vec<Session>, ReadError> {
@@ -292,30 +295,30 @@ impl ManageSessions for MemoryLog {
         if state.sessions.get(&id).is_some_and(|session| session.current) {
             return Err(SessionError::Recording(which.to_owned()));
         }
-        state.exchanges.retain(|place, _| place.session != id);
+        state.exchanges.retain(|position, _| position.session != id);
         state.sessions.remove(&id).ok_or_else(|| SessionError::NotFound(which.to_owned()))
     }
 }
 
-/// What a query found.
+/// The results of a query.
 struct Found {
     left: std::vec::IntoIter<(Position, Result<Exchange, ReadError>)>,
-    place: Option<Position>,
+    position: Option<Position>,
 }
 
 impl Iterator for Found {
     type Item = Result<Exchange, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (place, result) = self.left.next()?;
-        self.place = Some(place);
+        let (position, result) = self.left.next()?;
+        self.position = Some(position);
         Some(result)
     }
 }
 
 impl Exchanges for Found {
     fn last_position(&self) -> Option<Position> {
-        self.place
+        self.position
     }
 }
 
@@ -323,18 +326,18 @@ struct Following {
     shared: Arc<Shared>,
     filter: Filter,
     session: Option<SessionId>,
-    place: Position,
+    position: Position,
     changed: watch::Receiver<()>,
 }
 
 impl Following {
-    /// The next one that is there and matches.
+    /// The next match already recorded.
     fn ready(&mut self) -> Option<Arc<Exchange>> {
         let state = self.shared.state();
-        let later = (std::ops::Bound::Excluded(self.place), std::ops::Bound::Unbounded);
-        for (place, exchange) in state.exchanges.range(later) {
-            self.place = *place;
-            if self.session.is_none_or(|session| session == place.session) && self.filter.matches(exchange) {
+        let later = (std::ops::Bound::Excluded(self.position), std::ops::Bound::Unbounded);
+        for (position, exchange) in state.exchanges.range(later) {
+            self.position = *position;
+            if self.session.is_none_or(|session| session == position.session) && self.filter.matches(exchange) {
                 return Some(Arc::clone(exchange));
             }
         }
@@ -359,7 +362,7 @@ impl Follow for Following {
     }
 
     fn position(&self) -> Option<Position> {
-        Some(self.place)
+        Some(self.position)
     }
 }
 

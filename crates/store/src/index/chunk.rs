@@ -1,24 +1,24 @@
-//! A run of rows of one session, as the index stores it.
+//! Consecutive rows of one session, as the index stores them.
 
 use nightaudit_exchange::{ExchangeId, Timestamp};
 
 use super::row::{ROW, Row};
 
-/// The most rows of a chunk.
+/// Maximum number of rows in a chunk.
 pub(crate) const MAX_ROWS: usize = 512;
 /// The bytes of operations and clients above which a chunk takes no more rows.
 const MAX_TEXT: usize = 64 << 10;
-/// The most that a stored chunk may unpack to: full lists of rows, blocks and texts, one of them oversized.
+/// Maximum unpacked size of a stored chunk, in bytes: full lists of rows, blocks and texts, one of them oversized.
 const MAX_STORED: usize = 64 << 20;
 
-/// Where a block stands.
+/// The location of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockAt {
     pub(crate) segment: u32,
     pub(crate) offset: u64,
 }
 
-/// The rows, with what several of them share.
+/// Rows, with what several of them share.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chunk {
     pub(crate) rows: Vec<Row>,
@@ -51,7 +51,7 @@ impl Chunk {
         self.blocks.get(usize::from(row.block)).copied()
     }
 
-    /// The chunk as it is stored.
+    /// The chunk as stored.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.rows.len() * ROW + self.blocks.len() * 12 + self.text);
         for count in [self.rows.len(), self.blocks.len(), self.operations.len(), self.clients.len()] {
@@ -71,7 +71,7 @@ impl Chunk {
         zstd::bulk::compress(&out, 1).unwrap_or_default()
     }
 
-    /// The chunk that was stored as these bytes; none if they are damaged.
+    /// Parses a stored chunk; `None` if it is damaged.
     pub(crate) fn from_bytes(stored: &[u8]) -> Option<Self> {
         let capacity = zstd::bulk::Decompressor::upper_bound(stored).unwrap_or(MAX_STORED).min(MAX_STORED);
         let raw = zstd::bulk::decompress(stored, capacity).ok()?;
@@ -107,7 +107,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 fn place(list: &mut Vec<Box<str>>, bytes: &mut usize, text: &str) -> u16 {
-    // An integration calls a few operations again and again; what somebody scans for is not worth a search.
+    // Clients call a few operations repeatedly; a scan of many paths is not worth a full search.
     if let Some(place) = list.iter().rev().take(64).position(|known| **known == *text) {
         return (list.len() - 1 - place) as u16;
     }
@@ -127,7 +127,7 @@ pub(crate) struct Summary {
     pub(crate) started: (i64, i64),
 }
 
-/// The bytes of a stored summary.
+/// The size of a stored summary, in bytes.
 const SUMMARY: usize = 4 + 8 * 6 + 32;
 
 impl Summary {

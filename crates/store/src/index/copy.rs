@@ -1,4 +1,4 @@
-//! The index's chunks copied out of the table, so that one who reads for long keeps nobody from owning the log.
+//! A copy of the index's chunks, so that long reads don't keep other processes from owning the log.
 
 use std::{
     collections::HashMap,
@@ -9,21 +9,22 @@ use std::{
 
 use super::table::{Broken, Table};
 
-/// Stored chunks in a file without a name, which is gone with the process.
+/// Stored chunks in an unlinked file, which disappears with the process.
 #[derive(Debug)]
 pub(crate) struct Copy {
     file: fs::File,
-    /// Where each chunk stands in the file, and how long it is.
+    /// The offset and length of each chunk in the file.
     places: HashMap<Box<[u8]>, (u64, usize)>,
-    /// What the table takes on disk.
+    /// The size of the table on disk, in bytes.
     pub(crate) original_size: u64,
 }
 
-/// The bytes of chunks that are written at once.
+/// The size of a write, in bytes.
 const PIECE: usize = 1 << 20;
 
 impl Copy {
-    /// Copies the chunks of a table. The owner of the data folder `dir` calls this, so nobody else does at the same time.
+    /// Copies the chunks of a table. Call only as the owner of the data folder `dir`, so that there is no concurrent
+    /// copy.
     pub(crate) fn of(table: &Table, dir: &Path) -> Result<Self, Broken> {
         let failed = |error: io::Error| Broken(format!("it can't be copied: {error}"));
         let path = dir.join("index.copy");

@@ -1,4 +1,4 @@
-//! The index's own thread.
+//! The index thread.
 
 use std::{
     sync::{atomic::Ordering, mpsc},
@@ -8,14 +8,13 @@ use std::{
 use super::Broken;
 use crate::shared::Shared;
 
-/// How often what the index has stored is made safe.
+/// How often the stored index is flushed.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Stores what the index has in memory, until the writer is gone.
 pub(crate) fn keep(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     let mut flushed = Instant::now();
-    let failed =
-        |error: Broken| tracing::error!(%error, "the index can't be stored; it is made again at the next start");
+    let failed = |error: Broken| tracing::error!(%error, "the index can't be stored; it is rebuilt at the next start");
     let (mut broken, mut noted) = (false, None);
     while let Some(is_news) = wait(jobs, shared.unnoted.load(Ordering::Relaxed).then(|| left(noted))) {
         while jobs.try_recv().is_ok() {}
@@ -41,13 +40,13 @@ pub(crate) fn keep(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     if !broken && let Err(error) = shared.index.store(true).and_then(|()| shared.index.flush()) {
         failed(error);
     }
-    // What could not be written stays in the journal, and shows as interrupted.
+    // Exchanges that could not be written stay in the journal, and show as interrupted.
     if let (Some(journal), 0) = (shared.journal.get(), shared.lost.load(Ordering::Relaxed)) {
         let _ = journal.clear();
     }
 }
 
-/// Waits for news, so long at most; none when the writer is gone, and false where there was no news.
+/// Waits for news or a timeout (false); `None` when the writer is gone.
 fn wait(jobs: &mpsc::Receiver<()>, longest: Option<Duration>) -> Option<bool> {
     match longest.map(|longest| jobs.recv_timeout(longest)) {
         None => jobs.recv().ok().map(|()| true),
@@ -57,18 +56,18 @@ fn wait(jobs: &mpsc::Receiver<()>, longest: Option<Duration>) -> Option<bool> {
     }
 }
 
-/// How long until the ledger is due again.
+/// The time until the ledger is due again.
 fn left(noted: Option<Instant>) -> Duration {
     noted.map_or(Duration::ZERO, |noted| FLUSH.saturating_sub(noted.elapsed()))
 }
 
-/// Has the ledger know how far the sessions have come, at most once in [`FLUSH`]: what is recorded in between is not missed
-/// if the process is killed and the segments are cut before the next start.
+/// Writes the ledger, at most once per [`FLUSH`]: losses of what is recorded in between go unnoticed if the process is
+/// killed and the segments are truncated before the next start.
 fn note(shared: &Shared) {
-    // Before the sessions are looked at: what is recorded from now on says so anew.
+    // Before reading the sessions: later exchanges set it again.
     shared.unnoted.store(false, Ordering::Relaxed);
     if let Err(error) = shared.note(shared.notes(), false) {
-        // The next batch has it tried again.
+        // The next batch triggers a retry.
         tracing::debug!(%error, "the ledger can't be written");
     }
 }

@@ -1,4 +1,4 @@
-//! What the index holds of one exchange, and how it is found in an exchange or in a record's metadata.
+//! An index row, and how it is derived from an exchange or a record's metadata.
 
 use std::{
     borrow::Cow,
@@ -8,33 +8,33 @@ use std::{
 use nightaudit_exchange::{Decision, Exchange, ExchangeId, Outcome, Pseudonym, TimesUs, Timestamp};
 use serde::Deserialize;
 
-/// An exchange without what only its record holds.
+/// An exchange without the parts that only its record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) sequence: u64,
     pub(crate) written: u64,
     pub(crate) id: ExchangeId,
     pub(crate) started: i64,
-    /// Microseconds.
+    /// Duration in microseconds.
     pub(crate) took: u64,
-    /// A hash of the `Request-Id`; 0 where there is none.
+    /// A hash of the `Request-Id`; 0 if there is none.
     pub(crate) request_id: u64,
     pub(crate) access_token: Option<Pseudonym>,
     pub(crate) client_token: Option<Pseudonym>,
-    /// A place in the chunk's list of operations.
+    /// An index into the chunk's operations.
     pub(crate) operation: u16,
-    /// A place in the chunk's list of clients, counted from 1; 0 where there is none.
+    /// An index into the chunk's clients, counted from 1; 0 if there is none.
     pub(crate) client: u16,
-    /// 0 where there is none.
+    /// 0 if there is none.
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     pub(crate) delayed: bool,
     pub(crate) forwarded: bool,
-    /// A place in the chunk's list of blocks.
+    /// An index into the chunk's blocks.
     pub(crate) block: u16,
 }
 
-/// The bytes of a row in a stored chunk.
+/// The size of a row in a stored chunk, in bytes.
 pub(crate) const ROW: usize = 78;
 
 impl Row {
@@ -85,14 +85,14 @@ impl Row {
 const OUTCOMES: [Outcome; 6] =
     [Outcome::Answered, Outcome::Refused, Outcome::Rejected, Outcome::Failed, Outcome::Aborted, Outcome::Interrupted];
 
-/// The hash under which the index knows a `Request-Id`; their case does not count.
+/// The hash of a `Request-Id` in the index; ignores case.
 pub(crate) fn request_id_hash(request_id: &str) -> u64 {
-    // The standard library's hasher with fixed keys: the same in every process of this version. The index names the
-    // version it was made by, so a change of the hasher would only have it made again.
+    // The standard library's hasher with fixed keys is the same in every process of this version. The index stores the
+    // version that created it, so a change of the hasher only triggers a rebuild.
     BuildHasherDefault::<DefaultHasher>::default().hash_one(request_id.to_ascii_lowercase()).max(1)
 }
 
-/// What the index takes from an exchange that is being recorded.
+/// A row of an exchange being recorded, with its texts.
 #[derive(Debug)]
 pub(crate) struct Noted {
     row: Row,
@@ -119,13 +119,13 @@ impl Noted {
         self.row
     }
 
-    /// The texts, which a chunk holds once.
+    /// The texts, which a chunk stores once each.
     pub(crate) fn texts(&self) -> (&str, Option<&str>) {
         (&self.operation, self.client.as_deref())
     }
 }
 
-/// What the index takes from an exchange.
+/// The parts of an exchange that the index needs.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts<'a> {
@@ -185,18 +185,18 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The facts in a record's metadata.
+    /// Parses a record's metadata.
     pub(crate) fn parse(metadata: &'a [u8]) -> Result<Self, String> {
         let text = str::from_utf8(metadata).map_err(|error| error.to_string())?;
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// The texts, which a chunk holds once.
+    /// The texts, which a chunk stores once each.
     pub(crate) fn texts(&self) -> (&str, Option<&str>) {
         (&self.operation, self.envelope.client.as_deref())
     }
 
-    /// The row, but for the places in its chunk's lists.
+    /// The row, without the indexes into its chunk's lists.
     pub(crate) fn row(&self, sequence: u64, written: u64) -> Row {
         let times = &self.times_us;
         let request_id = self.response.as_ref().and_then(|response| response.request_id.as_deref());

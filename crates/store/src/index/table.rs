@@ -1,4 +1,4 @@
-//! The only door to sled: one ordered table of bytes on disk.
+//! The only module that uses sled: one ordered table of bytes on disk.
 
 use std::{
     fmt, fs, io,
@@ -8,21 +8,21 @@ use std::{
     time::Duration,
 };
 
-/// What the index's layout is called; an index of another one is made again.
+/// The layout of the index; one of another version is rebuilt.
 const VERSION: &[u8] = b"nightaudit index 1";
 
-/// The bytes of pages that sled may keep in memory, beside the last page of each of its 256 lists, however large. The
-/// index keeps itself what is read often.
+/// The bytes of pages that sled may cache, in addition to the last page of each of its 256 lists, whatever its size.
+/// The index has a cache of its own.
 const CAPACITY: u64 = 2 << 20;
-/// How many uses of pages fill one of sled's lists (`MAX_QUEUE_ITEMS` in its `lru.rs`).
+/// Page accesses that fill one of sled's lists (`MAX_QUEUE_ITEMS` in its `lru.rs`).
 const USES: usize = 64;
 
-/// Why the table could not be used.
+/// Why the table can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
 
 impl Broken {
-    /// It can't be changed by one who only reads.
+    /// The error of a change to a read-only log.
     pub(crate) fn read_only() -> Self {
         Self("the log was opened for reading".to_owned())
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Changes that are made together or not at all.
+/// An atomic batch of changes.
 #[derive(Default)]
 pub(crate) struct Batch(sled::Batch);
 
@@ -59,24 +59,24 @@ impl fmt::Debug for Table {
     }
 }
 
-/// Runs what calls sled, which panics on some damaged files where others make it fail.
+/// Runs a call to sled, which panics on some damaged files and returns an error on others.
 fn guarded<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, Broken> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Broken(error.to_string())),
-        Err(_) => Err(Broken("sled gave up on its own files".to_owned())),
+        Err(_) => Err(Broken("sled panicked on its own files".to_owned())),
     }
 }
 
 impl Table {
-    /// Opens the table, or makes it. The second value is false where the table is new.
+    /// Opens or creates the table. The second value is false if it is new.
     pub(crate) fn open(path: &Path) -> Result<(Self, bool), Broken> {
         let io = |error: io::Error| Broken(error.to_string());
         let known = path.join("db").exists();
         wait_until_free(path);
         let db = guarded(|| sled::Config::new().path(path).cache_capacity(CAPACITY).flush_every_ms(None).open())?;
         let table = Self { db, path: path.to_owned() };
-        // sled makes its files with the process's mask.
+        // sled creates its files with the process's umask.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;
         for entry in fs::read_dir(path).map_err(io)? {
             let entry = entry.map_err(io)?;
@@ -86,8 +86,8 @@ impl Table {
         if known {
             match table.get(b"version")? {
                 Some(version) if version == VERSION => {}
-                Some(_) => return Err(Broken("it is of another version".to_owned())),
-                None => return Err(Broken("it was never finished".to_owned())),
+                Some(_) => return Err(Broken("it has another version".to_owned())),
+                None => return Err(Broken("it is incomplete".to_owned())),
             }
         } else {
             let mut batch = Batch::default();
@@ -105,18 +105,18 @@ impl Table {
         guarded(|| self.db.apply_batch(batch.0))
     }
 
-    /// Has sled look at what it holds in memory beyond its capacity, after this key was inserted.
+    /// Makes sled evict what exceeds its capacity, after this key was inserted.
     ///
-    /// It notes each use of a page in one of its lists, and lets go of pages only when a list is full. An index that is
-    /// written and hardly ever read would be kept in memory for millions of exchanges.
+    /// It logs each page access in one of its lists, and evicts pages only when a list is full. An index that is
+    /// written and hardly ever read would stay in memory for millions of exchanges.
     pub(crate) fn settle(&self, key: &[u8]) {
         for _ in 0..USES {
-            // What can't be read now is told to those who want it.
+            // A failure is reported when the value is needed.
             let _ = self.get(key);
         }
     }
 
-    /// All keys and values whose key begins so, in order.
+    /// Visits all entries with this key prefix, in order.
     pub(crate) fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Broken> {
         guarded(|| {
             for item in self.db.scan_prefix(prefix) {
@@ -145,8 +145,8 @@ impl Table {
     }
 }
 
-/// Waits until nobody has sled's file locked: its threads may hold it for a moment after the table was dropped, and an
-/// index that is only in use must not pass for a broken one.
+/// Waits until sled's file is unlocked: its threads may hold it for a moment after the table was dropped, and an index
+/// in use must not be taken for a broken one.
 fn wait_until_free(path: &Path) {
     const PAUSE: Duration = Duration::from_millis(2);
     const ATTEMPTS: u32 = 2500;

@@ -1,4 +1,4 @@
-//! Every byte read and compared with what it should be.
+//! Verification of every byte of a log.
 
 use std::{fs, io};
 
@@ -14,11 +14,11 @@ use crate::{
 };
 
 impl Log {
-    /// Verifies every checksum, body, hash and footer, and that the index has it all.
+    /// Verifies every checksum, body, hash and footer, and that the index is complete.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] where a file or the index can't be read at all; damage is found, not failed at.
+    /// [`ReadError`] if a file or the index can't be read at all; damage is reported in the result.
     pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<Check, ReadError> {
         let sessions = self.shared.list();
         let total = sessions.iter().map(|session| session.bytes).sum();
@@ -49,14 +49,14 @@ struct Checker<'a> {
     at: Progress,
 }
 
-/// Where a session's chain has come to.
+/// The state of a session's chain.
 struct Chain {
     session: SessionId,
     hash: Digest,
     last: u64,
-    /// Whether the hash is unknown because what came before could not be read.
+    /// Whether the hash is unknown because the exchange before could not be read.
     lost: bool,
-    /// The sequence numbers that should be there and are not, or can't be read.
+    /// Ranges of sequence numbers that are missing or unreadable.
     missing: Vec<(u64, u64)>,
 }
 
@@ -76,7 +76,7 @@ impl Checker<'_> {
         let io = |source: io::Error| ReadError::Io { path: self.shared.shown(&folder), source };
         let numbers = match segment::list(&folder) {
             Ok(numbers) => numbers,
-            // Deleted meanwhile.
+            // Deleted in the meantime.
             Err(_) if !self.shared.sessions().contains_key(&session) || !folder.exists() => return Ok(()),
             Err(error) => return Err(io(error)),
         };
@@ -88,7 +88,7 @@ impl Checker<'_> {
         for (place, number) in numbers.iter().enumerate() {
             if *number != place as u32 + 1 && (place == 0 || numbers[place - 1] + 1 != *number) {
                 let path = self.shared.shown(&segment::path(&folder, *number));
-                self.found.damage.push(Damage { path, offset: 0, what: "the segment before it is missing".to_owned() });
+                self.found.damage.push(Damage { path, offset: 0, what: "the previous segment is missing".to_owned() });
                 chain.lost = true;
             }
             self.segment(&mut chain, *number).map_err(io)?;
@@ -116,7 +116,7 @@ impl Checker<'_> {
         let path = segment::path(&self.shared.folder(chain.session), number);
         let shown = self.shared.shown(&path);
         let damaged = |offset, what| Damage { path: shown.clone(), offset, what };
-        // What is being written at the moment is no damage.
+        // A write in progress is not damage.
         let known =
             self.shared.index.listings().get(&chain.session).and_then(|listing| {
                 listing.segments.iter().find(|known| known.number == number).map(|known| known.length)
@@ -130,7 +130,7 @@ impl Checker<'_> {
         let is_open = self.shared.sessions().get(&chain.session).is_some_and(|entry| entry.meta.ended.is_none());
         match Header::read(&fs::File::open(&path)?) {
             Ok(header) if header.session == chain.session && header.number == number => {}
-            Ok(_) => self.found.damage.push(damaged(0, "the header is of another segment".to_owned())),
+            Ok(_) => self.found.damage.push(damaged(0, "the header belongs to another segment".to_owned())),
             Err(what) => self.found.damage.push(damaged(0, what)),
         }
         let mut walk = Walk::new(&path, chain.session, number, 0)?;
@@ -155,7 +155,7 @@ impl Checker<'_> {
                 Step::Footer(footer) => sealed = Some((walk.at() - segment::FOOTER as u64, footer)),
                 Step::Space(_) if is_last && is_open => break,
                 Step::Space(at) => {
-                    let what = "zeros, where the segment's end should be".to_owned();
+                    let what = "zeros instead of the segment's end".to_owned();
                     self.found.damage.push(damaged(at, what));
                     chain.lost = true;
                 }
@@ -168,7 +168,7 @@ impl Checker<'_> {
         if let Some((at, footer)) = sealed {
             let due = Footer { at, last: chain.last, hash: chain.hash };
             if footer != due && !chain.lost {
-                let what = "the footer does not fit what comes before it".to_owned();
+                let what = "the footer does not match the blocks before it".to_owned();
                 self.found.damage.push(damaged(at, what));
             }
         }
@@ -181,22 +181,22 @@ impl Checker<'_> {
             let sequence = record.sequence;
             let mut wrong = None;
             if sequence <= chain.last {
-                self.found.damage.push(damaged(format!("exchange {sequence} is there twice")));
+                self.found.damage.push(damaged(format!("exchange {sequence} is repeated")));
                 continue;
             }
             let is_chained = record.previous == chain.hash;
             if sequence != chain.last + 1 && !is_chained {
-                // A number that is left out while the chain goes on was never recorded.
+                // A skipped number in an unbroken chain was never recorded.
                 chain.miss(chain.last + 1, sequence - 1);
                 let what = format!("exchanges {} to {} are missing", chain.last + 1, sequence - 1);
                 self.found.damage.push(damaged(what));
             } else if !is_chained && !chain.lost {
-                wrong = Some(format!("exchange {sequence} is not chained to the one before it"));
+                wrong = Some(format!("exchange {sequence} is not chained to the previous one"));
             }
             match record.exchange(&block.raw) {
                 Ok(exchange) => {
                     if !is_as_recorded(&exchange) {
-                        wrong = Some(format!("a body of exchange {sequence} is not as it was recorded"));
+                        wrong = Some(format!("a body of exchange {sequence} differs from what was recorded"));
                     }
                     chain.hash = exchange.hash.unwrap_or(record.previous);
                     chain.lost = false;

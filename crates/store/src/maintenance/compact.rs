@@ -1,4 +1,4 @@
-//! Small blocks made into large ones.
+//! Compaction: small blocks merged into large ones.
 
 use std::{fs, io, path::Path};
 
@@ -16,17 +16,17 @@ use crate::{
     writer::sessions::failed,
 };
 
-/// What a segment is packed with: it is written once more and read for years.
+/// The compression level: a compacted segment is written once and read for years.
 const LEVEL: i32 = 6;
 
 impl Log {
-    /// Rewrites the small blocks of ended sessions into large ones; no exchange and no hash changes.
+    /// Merges the small blocks of ended sessions into large ones; no exchange or hash changes.
     ///
-    /// While a session is swapped nothing is recorded for a moment, and queries may miss it.
+    /// Recording pauses briefly while a session is swapped, and queries may miss it.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] where the log is not open for writing or can't be written. What was compacted until then is.
+    /// [`SessionError`] if the log is read-only or can't be written. Sessions already compacted stay so.
     pub fn compact(&self, progress: &mut dyn FnMut(Progress)) -> Result<Compacted, SessionError> {
         if !self.is_writable() {
             return Err(SessionError::ReadOnly);
@@ -57,12 +57,12 @@ impl Log {
     }
 }
 
-/// Puts rewritten segments in the place of the old ones.
+/// Replaces segments by their rewritten versions.
 fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io::Result<()> {
     if !shared.sessions().contains_key(&session) {
         return Ok(());
     }
-    // If the process ends in between, the index notices by the segments' generations that it has to read them again.
+    // If the process ends in between, the index sees from the segments' generations that it has to read them again.
     for path in paths {
         shared.disk.rename(&path.with_extension("new"), path)?;
     }
@@ -79,7 +79,7 @@ fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io
         .session(session)
 }
 
-/// Writes a compacted segment beside the old one and returns its length; none where that would gain nothing.
+/// Writes a compacted segment next to the old one and returns its length; `None` if that gains nothing.
 fn rewrite(shared: &Shared, session: SessionId, number: u32, path: &Path) -> io::Result<Option<u64>> {
     let mut walk = Walk::new(path, session, number, 0)?;
     let (mut blocks, mut bytes, mut whole) = (0_usize, 0, true);
@@ -93,7 +93,7 @@ fn rewrite(shared: &Shared, session: SessionId, number: u32, path: &Path) -> io:
                 first.get_or_insert(block.records.first().map_or(0, |record| record.sequence));
             }
             Step::Footer(footer) => seal = Some(footer),
-            // What is damaged is left as it is: somebody may know a way to mend it.
+            // Leave damaged segments alone: they might be repairable.
             Step::Damage(..) | Step::Tail(..) | Step::Space(_) => whole = false,
         }
     }

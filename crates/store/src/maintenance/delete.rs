@@ -1,4 +1,4 @@
-//! Sessions deleted in a log that nobody has, on a disk that takes nothing.
+//! Deleting sessions of a log without an owner, on a full or read-only disk.
 
 use std::io;
 
@@ -17,10 +17,10 @@ use crate::{
     shared::Shared,
 };
 
-/// Which sessions are to be deleted.
+/// Which sessions to delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteTarget<'a> {
-    /// The one of this name, this id or this beginning of an id.
+    /// The one of this name, this id or this prefix of an id.
     Session(&'a str),
     /// Those that ended before this instant.
     EndedBefore(Timestamp),
@@ -39,12 +39,12 @@ pub enum DeleteError {
 }
 
 impl Log {
-    /// Deletes sessions of a log that nobody has. Nothing needs to be written for it, so that a full disk can be made one
-    /// with room; where there is room, opening the log and [`delete_session`](Self::delete_session) take less time.
+    /// Deletes sessions of a log without an owner. Nothing has to be written first, so it frees space on a full disk;
+    /// if there is space, opening the log and [`delete_session`](Self::delete_session) are faster.
     ///
     /// # Errors
     ///
-    /// [`DeleteError`] says what stands in the way. What was deleted until then is.
+    /// [`DeleteError`] says why not. Sessions already deleted stay so.
     pub fn delete_unopened(config: &StoreConfig, which: DeleteTarget<'_>) -> Result<Deleted, DeleteError> {
         let dir = &config.dir;
         if !dir.join("sessions").is_dir() {

@@ -1,4 +1,4 @@
-//! Exported exchanges taken back into a log.
+//! Import of exported exchanges.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,39 +16,39 @@ use crate::{
     writer::sessions::failed,
 };
 
-/// The longest line that is read, in bytes: two bodies of 64 MiB in base64.
+/// The maximum length of a line, in bytes: two bodies of 64 MiB in base64.
 const MAX_LINE: u64 = 192 << 20;
-/// The exchanges, and the bytes of lines, after which a batch is written.
+/// The number of exchanges, and bytes of lines, after which a batch is written.
 const BATCH: (usize, usize) = (256, 2 << 20);
 
-/// A session while it is imported.
+/// A session being imported.
 struct Incoming {
     hash: Digest,
-    /// The hash that the file gives the exchange before.
+    /// The hash of the previous exchange, as exported.
     exported: Option<Digest>,
     import: Import,
     last: u64,
     name: String,
     ended: Timestamp,
-    /// Whether exchanges are missing or are not as they were recorded.
+    /// Whether exchanges are missing or altered.
     incomplete: bool,
 }
 
-/// A line of an export that names what the log had lost.
+/// A line of an export that lists missing exchanges.
 #[derive(Deserialize)]
 struct Lost {
     missing: Missing,
 }
 
 impl Log {
-    /// Takes the lines of an NDJSON export into the log: the same sessions, exchanges and hashes come out that went in,
-    /// where nothing was left out or masked. Tokens that a file holds are replaced, as in what passes live, which counts as
-    /// masked.
+    /// Imports an NDJSON export: the same sessions, exchanges and hashes as exported, unless something was left out or
+    /// masked. Tokens in the file are redacted as in live traffic, which counts as masked.
     ///
     /// # Errors
     ///
-    /// [`ImportError`] names the line that is no exchange, or the session that is here already. Nothing is imported then.
-    /// Where the process ends before that, its sessions are marked as unfinished, and undone by the next import.
+    /// [`ImportError`] names the line that is not an exchange, or the session that is already in the log. Nothing is
+    /// imported then. If the process ends before that, the sessions are marked as unfinished and removed by the next
+    /// import.
     pub fn import(&self, lines: &mut dyn BufRead) -> Result<Imported, ImportError> {
         self.undo_unfinished()?;
         let mut imported = Imported::default();
@@ -60,7 +60,7 @@ impl Log {
             Ok(()) => Ok(imported),
             Err(error) => {
                 for session in imported.sessions {
-                    // They were made by this call; a failing disk keeps them, and the next start shows them.
+                    // They were created by this call; if the disk fails they stay, and the next start shows them.
                     let _ = self.delete_session(&session.to_string());
                 }
                 Err(error)
@@ -68,7 +68,7 @@ impl Log {
         }
     }
 
-    /// Deletes what imports left that were not finished when the log was opened.
+    /// Deletes the remains of imports that were unfinished when the log was opened.
     fn undo_unfinished(&self) -> Result<(), ImportError> {
         Ok(self.control(|writer| writer.undo_imports().map_err(failed))?)
     }
@@ -82,7 +82,7 @@ impl Log {
     ) -> Result<(), ImportError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        // What is imported may come from anywhere.
+        // The file may come from anywhere.
         let mut redactor = Redactor::default();
         for number in 1.. {
             let mut line = Vec::new();
@@ -90,7 +90,7 @@ impl Log {
             if line.is_empty() {
                 break;
             }
-            // Editors of other systems put a byte order mark before a text.
+            // Some editors write a byte order mark.
             let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
             let wrong = |reason: String| ImportError::Line { line: number, reason };
             if line.len() as u64 == MAX_LINE {
@@ -160,8 +160,8 @@ impl Log {
             return Err(ImportError::Present(id));
         }
         let meta = Meta { id, ..Meta::new(name, &exchange.environment, exchange.started_at) };
-        // Ended from the beginning, so that nothing that is recorded meanwhile is added to it, and marked, so that what an
-        // interrupted import leaves behind is not taken for a recording.
+        // Ended from the start, so that nothing recorded meanwhile is added to it, and marked, so that the remains of
+        // an interrupted import are not taken for a recording.
         let importing = Some(Importing { import, whole: false });
         let imported = Some(Import::default());
         let meta = Meta { ended: Some(exchange.started_at), importing, imported, ..meta };
@@ -182,22 +182,22 @@ impl Log {
             let (id, ended, incomplete, import) = (*id, session.ended, session.incomplete, session.import);
             self.control(move |writer| writer.seal_import(id, ended, incomplete, import).map_err(failed))?;
         }
-        // Now that each of them is whole, all are.
+        // Now that each session is complete, the import is.
         let ids: Vec<SessionId> = sessions.keys().copied().collect();
         Ok(self.control(move |writer| writer.finish_import(&ids).map_err(failed))?)
     }
 }
 
-/// How an exchange differs from the one that was recorded, as far as the file's own hashes tell: whether it fits the hash
-/// that it bears, and whether that is chained to the one before it.
+/// How an exchange differs from the recorded one, as far as the file's hashes tell: whether it matches its own hash,
+/// and whether that is chained to the one before it.
 ///
-/// What an earlier import found stays.
+/// The finding of an earlier import is kept.
 fn alteration(exchange: &Exchange, session: &Incoming) -> Option<Alteration> {
     let fits = match (exchange.previous_hash, exchange.hash) {
         (Some(previous), Some(hash)) => chain::hash(previous, exchange) == hash,
         _ => false,
     };
-    // Where exchanges were left out, what this one is chained to isn't there.
+    // If exchanges were left out, the one this is chained to is absent.
     let is_chained = exchange.sequence != session.last + 1 || exchange.previous_hash == session.exported;
     let is_kept = |body: &Body| Digest::of(&body.bytes) == body.stored_digest();
     if !fits || !is_chained || !exchange.bodies().all(|body| body.masked || is_kept(body)) {
@@ -207,7 +207,7 @@ fn alteration(exchange: &Exchange, session: &Incoming) -> Option<Alteration> {
     exchange.alteration.max(masked)
 }
 
-/// Makes the body one that can be checked: with masked fields it is no longer the one whose digest the export holds.
+/// Makes the body verifiable: once masked, it no longer matches the exported digest.
 fn settle(body: &mut Body) {
     let stored = Digest::of(&body.bytes);
     if stored != body.stored_digest() {

@@ -1,4 +1,4 @@
-//! Blocks, read where somebody waits for them and ahead of who reads one after the other.
+//! Reading blocks, directly and ahead of sequential readers.
 
 #[cfg(test)]
 mod tests;
@@ -20,10 +20,10 @@ use crate::{
     segment::{self, Block},
 };
 
-/// Where a block stands.
+/// The location of a block.
 pub(super) type Place = (SessionId, BlockAt);
 
-/// Reads blocks from the data folder, and keeps the last segment open.
+/// Reads blocks from the data folder; keeps the last segment open.
 #[derive(Debug)]
 pub(super) struct Blocks {
     dir: PathBuf,
@@ -51,20 +51,20 @@ impl Blocks {
     }
 }
 
-/// A thread that unpacks the next blocks, and begins their hashes, while the one before them is made into exchanges.
+/// A thread that unpacks the next blocks, and starts their hashes, while the previous ones are decoded.
 #[derive(Debug)]
 pub(super) struct Ahead {
     wanted: Sender<Place>,
     ready: Receiver<(Place, Option<Block>)>,
-    /// What was asked for and not taken, in its order.
+    /// Requested blocks not taken yet, in order.
     under_way: VecDeque<Place>,
 }
 
 impl Ahead {
-    /// As many blocks are under way at most: one that is being unpacked and one that waits.
+    /// Maximum number of blocks in flight: one being unpacked and one waiting.
     const MOST: usize = 2;
 
-    /// None where there is no thread to be had.
+    /// `None` if no thread can be started.
     pub(super) fn start(dir: PathBuf) -> Option<Self> {
         let (wanted, places) = mpsc::channel();
         let (blocks, ready) = mpsc::channel();
@@ -94,12 +94,12 @@ impl Ahead {
         }
     }
 
-    /// A block that was asked for; none where it was not, or can't be read.
+    /// A requested block; `None` if it was not requested or can't be read.
     pub(super) fn take(&mut self, place: Place) -> Option<Block> {
         if !self.under_way.contains(&place) {
             return None;
         }
-        // What stands before it was asked for by exchanges that were passed over.
+        // Blocks before it were requested for exchanges that were skipped.
         while self.under_way.pop_front().is_some() {
             match self.ready.recv() {
                 Ok((found, block)) if found == place => return block,

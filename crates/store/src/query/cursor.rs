@@ -1,4 +1,4 @@
-//! The rows of one session, in either direction.
+//! A cursor over the rows of one session, in either direction.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use nightaudit_log::{Order, Position, ReadError};
 use super::RowFilter;
 use crate::index::{BlockAt, Chunk, Index, Part};
 
-/// An exchange that the index lets through, and where it stands.
+/// A matching row, and its location.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hit {
     pub(crate) place: Position,
     pub(crate) at: BlockAt,
 }
 
-/// Walks a session's rows.
+/// Iterates over a session's rows.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     session: SessionId,
-    /// The parts not begun, the next one last.
+    /// The parts not started, the next one last.
     parts: Vec<Part>,
     order: Order,
     after: Option<Position>,
-    /// The chunk at hand, and how many of its rows are done.
+    /// The current chunk, and how many of its rows are done.
     chunk: Option<(Arc<Chunk>, usize)>,
 }
 
@@ -39,7 +39,7 @@ impl Cursor {
         self.session
     }
 
-    /// The next row that the filter lets through.
+    /// The next row that the filter matches.
     pub(crate) fn next(&mut self, index: &Index, filter: &mut RowFilter, failed: &mut Vec<ReadError>) -> Option<Hit> {
         loop {
             if let Some((chunk, done)) = &mut self.chunk {

@@ -1,4 +1,4 @@
-//! Exchanges read from their blocks.
+//! Reading exchanges from their blocks.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,22 +14,22 @@ use crate::{
     shared::Shared,
 };
 
-/// The blocks kept unpacked. Sessions that were recorded at once are read in turns, a block of each at a time.
+/// Number of blocks kept unpacked. Sessions recorded at the same time are read alternately, a block of each.
 const KEPT: usize = 4;
-/// The blocks that are read without a thread that reads ahead: for a few it would not be worth its start.
+/// Number of blocks read before the read-ahead thread starts: for a few it isn't worth it.
 const ALONE: usize = 4;
-/// The bytes of an unpacked block above which handing it from one thread to another takes less time than it saves.
+/// Smaller unpacked blocks, in bytes, are not worth handing between threads.
 const LARGE: usize = 48 << 10;
 
-/// Reads exchanges, keeping the last blocks.
+/// Reads exchanges, caching the last blocks.
 #[derive(Debug)]
 pub(crate) struct Fetch {
     shared: Arc<Shared>,
     blocks: Option<Blocks>,
     pub(super) ahead: Option<Ahead>,
-    /// How many blocks were read.
+    /// The number of blocks read.
     read: usize,
-    /// How large they are of late, in bytes.
+    /// Their recent average size, in bytes.
     size: usize,
     kept: Vec<(Place, Block)>,
 }
@@ -39,12 +39,12 @@ impl Fetch {
         Self { shared, blocks: None, ahead: None, read: 0, size: 0, kept: Vec::new() }
     }
 
-    /// Whether it helps to [`prepare`](Self::prepare) one more block.
+    /// Whether to [`prepare`](Self::prepare) another block.
     pub(crate) fn is_idle(&self) -> bool {
         self.size >= LARGE && self.ahead.as_ref().is_some_and(Ahead::is_idle)
     }
 
-    /// Has a block unpacked that will be asked for, once it is plain that many are.
+    /// Requests a block in advance, once it is clear that many are read.
     pub(crate) fn prepare(&mut self, session: SessionId, at: BlockAt) {
         let place = (session, at);
         if let Some(ahead) = &mut self.ahead
@@ -60,7 +60,7 @@ impl Fetch {
         &self.shared
     }
 
-    /// The exchange with this sequence number, which the index places at `at`; none if its session is no more.
+    /// The exchange with this sequence number, at `at` according to the index; `None` if its session is gone.
     pub(crate) fn exchange(
         &mut self,
         session: SessionId,
@@ -83,7 +83,7 @@ impl Fetch {
         if self.shared.index.is_detached() {
             return self.search(session, sequence, at).unwrap_or(Err(error));
         }
-        // Compacting may have moved the block since the index was asked.
+        // Compaction may have moved the block since the index was read.
         match self.shared.locate(session, sequence)? {
             Some(moved) => {
                 self.forget();
@@ -94,8 +94,8 @@ impl Fetch {
         }
     }
 
-    /// Looks for an exchange in its segment, which somebody may have compacted since the index was copied; none where it is
-    /// not there either.
+    /// Searches an exchange in its segment, which may have been compacted since the index was copied; `None` if it
+    /// isn't there either.
     fn search(
         &mut self,
         session: SessionId,
@@ -150,7 +150,7 @@ impl Fetch {
         blocks.read(place)
     }
 
-    /// Reads everything from the disk anew.
+    /// Drops all cached blocks and files.
     fn forget(&mut self) {
         self.kept.clear();
         (self.blocks, self.ahead, self.read) = (None, None, 0);

@@ -1,4 +1,4 @@
-//! A filter, as far as the index can answer it.
+//! The part of a filter that the index can decide.
 
 use nightaudit_exchange::{
     AdmissionRecord, Body, Decision, Envelope, Exchange, ExchangeId, Filter, Outcome, Request, Response, SessionId,
@@ -7,15 +7,15 @@ use nightaudit_exchange::{
 
 use crate::index::{Chunk, Row, Summary, request_id_hash};
 
-/// Says of a row whether its exchange can match.
+/// Decides whether a row's exchange can match.
 #[derive(Debug)]
 pub(crate) struct RowFilter {
-    /// The filter without what rows don't hold.
+    /// The filter without conditions on what rows don't hold.
     filter: Filter,
     request_id: Option<u64>,
     all: bool,
     exact: bool,
-    /// An exchange as far as a row holds it: what the filter is asked about.
+    /// A stub exchange with a row's data, to match the filter against.
     stub: Box<Exchange>,
 }
 
@@ -29,12 +29,12 @@ impl RowFilter {
         Self { all: filter == Filter::default(), filter, request_id, exact, stub: Box::new(stub()) }
     }
 
-    /// Whether every exchange whose row matches does.
+    /// Whether a match of the row is a match of the exchange.
     pub(crate) fn is_exact(&self) -> bool {
         self.exact
     }
 
-    /// Whether a row of the chunk can match.
+    /// Whether any row of the chunk can match.
     pub(crate) fn may_match(&self, summary: &Summary) -> bool {
         self.filter.since.is_none_or(|since| summary.last_started() >= since)
             && self.filter.until.is_none_or(|until| summary.first_started() < until)

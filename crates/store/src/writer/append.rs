@@ -1,4 +1,4 @@
-//! Batches into segments.
+//! Writing batches to segments.
 
 use std::{
     collections::BTreeMap,
@@ -18,31 +18,31 @@ use crate::{
     shared::Shared,
 };
 
-/// The most memory that is kept for the next block.
+/// Maximum size of a buffer kept for the next block.
 const MAX_SPARE: usize = 256 << 10;
-/// The most memory that is kept for the next packed blocks.
+/// Maximum size of the buffer kept for the next packed blocks.
 const MAX_SPARE_PACKED: usize = 1 << 20;
 
-/// What is packed for a session and not written.
+/// Packed blocks of a session, not yet written.
 #[derive(Default)]
 pub(super) struct Pending {
     bytes: Vec<u8>,
-    /// The records, and where the block of each begins in `bytes`.
+    /// The records, and the offset of their block in `bytes`.
     blocks: Vec<(Records, u64)>,
-    /// The hash and the sequence number of the last.
+    /// The hash and sequence number of the last exchange.
     reached: Option<(Digest, u64)>,
     exchanges: usize,
 }
 
 impl Pending {
-    /// The hash and the sequence number of the last exchange; none where nothing was packed.
+    /// The hash and sequence number of the last exchange; `None` if nothing was packed.
     pub(super) fn reached(&self) -> Option<(Digest, u64)> {
         self.reached
     }
 }
 
 impl Writer {
-    /// Chains and packs a block, to be written with the next commit.
+    /// Chains and packs a block, to write with the next commit.
     pub(super) fn pack(&mut self, mut records: Records) {
         let session = records.session;
         if !self.exists(session) {
@@ -63,7 +63,7 @@ impl Writer {
         let (Some(active), Some(pending)) = (self.active.get(&session), self.pending.get_mut(&session)) else { return };
         let (mut hash, last) = pending.reached().unwrap_or(active.reached());
         if records.after != last {
-            // It was made before the encoder learnt that what comes before it was dropped.
+            // It was encoded before the encoder learned that exchanges before it were dropped.
             return self.drop_block(&records);
         }
         let mut followed = records.followed.iter_mut();
@@ -91,7 +91,7 @@ impl Writer {
                 pending.blocks.push((records, at as u64));
             }
             Err(error) => {
-                // Out of memory for zstd, or a body above 4 GiB: nothing that trying again would mend.
+                // Out of memory for zstd, or a body above 4 GiB: retrying would not help.
                 tracing::error!(%error, "a block can't be compressed");
                 pending.bytes.truncate(at);
                 self.drop_block(&records);
@@ -103,8 +103,8 @@ impl Writer {
         self.shared.sessions().contains_key(&session)
     }
 
-    /// Drops exchanges of a session that was deleted while they waited for the disk: they were deleted with it. The
-    /// encoder and the journal are told as of those that pass unrecorded.
+    /// Drops exchanges of a session that was deleted while they waited for the disk: they were deleted with it. Encoder
+    /// and journal treat them as unrecorded.
     fn drop_deleted(&mut self, session: SessionId, exchanges: usize) {
         self.dropping = true;
         tracing::warn!(%session, exchanges, "exchanges that waited to be written were deleted with their session");
@@ -115,15 +115,15 @@ impl Writer {
         self.count_dropped(Some(records.session), records.noted.len());
     }
 
-    /// Writes what is packed and answers those who wait for it.
+    /// Writes the packed blocks and completes their exchanges.
     pub(super) fn commit(&mut self, answers: Vec<Answer>) {
         let whole = self.write_packed();
-        // Before the answers: what comes after them must not be chained to what was dropped.
+        // Before completing them: later exchanges must not be chained to dropped ones.
         self.report(whole);
         self.answer(answers, whole);
     }
 
-    /// False if exchanges of the batch had to be dropped.
+    /// Returns whether all exchanges of the batch were written.
     fn write_packed(&mut self) -> bool {
         self.turn += 1;
         for (session, mut pending) in mem::take(&mut self.pending) {
@@ -157,9 +157,9 @@ impl Writer {
             } else if !self.shared.is_closing() {
                 slots.for_each(|slot| journal.forget(slot));
             }
-            // What could not be written to the end stays in the journal, and shows as interrupted.
+            // Exchanges that could not be written before shutdown stay in the journal, and show as interrupted.
         }
-        // The first who is told may be back before the last: there should be room for what it does next.
+        // A client may send its next request at once: make room first.
         self.shared.release(bytes);
         self.shared.notifiers.ring(answers.into_iter().map(|Answer { permit, notifier, due, .. }| {
             drop(permit);
@@ -167,13 +167,13 @@ impl Writer {
         }));
     }
 
-    /// Writes exchanges that were made elsewhere; returns how many were written.
+    /// Writes exchanges from elsewhere; returns how many were written.
     pub(crate) fn append(&mut self, exchanges: Vec<Exchange>) -> u64 {
         self.append_at(exchanges, self.shared.stamp())
     }
 
-    /// As [`append`](Self::append), for one who can do it all again: nothing is tried twice, and nothing counts as lost.
-    /// False where not all were written.
+    /// As [`append`](Self::append), for a caller that can start over: nothing is retried or counted as lost. Returns
+    /// whether all were written.
     pub(crate) fn append_or_fail(&mut self, exchanges: Vec<Exchange>) -> bool {
         let due = exchanges.len() as u64;
         let lost = self.shared.lost.load(Ordering::Relaxed);
@@ -184,7 +184,7 @@ impl Writer {
         written == due
     }
 
-    /// As [`append`](Self::append), with this stamp, which is above all others.
+    /// As [`append`](Self::append), with this stamp, which must be above all others.
     pub(crate) fn append_at(&mut self, exchanges: Vec<Exchange>, written: u64) -> u64 {
         let recorded = |writer: &Self| writer.shared.recorded.load(Ordering::Relaxed);
         let before = recorded(self);
@@ -214,7 +214,7 @@ impl Writer {
         recorded(self) - before
     }
 
-    /// Shows what was written to those who read.
+    /// Publishes what was written to readers.
     fn settle(&mut self, session: SessionId, bytes: u64, pending: Pending) {
         let Some(active) = self.active.get_mut(&session) else { return };
         let segment = active.number;

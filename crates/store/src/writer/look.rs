@@ -1,4 +1,4 @@
-//! Whether the files of sessions that nobody writes to are still there.
+//! Detects missing files of sessions that are not being written.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -7,15 +7,15 @@ use nightaudit_exchange::SessionId;
 use super::Writer;
 use crate::{disk, ledger::Note, segment};
 
-/// The most files that are looked at in one look, which comes once a second.
+/// Maximum number of files per check, which runs once a second.
 const MOST_FILES: usize = 64;
 
-/// How far the looks at the sessions have come, and what they found.
+/// The progress of the checks, and their findings.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// The last place that was looked at; none to begin with the first.
+    /// The last file checked; `None` to start over.
     at: Option<Place>,
-    /// Segments that are known to be gone, and the sequence numbers of their exchanges.
+    /// Segments known to be gone, with the sequence numbers of their exchanges.
     gone: BTreeMap<Place, Vec<(u64, u64)>>,
 }
 
@@ -26,11 +26,11 @@ impl Watch {
     }
 }
 
-/// A session and the number of one of its segments; 0 stands for the folder of a session that has none.
+/// A session and the number of one of its segments; 0 is the folder of a session without segments.
 type Place = (SessionId, u32);
 
 impl Writer {
-    /// Looks at the next few files of sessions that nobody writes to, and has what is gone be missed.
+    /// Checks the next few files of sessions that are not being written, and reports missing ones.
     pub(super) fn look_at_sessions(&mut self) {
         let places = self.next_places();
         self.watch.at = (places.len() == MOST_FILES).then(|| places.last().copied()).flatten();
@@ -48,7 +48,7 @@ impl Writer {
         }
     }
 
-    /// The next places after the last one. What is written to is looked at by those who write.
+    /// The next files to check. Those being written are checked by their writers.
     fn next_places(&self) -> Vec<Place> {
         let listings = self.shared.index.listings();
         let begin = self.watch.at.unwrap_or((SessionId::from_bytes([0; 16]), 0));
@@ -68,7 +68,7 @@ impl Writer {
         places
     }
 
-    /// Whether a segment, or the folder, is there. What can't be told is.
+    /// Whether a segment, or the folder, exists. If in doubt, it does.
     fn is_there(&self, session: SessionId, number: u32) -> bool {
         let path = self.path_of(session, number);
         disk::exists(&path).unwrap_or(true)
@@ -79,10 +79,10 @@ impl Writer {
         if number == 0 { folder } else { segment::path(&folder, number) }
     }
 
-    /// Takes a session whose folder is gone out of the log, as one that is missing.
+    /// Removes a session whose folder is gone from the log, and reports it as missing.
     fn lose_session(&mut self, session: SessionId) {
         if self.current == Some(session) || self.active.contains_key(&session) {
-            // It is told, and waited for, when something is to be written to it.
+            // The next write to it reports this, and retries.
             return;
         }
         let Some(entry) = self.shared.sessions().get(&session).cloned() else { return };
@@ -91,8 +91,8 @@ impl Writer {
             %session,
             name,
             exchanges = entry.head.count,
-            "the folder of a session was deleted or moved: put it back and restart `nightaudit serve`, or have the session \
-             forgotten with `nightaudit sessions delete`"
+            "the folder of a session was deleted or moved: restore it and restart `nightaudit serve`, or forget the \
+             session with `nightaudit sessions delete`"
         );
         if entry.head.count > 0 {
             let note = Note::new(session, name, entry.head);
@@ -119,7 +119,7 @@ impl Writer {
         }
         let path = self.shared.shown(&self.path_of(session, number));
         let exchanges = count(&ranges);
-        tracing::error!(path = %path.display(), exchanges, "a segment was deleted or moved: put it back");
+        tracing::error!(path = %path.display(), exchanges, "a segment was deleted or moved: restore it");
         if let Some(entry) = self.shared.sessions().get_mut(&session) {
             entry.missing += exchanges;
             entry.gaps.extend(&ranges);
@@ -128,10 +128,10 @@ impl Writer {
         ranges
     }
 
-    /// Counts the exchanges of a segment that was put back as no longer missing.
+    /// Counts the exchanges of a restored segment as no longer missing.
     fn find_segment(&self, session: SessionId, number: u32, ranges: &[(u64, u64)]) {
         let path = self.shared.shown(&self.path_of(session, number));
-        tracing::warn!(path = %path.display(), "a segment that was gone is there again");
+        tracing::warn!(path = %path.display(), "a missing segment was restored");
         if let Some(entry) = self.shared.sessions().get_mut(&session) {
             entry.missing = entry.missing.saturating_sub(count(ranges));
             entry.gaps.retain(|range| !ranges.contains(range));

@@ -1,4 +1,4 @@
-//! Segments opened, written, sealed and begun.
+//! Opening, writing, sealing and starting segments.
 
 use std::{
     fs, io,
@@ -18,15 +18,15 @@ use crate::{
     segment::{self, Footer, HEADER, Header},
 };
 
-/// The most segments kept open for writing.
+/// Maximum number of segments kept open for writing.
 const MAX_OPEN: usize = 32;
-/// How much space is taken in advance, filled with zeros: what is written into it later changes nothing but its own bytes,
-/// so that the sync after it has no metadata of the file system to write.
+/// How much space is preallocated with zeros: a later write into it changes nothing but its own bytes, so its sync has
+/// no file system metadata to write.
 const AHEAD: u64 = 1 << 20;
-/// The bytes of a batch from which on it pays no more to take space in advance: each would need it anew.
+/// Batches of this size or more, in bytes, are not worth preallocating for: each would need more.
 const LARGE: usize = 64 << 10;
 
-/// A session that is being written to.
+/// A session being written to.
 pub(super) struct Active {
     path: PathBuf,
     file: Box<dyn DiskFile>,
@@ -34,9 +34,9 @@ pub(super) struct Active {
     pub(super) generation: u64,
     /// Where the next block goes.
     end: u64,
-    /// Where the file ends: behind `end` there are zeros.
+    /// The file's length: there are zeros after `end`.
     space: u64,
-    /// Whether there may be other bytes than zeros behind `end`, of a failed write.
+    /// Whether a failed write may have left other bytes than zeros after `end`.
     dirty: bool,
     hash: Digest,
     last: u64,
@@ -53,7 +53,7 @@ impl Active {
         Salt::new(session, self.number)
     }
 
-    /// Notes what was written, and returns where it begins and ends.
+    /// Records a write, and returns its start and end.
     pub(super) fn wrote(&mut self, bytes: u64, reached: Option<(Digest, u64)>) -> (u64, u64) {
         let start = self.end;
         self.end += bytes;
@@ -61,12 +61,12 @@ impl Active {
         (start, self.end)
     }
 
-    /// Whether its file is still where it was opened.
+    /// Whether the file is still where it was opened.
     fn is_there(&self) -> io::Result<bool> {
         self.file.is_at(&self.path)
     }
 
-    /// Cuts off whatever is behind the last block.
+    /// Truncates the file after the last block.
     fn trim(&mut self) -> io::Result<()> {
         if self.dirty || self.space != self.end {
             self.file.set_len(self.end)?;
@@ -77,7 +77,7 @@ impl Active {
 }
 
 impl Writer {
-    /// Makes sure that there is a segment of the session to write to.
+    /// Makes sure the session has a segment to write to.
     pub(super) fn prepare(&mut self, session: SessionId) -> io::Result<()> {
         self.reopen(session)?;
         let (turn, size) = (self.turn, self.segment_size);
@@ -88,7 +88,7 @@ impl Writer {
         if full { self.seal(session, true) } else { Ok(()) }
     }
 
-    /// Makes sure that the session's last segment is open, without beginning another one if it is full.
+    /// Makes sure the session's last segment is open, without starting another if it is full.
     pub(super) fn reopen(&mut self, session: SessionId) -> io::Result<()> {
         if self.active.contains_key(&session) {
             return Ok(());
@@ -104,7 +104,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Opens the last segment of a session, or begins its first.
+    /// Opens the last segment of a session, or starts its first.
     fn open(&self, session: SessionId) -> io::Result<Active> {
         let folder = self.shared.folder(session);
         let Some(number) = segment::list(&folder)?.pop() else {
@@ -118,7 +118,7 @@ impl Writer {
         if segment::is_sealed(&file, length, Salt::new(session, number))? {
             return self.begin(session, number + 1, hash, last);
         }
-        // Behind what is missing nothing is written: what stands there is left as it is, and so is what it lacks.
+        // Nothing is written after missing exchanges: what remains is left as it is.
         let is_whole = self.shared.sessions().get(&session).is_some_and(|entry| {
             let listings = self.shared.index.listings();
             listings.get(&session).map_or(0, |listing| listing.head().last) >= entry.head.last
@@ -137,13 +137,13 @@ impl Writer {
                 last,
                 turn: self.turn,
             }),
-            // Nothing is added to a segment that can't be read to its end, or of which nothing was ever finished.
+            // Don't append to a segment that can't be read to its end, or that never had a complete block.
             _ if length <= HEADER as u64 && is_whole => self.begin(session, number, hash, last),
             _ => self.begin(session, number + 1, hash, last),
         }
     }
 
-    /// Begins a segment.
+    /// Starts a segment.
     fn begin(&self, session: SessionId, number: u32, hash: Digest, last: u64) -> io::Result<Active> {
         let folder = self.shared.folder(session);
         let path = segment::path(&folder, number);
@@ -166,7 +166,7 @@ impl Writer {
         Ok(Active { path, file, number, generation, end, space: end, dirty: false, hash, last, turn: self.turn })
     }
 
-    /// That all that is being written still is where it was opened.
+    /// Checks that all files being written are still where they were opened.
     pub(super) fn is_all_there(&self) -> io::Result<()> {
         let shared = &self.shared;
         let there = |is_there: io::Result<bool>, path: &Path| match is_there {
@@ -187,7 +187,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes packed blocks behind the last one. `bytes` come back as they were.
+    /// Writes packed blocks after the last one. `bytes` is left unchanged.
     pub(super) fn write(&mut self, session: SessionId, bytes: &mut Vec<u8>) -> io::Result<()> {
         let Some(active) = self.active.get_mut(&session) else {
             return Err(io::Error::other("its session was closed"));
@@ -199,16 +199,16 @@ impl Writer {
         let end = active.end + length as u64;
         let is_synced = self.shared.durability == Durability::Sync;
         if is_synced && end > active.space && length < LARGE {
-            // In one write with the blocks: two would have two syncs wait for each other.
+            // In one write with the blocks: with two, the syncs would wait for each other.
             let ahead = AHEAD.min(self.segment_size.saturating_sub(end));
             bytes.resize(length + usize::try_from(ahead).unwrap_or(0), 0);
         }
         active.dirty = true;
-        // After a failed sync nobody knows what has reached the disk, so each try writes everything again.
+        // After a failed sync it is unknown what reached the disk, so each retry writes everything again.
         let mut written = active.file.write_at(bytes, active.end);
         let mut reached = active.end + bytes.len() as u64;
         if bytes.len() > length && written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
-            // There may be room for the blocks where there is none for the space behind them.
+            // There may be space for the blocks but not for the preallocation.
             bytes.truncate(length);
             reached = end;
             written = active.file.set_len(active.end).and_then(|()| active.file.write_at(bytes, active.end));
@@ -218,7 +218,7 @@ impl Writer {
         if is_synced {
             active.file.sync()?;
         }
-        // What has no name is as good as not written.
+        // A file that was unlinked counts as not written.
         if !active.file.is_at(&active.path)? {
             return Err(disk::gone(&self.shared.shown(&active.path)));
         }
@@ -227,7 +227,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends a session's last segment, and begins the next one if there is to be one.
+    /// Seals a session's last segment, and starts the next one if `go_on`.
     pub(super) fn seal(&mut self, session: SessionId, go_on: bool) -> io::Result<()> {
         let Some(active) = self.active.get_mut(&session) else { return Ok(()) };
         let footer = Footer { at: active.end, last: active.last, hash: active.hash };
@@ -255,7 +255,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Leaves a session's last segment as it is read best: without space behind it, and safe from a power failure.
+    /// Leaves a session's last segment clean: truncated after the last block, and synced.
     pub(super) fn leave(&mut self, session: SessionId) -> io::Result<()> {
         let Some(active) = self.active.get_mut(&session) else { return Ok(()) };
         active.trim()?;

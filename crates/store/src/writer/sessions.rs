@@ -1,4 +1,4 @@
-//! Sessions begun, ended, changed and deleted.
+//! Starting, ending, changing and deleting sessions.
 
 use std::{io, sync::atomic::Ordering};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Writer {
-    /// The open session of this name, which is started if there is none.
+    /// The open session of this name, started if there is none.
     pub(crate) fn named(&mut self, name: &str) -> io::Result<SessionId> {
         match self.open_of_name(name) {
             Some(session) => Ok(session),
@@ -25,7 +25,7 @@ impl Writer {
         }
     }
 
-    /// A new session. Its id sorts behind those of the sessions started before, even within a millisecond.
+    /// A new session. Its id sorts after those of earlier sessions, even within a millisecond.
     fn fresh(&self, name: String, now: Timestamp) -> Meta {
         let mut meta = Meta::new(name, &self.environment, now);
         let newest = self.shared.sessions().keys().next_back().copied();
@@ -37,8 +37,8 @@ impl Writer {
         meta
     }
 
-    /// As [`named`](Self::named), but the current session where exchanges have begun as many as they may: one that names
-    /// each request anew must not fill the disk with folders.
+    /// As [`named`](Self::named), but falls back to the current session once exchanges have started the maximum number:
+    /// a client that names a new one with each request must not fill the disk with folders.
     pub(super) fn named_by_an_exchange(&mut self, name: &str) -> io::Result<SessionId> {
         if let Some(session) = self.open_of_name(name) {
             return Ok(session);
@@ -50,8 +50,8 @@ impl Writer {
         self.to_begin -= 1;
         if self.to_begin == 0 {
             tracing::warn!(
-                "requests have begun as many sessions as they may (`max_sessions`): others that they name go to the \
-                 current one"
+                "requests have started the maximum number of sessions (`max_sessions`): further ones that they name go \
+                 to the current session"
             );
         }
         Ok(session)
@@ -63,7 +63,7 @@ impl Writer {
         open.map(|entry| entry.meta.id)
     }
 
-    /// The session of exchanges that name none.
+    /// The session for exchanges that name none.
     pub(crate) fn current(&mut self) -> io::Result<SessionId> {
         if let Some(current) = self.current {
             return Ok(current);
@@ -80,9 +80,9 @@ impl Writer {
         Ok(session)
     }
 
-    /// Adds the requests to the log that a journal shows as under way, and takes up the sessions as they were left.
+    /// Records the requests of a journal that were in flight, and resumes the sessions.
     ///
-    /// Returns how many there were.
+    /// Returns their number.
     pub(crate) fn recover(&mut self, left: Vec<crate::journal::Entry<'_>>) -> io::Result<u64> {
         self.close_unusable()?;
         for session in self.shared.imported() {
@@ -102,7 +102,7 @@ impl Writer {
             interrupted.push(exchange);
         }
         let count = interrupted.len() as u64;
-        // Nobody waits for these: a disk that fails now keeps the log from being opened.
+        // Nothing waits for these: if the disk fails now, opening the log fails.
         self.giving_up = true;
         let written = match count {
             0 => 0,
@@ -112,7 +112,7 @@ impl Writer {
         self.shared.recorded.store(0, Ordering::Relaxed);
         if written != count {
             let failure = self.shared.failing.send_replace(None);
-            return Err(io::Error::other(failure.as_deref().unwrap_or("the journal can't be taken over").to_owned()));
+            return Err(io::Error::other(failure.as_deref().unwrap_or("the journal can't be recovered").to_owned()));
         }
         // A session that was started without a name ended with its process.
         let ended: Vec<SessionId> = {
@@ -129,7 +129,7 @@ impl Writer {
         Ok(count)
     }
 
-    /// Ends open sessions whose last exchange can't be read: nothing can be chained to it.
+    /// Ends open sessions whose last exchange can't be read, because nothing can be chained to it.
     fn close_unusable(&mut self) -> io::Result<()> {
         let open: Vec<SessionId> = {
             let sessions = self.shared.sessions();
@@ -165,7 +165,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a session's folder.
+    /// Creates a session's folder.
     pub(crate) fn create(&mut self, meta: Meta) -> io::Result<SessionId> {
         let folder = self.shared.folder(meta.id);
         self.shared.disk.create_dir(&folder)?;
@@ -197,7 +197,7 @@ impl Writer {
         self.shared.sessions().get(&session).is_some_and(|entry| entry.meta.automatic)
     }
 
-    /// Ends a session: seals its last segment and notes the time.
+    /// Ends a session: seals its last segment and stores the time.
     pub(crate) fn end(&mut self, session: SessionId) -> io::Result<()> {
         let known = self.shared.index.listings().get(&session).is_some_and(|listing| !listing.segments.is_empty());
         if known {
@@ -220,33 +220,33 @@ impl Writer {
         Ok(())
     }
 
-    /// What a session has had; none where that is nothing.
+    /// What a session has recorded; `None` if nothing.
     fn head(&self, session: SessionId) -> Option<Head> {
         self.shared.sessions().get(&session).map(|entry| entry.head).filter(|head| head.count > 0)
     }
 
-    /// Leaves a session as it can be gone on with, and notes in its own file what it has had.
+    /// Leaves a session so that it can be continued, and stores its head in its own file.
     pub(super) fn close_session(&mut self, session: SessionId) -> io::Result<()> {
         self.leave(session)?;
         let head = self.head(session);
         self.change(session, |meta| meta.head = head)
     }
 
-    /// Has the ledger know what the sessions have. Where that fails it is done with the next batch.
+    /// Brings the ledger up to date. On failure the next batch retries.
     pub(super) fn write_ledger(&self, sync: bool) {
         if let Err(error) = self.shared.note(self.shared.notes(), sync) {
-            tracing::warn!(%error, "the ledger can't be written: what is recorded now would not be missed for the time being");
+            tracing::warn!(%error, "the ledger can't be written: losses would go unnoticed for now");
         }
     }
 
-    /// Notes that exchanges are missing from a session.
+    /// Marks a session as incomplete.
     pub(super) fn mark_incomplete(&mut self, session: SessionId, exchanges: u64) {
         let mark = |meta: &mut Meta| {
             meta.unrecorded += exchanges;
             meta.incomplete = true;
         };
         if self.change(session, mark).is_err() {
-            // The disk that could not take the exchanges takes no note either; it is written with the next change.
+            // The disk that failed for the exchanges fails for the note, too; it is written with the next change.
             if let Some(entry) = self.shared.sessions().get_mut(&session) {
                 mark(&mut entry.meta);
             }
@@ -254,7 +254,7 @@ impl Writer {
         }
     }
 
-    /// Writes the notes that could not be written before.
+    /// Writes the session files that could not be written before.
     pub(super) fn save(&mut self) -> io::Result<()> {
         while let Some(session) = self.unsaved.first().copied() {
             let meta = self.shared.sessions().get(&session).map(|entry| entry.meta.clone());
@@ -266,7 +266,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals a session that was imported, and notes that all of it is there.
+    /// Seals an imported session and marks it as whole.
     pub(crate) fn seal_import(
         &mut self,
         session: SessionId,
@@ -285,7 +285,7 @@ impl Writer {
         })
     }
 
-    /// Makes the sessions of an import, all of which are whole, sessions like others.
+    /// Turns the sessions of a complete import into ordinary ones.
     pub(crate) fn finish_import(&mut self, sessions: &[SessionId]) -> io::Result<()> {
         for session in sessions {
             self.change(*session, |meta| meta.importing = None)?;
@@ -294,11 +294,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes the sessions of imports that were not finished when the log was opened.
+    /// Deletes the sessions of imports that were unfinished when the log was opened.
     pub(crate) fn undo_imports(&mut self) -> io::Result<()> {
         while let Some(session) = self.unfinished.pop() {
             if self.shared.sessions().contains_key(&session) {
-                tracing::warn!(%session, "the import of this session was not finished: it is deleted");
+                tracing::warn!(%session, "deleting a session whose import was unfinished");
                 self.delete(session)?;
             }
         }
@@ -364,7 +364,7 @@ impl Writer {
                 None => SessionError::Recording(name),
             });
         }
-        // The import that is under way would go on with nothing to go on with.
+        // The running import still needs it.
         if self.insisting && seen.importing {
             return Err(SessionError::Recording(seen.name));
         }
@@ -372,7 +372,7 @@ impl Writer {
         Ok(seen)
     }
 
-    /// Has nobody miss a session that is gone.
+    /// Stops reporting a session that is gone as missing.
     fn forget_session(&mut self, session: SessionId) -> Result<Session, SessionError> {
         let seen = self.shared.list().into_iter().find(|known| known.id == session);
         let seen = seen.ok_or_else(|| SessionError::NotFound(session.to_string()))?;
@@ -387,10 +387,11 @@ impl Writer {
         }
         let folder = self.shared.folder(session);
         let doomed = recover::doomed(&self.shared.dir, session);
-        // One step takes it out of the log; if the process ends during the next, the next start finishes it.
+        // The rename removes it from the log atomically; if the process ends during the rest, the next start finishes
+        // it.
         match self.shared.disk.rename(&folder, &doomed) {
             Err(_) if !disk::exists(&folder)? => {
-                // Somebody else has deleted it.
+                // Another process deleted it.
                 self.forget(session);
                 return self.shared.note([Note::deleted(session)], true);
             }
@@ -400,15 +401,15 @@ impl Writer {
         recover::finish_deletion(&*self.shared.disk, &doomed, || self.shared.note([Note::deleted(session)], true))
     }
 
-    /// Forgets a session of which no file is left.
+    /// Forgets a session whose files are gone.
     pub(super) fn forget(&mut self, session: SessionId) {
         self.active.remove(&session);
         self.watch.forget(session);
         self.shared.sessions().remove(&session);
-        // Before anybody is told that it is gone: an exchange that comes after that begins a new session of its name.
+        // Before the caller learns that it is gone: an exchange after that starts a new session of its name.
         self.shared.deletions.fetch_add(1, Ordering::Release);
         if let Err(error) = self.shared.index.remove(session) {
-            tracing::warn!(%error, %session, "the index keeps a deleted session until it is made again");
+            tracing::warn!(%error, %session, "the index keeps a deleted session until it is rebuilt");
         }
     }
 
@@ -429,12 +430,12 @@ impl Writer {
         Ok(deleted)
     }
 
-    /// Deletes whole ended sessions, oldest first, until the log is as small and as young as it may be.
+    /// Deletes ended sessions, oldest first, until the log is within its size and age limits.
     pub(super) fn enforce_quota(&mut self) {
         if let Some(age) = self.max_age
             && let Err(error) = self.delete_older_than((self.shared.now)().minus(age))
         {
-            tracing::warn!(%error, "sessions above the allowed age can't be deleted");
+            tracing::warn!(%error, "sessions above the maximum age can't be deleted");
         }
         let Some(max_size) = self.max_size else { return };
         loop {
@@ -446,16 +447,16 @@ impl Writer {
                 sessions.values().find(|entry| entry.meta.ended.is_some()).map(|entry| entry.meta.id)
             };
             let Some(oldest) = oldest else { return };
-            tracing::info!(session = %oldest, "deleting the oldest ended session: the log is above its size");
+            tracing::info!(session = %oldest, "deleting the oldest ended session: the log exceeds its maximum size");
             if let Err(error) = self.delete(oldest) {
-                tracing::warn!(%error, session = %oldest, "can't delete");
+                tracing::warn!(%error, session = %oldest, "a session can't be deleted");
                 return;
             }
         }
     }
 }
 
-/// What the folder of a session is called while it is deleted, before its id.
+/// The prefix of a session's folder while it is deleted.
 pub(crate) const DELETED: &str = ".deleted-";
 
 pub(crate) fn failed(error: io::Error) -> SessionError {
