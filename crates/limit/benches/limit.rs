@@ -1,6 +1,6 @@
-//! What a decision costs: `cargo bench -p nightaudit-limit`.
+//! The cost of a decision: `cargo bench -p nightaudit-limit`.
 //!
-//! A check takes a place under every rule and gives it back. An admission notes the send instead, and so reads the
+//! A check takes a permit under every rule and releases it. An admission records the send instead, and so reads the
 //! clock twice.
 
 use std::hint::black_box;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use nightaudit_limit::{AdmissionRequest, Clock, Config, KeyParts, Limiter, MonotonicClock, Rule, Sleep, Verdict};
 
-/// The machine's clock, and so the cost of reading it, a thousand times faster: in a second more is admitted than a
-/// rule may allow, but not in a thousandth of one. So a window of a second is about ten thousand sends long.
+/// The machine's clock, with its cost, sped up a thousandfold: more is admitted per second than a rule may allow, but
+/// not per millisecond. A window of a second thus holds about ten thousand sends.
 struct FastClock(MonotonicClock);
 
 const SPEED: u64 = 1000;
@@ -46,7 +46,7 @@ fn limiter(rules: usize) -> Limiter {
     Limiter::with_clock(config, FastClock(MonotonicClock::default())).expect("the rules are within bounds")
 }
 
-/// Today's limit, by the machine's clock as it is.
+/// The published limit, on the real clock.
 fn published() -> Limiter {
     let rule = Rule {
         name: "published".to_owned(),
@@ -69,14 +69,14 @@ const TOKEN: &str = "REDACTED:b1946ac92492";
 fn admit(limiter: &Limiter, access_token: &str) {
     match limiter.check(black_box(&arrival(access_token))) {
         Verdict::Admitted(permit) => drop(permit.sent()),
-        Verdict::Refused(refusal) => panic!("the bench is to measure admissions: {refusal:?}"),
+        Verdict::Refused(refusal) => panic!("the bench measures admissions: {refusal:?}"),
     }
 }
 
 fn check(limiter: &Limiter, access_token: &str) {
     match limiter.check(black_box(&arrival(access_token))) {
         Verdict::Admitted(permit) => drop(permit),
-        Verdict::Refused(refusal) => panic!("the bench is to measure admissions: {refusal:?}"),
+        Verdict::Refused(refusal) => panic!("the bench measures admissions: {refusal:?}"),
     }
 }
 
@@ -104,11 +104,11 @@ fn refusal(c: &mut Criterion) {
     for _ in 0..200 {
         admit(&limiter, TOKEN);
     }
-    // Within the 30 seconds, that is.
+    // Within the 30 seconds.
     c.bench_function("refusal", |b| b.iter(|| limiter.check(black_box(&arrival(TOKEN)))));
 }
 
-/// Time per admission, all threads taken together.
+/// Time per admission, over all threads.
 fn threads_on_one_key(c: &mut Criterion) {
     let mut group = c.benchmark_group("admission by threads on one key");
     for threads in [1, 2] {
@@ -129,7 +129,7 @@ fn threads_on_one_key(c: &mut Criterion) {
     group.finish();
 }
 
-/// Tokens in a scattered order, so that the caches can't guess the next.
+/// Tokens in scattered order, which caches can't predict.
 fn keys(c: &mut Criterion) {
     let mut group = c.benchmark_group("check by keys");
     for keys in [1_usize, 100, 10_000, 100_000] {

@@ -1,4 +1,4 @@
-//! The seam between what sends requests and what keeps the limits.
+//! The interface between the proxy and the limiter.
 
 use std::future::Future;
 
@@ -8,87 +8,87 @@ use crate::limiter::{Admission, Limiter};
 use crate::permit::{Sent, WindowPermit};
 use crate::report::{KeyState, LimitSignal, PastResponse, PastSend};
 
-/// Admits requests, in this process or by asking another machine.
+/// Admits requests, in this process or through a remote engine.
 ///
-/// [`Limiter`] is the one of this process: its futures are ready at once, but for a request that is held back. Whoever asks
-/// is generic over the engine, so that nothing is allocated for an answer that is there already.
+/// [`Limiter`] is the in-process engine: its futures are ready at once, unless a request is delayed. Callers are
+/// generic over the engine, so a ready result allocates nothing.
 ///
-/// **Never over, whatever fails.** An answer that does not come, or comes as [`Unavailable`], lets no request pass. What
-/// was admitted counts from the admission until it is given back or expires.
+/// **Fails closed.** No request passes without a result, or with [`Unavailable`]. An admitted request counts from
+/// admission until its permit is released or expires.
 pub trait Admit: Send + Sync + 'static {
-    /// What an admitted request holds.
+    /// The permit of an admitted request.
     type Permit: Permit;
 
-    /// What the rules together count by.
+    /// The key parts that the rules count by, combined.
     fn key(&self) -> KeyParts;
 
-    /// Whether a request with pagination counts otherwise than one without.
+    /// Whether any rule weighs paginated requests differently.
     fn counts_pages(&self) -> bool;
 
-    /// Admits, refuses, holds back or lets pass all the same, by the configured [`Action`](crate::Action).
+    /// Admits, refuses, delays or only observes, as the configured [`Action`](crate::Action) says.
     ///
-    /// Dropping the future gives up whatever was taken for it.
+    /// Dropping the future releases whatever was taken for it.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where nobody can say; the request is then not sent.
+    /// [`Unavailable`] if the engine can't decide; the request must not be sent.
     fn admit(
         &self,
         arrival: &AdmissionRequest<'_>,
     ) -> impl Future<Output = Result<Admission<Self::Permit>, Unavailable>> + Send;
 
-    /// Takes in what earlier runs sent, and what the host said to it; before the first arrival, in any order. An engine that
-    /// has kept it itself does nothing.
+    /// Restores the sends and responses of earlier runs, in any order; call before the first arrival. An engine with
+    /// storage of its own does nothing.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where the engine can't be reached; nothing may be sent then.
-    fn restore(&self, past: History) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// [`Unavailable`] if the engine can't be reached; nothing may be sent then.
+    fn restore(&self, history: History) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// How full the windows are, as [`Limiter::state`] says it.
+    /// Window usage, as [`Limiter::state`] reports it.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where the engine can't be reached.
+    /// [`Unavailable`] if the engine can't be reached.
     fn report(&self) -> impl Future<Output = Result<Vec<KeyState>, Unavailable>> + Send;
 }
 
-/// Lets one request be sent. Dropped unsent, it is given back; dropped after it was sent, it counts for its window.
+/// Permission to send one request. Dropped unsent, it is released; dropped after the send, it counts for its window.
 pub trait Permit: Send + 'static {
-    /// The request is handed to a connection as soon as this is ready. It counts from an instant that is not before that:
-    /// an engine that can't know the instant exactly counts for as much longer.
+    /// Records the send; the request is handed to a connection once this completes. It counts from an instant no
+    /// earlier than that: an engine that can't know the instant exactly counts it for correspondingly longer.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where that can't be noted; the request is then not sent.
+    /// [`Unavailable`] if the send can't be recorded; the request is not sent.
     fn sent(&mut self) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// Nothing of the request was sent after all: it is as it was before [`sent`](Self::sent), which may come again.
+    /// Reverts [`sent`](Self::sent) when no byte of the request left; `sent` may be called again.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where that can't be noted; the request is then not sent again.
+    /// [`Unavailable`] if that can't be recorded; the request is not sent again.
     fn unsent(&mut self) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// The host has answered; `said` is what that says about its limits, if anything. The response waits for it, so an
-    /// engine that has to tell somebody does so later.
+    /// The host has responded; `signal` is what the response reveals about its limits, if anything. The client's
+    /// response waits for this future, so slow reporting belongs elsewhere.
     fn responded(self, signal: Option<LimitSignal>) -> impl Future<Output = ()> + Send;
 }
 
-/// What earlier runs sent, and what the host said to it.
+/// Sends and responses of earlier runs.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// At least what was sent within the longest window and slack.
+    /// All sends within the longest window plus slack, or more.
     pub sends: Vec<PastSend<String>>,
-    /// What the host said about its limits.
+    /// What the host revealed about its limits.
     pub responses: Vec<PastResponse<String>>,
 }
 
-/// Whoever keeps the limits can't be asked.
+/// The limit engine is unreachable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
 pub struct Unavailable {
-    /// The cause, and what to do about it, for a person.
+    /// The cause and its remedy, for display.
     pub cause: String,
 }
 
@@ -116,9 +116,9 @@ impl Admit for Limiter {
         })
     }
 
-    async fn restore(&self, past: History) -> Result<(), Unavailable> {
-        self.restore(past.sends);
-        self.restore_closures(past.responses);
+    async fn restore(&self, history: History) -> Result<(), Unavailable> {
+        self.restore(history.sends);
+        self.restore_closures(history.responses);
         Ok(())
     }
 
@@ -135,7 +135,7 @@ pub struct LocalPermit(Stage);
 enum Stage {
     Taken(WindowPermit),
     Sent(Sent),
-    /// Between the two.
+    /// In transition.
     Changing,
 }
 

@@ -1,4 +1,4 @@
-//! A limit in one word.
+//! A limit in short form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// So many requests in so much time, written as `200/30s`.
+/// A number of requests per window, written `200/30s`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,16 +19,16 @@ use thiserror::Error;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// Requests in a window.
+    /// Requests per window.
     pub requests: u32,
     /// The window's length.
     pub window: Duration,
 }
 
-/// A text that is no [`Allowance`].
+/// Not a valid [`Allowance`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is no limit; write requests/window, the window in whole ms, s, m or h, as in 200/30s or 500/15m (200 \
+    "`{0}` is not a limit; write requests/window, with the window in whole ms, s, m or h: 200/30s or 500/15m (200 \
      requests in any 30 seconds, 500 in any 15 minutes)"
 )]
 pub struct InvalidAllowance(String);
@@ -45,7 +45,7 @@ impl FromStr for Allowance {
             let digits = window.find(|c: char| !c.is_ascii_digit())?;
             let (number, unit) = window.split_at(digits);
             let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-            // `u32::from_str` takes a plus sign, which is not in the form.
+            // `u32::from_str` accepts a plus sign; this form does not.
             let requests = Some(requests).filter(|requests| !requests.starts_with('+'))?;
             Some(Self {
                 requests: requests.parse().ok()?,
@@ -57,7 +57,7 @@ impl FromStr for Allowance {
 }
 
 impl fmt::Display for Allowance {
-    /// The form it is read from. A fraction of a millisecond is not shown.
+    /// The form it is parsed from, to the millisecond.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let window = self.window.as_millis();
         let whole = |(_, millis): &(&str, u64)| window > 0 && window.is_multiple_of(u128::from(*millis));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_and_the_form_named() {
+    fn anything_else_is_rejected_with_the_expected_form() {
         for text in [
             "",
             "/",
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_read_as_it_is_written(requests: u32, millis in 0..1_000_000_000_u64) {
+        fn parses_what_it_displays(requests: u32, millis in 0..1_000_000_000_u64) {
             let allowance = Allowance { requests, window: Duration::from_millis(millis) };
             prop_assert_eq!(allowance.to_string().parse(), Ok(allowance));
         }

@@ -1,4 +1,4 @@
-//! The token bucket of a rule: governor's, with its state kept by the key.
+//! A rule's token bucket: governor's, with the state held by the key.
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -11,74 +11,74 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
-/// A bucket of `units` that is refilled at a constant rate.
+/// A bucket that refills at a constant rate.
 ///
-/// All there is to know of one key's bucket is the instant at which it will be full again (governor calls it the
-/// theoretical arrival time), so each operation here is a function from that instant to the next.
+/// The whole state of a key's bucket is the instant at which it will be full again (governor's theoretical arrival
+/// time), so every operation here maps that instant to the next.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    limiter: RateLimiter<Debt, DebtOfKey, StandingClock, NoOpMiddleware<Nanos>>,
-    /// Nanoseconds in which one unit comes back.
+    limiter: RateLimiter<Debt, DebtOfKey, FrozenClock, NoOpMiddleware<Nanos>>,
+    /// Nanoseconds per refilled unit.
     interval: u64,
-    /// Nanoseconds in which an empty bucket fills.
+    /// Nanoseconds to fill an empty bucket.
     fill: u64,
 }
 
 impl Bucket {
-    /// A bucket of `capacity` units, of which `refill` come back every `window`.
+    /// A bucket of `capacity` units that refills by `refill` units per `window`.
     ///
-    /// The interval per unit is rounded down: were it rounded up, a bucket as large as the window would be stricter
-    /// than the window.
+    /// The interval per unit is rounded down; rounded up, a bucket as large as the window would be stricter than the
+    /// window.
     pub(crate) fn new(capacity: NonZeroU32, refill: NonZeroU32, window: Duration) -> Self {
         let interval = (window / refill.get()).max(Duration::from_nanos(1));
-        // `with_period` refuses nothing but zero, which the line above rules out.
+        // `with_period` rejects only zero, which the line above rules out.
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(capacity)).allow_burst(capacity);
         let interval = crate::clock::nanos(quota.replenish_interval());
         Self {
-            limiter: RateLimiter::new(quota, DebtOfKey, StandingClock),
+            limiter: RateLimiter::new(quota, DebtOfKey, FrozenClock),
             interval,
             fill: interval * u64::from(capacity.get()),
         }
     }
 
-    /// Whether a bucket that is full at `full_at` has `units` at `now`; otherwise the instant at which it will.
+    /// Whether a bucket that is full at `full_at` has `units` at `now`; if not, the instant at which it will.
     #[inline]
     pub(crate) fn has(&self, full_at: u64, units: NonZeroU32, now: u64) -> Result<(), u64> {
         let debt = Debt(Cell::new(full_at.saturating_sub(now)));
         match self.limiter.check_key_n(&debt, units) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => Err(now + not_until.earliest_possible().as_u64()),
-            // No request costs more than the bucket holds (the burst is at least one request); were it so, for ever.
+            // No request costs more than the bucket's capacity (the burst is at least one request); if it did, it would
+            // wait forever.
             Err(_) => Err(u64::MAX),
         }
     }
 
-    /// When the bucket is full again after `units` were taken at `at`, whether it had them or not.
+    /// When the bucket is full again after taking `units` at `at`, even if it did not have them.
     #[inline]
     pub(crate) fn after(&self, full_at: u64, units: u64, at: u64) -> u64 {
         full_at.max(at).saturating_add(self.interval.saturating_mul(units))
     }
 
-    /// When the bucket would be full, had `units` not been taken of it.
+    /// When the bucket would be full if `units` had not been taken.
     pub(crate) fn before(&self, full_at: u64, units: u64) -> u64 {
         full_at.saturating_sub(self.interval.saturating_mul(units))
     }
 
-    /// Like [`after`](Self::after), but no more than an empty bucket is owed.
+    /// Like [`after`](Self::after), but never in debt beyond empty.
     ///
-    /// What was sent in excess of a limit (as `observe` does) is not paid back for ever: with that, and with a burst
-    /// as large as the limit, the bucket never refuses what the sliding window lets through. For at the far end of
-    /// the window the debt is at most one filling, that filling has come back by now, and what was taken since is what
-    /// the window counts.
+    /// Sends in excess of a limit (under `observe`) are not owed forever: with this cap, and a burst as large as the
+    /// limit, the bucket never refuses what the sliding window admits. At the far end of the window the debt is at most
+    /// one fill, that fill has come back by now, and whatever was taken since is what the window counts.
     #[inline]
     pub(crate) fn after_send(&self, full_at: u64, units: u64, at: u64) -> u64 {
         self.after(full_at, units, at).min(at + self.fill)
     }
 }
 
-/// How many nanoseconds a key's bucket is short of full, at the instant of a check.
+/// Nanoseconds by which a key's bucket is short of full at the instant of a check.
 ///
-/// It is the key that governor's store is asked for, and holds the state itself.
+/// It is the lookup key for governor's store, and holds the state itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Debt(Cell<u64>);
 
@@ -88,7 +88,7 @@ impl Hash for Debt {
     }
 }
 
-/// A store that stores nothing: the state is in the key.
+/// A store without storage: the state is in the key.
 #[derive(Debug)]
 struct DebtOfKey;
 
@@ -106,12 +106,12 @@ impl StateStore for DebtOfKey {
     }
 }
 
-/// Governor's clock stands still, because the state it is handed is already relative to the instant of the check. So
-/// the limiter reads its clock once for all its rules, and checks can be computed for instants to come.
+/// Governor's clock is frozen, because its state is already relative to the instant of the check. The limiter can thus
+/// read its clock once for all rules, and evaluate checks for future instants.
 #[derive(Debug, Clone, Copy)]
-struct StandingClock;
+struct FrozenClock;
 
-impl Clock for StandingClock {
+impl Clock for FrozenClock {
     type Instant = Nanos;
 
     #[inline]
@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_that_is_no_whole_nanosecond_is_rounded_down() {
+    fn a_fractional_interval_is_rounded_down() {
         let bucket = Bucket::new(units(3), units(3), Duration::from_secs(1));
         let full_at = bucket.after_send(0, 3, SECOND);
         assert_eq!(full_at, 2 * SECOND - 1);
     }
 
     #[test]
-    fn an_excess_is_not_owed_for_ever() {
+    fn excess_sends_are_not_owed_forever() {
         let bucket = Bucket::new(units(10), units(10), Duration::from_secs(10));
         let full_at = (0..100).fold(0, |full_at, _| bucket.after_send(full_at, 1, SECOND));
         assert_eq!(full_at, 11 * SECOND);

@@ -1,4 +1,4 @@
-//! Where time comes from.
+//! The limiter's time source.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,21 +10,22 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A wait for an instant; see [`Clock::sleep_until`].
+/// Completes at an instant; see [`Clock::sleep_until`].
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A clock that never goes back, and that can be waited on.
+/// A monotonic clock with a timer.
 ///
-/// Both in one trait, so that a wait and the check after it can't disagree on the time.
+/// One trait for both, so that a wait and the check after it agree on the time.
 pub trait Clock: Send + Sync + 'static {
-    /// Nanoseconds since an instant of the clock's own choosing. Never less than it returned before, on any thread.
+    /// Nanoseconds since an arbitrary origin. Never decreases, on any thread.
     fn now(&self) -> u64;
 
     /// Completes once [`now`](Clock::now) is at least `instant`.
     fn sleep_until(&self, instant: u64) -> Sleep;
 }
 
-/// The machine's monotonic clock and tokio's timer, which tokio can pause for tests. Setting the wall clock (NTP, a person) does not touch it.
+/// The machine's monotonic clock with tokio's timer, which tests can pause. Setting the wall clock (NTP, an operator)
+/// does not affect it.
 #[derive(Debug, Clone, Copy)]
 pub struct MonotonicClock {
     origin: Instant,
@@ -40,7 +41,7 @@ impl Clock for MonotonicClock {
     #[inline]
     fn now(&self) -> u64 {
         let elapsed = self.origin.elapsed();
-        // 64 bits of nanoseconds last for 584 years.
+        // 64 bits of nanoseconds last 584 years.
         elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
     }
 
@@ -49,7 +50,7 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// A clock for tests: it stands still until it is [advanced](FakeClock::advance).
+/// A test clock that stands still until [advanced](FakeClock::advance).
 ///
 /// Clones show the same time.
 #[derive(Clone, Default)]
@@ -60,13 +61,13 @@ pub struct FakeClock {
 #[derive(Default)]
 struct Fake {
     now: u64,
-    /// By instant, then in the order in which they began to sleep.
+    /// By instant, then in the order in which they went to sleep.
     sleepers: BTreeMap<(u64, u64), Waker>,
     next_sleeper: u64,
 }
 
 impl FakeClock {
-    /// Lets time pass, and wakes who waited for an instant within it.
+    /// Advances time and wakes the sleepers that are due.
     pub fn advance(&self, by: Duration) {
         let due = {
             let mut fake = self.shared.lock();
@@ -75,11 +76,11 @@ impl FakeClock {
             let later = fake.sleepers.split_off(&after);
             std::mem::replace(&mut fake.sleepers, later)
         };
-        // Outside the lock: a waker may poll at once, and that reads the clock.
+        // Outside the lock: a waker may poll at once, which reads the clock.
         due.into_values().for_each(Waker::wake);
     }
 
-    /// The time until the first sleeper wakes, if any sleeps.
+    /// Time until the first sleeper wakes; `None` without sleepers.
     #[must_use]
     pub fn next_wake(&self) -> Option<Duration> {
         let fake = self.shared.lock();
@@ -133,7 +134,7 @@ impl Drop for FakeSleep {
     }
 }
 
-/// A duration in nanoseconds; what no 64 bits hold is as good as for ever.
+/// A duration in nanoseconds. Saturates at `u64::MAX`.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

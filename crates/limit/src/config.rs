@@ -1,4 +1,4 @@
-//! What a limiter is told: rules, slack and what to do with a request that is over a limit.
+//! Limiter configuration: rules, slack, and the action for requests over a limit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,62 +6,62 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// The most rules of one limiter.
+/// Maximum number of rules.
 pub const MAX_RULES: usize = 16;
-/// The most requests of a rule.
+/// Maximum requests per window.
 pub const MAX_REQUESTS: u32 = 1_000_000;
-/// The shortest window of a rule.
+/// Shortest window.
 pub const MIN_WINDOW: Duration = Duration::from_secs(1);
-/// The longest window of a rule.
+/// Longest window.
 pub const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest factor for requests with pagination.
+/// Maximum factor for paginated requests.
 pub const MAX_PAGINATED_FACTOR: u32 = 1000;
-/// The most time that may be added to the windows.
+/// Maximum slack.
 pub const MAX_SLACK: Duration = Duration::from_secs(60);
-/// The longest that a request may be held back.
+/// Maximum delay of a request.
 pub const MAX_DELAY: Duration = Duration::from_secs(60 * 60);
-/// The most requests that may wait for one key.
+/// Maximum queue length per key.
 pub const MAX_QUEUED: usize = 10_000;
 
-/// A limiter's configuration. The default has no rules and admits everything.
+/// Limiter configuration. The default has no rules and admits everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// The rules; all of them must agree.
     pub rules: Vec<Rule>,
-    /// Added to each rule's window, since requests don't take equally long to reach their host. At most [`MAX_SLACK`].
+    /// Added to every window, since requests take varying time to reach their host. At most [`MAX_SLACK`].
     pub slack: Duration,
-    /// What becomes of a request that is over a limit.
+    /// What happens to a request over a limit.
     pub action: Action,
 }
 
-/// A limit: at most so many requests of one key in any window of a given length.
+/// A limit: at most so many requests per key in any window of the given length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Tells the rule from others; shown to people.
+    /// Unique name, for display.
     pub name: String,
-    /// What requests have in common that are counted together.
+    /// Requests that share these key parts are counted together.
     pub key: KeyParts,
-    /// Requests in a window, 1 to [`MAX_REQUESTS`].
+    /// Requests per window, 1 to [`MAX_REQUESTS`].
     pub requests: u32,
     /// The window's length, [`MIN_WINDOW`] to [`MAX_WINDOW`].
     pub window: Duration,
-    /// Requests that may be sent at once after a pause, 1 to `requests`, and `requests` if not given. With fewer than
-    /// `requests`, the rest follows at the rate of `requests / window`.
+    /// Requests that may be sent at once after an idle period, 1 to `requests` (the default). If lower than `requests`,
+    /// the rest follow at the rate `requests / window`.
     pub burst: Option<u32>,
     /// How many times more requests are allowed with pagination, 1 to [`MAX_PAGINATED_FACTOR`].
     ///
-    /// The window then holds `requests * paginated_factor` units, of which a request takes one with pagination and
-    /// `paginated_factor` without. Mews' wording ("ten times higher for requests that use pagination") leaves open
-    /// whether the two are counted apart; counted together, neither reading of it is ever exceeded.
+    /// The window then holds `requests * paginated_factor` units; a paginated request takes one, any other
+    /// `paginated_factor`. Mews' wording ("ten times higher for requests that use pagination") does not say whether the
+    /// two are counted separately; counted together, neither reading is ever exceeded.
     pub paginated_factor: u32,
 }
 
-/// The parts of a request that make a rule's key. At least one.
+/// The parts of a request that form a rule's key. At least one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyParts {
-    /// The token of the enterprise.
+    /// The `AccessToken`, which identifies the enterprise.
     pub access_token: bool,
-    /// The token of the integration.
+    /// The `ClientToken`, which identifies the integration.
     pub client_token: bool,
     /// The operation.
     pub operation: bool,
@@ -87,7 +87,7 @@ impl FromIterator<KeyPart> for KeyParts {
     }
 }
 
-/// One part of a key, as it stands in a configuration: `access_token`, `client_token` or `operation`.
+/// One part of a key, by its name in the configuration: `access_token`, `client_token` or `operation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyPart {
     /// `access_token`
@@ -99,10 +99,10 @@ pub enum KeyPart {
 }
 
 impl KeyPart {
-    /// All there are.
+    /// All parts.
     pub const ALL: [Self; 3] = [Self::AccessToken, Self::ClientToken, Self::Operation];
 
-    /// As it stands in a configuration.
+    /// Its name in the configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,9 +119,9 @@ impl fmt::Display for KeyPart {
     }
 }
 
-/// A text that names no [`KeyPart`].
+/// The name of an unknown [`KeyPart`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is no part of a key; there are access_token, client_token and operation")]
+#[error("unknown key part `{0}`; use access_token, client_token or operation")]
 pub struct UnknownKeyPart(String);
 
 impl FromStr for KeyPart {
@@ -132,97 +132,97 @@ impl FromStr for KeyPart {
     }
 }
 
-/// What becomes of a request that is over a limit.
+/// What happens to a request over a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Action {
-    /// It is refused.
+    /// Refuse it.
     #[default]
     Reject,
-    /// It waits for its turn, first come first served among the requests of a key. It is refused at once when its turn
-    /// would come too late, or too many wait already.
+    /// Queue it, first come first served per key. It is refused at once if its turn would come too late, or the queue
+    /// is full.
     Delay {
-        /// The longest wait, at most [`MAX_DELAY`].
+        /// Longest delay, at most [`MAX_DELAY`].
         max_delay: Duration,
-        /// How many requests may wait for one key, 1 to [`MAX_QUEUED`].
+        /// Queue length per key, 1 to [`MAX_QUEUED`].
         max_queued: usize,
     },
-    /// It is sent all the same, and only noted. What was sent is counted, whatever the limit says.
+    /// Send it anyway and only record the violation. Everything sent counts, whatever the limit.
     Observe,
 }
 
-/// A configuration that makes no sense. It names the rule, the key and what is allowed.
+/// An invalid configuration. The message names the rule, the key and the accepted range.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// A rule without a name.
     #[error("rule {position}: `name` is empty; give the rule a name")]
     Unnamed {
-        /// The rule's place in the list, from 1.
+        /// The rule's position in the list, from 1.
         position: usize,
     },
-    /// Two rules of one name.
-    #[error("rule `{rule}`: `name` is taken by another rule; give each a name of its own")]
+    /// Two rules with the same name.
+    #[error("rule `{rule}`: another rule has the same `name`; give each rule a unique name")]
     NameTaken {
         /// The name.
         rule: String,
     },
-    /// A rule whose key has no part.
+    /// A rule without key parts.
     #[error("rule `{rule}`: `key` is empty; name one or more of access_token, client_token and operation")]
     NoKey {
         /// The rule.
         rule: String,
     },
-    /// A number out of its range.
+    /// A number out of range.
     #[error("rule `{rule}`: `{key}` is {value}; it must be from {min} to {max}")]
     Number {
         /// The rule.
         rule: String,
-        /// The configuration's key.
+        /// The configuration key.
         key: &'static str,
-        /// What was given.
+        /// The given value.
         value: u32,
-        /// The least that is allowed.
+        /// The minimum.
         min: u32,
-        /// The most that is allowed.
+        /// The maximum.
         max: u32,
     },
-    /// More requests at once than in a window.
+    /// A burst larger than the window.
     #[error("rule `{rule}`: `burst` is {burst}, which is above `requests` ({requests}); make it {requests} or less")]
     BurstAboveRequests {
         /// The rule.
         rule: String,
-        /// What was given.
+        /// The given value.
         burst: u32,
         /// The rule's requests.
         requests: u32,
     },
-    /// A window out of its range.
+    /// A window out of range.
     #[error("rule `{rule}`: `window` is {value:?}; it must be from 1s to 24h")]
     Window {
         /// The rule.
         rule: String,
-        /// What was given.
+        /// The given value.
         value: Duration,
     },
     /// More rules than [`MAX_RULES`].
-    #[error("there are {0} rules; {MAX_RULES} is the most")]
+    #[error("there are {0} rules; at most {MAX_RULES} are allowed")]
     TooManyRules(usize),
     /// More than [`MAX_SLACK`].
-    #[error("`slack` is {0:?}; 60s is the most")]
+    #[error("`slack` is {0:?}; it must be at most 60s")]
     Slack(Duration),
-    /// A wait of no time, or above [`MAX_DELAY`].
-    #[error("`max_delay` is {0:?}; it must be above 0s, and 1h is the most")]
+    /// A zero delay, or one above [`MAX_DELAY`].
+    #[error("`max_delay` is {0:?}; it must be above 0s and at most 1h")]
     MaxDelay(Duration),
-    /// A queue without places, or above [`MAX_QUEUED`].
+    /// A queue length of zero, or above [`MAX_QUEUED`].
     #[error("`max_queued` is {0}; it must be from 1 to {MAX_QUEUED}")]
     MaxQueued(usize),
 }
 
 impl Config {
-    /// Whether a limiter can work by this.
+    /// Checks the configuration.
     ///
     /// # Errors
     ///
-    /// The first [`ConfigError`] there is.
+    /// The first [`ConfigError`] found.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.rules.len() > MAX_RULES {
             return Err(ConfigError::TooManyRules(self.rules.len()));
@@ -292,18 +292,18 @@ mod tests {
         }
     }
 
-    fn said_of(rule: Rule) -> String {
+    fn message_for(rule: Rule) -> String {
         Config { rules: vec![rule], ..Config::default() }.validate().unwrap_err().to_string()
     }
 
     #[test]
-    fn the_published_limit_is_fine() {
+    fn the_published_limit_is_valid() {
         assert_eq!(Config { rules: vec![rule()], ..Config::default() }.validate(), Ok(()));
         assert_eq!(Config::default().validate(), Ok(()));
     }
 
     #[test]
-    fn an_absurd_value_is_named_with_its_rule_and_range() {
+    fn an_out_of_range_value_is_reported_with_its_rule_and_range() {
         for (bad, expected) in [
             (Rule { requests: 0, ..rule() }, "rule `published`: `requests` is 0; it must be from 1 to 1000000"),
             (
@@ -337,12 +337,12 @@ mod tests {
             ),
             (Rule { name: " ".to_owned(), ..rule() }, "rule 1: `name` is empty; give the rule a name"),
         ] {
-            assert_eq!(said_of(bad), expected);
+            assert_eq!(message_for(bad), expected);
         }
     }
 
     #[test]
-    fn two_rules_of_one_name_are_refused() {
+    fn duplicate_rule_names_are_rejected() {
         let config = Config { rules: vec![rule(), rule()], ..Config::default() };
         assert_eq!(config.validate(), Err(ConfigError::NameTaken { rule: "published".to_owned() }));
     }
@@ -368,7 +368,7 @@ mod tests {
         }
         assert_eq!(
             "token".parse::<KeyPart>().unwrap_err().to_string(),
-            "`token` is no part of a key; there are access_token, client_token and operation"
+            "unknown key part `token`; use access_token, client_token or operation"
         );
         let key: KeyParts = [KeyPart::Operation, KeyPart::AccessToken].into_iter().collect();
         assert_eq!(key, KeyParts { access_token: true, client_token: false, operation: true });

@@ -1,11 +1,11 @@
-//! Waiting for a place, first come first served.
+//! Queueing for a permit, first come first served.
 //!
-//! A request waits at one gate at a time: the one that would keep it longest. So whoever needs a place at a gate that
-//! is free does not stand behind somebody who needs another, and when a gate frees the first in its queue, it asks all
-//! gates again and may move on to another queue, where it stands by the order of arrival as it did before.
+//! A request queues at one gate at a time: the one with the longest wait. A request blocked at one gate thus never
+//! holds up another that only needs a free gate. When its gate opens, the first in the queue checks all gates again and
+//! may move to another queue, where it keeps its order of arrival.
 //!
-//! Only the first of a queue watches the clock. The others are woken when they become first, or when the host closes
-//! the key for so long that their turn would come too late.
+//! Only the first in a queue watches the clock. The others are woken when they become first, or when the host closes
+//! the key for so long that their turn would come after their deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::key::Waiter;
 use crate::limiter::{Admission, Keys, Refusal, Shared, lock};
 use crate::permit::WindowPermit;
 
-/// Waits until the request may pass, or is refused because that would be after `deadline` or too many wait.
+/// Waits until the request may pass; refuses it if that would be after `deadline` or the queue is full.
 pub(crate) async fn wait(
     shared: &Arc<Shared>,
     keys: Keys,
@@ -30,13 +30,13 @@ pub(crate) async fn wait(
     let mut turn =
         Turn { shared, keys, paginated, ticket, deadline, max_queued, wake: Arc::new(Notify::new()), queue: None };
     loop {
-        match turn.ask() {
-            Answer::Passed(permit, now) => {
+        match turn.poll() {
+            Poll::Passed(permit, now) => {
                 let waited = Duration::from_nanos(now.saturating_sub(arrived));
                 return Admission::Admitted { usage: permit.usage(), permit, waited };
             }
-            Answer::Refused(refusal) => return Admission::Refused(refusal),
-            Answer::AskAgain(at) => {
+            Poll::Refused(refusal) => return Admission::Refused(refusal),
+            Poll::Again(at) => {
                 tokio::select! {
                     () = turn.wake.notified() => {}
                     () = shared.sleep_until(at) => {}
@@ -46,29 +46,29 @@ pub(crate) async fn wait(
     }
 }
 
-/// A request that waits for its turn. Dropping it gives up its place in the queue.
+/// A queued request. Dropping it leaves the queue.
 struct Turn<'a> {
     shared: &'a Arc<Shared>,
     keys: Keys,
     paginated: bool,
-    /// Smaller ones came earlier.
+    /// Smaller for earlier arrivals.
     ticket: u64,
     deadline: u64,
     max_queued: usize,
     wake: Arc<Notify>,
-    /// The gate in whose queue it stands.
+    /// The gate at which it queues.
     queue: Option<usize>,
 }
 
-enum Answer {
+enum Poll {
     Passed(WindowPermit, u64),
     Refused(Refusal),
-    /// Ask again at this instant, or when woken.
-    AskAgain(u64),
+    /// Poll again at this instant, or when notified.
+    Again(u64),
 }
 
 impl Turn<'_> {
-    fn ask(&mut self) -> Answer {
+    fn poll(&mut self) -> Poll {
         let shared = self.shared;
         let keys = self.keys.clone();
         let mut states = lock(&keys);
@@ -77,7 +77,7 @@ impl Turn<'_> {
             let tightest = shared.take(&mut states, self.paginated);
             drop(states);
             self.leave();
-            return Answer::Passed(WindowPermit::new(Arc::clone(shared), keys, self.paginated, tightest), now);
+            return Poll::Passed(WindowPermit::new(Arc::clone(shared), keys, self.paginated, tightest), now);
         };
         let gate = &shared.gates[blocked.gate];
         let state = &mut *states[blocked.gate];
@@ -85,24 +85,24 @@ impl Turn<'_> {
         if is_full || blocked.until > self.deadline || now >= self.deadline {
             drop(states);
             self.leave();
-            return Answer::Refused(shared.refuse(&keys, &blocked, now));
+            return Poll::Refused(shared.refuse(&keys, &blocked, now));
         }
         if self.queue.is_none() {
             gate.count_delay(state);
         }
-        // Who was turned away, and may stay after all, has left the queue.
+        // A waiter that was evicted but may stay after all has left the queue.
         if !state.is_waiting(self.ticket) {
             let wake = Arc::clone(&self.wake);
             let (ticket, paginated, deadline) = (self.ticket, self.paginated, self.deadline);
             state.enqueue(Waiter { ticket, paginated, deadline, wake });
-            // The new queue first: in between it would be in none, and somebody who came later could pass it.
+            // Join the new queue first: while in neither, a later arrival could overtake.
             drop(states);
             let left = self.queue.replace(blocked.gate).filter(|left| *left != blocked.gate);
             self.leave_queue(left);
             states = lock(&keys);
         }
         let is_first = !states[blocked.gate].is_behind(Some(self.ticket));
-        Answer::AskAgain(if is_first { blocked.until } else { self.deadline })
+        Poll::Again(if is_first { blocked.until } else { self.deadline })
     }
 
     fn leave(&mut self) {
@@ -110,7 +110,7 @@ impl Turn<'_> {
         self.leave_queue(left);
     }
 
-    /// Leaves a queue, and wakes who is first now.
+    /// Leaves a queue and wakes its new head.
     fn leave_queue(&self, queue: Option<usize>) {
         let Some(key) = queue.and_then(|gate| self.keys.get(gate)) else { return };
         let next = key.state.lock().dequeue(self.ticket);

@@ -1,28 +1,28 @@
-//! When those who wait will pass, were each to go as soon as possible and nobody to come in between.
+//! Predicts when waiters will pass, if each goes as soon as possible and nothing comes in between.
 
 use std::num::NonZeroU32;
 
 use crate::bucket::Bucket;
 use crate::window::Span;
 
-/// Reckons for one request after the other.
+/// Predicts one request after another.
 ///
-/// It is exact but for the requests that are pending. When they will be sent nobody knows; they are taken to be sent
-/// now, and so hold their places at least until the instant reckoned with.
+/// Exact but for pending requests, whose send time is unknown: they are taken to be sent now, and so count at least
+/// until the predicted instant.
 pub(crate) struct Forecast<'a, I> {
     span: &'a Span,
     bucket: &'a Bucket,
     point: Point<I>,
-    /// The instants and units of those who have gone.
+    /// Instants and units of the requests predicted so far.
     gone: Vec<(u64, u64)>,
 }
 
-/// How far the reckoning has come.
+/// The state of the prediction.
 #[derive(Clone)]
 struct Point<I> {
-    /// What holds a place and is to leave, the earliest first.
+    /// Recorded sends that are still to expire, earliest first.
     leaving: I,
-    /// How many of those who have gone have left since.
+    /// How many of the predicted requests have expired since.
     left: usize,
     used: u64,
     full_at: u64,
@@ -30,14 +30,14 @@ struct Point<I> {
 }
 
 impl<'a, I: Iterator<Item = (u64, u64)> + Clone> Forecast<'a, I> {
-    /// From a window that is in use to `used` units, of which `leaving` tells when they were sent, and a bucket that is
-    /// full at `full_at`. Nobody passes before `at`.
+    /// Starts from a window with `used` units, whose sends are `leaving`, and a bucket that is full at `full_at`.
+    /// Nothing passes before `at`.
     pub(crate) fn new(span: &'a Span, bucket: &'a Bucket, leaving: I, used: u64, full_at: u64, at: u64) -> Self {
         Self { span, bucket, point: Point { leaving, left: 0, used, full_at, at }, gone: Vec::new() }
     }
 
-    /// The first instant at which a request of so many units may pass. It goes then, if `goes` says so of the instant;
-    /// where it does not, it is as though it had never been there.
+    /// The first instant at which a request of `units` may pass. If `goes` accepts that instant the request is counted
+    /// as sent; otherwise it leaves no trace.
     pub(crate) fn next(&mut self, units: NonZeroU32, goes: impl FnOnce(u64) -> bool) -> u64 {
         let cost = u64::from(units.get());
         let before = self.point.clone();

@@ -1,4 +1,4 @@
-//! One rule at work.
+//! Enforcement of one rule.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Of a rule that is [valid](crate::Config::validate).
+    /// The gate of a [valid](crate::Config::validate) rule.
     pub(crate) fn new(rule: &Rule, slack: Duration) -> Self {
         // The configuration's bounds keep each product within 32 bits.
         let units =
@@ -39,8 +39,8 @@ impl Gate {
             requests: rule.requests,
             window: rule.window,
             span: Span {
-                // The nanosecond makes the window a closed one: of two sends that are exactly a window apart, both are
-                // in it. Whichever way the host looks at that instant, it finds no more than the limit.
+                // The extra nanosecond makes the window closed: two sends exactly one window apart both count. However
+                // the host treats that instant, it never sees more than the limit.
                 hold: nanos(rule.window + slack) + 1,
                 capacity: capacity.get(),
                 plain: units(1),
@@ -53,13 +53,13 @@ impl Gate {
         }
     }
 
-    /// The arrival's key at this gate. The time is asked for only if the key is new.
+    /// The arrival's key at this gate. `now` is called only for a new key.
     #[inline]
     pub(crate) fn key(&self, arrival: &AdmissionRequest<'_>, now: impl FnOnce() -> u64) -> Arc<Key> {
         self.table.key(&arrival.parts(self.key), || now() + self.span.hold)
     }
 
-    /// Whether a request may pass at `now`, as far as this gate is concerned.
+    /// Whether this gate would pass a request at `now`.
     #[inline]
     pub(crate) fn is_open(&self, state: &mut State, paginated: bool, now: u64) -> bool {
         state.window.expire(&self.span, now);
@@ -69,8 +69,8 @@ impl Gate {
             && self.bucket.has(self.bucket.after(state.full_at, state.pending, now), units, now).is_ok()
     }
 
-    /// The first instant at which a request may pass, were everybody who is ahead (each paginated or not) to go as
-    /// soon as possible, and nobody else.
+    /// The first instant at which a request may pass, if everything `ahead` (each paginated or not) goes as soon as
+    /// possible, and nothing else.
     pub(crate) fn opens_at(&self, state: &State, ahead: impl Iterator<Item = bool>, paginated: bool, now: u64) -> u64 {
         let mut forecast = self.forecast(state, now);
         for ahead in ahead {
@@ -79,8 +79,8 @@ impl Gate {
         forecast.next(self.span.units(paginated), |_| false)
     }
 
-    /// Takes those out of the queue whose turn would come after they may wait, and has them told.
-    pub(crate) fn turn_away(&self, state: &mut State, now: u64) {
+    /// Evicts and notifies the waiters whose turn would come after their deadline.
+    pub(crate) fn evict_late(&self, state: &mut State, now: u64) {
         let mut forecast = self.forecast(state, now);
         let stays = |waiter: &Waiter| {
             let mut in_time = true;
@@ -100,7 +100,7 @@ impl Gate {
             }
             stays
         });
-        // Who is first now may not have been, and only the first watches the clock.
+        // The head may be new, and only the head watches the clock.
         if let Some(first) = state.first_waiting() {
             first.notify_one();
         }
@@ -117,14 +117,14 @@ impl Gate {
         Forecast::new(&self.span, &self.bucket, leaving, state.used(), full_at, now.max(state.closure.until))
     }
 
-    /// Takes a place that is not yet anybody's send.
+    /// Takes a permit whose request is not sent yet.
     #[inline]
     pub(crate) fn take(&self, state: &mut State, paginated: bool) {
         state.pending += u64::from(self.span.units(paginated).get());
     }
 
-    /// Gives a place back as though it had never been taken.
-    pub(crate) fn give_back(&self, state: &mut State, paginated: bool) {
+    /// Releases a permit as if it had never been taken.
+    pub(crate) fn release(&self, state: &mut State, paginated: bool) {
         state.pending -= u64::from(self.span.units(paginated).get());
     }
 
@@ -136,28 +136,28 @@ impl Gate {
         state.full_at = self.bucket.after_send(state.full_at, u64::from(self.span.units(paginated).get()), at);
     }
 
-    /// Makes a send a place that is taken again: it did not happen.
+    /// Turns a send back into a pending permit: it did not happen.
     pub(crate) fn undo_send(&self, state: &mut State, paginated: bool, at: u64) {
         let units = u64::from(self.span.units(paginated).get());
-        // One that is no longer there holds no place either; the request goes on as though it were just admitted.
+        // If the window no longer has it, it no longer counts either; the request proceeds as if just admitted.
         state.window.remove(&self.span, at, paginated);
         state.full_at = self.bucket.before(state.full_at, units);
         state.pending += units;
     }
 
-    /// The request was turned away here.
+    /// Counts a refusal at this gate.
     pub(crate) fn count_refusal(&self, state: &mut State) {
         state.refused += 1;
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The request has to wait here.
+    /// Counts a delay at this gate.
     pub(crate) fn count_delay(&self, state: &mut State) {
         state.delayed += 1;
         self.delayed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Forgets idle keys, a bounded number of them.
+    /// Forgets a bounded number of idle keys.
     #[inline]
     pub(crate) fn forget_idle(&self, now: u64) {
         self.table.forget_idle(now, |key| {
@@ -166,7 +166,7 @@ impl Gate {
             let last_send = state.window.newest().map_or(0, |newest| newest + self.span.hold);
             let in_use = state.pending > 0 || !state.waiting.is_empty();
             let in_use = if in_use { now + self.span.hold } else { 0 };
-            last_send.max(state.full_at).max(state.closure.matters_until()).max(in_use)
+            last_send.max(state.full_at).max(state.closure.forgettable_at()).max(in_use)
         });
     }
 }

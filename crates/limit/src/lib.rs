@@ -1,18 +1,18 @@
 //! Request limits that are never exceeded, and never stricter than they must be.
 //!
-//! A [`Limiter`] is given [`Rule`]s: at most so many requests of one key in any window of a length. Each arrival has to
-//! pass two checks under each rule. A token bucket (governor's) shapes the traffic: `burst` requests at once, more at
-//! the rate of the rule. A sliding window over the instants of the last sends holds the limit exactly: a bucket alone
-//! would let 399 requests through where 200 are allowed. With the default burst the bucket never refuses what the
-//! window admits.
+//! A [`Limiter`] enforces [`Rule`]s: at most so many requests per key in any window of a given length. Each arrival
+//! must pass two checks under every rule. A token bucket (governor's) shapes the traffic: `burst` requests at once,
+//! then more at the rule's rate. A sliding window over the instants of recent sends enforces the limit exactly; a
+//! bucket alone would admit 399 requests where 200 are allowed. With the default burst the bucket never refuses what
+//! the window admits.
 //!
-//! What counts is the instant at which a request is sent. Admitted, it gets a [`WindowPermit`], which is taken from then on;
-//! [`WindowPermit::sent`] says that it has left, and so that the place is free again after the window's length (and the
-//! configured slack): a send at `t` holds its place in `[t, t + window + slack]`, both ends included. A place that is
-//! dropped without having been used is given back as though it had never been taken.
+//! What counts is the instant at which a request is sent. An admitted request gets a [`WindowPermit`], which occupies
+//! the window at once; [`WindowPermit::sent`] records the send, and with it the time of release: a send at `t` occupies
+//! its window during `[t, t + window + slack]`, both ends included. A permit dropped unused is released as if it had
+//! never been taken.
 //!
-//! Keys are strings; nothing here knows of HTTP. Time comes from a [`Clock`] that never goes back, so a wall clock
-//! that is set changes nothing.
+//! Keys are strings; this crate knows nothing of HTTP. Time comes from a monotonic [`Clock`], so changing the wall
+//! clock has no effect.
 //!
 //! ```
 //! use std::time::Duration;

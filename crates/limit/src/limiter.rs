@@ -1,4 +1,4 @@
-//! The decision over all rules.
+//! Admission under all rules together.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,38 +14,38 @@ use crate::gate::Gate;
 use crate::key::{AdmissionRequest, Key, State};
 use crate::permit::{Tightest, Usage, WindowPermit};
 
-/// Decides which requests may be sent. Cheap to clone; clones share the rules and their state.
+/// Decides which requests may be sent. Cheap to clone; clones share rules and state.
 #[derive(Clone)]
 pub struct Limiter {
     shared: Arc<Shared>,
 }
 
-/// A decision that needed no waiting.
+/// The result of [`Limiter::check`].
 #[derive(Debug)]
 pub enum Verdict {
     /// The request may be sent.
     Admitted(WindowPermit),
-    /// It may not.
+    /// The request is over a limit.
     Refused(Refusal),
 }
 
-/// What became of a request under the configured [`Action`].
+/// The result of [`Limiter::admit`] under the configured [`Action`].
 #[derive(Debug)]
 pub enum Admission<P = WindowPermit> {
     /// The request may be sent.
     Admitted {
-        /// Its place in the windows.
+        /// Its permit.
         permit: P,
-        /// How full they are; none without rules.
+        /// Usage of the tightest window; `None` without rules.
         usage: Option<Usage>,
-        /// How long it was held back; zero if it was not.
+        /// How long it was delayed; zero if it was not.
         waited: Duration,
     },
     /// The request may be sent, though it is over a limit.
     Observed {
-        /// Its place in the windows.
+        /// Its permit.
         permit: P,
-        /// What would have become of it.
+        /// The refusal it would have met.
         refusal: Refusal,
     },
     /// The request may not be sent.
@@ -55,22 +55,22 @@ pub enum Admission<P = WindowPermit> {
 /// A request is over a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The rule that would keep it waiting longest.
+    /// The rule with the longest wait.
     pub rule: Arc<str>,
-    /// Requests that hold a place of its key there.
+    /// Requests that count under that rule for its key.
     pub used: u32,
-    /// Requests that fit.
+    /// Requests allowed per window.
     pub limit: u32,
-    /// Whether the key is closed since the host refused a request, whatever the window says.
+    /// Whether the key is closed because the host rejected a request, regardless of the window.
     pub closed: bool,
-    /// After this time exactly the request would be admitted, unless others take the place. Places that are taken but
-    /// whose requests are not sent yet count as sent at this instant.
+    /// The exact time until the request would be admitted, if no other request gets there first. Permits whose requests
+    /// have not been sent yet count as sent now.
     pub retry_after: Duration,
-    /// The same in whole seconds, rounded up, and at least 1.
+    /// The same in whole seconds, rounded up, at least 1.
     pub retry_after_secs: u64,
 }
 
-/// What clones of a limiter, its places and its waiting requests share.
+/// State shared by the clones of a limiter, its permits and its waiters.
 pub(crate) struct Shared {
     pub(crate) gates: Box<[Gate]>,
     pub(crate) action: Action,
@@ -80,37 +80,36 @@ pub(crate) struct Shared {
     counts_pages: bool,
 }
 
-/// A request's keys, one for each gate and in the same order. Locks are taken in that order too, so that no two
-/// requests wait for each other.
+/// A request's keys, one per gate, in gate order. Locks are taken in that order too, so requests cannot deadlock.
 pub(crate) type Keys = SmallVec<[Arc<Key>; 3]>;
 pub(crate) type States<'a> = SmallVec<[MutexGuard<'a, State>; 3]>;
 
-/// A request can't pass for the time being.
+/// Why a request can't pass at present.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocked {
-    /// The gate that would keep it longest.
+    /// The gate with the longest wait.
     pub(crate) gate: usize,
-    /// When that would open for it.
+    /// When that gate would open for it.
     pub(crate) until: u64,
     pub(crate) used: u64,
     pub(crate) closed: bool,
 }
 
 impl Limiter {
-    /// A limiter by the machine's monotonic clock.
+    /// A limiter on the machine's monotonic clock.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the configuration makes no sense.
+    /// [`ConfigError`] if the configuration is invalid.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         Self::with_clock(config, MonotonicClock::default())
     }
 
-    /// A limiter by a clock of one's own.
+    /// A limiter on the given clock.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the configuration makes no sense.
+    /// [`ConfigError`] if the configuration is invalid.
     pub fn with_clock(config: Config, clock: impl Clock) -> Result<Self, ConfigError> {
         config.validate()?;
         let gates = config.rules.iter().map(|rule| Gate::new(rule, config.slack)).collect();
@@ -131,21 +130,21 @@ impl Limiter {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// What the rules together count by.
+    /// The key parts that the rules count by, combined.
     #[must_use]
     pub fn key(&self) -> KeyParts {
         self.shared.key
     }
 
-    /// Whether a request with pagination counts otherwise than one without.
+    /// Whether any rule weighs paginated requests differently.
     #[must_use]
     pub fn counts_pages(&self) -> bool {
         self.shared.counts_pages
     }
 
-    /// Admits or refuses, whatever the configured [`Action`]. Never waits, nor passes anybody who does.
+    /// Admits or refuses, regardless of the configured [`Action`]. Never waits and never overtakes a waiter.
     ///
-    /// All rules must agree; where one refuses, nothing is taken from the others.
+    /// All rules must agree; if one refuses, nothing is taken from the others.
     #[inline]
     pub fn check(&self, arrival: &AdmissionRequest<'_>) -> Verdict {
         match self.shared.pass(arrival, false) {
@@ -154,9 +153,9 @@ impl Limiter {
         }
     }
 
-    /// Admits, refuses, holds back or lets pass all the same, by the configured [`Action`].
+    /// Admits, refuses, delays or only observes, as the configured [`Action`] says.
     ///
-    /// Dropping the future gives up the place in the queue, or the place in the windows.
+    /// Dropping the future leaves the queue, or releases the permit.
     pub async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Admission {
         let passed = self.shared.pass(arrival, self.shared.action == Action::Observe);
         match passed {
@@ -189,23 +188,23 @@ impl fmt::Debug for Limiter {
 type Passed = (WindowPermit, Option<(Blocked, u64)>);
 
 impl Shared {
-    /// The clock's time plus two days: so there are instants for sends from before it began.
+    /// The clock's time plus two days, so that sends from before the clock's origin have an instant.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.clock.now() + PAST
     }
 
-    /// Completes at an instant of [`now`](Self::now).
+    /// Completes at an instant on the scale of [`now`](Self::now).
     pub(crate) fn sleep_until(&self, instant: u64) -> crate::clock::Sleep {
         self.clock.sleep_until(instant.saturating_sub(PAST))
     }
 
-    /// Takes a place if there is one, or all the same if `force`d; and says what was, or is, in the way.
+    /// Takes a permit if one is free, or in any case if `force` is set; also returns what was in the way.
     #[inline]
     fn pass(self: &Arc<Self>, arrival: &AdmissionRequest<'_>, force: bool) -> Result<Passed, (Keys, Blocked, u64)> {
         let keys: Keys = self.gates.iter().map(|gate| gate.key(arrival, || self.now())).collect();
         let mut states = lock(&keys);
-        // Read under the locks: whoever has waited for them decides by what the time is now.
+        // Read under the locks, so that time spent waiting for them counts.
         let now = self.now();
         let blocked = self.blocked(&mut states, arrival.paginated, now, None);
         if let Some(blocked) = blocked
@@ -224,7 +223,7 @@ impl Shared {
         Ok((permit, blocked.map(|blocked| (blocked, now))))
     }
 
-    /// What keeps a request from passing at `now`. Without a ticket it has to stand behind all who wait.
+    /// What keeps a request from passing at `now`. Without a ticket it queues behind every waiter.
     #[inline]
     pub(crate) fn blocked(
         &self,
@@ -257,7 +256,7 @@ impl Shared {
         longest
     }
 
-    /// Takes a place at each gate. Returns the one with the least left.
+    /// Takes a permit at each gate. Returns the one with the least left.
     #[inline]
     pub(crate) fn take(&self, states: &mut States<'_>, paginated: bool) -> Tightest {
         let mut tightest = Tightest::default();
@@ -274,14 +273,14 @@ impl Shared {
         tightest
     }
 
-    /// Refuses a request that has taken nothing.
+    /// Refuses a request that holds no permit.
     pub(crate) fn refuse(&self, keys: &Keys, blocked: &Blocked, now: u64) -> Refusal {
         self.gates[blocked.gate].count_refusal(&mut keys[blocked.gate].state.lock());
         self.forget_idle(now);
         self.refusal(blocked, now)
     }
 
-    /// Each request forgets a bounded number of keys, so there is no need for a thread that does.
+    /// Each request forgets a bounded number of idle keys, so no background task is needed.
     #[inline]
     fn forget_idle(&self, now: u64) {
         for gate in &self.gates {
@@ -303,7 +302,7 @@ impl Shared {
     }
 }
 
-/// How far the limiter's time runs ahead of its clock's.
+/// How far the limiter's time runs ahead of its clock.
 pub(crate) const PAST: u64 = 2 * 24 * 60 * 60 * 1_000_000_000;
 
 /// Locks all of a request's keys.

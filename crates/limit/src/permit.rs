@@ -1,4 +1,4 @@
-//! What a request that may pass holds, and what is left of it once it was sent.
+//! Permits, and the requests sent under them.
 
 use std::fmt;
 use std::mem;
@@ -7,36 +7,34 @@ use std::time::Duration;
 
 use crate::limiter::{Keys, PAST, Shared, lock};
 
-/// A place in the windows of all rules.
+/// A permit under all rules.
 ///
-/// It counts as taken from the moment it is given. [`sent`](WindowPermit::sent) says when the request really left, and so
-/// until when the place stays taken. Dropped without that, the place is given back at once, as though it had never
-/// been taken.
-#[must_use = "dropping a place gives it back"]
+/// It occupies the windows at once. [`sent`](WindowPermit::sent) records when the request really left, and so when it
+/// stops counting. Dropped before that, it is released as if it had never been taken.
+#[must_use = "dropping a permit releases it"]
 pub struct WindowPermit {
     shared: Arc<Shared>,
-    /// One for each rule; none once the place is used up.
+    /// One per rule; empty once the permit is used.
     keys: Keys,
     paginated: bool,
     tightest: Tightest,
 }
 
-/// The rule with the least left, and the units that are in use there.
+/// The rule with the least left, and the units in use there.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tightest {
     pub(crate) gate: usize,
     pub(crate) used: u64,
 }
 
-/// How full a window is.
+/// Usage of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
     /// The rule.
     pub rule: Arc<str>,
-    /// Requests that hold a place of the key, with this one. Those with pagination count for their share, and the sum
-    /// is rounded up.
+    /// Requests that count for the key, this one included. Paginated ones count by their share; the sum is rounded up.
     pub used: u32,
-    /// Requests that fit.
+    /// Requests allowed per window.
     pub limit: u32,
 }
 
@@ -46,24 +44,23 @@ impl WindowPermit {
         Self { shared, keys, paginated, tightest }
     }
 
-    /// How full the windows were when the place was taken: of the rule with the fewest places left, and none when
-    /// there are no rules.
+    /// Usage when the permit was taken, under the rule with the least left; `None` without rules.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         let gate = self.shared.gates.get(self.tightest.gate)?;
         Some(Usage { rule: Arc::clone(&gate.name), used: gate.span.requests(self.tightest.used), limit: gate.requests })
     }
 
-    /// The request is handed to the upstream connection. To be called at that instant or right after it: earlier, and
-    /// the place would be free before its time.
+    /// Records that the request is handed to the upstream connection. Call at that instant or right after: called
+    /// earlier, the request would stop counting too soon.
     #[inline]
     pub fn sent(mut self) -> Sent {
         let keys = mem::take(&mut self.keys);
         let mut states = lock(&keys);
-        // Read under the locks: so the sends of a key are noted in the order of their instants.
+        // Read under the locks, so that the sends of a key are in order.
         let at = self.shared.now();
         for (gate, state) in self.shared.gates.iter().zip(&mut states) {
-            gate.give_back(state, self.paginated);
+            gate.release(state, self.paginated);
             gate.note_send(state, self.paginated, at);
         }
         drop(states);
@@ -75,7 +72,7 @@ impl Drop for WindowPermit {
     fn drop(&mut self) {
         for (gate, key) in self.shared.gates.iter().zip(&self.keys) {
             let mut state = key.state.lock();
-            gate.give_back(&mut state, self.paginated);
+            gate.release(&mut state, self.paginated);
             let next = state.first_waiting();
             drop(state);
             if let Some(next) = next {
@@ -91,7 +88,7 @@ impl fmt::Debug for WindowPermit {
     }
 }
 
-/// A request on its way. It takes back what the host says about the limits.
+/// A sent request. Reports what the host reveals about its limits.
 pub struct Sent {
     shared: Arc<Shared>,
     keys: Keys,
@@ -101,19 +98,19 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// The instant from which the place is held: nanoseconds by the limiter's [`Clock`](crate::Clock).
+    /// The instant of the send, in nanoseconds of the limiter's [`Clock`](crate::Clock).
     #[must_use]
     pub fn at(&self) -> u64 {
         self.at - PAST
     }
 
-    /// The host refused the request, since there were too many: all its keys are closed until `retry_after` from now.
+    /// The host rejected the request with 429: closes all its keys for `retry_after`.
     ///
-    /// Where the host did not say for how long (or zero), they are closed for a second, then two, doubling up to a
-    /// minute for each further refusal of something that was sent after the key had opened again. A success begins
-    /// anew, and so do ten minutes without a refusal. More than 24 hours is taken as 24 hours.
+    /// Without `retry_after` (or with zero), they close for one second, then two, doubling up to a minute with each
+    /// rejection of a request sent after the key had reopened. A success resets this, as do ten minutes without a
+    /// rejection. Anything above 24 hours is shortened to 24 hours.
     ///
-    /// Requests that wait for such a key and could not go within the time that they may wait are refused at once.
+    /// Waiters for such a key that could not go before their deadline are refused at once.
     pub fn too_many_requests(&self, retry_after: Option<Duration>) {
         let now = self.shared.now();
         for (gate, key) in self.shared.gates.iter().zip(&self.keys) {
@@ -121,14 +118,14 @@ impl Sent {
             state.closure.close(self.at, now, retry_after);
             if !state.waiting.is_empty() {
                 state.window.expire(&gate.span, now);
-                gate.turn_away(&mut state, now);
+                gate.evict_late(&mut state, now);
             }
         }
     }
 
-    /// Nothing of the request has left after all: its connection turned out to be closed before it took anything.
+    /// No byte of the request left: its connection turned out to be closed.
     ///
-    /// The place counts as taken again, as it did before [`WindowPermit::sent`].
+    /// The permit is pending again, as before [`WindowPermit::sent`].
     pub fn undo(mut self) -> WindowPermit {
         let keys = mem::take(&mut self.keys);
         let mut states = lock(&keys);
@@ -139,7 +136,7 @@ impl Sent {
         WindowPermit::new(Arc::clone(&self.shared), keys, self.paginated, self.tightest)
     }
 
-    /// The host took the request.
+    /// The host accepted the request.
     pub fn succeeded(&self) {
         for key in &self.keys {
             key.state.lock().closure.succeeded(self.at);

@@ -1,4 +1,4 @@
-//! What people are shown of a limiter, and what it is told of the past.
+//! Reports of a limiter's state, and restoring it from earlier runs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,91 +8,90 @@ use crate::gate::Gate;
 use crate::key::{AdmissionRequest, Key};
 use crate::limiter::Limiter;
 
-/// The most keys of a rule that [`Limiter::state`] lists.
+/// Maximum number of keys per rule in [`Limiter::state`].
 pub const MAX_LISTED: usize = 1000;
 
-/// How full the window of a key is.
+/// Usage of one key's window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyState {
     /// The rule.
     pub rule: Arc<str>,
-    /// The key's parts, with a space between.
+    /// The key's parts, separated by spaces.
     pub key: String,
-    /// Requests that fit.
+    /// Requests allowed per window.
     pub limit: u32,
-    /// Requests that hold a place. Those with pagination count for their share, and the sum is rounded up.
+    /// Requests that count now. Paginated ones count by their share; the sum is rounded up.
     pub used: u32,
-    /// Requests without pagination for which there is a place.
+    /// Requests without pagination that still fit.
     pub left: u32,
-    /// The time until the rule would admit a further request without pagination, after those who wait.
+    /// Time until the rule would admit another request without pagination, behind all waiters.
     pub next_free: Duration,
-    /// Requests that wait for a place.
+    /// Queued requests.
     pub waiting: usize,
-    /// Requests that were over the limit since the key was last idle (refused, or sent all the same by
+    /// Requests over the limit since the key was last idle (refused, or sent anyway under
     /// [`Action::Observe`](crate::Action::Observe)).
     pub refused: u64,
-    /// Requests that were held back since the key was last idle.
+    /// Requests delayed since the key was last idle.
     pub delayed: u64,
-    /// The time until the key opens again after the host refused a request; zero if it is open.
+    /// Time until the key reopens after the host rejected a request; zero if it is open.
     pub closed_for: Duration,
 }
 
-/// What a rule has done since the limiter began.
+/// Totals of a rule since the limiter started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleState {
     /// The rule.
     pub rule: Arc<str>,
-    /// Requests in a window.
+    /// Requests allowed per window.
     pub requests: u32,
     /// The window's length, without slack.
     pub window: Duration,
     /// Keys in use.
     pub keys: usize,
-    /// Requests that were over the limit (refused, or sent all the same by
-    /// [`Action::Observe`](crate::Action::Observe)).
+    /// Requests over the limit (refused, or sent anyway under [`Action::Observe`](crate::Action::Observe)).
     pub refused: u64,
-    /// Requests that were held back.
+    /// Requests delayed.
     pub delayed: u64,
 }
 
-/// A request that was sent by an earlier run.
+/// A request sent by an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastSend<S> {
-    /// As of the [`AdmissionRequest`].
+    /// See [`AdmissionRequest`].
     pub access_token: S,
-    /// As of the [`AdmissionRequest`].
+    /// See [`AdmissionRequest`].
     pub client_token: S,
-    /// As of the [`AdmissionRequest`].
+    /// See [`AdmissionRequest`].
     pub operation: S,
-    /// As of the [`AdmissionRequest`].
+    /// See [`AdmissionRequest`].
     pub paginated: bool,
-    /// How long ago it was sent. For something that the log has in the future (the wall clock was set back): zero.
+    /// Time since it was sent; zero for sends that the log dates in the future (the wall clock was set back).
     pub ago: Duration,
 }
 
-/// What the host said to a request of an earlier run.
+/// The host's response to a request of an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastResponse<S> {
     /// The request.
     pub request: PastSend<S>,
-    /// How long ago the response came.
+    /// Time since the response arrived.
     pub ago: Duration,
-    /// What it said.
+    /// What it revealed about the limits.
     pub signal: LimitSignal,
 }
 
-/// What a response says about the limits.
+/// What a response reveals about the host's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitSignal {
-    /// There were too many requests; with the pause that was asked for, if any was.
+    /// 429, with its `Retry-After`, if any.
     TooManyRequests(Option<Duration>),
-    /// The request was taken.
+    /// The request was accepted.
     Accepted,
 }
 
 impl Limiter {
-    /// Closes the keys that the host's responses to earlier runs keep closed, as though they had come to this one. To be
-    /// called before the first arrival, with responses in any order; see [`Sent::too_many_requests`](crate::Sent).
+    /// Closes the keys that the host's responses to earlier runs keep closed, as if this run had received them. Call before
+    /// the first arrival, with responses in any order; see [`Sent::too_many_requests`](crate::Sent).
     pub fn restore_closures<S: AsRef<str>>(&self, responses: impl IntoIterator<Item = PastResponse<S>>) {
         let shared = self.shared();
         let now = shared.now();
@@ -109,7 +108,7 @@ impl Limiter {
             let keys: Vec<_> = shared.gates.iter().map(|gate| gate.key(&arrival, || now)).collect();
             all.push((came, sent, signal, keys));
         }
-        // What one says depends on those before it.
+        // The effect of each depends on those before it.
         all.sort_by_key(|(came, sent, ..)| (*came, *sent));
         for (came, sent, signal, keys) in all {
             for key in keys {
@@ -122,8 +121,8 @@ impl Limiter {
         }
     }
 
-    /// Puts what was sent before into the windows and buckets, in any order. To be called before the first arrival,
-    /// with at least what was sent within the longest window and slack; what is older is passed over.
+    /// Restores earlier sends into windows and buckets, in any order. Call before the first arrival, with at least the
+    /// sends within the longest window plus slack; older ones are ignored.
     pub fn restore<S: AsRef<str>>(&self, sends: impl IntoIterator<Item = PastSend<S>>) {
         let shared = self.shared();
         let now = shared.now();
@@ -140,17 +139,17 @@ impl Limiter {
                 past.push((at, gate, gate.key(&arrival, || now), send.paginated));
             }
         }
-        // A bucket depends on the order of what was taken from it.
+        // Buckets depend on the order of sends.
         past.sort_by_key(|(at, ..)| *at);
         for (at, gate, key, paginated) in past {
             gate.note_send(&mut key.state.lock(), paginated, at);
         }
     }
 
-    /// How full the windows are: the fullest first, rule by rule, and at most [`MAX_LISTED`] keys of each. Keys that
-    /// nothing is to be said of are left out.
+    /// Window usage, rule by rule, fullest first, at most [`MAX_LISTED`] keys each. Keys with nothing to report are
+    /// left out.
     ///
-    /// It looks at every key once, and keeps arrivals waiting for no longer than a small part of that.
+    /// Visits every key once; arrivals wait for only a small part of that.
     #[must_use]
     pub fn state(&self) -> Vec<KeyState> {
         let now = self.shared().now();
@@ -165,7 +164,7 @@ impl Limiter {
         states
     }
 
-    /// What the rules have done, in their order.
+    /// Totals of the rules, in configuration order.
     #[must_use]
     pub fn rules(&self) -> Vec<RuleState> {
         let rule = |gate: &Gate| RuleState {
@@ -180,7 +179,7 @@ impl Limiter {
     }
 }
 
-/// Units in use and requests waiting, if there is anything to say of the key.
+/// Units in use plus queued requests; `None` if there is nothing to report.
 fn fullness(gate: &Gate, key: &Key, now: u64) -> Option<u64> {
     let mut state = key.state.lock();
     state.window.expire(&gate.span, now);

@@ -1,4 +1,4 @@
-//! The keys of a rule, found without allocating and forgotten when idle.
+//! The keys of a rule: lookup without allocation, idle keys forgotten.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,22 +11,22 @@ use parking_lot::Mutex;
 
 use crate::key::Key;
 
-/// Enough that threads seldom meet in one, few enough to cost nothing when empty.
+/// Enough that threads seldom contend, few enough to cost nothing when empty.
 const SHARDS: usize = 64;
-/// Keys that are looked at for each arrival, at most. An arrival adds one key at most, so two keep up.
+/// Maximum number of keys examined per arrival. An arrival adds at most one key, so two keep up.
 const FORGET_PER_ARRIVAL: usize = 2;
 
 /// The keys of a rule.
 ///
-/// Locks are taken in the order `idle`, shard, key; and a key's lock is never held while one of the others is taken.
+/// Lock order: `idle`, shard, key; a key's lock is never held while taking another.
 #[derive(Debug)]
 pub(crate) struct Table {
     shards: Box<[Mutex<HashTable<Arc<Key>>>]>,
-    /// Randomly seeded: keys are chosen by whoever sends requests.
+    /// Randomly seeded, since clients choose the keys.
     hasher: RandomState,
-    /// Each key of the shards, once, by the instant from which it may be idle.
+    /// Every key of the shards once, by the instant from which it may be idle.
     idle: Mutex<BinaryHeap<Due>>,
-    /// The earliest instant in `idle`, so that an arrival can pass by without its lock.
+    /// The earliest instant in `idle`, so that arrivals can skip its lock.
     next_idle: AtomicU64,
 }
 
@@ -40,7 +40,7 @@ impl Table {
         }
     }
 
-    /// The key with these parts. One that is new may be idle from `idle_at` on.
+    /// The key with these parts. A new one may be idle from `idle_at`.
     #[inline]
     pub(crate) fn key(&self, parts: &[&str; 3], idle_at: impl FnOnce() -> u64) -> Arc<Key> {
         let mut hasher = self.hasher.build_hasher();
@@ -59,7 +59,7 @@ impl Table {
         key
     }
 
-    /// Forgets keys that are idle at `now`, a bounded number of them. `busy_until` says until when a key is not.
+    /// Forgets a bounded number of keys that are idle at `now`. `busy_until` returns until when a key is in use.
     #[inline]
     pub(crate) fn forget_idle(&self, now: u64, busy_until: impl Fn(&Key) -> u64) {
         if self.next_idle.load(atomic::Ordering::Relaxed) <= now {
@@ -69,7 +69,7 @@ impl Table {
 
     #[cold]
     fn forget_due(&self, now: u64, busy_until: impl Fn(&Key) -> u64) {
-        // Whoever holds the lock does this work already.
+        // The holder of the lock is already doing this.
         let Some(mut idle) = self.idle.try_lock() else { return };
         for _ in 0..FORGET_PER_ARRIVAL {
             if idle.peek().is_none_or(|due| due.at > now) {
@@ -77,8 +77,8 @@ impl Table {
             }
             let Some(Due { key, .. }) = idle.pop() else { break };
             let mut shard = self.shard(key.hash).lock();
-            // A key is handed out under its shard's lock only. So if there is none but the shard's and this one,
-            // nobody has it and nobody can get it before it is gone.
+            // Keys are only handed out under their shard's lock. With no reference but the shard's and this one, none
+            // can appear before the key is removed.
             let handed_out = Arc::strong_count(&key) > 2;
             let busy_until = busy_until(&key);
             if handed_out || busy_until > now {
@@ -101,19 +101,19 @@ impl Table {
         self.note_next(&idle);
     }
 
-    /// All keys, a shard at a time.
+    /// All keys, one shard at a time.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Arc<Key>> {
         self.shards.iter().flat_map(|shard| shard.lock().iter().map(Arc::clone).collect::<Vec<_>>())
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     #[inline]
     fn shard(&self, hash: u64) -> &Mutex<HashTable<Arc<Key>>> {
-        // Bits that the table itself does not look at first.
+        // Other bits than the table's own lookup starts with.
         &self.shards[(hash >> 40) as usize % SHARDS]
     }
 
@@ -128,7 +128,7 @@ impl Table {
     }
 }
 
-/// When a key may be idle. Ordered so that the earliest is the greatest.
+/// When a key may be idle. Reversed, so that the heap yields the earliest.
 #[derive(Debug)]
 struct Due {
     at: u64,

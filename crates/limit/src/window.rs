@@ -1,16 +1,16 @@
-//! The sliding window of a key: when its last requests were sent.
+//! The sliding window of a key: the instants of its recent sends.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-/// What a rule's windows have in common.
+/// What all windows of a rule share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
-    /// Nanoseconds for which a send holds its place: sent at `t`, the place is free again at `t + hold`.
+    /// Nanoseconds for which a send counts: sent at `t`, it is released at `t + hold`.
     pub(crate) hold: u64,
-    /// Units that fit.
+    /// Capacity in units.
     pub(crate) capacity: u32,
-    /// Units of a request without pagination; one with pagination takes one unit.
+    /// Units of a request without pagination; a paginated one takes one unit.
     pub(crate) plain: NonZeroU32,
 }
 
@@ -21,31 +21,31 @@ impl Span {
         if paginated { NonZeroU32::MIN } else { self.plain }
     }
 
-    /// Units as a number of requests without pagination, rounded up.
+    /// Converts units to requests without pagination, rounded up.
     pub(crate) fn requests(&self, units: u64) -> u32 {
         u32::try_from(units.div_ceil(u64::from(self.plain.get()))).unwrap_or(u32::MAX)
     }
 }
 
-/// The instants of the sends that still hold a place, oldest first.
+/// The instants of the sends that still count, oldest first.
 ///
-/// Eight bytes a request, and no more than twice that with the room a growing deque keeps.
+/// Eight bytes per request, at most twice that with the deque's spare capacity.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    /// Each the instant in nanoseconds times two, plus one for a request with pagination.
+    /// The instant in nanoseconds times two, plus one if paginated.
     sends: VecDeque<u64>,
     /// The sum of the units of `sends`.
     units: u64,
 }
 
 impl Window {
-    /// Units that are taken, as of the last [`expire`](Self::expire).
+    /// Units in use as of the last [`expire`](Self::expire).
     #[inline]
     pub(crate) fn units(&self) -> u64 {
         self.units
     }
 
-    /// Forgets the sends that no longer hold a place at `now`.
+    /// Removes the sends that no longer count at `now`.
     #[inline]
     pub(crate) fn expire(&mut self, span: &Span, now: u64) {
         while let Some(&oldest) = self.sends.front() {
@@ -59,7 +59,7 @@ impl Window {
         }
     }
 
-    /// Notes a send. The newest is the normal case; an older one (from the log) is put in its place.
+    /// Records a send. Usually the newest; an older one (restored from the log) is inserted in order.
     #[inline]
     pub(crate) fn push(&mut self, span: &Span, at: u64, paginated: bool) {
         let send = at << 1 | u64::from(paginated);
@@ -70,8 +70,8 @@ impl Window {
             self.sends.insert(index, send);
         }
         self.units += u64::from(span.units(paginated).get());
-        // More than fits is sent under `observe` alone. The sends in excess of a full window change no decision: as
-        // long as the rest holds its places the window is full, and by the time the rest goes the excess has gone.
+        // Only `observe` sends more than fits. Sends in excess of a full window change no decision: while the rest
+        // counts the window is full, and by the time the rest expires the excess has expired too.
         while let Some(&oldest) = self.sends.front()
             && self.units - u64::from(span.units(oldest & 1 == 1).get()) >= u64::from(span.capacity)
         {
@@ -79,7 +79,7 @@ impl Window {
         }
     }
 
-    /// Forgets one send of this instant, if it is there.
+    /// Removes one send at this instant, if present.
     pub(crate) fn remove(&mut self, span: &Span, at: u64, paginated: bool) {
         let send = at << 1 | u64::from(paginated);
         if let Ok(index) = self.sends.binary_search(&send) {
@@ -88,12 +88,12 @@ impl Window {
         }
     }
 
-    /// The sends, oldest first: the instant and its units.
+    /// The sends, oldest first, as instant and units.
     pub(crate) fn iter<'a>(&'a self, span: &'a Span) -> impl Iterator<Item = (u64, u64)> + Clone + use<'a> {
         self.sends.iter().map(|send| (send >> 1, u64::from(span.units(send & 1 == 1).get())))
     }
 
-    /// When the last send was.
+    /// The instant of the last send.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.sends.back().map(|send| send >> 1)
     }
@@ -119,7 +119,7 @@ mod tests {
     const SPAN: Span = Span { hold: 100, capacity: 20, plain: NonZeroU32::new(10).unwrap() };
 
     #[test]
-    fn a_send_holds_its_place_up_to_the_last_nanosecond() {
+    fn a_send_counts_up_to_the_last_nanosecond() {
         let mut window = Window::default();
         window.push(&SPAN, 7, false);
         window.expire(&SPAN, 106);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_late_is_put_in_order() {
+    fn late_sends_are_inserted_in_order() {
         let mut window = Window::default();
         for at in [5, 9, 3, 7] {
             window.push(&SPAN, at, true);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn one_send_of_an_instant_is_taken_out() {
+    fn remove_takes_a_single_send() {
         let mut window = Window::default();
         for at in [5, 7, 7, 9] {
             window.push(&SPAN, at, at == 9);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_excess_is_not_kept() {
+    fn excess_sends_are_dropped() {
         let mut window = Window::default();
         for at in 0..1000 {
             window.push(&SPAN, at, at % 2 == 0);
@@ -161,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn a_request_costs_sixteen_bytes_or_less() {
+    fn a_request_takes_at_most_sixteen_bytes() {
         let span = Span { hold: u64::MAX >> 2, capacity: 100_000, plain: NonZeroU32::MIN };
         let mut window = Window::default();
         for at in 0..100_000 {
             window.push(&span, at, false);
             let requests = usize::try_from(at + 1).unwrap();
-            // Four is the least a deque allocates.
+            // A deque allocates at least four elements.
             assert!(window.bytes() <= 16 * requests.max(4), "{} bytes for {requests}", window.bytes());
         }
     }

@@ -80,7 +80,7 @@ mod tests {
     fn what_the_limiter_refuses_is_named_with_rule_and_key() {
         for (text, expected) in [
             ("[limit]\nrule = ['0/30s']", "line 2: `limit.rule`: rule `0/30s`: `requests` is 0"),
-            ("[limit]\nrule = ['1/30s', '1/30s']", "`name` is taken by another rule"),
+            ("[limit]\nrule = ['1/30s', '1/30s']", "another rule has the same `name`"),
             ("[limit]\nrule = ['1/100ms']", "`window` is 100ms"),
             ("on_limit = 'delay'\n[limit]\nmax_delay = '0s'", "line 3: `limit.max_delay`"),
             ("[limit]\nslack = '1h'", "line 2: `limit.slack`"),

@@ -1,4 +1,4 @@
-//! Waiting for a place.
+//! Queueing.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn delay(seconds: u64, max_queued: usize) -> Action {
     Action::Delay { max_delay: Duration::from_secs(seconds), max_queued }
 }
 
-/// When it was sent and how long it had waited, or why it was not.
+/// When it was sent and how long it waited, or why it was not sent.
 type Outcome = Result<(u64, Duration), Refusal>;
 
 async fn send(limiter: &Limiter, arrival: AdmissionRequest<'_>) -> Outcome {
@@ -24,13 +24,13 @@ async fn send(limiter: &Limiter, arrival: AdmissionRequest<'_>) -> Outcome {
     }
 }
 
-/// The second at which each was sent, in the order of completion.
+/// The second at which each was sent, in order of completion.
 fn seconds(completed: &[(usize, Outcome)]) -> Vec<(usize, u64)> {
     completed.iter().map(|(task, outcome)| (*task, outcome.as_ref().unwrap().0 / SECOND)).collect()
 }
 
 #[test]
-fn a_thousand_at_once_all_finish_in_the_theoretical_time_and_in_order() {
+fn a_thousand_at_once_finish_in_the_theoretical_time_and_in_order() {
     let (limiter, clock) = limiter(vec![rule(200, 30)], delay(600, 1000));
     let mut tasks = Tasks::new();
     for _ in 0..1000 {
@@ -39,7 +39,7 @@ fn a_thousand_at_once_all_finish_in_the_theoretical_time_and_in_order() {
     let completed = tasks.run_to_end(&clock);
     let order: Vec<_> = completed.iter().map(|(task, _)| *task).collect();
     assert_eq!(order, (0..1000).collect::<Vec<_>>());
-    // Five windows' worth: the last of them begins four windows after the first.
+    // Five windows' worth: the last begins four windows after the first.
     assert!(clock.now() < 4 * 30 * SECOND * 105 / 100, "{clock:?}");
     let sends: Vec<_> = completed.iter().map(|(_, outcome)| (outcome.as_ref().unwrap().0, 1)).collect();
     assert_eq!(fullest_window(&sends, Duration::from_secs(30)), 200);
@@ -49,15 +49,15 @@ fn a_thousand_at_once_all_finish_in_the_theoretical_time_and_in_order() {
 }
 
 #[test]
-fn nobody_waits_longer_than_allowed_and_who_would_is_told_at_once() {
+fn requests_that_would_wait_too_long_are_refused_at_once() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], delay(60, 100));
     let mut tasks = Tasks::new();
     for _ in 0..5 {
         tasks.add(send(&limiter, arrival("a")));
     }
     let now: Vec<_> = tasks.run();
-    // The second is sent at 30 s. The third would be at 60 s and two nanoseconds, which is too late; so are the rest,
-    // for whom the first place that is not spoken for is the same.
+    // The second is sent at 30 s. The third would be at 60 s and two nanoseconds, which is too late; so would the rest,
+    // whose first free slot is the same.
     assert_eq!(now.len(), 4);
     for (task, outcome) in &now[1..] {
         let refusal = outcome.as_ref().unwrap_err();
@@ -76,14 +76,14 @@ fn a_full_queue_refuses_with_the_time_of_the_next_turn() {
     }
     let now = tasks.run();
     let refusal = now[2].1.as_ref().unwrap_err();
-    // Two go at 30 s, one at 60 s, and there is a place beside that one.
+    // Two go at 30 s and one at 60 s, with room for one more then.
     assert_eq!((now[2].0, refusal.retry_after), (5, Duration::new(60, 2)));
     assert_eq!(limiter.state()[0].waiting, 3);
     assert_eq!(seconds(&tasks.run_to_end(&clock)), [(2, 30), (3, 30), (4, 60)]);
 }
 
 #[test]
-fn who_leaves_gives_up_the_place_in_the_queue() {
+fn a_dropped_waiter_leaves_the_queue() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], delay(600, 100));
     let mut tasks = Tasks::new();
     for _ in 0..5 {
@@ -97,7 +97,7 @@ fn who_leaves_gives_up_the_place_in_the_queue() {
 }
 
 #[test]
-fn a_place_that_is_given_back_goes_to_the_first_at_once() {
+fn a_released_permit_goes_to_the_first_waiter_at_once() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], delay(600, 100));
     let permit = admitted(limiter.check(&arrival("a")));
     let mut tasks = Tasks::new();
@@ -112,7 +112,7 @@ fn a_place_that_is_given_back_goes_to_the_first_at_once() {
 }
 
 #[test]
-fn nobody_passes_those_who_wait() {
+fn new_arrivals_do_not_overtake_waiters() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], delay(600, 100));
     let mut tasks = Tasks::new();
     for _ in 0..2 {
@@ -120,14 +120,14 @@ fn nobody_passes_those_who_wait() {
     }
     tasks.run();
     clock.advance(Duration::from_secs(31));
-    // The place is free, but the one who waits for it has not come to take it yet.
+    // The permit is free, but its waiter has not been polled yet.
     assert_eq!(refused(limiter.check(&arrival("a"))).retry_after, Duration::new(30, 1));
     tasks.add(send(&limiter, arrival("a")));
     assert_eq!(seconds(&tasks.run_to_end(&clock)), [(1, 31), (2, 61)]);
 }
 
 #[test]
-fn who_waits_for_one_operation_does_not_hold_up_another() {
+fn a_waiter_for_one_operation_does_not_hold_up_another() {
     let rules = vec![rule(10, 30), Rule { key: BY_OPERATION, ..rule(1, 60) }];
     let (limiter, clock) = limiter(rules, delay(600, 100));
     let other = AdmissionRequest { operation: "other", ..arrival("a") };
@@ -140,14 +140,14 @@ fn who_waits_for_one_operation_does_not_hold_up_another() {
 }
 
 #[test]
-fn who_moves_to_another_queue_stands_there_by_the_order_of_arrival() {
+fn a_waiter_that_changes_queues_keeps_its_order_of_arrival() {
     let rules = vec![rule(1, 40), Rule { key: BY_OPERATION, ..rule(1, 50) }];
     let (limiter, clock) = limiter(rules, delay(600, 100));
     let other = AdmissionRequest { operation: "other", ..arrival("a") };
     let third = AdmissionRequest { operation: "third", ..arrival("a") };
     let mut tasks = Tasks::new();
     // The second waits for its operation until 50 s; the third for the token, until 40 s. The fourth waits for the
-    // token too. When the second comes back for the token at 50 s it stands before the fourth.
+    // token too. When the second returns to the token's queue at 50 s it is ahead of the fourth.
     for arrival in [arrival("a"), arrival("a"), other, third] {
         tasks.add(send(&limiter, arrival));
     }
@@ -155,7 +155,7 @@ fn who_moves_to_another_queue_stands_there_by_the_order_of_arrival() {
 }
 
 #[test]
-fn a_refusal_of_the_host_holds_up_those_who_wait() {
+fn a_429_from_the_host_holds_up_waiters() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], delay(100, 100));
     let sent = admitted(limiter.check(&arrival("a"))).sent();
     let mut tasks = Tasks::new();
@@ -163,7 +163,7 @@ fn a_refusal_of_the_host_holds_up_those_who_wait() {
     tasks.add(send(&limiter, arrival("a")));
     tasks.run();
     sent.too_many_requests(Some(Duration::from_secs(80)));
-    // The other's turn has moved beyond what it may wait: it is told at once.
+    // The other's turn has moved past its deadline: it is refused at once.
     let told = tasks.run();
     let [(1, Err(refusal))] = &told[..] else { panic!("{told:?}") };
     assert_eq!(refusal.retry_after, Duration::new(110, 1));
@@ -171,20 +171,20 @@ fn a_refusal_of_the_host_holds_up_those_who_wait() {
 }
 
 #[test]
-fn whom_a_refusal_of_the_host_puts_off_for_too_long_is_told_at_once_and_when_to_come_back() {
+fn waiters_put_off_past_their_deadline_are_refused_at_once_with_retry_after() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], delay(100, 100));
     let sent = admitted(limiter.check(&arrival("a"))).sent();
     let mut tasks = Tasks::new();
     for _ in 0..4 {
         tasks.add(send(&limiter, arrival("a")));
     }
-    // They wait for 30, 60 and 90 seconds; the fourth would be at 120.
+    // They wait 30, 60 and 90 seconds; the fourth would go at 120.
     assert_eq!(tasks.run().len(), 1);
     clock.advance(Duration::from_secs(10));
     sent.too_many_requests(Some(Duration::from_secs(70)));
     let told = tasks.run();
     let refusals: Vec<_> = told.iter().map(|(task, outcome)| (*task, outcome.as_ref().unwrap_err())).collect();
-    // The first goes at 80 s; behind it there is a place at 110 s, which is 100 from now.
+    // The first goes at 80 s; the next slot after it is at 110 s, 100 from now.
     let [(1, second), (2, third)] = refusals[..] else { panic!("{refusals:?}") };
     assert_eq!([second.retry_after, third.retry_after], [Duration::new(100, 1); 2]);
     assert!(second.closed && limiter.state()[0].waiting == 1);
@@ -192,7 +192,7 @@ fn whom_a_refusal_of_the_host_puts_off_for_too_long_is_told_at_once_and_when_to_
 }
 
 #[test]
-fn a_refusal_of_the_host_that_puts_nobody_off_for_too_long_refuses_nobody() {
+fn a_429_that_delays_within_the_deadlines_refuses_no_waiter() {
     let (limiter, clock) = limiter(vec![rule(2, 30)], delay(100, 100));
     let sent = admitted(limiter.check(&arrival("a"))).sent();
     let _other = admitted(limiter.check(&arrival("a"))).sent();
@@ -206,7 +206,7 @@ fn a_refusal_of_the_host_that_puts_nobody_off_for_too_long_refuses_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_machines_clock_lets_a_request_pass_when_its_window_opens() {
+async fn the_monotonic_clock_admits_when_the_window_opens() {
     let config = nightaudit_limit::Config {
         rules: vec![rule(1, 30)],
         slack: Duration::from_millis(250),
@@ -217,13 +217,13 @@ async fn the_machines_clock_lets_a_request_pass_when_its_window_opens() {
     send(&limiter, arrival("a")).await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);
     let (_, waited) = send(&limiter, arrival("a")).await.unwrap();
-    // The timer's steps are milliseconds.
+    // The timer's resolution is a millisecond.
     let due = Duration::from_millis(30_250);
     assert!(waited == start.elapsed() && (due..due + Duration::from_millis(2)).contains(&waited), "{waited:?}");
 }
 
 #[test]
-fn a_note_tells_how_full_the_window_was() {
+fn usage_shows_how_full_the_window_was() {
     let (limiter, clock) = limiter(vec![rule(2, 30)], delay(100, 100));
     let mut tasks = Tasks::new();
     for _ in 0..3 {
@@ -249,7 +249,7 @@ fn waits_inside_a_tokio_runtime() {
         send(&limiter, arrival("a")).await.unwrap();
         let waiting = send(&limiter, arrival("a"));
         let passing = async {
-            // Polled after the other, which sleeps by then.
+            // Polled after the other, which is asleep by then.
             clock.advance(clock.next_wake().unwrap());
         };
         let (sent, ()) = tokio::join!(biased; waiting, passing);
@@ -273,7 +273,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 10..60)
 }
 
-/// Moves the clock on, never past an instant for which somebody waits.
+/// Advances the clock, never past an instant that a waiter sleeps for.
 fn pass<T>(tasks: &mut Tasks<'_, T>, clock: &FakeClock, by: u64) -> Vec<(usize, T)> {
     let end = clock.now() + by;
     let mut completed = tasks.run();
@@ -289,7 +289,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_comes_and_goes_the_limit_holds_and_the_order_too(
+    fn limit_and_order_hold_under_any_schedule(
         requests in 1..5_u32,
         burst in prop::option::of(1..3_u32),
         factor in 1..3_u32,
@@ -329,7 +329,7 @@ proptest! {
             prop_assert!(fullest_window(&units, Duration::from_secs(20)) <= requests * factor);
             let units: Vec<_> = of(3).map(|(at, _)| (at, 1)).collect();
             prop_assert!(fullest_window(&units, Duration::from_secs(60)) <= 3);
-            // Requests that are alike in all that the rules look at go in the order in which they came.
+            // Requests with equal keys go in order of arrival.
             for paginated in [true, false] {
                 let order: Vec<_> = of(3).map(|(_, task)| task).filter(|task| arrivals[*task].1 == paginated).collect();
                 prop_assert!(order.is_sorted(), "{order:?}");

@@ -1,6 +1,6 @@
-//! The limiter from outside: its decisions, queues, memory and reports.
+//! The limiter through its public API: decisions, queues, memory, reports.
 
-#![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
+#![allow(clippy::unwrap_used, reason = "clippy recognises only functions marked as tests")]
 
 mod delay;
 mod memory;

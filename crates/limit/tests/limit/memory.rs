@@ -1,4 +1,4 @@
-//! What is left of keys that nobody uses.
+//! Memory of idle keys.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn keys(limiter: &Limiter) -> usize {
 }
 
 #[test]
-fn of_a_million_tokens_in_an_hour_those_of_the_last_window_are_left() {
+fn of_a_million_tokens_in_an_hour_only_the_last_window_is_kept() {
     let (limiter, clock) = limiter(vec![rule(200, 30)], Action::Reject);
     let step = Duration::from_micros(3600);
     let in_a_window = usize::try_from(Duration::from_secs(30).as_micros() / step.as_micros()).unwrap();
@@ -24,11 +24,11 @@ fn of_a_million_tokens_in_an_hour_those_of_the_last_window_are_left() {
         }
     }
     assert!(most <= in_a_window + 2, "{most} keys, {in_a_window} in a window");
-    assert!(keys(&limiter) >= in_a_window, "keys that are in use are forgotten");
+    assert!(keys(&limiter) >= in_a_window, "keys in use were forgotten");
 }
 
 #[test]
-fn a_flood_is_forgotten_by_the_arrivals_after_it() {
+fn later_arrivals_clear_a_flood_of_keys() {
     let (limiter, clock) = limiter(vec![rule(200, 30)], Action::Reject);
     for token in 0..10_000 {
         admitted(limiter.check(&arrival(&token.to_string()))).sent();
@@ -42,7 +42,7 @@ fn a_flood_is_forgotten_by_the_arrivals_after_it() {
 }
 
 #[test]
-fn a_key_that_is_in_use_is_not_forgotten() {
+fn a_key_in_use_is_not_forgotten() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], Action::Reject);
     let permit = admitted(limiter.check(&arrival("pending")));
     let sent = admitted(limiter.check(&arrival("closed"))).sent();

@@ -1,4 +1,4 @@
-//! Every decision against a plain reference: lists of send times, gone through from end to end.
+//! Every decision against a naive reference: lists of send times, scanned from end to end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const SECOND: u64 = 1_000_000_000;
 /// One rule, one key.
 #[derive(Default)]
 struct Ledger {
-    /// Everything ever sent: the instant, the units.
+    /// Every send: instant and units.
     sends: Vec<(u64, u32)>,
     pending: u32,
     closed_until: u64,
@@ -23,10 +23,10 @@ struct Ledger {
     back_off: u64,
 }
 
-/// What a rule comes down to.
+/// A rule reduced to numbers.
 struct Model<'a> {
     rule: &'a Rule,
-    /// Window and slack.
+    /// Window plus slack.
     length: u64,
 }
 
@@ -39,7 +39,7 @@ impl Model<'_> {
         self.rule.requests * self.rule.paginated_factor
     }
 
-    /// Whether the request may pass at `now`, with what is pending counted as sent at `pending_at`, if given.
+    /// Whether the request may pass at `now`, counting pending requests as sent at `pending_at`, if given.
     fn admits(&self, ledger: &Ledger, units: u32, now: u64, pending_at: Option<u64>) -> bool {
         let mut sends = ledger.sends.clone();
         let mut pending = ledger.pending;
@@ -52,8 +52,7 @@ impl Model<'_> {
             && self.bucket_has(&sends, pending + units, now)
     }
 
-    /// A bucket gone through send by send. With `burst = requests` there is none in the reference: the window alone
-    /// decides.
+    /// A bucket replayed send by send. With `burst = requests` the reference has none: the window alone decides.
     fn bucket_has(&self, sends: &[(u64, u32)], units: u32, now: u64) -> bool {
         let Some(burst) = self.rule.burst.filter(|burst| *burst < self.rule.requests) else { return true };
         let window = u64::try_from(self.rule.window.as_nanos()).unwrap();
@@ -67,7 +66,7 @@ impl Model<'_> {
         debt + interval * u64::from(units) <= interval * u64::from(burst * self.rule.paginated_factor)
     }
 
-    /// The first instant at which the request may pass, found among all at which anything changes.
+    /// The first instant at which the request may pass, among all instants at which anything changes.
     fn opens_at(&self, ledger: &Ledger, units: u32, now: u64) -> u64 {
         let mut changes: Vec<u64> = ledger.sends.iter().map(|(at, _)| at + self.length + 1).collect();
         changes.extend([now, now + self.length + 1, ledger.closed_until]);
@@ -75,7 +74,7 @@ impl Model<'_> {
         changes.sort_unstable();
         let admits = |at: u64| self.admits(ledger, units, at, Some(now));
         let first = changes.iter().copied().find(|at| admits(*at));
-        // A bucket opens somewhere in between, once and for good: halve the interval until that instant is found.
+        // A bucket opens somewhere in between and stays open: bisect for that instant.
         let mut late = first.unwrap_or(now + 100 * self.length + ledger.closed_until);
         let mut early = changes.iter().copied().filter(|at| *at < late).max().unwrap_or(now);
         if !admits(late) || admits(early) {
@@ -115,7 +114,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// None if admitted, or after how long it would be.
+    /// `None` if admitted; otherwise the time until it would be.
     fn decide(&mut self, arrival: &AdmissionRequest<'_>, now: u64) -> Option<u64> {
         let (mut admitted, mut opens_at) = (true, now);
         self.each(arrival, |model, ledger, units| {
@@ -147,7 +146,7 @@ impl<'a> Reference<'a> {
 #[derive(Debug, Clone)]
 enum Step {
     Advance(u64),
-    /// To the instant that the last refusal named, or a nanosecond before it.
+    /// To the instant named by the last refusal, or a nanosecond before it.
     ToRetry {
         early: bool,
     },
@@ -155,12 +154,12 @@ enum Step {
         who: usize,
         then: Then,
     },
-    /// What became of the n-th of those that are pending.
+    /// Settles the n-th pending request.
     Settle {
         nth: usize,
         sent: bool,
     },
-    /// What the host said of the n-th of those that were sent: 429 with or without a pause in seconds, or fine.
+    /// The host's response to the n-th sent request: 429 with or without a pause in seconds, or success.
     Answer {
         nth: usize,
         answer: Result<(), Option<u64>>,
@@ -225,7 +224,7 @@ fn config() -> impl Strategy<Value = Config> {
     })
 }
 
-/// One of sixteen requests that share tokens and operations with each other.
+/// One of sixteen requests that share tokens and operations.
 fn request(who: usize) -> AdmissionRequest<'static> {
     AdmissionRequest {
         access_token: ["hotel", "hostel"][who & 1],
@@ -235,7 +234,7 @@ fn request(who: usize) -> AdmissionRequest<'static> {
     }
 }
 
-/// Runs a schedule against both, and compares each decision.
+/// Runs a schedule against both and compares every decision.
 fn compare(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
     let clock = FakeClock::default();
     let limiter = Limiter::with_clock(config.clone(), clock.clone()).unwrap();
@@ -303,7 +302,7 @@ fn compare(config: &Config, steps: &[Step]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The n-th pending request leaves, or fails.
+/// The n-th pending request is sent, or dropped.
 fn settle(
     reference: &mut Reference<'_>,
     pending: &mut Vec<(usize, WindowPermit)>,
@@ -356,7 +355,7 @@ fn two_hundred_pass_at_once_and_the_next_after_exactly_the_window() {
 }
 
 #[test]
-fn what_counts_is_when_it_was_sent_not_when_it_came() {
+fn the_send_counts_not_the_arrival() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], Action::Reject);
     let permit = admitted(limiter.check(&arrival("a")));
     clock.advance(Duration::from_secs(100));
@@ -390,7 +389,7 @@ fn the_rule_with_the_longest_wait_is_named() {
 }
 
 #[test]
-fn the_note_is_of_the_rule_with_the_fewest_places_left() {
+fn usage_is_of_the_rule_with_the_least_left() {
     let (limiter, _) = limiter(vec![rule(200, 30), rule(5, 10), rule(500, 900)], Action::Reject);
     admitted(limiter.check(&arrival("a"))).sent();
     let usage = admitted(limiter.check(&arrival("a"))).usage().unwrap();
@@ -408,7 +407,7 @@ fn without_rules_everything_passes() {
 }
 
 #[test]
-fn a_closed_key_says_so() {
+fn a_closed_key_is_reported_as_closed() {
     let (limiter, clock) = limiter(vec![rule(200, 30)], Action::Reject);
     let sent = admitted(limiter.check(&arrival("a"))).sent();
     sent.too_many_requests(Some(Duration::from_secs(7)));

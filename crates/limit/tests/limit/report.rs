@@ -1,4 +1,4 @@
-//! What people see, and what is restored.
+//! Reports, and restoring state.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn shows_each_key_of_each_rule() {
 }
 
 #[test]
-fn a_closed_key_shows_for_how_long() {
+fn a_closed_key_shows_the_time_left() {
     let (limiter, clock) = limiter(vec![rule(200, 30)], Action::Reject);
     admitted(limiter.check(&arrival("a"))).sent().too_many_requests(None);
     clock.advance(Duration::from_millis(400));
@@ -66,7 +66,7 @@ fn an_idle_key_is_not_shown() {
 }
 
 #[test]
-fn observe_counts_what_it_lets_pass_and_the_window_is_full_until_it_is_over() {
+fn observe_counts_everything_it_sends() {
     let (limiter, clock) = limiter(vec![rule(2, 30)], Action::Observe);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut observed = 0;
@@ -83,12 +83,12 @@ fn observe_counts_what_it_lets_pass_and_the_window_is_full_until_it_is_over() {
         clock.advance(Duration::from_secs(1));
     }
     assert_eq!(observed, 3);
-    // The last two of the five hold the window, the fourth until 33 s.
+    // The last two of the five fill the window, the fourth until 33 s.
     assert_eq!(refused(limiter.check(&arrival("a"))).retry_after, Duration::new(28, 1));
 }
 
 #[test]
-fn a_restart_fills_no_window() {
+fn a_restart_restores_windows() {
     let (limiter, clock) = limiter(vec![rule(3, 30)], Action::Reject);
     limiter.restore([past("a", 10), past("a", 31), past("a", 29), past("a", 0), past("b", 5)]);
     assert_eq!(refused(limiter.check(&arrival("a"))).retry_after, Duration::new(1, 1));
@@ -103,19 +103,19 @@ fn response(token: &str, ago: u64, signal: LimitSignal) -> PastResponse<&str> {
 }
 
 #[test]
-fn a_restart_opens_no_key_that_the_host_closed() {
+fn a_restart_restores_closed_keys() {
     let (limiter, clock) = limiter(vec![rule(30, 30)], Action::Reject);
     let closed = |seconds| LimitSignal::TooManyRequests(Some(Duration::from_secs(seconds)));
     limiter.restore_closures([
         response("a", 10, closed(60)),
-        // A shorter pause, and one that was taken meanwhile, open nothing.
+        // Neither a shorter pause nor a success in between opens it.
         response("a", 5, closed(3)),
         response("a", 4, LimitSignal::Accepted),
         response("over", 100, closed(60)),
-        // Twice without a pause: the second is the double of the first.
+        // Twice without `Retry-After`: the second pause is double the first.
         response("b", 20, LimitSignal::TooManyRequests(None)),
         response("b", 1, LimitSignal::TooManyRequests(None)),
-        // More than a day is a day.
+        // Capped at a day.
         response("c", 3600, closed(1_000_000)),
     ]);
     for (token, left) in [("a", Some(50)), ("over", None), ("b", Some(1)), ("c", Some(23 * 3600)), ("d", None)] {
@@ -132,7 +132,7 @@ fn a_restart_opens_no_key_that_the_host_closed() {
 }
 
 #[test]
-fn a_restart_fills_no_bucket() {
+fn a_restart_restores_buckets() {
     let slow = Rule { burst: Some(1), ..rule(30, 30) };
     let (limiter, _) = limiter(vec![slow], Action::Reject);
     let half = PastSend { ago: Duration::from_millis(500), ..past("a", 0) };
@@ -141,14 +141,14 @@ fn a_restart_fills_no_bucket() {
 }
 
 #[test]
-fn more_than_the_limit_is_restored_as_a_full_window() {
+fn an_excess_is_restored_as_a_full_window() {
     let (limiter, _) = limiter(vec![rule(2, 30)], Action::Reject);
     limiter.restore((0..20).map(|seconds| past("a", seconds)));
     assert_eq!(refused(limiter.check(&arrival("a"))).retry_after, Duration::new(29, 1));
 }
 
 #[test]
-fn requests_with_pagination_take_their_share() {
+fn paginated_requests_take_their_share() {
     let (limiter, _) = limiter(vec![Rule { paginated_factor: 10, ..rule(2, 30) }], Action::Reject);
     let paginated = AdmissionRequest { paginated: true, ..arrival("a") };
     admitted(limiter.check(&arrival("a"))).sent();

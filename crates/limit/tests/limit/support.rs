@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Test helpers.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) fn refused(verdict: Verdict) -> Refusal {
     }
 }
 
-/// The most units within any closed window of the length, by counting in each window that begins with a send.
+/// The most units in any closed window of this length, counted in each window that begins with a send.
 pub(crate) fn fullest_window(sends: &[(u64, u32)], length: Duration) -> u32 {
     let length = u64::try_from(length.as_nanos()).unwrap();
     let mut sends = sends.to_vec();
@@ -63,8 +63,7 @@ pub(crate) fn fullest_window(sends: &[(u64, u32)], length: Duration) -> u32 {
     (0..sends.len()).map(from).max().unwrap_or(0)
 }
 
-/// Futures in the order in which they were added, polled when woken, by a clock that is moved on only when nothing
-/// else is left to do.
+/// Futures in order of addition, polled when woken; the clock advances only when nothing else is left to do.
 pub(crate) struct Tasks<'a, T> {
     tasks: Vec<Option<Task<'a, T>>>,
 }
@@ -84,18 +83,18 @@ impl<'a, T> Tasks<'a, T> {
         Self { tasks: Vec::new() }
     }
 
-    /// Adds a future, which is not polled yet. Returns its number.
+    /// Adds a future without polling it. Returns its number.
     pub(crate) fn add(&mut self, future: impl Future<Output = T> + 'a) -> usize {
         self.tasks.push(Some((Box::pin(future), Arc::new(Woken(AtomicBool::new(true))))));
         self.tasks.len() - 1
     }
 
-    /// Drops a future, as a client does that leaves.
+    /// Drops a future, as when its client disconnects.
     pub(crate) fn drop_task(&mut self, task: usize) {
         self.tasks[task] = None;
     }
 
-    /// Polls whatever is woken until nothing is. Returns what completed, in the order in which it did.
+    /// Polls woken futures until none is left. Returns the completed ones, in order of completion.
     pub(crate) fn run(&mut self) -> Vec<(usize, T)> {
         let mut completed = Vec::new();
         loop {
@@ -118,11 +117,11 @@ impl<'a, T> Tasks<'a, T> {
         }
     }
 
-    /// Runs until everything has completed, moving the clock on as needed.
+    /// Runs until everything has completed, advancing the clock as needed.
     pub(crate) fn run_to_end(&mut self, clock: &FakeClock) -> Vec<(usize, T)> {
         let mut completed = self.run();
         while self.tasks.iter().any(Option::is_some) {
-            let next = clock.next_wake().expect("somebody waits for a time");
+            let next = clock.next_wake().expect("a waiter sleeps on the clock");
             clock.advance(next);
             completed.extend(self.run());
         }

@@ -10,8 +10,8 @@ use crate::support::{BY_OPERATION, arrival, fullest_window, limiter, rule};
 
 const THREADS: u64 = 4;
 
-/// Each thread sends as much as it can for `rounds`, moving the clock on a little as it goes, and fails now and then.
-/// Returns when everything was sent.
+/// Each thread sends as much as it can for `rounds`, advancing the clock a little and dropping a permit now and then.
+/// Returns the instants of all sends.
 fn hammer(limiter: &Limiter, clock: &FakeClock, rounds: u64) -> Vec<(u64, u32)> {
     let work = |thread: u64| {
         let mut sends = Vec::new();
@@ -43,7 +43,7 @@ fn no_window_ever_holds_more_than_the_limit() {
 }
 
 #[test]
-fn the_monotonic_clock_never_lets_one_pass_too_many() {
+fn the_limit_holds_on_the_monotonic_clock() {
     let rule = rule(1000, 3600);
     let config = nightaudit_limit::Config { rules: vec![rule], ..nightaudit_limit::Config::default() };
     let limiter = Limiter::with_clock(config, MonotonicClock::default()).unwrap();
@@ -63,9 +63,9 @@ fn the_monotonic_clock_never_lets_one_pass_too_many() {
     assert_eq!(admitted.into_inner(), 1000);
 }
 
-/// Rules whose keys cross: threads that take their locks in different orders would stop each other for good here.
+/// Rules whose keys cross: threads that took their locks in different orders would deadlock here.
 #[test]
-fn rules_with_crossing_keys_never_lock_up() {
+fn rules_with_crossing_keys_never_deadlock() {
     let by_client = nightaudit_limit::KeyParts { client_token: true, ..Default::default() };
     let rules = vec![
         Rule { name: "operation".to_owned(), key: BY_OPERATION, ..rule(50, 1) },

@@ -1,4 +1,4 @@
-//! A send that did not happen: its connection had closed before it took anything.
+//! Sends that did not happen: the connection had closed before taking any byte.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use crate::support::{admitted, arrival, limiter, refused, rule};
 
 #[test]
-fn a_send_that_is_undone_holds_a_place_until_it_is_sent_or_dropped() {
+fn an_undone_send_counts_until_it_is_sent_or_dropped() {
     let (limiter, clock) = limiter(vec![rule(1, 30)], Action::Reject);
     let permit = admitted(limiter.check(&arrival("token"))).sent().undo();
-    // Long after the window of the send that was none, the place is still taken.
+    // Long after the window of the undone send, the permit still counts.
     clock.advance(Duration::from_secs(60));
     refused(limiter.check(&arrival("token")));
     drop(permit);
@@ -31,9 +31,9 @@ fn only_the_send_that_happened_counts() {
 }
 
 proptest! {
-    /// Whatever is sent and undone in between, all places are there in the end, and no more than those.
+    /// Whatever is sent and undone, the full limit is available in the end, and no more.
     #[test]
-    fn what_is_undone_and_dropped_leaves_nothing_behind(steps in prop::collection::vec((0_u64..40, any::<bool>()), 0..60)) {
+    fn undone_and_dropped_permits_leave_no_trace(steps in prop::collection::vec((0_u64..40, any::<bool>()), 0..60)) {
         const REQUESTS: u32 = 5;
         let (limiter, clock) = limiter(vec![rule(REQUESTS, 30), rule(REQUESTS, 60)], Action::Reject);
         let mut last_send = None;
@@ -52,8 +52,8 @@ proptest! {
         }
         let wait = last_send.map_or(0, |last| (last + 61_u64).saturating_sub(now));
         clock.advance(Duration::from_secs(wait));
-        let places: Vec<_> = (0..REQUESTS).map(|_| admitted(limiter.check(&arrival("token")))).collect();
+        let permits: Vec<_> = (0..REQUESTS).map(|_| admitted(limiter.check(&arrival("token")))).collect();
         refused(limiter.check(&arrival("token")));
-        drop(places);
+        drop(permits);
     }
 }
