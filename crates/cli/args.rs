@@ -1,4 +1,4 @@
-//! What can be typed.
+//! Command-line arguments.
 
 use std::{
     env,
@@ -18,32 +18,32 @@ use crate::commands::{
     verify,
 };
 
-/// Records what an integration says to the Mews Connector API, and keeps it inside the request limits.
+/// A recording reverse proxy for the Mews Connector API that keeps an integration within the request limits.
 #[derive(Debug, Parser)]
 #[command(
     name = "nightaudit",
     version,
     disable_help_subcommand = true,
     infer_subcommands = true,
-    after_help = "`nightaudit COMMAND --help` says more of each, with examples.",
+    after_help = "`nightaudit COMMAND --help` has details and examples.",
     after_long_help = "\
 Examples:
-  nightaudit try                                 see what it does, in half a minute
-  nightaudit serve                               in front of Mews Demo, on http://127.0.0.1:8080
-  nightaudit tail --status 4xx,5xx               watch what goes wrong
-  nightaudit show last-error                     what went wrong last; also by either end of an id
+  nightaudit try                                 a demonstration, in half a minute
+  nightaudit serve                               proxy Mews Demo on http://127.0.0.1:8080
+  nightaudit tail --status 4xx,5xx               watch failed requests
+  nightaudit show last-error                     the last failure; takes either end of an id, too
   nightaudit export --format har --since 1h      a file for any HAR viewer
-  nightaudit simulate                            a Mews to test against, on http://127.0.0.1:8090
+  nightaudit simulate                            a simulated Mews on http://127.0.0.1:8090
   nightaudit export --format bundle              the evidence, in one signed file
 
-Every key of the configuration is also a variable: NIGHTAUDIT_LISTEN, NIGHTAUDIT_TIMEOUTS_CONNECT.
-`nightaudit config show` lists them all with their values."
+Every configuration key is also an environment variable: NIGHTAUDIT_LISTEN, NIGHTAUDIT_TIMEOUTS_CONNECT.
+`nightaudit config show` lists all keys and their values."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
     #[command(flatten)]
-    pub(crate) everywhere: Everywhere,
+    pub(crate) global: GlobalArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,37 +66,37 @@ pub(crate) enum Command {
     Man(man::Man),
 }
 
-/// The flags of every command.
+/// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Everywhere")]
-pub(crate) struct Everywhere {
-    /// The data folder, with the log in it
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// The data folder, which holds the log
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: Option<String>,
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Mews' OpenAPI document, to hold requests against: it adds to what is built in and replaces what it describes
+    /// An OpenAPI document to check requests against, in addition to what is built in
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     openapi: Option<String>,
-    /// Colours, which NO_COLOR turns off too
+    /// When to use colours; NO_COLOR turns them off, too
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
-    /// What is said on standard error: error, warn, info, debug, trace, or directives
+    /// Log level on standard error: error, warn, info, debug, trace, or directives
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<String>,
-    /// How it is said
+    /// Log format on standard error
     #[arg(long, global = true, value_name = "FORMAT", value_parser = choice::<LogFormat>())]
     log_format: Option<LogFormat>,
 }
 
-impl Everywhere {
-    /// The file that was named.
+impl GlobalArgs {
+    /// The configuration file given with `--config`.
     pub(crate) fn config(&self) -> Option<&Path> {
         self.config.as_deref()
     }
 
-    /// The flags that are keys of the configuration.
+    /// The flags that override configuration keys.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let log_format = self.log_format.map(|format| format.to_string());
         [
@@ -111,28 +111,28 @@ impl Everywhere {
     }
 }
 
-/// Takes one of the words that a key of the configuration takes.
+/// Parses one of the values that a configuration key accepts.
 pub(crate) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
     let words = T::ALL.iter().map(|(_, word, meaning)| PossibleValue::new(*word).help(meaning.trim()));
     PossibleValuesParser::new(words).map(|word| {
         let chosen = T::ALL.iter().find(|(_, known, _)| *known == word);
-        chosen.expect("the parser takes no other words").0
+        chosen.expect("the parser accepts only known values").0
     })
 }
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal
+    /// Only on a terminal
     Auto,
-    /// In any case
+    /// Always
     Always,
-    /// Not at all
+    /// Never
     Never,
 }
 
 impl Color {
-    /// Whether what is said on standard error has colours.
+    /// Whether standard error gets colours.
     pub(crate) fn on_standard_error(self) -> bool {
         match self {
             Self::Always => true,
@@ -141,7 +141,7 @@ impl Color {
         }
     }
 
-    /// Whether nobody has turned colours off for all programs.
+    /// Whether `NO_COLOR` is unset or empty.
     pub(crate) fn wanted() -> bool {
         env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
     }
@@ -199,7 +199,7 @@ mod tests {
         let mut pages: Vec<String> = command.get_after_long_help().map(ToString::to_string).into_iter().collect();
         pages.extend(command.get_subcommands().filter_map(|sub| Some(sub.get_after_long_help()?.to_string())));
         for line in pages.iter().flat_map(|page| page.lines()).filter(|line| line.starts_with("  nightaudit ")) {
-            // What explains an example stands after two spaces, and what takes its output after a sign of the shell.
+            // Explanations follow two spaces; pipes and redirections aren't ours.
             let typed = line.trim().split("  ").next().unwrap();
             let typed = typed.split([';', '|', '>']).next().unwrap();
             let parsed = Arguments::try_parse_from(words(typed));

@@ -1,4 +1,4 @@
-//! What a shell offers behind TAB where the values are not known beforehand.
+//! Shell completion of values known only at run time.
 
 use std::{env, ffi::OsStr, path::PathBuf};
 
@@ -15,13 +15,13 @@ use nightaudit_text::plain;
 
 use crate::args::Arguments;
 
-/// The variable in which a shell says that it asks.
+/// Set by the completion script when it asks for candidates.
 pub(crate) const VARIABLE: &str = "_NIGHTAUDIT_COMPLETE";
 
-/// Exchanges that are offered.
+/// How many exchange ids are offered.
 const EXCHANGES: usize = 20;
 
-/// Answers a shell that asks what could stand at the cursor, and ends the process; else does nothing.
+/// Prints candidates and exits if the shell asked for completion; otherwise does nothing.
 pub(crate) fn answer() {
     clap_complete::CompleteEnv::with_factory(Arguments::command).var(VARIABLE).complete();
 }
@@ -30,7 +30,7 @@ pub(crate) fn answer() {
 pub(crate) fn sessions() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let sessions = source().and_then(|source| source.sessions().ok()).unwrap_or_default();
-        // The newest is meant most often.
+        // Newest first.
         let offered = sessions.into_iter().rev().map(|session| {
             let state = if session.open { "open" } else { "closed" };
             let help = format!("{state}, {} exchanges", session.exchanges);
@@ -40,7 +40,7 @@ pub(crate) fn sessions() -> ArgValueCandidates {
     })
 }
 
-/// The operations of the catalogue, and a pattern for each group of them.
+/// The documented operations, and a pattern for each resource.
 pub(crate) fn operations() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         let typed = typed.to_string_lossy();
@@ -55,7 +55,7 @@ pub(crate) fn operations() -> ArgValueCompleter {
     })
 }
 
-/// The rules of the review, and `all`.
+/// The review's rules, and `all`.
 pub(crate) fn rules() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let all = CompletionCandidate::new("all").help(Some("list the rules".into()));
@@ -66,7 +66,7 @@ pub(crate) fn rules() -> ArgValueCandidates {
     })
 }
 
-/// The ids of the last exchanges.
+/// The ids of the most recent exchanges.
 pub(crate) fn exchanges() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let newest =
@@ -81,7 +81,7 @@ pub(crate) fn exchanges() -> ArgValueCandidates {
     })
 }
 
-/// The log that the command line means, if it can be had without waiting: who presses TAB waits for nobody.
+/// The log that the command line refers to, if it can be opened without waiting: completion never blocks.
 fn source() -> Option<Source> {
     let data = match typed("--data") {
         Some(data) => data,
@@ -90,7 +90,7 @@ fn source() -> Option<Source> {
     Source::open_now(&data).ok()
 }
 
-/// The value of a flag that was typed before the cursor.
+/// The value of a flag typed before the cursor.
 fn typed(flag: &str) -> Option<PathBuf> {
     let words: Vec<_> = env::args_os().skip_while(|word| word != "--").collect();
     let pairs = words.windows(2).find(|pair| pair[0] == flag).map(|pair| PathBuf::from(&pair[1]));

@@ -1,4 +1,4 @@
-//! How a failure ends the program.
+//! Error reporting and exit codes.
 
 use std::{
     io::{self, Write as _},
@@ -11,7 +11,7 @@ use nightaudit_app::{
     logging::{Background, InvalidLevel},
 };
 
-/// Something typed or configured that can't be meant: exit code 2 instead of 1.
+/// A mistake in the arguments or the configuration: exit code 2 instead of 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub(crate) struct Usage(pub(crate) anyhow::Error);
@@ -23,7 +23,7 @@ impl Usage {
     }
 }
 
-/// Tells a person and says how to exit. A reader that has closed our output has seen what it wanted.
+/// Prints the error and returns the exit code. A closed pipe is success: the reader has seen enough.
 pub(crate) fn report(error: &anyhow::Error, background: Option<&Background>) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
@@ -31,15 +31,15 @@ pub(crate) fn report(error: &anyhow::Error, background: Option<&Background>) -> 
     let line = format!("nightaudit: {}\n", one_line(error));
     match background {
         Some(background) => background.say(line.as_bytes()),
-        // Where nobody reads it, the exit code still tells.
+        // If standard error is closed, the exit code still reports the failure.
         None => drop(anstream::stderr().write_all(line.as_bytes())),
     }
     ExitCode::from(if is_usage(error) { 2 } else { 1 })
 }
 
-/// Whether what was typed or configured is to be changed.
+/// Whether the user has to change the arguments or the configuration.
 fn is_usage(error: &anyhow::Error) -> bool {
-    // A context hides the type of what it is about from the chain, but not from `downcast_ref`.
+    // `downcast_ref` sees through a context; the chain doesn't.
     error.downcast_ref::<Usage>().is_some()
         || error.downcast_ref::<ContractsError>().is_some()
         || error.downcast_ref::<UpdateError>().is_some()
@@ -47,7 +47,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.downcast_ref().is_some_and(StartError::is_configuration)
 }
 
-/// The error and its causes on one line, as `{:#}` has it, but without a cause that its effect has named already.
+/// The error and its causes on one line, like `{:#}`, but without causes that are already part of the message.
 fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -64,7 +64,7 @@ fn one_line(error: &anyhow::Error) -> String {
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        // Its source is not the error of the writing but what caused that.
+        // Its source is the cause of the I/O error, not the I/O error itself.
         let json = || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
         io.or_else(json) == Some(io::ErrorKind::BrokenPipe)
     })
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_usage_is_told_apart() {
+    fn usage_errors_exit_with_2() {
         assert_eq!(report(&Usage::new("no such flag").into(), None), ExitCode::from(2));
         assert_eq!(report(&anyhow::Error::msg("no room"), None), ExitCode::from(1));
         let wrapped = Err::<(), _>(Usage::new("x")).context("reading the flags").unwrap_err();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_said_once() {
+    fn a_cause_is_printed_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("can't write x: {source}")]
         struct Unwritable {

@@ -1,4 +1,4 @@
-//! The flags that choose exchanges.
+//! The flags that select exchanges.
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -8,51 +8,51 @@ use nightaudit_text::plain;
 
 use crate::complete;
 
-/// FILTERS: every one that is given must hold.
+/// The filter flags; an exchange must match all of them.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Filters (all must hold; '!…' excludes: --status '!2xx')")]
+#[command(next_help_heading = "Filters (all must match; '!…' excludes: --status '!2xx')")]
 pub(crate) struct Filters {
-    /// Of this session: its name, its id, either end of its id, or last
+    /// In this session: a name, an id, either end of an id, or last
     #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
     session: Vec<String>,
-    /// Of operations like this: 'reservations/*', or several with commas
+    /// For this operation: 'reservations/*', or several separated by commas
     #[arg(long, value_name = "GLOB", add = complete::operations())]
     operation: Vec<String>,
-    /// With this status: 429, 4xx, 500-599, or several with commas
+    /// With this status: 429, 4xx, 500-599, or several separated by commas
     #[arg(long, value_name = "STATUS")]
     status: Vec<String>,
     /// With this outcome: answered, refused, delayed, failed, interrupted, rejected or aborted
     #[arg(long, value_name = "OUTCOME")]
     outcome: Vec<String>,
-    /// Started at this time or later: 10m (ago), 12:00 or 2026-11-23 12:00 (local), 2026-11-23T12:00:00Z
+    /// Started at or after this time: 10m (ago), 12:00 or 2026-11-23 12:00 (local), 2026-11-23T12:00:00Z
     #[arg(long, value_name = "TIME")]
     since: Vec<String>,
     /// Started before this time, in the same forms
     #[arg(long, value_name = "TIME")]
     until: Vec<String>,
-    /// Of clients like this: 'Acme Kiosk*'
+    /// From this client: 'Acme Kiosk*'
     #[arg(long, value_name = "GLOB")]
     client: Vec<String>,
-    /// With this access token or client token, by its pseudonym: REDACTED:b1946ac92492
+    /// With this access or client token, as a pseudonym: REDACTED:b1946ac92492
     #[arg(long, value_name = "PSEUDONYM")]
     token: Vec<String>,
-    /// With this Request-Id of Mews
+    /// With this Request-Id from Mews
     #[arg(long, value_name = "ID")]
     request_id: Vec<String>,
-    /// With this text in the address, a header or a body, in any case
+    /// With this text in the URL, a header or a body, ignoring case
     #[arg(long, value_name = "TEXT")]
     contains: Vec<String>,
-    /// That took longer than this: 500ms
+    /// Slower than this: 500ms
     #[arg(long, value_name = "TIME")]
     slower_than: Vec<String>,
 }
 
 impl Filters {
-    /// The filter that the flags say; `now` is what `10m` counts from. Times without a zone are local.
+    /// Builds the filter. Relative times such as `10m` count back from `now`; times without a zone are local.
     ///
     /// # Errors
     ///
-    /// [`InvalidFilter`] names the flag and what can stand there.
+    /// [`InvalidFilter`] names the flag and what it accepts.
     pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, InvalidFilter> {
         let flags = [
             ("session", &self.session),
@@ -71,20 +71,20 @@ impl Filters {
         Filter::from_query_in(pairs, now, &TimeZone::system())
     }
 
-    /// The session that was asked for.
+    /// The session given with `--session`.
     pub(crate) fn session(&self) -> Option<&str> {
         self.session.iter().map(String::as_str).find(|which| !which.starts_with('!'))
     }
 }
 
-/// Warns of what a filter asks for that no exchange can be, or that Mews doesn't have.
+/// Warns of filters that can't match and of operations that Mews doesn't document.
 pub(crate) fn warn(filter: &Filter, contracts: &Contracts) {
     for warning in warnings(filter, contracts) {
         tracing::warn!("{warning}");
     }
 }
 
-/// The highest status of HTTP (RFC 9110, section 15).
+/// The highest HTTP status (RFC 9110, section 15).
 const HIGHEST: u16 = 599;
 
 fn warnings(filter: &Filter, contracts: &Contracts) -> Vec<String> {
@@ -92,7 +92,7 @@ fn warnings(filter: &Filter, contracts: &Contracts) -> Vec<String> {
     if let Some(statuses) = &filter.status
         && statuses.ranges().iter().all(|range| *range.start() > HIGHEST)
     {
-        warnings.push(format!("--status {statuses} matches nothing: HTTP's statuses end at {HIGHEST}"));
+        warnings.push(format!("--status {statuses} matches nothing: HTTP statuses end at {HIGHEST}"));
     }
     if let (Some(since), Some(until)) = (filter.since, filter.until)
         && since >= until
@@ -117,16 +117,16 @@ fn unknown_operation(pattern: &str, contracts: &Contracts) -> Option<String> {
         None => near_pattern(pattern, operations.iter().map(|operation| &operation.path[..])),
     };
     let near = near.map(|near| format!(": did you mean '{near}'?")).unwrap_or_default();
-    Some(format!("Mews documents no operation like '{}'{near}", plain(pattern)))
+    Some(format!("no documented operation matches '{}'{near}", plain(pattern)))
 }
 
-/// The pattern with a resource that there is, where it names one that is much like it.
+/// The pattern with its misspelt resource replaced by a similar documented one.
 fn near_pattern<'a>(pattern: &str, paths: impl Iterator<Item = &'a str>) -> Option<String> {
     let (resource, action) = pattern.split_once('/')?;
     let lower = resource.to_ascii_lowercase();
     let glob = |resource: &str| format!("{resource}/{action}").parse::<Glob>();
     let mut near: Option<(usize, &str)> = None;
-    // Longer names are like no other, and would cost more to compare than that could tell.
+    // Bounds the cost; no documented name is this long.
     for path in paths.filter(|_| resource.len() <= 64) {
         let known = path.split('/').next().unwrap_or_default();
         let distance = strsim::osa_distance(&lower, &known.to_ascii_lowercase());
@@ -200,7 +200,7 @@ mod tests {
             let said = said(&["--operation", pattern]);
             assert!(said.len() == 1 && said[0].contains(near), "{pattern}: {said:?}");
         }
-        assert_eq!(said(&["--operation", "zzz*"]), ["Mews documents no operation like 'zzz*'"]);
+        assert_eq!(said(&["--operation", "zzz*"]), ["no documented operation matches 'zzz*'"]);
         for flags in [
             &["--status", "4xx,9xx"][..],
             &["--status", "!9xx"],

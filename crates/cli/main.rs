@@ -1,8 +1,8 @@
 //! `nightaudit`: a recording reverse proxy for the Mews Connector API.
 //!
-//! This is the only place that reads flags, files and the environment ([`config`]), and the only one that decides how the
-//! program ends ([`error`]). Each command has a file under [`commands`]; those that look at the log go through a
-//! [`source`], which is the log itself or the console of the `serve` that has it.
+//! Parses arguments, loads the configuration, runs one of the [`commands`] and maps its result to an exit code ([`error`]).
+//! Commands that read the log go through `nightaudit_client::Source`: the log itself, or the console of the `serve` that
+//! has it open.
 
 mod args;
 mod commands;
@@ -22,16 +22,16 @@ use crate::{
     error::Usage,
 };
 
-/// How long the last lines may take to be written before the program ends without them.
+/// How long flushing the last log lines may delay the exit.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     complete::answer();
     let arguments = Arguments::parse();
     signals::survive_file_limits();
-    // What is to run for days must not depend on who reads what it says.
-    let stays = matches!(arguments.command, Command::Serve(_) | Command::Simulate(_));
-    let background = if stays { Background::start().ok() } else { None };
+    // Long-running commands must not block on a stalled standard error.
+    let long_running = matches!(arguments.command, Command::Serve(_) | Command::Simulate(_));
+    let background = if long_running { Background::start().ok() } else { None };
     let code = match run(arguments, background.as_ref()) {
         Ok(code) => code,
         Err(error) => error::report(&error, background.as_ref()),
@@ -42,30 +42,30 @@ fn main() -> ExitCode {
     code
 }
 
-fn run(Arguments { command, everywhere }: Arguments, background: Option<&Background>) -> anyhow::Result<ExitCode> {
-    anstream::ColorChoice::from(everywhere.color).write_global();
+fn run(Arguments { command, global }: Arguments, background: Option<&Background>) -> anyhow::Result<ExitCode> {
+    anstream::ColorChoice::from(global.color).write_global();
     match command {
-        // These need no configuration, and must work where it is broken.
+        // These must work with a broken configuration.
         Command::Completions(completions) => return completions.run(),
         Command::Man(man) => return man.run(),
-        Command::Config(config) => return config.run(&everywhere),
-        // The tour has a configuration of its own.
-        Command::Try(tour) => return tour.run(&everywhere),
+        Command::Config(config) => return config.run(&global),
+        // `try` has its own configuration.
+        Command::Try(tour) => return tour.run(&global),
         _ => {}
     }
-    let mut flags = everywhere.flags();
+    let mut flags = global.flags();
     if let Command::Serve(serve) = &command {
         flags.extend(serve.flags());
     }
-    let loaded = nightaudit_app::config::load(everywhere.config(), flags).map_err(|error| Usage(error.into()))?;
+    let loaded = nightaudit_app::config::load(global.config(), flags).map_err(|error| Usage(error.into()))?;
     let settings = loaded.settings;
     if let Command::Top(top) = &command {
-        // What is said on standard error would stand across its screen.
-        return top.run(&settings, everywhere.color);
+        // Log lines on standard error would garble the screen.
+        return top.run(&settings, global.color);
     }
-    nightaudit_app::logging::start(&settings.log, everywhere.color.on_standard_error(), background)?;
+    nightaudit_app::logging::start(&settings.log, global.color.on_standard_error(), background)?;
     for name in loaded.unknown_variables {
-        tracing::warn!("{name} is set and is no key of the configuration: `nightaudit config show` lists them");
+        tracing::warn!("{name} is not a configuration key: `nightaudit config show` lists them");
     }
     warn_of_unknown_zone();
     match command {
@@ -86,7 +86,7 @@ fn run(Arguments { command, everywhere }: Arguments, background: Option<&Backgro
     }
 }
 
-/// Times would be shown in UTC without a word.
+/// Warns that times are shown in UTC because `TZ` is unknown.
 fn warn_of_unknown_zone() {
     if let Some(name) = std::env::var_os("TZ").filter(|name| !name.is_empty())
         && jiff::tz::TimeZone::try_system().is_err()

@@ -1,4 +1,4 @@
-//! How far something is that lasts, for a person at a terminal.
+//! Progress bars for long operations, on a terminal only.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -8,18 +8,18 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use nightaudit_store::Progress;
 
-/// Counts exchanges or bytes on standard error, with the time left.
+/// A progress bar on standard error that counts exchanges or bytes and estimates the time left.
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
-    /// What is done sooner needs no bar.
+    /// Shorter operations show no bar.
     const AFTER: Duration = Duration::from_secs(1);
 
     pub(crate) fn new() -> Self {
         Self(if io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() })
     }
 
-    /// Shows how many are done, of how many where that is known.
+    /// Counts exchanges, out of `total` if known.
     pub(crate) fn show(&self, done: u64, total: Option<u64>) {
         if self.0.is_hidden() || self.0.elapsed() < Self::AFTER {
             return;
@@ -34,13 +34,13 @@ impl Bar {
             }
         }
         if let Some(total) = total {
-            // More may come while they are read.
+            // More may be recorded meanwhile.
             self.0.set_length(total.max(done));
         }
         self.0.set_position(done);
     }
 
-    /// Shows how many bytes of a log are done, and the exchanges in them.
+    /// Counts the bytes of a log, and the exchanges in them.
     pub(crate) fn show_bytes(&self, progress: Progress) {
         if self.0.is_hidden() || self.0.elapsed() < Self::AFTER {
             return;

@@ -1,4 +1,4 @@
-//! What signals do to every command. `serve` and those like it take the ones that end them for themselves.
+//! Signal handling for all commands. `serve` and `simulate` handle termination signals themselves.
 
 use std::{
     fs, io,
@@ -10,14 +10,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::{Handle, Signals};
 use tokio_util::sync::CancellationToken;
 
-/// From here on a file that grows beyond what the system allows is an error of its writing, as a full disk is, and does
-/// not end the program.
+/// Ignores SIGXFSZ: writing beyond the file size limit then fails with an error, as on a full disk, instead of killing
+/// the process.
 pub(crate) fn survive_file_limits() {
-    // Taking the signal is enough. Where it can't be taken, things stay as they were.
+    // Registering a handler is enough. If that fails, the default action stays.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// Cancels `stop` at the first SIGINT or SIGTERM; a second one ends the process, as if nobody listened.
+/// Cancels `stop` on the first SIGINT or SIGTERM; the second one takes its default action and kills the process.
 pub(crate) fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -33,7 +33,7 @@ pub(crate) fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
             }
             if first {
                 stop.cancel();
-                tracing::info!("stopping: requests under way may finish; a second signal ends them");
+                tracing::info!("shutting down: requests in flight may finish; a second signal aborts them");
             }
         }
         std::process::exit(1);
@@ -41,7 +41,7 @@ pub(crate) fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
     Ok(())
 }
 
-/// An unfinished file, which a signal that ends the program removes first.
+/// An unfinished file that is removed if a signal terminates the program.
 pub(crate) struct Unfinished(Handle);
 
 impl Unfinished {
@@ -49,7 +49,7 @@ impl Unfinished {
     ///
     /// # Errors
     ///
-    /// The signals can't be taken, or the thread that waits for them can't be started.
+    /// A handler can't be registered, or the thread that waits for signals can't be spawned.
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
         let handle = signals.handle();

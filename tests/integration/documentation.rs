@@ -85,7 +85,7 @@ fn an_operation_that_is_not_documented_is_refused_with_what_is_meant() {
     assert!(error.contains("is currencies/getAll meant?"), "{error}");
     for unknown in ["", "/", "\u{1b}[31m", &"x".repeat(5000)] {
         let error = refused(&mews(data.path(), &["show", unknown]));
-        assert!(error.contains("Mews documents no operation"), "{error}");
+        assert!(error.contains("no documented operation"), "{error}");
         assert!(!error.contains('\u{1b}'), "{error:?}");
     }
 }
@@ -105,7 +105,7 @@ fn a_folder_of_documentation_is_kept_and_given_up_again() {
     // The folder itself and that of its operations serve as well.
     for from in [docs.clone(), docs.join("connector-api"), docs.join("connector-api/operations")] {
         let said = succeeded(&mews(&data, &["update", from.to_str().unwrap()]));
-        assert!(said.contains("1 operations, revision 2027-01-15: is kept in "), "{said}");
+        assert!(said.contains("1 operations, revision 2027-01-15: stored in "), "{said}");
         let shown = succeeded(&mews(&data, &["show", "currencies/getAll"]));
         assert!(shown.contains("documentation of 2027-01-15") && shown.contains("Shelf"), "{shown}");
     }
@@ -114,10 +114,10 @@ fn a_folder_of_documentation_is_kept_and_given_up_again() {
 
     let said = succeeded(&mews(&data, &["update", "--builtin", "--dry-run"]));
     assert!(said.contains("currencies/getAll: Shelf: gone"), "{said}");
-    assert!(said.ends_with("What is built in would hold again, revision 2026-08-07.\n"), "{said}");
+    assert!(said.ends_with("The built-in revision 2026-08-07 would be used again.\n"), "{said}");
     assert!(succeeded(&mews(&data, &["show", "currencies/getAll"])).contains("Shelf"), "a dry run changes nothing");
     let said = succeeded(&mews(&data, &["update", "--builtin"]));
-    assert!(said.ends_with("What is built in holds again, revision 2026-08-07.\n"), "{said}");
+    assert!(said.ends_with("The built-in revision 2026-08-07 is used again.\n"), "{said}");
     assert!(!succeeded(&mews(&data, &["show", "currencies/getAll"])).contains("Shelf"));
     let again = succeeded(&mews(&data, &["update", "--builtin"]));
     assert!(again.starts_with("Nothing changes. "), "{again}");
@@ -136,7 +136,7 @@ fn an_openapi_document_is_kept_over_what_is_built_in() {
         ),
         "{said}"
     );
-    assert!(said.contains(", revision mews.json: is kept in "), "{said}");
+    assert!(said.contains(", revision mews.json: stored in "), "{said}");
     assert!(succeeded(&mews(&data, &["show", "customers/getAll"])).contains("Get all customers"));
     let lines = succeeded(&mews(&data, &["update", "--builtin", "--dry-run", "--json"]));
     let change: Value = serde_json::from_str(lines.trim()).expect("nothing but objects");
@@ -216,7 +216,7 @@ async fn a_session_is_told_which_of_its_operations_changed() {
         send(serve.proxy(), &post(operation, &body)).await;
     }
     let said = succeeded(&mews(&data, &["diff", "--session", "night"]));
-    assert_eq!(said, "You call 2 operations, of which 0 have changed between revision 2026-08-07 and 2026-08-07.\n");
+    assert_eq!(said, "You call 2 operations; 0 have changed between revisions 2026-08-07 and 2026-08-07.\n");
     let mut more: Value = serde_json::from_str(&document()).unwrap();
     let paths = &mut more["paths"];
     paths["/api/connector/v1/customers/getAll"] = paths["/api/connector/v1/currencies/getAll"].clone();
@@ -224,7 +224,7 @@ async fn a_session_is_told_which_of_its_operations_changed() {
     let said = succeeded(&mews(&data, &["update", file.to_str().unwrap()]));
     assert!(said.contains("2 changes in 2 operations"), "{said}");
     let expected = "currencies/getAll: Region: new, string, required, at most 2 characters\n\
-        You call 2 operations, of which 1 has changed between revision 2026-08-07 and mews.json.\n";
+        You call 2 operations; 1 has changed between revisions 2026-08-07 and mews.json.\n";
     assert_eq!(succeeded(&mews(&data, &["diff"])), expected);
     // The same once nobody records.
     drop(serve);

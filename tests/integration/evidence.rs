@@ -123,13 +123,13 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
         assert_eq!(code, 0, "{text}");
         let written = fs::read_to_string(folder.path().join(file)).unwrap();
         assert!(written.starts_with(begins), "{file}");
-        assert!(file != "e.html" || (written.contains("Kept") && text.contains("kept with session certification")));
+        assert!(file != "e.html" || (written.contains("Kept") && text.contains("stored with session certification")));
     }
     assert_eq!(beside(&["export", "--session", "certification", "-o", "f.zip"]).1, 0);
     assert_eq!(beside(&["verify", "f.zip"]).1, 0);
     for wrong in ["g.txt", "-"] {
         let (text, code) = beside(&["export", "-o", wrong]);
-        assert!(code == 2 && text.contains("doesn't tell the format: give --format"), "{text}");
+        assert!(code == 2 && text.contains("no format has the extension of"), "{text}");
     }
     let (text, code) = beside(&["sessions", "declare", "certification", "g.toml"]);
     assert!(code == 2 && text.contains("can't read the declaration g.toml"), "{text}");

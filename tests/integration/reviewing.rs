@@ -68,7 +68,7 @@ async fn a_declaration_is_written_once_and_then_heeded() {
     let data = folder.path().join("data");
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
     let (code, _, error) = said(&review(folder.path(), &data, &[]));
-    assert_eq!((code, error.contains("no session yet") || error.contains("no exchanges yet")), (1, true), "{error}");
+    assert_eq!((code, error.contains("no sessions yet") || error.contains("no exchanges yet")), (1, true), "{error}");
     send(serve.proxy(), &post("configuration/get", BODY)).await;
     send(serve.proxy(), &post("customers/getall", BODY)).await;
 
@@ -79,7 +79,7 @@ async fn a_declaration_is_written_once_and_then_heeded() {
     assert!(text.contains("\"configuration/get\" = ") && text.contains("client = \"Kiosk\""), "{text}");
     let (code, _, error) = said(&review(folder.path(), &data, &["--init"]));
     assert_eq!(
-        (code, error.contains("certification.toml is there already: replace it with --force")),
+        (code, error.contains("certification.toml already exists: replace it with --force")),
         (2, true),
         "{error}"
     );
@@ -174,7 +174,7 @@ async fn two_reviews_are_compared() {
     std::fs::write(folder.path().join("wrong.json"), "{}").unwrap();
     for (which, expected, exit) in [
         ("nothing", "there is no session `nothing`", 2),
-        ("wrong.json", "wrong.json is no review of `nightaudit review --json`", 1),
+        ("wrong.json", "wrong.json is not the output of `nightaudit review --json`", 1),
     ] {
         let (code, _, error) = said(&review(folder.path(), &data, &["--against", which]));
         assert_eq!((code, error.contains(expected)), (exit, true), "{error}");

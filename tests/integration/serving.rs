@@ -291,7 +291,7 @@ fn serve_says_which_proxy_it_goes_through_and_no_password() {
     let through = ["--upstream", "http://127.0.0.1:9", "--upstream-proxy", "http://me:sec@ret@127.0.0.1:3128"];
     let (status, said) = Process::serve(BINARY, &through).stop();
     assert!(status.success(), "{said}");
-    assert!(said.contains("http://127.0.0.1:9 is reached through the proxy 127.0.0.1:3128"), "{said}");
+    assert!(said.contains("connecting to http://127.0.0.1:9 through the proxy 127.0.0.1:3128"), "{said}");
     assert!(!said.contains("sec@ret") && !said.contains("me:") && said.matches("3128").count() == 1, "{said}");
     let (_, said) = Process::serve(BINARY, &["--upstream", "http://127.0.0.1:9", "--upstream-proxy", "none"]).stop();
     assert!(!said.contains("through the proxy"), "{said}");

@@ -164,7 +164,7 @@ async fn a_session_is_deleted_after_a_yes_on_the_terminal() {
     asked.wait_for_text("Delete session certification with 1 exchange");
     asked.press("n\n");
     assert!(!asked.wait().0.success());
-    asked.wait_for_text("was left alone");
+    asked.wait_for_text("was not deleted");
 
     let mut asked = Terminal::nightaudit(BINARY, serve.data(), &delete, 100, 24);
     asked.wait_for_text("[y/N]");
@@ -197,10 +197,10 @@ async fn what_the_form_asks_is_asked_on_the_terminal() {
     for (question, answer) in [
         ("public (to be listed in the Marketplace) or private (for one customer)? [public]", "privat"),
         ("one of public, private", "private"),
-        ("The partner's id at Mews", "INT12345"),
-        ("Whom the reviewers may ask", "Ann, ann@acme.example"),
+        ("Partner id at Mews", "INT12345"),
+        ("Contact for the reviewers", "Ann, ann@acme.example"),
         ("The integration's name [Kiosk]", ""),
-        ("The property that will use it first", "Hotel \"Acme\""),
+        ("First property to use it", "Hotel \"Acme\""),
         ("Does it take webhooks?", "y"),
         ("Does it take events by WebSocket?", ""),
         ("Which documented use case does it follow?", "kiosk"),
@@ -227,6 +227,6 @@ async fn what_the_form_asks_is_asked_on_the_terminal() {
     }
     // One that is there is left alone, and nothing is asked.
     let mut again = Terminal::nightaudit(BINARY, serve.data(), &init, 120, 40);
-    let said = again.wait_for_text("is there already: replace it with --force");
+    let said = again.wait_for_text("already exists: replace it with --force");
     assert!(!again.wait().0.success() && !said.contains("partner"), "{said}");
 }

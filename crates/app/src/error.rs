@@ -1,4 +1,4 @@
-//! Why it doesn't start, and how a run went wrong.
+//! Errors of starting and running.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -8,24 +8,24 @@ use nightaudit_listen::TlsError;
 use nightaudit_proxy::UpstreamConfigError;
 use nightaudit_store::{OpenError, ReadError};
 
-/// Why a [`Service`](crate::Service) doesn't start.
+/// Why a [`Service`](crate::Service) can't start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The certificate or its key can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The limits are none.
+    /// The limits are invalid.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// Whoever keeps the limits can't be asked, and without them nothing may be sent.
+    /// The limiter's backend can't be reached, and nothing may be sent without it.
     #[error(transparent)]
     LimitStore(#[from] nightaudit_limit::Unavailable),
-    /// How Mews is reached can't be used: the authorities, or the proxy on the way.
+    /// The trusted authorities or the upstream proxy can't be used.
     #[error(transparent)]
     Upstream(#[from] UpstreamConfigError),
-    /// Another process has the log.
-    #[error("another nightaudit is at work there: stop it, or choose another --data")]
+    /// Another process has locked the log.
+    #[error("another nightaudit is using it: stop that one, or choose another --data")]
     Locked(#[source] OpenError),
     /// The data folder can't be read or written.
     #[error("the data folder can't be used: choose another with --data")]
@@ -33,35 +33,35 @@ pub enum StartError {
     /// The log can't be opened.
     #[error(transparent)]
     Open(OpenError),
-    /// A port is taken, or not of this machine.
+    /// A port is in use, or the address isn't this machine's.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The console's token can't be read or made.
+    /// The console's token can't be read or created.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// What was sent before can't be read, without which the limits would be exceeded.
-    #[error("can't read what {what} before the start")]
+    /// The requests sent before can't be read; without them, the limits could be exceeded.
+    #[error("can't read the {what} of the last run")]
     Restore {
-        /// What it is: `was sent`, for example.
+        /// What can't be read.
         what: &'static str,
-        /// Why not.
+        /// The log's error.
         source: ReadError,
     },
-    /// Commands of this machine can't be told where the console is.
+    /// The console's address can't be written to the lock file, where commands look for it.
     #[error("can't write the lock file in {}", folder.display())]
     LockFile {
         /// The data folder.
         folder: PathBuf,
-        /// What the operating system says.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A port has no address, or a thread can't be had.
-    #[error("the system refuses a port or a thread")]
+    /// A port has no address, or a thread can't be spawned.
+    #[error("can't open a port or spawn a thread")]
     System(#[source] io::Error),
 }
 
 impl StartError {
-    /// Whether the configuration is to be changed, so that trying again is of no use.
+    /// Whether the configuration is at fault, so that a retry can't help.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Tls(_) | Self::Limit(_) | Self::Upstream(_))
@@ -78,26 +78,26 @@ impl From<OpenError> for StartError {
     }
 }
 
-/// Nobody can connect there.
+/// An address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address}: free it, or choose another address with --{key}")]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
-    /// The key of the configuration that names it.
+    /// The configuration key that sets it.
     pub key: &'static str,
-    /// What the operating system says.
+    /// The I/O error.
     pub source: io::Error,
 }
 
-/// How a run went wrong.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The threads that serve the proxy's port can't be started.
+    /// The proxy's threads can't be spawned.
     #[error("can't start a thread for each core")]
     Threads(#[source] io::Error),
-    /// Exchanges are not in the log, because it couldn't be written.
+    /// Exchanges are missing from the log because it couldn't be written.
     #[error("{0} exchanges could not be written")]
     Lost(u64),
 }

@@ -1,30 +1,30 @@
-//! How many files `serve` may have open, and what that leaves for connections.
+//! The limit of open files, and how many connections fit into it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for the console's connections, for the log, and for whatever opens a file for a moment.
+/// Reserved for the console's connections, the log, and short-lived files.
 pub(crate) const KEPT: u64 = 320;
 
-/// Connections that the console takes at once, on each of its ports.
+/// Concurrent connections on each of the console's ports.
 pub(crate) const CONSOLE: usize = 128;
 
-/// More than this is never asked for: some systems name limits of a thousand millions.
+/// The most that is requested: some systems report limits of 10^9.
 const MOST: u64 = 1 << 20;
 
-/// What macOS gives at most where it names no limit.
+/// The maximum on macOS when it reports no limit.
 const USUAL: u64 = 10_240;
 
-/// How many files may be open.
+/// The limit of open files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Files {
-    /// As the program was started.
+    /// At the start of the process.
     pub(crate) before: u64,
     /// Now.
     pub(crate) now: u64,
 }
 
 impl Files {
-    /// Raises the soft limit of this process to the hard one, as far as the system lets it.
+    /// Raises the soft limit towards the hard limit, as far as the system permits.
     pub(crate) fn raise() -> Self {
         let limit = getrlimit(Resource::Nofile);
         let before = limit.current.unwrap_or(MOST);
@@ -38,8 +38,8 @@ impl Files {
         Self { before, now: before }
     }
 
-    /// How many of these connections of clients, WebSockets and connections to Mews there is room for. A WebSocket has one
-    /// on each side.
+    /// Reduces the numbers of client connections, WebSockets and upstream connections to what fits. A WebSocket takes one
+    /// file on each side.
     pub(crate) fn fit(&self, connections: usize, websockets: usize, upstream: usize) -> (usize, usize, usize) {
         let room = usize::try_from(self.now.saturating_sub(KEPT).max(self.now / 4)).unwrap_or(usize::MAX);
         let wanted = connections.saturating_add(websockets.saturating_mul(2)).saturating_add(upstream);

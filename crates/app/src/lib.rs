@@ -1,8 +1,7 @@
-//! The recording proxy put together, to be started in any program: [`config`] makes [`Settings`](config::Settings) of a
-//! file and the environment, and [`Service`] runs them.
+//! The recording proxy as a library: [`config`] loads [`Settings`](config::Settings) from a file and the environment, and
+//! [`Service`] runs them.
 //!
-//! Nothing here reads arguments or writes to the terminal; what there is to say goes through `tracing`, for which
-//! [`logging`] has a subscriber.
+//! Nothing here reads arguments or writes to the terminal. Messages go through `tracing`; [`logging`] has a subscriber.
 //!
 //! ```no_run
 //! use nightaudit_app::{Service, config};

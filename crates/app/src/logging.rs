@@ -1,4 +1,4 @@
-//! What is said on standard error.
+//! Logging to standard error.
 
 mod background;
 
@@ -14,16 +14,16 @@ use tracing_subscriber::{
 pub use self::background::Background;
 use crate::config::{LogFormat, Logging};
 
-/// Why the log lines can't be chosen so.
+/// An invalid log level or directive.
 #[derive(Debug, thiserror::Error)]
 #[error("`log`: `{0}` is not a level: use error, warn, info, debug, trace or off, or TARGET=LEVEL")]
 pub struct InvalidLevel(String);
 
-/// Sends what the crates say to standard error from here on: through `background` where it is given, or at once.
+/// Installs a subscriber that writes to standard error, through `background` if given.
 ///
 /// # Errors
 ///
-/// [`InvalidLevel`] where the level is none.
+/// [`InvalidLevel`] if the level can't be parsed.
 pub fn start(logging: &Logging, colors: bool, background: Option<&Background>) -> Result<(), InvalidLevel> {
     let filter = targets(&logging.level)?;
     let writer = match background {
@@ -36,15 +36,15 @@ pub fn start(logging: &Logging, colors: bool, background: Option<&Background>) -
         LogFormat::Json => builder.json().flatten_event(true).finish().with(filter).init(),
     }
     if background.is_some() {
-        // A panic is said as everything else is, and not by a writing of its own that may block.
+        // Panics are logged like everything else; the default hook could block on standard error.
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     }
     Ok(())
 }
 
-/// A level, or levels by target: `info,hyper=debug`.
+/// Parses a level, or levels by target: `info,hyper=debug`.
 ///
-/// `Targets` takes a word that is no level for a target, so a mistyped level would silence everything else.
+/// `Targets` takes an unknown word for a target, so a mistyped level would silence everything else.
 fn targets(level: &str) -> Result<Targets, InvalidLevel> {
     let is_invalid = |part: &&str| match part.contains('=') {
         true => part.parse::<Targets>().is_err(),
@@ -56,7 +56,7 @@ fn targets(level: &str) -> Result<Targets, InvalidLevel> {
     level.parse().map_err(|_| InvalidLevel(level.to_owned()))
 }
 
-/// Standard error, to which writing never fails: there is nowhere to say so.
+/// Standard error, with write errors ignored: there is nowhere left to report them.
 struct AtOnce;
 
 impl Write for AtOnce {

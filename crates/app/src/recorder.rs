@@ -12,16 +12,16 @@ use nightaudit_exchange::{Capture, Outcome};
 use nightaudit_proxy::{RecordPermit, Recorder, Unrecordable};
 use nightaudit_store::{Notifier, Receipt, StoreFailure};
 
-/// Every outcome, in the order in which [`Outcomes`] counts them.
+/// All outcomes, in the order of [`Outcomes`]' counters.
 const OUTCOMES: [Outcome; 6] =
     [Outcome::Answered, Outcome::Refused, Outcome::Rejected, Outcome::Failed, Outcome::Aborted, Outcome::Interrupted];
 
-/// How many requests came to each outcome since the start.
+/// Requests by outcome since the start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outcomes(Arc<[AtomicU64; OUTCOMES.len()]>);
 
 impl Outcomes {
-    /// The outcomes with their numbers.
+    /// The outcomes with their counts.
     pub(crate) fn list(&self) -> Vec<(Outcome, u64)> {
         OUTCOMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed))).collect()
     }
@@ -33,7 +33,7 @@ impl Outcomes {
     }
 }
 
-/// Hands the proxy's exchanges to the log.
+/// Passes the proxy's exchanges to the log.
 #[derive(Clone)]
 pub(crate) struct LogRecorder {
     log: nightaudit_store::Recorder,
@@ -61,7 +61,7 @@ impl Recorder for LogRecorder {
     }
 }
 
-/// A place in the log's queue.
+/// A permit in the log's queue.
 pub(crate) struct LogPermit {
     place: nightaudit_store::QueuePermit,
     outcomes: Outcomes,

@@ -1,4 +1,4 @@
-//! The program from its start to its end.
+//! Start, run and shutdown.
 
 use std::{net::SocketAddr, panic, sync::Arc, time::Duration};
 
@@ -32,22 +32,22 @@ pub struct Service {
     ports: Ports,
 }
 
-/// Where it listens.
+/// The bound ports.
 struct Ports {
     proxy: TcpListener,
     proxy_address: SocketAddr,
     console: TcpListener,
     console_address: SocketAddr,
-    /// The console's port for commands of this machine, where the other one is not for them.
+    /// The console's port for local commands, if they can't use the other one.
     commands: Option<TcpListener>,
 }
 
 impl Service {
-    /// Opens the log and the ports, and takes up the limits where the last run left them.
+    /// Opens the log and the ports, and restores the limits from the last run.
     ///
     /// # Errors
     ///
-    /// [`StartError`] names what can't be had, and the remedy.
+    /// [`StartError`] names what failed, and the remedy.
     pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
         let tls = match &settings.tls {
             Some(files) => Some(nightaudit_listen::server_config(&files.certificate, &files.key)?),
@@ -69,7 +69,7 @@ impl Service {
         routes.dedup();
         for (host, via) in routes {
             if let Some(via) = via {
-                tracing::info!("{host} is reached through the proxy {via}");
+                tracing::info!("connecting to {host} through the proxy {via}");
             }
         }
         let names = settings.console.names.clone();
@@ -84,19 +84,19 @@ impl Service {
         Ok(Self { settings, tls, log, token, console: Arc::new(console), proxy, recorder, ports })
     }
 
-    /// The address to which the integration connects.
+    /// The address the proxy listens on.
     #[must_use]
     pub fn proxy_address(&self) -> SocketAddr {
         self.ports.proxy_address
     }
 
-    /// The address of the integration's base URL.
+    /// The base URL for the integration.
     #[must_use]
     pub fn proxy_url(&self) -> String {
         format!("{}://{}", scheme(self.tls.is_some()), self.ports.proxy_address)
     }
 
-    /// The console's address, with its scheme.
+    /// The console's URL.
     #[must_use]
     pub fn console_url(&self) -> String {
         format!("{}://{}", scheme(self.settings.console.tls), self.ports.console_address)
@@ -108,7 +108,7 @@ impl Service {
         &self.token
     }
 
-    /// The settings that hold, in which connections may be fewer than were configured.
+    /// The effective settings; connection limits may be lower than configured.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -120,11 +120,11 @@ impl Service {
         &self.log
     }
 
-    /// Serves until `stop` resolves, lets requests finish for as long as `timeouts.drain` says, and closes the log.
+    /// Serves until `stop` resolves, then drains requests in flight for up to `timeouts.drain` and closes the log.
     ///
     /// # Errors
     ///
-    /// [`RunError`]: threads can't be had, or exchanges could not be written to the end.
+    /// [`RunError`] if threads can't be spawned, or exchanges can't be written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, RunError> {
         let Self { settings, tls, log, token: _, console, proxy, recorder, ports } = self;
         let console_tls = tls.clone().filter(|_| settings.console.tls);
@@ -149,15 +149,15 @@ impl Service {
         proxy.close_tunnels().await;
         drop(workers);
         if drained.aborted > 0 {
-            tracing::warn!("{} connections were cut off: they took longer than `timeouts.drain`", drained.aborted);
+            tracing::warn!("{} connections were aborted after `timeouts.drain`", drained.aborted);
         }
-        // The console goes last, so that followers see the requests that have just finished.
+        // The console shuts down last, so that followers see the requests that just finished.
         console_stop.cancel();
         consoles.join_all().await;
         let closed = unwind(tokio::task::spawn_blocking(move || log.close()).await);
         tracing::info!("{} exchanges recorded", closed.recorded);
         if closed.unrecorded > 0 {
-            tracing::warn!("{} requests passed unrecorded", closed.unrecorded);
+            tracing::warn!("{} requests were forwarded unrecorded", closed.unrecorded);
         }
         if closed.lost > 0 { Err(RunError::Lost(closed.lost)) } else { Ok(closed) }
     }
@@ -169,8 +169,8 @@ impl Ports {
         let console = bind(settings.console.address, "console").await?;
         let address = |port: &TcpListener| port.local_addr().map_err(StartError::System);
         let (proxy_address, console_address) = (address(&proxy)?, address(&console)?);
-        // A console with TLS is for other machines, and so is one that loopback doesn't reach; commands on this one get a
-        // clear port of their own.
+        // A console with TLS, or one not reachable through loopback, is for other machines; local commands get a
+        // clear-text port on loopback.
         let local = wiring::reachable(console_address).ip().is_loopback();
         let commands = match settings.console.tls || !local {
             true => Some(bind(SocketAddr::from(([127, 0, 0, 1], 0)), "console").await?),
@@ -180,11 +180,11 @@ impl Ports {
     }
 }
 
-/// Listens on the address that `key` of the configuration names.
+/// Listens on the address set by the configuration key `key`.
 ///
 /// # Errors
 ///
-/// The address is taken, or not of this machine.
+/// The address is in use, or not this machine's.
 pub async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|source| BindError { address, key, source })
 }
@@ -206,14 +206,14 @@ fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::ListenCo
     nightaudit_listen::ListenConfig {
         tls,
         max_connections: files::CONSOLE,
-        // A person may page through an export.
+        // A user may page through an export.
         response_taken: Duration::from_secs(300),
         drain: Duration::from_secs(2),
         ..Default::default()
     }
 }
 
-/// Raises the limit of open files, and lowers how many connections there may be to what it holds.
+/// Raises the limit of open files, and lowers the connection limits to fit.
 fn make_room(settings: &mut Settings) {
     let files = Files::raise();
     let (server, proxy) = (&mut settings.server, &mut settings.proxy);
@@ -221,7 +221,7 @@ fn make_room(settings: &mut Settings) {
     let fitting = files.fit(wanted.0, wanted.1, wanted.2);
     (server.max_connections, proxy.max_tunnels, proxy.max_upstream_connections) = fitting;
     tracing::info!(
-        "{} files may be open ({} before): room for {} connections and {} WebSockets, and {} connections to Mews",
+        "limit of open files {} (was {}): fits {} connections, {} WebSockets and {} connections to Mews",
         files.now,
         files.before,
         fitting.0,
@@ -230,13 +230,13 @@ fn make_room(settings: &mut Settings) {
     );
     if fitting != wanted {
         tracing::warn!(
-            "that is less than `max_connections`, `max_websockets` and `max_upstream_connections` allow: raise the hard \
-             limit of open files (ulimit -Hn, LimitNOFILE of systemd)"
+            "that is less than `max_connections`, `max_websockets` and `max_upstream_connections`: raise the hard \
+             limit of open files (`ulimit -Hn`, or LimitNOFILE in systemd)"
         );
     }
 }
 
-/// How long to wait for a command that is reading the log.
+/// How long to wait for a command that has the log open.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Log, StartError> {
@@ -246,13 +246,13 @@ async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Log, StartErr
     tracing::info!("the log has {} exchanges in {} sessions", opened.exchanges, opened.sessions);
     if let [path, more @ ..] = &opened.readable[..] {
         let others = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-        tracing::warn!("other users can read {}{others}: chmod go-rwx it", path.display());
+        tracing::warn!("other users can read {}{others}: run chmod go-rwx on it", path.display());
     }
     if let Some(reason) = &opened.rebuilt {
-        tracing::warn!("the index was made again: {reason}");
+        tracing::warn!("the index was rebuilt: {reason}");
     }
     if opened.torn_bytes > 0 {
-        tracing::warn!("{} bytes were cut off that had not been written to their end", opened.torn_bytes);
+        tracing::warn!("{} bytes of an unfinished write were truncated", opened.torn_bytes);
     }
     if opened.interrupted > 0 {
         tracing::warn!("{} requests were interrupted when the last run ended", opened.interrupted);
@@ -260,7 +260,7 @@ async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Log, StartErr
     Ok(log)
 }
 
-/// What a task returned. Nobody cancels ours, so one that returned nothing has panicked, and its panic goes on here.
+/// A task's result. Our tasks are never cancelled, so a join error is a panic, which is resumed here.
 fn unwind<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     joined.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
 }

@@ -1,4 +1,4 @@
-//! What connects the crates to each other and to the system.
+//! Adapters between the crates.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -12,26 +12,26 @@ use nightaudit_store::{Log, RecordedResponse, SentRequest};
 
 use crate::error::StartError;
 
-/// What was sent before the start, so that a restart gives nobody a second limit, and what Mews said to it.
+/// Restores the limits from the requests sent before the start and Mews' responses, so that a restart doesn't reset them.
 pub(crate) fn history(log: &Log, config: &LimitConfig) -> Result<History, StartError> {
     let longest = config.rules.iter().map(|rule| rule.window + config.slack).max().unwrap_or_default();
     let now = Timestamp::from_system(SystemTime::now());
     let sends =
-        log.recent_sends(now.minus(longest)).map_err(|source| StartError::Restore { what: "was sent", source })?;
+        log.recent_sends(now.minus(longest)).map_err(|source| StartError::Restore { what: "requests", source })?;
     let refusals = log.recent_rejections(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
-    let refusals = refusals.map_err(|source| StartError::Restore { what: "Mews refused", source })?;
+    let refusals = refusals.map_err(|source| StartError::Restore { what: "rejections by Mews", source })?;
     Ok(History {
         sends: sends.map(|sent| past_send(sent, now)).collect(),
         responses: refusals.into_iter().filter_map(|answered| past_response(answered, now)).collect(),
     })
 }
 
-/// For how long a `Retry-After` may keep a key closed.
+/// The longest `Retry-After` that blocks a key.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
-/// For how long after a 429 without one the next is a repeat, and a minute for the pause itself.
+/// How long after a 429 without `Retry-After` another one counts as a repeat, plus a minute for the pause itself.
 const BACK_OFF_MEMORY: Duration = Duration::from_secs(11 * 60);
 
-/// A response with the keys that the proxy counts its request by; none where it says nothing of the limits.
+/// A response with the keys that its request counted against; `None` if it says nothing about limits.
 fn past_response(answered: RecordedResponse, now: Timestamp) -> Option<PastResponse<String>> {
     let RecordedResponse { request, at, status, retry_after } = answered;
     let signal = match status {
@@ -47,7 +47,7 @@ fn past_response(answered: RecordedResponse, now: Timestamp) -> Option<PastRespo
     Some(PastResponse { ago: now.since(at), signal, request: past_send(request, now) })
 }
 
-/// A send with the keys that the proxy counts it by.
+/// A sent request with the keys that it counts against.
 fn past_send(sent: SentRequest, now: Timestamp) -> PastSend<String> {
     let none = || sent.peer.map_or_else(|| "none".to_owned(), |peer| format!("none@{}", peer.ip()));
     let key = |token: Option<Pseudonym>| token.map_or_else(none, |token| token.to_string());
@@ -60,9 +60,9 @@ fn past_send(sent: SentRequest, now: Timestamp) -> PastSend<String> {
     }
 }
 
-/// The limits' state as the console tells it.
+/// The limits' state, for the console.
 pub(crate) fn limit_states(states: Vec<KeyState>) -> Vec<LimitState> {
-    // Rounded up: whoever waits that long finds the place free.
+    // Rounded up, so that the permit is free after this wait.
     let millis = |duration: Duration| u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     states
         .into_iter()
@@ -79,7 +79,7 @@ pub(crate) fn limit_states(states: Vec<KeyState>) -> Vec<LimitState> {
         .collect()
 }
 
-/// The address at which commands of this machine reach what is bound to `address`.
+/// The address at which local commands reach a port bound to `address`.
 pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! The threads that serve the proxy's port.
+//! The proxy's worker threads.
 
 use std::{
     io,
@@ -9,18 +9,18 @@ use std::{
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-/// More threads would only wait for the log's one writer.
+/// More threads would only wait for the log's single writer.
 const MOST: usize = 8;
 
-/// Threads with a single-threaded runtime each: what a request wakes is on the thread that the request is on, so that
-/// no core ever waits for another. The console's work is on another runtime and keeps none of them from theirs.
+/// Threads with a single-threaded runtime each: a request and everything it wakes stay on one thread, so that no core
+/// waits for another. The console runs on its own runtime and can't delay them.
 pub(crate) struct Workers {
     threads: Vec<(Handle, JoinHandle<()>)>,
     stop: CancellationToken,
 }
 
 impl Workers {
-    /// Starts a thread for each core.
+    /// Spawns a thread per core.
     pub(crate) fn start() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST));
         let mut workers = Self { threads: Vec::with_capacity(cores), stop: CancellationToken::new() };
@@ -43,7 +43,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.cancel();
         for (_, thread) in self.threads.drain(..) {
-            // A panic has been told already.
+            // The panic has been logged.
             let _ = thread.join();
         }
     }
@@ -51,6 +51,6 @@ impl Drop for Workers {
 
 fn run(runtime: Runtime, stop: &CancellationToken) {
     runtime.block_on(stop.cancelled());
-    // A name that doesn't resolve must not keep the process.
+    // A pending DNS lookup must not delay the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
 }

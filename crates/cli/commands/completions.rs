@@ -11,10 +11,10 @@ use clap_complete::{Shell, env::Shells};
 
 use crate::complete;
 
-/// Print what a shell needs to complete commands, flags, sessions, operations and ids
+/// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-The script asks this program for what could come next, so that it knows the sessions of the log.
+The script completes commands, flags, sessions, operations and ids; it asks nightaudit for candidates.
 
 Examples:
   nightaudit completions bash > ~/.local/share/bash-completion/completions/nightaudit

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use nightaudit_app::config::{self, Loaded, variable};
 use serde_json::json;
 
-use crate::{args::Everywhere, error::Usage};
+use crate::{args::GlobalArgs, error::Usage};
 
-/// Check the configuration, or show what holds and where it comes from
+/// Check the configuration, or show each value and its origin
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -23,19 +23,19 @@ pub(crate) struct Config {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say whether the file and the variables can be used
+    /// Check the file and the environment variables
     Check,
-    /// List every key with its value and where that comes from
+    /// List every key with its value and origin
     Show {
-        /// One object a line
+        /// One JSON object per line
         #[arg(long)]
         json: bool,
     },
 }
 
 impl Config {
-    pub(crate) fn run(&self, everywhere: &Everywhere) -> anyhow::Result<ExitCode> {
-        let loaded = config::load(everywhere.config(), everywhere.flags()).map_err(|error| Usage(error.into()))?;
+    pub(crate) fn run(&self, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
+        let loaded = config::load(global.config(), global.flags()).map_err(|error| Usage(error.into()))?;
         match self.action {
             Action::Check => check(&loaded)?,
             Action::Show { json } => show(&loaded, json)?,
@@ -44,7 +44,7 @@ impl Config {
     }
 }
 
-/// Looks also at what a start would look at: the files that are named.
+/// Also checks the files that the configuration names, as a start would.
 fn check(loaded: &Loaded) -> anyhow::Result<()> {
     let settings = &loaded.settings;
     if let Some(tls) = &settings.tls {
@@ -59,11 +59,11 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
     settings.contracts()?;
     let mut out = anstream::stdout().lock();
     for name in &loaded.unknown_variables {
-        writeln!(out, "note: {name} is set and is no key")?;
+        writeln!(out, "note: {name} is not a configuration key")?;
     }
     match &loaded.file {
-        Some(file) => writeln!(out, "{} is good", file.display())?,
-        None => writeln!(out, "no file: the defaults hold, and they are good")?,
+        Some(file) => writeln!(out, "{} is valid", file.display())?,
+        None => writeln!(out, "no configuration file: the defaults are used")?,
     }
     Ok(())
 }
@@ -71,7 +71,7 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
 fn show(loaded: &Loaded, json: bool) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
     for (key, value, origin) in loaded.layers.list() {
-        // The only value that may hold a password, which a terminal's history is no place for.
+        // The only value that may contain a password, which must not end up in a terminal's history.
         let value = if key == "upstream_proxy" { without_password(&value) } else { value };
         if json {
             let line = json!({
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxys_password_is_not_shown() {
+    fn the_upstream_proxys_password_is_not_shown() {
         let shown = |text: &str| without_password(&toml::Value::String(text.to_owned())).as_str().unwrap().to_owned();
         assert_eq!(shown("http://me:se@cret@proxy:3128"), "http://…@proxy:3128");
         assert_eq!(shown("http://proxy:3128"), "http://proxy:3128");

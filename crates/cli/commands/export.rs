@@ -29,15 +29,15 @@ use crate::{
     signals::Unfinished,
 };
 
-/// Write exchanges to a file, for other programs or for the reviewers
+/// Export exchanges for other tools or for Mews' reviewers
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Without -o the file is called nightaudit-SESSION-TIME.EXTENSION and stands in the current folder. A file that is there
-is left alone unless --force is given, and is never half written. Without --format the name of the file tells it: .har,
-.ndjson, .csv, .sh, .html or .zip.
+Without -o the file is nightaudit-SESSION-TIME.EXTENSION in the current folder. An existing file is replaced only with
+--force, and never left half written. Without --format the file's extension selects it: .har, .ndjson, .csv, .sh, .html
+or .zip.
 
-Report and bundle are reviewed by the declaration that --declaration names, else by the one that is kept with the session
-(`nightaudit sessions declare`), else by certification.toml in the current folder.
+Reports and bundles are reviewed against the file given with --declaration, else the declaration stored with the session
+(`nightaudit sessions declare`), else certification.toml in the current folder.
 
 Examples:
   nightaudit export --format bundle --session certification
@@ -47,52 +47,52 @@ Examples:
   nightaudit export --format ndjson -o - --since 1h | jq .operation
   nightaudit export --format csv -o calls.csv --force --status 4xx")]
 pub(crate) struct Export {
-    /// The format [default: what the file's name ends with]
+    /// The format [default: by the file's extension]
     #[arg(long, required_unless_present = "output")]
     format: Option<Format>,
-    /// The file, or - for standard output
+    /// The output file, or - for standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
-    /// Replace the file if it is there
+    /// Replace an existing file
     #[arg(long)]
     force: bool,
-    /// Mask the values of this JSON field in bodies on the way out; may be given several times
+    /// Mask the values of this JSON property in exported bodies; repeatable
     #[arg(long, value_name = "NAME")]
     redact_field: Vec<String>,
-    /// What the integration declares about itself, for the report and the bundle [default: what is kept with the session, or
-    /// certification.toml if it is there]
+    /// The integration's declaration, for reports and bundles [default: the one stored with the session, or
+    /// certification.toml if it exists]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     declaration: Option<PathBuf>,
     #[command(flatten)]
     filters: Filters,
 }
 
-/// The formats.
+/// Export formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For HTTP tools and browsers
+    /// HTTP archive, for browsers and HTTP tools
     Har,
-    /// One exchange a line, complete; `nightaudit log import` takes it
+    /// Complete, one exchange per line; `nightaudit log import` reads it
     Ndjson,
-    /// For a spreadsheet, without headers and bodies
+    /// For spreadsheets, without headers and bodies
     Csv,
-    /// A shell script that sends the requests again
+    /// A shell script that repeats the requests
     Curl,
-    /// A report for the reviewers: one page that opens in any browser
+    /// A report for the reviewers, as one HTML page
     Html,
-    /// One file to hand over: report, HAR, exchanges and review, signed; `nightaudit verify` checks it
+    /// Report, HAR, exchanges and review in one signed file; `nightaudit verify` checks it
     Bundle,
 }
 
 impl Format {
-    /// The format of a file of this name.
+    /// The format for this file's extension.
     fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         let all = [Self::Har, Self::Ndjson, Self::Csv, Self::Curl, Self::Html, Self::Bundle];
         all.into_iter().find(|format| format.extension() == extension)
     }
 
-    /// What the name of such a file ends with, without the dot.
+    /// The file extension, without the dot.
     const fn extension(self) -> &'static str {
         match self {
             Self::Har => nightaudit_export::Format::Har.extension(),
@@ -112,7 +112,7 @@ impl Export {
         let format = self.format()?;
         let is_evidence = matches!(format, Format::Html | Format::Bundle);
         if self.declaration.is_some() && !is_evidence {
-            return Err(Usage::new("--declaration goes with --format html and --format bundle").into());
+            return Err(Usage::new("--declaration is only for --format html and --format bundle").into());
         }
         let mask = self.mask(settings)?;
         let (contracts, openapi) = match format {
@@ -143,7 +143,7 @@ impl Export {
             let evidence = exchanges.marked(Evidence { scratch: folder.clone(), ..evidence });
             let is_whole;
             if let Format::Bundle = format {
-                // A zip is not written from front to back.
+                // Writing a zip needs to seek.
                 let mut file = NamedTempFile::new_in(&folder)?;
                 let _unfinished = Unfinished::at(file.path())?;
                 is_whole = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?.is_whole;
@@ -182,26 +182,26 @@ impl Export {
         writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
         if let Format::Bundle = format {
             let key = signing_key(&settings.data)?.fingerprint();
-            writeln!(err, "signed by {key}: tell the reviewers, beside the file")?;
+            writeln!(err, "key fingerprint {key}: send it to the reviewers separately")?;
         }
         if !is_whole {
-            writeln!(err, "it is not complete: what is missing is named above and in the file")?;
+            writeln!(err, "incomplete: the warnings above and the file list what is missing")?;
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The format that is asked for, or that the file's name tells.
+    /// The format given, or the one for the file's extension.
     fn format(&self) -> anyhow::Result<Format> {
         let named = || self.output.as_deref().and_then(Format::of);
         self.format.or_else(named).ok_or_else(|| {
             let path = self.output.as_deref().unwrap_or(Path::new("-")).display();
-            let known = "give --format, or a name that ends with .har, .ndjson, .csv, .sh, .html or .zip";
-            Usage::new(format!("{path} doesn't tell the format: {known}")).into()
+            let known = "use --format, or one of .har, .ndjson, .csv, .sh, .html and .zip";
+            Usage::new(format!("no format has the extension of {path}: {known}")).into()
         })
     }
 
-    /// The declaration's text; that it can be read is seen before anything is written.
+    /// The declaration's text, checked before anything is written.
     fn declaration(&self, settings: &Settings, contracts: &Contracts) -> anyhow::Result<Option<String>> {
         let session = match self.filters.session() {
             Some(which) => Source::open(&settings.data)?.session(which).ok(),
@@ -209,31 +209,31 @@ impl Export {
         };
         let found = declared::find(self.declaration.as_deref(), session.as_ref(), contracts)?;
         if let Some(found) = &found {
-            writeln!(anstream::stderr().lock(), "reviewed by the declaration {}", found.place)?;
+            writeln!(anstream::stderr().lock(), "reviewed against the declaration {}", found.source)?;
         }
         Ok(found.map(|found| found.text))
     }
 
-    /// What is masked on the way out: what the configuration and the flags name.
-    fn mask(&self, settings: &Settings) -> anyhow::Result<OnTheWayOut> {
+    /// The properties to mask, from the configuration and the flags.
+    fn mask(&self, settings: &Settings) -> anyhow::Result<ExportMask> {
         let mut fields = settings.export_mask.clone();
         fields.extend(self.redact_field.iter().cloned());
         if fields.iter().any(|field| field.trim().is_empty()) {
-            return Err(Usage::new("--redact-field is empty: write a field's name").into());
+            return Err(Usage::new("--redact-field is empty: give a property's name").into());
         }
         fields.sort();
         fields.dedup();
         let mask = if fields.is_empty() { None } else { Some(Mask::new(&fields, redaction_key(&settings.data))) };
-        Ok(OnTheWayOut { mask, fields })
+        Ok(ExportMask { mask, fields })
     }
 }
 
-/// Writes all there are; what can't be read is named in what is written, and on standard error.
+/// Writes all exchanges; unreadable ones are listed in the output and on standard error.
 fn write_as(
     format: Format,
     out: &mut (impl Write + Seek + Send),
     exchanges: Exchanges,
-    mask: &OnTheWayOut,
+    mask: &ExportMask,
     evidence: &Evidence,
     settings: &Settings,
 ) -> anyhow::Result<Written> {
@@ -250,14 +250,14 @@ fn write_as(
     write(writer, exchanges, mask)
 }
 
-/// Exchanges, and how many there are, where that is known beforehand.
+/// A stream of exchanges, with their number if known beforehand.
 struct Exchanges {
     stream: Stream,
     total: Option<u64>,
     losses: Losses,
-    /// How many of each session passed unrecorded.
+    /// How many exchanges of each session were forwarded unrecorded.
     unrecorded: BTreeMap<SessionId, u64>,
-    /// What was found when sessions were imported.
+    /// The findings of sessions' imports.
     imported: BTreeMap<SessionId, Import>,
 }
 
@@ -278,7 +278,7 @@ impl Exchanges {
         Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, losses, unrecorded, imported })
     }
 
-    /// The evidence with what the log knows of the sessions.
+    /// Adds what the log knows about the sessions to the evidence.
     fn marked(&self, evidence: Evidence) -> Evidence {
         Evidence { unrecorded: self.unrecorded.clone(), imported: self.imported.clone(), ..evidence }
     }
@@ -287,11 +287,11 @@ impl Exchanges {
 /// What was written.
 struct Written {
     count: u64,
-    /// Whether nothing is missing that the log once had.
+    /// Whether no recorded exchange is missing.
     is_whole: bool,
 }
 
-/// The installation's key, which is not used if somebody else may have put it there.
+/// The installation's signing key; an error if others could have replaced it.
 fn signing_key(data: &Path) -> anyhow::Result<SigningKey> {
     let path = data.join("signing-key");
     match nightaudit_store::read_secret(&path) {
@@ -302,22 +302,22 @@ fn signing_key(data: &Path) -> anyhow::Result<SigningKey> {
     }
 }
 
-/// The installation's key for pseudonyms of fields; where it can't be had or made, as in a copy of a log that is only to be
-/// read, one for this export.
+/// The installation's key for pseudonyms of masked values, or a new one for this export if it can't be read or created,
+/// as in a read-only copy of a log.
 fn redaction_key(data: &Path) -> PseudonymKey {
     nightaudit_store::redaction_key(data).unwrap_or_else(|error| {
-        tracing::warn!("masked values have pseudonyms of this export alone: {error}");
+        tracing::warn!("pseudonyms of masked values are valid for this export only: {error}");
         PseudonymKey::ephemeral()
     })
 }
 
-/// The fields whose values are masked on the way out.
-struct OnTheWayOut {
+/// The properties whose values are masked on export.
+struct ExportMask {
     fields: Vec<String>,
     mask: Option<Mask>,
 }
 
-impl OnTheWayOut {
+impl ExportMask {
     fn apply(&self, exchange: &mut Exchange) {
         if let Some(mask) = &self.mask {
             mask.apply_to(exchange);
@@ -325,7 +325,7 @@ impl OnTheWayOut {
     }
 }
 
-/// Standard output, in which nobody can go back.
+/// Standard output, which can't seek.
 struct NoSeek<W>(W);
 
 impl<W: Write> Write for NoSeek<W> {
@@ -345,14 +345,13 @@ impl<W> Seek for NoSeek<W> {
 }
 
 fn taken(path: &Path) -> anyhow::Error {
-    Usage::new(format!("{} is there already: choose another with -o, or replace it with --force", path.display()))
-        .into()
+    Usage::new(format!("{} already exists: choose another with -o, or replace it with --force", path.display())).into()
 }
 
 fn write(
     mut writer: Box<dyn ExchangeWriter + Send + '_>,
     exchanges: Exchanges,
-    mask: &OnTheWayOut,
+    mask: &ExportMask,
 ) -> anyhow::Result<Written> {
     let bar = Bar::new();
     let (mut count, mut losses) = (0, exchanges.losses);
@@ -373,7 +372,7 @@ fn write(
     let is_whole = losses.is_empty();
     let missing = losses.tell();
     if count == 0 {
-        bail!("no exchange matches that can be read: `nightaudit tail --no-follow` shows the last ones");
+        bail!("no readable exchange matches: `nightaudit tail --no-follow` shows the most recent ones");
     }
     if !is_whole {
         writer.missing(&missing).map_err(plain)?;
@@ -382,7 +381,7 @@ fn write(
     Ok(Written { count, is_whole })
 }
 
-/// The output's own error, which says best what is wrong with it.
+/// Unwraps the output's own error, which is the most specific.
 fn plain(error: ExportError) -> anyhow::Error {
     match error {
         ExportError::Write(error) => error.into(),
@@ -390,7 +389,7 @@ fn plain(error: ExportError) -> anyhow::Error {
     }
 }
 
-/// A name that a file may have anywhere.
+/// A portable file name.
 fn default_name(session: Option<&str>, time: &str, extension: &str) -> String {
     let session: String = session
         .unwrap_or("all")
@@ -416,8 +415,7 @@ mod tests {
 
     fn written(exchanges: Vec<anyhow::Result<Exchange>>, fields: &[&str]) -> (anyhow::Result<Written>, String) {
         let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
-        let mask =
-            OnTheWayOut { mask: (!fields.is_empty()).then(|| Mask::new(&fields, PseudonymKey([7; 32]))), fields };
+        let mask = ExportMask { mask: (!fields.is_empty()).then(|| Mask::new(&fields, PseudonymKey([7; 32]))), fields };
         let mut out = Vec::new();
         let (stream, losses) = (Box::new(exchanges.into_iter()), Losses::default());
         let exchanges =

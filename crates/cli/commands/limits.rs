@@ -7,14 +7,14 @@ use nightaudit_app::config::Settings;
 use nightaudit_client::Source;
 use nightaudit_text::{duration, plain, terminal::print_json};
 
-/// Show what is used and left of each limit
+/// Show usage of each request limit
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   nightaudit limits
   nightaudit limits --json | jq 'select(.left == 0)'")]
 pub(crate) struct Limits {
-    /// One object a line
+    /// One JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -22,7 +22,10 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let Some(limits) = Source::open(&settings.data)?.limits()? else {
-            anyhow::bail!("no `nightaudit serve` runs on {}, and only it counts", settings.data.display());
+            anyhow::bail!(
+                "limits exist only while `nightaudit serve` runs; none is running on {}",
+                settings.data.display()
+            );
         };
         let mut out = anstream::stdout().lock();
         for limit in &limits {
@@ -45,7 +48,7 @@ impl Limits {
                 limit.delayed,
             )?;
             if let Some(closed) = limit.closed_for_ms {
-                write!(out, ", closed by Mews for {}", duration(Duration::from_millis(closed)))?;
+                write!(out, ", blocked by Mews for {}", duration(Duration::from_millis(closed)))?;
             }
             writeln!(out)?;
         }

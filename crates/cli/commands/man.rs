@@ -15,17 +15,17 @@ use crate::{args::Arguments, error::Usage};
 /// Print the manual pages
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-There is a page for the whole, and one for each command.
+There is one page for nightaudit itself and one for each command.
 
 Examples:
   nightaudit man > ~/.local/share/man/man1/nightaudit.1
   nightaudit man sessions start > nightaudit-sessions-start.1
   nightaudit man --all ~/.local/share/man/man1")]
 pub(crate) struct Man {
-    /// Of this command instead of the whole
+    /// The page of this command [default: nightaudit itself]
     #[arg(value_name = "COMMAND", conflicts_with = "all")]
     of: Vec<String>,
-    /// Write every page into this folder
+    /// Write all pages to this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     all: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ impl Man {
         let (mut command, mut title) = (&whole, "nightaudit".to_owned());
         for of in &self.of {
             let found = command.find_subcommand(of);
-            command = found.ok_or_else(|| Usage::new(format!("there is no command `{of}` in `{title}`")))?;
+            command = found.ok_or_else(|| Usage::new(format!("`{title}` has no command `{of}`")))?;
             title = format!("{title}-{}", command.get_name());
         }
         io::stdout().write_all(&page(command, &title)?)?;
@@ -51,7 +51,7 @@ impl Man {
     }
 }
 
-/// Writes the page of a command and those of its own commands; how many there were.
+/// Writes the pages of a command and its subcommands; returns how many.
 fn write_all(command: &Command, title: &str, folder: &Path) -> anyhow::Result<usize> {
     let path = folder.join(format!("{title}.1"));
     fs::write(&path, page(command, title)?).with_context(|| format!("can't write {}", path.display()))?;

@@ -21,12 +21,12 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::{commands::review::choose, complete, error::Usage};
 
-/// What Mews documents: show an operation, bring it up to date, say what that means
+/// Show, update and compare Mews' documented operations
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-What nightaudit knows of Mews' operations is built in. `update` takes Mews' OpenAPI document, or a checkout of its
-documentation (the folder `connector-api` of MewsSystems/open-api-docs), keeps it in the data folder, and every command
-holds requests against it from then on. `--builtin` goes back. Exported evidence is judged by what is built in.
+The contracts of Mews' operations are built in. `update` reads Mews' OpenAPI document or a checkout of its documentation
+(the folder `connector-api` of MewsSystems/open-api-docs) and stores the result in the data folder; every command then
+checks requests against it. `--builtin` reverts to the built-in contracts. Exported evidence always uses the built-in ones.
 
 Examples:
   nightaudit mews show customers/getAll
@@ -40,38 +40,38 @@ pub(crate) struct Mews {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Print what an operation takes
+    /// Show an operation's request
     Show {
-        /// The operation, as `customers/getAll`
+        /// The operation, such as `customers/getAll`
         operation: String,
-        /// As one object
+        /// As a JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Take an OpenAPI document or a folder of documentation, and say what changes
+    /// Read an OpenAPI document or a documentation folder, and list the changes
     Update {
-        /// The document, or the folder
+        /// The document or folder
         #[arg(value_name = "FILE|FOLDER", value_hint = ValueHint::AnyPath, required_unless_present = "builtin")]
         from: Option<PathBuf>,
-        /// What to call its revision, unless it says so itself
+        /// The revision's name, if the source has none
         #[arg(long, value_name = "TEXT")]
         revision: Option<String>,
-        /// Say what changes and keep nothing
+        /// List the changes without storing anything
         #[arg(long)]
         dry_run: bool,
-        /// Go back to what is built in
+        /// Revert to the built-in contracts
         #[arg(long, conflicts_with_all = ["from", "revision"])]
         builtin: bool,
-        /// One change a line, as an object
+        /// One JSON object per change
         #[arg(long)]
         json: bool,
     },
-    /// Say which operations of a session changed since what is built in
+    /// List the operations of a session that changed since the built-in contracts
     Diff {
-        /// The session by name or id; the newest unless told
+        /// The session: a name or id [default: the newest]
         #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
         session: Option<String>,
-        /// One change a line, as an object
+        /// One JSON object per change
         #[arg(long)]
         json: bool,
     },
@@ -90,9 +90,9 @@ impl Mews {
                 let found = changes(before.catalogue(), Contracts::built_in().catalogue());
                 print_changes(&mut out, &found, *json)?;
                 if !json {
-                    let (built_in, holds) = (Contracts::built_in(), if *dry_run { "would hold" } else { "holds" });
+                    let (built_in, holds) = (Contracts::built_in(), if *dry_run { "would be used" } else { "is used" });
                     let (sum, revision) = (sum(&found), built_in.revision());
-                    writeln!(out, "{sum}. What is built in {holds} again, revision {revision}.")?;
+                    writeln!(out, "{sum}. The built-in revision {revision} {holds} again.")?;
                 }
             }
             Action::Update { from, revision, dry_run, json, .. } => {
@@ -121,7 +121,7 @@ fn update(
         newer.keep(&settings.data)?;
     }
     if !json {
-        let what = if dry_run { "would be kept" } else { "is kept" };
+        let what = if dry_run { "would be stored" } else { "stored" };
         let (count, revision) = (after.catalogue().operations().len(), plain(after.revision()));
         writeln!(
             out,
@@ -133,10 +133,10 @@ fn update(
     Ok(())
 }
 
-/// What holds until now. Where what is kept is damaged, that is what is built in: to replace it is the remedy.
+/// The current contracts, or the built-in ones if the stored ones are damaged, so that `update` can replace them.
 fn before(settings: &Settings) -> Contracts {
     kept::contracts(&settings.data).unwrap_or_else(|error| {
-        anstream::eprintln!("nightaudit: compared with what is built in: {}", plain(&format!("{error:#}")));
+        anstream::eprintln!("nightaudit: comparing with the built-in contracts: {}", plain(&format!("{error:#}")));
         Contracts::built_in()
     })
 }
@@ -187,7 +187,7 @@ fn diff(out: &mut impl Write, settings: &Settings, session: Option<&str>, json: 
         let verb = if changed.len() == 1 { "has" } else { "have" };
         writeln!(
             out,
-            "You call {}, of which {} {verb} changed between revision {} and {}.",
+            "You call {}; {} {verb} changed between revisions {} and {}.",
             counted(calls.len(), "operation"),
             changed.len(),
             before.revision(),
@@ -200,9 +200,11 @@ fn diff(out: &mut impl Write, settings: &Settings, session: Option<&str>, json: 
 fn show(out: &mut impl Write, path: &str, json: bool, contracts: &Contracts) -> anyhow::Result<()> {
     let path = path.strip_prefix(nightaudit_mews::OPERATION_PREFIX).unwrap_or(path);
     let Some(operation) = contracts.operation(path) else {
-        let meant =
-            contracts.suggest(path).map(|meant| format!("; is {} meant?", meant.operation.path)).unwrap_or_default();
-        bail!(Usage::new(format!("Mews documents no operation {path}{meant}")));
+        let meant = contracts
+            .suggest(path)
+            .map(|meant| format!(": did you mean {}?", meant.operation.path))
+            .unwrap_or_default();
+        bail!(Usage::new(format!("no documented operation {path}{meant}")));
     };
     if json {
         serde_json::to_writer(&mut *out, &document(operation, contracts))?;
@@ -232,7 +234,7 @@ fn document(operation: &Operation, contracts: &Contracts) -> serde_json::Value {
     })
 }
 
-/// How wide a page is.
+/// The width of a page, in columns.
 const WIDTH: usize = 80;
 
 fn print(out: &mut impl Write, operation: &Operation, contracts: &Contracts) -> anyhow::Result<()> {
@@ -290,7 +292,7 @@ fn print(out: &mut impl Write, operation: &Operation, contracts: &Contracts) -> 
     Ok(())
 }
 
-/// Writes words in lines of at most [`WIDTH`] columns.
+/// Wraps text to [`WIDTH`] columns.
 fn wrap(out: &mut impl Write, text: &str, indent: usize, style: Style) -> anyhow::Result<()> {
     let mut line = String::new();
     for word in text.split(' ') {

@@ -1,4 +1,4 @@
-//! One file per command.
+//! One module per command.
 
 pub(crate) mod completions;
 pub(crate) mod config;

@@ -28,22 +28,22 @@ use nightaudit_text::{plain, plain_lines, terminal::print_json};
 use self::{changes::Changes, summary::Summary};
 use crate::{complete, error::Usage, progress::Bar};
 
-/// Say what Mews' reviewers would say of a session
+/// Review a session as Mews' reviewers would
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Reads a session as Mews' Marketplace team does before it certifies an integration: how long it ran, what was called and
-what wasn't, whether the limits were kept and `Retry-After` was heeded, which calls failed and were never made good,
-how the requests fit the documentation. What is to be mended comes first, with the ids of exchanges that show it.
+Checks a session the way Mews' Marketplace team does before it certifies an integration: how long it ran, which operations
+were and weren't called, whether request limits and `Retry-After` were respected, which failed calls were never resolved,
+and whether requests match the documentation. What to fix comes first, with the ids of exchanges that show it.
 
-The declaration says what the integration is meant to do. `--init` writes one from what the session has called, and on a
-terminal asks what only you know. It is read from the file that --declaration names, else from what is kept with the
-session (`nightaudit sessions declare`), else from certification.toml in the current folder.
+The declaration describes what the integration is meant to do. `--init` writes one from the operations called in the
+session and, on a terminal, asks for the rest. It is read from the file given with --declaration, else from the session
+(`nightaudit sessions declare`), else from certification.toml in the current folder.
 
-The verdict is about Mews Demo: what a stand-in answered, what was imported and what no public authority vouches for is
-never ready. --except leaves rules out of the exit code, and out of nothing else.
+The verdict applies to Mews Demo: a session is never ready if a simulator responded, if it was imported, or if no public
+authority vouches for the host. --except affects the exit code only, not the verdict.
 
-The exit code is 1 when something as grave as --fail-on stands, so that a build can be held by it. --form gives the answers
-for Mews' certification form, as text to paste.
+Exits with 1 if findings of the severity --fail-on or worse remain, for use in CI. --form prints the answers for Mews'
+certification form, as text to paste.
 
 Examples:
   nightaudit review
@@ -56,45 +56,45 @@ Examples:
   nightaudit review --session run-2 --against run-1
   nightaudit review --json > before.json; nightaudit review --against before.json")]
 pub(crate) struct Review {
-    /// The session: its name, its id, either end of its id, or last; the newest one otherwise
+    /// The session: a name, an id, either end of an id, or last [default: the newest]
     #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
     session: Option<String>,
-    /// The declaration [default: what is kept with the session, or certification.toml if it is there]
+    /// The declaration file [default: the one stored with the session, or certification.toml if it exists]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     declaration: Option<PathBuf>,
-    /// All there is to say as one object
+    /// The whole review as one JSON object
     #[arg(long)]
     json: bool,
-    /// From which severity on the exit code is 1
+    /// Exit with 1 if findings of this severity or worse remain
     #[arg(long, value_name = "SEVERITY", default_value = "error")]
     fail_on: FailOn,
-    /// Rules that don't decide the exit code; the verdict stays what it is
+    /// Rules that don't affect the exit code; the verdict doesn't change
     #[arg(long, value_name = "RULE", value_delimiter = ',')]
     except: Vec<String>,
-    /// The answers for Mews' certification form, as text to paste
+    /// Print the answers for Mews' certification form, as text to paste
     #[arg(long, conflicts_with_all = ["json", "watch", "explain", "init", "against"])]
     form: bool,
-    /// Write a declaration from what the session has called
+    /// Write a declaration from the operations called in the session
     #[arg(long, conflicts_with_all = ["json", "watch", "explain"])]
     init: bool,
-    /// With --init, replace the declaration if it is there
+    /// With --init, replace an existing declaration
     #[arg(long, requires = "init")]
     force: bool,
-    /// Why the reviewers care about a rule, and what raises it; `all` lists the rules
+    /// Explain a rule: why reviewers care, and how to fix it; `all` lists the rules
     #[arg(long, value_name = "RULE", add = complete::rules())]
     explain: Option<String>,
-    /// Review again whenever something was recorded, and show what has changed
+    /// Repeat the review whenever exchanges are recorded, and show what changed
     #[arg(long, conflicts_with = "explain")]
     watch: bool,
-    /// Say what has changed against the review of another session, or one that `review --json` has written to a file
+    /// Show what changed compared with another session, or with a file written by `review --json`
     #[arg(long, value_name = "NAME|ID|FILE", add = complete::sessions(), conflicts_with_all = ["init", "explain", "watch"])]
     against: Option<String>,
 }
 
-/// The largest review that is read of a file, in bytes.
+/// The largest review file that is read, in bytes.
 const LARGEST_REVIEW: u64 = 64 << 20;
 
-/// From which severity on a review fails.
+/// The lowest severity that fails a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
     Error,
@@ -117,7 +117,7 @@ impl Review {
             true => None,
             false => declared::find(self.declaration.as_deref(), Some(&session), &contracts)?,
         };
-        let (declaration, place) = found.map(|found| (found.declaration, found.place)).unzip();
+        let (declaration, declared_in) = found.map(|found| (found.declaration, found.source)).unzip();
         let declaration = declaration.unwrap_or_default();
         let judge = Judge { source: &source, settings, declaration: &declaration, contracts: &contracts };
         let (reading, lost) = judge.read(&session)?;
@@ -134,7 +134,7 @@ impl Review {
         }
         if self.watch {
             drop(source);
-            return self.watch(settings, reading, place.as_deref(), &mut out);
+            return self.watch(settings, reading, declared_in.as_deref(), &mut out);
         }
         let review = reading.reviewer.into_review();
         if self.form {
@@ -145,13 +145,13 @@ impl Review {
             let (earlier, against) = judge.earlier(which)?;
             self.print_changes(&mut out, &review, &earlier, &against)?;
         } else {
-            self.print(&mut out, &review, place.as_deref())?;
+            self.print(&mut out, &review, declared_in.as_deref())?;
         }
-        // Of what is missing nobody can say what the reviewers would.
+        // Missing exchanges can't be judged.
         Ok(if self.fails(&review, &except) || !lost.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    /// Prints a review, and what has changed whenever there is more to say: on a terminal in place, elsewhere below.
+    /// Prints a review, and then each change: in place on a terminal, appended elsewhere.
     fn watch(
         &self,
         settings: &Settings,
@@ -179,14 +179,14 @@ impl Review {
                 self.print(out, &review, declaration)?;
             } else if !Comparison::of(&last, &review).is_empty() {
                 writeln!(out)?;
-                self.print_changes(out, &review, &last, "what stood before")?;
+                self.print_changes(out, &review, &last, "the review before")?;
             }
             out.flush()?;
             last = review;
         }
     }
 
-    /// Prints what has changed from one review to another.
+    /// Prints what changed between two reviews.
     fn print_changes(&self, out: &mut impl Write, review: &Said, earlier: &Said, against: &str) -> anyhow::Result<()> {
         let comparison = Comparison::of(earlier, review);
         if self.json {
@@ -219,7 +219,7 @@ impl Review {
     }
 }
 
-/// What sessions are held against.
+/// What sessions are reviewed against.
 struct Judge<'a> {
     source: &'a Source,
     settings: &'a Settings,
@@ -228,7 +228,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Reads a session, and says what of it is lost.
+    /// Reads a session and warns of exchanges that are missing.
     fn read(&self, session: &Session) -> anyhow::Result<(Reading, Vec<Missing>)> {
         let mut reviewer = Reviewer::new(self.declaration.clone())
             .with_contracts(self.contracts.clone())
@@ -245,7 +245,7 @@ impl Judge<'_> {
         Ok((reading, lost))
     }
 
-    /// The review to compare with, and what it is of: a session, or else a file.
+    /// The review to compare with, and its source: a session, or else a file.
     fn earlier(&self, which: &str) -> anyhow::Result<(Said, String)> {
         match choose(self.source.sessions()?, Some(which)) {
             Ok(session) => {
@@ -253,10 +253,10 @@ impl Judge<'_> {
                 Ok((reading.reviewer.into_review(), format!("session {}", plain(&session.name))))
             }
             Err(error) if !Path::new(which).is_file() => {
-                Err(Usage::new(format!("{error}; nor is there a file of that name")).into())
+                Err(Usage::new(format!("{error}, and no file has that name")).into())
             }
             Err(_) => {
-                let unreadable = || format!("{} is no review of `nightaudit review --json`", plain(which));
+                let unreadable = || format!("{} is not the output of `nightaudit review --json`", plain(which));
                 let file = fs::File::open(which).with_context(|| format!("can't read {}", plain(which)))?;
                 let review =
                     serde_json::from_reader(BufReader::new(file.take(LARGEST_REVIEW))).with_context(unreadable)?;
@@ -266,7 +266,7 @@ impl Judge<'_> {
     }
 }
 
-/// A reviewer and how far it has read.
+/// A reviewer and its position.
 struct Reading {
     reviewer: Reviewer,
     filter: Filter,
@@ -307,7 +307,7 @@ fn of(session: &Session) -> Filter {
 pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Result<Session> {
     let Some(which) = which else {
         let newest = sessions.into_iter().max_by_key(|session| (session.last.is_some(), session.last, session.started));
-        return newest.context("the log has no session yet: start `nightaudit serve` and send something through it");
+        return newest.context("the log has no sessions yet: start `nightaudit serve` and send a request through it");
     };
     let named = sessions.iter().filter(|session| session.name == which);
     if let Some(session) = named.max_by_key(|session| (session.open, session.started)) {
@@ -317,10 +317,11 @@ pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Res
     let mut matching = sessions.iter().filter(|session| session.id.to_string().starts_with(&prefix));
     match (matching.next().filter(|_| !prefix.is_empty()), matching.next()) {
         (Some(session), None) => Ok(session.clone()),
-        (Some(_), Some(_)) => {
-            Err(Usage::new(format!("several sessions have ids that begin with `{}`: give more of it", plain(which)))
-                .into())
-        }
+        (Some(_), Some(_)) => Err(Usage::new(format!(
+            "several sessions have ids that begin with `{}`: use more characters",
+            plain(which)
+        ))
+        .into()),
         _ => {
             let hint = "`nightaudit sessions` lists them";
             Err(Usage::new(format!("there is no session `{}`: {hint}", plain(which))).into())
@@ -328,7 +329,7 @@ pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Res
     }
 }
 
-/// The configuration's limits, as far as a window can be counted by them.
+/// The configured limits that can be evaluated over a window.
 fn limits(settings: &Settings) -> Vec<RequestLimit> {
     let rules = settings.limit.rules.iter().filter(|rule| rule.paginated_factor == 1);
     rules
@@ -343,7 +344,7 @@ fn limits(settings: &Settings) -> Vec<RequestLimit> {
         .collect()
 }
 
-/// All rules, for whoever asks for one that isn't there.
+/// Lists all rules, for an unknown one.
 fn rule(text: &str) -> anyhow::Result<Rule> {
     Ok(text.parse::<Rule>().map_err(|error| Usage(error.into()))?)
 }
@@ -396,6 +397,6 @@ mod tests {
         for nobody in ["x", ""] {
             assert!(chosen(Some(nobody)).unwrap_err().to_string().contains("there is no session"), "{nobody}");
         }
-        assert!(choose(Vec::new(), None).unwrap_err().to_string().contains("no session yet"));
+        assert!(choose(Vec::new(), None).unwrap_err().to_string().contains("no sessions yet"));
     }
 }

@@ -25,8 +25,8 @@ use crate::{commands::review::declared, complete, error::Usage};
 #[command(
     args_conflicts_with_subcommands = true,
     after_long_help = "\
-A session is what was recorded in one go, or under one name. These work while `nightaudit serve` runs, and without it.
-SESSION is a name, an id, either end of an id or last; of several with one name the open one is meant, else the newest.
+A session is a named span of recording. These commands work whether or not `nightaudit serve` is running.
+SESSION is a name, an id, either end of an id, or last. If several share a name, the open one is used, else the newest.
 
 Examples:
   nightaudit sessions
@@ -40,7 +40,7 @@ Examples:
 pub(crate) struct Sessions {
     #[command(subcommand)]
     action: Option<Action>,
-    /// One object a line
+    /// One JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -49,55 +49,55 @@ pub(crate) struct Sessions {
 enum Action {
     /// List the sessions
     List {
-        /// One object a line
+        /// One JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Start a session, or continue the open one of that name: what is recorded from now on belongs to it
+    /// Start a session, or continue the open one of that name; new exchanges are recorded into it
     Start {
         /// Its name
         name: String,
     },
-    /// End a session; it can't be continued then
+    /// End a session for good; it can't be continued
     End {
-        /// Which, if not the one that is being recorded
+        /// The session [default: the one being recorded]
         #[arg(add = complete::sessions())]
         session: Option<String>,
     },
-    /// Give a session another name; exchanges recorded before keep the old one
+    /// Rename a session; exchanges recorded before keep the old name
     Rename {
-        /// Which
+        /// The session
         #[arg(add = complete::sessions())]
         session: String,
         /// The new name
         name: String,
     },
-    /// Note something about a session
+    /// Attach a note to a session
     Note {
-        /// Which
+        /// The session
         #[arg(add = complete::sessions())]
         session: String,
-        /// The note; an empty one removes what is there
+        /// The note; an empty one removes the existing note
         text: String,
     },
-    /// Keep the integration's declaration with a session: `review` and `export` use it then
+    /// Store the integration's declaration with a session, for `review` and `export`
     Declare {
-        /// Which
+        /// The session
         #[arg(add = complete::sessions())]
         session: String,
-        /// The declaration
+        /// The declaration file
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, default_value = declared::FILE)]
         file: PathBuf,
-        /// Remove the one that is kept
+        /// Remove the stored declaration
         #[arg(long)]
         remove: bool,
     },
     /// Delete a session and everything recorded in it
     Delete {
-        /// Which
+        /// The session
         #[arg(add = complete::sessions())]
         session: String,
-        /// Don't ask
+        /// Don't ask for confirmation
         #[arg(short, long)]
         yes: bool,
     },
@@ -119,24 +119,24 @@ impl Sessions {
                 };
                 let done = change_session(&settings.store, &SessionChange::Declare(session, &declaration))?;
                 let name = plain(&done.name);
-                return told(&match remove {
-                    true => format!("session {name} has no declaration now"),
-                    false => format!("session {name} keeps {}", file.display()),
+                return print(&match remove {
+                    true => format!("removed the declaration of session {name}"),
+                    false => format!("stored {} with session {name}", file.display()),
                 });
             }
             Some(Action::Delete { session, yes }) => {
-                let doomed = Source::open(&settings.data)?.session(session)?;
-                if !yes && !confirmed(&doomed)? {
-                    bail!("session {} was left alone", plain(&doomed.name));
+                let target = Source::open(&settings.data)?.session(session)?;
+                if !yes && !confirmed(&target)? {
+                    bail!("session {} was not deleted", plain(&target.name));
                 }
-                // What was agreed to is deleted, whoever has taken its name since.
-                let done = change_session(&settings.store, &SessionChange::Delete(&doomed.id.to_string()))?;
-                return told(&format!("deleted {}", described(&done)));
+                // By id: the name may belong to another session by now.
+                let done = change_session(&settings.store, &SessionChange::Delete(&target.id.to_string()))?;
+                return print(&format!("deleted {}", described(&done)));
             }
         };
         let session = change_session(&settings.store, &change)?;
         let name = plain(&session.name);
-        told(&match change {
+        print(&match change {
             SessionChange::Start(_) if session.current && Source::console(&settings.data).is_some() => {
                 format!("session {name} is being recorded")
             }
@@ -144,37 +144,35 @@ impl Sessions {
                 format!("session {name} is open: `nightaudit serve --session {name}` records into it")
             }
             SessionChange::End(_) => format!("ended {}", described(&session)),
-            SessionChange::Rename(..) => format!("session {} is called {name} now", session.id),
+            SessionChange::Rename(..) => format!("renamed session {} to {name}", session.id),
             SessionChange::Note(..) => match &session.note {
                 Some(note) => format!("session {name}: {}", plain(note)),
-                None => format!("session {name} has no note now"),
+                None => format!("removed the note of session {name}"),
             },
             SessionChange::Declare(..) | SessionChange::Delete(_) => described(&session),
         })
     }
 }
 
-fn told(line: &str) -> anyhow::Result<ExitCode> {
+fn print(line: &str) -> anyhow::Result<ExitCode> {
     writeln!(anstream::stdout().lock(), "{line}")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks on the terminal; where there is none, nobody can agree.
+/// Asks for confirmation; an error if there is no terminal.
 fn confirmed(session: &Session) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(
-            Usage::new("nothing is deleted without a yes: there is no terminal to ask on, so give --yes").into()
-        );
+        return Err(Usage::new("can't ask for confirmation without a terminal: use --yes").into());
     }
     let mut out = anstream::stderr().lock();
-    write!(out, "Delete {} for ever? [y/N] ", described(session))?;
+    write!(out, "Permanently delete {}? [y/N] ", described(session))?;
     out.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// A session in a sentence.
+/// A session's name, exchanges and size, for messages.
 fn described(session: &Session) -> String {
     let exchanges = match session.exchanges {
         1 => "1 exchange".to_owned(),
@@ -193,12 +191,12 @@ fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         write_table(&mut out, &sessions, &TimeZone::system())?;
     }
-    // The list has said it all; which exchanges they are is said once more, for who wants to look for them.
+    // The table has the counts; the warning names the missing exchanges.
     let missing = Losses::new(&sessions).tell();
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The sessions in columns as wide as what stands in them.
+/// Writes the sessions as a table, its columns as wide as their contents.
 fn write_table(out: &mut dyn Write, sessions: &[Session], zone: &TimeZone) -> io::Result<()> {
     const HEAD: [&str; 7] = ["SESSION", "STATE", "EXCHANGES", "STARTED", "SPAN", "SIZE", "ID"];
     const RIGHT: [bool; 7] = [false, false, true, false, true, true, false];

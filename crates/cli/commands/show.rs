@@ -27,8 +27,8 @@ use crate::{complete, error::Usage};
 /// Show one exchange
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Without flags: what became of it, what the operation's contract finds in the request (lines with !), and both messages
-with JSON indented. Tokens show as pseudonyms; there is no way to show the originals.
+Without flags, prints the outcome, violations of the operation's contract (lines with !), and request and response with
+JSON indented. Tokens are shown as pseudonyms; the originals were never recorded.
 
 Examples:
   nightaudit show 000A1C
@@ -38,28 +38,28 @@ Examples:
   nightaudit show 01KAS3Z --curl
   nightaudit show 01KAS3Z --json | jq .limit")]
 pub(crate) struct Show {
-    /// Its id, the beginning or the end of it, last, or last-error
+    /// An id, either end of an id, last, or last-error
     #[arg(add = complete::exchanges())]
     id: String,
     /// The request only
     #[arg(long, conflicts_with = "response")]
     request: bool,
-    /// The answer only
+    /// The response only
     #[arg(long)]
     response: bool,
-    /// The bare body, decoded: of the answer, or with --request of the request
+    /// The bare body, decoded: the response's, or the request's with --request
     #[arg(long, conflicts_with_all = ["curl", "json"])]
     body: bool,
-    /// As it was on the wire: nothing indented, nothing decoded
+    /// As sent on the wire: not indented, not decoded
     #[arg(long, conflicts_with_all = ["curl", "json"])]
     wire: bool,
-    /// Into this file, which is not there yet, instead of standard output
+    /// Write to this new file instead of standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
-    /// As a command for cURL, which asks for the tokens in variables
+    /// As a curl command that takes the tokens from environment variables
     #[arg(long, conflicts_with_all = ["json", "request", "response"])]
     curl: bool,
-    /// As an object
+    /// As a JSON object
     #[arg(long)]
     json: bool,
 }
@@ -78,7 +78,7 @@ impl Parts {
 impl Show {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         if self.id.is_empty() {
-            return Err(Usage::new("an id has at least one letter").into());
+            return Err(Usage::new("the id is empty").into());
         }
         let source = Source::open(&settings.data)?;
         let exchange = source.find(&self.id)?;
@@ -87,7 +87,7 @@ impl Show {
         drop(source);
         let Some(path) = &self.output else {
             if self.body || self.wire || self.curl || self.json {
-                // Bytes as they are: no colours are taken out of them. A terminal is shown what it would obey.
+                // Raw bytes must not go through the colour stripper. On a terminal, control characters are escaped.
                 self.write(&mut terminal::stdout(), &exchange, imported, settings)?;
             } else {
                 self.write(&mut anstream::stdout().lock(), &exchange, imported, settings)?;
@@ -101,7 +101,7 @@ impl Show {
         }
         let file = fs::OpenOptions::new().write(true).create_new(true).open(path);
         let mut file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Usage::new(format!("{} is there already", path.display())).into(),
+            io::ErrorKind::AlreadyExists => Usage::new(format!("{} already exists", path.display())).into(),
             _ => anyhow::Error::new(error).context(format!("can't write {}", path.display())),
         })?;
         file.write_all(&bytes).with_context(|| format!("can't write {}", path.display()))?;
@@ -145,18 +145,22 @@ fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool, wire: boo
     let body = match (request, &exchange.response) {
         (true, _) => &exchange.request.body,
         (false, Some(response)) => &response.body,
-        (false, None) => anyhow::bail!("exchange {} has no answer, and so no body of one", exchange.id),
+        (false, None) => anyhow::bail!("exchange {} has no response", exchange.id),
     };
     if let Some(withheld) = body.withheld {
         tracing::warn!("{} withheld: {}", size(body.length), withheld.reason());
     } else if body.truncated {
-        tracing::warn!("only the first {} of {} were kept", size(body.bytes.len() as u64), size(body.length));
+        tracing::warn!(
+            "truncated: only the first {} of {} were recorded",
+            size(body.bytes.len() as u64),
+            size(body.length)
+        );
     }
     let bytes = if wire { body.bytes.clone() } else { body.decoded().0 };
     Ok(out.write_all(&bytes)?)
 }
 
-/// Both messages in the form of HTTP/1, whatever version they had.
+/// Writes both messages in HTTP/1 syntax, whatever their version.
 fn write_wire(out: &mut dyn Write, exchange: &Exchange, parts: Parts) -> io::Result<()> {
     let mut message = |line: String, headers: &[Header], body: &Body| {
         write!(out, "{line}\r\n")?;
@@ -171,7 +175,7 @@ fn write_wire(out: &mut dyn Write, exchange: &Exchange, parts: Parts) -> io::Res
         message(format!("{} {target} {}", request.method, request.http_version), &request.headers, &request.body)?;
     }
     if let (true, Some(response)) = (parts.response, &exchange.response) {
-        // Of two messages the second begins on a line of its own.
+        // The response starts on a line of its own.
         let between = if parts.request { "\r\n" } else { "" };
         let reason = response.reason.as_deref().unwrap_or_default();
         let line = format!("{between}{} {} {reason}", response.http_version, response.status);
@@ -206,18 +210,18 @@ fn write_summary(
         let decision = format!("{:?}", limit.decision).to_lowercase();
         write!(out, "limit {}: {decision}, {} of {} used", plain(&limit.rule), limit.used, limit.limit)?;
         if limit.waited_ms > 0 {
-            write!(out, ", held {} ms", limit.waited_ms)?;
+            write!(out, ", delayed by {} ms", limit.waited_ms)?;
         }
         if let Some(seconds) = limit.retry_after_s {
-            write!(out, ", again in {seconds} s")?;
+            write!(out, ", Retry-After {seconds} s")?;
         }
         writeln!(out)?;
     }
     match (exchange.alteration, imported) {
-        (Some(Alteration::Edited), _) => writeln!(out, "imported: not as it was recorded")?,
-        (Some(Alteration::Masked), _) => writeln!(out, "imported: values were masked before")?,
-        // Anybody can make hashes that fit.
-        (None, Some(_)) => writeln!(out, "imported: its hash fits, which proves nothing by itself")?,
+        (Some(Alteration::Edited), _) => writeln!(out, "imported: altered since it was recorded")?,
+        (Some(Alteration::Masked), _) => writeln!(out, "imported: values were masked before export")?,
+        // Anyone can compute matching hashes.
+        (None, Some(_)) => writeln!(out, "imported: the hash matches, which alone proves nothing")?,
         (None, None) => {}
     }
     exchange.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
@@ -229,7 +233,7 @@ fn write_summary(
         ("access token", envelope.access_token.map(|token| token.to_string())),
         ("request id", exchange.request_id().map(plain)),
         ("sent to", exchange.destination.as_ref().filter(|_| !is_claim).map(sent_to)),
-        ("said to be sent to", exchange.destination.as_ref().filter(|_| is_claim).map(sent_to)),
+        ("sent to, as claimed", exchange.destination.as_ref().filter(|_| is_claim).map(sent_to)),
         ("from", exchange.peer.map(|peer| peer.to_string())),
     ] {
         if let Some(value) = value {
@@ -241,7 +245,7 @@ fn write_summary(
     writeln!(out)
 }
 
-/// Where a request went, who vouches for the host, and whether that is Mews.
+/// Where a request went, who vouches for the host, and whether it is Mews.
 fn sent_to(destination: &Destination) -> String {
     let is_mews = match OriginStatus::of(destination) {
         OriginStatus::NotMews => "not Mews: ",
@@ -252,7 +256,7 @@ fn sent_to(destination: &Destination) -> String {
     format!("{is_mews}{}{remote}", plain(&destination.to_string()))
 }
 
-/// Writes request and answer with headers and bodies, JSON indented; of each body at most `cut` letters.
+/// Writes request and response with headers and bodies, JSON indented; at most `cut` characters of each body.
 pub(crate) fn write_messages(
     out: &mut dyn Write,
     exchange: &Exchange,
@@ -271,13 +275,13 @@ pub(crate) fn write_messages(
         writeln!(out, "{style}{}{style:#} {}", response.status, response.http_version)?;
         write_message(out, &response.headers, &response.body, cut)?;
     }
-    exchange.web_socket.as_ref().map_or(Ok(()), |said| write_said(out, said, cut))
+    exchange.web_socket.as_ref().map_or(Ok(()), |said| write_web_socket(out, said, cut))
 }
 
-/// Writes the messages of a part of a WebSocket: `>` for those of the integration, `<` for those of Mews.
-fn write_said(out: &mut dyn Write, said: &WebSocket, cut: Option<usize>) -> io::Result<()> {
+/// Writes one part of a WebSocket's messages: `>` from the client, `<` from the upstream.
+fn write_web_socket(out: &mut dyn Write, said: &WebSocket, cut: Option<usize>) -> io::Result<()> {
     let dim = Style::new().dimmed();
-    writeln!(out, "{dim}part {} of what was said after {}{dim:#}\n", said.part, said.handshake)?;
+    writeln!(out, "{dim}part {} of the WebSocket opened by {}{dim:#}\n", said.part, said.handshake)?;
     for message in &said.messages {
         let arrow = if message.direction == Direction::Send { '>' } else { '<' };
         let kind = match message.opcode {
@@ -292,17 +296,17 @@ fn write_said(out: &mut dyn Write, said: &WebSocket, cut: Option<usize>) -> io::
         let coding = message.body.content_encoding.as_deref().map(|coding| format!(", {}", plain(coding)));
         writeln!(out, "{dim}{arrow} {} {kind}, {length}{}{dim:#}", message.time, coding.unwrap_or_default())?;
         if message.opcode != 8 {
-            write_body(out, &message.body, cut, "--json has them")?;
+            write_body(out, &message.body, cut, "use --json")?;
         }
     }
     if !said.omitted.is_none() {
-        writeln!(out, "{dim}{} more, {}, were not kept{dim:#}", said.omitted.messages, size(said.omitted.bytes))?;
+        writeln!(out, "{dim}{} more, {}, not recorded{dim:#}", said.omitted.messages, size(said.omitted.bytes))?;
     }
     if said.unreadable_bytes > 0 {
-        writeln!(out, "{dim}{} that are no frames{dim:#}", size(said.unreadable_bytes))?;
+        writeln!(out, "{dim}{} that aren't WebSocket frames{dim:#}", size(said.unreadable_bytes))?;
     }
     if said.ended {
-        writeln!(out, "{dim}the connection ended{dim:#}")?;
+        writeln!(out, "{dim}connection closed{dim:#}")?;
     }
     Ok(())
 }
@@ -313,10 +317,10 @@ fn write_message(out: &mut dyn Write, headers: &[Header], body: &Body, cut: Opti
         writeln!(out, "{dim}{}:{dim:#} {}", plain(&header.name), plain(&header.value))?;
     }
     writeln!(out)?;
-    write_body(out, body, cut, "--body writes them")
+    write_body(out, body, cut, "use --body")
 }
 
-/// The code and the reason in a close frame.
+/// The code and reason of a close frame.
 fn close(body: &Body) -> String {
     match body.bytes.split_first_chunk() {
         Some((code, reason)) => {
@@ -337,7 +341,7 @@ fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &
     }
     let (bytes, complete) = body.decoded();
     let Some(text) = str::from_utf8(&bytes).ok().filter(|text| !text.is_empty()) else {
-        return writeln!(out, "{dim}{} that are no text; {otherwise}{dim:#}\n", size(body.length));
+        return writeln!(out, "{dim}{} of binary data; {otherwise}{dim:#}\n", size(body.length));
     };
     let text = if is_json(text) { indent(text) } else { text.to_owned() };
     let shown: String = cut.map_or_else(|| text.clone(), |cut| text.chars().take(cut).collect());
@@ -346,11 +350,11 @@ fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &
         writeln!(out, "{dim}… {} more{dim:#}", size((text.len() - shown.len()) as u64))?;
     }
     if let (false, Some(coding)) = (complete, &body.content_encoding) {
-        writeln!(out, "{dim}it can't be decoded as {} to its end{dim:#}", plain(coding))?;
+        writeln!(out, "{dim}not entirely valid {}{dim:#}", plain(coding))?;
     }
     if body.truncated {
         let kept = size(body.bytes.len() as u64);
-        writeln!(out, "{dim}of {} the first {kept} were kept{dim:#}", size(body.length))?;
+        writeln!(out, "{dim}truncated: the first {kept} of {} were recorded{dim:#}", size(body.length))?;
     }
     writeln!(out)
 }
@@ -362,15 +366,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_over_a_websocket_reads_well() {
+    fn a_web_socket_is_readable() {
         let mut out = Vec::new();
-        write_said(&mut out, &web_socket(), None).unwrap();
+        write_web_socket(&mut out, &web_socket(), None).unwrap();
         let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
         insta::assert_snapshot!(text);
     }
 
     #[test]
-    fn an_exchange_reads_well() {
+    fn an_exchange_is_readable() {
         let mut out = Vec::new();
         write_summary(
             &mut out,
@@ -392,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn on_the_wire_nothing_is_laid_out() {
+    fn the_wire_form_is_not_reformatted() {
         let mut exchange = exchange();
         let mut out = Vec::new();
         write_wire(&mut out, &exchange, Parts::BOTH).unwrap();
@@ -408,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_known_of_an_exchange_is_said() {
+    fn notes_and_undecodable_bodies_are_shown() {
         let mut exchange = exchange();
         exchange.notes = vec![nightaudit_exchange::Note::RedirectRewritten];
         let response = exchange.response.as_mut().unwrap();
@@ -418,38 +422,41 @@ mod tests {
         write_messages(&mut out, &exchange, Parts::BOTH, None).unwrap();
         let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
         assert!(text.contains("\nthe redirect to Mews was rewritten to lead to the proxy\n"), "{text}");
-        assert!(text.contains("\"Reservations\"") && text.contains("it can't be decoded as utf-8"), "{text}");
+        assert!(text.contains("\"Reservations\"") && text.contains("not entirely valid utf-8"), "{text}");
     }
 
     #[test]
-    fn who_answered_is_said_and_what_an_import_says_of_it_is_a_claim() {
-        let said = |exchange: &Exchange, imported| {
+    fn the_destination_is_shown_and_marked_as_a_claim_if_imported() {
+        let shown = |exchange: &Exchange, imported| {
             let mut out = Vec::new();
             write_summary(&mut out, exchange, imported, &[], &TimeZone::UTC).unwrap();
             String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
         };
         let mews = exchange();
-        let text = said(&mews, None);
+        let text = shown(&mews, None);
         let expected =
             "\nsent to: https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority\n";
         assert!(text.contains(expected) && !text.contains("imported"), "{text}");
-        let text = said(&mews, Some(Import { exchanges: 1, ..Import::default() }));
-        assert!(text.contains("\nimported: its hash fits") && text.contains("\nsaid to be sent to: https"), "{text}");
+        let text = shown(&mews, Some(Import { exchanges: 1, ..Import::default() }));
+        assert!(
+            text.contains("\nimported: the hash matches") && text.contains("\nsent to, as claimed: https"),
+            "{text}"
+        );
         let altered = Exchange { alteration: Some(Alteration::Edited), ..mews.clone() };
-        assert!(said(&altered, None).contains("\nimported: not as it was recorded\n"));
+        assert!(shown(&altered, None).contains("\nimported: altered since it was recorded\n"));
         let mut other = mews;
         let destination = other.destination.as_mut().unwrap();
         destination.tls.as_mut().unwrap().authority = nightaudit_exchange::Authority::Configured;
-        let text = said(&other, None);
+        let text = shown(&other, None);
         assert!(text.contains("\nsent to: not proven to be Mews: https://api.mews-demo.com, TLS"), "{text}");
         let destination = other.destination.as_mut().unwrap();
         (destination.address, destination.tls) = ("http://127.0.0.1:8090".into(), None);
-        let text = said(&other, None);
+        let text = shown(&other, None);
         assert!(text.contains("\nsent to: not Mews: http://127.0.0.1:8090, in clear text\n"), "{text}");
     }
 
     #[test]
-    fn a_long_body_is_cut_and_said_to_be() {
+    fn a_long_body_is_cut_with_a_mark() {
         let mut out = Vec::new();
         write_messages(&mut out, &exchange(), Parts::BOTH, Some(4)).unwrap();
         let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();

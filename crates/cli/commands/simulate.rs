@@ -19,19 +19,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{commands::serve::announce, signals::stop_on_signal};
 
-/// The file in the data folder that gets the authority's certificate.
+/// The default file name of the CA certificate, in the data folder.
 const AUTHORITY: &str = "simulator-ca.pem";
 
-/// Be a Mews for testing: answers every operation, keeps what is added, refuses what Mews refuses
+/// Run a simulated Mews: serves every operation, stores what is added, rejects what Mews rejects
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-It needs no internet. Its data are made up, always the same for a seed and a day, and gone when it stops. It knows the
+It needs no internet access. Its data is made up, the same for each seed and day, and is lost when it stops. It accepts the
 tokens that Mews publishes for its demo. WebSockets are at /ws/connector on the same port.
 
-A single request can ask for something by the header X-Simulator:
-  X-Simulator: size=20MB      the answer has a member Padding, so that it has this size
-  X-Simulator: status=503     it is answered with this error
-  X-Simulator: latency=2s     the answer is kept back for so long
+The header X-Simulator changes the response to one request:
+  X-Simulator: size=20MB      pad it to this size, with a property Padding
+  X-Simulator: status=503     respond with this error
+  X-Simulator: latency=2s     delay it
 
 Examples:
   nightaudit simulate
@@ -39,42 +39,42 @@ Examples:
   nightaudit simulate --fail 5xx=1%,408=0.5% --webhook http://127.0.0.1:3000/hook
   nightaudit simulate --tls; nightaudit serve --upstream https://127.0.0.1:8090 --upstream-ca simulator-ca.pem")]
 pub(crate) struct Simulate {
-    /// Where it listens; port 0 takes a free one
+    /// The address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// Requests of an access token in a window, or none
+    /// Request limit per access token, or none
     #[arg(long, value_name = "COUNT/TIME", default_value = "200/30s")]
     limit: LimitOrNone,
-    /// Let the window begin with the first request of a burst instead of sliding
+    /// Start the window at the first request of a burst instead of sliding it
     #[arg(long)]
     limit_anchored: bool,
-    /// Errors at a share of the requests
+    /// Fail a share of the requests
     #[arg(long, value_name = "STATUS=SHARE,…")]
     fail: Option<Faults>,
-    /// How long answers are kept back
+    /// Delay responses
     #[arg(long, value_name = "TIME[±TIME]")]
     latency: Option<Latency>,
-    /// Where changes are told by webhooks
+    /// Send webhooks about changes to this URL
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     webhook: Option<WebhookUrl>,
-    /// A token that is known beside those that Mews publishes; may be given several times
+    /// Accept this token in addition to those that Mews publishes; repeatable
     #[arg(long = "token", value_name = "TOKEN")]
     tokens: Vec<String>,
-    /// What everything made up begins with
+    /// The seed for the generated data
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// The largest body of a request
+    /// Maximum size of a request body
     #[arg(long, value_name = "SIZE", default_value = "20 MiB")]
     max_body: ByteSize,
-    /// Speak TLS, with a certificate of its own making
+    /// Serve TLS with a self-signed CA
     #[arg(long)]
     tls: bool,
-    /// Where the certificate of its authority is written [default: simulator-ca.pem in the data folder]
+    /// Where to write the CA certificate [default: simulator-ca.pem in the data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls")]
     tls_ca: Option<PathBuf>,
 }
 
-/// A limit as it is typed.
+/// A limit, or `none`.
 #[derive(Debug, Clone, Copy)]
 struct LimitOrNone(Option<Limit>);
 
@@ -129,7 +129,7 @@ impl Simulate {
         })
     }
 
-    /// Makes a certificate and writes its authority's where a client finds it.
+    /// Makes a server certificate and writes its CA's certificate to a file.
     fn authority(
         &self,
         settings: &Settings,
@@ -150,11 +150,11 @@ impl Simulate {
     }
 }
 
-/// Says how to go on.
+/// Logs what to do next.
 fn advise(url: &str, authority: Option<&Path>) {
     let trust = authority.map(|file| format!(" --upstream-ca {}", file.display())).unwrap_or_default();
     let tokens = PUBLISHED_TOKENS[0];
-    tracing::info!("to record it: nightaudit serve --upstream {url}{trust}");
-    tracing::info!("an integration's base address: {url} (or that of the recording `serve`)");
-    tracing::info!("it knows Mews' published tokens: ClientToken {}, AccessToken {}", tokens.client, tokens.access);
+    tracing::info!("to record its traffic: nightaudit serve --upstream {url}{trust}");
+    tracing::info!("point the integration's base URL at {url}, or at the recording `serve`");
+    tracing::info!("accepts Mews' published tokens: ClientToken {}, AccessToken {}", tokens.client, tokens.access);
 }

@@ -21,13 +21,13 @@ use crate::{
     filters::{self, Filters},
 };
 
-/// Show exchanges as they are recorded, one on a line
+/// Show exchanges as they are recorded, one per line
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Each line has the local time, the end of the exchange's id (`nightaudit show` takes it), the status, the operation, how
-long it took, the sizes of request and response, what is left of the limit, the pseudonym of the access token, the session,
-and marks for what was refused, delayed or went wrong. A mark with ! is what the operation's contract finds in the request.
-A narrow terminal shows fewer columns. It goes on where it was when `nightaudit serve` is restarted.
+Each line has the local time, the end of the exchange's id (`nightaudit show` accepts it), the status, the operation, the
+duration, the sizes of request and response, the requests left under the limit, the access token's pseudonym, the session,
+and marks for exchanges that were refused, delayed or failed. Marks with ! are violations of the operation's contract.
+A narrow terminal shows fewer columns. `tail` continues where it was after `nightaudit serve` restarts.
 
 Examples:
   nightaudit tail
@@ -36,16 +36,16 @@ Examples:
   nightaudit tail --operation '!languages/*,configuration/*' --since 12:00
   nightaudit tail --json | jq .outcome")]
 pub(crate) struct Tail {
-    /// How many of the last ones to begin with
+    /// Start with this many of the most recent exchanges
     #[arg(short = 'n', value_name = "COUNT", default_value_t = 10)]
     count: usize,
-    /// Stop after those
+    /// Print those and exit
     #[arg(long)]
     no_follow: bool,
-    /// One object a line
+    /// One JSON object per line
     #[arg(long)]
     json: bool,
-    /// With headers and bodies, indented and cut
+    /// Include headers and bodies, indented and shortened
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
     #[command(flatten)]
@@ -73,7 +73,7 @@ impl Tail {
             printer.print_reversed(newest)?;
             return Ok(ExitCode::SUCCESS);
         }
-        // Gathered first: a reader that stops must not keep `serve` from the log.
+        // Collected before printing: a stalled reader must not hold the log and lock `serve` out.
         let mut newest = Vec::new();
         let never = CancellationToken::new();
         let mut follow = Follow::start(&settings.data, filter, self.count, never, |exchange| newest.push(exchange))?;
@@ -82,7 +82,7 @@ impl Tail {
             match news {
                 News::Exchange(exchange) => printer.print(&exchange)?,
                 News::Missed(count) => {
-                    tracing::warn!("{count} lines were missed: their exchanges were deleted before they could be read");
+                    tracing::warn!("{count} exchanges were deleted before they could be read");
                 }
                 News::Waiting => tracing::info!("waiting for `nightaudit serve` on {}", settings.data.display()),
                 News::Connected => {}
@@ -92,17 +92,17 @@ impl Tail {
     }
 }
 
-/// Letters of a body that `-v` shows.
+/// How many characters of a body `-v` shows.
 const CUT: usize = 2000;
 
-/// Prints exchanges in the form that was asked for.
+/// Prints exchanges in the requested form.
 struct Printer<W> {
     out: W,
     json: bool,
     verbose: bool,
     contracts: Contracts,
     zone: TimeZone,
-    /// What the line before says needs no repetition where the marks want its room.
+    /// The line before; values that repeat it make room for marks.
     last: Option<Row>,
 }
 
@@ -122,7 +122,7 @@ impl<W: Write> Printer<W> {
             return print_json(exchange);
         }
         let row = Row::new(exchange, &self.contracts);
-        // Asked each time: a terminal's size changes.
+        // Checked for each line: terminals get resized.
         let columns = width().map_or_else(Columns::all_with_id, Columns::fit_with_id);
         let columns = columns.for_marks(&row, self.last.as_ref());
         writeln!(self.out, "{}", Line { row: &row, columns: &columns, zone: &self.zone })?;
@@ -134,7 +134,7 @@ impl<W: Write> Printer<W> {
     }
 }
 
-/// Letters on a line of the terminal; none where the output is none.
+/// The terminal's width in columns; `None` if standard output isn't one.
 fn width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {

@@ -13,11 +13,11 @@ use nightaudit_top::{Ended, Options};
 
 use crate::{args::Color, error::Usage, filters::Filters};
 
-/// Watch exchanges, limits and findings full screen
+/// Watch exchanges, limits and findings on a full screen
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Follows what a running `nightaudit serve` records; without one it shows what the log has, and waits. Press ? for the keys:
-they are those of mitmproxy, vi and less.
+Follows what a running `nightaudit serve` records; without one it shows the log and waits. Press ? for the keys, which
+are those of mitmproxy, vi and less.
 
 Examples:
   nightaudit top
@@ -32,7 +32,7 @@ impl Top {
         let now = Timestamp::from_system(SystemTime::now());
         let filter = self.filters.filter(now).map_err(|error| Usage(error.into()))?;
         if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-            return Err(Usage::new("top needs a terminal: `nightaudit tail` writes lines to anything").into());
+            return Err(Usage::new("top needs a terminal: use `nightaudit tail` otherwise").into());
         }
         let colors = match color {
             Color::Always => true,

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::morning::Morning;
 use crate::{
-    args::{Arguments, Everywhere},
+    args::{Arguments, GlobalArgs},
     signals::stop_on_signal,
 };
 
@@ -59,22 +59,22 @@ pub(crate) struct Try {
 }
 
 impl Try {
-    pub(crate) fn run(&self, everywhere: &Everywhere) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(&self, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
         let limit: Limit = self.limit.parse().map_err(|error| crate::error::Usage(anyhow::Error::new(error)))?;
         let folder = tempfile::Builder::new().prefix("nightaudit-try-").tempdir()?.keep();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(self.tour(everywhere, limit, &folder));
+        let result = runtime.block_on(self.tour(global, limit, &folder));
         runtime.shutdown_timeout(Duration::from_secs(1));
         let seen = result?;
         seen.tell(&folder)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn tour(&self, everywhere: &Everywhere, limit: Limit, folder: &Path) -> anyhow::Result<Seen> {
+    async fn tour(&self, global: &GlobalArgs, limit: Limit, folder: &Path) -> anyhow::Result<Seen> {
         let port = bind(FREE, "listen").await?;
         let upstream = format!("http://{}", port.local_addr()?);
         let settings = settings(folder, &upstream, &self.limit)?;
-        logging::start(&settings.log, everywhere.color.on_standard_error(), None)?;
+        logging::start(&settings.log, global.color.on_standard_error(), None)?;
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
 

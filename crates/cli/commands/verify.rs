@@ -22,15 +22,15 @@ use serde_json::json;
 
 use crate::progress::Bar;
 
-/// The most sessions whose origins are told.
+/// The most sessions whose origins are printed.
 const ORIGINS: usize = 20;
 
-/// Check that evidence is what was recorded: a bundle, an NDJSON or HAR export, or the log
+/// Check that a bundle, an NDJSON or HAR export, or the log is unaltered
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Of a bundle it checks every digest, the chain from exchange to exchange, the signature, and that report, review and HAR
-are what the exchanges give. Without a file it checks the log. It names what was altered, is missing, was inserted or
-moved; the exit code is 1 then.
+For a bundle it checks every digest, the hash chain, the signature, and that report, review and HAR follow from the
+exchanges. Without a file it checks the log. It lists what was altered, removed, inserted or moved, and then exits
+with 1.
 
 Examples:
   nightaudit verify nightaudit-certification-20261123T120000Z.zip
@@ -38,13 +38,13 @@ Examples:
   nightaudit verify exchanges.ndjson --json
   nightaudit verify")]
 pub(crate) struct Verify {
-    /// The file; without it the log is checked
+    /// The file to check [default: the log]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
-    /// The key that must have signed the bundle, by its fingerprint
+    /// Fingerprint of the key that must have signed the bundle
     #[arg(long, value_name = "FINGERPRINT", requires = "file")]
     key: Option<String>,
-    /// Print one JSON object
+    /// As a JSON object
     #[arg(long)]
     json: bool,
 }
@@ -81,7 +81,7 @@ impl Verify {
     }
 }
 
-/// The log, whole where nobody has it; else the exchanges that its owner gives.
+/// Checks the log's files, or, while `serve` has the log open, the exchanges it returns.
 fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     let mut extra = Vec::new();
     let holder = Holder::find(data)?;
@@ -109,10 +109,10 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     let mut verification =
         verify_exchanges(readable, imported.collect(), &mut |progress| bar.show(progress.exchanges, None))?;
     if extra.is_empty() {
-        // Else they are of what was found damaged.
+        // The others follow from damage that was reported already.
         extra = unreadable;
     }
-    // What is missing between two exchanges has been found by the chain.
+    // The chain has revealed gaps between exchanges.
     for missing in &mut missing {
         let last = last.get(&missing.session).copied().unwrap_or(0);
         missing.ranges.retain(|(first, _)| *first > last);
@@ -121,7 +121,7 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     extra.extend(missing.iter().filter(|m| m.count > 0).map(|missing| finding(FindingKind::Missing, missing)));
     if let Source::Console(_) = source {
         verification.notes.push(
-            "`serve` has the log: its exchanges were checked as it gives them; `nightaudit log check` checks the files"
+            "`serve` has the log open: checked its exchanges, not its files; `nightaudit log check` checks those"
                 .to_owned(),
         );
     }
@@ -129,7 +129,7 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     Ok(verification)
 }
 
-/// The most exchanges that are named one by one as unreadable.
+/// The most unreadable exchanges that are listed one by one.
 const MOST_UNREADABLE: usize = 1000;
 
 fn damage(log: &Log) -> anyhow::Result<Vec<Finding>> {
@@ -147,7 +147,7 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
         writeln!(out, "{finding}")?;
     }
     if *cut {
-        writeln!(out, "and more: the check ended here")?;
+        writeln!(out, "and more: the check stopped here")?;
     }
     if !findings.is_empty() {
         writeln!(out)?;
@@ -157,7 +157,7 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
     if let Some(signed) = signed_by {
         let whose = match own {
             Some(key) if key.fingerprint() == signed.key => "this installation's key",
-            _ => "not this installation's key: compare it with what its owner says",
+            _ => "not this installation's key: compare it with the fingerprint its owner sent you",
         };
         let at = local(signed.at, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S UTC");
         writeln!(out, "signed     {at} by {} ({whose})", signed.key)?;
@@ -179,17 +179,17 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
         writeln!(out, "note       {note}")?;
     }
     match findings.len() {
-        // The hashes of a HAR cover what it doesn't have: whoever changes an address or a time in it changes none of them.
+        // A HAR's hashes cover data it doesn't contain: changing a URL or a time in it changes no hash.
         0 if *what == "har" => {
-            writeln!(out, "fits       its bodies and the links of its chain; who answered, and when, no HAR proves")
+            writeln!(out, "fits       bodies and hash chain match; a HAR can't prove who responded, or when")
         }
         0 if verification.is_proven() => {
-            writeln!(out, "good       nothing was altered, is missing, was inserted or moved")
+            writeln!(out, "good       nothing was altered, removed, inserted or moved")
         }
         0 => {
-            writeln!(out, "intact     nothing was changed since it was written; that Mews answered, it does not prove")
+            writeln!(out, "intact     unchanged since it was written; not proof that Mews responded")
         }
-        1 => writeln!(out, "not good   1 thing is wrong"),
-        many => writeln!(out, "not good   {many} things are wrong"),
+        1 => writeln!(out, "not good   1 problem"),
+        many => writeln!(out, "not good   {many} problems"),
     }
 }

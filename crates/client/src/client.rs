@@ -1,4 +1,4 @@
-//! The console of a running `serve`, asked.
+//! A client of a running `serve`'s console.
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
@@ -12,72 +12,72 @@ use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
-/// No line of the console is longer: an exchange with both bodies at their bound, coded and decoded.
+/// The maximum length of a line: an exchange with both bodies at their limit, encoded and decoded.
 const MAX_LINE: usize = 512 << 20;
 
-/// How long a console may keep a command waiting: one that is there and says nothing must not hang it.
+/// Timeouts for the console: one that accepts a connection and stays silent must not hang a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// From the connection being asked for to the head of the response.
+pub struct Timeouts {
+    /// From connecting to the head of the response.
     pub head: Duration,
-    /// Between two pieces of the response. What searches a large log for little says nothing for long.
+    /// Between two chunks of the response. A search of a large log with few matches stays silent for long.
     pub body: Duration,
 }
 
-impl Patience {
-    /// For what a person waits for.
+impl Timeouts {
+    /// For commands that a user waits for.
     pub const COMMAND: Self = Self { head: Duration::from_secs(10), body: Duration::from_secs(300) };
-    /// For what a shell asks while somebody types.
+    /// For shell completion.
     pub const TYPING: Self = Self { head: Duration::from_millis(500), body: Duration::from_millis(500) };
-    /// For what changes something on the disk, such as the deletion of a large session.
+    /// For changes on disk, such as deleting a large session.
     const CHANGE: Duration = Duration::from_secs(60);
-    /// For a stream of events, which says every 15 seconds that it is there.
+    /// For event streams, which send a heartbeat every 15 seconds.
     const EVENTS: Duration = Duration::from_secs(60);
 }
 
-/// What the console says is wrong with a request.
+/// An error response from the console.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
     message: String,
 }
 
-/// A client of the console, which blocks.
+/// A blocking client of the console.
 #[derive(Debug)]
 pub struct Client {
     address: String,
     token: Token,
     runtime: Rc<Runtime>,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl Client {
-    /// A client of the console at `http://host:port`, which has to be on this machine.
+    /// Connects to the console at `http://host:port`, which has to be on this machine.
     pub fn new(address: &str, token: Token) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/').to_owned();
-        // The address stands in a file: whoever could write there would be told the token.
+        // The address is read from a file: anyone who can write it could otherwise capture the token.
         if !address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) {
-            bail!("the lock file names {address} for the console: the token is sent to this machine only");
+            bail!("the lock file has the console at {address}: the token is sent to this machine only");
         }
-        Ok(Self { address, token, runtime: Rc::new(runtime), patience: Patience::COMMAND })
+        Ok(Self { address, token, runtime: Rc::new(runtime), timeouts: Timeouts::COMMAND })
     }
 
-    /// The same client with another patience.
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    /// The same client with other timeouts.
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
-    /// Asks for `path` and reads the answer whole.
+    /// Gets `path` and reads the whole response.
     ///
     /// # Errors
     ///
-    /// [`Refused`] with what the console says is wrong, or that it can't be reached.
+    /// [`Refused`] with the console's error, or the console can't be reached.
     pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<T> {
-        self.read(self.send(Method::GET, path, query, None, self.patience.head)?)
+        self.read(self.send(Method::GET, path, query, None, self.timeouts.head)?)
     }
 
-    /// Has the console change something, with a JSON body if need be, and reads what it answers.
+    /// Sends a change, with a JSON body if given, and reads the response.
     ///
     /// # Errors
     ///
@@ -88,17 +88,17 @@ impl Client {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> anyhow::Result<T> {
-        self.read(self.send(method, path, &[], body, Patience::CHANGE)?)
+        self.read(self.send(method, path, &[], body, Timeouts::CHANGE)?)
     }
 
-    /// Asks for `path` and reads the answer line by line, until it ends.
+    /// Gets `path` and reads the response line by line.
     pub fn lines(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<Lines> {
-        self.stream(path, query, CancellationToken::new(), self.patience.body)
+        self.stream(path, query, CancellationToken::new(), self.timeouts.body)
     }
 
-    /// Asks for a stream of events and reads it line by line, until it ends or `stop` is cancelled.
+    /// Gets an event stream and reads it line by line, until it ends or `stop` is cancelled.
     pub fn events(&self, path: &str, query: &[(String, String)], stop: CancellationToken) -> anyhow::Result<Lines> {
-        self.stream(path, query, stop, Patience::EVENTS)
+        self.stream(path, query, stop, Timeouts::EVENTS)
     }
 
     fn stream(
@@ -106,20 +106,21 @@ impl Client {
         path: &str,
         query: &[(String, String)],
         stop: CancellationToken,
-        patience: Duration,
+        timeout: Duration,
     ) -> anyhow::Result<Lines> {
-        let body = self.send(Method::GET, path, query, None, self.patience.head)?.into_body();
+        let body = self.send(Method::GET, path, query, None, self.timeouts.head)?.into_body();
         let runtime = Rc::clone(&self.runtime);
-        Ok(Lines { runtime, body, stop, patience, buffer: Vec::new(), searched: 0, ended: false })
+        Ok(Lines { runtime, body, stop, timeout, buffer: Vec::new(), searched: 0, ended: false })
     }
 
     fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> anyhow::Result<T> {
         let body = self.runtime.block_on(async {
             let collecting = response.into_body().collect();
-            tokio::time::timeout(self.patience.body, collecting).await.map_err(|_| self.silent(self.patience.body))
+            tokio::time::timeout(self.timeouts.body, collecting).await.map_err(|_| self.silent(self.timeouts.body))
         });
         let body = body??.to_bytes();
-        serde_json::from_slice(&body).with_context(|| format!("the console at {} answers something else", self.address))
+        serde_json::from_slice(&body)
+            .with_context(|| format!("unexpected response from the console at {}", self.address))
     }
 
     fn send(
@@ -128,7 +129,7 @@ impl Client {
         path: &str,
         query: &[(String, String)],
         body: Option<&serde_json::Value>,
-        patience: Duration,
+        timeout: Duration,
     ) -> anyhow::Result<Response<Incoming>> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let request = Request::builder()
@@ -152,30 +153,30 @@ impl Client {
             let told = serde_json::from_slice::<serde_json::Value>(&body).ok();
             let message = match told.as_ref().and_then(|told| told["error"].as_str()) {
                 Some(error) => error.to_owned(),
-                None => format!("the console at {} answers {status}", self.address),
+                None => format!("the console at {} responded with {status}", self.address),
             };
             Err(Refused { message }.into())
         };
-        let answered = self.runtime.block_on(async { tokio::time::timeout(patience, asking).await });
-        answered.unwrap_or_else(|_| Err(self.silent(patience)))
+        let answered = self.runtime.block_on(async { tokio::time::timeout(timeout, asking).await });
+        answered.unwrap_or_else(|_| Err(self.silent(timeout)))
     }
 
-    fn silent(&self, patience: Duration) -> anyhow::Error {
+    fn silent(&self, timeout: Duration) -> anyhow::Error {
         anyhow::anyhow!(
-            "the console at {} has said nothing for {patience:?}: the `nightaudit serve` that has the log hangs, or \
-             something else listens there",
+            "no response from the console at {} within {timeout:?}: the `nightaudit serve` that has the log open hangs, or \
+             another program listens there",
             self.address
         )
     }
 }
 
-/// The lines of an answer as they arrive, without their ends.
+/// The lines of a response as they arrive, without line endings.
 #[derive(Debug)]
 pub struct Lines {
     runtime: Rc<Runtime>,
     body: Incoming,
     stop: CancellationToken,
-    patience: Duration,
+    timeout: Duration,
     buffer: Vec<u8>,
     searched: usize,
     ended: bool,
@@ -199,12 +200,12 @@ impl Iterator for Lines {
             self.searched = self.buffer.len();
             let frame = self.runtime.block_on(async {
                 let frame = self.stop.run_until_cancelled(self.body.frame());
-                tokio::time::timeout(self.patience, frame).await
+                tokio::time::timeout(self.timeout, frame).await
             });
             let Ok(frame) = frame else {
                 (self.ended, self.buffer) = (true, Vec::new());
                 self.searched = 0;
-                let silent = format!("the console has said nothing for {:?}", self.patience);
+                let silent = format!("no data from the console within {:?}", self.timeout);
                 return Some(Err(anyhow::Error::msg(silent)));
             };
             match frame.flatten() {
@@ -216,13 +217,13 @@ impl Iterator for Lines {
                 Some(Err(error)) => {
                     (self.ended, self.buffer) = (true, Vec::new());
                     self.searched = 0;
-                    return Some(Err(anyhow::Error::new(error).context("the console's answer broke off")));
+                    return Some(Err(anyhow::Error::new(error).context("the console's response was truncated")));
                 }
             }
             if self.buffer.len() > MAX_LINE {
                 (self.ended, self.buffer) = (true, Vec::new());
                 self.searched = 0;
-                return Some(Err(anyhow::Error::msg("the console's answer has a line without an end")));
+                return Some(Err(anyhow::Error::msg("the console's response has an overlong line")));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Exchanges as they are recorded, whoever has the log.
+//! Follows exchanges as they are recorded, from the log or the console.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,44 +15,44 @@ use crate::{
     source::Source,
 };
 
-/// How long to wait before looking again for a `serve`.
+/// How often to look for a `serve`.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Something that a [`Follow`] has seen.
+/// An event of a [`Follow`].
 pub enum News {
     /// An exchange that matches.
     Exchange(Box<Exchange>),
-    /// So many exchanges were deleted or damaged before they could be read.
+    /// This many exchanges were deleted or damaged before they could be read.
     Missed(u64),
-    /// A `serve` has been found.
+    /// Connected to a `serve`.
     Connected,
-    /// No `serve` runs, or it has just ended. Said once until there is one.
+    /// No `serve` is running. Reported once until one is found.
     Waiting,
 }
 
-/// Goes on after what was seen last, across restarts of `serve`: nothing is missed, and nothing seen twice.
+/// Follows the log across restarts of `serve`, without gaps or duplicates.
 pub struct Follow {
     data: PathBuf,
     filter: Filter,
-    /// How many of the last ones to begin with.
+    /// How many of the most recent exchanges to start with.
     last: usize,
-    /// The id of the last event; none until there was one.
+    /// The id of the last event; `None` before the first.
     seen: Option<String>,
     stream: Option<Lines>,
     waiting: bool,
-    /// What a running `serve` was found by, before the first look.
+    /// The console found when opening the log, for the first connection.
     found: Option<Client>,
     stop: CancellationToken,
 }
 
 impl Follow {
-    /// Follows the log of this folder, beginning with the `last` exchanges that match.
+    /// Follows the log in this folder, starting with the `last` matching exchanges.
     ///
-    /// Where nobody has the log, those are given to `take` at once, the newest first.
+    /// If no process has the log open, those are passed to `take` at once, newest first.
     ///
     /// # Errors
     ///
-    /// The log can't be read, or has no session that the filter names.
+    /// The log can't be read, or doesn't have the filter's session.
     pub fn start(
         data: &Path,
         filter: Filter,
@@ -71,9 +71,9 @@ impl Follow {
                 }
             }
             Err(error) => match error.downcast_ref() {
-                // There may be a log later, all of which is then new.
+                // There may be a log later; all of it will be new.
                 Some(OpenError::Missing(_)) => follow.seen = Some(Position::START.to_string()),
-                // Another command has it, or a `serve` that has no console yet.
+                // Another command has the log open, or a `serve` without a console yet.
                 Some(OpenError::Locked { .. }) => {}
                 _ => return Err(error),
             },
@@ -81,19 +81,19 @@ impl Follow {
         Ok(follow)
     }
 
-    /// Follows the log of this folder from after this exchange on, or all of it.
+    /// Follows the log in this folder after an exchange, or from the start.
     pub fn after(data: &Path, filter: Filter, last: Option<ExchangeId>, stop: CancellationToken) -> Self {
         let seen = last.map_or_else(|| Position::START.to_string(), |id| id.to_string());
         let data = data.to_owned();
         Self { data, filter, last: 0, seen: Some(seen), stream: None, waiting: false, found: None, stop }
     }
 
-    /// Waits for what comes next; none when it was stopped.
+    /// Waits for the next event; `None` once stopped.
     ///
     /// # Errors
     ///
-    /// What doesn't get better by waiting: `serve` refuses the filter, or sends what can't be read.
-    #[allow(clippy::should_implement_trait, reason = "an error is not an item: what comes after it is not looked for")]
+    /// Errors that waiting can't fix: `serve` rejects the filter, or sends unreadable events.
+    #[allow(clippy::should_implement_trait, reason = "an error ends the stream")]
     pub fn next(&mut self) -> anyhow::Result<Option<News>> {
         while !self.stop.is_cancelled() {
             if let Some(stream) = &mut self.stream {
@@ -101,11 +101,11 @@ impl Follow {
                     Ok(Some(news)) => return Ok(Some(news)),
                     Ok(None) => {}
                     Err(error) if error.is::<serde_json::Error>() => return Err(error),
-                    // It broke off, as it does when `serve` ends.
+                    // The stream breaks off when `serve` exits.
                     Err(error) => tracing::debug!("{error:#}"),
                 }
                 self.stream = None;
-                // A `serve` that is about to end takes connections and ends them at once.
+                // A `serve` that is shutting down accepts connections and closes them at once.
                 thread::sleep(PAUSE);
             }
             match self.found.take().or_else(|| Source::console(&self.data)).map(|client| self.connect(&client)) {
@@ -119,7 +119,7 @@ impl Follow {
             }
             if !self.waiting {
                 self.waiting = true;
-                // It ended before it said from where it is followed: what the log has now is not new, all after it is.
+                // It ended before its first event: everything after the log's current end is new.
                 if self.seen.is_none()
                     && let Ok(source @ Source::Log(_)) = Source::open(&self.data)
                 {
@@ -142,7 +142,7 @@ impl Follow {
     }
 }
 
-/// The next event of a stream; none where the stream has ended.
+/// The next event of a stream; `None` at its end.
 fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> anyhow::Result<Option<News>> {
     let (mut event, mut data, mut id) = (Vec::new(), Vec::new(), None);
     for line in stream {
@@ -154,7 +154,7 @@ fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> anyhow::Result<O
         } else if let Some(text) = line.strip_prefix(b"id: ") {
             id = Some(String::from_utf8_lossy(text).into_owned());
         } else if line.is_empty() {
-            // Only with its end is an event whole.
+            // An event is complete only with its empty line.
             *seen = id.take().or_else(|| seen.take());
             match &event[..] {
                 b"exchange" => return Ok(Some(News::Exchange(serde_json::from_slice(&data)?))),
@@ -166,7 +166,7 @@ fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> anyhow::Result<O
     Ok(None)
 }
 
-/// The place after the exchange that was recorded last.
+/// The position after the last recorded exchange.
 fn newest_place(source: &Source) -> anyhow::Result<Position> {
     let Source::Log(log) = source else { return Ok(Position::START) };
     let mut newest = log.query(Query { order: Order::Newest, limit: Some(1), ..Query::default() })?;

@@ -1,26 +1,26 @@
-//! What can't be had of a log any more, while the rest of it is read.
+//! Collects missing and unreadable exchanges while the rest of a log is read.
 
 use nightaudit_exchange::{Gaps, Missing, SessionId};
 use nightaudit_store::Session;
 
-/// The most errors that are told one by one.
+/// The most errors that are logged one by one.
 const MOST_TOLD: u64 = 10;
 
-/// Exchanges that can't be read, in the place of the first of them. What comes after them can be read.
+/// A range of unreadable exchanges within a stream. The exchanges after them can be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Unreadable {
-    /// The session they are of.
+    /// Their session.
     pub session: SessionId,
     /// The sequence number of the first.
     pub first: u64,
     /// The sequence number of the last.
     pub last: u64,
-    /// Why not, in a sentence.
+    /// Why, in a sentence.
     pub message: String,
 }
 
-/// Gathers what is missing or can't be read.
+/// The missing and unreadable exchanges of a log.
 #[derive(Debug, Default)]
 pub struct Losses {
     gaps: Gaps,
@@ -29,18 +29,18 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Begins with what is known to be missing of these sessions.
+    /// Starts with the exchanges that these sessions are known to lack.
     pub fn new(sessions: &[Session]) -> Self {
         let missing = sessions.iter().filter(|session| session.missing > 0).map(missing_of);
         let names = sessions.iter().map(|session| (session.id, session.name.clone())).collect();
         Self { gaps: Gaps::new(missing), names, unreadable: 0 }
     }
 
-    /// Takes an error of a stream of exchanges, and warns of it.
+    /// Notes an error in a stream of exchanges, and logs it.
     ///
     /// # Errors
     ///
-    /// The error itself, where nothing can be read after it.
+    /// The error itself, if nothing can be read after it.
     pub fn note(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         let Unreadable { session, first, last, message } = error.downcast()?;
         self.unreadable += 1;
@@ -60,20 +60,20 @@ impl Losses {
         self.gaps.is_empty()
     }
 
-    /// What is missing, session by session, which is told on standard error with what to do about it.
+    /// Logs what is missing by session, with the remedy, and returns it.
     pub fn tell(self) -> Vec<Missing> {
         let missing = self.gaps.into_list();
         for missing in &missing {
             tracing::warn!("{missing}");
         }
         if !missing.is_empty() {
-            tracing::warn!("`nightaudit log check` says where the log is damaged; put those files back from a copy");
+            tracing::warn!("`nightaudit log check` lists the damaged files; restore them from a copy");
         }
         missing
     }
 }
 
-/// What is missing of a session.
+/// What a session lacks.
 pub fn missing_of(session: &Session) -> Missing {
     Missing {
         session: session.id,
@@ -95,7 +95,7 @@ mod tests {
         for (first, last) in [(3, 3), (4, 4), (9, 11)] {
             losses.note(Unreadable { session, first, last, message: "damaged".to_owned() }.into()).unwrap();
         }
-        assert!(losses.note(anyhow::anyhow!("the console's answer broke off")).is_err());
+        assert!(losses.note(anyhow::anyhow!("the stream ended")).is_err());
         let missing = losses.tell();
         assert_eq!((missing[0].count, &missing[0].ranges[..]), (5, &[(3, 4), (9, 11)][..]));
     }

@@ -1,4 +1,4 @@
-//! Where a command finds exchanges: in the log itself, or at the console of the `serve` that has it.
+//! Where commands read exchanges: the log itself, or the console of the `serve` that has it open.
 
 use std::{path::Path, time::Duration};
 
@@ -12,38 +12,38 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 
 use crate::{
-    client::{Client, Patience},
+    client::{Client, Timeouts},
     losses::Unreadable,
 };
 
-/// Either way gives the same answers in the same order.
+/// Both return the same results in the same order.
 pub enum Source {
-    /// A log that this process reads itself: nobody else has it.
+    /// The log, read by this process.
     Log(Box<dyn ReadLog>),
-    /// A running `serve` has it.
+    /// The console of a running `serve`.
     Console(Client),
 }
 
-/// Who has the log of a data folder.
+/// Who has a data folder's log open.
 pub enum Holder {
-    /// Nobody: it is open for reading.
+    /// No other process: it is open for reading here.
     Nobody(Box<Log>),
-    /// A running `serve`, at whose console it is asked for.
+    /// A running `serve`, reachable through its console.
     Serve(Client),
 }
 
 impl Holder {
-    /// Opens the log of this data folder, or finds who has it; waits a moment for another command that reads it.
+    /// Opens the log of this data folder, or finds the `serve` that has it open; waits briefly for other commands.
     ///
     /// # Errors
     ///
-    /// There is no log, it can't be read, or the process that has it has no console (yet).
+    /// There is no log, it can't be read, or the process that has it open has no console (yet).
     pub fn find(data: &Path) -> anyhow::Result<Self> {
         Self::find_within(data, PATIENCE)
     }
 
-    fn find_within(data: &Path, patience: Duration) -> anyhow::Result<Self> {
-        match open_when_free(patience, || Log::open_read_only(data)) {
+    fn find_within(data: &Path, timeout: Duration) -> anyhow::Result<Self> {
+        match open_when_free(timeout, || Log::open_read_only(data)) {
             Ok(log) => Ok(Self::Nobody(Box::new(log))),
             Err(OpenError::Locked { console: Some(address), .. }) => {
                 Ok(Self::Serve(Client::new(&address, Token::load(data)?)?))
@@ -62,44 +62,44 @@ impl From<Holder> for Source {
     }
 }
 
-/// How long to wait for a log that somebody has for a moment.
+/// How long to wait for a log that another command has open.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Exchanges as they are read; one that can't be read is an error in its place.
+/// A stream of exchanges; unreadable ones are errors in their position.
 pub type Stream = Box<dyn Iterator<Item = anyhow::Result<Exchange>>>;
 
 impl Source {
-    /// Opens the log of this data folder, or asks who has it.
+    /// Opens the log of this data folder, or connects to the `serve` that has it open.
     ///
     /// # Errors
     ///
-    /// There is no log, it can't be read, or the process that has it has no console (yet).
+    /// There is no log, it can't be read, or the process that has it open has no console (yet).
     pub fn open(data: &Path) -> anyhow::Result<Self> {
         Ok(Holder::find(data)?.into())
     }
 
-    /// As [`open`](Self::open), without waiting for whoever has the log for a moment, and hardly for a console.
+    /// Like [`open`](Self::open), but without waiting for other commands, and hardly for a console.
     pub fn open_now(data: &Path) -> anyhow::Result<Self> {
         Ok(match Holder::find_within(data, Duration::ZERO)?.into() {
-            Self::Console(client) => Self::Console(client.with_patience(Patience::TYPING)),
+            Self::Console(client) => Self::Console(client.with_timeouts(Timeouts::TYPING)),
             source => source,
         })
     }
 
-    /// The console of the process that has the log; none where nobody has it.
+    /// The console of the process that has the log open; `None` if there is none.
     ///
-    /// Whoever waits for a `serve` to come must not open the log to look for it: it would be in its way.
+    /// To wait for a `serve` to start, don't open the log: that would lock it out.
     pub fn console(data: &Path) -> Option<Client> {
         let address = Log::console_of(data).ok()??;
         Client::new(&address, Token::load(data).ok()?).ok()
     }
 
-    /// The exchange whose id begins or ends so, `last` or `last-error`.
+    /// Finds an exchange by either end of its id, `last` or `last-error`.
     pub fn find(&self, prefix: &str) -> anyhow::Result<Exchange> {
         match self {
             Self::Log(log) => Ok(log.find(prefix)?),
             Self::Console(client) => {
-                // In a path these mean themselves, and no id has anything else.
+                // These need no escaping in a path, and ids have no other characters.
                 if prefix.is_empty() || !prefix.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-') {
                     return Err(FindError::NotFound(prefix.to_owned()).into());
                 }
@@ -108,7 +108,7 @@ impl Source {
         }
     }
 
-    /// The exchanges that match, in this order, at most `limit`.
+    /// The matching exchanges in this order, at most `limit`.
     pub fn exchanges(&self, filter: &Filter, order: Order, limit: Option<usize>) -> anyhow::Result<Stream> {
         match self {
             Self::Log(log) => {
@@ -128,7 +128,7 @@ impl Source {
         }
     }
 
-    /// The sessions.
+    /// All sessions.
     pub fn sessions(&self) -> anyhow::Result<Vec<Session>> {
         #[derive(Deserialize)]
         struct Answer {
@@ -141,7 +141,7 @@ impl Source {
         }
     }
 
-    /// A session by its name, its id or a unique beginning of the id.
+    /// Finds a session by name, id, or either end of its id.
     pub fn session(&self, which: &str) -> anyhow::Result<Session> {
         match self {
             Self::Log(log) => Ok(log.session(which)?),
@@ -149,7 +149,7 @@ impl Source {
         }
     }
 
-    /// The limiter's state, which only a running `serve` has; none where there isn't one.
+    /// The limiter's state; `None` if no `serve` is running.
     pub fn limits(&self) -> anyhow::Result<Option<Vec<LimitState>>> {
         #[derive(Deserialize)]
         struct Answer {
@@ -163,44 +163,44 @@ impl Source {
     }
 }
 
-/// What changes of the sessions.
+/// A change to the sessions.
 #[derive(Debug)]
 pub enum SessionChange<'a> {
-    /// Makes the open session of this name the current one, or starts it.
+    /// Starts a session, or continues the open one of this name.
     Start(&'a str),
-    /// Ends a session, or the current one.
+    /// Ends a session; the current one if `None`.
     End(Option<&'a str>),
-    /// Gives it another name.
+    /// Renames a session.
     Rename(&'a str, &'a str),
-    /// Notes something about it; an empty note removes the one that is there.
+    /// Sets a session's note; an empty one removes it.
     Note(&'a str, &'a str),
-    /// Keeps a declaration with it; an empty one removes the one that is there.
+    /// Stores a declaration with a session; an empty one removes it.
     Declare(&'a str, &'a str),
-    /// Deletes it.
+    /// Deletes a session.
     Delete(&'a str),
 }
 
-/// Changes the sessions of a log: has the running `serve` do it, or else owns the log for as long as it takes.
+/// Changes a log's sessions, through the running `serve` if there is one, else by opening the log for writing.
 ///
 /// # Errors
 ///
-/// There is no such session, it can't be changed so, or nobody can change the log.
+/// There is no such session, the change is invalid, or the log can't be changed.
 pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow::Result<Session> {
     if !matches!(change, SessionChange::Start(_)) && !store.dir.join("sessions").is_dir() {
-        // To open it for writing would begin one.
+        // Opening it for writing would create a log.
         return Err(OpenError::Missing(store.dir.clone()).into());
     }
-    // Its quotas are for `serve`, and no session is begun by looking.
+    // Quotas are for `serve`; and don't start a session.
     let config = StoreConfig { session: None, max_size: None, max_age: None, ..store.clone() };
     let log = match open_when_free(PATIENCE, || Log::open(config.clone())) {
         Ok(log) => log,
         Err(OpenError::Locked { console: Some(address), .. }) => {
             let client = Client::new(&address, Token::load(&store.dir)?)?;
-            // A change may take long. Whether anybody is there at all is found out sooner by what takes no time.
+            // A change may take long. A fast request first finds out whether the console responds at all.
             client.get::<IgnoredAny>("/api/v1/limits", &[])?;
             return ask_for(&client, change);
         }
-        // A full disk takes nothing, and has room once something is deleted.
+        // On a full disk, only a deletion can make room.
         Err(error) => match *change {
             SessionChange::Delete(which) => return delete_unopened(store, which),
             _ => return Err(error.into()),
@@ -210,7 +210,7 @@ pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow
         SessionChange::Start(name) => log.start_session(name),
         SessionChange::End(Some(which)) => log.end_session(which),
         SessionChange::End(None) => {
-            bail!("no session is being recorded: say which is to end")
+            bail!("no session is being recorded: name the one to end")
         }
         SessionChange::Rename(which, name) => log.rename_session(which, name),
         SessionChange::Note(which, note) => log.note_session(which, note),
@@ -221,7 +221,7 @@ pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow
     Ok(session)
 }
 
-/// Deletes a session of a log that can't be opened for writing.
+/// Deletes a session from a log that can't be opened for writing.
 fn delete_unopened(store: &StoreConfig, which: &str) -> anyhow::Result<Session> {
     let doomed = Source::open(&store.dir)?.session(which)?;
     Log::delete_unopened(store, DeleteTarget::Session(&doomed.id.to_string()))?;
@@ -246,7 +246,7 @@ fn ask_for(client: &Client, change: &SessionChange<'_>) -> anyhow::Result<Sessio
     }
 }
 
-/// The console's address of a session, whose name may hold anything.
+/// A session's path on the console, with its name percent-encoded.
 fn session_path(which: &str) -> String {
     let mut path = "/api/v1/sessions/".to_owned();
     for byte in which.bytes() {
@@ -265,7 +265,7 @@ fn unreadable(error: ReadError) -> anyhow::Error {
     }
 }
 
-/// A line of the console's NDJSON: an exchange, or `{"error": …}` in the place of what can't be read.
+/// Parses a line of the console's NDJSON: an exchange, or `{"error": …}` for an unreadable one.
 fn read_line(line: &[u8]) -> anyhow::Result<Exchange> {
     #[derive(Deserialize)]
     struct Failed {
@@ -282,7 +282,7 @@ fn read_line(line: &[u8]) -> anyhow::Result<Exchange> {
                 Err(Unreadable { session, first, last, message }.into())
             }
             Ok(failed) => Err(anyhow::Error::msg(failed.error)),
-            Err(_) => Err(error).context("the console sent something else than an exchange"),
+            Err(_) => Err(error).context("the console sent an invalid exchange"),
         },
     }
 }

@@ -1,14 +1,14 @@
-//! JSON laid out for a person.
+//! JSON formatting.
 
 /// Whether a text is JSON.
 pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// Levels that are indented. JSON may be nested as deep as it is long, and blanks before each line would fill the memory.
+/// The deepest indentation. JSON may be nested as deep as it is long, and indenting all levels would exhaust memory.
 const DEEPEST: usize = 64;
 
-/// Valid JSON on several lines. Nothing but white space changes: keys stay in their order and numbers keep their digits.
+/// Indents valid JSON. Only white space changes: keys keep their order and numbers their digits.
 pub fn indent(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);

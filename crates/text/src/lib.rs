@@ -1,5 +1,5 @@
-//! How what was recorded is written for people: figures, sizes, durations and times, texts of the network on a terminal,
-//! JSON laid out, and an exchange on one line ([`Row`]).
+//! Formatting for humans: sizes, durations and times, untrusted text on a terminal, indented JSON, and an exchange on one
+//! line ([`Row`]).
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Figures and texts as a person reads them in a terminal.
+//! Figures and text for a terminal.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use nightaudit_exchange::Timestamp;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::terminal::is_obeyed;
+use crate::terminal::is_terminal_control;
 
 /// The colour of a status.
 pub fn status_style(status: Option<u16>) -> Style {
@@ -28,7 +28,7 @@ pub fn local(time: Timestamp, zone: &TimeZone, pattern: &str) -> String {
     }
 }
 
-/// A duration in three figures: `84.3 ms`, `1.25 s`, `3m 20s`.
+/// A duration with three significant digits: `84.3 ms`, `1.25 s`, `3m 20s`.
 pub fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     let seconds = duration.as_secs_f64();
@@ -41,7 +41,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// A long time in its two greatest units: `42s`, `3m 20s`, `47h 30m`, `5d 2h`.
+/// A long duration in its two largest units: `42s`, `3m 20s`, `47h 30m`, `5d 2h`.
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -58,18 +58,18 @@ pub fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
-/// A text without what a terminal would obey: it came over the network.
+/// Replaces control characters in untrusted text on one line.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|letter| if is_obeyed(letter) { char::REPLACEMENT_CHARACTER } else { letter }).collect()
+    text.chars().map(|letter| if is_terminal_control(letter) { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }
 
-/// The same of a text of several lines.
+/// Like [`plain`], but keeps line breaks.
 pub fn plain_lines(text: &str) -> String {
-    let keep = |letter: char| !is_obeyed(letter) || matches!(letter, '\n' | '\t');
+    let keep = |letter: char| !is_terminal_control(letter) || matches!(letter, '\n' | '\t');
     text.chars().map(|letter| if keep(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
-/// The text if it has room, else its beginning; room is in columns, of which some letters take two.
+/// The text, cut at the end to fit `room` columns; some characters take two.
 pub fn cut(text: &str, room: usize) -> String {
     if text.width() <= room {
         return text.to_owned();
@@ -78,7 +78,7 @@ pub fn cut(text: &str, room: usize) -> String {
     text.chars().take_while(|letter| fits(*letter, &mut left)).chain(['…']).collect()
 }
 
-/// The text if it has room, else its end, which tells operations apart better than their beginning.
+/// The text, cut at the start to fit; the end of an operation tells more than its start.
 pub fn cut_before(text: &str, room: usize) -> String {
     if text.width() <= room {
         return text.to_owned();
@@ -88,7 +88,7 @@ pub fn cut_before(text: &str, room: usize) -> String {
     format!("…{}", kept.map_or("", |(start, _)| &text[start..]))
 }
 
-/// An operation that fits: what is too long loses its version first, then its end, and keeps its resource.
+/// An operation, shortened to fit: drops its version first, then cuts its end, so that the resource stays visible.
 pub fn cut_operation(operation: &str, room: usize) -> String {
     if operation.width() <= room {
         return operation.to_owned();
@@ -107,7 +107,7 @@ fn fits(letter: char, left: &mut usize) -> bool {
     fits
 }
 
-/// The text with blanks to this many columns, behind it or, of what is aligned to the right, before it.
+/// Pads the text with blanks to `columns`, on the left if `right`.
 pub fn pad(text: &str, columns: usize, right: bool) -> String {
     let blanks = " ".repeat(columns.saturating_sub(text.width()));
     if right { format!("{blanks}{text}") } else { format!("{text}{blanks}") }

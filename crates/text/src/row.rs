@@ -1,4 +1,4 @@
-//! An exchange on one line, in columns that fit.
+//! An exchange on one line, in columns that fit the width.
 
 use std::{fmt, time::Duration};
 
@@ -11,44 +11,44 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::line::{cut, cut_operation, duration, local, pad, plain, size, status_style};
 
-/// What a line has of an exchange: small, and free of what a terminal would obey.
+/// An exchange's data for one line: small, and free of control characters.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// Its id.
     pub id: ExchangeId,
     /// When the request came.
     pub started: Timestamp,
-    /// The response's status; none where there was no response.
+    /// The response's status; `None` without a response.
     pub status: Option<u16>,
     /// The operation, with its version.
     pub operation: String,
     /// From the request's first byte to the end of the response.
     pub took: Duration,
-    /// Bytes of the request's body, or that were sent over a WebSocket.
+    /// Size of the request body, or bytes sent over a WebSocket.
     pub request: u64,
-    /// Bytes of the response's body, or that were received over a WebSocket.
+    /// Size of the response body, or bytes received over a WebSocket.
     pub response: u64,
-    /// How many requests of the limit are left, and how many it allows.
+    /// Requests left under the limit, and the limit.
     pub limit: Option<(u32, u32)>,
-    /// The pseudonym of the access token, without what all of them begin with.
+    /// The access token's pseudonym, without the common prefix.
     pub token: String,
     /// The session's name.
     pub session: String,
-    /// What happened to it that is worth a second look.
+    /// Notable events.
     pub events: Vec<String>,
-    /// Why it shows nothing of Mews, where it doesn't: who answered, and whether it was edited.
+    /// Why it doesn't show how Mews behaves, if so: another host responded, or it was altered.
     pub origin: Option<&'static str>,
-    /// The first of what the operation's contract finds in the request.
+    /// The first violations of the operation's contract.
     pub findings: Vec<String>,
-    /// How many findings there are.
+    /// The number of violations.
     pub found: usize,
 }
 
-/// Findings that a row keeps.
+/// How many violations a row keeps.
 const FINDINGS: usize = 8;
 
 impl Row {
-    /// The row of an exchange, with what its request's contract finds in it.
+    /// Builds the row of an exchange, checking its request against `contracts`.
     pub fn new(exchange: &Exchange, contracts: &Contracts) -> Self {
         let mut findings = findings(exchange, contracts);
         let found = findings.len();
@@ -73,7 +73,7 @@ impl Row {
         }
     }
 
-    /// What stands in a column.
+    /// A column's text.
     pub fn cell(&self, column: Column, zone: &TimeZone) -> String {
         match column {
             Column::Time => local(self.started, zone, "%H:%M:%S%.3f"),
@@ -93,13 +93,13 @@ impl Row {
     }
 }
 
-/// Bytes of what was said over a WebSocket in one direction.
+/// Bytes sent over a WebSocket in one direction.
 fn said(exchange: &Exchange, direction: Direction) -> u64 {
     let messages = exchange.web_socket.iter().flat_map(|part| &part.messages);
     messages.filter(|message| message.direction == direction).map(|message| message.body.length).sum()
 }
 
-/// What happened to an exchange that is worth a second look.
+/// The notable events of an exchange.
 fn events(exchange: &Exchange) -> Vec<String> {
     let mut marks = Vec::new();
     match exchange.outcome {
@@ -117,7 +117,7 @@ fn events(exchange: &Exchange) -> Vec<String> {
         let (sent, received) = part.counts();
         marks.push(format!("websocket: {sent} sent, {received} received"));
         if !part.omitted.is_none() {
-            marks.push(format!("{} messages not kept", part.omitted.messages));
+            marks.push(format!("{} messages not recorded", part.omitted.messages));
         }
     }
     match exchange.limit.as_ref().map(|limit| (limit.decision, limit.waited_ms)) {
@@ -128,7 +128,7 @@ fn events(exchange: &Exchange) -> Vec<String> {
     marks
 }
 
-/// Why an exchange shows nothing of Mews; none where Mews answered, or nothing was sent.
+/// Why an exchange doesn't show how Mews behaves; `None` if Mews responded or nothing was sent.
 fn origin(exchange: &Exchange) -> Option<&'static str> {
     let standing = exchange.destination.as_ref().map(OriginStatus::of);
     match (exchange.alteration, standing) {
@@ -140,7 +140,7 @@ fn origin(exchange: &Exchange) -> Option<&'static str> {
     }
 }
 
-/// What the operation's contract finds in the request. A body of which only the beginning is kept can't be judged.
+/// Checks a request against its operation's contract. Truncated bodies can't be checked.
 pub fn findings(exchange: &Exchange, contracts: &Contracts) -> Vec<String> {
     let body = &exchange.request.body;
     if body.truncated || !contracts.has(&exchange.operation) {
@@ -155,19 +155,19 @@ pub fn findings(exchange: &Exchange, contracts: &Contracts) -> Vec<String> {
 pub enum Column {
     /// When the request came.
     Time,
-    /// The end of the id, by which commands take an exchange; the beginning is the time, which neighbours share.
+    /// The end of the id, which commands accept; the start is the time, which neighbours share.
     Id,
     /// The response's status.
     Status,
     /// The operation.
     Operation,
-    /// How long it took.
+    /// The duration.
     Took,
-    /// Bytes of the request.
+    /// Size of the request.
     Request,
-    /// Bytes of the response.
+    /// Size of the response.
     Response,
-    /// What is left of the limit.
+    /// Requests left under the limit.
     Left,
     /// The access token's pseudonym.
     Token,
@@ -189,10 +189,10 @@ impl Column {
         Self::Session,
     ];
 
-    /// Those that a narrow line goes without, the one that is missed least last.
+    /// The columns dropped from narrow lines, least important last.
     const OPTIONAL: [Self; 5] = [Self::Left, Self::Response, Self::Request, Self::Session, Self::Token];
 
-    /// The letters that it needs at least.
+    /// Its minimum width.
     const fn width(self) -> usize {
         match self {
             Self::Time | Self::Token => 12,
@@ -205,13 +205,13 @@ impl Column {
         }
     }
 
-    /// Whether it is aligned to the right, as figures are.
+    /// Whether it is right-aligned, like figures.
     #[must_use]
     pub const fn is_right(self) -> bool {
         matches!(self, Self::Took | Self::Request | Self::Response | Self::Left)
     }
 
-    /// What stands above it.
+    /// Its title.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -229,31 +229,31 @@ impl Column {
     }
 }
 
-/// Letters of an id's end: 30 bits.
+/// Characters of an id's end: 30 bits.
 const ID: usize = 6;
-/// Letters for an operation, at least and at most.
+/// The minimum and maximum width of an operation.
 const OPERATION: (usize, usize) = (20, 44);
-/// Letters that are left for the marks at least.
+/// The minimum width of the marks.
 const MARKS: usize = 16;
-/// Letters between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
 
-/// The columns that fit a width, and how wide each is.
+/// The columns that fit a width, with their widths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
-    /// Each with its width in letters.
+    /// Each with its width.
     pub columns: Vec<(Column, usize)>,
-    /// Letters for the marks behind the columns; none where they may be as long as they are.
+    /// The width left for marks; `None` if unlimited.
     pub marks: Option<usize>,
 }
 
 impl Columns {
-    /// All of them but the id, and nothing is cut.
+    /// All columns but the id, uncut.
     pub fn all() -> Self {
         Self::as_long(|column| column != Column::Id)
     }
 
-    /// All of them, and nothing is cut.
+    /// All columns, uncut.
     pub fn all_with_id() -> Self {
         Self::as_long(|_| true)
     }
@@ -264,12 +264,12 @@ impl Columns {
         Self { columns: columns.map(|column| (column, width(column))).collect(), marks: None }
     }
 
-    /// As many as fit into `width` letters, without the id.
+    /// As many columns as fit `width`, without the id.
     pub fn fit(width: usize) -> Self {
         Self::fitting(width, &Column::OPTIONAL, MARKS)
     }
 
-    /// As many as fit into `width` letters, the id first.
+    /// As many columns as fit `width`, with the id first.
     pub fn fit_with_id(width: usize) -> Self {
         let optional: Vec<Column> = std::iter::once(Column::Id).chain(Column::OPTIONAL).collect();
         // What is left of the limit stays on a line of 80 letters, too.
@@ -293,8 +293,7 @@ impl Columns {
         Self { columns: columns.map(|column| (column, width_of(column))).collect(), marks: Some(marks + spare - more) }
     }
 
-    /// The same without those last columns that say what `before` said already, as far as the row's marks need their
-    /// room.
+    /// Drops trailing columns that repeat the row before, if the marks need the space.
     #[must_use]
     pub fn for_marks(&self, row: &Row, before: Option<&Row>) -> Self {
         let mut columns = self.clone();
@@ -315,11 +314,11 @@ impl Columns {
         columns
     }
 
-    /// What stands in a column of a row, as wide as the column.
+    /// A row's text in a column, padded to its width.
     pub fn cell(&self, row: &Row, column: Column, width: usize, zone: &TimeZone) -> String {
         let text = row.cell(column, zone);
         let text = match column {
-            // Without a width there is no need to cut.
+            // Without a width, nothing is cut.
             _ if self.marks.is_none() => text,
             Column::Operation => cut_operation(&text, width),
             _ => cut(&text, width),
@@ -327,15 +326,15 @@ impl Columns {
         pad(&text, width, column.is_right())
     }
 
-    /// The marks that have room.
+    /// The marks that fit.
     pub fn marks(&self, row: &Row) -> Vec<(String, Mark)> {
         let mut room = self.marks.unwrap_or(usize::MAX);
         let mut shown = Vec::new();
         let events = row.events.iter().map(|event| (event.clone(), Mark::Event));
-        // Of many findings the first says where to look; how many there are is said beside it.
+        // The number of findings, and the first one.
         let count = if row.found > 1 { row.found.to_string() } else { String::new() };
         let finding = row.findings.first().map(|finding| (format!("!{count} {finding}"), Mark::Finding));
-        // What is the same on every line of a session comes last: it is the first to have no room.
+        // What repeats on every line of a session comes last, so that it is dropped first.
         let origin = row.origin.map(|origin| (origin.to_owned(), Mark::Origin));
         for (mark, kind) in events.chain(finding).chain(origin) {
             let mark = if room == usize::MAX { mark } else { cut(&mark, room) };
@@ -349,24 +348,24 @@ impl Columns {
     }
 }
 
-/// What a mark is about, by which it is coloured.
+/// The kind of a mark, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// What happened to the exchange.
+    /// An event.
     Event,
-    /// What the operation's contract finds in the request.
+    /// A violation of the operation's contract.
     Finding,
-    /// Who answered, where it wasn't Mews.
+    /// Who responded, if not Mews.
     Origin,
 }
 
-/// A row on one line, with colours for whoever takes them.
+/// A row on one line, with ANSI colours.
 pub struct Line<'a> {
     /// The row.
     pub row: &'a Row,
-    /// The columns that there is room for.
+    /// The columns to show.
     pub columns: &'a Columns,
-    /// The zone of the times.
+    /// The zone for times.
     pub zone: &'a TimeZone,
 }
 
@@ -378,7 +377,7 @@ impl fmt::Display for Line<'_> {
         for (place, (column, width)) in columns.columns.iter().enumerate() {
             let cell = columns.cell(row, *column, *width, zone);
             let style = if *column == Column::Status { status_style(row.status) } else { Style::new() };
-            // Nothing is behind the last column: no blanks at the line's end.
+            // No trailing blanks.
             let cell = if place == last && marks.is_empty() { cell.trim_end() } else { &cell };
             write!(f, "{style}{cell}{style:#}{:1$}", "", if place == last { 0 } else { GAP })?;
         }
@@ -478,7 +477,7 @@ mod tests {
         exchange.web_socket = Some(web_socket());
         let row = Row::new(&exchange, &Contracts::built_in());
         assert_eq!((row.request, row.response), (29, 14));
-        assert_eq!(row.events, ["websocket: 1 sent, 2 received", "7 messages not kept"]);
+        assert_eq!(row.events, ["websocket: 1 sent, 2 received", "7 messages not recorded"]);
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Standard output, which shows what a terminal would obey.
+//! Standard output that escapes control characters on a terminal.
 //!
-//! What was recorded came over the network. A terminal takes its control characters for orders: some write to the
-//! clipboard (OSC 52), some set the title, some move the cursor over what stands there. Characters that change the
-//! direction of writing make text look like another. On a terminal all of these are shown; files and pipes get the bytes.
+//! Recorded data is untrusted. Control characters can make a terminal write to the clipboard (OSC 52), set its title or
+//! overwrite text, and bidirectional controls can disguise text. On a terminal they are escaped; files and pipes get the
+//! raw bytes.
 
 use std::io::{self, IsTerminal as _, Stdout, Write};
 
 use serde::Serialize;
 
-/// Whether a terminal obeys this character instead of showing it: the controls C0 and C1, and those of the direction of
-/// writing (Unicode Standard Annex 9) and of lines.
-pub fn is_obeyed(letter: char) -> bool {
+/// Whether a character controls a terminal: C0 and C1 controls, bidirectional controls (Unicode Standard Annex 9), and
+/// line separators.
+pub fn is_terminal_control(letter: char) -> bool {
     letter.is_control()
         || matches!(
             letter,
@@ -24,7 +24,7 @@ pub fn stdout() -> Visible<Stdout> {
     Visible::new(stdout.is_terminal(), stdout)
 }
 
-/// Writes a value to standard output as one line of JSON.
+/// Prints a value as one line of JSON.
 pub fn print_json(value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
@@ -33,18 +33,18 @@ pub fn print_json(value: &impl Serialize) -> io::Result<()> {
     out.flush()
 }
 
-/// Passes bytes on, to a terminal with an escape like `\u001b` for each character that it would obey. Such an escape means
-/// the same in JSON, which so stays what it is. Bytes that are not UTF-8 become `\x9b`.
+/// Passes bytes on, escaping control characters on a terminal as `\u001b`, which means the same within JSON. Invalid UTF-8
+/// becomes `\x9b`.
 #[derive(Debug)]
 pub struct Visible<W> {
     is_terminal: bool,
     out: W,
-    /// The beginning of a character, or a CR of which it is not known whether a line feed follows.
+    /// A partial character, or a CR that a line feed may follow.
     held: Vec<u8>,
 }
 
 impl<W: Write> Visible<W> {
-    /// Passes on to `out`, which may be a terminal.
+    /// Writes to `out`, escaping if it is a terminal.
     pub fn new(is_terminal: bool, out: W) -> Self {
         Self { is_terminal, out, held: Vec::new() }
     }
@@ -86,14 +86,14 @@ impl<W: Write> Visible<W> {
                 '\n' | '\t' => shown.push(letter),
                 '\r' if letters.peek() == Some(&'\n') => shown.push(letter),
                 '\r' if letters.peek().is_none() && self.held.is_empty() => self.held.push(b'\r'),
-                letter if is_obeyed(letter) => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
+                letter if is_terminal_control(letter) => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
                 letter => shown.push(letter),
             }
         }
         self.out.write_all(shown.as_bytes())
     }
 
-    /// Shows what is held, of which nothing more will come.
+    /// Writes the held bytes at the end of the input.
     fn finish(&mut self) -> io::Result<()> {
         let held = std::mem::take(&mut self.held);
         match &held[..] {
@@ -151,7 +151,9 @@ mod tests {
             for piece in [1, 2, 3, 1000] {
                 let text = String::from_utf8(shown(true, given, piece)).unwrap();
                 assert_eq!(text, visible, "in pieces of {piece}");
-                assert!(!text.chars().any(|letter| is_obeyed(letter) && !matches!(letter, '\t' | '\r' | '\n')));
+                assert!(
+                    !text.chars().any(|letter| is_terminal_control(letter) && !matches!(letter, '\t' | '\r' | '\n'))
+                );
             }
             assert_eq!(shown(false, given, 3), given);
         }

@@ -1,4 +1,4 @@
-//! What requests are held against.
+//! The contracts that requests are checked against.
 
 use std::path::Path;
 
@@ -11,19 +11,19 @@ use super::{
 };
 
 impl Settings {
-    /// The contracts of the operations: those that `nightaudit mews update` has kept, else the built-in ones, with the
-    /// document that `openapi` names over them.
+    /// The operations' contracts: those stored by `nightaudit mews update`, else the built-in ones, overlaid with the
+    /// document that `openapi` names.
     ///
     /// # Errors
     ///
-    /// [`ContractsError`] where the document can't be read or used.
+    /// [`ContractsError`] if the document can't be read or used.
     pub fn contracts(&self) -> Result<Contracts, ContractsError> {
         let base = kept::contracts(&self.data)?;
         let Some(path) = &self.openapi else { return Ok(base) };
         base.with_openapi(&read(path)?).map_err(|source| ContractsError::OpenApi { path: path.clone(), source })
     }
 
-    /// The contracts of the document that `openapi` names, and its SHA-256; none where it names none.
+    /// The contracts of the document that `openapi` names, and its SHA-256; `None` if it isn't set.
     ///
     /// # Errors
     ///

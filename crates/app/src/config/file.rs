@@ -1,7 +1,7 @@
 //! The keys of the configuration with their built-in defaults.
 //!
-//! [`File`] is the only place where a key stands: the file's keys, the variables of the environment and what counts as
-//! unknown all come from its serialised form.
+//! [`File`] is the single list of keys: the file's keys, the environment variables and the check for unknown keys are all
+//! derived from its serialised form.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::values::{Maybe, Period, Size};
 
-/// What may be configured, as it is written.
+/// The configuration as written in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     pub environment: String,
@@ -99,7 +99,7 @@ pub struct RuleKeys {
     pub paginated_factor: u32,
 }
 
-/// A part of the key by which a rule counts.
+/// A component of the key that a rule counts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyPart {
@@ -116,9 +116,9 @@ pub struct EnvironmentKeys {
     pub events: String,
 }
 
-/// A key that takes one of a few words.
+/// A configuration value that is one of a few words.
 pub trait Choice: Copy + Send + Sync + 'static {
-    /// Every value, with the word for it and what it means.
+    /// Every value, with its word and its meaning.
     const ALL: &[(Self, &str, &str)];
 }
 
@@ -144,13 +144,13 @@ macro_rules! choice {
 }
 
 choice! {
-    /// When the end of an answer may leave.
+    /// What a response waits for before its end is sent.
     Durability {
-        /// After the disk has the exchange
+        /// The exchange has been synced to disk
         Sync = "sync",
-        /// After the file system has it: survives the process, not the machine
+        /// The exchange has been written to the file system: survives a crash of the process, not of the machine
         Write = "write",
-        /// At once; the disk is at most 50 ms behind
+        /// Nothing; the disk is at most 50 ms behind
         Batch = "batch"
     }
 }
@@ -158,21 +158,21 @@ choice! {
 choice! {
     /// What to do while the log can't be written.
     OnStoreFailure {
-        /// Forward nothing, answer 503
+        /// Forward nothing, respond with 503
         Refuse = "refuse",
-        /// Forward unrecorded, and say so everywhere
+        /// Forward unrecorded, and report it everywhere
         Forward = "forward"
     }
 }
 
 choice! {
-    /// What to do with a request above a limit.
+    /// What to do with a request over a limit.
     OnLimit {
-        /// Answer 429 as Mews would
+        /// Respond with 429, as Mews would
         Reject = "reject",
-        /// Hold it until there is room
+        /// Hold it until it is within the limit
         Delay = "delay",
-        /// Forward it and note what would have been refused
+        /// Forward it, and record that it would have been refused
         Observe = "observe"
     }
 }
@@ -180,9 +180,9 @@ choice! {
 choice! {
     /// How log lines are written.
     LogFormat {
-        /// For a person
+        /// Human-readable
         Text = "text",
-        /// One object a line
+        /// One JSON object per line
         Json = "json"
     }
 }
@@ -246,7 +246,7 @@ impl Default for File {
 }
 
 impl RuleKeys {
-    /// The limit that Mews publishes for both of its environments.
+    /// The limit that Mews publishes for both its environments.
     pub fn published() -> Self {
         let limit = nightaudit_mews::Environment::DEMO.limit;
         Self {
@@ -259,9 +259,10 @@ impl RuleKeys {
         }
     }
 
-    /// A rule as `--limit` and a text in `limit.rule` say it: `200/30s`, counted by access token and named by itself.
+    /// Parses a rule in the short form of `--limit` and `limit.rule`: `200/30s`, counted by access token and named after its
+    /// text.
     fn from_text(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a limit: write it like 200/30s");
+        let wrong = || format!("`{text}` is not a limit: use COUNT/TIME, such as 200/30s");
         let (requests, window) = text.split_once('/').ok_or_else(wrong)?;
         let requests = requests.trim().parse().map_err(|_| wrong())?;
         let window = window.parse().map_err(|_| wrong())?;
@@ -284,7 +285,7 @@ impl<'de> Deserialize<'de> for RuleKeys {
             type Value = RuleKeys;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a rule, or a text like 200/30s")
+                f.write_str("a rule, or a string such as 200/30s")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RuleKeys, E> {

@@ -1,4 +1,4 @@
-//! Contracts that `nightaudit mews update` keeps in the data folder, in the place of those that are built in.
+//! Contracts that `nightaudit mews update` stores in the data folder, replacing the built-in ones.
 
 use std::{
     fs::{self, File},
@@ -12,7 +12,7 @@ use nightaudit_mews::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Why there are no contracts to hold requests against.
+/// Why the contracts can't be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContractsError {
@@ -21,10 +21,10 @@ pub enum ContractsError {
     Document {
         /// The document.
         path: PathBuf,
-        /// What the operating system says.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The document that `openapi` names is none.
+    /// The document that `openapi` names isn't valid OpenAPI.
     #[error("`openapi`: {}", path.display())]
     OpenApi {
         /// The document.
@@ -32,15 +32,15 @@ pub enum ContractsError {
         /// What is wrong with it.
         source: InvalidOpenApi,
     },
-    /// What `nightaudit mews update` has kept can't be read.
+    /// The stored contracts can't be read.
     #[error("can't read {}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The I/O error.
         source: io::Error,
     },
-    /// What `nightaudit mews update` has kept is damaged, or of a version that kept something else.
+    /// The stored contracts are damaged, or of another version.
     #[error("{} can't be used; `nightaudit mews update --builtin` removes it", path.display())]
     Kept {
         /// The file.
@@ -50,11 +50,11 @@ pub enum ContractsError {
     },
 }
 
-/// What is wrong with the content of kept contracts.
+/// What is wrong with the stored contracts' content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnusableContent {
-    /// The file around it.
+    /// The enclosing file.
     #[error(transparent)]
     File(#[from] serde_json::Error),
     /// The pages' data.
@@ -65,7 +65,7 @@ pub enum UnusableContent {
     OpenApi(#[from] InvalidOpenApi),
 }
 
-/// Why newer contracts can't be taken from there.
+/// Why contracts can't be updated from a path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
@@ -74,17 +74,17 @@ pub enum UpdateError {
     Unreadable {
         /// The document or the folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The document is no text.
-    #[error("{}: is no text in UTF-8", path.display())]
+    /// The document isn't text.
+    #[error("{}: is not UTF-8 text", path.display())]
     NoText {
         /// The document.
         path: PathBuf,
     },
-    /// The folder is no documentation of the Connector API.
-    #[error("{}: has no folder `operations`, as Mews' documentation of the Connector API has", path.display())]
+    /// The folder isn't documentation of the Connector API.
+    #[error("{}: has no folder `operations`, unlike Mews' Connector API documentation", path.display())]
     NoOperations {
         /// The folder.
         path: PathBuf,
@@ -102,10 +102,10 @@ pub enum UpdateError {
         path: PathBuf,
         /// The page in it.
         page: String,
-        /// What the operating system says.
+        /// The I/O error.
         source: io::Error,
     },
-    /// What was read makes no contracts.
+    /// The content isn't valid.
     #[error("{}", path.display())]
     Content {
         /// The document or the folder.
@@ -115,25 +115,25 @@ pub enum UpdateError {
     },
 }
 
-/// Why the data folder can't keep contracts, or let go of them.
+/// Why contracts can't be stored in or removed from the data folder.
 #[derive(Debug, thiserror::Error)]
 #[error("can't {what} {}", path.display())]
 pub struct KeepError {
-    /// What was tried: `write` or `remove`.
+    /// What failed: `write` or `remove`.
     pub what: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// What the operating system says.
+    /// The I/O error.
     pub source: io::Error,
 }
 
-/// The largest file that is read or kept, in bytes.
+/// The largest file that is read or written, in bytes.
 const LARGEST: u64 = 64 << 20;
 
-/// The most pages that are read of a folder.
+/// The most pages read from a folder.
 const MOST_PAGES: usize = 1000;
 
-/// What is kept.
+/// The stored file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Kept {
@@ -145,13 +145,13 @@ struct Kept {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum KeptKind {
-    /// The form of the built-in data.
+    /// The format of the built-in data.
     Data,
-    /// An OpenAPI document, over what is built in.
+    /// An OpenAPI document, over the built-in contracts.
     OpenApi,
 }
 
-/// The folder in which it is kept.
+/// Where contracts are stored.
 pub fn folder(data: &Path) -> PathBuf {
     data.join("mews")
 }
@@ -160,11 +160,11 @@ fn file(data: &Path) -> PathBuf {
     folder(data).join("contracts.json")
 }
 
-/// The kept contracts, else the built-in ones.
+/// The stored contracts, else the built-in ones.
 ///
 /// # Errors
 ///
-/// [`ContractsError`] where what is kept can't be read, with the remedy.
+/// [`ContractsError`] if the stored contracts can't be read or used.
 pub fn contracts(data: &Path) -> Result<Contracts, ContractsError> {
     let path = file(data);
     let text = match read(&path) {
@@ -176,11 +176,11 @@ pub fn contracts(data: &Path) -> Result<Contracts, ContractsError> {
     kept.and_then(|kept| kept.contracts()).map_err(|source| ContractsError::Kept { path, source })
 }
 
-/// Removes what is kept.
+/// Removes the stored contracts.
 ///
 /// # Errors
 ///
-/// It can't be removed.
+/// The file can't be removed.
 pub fn forget(data: &Path) -> Result<(), KeepError> {
     let path = file(data);
     match fs::remove_file(&path) {
@@ -198,7 +198,7 @@ impl Kept {
     }
 }
 
-/// Contracts that were read, and are kept if they are wanted.
+/// Contracts that were read from a path and may be stored.
 #[derive(Debug)]
 pub struct Newer {
     kept: Kept,
@@ -210,7 +210,7 @@ impl Newer {
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] where it is neither.
+    /// [`UpdateError`] if it is neither.
     pub fn read(from: &Path, revision: Option<&str>) -> Result<Self, UpdateError> {
         let mut kept = if from.is_dir() { documentation(from) } else { document(from) }?;
         if let Some(revision) = revision {
@@ -223,12 +223,12 @@ impl Newer {
     ///
     /// # Errors
     ///
-    /// [`UpdateError::Content`] where they can't be used.
+    /// [`UpdateError::Content`] if they aren't valid.
     pub fn contracts(&self) -> Result<Contracts, UpdateError> {
         self.kept.contracts().map_err(|source| UpdateError::Content { path: self.from.clone(), source })
     }
 
-    /// Keeps them, whole or not at all.
+    /// Stores them atomically.
     ///
     /// # Errors
     ///
@@ -255,7 +255,7 @@ fn document(from: &Path) -> Result<Kept, UpdateError> {
     Ok(Kept { kind: KeptKind::OpenApi, revision: name, content })
 }
 
-/// Reads a checkout: its folder `connector-api`, that folder itself, or the one of its operations.
+/// Reads a checkout, its folder `connector-api`, or the folder `operations` in that.
 fn documentation(from: &Path) -> Result<Kept, UpdateError> {
     let path = || from.to_owned();
     let unreadable = |source| UpdateError::Unreadable { path: path(), source };
@@ -288,12 +288,12 @@ fn documentation(from: &Path) -> Result<Kept, UpdateError> {
     Ok(Kept { kind: KeptKind::Data, revision, content })
 }
 
-/// Reads a file that is not larger than documents are.
+/// Reads a file of bounded size.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 64 MiB"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
     }
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! Defaults, file, environment and flags, one over the other.
+//! Layers of configuration: defaults, file, environment variables, flags.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,13 @@ use toml::{
 
 use super::file::File;
 
-/// What begins the name of every environment variable that is read.
+/// The prefix of all environment variables that are read.
 pub const PREFIX: &str = "NIGHTAUDIT_";
 
-/// Variables that are no keys: where the file is.
+/// Variables with the prefix that aren't keys: the file's path.
 const NOT_KEYS: [&str; 1] = ["NIGHTAUDIT_CONFIG"];
 
-/// A configuration that can't be used. Each is one line that names the key, its place and the remedy.
+/// A configuration error, in one line with the key, its position and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
@@ -27,31 +27,31 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// The file is no TOML.
+    /// The file isn't valid TOML.
     #[error("{place}: {message}")]
     Syntax {
-        /// Where it stands.
+        /// File and line, variable or flag.
         place: Origin,
-        /// What is wrong there, on one line.
+        /// What is wrong, on one line.
         message: String,
     },
     /// There is no such key.
     #[error("{place}: unknown key `{key}`{}", Neighbours(neighbours))]
     Unknown {
-        /// Where it stands.
+        /// File and line, variable or flag.
         place: Origin,
         /// The key.
         key: String,
-        /// Keys that read like it.
+        /// Similar keys.
         neighbours: Vec<String>,
     },
-    /// A value is impossible, or doesn't go with another's.
+    /// A value is invalid, or conflicts with another one.
     #[error("{place}: `{key}`: {message}")]
     Value {
-        /// Where it stands.
+        /// File and line, variable or flag.
         place: Origin,
         /// The key.
         key: String,
@@ -60,10 +60,10 @@ pub enum ConfigError {
     },
 }
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// It is built in.
+    /// The built-in default.
     Default,
     /// A line of a file.
     File {
@@ -72,9 +72,9 @@ pub enum Origin {
         /// The line, counted from 1.
         line: usize,
     },
-    /// A variable of the environment, by its name.
+    /// An environment variable, by name.
     Variable(String),
-    /// A flag, by its name.
+    /// A flag, by name.
     Flag(&'static str),
 }
 
@@ -94,7 +94,7 @@ struct Neighbours<'a>(&'a [String]);
 impl fmt::Display for Neighbours<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("; `nightaudit config show` lists all there are"),
+            [] => f.write_str("; `nightaudit config show` lists all keys"),
             [one] => write!(f, ": did you mean `{one}`?"),
             [first @ .., last] => {
                 f.write_str(": did you mean ")?;
@@ -107,7 +107,7 @@ impl fmt::Display for Neighbours<'_> {
     }
 }
 
-/// The layers so far, and which of them each value is from.
+/// The merged layers, and the origin of each value.
 #[derive(Debug)]
 pub struct Layers {
     merged: Table,
@@ -127,11 +127,11 @@ impl Layers {
         Self { merged: table_of(&File::default()), origins: BTreeMap::new() }
     }
 
-    /// Lays a file over what is there.
+    /// Merges a file.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Syntax`] for what is no TOML, [`ConfigError::Unknown`] for the first key that doesn't exist.
+    /// [`ConfigError::Syntax`] for invalid TOML, [`ConfigError::Unknown`] for the first unknown key.
     pub fn file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let origin = |at: usize| Origin::File { path: path.to_owned(), line: line_of(text, at) };
         let syntax = |error: toml::de::Error| ConfigError::Syntax {
@@ -158,13 +158,13 @@ impl Layers {
         Ok(())
     }
 
-    /// Lays variables of the environment over what is there, and returns the names that are no keys.
+    /// Merges environment variables, and returns the names of those that aren't keys.
     ///
-    /// Those are no error: where a service is called `nightaudit`, Kubernetes sets `NIGHTAUDIT_PORT` and the like.
+    /// Those aren't errors: for a service named `nightaudit`, Kubernetes sets `NIGHTAUDIT_PORT` and the like.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Value`] where a number or a truth value is expected and something else is there.
+    /// [`ConfigError::Value`] if a number or a boolean is expected.
     pub fn environment(
         &mut self,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -189,7 +189,7 @@ impl Layers {
         Ok(unknown)
     }
 
-    /// Lays one flag over what is there.
+    /// Merges a flag.
     pub fn flag(&mut self, flag: &'static str, key: &str, value: Value) {
         self.set(key, value, Origin::Flag(flag));
     }
@@ -210,11 +210,11 @@ impl Layers {
         self.origins.insert(key.to_owned(), origin);
     }
 
-    /// What the layers say together.
+    /// The merged configuration.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Value`] for the first value that its key can't have.
+    /// [`ConfigError::Value`] for the first invalid value.
     pub fn read(&self) -> Result<File, ConfigError> {
         serde_path_to_error::deserialize(Value::Table(self.merged.clone())).map_err(|error| {
             let key = error.path().to_string();
@@ -223,14 +223,14 @@ impl Layers {
         })
     }
 
-    /// Where the value of a key, or the list it is an item of, comes from.
+    /// The origin of a key's value, or of the list that contains it.
     pub fn origin(&self, key: &str) -> Origin {
         let mut key = key;
         loop {
             if let Some(origin) = self.origins.get(key) {
                 return origin.clone();
             }
-            // An item is from where its list is; but a table of a file may leave keys to the defaults.
+            // Items have the origin of their list, but a table in a file may leave keys at their defaults.
             match key.strip_suffix(']').and_then(|key| key.rfind('[')) {
                 Some(end) => key = &key[..end],
                 None => return Origin::Default,
@@ -243,7 +243,7 @@ impl Layers {
         ConfigError::Value { place: self.origin(key), key: key.to_owned(), message: message.into() }
     }
 
-    /// Every key with its value and where that comes from, in the order of their names.
+    /// Every key with its value and origin, sorted by name.
     pub fn list(&self) -> Vec<(String, Value, Origin)> {
         leaves(&self.merged).into_iter().map(|(key, value)| (key.clone(), value, self.origin(&key))).collect()
     }
@@ -255,11 +255,11 @@ pub fn variable(key: &str) -> String {
 }
 
 fn table_of(file: &File) -> Table {
-    // Only a map whose keys are no texts can't be written, and `File` has none.
+    // Only maps with non-string keys fail to serialise, and `File` has none.
     Table::try_from(file).unwrap_or_default()
 }
 
-/// A key of a file: its path, the path with `*` for what a person names or counts, and where it stands.
+/// A key in a file: its path, the path with `*` for user-chosen names and indices, and its position.
 struct Key {
     path: String,
     pattern: String,
@@ -292,7 +292,7 @@ fn list_keys(table: &DeTable<'_>, path: &str, pattern: &str, keys: &mut Vec<Key>
     }
 }
 
-/// The patterns of all keys that a file may have.
+/// The patterns of all known keys.
 fn known_keys() -> Vec<String> {
     let mut file = table_of(&File::default());
     let mut any = Table::new();
@@ -340,7 +340,7 @@ fn merge(under: &mut Table, over: Table) {
     }
 }
 
-/// A variable's text as a value of the kind that the key's default has.
+/// Parses a variable's text as a value of the same type as the key's default.
 fn value_like(default: &Value, text: &str) -> Result<Value, String> {
     Ok(match default {
         Value::Integer(_) => Value::Integer(text.parse().map_err(|_| format!("`{text}` is not a whole number"))?),
@@ -353,7 +353,7 @@ fn value_like(default: &Value, text: &str) -> Result<Value, String> {
     })
 }
 
-/// The known keys that an unknown one may have been meant for, the likeliest first, at most three.
+/// Up to three known keys that are similar to an unknown one, most similar first.
 fn neighbours(path: &str, known: &[String]) -> Vec<String> {
     const ALIKE: f64 = 0.8;
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
@@ -413,14 +413,14 @@ mod tests {
         assert!(in_rule.contains("`limit.rule.window`"), "{in_rule}");
         let in_environment = file_error("[environments.staging]\napi = 'http://a'\nevent = 'ws://a'\n");
         assert!(in_environment.contains("`environments.NAME.events`"), "{in_environment}");
-        assert!(file_error("zzqq = 1").ends_with("`nightaudit config show` lists all there are"));
+        assert!(file_error("zzqq = 1").ends_with("`nightaudit config show` lists all keys"));
     }
 
     #[test]
     fn a_wrong_value_is_named_with_its_place() {
         assert_eq!(
             file_error("\n[timeouts]\nconnect = 'soon'"),
-            "na.toml, line 3: `timeouts.connect`: `soon` is not a length of time: write it like 500ms, 30s, 15m or 90d"
+            "na.toml, line 3: `timeouts.connect`: `soon` is not a duration: use 500ms, 30s, 15m or 90d"
         );
         let rule = file_error("[[limit.rule]]\nname = 'a'\nkey = ['token']\nrequests = 1\nwindow = '1s'");
         assert!(rule.contains("line 3: `limit.rule[0].key[0]`") && rule.contains("access_token"), "{rule}");

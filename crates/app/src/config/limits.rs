@@ -1,4 +1,4 @@
-//! The limits, as the limiter takes them.
+//! Builds the limiter's configuration.
 
 use nightaudit_limit::{Action, Config, ConfigError as LimitError, KeyParts, Rule};
 
@@ -11,7 +11,7 @@ use super::{
 ///
 /// # Errors
 ///
-/// [`ConfigError`] with what the limiter says of it.
+/// [`ConfigError`] if the limiter rejects it.
 pub(crate) fn config(layers: &Layers, file: &File) -> Result<Config, ConfigError> {
     let config = Config {
         rules: file.limit.rule.iter().map(rule).collect(),

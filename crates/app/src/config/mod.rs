@@ -1,7 +1,7 @@
-//! What the program is told, in two stages: what a person typed, then values that can't be wrong.
+//! Configuration in two stages: what the user wrote, then validated values.
 //!
-//! Flags lie over `NIGHTAUDIT_*` variables over the file over the defaults: [`Layers`]. [`Settings`] are made of what
-//! they say together, and hold each crate's own configuration.
+//! [`Layers`] merges flags over `NIGHTAUDIT_*` variables over the file over the defaults. [`Settings`] is built from the
+//! result and holds each crate's own configuration.
 
 mod contracts;
 mod file;
@@ -27,30 +27,30 @@ pub use self::{
     values::Period,
 };
 
-/// A flag that was given: its name, its key and the value.
+/// A flag given on the command line: its name, its key and its value.
 pub type Flag = (&'static str, &'static str, Value);
 
-/// The configuration with all that led to it.
+/// The configuration, and where it came from.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What was typed, layer over layer.
+    /// The merged layers.
     pub layers: Layers,
-    /// What the program runs with.
+    /// The validated settings.
     pub settings: Settings,
-    /// The file that was read, if there is one.
+    /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// Variables that look like keys and are none.
+    /// Variables that look like keys but aren't.
     pub unknown_variables: Vec<String>,
 }
 
-/// Reads the file, the environment and the flags.
+/// Loads the configuration from the file, the environment and the flags.
 ///
-/// The file is the one named by `named` or by `NIGHTAUDIT_CONFIG`, which must then be there, or
-/// `nightaudit/nightaudit.toml` in the platform's configuration folder, which need not.
+/// The file is the one given by `named` or `NIGHTAUDIT_CONFIG`, which must exist, or `nightaudit/nightaudit.toml` in the
+/// platform's configuration folder, which is optional.
 ///
 /// # Errors
 ///
-/// [`ConfigError`] in one line that names the thing and the remedy.
+/// [`ConfigError`] names the key, its position and the remedy.
 pub fn load(named: Option<&Path>, flags: impl IntoIterator<Item = Flag>) -> Result<Loaded, ConfigError> {
     let folders = etcetera::base_strategy::choose_native_strategy().ok();
     let named = named.map(Path::to_owned).or_else(|| env::var_os(format!("{PREFIX}CONFIG")).map(PathBuf::from));

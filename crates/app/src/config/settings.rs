@@ -1,4 +1,4 @@
-//! The second stage: values that can't be wrong, as the crates take them.
+//! The second stage: validated values, in the types of the crates that use them.
 
 use std::{
     net::SocketAddr,
@@ -16,70 +16,70 @@ use super::{
     values::{Maybe, Period, Size},
 };
 
-/// What the commands run with.
+/// The settings that commands run with.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
-    /// Where the integration connects to.
+    /// The proxy's address.
     pub listen: SocketAddr,
-    /// The certificate and the key with which the proxy, and a console that others can reach, speak TLS.
+    /// Certificate and key for TLS on the proxy's port, and on a console that other machines can reach.
     pub tls: Option<TlsFiles>,
-    /// Bounds of the proxy's port; TLS comes with [`tls`](Self::tls).
+    /// Bounds of the proxy's port. TLS is added from [`tls`](Self::tls).
     pub server: nightaudit_listen::ListenConfig,
     /// The console's port.
     pub console: Console,
-    /// The proxy itself.
+    /// The proxy.
     pub proxy: nightaudit_proxy::ProxyConfig,
-    /// How Mews is reached.
+    /// How to reach Mews.
     pub upstream: UpstreamConfig,
     /// The request limits.
     pub limit: nightaudit_limit::Config,
-    /// The OpenAPI document that requests are held against, beside what is built in.
+    /// An OpenAPI document to check requests against, in addition to the built-in contracts.
     pub openapi: Option<PathBuf>,
     /// The log.
     pub store: nightaudit_store::StoreConfig,
-    /// The JSON fields whose values are masked in exports.
+    /// The JSON properties whose values are masked in exports.
     pub export_mask: Vec<String>,
-    /// What is said on standard error.
+    /// Logging.
     pub log: Logging,
 }
 
-/// A certificate and its key.
+/// A certificate and its private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The chain of certificates, as PEM.
+    /// The certificate chain, a PEM file.
     pub certificate: PathBuf,
-    /// The private key, as PEM.
+    /// The private key, a PEM file.
     pub key: PathBuf,
 }
 
 /// The console's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Console {
-    /// Where it listens.
+    /// The address to listen on.
     pub address: SocketAddr,
-    /// Names by which it may be called, beside loopback's and the address itself.
+    /// `Host` names to accept besides loopback's and the address itself.
     pub names: Vec<String>,
-    /// Whether it speaks TLS: where other machines can reach it, unless they may in clear.
+    /// Whether to serve TLS: if other machines can reach it, unless clear text is allowed.
     pub tls: bool,
 }
 
-/// What is said on standard error, and how.
+/// Logging to standard error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
-    /// A level such as `info`, or directives as `tracing` has them.
+    /// A level such as `info`, or `tracing` directives.
     pub level: String,
-    /// For a person or for a program.
+    /// Text or JSON.
     pub format: LogFormat,
 }
 
 impl Settings {
-    /// Makes settings of what the layers say; `default_data` is the data folder where none is named.
+    /// Validates the layers; `default_data` is the data folder if none is set.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names the first key whose value is impossible or doesn't go with another's.
+    /// [`ConfigError`] names the first key whose value is invalid or conflicts with another one.
     pub fn new(layers: &Layers, default_data: Option<&Path>) -> Result<Self, ConfigError> {
         let file = layers.read()?;
         let environment = Hosts::new(layers, &file)?;
@@ -88,12 +88,12 @@ impl Settings {
         let data = match (path(&file.data), default_data) {
             (Some(named), _) => named,
             (None, Some(default)) => default.to_owned(),
-            (None, None) => return Err(layers.wrong("data", "this system has no data folder of its own: name one")),
+            (None, None) => return Err(layers.wrong("data", "this system has no default data folder: set one")),
         };
         let timeouts = &file.timeouts;
         let positive = |key: &str, period: Period| {
             let key = format!("timeouts.{key}");
-            if period.0.is_zero() { Err(layers.wrong(&key, "must be longer than nothing")) } else { Ok(period.0) }
+            if period.0.is_zero() { Err(layers.wrong(&key, "must be greater than zero")) } else { Ok(period.0) }
         };
         let mut proxy = nightaudit_proxy::ProxyConfig::new(&environment.name, environment.api, environment.events);
         (proxy.keep_body, proxy.keep_total) = kept(layers, &file)?;
@@ -149,7 +149,9 @@ impl Hosts {
         };
         for name in file.environments.keys() {
             if Environment::named(name).is_some() || name == Environment::STAND_IN {
-                return Err(layers.wrong(&format!("environments.{name}"), "is Mews' own: choose another name"));
+                return Err(
+                    layers.wrong(&format!("environments.{name}"), "is a built-in environment: choose another name")
+                );
             }
         }
         let (api, events) = if let Some(mews) = Environment::named(&file.environment) {
@@ -162,15 +164,15 @@ impl Hosts {
             (api, events)
         } else {
             let own: String = file.environments.keys().map(|name| format!(", {name}")).collect();
-            let message = format!("`{}` is none of demo, production{own}", file.environment);
+            let message = format!("`{}` is not an environment: use demo, production{own}", file.environment);
             return Err(layers.wrong("environment", message));
         };
-        // A stand-in for the API stands in for the WebSocket too: tokens meant for it must not reach Mews.
+        // Another upstream also serves the WebSocket: tokens meant for it must not reach Mews.
         let (name, api, events) = match file.upstream.as_str() {
             "" => (file.environment.as_str().into(), api, events),
             upstream => {
                 let api = origin("upstream", upstream)?;
-                // What is recorded is named by where it was sent, not by what the stand-in is to be taken for.
+                // Exchanges are named after where they were sent, not after what the other upstream simulates.
                 match Environment::at(api.text()) {
                     Some(mews) => ((&*mews.name).into(), api, origin("environment", &mews.events)?),
                     None => (Environment::STAND_IN.into(), api.clone(), api),
@@ -186,8 +188,8 @@ fn tls_files(layers: &Layers, file: &File) -> Result<Option<TlsFiles>, ConfigErr
     match (path(&file.tls_cert), path(&file.tls_key)) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(layers.wrong("tls_cert", "needs its key: name it with `tls_key`")),
-        (None, Some(_)) => Err(layers.wrong("tls_key", "needs its certificate: name it with `tls_cert`")),
+        (Some(_), None) => Err(layers.wrong("tls_cert", "also needs the key: set `tls_key`")),
+        (None, Some(_)) => Err(layers.wrong("tls_key", "also needs the certificate: set `tls_cert`")),
     }
 }
 
@@ -196,13 +198,13 @@ fn console(layers: &Layers, file: &File, has_tls: bool) -> Result<Console, Confi
     let reachable = !address.ip().is_loopback();
     if reachable && !has_tls && !file.insecure_console {
         let message = format!(
-            "{address} can be reached from other machines: name a certificate with `tls_cert` and `tls_key`, or allow \
+            "{address} can be reached from other machines: set `tls_cert` and `tls_key`, or allow \
              clear text with --insecure-console"
         );
         return Err(layers.wrong("console", message));
     }
     if address.port() != 0 && address == file.listen {
-        return Err(layers.wrong("console", format!("{address} is the proxy's address already: choose another port")));
+        return Err(layers.wrong("console", format!("{address} is the proxy's address: choose another port")));
     }
     Ok(Console { address, names: file.console_names.clone(), tls: reachable && has_tls })
 }
@@ -211,7 +213,7 @@ fn upstream_proxy(layers: &Layers, file: &File) -> Result<UpstreamProxy, ConfigE
     let except = &file.upstream_proxy_except;
     match file.upstream_proxy.as_str() {
         "" | "none" if !except.is_empty() => {
-            Err(layers.wrong("upstream_proxy_except", "goes only with an address in `upstream_proxy`"))
+            Err(layers.wrong("upstream_proxy_except", "requires an address in `upstream_proxy`"))
         }
         "" => Ok(UpstreamProxy::Environment),
         "none" => Ok(UpstreamProxy::None),
@@ -240,12 +242,12 @@ fn store(
     config.max_sessions = count(layers, "max_sessions", file.max_sessions)?;
     config.redact_fields = field_names(layers, "redact.fields", &file.redact.fields)?;
     config.max_size = match file.max_size {
-        Maybe(Some(Size(0))) => return Err(layers.wrong("max_size", "would keep nothing: leave it empty for no bound")),
+        Maybe(Some(Size(0))) => return Err(layers.wrong("max_size", "would keep nothing: leave it empty for no limit")),
         Maybe(size) => size.map(|Size(bytes)| bytes),
     };
     config.max_age = match file.max_age {
         Maybe(Some(Period(age))) if age.is_zero() => {
-            return Err(layers.wrong("max_age", "would keep nothing: leave it empty for no bound"));
+            return Err(layers.wrong("max_age", "would keep nothing: leave it empty for no limit"));
         }
         Maybe(age) => age.map(|Period(age)| age),
     };
@@ -254,13 +256,13 @@ fn store(
     Ok(config)
 }
 
-/// How much is kept of one body, and of all together.
+/// How much of one body is recorded, and of all bodies in flight.
 fn kept(layers: &Layers, file: &File) -> Result<(usize, usize), ConfigError> {
     let (one, all) = (file.body.keep, file.body.keep_total);
     let kept = (bytes(layers, "body.keep", one, 0..=1 << 30)?, bytes(layers, "body.keep_total", all, 0..=MOST_BYTES)?);
     if kept.1 < kept.0 {
         let message =
-            format!("{all} for all bodies is less than `body.keep` has for one ({one}): raise it, or lower that");
+            format!("{all} for all bodies is less than `body.keep` ({one}) for one: raise it, or lower `body.keep`");
         return Err(layers.wrong("body.keep_total", message));
     }
     Ok(kept)
@@ -276,9 +278,9 @@ fn bytes(layers: &Layers, key: &str, size: Size, range: std::ops::RangeInclusive
     }
 }
 
-/// Far more than any machine serves at once, and far less than overflows anything.
+/// The largest count: more than any machine can serve, and far from overflow.
 const MOST: usize = 1_000_000;
-/// The same of bytes: 1 TiB.
+/// The largest number of bytes: 1 TiB.
 const MOST_BYTES: u64 = 1 << 40;
 
 fn count(layers: &Layers, key: &str, count: usize) -> Result<usize, ConfigError> {
@@ -293,10 +295,10 @@ fn path(path: &Path) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then(|| path.to_owned())
 }
 
-/// Names of JSON fields, none of them empty.
+/// Names of JSON properties, none of them empty.
 fn field_names(layers: &Layers, key: &str, names: &[String]) -> Result<Vec<String>, ConfigError> {
     match names.iter().position(|name| name.trim().is_empty()) {
-        Some(place) => Err(layers.wrong(&format!("{key}[{place}]"), "is empty: write a field's name")),
+        Some(place) => Err(layers.wrong(&format!("{key}[{place}]"), "is empty: give a property's name")),
         None => Ok(names.to_vec()),
     }
 }
@@ -341,7 +343,7 @@ mod tests {
         assert_eq!(own.proxy.events.to_string(), "http://127.0.0.1:9000");
         assert_eq!(&*own.store.environment, "staging");
         let unknown = settings("environment = 'prod'").unwrap_err();
-        assert_eq!(unknown, "na.toml, line 1: `environment`: `prod` is none of demo, production");
+        assert_eq!(unknown, "na.toml, line 1: `environment`: `prod` is not an environment: use demo, production");
         let taken = settings("[environments.demo]\napi = 'http://127.0.0.1:9000'").unwrap_err();
         assert!(taken.contains("`environments.demo`: is Mews' own"), "{taken}");
     }
@@ -390,7 +392,7 @@ mod tests {
         let lowered = settings("[body]\nkeep_total = '1 MiB'").unwrap_err();
         assert_eq!(
             lowered,
-            "na.toml, line 2: `body.keep_total`: 1.0 MiB for all bodies is less than `body.keep` has for one (8.0 MiB): \
+            "na.toml, line 2: `body.keep_total`: 1.0 MiB for all bodies is less than `body.keep` (8.0 MiB) for one: \
              raise it, or lower that"
         );
         let raised = settings("[body]\nkeep = '512 MiB'").unwrap_err();

@@ -1,10 +1,10 @@
-//! How single values stand in the configuration.
+//! Durations, sizes and optional values in the configuration.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A length of time as a person writes it: `500ms`, `30s`, `15m`, `90d`; a day has 24 hours.
+/// A duration: `500ms`, `30s`, `15m`, `90d`; a day has 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
@@ -12,7 +12,7 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not a length of time: write it like 500ms, 30s, 15m or 90d");
+        let wrong = || format!("`{text}` is not a duration: use 500ms, 30s, 15m or 90d");
         let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
         let signed = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
         Duration::try_from(signed).map(Self).map_err(|_| format!("`{text}` is negative"))
@@ -28,7 +28,7 @@ impl fmt::Display for Period {
     }
 }
 
-/// A number of bytes as a person writes it: `64 KiB`, `8 MiB`, `10 GB`.
+/// A number of bytes: `64 KiB`, `8 MiB`, `10 GB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
@@ -37,7 +37,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let size: bytesize::ByteSize =
-            text.parse().map_err(|_| format!("`{text}` is not a size: write it like 64 KiB, 8 MiB or 10 GB"))?;
+            text.parse().map_err(|_| format!("`{text}` is not a size: use 64 KiB, 8 MiB or 10 GB"))?;
         Ok(Self(size.as_u64()))
     }
 }
@@ -48,7 +48,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// A value that may be left out, which an empty text says.
+/// An optional value; an empty string is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maybe<T>(pub Option<T>);
 
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_and_sizes_are_read_as_a_person_writes_them() {
+    fn durations_and_sizes_are_parsed() {
         for (text, seconds) in [("30s", 30), ("15m", 900), ("48h", 172_800), ("90d", 7_776_000), ("1m 15s", 75)] {
             assert_eq!(text.parse(), Ok(Period(Duration::from_secs(seconds))), "{text}");
         }
@@ -103,16 +103,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_named_with_an_example() {
+    fn invalid_values_are_named_with_an_example() {
         for text in ["", "soon", "-5s", "3 months", "1e99s"] {
             let error = text.parse::<Period>().unwrap_err();
             assert!(error.contains(text), "{error}");
         }
-        assert_eq!("many".parse::<Size>().unwrap_err(), "`many` is not a size: write it like 64 KiB, 8 MiB or 10 GB");
+        assert_eq!("many".parse::<Size>().unwrap_err(), "`many` is not a size: use 64 KiB, 8 MiB or 10 GB");
     }
 
     #[test]
-    fn an_empty_text_is_no_value() {
+    fn an_empty_string_is_none() {
         assert_eq!("".parse::<Maybe<Size>>(), Ok(Maybe(None)));
         assert_eq!(Maybe::<Size>(None).to_string(), "");
         assert_eq!("1 KiB".parse::<Maybe<Size>>(), Ok(Maybe(Some(Size(1024)))));

@@ -1,4 +1,4 @@
-//! Writing to standard error on a thread of its own, so that a reader who doesn't read, or is gone, holds nothing up.
+//! Writes to standard error on a separate thread, so that a stalled or closed reader blocks nothing.
 
 use std::{
     io::{self, Write},
@@ -13,16 +13,16 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The most lines that wait to be written; further ones are dropped and counted.
+/// The most lines queued; further ones are dropped and counted.
 const WAITING: usize = 1024;
 
-/// The most bytes of a line; of a longer one the beginning is written.
+/// The maximum length of a line, in bytes; longer ones are truncated.
 const LONGEST: usize = 16 << 10;
 
-/// How often to look whether there is room again for what must be asked at the end.
+/// How often to retry queuing a flush when the queue is full.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// Lines on their way to standard error. Writing never blocks and never fails.
+/// A queue of lines to standard error. Writing never blocks and never fails.
 #[derive(Debug, Clone)]
 pub struct Background {
     lines: SyncSender<Message>,
@@ -32,16 +32,16 @@ pub struct Background {
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
-    /// To be answered when everything before it is written.
+    /// Acknowledged once everything before it is written.
     Flush(SyncSender<()>),
 }
 
 impl Background {
-    /// Starts the thread that writes to standard error.
+    /// Spawns the thread that writes to standard error.
     ///
     /// # Errors
     ///
-    /// The thread can't be started.
+    /// The thread can't be spawned.
     pub fn start() -> io::Result<Self> {
         Self::writing_to(io::stderr())
     }
@@ -54,7 +54,7 @@ impl Background {
         Ok(Self { lines, dropped })
     }
 
-    /// Has this line written, unless too many wait already.
+    /// Queues a line, or drops it if the queue is full.
     pub fn say(&self, line: &[u8]) {
         let mut line = line.to_vec();
         if line.len() > LONGEST {
@@ -66,9 +66,9 @@ impl Background {
         }
     }
 
-    /// Waits until all is written that was said before, but no longer than this.
-    pub fn flush(&self, patience: Duration) {
-        let end = Instant::now() + patience;
+    /// Waits, at most for this long, until all queued lines are written.
+    pub fn flush(&self, timeout: Duration) {
+        let end = Instant::now() + timeout;
         let (done, written) = sync_channel(1);
         let mut flush = Message::Flush(done);
         while let Err(TrySendError::Full(again)) = self.lines.try_send(flush) {
@@ -78,14 +78,14 @@ impl Background {
             flush = again;
             thread::sleep(GLANCE);
         }
-        // Nobody reads, or there is nothing to write to: neither is anything to wait for.
+        // The reader is stalled or gone: don't wait.
         let _ = written.recv_timeout(end.saturating_duration_since(Instant::now()));
     }
 }
 
 fn write(mut out: impl Write, waiting: &Receiver<Message>, dropped: &AtomicU64) {
     for message in waiting {
-        // What can't be written is lost: there is nowhere to say so.
+        // Write errors are ignored: there is nowhere left to report them.
         let _ = match message {
             Message::Line(line) => out.write_all(&line),
             Message::Flush(done) => {
@@ -95,7 +95,7 @@ fn write(mut out: impl Write, waiting: &Receiver<Message>, dropped: &AtomicU64) 
         };
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(out, "nightaudit: {lost} lines were not written because nobody read them");
+            let _ = writeln!(out, "nightaudit: {lost} log lines were dropped because standard error was not read");
         }
     }
 }
@@ -108,7 +108,7 @@ impl<'a> MakeWriter<'a> for Background {
     }
 }
 
-/// Takes a line at each writing, as the subscriber writes them.
+/// The subscriber writes one line per call.
 #[derive(Debug)]
 pub struct Speaking<'a>(&'a Background);
 

@@ -1,4 +1,4 @@
-//! What has changed from one review to another, as a person reads it.
+//! What changed between two reviews, as text.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use nightaudit_text::plain;
 
 use super::summary::{severity_style, thousands, wrapped};
 
-/// The most findings of a list that are told; `--json` has all.
+/// The most findings printed per list; `--json` has all.
 const MOST: usize = 40;
 
-/// A comparison with the verdict of the later review.
+/// A comparison, with the verdict of the later review.
 pub(super) struct Changes<'a> {
     pub(super) review: &'a Review,
     pub(super) comparison: &'a Comparison,
-    /// What it is compared with: `session suite-a`.
+    /// The earlier review's source, such as `session suite-a`.
     pub(super) against: &'a str,
     pub(super) width: usize,
 }
@@ -59,19 +59,19 @@ impl Changes<'_> {
     }
 }
 
-/// A review that is watched, on one screen: the verdict, what has changed, and what stands.
+/// `--watch` on one screen: the verdict, what changed, and what remains.
 pub(super) struct Screen<'a> {
     pub(super) review: &'a Review,
-    /// Compared with the review at the beginning.
-    pub(super) begun: &'a Comparison,
-    /// Compared with the one shown before.
+    /// Compared with the first review.
+    pub(super) since_start: &'a Comparison,
+    /// Compared with the previous screen.
     pub(super) last: &'a Comparison,
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
 impl Screen<'_> {
-    /// The lines, each no longer than the terminal is wide, and no more of them than it is high.
+    /// The lines, cut to the terminal's width and height.
     pub(super) fn lines(&self) -> Vec<String> {
         let bold = Style::new().bold();
         let run = &self.review.run;
@@ -81,15 +81,15 @@ impl Screen<'_> {
         }
         let about = format!("session {}, {} exchanges", plain(&run.session_name), thousands(run.exchanges));
         lines.push(cut(&about, self.width));
-        lines.push(cut(&format!("since the beginning: {}", self.begun), self.width));
+        lines.push(cut(&format!("since the start: {}", self.since_start), self.width));
         lines.push(String::new());
         let is_new = |finding: &Finding| self.last.new.contains(finding);
-        let was_new = |finding: &Finding| self.begun.new.contains(finding);
-        let fixed = self.begun.fixed.iter().map(|finding| ("fixed", finding));
+        let was_new = |finding: &Finding| self.since_start.new.contains(finding);
+        let fixed = self.since_start.fixed.iter().map(|finding| ("fixed", finding));
         let (new, rest): (Vec<_>, Vec<_>) = self.review.findings.iter().partition(|finding| was_new(finding));
         let new = new.into_iter().map(|finding| (if is_new(finding) { "NEW" } else { "new" }, finding));
         let rows: Vec<_> = new.chain(fixed).chain(rest.into_iter().map(|finding| ("", finding))).collect();
-        // A line is kept for how many there are beside.
+        // One line is reserved for the count of the rest.
         let room = self.height.saturating_sub(lines.len() + 2);
         for (mark, finding) in rows.iter().take(room) {
             let style = severity_style(finding.severity);
@@ -100,13 +100,13 @@ impl Screen<'_> {
         if rows.len() > room {
             lines.push(cut(&format!("and {} more", rows.len() - room), self.width));
         }
-        // The end of the last line is another one.
+        // The final newline takes a line, too.
         lines.truncate(self.height.saturating_sub(1));
         lines
     }
 }
 
-/// As much of a text as a line has room for, without what a terminal would obey.
+/// Text without control characters, cut to fit a line.
 fn cut(text: &str, room: usize) -> String {
     let text = plain(text);
     match text.char_indices().nth(room) {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comparison_says_what_is_new_and_what_is_fixed() {
+    fn a_comparison_lists_new_and_fixed_findings() {
         let (before, after) = reviews();
         let shown = |comparison: &Comparison, review: &Review| {
             bare(&Changes { review, comparison, against: "session a", width: 80 }.to_string())
@@ -154,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn a_screen_fits_the_terminal_and_marks_what_is_new() {
+    fn a_screen_fits_the_terminal_and_marks_new_findings() {
         let (before, after) = reviews();
         let comparison = Comparison::of(&before, &after);
         for (width, height) in [(80, 24), (60, 8), (120, 6), (20, 3)] {
-            let screen = Screen { review: &after, begun: &comparison, last: &comparison, width, height };
+            let screen = Screen { review: &after, since_start: &comparison, last: &comparison, width, height };
             let lines = screen.lines();
             assert!(lines.len() < height, "{width}x{height}: {lines:?}");
             for line in lines.iter().map(|line| bare(line)) {
@@ -168,7 +168,7 @@ mod tests {
         }
         let unchanged = Comparison::of(&after, &after);
         let marks = |last: &Comparison| {
-            let screen = Screen { review: &after, begun: &comparison, last, width: 80, height: 24 };
+            let screen = Screen { review: &after, since_start: &comparison, last, width: 80, height: 24 };
             screen.lines().iter().filter(|line| line.starts_with("NEW")).count()
         };
         assert_eq!((marks(&comparison), marks(&unchanged)), (2, 0));

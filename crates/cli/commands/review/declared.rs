@@ -1,4 +1,4 @@
-//! The declaration's file, and what `--explain` says.
+//! Reads and writes the declaration file, and prints `--explain`.
 
 use std::{
     fs::{self, File},
@@ -19,58 +19,58 @@ use super::{
 };
 use crate::{error::Usage, signals::Unfinished};
 
-/// Where a declaration is looked for, and written.
+/// The default file name of a declaration.
 pub(crate) const FILE: &str = "certification.toml";
 
-/// The largest declaration that is read, in bytes.
+/// The largest declaration accepted, in bytes.
 const LARGEST: u64 = 4 << 20;
 
 /// A declaration that was found.
 pub(crate) struct Found {
     /// Its text.
     pub(crate) text: String,
-    /// What it means.
+    /// The parsed declaration.
     pub(crate) declaration: Declaration,
-    /// Where it is from, for a person.
-    pub(crate) place: String,
+    /// Its source, for messages.
+    pub(crate) source: String,
 }
 
-/// The declaration that holds for a session: the file that is named, else the one that is kept with the session, else
-/// [`FILE`] in the current folder if it is there.
+/// Finds the declaration for a session: the named file, else the one stored with the session, else [`FILE`] in the current
+/// folder if it exists.
 pub(crate) fn find(
     named: Option<&Path>,
     session: Option<&Session>,
     contracts: &Contracts,
 ) -> anyhow::Result<Option<Found>> {
-    let kept = session.and_then(|session| Some((session, session.declaration.as_deref()?)));
-    let path = match (named, kept) {
+    let stored = session.and_then(|session| Some((session, session.declaration.as_deref()?)));
+    let path = match (named, stored) {
         (Some(path), _) => path,
         (None, Some((session, text))) => {
-            let place = format!("kept with session {}", plain(&session.name));
+            let source = format!("stored with session {}", plain(&session.name));
             if fs::read_to_string(FILE).is_ok_and(|file| file != text) {
                 let name = plain(&session.name);
-                let what = "is another than the declaration that is kept with the session, which holds";
+                let what = "differs from the declaration stored with the session, which is used";
                 writeln!(
                     anstream::stderr().lock(),
-                    "{FILE} {what}: `nightaudit sessions declare {name}` keeps the file in its place"
+                    "{FILE} {what}: `nightaudit sessions declare {name}` stores the file instead"
                 )?;
             }
-            let declaration = Declaration::read(text, contracts).with_context(|| place.clone()).map_err(Usage)?;
-            return Ok(Some(Found { text: text.to_owned(), declaration, place }));
+            let declaration = Declaration::read(text, contracts).with_context(|| source.clone()).map_err(Usage)?;
+            return Ok(Some(Found { text: text.to_owned(), declaration, source }));
         }
         (None, None) if Path::new(FILE).is_file() => Path::new(FILE),
         (None, None) => return Ok(None),
     };
     let (text, declaration) = read(path, contracts)?;
-    Ok(Some(Found { text, declaration, place: path.display().to_string() }))
+    Ok(Some(Found { text, declaration, source: path.display().to_string() }))
 }
 
-/// The text of a declaration in which nothing is wrong.
+/// The text of a valid declaration file.
 pub(crate) fn text(path: &Path, contracts: &Contracts) -> anyhow::Result<String> {
     Ok(read(path, contracts)?.0)
 }
 
-/// Reads a declaration.
+/// Reads and parses a declaration file.
 fn read(path: &Path, contracts: &Contracts) -> anyhow::Result<(String, Declaration)> {
     let unreadable = || format!("can't read the declaration {}", path.display());
     let mut text = String::new();
@@ -84,10 +84,10 @@ fn read(path: &Path, contracts: &Contracts) -> anyhow::Result<(String, Declarati
     Ok((text, declaration))
 }
 
-/// Writes a declaration to begin with, after asking on a terminal what no session tells. One that is there stays, unless
-/// it is to be replaced.
+/// Writes an initial declaration, asking on a terminal for what the session can't tell. Replaces an existing file only
+/// with `force`.
 pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result<()> {
-    let taken = || Usage::new(format!("{} is there already: replace it with --force", path.display()));
+    let taken = || Usage::new(format!("{} already exists: replace it with --force", path.display()));
     if !force && path.exists() {
         return Err(taken().into());
     }
@@ -99,7 +99,7 @@ pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result
     };
     let unwritable = || format!("can't write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A declaration is to be read by others, as far as the umask has it; a temporary file is its owner's alone.
+    // Temporary files are private to their owner; a declaration gets the umask's mode.
     let mode = fs::Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).with_context(unwritable)?;
     let _unfinished = Unfinished::at(file.path())?;
@@ -114,13 +114,13 @@ pub(super) fn write(path: &Path, review: &Review, force: bool) -> anyhow::Result
     }
     writeln!(
         anstream::stderr().lock(),
-        "{} written: say in it what each operation is for, and what the form asks; then run `nightaudit review` again",
+        "{} written: fill in what each operation is for and what the form asks, then run `nightaudit review` again",
         path.display()
     )?;
     Ok(())
 }
 
-/// Says why a rule is there, or lists all of them.
+/// Explains a rule, or lists all of them.
 pub(super) fn explain(out: &mut impl Write, text: &str, width: usize) -> anyhow::Result<()> {
     if text == "all" {
         for rule in Rule::ALL {

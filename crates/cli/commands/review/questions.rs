@@ -1,4 +1,4 @@
-//! What Mews' certification form asks and no session tells, asked on the terminal.
+//! Asks on the terminal for what Mews' certification form wants and the session can't tell.
 
 use std::io::{self, BufRead, Read as _, Write};
 
@@ -6,17 +6,20 @@ use nightaudit_mews::use_cases;
 use nightaudit_review::{Declaration, IntegrationKind};
 use nightaudit_text::plain;
 
-/// The longest answer that is read, in bytes.
+/// The longest answer accepted, in bytes.
 const LONGEST: u64 = 4 << 10;
 
-/// Asks one question after the other. Return takes the default in brackets, `-` leaves the key out; what is asked once the
-/// input has ended keeps its default.
+/// Asks the questions in turn. Return accepts the default in brackets, `-` omits the key; after the end of the input all
+/// remaining questions keep their defaults.
 ///
 /// # Errors
 ///
-/// What reading or writing fails with.
+/// Reading or writing failed.
 pub(super) fn ask(known: Declaration, input: &mut impl BufRead, out: &mut impl Write) -> io::Result<Declaration> {
-    writeln!(out, "What the certification form asks. Return takes what is in brackets, - leaves it open.\n")?;
+    writeln!(
+        out,
+        "Questions of the certification form. Return accepts the value in brackets, - skips the question.\n"
+    )?;
     let mut form = Form { input, out };
     let kind = form.choice(
         "public (to be listed in the Marketplace) or private (for one customer)?",
@@ -27,12 +30,12 @@ pub(super) fn ask(known: Declaration, input: &mut impl BufRead, out: &mut impl W
         &["public", "private"],
     )?;
     let kind = if kind.as_deref() == Some("private") { IntegrationKind::Private } else { IntegrationKind::Public };
-    let partner = form.text("The partner's id at Mews, such as INT12345", known.partner)?;
-    let contact = form.text("Whom the reviewers may ask: a name, an address", known.contact)?;
-    let integration = form.text("The integration's name", known.integration)?;
-    let pilot = form.text("The property that will use it first", known.pilot)?;
-    let webhooks = form.yes_or_no("Does it take webhooks?", known.webhooks)?;
-    let websocket = form.yes_or_no("Does it take events by WebSocket?", known.websocket)?;
+    let partner = form.text("Partner id at Mews, such as INT12345", known.partner)?;
+    let contact = form.text("Contact for the reviewers: name and e-mail address", known.contact)?;
+    let integration = form.text("Name of the integration", known.integration)?;
+    let pilot = form.text("First property to use it", known.pilot)?;
+    let webhooks = form.yes_or_no("Does it receive webhooks?", known.webhooks)?;
+    let websocket = form.yes_or_no("Does it receive WebSocket events?", known.websocket)?;
     let names: Vec<&str> = use_cases().iter().map(|case| &*case.name).collect();
     let use_case = form.choice("Which documented use case does it follow?", known.use_case.as_deref(), &names)?;
     writeln!(form.out)?;
@@ -66,7 +69,7 @@ impl<R: BufRead, W: Write> Form<'_, R, W> {
         Ok(answer.map(|answer| answer.starts_with('y')))
     }
 
-    /// Asks until it is one of these, whatever the case.
+    /// Asks until the answer is one of `choices`, ignoring case.
     fn choice(&mut self, question: &str, default: Option<&str>, choices: &[&str]) -> io::Result<Option<String>> {
         loop {
             match self.answer(question, default)? {

@@ -1,4 +1,4 @@
-//! The figures of a review, as tables that fit the terminal.
+//! A review's figures, as tables that fit the terminal.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::summary::{Summary, heading, thousands, wrapped};
 /// The most rows of a table; `--json` has all.
 const ROWS: usize = 25;
 
-/// What it is about, in a few lines.
+/// What was reviewed, in a few lines.
 pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
     let (review, run) = (summary.review, &summary.review.run);
     let mut row = |name: &str, text: String| {
@@ -52,18 +52,14 @@ pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
     Ok(())
 }
 
-/// The limits, the fullest first.
+/// The limits, highest usage first.
 pub(super) fn limits(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
     let limits = &summary.review.limits;
     if limits.is_empty() {
         return Ok(());
     }
-    heading(f, "Limits, the fullest window of each")?;
-    writeln!(
-        f,
-        "  {:14} {:12} {:>9} {:>5} {:11} {:>8} {:>8}",
-        "rule", "token", "fullest", "", "at", "by us", "by Mews"
-    )?;
+    heading(f, "Limits, with the peak window of each")?;
+    writeln!(f, "  {:14} {:12} {:>9} {:>5} {:11} {:>8} {:>8}", "rule", "token", "peak", "", "at", "by us", "by Mews")?;
     for limit in limits.iter().take(ROWS) {
         let busiest = limit.busiest.map_or(0, |busiest| busiest.requests);
         let share = limit.busiest.map_or_else(String::new, |own| format!("{:.0}%", own.share * 100.0));
@@ -81,15 +77,15 @@ pub(super) fn limits(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::
     more(f, limits.len())
 }
 
-/// The operations, the most called first.
+/// The operations, most called first.
 pub(super) fn operations(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
     let operations = &summary.review.operations;
     if operations.is_empty() {
         return Ok(());
     }
-    heading(f, "Operations, the most called first")?;
+    heading(f, "Operations, most called first")?;
     let room = summary.width.saturating_sub(50).clamp(24, 60);
-    writeln!(f, "  {:room$} {:>8} {:>8} {:>9} {:>9} {:>9}", "operation", "calls", "ok", "p50", "p99", "answers")?;
+    writeln!(f, "  {:room$} {:>8} {:>8} {:>9} {:>9} {:>9}", "operation", "calls", "ok", "p50", "p99", "received")?;
     for own in operations.iter().take(ROWS) {
         let latency = |of: fn(&nightaudit_review::LatencyMs) -> f64| {
             own.latency.as_ref().map_or_else(
@@ -111,13 +107,13 @@ pub(super) fn operations(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> f
     more(f, operations.len())
 }
 
-/// How refusals and failures were met.
+/// How the integration handled refusals and failures.
 pub(super) fn retries(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
     let retries = &summary.review.retries;
     if retries.is_empty() {
         return Ok(());
     }
-    heading(f, "Refusals and failures, and how they were met")?;
+    heading(f, "Refusals and failures, and how they were handled")?;
     writeln!(
         f,
         "  {:12} {:22} {:>6} {:>7} {:>7} {:>7} {:>10}",
@@ -129,13 +125,13 @@ pub(super) fn retries(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt:
             RetryCause::TooManyRequests => "429",
             RetryCause::TooHeavy => "408",
             RetryCause::ServerError => "5xx",
-            RetryCause::NoAnswer => "no answer",
+            RetryCause::NoAnswer => "no response",
         };
         writeln!(
             f,
             "  {:12} {:22} {:>6} {:>7} {:>7} {:>7} {:>10}",
             token(own.access_token),
-            format!("{cause} of {origin}"),
+            format!("{cause} from {origin}"),
             thousands(own.count),
             thousands(own.heeded),
             thousands(own.ignored),
@@ -146,16 +142,13 @@ pub(super) fn retries(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt:
     more(f, retries.len())
 }
 
-/// The failed calls, the unresolved ones first.
+/// The failed calls, unresolved ones first.
 pub(super) fn errors(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
     let errors = &summary.review.errors;
     if errors.failed == 0 {
         return Ok(());
     }
-    heading(
-        f,
-        &format!("{} failed, {} of them made good", counted(errors.failed, "call"), thousands(errors.resolved)),
-    )?;
+    heading(f, &format!("{} failed; {} later resolved", counted(errors.failed, "call"), thousands(errors.resolved)))?;
     for call in errors.calls.iter().take(ROWS) {
         let status = call.status.map_or_else(|| "---".to_owned(), |status| status.to_string());
         let times = if call.count > 1 { format!(" ({} times)", thousands(call.count)) } else { String::new() };
@@ -166,11 +159,11 @@ pub(super) fn errors(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::
             writeln!(f, "{}", wrapped(&format!("{}{request_id}", called.exchange), summary.width, "      "))?;
         }
         match call.resolution {
-            Some(good) => {
-                let after = duration(std::time::Duration::from_millis(good.after_ms));
-                writeln!(f, "      made good after {after} by {}", good.exchange)?;
+            Some(resolution) => {
+                let after = duration(std::time::Duration::from_millis(resolution.after_ms));
+                writeln!(f, "      resolved after {after} by {}", resolution.exchange)?;
             }
-            None => writeln!(f, "      not made good")?,
+            None => writeln!(f, "      not resolved")?,
         }
     }
     more(f, errors.calls.len())
@@ -208,7 +201,7 @@ pub(super) fn left_out(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
         let what = own
             .operation
             .as_ref()
-            .map_or_else(|| "the session has no such exchange".to_owned(), |operation| format!("{status} {operation}"));
+            .map_or_else(|| "not in this session".to_owned(), |operation| format!("{status} {operation}"));
         writeln!(f, "{}", wrapped(&format!("{} {what}", own.exchange), summary.width, "  "))?;
         writeln!(f, "{}", wrapped(&own.reason, summary.width, "    "))?;
     }
@@ -237,7 +230,7 @@ fn long(seconds: u64) -> String {
     }
 }
 
-/// A text without what a terminal would obey, if need be without its beginning.
+/// Text without control characters, cut at the start to fit.
 fn cut(text: &str, room: usize) -> String {
     let text = plain(text);
     let letters = text.chars().count();

@@ -1,4 +1,4 @@
-//! A review on the terminal: the verdict, what to mend in order of weight, then the figures.
+//! A review as text: the verdict, what to fix by severity, then the figures.
 
 use std::fmt;
 
@@ -9,15 +9,15 @@ use nightaudit_text::plain;
 
 use super::sections;
 
-/// The columns of the terminal: as many as there are, at least 60 and at most 120; 80 where there is none.
+/// The width of the terminal, clamped to 60–120 columns; 80 without a terminal.
 pub(super) fn width() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).clamp(60, 120))
 }
 
-/// The most findings that are told; `--json` has all.
+/// The most findings that are printed; `--json` has all.
 const MOST: usize = 40;
 
-/// A review as a person reads it.
+/// A human-readable review.
 pub(super) struct Summary<'a> {
     pub(super) review: &'a Review,
     pub(super) declaration: Option<&'a str>,
@@ -61,7 +61,7 @@ impl Summary<'_> {
                 CheckState::NotJudged => (Style::new().dimmed(), "not judged"),
             };
             let mut figure = check.figure.clone();
-            // The figure alone doesn't always show why a point failed.
+            // The figure alone doesn't always explain a failure.
             let (silenced, standing): (Vec<Rule>, _) =
                 check.rules.iter().partition(|rule| check.silenced.contains(rule));
             let ids = |rules: &[Rule]| rules.iter().map(|rule| rule.id()).collect::<Vec<_>>().join(", ");
@@ -82,14 +82,14 @@ impl Summary<'_> {
         if findings.is_empty() {
             return Ok(());
         }
-        heading(f, "What to mend, the gravest first")?;
+        heading(f, "What to fix, most serious first")?;
         for finding in findings.iter().take(MOST) {
             self.finding(f, finding)?;
             writeln!(f, "{}", wrapped(&format!("> {}", finding.advice), self.width, "    "))?;
             if let Some(ruling) = &finding.ruling {
                 let ruling = match ruling.was == finding.severity {
                     true => format!("(the partner says: {})", ruling.reason),
-                    false => format!("({} by itself; the partner says: {})", ruling.was, ruling.reason),
+                    false => format!("({} by default; the partner says: {})", ruling.was, ruling.reason),
                 };
                 writeln!(f, "{}", wrapped(&ruling, self.width, "    "))?;
             }
@@ -100,14 +100,14 @@ impl Summary<'_> {
         Ok(())
     }
 
-    /// The rule, what was found, and exchanges that show it.
+    /// Writes a finding's rule, message and example exchanges.
     fn finding(&self, f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
         let style = severity_style(finding.severity);
         let severity = finding.severity;
         writeln!(f, "  {style}{severity:7}{style:#} {}", finding.rule)?;
         writeln!(f, "{}", wrapped(&finding.message, self.width, "    "))?;
         if let Some(first) = finding.exchanges.first() {
-            // As many ids as the line has room for.
+            // As many ids as fit the line.
             let room = (self.width.saturating_sub(4 + 14) / 27).clamp(1, 3);
             let mut line = format!("    {first}");
             for id in finding.exchanges.iter().skip(1).take(room - 1) {
@@ -136,7 +136,7 @@ impl Summary<'_> {
     }
 }
 
-/// The heading of a section.
+/// Writes a section heading.
 pub(super) fn heading(f: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
     let style = Style::new().bold();
     writeln!(f, "\n{style}{title}{style:#}")
@@ -152,8 +152,7 @@ pub(super) fn severity_style(severity: Severity) -> Style {
     Style::new().fg_color(Some(color.into()))
 }
 
-/// A text without what a terminal would obey, in lines that are no longer than this, each after the indent. A word that
-/// is longer is cut in two.
+/// Wraps text to `width`, each line indented, without control characters. Longer words are split.
 pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let room = width.saturating_sub(indent.chars().count()).max(20);
     let mut lines: Vec<String> = vec![String::new()];
@@ -231,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_review_reads_well() {
+    fn a_review_is_readable() {
         insta::assert_snapshot!(shown(&review(), 80));
     }
 
     #[test]
-    fn it_fits_every_terminal_and_nothing_in_it_drives_one() {
+    fn a_review_fits_the_width_and_has_no_control_characters() {
         for width in [80, 100, 120] {
             let shown = shown(&review(), width);
             let too_long: Vec<_> = shown.lines().filter(|line| line.chars().count() > width).collect();
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_longer_than_the_terminal() {
+    fn text_is_wrapped_to_the_width() {
         let text = format!("a bc {} d\u{1b}[2J", "x".repeat(50));
         let wrapped = wrapped(&text, 24, "    ");
         assert!(wrapped.lines().all(|line| line.chars().count() <= 24 && line.starts_with("    ")), "{wrapped}");

@@ -1,4 +1,4 @@
-//! What is recorded while a review is watched.
+//! Follows a session for `--watch`.
 
 use std::{
     io::{self, Write},
@@ -16,28 +16,28 @@ use tokio_util::sync::CancellationToken;
 
 use super::changes::Screen;
 
-/// How long exchanges are gathered before there is a new review.
+/// How long exchanges are batched before the next review.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// The most exchanges that wait to be reviewed.
+/// The most exchanges queued for review.
 const WAITING: usize = 1024;
 
-/// Follows a session on a thread of its own, whoever has the log.
+/// Follows a session on its own thread.
 pub(super) struct Watch {
     exchanges: Receiver<anyhow::Result<Exchange>>,
 }
 
 impl Watch {
-    /// Begins after this exchange.
+    /// Starts after the exchange `last`.
     pub(super) fn start(data: PathBuf, filter: Filter, last: Option<ExchangeId>) -> Self {
         let (sender, exchanges) = sync_channel(WAITING);
         thread::spawn(move || follow(&data, filter, last, &sender));
         Self { exchanges }
     }
 
-    /// Waits for exchanges, and gathers what comes together.
+    /// Waits for exchanges and batches those that arrive together.
     pub(super) fn batch(&mut self) -> anyhow::Result<Vec<Exchange>> {
-        let mut batch = vec![self.exchanges.recv().context("nothing can be followed any more")??];
+        let mut batch = vec![self.exchanges.recv().context("the session can't be followed any more")??];
         let end = Instant::now() + GATHER;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             match self.exchanges.recv_timeout(left) {
@@ -49,21 +49,21 @@ impl Watch {
     }
 }
 
-/// Draws a review over the one before, without a moment in which the screen is empty.
-pub(super) fn draw(out: &mut impl Write, review: &Review, begun: &Review, last: &Review) -> io::Result<()> {
+/// Redraws the screen without flicker.
+pub(super) fn draw(out: &mut impl Write, review: &Review, first: &Review, last: &Review) -> io::Result<()> {
     let (width, height) = terminal_size::terminal_size()
         .map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
-    let (begun, last) = (Comparison::of(begun, review), Comparison::of(last, review));
-    // To the top left; behind each line, and below the last one, nothing is left of what stood there.
+    let (since_start, last) = (Comparison::of(first, review), Comparison::of(last, review));
+    // Home; then clear to the end of each line, and below the last one.
     write!(out, "\u{1b}[H")?;
-    for line in (Screen { review, begun: &begun, last: &last, width, height }).lines() {
+    for line in (Screen { review, since_start: &since_start, last: &last, width, height }).lines() {
         writeln!(out, "{line}\u{1b}[K")?;
     }
     write!(out, "\u{1b}[J")?;
     out.flush()
 }
 
-/// Sends what is recorded until nobody wants it, or it can't be followed any more.
+/// Sends exchanges until the receiver is dropped or the log can't be followed.
 fn follow(data: &Path, filter: Filter, last: Option<ExchangeId>, to: &SyncSender<anyhow::Result<Exchange>>) {
     let mut follow = Follow::after(data, filter, last, CancellationToken::new());
     loop {
