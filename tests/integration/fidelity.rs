@@ -379,7 +379,7 @@ async fn regression_what_others_read_otherwise_was_forwarded_or_refused_without_
     }
     for length in ["18446744073709551615", "18446744073709551614", "9223372036854775808"] {
         let request = format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
-        refused(request.as_bytes(), "more than any body").await;
+        refused(request.as_bytes(), "Content-Length is too large").await;
     }
     for header in ["Transfer_Encoding: chunked", "Content_Length: 5", "transfer_encoding: x", "CONTENT_LENGTH: 0"] {
         let request = format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n{header}\r\n\r\n{{}}");
@@ -556,7 +556,7 @@ async fn regression_clear_text_to_a_port_with_tls_was_dropped_without_a_word() {
         assert_eq!((answer.status, answer.field("x-nightaudit-error")), (400, Some("malformed")));
         let exchange = harness.recorded().await;
         assert_eq!(exchange.outcome, Outcome::Rejected);
-        assert!(exchange.error.unwrap().message.starts_with("HTTP in clear text was spoken to a port with TLS"));
+        assert!(exchange.error.unwrap().message.starts_with("received cleartext HTTP on a TLS port"));
     }
     assert!(upstream.seen().is_empty());
     // Who speaks TLS is served.
@@ -570,7 +570,7 @@ async fn regression_clear_text_to_a_port_with_tls_was_dropped_without_a_word() {
 
 #[tokio::test]
 async fn regression_tls_to_a_clear_port_was_a_nul_in_the_head() {
-    refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS was spoken to a port in clear text").await;
+    refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "received TLS on a cleartext port").await;
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
-//! Where a chunked body ends (RFC 9112, section 7.1).
+//! Finds the end of a chunked body (RFC 9112, section 7.1).
 
-/// Follows a chunked body through the pieces in which it comes, to find its end. It decodes nothing: that is hyper's
-/// work; but hyper must not be handed the bytes of the next request together with those of this body.
+/// Tracks a chunked body across reads to find its end.
+///
+/// Decoding is left to hyper, but hyper must not receive bytes of the next request along with this body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunked {
     state: State,
-    /// Bytes of extensions and trailers so far.
-    extra: usize,
+    /// Bytes of chunk extensions and trailers so far.
+    extension_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,24 +26,26 @@ enum State {
     Invalid,
 }
 
-/// A body that is not chunked as the standard says.
+/// A body that violates the chunked coding.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidChunk;
 
-/// Extensions and trailers of one body together may have this many bytes; nobody uses them, so more is an attack.
-const MAX_EXTRA: usize = 16 * 1024;
+/// The most bytes that chunk extensions and trailers of one body may have together. They are hardly used, so more is an
+/// attack.
+const MAX_EXTENSION_BYTES: usize = 16 * 1024;
 
 impl Chunked {
     pub(crate) fn new() -> Self {
-        Self { state: State::Size { value: 0, digits: 0 }, extra: 0 }
+        Self { state: State::Size { value: 0, digits: 0 }, extension_bytes: 0 }
     }
 
-    /// Whether the body's end has been seen.
+    /// Returns whether the end of the body has been seen.
     pub(crate) fn is_end(&self) -> bool {
         self.state == State::End
     }
 
-    /// How many of `bytes` belong to the body. What is valid is let through before an error is told.
+    /// Returns how many of `bytes` belong to the body. Valid bytes before an error are returned first, the error by the
+    /// next call.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, InvalidChunk> {
         let mut at = 0;
         while at < bytes.len() && !self.is_end() {
@@ -66,7 +69,7 @@ impl Chunked {
 
     fn step(&mut self, byte: u8) -> Result<(), InvalidChunk> {
         self.state = match (self.state.clone(), byte) {
-            // Sixteen digits are all that a u64 holds.
+            // A u64 has at most sixteen hexadecimal digits.
             (State::Size { value, digits }, digit) if digit.is_ascii_hexdigit() && digits < 16 => {
                 let digit = char::from(digit).to_digit(16).ok_or(InvalidChunk)?;
                 State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
@@ -76,7 +79,7 @@ impl Chunked {
             (State::Size { value, .. }, b';' | b' ' | b'\t') => State::Extension { value },
             (State::Extension { value }, b'\r') => State::SizeEnd { value },
             (State::Extension { value }, byte) if byte != b'\n' && byte != 0 => {
-                self.count()?;
+                self.count_extension_byte()?;
                 State::Extension { value }
             }
             (State::SizeEnd { value: 0 }, b'\n') => State::TrailerStart,
@@ -86,7 +89,7 @@ impl Chunked {
             (State::TrailerStart, b'\r') => State::EndLf,
             (State::Trailer, b'\r') => State::TrailerLf,
             (State::TrailerStart | State::Trailer, byte) if byte != b'\n' && byte != 0 => {
-                self.count()?;
+                self.count_extension_byte()?;
                 State::Trailer
             }
             (State::TrailerLf, b'\n') => State::TrailerStart,
@@ -96,9 +99,9 @@ impl Chunked {
         Ok(())
     }
 
-    fn count(&mut self) -> Result<(), InvalidChunk> {
-        self.extra += 1;
-        if self.extra > MAX_EXTRA { Err(InvalidChunk) } else { Ok(()) }
+    fn count_extension_byte(&mut self) -> Result<(), InvalidChunk> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_EXTENSION_BYTES { Err(InvalidChunk) } else { Ok(()) }
     }
 }
 
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_invalid() {
+    fn ambiguous_chunks_are_invalid() {
         for body in [
             &b"\r\n"[..],
             b"g\r\n",
@@ -146,15 +149,15 @@ mod tests {
     #[test]
     fn endless_extensions_are_invalid() {
         let mut body = b"3;".to_vec();
-        body.resize(MAX_EXTRA + 10, b'x');
+        body.resize(MAX_EXTENSION_BYTES + 10, b'x');
         assert_eq!(length(&body), Err(InvalidChunk));
     }
 
     proptest! {
         #[test]
-        fn pieces_are_read_like_the_whole(
+        fn split_reads_parse_like_one_read(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..8),
-            cuts in prop::collection::vec(1_usize..40, 1..8),
+            read_sizes in prop::collection::vec(1_usize..40, 1..8),
         ) {
             let mut body = Vec::new();
             for chunk in &chunks {
@@ -167,7 +170,7 @@ mod tests {
             let (mut at, mut turn) = (0, 0);
             while at < body.len() {
                 prop_assert!(!chunked.is_end());
-                let end = (at + cuts[turn % cuts.len()]).min(body.len());
+                let end = (at + read_sizes[turn % read_sizes.len()]).min(body.len());
                 prop_assert_eq!(chunked.advance(&body[at..end]), Ok(end - at));
                 (at, turn) = (end, turn + 1);
             }
@@ -176,7 +179,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = length(&bytes);
         }
     }

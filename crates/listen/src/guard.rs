@@ -1,4 +1,4 @@
-//! The guard between an HTTP/1 connection and hyper.
+//! Validates HTTP/1 heads between the connection and hyper.
 
 mod heads;
 mod waiting;
@@ -16,60 +16,60 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-pub(crate) use self::heads::{Heads, Passed};
-use self::waiting::{Linger, Waiting};
+pub(crate) use self::heads::{AcceptedHead, Heads};
+use self::waiting::{Linger, WaitTimeout};
 use crate::{
     chunked::Chunked,
     head::{self, Fault, Framing, RefusalKind},
     link::Link,
 };
 
-/// What a client that knows HTTP/2 sends first (RFC 9113, section 3.4).
+/// The HTTP/2 connection preface (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What hyper reads in place of a refused head, so that the refusal is answered in its turn.
-const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+/// What hyper reads instead of a refused head, so that the refusal gets its response in pipeline order.
+const PLACEHOLDER: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
-/// How much is read at once.
+/// Bytes to read at once.
 const READ_SIZE: usize = 8 * 1024;
 
-/// The protocol that a client speaks.
+/// The protocol the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
-/// The bounds of a connection.
+/// Limits of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    /// Bytes of a head.
+pub(crate) struct Limits {
+    /// Largest head, in bytes.
     pub(crate) max_head: usize,
-    /// From a head's first byte to its last.
+    /// From the first byte of a head to its last.
     pub(crate) head_timeout: Duration,
-    /// From one request to the next.
+    /// Between two requests.
     pub(crate) idle_timeout: Duration,
 }
 
-/// A connection whose HTTP/1 heads are checked and kept on their way to hyper.
+/// A connection whose HTTP/1 heads are validated and kept on their way to hyper.
 pub(crate) struct Guard<S> {
     inner: S,
-    bounds: Bounds,
+    limits: Limits,
     heads: Arc<Heads>,
-    /// Read from the client, not yet handed to hyper. Nothing else holds any of it, so that it is allocated once.
+    /// Read from the client and not yet passed to hyper. Nothing else shares it, so it is allocated once.
     buffer: BytesMut,
     state: State,
-    /// How much of `buffer` was searched for a head's end.
+    /// How many bytes of `buffer` have been searched for the end of the head.
     searched: usize,
-    /// How much of `buffer` is a head that has passed.
-    passed: usize,
-    /// To be handed to hyper in place of a refused head.
-    stand_in: &'static [u8],
-    waiting: Waiting,
-    /// Whether the client may still be sending what nobody will read.
+    /// How many bytes of `buffer` belong to an accepted head.
+    accepted: usize,
+    /// What is left to pass to hyper instead of a refused head.
+    placeholder: &'static [u8],
+    wait_timeout: WaitTimeout,
+    /// Whether the client may still be sending bytes that won't be processed.
     lingers: bool,
     linger: Option<Linger>,
-    /// Why every request is refused, if they are.
+    /// Refuses every request with this message.
     refuses: Option<&'static str>,
 }
 
@@ -77,51 +77,51 @@ pub(crate) struct Guard<S> {
 enum State {
     /// Before or within a head.
     Head,
-    /// Within a body of this many bytes more.
+    /// Within a body with this many bytes left.
     Length(u64),
     /// Within a chunked body.
     Chunked(Chunked),
-    /// Not HTTP/1 any more.
+    /// No longer HTTP/1.
     Opaque,
-    /// A refusal is being answered: nothing more comes out, but to hyper an end would mean that the client has left.
+    /// The response to a refusal is being written. Reads stay pending, since hyper would take EOF for a disconnect.
     Refused,
-    /// The client has closed its side after a complete request, which it may do and still read the response (RFC 9112,
-    /// section 9.6). hyper would take the end for a client that has left.
+    /// The client has closed its side after a complete request, and may still read the response (RFC 9112, section
+    /// 9.6). hyper would take EOF for a disconnect.
     HalfClosed,
-    /// Nothing more comes out.
+    /// EOF.
     Closed,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
-    pub(crate) fn new(inner: S, bounds: Bounds, link: Arc<Link>) -> Self {
+    pub(crate) fn new(inner: S, limits: Limits, link: Arc<Link>) -> Self {
         Self {
             inner,
-            bounds,
+            limits,
             heads: Arc::new(Heads::new(link)),
             buffer: BytesMut::new(),
             state: State::Head,
             searched: 0,
-            passed: 0,
-            stand_in: &[],
-            waiting: Waiting::default(),
+            accepted: 0,
+            placeholder: &[],
+            wait_timeout: WaitTimeout::default(),
             lingers: false,
             linger: None,
             refuses: None,
         }
     }
 
-    /// Refuses whatever comes, with this message.
+    /// Refuses every request with this message.
     pub(crate) fn refusing(mut self, message: &'static str) -> Self {
         self.refuses = Some(message);
         self
     }
 
-    /// The heads that passed, for the service.
+    /// The accepted and refused heads, for the service.
     pub(crate) fn heads(&self) -> Arc<Heads> {
         Arc::clone(&self.heads)
     }
 
-    /// Tells by the first bytes which protocol the client speaks; none if it says nothing at all.
+    /// Detects the protocol by the first bytes; `None` if the client sends nothing.
     pub(crate) async fn protocol(&mut self) -> Option<Protocol> {
         loop {
             let start = &self.buffer[..self.buffer.len().min(PREFACE.len())];
@@ -134,23 +134,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             match poll_fn(|cx| self.poll_fill(cx)).await {
                 Fill::Read => {}
-                // What began like the preface and went no further is left to the head's checks.
+                // A partial preface is left to head validation.
                 Fill::Ended | Fill::Broken | Fill::TimedOut if self.buffer.is_empty() => return None,
                 Fill::Ended | Fill::Broken | Fill::TimedOut => return Some(Protocol::Http1),
             }
         }
     }
 
-    /// Lets everything pass from here on.
+    /// Passes all further bytes through unchecked.
     pub(crate) fn opaque(&mut self) {
         self.state = State::Opaque;
     }
 
-    /// Reads more into the buffer, for as long as the state allows to wait.
+    /// Reads into the buffer, within the timeout of the current state.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
         self.buffer.reserve(READ_SIZE);
         if self.buffer.is_empty() && self.buffer.capacity() > 2 * READ_SIZE {
-            // What a large head has taken is not kept for as long as the connection lasts.
+            // Don't keep the memory of a large head for the life of the connection.
             self.buffer = BytesMut::with_capacity(READ_SIZE);
         }
         match poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buffer) {
@@ -159,12 +159,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             Poll::Ready(Ok(_)) => Poll::Ready(Fill::Read),
             Poll::Pending => {
                 let limit = match (&self.state, self.buffer.is_empty()) {
-                    (State::Head, true) => self.bounds.idle_timeout,
-                    (State::Head, false) => self.bounds.head_timeout,
-                    // The service knows better how long a body may take.
+                    (State::Head, true) => self.limits.idle_timeout,
+                    (State::Head, false) => self.limits.head_timeout,
+                    // The service times bodies.
                     _ => return Poll::Pending,
                 };
-                ready!(self.waiting.poll(cx, limit, || self.heads.are_unanswered()));
+                ready!(self.wait_timeout.poll(cx, limit, || self.heads.has_in_flight()));
                 Poll::Ready(Fill::TimedOut)
             }
         }
@@ -173,32 +173,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Takes a head from the buffer, reading more as needed.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // An empty line before a request is left over from a sloppy client's last body (RFC 9112, section 2.2).
+            // Some clients send an extra CRLF after a body (RFC 9112, section 2.2).
             while self.searched == 0 && self.buffer.starts_with(b"\r\n") {
                 self.buffer.advance(2);
             }
             match head::end(&self.buffer, self.searched) {
                 Err(fault) => {
-                    self.refuse(self.bounds.max_head, fault);
+                    self.refuse(self.limits.max_head, fault);
                     return Poll::Ready(());
                 }
-                Ok(Some(end)) if end <= self.bounds.max_head => {
+                Ok(Some(end)) if end <= self.limits.max_head => {
                     self.searched = 0;
-                    self.waiting.over();
+                    self.wait_timeout.reset();
                     match self
                         .refuses
                         .map_or_else(|| head::check(&self.buffer[..end]), |message| Err(Fault::malformed(message)))
                     {
-                        Ok(framing) => self.pass(end, framing),
+                        Ok(framing) => self.accept(end, framing),
                         Err(fault) => self.refuse(end, fault),
                     }
                     return Poll::Ready(());
                 }
                 Ok(_) => self.searched = self.buffer.len(),
             }
-            if self.buffer.len() > self.bounds.max_head {
-                let message = format!("the request's head is larger than {} bytes", self.bounds.max_head);
-                self.refuse(self.bounds.max_head, Fault { kind: RefusalKind::TooLarge, message });
+            if self.buffer.len() > self.limits.max_head {
+                let message = format!("the request's head is larger than {} bytes", self.limits.max_head);
+                self.refuse(self.limits.max_head, Fault { kind: RefusalKind::TooLarge, message });
                 return Poll::Ready(());
             }
             if self.buffer.is_empty() {
@@ -216,55 +216,55 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 }
                 Fill::Ended | Fill::Broken => {
                     let fault = Fault::malformed("the connection ended in the middle of the request's head");
-                    self.refuse(self.bounds.max_head, fault);
+                    self.refuse(self.limits.max_head, fault);
                     return Poll::Ready(());
                 }
                 Fill::TimedOut => {
-                    let message = format!("the request's head was not complete after {:?}", self.bounds.head_timeout);
-                    self.refuse(self.bounds.max_head, Fault { kind: RefusalKind::Timeout, message });
+                    let message = format!("the request's head was not complete after {:?}", self.limits.head_timeout);
+                    self.refuse(self.limits.max_head, Fault { kind: RefusalKind::Timeout, message });
                     return Poll::Ready(());
                 }
             }
         }
     }
 
-    /// Lets the head pass that ends at `end`.
-    fn pass(&mut self, end: usize, framing: Framing) {
+    /// Accepts the head that ends at `end`.
+    fn accept(&mut self, end: usize, framing: Framing) {
         self.state = match framing {
             Framing::Length(0) => State::Head,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked(Chunked::new()),
             Framing::WebSocket => State::Opaque,
         };
-        self.passed = end;
+        self.accepted = end;
         let opens_web_socket = framing == Framing::WebSocket;
-        self.heads.push(Ok(Passed { wire: Bytes::copy_from_slice(&self.buffer[..end]), opens_web_socket }));
+        self.heads.push(Ok(AcceptedHead { wire: Bytes::copy_from_slice(&self.buffer[..end]), opens_web_socket }));
     }
 
-    /// Refuses what has arrived of a head, of which `kept` bytes at most are told.
+    /// Refuses a head, reporting at most `kept` bytes of it.
     fn refuse(&mut self, kept: usize, fault: Fault) {
         let wire = Bytes::copy_from_slice(&self.buffer[..kept.min(self.buffer.len())]);
         self.heads.push(Err(fault.refusal(wire)));
-        self.stand_in = STAND_IN;
+        self.placeholder = PLACEHOLDER;
         self.state = State::Refused;
         self.lingers = true;
         self.buffer = BytesMut::new();
     }
 
-    /// Hands out a head that has passed, and with it what the buffer holds of its body.
-    fn hand_out(&mut self, buf: &mut ReadBuf<'_>) {
-        let step = self.passed.min(buf.remaining());
+    /// Copies out the accepted head, followed by what the buffer holds of its body.
+    fn copy_head(&mut self, buf: &mut ReadBuf<'_>) {
+        let step = self.accepted.min(buf.remaining());
         buf.put_slice(&self.buffer[..step]);
         self.buffer.advance(step);
-        self.passed -= step;
-        if self.passed == 0 && !self.buffer.is_empty() && matches!(self.state, State::Length(_) | State::Chunked(_)) {
-            // An error in it is met again when the body is asked for.
-            let _ = self.pass_body(buf);
+        self.accepted -= step;
+        if self.accepted == 0 && !self.buffer.is_empty() && matches!(self.state, State::Length(_) | State::Chunked(_)) {
+            // An error recurs when the body is read.
+            let _ = self.copy_body(buf);
         }
     }
 
-    /// Hands out what the buffer holds of a body.
-    fn pass_body(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+    /// Copies out what the buffer holds of the body.
+    fn copy_body(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
         let mut step = self.buffer.len().min(buf.remaining());
         match &mut self.state {
             State::Length(left) => {
@@ -298,24 +298,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
             return Poll::Ready(Ok(()));
         }
         loop {
-            if !this.stand_in.is_empty() {
-                let (step, rest) = this.stand_in.split_at(this.stand_in.len().min(buf.remaining()));
+            if !this.placeholder.is_empty() {
+                let (step, rest) = this.placeholder.split_at(this.placeholder.len().min(buf.remaining()));
                 buf.put_slice(step);
-                this.stand_in = rest;
+                this.placeholder = rest;
                 return Poll::Ready(Ok(()));
             }
-            if this.passed > 0 {
-                this.hand_out(buf);
+            if this.accepted > 0 {
+                this.copy_head(buf);
                 return Poll::Ready(Ok(()));
             }
             match this.state {
                 State::Closed => return Poll::Ready(Ok(())),
                 State::HalfClosed => {
-                    ready!(this.heads.poll_answered(cx));
+                    ready!(this.heads.poll_drained(cx));
                     this.state = State::Closed;
                     continue;
                 }
-                // hyper asks again when the answer is written, and then the connection closes.
+                // hyper polls again once the response is written, and then closes the connection.
                 State::Refused => return Poll::Pending,
                 State::Head => {
                     ready!(this.poll_head(cx));
@@ -324,7 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                 State::Length(_) | State::Chunked(_) | State::Opaque => {}
             }
             if this.buffer.is_empty() {
-                // What needs no looking at is read past the buffer.
+                // Bytes that need no inspection bypass the buffer.
                 match &mut this.state {
                     State::Opaque => return Pin::new(&mut this.inner).poll_read(cx, buf),
                     State::Length(left) => {
@@ -343,7 +343,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                     return Poll::Ready(Ok(()));
                 }
             }
-            return Poll::Ready(this.pass_body(buf));
+            return Poll::Ready(this.copy_body(buf));
         }
     }
 }
@@ -406,12 +406,12 @@ mod tests {
     use super::*;
     use crate::head::Refusal;
 
-    const BOUNDS: Bounds =
-        Bounds { max_head: 200, head_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };
+    const LIMITS: Limits =
+        Limits { max_head: 200, head_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };
 
     fn guarded() -> (DuplexStream, Guard<DuplexStream>, Arc<Heads>) {
         let (client, server) = duplex(4096);
-        let guard = Guard::new(server, BOUNDS, Link::new());
+        let guard = Guard::new(server, LIMITS, Link::new());
         let heads = guard.heads();
         (client, guard, heads)
     }
@@ -419,9 +419,9 @@ mod tests {
     async fn refusal(bytes: &[u8]) -> Refusal {
         let (mut client, mut guard, heads) = guarded();
         client.write_all(bytes).await.unwrap();
-        let mut read = vec![0; STAND_IN.len()];
+        let mut read = vec![0; PLACEHOLDER.len()];
         guard.read_exact(&mut read).await.unwrap();
-        assert_eq!(read, STAND_IN);
+        assert_eq!(read, PLACEHOLDER);
         heads.pop().unwrap().unwrap_err()
     }
 
@@ -437,8 +437,8 @@ mod tests {
         let mut read = vec![0; all.len()];
         guard.read_exact(&mut read).await.unwrap();
         assert_eq!(String::from_utf8(read).unwrap(), all);
-        // The client may have gone, or only have no more to say: the end comes with the last response.
-        (0..3).for_each(|_| heads.answered());
+        // The client may have left or only half-closed: EOF comes with the last response.
+        (0..3).for_each(|_| heads.response_finished());
         assert_eq!(guard.read(&mut [0]).await.unwrap(), 0);
         for head in [first, second, third] {
             assert_eq!(heads.pop().unwrap().unwrap().wire, head);
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn faults_become_refusals_with_what_was_sent() {
+    async fn faults_become_refusals_with_the_head_received() {
         let refused = refusal(b"GET / HTTP/1.1\nHost: x\n\n").await;
         assert_eq!((refused.kind, &refused.wire[..]), (RefusalKind::Framing, &b"GET / HTTP/1.1\nHost: x\n\n"[..]));
         assert_eq!(refusal(b"hello\r\n\r\n").await.kind, RefusalKind::Malformed);
@@ -455,26 +455,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_head_and_silence_is_refused_after_the_head_time_out() {
+    async fn a_partial_head_is_refused_after_the_head_timeout() {
         let (mut client, mut guard, heads) = guarded();
         client.write_all(b"GET / HT").await.unwrap();
         let start = Instant::now();
-        guard.read_exact(&mut vec![0; STAND_IN.len()]).await.unwrap();
+        guard.read_exact(&mut vec![0; PLACEHOLDER.len()]).await.unwrap();
         assert_eq!(start.elapsed().as_secs(), 10);
         assert_eq!(heads.pop().unwrap().unwrap_err().kind, RefusalKind::Timeout);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_between_requests_ends_the_connection_but_not_while_one_is_unanswered() {
+    async fn an_idle_connection_is_closed_but_not_while_a_request_is_in_flight() {
         let (mut client, mut guard, heads) = guarded();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let start = Instant::now();
-        let answer = async {
+        let response = async {
             tokio::time::sleep(Duration::from_secs(200)).await;
-            heads.answered();
+            heads.response_finished();
         };
         let mut read = Vec::new();
-        let (end, ()) = tokio::join!(guard.read_to_end(&mut read), answer);
+        let (end, ()) = tokio::join!(guard.read_to_end(&mut read), response);
         end.unwrap();
         let elapsed = start.elapsed().as_secs();
         assert!((200 + 1..=200 + 2 * 60).contains(&elapsed), "{elapsed}");
@@ -482,24 +482,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_closes_its_side_is_told_of_once_its_request_is_answered() {
+    async fn a_half_closed_connection_ends_with_its_last_response() {
         let (mut client, mut guard, heads) = guarded();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         client.shutdown().await.unwrap();
         let mut read = vec![0; 27];
         guard.read_exact(&mut read).await.unwrap();
-        let answer = async {
-            // Polled after the read, which therefore waits by then.
+        let response = async {
+            // Polled after the read, which is pending by then.
             tokio::task::yield_now().await;
             assert!(heads.has_half_closed());
-            heads.answered();
+            heads.response_finished();
         };
-        let (end, ()) = tokio::join!(guard.read_u8(), answer);
+        let (end, ()) = tokio::join!(guard.read_u8(), response);
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]
-    async fn an_invalid_chunk_is_an_error_of_the_body() {
+    async fn an_invalid_chunk_is_a_body_error() {
         let (mut client, mut guard, _heads) = guarded();
         client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").await.unwrap();
         let error = guard.read_to_end(&mut Vec::new()).await.unwrap_err();
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_preface_tells_http_2() {
+    async fn the_preface_selects_http_2() {
         let (mut client, mut guard, _) = guarded();
         client.write_all(PREFACE).await.unwrap();
         client.write_all(b"rest").await.unwrap();

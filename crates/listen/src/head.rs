@@ -1,4 +1,4 @@
-//! Whether an HTTP/1 head can be read in one way only (RFC 9112).
+//! Validates that an HTTP/1 head is unambiguous (RFC 9112).
 
 use std::fmt;
 
@@ -6,37 +6,37 @@ use bytes::Bytes;
 
 use crate::headers::HeaderRules;
 
-/// How a session of TLS begins: a handshake's record of version 3 (RFC 8446, section 5.1).
+/// The first bytes of a TLS connection: a handshake record of version 3 (RFC 8446, section 5.1).
 pub(crate) const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
-/// The most header fields in a head; hyper's own bound.
-pub(crate) const MAX_FIELDS: usize = 100;
+/// The most headers in a request; hyper has the same limit.
+pub(crate) const MAX_HEADERS: usize = 100;
 
-/// A request that was refused before it became one.
+/// Why a request was refused before it could be handled.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// What is wrong, for a program.
+    /// The reason, for programs.
     pub kind: RefusalKind,
-    /// What is wrong, for a person.
+    /// The reason, for people.
     pub message: String,
-    /// What had arrived of the head.
+    /// What was received of the head.
     pub wire: Bytes,
 }
 
 /// The reasons for a [`Refusal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// Not HTTP, or against its grammar.
+    /// Not HTTP, or invalid syntax.
     Malformed,
-    /// Its length could be read in two ways.
+    /// Ambiguous message length.
     Framing,
-    /// Larger than the server allows.
+    /// The head is larger than the server allows.
     TooLarge,
-    /// Not complete in time.
+    /// The head was not complete in time.
     Timeout,
-    /// `CONNECT`, which asks for a tunnel to anywhere.
+    /// `CONNECT`, which requests a tunnel to any host.
     Connect,
-    /// Too many requests at once on a connection of HTTP/2.
+    /// Too many concurrent requests on an HTTP/2 connection.
     TooMany,
 }
 
@@ -45,7 +45,7 @@ pub enum RefusalKind {
 pub(crate) enum Framing {
     Length(u64),
     Chunked,
-    /// A request that opens a WebSocket: what follows is not HTTP any more, if the upgrade is granted.
+    /// A request that opens a WebSocket: no longer HTTP after the head, if the upgrade is accepted.
     WebSocket,
 }
 
@@ -65,28 +65,27 @@ impl Fault {
         Self { kind: RefusalKind::Malformed, message: message.to_string() }
     }
 
-    /// The refusal for it, of a head of which `wire` had arrived.
+    /// The refusal of a head of which `wire` was received.
     pub(crate) fn refusal(self, wire: Bytes) -> Refusal {
         Refusal { kind: self.kind, message: self.message, wire }
     }
 
-    pub(crate) fn too_many_fields() -> Self {
-        let message = format!("the head has more than {MAX_FIELDS} header fields");
+    pub(crate) fn too_many_headers() -> Self {
+        let message = format!("the request has more than {MAX_HEADERS} headers");
         Self { kind: RefusalKind::TooLarge, message }
     }
 }
 
-/// Where a head ends in `bytes` (the index after its empty line), of which the first `seen` were looked at before.
+/// Returns the end of the head in `bytes` (the index after the empty line); the first `seen` bytes were searched
+/// before.
 ///
-/// A line ends with CR LF and nothing else: a lone CR or LF, or a NUL, is what smuggles a header past one reader to
-/// the next (RFC 9112, section 2.2, allows to refuse it).
+/// Only CRLF ends a line: a bare CR or LF, or a NUL, can smuggle a header past one parser to the next (RFC 9112,
+/// section 2.2, allows refusing it).
 pub(crate) fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Fault> {
     if bytes.starts_with(TLS_HANDSHAKE) {
-        return Err(Fault::malformed(
-            "TLS was spoken to a port in clear text: use http://, or give the port a certificate",
-        ));
+        return Err(Fault::malformed("received TLS on a cleartext port: use http://, or configure a certificate"));
     }
-    // Two bytes back, since a CR LF may have been cut in two.
+    // Two bytes back, since a CRLF may be split between reads.
     let mut at = seen.saturating_sub(2);
     while let Some(step) = memchr::memchr3(b'\r', b'\n', 0, &bytes[at..]) {
         let found = at + step;
@@ -99,21 +98,21 @@ pub(crate) fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Fault> {
                 at = found + 2;
             }
             (b'\n', _) if found > 0 && bytes[found - 1] == b'\r' => at = found + 1,
-            (0, _) => return Err(Fault::malformed("a NUL stands in the head")),
-            _ => return Err(Fault::framing("a CR or LF stands alone in the head: lines end with both")),
+            (0, _) => return Err(Fault::malformed("the head contains a NUL")),
+            _ => return Err(Fault::framing("the head contains a bare CR or LF: lines must end with CRLF")),
         }
     }
     Ok(None)
 }
 
-/// Checks a complete head and says how its body is delimited.
+/// Validates a complete head, and returns how its body is delimited.
 pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(Fault::malformed("the head is not complete")),
-        Err(httparse::Error::TooManyHeaders) => return Err(Fault::too_many_fields()),
+        Ok(httparse::Status::Partial) => return Err(Fault::malformed("the head is incomplete")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Fault::too_many_headers()),
         Err(error) => return Err(Fault::malformed(format_args!("not an HTTP/1 request: {error}"))),
     }
     let http_1_0 = request.version == Some(0);
@@ -121,42 +120,40 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
     if method == "CONNECT" {
         return Err(Fault {
             kind: RefusalKind::Connect,
-            message: "CONNECT is not served: this is no open proxy".into(),
+            message: "CONNECT is not supported: nightaudit is not an open proxy".into(),
         });
     }
     let target = request.path.unwrap_or_default();
     if !(target.starts_with('/') || target == "*" || is_absolute(target)) || target.parse::<http::Uri>().is_err() {
-        return Err(Fault::malformed("the request's target is neither a path nor an address"));
+        return Err(Fault::malformed("the request target is neither a path nor an http URI"));
     }
     if target.contains('#') {
-        // RFC 9112, section 3.2: no form of it has one; and whoever cuts it off forwards another target.
-        return Err(Fault::malformed("the request's target has a fragment"));
+        // No form of the target has one (RFC 9112, section 3.2); stripping it would forward another target.
+        return Err(Fault::malformed("the request target has a fragment"));
     }
     if is_absolute(target) && target.split(['/', '?']).nth(2).is_some_and(|authority| authority.contains('@')) {
         // RFC 9110, section 4.2.4.
-        return Err(Fault::malformed("the request's target names a user"));
+        return Err(Fault::malformed("the request target contains userinfo"));
     }
 
     let mut rules = HeaderRules::default();
-    for field in request.headers.iter() {
-        rules.add(field.name, field.value)?;
+    for header in request.headers.iter() {
+        rules.add(header.name, header.value)?;
     }
     if rules.is_chunked() && rules.length().is_some() {
-        return Err(Fault::framing("both Content-Length and Transfer-Encoding stand in the head"));
+        return Err(Fault::framing("the request has both Content-Length and Transfer-Encoding"));
     }
     if rules.is_chunked() && http_1_0 {
-        return Err(Fault::framing("Transfer-Encoding stands in a request of HTTP/1.0"));
+        return Err(Fault::framing("Transfer-Encoding in an HTTP/1.0 request"));
     }
     let hosts = rules.hosts();
     if hosts > 1 || (hosts == 0 && !http_1_0) {
-        return Err(Fault::malformed(format_args!("the head has {hosts} Host fields, not one")));
+        return Err(Fault::malformed(format_args!("the request has {hosts} Host headers instead of one")));
     }
     let web_socket = rules.opens_web_socket(method == "GET" && !http_1_0);
     match (rules.is_chunked(), rules.length()) {
-        // Its bytes could not be told from those of the next protocol.
-        (true, _) | (_, Some(1..)) if web_socket => {
-            Err(Fault::malformed("a request that opens a WebSocket has a body, which it must not"))
-        }
+        // The body could not be told from WebSocket data.
+        (true, _) | (_, Some(1..)) if web_socket => Err(Fault::malformed("a WebSocket handshake must not have a body")),
         (true, _) => Ok(Framing::Chunked),
         (false, _) if web_socket => Ok(Framing::WebSocket),
         (false, length) => Ok(Framing::Length(length.unwrap_or(0))),
@@ -186,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn regression_an_upgrade_with_a_body_was_granted() {
+    fn regression_an_upgrade_with_a_body_was_accepted() {
         for body in
             ["Content-Length: 1\r\n", "Content-Length: 9223372036854775807\r\n", "Transfer-Encoding: chunked\r\n"]
         {
             assert_eq!(kind(&web_socket("GET", body)), Err(RefusalKind::Malformed), "{body}");
         }
-        // By another method it is no upgrade, so that the body is one.
+        // With another method it is not an upgrade, so the body counts.
         assert_eq!(kind(&web_socket("POST", "Content-Length: 1\r\n")), Ok(Framing::Length(1)));
     }
 
@@ -206,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_heads_are_read() {
+    fn ordinary_heads_are_accepted() {
         assert_eq!(kind("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(Framing::Length(0)));
         assert_eq!(kind("POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n"), Ok(Framing::Length(12)));
         assert_eq!(kind("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"), Ok(Framing::Chunked));
@@ -217,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn regression_an_upgrade_that_the_connection_does_not_ask_for_opens_no_tunnel_past_the_guard() {
+    fn regression_an_upgrade_without_the_connection_option_bypassed_the_guard() {
         for connection in ["", "Connection: keep-alive\r\n", "Connection: upgraded\r\n"] {
             let head = format!("GET /a HTTP/1.1\r\nHost: a\r\n{connection}Upgrade: x\r\n\r\n");
             assert_eq!(kind(&head), Ok(Framing::Length(0)), "{connection}");
@@ -225,8 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn what_could_smuggle_a_request_is_refused() {
-        for fields in [
+    fn request_smuggling_is_refused() {
+        for headers in [
             "Content-Length: 1\r\nContent-Length: 2",
             "Content-Length: 1\r\nContent-Length: 1",
             "Content-Length: 1, 1",
@@ -249,14 +246,14 @@ mod tests {
             "Transfer-Encoding: xchunked",
             "Transfer-Encoding: identity",
         ] {
-            let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
-            assert_eq!(kind(&head), Err(RefusalKind::Framing), "{fields}");
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n");
+            assert_eq!(kind(&head), Err(RefusalKind::Framing), "{headers}");
         }
         assert_eq!(kind("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), Err(RefusalKind::Framing));
     }
 
     #[test]
-    fn what_is_no_request_is_refused() {
+    fn invalid_requests_are_refused() {
         for head in [
             "\u{16}\u{3}\u{1}\r\n\r\n",
             "hello\r\n\r\n",
@@ -272,12 +269,12 @@ mod tests {
             assert_eq!(kind(head), Err(RefusalKind::Malformed), "{head:?}");
         }
         assert_eq!(kind("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), Err(RefusalKind::Connect));
-        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(MAX_FIELDS));
+        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(MAX_HEADERS));
         assert_eq!(kind(&many), Err(RefusalKind::TooLarge));
     }
 
     #[test]
-    fn regression_a_target_was_forwarded_as_another() {
+    fn regression_a_target_was_changed_when_forwarded() {
         for target in ["http://127.0.0.1#x", "http://127.0.0.1/a#x", "/a#x", "/#", "*#", "http://me:pass@127.0.0.1/"] {
             assert_eq!(
                 kind(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")),
@@ -292,17 +289,17 @@ mod tests {
     }
 
     #[test]
-    fn regression_tls_on_a_clear_port_was_a_nul_in_the_head() {
+    fn regression_tls_on_a_cleartext_port_was_reported_as_a_nul_in_the_head() {
         for hello in [&b"\x16\x03"[..], b"\x16\x03\x01\x02\0", b"\x16\x03\x03\x00\xf4\x01\r\n\r\n"] {
             let fault = end(hello, 0).unwrap_err();
-            assert!(fault.message.contains("TLS was spoken"), "{}", fault.message);
+            assert!(fault.message.contains("received TLS"), "{}", fault.message);
         }
         assert_eq!(end(b"\x16", 0), Ok(None));
         assert!(!end(b"\x17\x03\0", 0).unwrap_err().message.contains("TLS"));
     }
 
     #[test]
-    fn the_end_is_found_and_lone_line_ends_are_not_taken_for_it() {
+    fn the_end_is_found_and_bare_line_ends_are_refused() {
         assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest", 0), Ok(Some(27)));
         assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n\r", 0), Ok(None));
         for wrong in [&b"GET / HTTP/1.1\nHost: a\n\n"[..], b"GET / HTTP/1.1\r\nA: b\rC: d\r\n", b"A\r\n\nB"] {
@@ -313,7 +310,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_head_in_pieces_ends_where_the_whole_does(
+        fn a_split_head_ends_where_the_whole_does(
             bytes in "[a:\r\n]{0,40}".prop_map(String::into_bytes),
             cuts in prop::collection::vec(0_usize..40, 0..6),
         ) {
@@ -332,7 +329,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = end(&bytes, 0);
             let _ = check(&bytes);
         }

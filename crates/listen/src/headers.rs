@@ -1,14 +1,14 @@
-//! The rules for a request's headers, the same for HTTP/1 and HTTP/2: what one of them refuses must not reach the
-//! upstream by the other.
+//! Rules for request headers, shared by HTTP/1 and HTTP/2: what one refuses must not reach the upstream through the
+//! other.
 
 use http::{HeaderMap, HeaderName, Method, Version, header, request::Parts};
 
-use crate::head::{Fault, MAX_FIELDS};
+use crate::head::{Fault, MAX_HEADERS};
 
-/// The longest body that is believed, in bytes: 8 EiB. The library below has no room for some lengths near 2^64.
-const MAX_LENGTH: u64 = i64::MAX as u64;
+/// The largest `Content-Length`, in bytes (8 EiB): hyper can't represent some lengths near 2^64.
+const MAX_CONTENT_LENGTH: u64 = i64::MAX as u64;
 
-/// What a request's headers say about its body, its host and an upgrade, gathered header by header.
+/// What the headers of a request say about its body, host and upgrade, collected header by header.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderRules {
     length: Option<u64>,
@@ -21,15 +21,15 @@ pub(crate) struct HeaderRules {
 }
 
 impl HeaderRules {
-    /// Takes the next header into account.
+    /// Adds the next header.
     ///
     /// # Errors
     ///
-    /// A [`Fault`] where the header, alone or with those before it, could be read in two ways.
+    /// A [`Fault`] if the header is ambiguous, alone or with those before it.
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
         let is = |other: &HeaderName| name.eq_ignore_ascii_case(other.as_str());
         if name.contains('_') {
-            // Servers that hand headers to programs as variables (CGI, WSGI) can't tell them from the real ones.
+            // Servers that pass headers as variables (CGI, WSGI) can't tell them from the real ones.
             let meant = name.replace('_', "-");
             if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
                 .iter()
@@ -40,12 +40,12 @@ impl HeaderRules {
         }
         if is(&header::CONTENT_LENGTH) {
             if self.length.is_some() {
-                return Err(Fault::framing("Content-Length stands twice in the head"));
+                return Err(Fault::framing("the request has more than one Content-Length"));
             }
             self.length = Some(parse_length(value)?);
         } else if is(&header::TRANSFER_ENCODING) {
             if self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                return Err(Fault::framing("Transfer-Encoding is something else than a single `chunked`"));
+                return Err(Fault::framing("Transfer-Encoding is not a single `chunked`"));
             }
             self.chunked = true;
         } else if is(&header::HOST) {
@@ -62,23 +62,23 @@ impl HeaderRules {
         Ok(())
     }
 
-    /// The body's length as the head gives it.
+    /// Returns the `Content-Length`.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// Whether the body is chunked.
+    /// Returns whether the body is chunked.
     pub(crate) fn is_chunked(&self) -> bool {
         self.chunked
     }
 
-    /// How many `Host` headers there are.
+    /// Returns the number of `Host` headers.
     pub(crate) fn hosts(&self) -> usize {
         self.hosts
     }
 
-    /// Whether the request, whose method is GET and whose version is HTTP/1.1 if `is_get_1_1`, opens a WebSocket
-    /// (RFC 6455, section 4.1). Every other offer to upgrade may be ignored (RFC 9110, section 7.8), and is.
+    /// Returns whether the request opens a WebSocket (RFC 6455, section 4.1); `is_get_1_1` says whether it is a GET
+    /// over HTTP/1.1. All other upgrades are ignored, as RFC 9110, section 7.8, allows.
     pub(crate) fn opens_web_socket(&self, is_get_1_1: bool) -> bool {
         is_get_1_1
             && self.connection_upgrade
@@ -88,31 +88,31 @@ impl HeaderRules {
     }
 }
 
-/// Checks the head of an HTTP/2 request: what the library below has let through, and HTTP/1 would not.
+/// Validates the head of an HTTP/2 request, refusing what the HTTP/2 library accepts and HTTP/1 would not.
 pub(crate) fn check_http2(parts: &Parts) -> Result<(), Fault> {
-    debug_assert_eq!(parts.version, Version::HTTP_2, "HTTP/1 has `head::check`");
+    debug_assert_eq!(parts.version, Version::HTTP_2, "HTTP/1 uses `head::check`");
     let mut rules = HeaderRules::default();
     for (name, value) in &parts.headers {
         if is_connection_specific(name, value.as_bytes()) {
             // RFC 9113, section 8.2.2.
-            return Err(Fault::malformed(format_args!("the header `{name}` has no place in HTTP/2")));
+            return Err(Fault::malformed(format_args!("the header `{name}` is not allowed in HTTP/2")));
         }
         rules.add(name.as_str(), value.as_bytes())?;
     }
     if rules.hosts() > 1 {
-        return Err(Fault::malformed(format_args!("the head has {} Host fields", rules.hosts())));
+        return Err(Fault::malformed(format_args!("the request has {} Host headers", rules.hosts())));
     }
-    if count(&parts.headers) > MAX_FIELDS {
-        return Err(Fault::too_many_fields());
+    if count(&parts.headers) > MAX_HEADERS {
+        return Err(Fault::too_many_headers());
     }
     let path = parts.uri.path();
     if parts.method != Method::CONNECT && !path.starts_with('/') && path != "*" {
-        return Err(Fault::malformed("the request's target is neither a path nor an address"));
+        return Err(Fault::malformed("the request target is neither a path nor an http URI"));
     }
     Ok(())
 }
 
-/// How many headers there are; a cookie may be split into many in HTTP/2, which count as one (RFC 9113, section 8.2.3).
+/// Returns the number of headers. HTTP/2 may split `Cookie` into several, which count as one (RFC 9113, section 8.2.3).
 fn count(headers: &HeaderMap) -> usize {
     headers.len() - headers.get_all(header::COOKIE).iter().count().saturating_sub(1)
 }
@@ -125,7 +125,7 @@ fn is_connection_specific(name: &HeaderName, value: &[u8]) -> bool {
     }
 }
 
-/// Whether `item` stands in a list separated by commas.
+/// Returns whether `item` is a member of a comma-separated list.
 fn lists(value: &[u8], item: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|other| other.trim_ascii().eq_ignore_ascii_case(item))
 }
@@ -134,10 +134,10 @@ fn parse_length(value: &[u8]) -> Result<u64, Fault> {
     let digits = value.trim_ascii();
     let number = || str::from_utf8(digits).ok()?.parse().ok();
     match number() {
-        // `parse` takes a plus sign; the standard does not.
-        Some(length) if length > MAX_LENGTH => Err(Fault::framing("Content-Length is more than any body can have")),
+        // `parse` accepts a plus sign; RFC 9110 does not.
+        Some(length) if length > MAX_CONTENT_LENGTH => Err(Fault::framing("Content-Length is too large")),
         Some(length) if digits.iter().all(u8::is_ascii_digit) => Ok(length),
-        _ => Err(Fault::framing("Content-Length is not one number")),
+        _ => Err(Fault::framing("Content-Length is not a single number")),
     }
 }
 
@@ -148,17 +148,17 @@ mod tests {
     use super::*;
     use crate::RefusalKind;
 
-    fn check(fields: &[(&str, &str)]) -> Result<(), RefusalKind> {
+    fn check(headers: &[(&str, &str)]) -> Result<(), RefusalKind> {
         let mut request = Request::post("http://a/x").version(Version::HTTP_2);
-        for (name, value) in fields {
+        for (name, value) in headers {
             request = request.header(*name, *value);
         }
         check_http2(&request.body(()).unwrap().into_parts().0).map_err(|fault| fault.kind)
     }
 
     #[test]
-    fn regression_what_http_1_refuses_passed_as_http_2() {
-        for fields in [
+    fn regression_http_2_accepted_what_http_1_refuses() {
+        for headers in [
             &[("content-length", "1"), ("content-length", "1")][..],
             &[("content-length", "1"), ("content-length", "2")],
             &[("content-length", "1, 1")],
@@ -171,9 +171,9 @@ mod tests {
             &[("content_length", "5")],
             &[("content-length", " ")],
         ] {
-            assert_eq!(check(fields), Err(RefusalKind::Framing), "{fields:?}");
+            assert_eq!(check(headers), Err(RefusalKind::Framing), "{headers:?}");
         }
-        for fields in [
+        for headers in [
             &[("connection", "close")][..],
             &[("transfer-encoding", "chunked")],
             &[("upgrade", "websocket")],
@@ -183,33 +183,33 @@ mod tests {
             &[("te", "gzip")],
             &[("host", "a"), ("host", "a")],
         ] {
-            assert_eq!(check(fields), Err(RefusalKind::Malformed), "{fields:?}");
+            assert_eq!(check(headers), Err(RefusalKind::Malformed), "{headers:?}");
         }
-        let many = vec![("x", "y"); MAX_FIELDS + 1];
+        let many = vec![("x", "y"); MAX_HEADERS + 1];
         assert_eq!(check(&many), Err(RefusalKind::TooLarge));
     }
 
     #[test]
-    fn ordinary_http_2_passes() {
+    fn ordinary_http_2_is_accepted() {
         assert_eq!(check(&[("content-length", "1"), ("te", "trailers"), ("host", "a")]), Ok(()));
-        assert_eq!(check(&vec![("cookie", "a=b"); 2 * MAX_FIELDS]), Ok(()));
+        assert_eq!(check(&vec![("cookie", "a=b"); 2 * MAX_HEADERS]), Ok(()));
     }
 
     #[test]
-    fn only_a_complete_offer_opens_a_web_socket() {
-        let offer = [
+    fn only_a_complete_handshake_opens_a_web_socket() {
+        let handshake = [
             ("Connection", "keep-alive, Upgrade"),
             ("Upgrade", "WebSocket"),
             ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
             ("Sec-WebSocket-Version", "13"),
         ];
-        let opens = |offer: &[(&str, &str)], get: bool| {
+        let opens = |handshake: &[(&str, &str)], get: bool| {
             let mut rules = HeaderRules::default();
-            offer.iter().for_each(|(name, value)| rules.add(name, value.as_bytes()).unwrap());
+            handshake.iter().for_each(|(name, value)| rules.add(name, value.as_bytes()).unwrap());
             rules.opens_web_socket(get)
         };
-        assert!(opens(&offer, true));
-        assert!(!opens(&offer, false));
+        assert!(opens(&handshake, true));
+        assert!(!opens(&handshake, false));
         for (at, (name, value)) in [
             (0, ("Connection", "HTTP2-Settings")),
             (1, ("Upgrade", "h2c")),
@@ -217,10 +217,10 @@ mod tests {
             (2, ("X-Key", "dGhlIHNhbXBsZSBub25jZQ==")),
             (3, ("Sec-WebSocket-Version", "8")),
         ] {
-            let mut other = offer;
+            let mut other = handshake;
             other[at] = (name, value);
             assert!(!opens(&other, true), "{name}: {value}");
         }
-        assert!(!opens(&[&offer[..], &offer[2..3]].concat(), true));
+        assert!(!opens(&[&handshake[..], &handshake[2..3]].concat(), true));
     }
 }

@@ -1,13 +1,13 @@
-//! Accepts connections and speaks HTTP/1.1 and HTTP/2 on them, strictly.
+//! A strict HTTP/1.1 and HTTP/2 server.
 //!
-//! [`Server`] accepts with back-off, does TLS where it is given a certificate, tells HTTP/1 from HTTP/2 (by ALPN, or by
-//! HTTP/2's preface on a clear port), hands each request to a [`Handler`] and drains when it is asked to stop.
+//! [`Server`] accepts with back-off, terminates TLS if it has a certificate, tells HTTP/1 from HTTP/2 (by ALPN, or by
+//! the HTTP/2 preface in cleartext), passes each request to a [`Handler`] and drains on shutdown.
 //!
-//! HTTP/1 passes through a guard before hyper sees it. The guard keeps each head as it was on the wire, so that it can
-//! be recorded spelling, order and all, and refuses what two implementations could read in two ways: the whole family of
-//! request smuggling. A refused request still reaches the handler, as an [`RequestContext`] with a [`Refusal`], because it must
-//! be answered in its turn and recorded like any other. HTTP/2 is held to the same rules; what its library refuses by
-//! itself is told to [`Handler::refused`].
+//! HTTP/1 passes through a guard before hyper sees it. The guard keeps each head as it was on the wire, so that header
+//! order and spelling can be recorded, and refuses whatever two implementations could parse differently: the whole
+//! family of request smuggling. A refused request still reaches the handler, as a [`RequestContext`] with a
+//! [`Refusal`], because it needs a response in pipeline order and a record like any other. The same rules apply to
+//! HTTP/2; requests that the HTTP/2 library itself refuses are reported to [`Handler::refused`].
 //!
 //! ```
 //! use std::{net::SocketAddr, sync::Arc};
@@ -30,8 +30,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//! let stop = async { /* a signal, say */ };
-//! let drained = Server::new(ListenConfig::default()).serve(listener, Arc::new(Hello), stop).await;
+//! let shutdown = async { /* a signal, say */ };
+//! let drained = Server::new(ListenConfig::default()).serve(listener, Arc::new(Hello), shutdown).await;
 //! assert_eq!(drained.aborted, 0);
 //! # Ok(())
 //! # }

@@ -1,4 +1,4 @@
-//! What is known of a connection while it lasts: whether its client takes the responses, and since when it is idle.
+//! Per-connection state: whether the client reads its responses, and since when the connection is idle.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -18,36 +18,36 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a response may go untaken while others wait for the room that it holds.
-const HURRIED: Duration = Duration::from_secs(5);
+/// Stall timeout while other requests wait for capacity.
+const CROWDED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a response that isn't taken is looked at.
+/// How often a stalled response is checked.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How a client takes a response, shared between the server and what answers the request.
+/// Whether a client reads its response, shared between the server and the handler.
 #[derive(Debug, Clone, Default)]
 pub struct ClientProgress {
     own: Arc<Progress>,
-    /// The connection's, where the response has only a part of it (an HTTP/2 stream).
+    /// Progress of the connection, for an HTTP/2 stream.
     connection: Option<Arc<Progress>>,
 }
 
 #[derive(Debug, Default)]
 struct Progress {
     stalled: AtomicBool,
-    /// Since when there is something for the client to take; none while it waits for us.
+    /// Since when data is available to the client; `None` while it waits for us.
     since: Mutex<Option<Instant>>,
 }
 
 impl ClientProgress {
-    /// Whether the response was given up because the client didn't take it in time.
+    /// Returns whether the response was aborted because the client did not read it in time.
     #[must_use]
     pub fn has_stalled(&self) -> bool {
         let stalled = |progress: &Progress| progress.stalled.load(Ordering::Relaxed);
         stalled(&self.own) || self.connection.as_deref().is_some_and(stalled)
     }
 
-    /// Of a stream on this connection.
+    /// Progress of a stream on this connection.
     pub(crate) fn of_stream(&self) -> Self {
         Self { own: Arc::default(), connection: Some(Arc::clone(&self.own)) }
     }
@@ -56,13 +56,13 @@ impl ClientProgress {
         self.own.stalled.store(true, Ordering::Relaxed);
     }
 
-    /// A piece was handed out: the client is to take it from now on.
-    pub(crate) fn give(&self) {
+    /// Notes that data is available: the client's time starts.
+    pub(crate) fn data_available(&self) {
         *self.own.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// All that was handed out was taken, and nothing more is there yet.
-    pub(crate) fn wait(&self) {
+    /// Notes that all data was read and no more is available yet.
+    pub(crate) fn data_consumed(&self) {
         *self.own.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -71,15 +71,15 @@ impl ClientProgress {
     }
 }
 
-/// How long a client may leave a response untaken.
+/// How long a client may leave a response unread.
 #[derive(Clone)]
-pub(crate) struct Patience {
+pub(crate) struct StallTimeout {
     limit: Duration,
-    /// Whether others wait for the room that such responses hold.
+    /// Whether requests wait for capacity that stalled responses hold.
     is_crowded: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-impl Patience {
+impl StallTimeout {
     pub(crate) fn new(limit: Duration, is_crowded: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
         Self { limit, is_crowded }
     }
@@ -88,13 +88,13 @@ impl Patience {
         self.limit
     }
 
-    /// What is left of the wait that began at `since`; nothing when it is over.
+    /// Returns the time left of a stall since `since`; zero once it has timed out.
     fn left(&self, since: Instant) -> Duration {
-        let limit = if self.limit > HURRIED && (self.is_crowded)() { HURRIED } else { self.limit };
+        let limit = if self.limit > CROWDED_TIMEOUT && (self.is_crowded)() { CROWDED_TIMEOUT } else { self.limit };
         (since + limit).saturating_duration_since(Instant::now())
     }
 
-    /// Resolves when the client has left something untaken for too long.
+    /// Resolves once the client has stalled for too long.
     pub(crate) async fn exhausted(&self, progress: &ClientProgress) {
         loop {
             let left = progress.since().map_or(self.limit, |since| self.left(since));
@@ -106,18 +106,18 @@ impl Patience {
     }
 }
 
-/// A connection, as the server that accepted it and the tasks that serve it see it.
+/// State of a connection, shared between the accept loop and the tasks that serve it.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) progress: ClientProgress,
-    /// Set, and then cancelled, when the connection must go because others need its slot.
+    /// Set, before `eviction` is cancelled, when the connection must close to free its slot.
     is_evicted: AtomicBool,
     eviction: CancellationToken,
-    /// Since when nothing is asked or answered; none while something is.
+    /// Since when no request is in flight; `None` while one is.
     idle: Mutex<Option<Instant>>,
-    /// Whether a request has ever come.
-    spoken: AtomicBool,
-    /// Whether what flows is none of HTTP's any more.
+    /// Whether a request was ever received.
+    has_sent_request: AtomicBool,
+    /// Whether the connection no longer carries HTTP.
     upgraded: AtomicBool,
 }
 
@@ -128,12 +128,12 @@ impl Link {
             is_evicted: AtomicBool::new(false),
             eviction: CancellationToken::new(),
             idle: Mutex::new(Some(Instant::now())),
-            spoken: AtomicBool::new(false),
+            has_sent_request: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
         })
     }
 
-    /// Ends the connection, because others need its slot.
+    /// Closes the connection to free its slot.
     pub(crate) fn evict(&self) {
         self.is_evicted.store(true, Ordering::Release);
         self.eviction.cancel();
@@ -143,10 +143,10 @@ impl Link {
         self.is_evicted.load(Ordering::Acquire)
     }
 
-    /// Resolves when the connection must go.
+    /// Resolves when the connection is evicted.
     ///
-    /// Each request polls a connection several times, so this registers its waker once and then only looks at a flag: it
-    /// must stay in the task that polled it first.
+    /// Connections are polled several times per request, so this registers its waker once and then only checks a flag:
+    /// it must stay in the task that first polled it.
     pub(crate) async fn evicted(&self) {
         let mut cancelled = pin!(self.eviction.cancelled());
         let mut is_registered = false;
@@ -160,22 +160,22 @@ impl Link {
         .await;
     }
 
-    pub(crate) fn busy(&self) {
-        self.spoken.store(true, Ordering::Relaxed);
+    pub(crate) fn set_busy(&self) {
+        self.has_sent_request.store(true, Ordering::Relaxed);
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(crate) fn rest(&self) {
+    pub(crate) fn set_idle(&self) {
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Since when it is idle, and whether a request has ever come; none while it is busy.
+    /// Returns since when the connection is idle, and whether it ever sent a request; `None` while it is busy.
     pub(crate) fn idle_since(&self) -> Option<(Instant, bool)> {
         let idle = *self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.map(|since| (since, self.spoken.load(Ordering::Relaxed)))
+        idle.map(|since| (since, self.has_sent_request.load(Ordering::Relaxed)))
     }
 
-    /// From here on it carries something else than HTTP, which may be silent and unread for as long as it likes.
+    /// Marks the connection as no longer HTTP: it may be silent and unread indefinitely.
     pub(crate) fn upgrade(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
     }
@@ -185,37 +185,36 @@ impl Link {
     }
 }
 
-/// A connection whose writing fails when the client takes nothing for too long: below TLS, where it shows how much the
-/// client has taken.
-pub(crate) struct Outgoing<S> {
+/// A stream whose writes time out when the client reads nothing. Sits below TLS, where progress is visible.
+pub(crate) struct StallGuard<S> {
     inner: S,
     link: Arc<Link>,
-    patience: Patience,
-    /// Since when the client takes nothing.
+    stall_timeout: StallTimeout,
+    /// Since when the client reads nothing.
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Outgoing<S> {
-    pub(crate) fn new(inner: S, link: Arc<Link>, patience: Patience) -> Self {
-        Self { inner, link, patience, since: None, timer: None }
+impl<S> StallGuard<S> {
+    pub(crate) fn new(inner: S, link: Arc<Link>, stall_timeout: StallTimeout) -> Self {
+        Self { inner, link, stall_timeout, since: None, timer: None }
     }
 
     pub(crate) fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Called when the client takes nothing now.
+    /// Called when a write is pending.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.link.is_upgraded() {
             return Poll::Pending;
         }
         let since = *self.since.get_or_insert_with(Instant::now);
         loop {
-            let left = self.patience.left(since);
+            let left = self.stall_timeout.left(since);
             if left.is_zero() {
                 self.link.progress.stall();
-                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"));
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"));
             }
             let next = Instant::now() + left.min(TICK);
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -237,13 +236,13 @@ impl<S> Outgoing<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Outgoing<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Outgoing<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, buf);
@@ -281,23 +280,23 @@ mod tests {
 
     use super::*;
 
-    fn patience(limit: u64, crowded: &Arc<AtomicBool>) -> Patience {
+    fn stall_timeout(limit: u64, crowded: &Arc<AtomicBool>) -> StallTimeout {
         let crowded = Arc::clone(crowded);
-        Patience::new(Duration::from_secs(limit), Arc::new(move || crowded.load(Ordering::Relaxed)))
+        StallTimeout::new(Duration::from_secs(limit), Arc::new(move || crowded.load(Ordering::Relaxed)))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn writing_to_a_client_that_takes_nothing_fails_in_time_and_each_piece_taken_begins_the_time_anew() {
+    async fn writes_to_a_stalled_client_time_out_and_progress_restarts_the_timeout() {
         let (mut client, server) = duplex(1000);
         let link = Link::new();
-        let mut outgoing = Outgoing::new(server, Arc::clone(&link), patience(60, &Arc::default()));
+        let mut stream = StallGuard::new(server, Arc::clone(&link), stall_timeout(60, &Arc::default()));
         let start = Instant::now();
         let taking = tokio::spawn(async move {
             sleep(Duration::from_secs(50)).await;
             client.read_exact(&mut [0; 100]).await.unwrap();
             client
         });
-        let error = outgoing.write_all(&[0; 2000]).await.unwrap_err();
+        let error = stream.write_all(&[0; 2000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 50 + 60);
         assert!(link.progress.has_stalled());
@@ -305,44 +304,44 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_others_wait_for_room_a_client_has_less_time() {
+    async fn while_crowded_a_client_has_less_time() {
         let (_client, server) = duplex(1000);
         let crowded = Arc::new(AtomicBool::new(false));
-        let mut outgoing = Outgoing::new(server, Link::new(), patience(60, &crowded));
+        let mut stream = StallGuard::new(server, Link::new(), stall_timeout(60, &crowded));
         let start = Instant::now();
         tokio::spawn(async move {
             sleep(Duration::from_secs(30)).await;
             crowded.store(true, Ordering::Relaxed);
         });
-        outgoing.write_all(&[0; 2000]).await.unwrap_err();
+        stream.write_all(&[0; 2000]).await.unwrap_err();
         let elapsed = start.elapsed().as_secs();
         assert!((30..=31).contains(&elapsed), "{elapsed}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_upgraded_may_go_unread() {
+    async fn an_upgraded_connection_may_go_unread() {
         let (_client, server) = duplex(1000);
         let link = Link::new();
         link.upgrade();
-        let mut outgoing = Outgoing::new(server, link, patience(60, &Arc::default()));
-        let writing = tokio::time::timeout(Duration::from_secs(3600), outgoing.write_all(&[0; 2000])).await;
+        let mut stream = StallGuard::new(server, link, stall_timeout(60, &Arc::default()));
+        let writing = tokio::time::timeout(Duration::from_secs(3600), stream.write_all(&[0; 2000])).await;
         assert!(writing.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_client_s_own_time_counts() {
+    async fn only_time_waiting_for_the_client_counts() {
         let progress = ClientProgress::default();
-        let patience = patience(60, &Arc::default());
+        let stall_timeout = stall_timeout(60, &Arc::default());
         let start = Instant::now();
-        progress.give();
+        progress.data_available();
         let turns = async {
             sleep(Duration::from_secs(40)).await;
-            progress.wait();
+            progress.data_consumed();
             sleep(Duration::from_secs(200)).await;
-            progress.give();
+            progress.data_available();
             std::future::pending::<()>().await;
         };
-        tokio::select! { () = patience.exhausted(&progress) => {}, () = turns => {} }
+        tokio::select! { () = stall_timeout.exhausted(&progress) => {}, () = turns => {} }
         let elapsed = start.elapsed().as_secs();
         assert!((300..=302).contains(&elapsed), "{elapsed}");
     }

@@ -1,4 +1,4 @@
-//! The server: from an accepted connection to the handler and back.
+//! The server: from accepted connections to the handler and back.
 
 mod handler;
 mod http2;
@@ -30,32 +30,32 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::handler::{HalfClose, Handler, RequestContext};
-use self::response::{Answer, Unanswered};
+use self::response::{InFlight, ResponseBody};
 use crate::{
     accept::accept,
-    guard::{Bounds, Guard, Protocol},
+    guard::{Guard, Limits, Protocol},
     head::{Fault, TLS_HANDSHAKE},
-    link::{Link, Outgoing, Patience},
+    link::{Link, StallGuard, StallTimeout},
     slots::Slots,
 };
 
-/// What a [`Server`] may be told.
+/// Configuration of a [`Server`].
 #[derive(Debug, Clone)]
 pub struct ListenConfig {
-    /// TLS; none for a clear port.
+    /// TLS; `None` for cleartext.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Bytes that a request's head may have (default 64 KiB); larger ones are refused.
+    /// Largest request head, in bytes (default 64 KiB); larger ones are refused.
     pub max_head: usize,
-    /// Connections at once (default 4,096); more wait to be accepted.
+    /// Concurrent connections (default 4,096); further ones wait to be accepted.
     pub max_connections: usize,
-    /// From the first byte of a head to its last, and for the TLS handshake (default 30 s).
+    /// Time to receive a complete head, and for the TLS handshake (default 30 s).
     pub head_timeout: Duration,
-    /// From one request on a connection to the next (default 75 s).
+    /// Time between two requests on a connection (default 75 s).
     pub idle_timeout: Duration,
-    /// Between two pieces of a response that the client takes (default 60 s), and 5 s while requests wait for the room
-    /// that such responses hold ([`Handler::is_crowded`]). After that an HTTP/2 stream is reset, and a connection closed.
+    /// How long the client may read nothing of a response (default 60 s), 5 s while requests wait for capacity
+    /// ([`Handler::is_crowded`]). After that the HTTP/2 stream is reset, or the connection closed.
     pub response_taken: Duration,
-    /// How long requests in flight may still take when the server stops (default 30 s).
+    /// How long requests in flight may still take on shutdown (default 30 s).
     pub drain: Duration,
 }
 
@@ -73,92 +73,94 @@ impl Default for ListenConfig {
     }
 }
 
-/// How a server came to rest.
+/// Result of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were cut off because they were not done in time.
+    /// Connections aborted because they were not finished in time.
     pub aborted: usize,
 }
 
-/// A runtime that serves connections, and what answers the requests on them.
+/// A runtime that serves connections, and their handler.
 ///
-/// With a single-threaded runtime for each, all that a request wakes is on the thread that it came in on.
+/// With a single-threaded runtime per worker, everything a request wakes is on the thread that it came in on.
 #[derive(Debug)]
 pub struct Worker<H> {
-    /// Where the connections' tasks run.
+    /// The runtime of the connections' tasks.
     pub runtime: Handle,
-    /// What answers their requests.
+    /// The handler of their requests.
     pub handler: Arc<H>,
 }
 
-/// Accepts connections and has a [`Handler`] answer the requests on them.
+/// Accepts connections and passes their requests to a [`Handler`].
 #[derive(Debug)]
 pub struct Server {
     config: ListenConfig,
 }
 
 impl Server {
-    /// A server with this configuration.
+    /// Creates a server with this configuration.
     #[must_use]
     pub fn new(config: ListenConfig) -> Self {
         Self { config }
     }
 
-    /// Serves on the present runtime until `stop` is done, then lets the requests in flight finish.
+    /// Serves on the current runtime until `shutdown` resolves, then drains requests in flight.
     ///
-    /// Errors of a connection end that connection and nothing else.
+    /// An error of a connection ends only that connection.
     pub async fn serve<H: Handler>(
         self,
         listener: TcpListener,
         handler: Arc<H>,
-        stop: impl Future<Output = ()>,
+        shutdown: impl Future<Output = ()>,
     ) -> Drained {
-        self.serve_on(listener, [Worker { runtime: Handle::current(), handler }], stop).await
+        self.serve_on(listener, [Worker { runtime: Handle::current(), handler }], shutdown).await
     }
 
-    /// Does what [`serve`](Self::serve) does on other runtimes: each connection goes to the worker that has the fewest,
-    /// and stays there. Without workers nothing is accepted.
+    /// Like [`serve`](Self::serve), on other runtimes: each connection goes to the worker with the fewest, and stays
+    /// there. Without workers nothing is accepted.
     pub async fn serve_on<H: Handler>(
         self,
         listener: TcpListener,
         workers: impl IntoIterator<Item = Worker<H>>,
-        stop: impl Future<Output = ()>,
+        shutdown: impl Future<Output = ()>,
     ) -> Drained {
         let mut slots = Slots::new(self.config.max_connections);
         let full = slots.full();
-        let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
-        let crews: Vec<Crew<H>> =
-            workers.into_iter().map(|worker| Crew::new(worker, &self.config, &full, &stopping, &cut)).collect();
-        let mut stop = pin!(stop);
+        let (stopping, abort) = (CancellationToken::new(), CancellationToken::new());
+        let connections: Vec<WorkerConnections<H>> = workers
+            .into_iter()
+            .map(|worker| WorkerConnections::new(worker, &self.config, &full, &stopping, &abort))
+            .collect();
+        let mut shutdown = pin!(shutdown);
         loop {
             let next = async {
                 let accepted = accept(&listener).await;
-                (accepted, slots.take().await)
+                (accepted, slots.acquire().await)
             };
             let ((stream, peer), (slot, link)) = tokio::select! {
                 next = next => next,
-                () = stop.as_mut() => break,
+                () = shutdown.as_mut() => break,
             };
-            // Of several with as few it is the first, whose pool has the connections last used.
-            if let Some(crew) = crews.iter().min_by_key(|crew| crew.tasks.len()) {
-                crew.take(stream, peer, slot, link);
+            // On a tie the first, whose upstream pool has the most recently used connections.
+            if let Some(worker) = connections.iter().min_by_key(|worker| worker.tasks.len()) {
+                worker.spawn(stream, peer, slot, link);
             }
         }
         drop(listener);
         stopping.cancel();
         let drained = async {
-            for crew in &crews {
-                crew.tasks.close();
-                crew.tasks.wait().await;
+            for worker in &connections {
+                worker.tasks.close();
+                worker.tasks.wait().await;
             }
         };
         let mut drained = pin!(drained);
         let aborted = match tokio::time::timeout(self.config.drain, drained.as_mut()).await {
             Ok(()) => 0,
             Err(_) => {
-                let late = crews.iter().map(|crew| crew.tasks.len()).sum();
-                // Dropped, not forgotten: their handlers still get to say what became of their requests.
-                cut.cancel();
+                let late = connections.iter().map(|worker| worker.tasks.len()).sum();
+                // Dropped rather than leaked: their handlers still record what became of their requests.
+                abort.cancel();
                 drained.await;
                 late
             }
@@ -167,40 +169,40 @@ impl Server {
     }
 }
 
-/// The connections of a worker.
-struct Crew<H> {
+/// Connections of a worker.
+struct WorkerConnections<H> {
     runtime: Handle,
     serving: Arc<Serving<H>>,
     tasks: TaskTracker,
-    /// These two are the worker's own: every poll of a connection locks them.
+    /// Tokens per worker, because every poll of a connection locks them.
     stopping: CancellationToken,
-    cut: CancellationToken,
+    abort: CancellationToken,
 }
 
-impl<H: Handler> Crew<H> {
+impl<H: Handler> WorkerConnections<H> {
     fn new(
         worker: Worker<H>,
         config: &ListenConfig,
         full: &Arc<AtomicBool>,
         stopping: &CancellationToken,
-        cut: &CancellationToken,
+        abort: &CancellationToken,
     ) -> Self {
         Self {
             runtime: worker.runtime,
             serving: Arc::new(Serving::new(config.clone(), worker.handler, full)),
             tasks: TaskTracker::new(),
             stopping: stopping.child_token(),
-            cut: cut.child_token(),
+            abort: abort.child_token(),
         }
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit, link: Arc<Link>) {
-        let (serving, stopping, cut) = (Arc::clone(&self.serving), self.stopping.clone(), self.cut.clone());
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit, link: Arc<Link>) {
+        let (serving, stopping, abort) = (Arc::clone(&self.serving), self.stopping.clone(), self.abort.clone());
         let connection = async move {
-            // The stream leaves the runtime that accepted it for the one that waits for its bytes.
+            // Moves the stream from the accepting runtime to the one that serves it.
             match stream.into_std().and_then(TcpStream::from_std) {
-                Ok(stream) => drop(cut.run_until_cancelled(serving.connection(stream, peer, link, stopping)).await),
-                Err(error) => tracing::error!(%peer, %error, "a connection can't be handed to its worker"),
+                Ok(stream) => drop(abort.run_until_cancelled(serving.connection(stream, peer, link, stopping)).await),
+                Err(error) => tracing::error!(%peer, %error, "can't move a connection to its worker"),
             }
             drop(slot);
         };
@@ -211,34 +213,34 @@ impl<H: Handler> Crew<H> {
 struct Serving<H> {
     config: ListenConfig,
     handler: Arc<H>,
-    patience: Patience,
+    stall_timeout: StallTimeout,
 }
 
 impl<H: Handler> Serving<H> {
     fn new(config: ListenConfig, handler: Arc<H>, full: &Arc<AtomicBool>) -> Self {
-        let (crowded, full) = (Arc::clone(&handler), Arc::clone(full));
-        let is_crowded = Arc::new(move || full.load(Ordering::Relaxed) || crowded.is_crowded());
-        let patience = Patience::new(config.response_taken, is_crowded);
-        Self { config, handler, patience }
+        let (is_handler_crowded, full) = (Arc::clone(&handler), Arc::clone(full));
+        let is_crowded = Arc::new(move || full.load(Ordering::Relaxed) || is_handler_crowded.is_crowded());
+        let stall_timeout = StallTimeout::new(config.response_taken, is_crowded);
+        Self { config, handler, stall_timeout }
     }
 
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, link: Arc<Link>, stopping: CancellationToken) {
-        let stream = Outgoing::new(stream, Arc::clone(&link), self.patience.clone());
+        let stream = StallGuard::new(stream, Arc::clone(&link), self.stall_timeout.clone());
         let served = self.handshake(stream, peer, Arc::clone(&link), stopping);
-        let gone = async {
+        let evicted = async {
             link.evicted().await;
-            tokio::time::sleep(PARTING).await;
+            tokio::time::sleep(EVICTION_GRACE).await;
         };
         tokio::select! {
             biased;
             () = served => {}
-            () = gone => {}
+            () = evicted => {}
         }
     }
 
     async fn handshake(
         &self,
-        stream: Outgoing<TcpStream>,
+        stream: StallGuard<TcpStream>,
         peer: SocketAddr,
         link: Arc<Link>,
         stopping: CancellationToken,
@@ -250,7 +252,7 @@ impl<H: Handler> Serving<H> {
         match tokio::time::timeout(self.config.head_timeout, stream.get_ref().peek(&mut first)).await {
             Ok(Ok(1..)) if first[0] == TLS_HANDSHAKE[0] => {}
             Ok(Ok(1..)) => {
-                let guard = Guard::new(stream, self.bounds(), Arc::clone(&link)).refusing(CLEAR_TEXT);
+                let guard = Guard::new(stream, self.limits(), Arc::clone(&link)).refusing(CLEARTEXT_ON_TLS);
                 return self.http1(guard, peer, link, stopping).await;
             }
             _ => return,
@@ -270,8 +272,8 @@ impl<H: Handler> Serving<H> {
         }
     }
 
-    fn bounds(&self) -> Bounds {
-        Bounds {
+    fn limits(&self) -> Limits {
+        Limits {
             max_head: self.config.max_head,
             head_timeout: self.config.head_timeout,
             idle_timeout: self.config.idle_timeout,
@@ -282,7 +284,7 @@ impl<H: Handler> Serving<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut guard = Guard::new(stream, self.bounds(), Arc::clone(&link));
+        let mut guard = Guard::new(stream, self.limits(), Arc::clone(&link));
         let protocol = tokio::select! {
             protocol = guard.protocol() => protocol,
             () = stopping.cancelled() => None,
@@ -318,26 +320,31 @@ impl<H: Handler> Serving<H> {
                         context.opens_web_socket = passed.opens_web_socket;
                     }
                     Some(Err(refusal)) => context.refusal = Some(refusal),
-                    // What the guard has not seen must not go any further.
-                    None => context.refusal = Some(Fault::malformed("a request without a head").refusal(Bytes::new())),
+                    // A request that the guard has not seen must not pass.
+                    None => context.refusal = Some(Fault::malformed("the request has no head").refusal(Bytes::new())),
                 }
                 let upgrades = context.opens_web_socket;
                 if !upgrades {
                     request.extensions_mut().remove::<OnUpgrade>();
                 }
-                let unanswered = Unanswered(heads);
+                let in_flight = InFlight(heads);
                 let mut response = self.handler.handle(context, request).await;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
-                    // The guard still reads HTTP, and would hand its stand-in to whoever took over the connection.
-                    tracing::error!(%peer, "a 101 was answered to a request that opens no WebSocket");
+                    // The guard still parses HTTP, and would feed its placeholder to the upgraded protocol.
+                    tracing::error!(%peer, "the handler returned 101 to a request that opens no WebSocket");
                     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 }
-                Ok::<_, Infallible>(response.map(|body| Answer { body, progress: None, unanswered, breaking: None }))
+                Ok::<_, Infallible>(response.map(|body| ResponseBody {
+                    body,
+                    progress: None,
+                    in_flight,
+                    failing: None,
+                }))
             }
         });
         let connection = conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            // The guard times heads, and tells the handler.
+            // The guard times heads, and reports timeouts to the handler.
             .header_read_timeout(None)
             .preserve_header_case(true)
             .auto_date_header(false)
@@ -357,7 +364,7 @@ impl<H: Handler> Serving<H> {
                 connection.await
             }
         };
-        // What was upgraded goes on without this, and is no response.
+        // An upgraded connection continues on its own; its data is not a response.
         link.upgrade();
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "HTTP/1 connection ended");
@@ -365,13 +372,13 @@ impl<H: Handler> Serving<H> {
     }
 }
 
-/// How long a connection that is evicted may take to say good-bye.
-const PARTING: Duration = Duration::from_millis(500);
+/// How long an evicted connection may take to shut down gracefully.
+const EVICTION_GRACE: Duration = Duration::from_millis(500);
 
-/// What a client is told that speaks HTTP in clear to a port with TLS.
-const CLEAR_TEXT: &str = "HTTP in clear text was spoken to a port with TLS: use https://";
+/// The message for a client that sends cleartext HTTP to a TLS port.
+const CLEARTEXT_ON_TLS: &str = "received cleartext HTTP on a TLS port: use https://";
 
-/// hyper's read buffer grows to this beside the largest head.
+/// hyper's read buffer grows by this beyond the largest head.
 const READ_BUFFER: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -385,7 +392,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers with its own name.
+    /// Responds with its name.
     struct Named(&'static str);
 
     impl Handler for Named {
@@ -396,11 +403,11 @@ mod tests {
         }
     }
 
-    async fn ask(stream: &mut TcpStream) -> String {
+    async fn request(stream: &mut TcpStream) -> String {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        let mut answer = vec![0; 200];
-        let length = stream.read(&mut answer).await.unwrap();
-        String::from_utf8_lossy(&answer[..length]).into_owned()
+        let mut response = vec![0; 200];
+        let length = stream.read(&mut response).await.unwrap();
+        String::from_utf8_lossy(&response[..length]).into_owned()
     }
 
     #[tokio::test]
@@ -410,14 +417,14 @@ mod tests {
         let workers = ["one", "two"].map(|name| Worker { runtime: Handle::current(), handler: Arc::new(Named(name)) });
         let server = tokio::spawn(Server::new(ListenConfig::default()).serve_on(listener, workers, pending()));
         let mut first = TcpStream::connect(address).await.unwrap();
-        assert!(ask(&mut first).await.ends_with("\r\n\r\none"));
+        assert!(request(&mut first).await.ends_with("\r\n\r\none"));
         let mut second = TcpStream::connect(address).await.unwrap();
-        assert!(ask(&mut second).await.ends_with("\r\n\r\ntwo"));
-        assert!(ask(&mut first).await.ends_with("\r\n\r\none"));
+        assert!(request(&mut second).await.ends_with("\r\n\r\ntwo"));
+        assert!(request(&mut first).await.ends_with("\r\n\r\none"));
         server.abort();
     }
 
-    /// Switches protocols, whatever was asked.
+    /// Responds 101 to every request.
     struct Switching;
 
     impl Handler for Switching {
@@ -432,7 +439,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn regression_a_handler_could_take_over_a_connection_on_which_the_guard_still_reads_http() {
+    async fn regression_a_handler_could_upgrade_a_connection_on_which_the_guard_still_parses_http() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(Server::new(ListenConfig::default()).serve(listener, Arc::new(Switching), pending()));
@@ -440,9 +447,13 @@ mod tests {
         for upgrade in ["h2c", "websocket"] {
             let request = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = vec![0; 200];
-            let length = stream.read(&mut answer).await.unwrap();
-            assert!(answer[..length].starts_with(b"HTTP/1.1 500 "), "{}", String::from_utf8_lossy(&answer[..length]));
+            let mut response = vec![0; 200];
+            let length = stream.read(&mut response).await.unwrap();
+            assert!(
+                response[..length].starts_with(b"HTTP/1.1 500 "),
+                "{}",
+                String::from_utf8_lossy(&response[..length])
+            );
         }
         server.abort();
     }
@@ -459,7 +470,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn regression_an_http_2_client_that_asked_for_nothing_held_its_connection_for_ever() {
+    async fn regression_an_idle_http_2_client_held_its_connection_forever() {
         let (client, server) = duplex(1 << 16);
         let config = ListenConfig { idle_timeout: Duration::from_secs(60), ..ListenConfig::default() };
         let peer = "127.0.0.1:1".parse().unwrap();
@@ -471,10 +482,10 @@ mod tests {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
         tokio::spawn(connection);
-        // While it is being answered it is not idle.
-        let answer = sender.send_request(Request::new(Empty::<Bytes>::new())).await.unwrap();
-        assert!(answer.status().is_success() && start.elapsed().as_secs() >= 500);
-        drop(answer);
+        // Not idle while a request is in flight.
+        let response = sender.send_request(Request::new(Empty::<Bytes>::new())).await.unwrap();
+        assert!(response.status().is_success() && start.elapsed().as_secs() >= 500);
+        drop(response);
         served.await.unwrap();
         let idle = start.elapsed().as_secs() - 500;
         assert!((60..=180).contains(&idle), "{idle}");

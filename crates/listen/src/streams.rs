@@ -1,4 +1,4 @@
-//! HTTP/2's streams as tasks of their own, each ended when its client doesn't take the response.
+//! Runs each HTTP/2 stream as a task that is aborted when its client stalls.
 
 use std::{
     future::Future,
@@ -7,27 +7,27 @@ use std::{
 
 use hyper::rt::Executor;
 
-use crate::link::{ClientProgress, Patience};
+use crate::link::{ClientProgress, StallTimeout};
 
 /// Spawns the streams of one connection.
 ///
-/// hyper asks for a response and hands over the stream's task directly after, so what is noted in between is the
-/// stream's. A stream whose window is closed is never polled again by itself, and its body can't end it: ending the task
-/// resets the stream.
+/// hyper calls the service and then immediately spawns the stream's task, so progress noted in between belongs to that
+/// stream. A stream whose flow-control window is closed is not polled again, and its body can't end it: aborting the
+/// task resets the stream.
 #[derive(Clone)]
 pub(crate) struct Streams {
-    begun: Arc<Mutex<Option<ClientProgress>>>,
-    patience: Patience,
+    next: Arc<Mutex<Option<ClientProgress>>>,
+    stall_timeout: StallTimeout,
 }
 
 impl Streams {
-    pub(crate) fn new(patience: Patience) -> Self {
-        Self { begun: Arc::default(), patience }
+    pub(crate) fn new(stall_timeout: StallTimeout) -> Self {
+        Self { next: Arc::default(), stall_timeout }
     }
 
-    /// Notes how the client takes the response that was just asked for.
+    /// Notes the progress of the stream that is about to be spawned.
     pub(crate) fn begin(&self, progress: &ClientProgress) {
-        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
     }
 }
 
@@ -36,15 +36,15 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let Some(progress) = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        let Some(progress) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             tokio::spawn(stream);
             return;
         };
-        let patience = self.patience.clone();
+        let stall_timeout = self.stall_timeout.clone();
         tokio::spawn(async move {
             let stalled = async {
-                patience.exhausted(&progress).await;
-                // Said before the stream is dropped, which tells what answers the request.
+                stall_timeout.exhausted(&progress).await;
+                // Set before the stream is dropped, since dropping notifies the handler.
                 progress.stall();
             };
             tokio::select! {

@@ -1,4 +1,4 @@
-//! The server's side of TLS.
+//! Server-side TLS.
 
 use std::{
     io,
@@ -21,17 +21,17 @@ pub enum TlsError {
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
-    /// Certificate and key don't go together, or are of a kind that rustls does not know.
+    /// Certificate and key don't match, or rustls does not support them.
     #[error("the certificate in {} and the key in {} can't be used: {source}", certificate.display(), key.display())]
     Mismatch {
-        /// The certificate's file.
+        /// The certificate file.
         certificate: PathBuf,
-        /// The key's file.
+        /// The key file.
         key: PathBuf,
-        /// Why not.
+        /// The cause.
         source: rustls::Error,
     },
 }
@@ -42,11 +42,11 @@ impl From<TlsError> for io::Error {
     }
 }
 
-/// A server's TLS with a certificate chain and a key from PEM files, offering HTTP/2 and HTTP/1.1 by ALPN.
+/// Returns a TLS configuration with a certificate chain and key from PEM files, offering HTTP/2 and HTTP/1.1 by ALPN.
 ///
 /// # Errors
 ///
-/// [`TlsError`] where a file can't be read, holds nothing of its kind, or the two don't go together.
+/// [`TlsError`] if a file can't be read, contains no certificate or key, or the two don't match.
 pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let unreadable = |what, path: &Path, reason: &dyn ToString| TlsError::Read {
         what,
@@ -57,7 +57,7 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unreadable("a certificate", certificate, &error))?;
     if chain.is_empty() {
-        return Err(unreadable("a certificate", certificate, &"the file has none"));
+        return Err(unreadable("a certificate", certificate, &"the file contains none"));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("a private key", key, &error))?;
     server_config_from(chain, private).map_err(|source| TlsError::Mismatch {
@@ -67,11 +67,11 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
     })
 }
 
-/// As [`server_config`], with a chain and a key that are at hand.
+/// Like [`server_config`], with a chain and key in memory.
 ///
 /// # Errors
 ///
-/// What rustls says of them where they don't go together.
+/// The rustls error if chain and key don't match.
 pub fn server_config_from(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

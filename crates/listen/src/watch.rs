@@ -1,4 +1,4 @@
-//! What the HTTP/2 library refuses by itself: seen by the frames that it sends, since it tells nobody else.
+//! Detects requests that the HTTP/2 library refuses, by the frames it sends: it has no other way to report them.
 
 use std::{
     future::{Future, poll_fn},
@@ -16,108 +16,108 @@ use tokio::{
 
 use crate::head::{Refusal, RefusalKind};
 
-/// The most refusals of one connection that are told one by one; the rest is told as a number.
-const MAX_TOLD: u64 = 100;
+/// The most refusals of a connection that are reported one by one; the rest is reported as a count.
+const MAX_REPORTED: u64 = 100;
 
-/// The most that is said of the reason in a GOAWAY.
+/// The most bytes of debug data in a GOAWAY that are reported.
 const MAX_DEBUG: usize = 64;
 
 const PREFACE: usize = 24;
 
-/// Follows the frames of a connection.
+/// Tracks the frames of a connection.
 #[derive(Clone)]
 pub(crate) struct Watch {
     seen: Arc<Mutex<Seen>>,
-    told: mpsc::Sender<Refusal>,
+    refusals: mpsc::Sender<Refusal>,
 }
 
 struct Seen {
     inbound: Frames,
     outbound: Frames,
-    /// The highest stream that the client has opened.
+    /// The highest stream the client has opened.
     last_opened: u32,
-    /// How many requests came, by the ends of their heads.
-    came: u64,
-    /// How many of them were handed to the service.
-    accepted: u64,
-    /// The stream of the head last sent.
-    last_answered: u32,
-    /// Streams that the library has reset, and why: each is a refused request, unless it was handed on before.
+    /// Requests received, counted by the ends of their heads.
+    received: u64,
+    /// Requests passed to the service.
+    passed: u64,
+    /// The stream of the response head last sent.
+    last_response: u32,
+    /// Streams that the library has reset, with error code: refused requests, unless already passed to the service.
     resets: Vec<(u32, u32)>,
-    /// Why the library has closed the connection.
+    /// Why the library closed the connection.
     closed: Option<(u32, Box<str>)>,
     refused: u64,
 }
 
 impl Watch {
-    /// A watch, and where the refusals are told.
+    /// Returns a watch, and the channel for its refusals.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Refusal>) {
-        let (told, refusals) = mpsc::channel(usize::try_from(MAX_TOLD).unwrap_or(usize::MAX) + 2);
+        let (sender, refusals) = mpsc::channel(usize::try_from(MAX_REPORTED).unwrap_or(usize::MAX) + 2);
         let seen = Seen {
             inbound: Frames { skip: PREFACE, ..Frames::default() },
             outbound: Frames::default(),
             last_opened: 0,
-            came: 0,
-            accepted: 0,
-            last_answered: 0,
+            received: 0,
+            passed: 0,
+            last_response: 0,
             resets: Vec::new(),
             closed: None,
             refused: 0,
         };
-        (Self { seen: Arc::new(Mutex::new(seen)), told }, refusals)
+        (Self { seen: Arc::new(Mutex::new(seen)), refusals: sender }, refusals)
     }
 
-    /// Called when a request is handed to the service.
-    pub(crate) fn accepted(&self) {
-        self.lock().accepted += 1;
+    /// Called when a request is passed to the service.
+    pub(crate) fn passed(&self) {
+        self.lock().passed += 1;
     }
 
-    /// Tells what was refused. To be called when the library has done all that it could do for now, so that every request
-    /// that came and was not refused has been handed on.
-    pub(crate) fn tell(&self) {
+    /// Reports refusals. Call it after polling the connection, when every request that was received and not refused has
+    /// been passed to the service.
+    pub(crate) fn report(&self) {
         let mut seen = self.lock();
         if seen.resets.is_empty() && seen.closed.is_none() {
             return;
         }
         for (stream, code) in std::mem::take(&mut seen.resets) {
-            // A stream may be reset for its body, too, after its request was handed on, which says so itself.
-            if seen.came > seen.accepted + seen.refused {
-                let too_large = seen.last_answered == stream;
-                self.tell_one(&mut seen, refusal(stream, code, too_large));
+            // A stream may also be reset because of its body, which the service reports itself.
+            if seen.received > seen.passed + seen.refused {
+                let too_large = seen.last_response == stream;
+                self.report_one(&mut seen, refusal(stream, code, too_large));
             }
         }
         if let Some((code, debug)) = seen.closed.take() {
             let reason = if debug.is_empty() { String::new() } else { format!(", {debug}") };
             let message = format!("the HTTP/2 connection was closed: {}{reason}", name(code));
-            self.tell_one(&mut seen, Refusal { kind: kind(code), message, wire: Bytes::new() });
+            self.report_one(&mut seen, Refusal { kind: kind(code), message, wire: Bytes::new() });
         }
     }
 
-    fn tell_one(&self, seen: &mut Seen, refusal: Refusal) {
+    fn report_one(&self, seen: &mut Seen, refusal: Refusal) {
         seen.refused += 1;
-        if seen.refused <= MAX_TOLD {
-            // There is room for so many.
-            let _ = self.told.try_send(refusal);
+        if seen.refused <= MAX_REPORTED {
+            // The channel has room for this many.
+            let _ = self.refusals.try_send(refusal);
         }
     }
 
-    /// Drives a connection, and tells what it refuses.
-    pub(crate) async fn over<F: Future>(&self, mut connection: Pin<&mut F>) -> F::Output {
+    /// Drives a connection and reports what it refuses.
+    pub(crate) async fn drive<F: Future>(&self, mut connection: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| {
             let ended = connection.as_mut().poll(cx);
-            self.tell();
+            self.report();
             ended
         })
         .await
     }
 
-    /// Tells what is left to be told at the end of the connection.
+    /// Reports the remaining refusals at the end of the connection.
     pub(crate) fn end(self) {
-        self.tell();
-        let more = self.lock().refused.saturating_sub(MAX_TOLD);
+        self.report();
+        let more = self.lock().refused.saturating_sub(MAX_REPORTED);
         if more > 0 {
             let message = format!("{more} more HTTP/2 requests of the connection were refused");
-            let _ = self.told.try_send(Refusal { kind: RefusalKind::Malformed, message, wire: Bytes::new() });
+            let _ = self.refusals.try_send(Refusal { kind: RefusalKind::Malformed, message, wire: Bytes::new() });
         }
     }
 
@@ -128,23 +128,23 @@ impl Watch {
 
 impl Seen {
     fn received(&mut self, bytes: &[u8]) {
-        let Self { inbound, last_opened, came, .. } = self;
+        let Self { inbound, last_opened, received, .. } = self;
         inbound.advance(bytes, |frame| {
-            // A head that opens no stream is the trailers of a body.
+            // HEADERS that open no stream are trailers.
             let opens = frame.kind == HEADERS && frame.stream > *last_opened;
             if opens {
                 *last_opened = frame.stream;
             }
             if frame.flags & END_HEADERS != 0 && (opens || frame.is_continuation_of(*last_opened)) {
-                *came += 1;
+                *received += 1;
             }
         });
     }
 
     fn sent(&mut self, bytes: &[u8]) {
-        let Self { outbound, last_answered, resets, closed, .. } = self;
+        let Self { outbound, last_response, resets, closed, .. } = self;
         outbound.advance(bytes, |frame| match frame.kind {
-            HEADERS => *last_answered = frame.stream,
+            HEADERS => *last_response = frame.stream,
             RST_STREAM if is_refusal(frame.code(0)) => resets.push((frame.stream, frame.code(0))),
             GOAWAY if frame.code(4) != NO_ERROR => {
                 let debug = String::from_utf8_lossy(frame.payload.get(8..).unwrap_or_default());
@@ -165,13 +165,13 @@ const NO_ERROR: u32 = 0;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// Whether a stream is reset with this code for what the client sent. The service's own resets have others: NO_ERROR,
+/// Returns whether a reset with this code was caused by the client. The service's own resets use others: NO_ERROR,
 /// INTERNAL_ERROR, CANCEL.
 fn is_refusal(code: u32) -> bool {
     matches!(code, 1 | 3..=7 | 9 | 11)
 }
 
-/// The names of RFC 9113, section 7.
+/// Returns the name of an error code (RFC 9113, section 7).
 fn name(code: u32) -> &'static str {
     const NAMES: [&str; 14] = [
         "NO_ERROR",
@@ -201,28 +201,28 @@ fn kind(code: u32) -> RefusalKind {
 
 fn refusal(stream: u32, code: u32, too_large: bool) -> Refusal {
     let (kind, why) = match code {
-        // The library answers 431 by itself, and then resets the stream.
-        _ if too_large => (RefusalKind::TooLarge, "its head is larger than allowed"),
-        REFUSED_STREAM => (kind(code), "too many are under way on the connection"),
-        ENHANCE_YOUR_CALM => (kind(code), "too much at once"),
-        _ => (kind(code), "it is not as RFC 9113 wants it"),
+        // The library responds 431 itself, and then resets the stream.
+        _ if too_large => (RefusalKind::TooLarge, "its headers are too large"),
+        REFUSED_STREAM => (kind(code), "too many are in flight on the connection"),
+        ENHANCE_YOUR_CALM => (kind(code), "the client is too fast"),
+        _ => (kind(code), "it violates RFC 9113"),
     };
-    let message = format!("the HTTP/2 request on stream {stream} was refused, since {why} ({})", name(code));
+    let message = format!("the HTTP/2 request on stream {stream} was refused: {why} ({})", name(code));
     Refusal { kind, message, wire: Bytes::new() }
 }
 
-/// Finds the frames in what passes in one direction.
+/// Parses the frames of one direction.
 #[derive(Debug, Default)]
 struct Frames {
-    /// How many bytes to pass over.
+    /// Bytes left to skip.
     skip: usize,
     head: Vec<u8>,
     payload: Vec<u8>,
-    /// How many bytes of the payload are yet to be kept.
+    /// Bytes of the payload left to keep.
     keep: usize,
 }
 
-/// A frame; of the payload what matters here.
+/// A frame, with the part of its payload that matters here.
 struct Frame<'a> {
     kind: u8,
     flags: u8,
@@ -235,7 +235,7 @@ impl Frame<'_> {
         self.kind == CONTINUATION && self.stream == stream
     }
 
-    /// The number at this place in the payload.
+    /// Returns the 32-bit number at this offset of the payload.
     fn code(&self, at: usize) -> u32 {
         self.payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(NO_ERROR, u32::from_be_bytes)
     }
@@ -288,7 +288,7 @@ impl Frames {
     }
 }
 
-/// A connection whose frames are followed.
+/// A stream whose frames are tracked.
 pub(crate) struct Watched<S> {
     inner: S,
     watch: Watch,
@@ -361,61 +361,61 @@ mod tests {
         frame
     }
 
-    fn told(refusals: &mut mpsc::Receiver<Refusal>) -> Vec<(RefusalKind, String)> {
+    fn reported(refusals: &mut mpsc::Receiver<Refusal>) -> Vec<(RefusalKind, String)> {
         std::iter::from_fn(|| refusals.try_recv().ok()).map(|refusal| (refusal.kind, refusal.message)).collect()
     }
 
     #[test]
-    fn of_the_streams_that_are_reset_those_are_told_that_were_not_handed_on() {
+    fn only_resets_of_requests_that_did_not_reach_the_service_are_reported() {
         let (watch, mut refusals) = Watch::new();
-        let came = [
+        let received = [
             vec![b'x'; PREFACE],
             frame(HEADERS, END_HEADERS, 1, b"head"),
             frame(HEADERS, 0, 3, b"head"),
             frame(CONTINUATION, END_HEADERS, 3, b"more"),
-            // The trailers of the first.
+            // Trailers of the first.
             frame(HEADERS, END_HEADERS, 1, b"trailers"),
         ];
-        watch.lock().received(&came.concat());
-        watch.accepted();
+        watch.lock().received(&received.concat());
+        watch.passed();
         watch.lock().sent(&frame(RST_STREAM, 0, 3, &1_u32.to_be_bytes()));
-        watch.tell();
-        let [(RefusalKind::Malformed, message)] = &told(&mut refusals)[..] else { panic!() };
+        watch.report();
+        let [(RefusalKind::Malformed, message)] = &reported(&mut refusals)[..] else { panic!() };
         assert!(message.contains("stream 3") && message.contains("PROTOCOL_ERROR"), "{message}");
-        // The first was handed on, and its body is what is wrong; its own resets are none of the library's.
+        // The first reached the service, and its body is invalid; the service's own resets are not refusals.
         for code in [1_u32, 0, 2, 8] {
             watch.lock().sent(&frame(RST_STREAM, 0, 1, &code.to_be_bytes()));
-            watch.tell();
-            assert_eq!(told(&mut refusals), []);
+            watch.report();
+            assert_eq!(reported(&mut refusals), []);
         }
         watch.lock().sent(&frame(GOAWAY, 0, 0, b"\0\0\0\x03\0\0\0\x0btoo_many_resets"));
         watch.end();
         let message = "the HTTP/2 connection was closed: ENHANCE_YOUR_CALM, too_many_resets".to_owned();
-        assert_eq!(told(&mut refusals), [(RefusalKind::TooMany, message)]);
+        assert_eq!(reported(&mut refusals), [(RefusalKind::TooMany, message)]);
     }
 
     #[test]
-    fn what_is_told_of_one_connection_is_bounded() {
+    fn reports_of_one_connection_are_bounded() {
         let (watch, mut refusals) = Watch::new();
         watch.lock().received(&[b'x'; PREFACE]);
         for stream in (1..5000).step_by(2) {
             watch.lock().received(&frame(HEADERS, END_HEADERS, stream, b""));
             watch.lock().sent(&frame(HEADERS, END_HEADERS, stream, b"431"));
             watch.lock().sent(&frame(RST_STREAM, 0, stream, &1_u32.to_be_bytes()));
-            watch.tell();
+            watch.report();
         }
         watch.end();
-        let told = told(&mut refusals);
-        assert_eq!(told.len(), 101);
-        assert_eq!(told[0].0, RefusalKind::TooLarge);
-        assert!(told[100].1.starts_with("2400 more "), "{}", told[100].1);
+        let reported = reported(&mut refusals);
+        assert_eq!(reported.len(), 101);
+        assert_eq!(reported[0].0, RefusalKind::TooLarge);
+        assert!(reported[100].1.starts_with("2400 more "), "{}", reported[100].1);
     }
 
     proptest! {
         #[test]
-        fn frames_are_found_in_whatever_pieces_they_come(
+        fn frames_are_parsed_across_any_split(
             lengths in prop::collection::vec(0_usize..300, 1..8),
-            cuts in prop::collection::vec(1_usize..40, 1..8),
+            read_sizes in prop::collection::vec(1_usize..40, 1..8),
         ) {
             let kinds = [0, HEADERS, RST_STREAM, GOAWAY, 8];
             let mut all = Vec::new();
@@ -423,11 +423,11 @@ mod tests {
                 all.extend(frame(kinds[at % 5], 0, u32::try_from(at).unwrap(), &vec![b'x'; *length]));
             }
             let (mut frames, mut streams, mut at) = (Frames::default(), Vec::new(), 0);
-            for cut in cuts.iter().cycle() {
+            for size in read_sizes.iter().cycle() {
                 if at == all.len() {
                     break;
                 }
-                let end = (at + cut).min(all.len());
+                let end = (at + size).min(all.len());
                 frames.advance(&all[at..end], |frame| streams.push(frame.stream));
                 at = end;
             }
@@ -436,7 +436,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let (watch, _refusals) = Watch::new();
             watch.lock().received(&bytes);
             watch.lock().sent(&bytes);

@@ -1,4 +1,4 @@
-//! What the guard tells the service.
+//! What the guard shares with the service.
 
 use std::{
     collections::VecDeque,
@@ -15,80 +15,80 @@ use tokio::sync::Notify;
 
 use crate::{head::Refusal, link::Link};
 
-/// A head that passed the guard.
+/// A head that the guard accepted.
 #[derive(Debug)]
-pub(crate) struct Passed {
+pub(crate) struct AcceptedHead {
     /// The head as it was on the wire.
     pub(crate) wire: Bytes,
-    /// Whether the request opens a WebSocket, so that the guard looks at nothing that comes after it.
+    /// Whether the request opens a WebSocket, after which the guard inspects nothing.
     pub(crate) opens_web_socket: bool,
 }
 
-/// The heads that passed the guard, in the order in which hyper will hand out their requests.
+/// Accepted and refused heads, in the order in which hyper will yield their requests.
 #[derive(Debug)]
 pub(crate) struct Heads {
-    passed: Mutex<VecDeque<Result<Passed, Refusal>>>,
-    /// Requests that are not answered to the end: while there are any, silence is no idleness.
-    unanswered: AtomicUsize,
-    /// Counts what happens: requests that begin, and answers that end.
+    heads: Mutex<VecDeque<Result<AcceptedHead, Refusal>>>,
+    /// Requests without a complete response. While there are any, the connection is not idle.
+    in_flight: AtomicUsize,
+    /// Counts requests started and responses finished.
     events: AtomicUsize,
     link: Arc<Link>,
-    /// How often everything that was to be written had been.
+    /// Completed flushes.
     flushes: AtomicUsize,
     /// Whether the client has closed its side of the connection.
     half_closed: AtomicBool,
     half_close: Notify,
-    /// Who waits for the last response after that.
-    waiting: Mutex<Option<Waker>>,
+    /// Woken when the last response after that is finished.
+    drain_waker: Mutex<Option<Waker>>,
 }
 
 impl Heads {
     pub(crate) fn new(link: Arc<Link>) -> Self {
         Self {
-            passed: Mutex::default(),
-            unanswered: AtomicUsize::new(0),
+            heads: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
             events: AtomicUsize::new(0),
             link,
             flushes: AtomicUsize::new(0),
             half_closed: AtomicBool::new(false),
             half_close: Notify::new(),
-            waiting: Mutex::default(),
+            drain_waker: Mutex::default(),
         }
     }
 
-    pub(super) fn push(&self, head: Result<Passed, Refusal>) {
-        self.begun();
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
+    pub(super) fn push(&self, head: Result<AcceptedHead, Refusal>) {
+        self.request_started();
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).push_back(head);
     }
 
-    /// The head of the request that hyper hands out now.
-    pub(crate) fn pop(&self) -> Option<Result<Passed, Refusal>> {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// The head of the request that hyper is yielding now.
+    pub(crate) fn pop(&self) -> Option<Result<AcceptedHead, Refusal>> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Whether a request is not answered to the end.
-    pub(super) fn are_unanswered(&self) -> bool {
-        self.unanswered.load(Ordering::Relaxed) > 0
+    /// Returns whether a request has no complete response.
+    pub(super) fn has_in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
-    /// Called when a request begins.
-    pub(crate) fn begun(&self) {
-        if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.link.busy();
+    /// Called when a request starts.
+    pub(crate) fn request_started(&self) {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.link.set_busy();
         }
         self.events.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Called when a request is answered to the end.
-    pub(crate) fn answered(&self) {
-        if self.unanswered.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.link.rest();
+    /// Called when a response is finished.
+    pub(crate) fn response_finished(&self) {
+        if self.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.link.set_idle();
         }
         self.events.fetch_add(1, Ordering::Relaxed);
         if self.has_half_closed()
-            && let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(waker) = self.drain_waker.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            waiting.wake();
+            waker.wake();
         }
     }
 
@@ -105,31 +105,31 @@ impl Heads {
         }
     }
 
-    /// The client has closed its side. Ready when all its requests are answered.
-    pub(super) fn poll_answered(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Notes that the client has closed its side. Ready once all responses are finished.
+    pub(super) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.half_closed.swap(true, Ordering::AcqRel) {
             self.half_close.notify_waiters();
         }
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
-        if self.are_unanswered() { Poll::Pending } else { Poll::Ready(()) }
+        *self.drain_waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        if self.has_in_flight() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Called when everything that was to be written has been.
+    /// Called when a flush has completed.
     pub(super) fn flushed(&self) {
         self.flushes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often that was.
+    /// The number of completed flushes.
     pub(crate) fn flushes(&self) -> usize {
         self.flushes.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing has happened for so long, and nothing is being answered. May take twice as long to tell.
+    /// Waits until the connection has been idle for `limit`. May take up to twice as long.
     pub(crate) async fn idle(&self, limit: Duration) {
         loop {
             let seen = self.events.load(Ordering::Relaxed);
             tokio::time::sleep(limit).await;
-            if self.events.load(Ordering::Relaxed) == seen && self.unanswered.load(Ordering::Relaxed) == 0 {
+            if self.events.load(Ordering::Relaxed) == seen && self.in_flight.load(Ordering::Relaxed) == 0 {
                 return;
             }
         }

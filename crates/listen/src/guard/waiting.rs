@@ -1,4 +1,4 @@
-//! How long the guard waits for a client.
+//! Timeouts of the guard.
 
 use std::{
     future::Future as _,
@@ -12,24 +12,24 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-/// What is still read from a client whose connection is closed early, and for how long: closing with unread bytes makes
-/// the kernel reset the connection, which may destroy the answer on its way (RFC 9112, section 9.6).
+/// How much, and for how long, is still read from a client whose connection is closed early. Closing with unread bytes
+/// makes the kernel reset the connection, which may destroy the response in transit (RFC 9112, section 9.6).
 const LINGER_BYTES: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A time-out that costs a reading of the clock per wait, and a timer only where the wait is real.
+/// A timeout that costs one clock reading per wait, and a timer only if the wait is pending.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitTimeout {
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Waiting {
-    /// Ready when the wait has lasted for `limit`, not counting the time in which the connection is `busy`.
+impl WaitTimeout {
+    /// Ready once the wait has lasted for `limit`, not counting time in which the connection is `busy`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration, busy: impl Fn() -> bool) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + limit)));
-        // The timer may have been set for an earlier wait or a longer limit; what counts is this wait.
+        // The timer may belong to an earlier wait or a longer limit.
         if timer.deadline() > since + limit {
             timer.as_mut().reset(since + limit);
         }
@@ -49,12 +49,12 @@ impl Waiting {
         }
     }
 
-    pub(super) fn over(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.since = None;
     }
 }
 
-/// Reading, for a while, what a client sends to a connection that is closed for writing.
+/// A lingering close: reads and discards, for a while, what the client still sends.
 pub(super) struct Linger {
     left: usize,
     timer: Pin<Box<Sleep>>,

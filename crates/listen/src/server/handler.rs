@@ -1,4 +1,4 @@
-//! What answers requests, and what it is told of each.
+//! The request handler and its context.
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
@@ -8,34 +8,34 @@ use hyper::{Request, Response, body::Incoming};
 
 use crate::{guard::Heads, head::Refusal, link::ClientProgress};
 
-/// How a request came in.
+/// How a request was received.
 #[derive(Debug)]
 pub struct RequestContext {
     /// The client's address.
     pub peer: SocketAddr,
-    /// An HTTP/1 request's head as it was on the wire; none for HTTP/2.
+    /// The head of an HTTP/1 request as it was on the wire; `None` for HTTP/2.
     pub wire: Option<Bytes>,
-    /// Why the request must be refused. The request beside it is, of HTTP/1, then a stand-in and means nothing, and the
-    /// connection is closed after the answer; of HTTP/2 it is the request that is refused.
+    /// Why the request must be refused. With HTTP/1 the accompanying request is then a meaningless placeholder, and the
+    /// connection closes after the response; with HTTP/2 it is the refused request.
     pub refusal: Option<Refusal>,
-    /// Whether the request opens a WebSocket: the only upgrade that is let through (RFC 9110, section 7.8, allows to
-    /// ignore the others). To any other request a 101 can't be given.
+    /// Whether the request opens a WebSocket, the only supported upgrade (RFC 9110, section 7.8, allows ignoring
+    /// others). Only such a request may get a 101.
     pub opens_web_socket: bool,
-    /// How the client takes the response.
+    /// Whether the client reads the response.
     pub progress: ClientProgress,
     /// Whether the request came over TLS.
     pub tls: bool,
-    /// Tells whether the client has closed its side of the connection, which it may do as soon as its request is whole
-    /// (RFC 9112, section 9.6). Nobody can tell such a client from one that has left. None for HTTP/2.
+    /// Tells whether the client has half-closed the connection, which it may do after a complete request (RFC 9112,
+    /// section 9.6) and which looks the same as leaving. `None` for HTTP/2.
     pub half_close: Option<HalfClose>,
 }
 
-/// Whether a client has closed its side of an HTTP/1 connection.
+/// Tells whether a client has closed its side of an HTTP/1 connection.
 #[derive(Debug, Clone)]
 pub struct HalfClose(pub(super) Arc<Heads>);
 
 impl HalfClose {
-    /// Whether it has by now.
+    /// Returns whether it has.
     #[must_use]
     pub fn has_happened(&self) -> bool {
         self.0.has_half_closed()
@@ -47,25 +47,25 @@ impl HalfClose {
     }
 }
 
-/// What answers the requests.
+/// Handles requests.
 pub trait Handler: Send + Sync + 'static {
-    /// The body of an answer.
+    /// The response body.
     type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
 
-    /// Answers one request. The future is dropped when the client leaves before it is done.
+    /// Responds to a request. The future is dropped if the client disconnects first.
     fn handle(
         &self,
         context: RequestContext,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// Notes a request that the HTTP/2 library has refused by itself, so that neither its head nor a response to it is
-    /// known; or that it has closed a connection for what the client sent. By default nothing.
+    /// Called when the HTTP/2 library has itself refused a request, whose head and response are then unknown, or has
+    /// closed a connection because of what the client sent. Does nothing by default.
     fn refused(&self, _arrival: RequestContext) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
-    /// Whether requests wait for room that others hold. Clients that don't take their responses have less time then.
+    /// Returns whether requests are waiting for capacity. Stalled clients then get less time.
     fn is_crowded(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Serving HTTP/2 on a connection.
+//! Serves HTTP/2 on a connection.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Handler, RequestContext, Serving,
-    response::{Answer, Unanswered},
+    response::{InFlight, ResponseBody},
 };
 use crate::{
     guard::Heads,
@@ -26,8 +26,8 @@ impl<H: Handler> Serving<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (watch, mut refusals) = Watch::new();
-        // What the library refuses by itself is told to the handler, one after the other.
-        let telling = async {
+        // Reports what the library itself refuses, one by one.
+        let reporting = async {
             while let Some(refusal) = refusals.recv().await {
                 let progress = link.progress.of_stream();
                 let context = RequestContext {
@@ -42,7 +42,7 @@ impl<H: Handler> Serving<H> {
                 self.handler.refused(context).await;
             }
         };
-        tokio::join!(self.http2_watched(stream, peer, &link, stopping, watch), telling);
+        tokio::join!(self.http2_watched(stream, peer, &link, stopping, watch), reporting);
     }
 
     async fn http2_watched<S>(
@@ -56,19 +56,19 @@ impl<H: Handler> Serving<H> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (handler, requests) = (Arc::clone(&self.handler), Arc::new(Heads::new(Arc::clone(link))));
-        let (begun, connection) = (Arc::clone(&requests), link.progress.clone());
-        let streams = Streams::new(self.patience.clone());
+        let (in_flight, connection) = (Arc::clone(&requests), link.progress.clone());
+        let streams = Streams::new(self.stall_timeout.clone());
         let executor = streams.clone();
         let tls = self.config.tls.is_some();
         let stream = Watched::new(stream, &watch);
-        let accepted = watch.clone();
+        let passed = watch.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (handler, requests) = (Arc::clone(&handler), Arc::clone(&begun));
+            let (handler, requests) = (Arc::clone(&handler), Arc::clone(&in_flight));
             let progress = connection.of_stream();
             streams.begin(&progress);
-            requests.begun();
-            accepted.accepted();
-            let unanswered = Unanswered(requests);
+            requests.request_started();
+            passed.passed();
+            let in_flight = InFlight(requests);
             async move {
                 let (parts, body) = request.into_parts();
                 let refusal = check_http2(&parts).err().map(|fault| fault.refusal(Bytes::new()));
@@ -82,9 +82,9 @@ impl<H: Handler> Serving<H> {
                     half_close: None,
                 };
                 let response = handler.handle(context, Request::from_parts(parts, body)).await;
-                progress.give();
+                progress.data_available();
                 let progress = Some(progress);
-                Ok::<_, Infallible>(response.map(|body| Answer { body, progress, unanswered, breaking: None }))
+                Ok::<_, Infallible>(response.map(|body| ResponseBody { body, progress, in_flight, failing: None }))
             }
         });
         let max_head = u32::try_from(self.config.max_head).unwrap_or(u32::MAX);
@@ -97,20 +97,20 @@ impl<H: Handler> Serving<H> {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
-            ended = watch.over(connection.as_mut()) => ended,
+            ended = watch.drive(connection.as_mut()) => ended,
             () = stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                watch.over(connection).await
+                watch.drive(connection).await
             }
-            // The pings above tell that a client is there, not that it wants anything.
+            // The keep-alive pings show that the client is there, not that it is active.
             () = requests.idle(self.config.idle_timeout) => {
                 connection.as_mut().graceful_shutdown();
-                // The last piece of a response may still be there, which nobody takes.
-                tokio::time::timeout(self.patience.limit(), watch.over(connection)).await.unwrap_or(Ok(()))
+                // The last piece of a response may still be unread.
+                tokio::time::timeout(self.stall_timeout.limit(), watch.drive(connection)).await.unwrap_or(Ok(()))
             }
             () = link.evicted() => {
                 connection.as_mut().graceful_shutdown();
-                watch.over(connection).await
+                watch.drive(connection).await
             }
         };
         if let Err(error) = ended {

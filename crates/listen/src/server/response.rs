@@ -1,4 +1,4 @@
-//! A response on its way to hyper.
+//! Response bodies on their way to hyper.
 
 use std::{
     future::Future,
@@ -13,72 +13,72 @@ use tokio::time::Sleep;
 
 use crate::{guard::Heads, link::ClientProgress};
 
-/// Marks the connection as busy until it is dropped.
-pub(super) struct Unanswered(pub(super) Arc<Heads>);
+/// Keeps the connection busy until dropped.
+pub(super) struct InFlight(pub(super) Arc<Heads>);
 
-impl Drop for Unanswered {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.answered();
+        self.0.response_finished();
     }
 }
 
 pin_project_lite::pin_project! {
-    /// A response's body, which keeps its connection marked as busy. Where it breaks off, everything before that is
-    /// written first: hyper drops what it has not written yet, the head among it, when a body fails.
-    pub(super) struct Answer<B: Body> {
+    /// A response body that keeps its connection busy. If it fails, everything before is written first: hyper drops
+    /// unwritten data, including the head, when a body fails.
+    pub(super) struct ResponseBody<B: Body> {
         #[pin]
         pub(super) body: B,
-        // Of a stream; of a whole connection its writing tells.
+        // For an HTTP/2 stream only; HTTP/1 progress is seen by writes.
         pub(super) progress: Option<ClientProgress>,
-        pub(super) unanswered: Unanswered,
-        pub(super) breaking: Option<(Breaking, B::Error)>,
+        pub(super) in_flight: InFlight,
+        pub(super) failing: Option<(Failing, B::Error)>,
     }
 }
 
-/// A body that has failed, as long as hyper is not told.
-pub(super) enum Breaking {
-    /// Of HTTP/1, until everything is written once more than so often.
+/// A body that has failed, before the error is passed to hyper.
+pub(super) enum Failing {
+    /// HTTP/1: until another flush after this many.
     Flushes(usize),
-    /// Of HTTP/2, where another task writes.
-    Pause(Pin<Box<Sleep>>),
+    /// HTTP/2, where another task writes.
+    Delay(Pin<Box<Sleep>>),
 }
 
-/// What the connection's task has to write the head of a broken response over HTTP/2 before the stream is reset.
-const BREAKING_PAUSE: Duration = Duration::from_millis(20);
+/// How long the connection task has to write the head of a failed HTTP/2 response before the stream is reset.
+const FAILURE_DELAY: Duration = Duration::from_millis(20);
 
-impl<B: Body> Body for Answer<B> {
+impl<B: Body> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        if this.breaking.is_none() {
+        if this.failing.is_none() {
             let polled = this.body.poll_frame(cx);
             if let Some(progress) = this.progress {
                 match &polled {
-                    Poll::Ready(_) => progress.give(),
-                    Poll::Pending => progress.wait(),
+                    Poll::Ready(_) => progress.data_available(),
+                    Poll::Pending => progress.data_consumed(),
                 }
             }
             match ready!(polled) {
                 Some(Err(error)) => {
-                    let breaking = if this.progress.is_some() {
-                        Breaking::Pause(Box::pin(tokio::time::sleep(BREAKING_PAUSE)))
+                    let failing = if this.progress.is_some() {
+                        Failing::Delay(Box::pin(tokio::time::sleep(FAILURE_DELAY)))
                     } else {
-                        // hyper writes, and flushes, whenever a body has nothing more for now, and then asks again.
-                        Breaking::Flushes(this.unanswered.0.flushes())
+                        // hyper flushes whenever a body is pending, and then polls it again.
+                        Failing::Flushes(this.in_flight.0.flushes())
                     };
-                    *this.breaking = Some((breaking, error));
+                    *this.failing = Some((failing, error));
                 }
                 frame => return Poll::Ready(frame),
             }
         }
-        match this.breaking {
-            Some((Breaking::Flushes(before), _)) if this.unanswered.0.flushes() == *before => return Poll::Pending,
-            Some((Breaking::Pause(pause), _)) => ready!(pause.as_mut().poll(cx)),
+        match this.failing {
+            Some((Failing::Flushes(before), _)) if this.in_flight.0.flushes() == *before => return Poll::Pending,
+            Some((Failing::Delay(delay), _)) => ready!(delay.as_mut().poll(cx)),
             _ => {}
         }
-        Poll::Ready(this.breaking.take().map(|(_, error)| Err(error)))
+        Poll::Ready(this.failing.take().map(|(_, error)| Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {
