@@ -1,4 +1,4 @@
-//! A recorded body and its JSON form.
+//! Recorded bodies and their JSON form.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -6,52 +6,52 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 
 use crate::{Digest, content};
 
-/// A body as it was recorded.
+/// A body as recorded.
 ///
-/// In JSON `body` is the text, decoded from the `contentEncoding` on the wire, with `bodyEncoding` `utf-8`; what is no
-/// text stands in base64. Where it was decoded, `wireBody` holds the coded bytes in base64, so that nothing is lost; where
-/// it can't be, `body` is as it came and `undecoded` is true.
+/// In JSON, `body` is the text, decoded from the `contentEncoding` on the wire, and `bodyEncoding` is `utf-8`; anything
+/// that is not text is in base64. If it was decoded, `wireBody` holds the encoded bytes in base64, so nothing is lost;
+/// if it could not be, `body` is as received and `undecoded` is true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// The bytes as stored: of a long body the beginning, with every secret replaced.
+    /// The bytes as stored: a prefix of a long body, with every secret replaced.
     pub bytes: Bytes,
-    /// The length of the whole body as it passed, in bytes.
+    /// The full length on the wire, in bytes.
     pub length: u64,
-    /// The digest of the whole body as it passed.
+    /// The digest of the full body on the wire.
     pub sha256: Digest,
-    /// The digest of the bytes as stored; none where they are the body as it passed.
+    /// The digest of the bytes as stored; `None` if they equal the body on the wire.
     pub stored_sha256: Option<Digest>,
-    /// The content coding in which the stored bytes stand; none where that is `identity`. An export that masks fields
-    /// leaves it as it was in the log, and `bytes` decoded.
+    /// The content coding of the stored bytes; `None` for `identity`. An export that masks properties keeps the log's
+    /// value, with `bytes` decoded.
     pub content_encoding: Option<String>,
-    /// Whether the body was longer than what is stored of it.
+    /// Whether the body was longer than what is stored.
     pub truncated: bool,
-    /// Whether fields were masked in an export, so that `bytes` are no longer what the log holds.
+    /// Whether an export masked properties, so that `bytes` differ from the log.
     pub masked: bool,
-    /// Why nothing of the body is stored though something passed; none where it is stored, or was empty.
+    /// Why a non-empty body is not stored; `None` if it is stored or was empty.
     pub withheld: Option<Withheld>,
 }
 
-/// Why a body is withheld: a token could be in it, and nothing can tell where. Its length and digest are kept.
+/// Why a body is withheld: it may contain a token that can't be located. Its length and digest are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Withheld {
-    /// Its content coding can't be undone.
+    /// Its content coding can't be decoded.
     Undecodable,
     /// It is neither text nor a known file format.
     Unreadable,
-    /// Looking for tokens in it would take too long.
+    /// Scanning it for tokens would take too long.
     TooComplex,
 }
 
 impl Withheld {
-    /// The reason in words: `its content coding can't be undone`.
+    /// The reason in words: `its content coding can't be decoded`.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Undecodable => "its content coding can't be undone",
+            Self::Undecodable => "its content coding can't be decoded",
             Self::Unreadable => "it is neither text nor a known file format",
-            Self::TooComplex => "looking for tokens in it would take too long",
+            Self::TooComplex => "scanning it for tokens would take too long",
         }
     }
 
@@ -65,7 +65,7 @@ impl Withheld {
 }
 
 impl Body {
-    /// A body that is recorded whole and unchanged.
+    /// A body recorded in full and unchanged.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
         Self {
@@ -80,22 +80,22 @@ impl Body {
         }
     }
 
-    /// No body.
+    /// An empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self::whole(Bytes::new())
     }
 
-    /// The digest that the log's chain holds for the body.
+    /// The digest that enters the log's hash chain.
     #[must_use]
     pub fn stored_digest(&self) -> Digest {
         self.stored_sha256.unwrap_or(self.sha256)
     }
 
-    /// The stored bytes with their content coding undone, and whether that was possible.
+    /// The decoded bytes, and whether decoding was complete.
     ///
-    /// At most [`content::MAX_DECODED`] bytes are decoded; a body that is cut or damaged is decoded as far as it goes, and
-    /// one of which nothing decodes is as it came. A masked body stands decoded already.
+    /// Decodes at most [`content::MAX_DECODED`] bytes; a truncated or damaged body is decoded as far as possible, and
+    /// one that can't be decoded at all is returned as stored. A masked body is already decoded.
     #[must_use]
     pub fn decoded(&self) -> (Bytes, bool) {
         match &self.content_encoding {
@@ -110,7 +110,7 @@ impl Body {
     }
 }
 
-/// How the text in `body` stands for bytes.
+/// How `body` encodes the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum BodyEncoding {
     #[serde(rename = "utf-8")]
@@ -161,7 +161,7 @@ impl Serialize for Body {
     }
 }
 
-/// The fields of a body in JSON.
+/// A body's JSON properties.
 pub(crate) struct BodyJson {
     pub(crate) body: Option<String>,
     pub(crate) body_encoding: Option<BodyEncoding>,
@@ -226,7 +226,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_coded_body_shows_both_its_forms() {
+    fn an_encoded_body_shows_both_forms() {
         let coded = zstd::encode_all(&b"{}"[..], 1).unwrap();
         let body = Body { content_encoding: Some("zstd".into()), ..Body::whole(coded.clone().into()) };
         let json = in_json(&body);
@@ -235,7 +235,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_does_not_decode_stands_as_it_came_with_a_mark() {
+    fn an_undecodable_body_is_kept_as_received_and_marked() {
         for coding in ["utf-8", "gzip", "br, gzip", "zstd"] {
             let body = Body { content_encoding: Some(coding.into()), ..Body::whole("{\"a\":1}".into()) };
             assert_eq!(body.decoded(), ("{\"a\":1}".into(), false), "{coding}");
@@ -253,7 +253,7 @@ pub(crate) mod tests {
         assert!(serde_json::from_value::<Request>(json).is_err());
     }
 
-    /// Bodies of every kind, with facts that need not fit their bytes.
+    /// Bodies of every kind, whose properties need not match their bytes.
     pub(crate) fn body() -> impl Strategy<Value = Body> {
         let bytes = prop_oneof![
             any::<String>().prop_map(String::into_bytes),
@@ -279,7 +279,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn every_body_survives_json_and_masking_leaves_the_chain_alone(body in body(), masked: Vec<u8>) {
+        fn bodies_round_trip_through_json_and_masking_keeps_the_chain(body in body(), masked: Vec<u8>) {
             let line = serde_json::to_string(&request(body.clone())).unwrap();
             let read: Request = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&read.body, &body);

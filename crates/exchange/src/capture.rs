@@ -1,4 +1,4 @@
-//! What the proxy hands to the recorder.
+//! What the proxy passes to the recorder.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,45 +7,45 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::{AdmissionRecord, Destination, Digest, Direction, ExchangeId, Failure, Note, Omitted, Outcome, Timestamp};
 
-/// One request and what became of it, as it passed: secrets included, nothing hashed or encoded.
+/// One request with its response or failure, as it passed: secrets included, nothing hashed or encoded.
 ///
-/// It lives in memory only, from the end of the exchange until what the recorder's thread makes of it, an
-/// [`Exchange`](crate::Exchange) with [`Redactor::exchange`](crate::Redactor::exchange), is written. It can't be
-/// serialised, and its `Debug` form shows no content.
+/// Held in memory only, until the recorder thread has turned it into an [`Exchange`](crate::Exchange) with
+/// [`Redactor::exchange`](crate::Redactor::exchange) and written that. It can't be serialized, and its `Debug` form
+/// shows no content.
 pub struct Capture {
     /// The exchange's id.
     pub id: ExchangeId,
-    /// The session named by `X-Nightaudit-Session`; none for the log's current session.
+    /// The session named by `X-Nightaudit-Session`; `None` for the log's current session.
     pub session: Option<Arc<str>>,
     /// The environment's name.
     pub environment: Arc<str>,
-    /// When the request's head had arrived.
+    /// When the request's head was complete.
     pub received: Timestamp,
-    /// From then to the hand-over of the request to the connection to Mews.
+    /// From then until the request was handed to the upstream connection.
     pub forwarded: Option<Duration>,
-    /// From then to the arrival of the answer's head.
+    /// From then until the response's head arrived.
     pub response_head: Option<Duration>,
-    /// From then to the arrival of the answer's end.
+    /// From then until the response ended.
     pub response_end: Option<Duration>,
-    /// The integration's address.
+    /// The client's address.
     pub peer: SocketAddr,
-    /// The connection to Mews that the request was handed to, which many exchanges share.
+    /// The upstream connection that carried the request, shared by many exchanges.
     pub destination: Option<Arc<Destination>>,
-    /// What the request says of its sender.
+    /// The client and tokens named by the request.
     pub envelope: CapturedEnvelope,
     /// The request.
     pub request: CapturedRequest,
-    /// The answer that the integration got.
+    /// The response the client received.
     pub response: Option<CapturedResponse>,
-    /// What the limiter said.
+    /// The limiter's decision.
     pub limit: Option<AdmissionRecord>,
-    /// What became of the request.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why there is no answer from Mews.
+    /// Why there is no response from Mews.
     pub error: Option<Failure>,
-    /// What is to be known beside the messages.
+    /// Remarks about the messages.
     pub notes: Vec<Note>,
-    /// What was said over a WebSocket, where this is a part of that.
+    /// WebSocket messages, if this is a part of a connection.
     pub web_socket: Option<Box<CapturedWebSocket>>,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// The envelope's values, in clear.
+/// The envelope's values, unredacted.
 #[derive(Clone, Default)]
 pub struct CapturedEnvelope {
     /// `AccessToken`.
@@ -74,35 +74,35 @@ impl fmt::Debug for CapturedEnvelope {
     }
 }
 
-/// A request as it was received.
+/// A request as received.
 pub struct CapturedRequest {
-    /// The method; for what is no HTTP, whatever stands in its place, cut short.
+    /// The method; for anything that is not HTTP, the text in its place, shortened.
     pub method: Method,
-    /// Scheme and authority of the host it is for, such as `https://api.mews-demo.com`.
+    /// Scheme and authority of its host, such as `https://api.mews-demo.com`.
     pub origin: Arc<str>,
-    /// Path and query as they were sent.
+    /// Path and query as sent.
     pub target: Bytes,
-    /// The integration's HTTP version.
+    /// The client's HTTP version.
     pub version: Version,
-    /// The header fields.
+    /// The headers.
     pub head: Head,
     /// The body.
     pub body: CapturedBody,
 }
 
-/// An answer as the integration got it.
+/// A response as the client received it.
 pub struct CapturedResponse {
     /// The status.
     pub status: StatusCode,
-    /// Mews' HTTP version; for the proxy's own answers the integration's.
+    /// Mews' HTTP version; for local responses the client's.
     pub version: Version,
-    /// The header fields.
+    /// The headers.
     pub head: Head,
     /// The body.
     pub body: CapturedBody,
 }
 
-/// A part of what was said over a WebSocket; see [`WebSocket`](crate::WebSocket).
+/// A part of a WebSocket connection; see [`WebSocket`](crate::WebSocket).
 pub struct CapturedWebSocket {
     /// The exchange of the handshake.
     pub handshake: ExchangeId,
@@ -110,15 +110,15 @@ pub struct CapturedWebSocket {
     pub part: u32,
     /// The messages.
     pub messages: Vec<CapturedMessage>,
-    /// What was not kept.
+    /// What was left out.
     pub omitted: Omitted,
-    /// Bytes that are no frames.
+    /// Bytes that are not WebSocket frames.
     pub unreadable_bytes: u64,
-    /// Whether the connection ended with this part.
+    /// Whether the connection ended in this part.
     pub ended: bool,
 }
 
-/// One message of a WebSocket, its frames put together.
+/// A WebSocket message, reassembled from its frames.
 pub struct CapturedMessage {
     /// When its last byte passed.
     pub time: Timestamp,
@@ -128,22 +128,22 @@ pub struct CapturedMessage {
     pub opcode: u8,
     /// Its payload, unmasked.
     pub body: CapturedBody,
-    /// The extension that could not be undone; none where the payload is as the sender meant it.
+    /// The extension that could not be decoded; `None` if the payload is as the sender meant it.
     pub coding: Option<Box<str>>,
-    /// Whether it came to its end.
+    /// Whether its end arrived.
     pub complete: bool,
 }
 
-/// A message's header fields.
+/// A message's headers.
 pub enum Head {
-    /// The head of an HTTP/1 message as it was on the wire, from the start line to the empty line; it may be broken.
+    /// An HTTP/1 head as on the wire, from the start line to the empty line; possibly malformed.
     Wire(Bytes),
-    /// The fields as a library has read them, each on a line as HTTP/1 has it, up to an empty line.
-    Fields(Bytes),
+    /// Headers as parsed by a library, serialized as HTTP/1 lines up to an empty line.
+    Parsed(Bytes),
 }
 
 impl Head {
-    /// The reason phrase of a response of HTTP/1, which may be empty.
+    /// The reason phrase of an HTTP/1 response; may be empty.
     #[must_use]
     pub fn reason(&self) -> Option<&[u8]> {
         let Self::Wire(wire) = self else { return None };
@@ -157,7 +157,7 @@ impl Head {
 }
 
 impl From<&HeaderMap> for Head {
-    /// A copy, since a clone of the map would keep the whole buffer that the connection was read into.
+    /// Copies, since a clone of the map would keep the connection's whole read buffer alive.
     fn from(fields: &HeaderMap) -> Self {
         let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
         let mut lines = Vec::with_capacity(fields.iter().map(length).sum::<usize>() + 2);
@@ -168,25 +168,25 @@ impl From<&HeaderMap> for Head {
             lines.extend_from_slice(b"\r\n");
         }
         lines.extend_from_slice(b"\r\n");
-        Self::Fields(lines.into())
+        Self::Parsed(lines.into())
     }
 }
 
-/// A body as it passed.
+/// A body as it passed through.
 #[derive(Default)]
 pub struct CapturedBody {
-    /// The kept beginning, in the pieces in which it came.
+    /// The retained prefix, in the chunks in which it arrived.
     pub kept: Vec<Bytes>,
-    /// The length of what passed, in bytes.
+    /// The full length, in bytes.
     pub length: u64,
-    /// The digest of what passed, where more passed than is kept; else the recorder makes it from what is kept.
+    /// The digest of the full body, if it is longer than the retained prefix; otherwise the recorder computes it.
     pub sha256: Option<Digest>,
-    /// Dropped with the body: by it the proxy knows how much memory all that are kept take.
+    /// Dropped with the body; the proxy uses it to account for the memory of retained bodies.
     pub held: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl CapturedBody {
-    /// A body that is kept whole.
+    /// A body retained in full.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
         Self { length: bytes.len() as u64, kept: vec![bytes], sha256: None, held: None }

@@ -1,27 +1,27 @@
-//! The chain of hashes that shows whether a session was edited.
+//! The hash chain that reveals edits to a session.
 //!
-//! A session's chain begins at [`genesis`]. Each exchange's hash is the SHA-256 of the previous hash, of the exchange's
-//! metadata and of the SHA-256 of each of its bodies as stored:
+//! A session's chain starts at [`genesis`]. Each exchange's hash is the SHA-256 of the previous hash, the exchange's
+//! metadata, and the SHA-256 of each of its bodies as stored:
 //!
 //! ```text
 //! hash = SHA-256( previous hash | metadata | SHA-256(request body) | SHA-256(response body) )
 //! ```
 //!
-//! The metadata is the exchange's JSON without the bodies' bytes and without the two hashes. Because the bodies go in as
-//! digests, the chain can still be followed where an export has masked fields in them. The digests of a WebSocket's
-//! messages stand in the metadata.
+//! The metadata is the exchange's JSON without the bodies' bytes and the two hashes. Bodies enter as digests, so the
+//! chain still verifies where an export masks properties in them. The digests of a WebSocket's messages are part of the
+//! metadata.
 
 use sha2::Digest as _;
 
 use crate::{Digest, Exchange, SessionId};
 
-/// The hash before a session's first exchange: the SHA-256 of the session's id (16 bytes).
+/// The hash that precedes a session's first exchange: the SHA-256 of the session id (16 bytes).
 #[must_use]
 pub fn genesis(session: SessionId) -> Digest {
     Digest::of(&session.to_bytes())
 }
 
-/// The exchange's metadata, byte for byte as the log stores it and the chain covers it.
+/// The exchange's metadata, byte for byte as stored in the log and covered by the chain.
 #[must_use]
 pub fn metadata(exchange: &Exchange) -> Vec<u8> {
     let mut metadata = Vec::new();
@@ -36,18 +36,18 @@ pub fn write_metadata(exchange: &Exchange, out: &mut Vec<u8>) {
 
 /// The hash of an exchange with this metadata and these digests of its stored bodies.
 ///
-/// An exchange without a response counts as one with an empty body.
+/// A missing response counts as an empty body.
 #[must_use]
 pub fn link(previous: Digest, metadata: &[u8], request: Digest, response: Option<Digest>) -> Digest {
     Link::begin(previous, metadata).finish(request, response)
 }
 
-/// A [`link`] of which the digests of the bodies are still to come: its larger part can be made beforehand, elsewhere.
+/// A [`link`] without its body digests yet, so that the larger part can be computed earlier, elsewhere.
 #[derive(Debug, Clone)]
 pub struct Link(sha2::Sha256);
 
 impl Link {
-    /// Takes in what comes first.
+    /// Hashes the previous hash and the metadata.
     #[must_use]
     pub fn begin(previous: Digest, metadata: &[u8]) -> Self {
         Self(sha2::Sha256::new_with_prefix(previous.0).chain_update(metadata))
@@ -61,7 +61,7 @@ impl Link {
     }
 }
 
-/// The hash that `exchange` has after `previous`.
+/// The hash of `exchange` when it follows `previous`.
 #[must_use]
 pub fn hash(previous: Digest, exchange: &Exchange) -> Digest {
     let response = exchange.response.as_ref().map(|response| response.body.stored_digest());

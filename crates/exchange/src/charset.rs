@@ -1,17 +1,17 @@
-//! Text in UTF-16 and UTF-32, which JSON is allowed to come in by older standards, and which some clients send.
+//! Text in UTF-16 and UTF-32, which older JSON standards allow and some clients send.
 
 use std::borrow::Cow;
 
 use memchr::memchr;
 
-/// How much of a text is looked at to tell its encoding.
+/// Sample size for detecting the encoding, in bytes.
 const SAMPLE: usize = 4096;
 
-/// The bytes as UTF-8 where they are UTF-16 or UTF-32, with a byte order mark or without; else as they stand.
+/// Converts UTF-16 and UTF-32, with or without a byte order mark, to UTF-8; other bytes are returned as they are.
 ///
-/// Without a mark the encoding is told by where the zeros stand: of a text whose punctuation is ASCII, as that of JSON,
-/// forms and XML is, every other byte is zero in UTF-16, three of four in UTF-32. What is no character becomes U+FFFD;
-/// what a cut leaves of one is dropped. A mark at the beginning is left out.
+/// Without a mark, the positions of zero bytes indicate the encoding: in text with ASCII punctuation, such as JSON,
+/// forms and XML, every other byte is zero in UTF-16, and three in four in UTF-32. Invalid units become U+FFFD; a
+/// truncated unit at the end is dropped. A leading mark is removed.
 ///
 /// ```
 /// let utf_16: Vec<u8> = "{\"Client\":\"Café\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -20,14 +20,14 @@ const SAMPLE: usize = 4096;
 /// ```
 #[must_use]
 pub fn as_utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
-    // What begins with ASCII in UTF-8, as nearly everything does, is told by that alone.
+    // Text that starts with ASCII in UTF-8, as nearly all does, is recognised by that alone.
     if bytes.first().is_some_and(u8::is_ascii) && bytes.iter().take(4).all(|byte| *byte != 0) {
         return Cow::Borrowed(bytes);
     }
     decode(bytes).map_or(Cow::Borrowed(bytes), |text| Cow::Owned(text.into_bytes()))
 }
 
-/// The text of bytes in UTF-16 or UTF-32; none where they are neither.
+/// The text of bytes in UTF-16 or UTF-32; `None` for anything else.
 pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
     let (encoding, mark) = by_mark(bytes).or_else(|| Some((by_zeros(bytes)?, 0)))?;
     let bytes = &bytes[mark..];
@@ -47,7 +47,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
             units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
         }
     };
-    // A guess by the zeros must come out as text.
+    // A guess from zero bytes must decode to text.
     let is_text = mark > 0 || {
         let strange = |character: &char| *character == char::REPLACEMENT_CHARACTER || is_control(*character);
         !text.is_empty() && text.chars().filter(strange).take(2).count() < 2
@@ -71,10 +71,10 @@ enum Order {
     Big,
 }
 
-/// The encoding that a byte order mark tells, and the mark's length.
+/// The encoding indicated by a byte order mark, and the mark's length.
 fn by_mark(bytes: &[u8]) -> Option<(Encoding, usize)> {
     match bytes {
-        // First, since it begins as UTF-16's does.
+        // First, since UTF-16's mark is a prefix of it.
         [0xff, 0xfe, 0, 0, ..] => Some((Encoding::Utf32(Order::Little), 4)),
         [0, 0, 0xfe, 0xff, ..] => Some((Encoding::Utf32(Order::Big), 4)),
         [0xff, 0xfe, ..] => Some((Encoding::Utf16(Order::Little), 2)),
@@ -87,8 +87,8 @@ fn by_zeros(bytes: &[u8]) -> Option<Encoding> {
     let sample = &bytes[..bytes.len().min(SAMPLE)];
     memchr(0, sample)?;
     let mut zeros = [0_usize; 4];
-    for (place, _) in sample.iter().enumerate().filter(|(_, byte)| **byte == 0) {
-        zeros[place % 4] += 1;
+    for (index, _) in sample.iter().enumerate().filter(|(_, byte)| **byte == 0) {
+        zeros[index % 4] += 1;
     }
     let quarter = sample.len().div_ceil(4);
     let [most, few] = [|zeros: usize, of: usize| zeros * 10 >= of, |zeros: usize, of: usize| zeros * 20 < of.max(20)];
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn both_encodings_are_read_in_both_orders_with_and_without_a_mark() {
+    fn both_encodings_decode_in_both_orders_with_and_without_a_mark() {
         for text in ["{\"AccessToken\":\"Ä\"}", "{\"a\":\"日本語のテキスト\"}", "a=b", "<a>é</a>"] {
             for unit in [2, 4] {
                 for big in [false, true] {
@@ -141,10 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_stays() {
+    fn other_bytes_are_left_alone() {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x06\0\0\0\x1f\xf3\xffa";
         for bytes in [&b""[..], b"{}", b"\0", b"a\0", b"\xef\xbb\xbf{}", &[0; 64], png, "日本語".as_bytes()] {
-            // A single character of UTF-16 is one, too.
+            // A single UTF-16 character counts too.
             if bytes != b"a\0" {
                 assert_eq!(decode(bytes), None, "{bytes:?}");
             }
@@ -154,16 +154,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_is_read_as_far_as_it_goes(cut in 8_usize..60) {
+        fn truncated_text_decodes_as_far_as_possible(cut in 8_usize..60) {
             let whole = encoded("{\"AccessToken\":\"abcdefghijklmnop\"}", 2, false);
             let read = decode(&whole[..cut]).unwrap();
-            let is_beginning = "{\"AccessToken\":\"abcdefghijklmnop\"}".starts_with(&read);
-            prop_assert!(is_beginning);
+            let is_prefix = "{\"AccessToken\":\"abcdefghijklmnop\"}".starts_with(&read);
+            prop_assert!(is_prefix);
             prop_assert_eq!(read.len(), cut / 2);
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let _ = as_utf8(&bytes);
         }
     }

@@ -1,38 +1,38 @@
-//! Content codings undone.
+//! Decoding content codings.
 
 use std::io::Read;
 
 use bytes::Bytes;
 
-/// The most that [`decode`] makes of a body, in bytes: 64 MiB.
+/// Maximum decoded size in bytes: 64 MiB.
 pub const MAX_DECODED: usize = 64 << 20;
 
-/// The most codings in each other that [`decode`] undoes.
+/// Maximum number of nested codings.
 pub const MAX_CODINGS: usize = 4;
 
-/// The window of zstd that every decoder of HTTP has to have: 8 MiB (RFC 9659).
+/// The zstd window that every HTTP decoder must support: 8 MiB (RFC 9659).
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// A body that could not be decoded to its end.
+/// A body that could not be decoded completely.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct DecodeError {
-    /// What was decoded before the fault.
+    /// What was decoded before the error.
     pub decoded: Bytes,
     /// What is wrong.
     pub reason: String,
 }
 
-/// Undoes a `Content-Encoding`: `gzip`, `x-gzip`, `deflate` (with or without zlib's wrapping), `br`, `zstd` and
+/// Decodes a `Content-Encoding`: `gzip`, `x-gzip`, `deflate` (with or without a zlib header), `br`, `zstd` and
 /// `identity`, alone or as a comma-separated list.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] for an unknown coding, a damaged or cut body, and one that decodes to more than [`MAX_DECODED`] bytes;
-/// it holds what was decoded until then.
+/// [`DecodeError`] for an unknown coding, a damaged or truncated body, and one that decodes to more than
+/// [`MAX_DECODED`] bytes; it holds what was decoded so far.
 pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     if coding.split(',').count() > MAX_CODINGS {
-        let reason = format!("more than {MAX_CODINGS} content codings, one in the other");
+        let reason = format!("more than {MAX_CODINGS} nested content codings");
         return Err(DecodeError { decoded: Bytes::new(), reason });
     }
     let mut bytes = body.clone();
@@ -43,8 +43,8 @@ pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     Ok(bytes)
 }
 
-/// The coding that the first bytes tell: gzip, zstd, and zlib's format, which may be something else.
-pub(crate) fn told_by_magic(bytes: &[u8]) -> Option<&'static str> {
+/// The coding indicated by the first bytes: gzip, zstd, or the zlib format, which may be a false positive.
+pub(crate) fn sniff(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x1f, 0x8b, 8, ..] => Some("gzip"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
@@ -60,7 +60,7 @@ fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     } else if is("gzip") || is("x-gzip") {
         read(flate2::read::MultiGzDecoder::new(&body[..]))
     } else if is("deflate") {
-        // RFC 9110 means zlib's format, some servers send the bare stream. zlib's header is a multiple of 31 that
+        // RFC 9110 means the zlib format; some servers send the bare stream. A zlib header is a multiple of 31 and
         // names method 8.
         match body.first_chunk() {
             Some(&header @ [first, _]) if first & 15 == 8 && u16::from_be_bytes(header).is_multiple_of(31) => {
@@ -126,7 +126,7 @@ mod tests {
     const TEXT: &[u8] = b"{\"Reservations\":[{\"Id\":1},{\"Id\":2},{\"Id\":3}]}";
 
     #[test]
-    fn each_coding_is_undone_in_any_case_and_in_lists() {
+    fn each_coding_is_decoded_in_any_case_and_in_lists() {
         for coding in ["gzip", "deflate", "br", "zstd", "identity", ""] {
             assert_eq!(decode(&coding.to_uppercase(), &encode(coding, TEXT)).unwrap(), TEXT, "{coding}");
         }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_body_is_decoded_as_far_as_it_goes() {
+    fn a_truncated_body_is_decoded_as_far_as_possible() {
         let long: Vec<u8> = (0..200_000u32).flat_map(|number| number.wrapping_mul(number).to_be_bytes()).collect();
         for coding in ["gzip", "deflate", "raw deflate", "br", "zstd"] {
             let coded = encode(coding, &long);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_stopped() {
+    fn a_decompression_bomb_is_stopped() {
         let zeros = vec![0; MAX_DECODED + 1];
         for coding in ["gzip", "zstd"] {
             let error = decode(coding, &encode(coding, &zeros)).unwrap_err();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_or_too_deep_is_named() {
+    fn an_unknown_or_too_deeply_nested_coding_is_an_error() {
         let body = Bytes::from_static(TEXT);
         assert!(decode("sdch", &body).unwrap_err().to_string().contains("`sdch`"));
         assert!(decode(&"gzip,".repeat(1_000_000), &body).unwrap_err().to_string().contains("more than 4"));
@@ -165,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200), coding in "gzip|deflate|br|zstd") {
+        fn never_panics(body in prop::collection::vec(any::<u8>(), 0..200), coding in "gzip|deflate|br|zstd") {
             let _ = decode(&coding, &body.into());
         }
     }

@@ -1,13 +1,13 @@
-//! Where a request was sent, and who vouched for the host.
+//! Where a request was sent, and how the host was authenticated.
 
 use std::{fmt, net::SocketAddr};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-/// The connection over which a request left.
+/// The upstream connection of a request.
 ///
-/// It is what the proxy connected to, not what the configuration or the request calls it.
+/// What the proxy connected to, not what the configuration or the request calls it.
 ///
 /// ```
 /// use nightaudit_exchange::{Authority, Destination};
@@ -23,19 +23,19 @@ use serde::{Deserialize, Serialize};
 pub struct Destination {
     /// Scheme and authority: `https://api.mews-demo.com`, `http://127.0.0.1:8090`.
     pub address: CompactString,
-    /// The address of the TCP connection's other end: the host's, or the corporate proxy's.
+    /// The peer address of the TCP connection: the host's, or the corporate proxy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<SocketAddr>,
-    /// The TLS session; none for a connection in clear text.
+    /// The TLS session; `None` for a plaintext connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// The corporate proxy that the connection was tunnelled through, without credentials: `proxy.example:3128`.
+    /// The corporate proxy that the connection is tunnelled through, without credentials: `proxy.example:3128`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<CompactString>,
 }
 
 impl fmt::Display for Destination {
-    /// For a person: `https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority`.
+    /// For display: `https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address)?;
         match &self.tls {
@@ -52,24 +52,24 @@ impl fmt::Display for Destination {
 pub struct Tls {
     /// The name that the certificate was verified against.
     pub server_name: CompactString,
-    /// Which authorities vouch for the certificate.
+    /// The authorities that vouch for the certificate.
     pub authority: Authority,
 }
 
-/// The certificate authorities that vouch for a host, the widest circle first.
+/// The certificate authorities that vouch for a host, most widely trusted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Authority {
-    /// Mozilla's list of public authorities, as it was when this program was built.
+    /// Mozilla's list of public authorities, as of this program's build.
     Public,
-    /// Only the machine's own list, which its administrator can extend.
+    /// Only the machine's own trust store, which its administrator can extend.
     System,
     /// Only the file that the configuration names (`upstream_ca`).
     Configured,
 }
 
 impl Authority {
-    /// The authority as it stands in JSON.
+    /// The authority as written in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_destination_reads_as_it_is() {
+    fn displays_a_destination() {
         let tls = |authority| Some(Tls { server_name: "api.mews-demo.com".into(), authority });
         let https = |authority| Destination {
             address: "https://api.mews-demo.com".into(),

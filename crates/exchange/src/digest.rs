@@ -21,9 +21,9 @@ use sha2::Digest as _;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
-/// A text that is no SHA-256 digest.
+/// Not a valid SHA-256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a SHA-256 digest: it has 64 hexadecimal digits")]
+#[error("not a SHA-256 digest: expected 64 hexadecimal digits")]
 pub struct InvalidDigest;
 
 impl Digest {
@@ -40,7 +40,7 @@ impl Digest {
         text
     }
 
-    /// The digest of these parts, one after the other.
+    /// The digest of the concatenated parts.
     #[must_use]
     pub fn of_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Self {
         let mut hasher = sha2::Sha256::new();
@@ -72,8 +72,8 @@ impl FromStr for Digest {
             return Err(InvalidDigest);
         }
         let mut bytes = [0; 32];
-        for (place, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *place = byte(pair)?;
+        for (out, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            *out = byte(pair)?;
         }
         Ok(Self(bytes))
     }
@@ -91,10 +91,10 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// What stands in the log in a secret's place: `REDACTED:` and the first 12 hexadecimal digits of its SHA-256.
+/// The replacement for a secret: `REDACTED:` and the first 12 hexadecimal digits of its SHA-256.
 ///
-/// The same secret has the same pseudonym in every exchange and on every machine. That of a value with few possible ones
-/// can be found by trying them out, so those have one that is made with a [`PseudonymKey`].
+/// A secret has the same pseudonym in every exchange and on every machine. For values with few possibilities that would
+/// allow guessing, so their pseudonyms are made with a [`PseudonymKey`].
 ///
 /// ```
 /// use nightaudit_exchange::Pseudonym;
@@ -106,13 +106,13 @@ impl<'de> Deserialize<'de> for Digest {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pseudonym(pub [u8; 6]);
 
-/// A text that is no pseudonym.
+/// Not a valid pseudonym.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a pseudonym: it looks like REDACTED:3f9a1c0b7d24")]
+#[error("`{0}` is not a pseudonym: expected a form like REDACTED:3f9a1c0b7d24")]
 pub struct InvalidPseudonym(String);
 
 impl Pseudonym {
-    /// What every pseudonym begins with.
+    /// The prefix of every pseudonym.
     pub const PREFIX: &str = "REDACTED:";
     /// The length of a pseudonym in bytes.
     pub const LEN: usize = Self::PREFIX.len() + 12;
@@ -125,9 +125,9 @@ impl Pseudonym {
     }
 }
 
-/// The key of an installation by which it makes pseudonyms for the values of fields: HMAC with SHA-256 (RFC 2104).
+/// The installation's key for pseudonyms of configured properties: HMAC with SHA-256 (RFC 2104).
 ///
-/// Without it nobody can try out which value a pseudonym stands for.
+/// Without the key, pseudonyms can't be guessed by trial.
 ///
 /// ```
 /// use nightaudit_exchange::{PseudonymKey, Pseudonym};
@@ -141,21 +141,21 @@ impl Pseudonym {
 pub struct PseudonymKey(pub [u8; 32]);
 
 impl PseudonymKey {
-    /// A key that lasts as long as the process and is known to nobody.
+    /// A random key for the life of the process.
     #[must_use]
     pub fn ephemeral() -> Self {
         let mut key = [0; 32];
         for part in key.as_chunks_mut::<8>().0 {
-            // The keys of the standard library's hashes are random numbers of the operating system.
+            // The standard library keys its hashers with random numbers from the operating system.
             *part = RandomState::new().hash_one(0).to_le_bytes();
         }
         Self(key)
     }
 
-    /// The pseudonym of a value.
+    /// The keyed pseudonym of a value.
     #[must_use]
     pub fn pseudonym(&self, value: &[u8]) -> Pseudonym {
-        // A key is filled up with zeros to a block of SHA-256.
+        // HMAC pads the key with zeros to SHA-256's block size.
         let mut block = [0; 64];
         block[..32].copy_from_slice(&self.0);
         let mut mac = Hmac::<sha2::Sha256>::new(&block.into());
@@ -189,7 +189,7 @@ impl fmt::Debug for Pseudonym {
 impl FromStr for Pseudonym {
     type Err = InvalidPseudonym;
 
-    /// Takes the pseudonym with or without its prefix.
+    /// Accepts a pseudonym with or without its prefix.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidPseudonym(text.to_owned());
         let digits = text.strip_prefix(Self::PREFIX).unwrap_or(text).as_bytes();
@@ -197,8 +197,8 @@ impl FromStr for Pseudonym {
             return Err(invalid());
         }
         let mut bytes = [0; 6];
-        for (place, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *place = byte(pair).map_err(|_| invalid())?;
+        for (out, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *out = byte(pair).map_err(|_| invalid())?;
         }
         Ok(Self(bytes))
     }
@@ -225,14 +225,14 @@ fn hex(bytes: &[u8], text: &mut [u8]) {
     }
 }
 
-/// The byte that two lower-case hexadecimal digits stand for.
+/// The value of two lower-case hexadecimal digits.
 fn byte(pair: &[u8]) -> Result<u8, InvalidDigest> {
-    // Of anything but digits the upper half of the value is set.
+    // Non-digits have the upper half of their value set.
     let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
     if (high | low) < 16 { Ok(high << 4 | low) } else { Err(InvalidDigest) }
 }
 
-/// The value of each digit, and 255 of whatever is none.
+/// The value of each digit; 255 for any other byte.
 const VALUES: [u8; 256] = {
     let mut values = [255; 256];
     let mut digit = 0;
@@ -248,12 +248,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_have_the_digest_of_the_whole() {
+    fn digest_of_parts_equals_digest_of_the_whole() {
         assert_eq!(Digest::of_parts(["ab", "", "c"]), Digest::of(b"abc"));
     }
 
     #[test]
-    fn a_digest_is_read_back_and_nothing_else_is() {
+    fn a_digest_parses_and_nothing_else_does() {
         let digest = Digest::of(b"abc");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         for wrong in ["", "ba78", &digest.to_string().to_uppercase(), &"é".repeat(32)] {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_pseudonym_is_named() {
+    fn an_invalid_pseudonym_is_quoted_in_the_error() {
         for wrong in ["", "REDACTED:", "REDACTED:3f9a1c0b7d2", "REDACTED:3f9a1c0b7d2G"] {
             let error = wrong.parse::<Pseudonym>().unwrap_err();
             assert!(error.to_string().contains(wrong), "{error}");

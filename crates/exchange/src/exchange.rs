@@ -1,4 +1,4 @@
-//! The exchange itself and its parts.
+//! The exchange and its parts.
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
@@ -10,54 +10,54 @@ use crate::{
     body::{Body, BodyJson},
 };
 
-/// One request and what became of it, free of secrets.
+/// One request with its response or failure, free of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exchange {
-    /// The exchange's own id.
+    /// The exchange's id.
     pub id: ExchangeId,
     /// The session it belongs to.
     pub session: SessionId,
-    /// The session's name when the exchange was recorded.
+    /// The session's name at the time of recording.
     pub session_name: CompactString,
-    /// Its place in the session: 1 for the first.
+    /// Its position in the session, from 1.
     pub sequence: u64,
-    /// The environment's name: `demo`, `production` or one of the configuration's own.
+    /// The environment's name: `demo`, `production`, or a configured one.
     pub environment: CompactString,
-    /// The address after `/api/connector/v1/`; for any other address the whole path, beginning with `/`.
+    /// The path after `/api/connector/v1/`; for any other path the whole of it, with its leading `/`.
     pub operation: String,
-    /// When the request's head had arrived.
+    /// When the request's head was complete.
     pub started_at: Timestamp,
-    /// Microseconds from then to the later events.
+    /// Microseconds from then to later events.
     pub times_us: TimesUs,
-    /// The integration's address; none where the exchange was imported without it.
+    /// The client's address; `None` if the exchange was imported without it.
     pub peer: Option<SocketAddr>,
-    /// What the request says of its sender.
+    /// The client and tokens named by the request.
     pub envelope: Envelope,
     /// The request.
     pub request: Request,
-    /// The answer that the integration got, from Mews or from the proxy itself; none where it got none.
+    /// The response the client received, from Mews or from the proxy itself; `None` if it received none.
     pub response: Option<Response>,
-    /// What the limiter said; none where the request did not get as far.
+    /// The limiter's decision; `None` if the request did not reach the limiter.
     pub limit: Option<AdmissionRecord>,
-    /// What became of the request.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why there is no answer from Mews.
+    /// Why there is no response from Mews.
     pub error: Option<Failure>,
-    /// What was said over a WebSocket, where this is a part of that; see [`WebSocket`].
+    /// WebSocket messages, if this exchange is a part of a connection; see [`WebSocket`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_socket: Option<WebSocket>,
-    /// The connection that the request left by; none where it was not sent, and in exchanges of versions that did not
+    /// The connection that carried the request; `None` if it was not sent, and in exchanges from versions that did not
     /// record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
-    /// How it differs from what was recorded, for an exchange that was imported; none where it does not.
+    /// How an imported exchange differs from what was recorded; `None` if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alteration: Option<Alteration>,
-    /// What is to be known beside the messages.
+    /// Remarks about the messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
-    /// The hash of the exchange before it in the session.
+    /// The hash of the previous exchange in the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_hash: Option<Digest>,
     /// The exchange's own hash; see [`chain`](crate::chain).
@@ -66,7 +66,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// The time from the request's head to the last thing that happened.
+    /// Time from the request's head to the last event.
     #[must_use]
     pub fn duration(&self) -> Duration {
         let times = &self.times_us;
@@ -74,52 +74,52 @@ impl Exchange {
         Duration::from_micros(last)
     }
 
-    /// When the request was handed to the connection to Mews; none where it never was.
+    /// When the request was handed to the upstream connection; `None` if it never was.
     #[must_use]
     pub fn forwarded_at(&self) -> Option<Timestamp> {
         Some(self.started_at.plus(Duration::from_micros(self.times_us.forwarded?)))
     }
 
-    /// All that is a body: the request's, the answer's, and the payloads of a WebSocket's messages.
+    /// All bodies: the request's, the response's, and the payloads of WebSocket messages.
     pub fn bodies(&self) -> impl Iterator<Item = &Body> {
-        let answer = self.response.as_ref().map(|response| &response.body);
+        let response = self.response.as_ref().map(|response| &response.body);
         let messages = self.web_socket.iter().flat_map(|part| &part.messages).map(|message| &message.body);
-        std::iter::once(&self.request.body).chain(answer).chain(messages)
+        std::iter::once(&self.request.body).chain(response).chain(messages)
     }
 
-    /// As [`bodies`](Self::bodies), to be changed.
+    /// Like [`bodies`](Self::bodies), mutable.
     pub fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
-        let answer = self.response.as_mut().map(|response| &mut response.body);
+        let response = self.response.as_mut().map(|response| &mut response.body);
         let messages = self.web_socket.iter_mut().flat_map(|part| &mut part.messages).map(|message| &mut message.body);
-        std::iter::once(&mut self.request.body).chain(answer).chain(messages)
+        std::iter::once(&mut self.request.body).chain(response).chain(messages)
     }
 
-    /// The status that the integration got; none where it got no answer.
+    /// The status the client received; `None` without a response.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.response.as_ref().map(|response| response.status)
     }
 
-    /// The `Request-Id` by which Mews' staff look the call up.
+    /// The `Request-Id` by which Mews' support finds the request.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.response.as_ref()?.request_id.as_deref()
     }
 }
 
-/// Microseconds from the arrival of the request's head, by a monotonic clock.
+/// Microseconds since the request's head was complete, on a monotonic clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TimesUs {
-    /// To the hand-over of the request to the connection to Mews.
+    /// Until the request was handed to the upstream connection.
     pub forwarded: Option<u64>,
-    /// To the arrival of the answer's head.
+    /// Until the response's head arrived.
     pub response_head: Option<u64>,
-    /// To the arrival of the answer's end.
+    /// Until the response ended.
     pub response_end: Option<u64>,
 }
 
-/// What a request's body (or a WebSocket's cookies) says of its sender.
+/// The sender, as named by the request's body (or a WebSocket's cookies).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
@@ -133,68 +133,67 @@ pub struct Envelope {
     pub paginated: bool,
 }
 
-/// A request as it was received.
+/// A request as received.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", try_from = "RequestJson")]
 pub struct Request {
     /// `POST`, mostly.
     pub method: CompactString,
-    /// The address at Mews, target and query unchanged.
+    /// The URL at Mews, path and query unchanged.
     pub url: String,
-    /// `HTTP/1.1` and the like, as the integration spoke.
+    /// The client's HTTP version, such as `HTTP/1.1`.
     pub http_version: CompactString,
-    /// The header fields in the order they came, names spelt as they were.
+    /// The headers in order, names in their original case.
     pub headers: Vec<Header>,
     /// The body.
     #[serde(flatten)]
     pub body: Body,
 }
 
-/// An answer as the integration got it.
+/// A response as the client received it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", try_from = "ResponseJson")]
 pub struct Response {
-    /// 200 and the like.
+    /// The status code.
     pub status: u16,
-    /// `HTTP/1.1` and the like, as Mews spoke.
+    /// Mews' HTTP version, such as `HTTP/1.1`.
     pub http_version: CompactString,
-    /// The reason phrase after the status; none in HTTP/2, which has none, and in exchanges of versions that did not
-    /// record it.
+    /// The reason phrase; `None` in HTTP/2, which has none, and in exchanges from versions that did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<CompactString>,
-    /// The header fields.
+    /// The headers.
     pub headers: Vec<Header>,
-    /// The value of `Request-Id`, or `RequestId` in the body of an error.
+    /// The value of `Request-Id`, or of `RequestId` in an error's body.
     pub request_id: Option<String>,
     /// The body.
     #[serde(flatten)]
     pub body: Body,
 }
 
-/// One header field.
+/// A header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The name as it was spelt.
+    /// The name in its original case.
     pub name: CompactString,
     /// The value; bytes that are not UTF-8 are read as Latin-1.
     pub value: CompactString,
 }
 
-/// What the limiter said of a request.
+/// The limiter's decision on a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionRecord {
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// The rule that decided: the one that refused, else the one with the least left.
+    /// The deciding rule: the one that refused, otherwise the one with the least left.
     pub rule: String,
-    /// Places taken in that rule's window, this request's included if it was admitted.
+    /// Requests in that rule's window, this one included if admitted.
     pub used: u32,
-    /// Places in that rule's window.
+    /// Requests allowed per window.
     pub limit: u32,
-    /// Milliseconds the request was held back.
+    /// Delay in milliseconds.
     pub waited_ms: u64,
-    /// Seconds after which the request would be admitted; none where it was.
+    /// Seconds until the request would be admitted; `None` if it was.
     pub retry_after_s: Option<u64>,
 }
 
@@ -202,13 +201,13 @@ pub struct AdmissionRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// Let through at once.
+    /// Admitted at once.
     Admitted,
-    /// Answered 429 by the proxy.
+    /// Rejected by the proxy with 429.
     Refused,
-    /// Let through after a wait.
+    /// Admitted after a delay.
     Delayed,
-    /// Let through, though it would have been refused.
+    /// Sent, although over the limit.
     Observed,
 }
 
@@ -216,17 +215,17 @@ pub enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Mews answered, whatever the status.
+    /// Mews responded, with any status.
     Answered,
-    /// A limit kept it from being forwarded.
+    /// Not forwarded, because of a limit.
     Refused,
-    /// It could not be forwarded: malformed, misdirected, incomplete.
+    /// Not forwarded: malformed, misdirected or incomplete.
     Rejected,
-    /// Mews gave no answer, or not the whole of one.
+    /// No response from Mews, or an incomplete one.
     Failed,
-    /// The integration left before it had the answer.
+    /// The client disconnected before the end of the response.
     Aborted,
-    /// The proxy was killed while it was under way.
+    /// The proxy was killed while the exchange was in flight.
     Interrupted,
 }
 
@@ -243,12 +242,12 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Why there is no answer from Mews.
+/// Why there is no response from Mews.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The kind, which the integration sees in `X-Nightaudit-Error`.
+    /// The kind, which the client sees in `X-Nightaudit-Error`.
     pub kind: FailureKind,
-    /// A sentence for a person.
+    /// A readable message.
     pub message: String,
 }
 
@@ -259,7 +258,7 @@ pub struct Failure {
 pub enum FailureKind {
     /// The request is not HTTP, or breaks its grammar (400).
     Malformed,
-    /// The request's length can be read in two ways (400).
+    /// The request's length is ambiguous (400).
     Framing,
     /// The request's head is larger than allowed (431).
     HeadTooLarge,
@@ -267,14 +266,14 @@ pub enum FailureKind {
     RequestTimeout,
     /// The request is for a host that is not the environment's (421).
     Misdirected,
-    /// The request's method is not forwarded: CONNECT (405).
+    /// The method is not forwarded: CONNECT (405).
     Method,
-    /// Too many WebSockets are open, too much waits in memory to be forwarded, or too many requests came at once on a
-    /// connection of HTTP/2 (503).
+    /// Too many WebSockets are open, too much data is buffered for forwarding, or too many requests arrived at once on
+    /// an HTTP/2 connection (503).
     Overloaded,
-    /// The integration left.
+    /// The client disconnected.
     ClientLeft,
-    /// The client did not take the response in time.
+    /// The client did not read the response in time.
     ClientStalled,
     /// Mews' host name could not be resolved (502).
     Resolve,
@@ -286,19 +285,19 @@ pub enum FailureKind {
     UpstreamProxy,
     /// No connection to Mews in time (504).
     ConnectTimeout,
-    /// No answer from Mews in time (504).
+    /// No response from Mews in time (504).
     ResponseTimeout,
-    /// Mews stopped in the middle of its answer for too long.
+    /// The response from Mews stalled.
     BodyTimeout,
-    /// Mews closed the connection before it answered (502).
+    /// Mews closed the connection before responding (502).
     Closed,
-    /// What Mews answered is not HTTP (502).
+    /// The response from Mews is not HTTP (502).
     InvalidResponse,
-    /// Mews' answer ended before the length that it promised.
+    /// The response from Mews ended before its declared length.
     Incomplete,
-    /// The log can't be written (503).
+    /// The log is not writable (503).
     Store,
-    /// Whoever keeps the limits can't be asked, and without them nothing is sent (503).
+    /// The limit engine is unreachable, and nothing is sent without it (503).
     LimitStore,
     /// The proxy was killed or stopped.
     Interrupted,
@@ -311,7 +310,7 @@ impl fmt::Display for FailureKind {
 }
 
 impl FailureKind {
-    /// The kind as it stands in JSON and in `X-Nightaudit-Error`.
+    /// The kind as written in JSON and in `X-Nightaudit-Error`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -341,7 +340,7 @@ impl FailureKind {
     }
 }
 
-// What `Request` and `Response` are read from: serde's `flatten` buffers all it reads, which these avoid.
+// Deserialized forms of `Request` and `Response`: serde's `flatten` buffers everything it reads; these avoid that.
 
 macro_rules! message_json {
     ($json:ident for $message:ident { $($(#[$meta:meta])* $field:ident: $type:ty),* }) => {
@@ -402,7 +401,7 @@ message_json!(MessageJson for Message {
     time: Timestamp, #[serde(rename = "type")] direction: Direction, opcode: u8
 });
 
-/// An exchange for the tests.
+/// An exchange for tests.
 #[cfg(test)]
 pub(crate) fn sample() -> Exchange {
     Exchange {
@@ -460,7 +459,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_kind_is_spelt_alike_in_json_and_in_the_header() {
+    fn a_failure_kind_has_one_spelling_in_json_and_in_the_header() {
         for kind in [
             FailureKind::Malformed,
             FailureKind::HeadTooLarge,

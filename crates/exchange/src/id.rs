@@ -1,11 +1,11 @@
-//! The identifiers of exchanges and sessions.
+//! Exchange and session ids.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use ulid::Ulid;
 
-/// A text that is no ULID.
+/// Not a valid ULID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an id: a ULID has 26 letters and digits, without I, L, O and U")]
 pub struct InvalidId(String);
@@ -18,15 +18,15 @@ macro_rules! ulid_newtype {
         pub struct $name(Ulid);
 
         impl $name {
-            /// Makes an id from a time in milliseconds since 1970 and 80 random bits.
+            /// An id from milliseconds since 1970 and a random number.
             ///
-            /// Of the time 48 bits are used, of `random` 80.
+            /// Uses 48 bits of the time and 80 bits of `random`.
             #[must_use]
             pub const fn from_parts(milliseconds: u64, random: u128) -> Self {
                 Self(Ulid::from_parts(milliseconds, random))
             }
 
-            /// The 16 bytes of the id, in an order that sorts by time.
+            /// The id's 16 bytes, big-endian, so that they sort by time.
             #[must_use]
             pub const fn to_bytes(self) -> [u8; 16] {
                 self.0.to_bytes()
@@ -38,7 +38,7 @@ macro_rules! ulid_newtype {
                 Self(Ulid::from_bytes(bytes))
             }
 
-            /// Milliseconds since 1970 at which the id was made.
+            /// The id's creation time in milliseconds since 1970.
             #[must_use]
             pub const fn milliseconds(self) -> u64 {
                 self.0.timestamp_ms()
@@ -74,12 +74,12 @@ macro_rules! ulid_newtype {
 }
 
 ulid_newtype! {
-    /// The id of one exchange: a ULID, so that ids sort by the time their request was received.
+    /// The id of an exchange: a ULID, so ids sort by the time of the request.
     ExchangeId
 }
 
 ulid_newtype! {
-    /// The id of a session: a ULID, and the name of the session's folder in the log.
+    /// The id of a session: a ULID, also the name of the session's directory in the log.
     SessionId
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_their_time_and_survive_text_and_bytes() {
+    fn ids_sort_by_time_and_round_trip_as_text_and_bytes() {
         let earlier = ExchangeId::from_parts(1_000, u128::MAX);
         let later = ExchangeId::from_parts(1_001, 0);
         assert!(earlier < later);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ulid_is_named_in_the_error() {
+    fn an_invalid_ulid_is_quoted_in_the_error() {
         let error = "certification".parse::<SessionId>().unwrap_err();
         assert!(error.to_string().contains("`certification`"), "{error}");
     }

@@ -1,11 +1,11 @@
 //! One recorded request and response, as plain data.
 //!
-//! An exchange begins as a [`Capture`]: handles to what passed through the proxy, secrets and all, gathered without
-//! copying. The recorder turns it into an [`Exchange`] with [`Redactor::exchange`]: readable, free of secrets, ready
-//! for the log. Exchanges of a session are chained by [`chain`], chosen by a [`Filter`], and have one JSON shape
-//! everywhere: in the NDJSON export, under `--json` and in the console's API.
+//! An exchange starts as a [`Capture`]: handles to the bytes that passed through the proxy, secrets included, gathered
+//! without copying. The recorder turns it into an [`Exchange`] with [`Redactor::exchange`]: readable, free of secrets,
+//! ready for the log. The exchanges of a session are linked by [`chain`] and selected by a [`Filter`], and have one
+//! JSON form everywhere: in the NDJSON export, under `--json` and in the console's API.
 //!
-//! Nothing here does I/O or knows of tokio, hyper or the log.
+//! This crate does no I/O and is independent of tokio, hyper and the log.
 //!
 //! ```
 //! use nightaudit_exchange::{Exchange, Outcome};

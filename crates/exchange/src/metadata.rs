@@ -1,7 +1,7 @@
-//! An exchange's metadata: its JSON without the bodies' bytes and without the two hashes.
+//! An exchange's metadata: its JSON without the bodies' bytes and the two hashes.
 //!
-//! It is written once for every exchange that is recorded. serde_json looks at each byte of each string by itself, which was
-//! most of what making a record took besides redacting and hashing. What stands here is byte for byte what serde writes.
+//! Written once per recorded exchange. serde_json inspects every byte of every string individually, which dominated the
+//! cost of a record besides redaction and hashing. The output here is byte for byte that of serde.
 
 use serde::Serialize;
 
@@ -88,11 +88,11 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// The header fields, the last of a message's own fields but one.
+/// The headers, followed in the JSON only by the body.
 fn headers(out: &mut Vec<u8>, headers: &[Header]) {
     put(out, r#","headers":["#);
-    for (place, Header { name, value }) in headers.iter().enumerate() {
-        put(out, if place == 0 { r#"{"name":"# } else { r#",{"name":"# });
+    for (index, Header { name, value }) in headers.iter().enumerate() {
+        put(out, if index == 0 { r#"{"name":"# } else { r#",{"name":"# });
         text(out, name);
         put(out, r#","value":"#);
         text(out, value);
@@ -101,7 +101,7 @@ fn headers(out: &mut Vec<u8>, headers: &[Header]) {
     out.push(b']');
 }
 
-/// What is told of a body beside its bytes, with the end of its message.
+/// A body's properties without its bytes, and the end of its message.
 fn body(out: &mut Vec<u8>, body: &Body) {
     put(out, r#","body":null,"bodyEncoding":null"#);
     if let Some(coding) = &body.content_encoding {
@@ -136,9 +136,9 @@ fn put(out: &mut Vec<u8>, json: &str) {
     out.extend_from_slice(json.as_bytes());
 }
 
-/// A string; serde writes those that need an escape.
+/// A string; serde handles those that need escaping.
 fn text(out: &mut Vec<u8>, text: &str) {
-    // To the end in any case, so that the compiler makes it steps of many bytes.
+    // No early exit, so that the compiler can vectorize it.
     let is_plain = text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'));
     if is_plain {
         out.push(b'"');
@@ -150,7 +150,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Strings, numbers and structs only: there is nothing in an exchange that JSON can't hold.
+    // Strings, numbers and structs only, so serialization can't fail.
     let _ = serde_json::to_writer(out, value);
 }
 
@@ -165,7 +165,7 @@ mod tests {
         FailureKind, Message, Note, Omitted, Outcome, Pseudonym, Timestamp, Tls, WebSocket, body,
     };
 
-    /// The same by serde.
+    /// The same metadata, written by serde.
     fn by_serde(exchange: &Exchange) -> String {
         let mut bare = Exchange { previous_hash: None, hash: None, ..exchange.clone() };
         for body in bare.bodies_mut() {
@@ -180,12 +180,12 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// With characters that JSON escapes among others.
+    /// Strings that include characters JSON escapes.
     const TEXT: &str = r#"([ -~]|["\\\x00-\x1f\x7f]|\PC){0,20}"#;
 
     proptest! {
         #[test]
-        fn it_is_byte_for_byte_what_serde_writes(
+        fn matches_serde_byte_for_byte(
             texts in prop::collection::vec(TEXT, 8),
             headers in prop::collection::vec((TEXT, TEXT), 0..4),
             bodies in (body::tests::body(), body::tests::body()),

@@ -1,4 +1,4 @@
-//! Exchanges that were recorded and can't be had any more.
+//! Exchanges that were recorded but are lost.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::SessionId;
 
-/// The most ranges that are told apart; the last one may hold exchanges that are there.
-const MOST_RANGES: usize = 1000;
+/// Maximum number of ranges; the last one may include exchanges that exist.
+const MAX_RANGES: usize = 1000;
 
-/// Exchanges of a session that were recorded and are not there any more, or can't be read.
+/// Exchanges of a session that were recorded but are lost or unreadable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {
@@ -17,28 +17,28 @@ pub struct Missing {
     pub session: SessionId,
     /// Its name.
     pub session_name: String,
-    /// How many are missing.
+    /// The number of missing exchanges.
     pub count: u64,
-    /// Their sequence numbers: the first and the last of each range. Empty where nobody can tell which; the thousandth
-    /// may hold some that are there.
+    /// Their sequence numbers, as first and last of each range. Empty if unknown; the thousandth range may include
+    /// exchanges that exist.
     pub ranges: Vec<(u64, u64)>,
-    /// Whether the session's folder is gone with all of them.
+    /// Whether the session's directory is gone with all of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole_session: bool,
 }
 
 impl Missing {
-    /// Adds an exchange, if it is not among them.
+    /// Adds an exchange unless already included.
     fn add(&mut self, sequence: u64) {
-        let place = self.ranges.partition_point(|(first, _)| *first <= sequence);
-        if place > 0 && self.ranges[place - 1].1 >= sequence {
+        let index = self.ranges.partition_point(|(first, _)| *first <= sequence);
+        if index > 0 && self.ranges[index - 1].1 >= sequence {
             return;
         }
         self.count += 1;
-        if place > 0 && (self.ranges[place - 1].1 + 1 == sequence || self.ranges.len() >= MOST_RANGES) {
-            self.ranges[place - 1].1 = sequence;
+        if index > 0 && (self.ranges[index - 1].1 + 1 == sequence || self.ranges.len() >= MAX_RANGES) {
+            self.ranges[index - 1].1 = sequence;
         } else {
-            self.ranges.insert(place, (sequence, sequence));
+            self.ranges.insert(index, (sequence, sequence));
         }
     }
 }
@@ -59,15 +59,15 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Ranges of sequence numbers in words: `3, 7 to 9`; at most twenty of them.
+/// Displays ranges of sequence numbers, at most twenty: `3, 7 to 9`.
 #[derive(Debug, Clone, Copy)]
 pub struct Ranges<'a>(pub &'a [(u64, u64)]);
 
 impl fmt::Display for Ranges<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 20;
-        for (place, (first, last)) in self.0.iter().take(MOST).enumerate() {
-            if place > 0 {
+        const MAX: usize = 20;
+        for (index, (first, last)) in self.0.iter().take(MAX).enumerate() {
+            if index > 0 {
                 f.write_str(", ")?;
             }
             match first == last {
@@ -75,7 +75,7 @@ impl fmt::Display for Ranges<'_> {
                 false => write!(f, "{first} to {last}")?,
             }
         }
-        match self.0.len().saturating_sub(MOST) {
+        match self.0.len().saturating_sub(MAX) {
             0 => Ok(()),
             1 => f.write_str(" and 1 more range"),
             more => write!(f, " and {more} more ranges"),
@@ -83,25 +83,25 @@ impl fmt::Display for Ranges<'_> {
     }
 }
 
-/// What is missing of several sessions, gathered while their exchanges are read.
+/// Missing exchanges by session, collected while reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gaps(BTreeMap<SessionId, Missing>);
 
 impl Gaps {
-    /// Begins with what is known to be missing.
+    /// Starts from known gaps.
     #[must_use]
     pub fn new(known: impl IntoIterator<Item = Missing>) -> Self {
         Self(known.into_iter().map(|missing| (missing.session, missing)).collect())
     }
 
-    /// Adds exchanges that can't be read, by the first and the last of their numbers; `name` gives their session's name.
+    /// Adds unreadable exchanges by their first and last sequence number; `name` returns the session's name.
     ///
-    /// What claims to be more than a part of an index can hold counts as so many.
+    /// At most as many are added as one part of an index can hold.
     pub fn add(&mut self, session: SessionId, (first, last): (u64, u64), name: impl FnOnce() -> String) {
-        const MOST: u64 = 1 << 16;
+        const MAX: u64 = 1 << 16;
         let new = || Missing { session, session_name: name(), count: 0, ranges: Vec::new(), whole_session: false };
         let missing = self.0.entry(session).or_insert_with(new);
-        (first..=last.min(first.saturating_add(MOST))).for_each(|sequence| missing.add(sequence));
+        (first..=last.min(first.saturating_add(MAX))).for_each(|sequence| missing.add(sequence));
     }
 
     /// Whether nothing is missing.
@@ -110,7 +110,7 @@ impl Gaps {
         self.0.is_empty()
     }
 
-    /// What is missing, session by session.
+    /// The gaps, session by session.
     #[must_use]
     pub fn into_list(self) -> Vec<Missing> {
         self.0.into_values().collect()
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_in_words() {
+    fn displays_in_words() {
         let session = SessionId::from_parts(0, 0);
         let missing = |count, ranges: &[(u64, u64)], whole_session| {
             let session_name = "a\u{1b}b".to_owned();

@@ -1,33 +1,32 @@
-//! What is to be known of an exchange beside its messages.
+//! Remarks about an exchange.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where what one side got is not what the other sent, or either did something unusual. The messages are recorded as
-/// they came.
+/// A difference between what one side sent and the other received, or something unusual from either. The messages are
+/// recorded as they arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Note {
-    /// The response had headers that only nightaudit gives (`X-Nightaudit-…`); the client did not get them.
+    /// The response had `X-Nightaudit-…` headers, which are reserved for nightaudit; they were not passed on.
     OwnHeadersRemoved,
-    /// The response had `Alt-Svc` or `Strict-Transport-Security`, which would lead the client past the proxy; it did not
-    /// get them.
+    /// The response had `Alt-Svc` or `Strict-Transport-Security`, which would make the client bypass the proxy; they
+    /// were not passed on.
     OriginHeadersRemoved,
-    /// The response redirected to Mews itself; to the client it redirected to the proxy.
+    /// The response redirected to Mews; the client was redirected to the proxy instead.
     RedirectRewritten,
-    /// The response set cookies for Mews' host, or ones that are not sent in clear text; the client got them for the
-    /// proxy.
+    /// The response set cookies for Mews' host, or `Secure` ones; the client received them for the proxy.
     CookiesRewritten,
-    /// The response had both `Content-Length` and chunks; the chunks counted.
+    /// The response had both `Content-Length` and chunked coding; `Content-Length` was ignored (RFC 9112, section 6.3).
     LengthIgnored,
-    /// The client had closed its side of the connection before it had the response: it may have left.
+    /// The client half-closed the connection before the response; it may have left.
     ClientHalfClosed,
 }
 
 impl Note {
-    /// The note as it stands in JSON.
+    /// The note as written in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,19 +41,21 @@ impl Note {
 }
 
 impl fmt::Display for Note {
-    /// A sentence for a person.
+    /// A readable sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OwnHeadersRemoved => {
-                "X-Nightaudit headers of the response, which only nightaudit gives, were removed"
+                "X-Nightaudit headers, which are reserved for nightaudit, were removed from the response"
             }
             Self::OriginHeadersRemoved => {
-                "Alt-Svc and Strict-Transport-Security, which lead past the proxy, were removed from the response"
+                "Alt-Svc and Strict-Transport-Security, which bypass the proxy, were removed from the response"
             }
-            Self::RedirectRewritten => "the redirect to Mews was rewritten to lead to the proxy",
-            Self::CookiesRewritten => "cookies for Mews' host were rewritten to be the proxy's",
-            Self::LengthIgnored => "the response had both Content-Length and chunks; the chunks counted",
-            Self::ClientHalfClosed => "the client closed its side of the connection before it had the response",
+            Self::RedirectRewritten => "the redirect to Mews was rewritten to point to the proxy",
+            Self::CookiesRewritten => "cookies for Mews' host were rewritten for the proxy",
+            Self::LengthIgnored => {
+                "the response had both Content-Length and chunked coding; Content-Length was ignored"
+            }
+            Self::ClientHalfClosed => "the client half-closed the connection before the response",
         })
     }
 }
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_spelt_alike_in_json_and_as_text() {
+    fn a_note_has_one_spelling_in_json_and_as_text() {
         for note in [
             Note::OwnHeadersRemoved,
             Note::OriginHeadersRemoved,

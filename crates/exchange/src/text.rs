@@ -1,4 +1,4 @@
-//! Values that stand as text in JSON.
+//! Values that are strings in JSON.
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 
@@ -7,8 +7,8 @@ use serde::{
     de::{Error, Visitor},
 };
 
-/// Reads a value from a string where it lies: reading a log comes across a dozen of them in every exchange, and a copy
-/// of each would be a good part of the work.
+/// Parses a value from a borrowed string: every exchange in a log has a dozen of them, and copying each would be a good
+/// part of the work.
 pub(crate) fn read<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: fmt::Display>,

@@ -1,4 +1,4 @@
-//! Wall-clock time as the log writes it.
+//! Wall-clock time as written in the log.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An instant of UTC in microseconds since 1970, written `2026-11-23T12:00:00.123456Z`.
+/// A UTC instant in microseconds since 1970, written `2026-11-23T12:00:00.123456Z`.
 ///
 /// ```
 /// use nightaudit_exchange::Timestamp;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
-/// A text that is no instant of UTC.
+/// Not a valid UTC instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a time: write it like 2026-11-23T12:00:00Z")]
 pub struct InvalidTimestamp(String);
@@ -31,13 +31,13 @@ impl Timestamp {
     const MIN: i64 = -62_167_219_200_000_000;
     const MAX: i64 = 253_402_207_199_999_999;
 
-    /// The instant this many microseconds after 1970; what RFC 3339 can't write is clipped.
+    /// The instant this many microseconds after 1970, clamped to what RFC 3339 can express.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(Self::MIN, Self::MAX))
     }
 
-    /// The instant of a system clock's reading, to the microsecond below.
+    /// The instant of a system time, rounded down to the microsecond.
     #[must_use]
     pub fn from_system(time: SystemTime) -> Self {
         match time.duration_since(SystemTime::UNIX_EPOCH) {
@@ -46,7 +46,7 @@ impl Timestamp {
         }
     }
 
-    /// Microseconds since 1970; negative before.
+    /// Microseconds since 1970; negative for earlier instants.
     #[must_use]
     pub const fn micros(self) -> i64 {
         self.0
@@ -66,7 +66,7 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_sub(micros))
     }
 
-    /// The time from `earlier` to this instant; zero where `earlier` is later.
+    /// The time since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -77,7 +77,7 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(time) => write!(f, "{time:.6}"),
-            // `from_micros` clips to what jiff can hold, so this line is never reached.
+            // Unreachable: `from_micros` clamps to jiff's range.
             Err(_) => write!(f, "{}us", self.0),
         }
     }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absurd_times_are_clipped_and_still_written() {
+    fn out_of_range_times_are_clamped_and_displayed() {
         for micros in [i64::MIN, -1, 0, 1, i64::MAX] {
             let time = Timestamp::from_micros(micros);
             assert_eq!(time.to_string().parse(), Ok(time), "{micros}");

@@ -1,37 +1,37 @@
-//! What was said over a WebSocket, part by part.
+//! WebSocket traffic, recorded in parts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Body, ExchangeId, Timestamp};
 
-/// Messages that passed over a WebSocket, in the order in which they did.
+/// WebSocket messages, in the order in which they passed.
 ///
 /// A connection may last for days, so it is not one exchange. Its handshake is an exchange like any other, recorded
-/// before the integration has its answer. What follows is recorded in parts, each an exchange of its own that names the
-/// handshake: a part is closed when it holds enough or is a second old, and the last one when the connection ends.
+/// before the client has the response. The traffic that follows is recorded in parts, each a separate exchange that
+/// refers to the handshake: a part is closed when it is large enough or a second old, and the last one when the
+/// connection ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebSocket {
     /// The exchange of the handshake.
     pub handshake: ExchangeId,
-    /// The part's number: 1 for the first after the handshake.
+    /// The part's number, from 1.
     pub part: u32,
-    /// The messages that were complete in this part, control frames among them.
+    /// The messages completed in this part, control frames included.
     pub messages: Vec<Message>,
-    /// What passed and was not kept because it was too much.
+    /// What passed but was too large to keep.
     #[serde(default, skip_serializing_if = "Omitted::is_none")]
     pub omitted: Omitted,
-    /// Bytes that are no frames of a WebSocket. From the first of them on nothing of that direction can be read.
+    /// Bytes that are not WebSocket frames. After the first of them, that direction can no longer be parsed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreadable_bytes: u64,
-    /// Whether the connection ended with this part. Where no part says so, the connection is still open, or nightaudit
-    /// was killed.
+    /// Whether the connection ended in this part. If no part says so, it is still open, or nightaudit was killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
 }
 
 impl WebSocket {
-    /// How many messages the integration has sent and received in this part.
+    /// The number of messages the client sent and received in this part.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         let sent = self.messages.iter().filter(|message| message.direction == Direction::Send).count();
@@ -39,7 +39,7 @@ impl WebSocket {
     }
 }
 
-/// One message of a WebSocket, its frames put together.
+/// A WebSocket message, reassembled from its frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "crate::exchange::MessageJson")]
 pub struct Message {
@@ -50,23 +50,23 @@ pub struct Message {
     pub direction: Direction,
     /// 1 for text, 2 for binary, 8 for close, 9 for ping, 10 for pong (RFC 6455, section 11.8).
     pub opcode: u8,
-    /// Its payload, unmasked and decompressed. Where it could not be decompressed it stands as it passed, and
-    /// `contentEncoding` names the extension.
+    /// Its payload, unmasked and decompressed. If it could not be decompressed it is as received, and `contentEncoding`
+    /// names the extension.
     #[serde(flatten)]
     pub body: Body,
 }
 
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// From the integration to Mews.
+    /// From the client to Mews.
     Send,
-    /// From Mews to the integration.
+    /// From Mews to the client.
     Receive,
 }
 
-/// What was not kept.
+/// What was left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Omitted {
@@ -84,7 +84,7 @@ impl Omitted {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "required by serde")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -139,7 +139,7 @@ fn request(request: &CapturedRequest) -> CapturedRequest {
         origin: Arc::clone(&request.origin),
         target: request.target.clone(),
         version: request.version,
-        head: Head::Fields(bytes::Bytes::new()),
+        head: Head::Parsed(bytes::Bytes::new()),
         body: CapturedBody::default(),
     }
 }

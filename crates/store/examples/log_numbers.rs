@@ -272,7 +272,7 @@ fn guid(number: u64) -> String {
 fn size(capture: &Capture) -> u64 {
     let head = |head: &Head| match head {
         Head::Wire(bytes) => bytes.len() as u64,
-        Head::Fields(_) => 0,
+        Head::Parsed(_) => 0,
     };
     let response = capture.response.as_ref().map_or(0, |response| head(&response.head) + response.body.length);
     head(&capture.request.head) + capture.request.body.length + response

@@ -265,7 +265,7 @@ fn is_json(bytes: &[u8]) -> bool {
 /// Undoes codings that nobody declared, as far as they go, and says whether that is to the end.
 fn undeclared(mut bytes: Bytes, is_cut: bool) -> (Bytes, bool) {
     for _ in 0..content::MAX_CODINGS {
-        let Some(coding) = content::told_by_magic(&bytes) else { break };
+        let Some(coding) = content::sniff(&bytes) else { break };
         match content::decode(coding, &bytes) {
             Ok(decoded) => bytes = decoded,
             // Two bytes tell zlib's format, which may as well be the beginning of something else.

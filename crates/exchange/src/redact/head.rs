@@ -50,7 +50,7 @@ pub(super) type Field<'a> = (&'a [u8], Cow<'a, [u8]>);
 /// A head that is not well-formed is read line by line: what has no colon becomes a field with an empty value.
 pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
     let lines = match head {
-        Head::Fields(lines) => lines,
+        Head::Parsed(lines) => lines,
         Head::Wire(bytes) => memchr::memchr(b'\n', bytes).map_or(&[][..], |end| &bytes[end + 1..]),
     };
     let mut parsed = [httparse::EMPTY_HEADER; USUAL_FIELDS];

@@ -150,7 +150,7 @@ fn not_recorded<P: RecordPermit>(longest: Duration) -> Response<ProxyBody<P>> {
 fn local_head(response: &Response<Bytes>, version: Version) -> Head {
     let status = response.status();
     match (Head::from(response.headers()), status.canonical_reason()) {
-        (Head::Fields(fields), Some(reason)) if version < Version::HTTP_2 => {
+        (Head::Parsed(fields), Some(reason)) if version < Version::HTTP_2 => {
             Head::Wire([format!("{version:?} {} {reason}\r\n", status.as_str()).as_bytes(), &fields].concat().into())
         }
         (head, _) => head,
