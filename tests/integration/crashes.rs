@@ -1,4 +1,4 @@
-//! SIGKILL at any instant, be it of recording, opening, sealing, compacting or reindexing: no answered exchange is lost.
+//! SIGKILL at any instant of recording, opening, sealing, compacting or reindexing: no answered exchange is lost.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -22,8 +22,7 @@ use tokio::{
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 const CLIENTS: u64 = 8;
 
-/// How many rounds of kills there are: few where nothing else is asked for, and as many as `NIGHTAUDIT_TEST_KILLS` says in
-/// the long lane of `.ci/run`.
+/// The number of rounds of kills: few by default, and `NIGHTAUDIT_TEST_KILLS` in the long lane of `.ci/run`.
 pub(crate) fn kills(few: u64) -> u64 {
     std::env::var("NIGHTAUDIT_TEST_KILLS").ok().map_or(few, |kills| kills.parse().unwrap())
 }
@@ -32,7 +31,7 @@ fn rounds() -> u64 {
     kills(12)
 }
 
-/// Numbers that are as good as random and the same in every run.
+/// Pseudorandom numbers, the same in every run.
 fn scramble(number: u64) -> u64 {
     let mut hash = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -40,13 +39,13 @@ fn scramble(number: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// The number that a request bears in its address, which is all that is known of an interrupted one.
+/// The number in a request's path, which is all that is known of an interrupted one.
 fn number(url: &str) -> u64 {
     url.rsplit_once('/').unwrap().1.parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown() {
+async fn no_answered_request_is_lost_and_no_forwarded_one_is_unknown() {
     let reached: Arc<Mutex<HashSet<u64>>> = Arc::default();
     let mews = {
         let reached = Arc::clone(&reached);
@@ -92,7 +91,7 @@ async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown(
                     let Ok(mut stream) = TcpStream::connect(address).await else { return };
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if call(&mut stream, number).await.is_none() {
+                        if exchange(&mut stream, number).await.is_none() {
                             return;
                         }
                         answered.lock().unwrap().insert(number);
@@ -100,7 +99,7 @@ async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown(
                 })
             })
             .collect();
-        // Not a wait for anything: the instant of the kill is the experiment.
+        // Not waiting for anything: the instant of the kill is the experiment.
         tokio::time::sleep(Duration::from_millis(scramble(round) % 120)).await;
         serve.kill();
         if let Some(mut ending) = ending {
@@ -117,7 +116,7 @@ async fn nothing_that_was_answered_is_lost_and_nothing_that_was_sent_is_unknown(
     assert!(next.load(Ordering::Relaxed) > 10 * rounds(), "hardly any request was made");
 }
 
-/// Kills what changes the log by itself, at an instant of its work: opening, compacting, making the index again.
+/// Kills a process that changes the log, at any instant of opening, compacting or reindexing.
 fn disturb(round: u64, data: &Path, serve: &[&str]) {
     let (arguments, longest) = match round % 4 {
         0 => ([&["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0"], serve].concat(), 60),
@@ -139,8 +138,8 @@ fn disturb(round: u64, data: &Path, serve: &[&str]) {
     child.wait().unwrap();
 }
 
-/// One request; none where the answer did not come whole.
-async fn call(stream: &mut TcpStream, number: u64) -> Option<()> {
+/// Sends one request; `None` if the response is incomplete.
+async fn exchange(stream: &mut TcpStream, number: u64) -> Option<()> {
     let body = r#"{"AccessToken":"access-token-0001"}"#;
     let request = format!(
         "POST /api/connector/v1/bills/add/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
@@ -162,7 +161,7 @@ async fn call(stream: &mut TcpStream, number: u64) -> Option<()> {
     }
 }
 
-/// What happened until a kill.
+/// What happened before a kill.
 struct Round {
     session: String,
     answered: HashSet<u64>,
@@ -170,14 +169,14 @@ struct Round {
 }
 
 impl Round {
-    /// Has its session ended, and so its last segment sealed, while the next one is recorded.
+    /// Ends its session, which seals the last segment, while the next one is recorded.
     fn end(&self, data: &Path) -> Child {
         let mut command = Command::new(BINARY);
         command.args(["sessions", "end", &self.session, "--data"]).arg(data);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Compares it with what the log has of it after a restart.
+    /// Compares it with the log after a restart.
     fn check(&self, serve: &Process) {
         let session = &self.session;
         let output = serve.run(BINARY, &["export", "--format", "ndjson", "-o", "-", "--session", session]);
@@ -192,7 +191,7 @@ impl Round {
             assert_eq!(recorded.get(number).map(String::as_str), Some("answered"), "{session}: {number} is lost");
         }
         for number in &self.reached {
-            assert!(recorded.contains_key(number), "{session}: {number} reached Mews and is unknown");
+            assert!(recorded.contains_key(number), "{session}: {number} reached Mews but is unknown");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a log has lost, and disks that are full or gone, seen from the outside.
+//! Missing exchanges and full or missing disks, from the outside.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -35,7 +35,7 @@ fn segments(data: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect()
 }
 
-/// A closed log with so many exchanges of the session `certification`.
+/// A closed log with this many exchanges in the session `certification`.
 async fn recorded(data: &Path, exchanges: usize) {
     let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let serve = Process::serve_on(BINARY, data, &["--upstream", &mews.url(), "--session", "certification"]);
@@ -46,7 +46,7 @@ async fn recorded(data: &Path, exchanges: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_log_and_a_bundle_of_it_were_called_good() {
+async fn regression_a_truncated_log_and_a_bundle_of_it_were_called_good() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     recorded(&data, 40).await;
@@ -75,7 +75,7 @@ async fn a_cut_log_and_a_bundle_of_it_were_called_good() {
         assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
         assert!(said.contains(" to 40 of session certification") && said.contains("missing"), "{command:?}: {said}");
     }
-    // The output itself says it, too.
+    // The output itself reports it, too.
     let lines = String::from_utf8(run(&data, &["export", "--format", "ndjson", "-o", "-"]).stdout).unwrap();
     let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!(last["missing"]["ranges"][0][1], 40);
@@ -85,7 +85,7 @@ async fn a_cut_log_and_a_bundle_of_it_were_called_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_flipped_bit_stopped_every_export_and_review() {
+async fn regression_one_flipped_bit_stopped_every_export_and_review() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     recorded(&data, 30).await;
@@ -109,7 +109,7 @@ async fn one_flipped_bit_stopped_every_export_and_review() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_was_unseen_until_the_next_serve_and_nobody_was_said_to_record() {
+async fn regression_interrupted_requests_were_invisible_until_the_next_serve() {
     let mews = Upstream::raw(|mut stream| async move {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
@@ -134,13 +134,13 @@ async fn a_kill_was_unseen_until_the_next_serve_and_nobody_was_said_to_record() 
     let check = run(&data, &["log", "check"]);
     assert!(check.status.success() && text(&check).contains("1 requests were under way"), "{}", text(&check));
     assert!(text(&run(&data, &["review"])).contains("under way when nightaudit was killed"));
-    // And it is the one that the next `serve` records.
+    // It is the same one that the next `serve` records.
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
     assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
     assert_eq!(String::from_utf8(run(&data, &["export", "--format", "ndjson", "-o", "-"]).stdout).unwrap(), exported);
 }
 
-/// What the console answers, and its status.
+/// The console's response, and its status.
 async fn ask(serve: &Process, path: &str) -> (u16, String) {
     let (address, token) = serve.console().split_once("/?token=").unwrap();
     let address = address.strip_prefix("http://").unwrap();
@@ -189,7 +189,7 @@ async fn a_key_that_mews_had_closed_was_open_after_a_restart() {
     }
 }
 
-/// Numbers that are as good as random and the same in every run.
+/// Pseudorandom numbers, the same in every run.
 fn scramble(number: u64) -> u64 {
     let mut hash = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -229,7 +229,7 @@ async fn an_import_is_killed_at_any_instant_and_done_again() {
             import.args(["log", "import"]).arg(&file).arg("--data").arg(&data);
             let import = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
             let mut import = import.unwrap();
-            // Not a wait for anything: the instant of the kill is the experiment.
+            // Not waiting for anything: the instant of the kill is the experiment.
             tokio::time::sleep(Duration::from_millis(scramble(round * 2 + attempt) % 1500)).await;
             let _ = import.kill();
             killed += u64::from(!import.wait().unwrap().success());
@@ -255,11 +255,11 @@ async fn an_import_is_killed_at_any_instant_and_done_again() {
     assert!(killed > rounds / 3, "hardly any was killed: {killed}");
 }
 
-/// A small file system in memory; it is gone when this is dropped.
+/// A small in-memory file system, unmounted on drop.
 struct Small(tempfile::TempDir);
 
 impl Small {
-    /// None where this process may not mount anything.
+    /// `None` if this process may not mount.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(folder.path()).output();
@@ -270,7 +270,7 @@ impl Small {
         None
     }
 
-    /// Takes all the room that is left.
+    /// Fills the disk.
     fn fill(&self) {
         let (mut size, mut filler) = (1 << 20, Vec::new());
         while size > 0 {
@@ -290,7 +290,7 @@ impl Drop for Small {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made() {
+async fn regression_on_a_full_disk_responses_hung_and_no_space_could_be_freed() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.0.path().join("data");
     // It does not compress.
@@ -312,7 +312,7 @@ async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made(
     assert_eq!(send(serve.proxy(), &older).await.status, 200);
     assert!(serve.run(BINARY, &["sessions", "end", "older"]).status.success());
     disk.fill();
-    // The response that can't be recorded begins, ends without its end, and is recorded later.
+    // A response that can't be recorded starts, is cut before its end, and is recorded later.
     let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
     stream.write_all(&post("bills/add", "{}")).await.unwrap();
     let mut read = Vec::new();
@@ -326,10 +326,10 @@ async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made(
         let output = serve.run(BINARY, command);
         assert!(output.status.success(), "{command:?}: {}", text(&output));
     }
-    // The one that is recorded can't be, and the error says what can.
+    // The session being recorded can't be deleted, and the error suggests which can.
     let refused = serve.run(BINARY, &["sessions", "delete", "certification", "--yes"]);
     assert!(!refused.status.success() && text(&refused).contains("delete another session"), "{}", text(&refused));
-    // An ended session by its age, and one that is open still.
+    // An ended session by its age, and one that is still open.
     let deleted = serve.run(BINARY, &["log", "delete", "--older-than", "1ms"]);
     assert!(
         deleted.status.success() && text(&deleted).starts_with("1 sessions with 1 exchanges"),
@@ -344,7 +344,7 @@ async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made(
     assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
     let exported = run(&data, &["export", "--format", "ndjson", "-o", "-", "--session", "certification"]);
     assert_eq!(String::from_utf8_lossy(&exported.stdout).lines().count(), 5, "{}", text(&exported)[..200].to_owned());
-    // Without `serve`, and killed at any instant: nothing that was answered is lost.
+    // Without `serve`, and killed at any instant: no answered exchange is lost.
     fs::remove_file(disk.0.path().join("filler")).unwrap();
     disk.fill();
     for command in [
@@ -363,7 +363,8 @@ async fn on_a_full_disk_a_response_hung_without_bound_and_no_room_could_be_made(
     assert!(run(&data, &["log", "check"]).status.success());
 }
 
-/// One request with this number in its path, on a connection of its own: whether its response came whole with status 200.
+/// Sends one request with this number in its path, on a connection of its own; returns whether its response was
+/// complete with status 200.
 async fn ask_for(address: std::net::SocketAddr, number: u64) -> bool {
     let request = format!(
         "POST /api/connector/v1/bills/add/{number} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
@@ -377,7 +378,7 @@ async fn ask_for(address: std::net::SocketAddr, number: u64) -> bool {
     read.starts_with(b"HTTP/1.1 200") && read.ends_with(b"\"")
 }
 
-/// Kills a command that is at work on a full disk, at an instant of its work.
+/// Kills a command at work on a full disk, at any instant.
 fn disturb(round: u64, data: &Path) {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9"];
     let commands: [&[&str]; 4] =
@@ -385,13 +386,13 @@ fn disturb(round: u64, data: &Path) {
     let mut command = Command::new(BINARY);
     command.args(commands[round as usize % 4]).arg("--data").arg(data);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // Not a wait for anything: the instant of the kill is the experiment.
+    // Not waiting for anything: the instant of the kill is the experiment.
     std::thread::sleep(Duration::from_micros(scramble(round + 1_000_000) % 80_000));
     let _ = child.kill();
     child.wait().unwrap();
 }
 
-/// The outcome of each exchange that is exported, by the number in its path.
+/// The outcome of each exported exchange, by the number in its path.
 fn outcomes(data: &Path) -> BTreeMap<u64, String> {
     let exported = run(data, &["export", "--format", "ndjson", "-o", "-", "--session", "certification"]);
     let mut outcomes = BTreeMap::new();
@@ -405,7 +406,7 @@ fn outcomes(data: &Path) -> BTreeMap<u64, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kills_while_the_disk_is_full_lose_nothing_that_was_answered() {
+async fn kills_on_a_full_disk_lose_no_answered_request() {
     let rounds = kills(4);
     let reached: Arc<Mutex<HashSet<u64>>> = Arc::default();
     let mews = {
@@ -446,7 +447,7 @@ async fn kills_while_the_disk_is_full_lose_nothing_that_was_answered() {
                 })
             })
             .collect();
-        // Neither is a wait for anything: the instants of the full disk and of the kill are the experiment.
+        // Not waiting for anything: the instants of the full disk and of the kill are the experiment.
         tokio::time::sleep(Duration::from_millis(scramble(round) % 150)).await;
         disk.fill();
         tokio::time::sleep(Duration::from_millis(scramble(round + 1000) % 300)).await;
@@ -463,23 +464,23 @@ async fn kills_while_the_disk_is_full_lose_nothing_that_was_answered() {
                 assert_eq!(outcomes.get(number).map(String::as_str), Some("answered"), "{round}, {when}: {number}");
             }
             for number in &reached {
-                assert!(outcomes.contains_key(number), "{round}, {when}: {number} reached Mews and is unknown");
+                assert!(outcomes.contains_key(number), "{round}, {when}: {number} reached Mews but is unknown");
             }
             let check = run(&data, &["log", "check"]);
             assert!(check.status.success(), "{round}, {when}: {}", text(&check));
             (outcomes.values().filter(|outcome| *outcome == "interrupted").count(), text(&check))
         };
-        // Read while it is full, and when there is room.
+        // Read while the disk is full, and once there is space.
         agrees("full");
         fs::remove_file(disk.0.path().join("filler")).unwrap();
         let (interrupted, said) = agrees("with room");
-        // A `serve` that was killed may have recorded them.
+        // A killed `serve` may have recorded them.
         assert!(
             interrupted == 0 || round % 4 == 0 || said.contains(&format!("{interrupted} requests were under way")),
             "{said}"
         );
         let serve = Process::serve_on(BINARY, &data, &arguments);
-        assert!(ask_for(serve.proxy(), next.fetch_add(1, Ordering::Relaxed)).await, "{round}: it does not go on");
+        assert!(ask_for(serve.proxy(), next.fetch_add(1, Ordering::Relaxed)).await, "{round}: it does not resume");
         assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
         assert_eq!(agrees("after another serve").0, interrupted);
         all_answered += answered.len();
@@ -491,7 +492,7 @@ async fn kills_while_the_disk_is_full_lose_nothing_that_was_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deletes_are_killed_at_any_instant_and_leave_whole_sessions_only() {
+async fn deletes_killed_at_any_instant_leave_only_complete_sessions() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source");
     recorded(&source, 1).await;
@@ -500,7 +501,7 @@ async fn deletes_are_killed_at_any_instant_and_leave_whole_sessions_only() {
     let whole = folder.path().join("whole");
     let imported = run(&whole, &["log", "import", file.to_str().unwrap()]);
     assert!(imported.status.success(), "{}", text(&imported));
-    // The second time on a disk that is full, where one can be had.
+    // Every second time on a full disk, if one can be mounted.
     let disk = Small::mount();
     for round in 0..2 * kills(6) {
         let on_full = round % 2 == 1;
@@ -525,11 +526,11 @@ async fn deletes_are_killed_at_any_instant_and_leave_whole_sessions_only() {
         let mut delete = Command::new(BINARY);
         delete.args(command).arg("--data").arg(&data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut delete = delete.spawn().unwrap();
-        // Not a wait for anything: the instant of the kill is the experiment.
+        // Not waiting for anything: the instant of the kill is the experiment.
         tokio::time::sleep(Duration::from_micros(scramble(round + 500) % 120_000)).await;
         let _ = delete.kill();
         delete.wait().unwrap();
-        // A session is there with all that it had, or gone and not missed.
+        // A session is complete, or gone and not reported missing.
         let there = sessions();
         assert!(
             there.iter().all(|session| session["exchanges"] == 200 && session["missing"].as_u64().unwrap_or(0) == 0),
@@ -537,7 +538,7 @@ async fn deletes_are_killed_at_any_instant_and_leave_whole_sessions_only() {
         );
         let check = run(&data, &["log", "check"]);
         assert!(check.status.success(), "{round}: {}", text(&check));
-        // And it can be done again.
+        // It can be repeated.
         let again = run(&data, command);
         let is_gone = !there.iter().any(|session| session["id"] == first.as_str());
         assert!(again.status.success() || is_gone, "{round}: {}", text(&again));

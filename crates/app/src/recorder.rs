@@ -56,14 +56,14 @@ impl Recorder for LogRecorder {
     type Permit = LogPermit;
 
     async fn reserve(&self) -> Result<LogPermit, Unrecordable> {
-        let place = self.log.reserve().await.map_err(unrecordable)?;
-        Ok(LogPermit { place, outcomes: self.outcomes.clone() })
+        let permit = self.log.reserve().await.map_err(unrecordable)?;
+        Ok(LogPermit { permit, outcomes: self.outcomes.clone() })
     }
 }
 
 /// A permit in the log's queue.
 pub(crate) struct LogPermit {
-    place: nightaudit_store::QueuePermit,
+    permit: nightaudit_store::QueuePermit,
     outcomes: Outcomes,
 }
 
@@ -71,17 +71,17 @@ impl RecordPermit for LogPermit {
     type Receipt = Receipt;
 
     fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable> {
-        let started = self.place.started(capture);
-        self.place.begin(&started).map_err(unrecordable)
+        let started = self.permit.journal_entry(capture);
+        self.permit.begin(&started).map_err(unrecordable)
     }
 
     fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        self.place.noted(text, tokens)
+        self.permit.redact(text, tokens)
     }
 
     fn record(self, capture: Box<Capture>) -> Receipt {
         self.outcomes.count(capture.outcome);
-        self.place.record(capture)
+        self.permit.record(capture)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Prints what the log can do on this machine: `cargo run --profile dist -p nightaudit-store --example log_numbers
+//! Prints the log's performance on this machine: `cargo run --profile dist -p nightaudit-store --example log_numbers
 //! [EXCHANGES]`.
 
 use std::{
@@ -35,7 +35,7 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
 
     let bare = bare(dir)?;
     println!("a bare loop of one write of 700 bytes and one fdatasync: {bare:.0}/s appending");
-    // What is in hand while it is recorded, without a log.
+    // Memory held while recording, without a log.
     let in_hand: Vec<Capture> = (0..IN_HAND).map(capture).collect();
     let before = memory("VmRSS");
     drop(in_hand);
@@ -70,8 +70,8 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     let filter = Filter { operation: Some("customers/*".parse()?), ..Filter::default() };
     timed("count by operation", || log.count(&filter))?;
     let mut gets: Vec<Duration> = (0..1001)
-        .map(|place| {
-            let id = id(place * 7919 % exchanges);
+        .map(|number| {
+            let id = id(number * 7919 % exchanges);
             let start = Instant::now();
             assert!(matches!(log.get(id), Ok(Some(_))), "an exchange is missing");
             start.elapsed()
@@ -86,7 +86,7 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     let indexed = log.reindex(&mut |_| {})?;
     rate("rebuild of the index", indexed, start.elapsed());
     append(&log, 2 * exchanges..2 * exchanges + 10_000, 256, Next::WhenOneIsDone);
-    // As it is after a kill: nothing is flushed, the folder is copied under the log's feet.
+    // As after a kill: nothing is flushed, and the folder is copied while the log is open.
     let copy = dir.with_extension("killed");
     copy_all(dir, &copy)?;
     let killed = timed("open after a kill", || Log::open(StoreConfig { dir: copy.clone(), ..config() }))?;
@@ -104,7 +104,7 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How often a second this disk takes one write and one `fdatasync`, at a file's end.
+/// How many times per second this disk takes one write and one `fdatasync` at a file's end.
 fn bare(dir: &Path) -> Result<f64, Box<dyn Error>> {
     const ROUNDS: u64 = 1000;
     fs::create_dir_all(dir)?;
@@ -131,19 +131,19 @@ fn rate(what: &str, count: u64, time: Duration) {
     println!("{what}: {:.0}/s ({count} in {time:?})", count as f64 / time.as_secs_f64());
 }
 
-/// When the next exchange is recorded, with as many under way as there may be.
+/// When the next exchange is recorded, with the maximum number in flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// The exchanges come in batches, as from one client that waits for each.
+    /// In batches, as from one client that awaits each batch.
     WhenAllAreDone,
-    /// They come as from as many clients.
+    /// Independently, as from that many clients.
     WhenOneIsDone,
 }
 
-/// How many captures are made before the clock starts.
+/// How many captures are created before the clock starts.
 const IN_HAND: u64 = 2048;
 
-/// Records with so many under way at once.
+/// Records with this many in flight.
 fn append(log: &Log, numbers: std::ops::Range<u64>, at_once: usize, next_is_recorded: Next) -> Duration {
     let recorder = log.recorder();
     let mut time = Duration::ZERO;
@@ -159,8 +159,8 @@ fn append(log: &Log, numbers: std::ops::Range<u64>, at_once: usize, next_is_reco
                 let done = if next_is_recorded == Next::WhenAllAreDone { waiting.len() } else { 1 };
                 waiting.drain(..done).for_each(wait);
             }
-            let Ok(place) = wait(recorder.reserve()) else { panic!("the log can't be written") };
-            waiting.push_back(place.record(capture));
+            let Ok(permit) = wait(recorder.reserve()) else { panic!("the log can't be written") };
+            waiting.push_back(permit.record(capture));
         }
         waiting.into_iter().for_each(wait);
         time += start.elapsed();
@@ -194,7 +194,7 @@ fn mix(number: u64) -> u64 {
     (mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
 }
 
-/// A page of reservations, as they look at Mews, about 3.5 KB with its request and its heads.
+/// A page of reservations as Mews returns them, about 3.5 KB with its request and headers.
 fn capture(number: u64) -> Capture {
     let access = format!("{:032X}-{:031X}", mix(number % 3), mix(number % 3 + 9));
     let client = format!("{:032X}-{:031X}", mix(77), mix(78));
@@ -215,7 +215,7 @@ fn capture(number: u64) -> Capture {
             )
         })
         .collect();
-    let answer = format!(r#"{{"Reservations":[{}],"Cursor":"{}"}}"#, reservations.join(","), guid(number + 1));
+    let response = format!(r#"{{"Reservations":[{}],"Cursor":"{}"}}"#, reservations.join(","), guid(number + 1));
     let request_head = format!(
         "POST /api/connector/v1/{operation} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\nAccept: application/json\r\nUser-Agent: acme-kiosk/2.1.0\r\nContent-Length: {}\r\n\r\n",
         request.len()

@@ -16,7 +16,7 @@ pub struct StoreConfig {
     /// What happens to requests while the log can't be written.
     pub on_failure: OnFailure,
     /// How long to wait before a failed write is retried; default 1 second.
-    pub retry_every: Duration,
+    pub retry_interval: Duration,
     /// The maximum number of exchanges in flight or waiting to be written; at least 1, default 4,096.
     pub queue: usize,
     /// The bytes of bodies waiting to be written above which no further request is admitted; default 64 MiB.
@@ -57,7 +57,7 @@ impl Default for StoreConfig {
             dir: PathBuf::new(),
             durability: Durability::Sync,
             on_failure: OnFailure::Refuse,
-            retry_every: Duration::from_secs(1),
+            retry_interval: Duration::from_secs(1),
             queue: 4096,
             max_backlog: 64 << 20,
             max_sessions: 1000,

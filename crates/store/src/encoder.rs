@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     config::Durability,
     notifier::Due,
-    records::{Open, Reached, Records},
+    records::{BlockBuilder, Records, SessionTail},
     shared::Shared,
     writer::{Control, Job},
 };
@@ -27,23 +27,23 @@ const MAX_BATCH_BYTES: u64 = 4 << 20;
 const LARGE: u64 = 1 << 20;
 /// Maximum bytes of bodies of an exchange whose capture is returned to the thread that allocated it: a larger one may
 /// hold large buffers and is dropped at once.
-const MAX_SPENT: u64 = 8 << 10;
+const MAX_RETURNED: u64 = 8 << 10;
 /// How long a batch is gathered under [`Durability::Batch`], so that not every request wakes the encoder.
 const GATHER: Duration = Duration::from_millis(3);
 /// How long a batch with waiters is gathered, about as long as a sync takes; only if at least [`MIN_GATHERED`]
 /// exchanges came while the disk was busy and as many others are in flight.
-const GATHER_BRIEFLY: Duration = Duration::from_micros(250);
-/// See [`GATHER_BRIEFLY`].
-const SEVERAL: usize = 3;
+const GATHER_SHORT: Duration = Duration::from_micros(250);
+/// See [`GATHER_SHORT`].
+const MIN_GATHERED: usize = 3;
 /// Maximum number of batches on their way to the disk.
-const MOST_UNDER_WAY: usize = 2;
+const MAX_IN_FLIGHT: usize = 2;
 /// Maximum number of sessions, and session names, cached across batches.
 const MAX_SESSIONS: usize = 256;
 /// Maximum number of block buffers kept for reuse.
 const MAX_SPARE: usize = 4;
 /// How often the inbox is polled while waiting for the writer: rarely, so that senders don't wake the encoder each
 /// time.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A message to the encoder.
 pub(crate) enum Message {
@@ -55,7 +55,7 @@ pub(crate) enum Message {
 }
 
 /// The writer finished a job other than records.
-pub(crate) struct Done {
+pub(crate) struct Report {
     /// Whether no exchanges were dropped.
     pub(crate) whole: bool,
     /// Block buffers for reuse.
@@ -65,11 +65,11 @@ pub(crate) struct Done {
 /// An exchange on its way into the log.
 pub(crate) struct Item {
     pub(crate) capture: Box<Capture>,
-    pub(crate) answer: Answer,
+    pub(crate) completion: Completion,
 }
 
 /// What to do once an exchange is written.
-pub(crate) struct Answer {
+pub(crate) struct Completion {
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// The bytes of its bodies in the backlog.
     pub(crate) bytes: u64,
@@ -80,21 +80,21 @@ pub(crate) struct Answer {
 }
 
 /// The session name of an exchange; `None` for the current session.
-type Named = Option<Arc<str>>;
+type SessionName = Option<Arc<str>>;
 
 pub(crate) struct Encoder {
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Message>,
     writer: mpsc::Sender<Job>,
-    reports: mpsc::Receiver<Done>,
+    reports: mpsc::Receiver<Report>,
     redactor: Redactor,
     /// Messages taken from the inbox while waiting for the writer.
     backlog: VecDeque<Message>,
     /// Jobs other than records that the writer has not finished.
-    under_way: usize,
+    in_flight: usize,
     /// Sessions as the writer resolved them. Only controls and failures change them; both clear the cache.
-    sessions: HashMap<Named, SessionId>,
-    open: BTreeMap<SessionId, Open>,
+    sessions: HashMap<SessionName, SessionId>,
+    open: BTreeMap<SessionId, BlockBuilder>,
     /// The count of deleted sessions when the cache was last valid.
     deletions: u64,
     /// Buffers of packed blocks, for reuse.
@@ -106,7 +106,7 @@ pub(crate) struct Encoder {
 /// Exchanges encoded but not committed.
 #[derive(Default)]
 struct Batch {
-    answers: Vec<Answer>,
+    completions: Vec<Completion>,
     bytes: u64,
     /// The number of full blocks.
     blocks: usize,
@@ -120,7 +120,7 @@ impl Encoder {
         shared: Arc<Shared>,
         inbox: mpsc::Receiver<Message>,
         writer: mpsc::Sender<Job>,
-        reports: mpsc::Receiver<Done>,
+        reports: mpsc::Receiver<Report>,
         redactor: Redactor,
     ) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl Encoder {
             reports,
             redactor,
             backlog: VecDeque::new(),
-            under_way: 0,
+            in_flight: 0,
             sessions: HashMap::new(),
             open: BTreeMap::new(),
             deletions: 0,
@@ -156,8 +156,8 @@ impl Encoder {
     fn next(&mut self) -> Option<Message> {
         let next = self.wait();
         // Learn of dropped exchanges before encoding later ones.
-        while let Ok(done) = self.reports.try_recv() {
-            self.note(done);
+        while let Ok(report) = self.reports.try_recv() {
+            self.finish(report);
         }
         next
     }
@@ -165,23 +165,23 @@ impl Encoder {
     fn wait(&mut self) -> Option<Message> {
         let mut gathered = false;
         loop {
-            while let Ok(done) = self.reports.try_recv() {
-                self.note(done);
+            while let Ok(report) = self.reports.try_recv() {
+                self.finish(report);
             }
             // A full block can be written while the next one is encoded.
-            let has_block = self.batch.blocks > 0 && self.under_way == 0;
-            if has_block || self.batch.answers.len() >= MAX_BATCH || self.batch.bytes > MAX_BATCH_BYTES {
-                self.wait_until(MOST_UNDER_WAY - 1);
+            let has_block = self.batch.blocks > 0 && self.in_flight == 0;
+            if has_block || self.batch.completions.len() >= MAX_BATCH || self.batch.bytes > MAX_BATCH_BYTES {
+                self.wait_for_in_flight(MAX_IN_FLIGHT - 1);
                 self.commit();
             }
             if let Some(message) = self.backlog.pop_front().or_else(|| self.inbox.try_recv().ok()) {
                 return Some(message);
             }
-            if self.batch.answers.is_empty() {
+            if self.batch.completions.is_empty() {
                 return if self.closing { None } else { self.inbox.recv().ok() };
             }
-            if self.under_way > 0 {
-                self.wait_until(self.under_way - 1);
+            if self.in_flight > 0 {
+                self.wait_for_in_flight(self.in_flight - 1);
             } else if let Some(longest) = self.to_gather().filter(|_| !gathered) {
                 std::thread::sleep(longest);
                 gathered = true;
@@ -192,8 +192,8 @@ impl Encoder {
     }
 
     fn to_gather(&self) -> Option<Duration> {
-        let gathered = self.batch.answers.len();
-        gather_for(self.shared.durability, gathered, self.shared.places_taken().saturating_sub(gathered))
+        let gathered = self.batch.completions.len();
+        gather_for(self.shared.durability, gathered, self.shared.permits_taken().saturating_sub(gathered))
     }
 
     fn close(&mut self) {
@@ -203,22 +203,22 @@ impl Encoder {
 
     /// Encodes an exchange into the batch.
     fn add(&mut self, item: Item) {
-        if item.answer.bytes >= LARGE {
-            self.wait_until(0);
+        if item.completion.bytes >= LARGE {
+            self.wait_for_in_flight(0);
         }
-        if self.batch.answers.is_empty() {
+        if self.batch.completions.is_empty() {
             self.batch.stamp = self.shared.stamp();
         }
-        let Item { mut capture, mut answer } = item;
-        self.batch.bytes += answer.bytes;
+        let Item { mut capture, mut completion } = item;
+        self.batch.bytes += completion.bytes;
         let encoded = self.encode(&mut capture);
-        if answer.bytes <= MAX_SPENT && answer.notifier.is_some() {
-            answer.due.spent = Some(capture);
+        if completion.bytes <= MAX_RETURNED && completion.notifier.is_some() {
+            completion.due.spent = Some(capture);
         } else {
             drop(capture);
         }
-        let was_small = answer.bytes < LARGE;
-        self.batch.answers.push(answer);
+        let was_small = completion.bytes < LARGE;
+        self.batch.completions.push(completion);
         if let Some(records) = encoded {
             // Decoded, it may be far larger than it was on the wire.
             let grew = was_small && !records.tail.is_empty();
@@ -226,7 +226,7 @@ impl Encoder {
             self.send(Job::Records(records));
             if grew {
                 self.commit();
-                self.wait_until(0);
+                self.wait_for_in_flight(0);
             }
         }
     }
@@ -242,22 +242,22 @@ impl Encoder {
             return None;
         };
         let open = self.open.get_mut(&session)?;
-        let (reached, followed) = (open.reached(), self.shared.ring.is_followed());
-        let exchange = self.redactor.exchange(capture, session, &reached.name, reached.last + 1);
+        let (tail, followed) = (open.tail(), self.shared.ring.is_followed());
+        let exchange = self.redactor.exchange(capture, session, &tail.name, tail.last + 1);
         open.add(exchange, self.batch.stamp, followed, &mut self.spare)
     }
 
     /// Hands the batch to the writer.
     fn commit(&mut self) {
         let batch = std::mem::take(&mut self.batch);
-        if batch.answers.is_empty() {
+        if batch.completions.is_empty() {
             return;
         }
-        let rest: Vec<_> = self.open.values_mut().filter_map(Open::take).collect();
+        let rest: Vec<_> = self.open.values_mut().filter_map(BlockBuilder::take).collect();
         for records in rest {
             self.send(Job::Records(records));
         }
-        self.send(Job::Commit { answers: batch.answers, dropped: batch.dropped });
+        self.send(Job::Commit { completions: batch.completions, dropped: batch.dropped });
         // Any number of names may map to one session.
         if self.open.len().max(self.sessions.len()) > MAX_SESSIONS {
             self.forget();
@@ -269,12 +269,12 @@ impl Encoder {
         // Exchanges recorded before it come first.
         self.commit();
         self.backlog.push_front(if is_rescue { Message::Rescue(control) } else { Message::Control(control) });
-        self.wait_until(0);
+        self.wait_for_in_flight(0);
         // It may have been refused because the disk fails.
         match self.backlog.pop_front() {
             Some(Message::Control(control) | Message::Rescue(control)) => {
                 self.send(Job::Control(control));
-                self.wait_until(0);
+                self.wait_for_in_flight(0);
                 self.forget();
             }
             other => self.backlog.extend(other),
@@ -296,18 +296,18 @@ impl Encoder {
         }
         let (found, reached) = mpsc::sync_channel(1);
         self.send(Job::Find(named.clone(), found));
-        self.wait_until(0);
-        let reached: Reached = reached.recv().ok()??;
+        self.wait_for_in_flight(0);
+        let reached: SessionTail = reached.recv().ok()??;
         let session = reached.session;
         self.sessions.insert(named, session);
         // If another name maps to it, more may be encoded than the writer has.
-        self.open.entry(session).or_insert_with(|| Open::new(reached));
+        self.open.entry(session).or_insert_with(|| BlockBuilder::new(reached));
         Some(session)
     }
 
     fn send(&mut self, job: Job) {
         if !matches!(job, Job::Records(_)) {
-            self.under_way += 1;
+            self.in_flight += 1;
         }
         if self.writer.send(job).is_err() {
             self.abandon();
@@ -315,11 +315,11 @@ impl Encoder {
     }
 
     /// Waits until at most `at_most` jobs are in flight, queueing messages meanwhile.
-    fn wait_until(&mut self, at_most: usize) {
-        while self.under_way > at_most {
-            self.refuse_controls();
-            match self.reports.recv_timeout(GLANCE) {
-                Ok(done) => self.note(done),
+    fn wait_for_in_flight(&mut self, at_most: usize) {
+        while self.in_flight > at_most {
+            self.fail_controls();
+            match self.reports.recv_timeout(POLL_INTERVAL) {
+                Ok(report) => self.finish(report),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     while let Ok(message) = self.inbox.try_recv() {
                         match message {
@@ -334,7 +334,7 @@ impl Encoder {
     }
 
     /// Fails pending controls while the writer retries; rescues go through.
-    fn refuse_controls(&mut self) {
+    fn fail_controls(&mut self) {
         let Some(failure) = self.shared.failure() else { return };
         for message in std::mem::take(&mut self.backlog) {
             match message {
@@ -345,8 +345,8 @@ impl Encoder {
         }
     }
 
-    fn note(&mut self, Done { whole, spare }: Done) {
-        self.under_way = self.under_way.saturating_sub(1);
+    fn finish(&mut self, Report { whole, spare }: Report) {
+        self.in_flight = self.in_flight.saturating_sub(1);
         self.spare.extend(spare);
         self.spare.truncate(MAX_SPARE);
         if !whole {
@@ -366,8 +366,8 @@ impl Encoder {
 
     /// The writer died unexpectedly; release all waiters.
     fn abandon(&mut self) {
-        (self.under_way, self.closing) = (0, true);
-        self.shared.places.close();
+        (self.in_flight, self.closing) = (0, true);
+        self.shared.permits.close();
     }
 }
 
@@ -376,7 +376,9 @@ impl Encoder {
 fn gather_for(durability: Durability, gathered: usize, others: usize) -> Option<Duration> {
     match durability {
         Durability::Batch => Some(GATHER),
-        Durability::Sync | Durability::Write => (gathered >= SEVERAL && others >= gathered).then_some(GATHER_BRIEFLY),
+        Durability::Sync | Durability::Write => {
+            (gathered >= MIN_GATHERED && others >= gathered).then_some(GATHER_SHORT)
+        }
     }
 }
 
@@ -388,9 +390,9 @@ mod tests {
     fn a_synced_batch_is_gathered_only_under_load() {
         for durability in [Durability::Sync, Durability::Write] {
             let gathers = |gathered, others| gather_for(durability, gathered, others).is_some();
-            assert!(!gathers(1, 0) && !gathers(1, 500) && !gathers(SEVERAL - 1, 500));
+            assert!(!gathers(1, 0) && !gathers(1, 500) && !gathers(MIN_GATHERED - 1, 500));
             assert!(!gathers(64, 0) && !gathers(64, 63));
-            assert!(gathers(SEVERAL, SEVERAL) && gathers(64, 64));
+            assert!(gathers(MIN_GATHERED, MIN_GATHERED) && gathers(64, 64));
         }
         assert_eq!(gather_for(Durability::Batch, 1, 0), Some(GATHER));
     }

@@ -27,7 +27,7 @@ pub struct Follower {
     session: Option<SessionId>,
     unwanted: Option<SessionId>,
     last: watch::Receiver<Last>,
-    place: Option<Position>,
+    position: Option<Position>,
     /// The number of exchanges recorded from opening the log to `position`, if known.
     count: Option<u64>,
     ready: VecDeque<Followed>,
@@ -38,7 +38,7 @@ pub struct Follower {
 #[derive(Debug)]
 struct Page {
     found: VecDeque<Followed>,
-    place: Option<Position>,
+    position: Option<Position>,
     count: Option<u64>,
 }
 
@@ -54,7 +54,7 @@ impl Follower {
             session,
             unwanted,
             last,
-            place: now.place,
+            position: now.position,
             count: Some(now.count),
             ready: VecDeque::new(),
             reading: None,
@@ -72,24 +72,24 @@ impl Follower {
                 }
             }
             FollowFrom::After(id) => {
-                if let Some(place) = follower.shared.place_of(id)? {
-                    follower.go_to(Some(place));
+                if let Some(position) = follower.shared.position_of(id)? {
+                    follower.go_to(Some(position));
                 }
             }
-            FollowFrom::Position(place) => follower.go_to(Some(place)),
+            FollowFrom::Position(position) => follower.go_to(Some(position)),
         }
         Ok(follower)
     }
 
-    fn go_to(&mut self, place: Option<Position>) {
-        (self.place, self.count) = (place, None);
+    fn go_to(&mut self, position: Option<Position>) {
+        (self.position, self.count) = (position, None);
     }
 
     /// The position up to which everything that matches was yielded, for a later follower to resume from; `None` while
     /// exchanges already read are still to be yielded.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.ready.is_empty().then(|| self.place.unwrap_or(Position::START))
+        self.ready.is_empty().then(|| self.position.unwrap_or(Position::START))
     }
 
     /// Waits for the next exchange; `None` once the log is closed and everything was yielded.
@@ -105,15 +105,15 @@ impl Follower {
                 self.reading = None;
                 // An error means the runtime is shutting down.
                 let page = page.ok()?;
-                (self.ready, self.place, self.count) = (page.found, page.place, page.count);
+                (self.ready, self.position, self.count) = (page.found, page.position, page.count);
                 continue;
             }
             let last = *self.last.borrow_and_update();
-            match self.shared.ring.after(self.place) {
-                After::Next(place, count, exchange) => {
+            match self.shared.ring.after(self.position) {
+                After::Next(position, count, exchange) => {
                     // Counts in memory are consecutive; exchanges in a gap were deleted before they were read.
                     let missed = self.count.map_or(0, |known| count.saturating_sub(known + 1));
-                    (self.place, self.count) = (Some(place), Some(count));
+                    (self.position, self.count) = (Some(position), Some(count));
                     let here = self.session.is_none_or(|session| session == exchange.session)
                         && self.unwanted != Some(exchange.session);
                     if here && self.filter.matches(&exchange) {
@@ -124,9 +124,10 @@ impl Follower {
                     }
                 }
                 After::Gone => {
-                    let (shared, filter, place, count) =
-                        (Arc::clone(&self.shared), self.filter.clone(), self.place, self.count);
-                    self.reading = Some(tokio::task::spawn_blocking(move || read(&shared, filter, place, count, last)));
+                    let (shared, filter, position, count) =
+                        (Arc::clone(&self.shared), self.filter.clone(), self.position, self.count);
+                    self.reading =
+                        Some(tokio::task::spawn_blocking(move || read(&shared, filter, position, count, last)));
                 }
                 After::Nothing if last.closed => return None,
                 After::Nothing => self.last.changed().await.ok()?,
@@ -136,16 +137,16 @@ impl Follower {
 }
 
 /// Reads a page of exchanges after `position`, up to `last`.
-fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Position>, count: Option<u64>, last: Last) -> Page {
+fn read(shared: &Arc<Shared>, filter: Filter, position: Option<Position>, count: Option<u64>, last: Last) -> Page {
     let mut found = VecDeque::new();
-    let query = Query { filter, order: Order::Oldest, after: place, limit: None };
-    let mut reached = last.place;
+    let query = Query { filter, order: Order::Oldest, after: position, limit: None };
+    let mut reached = last.position;
     let mut bytes = 0;
     let mut damaged = 0;
     // If the followed session was deleted, there is nothing more.
     if let Ok(mut exchanges) = Exchanges::new(shared, query) {
         while let Some(exchange) = exchanges.next() {
-            if exchanges.last_position() > last.place {
+            if exchanges.last_position() > last.position {
                 break;
             }
             match exchange {
@@ -161,8 +162,8 @@ fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Position>, count: Op
             }
         }
     }
-    let there = shared.rows_between(place, reached);
-    let count = match (count, reached == last.place) {
+    let there = shared.rows_between(position, reached);
+    let count = match (count, reached == last.position) {
         (Some(count), true) => {
             damaged += (last.count - count).saturating_sub(there);
             Some(last.count)
@@ -174,5 +175,5 @@ fn read(shared: &Arc<Shared>, filter: Filter, place: Option<Position>, count: Op
     if damaged > 0 {
         found.push_back(Followed::Missed(damaged));
     }
-    Page { found, place: reached, count }
+    Page { found, position: reached, count }
 }

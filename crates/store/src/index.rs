@@ -4,9 +4,9 @@
 //! in memory, and are read from the segments' tail when the log is opened.
 
 mod chunk;
-mod copy;
-mod keep;
+mod persist;
 mod row;
+mod snapshot;
 mod table;
 
 use std::{
@@ -19,12 +19,12 @@ use nightaudit_exchange::SessionId;
 
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, Summary},
-    keep::keep,
+    persist::persist,
     row::{Facts, Noted, Row, request_id_hash},
     table::Broken,
 };
 use self::{
-    copy::Copy,
+    snapshot::Snapshot,
     table::{Batch, Table},
 };
 use crate::ledger::Head;
@@ -107,8 +107,8 @@ impl Listing {
 
     fn stored(&mut self, new: New) {
         for part in new.parts {
-            let place = self.parts.partition_point(|known| known.summary.first < part.summary.first);
-            let Some(known) = self.parts.get_mut(place) else { continue };
+            let index = self.parts.partition_point(|known| known.summary.first < part.summary.first);
+            let Some(known) = self.parts.get_mut(index) else { continue };
             known.stored = part.summary.rows;
             if known.summary == part.summary && part.chunk.is_some_and(|chunk| chunk.is_full()) {
                 known.chunk = None;
@@ -135,7 +135,7 @@ impl New {
     fn write(&self, stored: &Stored, session: SessionId) -> Result<(), Broken> {
         let table = match stored {
             Stored::Table(table) => table,
-            Stored::Copy(_) => return Err(Broken::read_only()),
+            Stored::Snapshot(_) => return Err(Broken::read_only()),
             Stored::Memory(chunks) => {
                 let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
                 for part in &self.parts {
@@ -153,7 +153,7 @@ impl New {
         }
         batch.insert(&session_key(session), write_segments(&self.segments));
         table.apply(batch)?;
-        self.parts.iter().for_each(|part| table.settle(&chunk_key(b'c', session, part.summary.first)));
+        self.parts.iter().for_each(|part| table.evict(&chunk_key(b'c', session, part.summary.first)));
         Ok(())
     }
 }
@@ -173,7 +173,7 @@ pub(crate) struct Index {
 enum Stored {
     Table(Table),
     /// A copy of the table as of when it was released, for readers.
-    Copy(Copy),
+    Snapshot(Snapshot),
     /// Stored chunks in memory, if nothing can be written.
     Memory(Mutex<HashMap<[u8; 25], Vec<u8>>>),
 }
@@ -227,7 +227,7 @@ impl Index {
         let key_of_chunk = chunk_key(b'c', session, part.summary.first);
         let chunk = match &self.stored {
             Stored::Table(table) => table.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
-            Stored::Copy(copy) => copy.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
+            Stored::Snapshot(snapshot) => snapshot.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
             Stored::Memory(chunks) => {
                 let chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
                 chunks.get(&key_of_chunk).and_then(|stored| Chunk::from_bytes(stored))
@@ -265,20 +265,20 @@ impl Index {
     /// Releases the table for other processes, and continues reading from a copy. Nothing can be stored afterwards.
     pub(crate) fn detach(self, dir: &Path) -> Result<Self, Broken> {
         let Stored::Table(table) = self.stored else { return Ok(self) };
-        let copy = Copy::of(&table, dir)?;
+        let snapshot = Snapshot::of(&table, dir)?;
         table.close()?;
-        Ok(Self { stored: Stored::Copy(copy), ..self })
+        Ok(Self { stored: Stored::Snapshot(snapshot), ..self })
     }
 
     /// Whether other processes may change the log meanwhile.
     pub(crate) fn is_detached(&self) -> bool {
-        matches!(self.stored, Stored::Copy(_) | Stored::Memory(_))
+        matches!(self.stored, Stored::Snapshot(_) | Stored::Memory(_))
     }
 
     fn table(&self) -> Result<&Table, Broken> {
         match &self.stored {
             Stored::Table(table) => Ok(table),
-            Stored::Copy(_) | Stored::Memory(_) => Err(Broken::read_only()),
+            Stored::Snapshot(_) | Stored::Memory(_) => Err(Broken::read_only()),
         }
     }
 
@@ -309,7 +309,7 @@ impl Index {
     pub(crate) fn size(&self) -> u64 {
         match &self.stored {
             Stored::Table(table) => table.size(),
-            Stored::Copy(copy) => copy.original_size,
+            Stored::Snapshot(snapshot) => snapshot.original_size,
             Stored::Memory(_) => 0,
         }
     }

@@ -187,7 +187,7 @@ fn cut(text: &str, length: usize) -> Cow<'_, str> {
 }
 
 /// Wipes these requests from a journal without an owner, so that deleted exchanges don't come back.
-pub(crate) fn wipe(dir: &Path, is_doomed: impl Fn(ExchangeId) -> bool) -> io::Result<()> {
+pub(crate) fn wipe(dir: &Path, is_deleted: impl Fn(ExchangeId) -> bool) -> io::Result<()> {
     let path = path(dir);
     let bytes = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -195,7 +195,7 @@ pub(crate) fn wipe(dir: &Path, is_doomed: impl Fn(ExchangeId) -> bool) -> io::Re
     };
     let file = private::open(fs::OpenOptions::new().write(true), &path)?;
     for (number, slot) in bytes.chunks(SLOT).enumerate() {
-        if entry(slot).is_some_and(|entry| is_doomed(entry.id)) {
+        if entry(slot).is_some_and(|entry| is_deleted(entry.id)) {
             DiskFile::write_at(&file, &[0; HEAD], (number * SLOT) as u64)?;
         }
     }

@@ -37,9 +37,9 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+mod interrupted;
 mod journal;
 mod ledger;
-mod left;
 mod lock;
 mod log;
 mod lookup;

@@ -20,7 +20,7 @@ use crate::{
     encoder::{Encoder, Message},
     error::OpenError,
     follow::Follower,
-    index::keep,
+    index::persist,
     journal::{self, Journal},
     lock::Lock,
     lookup,
@@ -123,7 +123,7 @@ impl Log {
         let redactor = Redactor::new(&config.redact_fields, key);
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
         let index = recover::index(dir)?;
-        let (shared, mut opened) = open::own(&config, index, progress)?;
+        let (shared, mut opened) = open::open_owned(&config, index, progress)?;
         opened.readable = readable;
         let shared = Arc::new(shared);
         let _ = shared.known_tokens.set(redactor.known_tokens());
@@ -149,7 +149,7 @@ impl Log {
         let threads = vec![
             spawn("log-encoder", Box::new(move || encoder.run()))?,
             spawn("log-writer", Box::new(move || writer.run()))?,
-            spawn("log-index", Box::new(move || keep(&indexed, &to_store)))?,
+            spawn("log-index", Box::new(move || persist(&indexed, &to_store)))?,
         ];
         open::count(&shared, &mut opened);
         Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
@@ -181,7 +181,7 @@ impl Log {
     #[must_use]
     pub fn recorder(&self) -> Recorder {
         let encoder = self.encoder.clone().unwrap_or_else(|| {
-            self.shared.places.close();
+            self.shared.permits.close();
             mpsc::channel().0
         });
         Recorder { shared: Arc::clone(&self.shared), encoder, notifier: None }
@@ -194,7 +194,7 @@ impl Log {
         Status {
             recorded: shared.recorded.load(Ordering::Relaxed),
             unrecorded: shared.unrecorded.load(Ordering::Relaxed),
-            waiting: shared.places_taken() as u64,
+            waiting: shared.permits_taken() as u64,
             missing: shared.missing_count(),
             failing: shared.cause_of_failure(),
         }
@@ -207,7 +207,7 @@ impl Log {
     /// [`ReadError`] if it exists but can't be read.
     pub fn get(&self, id: ExchangeId) -> Result<Option<Exchange>, ReadError> {
         let Some(found) = self.shared.between((id, id), 1)?.pop() else { return Ok(None) };
-        Fetch::new(Arc::clone(&self.shared)).exchange(found.place.session, found.place.sequence, found.at)
+        Fetch::new(Arc::clone(&self.shared)).exchange(found.position.session, found.position.sequence, found.at)
     }
 
     /// The one exchange that `which` names: a prefix or suffix of its id, `last` or `last-error`.

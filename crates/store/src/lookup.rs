@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// Maximum number of candidates listed.
-const CANDIDATES: usize = 8;
+const MAX_CANDIDATES: usize = 8;
 
 /// The minimum length of a suffix of an id: shorter ones are not worth scanning the index.
-const SHORTEST_END: usize = 4;
+const MIN_SUFFIX: usize = 4;
 
 /// The length of an id.
-const LETTERS: usize = 26;
+const ID_LENGTH: usize = 26;
 
 /// See [`Log::find`](crate::Log::find).
 pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindError> {
@@ -26,12 +26,12 @@ pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindEr
     match which {
         "last" => return newest(shared, Filter::default())?.map(|(_, exchange)| exchange).ok_or(FindError::Empty),
         "last-error" => return newest_error(shared)?.ok_or(FindError::NoError),
-        _ if which.is_empty() || which.len() > LETTERS || !which.is_ascii() => return Err(none()),
+        _ if which.is_empty() || which.len() > ID_LENGTH || !which.is_ascii() => return Err(none()),
         _ => {}
     }
-    let mut found = shared.beginning_with(which)?;
-    if found.is_empty() && (SHORTEST_END..LETTERS).contains(&which.len()) {
-        found = shared.ending_with(which)?;
+    let mut found = shared.with_prefix(which)?;
+    if found.is_empty() && (MIN_SUFFIX..ID_LENGTH).contains(&which.len()) {
+        found = shared.with_suffix(which)?;
     }
     if found.len() > 1 {
         let ids = found.iter().map(|found| found.id).collect();
@@ -39,7 +39,7 @@ pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindEr
     }
     let found = found.pop().ok_or_else(none)?;
     let mut fetch = Fetch::new(Arc::clone(shared));
-    fetch.exchange(found.place.session, found.place.sequence, found.at)?.ok_or_else(none)
+    fetch.exchange(found.position.session, found.position.sequence, found.at)?.ok_or_else(none)
 }
 
 /// The last recorded match, and its position.
@@ -55,14 +55,14 @@ fn newest_error(shared: &Arc<Shared>) -> Result<Option<Exchange>, ReadError> {
     let answered = Filter { outcome: Some(OutcomeFilter::Is(Outcome::Answered)), ..Filter::default() };
     let unanswered = Filter { except: Some(Box::new(answered)), ..Filter::default() };
     let found = [newest(shared, failed)?, newest(shared, unanswered)?];
-    Ok(found.into_iter().flatten().max_by_key(|(place, _)| *place).map(|(_, exchange)| exchange))
+    Ok(found.into_iter().flatten().max_by_key(|(position, _)| *position).map(|(_, exchange)| exchange))
 }
 
 /// The location of an exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) id: ExchangeId,
-    pub(crate) place: Position,
+    pub(crate) position: Position,
     pub(crate) at: BlockAt,
 }
 
@@ -95,7 +95,7 @@ impl Shared {
             let chunk = self.index.chunk(session, &part)?;
             for row in chunk.rows.iter().filter(|row| wanted(row)) {
                 let Some(at) = chunk.block(row) else { continue };
-                found.push(Found { id: row.id, place: place(session, row), at });
+                found.push(Found { id: row.id, position: position(session, row), at });
                 if found.len() >= limit {
                     return Ok(found);
                 }
@@ -105,33 +105,33 @@ impl Shared {
     }
 
     /// The first exchanges with this prefix of their ids.
-    fn beginning_with(&self, prefix: &str) -> Result<Vec<Found>, ReadError> {
-        let bound = |filler: &str| format!("{prefix}{}", filler.repeat(LETTERS - prefix.len())).parse().ok();
+    fn with_prefix(&self, prefix: &str) -> Result<Vec<Found>, ReadError> {
+        let bound = |filler: &str| format!("{prefix}{}", filler.repeat(ID_LENGTH - prefix.len())).parse().ok();
         // The first character of an id has three bits, so 7 is the highest.
         match (bound("0"), bound("Z")) {
-            (Some(first), Some(last)) => self.between((first, last), CANDIDATES),
+            (Some(first), Some(last)) => self.between((first, last), MAX_CANDIDATES),
             _ => Ok(Vec::new()),
         }
     }
 
     /// The first exchanges with this suffix of their ids. Scans the index, which is not sorted by suffix.
-    fn ending_with(&self, suffix: &str) -> Result<Vec<Found>, ReadError> {
-        let Ok(wanted) = format!("{suffix:0>LETTERS$}").parse::<ExchangeId>() else { return Ok(Vec::new()) };
+    fn with_suffix(&self, suffix: &str) -> Result<Vec<Found>, ReadError> {
+        let Ok(wanted) = format!("{suffix:0>ID_LENGTH$}").parse::<ExchangeId>() else { return Ok(Vec::new()) };
         // Each character has five bits.
         let (wanted, mask) = (u128::from_be_bytes(wanted.to_bytes()), (1u128 << (5 * suffix.len())) - 1);
-        self.select(|_| true, |row| u128::from_be_bytes(row.id.to_bytes()) & mask == wanted, CANDIDATES)
+        self.select(|_| true, |row| u128::from_be_bytes(row.id.to_bytes()) & mask == wanted, MAX_CANDIDATES)
     }
 
     /// The position of an exchange.
-    pub(crate) fn place_of(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
-        Ok(self.between((id, id), 1)?.first().map(|found| found.place))
+    pub(crate) fn position_of(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
+        Ok(self.between((id, id), 1)?.first().map(|found| found.position))
     }
 
     /// The block that holds an exchange.
     pub(crate) fn locate(&self, session: SessionId, sequence: u64) -> Result<Option<BlockAt>, ReadError> {
         let part = self.index.listings().get(&session).and_then(|listing| {
-            let place = listing.parts.partition_point(|part| part.summary.last < sequence);
-            listing.parts.get(place).cloned()
+            let part = listing.parts.partition_point(|part| part.summary.last < sequence);
+            listing.parts.get(part).cloned()
         });
         let Some(part) = part else { return Ok(None) };
         let chunk = self.index.chunk(session, &part)?;
@@ -158,13 +158,13 @@ impl Shared {
         }
         for (session, part) in edges {
             let Ok(chunk) = self.index.chunk(session, &part) else { continue };
-            let within = |row: &&Row| Some(place(session, row)) > after && place(session, row) <= upto;
+            let within = |row: &&Row| Some(position(session, row)) > after && position(session, row) <= upto;
             count += chunk.rows.iter().filter(within).count() as u64;
         }
         count
     }
 }
 
-fn place(session: SessionId, row: &Row) -> Position {
+fn position(session: SessionId, row: &Row) -> Position {
     Position { written: row.written, session, sequence: row.sequence }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Maximum number of ranges of missing exchanges; the last one may include some that are present.
-const MOST_RANGES: usize = 1000;
+const MAX_RANGES: usize = 1000;
 
 impl Log {
     /// Exchanges that were recorded and are no longer in the log, by session. Deleted exchanges are not missing.
@@ -50,7 +50,7 @@ impl Shared {
     }
 
     /// Raises a session's head to include what this listing has.
-    pub(crate) fn witness(&self, session: SessionId, listing: &Listing) {
+    pub(crate) fn raise_head(&self, session: SessionId, listing: &Listing) {
         let Some(head) = self.sessions().get(&session).map(|entry| entry.head) else { return };
         let new = self.rows_after(session, &listing.parts, head.last);
         let Some(last) = listing.parts.last().map(|part| part.summary.last).filter(|_| new > 0) else { return };
@@ -60,7 +60,7 @@ impl Shared {
     }
 
     /// Compares what a session has with what it has recorded.
-    pub(crate) fn compare(&self, session: SessionId) {
+    pub(crate) fn find_missing(&self, session: SessionId) {
         let parts = self.index.listings().get(&session).map(|listing| listing.parts.clone()).unwrap_or_default();
         let here: u64 = parts.iter().map(|part| u64::from(part.summary.rows)).sum();
         let Some(head) = self.sessions().get(&session).map(|entry| entry.head) else { return };
@@ -70,7 +70,7 @@ impl Shared {
         let exact = gaps.iter().map(|(first, last)| last - first + 1).sum::<u64>() == missing;
         if let Some(entry) = self.sessions().get_mut(&session) {
             entry.missing = missing;
-            entry.gaps = if exact || gaps.len() >= MOST_RANGES { gaps } else { Vec::new() };
+            entry.gaps = if exact || gaps.len() >= MAX_RANGES { gaps } else { Vec::new() };
         }
     }
 
@@ -90,15 +90,15 @@ impl Shared {
 
     /// The ranges of sequence numbers up to `last` without a row.
     fn gaps(&self, session: SessionId, parts: &[Part], last: u64) -> Vec<(u64, u64)> {
-        let (mut gaps, mut due) = (Vec::<(u64, u64)>::new(), 1);
+        let (mut gaps, mut expected) = (Vec::<(u64, u64)>::new(), 1);
         let mut run = |first: u64, last: u64| {
-            if first > due {
+            if first > expected {
                 match gaps.len() {
-                    MOST_RANGES => gaps[MOST_RANGES - 1].1 = first - 1,
-                    _ => gaps.push((due, first - 1)),
+                    MAX_RANGES => gaps[MAX_RANGES - 1].1 = first - 1,
+                    _ => gaps.push((expected, first - 1)),
                 }
             }
-            due = due.max(last + 1);
+            expected = expected.max(last + 1);
         };
         for part in parts {
             let summary = &part.summary;

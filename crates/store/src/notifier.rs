@@ -17,7 +17,7 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    fn give(self) {
+    fn deliver(self) {
         if let Some(done) = self.done {
             // The client may have disconnected.
             let _ = done.send(());
@@ -44,53 +44,53 @@ pub struct Notifier {
 /// State shared by the log and a notifier.
 #[derive(Debug, Default)]
 struct Signal {
-    waiting: Mutex<Waiting>,
-    pulled: Notify,
+    queue: Mutex<Queue>,
+    wake: Notify,
 }
 
 /// What waits for the notifier. Bounded by what the notifier's own runtime hands over: one too busy to run the notifier
 /// is too busy to take requests.
 #[derive(Default)]
-struct Waiting {
+struct Queue {
     due: Vec<Due>,
     /// Whether either end is gone; nothing is queued then.
-    over: bool,
+    closed: bool,
 }
 
-impl std::fmt::Debug for Waiting {
+impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waiting").field("due", &self.due.len()).field("over", &self.over).finish()
+        f.debug_struct("Queue").field("due", &self.due.len()).field("closed", &self.closed).finish()
     }
 }
 
 impl Signal {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what is queued; `None` if that is nothing and nothing will come.
     fn take(&self) -> Option<Vec<Due>> {
-        let mut waiting = self.waiting();
-        (!waiting.over || !waiting.due.is_empty()).then(|| mem::take(&mut waiting.due))
+        let mut queue = self.queue();
+        (!queue.closed || !queue.due.is_empty()).then(|| mem::take(&mut queue.due))
     }
 
     /// Queues these for the notifier, or delivers them here if it is gone.
-    fn pull(&self, due: Vec<Due>) {
-        let mut waiting = self.waiting();
-        if waiting.over {
-            drop(waiting);
-            due.into_iter().for_each(Due::give);
+    fn enqueue(&self, due: Vec<Due>) {
+        let mut queue = self.queue();
+        if queue.closed {
+            drop(queue);
+            due.into_iter().for_each(Due::deliver);
         } else {
-            waiting.due.extend(due);
-            drop(waiting);
-            self.pulled.notify_one();
+            queue.due.extend(due);
+            drop(queue);
+            self.wake.notify_one();
         }
     }
 
     fn end(&self) -> Vec<Due> {
-        let mut waiting = self.waiting();
-        waiting.over = true;
-        mem::take(&mut waiting.due)
+        let mut queue = self.queue();
+        queue.closed = true;
+        mem::take(&mut queue.due)
     }
 }
 
@@ -100,16 +100,16 @@ impl Notifier {
     pub async fn run(self) {
         while let Some(due) = self.signal.take() {
             if due.is_empty() {
-                self.signal.pulled.notified().await;
+                self.signal.wake.notified().await;
             }
-            due.into_iter().for_each(Due::give);
+            due.into_iter().for_each(Due::deliver);
         }
     }
 }
 
 impl Drop for Notifier {
     fn drop(&mut self) {
-        self.signal.end().into_iter().for_each(Due::give);
+        self.signal.end().into_iter().for_each(Due::deliver);
     }
 }
 
@@ -119,7 +119,7 @@ impl Notifiers {
     }
 
     /// Registers a notifier and returns it with its number.
-    pub(crate) fn hang(&self) -> (usize, Notifier) {
+    pub(crate) fn register(&self) -> (usize, Notifier) {
         let mut signals = self.signals();
         let signal = Arc::default();
         signals.push(Arc::clone(&signal));
@@ -127,17 +127,17 @@ impl Notifiers {
     }
 
     /// Delivers each item through the notifier of its number.
-    pub(crate) fn ring(&self, all: impl Iterator<Item = (Option<usize>, Due)>) {
+    pub(crate) fn deliver(&self, all: impl Iterator<Item = (Option<usize>, Due)>) {
         let signals = self.signals().clone();
         let mut batches: Vec<Vec<_>> = signals.iter().map(|_| Vec::new()).collect();
         for (notifier, due) in all {
             match notifier.and_then(|notifier| batches.get_mut(notifier)) {
                 Some(batch) if due.done.is_some() || due.spent.is_some() => batch.push(due),
-                _ => due.give(),
+                _ => due.deliver(),
             }
         }
         for (signal, batch) in signals.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
-            signal.pull(batch);
+            signal.enqueue(batch);
         }
     }
 }
@@ -146,8 +146,8 @@ impl Drop for Notifiers {
     fn drop(&mut self) {
         for signal in self.signals().iter() {
             // The notifier delivers what is left when it wakes for the last time.
-            signal.waiting().over = true;
-            signal.pulled.notify_one();
+            signal.queue().closed = true;
+            signal.wake.notify_one();
         }
     }
 }
@@ -164,28 +164,28 @@ mod tests {
     #[tokio::test]
     async fn receipts_resolve_with_a_running_a_dropped_or_no_notifier() {
         let notifiers = Notifiers::default();
-        let ((running, notifier), (gone, dropped)) = (notifiers.hang(), notifiers.hang());
+        let ((running, notifier), (gone, dropped)) = (notifiers.register(), notifiers.register());
         drop(dropped);
         let (all, mut receipts): (Vec<_>, Vec<_>) =
             [None, Some(running), Some(gone), Some(running), Some(9)].map(due).into_iter().unzip();
-        notifiers.ring(all.into_iter());
-        let given = |receipts: &mut Vec<oneshot::Receiver<()>>| -> Vec<bool> {
+        notifiers.deliver(all.into_iter());
+        let resolved = |receipts: &mut Vec<oneshot::Receiver<()>>| -> Vec<bool> {
             receipts.iter_mut().map(|receipt| receipt.try_recv().is_ok()).collect()
         };
-        assert_eq!(given(&mut receipts), [true, false, true, false, true]);
+        assert_eq!(resolved(&mut receipts), [true, false, true, false, true]);
         drop(notifiers);
         notifier.run().await;
-        assert_eq!(given(&mut receipts), [false, true, false, true, false]);
+        assert_eq!(resolved(&mut receipts), [false, true, false, true, false]);
     }
 
     #[tokio::test]
     async fn a_notifier_delivers_every_batch() {
         let notifiers = Notifiers::default();
-        let (number, notifier) = notifiers.hang();
+        let (number, notifier) = notifiers.register();
         let task = tokio::spawn(notifier.run());
         for _ in 0..3 {
             let (due, receipt) = due(Some(number));
-            notifiers.ring([due].into_iter());
+            notifiers.deliver([due].into_iter());
             receipt.await.unwrap();
         }
         drop(notifiers);
@@ -195,9 +195,9 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_notifier_delivers_what_is_queued() {
         let notifiers = Notifiers::default();
-        let (number, notifier) = notifiers.hang();
+        let (number, notifier) = notifiers.register();
         let (due, receipt) = due(Some(number));
-        notifiers.ring([due].into_iter());
+        notifiers.deliver([due].into_iter());
         drop(notifier);
         receipt.await.unwrap();
     }

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Opens the log for its owner.
-pub(crate) fn own(
+pub(crate) fn open_owned(
     config: &StoreConfig,
     index: (Index, Option<String>),
     progress: &mut dyn FnMut(Progress),
@@ -38,7 +38,7 @@ pub(crate) fn own(
     let dir = &config.dir;
     let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
     let found = recover::sessions(dir)?;
-    let (deleted, unmade) = (found.deleted.clone(), found.unmade.clone());
+    let (deleted, empty) = (found.deleted.clone(), found.empty.clone());
     let ledger = ledger::read(dir).map_err(failed("read the ledger of"))?;
     let (shared, opened) = prepare(config, found, &ledger, index, true, progress)?;
     complete_heads(&shared);
@@ -50,9 +50,9 @@ pub(crate) fn own(
     shared.note(notes, true).map_err(failed("write the ledger of"))?;
     // Only now that the ledger has recorded the deletion.
     for session in deleted {
-        config.disk.remove_dir(&recover::doomed(dir, session)).map_err(failed("write"))?;
+        config.disk.remove_dir(&recover::deletion_path(dir, session)).map_err(failed("write"))?;
     }
-    for folder in unmade {
+    for folder in empty {
         config.disk.remove_dir(&folder).map_err(failed("write"))?;
     }
     Ok((shared, opened))
@@ -63,18 +63,18 @@ pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     if !dir.join("sessions").is_dir() {
         return Err(OpenError::Missing(dir.to_owned()));
     }
-    match read_and_keep_up(dir) {
+    match read_and_update_index(dir) {
         Err(locked @ OpenError::Locked { .. }) => Err(locked),
         Err(error) => {
             tracing::debug!(%error, "the index can't be used or updated: reading the segments");
-            read_alone(dir)
+            read_without_index(dir)
         }
         read => read,
     }
 }
 
 /// Brings the index up to date with the segments, so that the next reader finds it so.
-fn read_and_keep_up(dir: &Path) -> Result<(Shared, Opened), OpenError> {
+fn read_and_update_index(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     let failed = |broken: Broken| OpenError::Index { path: dir.join("index"), reason: broken.0 };
     let _lock = Lock::take(dir)?;
     // Fail here on a full disk, which sled handles badly.
@@ -83,16 +83,16 @@ fn read_and_keep_up(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     let (mut shared, mut opened) = prepare_to_read(dir, index)?;
     shared.index.store(true).map_err(failed)?;
     shared.index = shared.index.detach(dir).map_err(failed)?;
-    opened.interrupted = add_left(&mut shared, dir)?;
+    opened.interrupted = add_interrupted(&mut shared, dir)?;
     count(&shared, &mut opened);
     Ok((shared, opened))
 }
 
 /// Reads all segments and writes nothing.
-fn read_alone(dir: &Path) -> Result<(Shared, Opened), OpenError> {
+fn read_without_index(dir: &Path) -> Result<(Shared, Opened), OpenError> {
     let lock = Lock::share(dir)?;
     let (mut shared, mut opened) = prepare_to_read(dir, (Index::in_memory(), None))?;
-    opened.interrupted = add_left(&mut shared, dir)?;
+    opened.interrupted = add_interrupted(&mut shared, dir)?;
     drop(lock);
     count(&shared, &mut opened);
     Ok((shared, opened))
@@ -165,10 +165,10 @@ fn prepare(
         deletions: AtomicU64::default(),
         failing: watch::Sender::new(None),
         queue,
-        places: Arc::new(Semaphore::new(queue)),
+        permits: Arc::new(Semaphore::new(queue)),
         backlog: AtomicU64::new(0),
         max_backlog: config.max_backlog,
-        crowded: watch::Sender::new(false),
+        backlogged: watch::Sender::new(false),
         notifiers: Notifiers::default(),
         stamp: AtomicU64::new(0),
         closing: Closing::default(),
@@ -180,13 +180,13 @@ fn prepare(
         ledger: OnceLock::new(),
         unnoted: AtomicBool::new(false),
         ledger_damage,
-        left: std::collections::BTreeMap::new(),
+        interrupted: std::collections::BTreeMap::new(),
     };
     CatchUp { shared: &shared, cut: owner, deleted: &deleted, opened: &mut opened, progress, at: Progress::default() }
         .all()
         .map_err(failed)?;
     opened.damage.extend(shared.ledger_damage.iter().cloned());
-    let last = last_place(&shared);
+    let last = last_position(&shared);
     shared.stamp = AtomicU64::new(last.map_or(0, |last| last.written));
     shared.ring = Ring::new(last);
     Ok((shared, opened))
@@ -207,14 +207,14 @@ fn complete_heads(shared: &Shared) {
 }
 
 /// Adds the journal's requests in flight to the listings, as the next owner will record them.
-fn add_left(shared: &mut Shared, dir: &Path) -> Result<u64, OpenError> {
+fn add_interrupted(shared: &mut Shared, dir: &Path) -> Result<u64, OpenError> {
     let failed = |source| OpenError::Io { what: "read the journal of", path: dir.to_owned(), source };
     let left = journal::read(dir).map_err(failed)?;
-    crate::left::show(shared, left).map_err(|error| failed(io::Error::other(error)))
+    crate::interrupted::add(shared, left).map_err(|error| failed(io::Error::other(error)))
 }
 
 /// The position of the last exchange recorded.
-fn last_place(shared: &Shared) -> Option<Position> {
+fn last_position(shared: &Shared) -> Option<Position> {
     let listings = shared.index.listings();
     let lasts = listings.iter().filter_map(|(session, listing)| {
         let summary = listing.parts.last()?.summary;

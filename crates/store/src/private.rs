@@ -74,7 +74,7 @@ pub(crate) fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs:
 /// users may have written the file.
 pub fn read_secret(path: &Path) -> io::Result<String> {
     let file = open(fs::OpenOptions::new().read(true), path)?;
-    trusted(path, &file.metadata()?).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
+    check_trusted(path, &file.metadata()?).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
     let mut text = String::new();
     io::Read::read_to_string(&mut io::Read::take(file, 4096), &mut text)?;
     Ok(text)
@@ -91,7 +91,7 @@ pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, UntrustedFile> {
         if metadata.mode() & READABLE != 0 {
             readable.push(path.to_owned());
         }
-        trusted(path, metadata)
+        check_trusted(path, metadata)
     };
     // A folder may be a link: whoever can change the link can write the folder it is in, which is refused.
     for folder in [dir.to_owned()].into_iter().chain(FOLDERS.map(|name| dir.join(name))) {
@@ -113,7 +113,7 @@ pub(crate) fn check(dir: &Path) -> Result<Vec<PathBuf>, UntrustedFile> {
     Ok(readable)
 }
 
-fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), UntrustedFile> {
+fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), UntrustedFile> {
     let own = geteuid().as_raw();
     let problem = match (metadata.uid(), metadata.mode()) {
         // The superuser can change everything anyway.

@@ -1,8 +1,8 @@
 //! Queries.
 
-mod ahead;
 mod cursor;
 mod fetch;
+mod read_ahead;
 mod rows;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -15,7 +15,7 @@ pub(crate) use self::{fetch::Fetch, rows::RowFilter};
 use crate::shared::Shared;
 
 /// Maximum number of rows read ahead of the blocks.
-const MOST_COMING: usize = 4096;
+const MAX_LOOKAHEAD: usize = 4096;
 
 /// The exchanges of a [`Query`], read lazily.
 ///
@@ -32,9 +32,9 @@ pub struct Exchanges {
     active: Vec<(Cursor, Hit)>,
     failed: Vec<ReadError>,
     /// Rows found but not read yet.
-    coming: VecDeque<Result<Hit, ReadError>>,
+    upcoming: VecDeque<Result<Hit, ReadError>>,
     fetch: Fetch,
-    place: Option<Position>,
+    position: Option<Position>,
 }
 
 impl Exchanges {
@@ -61,25 +61,25 @@ impl Exchanges {
         }
         let rows = RowFilter::new(&filter);
         let left = limit.unwrap_or(usize::MAX);
-        let (active, failed, coming) = (Vec::new(), Vec::new(), VecDeque::new());
+        let (active, failed, upcoming) = (Vec::new(), Vec::new(), VecDeque::new());
         let fetch = Fetch::new(Arc::clone(shared));
-        Ok(Self { filter, rows, order, left, waiting, active, failed, coming, fetch, place: None })
+        Ok(Self { filter, rows, order, left, waiting, active, failed, upcoming, fetch, position: None })
     }
 
     /// The position after the last exchange yielded; `None` before the first.
     #[must_use]
     pub fn last_position(&self) -> Option<Position> {
-        self.place
+        self.position
     }
 
     /// The next row that the index matches.
     fn hit(&mut self) -> Option<Hit> {
         loop {
             let next = match self.order {
-                Order::Oldest => self.active.iter().enumerate().min_by_key(|(_, (_, hit))| hit.place),
-                Order::Newest => self.active.iter().enumerate().max_by_key(|(_, (_, hit))| hit.place),
+                Order::Oldest => self.active.iter().enumerate().min_by_key(|(_, (_, hit))| hit.position),
+                Order::Newest => self.active.iter().enumerate().max_by_key(|(_, (_, hit))| hit.position),
             };
-            let next = next.map(|(index, (_, hit))| (index, hit.place.written));
+            let next = next.map(|(index, (_, hit))| (index, hit.position.written));
             let due = match (self.waiting.last(), next) {
                 (Some((from, _)), Some((_, written))) => match self.order {
                     Order::Oldest => *from <= written,
@@ -106,13 +106,13 @@ impl Exchanges {
 
     /// Finds the next row, and enough further ones to know the next blocks.
     fn look_ahead(&mut self) {
-        while self.coming.is_empty() || (self.fetch.is_idle() && self.coming.len() < self.left.min(MOST_COMING)) {
+        while self.upcoming.is_empty() || (self.fetch.is_idle() && self.upcoming.len() < self.left.min(MAX_LOOKAHEAD)) {
             let hit = self.hit();
             let found = !self.failed.is_empty() || hit.is_some();
-            self.coming.extend(self.failed.drain(..).map(Err));
+            self.upcoming.extend(self.failed.drain(..).map(Err));
             if let Some(hit) = hit {
-                self.fetch.prepare(hit.place.session, hit.at);
-                self.coming.push_back(Ok(hit));
+                self.fetch.prepare(hit.position.session, hit.at);
+                self.upcoming.push_back(Ok(hit));
             }
             if !found {
                 break;
@@ -147,12 +147,12 @@ impl Iterator for Exchanges {
     fn next(&mut self) -> Option<Self::Item> {
         while self.left > 0 {
             self.look_ahead();
-            let hit = match self.coming.pop_front()? {
+            let hit = match self.upcoming.pop_front()? {
                 Ok(hit) => hit,
                 Err(error) => return Some(Err(error)),
             };
-            self.place = Some(hit.place);
-            match self.fetch.exchange(hit.place.session, hit.place.sequence, hit.at) {
+            self.position = Some(hit.position);
+            match self.fetch.exchange(hit.position.session, hit.position.sequence, hit.at) {
                 Ok(Some(exchange)) if self.rows.is_exact() || self.filter.matches(&exchange) => {
                     self.left -= 1;
                     return Some(Ok(exchange));
@@ -160,7 +160,7 @@ impl Iterator for Exchanges {
                 // It doesn't match, or its session was deleted meanwhile.
                 Ok(_) => {}
                 Err(error) => {
-                    let Hit { place: Position { session, sequence, .. }, .. } = hit;
+                    let Hit { position: Position { session, sequence, .. }, .. } = hit;
                     return Some(Err(ReadError::Exchange { session, sequence, source: Box::new(error) }));
                 }
             }

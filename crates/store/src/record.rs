@@ -15,7 +15,7 @@ const PREVIOUS: usize = 1 + 8 + 8;
 /// The offset in a record of the three lengths.
 const LENGTHS: usize = PREVIOUS + 32;
 /// The size of a record's header, in bytes.
-const HEAD: usize = LENGTHS + 4 + 4 + 4;
+const HEADER: usize = LENGTHS + 4 + 4 + 4;
 
 /// A record's location in its block, and what is known without parsing its metadata.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Unchained {
     /// Chains the record to the one with this hash, and returns its own.
     pub(crate) fn chain(&self, previous: Digest, block: &mut [u8]) -> Digest {
         block[self.start + PREVIOUS..self.start + LENGTHS].copy_from_slice(&previous.0);
-        let metadata = &block[self.start + HEAD..self.metadata_end];
+        let metadata = &block[self.start + HEADER..self.metadata_end];
         chain::link(previous, metadata, self.request, self.response)
     }
 }
@@ -54,22 +54,22 @@ impl Unchained {
 ///
 /// The exchange's own hashes are ignored.
 pub(crate) fn encode(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> Unchained {
-    let (unchained, said) = encode_head(exchange, written, block);
+    let (unchained, messages) = encode_head(exchange, written, block);
     let request = &exchange.request.body.bytes;
-    let answer = exchange.response.as_ref().map_or(&[][..], |response| &response.body.bytes);
+    let response = exchange.response.as_ref().map_or(&[][..], |response| &response.body.bytes);
     // Reserve once, or a block of many bodies is moved repeatedly as it grows.
-    block.reserve(request.len() + said.len() + answer.len());
+    block.reserve(request.len() + messages.len() + response.len());
     block.extend(&request[..]);
-    block.extend(&said);
-    block.extend(answer);
+    block.extend(&messages);
+    block.extend(response);
     unchained
 }
 
 /// As [`encode`], but the bodies are returned to be appended instead of being copied into the block.
 pub(crate) fn encode_apart(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Unchained, [Bytes; 3]) {
-    let (unchained, said) = encode_head(exchange, written, block);
-    let answer = exchange.response.as_ref().map(|response| response.body.bytes.clone());
-    (unchained, [exchange.request.body.bytes.clone(), said.into(), answer.unwrap_or_default()])
+    let (unchained, messages) = encode_head(exchange, written, block);
+    let response = exchange.response.as_ref().map(|response| response.body.bytes.clone());
+    (unchained, [exchange.request.body.bytes.clone(), messages.into(), response.unwrap_or_default()])
 }
 
 /// Appends everything but the bodies, and returns the messages of a WebSocket.
@@ -78,7 +78,7 @@ fn encode_head(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Uncha
     block.push(VERSION);
     block.extend(exchange.sequence.to_le_bytes());
     block.extend(written.to_le_bytes());
-    block.extend([0; HEAD - PREVIOUS]);
+    block.extend([0; HEADER - PREVIOUS]);
     chain::write_metadata(exchange, block);
     let request = &exchange.request.body;
     let response = exchange.response.as_ref().map(|response| &response.body);
@@ -89,20 +89,20 @@ fn encode_head(exchange: &Exchange, written: u64, block: &mut Vec<u8>) -> (Uncha
         request: request.stored_digest(),
         response: response.map(nightaudit_exchange::Body::stored_digest),
     };
-    let said = exchange.web_socket.as_ref().map(join).unwrap_or_default();
-    let answer = response.map_or(0, |body| body.bytes.len());
-    let lengths = [metadata_end - start - HEAD, request.bytes.len(), said.len() + answer];
-    for (place, length) in lengths.into_iter().enumerate() {
-        let at = start + LENGTHS + 4 * place;
+    let messages = exchange.web_socket.as_ref().map(join).unwrap_or_default();
+    let response = response.map_or(0, |body| body.bytes.len());
+    let lengths = [metadata_end - start - HEADER, request.bytes.len(), messages.len() + response];
+    for (index, length) in lengths.into_iter().enumerate() {
+        let at = start + LENGTHS + 4 * index;
         block[at..at + 4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     }
-    (unchained, said)
+    (unchained, messages)
 }
 
 /// The records of an unpacked block; the error says what is wrong with it.
 pub(crate) fn split(block: &[u8], count: u32, first: u64) -> Result<Vec<Record>, String> {
     // Every record takes at least its header, which bounds what a wrong count makes us reserve.
-    let mut records = Vec::with_capacity((count as usize).min(block.len() / HEAD));
+    let mut records = Vec::with_capacity((count as usize).min(block.len() / HEADER));
     let mut at = 0;
     while at < block.len() {
         let record = one(block, at).ok_or_else(|| format!("the record at byte {at} of the block is truncated"))?;
@@ -123,9 +123,9 @@ pub(crate) fn split(block: &[u8], count: u32, first: u64) -> Result<Vec<Record>,
 }
 
 fn one(block: &[u8], at: usize) -> Option<Record> {
-    let head: &[u8; HEAD] = block.get(at..at.checked_add(HEAD)?)?.try_into().ok()?;
+    let head: &[u8; HEADER] = block.get(at..at.checked_add(HEADER)?)?.try_into().ok()?;
     let number = |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
-    let mut end = at + HEAD;
+    let mut end = at + HEADER;
     let mut part = |from: usize| {
         let length = u32::from_le_bytes(head[from..from + 4].try_into().ok()?);
         let start = end;
@@ -138,9 +138,9 @@ fn one(block: &[u8], at: usize) -> Option<Record> {
 }
 
 /// The payloads of a WebSocket's messages, each prefixed by its length.
-fn join(said: &WebSocket) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(said.messages.iter().map(|message| 4 + message.body.bytes.len()).sum());
-    for message in &said.messages {
+fn join(web_socket: &WebSocket) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(web_socket.messages.iter().map(|message| 4 + message.body.bytes.len()).sum());
+    for message in &web_socket.messages {
         bytes.extend(u32::try_from(message.body.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
         bytes.extend(&message.body.bytes);
     }
@@ -148,9 +148,9 @@ fn join(said: &WebSocket) -> Vec<u8> {
 }
 
 /// Restores the payload of each message, and returns their total length; `None` if bytes are missing.
-fn split_messages(said: &mut WebSocket, bytes: &Bytes) -> Option<usize> {
+fn split_messages(web_socket: &mut WebSocket, bytes: &Bytes) -> Option<usize> {
     let mut at = 0;
-    for message in &mut said.messages {
+    for message in &mut web_socket.messages {
         let start = at + 4;
         let length = u32::from_le_bytes(bytes.get(at..start)?.try_into().ok()?);
         at = start.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= bytes.len())?;
@@ -186,14 +186,14 @@ impl Record {
         exchange.hash = Some(link.finish(exchange.request.body.stored_digest(), digest));
         exchange.previous_hash = Some(self.previous);
         exchange.request.body.bytes = block.slice(self.request.clone());
-        let mut answer = self.response.clone();
-        if let Some(said) = &mut exchange.web_socket {
-            let length = split_messages(said, &block.slice(answer.clone()))
+        let mut range = self.response.clone();
+        if let Some(web_socket) = &mut exchange.web_socket {
+            let length = split_messages(web_socket, &block.slice(range.clone()))
                 .ok_or_else(|| format!("the messages of record {} are truncated", self.sequence))?;
-            answer.start += length;
+            range.start += length;
         }
         if let Some(response) = &mut exchange.response {
-            response.body.bytes = block.slice(answer);
+            response.body.bytes = block.slice(range);
         }
         Ok(exchange)
     }
@@ -245,7 +245,7 @@ mod tests {
             reason: None,
             headers: Vec::new(),
             request_id: None,
-            body: body(b"the answer"),
+            body: body(b"the response"),
         });
         exchange.web_socket = Some(WebSocket {
             handshake: exchange.id,
@@ -258,7 +258,7 @@ mod tests {
         let (mut whole, mut head) = (Vec::new(), Vec::new());
         encode(&exchange, 7, &mut whole);
         let (_, rest) = encode_apart(&exchange, 7, &mut head);
-        assert_eq!(rest.concat(), b"the request\x03\0\0\0one\x07\0\0\0anotherthe answer");
+        assert_eq!(rest.concat(), b"the request\x03\0\0\0one\x07\0\0\0anotherthe response");
         assert_eq!([&head, &rest.concat()[..]].concat(), whole);
     }
 
@@ -272,10 +272,10 @@ mod tests {
             let (raw, hashes) = block(&bodies);
             let raw = Bytes::from(raw);
             let records = split(&raw, bodies.len() as u32, 1).unwrap();
-            for (place, record) in records.iter().enumerate() {
+            for (index, record) in records.iter().enumerate() {
                 let read = record.exchange(&raw).unwrap();
-                prop_assert_eq!(&read.request.body.bytes[..], &bodies[place][..]);
-                prop_assert_eq!((read.previous_hash, read.hash), (Some(hashes[place]), Some(hashes[place + 1])));
+                prop_assert_eq!(&read.request.body.bytes[..], &bodies[index][..]);
+                prop_assert_eq!((read.previous_hash, read.hash), (Some(hashes[index]), Some(hashes[index + 1])));
             }
         }
 
@@ -291,13 +291,13 @@ mod tests {
             }
             let raw = Bytes::from(raw);
             let Ok(records) = split(&raw, bodies.len() as u32, 1) else { return Ok(()) };
-            for (place, record) in records.iter().enumerate() {
+            for (index, record) in records.iter().enumerate() {
                 let Ok(read) = record.exchange(&raw) else { continue };
                 let whole = Digest::of(&read.request.body.bytes) == read.request.body.stored_digest();
-                if whole && read.hash == Some(hashes[place + 1]) && record.previous == hashes[place] {
+                if whole && read.hash == Some(hashes[index + 1]) && record.previous == hashes[index] {
                     // The hash covers everything but the stamp and the lengths.
                     let honest = split(&original, bodies.len() as u32, 1).unwrap();
-                    prop_assert_eq!(&honest[place].exchange(&Bytes::from(original.clone())).unwrap(), &read);
+                    prop_assert_eq!(&honest[index].exchange(&Bytes::from(original.clone())).unwrap(), &read);
                 }
             }
         }

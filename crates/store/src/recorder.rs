@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
     config::{Durability, OnFailure},
-    encoder::{Answer, Item, Message},
+    encoder::{Completion, Item, Message},
     notifier::{Due, Notifier},
     shared::Shared,
 };
@@ -34,7 +34,7 @@ impl Recorder {
     /// Call once per runtime; the log keeps a handle. Receipts resolve only while the notifier runs, or once it was
     /// dropped.
     pub fn with_notifier(&self) -> (Self, Notifier) {
-        let (number, notifier) = self.shared.notifiers.hang();
+        let (number, notifier) = self.shared.notifiers.register();
         (Self { notifier: Some(number), ..self.clone() }, notifier)
     }
 
@@ -51,7 +51,8 @@ impl Recorder {
         let shared = &self.shared;
         let refuse = shared.on_failure == OnFailure::Refuse;
         let closed = || StoreFailure { cause: "it is closed".into() };
-        let at_once = if *shared.crowded.borrow() { None } else { Arc::clone(&shared.places).try_acquire_owned().ok() };
+        let at_once =
+            if *shared.backlogged.borrow() { None } else { Arc::clone(&shared.permits).try_acquire_owned().ok() };
         let permit = match at_once {
             Some(permit) => permit,
             None => {
@@ -62,14 +63,14 @@ impl Recorder {
                         std::future::pending().await
                     }
                 };
-                let place = async {
-                    let permit = Arc::clone(&shared.places).acquire_owned().await;
+                let acquired = async {
+                    let permit = Arc::clone(&shared.permits).acquire_owned().await;
                     // Acquire the permit first, so that waiters proceed in order of arrival.
-                    let _ = shared.crowded.subscribe().wait_for(|crowded| !*crowded).await;
+                    let _ = shared.backlogged.subscribe().wait_for(|backlogged| !*backlogged).await;
                     permit
                 };
                 tokio::select! {
-                    permit = place => permit.map_err(|_| closed())?,
+                    permit = acquired => permit.map_err(|_| closed())?,
                     () = failed => return Err(shared.failure().unwrap_or_else(closed)),
                 }
             }
@@ -120,15 +121,15 @@ impl QueuePermit {
         }
     }
 
-    /// A text of a request without these tokens and those that were seen before.
+    /// A text of a request with these tokens, and those seen before, redacted.
     #[must_use]
-    pub fn noted<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+    pub fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         self.recorder.shared.known_tokens.get_or_init(KnownTokens::default).redact_text(text, tokens)
     }
 
-    /// What [`begin`](Self::begin) notes of this capture, without its secrets and those that were seen before.
+    /// The journal entry of this capture for [`begin`](Self::begin), with its tokens, and those seen before, redacted.
     #[must_use]
-    pub fn started(&self, capture: &Capture) -> JournalEntry {
+    pub fn journal_entry(&self, capture: &Capture) -> JournalEntry {
         self.recorder.shared.known_tokens.get_or_init(KnownTokens::default).journal_entry(capture)
     }
 
@@ -142,19 +143,19 @@ impl QueuePermit {
                 (Some(done), Some(receipt))
             }
         };
-        let bytes = kept(&capture);
-        self.recorder.shared.hold(bytes);
-        let answer = Answer {
+        let bytes = body_bytes(&capture);
+        self.recorder.shared.add_to_backlog(bytes);
+        let completion = Completion {
             permit: self.permit.take(),
             bytes,
             slot: self.slot.take(),
             notifier: self.recorder.notifier,
             due: Due { done, spent: None },
         };
-        let item = Item { capture, answer };
+        let item = Item { capture, completion };
         // If the encoder is gone the log is closed, and `reserve` has failed since.
         if self.recorder.encoder.send(Message::Record(item)).is_err() {
-            self.recorder.shared.release(bytes);
+            self.recorder.shared.remove_from_backlog(bytes);
             Shared::count(&self.recorder.shared.lost, 1);
         }
         Receipt(receipt)
@@ -162,11 +163,11 @@ impl QueuePermit {
 }
 
 /// The bytes of a capture's bodies.
-fn kept(capture: &Capture) -> u64 {
+fn body_bytes(capture: &Capture) -> u64 {
     let bytes = |pieces: &[Bytes]| pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-    let answer = capture.response.as_ref().map_or(0, |response| bytes(&response.body.kept));
-    let said = capture.web_socket.iter().flat_map(|part| &part.messages);
-    bytes(&capture.request.body.kept) + answer + said.map(|message| bytes(&message.body.kept)).sum::<u64>()
+    let response = capture.response.as_ref().map_or(0, |response| bytes(&response.body.kept));
+    let messages = capture.web_socket.iter().flat_map(|part| &part.messages);
+    bytes(&capture.request.body.kept) + response + messages.map(|message| bytes(&message.body.kept)).sum::<u64>()
 }
 
 impl Drop for QueuePermit {

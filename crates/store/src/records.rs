@@ -16,7 +16,7 @@ const LARGE: usize = 1 << 20;
 
 /// Where a session ends.
 #[derive(Debug, Clone)]
-pub(crate) struct Reached {
+pub(crate) struct SessionTail {
     pub(crate) session: SessionId,
     pub(crate) name: Arc<str>,
     /// The sequence number of its last exchange.
@@ -46,20 +46,20 @@ pub(crate) struct Records {
 }
 
 /// Builds the blocks of a session.
-pub(crate) struct Open {
-    reached: Reached,
+pub(crate) struct BlockBuilder {
+    tail: SessionTail,
     records: Option<Records>,
     /// The largest number of exchanges in a block so far, as a capacity hint.
-    most: usize,
+    capacity: usize,
 }
 
-impl Open {
-    pub(crate) fn new(reached: Reached) -> Self {
-        Self { reached, records: None, most: 0 }
+impl BlockBuilder {
+    pub(crate) fn new(tail: SessionTail) -> Self {
+        Self { tail, records: None, capacity: 0 }
     }
 
-    pub(crate) fn reached(&self) -> &Reached {
-        &self.reached
+    pub(crate) fn tail(&self) -> &SessionTail {
+        &self.tail
     }
 
     /// Adds an exchange, whose sequence number must be above the last. Returns the records once they fill a block.
@@ -72,16 +72,16 @@ impl Open {
         followed: bool,
         spare: &mut Vec<Vec<u8>>,
     ) -> Option<Records> {
-        let (reached, most) = (&mut self.reached, self.most);
+        let (tail, capacity) = (&mut self.tail, self.capacity);
         let records = self.records.get_or_insert_with(|| Records {
-            session: reached.session,
+            session: tail.session,
             raw: spare.pop().unwrap_or_default(),
             tail: Vec::new(),
-            links: Vec::with_capacity(most),
-            after: reached.last,
+            links: Vec::with_capacity(capacity),
+            after: tail.last,
             first: exchange.sequence,
             written,
-            noted: Vec::with_capacity(most),
+            noted: Vec::with_capacity(capacity),
             followed: Vec::new(),
         });
         let link = if exchange.bodies().map(|body| body.bytes.len()).sum::<usize>() >= LARGE {
@@ -92,7 +92,7 @@ impl Open {
             record::encode(&exchange, written, &mut records.raw)
         };
         records.links.push(link);
-        reached.last = exchange.sequence;
+        tail.last = exchange.sequence;
         if followed {
             records.noted.push(Noted::of(&exchange, written));
             records.followed.push(exchange);
@@ -105,7 +105,7 @@ impl Open {
     /// The records of the unfinished block.
     pub(crate) fn take(&mut self) -> Option<Records> {
         let records = self.records.take()?;
-        self.most = self.most.max(records.noted.len());
+        self.capacity = self.capacity.max(records.noted.len());
         Some(records)
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Found {
     /// Sessions whose deletion was interrupted.
     pub(crate) deleted: Vec<SessionId>,
     /// Empty folders, whose creation was interrupted.
-    pub(crate) unmade: Vec<PathBuf>,
+    pub(crate) empty: Vec<PathBuf>,
 }
 
 /// The sessions found in a data folder.
@@ -54,7 +54,7 @@ pub(crate) fn sessions(dir: &Path) -> Result<Found, OpenError> {
         }
         let numbers = segment::list(&entry.path()).map_err(failed)?;
         if numbers.is_empty() && !entry.path().join("session.json").exists() {
-            found.unmade.push(entry.path());
+            found.empty.push(entry.path());
             continue;
         }
         let mut bytes = 0;
@@ -67,7 +67,7 @@ pub(crate) fn sessions(dir: &Path) -> Result<Found, OpenError> {
 }
 
 /// The folder of a session while it is deleted.
-pub(crate) fn doomed(dir: &Path, session: SessionId) -> PathBuf {
+pub(crate) fn deletion_path(dir: &Path, session: SessionId) -> PathBuf {
     dir.join("sessions").join(format!("{DELETED}{session}"))
 }
 
@@ -75,18 +75,22 @@ pub(crate) fn doomed(dir: &Path, session: SessionId) -> PathBuf {
 ///
 /// In this order a full disk has space for the ledger's line, and until that is written the folder's name records the
 /// deletion.
-pub(crate) fn finish_deletion(disk: &dyn Disk, doomed: &Path, tell: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    for entry in fs::read_dir(doomed)? {
+pub(crate) fn finish_deletion(
+    disk: &dyn Disk,
+    deletion: &Path,
+    record: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(deletion)? {
         let entry = entry?;
         if !entry.file_type()?.is_dir() {
             disk.remove_file(&entry.path())?;
         }
     }
-    if let Err(error) = tell() {
+    if let Err(error) = record() {
         tracing::warn!(%error, "the ledger will record the deletion when the log is opened next");
         return Ok(());
     }
-    disk.remove_dir(doomed)
+    disk.remove_dir(deletion)
 }
 
 /// Opens the index of a data folder, and returns why it was created anew, if it was.
@@ -170,13 +174,13 @@ impl CatchUp<'_> {
             files.push((number, generation, file.metadata()?.len()));
         }
         let mut listing = self.shared.index.listings().remove(&session).unwrap_or_default();
-        self.shared.witness(session, &listing);
+        self.shared.raise_head(session, &listing);
         let last = listing.segments.len();
-        let fits = listing.segments.iter().enumerate().all(|(place, known)| {
-            files.get(place).is_some_and(|(number, generation, length)| {
+        let fits = listing.segments.iter().enumerate().all(|(index, known)| {
+            files.get(index).is_some_and(|(number, generation, length)| {
                 (*number, *generation) == (known.number, known.generation)
                     // A segment with a successor can't have gained or lost blocks.
-                    && if place + 1 == last { *length >= known.length } else { *length == known.length }
+                    && if index + 1 == last { *length >= known.length } else { *length == known.length }
             })
         });
         // Only the last one can be behind.
@@ -197,9 +201,9 @@ impl CatchUp<'_> {
 
     /// Adds a listing to the index, and finds what it lacks compared with the session's head.
     fn add(&self, session: SessionId, listing: Listing) {
-        self.shared.witness(session, &listing);
+        self.shared.raise_head(session, &listing);
         self.shared.index.listings().insert(session, listing);
-        self.shared.compare(session);
+        self.shared.find_missing(session);
     }
 
     /// Adds what comes after the listing's end. Returns false if the listing doesn't match the segments.
@@ -221,7 +225,7 @@ impl CatchUp<'_> {
             }
         }
         let mut reader = Follow { session, last: sequence, damage: Vec::new(), listing };
-        for (place, (number, generation, _)) in files.iter().enumerate() {
+        for (index, (number, generation, _)) in files.iter().enumerate() {
             let offset = match known {
                 Some(known) if *number < known.number => continue,
                 Some(known) if *number == known.number => match resumed {
@@ -230,7 +234,7 @@ impl CatchUp<'_> {
                 },
                 _ => 0,
             };
-            let is_last = place + 1 == files.len();
+            let is_last = index + 1 == files.len();
             match self.segment(&mut reader, *number, *generation, offset, is_last)? {
                 // The offset in the index is not a block: nothing in it can be trusted.
                 Some(end) if end == offset && offset > HEADER as u64 && known.is_some() => return Ok(false),

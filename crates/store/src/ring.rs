@@ -30,7 +30,7 @@ pub(crate) struct Ring {
 /// Where the log ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Last {
-    pub(crate) place: Option<Position>,
+    pub(crate) position: Option<Position>,
     /// Exchanges recorded since the log was opened.
     pub(crate) count: u64,
     pub(crate) closed: bool,
@@ -56,9 +56,9 @@ pub(crate) enum After {
 
 impl Ring {
     /// A ring for a log whose last exchange is at `position`.
-    pub(crate) fn new(place: Option<Position>) -> Self {
-        let kept = Kept { dropped: place, ..Kept::default() };
-        Self { kept: Mutex::new(kept), last: watch::Sender::new(Last { place, count: 0, closed: false }) }
+    pub(crate) fn new(position: Option<Position>) -> Self {
+        let kept = Kept { dropped: position, ..Kept::default() };
+        Self { kept: Mutex::new(kept), last: watch::Sender::new(Last { position, count: 0, closed: false }) }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Last> {
@@ -72,34 +72,34 @@ impl Ring {
 
     /// Adds recorded exchanges, in order.
     pub(crate) fn push(&self, exchanges: Vec<(Position, Arc<Exchange>)>) {
-        let Some(place) = exchanges.last().map(|(place, _)| *place) else { return };
+        let Some(position) = exchanges.last().map(|(position, _)| *position) else { return };
         let mut count = self.last.borrow().count;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (place, mut exchange) in exchanges {
+        for (position, mut exchange) in exchanges {
             // It is not shared yet.
             if let Some(exchange) = Arc::get_mut(&mut exchange) {
                 detach(exchange);
             }
             count += 1;
             kept.bytes += size(&exchange);
-            kept.exchanges.push_back((place, count, exchange));
+            kept.exchanges.push_back((position, count, exchange));
         }
         while kept.exchanges.len() > MAX_EXCHANGES || kept.bytes > MAX_BYTES {
-            let Some((place, _, exchange)) = kept.exchanges.pop_front() else { break };
+            let Some((position, _, exchange)) = kept.exchanges.pop_front() else { break };
             kept.bytes -= size(&exchange);
-            kept.dropped = Some(place);
+            kept.dropped = Some(position);
         }
         drop(kept);
-        self.last.send_modify(|last| (last.place, last.count) = (Some(place), count));
+        self.last.send_modify(|last| (last.position, last.count) = (Some(position), count));
     }
 
     /// Records that exchanges up to this position were recorded without followers.
-    pub(crate) fn pass(&self, place: Position, exchanges: usize) {
+    pub(crate) fn pass(&self, position: Position, exchanges: usize) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Kept { dropped: Some(place), ..Kept::default() };
+        *kept = Kept { dropped: Some(position), ..Kept::default() };
         drop(kept);
         self.last.send_modify(|last| {
-            last.place = Some(place);
+            last.position = Some(position);
             last.count += exchanges as u64;
         });
     }
@@ -109,14 +109,14 @@ impl Ring {
     }
 
     /// What comes after a position.
-    pub(crate) fn after(&self, place: Option<Position>) -> After {
+    pub(crate) fn after(&self, position: Option<Position>) -> After {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if place < kept.dropped {
+        if position < kept.dropped {
             return After::Gone;
         }
-        let next = kept.exchanges.partition_point(|(known, ..)| Some(*known) <= place);
+        let next = kept.exchanges.partition_point(|(known, ..)| Some(*known) <= position);
         match kept.exchanges.get(next) {
-            Some((place, count, exchange)) => After::Next(*place, *count, Arc::clone(exchange)),
+            Some((position, count, exchange)) => After::Next(*position, *count, Arc::clone(exchange)),
             None => After::Nothing,
         }
     }
@@ -155,7 +155,7 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn place(exchange: &Exchange, sequence: u64) -> Position {
+    fn position(exchange: &Exchange, sequence: u64) -> Position {
         Position { written: sequence, session: exchange.session, sequence }
     }
 
@@ -185,7 +185,7 @@ mod tests {
     fn kept(exchange: &Exchange) -> usize {
         let ring = Ring::new(None);
         for sequence in 1..=100 {
-            ring.push(vec![(place(exchange, sequence), Arc::new(exchange.clone()))]);
+            ring.push(vec![(position(exchange, sequence), Arc::new(exchange.clone()))]);
         }
         let kept = ring.kept.lock().unwrap();
         assert!(kept.bytes <= MAX_BYTES);
@@ -218,9 +218,9 @@ mod tests {
         let buffer = Bytes::from(vec![b'x'; SMALL]);
         exchange.request.body.bytes = buffer.slice(..100);
         exchange.web_socket.as_mut().unwrap().messages[0].body.bytes = buffer.slice(100..200);
-        let place = place(&exchange, 1);
+        let position = position(&exchange, 1);
         let ring = Ring::new(None);
-        ring.push(vec![(place, Arc::new(exchange))]);
+        ring.push(vec![(position, Arc::new(exchange))]);
         let After::Next(_, _, kept) = ring.after(None) else { panic!("it is not kept") };
         assert_eq!(kept.request.body.bytes, buffer.slice(..100));
         assert!(buffer.is_unique());

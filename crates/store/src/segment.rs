@@ -195,8 +195,8 @@ impl Walk {
         while start < self.length {
             let length = usize::try_from(self.length - start).map_or(window.len(), |left| left.min(window.len()));
             self.file.read_exact_at(&mut window[..length], start)?;
-            if let Some(place) = window[..length].iter().rposition(|byte| *byte != 0) {
-                last = start + place as u64 + 1;
+            if let Some(index) = window[..length].iter().rposition(|byte| *byte != 0) {
+                last = start + index as u64 + 1;
             }
             start += length as u64;
         }
@@ -281,9 +281,9 @@ impl Walk {
         while start < self.length {
             let length = usize::try_from(self.length - start).unwrap_or(WINDOW).min(WINDOW);
             self.file.read_exact_at(&mut window[..length], start)?;
-            for place in 0..length.saturating_sub(3) {
-                let at = start + place as u64;
-                let found = match &window[place..place + 4] {
+            for index in 0..length.saturating_sub(3) {
+                let at = start + index as u64;
+                let found = match &window[index..index + 4] {
                     magic if magic == block::MAGIC => match self.block(at) {
                         Ok(_) => true,
                         Err(Fault::Io(error)) => return Err(error),

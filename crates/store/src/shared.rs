@@ -101,12 +101,12 @@ pub(crate) struct Shared {
     /// Why the log can't be written, while it can't.
     pub(crate) failing: watch::Sender<Option<Arc<str>>>,
     pub(crate) queue: usize,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     /// The bytes of bodies waiting to be written, and above how many no further permit is granted.
     pub(crate) backlog: AtomicU64,
     pub(crate) max_backlog: u64,
     /// Whether the backlog is above its limit.
-    pub(crate) crowded: watch::Sender<bool>,
+    pub(crate) backlogged: watch::Sender<bool>,
     pub(crate) notifiers: Notifiers,
     /// The stamp of the last batch.
     pub(crate) stamp: AtomicU64,
@@ -126,7 +126,7 @@ pub(crate) struct Shared {
     /// Damage found in the ledger.
     pub(crate) ledger_damage: Vec<Damage>,
     /// For a read-only log: requests in flight when the last owner was killed, as the next one will record them.
-    pub(crate) left: BTreeMap<(SessionId, u64), Exchange>,
+    pub(crate) interrupted: BTreeMap<(SessionId, u64), Exchange>,
 }
 
 impl Shared {
@@ -210,31 +210,31 @@ impl Shared {
     }
 
     /// Permits in use: requests in flight, and exchanges waiting to be written.
-    pub(crate) fn places_taken(&self) -> usize {
-        self.queue.saturating_sub(self.places.available_permits())
+    pub(crate) fn permits_taken(&self) -> usize {
+        self.queue.saturating_sub(self.permits.available_permits())
     }
 
     /// Adds bytes of bodies to the backlog.
-    pub(crate) fn hold(&self, bytes: u64) {
+    pub(crate) fn add_to_backlog(&self, bytes: u64) {
         let before = self.backlog.fetch_add(bytes, Ordering::Relaxed);
         if before <= self.max_backlog && before + bytes > self.max_backlog {
-            self.look_at_backlog();
+            self.update_backlogged();
         }
     }
 
     /// Removes bytes of bodies from the backlog.
-    pub(crate) fn release(&self, bytes: u64) {
+    pub(crate) fn remove_from_backlog(&self, bytes: u64) {
         let before = self.backlog.fetch_sub(bytes, Ordering::Relaxed);
         if before > self.max_backlog && before - bytes <= self.max_backlog {
-            self.look_at_backlog();
+            self.update_backlogged();
         }
     }
 
-    fn look_at_backlog(&self) {
+    fn update_backlogged(&self) {
         // Compared within the channel's lock: the last one in sees everybody's counts.
-        self.crowded.send_if_modified(|crowded| {
+        self.backlogged.send_if_modified(|backlogged| {
             let is = self.backlog.load(Ordering::Relaxed) > self.max_backlog;
-            std::mem::replace(crowded, is) != is
+            std::mem::replace(backlogged, is) != is
         });
     }
 

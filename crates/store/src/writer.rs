@@ -2,9 +2,9 @@
 //! changes segments and sessions; others ask it through [`Log::control`](crate::Log).
 
 mod append;
-mod look;
 mod segments;
 pub(crate) mod sessions;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,20 +16,20 @@ use std::{
 use nightaudit_exchange::SessionId;
 use nightaudit_log::SessionError;
 
-use self::{append::Pending, look::Watch, segments::Active};
+use self::{append::Pending, segments::Active, watch::Watch};
 use crate::{
     block::Packer,
     config::{OnFailure, StoreConfig},
-    encoder::{Answer, Done},
-    records::{Reached, Records},
+    encoder::{Completion, Report},
+    records::{Records, SessionTail},
     shared::Shared,
 };
 
 /// How often the quota is checked while idle.
-const IDLE: Duration = Duration::from_secs(60);
+const QUOTA_INTERVAL: Duration = Duration::from_secs(60);
 /// How often to check that the files are still where they were opened. A batch checks its own before it counts as
 /// written.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A job for the writer.
 pub(crate) enum Job {
@@ -37,11 +37,11 @@ pub(crate) enum Job {
     Records(Records),
     /// Write what is packed, then complete these; `dropped` exchanges of theirs found no session.
     Commit {
-        answers: Vec<Answer>,
+        completions: Vec<Completion>,
         dropped: usize,
     },
     /// Find or start the session of this name, or the current one; `None` if that fails.
-    Find(Option<Arc<str>>, mpsc::SyncSender<Option<Reached>>),
+    Find(Option<Arc<str>>, mpsc::SyncSender<Option<SessionTail>>),
     Control(Control),
 }
 
@@ -52,7 +52,7 @@ pub(crate) type Control = Box<dyn FnOnce(Result<&mut Writer, SessionError>) + Se
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
-    reports: mpsc::Sender<Done>,
+    reports: mpsc::Sender<Report>,
     /// Wakes the index thread.
     index: mpsc::Sender<()>,
     packer: Packer,
@@ -60,11 +60,11 @@ pub(crate) struct Writer {
     segment_size: u64,
     max_size: Option<u64>,
     max_age: Option<Duration>,
-    retry_every: Duration,
+    retry_interval: Duration,
     /// How many more sessions exchanges may start by naming them.
-    to_begin: usize,
+    sessions_left: usize,
     /// The name of the session to continue or start with the first exchange.
-    wanted: Option<String>,
+    configured: Option<String>,
     current: Option<SessionId>,
     active: BTreeMap<SessionId, Active>,
     /// Packed blocks not yet written.
@@ -80,19 +80,19 @@ pub(crate) struct Writer {
     /// Whether exchanges of the current batch were dropped.
     dropping: bool,
     /// Whether writes are attempted only once, because nothing waits for them.
-    giving_up: bool,
+    no_retry: bool,
     /// Sessions whose `session.json` is out of date.
     unsaved: BTreeSet<SessionId>,
     /// Sessions whose import was unfinished when the log was opened.
     unfinished: Vec<SessionId>,
     /// When the files were last checked, and whether any was gone.
-    looked: Instant,
+    files_checked: Instant,
     gone: bool,
     watch: Watch,
     /// When the quota was last checked.
-    measured: Instant,
+    quota_checked: Instant,
     /// Whether the writer is retrying; rescues run meanwhile.
-    insisting: bool,
+    retrying: bool,
 }
 
 impl Writer {
@@ -100,7 +100,7 @@ impl Writer {
         shared: Arc<Shared>,
         config: &StoreConfig,
         jobs: mpsc::Receiver<Job>,
-        reports: mpsc::Sender<Done>,
+        reports: mpsc::Sender<Report>,
         index: mpsc::Sender<()>,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -112,9 +112,9 @@ impl Writer {
             segment_size: config.segment_size.max(1),
             max_size: config.max_size,
             max_age: config.max_age,
-            retry_every: config.retry_every,
-            to_begin: config.max_sessions,
-            wanted: config.session.clone(),
+            retry_interval: config.retry_interval,
+            sessions_left: config.max_sessions,
+            configured: config.session.clone(),
             current: None,
             active: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -123,14 +123,14 @@ impl Writer {
             turn: 0,
             retry_at: None,
             dropping: false,
-            giving_up: false,
+            no_retry: false,
             unsaved: BTreeSet::new(),
             unfinished: Vec::new(),
-            looked: Instant::now(),
+            files_checked: Instant::now(),
             gone: false,
             watch: Watch::default(),
-            measured: Instant::now(),
-            insisting: false,
+            quota_checked: Instant::now(),
+            retrying: false,
             shared,
         })
     }
@@ -139,15 +139,15 @@ impl Writer {
     pub(crate) fn run(mut self) {
         self.enforce_quota();
         loop {
-            let job = self.jobs.recv_timeout(LOOK);
-            self.look();
-            self.do_rescues();
+            let job = self.jobs.recv_timeout(CHECK_INTERVAL);
+            self.check_files();
+            self.run_rescues();
             match job {
                 Ok(Job::Records(records)) => self.pack(records),
-                Ok(Job::Commit { answers, dropped }) => {
+                Ok(Job::Commit { completions, dropped }) => {
                     self.dropping |= dropped > 0;
                     self.count_dropped(None, dropped);
-                    self.commit(answers);
+                    self.commit(completions);
                 }
                 Ok(Job::Find(name, found)) => {
                     let reached = self.find(name.as_deref());
@@ -158,8 +158,8 @@ impl Writer {
                     control(Ok(&mut self));
                     self.report(true);
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) if self.measured.elapsed() >= IDLE => {
-                    self.measured = Instant::now();
+                Err(mpsc::RecvTimeoutError::Timeout) if self.quota_checked.elapsed() >= QUOTA_INTERVAL => {
+                    self.quota_checked = Instant::now();
                     self.enforce_quota();
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -170,16 +170,16 @@ impl Writer {
     }
 
     /// Checks once in a while that the files are where they were opened, and reports changes.
-    fn look(&mut self) {
-        if self.looked.elapsed() < LOOK {
+    fn check_files(&mut self) {
+        if self.files_checked.elapsed() < CHECK_INTERVAL {
             return;
         }
-        self.looked = Instant::now();
+        self.files_checked = Instant::now();
         if let Some(journal) = self.shared.journal.get().filter(|_| self.shared.is_journal_failing.load(Relaxed)) {
             self.shared.note_journal(journal.probe().as_ref().map(|_| ()));
         }
-        self.look_at_sessions();
-        match self.is_all_there() {
+        self.check_sessions();
+        match self.check_paths() {
             Ok(()) if self.gone => {
                 self.gone = false;
                 self.succeeded();
@@ -193,7 +193,7 @@ impl Writer {
     }
 
     /// Runs pending rescues. Returns whether there were any.
-    fn do_rescues(&mut self) -> bool {
+    fn run_rescues(&mut self) -> bool {
         let rescues = self.shared.rescues.take();
         let did = !rescues.is_empty();
         rescues.into_iter().for_each(|control| control(Ok(self)));
@@ -217,15 +217,15 @@ impl Writer {
 
     pub(super) fn report(&mut self, whole: bool) {
         // The encoder may be gone.
-        let _ = self.reports.send(Done { whole, spare: std::mem::take(&mut self.spare) });
+        let _ = self.reports.send(Report { whole, spare: std::mem::take(&mut self.spare) });
     }
 
     /// The session of exchanges that name this one, and where it ends.
-    fn find(&mut self, name: Option<&str>) -> Option<Reached> {
+    fn find(&mut self, name: Option<&str>) -> Option<SessionTail> {
         let mut found = None;
-        self.insist(&mut |writer| {
+        self.retry(&mut |writer| {
             let session = match name {
-                Some(name) => writer.named_by_an_exchange(name)?,
+                Some(name) => writer.named_by_exchange(name)?,
                 None => writer.current()?,
             };
             writer.reopen(session)?;
@@ -236,17 +236,17 @@ impl Writer {
         let name = self.shared.sessions().get(&session)?.meta.name.as_str().into();
         let packed = self.pending.get(&session).and_then(Pending::reached);
         let (_, last) = packed.or_else(|| Some(self.active.get(&session)?.reached()))?;
-        Some(Reached { session, name, last })
+        Some(SessionTail { session, name, last })
     }
 
     /// Retries `work` until it succeeds, or gives up as configured. Returns whether it succeeded.
-    pub(crate) fn insist(&mut self, work: &mut dyn FnMut(&mut Self) -> io::Result<()>) -> bool {
+    pub(crate) fn retry(&mut self, work: &mut dyn FnMut(&mut Self) -> io::Result<()>) -> bool {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return false;
         }
         loop {
             // Check for missing files each time: other work might succeed meanwhile as if nothing was gone.
-            let there = if self.gone { self.is_all_there() } else { Ok(()) };
+            let there = if self.gone { self.check_paths() } else { Ok(()) };
             match there.and_then(|()| self.save()).and_then(|()| work(self)) {
                 Ok(()) => {
                     self.gone = false;
@@ -255,35 +255,35 @@ impl Writer {
                 }
                 Err(error) => self.failed(&error),
             }
-            self.insisting = true;
-            let made_room = self.do_rescues();
-            self.insisting = false;
+            self.retrying = true;
+            let made_room = self.run_rescues();
+            self.retrying = false;
             if made_room {
                 continue;
             }
             if self.shared.on_failure == OnFailure::Forward {
-                self.retry_at = Some(Instant::now() + self.retry_every);
+                self.retry_at = Some(Instant::now() + self.retry_interval);
                 return false;
             }
-            if self.giving_up || self.shared.is_closing() {
+            if self.no_retry || self.shared.is_closing() {
                 return false;
             }
-            self.shared.wait_for_close(self.retry_every);
+            self.shared.wait_for_close(self.retry_interval);
         }
     }
 
     /// Closes the log cleanly.
     fn finish(&mut self) {
         if let Some(current) = self.current.filter(|current| self.is_automatic(*current)) {
-            self.insist(&mut |writer| writer.end(current));
+            self.retry(&mut |writer| writer.end(current));
         }
         let open: Vec<SessionId> = self.active.keys().copied().collect();
         for session in open {
-            self.insist(&mut |writer| writer.close_session(session));
+            self.retry(&mut |writer| writer.close_session(session));
         }
-        self.insist(&mut |_| Ok(()));
+        self.retry(&mut |_| Ok(()));
         self.write_ledger(true);
         self.shared.ring.close();
-        self.shared.places.close();
+        self.shared.permits.close();
     }
 }

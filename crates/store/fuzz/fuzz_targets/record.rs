@@ -1,11 +1,11 @@
-//! Any bytes as the records of a block.
+//! Arbitrary bytes as the records of a block.
 
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 
-/// Where in a record its three lengths stand, and where they end; see `FORMAT.md`.
+/// The offsets of a record's three lengths and of their end; see `FORMAT.md`.
 const LENGTHS: usize = 49;
 const HEAD: usize = 61;
 
@@ -16,8 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The bytes as one record whose metadata are as long as they have to be: else hardly any that were added or taken away
-/// would get past the lengths.
+/// The bytes as one record with the length of its metadata corrected: otherwise hardly any mutation that inserts or
+/// removes bytes would get past the lengths.
 fn whole(bytes: &[u8]) -> Option<Bytes> {
     let rest = bytes.len().checked_sub(HEAD)?;
     let mut record = bytes.to_vec();

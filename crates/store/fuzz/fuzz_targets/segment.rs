@@ -1,5 +1,4 @@
-//! Any bytes as a segment: as they are, and once more with right checksums, without which hardly any of them would be
-//! looked at.
+//! Arbitrary bytes as a segment: as they are, and with corrected checksums, without which hardly any would be parsed.
 
 #![no_main]
 
@@ -8,11 +7,11 @@ use std::{cell::RefCell, fs::File, os::unix::fs::FileExt as _};
 use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 
-/// The lengths of what has a checksum; see `FORMAT.md`.
+/// The lengths of the parts with a checksum; see `FORMAT.md`.
 const HEADER: usize = 64;
 const BLOCK: usize = 28;
 const FOOTER: usize = 60;
-/// A block that says it unpacks to more is passed by: what a fuzzer finds that way is that memory has an end.
+/// Blocks that claim to unpack to more are skipped: the fuzzer would only find that memory is finite.
 const MOST: u32 = 16 << 20;
 
 thread_local! {
@@ -23,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut bytes = bytes.to_vec();
     FILE.with_borrow(|file| {
         read(file, &bytes);
-        mend(&mut bytes);
+        fix_checksums(&mut bytes);
         read(file, &bytes);
     });
 });
@@ -34,8 +33,8 @@ fn read(file: &NamedTempFile, bytes: &[u8]) {
     nightaudit_store::fuzzing::segment(file.path()).expect("no bytes are an error of the operating system");
 }
 
-/// Makes the checksums right of the header and of all that has a block's or a footer's beginning.
-fn mend(bytes: &mut [u8]) {
+/// Corrects the checksums of the header and of everything that starts like a block or footer.
+fn fix_checksums(bytes: &mut [u8]) {
     if bytes.len() < HEADER {
         return;
     }

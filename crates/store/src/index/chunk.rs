@@ -39,9 +39,9 @@ impl Chunk {
             self.blocks.push(block);
         }
         row.block = (self.blocks.len() - 1) as u16;
-        row.operation = place(&mut self.operations, &mut self.text, operation);
+        row.operation = intern(&mut self.operations, &mut self.text, operation);
         if let Some(client) = client {
-            row.client = place(&mut self.clients, &mut self.text, client) + 1;
+            row.client = intern(&mut self.clients, &mut self.text, client) + 1;
         }
         self.rows.push(row);
         row
@@ -89,11 +89,11 @@ impl Chunk {
             let segment = u32::from_le_bytes(take(&mut rest)?);
             chunk.blocks.push(BlockAt { segment, offset: u64::from_le_bytes(take(&mut rest)?) });
         }
-        for place in 0..operations.checked_add(clients)? {
+        for index in 0..operations.checked_add(clients)? {
             let length = u32::from_le_bytes(take(&mut rest)?) as usize;
             let (text, after) = rest.split_at_checked(length)?;
             rest = after;
-            let list = if place < operations { &mut chunk.operations } else { &mut chunk.clients };
+            let list = if index < operations { &mut chunk.operations } else { &mut chunk.clients };
             list.push(str::from_utf8(text).ok()?.into());
         }
         Some(chunk)
@@ -106,10 +106,10 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*taken)
 }
 
-fn place(list: &mut Vec<Box<str>>, bytes: &mut usize, text: &str) -> u16 {
+fn intern(list: &mut Vec<Box<str>>, bytes: &mut usize, text: &str) -> u16 {
     // Clients call a few operations repeatedly; a scan of many paths is not worth a full search.
-    if let Some(place) = list.iter().rev().take(64).position(|known| **known == *text) {
-        return (list.len() - 1 - place) as u16;
+    if let Some(back) = list.iter().rev().take(64).position(|known| **known == *text) {
+        return (list.len() - 1 - back) as u16;
     }
     *bytes += text.len();
     list.push(text.into());

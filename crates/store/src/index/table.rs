@@ -109,7 +109,7 @@ impl Table {
     ///
     /// It logs each page access in one of its lists, and evicts pages only when a list is full. An index that is
     /// written and hardly ever read would stay in memory for millions of exchanges.
-    pub(crate) fn settle(&self, key: &[u8]) {
+    pub(crate) fn evict(&self, key: &[u8]) {
         for _ in 0..USES {
             // A failure is reported when the value is needed.
             let _ = self.get(key);

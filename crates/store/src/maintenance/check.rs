@@ -29,7 +29,7 @@ impl Log {
             at: Progress { total, ..Progress::default() },
         };
         check.found.damage.extend(self.shared.ledger_damage.iter().cloned());
-        check.found.interrupted = self.shared.left.len() as u64;
+        check.found.interrupted = self.shared.interrupted.len() as u64;
         let vanished = self.missing().into_iter().filter(|missing| missing.whole_session);
         check.found.missing.extend(vanished);
         for session in sessions {
@@ -80,13 +80,13 @@ impl Checker<'_> {
             Err(_) if !self.shared.sessions().contains_key(&session) || !folder.exists() => return Ok(()),
             Err(error) => return Err(io(error)),
         };
-        let left = self.shared.left.range((session, 0)..=(session, u64::MAX)).count() as u64;
+        let left = self.shared.interrupted.range((session, 0)..=(session, u64::MAX)).count() as u64;
         let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges() - left);
         let head = self.shared.sessions().get(&session).map(|entry| entry.head).unwrap_or_default();
         let mut chain = Chain { session, hash: chain::genesis(session), last: 0, lost: false, missing: Vec::new() };
         let before = self.found.exchanges;
-        for (place, number) in numbers.iter().enumerate() {
-            if *number != place as u32 + 1 && (place == 0 || numbers[place - 1] + 1 != *number) {
+        for (index, number) in numbers.iter().enumerate() {
+            if *number != index as u32 + 1 && (index == 0 || numbers[index - 1] + 1 != *number) {
                 let path = self.shared.shown(&segment::path(&folder, *number));
                 self.found.damage.push(Damage { path, offset: 0, what: "the previous segment is missing".to_owned() });
                 chain.lost = true;
@@ -215,7 +215,7 @@ impl Checker<'_> {
                 None => self.found.exchanges += 1,
             }
             let at = BlockAt { segment: number, offset: block.offset };
-            if !matches!(self.shared.locate(chain.session, sequence), Ok(Some(place)) if place == at) {
+            if !matches!(self.shared.locate(chain.session, sequence), Ok(Some(found)) if found == at) {
                 self.found.index_faults += 1;
             }
         }

@@ -77,15 +77,15 @@ impl Log {
 
 fn delete(config: &StoreConfig, shared: &Shared, session: SessionId) -> io::Result<()> {
     let (dir, disk) = (&config.dir, &*config.disk);
-    let is_of_it = |id: ExchangeId| matches!(shared.place_of(id), Ok(Some(place)) if place.session == session);
+    let is_of_it = |id: ExchangeId| matches!(shared.position_of(id), Ok(Some(position)) if position.session == session);
     journal::wipe(dir, is_of_it)?;
-    let tell = || Ledger::open(disk, dir, ledger::read(dir)?)?.write([Note::deleted(session)], true);
-    let (folder, doomed) = (shared.folder(session), recover::doomed(dir, session));
+    let record = || Ledger::open(disk, dir, ledger::read(dir)?)?.write([Note::deleted(session)], true);
+    let (folder, deletion) = (shared.folder(session), recover::deletion_path(dir, session));
     if !folder.exists() {
-        return tell();
+        return record();
     }
-    disk.rename(&folder, &doomed)?;
-    recover::finish_deletion(disk, &doomed, tell)
+    disk.rename(&folder, &deletion)?;
+    recover::finish_deletion(disk, &deletion, record)
 }
 
 fn failed(error: io::Error) -> SessionError {

@@ -135,7 +135,7 @@ impl Log {
             imported.import.add(exchange.alteration);
             session.incomplete |= exchange.alteration.is_some();
             session.exported = read.hash;
-            exchange.bodies_mut().for_each(settle);
+            exchange.bodies_mut().for_each(unmask);
             let hash = chain::hash(session.hash, &exchange);
             if exchange.hash.is_some_and(|exported| exported != hash) {
                 imported.rehashed += 1;
@@ -208,7 +208,7 @@ fn alteration(exchange: &Exchange, session: &Incoming) -> Option<Alteration> {
 }
 
 /// Makes the body verifiable: once masked, it no longer matches the exported digest.
-fn settle(body: &mut Body) {
+fn unmask(body: &mut Body) {
     let stored = Digest::of(&body.bytes);
     if stored != body.stored_digest() {
         body.stored_sha256 = Some(stored);

@@ -11,7 +11,7 @@ use crate::index::{BlockAt, Chunk, Index, Part};
 /// A matching row, and its location.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hit {
-    pub(crate) place: Position,
+    pub(crate) position: Position,
     pub(crate) at: BlockAt,
 }
 
@@ -44,22 +44,22 @@ impl Cursor {
         loop {
             if let Some((chunk, done)) = &mut self.chunk {
                 while *done < chunk.rows.len() {
-                    let place = match self.order {
+                    let row = match self.order {
                         Order::Oldest => *done,
                         Order::Newest => chunk.rows.len() - 1 - *done,
                     };
                     *done += 1;
-                    let row = &chunk.rows[place];
-                    let place = Position { written: row.written, session: self.session, sequence: row.sequence };
+                    let row = &chunk.rows[row];
+                    let position = Position { written: row.written, session: self.session, sequence: row.sequence };
                     let passed = match self.order {
-                        Order::Oldest => self.after.is_some_and(|after| place <= after),
-                        Order::Newest => self.after.is_some_and(|after| place >= after),
+                        Order::Oldest => self.after.is_some_and(|after| position <= after),
+                        Order::Newest => self.after.is_some_and(|after| position >= after),
                     };
                     if !passed
                         && filter.matches(row, chunk)
                         && let Some(at) = chunk.block(row)
                     {
-                        return Some(Hit { place, at });
+                        return Some(Hit { position, at });
                     }
                 }
                 self.chunk = None;

@@ -5,54 +5,54 @@ use std::{path::PathBuf, sync::Arc};
 use nightaudit_exchange::{Exchange, SessionId};
 use nightaudit_log::{Damage, ReadError};
 
-use super::ahead::{Ahead, Blocks, Place};
+use super::read_ahead::{BlockKey, Blocks, ReadAhead};
 use crate::{
     block::Fault,
     index::BlockAt,
-    left,
+    interrupted,
     segment::{self, Block},
     shared::Shared,
 };
 
-/// Number of blocks kept unpacked. Sessions recorded at the same time are read alternately, a block of each.
-const KEPT: usize = 4;
+/// Number of blocks cached unpacked. Sessions recorded at the same time are read alternately, a block of each.
+const MAX_CACHED: usize = 4;
 /// Number of blocks read before the read-ahead thread starts: for a few it isn't worth it.
-const ALONE: usize = 4;
+const READ_AHEAD_AFTER: usize = 4;
 /// Smaller unpacked blocks, in bytes, are not worth handing between threads.
-const LARGE: usize = 48 << 10;
+const MIN_READ_AHEAD: usize = 48 << 10;
 
 /// Reads exchanges, caching the last blocks.
 #[derive(Debug)]
 pub(crate) struct Fetch {
     shared: Arc<Shared>,
     blocks: Option<Blocks>,
-    pub(super) ahead: Option<Ahead>,
+    pub(super) ahead: Option<ReadAhead>,
     /// The number of blocks read.
     read: usize,
     /// Their recent average size, in bytes.
     size: usize,
-    kept: Vec<(Place, Block)>,
+    cached: Vec<(BlockKey, Block)>,
 }
 
 impl Fetch {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, blocks: None, ahead: None, read: 0, size: 0, kept: Vec::new() }
+        Self { shared, blocks: None, ahead: None, read: 0, size: 0, cached: Vec::new() }
     }
 
     /// Whether to [`prepare`](Self::prepare) another block.
     pub(crate) fn is_idle(&self) -> bool {
-        self.size >= LARGE && self.ahead.as_ref().is_some_and(Ahead::is_idle)
+        self.size >= MIN_READ_AHEAD && self.ahead.as_ref().is_some_and(ReadAhead::is_idle)
     }
 
     /// Requests a block in advance, once it is clear that many are read.
     pub(crate) fn prepare(&mut self, session: SessionId, at: BlockAt) {
-        let place = (session, at);
+        let key = (session, at);
         if let Some(ahead) = &mut self.ahead
-            && self.size >= LARGE
-            && at.segment != left::SEGMENT
-            && !self.kept.iter().any(|(known, _)| *known == place)
+            && self.size >= MIN_READ_AHEAD
+            && at.segment != interrupted::SEGMENT
+            && !self.cached.iter().any(|(known, _)| *known == key)
         {
-            ahead.want(place);
+            ahead.request(key);
         }
     }
 
@@ -67,8 +67,8 @@ impl Fetch {
         sequence: u64,
         at: BlockAt,
     ) -> Result<Option<Exchange>, ReadError> {
-        if at.segment == left::SEGMENT {
-            return Ok(self.shared.left.get(&(session, sequence)).cloned());
+        if at.segment == interrupted::SEGMENT {
+            return Ok(self.shared.interrupted.get(&(session, sequence)).cloned());
         }
         let mut read = self.read(session, sequence, at);
         if read.is_err() && self.ahead.is_some() {
@@ -112,55 +112,55 @@ impl Fetch {
     }
 
     fn read(&mut self, session: SessionId, sequence: u64, at: BlockAt) -> Result<Exchange, ReadError> {
-        let place = (session, at);
-        let kept = match self.kept.iter().position(|(known, _)| *known == place) {
-            Some(kept) => kept,
+        let key = (session, at);
+        let cached = match self.cached.iter().position(|(known, _)| *known == key) {
+            Some(cached) => cached,
             None => {
-                let block = self.block(place).map_err(|fault| match fault {
-                    Fault::Io(source) => ReadError::Io { path: self.shown(place), source },
-                    Fault::Bytes(what) => self.damage(place, what),
+                let block = self.block(key).map_err(|fault| match fault {
+                    Fault::Io(source) => ReadError::Io { path: self.shown(key), source },
+                    Fault::Bytes(what) => self.damage(key, what),
                 })?;
                 self.size = (3 * self.size + block.raw.len()) / 4;
-                self.kept.truncate(KEPT - 1);
-                self.kept.insert(0, (place, block));
+                self.cached.truncate(MAX_CACHED - 1);
+                self.cached.insert(0, (key, block));
                 0
             }
         };
-        let block = &self.kept[kept].1;
+        let block = &self.cached[cached].1;
         let record = block.records.binary_search_by_key(&sequence, |record| record.sequence);
         let exchange = match record {
             Ok(record) => block.records[record].exchange(&block.raw),
             Err(_) => Err(format!("the block does not hold exchange {sequence}")),
         };
-        exchange.map_err(|what| self.damage(place, what))
+        exchange.map_err(|what| self.damage(key, what))
     }
 
-    fn block(&mut self, place: Place) -> Result<Block, Fault> {
+    fn block(&mut self, key: BlockKey) -> Result<Block, Fault> {
         self.read += 1;
-        if self.read > ALONE && self.size >= LARGE && self.ahead.is_none() {
-            self.ahead = Ahead::start(self.shared.dir.clone());
+        if self.read > READ_AHEAD_AFTER && self.size >= MIN_READ_AHEAD && self.ahead.is_none() {
+            self.ahead = ReadAhead::start(self.shared.dir.clone());
         }
-        if let Some(block) = self.ahead.as_mut().and_then(|ahead| ahead.take(place)) {
+        if let Some(block) = self.ahead.as_mut().and_then(|ahead| ahead.take(key)) {
             return Ok(block);
         }
         let blocks = match &mut self.blocks {
             Some(blocks) => blocks,
             none => none.insert(Blocks::new(self.shared.dir.clone())?),
         };
-        blocks.read(place)
+        blocks.read(key)
     }
 
     /// Drops all cached blocks and files.
     fn forget(&mut self) {
-        self.kept.clear();
+        self.cached.clear();
         (self.blocks, self.ahead, self.read) = (None, None, 0);
     }
 
-    fn damage(&self, place: Place, what: String) -> ReadError {
-        ReadError::Damaged(Damage { path: self.shown(place), offset: place.1.offset, what })
+    fn damage(&self, key: BlockKey, what: String) -> ReadError {
+        ReadError::Damaged(Damage { path: self.shown(key), offset: key.1.offset, what })
     }
 
-    fn shown(&self, (session, at): Place) -> PathBuf {
+    fn shown(&self, (session, at): BlockKey) -> PathBuf {
         self.shared.shown(&segment::path(&self.shared.folder(session), at.segment))
     }
 }

@@ -57,7 +57,7 @@ impl RowFilter {
         match (&mut exchange.response, row.status) {
             (response, 0) => *response = None,
             (Some(response), status) => response.status = status,
-            (response, status) => *response = Some(answer(status)),
+            (response, status) => *response = Some(stub_response(status)),
         }
         exchange.envelope.access_token = row.access_token;
         exchange.envelope.client_token = row.client_token;
@@ -66,7 +66,7 @@ impl RowFilter {
             exchange.operation.push_str(chunk.operations.get(usize::from(row.operation)).map_or("", |text| text));
         }
         if self.filter.sides().any(|side| side.client.is_some()) {
-            let client = usize::from(row.client).checked_sub(1).and_then(|place| chunk.clients.get(place));
+            let client = usize::from(row.client).checked_sub(1).and_then(|client| chunk.clients.get(client));
             exchange.envelope.client = client.map(|client| client.to_string());
         }
         self.filter.matches(exchange)
@@ -112,7 +112,7 @@ fn stub() -> Exchange {
     }
 }
 
-fn answer(status: u16) -> Response {
+fn stub_response(status: u16) -> Response {
     Response {
         status,
         http_version: Default::default(),

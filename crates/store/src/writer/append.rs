@@ -11,10 +11,10 @@ use nightaudit_log::Position;
 
 use super::Writer;
 use crate::{
-    encoder::Answer,
+    encoder::Completion,
     index::{BlockAt, Noted},
     ledger::Head,
-    records::{Open, Reached, Records},
+    records::{BlockBuilder, Records, SessionTail},
     shared::Shared,
 };
 
@@ -50,7 +50,7 @@ impl Writer {
         }
         if !self.pending.contains_key(&session) {
             let prepared =
-                self.insist(&mut |writer| if writer.exists(session) { writer.prepare(session) } else { Ok(()) });
+                self.retry(&mut |writer| if writer.exists(session) { writer.prepare(session) } else { Ok(()) });
             if !prepared {
                 return self.drop_block(&records);
             }
@@ -116,18 +116,18 @@ impl Writer {
     }
 
     /// Writes the packed blocks and completes their exchanges.
-    pub(super) fn commit(&mut self, answers: Vec<Answer>) {
+    pub(super) fn commit(&mut self, completions: Vec<Completion>) {
         let whole = self.write_packed();
         // Before completing them: later exchanges must not be chained to dropped ones.
         self.report(whole);
-        self.answer(answers, whole);
+        self.complete(completions, whole);
     }
 
     /// Returns whether all exchanges of the batch were written.
     fn write_packed(&mut self) -> bool {
         self.turn += 1;
         for (session, mut pending) in mem::take(&mut self.pending) {
-            let written = self.insist(&mut |writer| match writer.exists(session) {
+            let written = self.retry(&mut |writer| match writer.exists(session) {
                 true => writer.write(session, &mut pending.bytes),
                 false => Ok(()),
             });
@@ -135,7 +135,7 @@ impl Writer {
             if !self.exists(session) {
                 self.drop_deleted(session, pending.exchanges);
             } else if written {
-                self.settle(session, bytes.len() as u64, pending);
+                self.publish(session, bytes.len() as u64, pending);
             } else {
                 self.dropping = true;
                 self.count_dropped(Some(session), pending.exchanges);
@@ -148,10 +148,10 @@ impl Writer {
         !mem::take(&mut self.dropping)
     }
 
-    fn answer(&self, answers: Vec<Answer>, whole: bool) {
-        let bytes = answers.iter().map(|answer| answer.bytes).sum();
+    fn complete(&self, completions: Vec<Completion>, whole: bool) {
+        let bytes = completions.iter().map(|completion| completion.bytes).sum();
         if let Some(journal) = self.shared.journal.get() {
-            let slots = answers.iter().filter_map(|answer| answer.slot);
+            let slots = completions.iter().filter_map(|completion| completion.slot);
             if whole {
                 journal.free(slots);
             } else if !self.shared.is_closing() {
@@ -160,8 +160,8 @@ impl Writer {
             // Exchanges that could not be written before shutdown stay in the journal, and show as interrupted.
         }
         // A client may send its next request at once: make room first.
-        self.shared.release(bytes);
-        self.shared.notifiers.ring(answers.into_iter().map(|Answer { permit, notifier, due, .. }| {
+        self.shared.remove_from_backlog(bytes);
+        self.shared.notifiers.deliver(completions.into_iter().map(|Completion { permit, notifier, due, .. }| {
             drop(permit);
             (notifier, due)
         }));
@@ -177,9 +177,9 @@ impl Writer {
     pub(crate) fn append_or_fail(&mut self, exchanges: Vec<Exchange>) -> bool {
         let due = exchanges.len() as u64;
         let lost = self.shared.lost.load(Ordering::Relaxed);
-        let gave_up = mem::replace(&mut self.giving_up, true);
+        let gave_up = mem::replace(&mut self.no_retry, true);
         let written = self.append(exchanges);
-        self.giving_up = gave_up;
+        self.no_retry = gave_up;
         self.shared.lost.store(lost, Ordering::Relaxed);
         written == due
     }
@@ -193,15 +193,15 @@ impl Writer {
             groups.entry(exchange.session).or_default().push(exchange);
         }
         for (session, exchanges) in groups {
-            if !self.insist(&mut |writer| writer.reopen(session)) {
+            if !self.retry(&mut |writer| writer.reopen(session)) {
                 self.count_dropped(Some(session), exchanges.len());
                 continue;
             }
             let Some((_, last)) = self.active.get(&session).map(super::Active::reached) else { continue };
-            let mut open = Open::new(Reached { session, name: Arc::default(), last });
+            let mut open = BlockBuilder::new(SessionTail { session, name: Arc::default(), last });
             let followed = self.shared.ring.is_followed();
             for exchange in exchanges {
-                let sequence = exchange.sequence.max(open.reached().last + 1);
+                let sequence = exchange.sequence.max(open.tail().last + 1);
                 if let Some(records) = open.add(Exchange { sequence, ..exchange }, written, followed, &mut self.spare) {
                     self.pack(records);
                 }
@@ -215,7 +215,7 @@ impl Writer {
     }
 
     /// Publishes what was written to readers.
-    fn settle(&mut self, session: SessionId, bytes: u64, pending: Pending) {
+    fn publish(&mut self, session: SessionId, bytes: u64, pending: Pending) {
         let Some(active) = self.active.get_mut(&session) else { return };
         let segment = active.number;
         let (start, end) = active.wrote(bytes, pending.reached());
@@ -239,14 +239,14 @@ impl Writer {
         }
         Shared::count(&self.shared.recorded, pending.exchanges);
         let Some((records, _)) = pending.blocks.last() else { return };
-        let place = |sequence: u64, written: u64| Position { written, session, sequence };
-        let last = place(records.noted.last().map_or(0, Noted::sequence), records.written);
+        let position = |sequence: u64, written: u64| Position { written, session, sequence };
+        let last = position(records.noted.last().map_or(0, Noted::sequence), records.written);
         let followed = pending.blocks.iter().all(|(records, _)| records.followed.len() == records.noted.len());
         if followed && self.shared.ring.is_followed() {
             let blocks = pending.blocks.into_iter();
             let exchanges = blocks.flat_map(|(records, _)| {
                 let written = records.written;
-                records.followed.into_iter().map(move |one| (place(one.sequence, written), Arc::new(one)))
+                records.followed.into_iter().map(move |one| (position(one.sequence, written), Arc::new(one)))
             });
             self.shared.ring.push(exchanges.collect());
         } else {
@@ -262,7 +262,7 @@ impl Writer {
         if exchanges == 0 {
             return;
         }
-        if self.giving_up || self.shared.is_closing() {
+        if self.no_retry || self.shared.is_closing() {
             Shared::count(&self.shared.lost, exchanges);
         } else {
             Shared::count(&self.shared.unrecorded, exchanges);

@@ -167,7 +167,7 @@ impl Writer {
     }
 
     /// Checks that all files being written are still where they were opened.
-    pub(super) fn is_all_there(&self) -> io::Result<()> {
+    pub(super) fn check_paths(&self) -> io::Result<()> {
         let shared = &self.shared;
         let there = |is_there: io::Result<bool>, path: &Path| match is_there {
             Ok(true) => Ok(()),

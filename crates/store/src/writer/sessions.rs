@@ -8,8 +8,8 @@ use nightaudit_log::{Session, SessionError, StoreFailure};
 use super::Writer;
 use crate::{
     disk,
+    interrupted::{self, Interrupted},
     ledger::{Head, Note},
-    left::{self, Left},
     maintenance::Deleted,
     meta::{self, Importing, Meta},
     recover,
@@ -21,12 +21,12 @@ impl Writer {
     pub(crate) fn named(&mut self, name: &str) -> io::Result<SessionId> {
         match self.open_of_name(name) {
             Some(session) => Ok(session),
-            None => self.create(self.fresh(name.to_owned(), (self.shared.now)())),
+            None => self.create(self.new_session(name.to_owned(), (self.shared.now)())),
         }
     }
 
     /// A new session. Its id sorts after those of earlier sessions, even within a millisecond.
-    fn fresh(&self, name: String, now: Timestamp) -> Meta {
+    fn new_session(&self, name: String, now: Timestamp) -> Meta {
         let mut meta = Meta::new(name, &self.environment, now);
         let newest = self.shared.sessions().keys().next_back().copied();
         if let Some(newest) =
@@ -39,16 +39,16 @@ impl Writer {
 
     /// As [`named`](Self::named), but falls back to the current session once exchanges have started the maximum number:
     /// a client that names a new one with each request must not fill the disk with folders.
-    pub(super) fn named_by_an_exchange(&mut self, name: &str) -> io::Result<SessionId> {
+    pub(super) fn named_by_exchange(&mut self, name: &str) -> io::Result<SessionId> {
         if let Some(session) = self.open_of_name(name) {
             return Ok(session);
         }
-        if self.to_begin == 0 {
+        if self.sessions_left == 0 {
             return self.current();
         }
         let session = self.named(name)?;
-        self.to_begin -= 1;
-        if self.to_begin == 0 {
+        self.sessions_left -= 1;
+        if self.sessions_left == 0 {
             tracing::warn!(
                 "requests have started the maximum number of sessions (`max_sessions`): further ones that they name go \
                  to the current session"
@@ -68,11 +68,11 @@ impl Writer {
         if let Some(current) = self.current {
             return Ok(current);
         }
-        let session = match self.wanted.clone() {
+        let session = match self.configured.clone() {
             Some(name) => self.named(&name)?,
             None => {
                 let now = (self.shared.now)();
-                let meta = self.fresh(meta::automatic_name(now), now);
+                let meta = self.new_session(meta::automatic_name(now), now);
                 self.create(Meta { automatic: true, ..meta })?
             }
         };
@@ -84,7 +84,7 @@ impl Writer {
     ///
     /// Returns their number.
     pub(crate) fn recover(&mut self, left: Vec<crate::journal::Entry<'_>>) -> io::Result<u64> {
-        self.close_unusable()?;
+        self.end_unreadable()?;
         for session in self.shared.imported() {
             self.change(session, |meta| meta.importing = None)?;
         }
@@ -95,7 +95,9 @@ impl Writer {
             sessions.values().rev().find(|e| e.meta.current && e.meta.ended.is_none()).map(|e| e.meta.id)
         };
         let mut interrupted = Vec::new();
-        for Left { exchange, started } in left::interrupted(&self.shared, left).map_err(io::Error::other)? {
+        for Interrupted { exchange, started } in
+            interrupted::from_journal(&self.shared, left).map_err(io::Error::other)?
+        {
             if let Some(meta) = started {
                 self.create(meta)?;
             }
@@ -103,12 +105,12 @@ impl Writer {
         }
         let count = interrupted.len() as u64;
         // Nothing waits for these: if the disk fails now, opening the log fails.
-        self.giving_up = true;
+        self.no_retry = true;
         let written = match count {
             0 => 0,
             _ => self.append_at(interrupted, self.shared.stamp_after_last()),
         };
-        self.giving_up = false;
+        self.no_retry = false;
         self.shared.recorded.store(0, Ordering::Relaxed);
         if written != count {
             let failure = self.shared.failing.send_replace(None);
@@ -130,7 +132,7 @@ impl Writer {
     }
 
     /// Ends open sessions whose last exchange can't be read, because nothing can be chained to it.
-    fn close_unusable(&mut self) -> io::Result<()> {
+    fn end_unreadable(&mut self) -> io::Result<()> {
         let open: Vec<SessionId> = {
             let sessions = self.shared.sessions();
             sessions.values().filter(|e| e.meta.ended.is_none()).map(|e| e.meta.id).collect()
@@ -214,7 +216,7 @@ impl Writer {
         self.write_ledger(true);
         if self.current == Some(session) {
             self.current = None;
-            self.wanted = None;
+            self.configured = None;
         }
         let _ = self.index.send(());
         Ok(())
@@ -365,7 +367,7 @@ impl Writer {
             });
         }
         // The running import still needs it.
-        if self.insisting && seen.importing {
+        if self.retrying && seen.importing {
             return Err(SessionError::Recording(seen.name));
         }
         self.delete(session).map_err(failed)?;
@@ -386,10 +388,10 @@ impl Writer {
             journal.wipe_free()?;
         }
         let folder = self.shared.folder(session);
-        let doomed = recover::doomed(&self.shared.dir, session);
+        let deletion = recover::deletion_path(&self.shared.dir, session);
         // The rename removes it from the log atomically; if the process ends during the rest, the next start finishes
         // it.
-        match self.shared.disk.rename(&folder, &doomed) {
+        match self.shared.disk.rename(&folder, &deletion) {
             Err(_) if !disk::exists(&folder)? => {
                 // Another process deleted it.
                 self.forget(session);
@@ -398,7 +400,7 @@ impl Writer {
             renamed => renamed?,
         }
         self.forget(session);
-        recover::finish_deletion(&*self.shared.disk, &doomed, || self.shared.note([Note::deleted(session)], true))
+        recover::finish_deletion(&*self.shared.disk, &deletion, || self.shared.note([Note::deleted(session)], true))
     }
 
     /// Forgets a session whose files are gone.
@@ -415,7 +417,7 @@ impl Writer {
 
     /// Deletes the sessions that ended before this instant.
     pub(crate) fn delete_older_than(&mut self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
-        let idle = |entry: &Entry| !self.insisting || entry.meta.importing.is_none();
+        let idle = |entry: &Entry| !self.retrying || entry.meta.importing.is_none();
         let old = |entry: &Entry| idle(entry) && entry.meta.ended.is_some_and(|ended| ended < ended_before);
         let sessions: Vec<SessionId> =
             self.shared.sessions().values().filter(|entry| old(entry)).map(|entry| entry.meta.id).collect();

@@ -1,4 +1,4 @@
-//! What is recorded can be read, in every way that the log offers.
+//! Recorded exchanges can be read in every way the log offers.
 
 use nightaudit_exchange::{CapturedBody, Exchange, Filter, Outcome, Pseudonym, chain};
 use nightaudit_store::{Durability, FindError, Log, Order, Query, StoreConfig};
@@ -10,7 +10,7 @@ fn filter(name: &str, value: &str) -> Filter {
 }
 
 #[test]
-fn what_was_recorded_is_read_back_and_chained() {
+fn recorded_exchanges_are_read_back_and_chained() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     record(&log, 0..300);
@@ -19,21 +19,21 @@ fn what_was_recorded_is_read_back_and_chained() {
     let session = log.session("certification").unwrap();
     assert_eq!((session.exchanges, session.open, session.current), (300, true, true));
     let mut previous = chain::genesis(session.id);
-    for (place, exchange) in exchanges.iter().enumerate() {
-        assert_eq!(exchange.sequence, place as u64 + 1);
+    for (index, exchange) in exchanges.iter().enumerate() {
+        assert_eq!(exchange.sequence, index as u64 + 1);
         assert_eq!(exchange.previous_hash, Some(previous));
         assert_eq!(exchange.hash, Some(chain::hash(previous, exchange)));
         previous = exchange.hash.unwrap();
         assert_eq!(exchange.envelope.access_token, Some(Pseudonym::of(ACCESS.as_bytes())));
         let body = String::from_utf8(exchange.response.as_ref().unwrap().body.bytes.to_vec()).unwrap();
-        assert!(body.contains(&format!("\"guest {place}\"")), "{body}");
+        assert!(body.contains(&format!("\"guest {index}\"")), "{body}");
     }
     assert_eq!(log.close().recorded, 300);
     assert_eq!(log.check(&mut |_| {}).unwrap().exchanges, 300);
 }
 
 #[test]
-fn filters_are_answered_alike_by_the_index_and_by_the_exchanges() {
+fn filters_give_the_same_results_from_the_index_and_the_exchanges() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     record(&log, 0..1500);
@@ -67,7 +67,7 @@ fn filters_are_answered_alike_by_the_index_and_by_the_exchanges() {
 }
 
 #[test]
-fn a_query_goes_on_where_it_was_left_in_both_directions() {
+fn a_query_resumes_in_both_directions() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     for part in 0..7 {
@@ -101,7 +101,7 @@ fn a_query_goes_on_where_it_was_left_in_both_directions() {
 }
 
 #[test]
-fn an_exchange_is_found_by_any_unique_beginning_of_its_id() {
+fn an_exchange_is_found_by_any_unique_prefix_of_its_id() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     record(&log, 0..600);
@@ -117,7 +117,7 @@ fn an_exchange_is_found_by_any_unique_beginning_of_its_id() {
 }
 
 #[test]
-fn an_exchange_is_found_by_the_end_of_its_id_and_as_the_last_one() {
+fn an_exchange_is_found_by_a_suffix_of_its_id_and_as_last() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     assert!(matches!(log.find("last"), Err(FindError::Empty)));
@@ -127,7 +127,7 @@ fn an_exchange_is_found_by_the_end_of_its_id_and_as_the_last_one() {
         assert_eq!(log.find(&whole[26 - letters..]).unwrap().id, id(321), "{letters}");
         assert_eq!(log.find(&whole[26 - letters..].to_lowercase()).unwrap().id, id(321), "{letters}");
     }
-    // The ids of this test all end so.
+    // All ids of this test have this suffix.
     let error = log.find("0000").unwrap_err();
     assert!(matches!(&error, FindError::Ambiguous { ids, .. } if ids.len() == 8), "{error}");
     assert!(error.to_string().contains(&id(0).to_string()) && error.to_string().contains("more"), "{error}");
@@ -142,7 +142,7 @@ fn an_exchange_is_found_by_the_end_of_its_id_and_as_the_last_one() {
 }
 
 #[test]
-fn a_session_is_found_by_either_end_of_its_id_and_as_the_last_one_and_left_out() {
+fn a_session_is_found_by_prefix_suffix_and_as_last_and_can_be_excluded() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     for (name, numbers) in [("first", 0..10), ("second", 10..30)] {
@@ -158,7 +158,7 @@ fn a_session_is_found_by_either_end_of_its_id_and_as_the_last_one_and_left_out()
         log.count(&Filter::from_query(pairs.iter().copied(), capture(0).received).unwrap()).unwrap()
     };
     assert_eq!((count(&[("session", "!first")]), count(&[("session", "last")])), (20, 20));
-    // From the index alone, and with what the index doesn't hold.
+    // From the index alone, and with data the index doesn't have.
     let all = count(&[]);
     for (flag, value) in
         [("operation", "*/getAll*"), ("status", "2xx"), ("client", "*1*"), ("contains", "1"), ("request-id", "x")]
@@ -171,7 +171,7 @@ fn a_session_is_found_by_either_end_of_its_id_and_as_the_last_one_and_left_out()
 }
 
 #[test]
-fn a_session_is_continued_over_restarts_and_an_unnamed_one_is_not() {
+fn a_named_session_continues_after_a_restart_and_an_unnamed_one_does_not() {
     let dir = tempfile::tempdir().unwrap();
     for run in 0..3 {
         let log = Log::open(config(dir.path())).unwrap();
@@ -220,7 +220,7 @@ fn sessions_are_started_ended_renamed_noted_and_deleted() {
 }
 
 #[test]
-fn a_second_owner_is_told_who_the_first_is() {
+fn a_second_owner_learns_who_the_first_is() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     log.set_console("http://127.0.0.1:8081").unwrap();
@@ -236,17 +236,17 @@ fn a_second_owner_is_told_who_the_first_is() {
 }
 
 #[test]
-fn no_secret_reaches_any_file_and_nobody_else_may_read_them() {
+fn no_secret_reaches_any_file_and_the_files_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(StoreConfig { redact_fields: vec!["Note".into()], ..config(&data) }).unwrap();
-    let mut place = wait(log.recorder().reserve()).unwrap();
-    place.begin(&started(1)).unwrap();
+    let mut permit = wait(log.recorder().reserve()).unwrap();
+    permit.begin(&started(1)).unwrap();
     record(&log, 1..50);
     log.close();
-    // Compression hides what it stores, so the records are searched as well as the files.
+    // Compression hides the content, so search the records as well as the files.
     let mut text: Vec<u8> = Vec::new();
     for exchange in log.query(Query::default()).unwrap() {
         text.extend(serde_json::to_vec(&exchange.unwrap()).unwrap());
@@ -270,7 +270,7 @@ fn no_secret_reaches_any_file_and_nobody_else_may_read_them() {
 }
 
 #[test]
-fn what_was_sent_lately_is_known_after_a_restart() {
+fn recent_sends_are_known_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     let mut refused = capture(5);
@@ -289,7 +289,7 @@ fn what_was_sent_lately_is_known_after_a_restart() {
 }
 
 #[test]
-fn large_exchanges_between_small_ones_are_chained_and_read_like_them() {
+fn large_exchanges_among_small_ones_are_chained_and_read_alike() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     let body = |number: u64| vec![b'a' + (number % 26) as u8; if number.is_multiple_of(3) { 2 << 20 } else { 300 }];
@@ -316,8 +316,8 @@ fn large_exchanges_between_small_ones_are_chained_and_read_like_them() {
 }
 
 #[test]
-fn what_a_small_exchange_was_made_of_goes_back_to_the_thread_that_its_bell_rings_on() {
-    /// Tells which thread drops it.
+fn a_small_capture_is_freed_on_the_thread_of_its_notifier() {
+    /// Reports which thread drops it.
     struct Teller(std::sync::mpsc::Sender<Option<String>>);
     impl Drop for Teller {
         fn drop(&mut self) {
@@ -329,7 +329,7 @@ fn what_a_small_exchange_was_made_of_goes_back_to_the_thread_that_its_bell_rings
         let dir = tempfile::tempdir().unwrap();
         let log = Log::open(StoreConfig { durability, ..config(dir.path()) }).unwrap();
         let (recorder, notifier) = log.recorder().with_notifier();
-        let ringing = std::thread::Builder::new().name("ringing".into()).spawn(move || wait(notifier.run())).unwrap();
+        let running = std::thread::Builder::new().name("notifier".into()).spawn(move || wait(notifier.run())).unwrap();
         let (sender, threads) = std::sync::mpsc::channel();
         let drop_after = |bytes: usize| {
             let mut capture = capture(bytes as u64);
@@ -339,22 +339,22 @@ fn what_a_small_exchange_was_made_of_goes_back_to_the_thread_that_its_bell_rings
             wait(wait(recorder.reserve()).unwrap().record(capture));
             threads.recv().unwrap().unwrap()
         };
-        assert_eq!([drop_after(100), drop_after(100_000)], ["ringing", "log-encoder"]);
+        assert_eq!([drop_after(100), drop_after(100_000)], ["running", "log-encoder"]);
         assert_eq!(log.close().recorded, 2);
         drop((log, recorder));
-        ringing.join().unwrap();
+        running.join().unwrap();
     }
 }
 
 #[test]
-fn receipts_come_with_the_bell_of_their_runtime_and_after_it_fell() {
+fn receipts_resolve_through_the_notifier_and_after_it_was_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     let (recorder, notifier) = log.recorder().with_notifier();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let record = |number| {
-        let place = wait(recorder.reserve()).unwrap();
-        place.record(capture(number))
+        let permit = wait(recorder.reserve()).unwrap();
+        permit.record(capture(number))
     };
     let receipts: Vec<_> = (0..20).map(record).collect();
     runtime.spawn(notifier.run());
@@ -363,14 +363,14 @@ fn receipts_come_with_the_bell_of_their_runtime_and_after_it_fell() {
             receipt.await;
         }
     });
-    // The notifier falls with its runtime; who comes later is told one by one.
+    // The notifier is dropped with its runtime; later receipts resolve one by one.
     drop(runtime);
     (20..40).map(record).collect::<Vec<_>>().into_iter().for_each(wait);
     assert_eq!(log.close().recorded, 40);
 }
 
 #[test]
-fn exchanges_begin_no_more_sessions_than_they_may() {
+fn exchanges_start_at_most_the_maximum_number_of_sessions() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(StoreConfig { max_sessions: 3, ..config(dir.path()) }).unwrap();
     let named = |number: u64, name: &str| {
@@ -379,7 +379,7 @@ fn exchanges_begin_no_more_sessions_than_they_may() {
         capture
     };
     record_all(&log, (0..6).map(|number| named(number, &format!("request {number}"))));
-    // What is there already, by a request or a command, can be named all the same.
+    // Existing sessions, started by a request or a command, can still be named.
     log.start_session("begun by hand").unwrap();
     record_all(&log, [named(6, "request 2"), named(7, "begun by hand"), named(8, "request 8")]);
     let mut sessions: Vec<_> = log.sessions().into_iter().map(|session| (session.name, session.exchanges)).collect();
@@ -390,7 +390,7 @@ fn exchanges_begin_no_more_sessions_than_they_may() {
 }
 
 #[test]
-fn more_names_than_are_remembered_leave_one_whole_chain() {
+fn more_session_names_than_are_cached_leave_one_intact_chain() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(StoreConfig { max_sessions: 1, ..config(dir.path()) }).unwrap();
     for batch in 0..3 {
@@ -411,7 +411,7 @@ fn more_names_than_are_remembered_leave_one_whole_chain() {
 }
 
 #[test]
-fn regression_a_token_typed_as_a_sessions_name_note_or_declaration_was_kept() {
+fn regression_a_token_in_a_session_name_note_or_declaration_was_stored() {
     const MEWS: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
     let dir = tempfile::tempdir().unwrap();
     let mews = Pseudonym::of(MEWS.as_bytes()).to_string();
@@ -419,7 +419,7 @@ fn regression_a_token_typed_as_a_sessions_name_note_or_declaration_was_kept() {
     assert_eq!(log.sessions()[0].name, format!("at start {mews}"));
 
     assert_eq!(log.start_session(MEWS).unwrap().name, mews);
-    // Who knows it by the token finds it by the token.
+    // The token itself still finds the session.
     assert_eq!(log.note_session(MEWS, &format!("with {MEWS}")).unwrap().note, Some(format!("with {mews}")));
     let declaration = log.declare_session(MEWS, &format!("contact = \"{MEWS}\"\naccess_token = \"short\"\n")).unwrap();
     let short = Pseudonym::of(b"short");
@@ -429,7 +429,7 @@ fn regression_a_token_typed_as_a_sessions_name_note_or_declaration_was_kept() {
     {
         assert!(!error.to_string().contains(MEWS), "{error}");
     }
-    // Ordinary ones stay as they are.
+    // Ordinary text is unchanged.
     for name in ["certification", "Žluťoučký kůň: take 1/2 (2026-11-23)", "0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9d"]
     {
         assert_eq!(log.start_session(name).unwrap().name, name);
@@ -450,7 +450,7 @@ fn regression_a_token_typed_as_a_sessions_name_note_or_declaration_was_kept() {
 }
 
 #[test]
-fn regression_a_token_seen_before_stood_in_the_path_of_the_journal() {
+fn regression_a_known_token_was_stored_in_a_path_of_the_journal() {
     const OWN: &str = "kQ7own-secret.Token_42";
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
@@ -458,12 +458,12 @@ fn regression_a_token_seen_before_stood_in_the_path_of_the_journal() {
     first.envelope.access_token = Some(OWN.into());
     record_all(&log, [first]);
     let own = Pseudonym::of(OWN.as_bytes());
-    let place = wait(log.recorder().reserve()).unwrap();
+    let permit = wait(log.recorder().reserve()).unwrap();
     let path = format!("/hooks/{OWN}/last");
     let noted = |path: &str| {
         let mut capture = capture(1);
         capture.request.target = path.to_owned().into();
-        place.started(&capture).target
+        permit.journal_entry(&capture).target
     };
     assert_eq!(&noted(&path)[..], format!("/hooks/{own}/last").as_bytes());
     assert_eq!(log.start_session(&format!("run of {OWN}")).unwrap().name, format!("run of {own}"));

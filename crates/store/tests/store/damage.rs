@@ -20,14 +20,14 @@ enum Harm {
     Repeat(usize),
 }
 
-fn harm(bytes: &mut Vec<u8>, place: usize, harm: &Harm) {
+fn harm(bytes: &mut Vec<u8>, offset: usize, harm: &Harm) {
     if bytes.is_empty() {
         return;
     }
-    let at = place % bytes.len();
+    let at = offset % bytes.len();
     let end = |length: usize| (at + length).min(bytes.len());
     match harm {
-        Harm::Flip => bytes[at] ^= 1 << (place % 8),
+        Harm::Flip => bytes[at] ^= 1 << (offset % 8),
         Harm::Zero(length) => {
             let end = end(*length);
             bytes[at..end].fill(0);
@@ -52,7 +52,7 @@ fn harms() -> impl Strategy<Value = Harm> {
 }
 
 #[test]
-fn damage_is_survived_named_and_contained() {
+fn damage_is_survived_reported_and_contained() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(nightaudit_store::StoreConfig { segment_size: 4000, ..config(&data) }).unwrap();
@@ -62,8 +62,8 @@ fn damage_is_survived_named_and_contained() {
         record_all(&log, (1000 + round * 2..1002 + round * 2).map(other));
     }
     log.end_session("other").unwrap();
-    let mut place = wait(log.recorder().reserve()).unwrap();
-    place.begin(&started(500)).unwrap();
+    let mut permit = wait(log.recorder().reserve()).unwrap();
+    permit.begin(&started(500)).unwrap();
     let truth: BTreeMap<ExchangeId, Digest> =
         log.query(Query::default()).unwrap().map(Result::unwrap).map(|e| (e.id, e.hash.unwrap())).collect();
     assert_eq!(truth.len(), 84);
@@ -75,7 +75,7 @@ fn damage_is_survived_named_and_contained() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 150, ..ProptestConfig::default() });
     let strategy = (0..files.len() + 3, any::<usize>(), harms(), any::<bool>());
     runner
-        .run(&strategy, |(file, place, what, with_index)| {
+        .run(&strategy, |(file, offset, what, with_index)| {
             let copied = dir.path().join("copied");
             let _ = fs::remove_dir_all(&copied);
             copy(&original, &copied);
@@ -83,7 +83,7 @@ fn damage_is_survived_named_and_contained() {
             let path = files.get(file).cloned().unwrap_or_else(|| others[file - files.len()].clone());
             let path = copied.join(path.strip_prefix(&original).unwrap_or(&path));
             let mut bytes = fs::read(&path).unwrap();
-            harm(&mut bytes, place, &what);
+            harm(&mut bytes, offset, &what);
             fs::write(&path, bytes).unwrap();
             if !with_index {
                 fs::remove_dir_all(copied.join("index")).unwrap();
@@ -103,7 +103,7 @@ fn damage_is_survived_named_and_contained() {
             }
             let check = log.check(&mut |_| {}).unwrap();
             let torn = log.opened().torn_bytes;
-            // What is missing is named: by the check, as cut off, or as unreadable.
+            // Losses are reported: by the check, as truncated, or as unreadable.
             prop_assert!(
                 right == truth.len()
                     || unreadable > 0
@@ -113,7 +113,7 @@ fn damage_is_survived_named_and_contained() {
                 "{right} of {}",
                 truth.len()
             );
-            // One place is damaged, so at most one block or the cut-off rest of one segment is gone.
+            // One spot is damaged, so at most one block or the truncated rest of one segment is gone.
             if !matches!(what, Harm::Cut) {
                 prop_assert!(right >= truth.len() - 40, "{right} of {}", truth.len());
             }

@@ -9,25 +9,25 @@ use std::{
 
 use nightaudit_store::disk::{Disk, DiskFile, OsDisk};
 
-/// What the disks know of each other's files.
+/// State shared by clones of a disk.
 #[derive(Debug, Default)]
 struct State {
-    /// The error that every change meets, by its number.
+    /// The errno of every write, if any.
     error: Option<i32>,
-    /// Whether syncs wait, and how many do.
+    /// Whether syncs block, and how many do.
     held: bool,
     waiting: usize,
-    /// Which file has which name now, and which will have it after a power failure: names survive by `sync_dir` only.
+    /// The file of each name now, and after a power failure: names survive by `sync_dir` only.
     names: BTreeMap<PathBuf, u64>,
     durable: BTreeMap<PathBuf, u64>,
-    /// The folders that were made, and those that survive.
+    /// The folders created, and those that survive.
     folders: BTreeSet<PathBuf>,
     durable_folders: BTreeSet<PathBuf>,
-    /// What each file held when it was last synced; nothing before.
+    /// The content of each file as of its last sync; empty before.
     synced: BTreeMap<u64, Vec<u8>>,
 }
 
-/// A disk that fails when it is told to, and knows what would survive a power failure.
+/// A disk that fails on demand and knows what would survive a power failure.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TestDisk(Arc<(Mutex<State>, Condvar)>);
 
@@ -40,28 +40,28 @@ struct TestFile {
 }
 
 impl TestDisk {
-    /// Lets every change fail with this error of the operating system, or none.
+    /// Makes every write fail with this errno, or succeed.
     pub(crate) fn fail(&self, error: Option<i32>) {
         self.state().error = error;
     }
 
-    /// Lets every sync wait until [`let_go`](Self::let_go).
+    /// Blocks every sync until [`release`](Self::release).
     pub(crate) fn hold(&self) {
         self.state().held = true;
     }
 
-    /// How many syncs wait.
+    /// The number of blocked syncs.
     pub(crate) fn waiting(&self) -> usize {
         self.state().waiting
     }
 
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn release(&self) {
         self.state().held = false;
         self.0.1.notify_all();
     }
 
-    /// Makes a folder as a power failure leaves it: files and folders whose names were synced, with what was synced of
-    /// them. With a `seed`, sectors that were written and not synced are there or not, as that has it.
+    /// Creates a folder as a power failure leaves it: files and folders whose names were synced, with their synced
+    /// content. With a `seed`, unsynced sectors survive or not depending on it.
     pub(crate) fn after_power_failure(&self, from: &Path, to: &Path, seed: Option<u64>) {
         let state = self.state();
         fs::create_dir_all(to).unwrap();
@@ -114,7 +114,7 @@ impl Disk for TestDisk {
                 let id = state.synced.len() as u64;
                 state.names.insert(path.to_owned(), id);
                 if known.is_some() {
-                    // It was there before this disk was.
+                    // It existed before this disk.
                     state.durable.insert(path.to_owned(), id);
                 }
                 state.synced.insert(id, known.unwrap_or_default());
@@ -164,7 +164,7 @@ impl Disk for TestDisk {
 impl DiskFile for TestFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if let Err(error) = self.disk.check() {
-            // A disk that is full takes what fits.
+            // A full disk writes what fits.
             self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
             return Err(error);
         }
@@ -178,7 +178,7 @@ impl DiskFile for TestFile {
         state = self.disk.0.1.wait_while(state, |state| state.held).unwrap();
         state.waiting -= 1;
         drop(state);
-        // A file that was renamed while it was open is synced before that, as everything here is.
+        // A file that was renamed while open was synced before, like everything here.
         let bytes = fs::read(&self.path)?;
         self.disk.state().synced.insert(self.id, bytes);
         Ok(())
@@ -211,7 +211,7 @@ pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A block of a segment, as `FORMAT.md` describes it.
+/// A block of a segment, as specified in `FORMAT.md`.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     pub(crate) bytes: std::ops::Range<usize>,
@@ -219,7 +219,7 @@ pub(crate) struct Block {
     pub(crate) last: u64,
 }
 
-/// The blocks of a segment that is whole, and whose sequence numbers have no gaps.
+/// The blocks of an intact segment whose sequence numbers have no gaps.
 pub(crate) fn blocks(segment: &[u8]) -> Vec<Block> {
     let number = |at: usize| u32::from_le_bytes(segment[at..at + 4].try_into().unwrap()) as usize;
     let (mut blocks, mut at) = (Vec::new(), 64);

@@ -1,4 +1,4 @@
-//! What happens when the disk fails, the power fails, or the process is killed.
+//! Failing disks, power failures and kills.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ const FULL: i32 = 28;
 const BROKEN: i32 = 5;
 const READ_ONLY: i32 = 30;
 
-/// Polls until a condition holds; the test fails by hanging, and never by being slow.
+/// Polls until a condition holds; on failure the test hangs until its time limit.
 fn until(condition: impl Fn() -> bool) {
     while !condition() {
         std::thread::sleep(Duration::from_millis(1));
@@ -30,9 +30,9 @@ fn a_failing_disk_refuses_and_loses_nothing() {
         let disk = TestDisk::default();
         let log = Log::open(StoreConfig { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
         record(&log, 0..10);
-        let places: Vec<_> = (0..5).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
+        let permits: Vec<_> = (0..5).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
         disk.fail(Some(error));
-        let receipts: Vec<_> = places.into_iter().zip(10..).map(|(place, n)| place.record(capture(n))).collect();
+        let receipts: Vec<_> = permits.into_iter().zip(10..).map(|(permit, n)| permit.record(capture(n))).collect();
         until(|| log.status().failing.is_some());
         let refusal = wait(log.recorder().reserve()).unwrap_err().to_string();
         assert!(refusal.contains(words), "{refusal}");
@@ -50,7 +50,7 @@ fn a_failing_disk_refuses_and_loses_nothing() {
 }
 
 #[test]
-fn a_failing_disk_forwards_if_told_and_the_session_is_incomplete_for_ever() {
+fn a_failing_disk_forwards_if_configured_and_the_session_stays_incomplete() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
     let forward = StoreConfig { on_failure: OnFailure::Forward, disk: Arc::new(disk.clone()), ..config(dir.path()) };
@@ -61,7 +61,7 @@ fn a_failing_disk_forwards_if_told_and_the_session_is_incomplete_for_ever() {
     assert_eq!(log.status().unrecorded, 5);
     assert!(log.status().failing.unwrap().contains("No space left"));
     disk.fail(None);
-    // The next try comes a moment later.
+    // The retry comes a moment later.
     until(|| {
         record(&log, 15..16);
         log.status().failing.is_none()
@@ -86,7 +86,7 @@ fn nothing_answered_under_sync_is_lost_by_a_power_failure() {
     for round in 0..8 {
         record(&log, round * 7..round * 7 + 7);
         answered.extend(round * 7..round * 7 + 7);
-        // One more is written, and its sync has not come back when the power fails.
+        // One more is written, but not synced when the power fails.
         disk.hold();
         let under_way = wait(log.recorder().reserve()).unwrap().record(capture(1000 + round));
         until(|| disk.waiting() > 0);
@@ -101,7 +101,7 @@ fn nothing_answered_under_sync_is_lost_by_a_power_failure() {
             let check = after.check(&mut |_| {}).unwrap();
             assert_eq!((check.damage, check.index_faults), (vec![], 0));
         }
-        disk.let_go();
+        disk.release();
         wait(under_way);
         answered.push(1000 + round);
     }
@@ -109,18 +109,18 @@ fn nothing_answered_under_sync_is_lost_by_a_power_failure() {
 }
 
 #[test]
-fn a_torn_end_is_cut_off_wherever_it_was_torn() {
+fn a_torn_write_is_truncated_wherever_it_ends() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(config(&data)).unwrap();
     record(&log, 0..5);
     let whole = log.info().segment_bytes;
-    // What is never written to its end is never noted in the ledger.
+    // An incomplete write is never in the ledger.
     let ledger = fs::read(data.join("ledger")).unwrap();
     record(&log, 5..6);
     let length = log.info().segment_bytes;
     let space = fs::metadata(&segments(&data)[0]).unwrap().len();
-    assert!(space > length + 100_000, "no space was taken in advance");
+    assert!(space > length + 100_000, "no space was preallocated");
     let torn = dir.path().join("torn");
     for cut in (whole..length).step_by(7).chain([length - 1]) {
         let _ = fs::remove_dir_all(&torn);
@@ -132,11 +132,11 @@ fn a_torn_end_is_cut_off_wherever_it_was_torn() {
         let file = fs::OpenOptions::new().write(true).open(&segments(&torn)[0]).unwrap();
         file.set_len(cut).unwrap();
         if cut % 3 == 0 {
-            // As in space that was taken in advance: what did not reach the disk is zero.
+            // As in preallocated space: what did not reach the disk is zero.
             file.set_len(space).unwrap();
         }
         let log = Log::open(config(&torn)).unwrap();
-        // The last of the bytes that were written may be zeros themselves.
+        // The last bytes written may be zeros themselves.
         assert!((0..8).contains(&(cut - whole - log.opened().torn_bytes)), "cut at {cut}");
         assert_eq!(fs::metadata(&segments(&torn)[0]).unwrap().len(), whole);
         assert_eq!(log.opened().exchanges, 5, "cut at {cut}");
@@ -147,18 +147,18 @@ fn a_torn_end_is_cut_off_wherever_it_was_torn() {
 }
 
 #[test]
-fn what_was_under_way_at_a_kill_shows_as_interrupted_once() {
+fn requests_in_flight_at_a_kill_show_as_interrupted_once() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(config(&data)).unwrap();
-    let mut places: Vec<_> = (0..6).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
-    for (place, number) in places.iter_mut().zip(0..) {
-        place.begin(&started(number)).unwrap();
+    let mut permits: Vec<_> = (0..6).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
+    for (permit, number) in permits.iter_mut().zip(0..) {
+        permit.begin(&started(number)).unwrap();
     }
-    // Two are answered, one is given up, three are under way.
-    wait(places.remove(0).record(capture(0)));
-    wait(places.remove(0).record(capture(1)));
-    drop(places.remove(0));
+    // Two are answered, one is dropped, three are in flight.
+    wait(permits.remove(0).record(capture(0)));
+    wait(permits.remove(0).record(capture(1)));
+    drop(permits.remove(0));
     let mut suite = wait(log.recorder().reserve()).unwrap();
     suite.begin(&nightaudit_store::JournalEntry { session: Some("suite".into()), ..started(7) }).unwrap();
     let killed = dir.path().join("killed");
@@ -184,9 +184,9 @@ fn a_deleted_exchange_does_not_come_back_as_interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(config(&data)).unwrap();
-    let mut place = wait(log.recorder().reserve()).unwrap();
-    place.begin(&started(1)).unwrap();
-    wait(place.record(capture(1)));
+    let mut permit = wait(log.recorder().reserve()).unwrap();
+    permit.begin(&started(1)).unwrap();
+    wait(permit.record(capture(1)));
     log.end_session("certification").unwrap();
     log.delete_session("certification").unwrap();
     copy(&data, &dir.path().join("killed"));
@@ -194,7 +194,7 @@ fn a_deleted_exchange_does_not_come_back_as_interrupted() {
 }
 
 #[test]
-fn an_index_that_lags_or_is_gone_or_is_garbage_is_made_good() {
+fn an_index_that_lags_is_missing_or_corrupt_is_repaired() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let open =
@@ -236,7 +236,7 @@ fn an_index_that_lags_or_is_gone_or_is_garbage_is_made_good() {
 }
 
 #[test]
-fn a_folder_that_was_deleted_or_moved_took_exchanges_that_nobody_could_read() {
+fn regression_exchanges_were_written_to_deleted_or_moved_folders() {
     let moved = |from: &Path, to: &Path| fs::rename(from, to).unwrap();
     let deleted = |from: &Path, _: &Path| fs::remove_dir_all(from).unwrap();
     for (what, harm) in [("deleted", &deleted as &dyn Fn(&Path, &Path)), ("moved", &moved)] {
@@ -245,12 +245,12 @@ fn a_folder_that_was_deleted_or_moved_took_exchanges_that_nobody_could_read() {
             let data = dir.path().join("data");
             let log = Log::open(config(&data)).unwrap();
             record(&log, 0..10);
-            let place = wait(log.recorder().reserve()).unwrap();
+            let permit = wait(log.recorder().reserve()).unwrap();
             let session = data.join("sessions").join(log.sessions()[0].id.to_string());
             let (folder, aside) = (if whole { &data } else { &session }, dir.path().join("aside"));
             harm(folder, &aside);
-            // One that comes at once gets no receipt either.
-            let mut receipt = place.record(capture(10));
+            // Nor does one sent at once get a receipt.
+            let mut receipt = permit.record(capture(10));
             until(|| log.status().failing.is_some());
             assert!(poll(&mut receipt).is_none(), "{what}");
             let refusal = wait(log.recorder().reserve()).unwrap_err().to_string();
@@ -280,18 +280,18 @@ fn a_deleted_folder_is_noticed_while_nothing_is_recorded() {
 }
 
 #[test]
-fn a_journal_that_fails_is_told_as_a_log_that_fails() {
+fn a_failing_journal_is_reported_like_a_failing_log() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
     let log = Log::open(StoreConfig { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
-    let mut place = wait(log.recorder().reserve()).unwrap();
+    let mut permit = wait(log.recorder().reserve()).unwrap();
     disk.fail(Some(FULL));
-    let refusal = place.begin(&started(1)).unwrap_err().to_string();
+    let refusal = permit.begin(&started(1)).unwrap_err().to_string();
     assert!(refusal.contains("the journal: No space left"), "{refusal}");
     let failing = log.status().failing.unwrap();
     assert!(refusal.ends_with(&*failing), "{failing}");
     disk.fail(None);
-    // Nobody sends anything, and still it is known that the next one would pass.
+    // Without traffic, it is still known that the next request would pass.
     until(|| log.status().failing.is_none());
-    place.begin(&started(1)).unwrap();
+    permit.begin(&started(1)).unwrap();
 }

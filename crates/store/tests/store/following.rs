@@ -1,4 +1,4 @@
-//! Followers see everything, in order, whether they keep up or not.
+//! Followers see everything in order, whether or not they keep up.
 
 use nightaudit_exchange::{Exchange, Filter};
 use nightaudit_store::{FollowFrom, Followed, Follower, Log};
@@ -9,7 +9,8 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
-/// Records from another thread: within a runtime's task, polling thousands of receipts in a row is made to pause.
+/// Records from another thread: tokio's cooperative budget would pause a task that polls thousands of receipts in a
+/// row.
 fn record(log: &Log, numbers: std::ops::Range<u64>) {
     std::thread::scope(|scope| scope.spawn(|| crate::support::record(log, numbers)).join().unwrap());
 }
@@ -56,7 +57,7 @@ fn a_follower_that_falls_behind_reads_from_disk_and_misses_nothing() {
 }
 
 #[test]
-fn a_follower_sees_what_matches_and_of_its_session() {
+fn a_follower_sees_matches_of_its_session_only() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     log.start_session("mine").unwrap();
@@ -74,7 +75,7 @@ fn a_follower_sees_what_matches_and_of_its_session() {
 }
 
 #[test]
-fn a_follower_goes_on_at_the_place_of_another_even_if_that_has_seen_nothing() {
+fn a_follower_resumes_from_the_position_of_another_even_if_that_saw_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     runtime().block_on(async {
@@ -93,7 +94,7 @@ fn a_follower_goes_on_at_the_place_of_another_even_if_that_has_seen_nothing() {
 }
 
 #[test]
-fn a_follower_is_told_what_was_deleted_before_it_had_read_it() {
+fn a_follower_learns_how_many_exchanges_were_deleted_unread() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     runtime().block_on(async {
@@ -106,7 +107,7 @@ fn a_follower_is_told_what_was_deleted_before_it_had_read_it() {
         log.start_session("second").unwrap();
         log.end_session("certification").unwrap();
         log.delete_session("certification").unwrap();
-        // More than is kept in memory, so that the deleted ones are not there either.
+        // More than the ring keeps, so that the deleted ones are not in memory either.
         for part in 0..5 {
             record(&log, 3000 + part * 300..3300 + part * 300);
         }
@@ -118,7 +119,7 @@ fn a_follower_is_told_what_was_deleted_before_it_had_read_it() {
                 other => panic!("{other:?}"),
             }
         }
-        // The last page is counted when it is complete.
+        // The last page is counted once it is complete.
         record(&log, 9000..9001);
         while missed == 0 {
             if let Some(Followed::Missed(count)) = follower.next().await {

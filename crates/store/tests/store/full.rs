@@ -1,4 +1,4 @@
-//! A disk that is really full, and then has room again.
+//! A really full disk, before and after space is freed.
 
 use std::{fs, path::Path, process::Command};
 
@@ -7,11 +7,11 @@ use nightaudit_store::{DeleteTarget, Log, OnFailure, OpenError, Query, SessionEr
 
 use crate::support::{capture, config, numbers, poll, record, record_all, started, wait};
 
-/// A file system of a few MiB in memory; it is gone when this is dropped.
+/// An in-memory file system of a few MiB, unmounted on drop.
 struct Small(tempfile::TempDir);
 
 impl Small {
-    /// None where this process may not mount anything.
+    /// `None` if this process may not mount.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(folder.path()).output();
@@ -26,7 +26,7 @@ impl Small {
         self.0.path()
     }
 
-    /// Takes all the room that is left.
+    /// Fills the disk.
     fn fill(&self) {
         let mut size = 1 << 20;
         let mut filler = Vec::new();
@@ -39,7 +39,7 @@ impl Small {
         }
     }
 
-    fn make_room(&self) {
+    fn free_space(&self) {
         fs::remove_file(self.path().join("filler")).unwrap();
     }
 }
@@ -50,8 +50,8 @@ impl Drop for Small {
     }
 }
 
-/// Opens a log that this process has just closed. A process that another test is starting may hold its lock until it has
-/// become another program.
+/// Opens a log that this process has just closed. A child that another test is starting may hold the lock until it
+/// execs.
 fn open_again(data: &Path) -> Log {
     loop {
         match Log::open(config(data)) {
@@ -71,7 +71,7 @@ fn large(number: u64) -> Capture {
 }
 
 #[test]
-fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
+fn a_full_disk_refuses_and_recovers_once_there_is_space() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.path().join("data");
     let log = Log::open(config(&data)).unwrap();
@@ -79,11 +79,11 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
     disk.fill();
     let mut taken = 10;
     let mut waiting = Vec::new();
-    // One after the other: a queue of thousands would hold more than the whole disk has room for.
+    // One at a time: a queue of thousands would hold more than the disk.
     let refusal = loop {
         match wait(log.recorder().reserve()) {
-            Ok(place) => {
-                let mut receipt = place.record(large(taken));
+            Ok(permit) => {
+                let mut receipt = permit.record(large(taken));
                 taken += 1;
                 while poll(&mut receipt).is_none() {
                     if log.status().failing.is_some() {
@@ -99,7 +99,7 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
     };
     assert!(!waiting.is_empty());
     assert!(refusal.contains("No space left"), "{refusal}");
-    disk.make_room();
+    disk.free_space();
     waiting.into_iter().for_each(wait);
     record(&log, taken..taken + 3);
     assert_eq!(log.close().recorded, taken + 3);
@@ -111,7 +111,7 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
 }
 
 #[test]
-fn a_full_disk_forwards_if_told_and_what_is_there_is_whole() {
+fn a_full_disk_forwards_if_configured_and_the_log_stays_intact() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.path().join("data");
     let log = Log::open(StoreConfig { on_failure: OnFailure::Forward, ..config(&data) }).unwrap();
@@ -123,7 +123,7 @@ fn a_full_disk_forwards_if_told_and_what_is_there_is_whole() {
         taken += 1;
         assert!(taken < 4000, "the disk is never full");
     }
-    disk.make_room();
+    disk.free_space();
     let mut after = 10_000;
     while log.status().failing.is_some() {
         record(&log, after..after + 1);
@@ -142,7 +142,7 @@ fn a_full_disk_forwards_if_told_and_what_is_there_is_whole() {
 }
 
 #[test]
-fn a_full_disk_is_read_and_room_is_made_on_it_with_and_without_an_owner() {
+fn a_full_disk_can_be_read_and_freed_with_and_without_an_owner() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.path().join("data");
     let log = Log::open(config(&data)).unwrap();
@@ -166,12 +166,12 @@ fn a_full_disk_is_read_and_room_is_made_on_it_with_and_without_an_owner() {
         None
     });
     assert!(log.start_session("other").is_err());
-    // The one that is recorded can't be ended, and the error says what can be done.
+    // The session being recorded can't be ended, and the error suggests what to do.
     let refused = log.delete_session("certification").unwrap_err();
     assert!(matches!(refused, SessionError::Current { .. }) && refused.to_string().contains("stop `nightaudit serve`"));
     let deleted = log.delete_session("one").unwrap();
     assert!(deleted.exchanges == 32 && !data.join("sessions").join(deleted.id.to_string()).exists());
-    // What waited is written by itself, now that there is room.
+    // Pending exchanges are written now that there is space.
     wait(waiting.expect("the disk is never full"));
     log.close();
     drop(log);
@@ -193,22 +193,22 @@ fn a_full_disk_is_read_and_room_is_made_on_it_with_and_without_an_owner() {
 }
 
 #[test]
-fn a_read_only_file_system_is_read_with_an_index_and_without() {
+fn a_read_only_file_system_is_readable_with_or_without_an_index() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.path().join("data");
     let log = Log::open(config(&data)).unwrap();
     record(&log, 0..50);
-    let mut place = wait(log.recorder().reserve()).unwrap();
-    place.begin(&started(60)).unwrap();
+    let mut permit = wait(log.recorder().reserve()).unwrap();
+    permit.begin(&started(60)).unwrap();
     crate::disks::copy(&data, &disk.path().join("killed"));
     crate::disks::copy(&data, &disk.path().join("bare"));
     for file in ["lock", "ledger", "journal"] {
         fs::remove_file(disk.path().join("bare").join(file)).unwrap();
     }
     fs::remove_dir_all(disk.path().join("bare/index")).unwrap();
-    drop(place);
+    drop(permit);
     drop(log);
-    // A process that another test is starting may hold the log's files until it has become another program.
+    // A child that another test is starting may hold the log's files until it execs.
     let remount = || Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();
     assert!((0..200).any(|_| remount().success()), "it stays busy");
     for (copy, exchanges, interrupted) in [("data", 50, 0), ("killed", 51, 1), ("bare", 50, 0)] {
@@ -221,7 +221,7 @@ fn a_read_only_file_system_is_read_with_an_index_and_without() {
 }
 
 #[test]
-fn an_open_session_could_not_be_deleted_on_a_full_disk() {
+fn regression_an_open_session_could_not_be_deleted_on_a_full_disk() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.path().join("data");
     let log = Log::open(config(&data)).unwrap();
@@ -230,7 +230,7 @@ fn an_open_session_could_not_be_deleted_on_a_full_disk() {
     record_all(&log, (100..110).map(|number| of("other", number)));
     record(&log, 200..210);
     disk.fill();
-    // Exchanges of the session that is to be deleted wait for the disk, and so does one of another.
+    // Exchanges of the session to delete wait for the disk, and so does one of another session.
     let mut waiting = Vec::new();
     let mut number = 300;
     while log.status().failing.is_none() {
@@ -250,7 +250,7 @@ fn an_open_session_could_not_be_deleted_on_a_full_disk() {
     let deleted = log.delete_session("suite").unwrap();
     assert_eq!(deleted.id, before.id);
     assert!(!data.join("sessions").join(before.id.to_string()).exists());
-    // What waited went with it, and nobody waits any longer. The name is free for a new session.
+    // The pending exchanges went with it, and no waiter remains. The name is free for a new session.
     waiting.into_iter().for_each(wait);
     record_all(&log, [of("suite", 700), of("other", 701)]);
     record(&log, 702..703);
@@ -258,7 +258,7 @@ fn an_open_session_could_not_be_deleted_on_a_full_disk() {
     assert!(after.id != before.id && after.exchanges == 1, "{after:?}");
     assert_eq!((log.session("other").unwrap().exchanges, log.status().unrecorded), (11, 0));
     assert!(log.status().failing.is_none());
-    // As though it were killed now: what was deleted does not come back as interrupted.
+    // As after a kill now: deleted requests don't come back as interrupted.
     let killed = disk.path().join("killed");
     fs::remove_file(disk.path().join("filler")).unwrap();
     crate::disks::copy(&data, &killed);

@@ -1,4 +1,4 @@
-//! What a log has lost is missed, whoever lost it.
+//! Losses are detected, whatever caused them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ fn of(session: &str, number: u64) -> Capture {
     Capture { session: Some(session.into()), ..capture(number) }
 }
 
-/// The exchanges that can be read, and how many can't.
+/// The readable exchanges, and the number of unreadable ones.
 fn whole(log: &Log) -> (Vec<Exchange>, usize) {
     let (whole, failed): (Vec<_>, Vec<_>) = log.query(Query::default()).unwrap().partition(Result::is_ok);
     (whole.into_iter().map(Result::unwrap).collect(), failed.len())
@@ -28,10 +28,10 @@ fn check(dir: &Path) -> Check {
     Log::open_read_only(dir).unwrap().check(&mut |_| {}).unwrap()
 }
 
-/// A session's name, how many are missing of it, and which.
-type Told = (String, u64, Vec<(u64, u64)>);
+/// A session's name, its number of missing exchanges, and their ranges.
+type Reported = (String, u64, Vec<(u64, u64)>);
 
-fn told(missing: &[Missing]) -> Vec<Told> {
+fn reported(missing: &[Missing]) -> Vec<Reported> {
     missing.iter().map(|m| (m.session_name.clone(), m.count, m.ranges.clone())).collect()
 }
 
@@ -52,7 +52,7 @@ fn folder(dir: &Path, name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_cut_segment_of_an_open_session_was_called_whole() {
+fn regression_a_truncated_segment_of_an_open_session_was_called_intact() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(config(&data)).unwrap();
@@ -66,28 +66,28 @@ fn a_cut_segment_of_an_open_session_was_called_whole() {
     let here = found.exchanges;
     assert!(here > 0 && here < 100, "{found:?}");
     let due = [("certification".to_owned(), 100 - here, vec![(here + 1, 100)])];
-    assert_eq!(told(&found.missing), due);
-    // The owner says so too, cuts nothing, and goes on after the numbers that are gone.
+    assert_eq!(reported(&found.missing), due);
+    // The owner reports it too, truncates nothing, and continues after the missing numbers.
     for round in 0..2 {
         let log = Log::open(config(&data)).unwrap();
-        assert_eq!(told(&log.opened().missing), due);
+        assert_eq!(reported(&log.opened().missing), due);
         let session = log.session("certification").unwrap();
         assert_eq!((session.missing, session.incomplete), (100 - here, true));
         record(&log, 200 + round..201 + round);
-        assert_eq!(told(&log.missing()), due);
-        assert_eq!(told(&log.check(&mut |_| {}).unwrap().missing), due);
+        assert_eq!(reported(&log.missing()), due);
+        assert_eq!(reported(&log.check(&mut |_| {}).unwrap().missing), due);
         assert_eq!(whole(&log).0.last().unwrap().sequence, 101 + round);
         log.close();
     }
     assert_eq!(fs::read(&path).unwrap(), &bytes[..bytes.len() / 2]);
-    // And with the file put back nothing was ever missing.
+    // Once the file is restored nothing is missing.
     fs::write(&path, &bytes).unwrap();
     let found = check(&data);
     assert_eq!((found.is_whole(), found.exchanges), (true, 102), "{found:?}");
 }
 
 #[test]
-fn a_removed_segment_or_session_was_not_missed() {
+fn regression_a_removed_segment_or_session_was_not_reported_missing() {
     let dir = tempfile::tempdir().unwrap();
     let original = dir.path().join("original");
     log_of_two(&original);
@@ -110,13 +110,13 @@ fn a_removed_segment_or_session_was_not_missed() {
     fs::remove_dir_all(data.join(other.strip_prefix(&original).unwrap())).unwrap();
     for _ in 0..2 {
         let log = Log::open_read_only(&data).unwrap();
-        assert_eq!(told(&log.missing()), [("other".to_owned(), 24, vec![(1, 24)])]);
+        assert_eq!(reported(&log.missing()), [("other".to_owned(), 24, vec![(1, 24)])]);
         assert!(matches!(log.session("other"), Err(SessionError::Gone { exchanges: 24, .. })));
         assert_eq!(log.check(&mut |_| {}).unwrap().missing, log.missing());
         assert_eq!(whole(&log).0.len(), 60);
         drop(Log::open(config(&data)).unwrap());
     }
-    // Who deletes what is gone has it forgotten.
+    // Deleting a missing session forgets it.
     let log = Log::open(config(&data)).unwrap();
     assert_eq!(log.delete_session("other").unwrap().missing, 24);
     assert_eq!(log.missing(), []);
@@ -125,7 +125,7 @@ fn a_removed_segment_or_session_was_not_missed() {
 }
 
 #[test]
-fn what_this_program_deletes_is_not_missed() {
+fn deleted_sessions_are_not_reported_missing() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     log_of_two(&data);
@@ -136,7 +136,7 @@ fn what_this_program_deletes_is_not_missed() {
     drop(log);
     let found = check(&data);
     assert_eq!((found.is_whole(), found.exchanges), (true, 60));
-    // As though it had been killed after the first step.
+    // As after a kill following the first step.
     let other = folder(&killed, "other");
     let name = format!(".deleted-{}", other.file_name().unwrap().to_string_lossy());
     fs::rename(&other, other.with_file_name(&name)).unwrap();
@@ -149,14 +149,14 @@ fn what_this_program_deletes_is_not_missed() {
 }
 
 #[test]
-fn a_flipped_bit_in_the_last_block_lost_exchanges_in_silence() {
+fn regression_a_flipped_bit_in_the_last_block_lost_exchanges_silently() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(config(&data)).unwrap();
     (0..10).for_each(|round| record(&log, round * 5..round * 5 + 5));
     let end = log.info().segment_bytes as usize;
     let killed = dir.path().join("killed");
-    // The ledger is told within a second of what was recorded; closing the log tells it all.
+    // The ledger learns of exchanges within a second; closing the log completes it.
     log.close();
     drop(log);
     copy(&data, &killed);
@@ -174,10 +174,10 @@ fn a_flipped_bit_in_the_last_block_lost_exchanges_in_silence() {
             let log = Log::open(config(&data)).unwrap();
             record(&log, 100 + round..101 + round);
             let found = log.check(&mut |_| {}).unwrap();
-            // How many exchanges of the last round came together is a matter of time.
+            // How many exchanges of the last round share a block depends on timing.
             let lost = found.missing[0].count;
             let due = [("certification".to_owned(), lost, vec![(51 - lost, 50)])];
-            assert!((1..=5).contains(&lost) && told(&found.missing) == due, "{found:?}");
+            assert!((1..=5).contains(&lost) && reported(&found.missing) == due, "{found:?}");
             let (there, failed) = whole(&log);
             assert_eq!((there.len() as u64, failed as u64), (51 - lost + round, if with_index { lost } else { 0 }));
             assert_eq!(there.last().unwrap().sequence, 51 + round);
@@ -186,7 +186,7 @@ fn a_flipped_bit_in_the_last_block_lost_exchanges_in_silence() {
 }
 
 #[test]
-fn a_log_of_a_version_without_a_ledger_is_opened_as_before() {
+fn a_log_without_a_ledger_opens_as_before() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     log_of_two(&data);
@@ -199,24 +199,24 @@ fn a_log_of_a_version_without_a_ledger_is_opened_as_before() {
     }
     assert!(check(&data).is_whole());
     drop(Log::open(config(&data)).unwrap());
-    // From now on it is known what it has.
+    // From now on its content is known.
     let last = segments(&data).pop().unwrap();
     fs::remove_file(last).unwrap();
     assert!(!check(&data).missing.is_empty());
 }
 
 #[test]
-fn what_a_kill_interrupted_is_seen_before_it_is_recorded_and_no_other_afterwards() {
+fn interrupted_requests_are_the_same_before_and_after_they_are_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(StoreConfig { session: None, ..config(&data) }).unwrap();
     let begin = |number: u64, session: Option<&str>| {
-        let mut place = wait(log.recorder().reserve()).unwrap();
+        let mut permit = wait(log.recorder().reserve()).unwrap();
         let session = session.map(Into::into);
-        place.begin(&nightaudit_store::JournalEntry { session, ..started(number) }).unwrap();
-        place
+        permit.begin(&nightaudit_store::JournalEntry { session, ..started(number) }).unwrap();
+        permit
     };
-    // Before anything was recorded there is no session that they could belong to.
+    // Before anything was recorded there is no session they could belong to.
     let _alone = [begin(1, None), begin(2, Some("suite"))];
     let (early, killed) = (dir.path().join("early"), dir.path().join("killed"));
     copy(&data, &early);
@@ -229,22 +229,22 @@ fn what_a_kill_interrupted_is_seen_before_it_is_recorded_and_no_other_afterwards
         let interrupted = shown.iter().filter(|exchange| exchange.outcome == Outcome::Interrupted).count() as u64;
         assert_eq!((interrupted, shown.len()), (reader.opened().interrupted, recorded + interrupted as usize));
         assert_eq!(interrupted, if recorded == 0 { 2 } else { 5 });
-        assert!(reader.sessions().iter().all(|session| !session.current), "nobody records");
+        assert!(reader.sessions().iter().all(|session| !session.current), "no session is being recorded");
         let found = reader.check(&mut |_| {}).unwrap();
         assert_eq!((found.is_whole(), found.interrupted), (true, interrupted), "{found:?}");
-        let place = |log: &Log| {
+        let last_position = |log: &Log| {
             let mut all = log.query(Query::default()).unwrap();
             all.by_ref().for_each(drop);
             all.last_position().unwrap().to_string()
         };
-        let (sessions, last) = (reader.sessions(), place(&reader));
+        let (sessions, last) = (reader.sessions(), last_position(&reader));
         assert_eq!(reader.get(shown[0].id).unwrap().as_ref(), Some(&shown[0]));
         drop(reader);
         let log = Log::open(StoreConfig { session: None, ..config(&killed) }).unwrap();
         assert_eq!(log.opened().interrupted, interrupted);
-        // Place for place, hash for hash.
+        // Same positions, same hashes.
         assert_eq!(whole(&log).0, shown);
-        assert_eq!(place(&log), last);
+        assert_eq!(last_position(&log), last);
         let named = |sessions: &[nightaudit_store::Session]| -> Vec<_> {
             sessions.iter().map(|session| (session.id, session.name.clone(), session.exchanges)).collect()
         };
@@ -253,7 +253,7 @@ fn what_a_kill_interrupted_is_seen_before_it_is_recorded_and_no_other_afterwards
     }
 }
 
-/// Lines that break off after a while.
+/// Lines that end early, with a hook at the end.
 struct Broken<'a> {
     lines: &'a [u8],
     at_end: &'a dyn Fn(),
@@ -270,7 +270,7 @@ impl io::Read for Broken<'_> {
 }
 
 #[test]
-fn an_import_that_was_killed_passed_for_a_whole_one_and_could_not_be_done_again() {
+fn regression_a_killed_import_passed_for_a_complete_one_and_could_not_be_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(&dir.path().join("one"))).unwrap();
     record(&log, 0..700);
@@ -281,7 +281,7 @@ fn an_import_that_was_killed_passed_for_a_whole_one_and_could_not_be_done_again(
     let (data, killed) = (dir.path().join("two"), dir.path().join("killed"));
     let other = Log::open(StoreConfig { session: None, ..config(&data) }).unwrap();
     record(&other, 5000..5003);
-    // As though it were killed when half of it was read.
+    // As after a kill with half of it read.
     let at_end = || {
         let _ = fs::remove_dir_all(&killed);
         copy(&data, &killed);
@@ -315,7 +315,7 @@ fn an_import_that_was_killed_passed_for_a_whole_one_and_could_not_be_done_again(
     }
 }
 
-/// Numbers that are as good as random and the same in every run.
+/// Pseudorandom numbers, the same in every run.
 fn scramble(number: u64) -> u64 {
     let mut hash = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -323,7 +323,7 @@ fn scramble(number: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// Harms a copy in one of the ways in which files come to harm, and says how.
+/// Damages a copy in one of several ways, and describes it.
 fn harm(data: &Path, seed: u64) -> String {
     let files = segments(data);
     let choose = |n: u64, of: usize| scramble(seed * 16 + n) as usize % of;
@@ -352,7 +352,7 @@ fn harm(data: &Path, seed: u64) -> String {
             return format!("{} removed", folder.strip_prefix(data).unwrap().display());
         }
         _ => {
-            // Two segments, or two sessions, change their names.
+            // Two segments, or two sessions, swap names.
             let other = &files[choose(2, files.len())];
             let (one, two) = match (choose(3, 2), path.parent() == other.parent()) {
                 (0, false) => (path.parent().unwrap(), other.parent().unwrap()),
@@ -373,11 +373,11 @@ fn harm(data: &Path, seed: u64) -> String {
 }
 
 #[test]
-fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_is_read() {
+fn in_500_damaged_copies_every_loss_is_reported_and_everything_intact_is_readable() {
     let dir = tempfile::tempdir().unwrap();
     let original = dir.path().join("original");
     log_of_two(&original);
-    // A session of blocks in one open segment, beside those of several segments.
+    // A session of several blocks in one open segment, in addition to those of several segments.
     let log =
         Log::open(StoreConfig { segment_size: 64 << 20, session: Some("third".into()), ..config(&original) }).unwrap();
     (0..10).for_each(|round| record(&log, 2000 + round * 3..2003 + round * 3));
@@ -387,8 +387,7 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
     let truth: BTreeMap<ExchangeId, Digest> = all.iter().map(|e| (e.id, e.hash.unwrap())).collect();
     assert_eq!(truth.len(), 114);
     drop(reader);
-    // Each block, by the file that it belongs to, with its bytes and its exchanges: what is whole in a copy is told by
-    // these alone.
+    // Each block by its file, with its bytes and exchanges: these alone tell what is intact in a copy.
     let mut kept: Vec<(PathBuf, Vec<u8>, Vec<ExchangeId>)> = Vec::new();
     for path in segments(&original) {
         let bytes = fs::read(&path).unwrap();
@@ -426,14 +425,14 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
             let (there, failed) = whole(&log);
             let read: BTreeSet<ExchangeId> = there.iter().map(|exchange| exchange.id).collect();
             for exchange in &there {
-                assert_eq!(truth.get(&exchange.id), exchange.hash.as_ref(), "{what}: {} is not as it was", exchange.id);
+                assert_eq!(truth.get(&exchange.id), exchange.hash.as_ref(), "{what}: {} was altered", exchange.id);
             }
-            assert_eq!(read, due, "{what}: what is whole is read, and nothing else");
+            assert_eq!(read, due, "{what}: exactly the intact exchanges are read");
             let lost = truth.len() - due.len();
             let named: u64 = found.missing.iter().map(|missing| missing.count).sum();
             assert_eq!(named, lost as u64, "{what}: {found:?}");
             assert!(failed <= lost, "{what}");
-            // Whatever can be told of its place is told as well, and nothing is called damaged that is whole.
+            // Losses are reported, and nothing intact is called damaged.
             assert!(lost == 0 || !found.is_whole(), "{what}: {found:?}");
             assert_eq!(found.exchanges as usize, read.len(), "{what}: {found:?}");
             lossy += usize::from(lost > 0);
@@ -443,11 +442,11 @@ fn of_500_damaged_copies_each_that_lost_anything_is_named_and_all_that_is_whole_
 }
 
 #[test]
-fn sessions_and_segments_that_were_removed_under_an_owner_were_noticed_at_the_next_start_only() {
+fn regression_sessions_and_segments_removed_under_an_owner_were_noticed_only_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     log_of_two(&data);
-    // More files than one look looks at.
+    // More files than one check covers.
     let log = Log::open(StoreConfig { session: Some("now".into()), segment_size: 4000, ..config(&data) }).unwrap();
     for number in 0..80 {
         record_all(&log, [of(&format!("small {number}"), 3000 + number)]);
@@ -462,7 +461,7 @@ fn sessions_and_segments_that_were_removed_under_an_owner_were_noticed_at_the_ne
     wait_for(0);
     let of_session = |name: &str| data.join("sessions").join(log.session(name).unwrap().id.to_string());
     let (certification, other, last) = (of_session("certification"), of_session("other"), of_session("small 79"));
-    // A segment in the middle of a session that nobody writes to; it is put back.
+    // A segment in the middle of an idle session; it is restored.
     let (segment, aside) = (certification.join("000002.seg"), dir.path().join("aside"));
     fs::rename(&segment, &aside).unwrap();
     while log.status().missing == 0 {
@@ -471,8 +470,8 @@ fn sessions_and_segments_that_were_removed_under_an_owner_were_noticed_at_the_ne
     let missing = log.status().missing;
     let there = whole(&log).0.iter().filter(|exchange| &*exchange.session_name == "certification").count();
     assert_eq!(there as u64 + missing, 60);
-    let told_of = told(&log.missing());
-    assert!(told_of.len() == 1 && told_of[0].0 == "certification" && told_of[0].1 == missing, "{told_of:?}");
+    let missing_now = reported(&log.missing());
+    assert!(missing_now.len() == 1 && missing_now[0].0 == "certification" && missing_now[0].1 == missing, "{missing_now:?}");
     assert!(log.session("certification").unwrap().incomplete);
     fs::rename(&aside, &segment).unwrap();
     wait_for(0);
@@ -481,13 +480,13 @@ fn sessions_and_segments_that_were_removed_under_an_owner_were_noticed_at_the_ne
     fs::rename(&other, &aside).unwrap();
     fs::remove_dir_all(&last).unwrap();
     wait_for(25);
-    let mut names: Vec<_> = told(&log.missing()).into_iter().map(|(name, count, _)| (name, count)).collect();
+    let mut names: Vec<_> = reported(&log.missing()).into_iter().map(|(name, count, _)| (name, count)).collect();
     names.sort();
     assert_eq!(names, [("other".to_owned(), 24), ("small 79".to_owned(), 1)]);
     assert!(matches!(log.session("other"), Err(SessionError::Gone { exchanges: 24, .. })));
     assert!(log.status().failing.is_none(), "others are still recorded");
     record(&log, 5001..5002);
-    // Who deletes it has it forgotten; one that has the name is a new one.
+    // Deleting it forgets it; a later session of its name is a new one.
     assert_eq!(log.delete_session("small 79").unwrap().missing, 1);
     wait_for(24);
     record_all(&log, [of("other", 6000)]);

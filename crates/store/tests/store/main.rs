@@ -1,6 +1,6 @@
-//! The log as those who use it see it.
+//! The log through its public interface.
 
-// Clippy allows it in test functions, and these files hold nothing but tests and what they share.
+// Clippy allows `unwrap` in test functions, and these files contain nothing but tests and their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod basics;

@@ -1,4 +1,4 @@
-//! Checking, compacting, deleting, importing.
+//! Check, compaction, deletion and import.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn all(log: &Log) -> Vec<Exchange> {
 }
 
 #[test]
-fn compacting_makes_large_blocks_and_changes_no_exchange() {
+fn compaction_merges_blocks_and_changes_no_exchange() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(StoreConfig { segment_size: 20_000, ..config(dir.path()) }).unwrap();
     for number in 0..200 {
@@ -40,7 +40,7 @@ fn compacting_makes_large_blocks_and_changes_no_exchange() {
 }
 
 #[test]
-fn a_check_names_the_place_of_what_is_wrong() {
+fn a_check_reports_where_the_damage_is() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     for round in 0..10 {
@@ -49,7 +49,7 @@ fn a_check_names_the_place_of_what_is_wrong() {
     log.close();
     let path = segments(dir.path()).remove(0);
     let mut bytes = fs::read(&path).unwrap();
-    // Gone is the block in the middle, with what came together in it, which is a matter of time.
+    // The middle block is lost, with however many exchanges happened to share it.
     let block = blocks(&bytes).into_iter().find(|block| block.bytes.end > bytes.len() / 2).unwrap();
     let middle = block.bytes.start + 28;
     bytes[middle] ^= 0x10;
@@ -98,7 +98,7 @@ fn an_export_is_imported_with_the_same_hashes() {
 }
 
 #[test]
-fn a_quota_deletes_whole_ended_sessions_oldest_first() {
+fn a_quota_deletes_ended_sessions_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
     let now = || Timestamp::from_micros(1_795_435_200_000_000);
     let log = Log::open(config(dir.path())).unwrap();
@@ -116,7 +116,7 @@ fn a_quota_deletes_whole_ended_sessions_oldest_first() {
     log.start_session("more").unwrap();
     let names: Vec<_> = log.sessions().into_iter().map(|session| session.name).collect();
     assert!(names.contains(&"run 3".to_owned()) && names.contains(&"run 4".to_owned()), "{names:?}");
-    // The last two ran on, the configured one and "more" are new, and one of the ended ones fits in.
+    // The last two continued, the configured one and "more" are new, and one of the ended ones fits in.
     assert_eq!(names.len(), 5, "{names:?}");
     assert_eq!(log.delete_older_than(Timestamp::from_micros(i64::MAX)).unwrap().exchanges, 300);
     assert_eq!(log.count(&Filter::default()).unwrap(), 600);
@@ -128,7 +128,7 @@ fn a_quota_deletes_whole_ended_sessions_oldest_first() {
     assert_eq!(log.session("run 3").unwrap().exchanges, 300);
 }
 
-/// `cargo test -p nightaudit-store -- --ignored keep_a_log` writes what the next test reads; done once per format.
+/// `cargo test -p nightaudit-store -- --ignored keep_a_log` writes the data of the next test; done once per format.
 #[test]
 #[ignore = "writes into the source tree"]
 fn keep_a_log() {
@@ -147,7 +147,7 @@ fn keep_a_log() {
 }
 
 #[test]
-fn a_log_of_this_version_opens_for_ever() {
+fn a_log_of_format_1_still_opens() {
     let dir = tempfile::tempdir().unwrap();
     let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/log-1");
     crate::disks::copy(&kept, dir.path());
@@ -160,13 +160,13 @@ fn a_log_of_this_version_opens_for_ever() {
 }
 
 #[test]
-fn tokens_in_an_imported_file_were_taken_into_the_log() {
+fn regression_tokens_in_an_imported_file_were_stored() {
     const OWN: &str = "kQ7own-secret.Token_42";
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(&dir.path().join("one"))).unwrap();
     record(&log, 0..4);
     let mut exchanges = all(&log);
-    // Written by hand, or by somebody's program: in a body, an address, a header, and in names.
+    // Written by hand or by another program: in a body, an address, a header, and in names.
     exchanges[1].request.body = Body::whole(format!(r#"{{"AccessToken":"{ACCESS}","Client":"Kiosk"}}"#).into());
     exchanges[2].request.url = format!("https://api.mews-demo.com/x?access_token={OWN}");
     exchanges[2].envelope.client = Some(format!("Kiosk {OWN}"));

@@ -1,4 +1,4 @@
-//! The log on disk does what every engine must.
+//! The log on disk passes the conformance tests.
 
 use nightaudit_exchange::Exchange;
 use nightaudit_log::{ReadLog, testing::conformance};
@@ -24,7 +24,7 @@ impl conformance::Engine for OnDisk {
 }
 
 #[test]
-fn the_log_on_disk_does_what_every_engine_must() {
+fn the_log_on_disk_conforms() {
     conformance::run(|| {
         let folder = tempfile::tempdir().unwrap();
         OnDisk { log: Log::open(StoreConfig::new(folder.path())).unwrap(), _folder: folder }

@@ -1,4 +1,4 @@
-//! Who reads for long is in nobody's way, and who records is in nobody's way either.
+//! Long reads and recording don't block each other.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::{
 };
 
 #[test]
-fn a_reader_goes_on_while_another_process_owns_compacts_and_deletes() {
+fn a_reader_continues_while_another_process_owns_compacts_and_deletes() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
     for number in 0..700 {
-        // Small blocks, which compacting will move.
+        // Small blocks, which compaction will move.
         if number % 7 == 0 {
             record(&log, number..number + 7);
         }
@@ -44,13 +44,13 @@ fn a_reader_goes_on_while_another_process_owns_compacts_and_deletes() {
     assert_eq!(reader.get(crate::support::id(555)).unwrap().map(|exchange| number(&exchange)), Some(555));
     assert!(reader.get(crate::support::id(2003)).unwrap().is_none());
     assert_eq!(owner.check(&mut |_| {}).unwrap().damage, []);
-    // Nothing is left behind but what the format names.
+    // Nothing is left behind but what the format lists.
     assert!(!dir.path().join("index.copy").exists());
     assert!(!dir.path().join("index.broken").exists());
 }
 
 #[test]
-fn what_waits_for_a_slow_disk_is_bounded_in_bytes_and_nothing_is_lost() {
+fn the_backlog_of_a_slow_disk_is_bounded_in_bytes_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
     let config = StoreConfig {
@@ -69,12 +69,12 @@ fn what_waits_for_a_slow_disk_is_bounded_in_bytes_and_nothing_is_lost() {
         Capture { response, ..capture }
     };
     let recorder = log.recorder();
-    // What has its place before is recorded, however much it is.
-    let places: Vec<_> = (0..4).map(|_| wait(recorder.reserve()).unwrap()).collect();
-    let receipts: Vec<_> = places.into_iter().zip(1..).map(|(place, number)| place.record(large(number))).collect();
+    // Exchanges that already have a permit are recorded, whatever their size.
+    let permits: Vec<_> = (0..4).map(|_| wait(recorder.reserve()).unwrap()).collect();
+    let receipts: Vec<_> = permits.into_iter().zip(1..).map(|(permit, number)| permit.record(large(number))).collect();
     let mut reserving = Box::pin(recorder.reserve());
-    assert!(poll(&mut reserving).is_none(), "more was let in while too much waits");
-    disk.let_go();
+    assert!(poll(&mut reserving).is_none(), "admitted above the backlog limit");
+    disk.release();
     wait(wait(reserving).unwrap().record(large(5)));
     receipts.into_iter().for_each(wait);
     assert_eq!(log.close().recorded, 6);

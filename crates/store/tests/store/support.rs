@@ -1,4 +1,4 @@
-//! Captures, and what waits for a log without a runtime.
+//! Captures, and helpers to use a log without a runtime.
 
 use std::{
     sync::Arc,
@@ -29,7 +29,7 @@ fn waker() -> Waker {
     Waker::from(Arc::new(Unpark(std::thread::current())))
 }
 
-/// What a future comes to at once; none if it has to wait.
+/// Polls a future once; `None` if it is pending.
 pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     match std::pin::Pin::new(future).poll(&mut Context::from_waker(&waker())) {
         Poll::Ready(output) => Some(output),
@@ -52,13 +52,13 @@ pub(crate) fn id(number: u64) -> ExchangeId {
     ExchangeId::from_parts(1_795_435_200_000 + number, u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15) << 16)
 }
 
-/// A capture of a call, all its values made from `number`.
+/// A capture whose values all derive from `number`.
 pub(crate) fn capture(number: u64) -> Capture {
     let request = format!(
         r#"{{"ClientToken":"{CLIENT}","AccessToken":"{ACCESS}","Client":"Kiosk {}","Limitation":{{"Count":{number}}}}}"#,
         number % 3
     );
-    let answer = format!(r#"{{"Reservations":[{{"Id":"{number:032x}","Note":"guest {number}"}}],"Cursor":null}}"#);
+    let response = format!(r#"{{"Reservations":[{{"Id":"{number:032x}","Note":"guest {number}"}}],"Cursor":null}}"#);
     let operation = ["reservations/getAll/2023-06-06", "customers/search", "configuration/get"][number as usize % 3];
     let status = if number % 10 == 9 { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let head = format!(
@@ -94,7 +94,7 @@ pub(crate) fn capture(number: u64) -> Capture {
             status,
             version: Version::HTTP_11,
             head: Head::Wire(head.into()),
-            body: CapturedBody::whole(answer.into()),
+            body: CapturedBody::whole(response.into()),
         }),
         limit: None,
         outcome: Outcome::Answered,
@@ -123,7 +123,7 @@ pub(crate) fn started(number: u64) -> JournalEntry {
     }
 }
 
-/// Records calls, as one batch if the writer takes them so, and waits until they are stored.
+/// Records exchanges, in one batch if possible, and waits until they are stored.
 pub(crate) fn record(log: &Log, numbers: impl IntoIterator<Item = u64>) {
     record_all(log, numbers.into_iter().map(capture));
 }
@@ -138,7 +138,7 @@ pub(crate) fn record_all(log: &Log, captures: impl IntoIterator<Item = Capture>)
 pub(crate) fn config(dir: &std::path::Path) -> StoreConfig {
     StoreConfig {
         session: Some("certification".into()),
-        retry_every: Duration::from_millis(5),
+        retry_interval: Duration::from_millis(5),
         now: || Timestamp::from_micros(1_795_435_200_000_000),
         ..StoreConfig::new(dir)
     }

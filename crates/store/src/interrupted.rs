@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const SEGMENT: u32 = 0;
 
 /// An interrupted exchange and its session.
-pub(crate) struct Left {
+pub(crate) struct Interrupted {
     pub(crate) exchange: Exchange,
     /// The session to start for it; `None` if it exists.
     pub(crate) started: Option<Meta>,
@@ -27,7 +27,7 @@ pub(crate) struct Left {
 ///
 /// A request belongs to the open session that it named, or to the current one. If there is none, one is started whose
 /// id derives from the request, so that every reader gets the same.
-pub(crate) fn interrupted(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Result<Vec<Left>, ReadError> {
+pub(crate) fn from_journal(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Result<Vec<Interrupted>, ReadError> {
     let current = {
         let sessions = shared.sessions();
         sessions.values().rev().find(|e| e.meta.current && e.meta.ended.is_none()).map(|e| e.meta.id)
@@ -35,7 +35,7 @@ pub(crate) fn interrupted(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Res
     let mut started: Vec<Meta> = Vec::new();
     let mut found = Vec::new();
     for entry in left {
-        if shared.place_of(entry.id)?.is_some() {
+        if shared.position_of(entry.id)?.is_some() {
             continue;
         }
         let named = entry.session.as_deref().filter(|name| nightaudit_log::is_session_name(name));
@@ -63,22 +63,22 @@ pub(crate) fn interrupted(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Res
                 (id, meta.name.clone(), Some(meta))
             }
         };
-        found.push(Left { exchange: entry.exchange(session, &name), started: new });
+        found.push(Interrupted { exchange: entry.exchange(session, &name), started: new });
     }
     Ok(found)
 }
 
 /// Adds the requests of a journal to the listings; returns their number.
-pub(crate) fn show(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result<u64, ReadError> {
-    let found = interrupted(shared, left)?;
+pub(crate) fn add(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result<u64, ReadError> {
+    let found = from_journal(shared, left)?;
     let count = found.len() as u64;
     let written = shared.stamp_after_last();
-    for (number, Left { mut exchange, started }) in (0..).zip(found) {
+    for (number, Interrupted { mut exchange, started }) in (0..).zip(found) {
         let session = exchange.session;
         if let Some(meta) = started {
             shared.sessions().entry(session).or_insert_with(|| Entry::new(meta, 0));
         }
-        let reached = shared.left.range((session, 0)..=(session, u64::MAX)).next_back();
+        let reached = shared.interrupted.range((session, 0)..=(session, u64::MAX)).next_back();
         let reached = match reached.map(|(_, last)| (last.hash, last.sequence)) {
             Some((Some(hash), sequence)) => Some((hash, sequence)),
             _ => shared.reached(session).ok(),
@@ -90,7 +90,7 @@ pub(crate) fn show(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result
         (exchange.previous_hash, exchange.hash) = (Some(previous), Some(hash));
         let at = BlockAt { segment: SEGMENT, offset: number };
         shared.index.listings().entry(session).or_default().push(&Noted::of(&exchange, written), at);
-        shared.left.insert((session, exchange.sequence), exchange);
+        shared.interrupted.insert((session, exchange.sequence), exchange);
     }
     Ok(count)
 }

@@ -12,7 +12,7 @@ use crate::shared::Shared;
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Stores what the index has in memory, until the writer is gone.
-pub(crate) fn keep(shared: &Shared, jobs: &mpsc::Receiver<()>) {
+pub(crate) fn persist(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     let mut flushed = Instant::now();
     let failed = |error: Broken| tracing::error!(%error, "the index can't be stored; it is rebuilt at the next start");
     let (mut broken, mut noted) = (false, None);

@@ -11,10 +11,10 @@ use super::table::{Broken, Table};
 
 /// Stored chunks in an unlinked file, which disappears with the process.
 #[derive(Debug)]
-pub(crate) struct Copy {
+pub(crate) struct Snapshot {
     file: fs::File,
     /// The offset and length of each chunk in the file.
-    places: HashMap<Box<[u8]>, (u64, usize)>,
+    chunks: HashMap<Box<[u8]>, (u64, usize)>,
     /// The size of the table on disk, in bytes.
     pub(crate) original_size: u64,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Copy {
 /// The size of a write, in bytes.
 const PIECE: usize = 1 << 20;
 
-impl Copy {
+impl Snapshot {
     /// Copies the chunks of a table. Call only as the owner of the data folder `dir`, so that there is no concurrent
     /// copy.
     pub(crate) fn of(table: &Table, dir: &Path) -> Result<Self, Broken> {
@@ -35,11 +35,11 @@ impl Copy {
         let options = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = options.map_err(failed)?;
         fs::remove_file(&path).map_err(failed)?;
-        let mut places = HashMap::new();
+        let mut chunks = HashMap::new();
         let (mut end, mut piece) = (0, Vec::with_capacity(PIECE));
         let mut written = Ok(());
         table.scan(b"c", &mut |key, value| {
-            places.insert(key.into(), (end + piece.len() as u64, value.len()));
+            chunks.insert(key.into(), (end + piece.len() as u64, value.len()));
             piece.extend_from_slice(value);
             if piece.len() >= PIECE && written.is_ok() {
                 written = file.write_all_at(&piece, end);
@@ -48,11 +48,11 @@ impl Copy {
             }
         })?;
         written.and_then(|()| file.write_all_at(&piece, end)).map_err(failed)?;
-        Ok(Self { file, places, original_size: table.size() })
+        Ok(Self { file, chunks, original_size: table.size() })
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
-        let Some((offset, length)) = self.places.get(key) else { return Ok(None) };
+        let Some((offset, length)) = self.chunks.get(key) else { return Ok(None) };
         let mut stored = vec![0; *length];
         self.file.read_exact_at(&mut stored, *offset).map_err(|error| Broken(error.to_string()))?;
         Ok(Some(stored))

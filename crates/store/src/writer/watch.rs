@@ -8,15 +8,15 @@ use super::Writer;
 use crate::{disk, ledger::Note, segment};
 
 /// Maximum number of files per check, which runs once a second.
-const MOST_FILES: usize = 64;
+const MAX_FILES: usize = 64;
 
 /// The progress of the checks, and their findings.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// The last file checked; `None` to start over.
-    at: Option<Place>,
+    at: Option<SegmentKey>,
     /// Segments known to be gone, with the sequence numbers of their exchanges.
-    gone: BTreeMap<Place, Vec<(u64, u64)>>,
+    gone: BTreeMap<SegmentKey, Vec<(u64, u64)>>,
 }
 
 impl Watch {
@@ -27,17 +27,17 @@ impl Watch {
 }
 
 /// A session and the number of one of its segments; 0 is the folder of a session without segments.
-type Place = (SessionId, u32);
+type SegmentKey = (SessionId, u32);
 
 impl Writer {
     /// Checks the next few files of sessions that are not being written, and reports missing ones.
-    pub(super) fn look_at_sessions(&mut self) {
-        let places = self.next_places();
-        self.watch.at = (places.len() == MOST_FILES).then(|| places.last().copied()).flatten();
-        for (session, number) in places {
+    pub(super) fn check_sessions(&mut self) {
+        let keys = self.next_keys();
+        self.watch.at = (keys.len() == MAX_FILES).then(|| keys.last().copied()).flatten();
+        for (session, number) in keys {
             if self.is_there(session, number) {
                 if let Some(ranges) = self.watch.gone.remove(&(session, number)) {
-                    self.find_segment(session, number, &ranges);
+                    self.restore_segment(session, number, &ranges);
                 }
             } else if !self.is_there(session, 0) {
                 self.lose_session(session);
@@ -49,23 +49,21 @@ impl Writer {
     }
 
     /// The next files to check. Those being written are checked by their writers.
-    fn next_places(&self) -> Vec<Place> {
+    fn next_keys(&self) -> Vec<SegmentKey> {
         let listings = self.shared.index.listings();
         let begin = self.watch.at.unwrap_or((SessionId::from_bytes([0; 16]), 0));
-        let mut places = Vec::with_capacity(MOST_FILES);
+        let mut keys = Vec::with_capacity(MAX_FILES);
         for (session, listing) in listings.range(begin.0..) {
             let written = self.active.get(session).map(|active| active.number);
             let folder = listing.segments.is_empty().then_some(0);
             let numbers = listing.segments.iter().map(|known| known.number).chain(folder);
             let next = numbers.filter(|number| Some(*number) != written).map(|number| (*session, number));
-            places.extend(
-                next.filter(|place| self.watch.at.is_none_or(|at| *place > at)).take(MOST_FILES - places.len()),
-            );
-            if places.len() == MOST_FILES {
+            keys.extend(next.filter(|key| self.watch.at.is_none_or(|at| *key > at)).take(MAX_FILES - keys.len()));
+            if keys.len() == MAX_FILES {
                 break;
             }
         }
-        places
+        keys
     }
 
     /// Whether a segment, or the folder, exists. If in doubt, it does.
@@ -129,7 +127,7 @@ impl Writer {
     }
 
     /// Counts the exchanges of a restored segment as no longer missing.
-    fn find_segment(&self, session: SessionId, number: u32, ranges: &[(u64, u64)]) {
+    fn restore_segment(&self, session: SessionId, number: u32, ranges: &[(u64, u64)]) {
         let path = self.shared.shown(&self.path_of(session, number));
         tracing::warn!(path = %path.display(), "a missing segment was restored");
         if let Some(entry) = self.shared.sessions().get_mut(&session) {

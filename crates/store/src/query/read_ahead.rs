@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The location of a block.
-pub(super) type Place = (SessionId, BlockAt);
+pub(super) type BlockKey = (SessionId, BlockAt);
 
 /// Reads blocks from the data folder; keeps the last segment open.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Blocks {
         Ok(Self { dir, unpacker: Unpacker::new().map_err(Fault::Io)?, file: None })
     }
 
-    pub(super) fn read(&mut self, (session, at): Place) -> Result<Block, Fault> {
+    pub(super) fn read(&mut self, (session, at): BlockKey) -> Result<Block, Fault> {
         let key = (session, at.segment);
         let file = match self.file.take() {
             Some((known, file)) if known == key => file,
@@ -53,58 +53,58 @@ impl Blocks {
 
 /// A thread that unpacks the next blocks, and starts their hashes, while the previous ones are decoded.
 #[derive(Debug)]
-pub(super) struct Ahead {
-    wanted: Sender<Place>,
-    ready: Receiver<(Place, Option<Block>)>,
+pub(super) struct ReadAhead {
+    requests: Sender<BlockKey>,
+    ready: Receiver<(BlockKey, Option<Block>)>,
     /// Requested blocks not taken yet, in order.
-    under_way: VecDeque<Place>,
+    in_flight: VecDeque<BlockKey>,
 }
 
-impl Ahead {
+impl ReadAhead {
     /// Maximum number of blocks in flight: one being unpacked and one waiting.
-    const MOST: usize = 2;
+    const MAX_IN_FLIGHT: usize = 2;
 
     /// `None` if no thread can be started.
     pub(super) fn start(dir: PathBuf) -> Option<Self> {
-        let (wanted, places) = mpsc::channel();
+        let (requests, keys) = mpsc::channel();
         let (blocks, ready) = mpsc::channel();
         let work = move || {
             let Ok(mut reader) = Blocks::new(dir) else { return };
-            while let Ok(place) = places.recv() {
-                let mut block = reader.read(place).ok();
+            while let Ok(key) = keys.recv() {
+                let mut block = reader.read(key).ok();
                 if let Some(Block { raw, records, .. }) = &mut block {
                     records.iter_mut().for_each(|record| record.begin_hash(raw));
                 }
-                if blocks.send((place, block)).is_err() {
+                if blocks.send((key, block)).is_err() {
                     break;
                 }
             }
         };
         thread::Builder::new().name("log-ahead".to_owned()).spawn(work).ok()?;
-        Some(Self { wanted, ready, under_way: VecDeque::new() })
+        Some(Self { requests, ready, in_flight: VecDeque::new() })
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.under_way.len() < Self::MOST
+        self.in_flight.len() < Self::MAX_IN_FLIGHT
     }
 
-    pub(super) fn want(&mut self, place: Place) {
-        if !self.under_way.contains(&place) && self.wanted.send(place).is_ok() {
-            self.under_way.push_back(place);
+    pub(super) fn request(&mut self, key: BlockKey) {
+        if !self.in_flight.contains(&key) && self.requests.send(key).is_ok() {
+            self.in_flight.push_back(key);
         }
     }
 
     /// A requested block; `None` if it was not requested or can't be read.
-    pub(super) fn take(&mut self, place: Place) -> Option<Block> {
-        if !self.under_way.contains(&place) {
+    pub(super) fn take(&mut self, key: BlockKey) -> Option<Block> {
+        if !self.in_flight.contains(&key) {
             return None;
         }
         // Blocks before it were requested for exchanges that were skipped.
-        while self.under_way.pop_front().is_some() {
+        while self.in_flight.pop_front().is_some() {
             match self.ready.recv() {
-                Ok((found, block)) if found == place => return block,
+                Ok((found, block)) if found == key => return block,
                 Ok(_) => {}
-                Err(_) => self.under_way.clear(),
+                Err(_) => self.in_flight.clear(),
             }
         }
         None
