@@ -339,7 +339,7 @@ fn a_small_capture_is_freed_on_the_thread_of_its_notifier() {
             wait(wait(recorder.reserve()).unwrap().record(capture));
             threads.recv().unwrap().unwrap()
         };
-        assert_eq!([drop_after(100), drop_after(100_000)], ["running", "log-encoder"]);
+        assert_eq!([drop_after(100), drop_after(100_000)], ["notifier", "log-encoder"]);
         assert_eq!(log.close().recorded, 2);
         drop((log, recorder));
         running.join().unwrap();
