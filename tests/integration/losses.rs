@@ -148,13 +148,13 @@ async fn ask(serve: &Process, path: &str) -> (u16, String) {
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    (response.split(' ').nth(1).unwrap().parse().unwrap(), response)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_s_folder_that_was_deleted_under_serve_was_not_noticed() {
+async fn regression_a_session_folder_deleted_under_serve_was_not_noticed() {
     let mews = Upstream::answering(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
     assert_eq!(send(serve.proxy(), &post("bills/add", "{}")).await.status, 200);
@@ -172,7 +172,7 @@ async fn a_session_s_folder_that_was_deleted_under_serve_was_not_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_mews_had_closed_was_open_after_a_restart() {
+async fn regression_a_key_closed_by_mews_was_open_after_a_restart() {
     let mews = Upstream::scripted(|_| async {
         let body = http_body_util::Full::from("{}").map_err(|never| match never {}).boxed();
         http::Response::builder().status(429).header("Retry-After", "3000").body(body).unwrap()
@@ -197,7 +197,7 @@ fn scramble(number: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// An NDJSON file of many exchanges of two sessions, made from one.
+/// An NDJSON export of many exchanges in two sessions, copied from one.
 fn large_export(data: &Path, lines: u64) -> String {
     let one = String::from_utf8(run(data, &["export", "--format", "ndjson", "-o", "-"]).stdout).unwrap();
     let mut exchange: serde_json::Value = serde_json::from_str(one.lines().next().unwrap()).unwrap();
@@ -213,13 +213,13 @@ fn large_export(data: &Path, lines: u64) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_is_killed_at_any_instant_and_done_again() {
+async fn an_import_killed_at_any_instant_can_be_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source");
     recorded(&source, 1).await;
     let file = folder.path().join("large.ndjson");
     fs::write(&file, large_export(&source, 3000)).unwrap();
-    // More would be repeats: each round tries an instant from the beginning to after the end.
+    // More rounds would repeat: these cover instants from the start to after the end.
     let rounds = kills(4).min(24);
     let mut killed = 0;
     for round in 0..rounds {
@@ -238,7 +238,7 @@ async fn an_import_is_killed_at_any_instant_and_done_again() {
             let list = run(&data, &["sessions", "list", "--json"]);
             String::from_utf8(list.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
         };
-        // Whatever there is says whether it is all.
+        // Each session says whether it is complete.
         let whole = |session: &serde_json::Value| session["exchanges"] == 1500;
         let unfinished = |session: &serde_json::Value| session["importing"] == true && session["incomplete"] == true;
         let there = if data.join("sessions").exists() { sessions() } else { Vec::new() };

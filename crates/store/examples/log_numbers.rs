@@ -223,7 +223,7 @@ fn capture(number: u64) -> Capture {
     let answer_head = format!(
         "HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 12:00:{:02} GMT\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\nRequest-Id: {}\r\nStrict-Transport-Security: max-age=31536000\r\n\r\n",
         number % 60,
-        answer.len(),
+        response.len(),
         guid(number * 3)
     );
     Capture {
@@ -253,7 +253,7 @@ fn capture(number: u64) -> Capture {
             status: StatusCode::OK,
             version: Version::HTTP_11,
             head: Head::Wire(answer_head.into()),
-            body: CapturedBody::whole(answer.into()),
+            body: CapturedBody::whole(response.into()),
         }),
         limit: None,
         outcome: Outcome::Answered,

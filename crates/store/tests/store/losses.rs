@@ -471,7 +471,10 @@ fn regression_sessions_and_segments_removed_under_an_owner_were_noticed_only_at_
     let there = whole(&log).0.iter().filter(|exchange| &*exchange.session_name == "certification").count();
     assert_eq!(there as u64 + missing, 60);
     let missing_now = reported(&log.missing());
-    assert!(missing_now.len() == 1 && missing_now[0].0 == "certification" && missing_now[0].1 == missing, "{missing_now:?}");
+    assert!(
+        missing_now.len() == 1 && missing_now[0].0 == "certification" && missing_now[0].1 == missing,
+        "{missing_now:?}"
+    );
     assert!(log.session("certification").unwrap().incomplete);
     fs::rename(&aside, &segment).unwrap();
     wait_for(0);
