@@ -32,10 +32,10 @@ async fn top_shows_what_is_recorded_as_it_is_recorded() {
     top.wait_for_text("configuration/get");
     top.wait_for_text("3/200 used  free now");
 
-    // Request and answer side by side; the answer folds, and is searched.
+    // Request and response side by side; the response folds, and is searched.
     top.press("\r");
     let detail = top.wait_for_text("Needle");
-    assert!(detail.contains("POST http://") && detail.contains(" answer "), "{detail}");
+    assert!(detail.contains("POST http://") && detail.contains(" response "), "{detail}");
     top.press("\tz");
     top.wait_for_text("{ 1 … }");
     top.press("/items\r");
@@ -77,7 +77,7 @@ async fn top_goes_on_when_serve_is_restarted_and_shows_the_log_without_it() {
     assert!(serve.stop().0.success());
 
     let mut top = top(&data, &[], 80, 24);
-    top.wait_for_text("no serve runs");
+    top.wait_for_text("serve is not running");
     top.wait_for_text("bills/add");
     top.press("\r");
     top.wait_for_text("POST http");
@@ -111,7 +111,7 @@ async fn top_exports_what_is_marked() {
         .collect();
     assert_eq!(operations, ["bills/add", "bills/close"]);
     top.press(&format!("x\u{15}{}\r", file.display()));
-    top.wait_for_text("is there already");
+    top.wait_for_text("already exists");
 }
 
 #[tokio::test(flavor = "multi_thread")]

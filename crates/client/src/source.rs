@@ -295,6 +295,6 @@ mod tests {
     fn an_exchange_that_could_not_be_read_keeps_its_reason() {
         let error = read_line(br#"{"error": "000001.seg is damaged at byte 9: checksum"}"#).unwrap_err();
         assert_eq!(error.to_string(), "000001.seg is damaged at byte 9: checksum");
-        assert!(read_line(b"<html>").unwrap_err().to_string().contains("something else"));
+        assert!(read_line(b"<html>").unwrap_err().to_string().contains("an invalid exchange"));
     }
 }

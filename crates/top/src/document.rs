@@ -1,4 +1,4 @@
-//! One message, laid out for a pane: its head, its header fields, and its body as JSON that folds.
+//! A message formatted for a pane: its start line, its headers, and its body as foldable JSON.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -8,12 +8,12 @@ use nightaudit_text::{
     plain, plain_lines, size,
 };
 
-/// The most letters of a body that are laid out; `nightaudit show` has the rest.
+/// How many characters of a body are shown; `nightaudit show` has the rest.
 const MAX_TEXT: usize = 1 << 20;
-/// The most lines.
+/// The maximum number of lines.
 const MAX_LINES: usize = 50_000;
 
-/// What a line is of.
+/// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Head,
@@ -26,46 +26,46 @@ pub(super) enum Kind {
 struct Line {
     text: Range<usize>,
     kind: Kind,
-    /// The line that ends what this one begins.
+    /// The line that closes the block opened here.
     end: Option<usize>,
-    /// How many things stand directly in it.
+    /// How many items the block has.
     holds: usize,
 }
 
-/// A message with a cursor, of which parts are folded.
+/// A message with a cursor and folded blocks.
 #[derive(Debug)]
 pub(super) struct Document {
     text: String,
     lines: Vec<Line>,
     folded: BTreeSet<usize>,
-    /// The lines that aren't folded away.
+    /// The visible lines.
     visible: Vec<usize>,
-    /// Places among the visible lines: of the cursor, and of the pane's first line.
+    /// Indices of visible lines: the cursor, and the first line in the pane.
     cursor: usize,
     top: usize,
-    /// Letters at the beginning of each line that are out of sight.
+    /// The horizontal scroll offset, in characters.
     shift: usize,
 }
 
-/// A line as it is shown.
+/// A line to draw.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shown<'a> {
     pub(super) text: &'a str,
     pub(super) kind: Kind,
-    /// What stands behind a line whose content is folded away.
+    /// The summary after a folded line.
     pub(super) folded: Option<String>,
     pub(super) cursor: bool,
 }
 
 impl Document {
-    /// The request of an exchange.
+    /// An exchange's request.
     pub(super) fn request(exchange: &Exchange) -> Self {
         let request = &exchange.request;
         let head = format!("{} {} {}", request.method, request.url, request.http_version);
         Self::new(&head, &request.headers, &request.body)
     }
 
-    /// Its answer.
+    /// An exchange's response.
     pub(super) fn response(exchange: &Exchange) -> Self {
         match &exchange.response {
             Some(response) => {
@@ -74,7 +74,7 @@ impl Document {
             }
             None => {
                 let message = exchange.error.as_ref().map_or("", |error| &error.message);
-                Self::new(&format!("no answer: {} {message}", exchange.outcome), &[], &Body::empty())
+                Self::new(&format!("no response: {} {message}", exchange.outcome), &[], &Body::empty())
             }
         }
     }
@@ -111,10 +111,10 @@ impl Document {
         }
         let (bytes, _) = body.decoded();
         let Ok(text) = str::from_utf8(&bytes) else {
-            return self.push(Kind::Note, &format!("{} that are no text", size(body.length)));
+            return self.push(Kind::Note, &format!("{} of binary data", size(body.length)));
         };
         let json = is_json(text);
-        // JSON is cut after it is laid out, because half of it is none.
+        // JSON is truncated after formatting: a truncated document can't be parsed.
         let laid_out = if json { indent(text) } else { text.to_owned() };
         let end = laid_out.char_indices().nth(MAX_TEXT).map_or(laid_out.len(), |(end, _)| end);
         let mut open: Vec<usize> = Vec::new();
@@ -142,11 +142,11 @@ impl Document {
         if let Some(withheld) = body.withheld {
             self.push(Kind::Note, &format!("{} withheld: {}", size(body.length), withheld.reason()));
         } else if cut || body.truncated {
-            self.push(Kind::Note, &format!("… the whole body has {}", size(body.length)));
+            self.push(Kind::Note, &format!("… truncated, the whole body has {}", size(body.length)));
         }
     }
 
-    /// Finds out what is to be seen.
+    /// Recomputes the visible lines.
     fn refresh(&mut self) {
         let at = self.visible.get(self.cursor).copied().unwrap_or(0);
         self.visible.clear();
@@ -158,11 +158,11 @@ impl Document {
                 _ => line + 1,
             };
         }
-        // Where the cursor's line is folded away, it goes to the line that folded it.
+        // A cursor inside a folded block moves to its first line.
         self.cursor = self.visible.partition_point(|line| *line <= at).saturating_sub(1);
     }
 
-    /// The lines of a pane of this height.
+    /// The lines for a pane of this height.
     pub(super) fn shown(&self, height: usize) -> impl Iterator<Item = Shown<'_>> {
         let pane = self.visible.iter().enumerate().skip(self.top).take(height);
         pane.map(|(place, line)| {
@@ -174,18 +174,18 @@ impl Document {
         })
     }
 
-    /// Moves all lines to the left or to the right.
+    /// Scrolls horizontally.
     pub(super) fn shift(&mut self, by: isize) {
         let longest = self.lines.iter().map(|line| line.text.len()).max().unwrap_or(0);
         self.shift = self.shift.saturating_add_signed(by).min(longest);
     }
 
-    /// Letters at the beginning of each line that are out of sight.
+    /// The horizontal scroll offset, in characters.
     pub(super) fn shifted(&self) -> usize {
         self.shift
     }
 
-    /// Moves the cursor, and the pane of this height after it.
+    /// Moves the cursor, and scrolls a pane of this height to it.
     pub(super) fn go(&mut self, by: isize, height: usize) {
         let last = self.visible.len().saturating_sub(1);
         self.cursor = self.cursor.saturating_add_signed(by).min(last);
@@ -197,7 +197,7 @@ impl Document {
         self.top = self.top.clamp(lowest, self.cursor.max(lowest));
     }
 
-    /// Folds what begins on the cursor's line, or what that line stands in; or unfolds it.
+    /// Folds or unfolds the block that starts at the cursor's line or contains it.
     pub(super) fn fold(&mut self, height: usize) {
         let Some(&line) = self.visible.get(self.cursor) else { return };
         let begins = |line: &usize| self.lines[*line].end.is_some_and(|end| end > line + 1);
@@ -223,7 +223,7 @@ impl Document {
         self.scroll(height);
     }
 
-    /// Goes to the next line (or the one before) that has this text, whatever the case of its letters; unfolds it.
+    /// Moves to the next or previous line that contains the text, ignoring case, and unfolds it.
     pub(super) fn search(&mut self, text: &str, forwards: bool, height: usize) -> bool {
         let wanted = text.to_lowercase();
         let at = self.visible.get(self.cursor).copied().unwrap_or(0);

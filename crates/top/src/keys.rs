@@ -1,4 +1,4 @@
-//! What the keys do: those of mitmproxy, vi and less.
+//! Key bindings, as in mitmproxy, vi and less.
 
 use std::path::PathBuf;
 
@@ -12,31 +12,31 @@ use super::{
     prompt::{Asked, Prompt, Typed, format_of, parse_filter, write_filter},
 };
 
-/// Every key with what it does, as `?` shows them.
+/// All key bindings, as shown by `?`.
 pub(super) const HELP: [(&str, &str); 19] = [
     ("j k ↓ ↑", "down, up"),
-    ("space b PgDn PgUp", "a page down, up"),
-    ("g G", "to the first, to the last"),
-    ("enter", "look at an exchange; there: fold or unfold"),
-    ("tab 1 2 3", "exchanges, limits, findings; or request and answer"),
-    ("J K", "in an exchange: the next one, the one before"),
+    ("space b PgDn PgUp", "page down, up"),
+    ("g G", "first, last"),
+    ("enter", "open an exchange; in it: fold or unfold"),
+    ("tab 1 2 3", "exchanges, limits, findings; or request, response"),
+    ("J K", "in an exchange: next, previous exchange"),
     ("z", "in an exchange: fold or unfold all"),
-    ("h l ← →", "in an exchange: to the left, to the right"),
-    ("w", "in an exchange: one side only, or both"),
-    ("F", "follow what comes, or stop following"),
-    ("f", "filter; an empty one shows all"),
+    ("h l ← →", "in an exchange: scroll left, right"),
+    ("w", "in an exchange: show one side or both"),
+    ("F", "follow new exchanges, or stop following"),
+    ("f", "filter; empty shows all"),
     ("/", "search"),
-    ("n N", "next, previous place with that text"),
-    ("m", "mark, or take the mark off"),
-    ("M", "take all marks off"),
-    ("x", "export what is marked, or what the cursor is on"),
-    ("ctrl-l", "draw anew"),
-    ("?", "this"),
-    ("q esc", "back; q in the list ends"),
+    ("n N", "next, previous match"),
+    ("m", "mark or unmark"),
+    ("M", "unmark all"),
+    ("x", "export the marked exchanges, or the current one"),
+    ("ctrl-l", "redraw"),
+    ("?", "this help"),
+    ("q esc", "back; q in the list quits"),
 ];
 
 impl Model {
-    /// A key was pressed.
+    /// Handles a key.
     pub(super) fn press(&mut self, key: KeyEvent) -> Option<Action> {
         if key.kind == KeyEventKind::Release {
             return None;
@@ -63,7 +63,7 @@ impl Model {
             };
         }
         if self.help {
-            // Whatever is pressed has been read.
+            // Any key dismisses the message.
             self.help = false;
             return None;
         }
@@ -74,7 +74,7 @@ impl Model {
             KeyCode::Char('x') if !self.chosen().is_empty() => {
                 self.prompt = Some(Prompt::new(Asked::Export, self.file_name()));
             }
-            KeyCode::Char('x') => self.message = Some(("there is nothing to export".to_owned(), true)),
+            KeyCode::Char('x') => self.message = Some(("nothing to export".to_owned(), true)),
             KeyCode::Char('q') | KeyCode::Esc if self.detail.is_some() => self.detail = None,
             KeyCode::Char('q') | KeyCode::Esc if self.tab != Tab::Exchanges => self.show(Tab::Exchanges),
             KeyCode::Char('q') => return Some(Action::Quit),
@@ -129,7 +129,7 @@ impl Model {
         None
     }
 
-    /// In the limits and the findings.
+    /// Keys in the limits and the findings.
     fn press_in_table(&mut self, code: KeyCode) -> Option<Action> {
         let findings = if self.tab == Tab::Findings { self.findings() } else { Vec::new() };
         let lines = match self.tab {
@@ -137,7 +137,7 @@ impl Model {
             _ => self.limits.as_ref().map_or(0, Vec::len),
         };
         if code == KeyCode::Enter {
-            // The exchange in which it was found last.
+            // The exchange that last showed the finding.
             let last = findings.get(self.place)?.last;
             (self.selected, self.follow) = (self.rows.iter().rposition(|row| row.id == last)?, false);
             return self.open();
@@ -185,7 +185,7 @@ impl Model {
         None
     }
 
-    /// The pane that has the keys.
+    /// The focused pane.
     fn pane(&mut self) -> Option<&mut Document> {
         let detail = self.detail.as_mut()?;
         let Some(Ok(Loaded { request, response, .. })) = &mut detail.loaded else { return None };
@@ -195,7 +195,7 @@ impl Model {
     fn search_pane(&mut self, forwards: bool) {
         let (Some(text), height) = (self.search.clone(), layout::pane_height(self)) else { return };
         if self.pane().is_some_and(|pane| !pane.search(&text, forwards, height)) {
-            self.message = Some((format!("`{text}` is not here: tab goes to the other side"), true));
+            self.message = Some((format!("`{text}` not found: tab switches to the other side"), true));
         }
     }
 
@@ -203,7 +203,7 @@ impl Model {
         (self.tab, self.place) = (tab, 0);
     }
 
-    /// What was typed is complete.
+    /// Handles a completed prompt.
     fn typed(&mut self, prompt: Prompt) -> Option<Action> {
         match prompt.asked {
             Asked::Search => {
@@ -238,7 +238,7 @@ impl Model {
         }
     }
 
-    /// A name for an export that tells what it is of.
+    /// A descriptive default name for an export.
     fn file_name(&self) -> String {
         let what = match &self.chosen()[..] {
             [one] => one.to_string(),
@@ -248,7 +248,7 @@ impl Model {
     }
 }
 
-/// How far a key moves in something of this height.
+/// How far a key moves in a pane of this height.
 fn step(code: KeyCode, height: usize) -> Option<isize> {
     let page = isize::try_from(height.saturating_sub(1).max(1)).unwrap_or(isize::MAX);
     match code {

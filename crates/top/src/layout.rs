@@ -1,10 +1,10 @@
-//! How the screen is divided, for those who draw on it and those who page through it.
+//! The screen's layout, for drawing and for paging.
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::model::{Model, Tab};
 
-/// The parts of the screen, from above.
+/// The areas of the screen, from the top.
 pub(super) struct Areas {
     pub(super) header: Rect,
     pub(super) bars: Rect,
@@ -13,7 +13,7 @@ pub(super) struct Areas {
     pub(super) footer: Rect,
 }
 
-/// The parts of a screen of this size.
+/// Divides a screen of this size.
 pub(super) fn areas(model: &Model, screen: Rect) -> Areas {
     let list = model.detail.is_none() && model.tab == Tab::Exchanges;
     let bars = if list { bars(model, screen.height) } else { 0 };
@@ -24,7 +24,7 @@ pub(super) fn areas(model: &Model, screen: Rect) -> Areas {
     Areas { header, bars, titles, body, footer }
 }
 
-/// Lines for the fullest limits above the list: few where there is little room.
+/// Lines for the fullest limits above the list: fewer on a small screen.
 fn bars(model: &Model, height: u16) -> u16 {
     let most = match height {
         0..16 => 0,
@@ -48,13 +48,13 @@ pub(super) fn table_height(model: &Model) -> usize {
     list_height(model)
 }
 
-/// Lines that say what an exchange is, above its two messages.
+/// Lines for an exchange's summary, above its two messages.
 pub(super) fn summary_height(model: &Model) -> u16 {
     let findings = model.detail.as_ref().map_or(0, |detail| detail.row.found.min(3));
     2 + u16::try_from(findings).unwrap_or(0)
 }
 
-/// Lines of a message within its frame.
+/// Lines for a message within its frame.
 pub(super) fn pane_height(model: &Model) -> usize {
     let body = areas(model, screen(model)).body;
     usize::from(body.height.saturating_sub(summary_height(model) + 2)).max(1)

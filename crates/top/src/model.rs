@@ -1,4 +1,4 @@
-//! What `top` knows, and how it changes: no terminal, no clock, no file.
+//! The state of `top` and its transitions, without terminal, clock or files.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,52 +12,52 @@ use ratatui::crossterm::event::KeyEvent;
 
 use super::{document::Document, layout, prompt::Prompt, rates::Rates};
 
-/// Rows that are kept; older ones are in the log.
+/// The most rows kept; older ones are in the log.
 pub(super) const KEEP: usize = 5_000;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug)]
 pub(super) enum Event {
     Key(KeyEvent),
-    /// The terminal has this many columns and lines now.
+    /// The terminal was resized to this many columns and lines.
     Size(u16, u16),
-    /// Of the feed with this number.
+    /// An event from the feed with this number.
     Feed(u64, Fed),
-    /// The limiter's state; none where no `serve` runs.
+    /// The limiter's state; `None` if no `serve` is running.
     Limits(Option<Vec<LimitState>>),
-    /// An exchange that was asked for, or why it can't be had.
+    /// A requested exchange, or why it can't be read.
     Loaded(ExchangeId, Result<Box<Exchange>, String>),
-    /// How an export went, in a sentence.
+    /// The result of an export, in a sentence.
     Exported(Result<String, String>),
     Tick(Timestamp),
 }
 
-/// What a feed brings.
+/// An event of a feed.
 #[derive(Debug)]
 pub(super) enum Fed {
-    /// What was in the log before, the newest first.
+    /// Exchanges already in the log, newest first.
     History(Vec<Row>),
     Row(Box<Row>),
     Missed(u64),
     Connected,
     Waiting,
-    /// It has ended: this is wrong with the filter or the log.
+    /// It ended with an error of the filter or the log.
     Failed(String),
 }
 
-/// What is to be done outside.
+/// An effect to run outside the model.
 #[derive(Debug, PartialEq)]
 pub(super) enum Action {
     Quit,
-    /// Draw everything anew.
+    /// Redraw everything.
     Redraw,
-    /// Begin a feed with this number and filter, in the place of the one before.
+    /// Replace the feed by one with this number and filter.
     Follow(u64, Box<Filter>),
     Load(ExchangeId),
     Export(Vec<ExchangeId>, PathBuf),
 }
 
-/// What is in front.
+/// The visible view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tab {
     Exchanges,
@@ -65,13 +65,13 @@ pub(super) enum Tab {
     Findings,
 }
 
-/// An exchange that is looked at.
+/// An open exchange.
 #[derive(Debug)]
 pub(super) struct Detail {
     pub(super) id: ExchangeId,
     pub(super) row: Row,
     pub(super) loaded: Option<Result<Loaded, String>>,
-    /// Whether the answer's pane has the keys, not the request's.
+    /// Whether the response's pane is focused rather than the request's.
     pub(super) on_response: bool,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Loaded {
     pub(super) response: Document,
 }
 
-/// How the feed is doing.
+/// The state of the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Feed {
     Opening,
@@ -91,7 +91,7 @@ pub(super) enum Feed {
     Failed,
 }
 
-/// A finding, and where it was last.
+/// A finding, and the last exchange that showed it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Grouped {
     pub(super) operation: String,
@@ -100,17 +100,17 @@ pub(super) struct Grouped {
     pub(super) last: ExchangeId,
 }
 
-/// All that is shown.
+/// The whole state.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) size: (u16, u16),
     pub(super) now: Timestamp,
     pub(super) tab: Tab,
     pub(super) rows: VecDeque<Row>,
-    /// The row under the cursor, and the first that is in sight.
+    /// The row under the cursor, and the first visible row.
     pub(super) selected: usize,
     pub(super) top: usize,
-    /// Whether the cursor stays on the newest.
+    /// Whether the cursor stays on the newest row.
     pub(super) follow: bool,
     pub(super) marked: BTreeSet<ExchangeId>,
     pub(super) filter: Filter,
@@ -122,11 +122,11 @@ pub(super) struct Model {
     /// The line under the cursor in the limits and in the findings.
     pub(super) place: usize,
     pub(super) detail: Option<Detail>,
-    /// Whether an exchange shows one side only.
+    /// Whether an exchange shows one message only.
     pub(super) wide: bool,
     pub(super) prompt: Option<Prompt>,
     pub(super) help: bool,
-    /// What is to be said, and whether it went wrong.
+    /// A message, and whether it is an error.
     pub(super) message: Option<(String, bool)>,
 }
 
@@ -156,7 +156,7 @@ impl Model {
         }
     }
 
-    /// Takes in what happened; what is to be done about it outside, if anything.
+    /// Applies an event and returns the effect to run, if any.
     pub(super) fn update(&mut self, event: Event) -> Option<Action> {
         match event {
             Event::Key(key) => return self.press(key),
@@ -206,7 +206,7 @@ impl Model {
     }
 
     fn loaded(&mut self, id: ExchangeId, exchange: Result<Box<Exchange>, String>) {
-        // It may be an exchange that nobody looks at any more.
+        // It may no longer be open.
         let Some(detail) = self.detail.as_mut().filter(|detail| detail.id == id) else { return };
         detail.loaded = Some(exchange.map(|exchange| Loaded {
             request: Document::request(&exchange),
@@ -215,7 +215,7 @@ impl Model {
         }));
     }
 
-    /// Keeps what is selected in sight.
+    /// Scrolls to the selection.
     fn settle(&mut self) {
         let height = layout::list_height(self);
         self.selected = self.selected.min(self.rows.len().saturating_sub(1));
@@ -229,7 +229,7 @@ impl Model {
         self.rows.get(self.selected)
     }
 
-    /// Moves the cursor; away from the newest it does not follow any more.
+    /// Moves the cursor; leaving the newest row stops following.
     pub(super) fn go(&mut self, by: isize) {
         let last = self.rows.len().saturating_sub(1);
         self.selected = self.selected.saturating_add_signed(by).min(last);
@@ -239,7 +239,7 @@ impl Model {
         self.settle();
     }
 
-    /// Goes to the next row (or the one before) that has the text which is searched for.
+    /// Moves to the next or previous row that matches the search.
     pub(super) fn search(&mut self, forwards: bool) {
         let Some(text) = self.search.as_deref().map(str::to_lowercase) else { return };
         let (at, count) = (self.selected, self.rows.len());
@@ -250,11 +250,11 @@ impl Model {
                 (self.selected, self.follow) = (found, false);
                 self.settle();
             }
-            None => self.message = Some((format!("`{text}` is in none of the {count} lines"), true)),
+            None => self.message = Some((format!("`{text}` not found in {count} lines"), true)),
         }
     }
 
-    /// Looks at the exchange under the cursor.
+    /// Opens the exchange under the cursor.
     pub(super) fn open(&mut self) -> Option<Action> {
         let row = self.current()?.clone();
         let on_response = self.detail.as_ref().is_some_and(|detail| detail.on_response);
@@ -263,7 +263,7 @@ impl Model {
         Some(Action::Load(id))
     }
 
-    /// Begins anew with another filter.
+    /// Restarts with another filter.
     pub(super) fn set_filter(&mut self, filter: Filter) -> Action {
         self.rows.clear();
         self.marked.clear();
@@ -273,7 +273,7 @@ impl Model {
         Action::Follow(self.feed_number, Box::new(filter))
     }
 
-    /// What `x` writes: what is marked, else what is under the cursor; in the order in which it was recorded.
+    /// The exchanges to export: the marked ones, else the one under the cursor; in recording order.
     pub(super) fn chosen(&self) -> Vec<ExchangeId> {
         if let Some(detail) = &self.detail {
             return vec![detail.id];
@@ -284,7 +284,7 @@ impl Model {
         self.rows.iter().map(|row| row.id).filter(|id| self.marked.contains(id)).collect()
     }
 
-    /// The findings in the rows that are kept, the most frequent first.
+    /// The findings in the kept rows, most frequent first.
     pub(super) fn findings(&self) -> Vec<Grouped> {
         let mut grouped: BTreeMap<(&str, &str), (usize, ExchangeId)> = BTreeMap::new();
         for row in &self.rows {

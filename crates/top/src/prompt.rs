@@ -1,4 +1,4 @@
-//! The line at the bottom in which something is typed.
+//! The input line at the bottom.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use nightaudit_exchange::{Filter, Statuses, Timestamp};
 use nightaudit_export::Format;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// The most letters that can be typed.
+/// The maximum length of an input, in characters.
 const LONGEST: usize = 500;
 
-/// What is asked for.
+/// The kind of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Search,
@@ -18,14 +18,14 @@ pub(super) enum Asked {
     Export,
 }
 
-/// A question, and what has been typed so far.
+/// An input line and its text.
 #[derive(Debug)]
 pub(super) struct Prompt {
     pub(super) asked: Asked,
     pub(super) text: String,
 }
 
-/// What came of a key.
+/// The effect of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Typed {
     More,
@@ -38,7 +38,7 @@ impl Prompt {
         Self { asked, text }
     }
 
-    /// What stands before the text.
+    /// The label before the text.
     pub(super) fn label(&self) -> &'static str {
         match self.asked {
             Asked::Search => "/",
@@ -47,17 +47,17 @@ impl Prompt {
         }
     }
 
-    /// What can be typed.
+    /// A hint about the syntax.
     pub(super) fn hint(&self) -> String {
         match self.asked {
-            Asked::Search => "a text, in whatever case".to_owned(),
+            Asked::Search => "text, ignoring case".to_owned(),
             Asked::Filter => {
                 "4xx  rates/*  !5xx  outcome=failed  client='Acme*'  since=12:00  …  empty for all".to_owned()
             }
             Asked::Export => {
                 let endings: Vec<String> =
                     Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
-                format!("the ending says the format: {}", endings.join(" "))
+                format!("format by extension: {}", endings.join(" "))
             }
         }
     }
@@ -72,7 +72,7 @@ impl Prompt {
                 let kept = self.text.trim_end().rfind(' ').map_or(0, |blank| blank + 1);
                 self.text.truncate(kept);
             }
-            // An empty line that is deleted further is what vi takes for a wish to leave.
+            // As in vi, backspace on an empty line cancels.
             KeyCode::Backspace if self.text.is_empty() => return Typed::Cancelled,
             KeyCode::Backspace => {
                 self.text.pop();
@@ -86,17 +86,17 @@ impl Prompt {
     }
 }
 
-/// The format that a file's ending asks for.
+/// The format for a file's extension.
 pub(super) fn format_of(path: &Path) -> Result<Format, String> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let found = Format::ALL.into_iter().find(|format| name.ends_with(&format!(".{}", format.extension())));
     found.ok_or_else(|| {
         let endings: Vec<String> = Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
-        format!("`{name}` has the ending of no format: {}", endings.join(" "))
+        format!("no format has the extension of `{name}`: use {}", endings.join(" "))
     })
 }
 
-/// A filter as it is typed: `name=value`, and for short a status or an operation by itself.
+/// Parses a filter: `name=value`, or just a status or an operation.
 pub(super) fn parse_filter(text: &str, now: Timestamp) -> Result<Filter, String> {
     let pairs = words(text)?.into_iter().map(|word| {
         if let Some((name, value)) = word.split_once('=') {
@@ -112,7 +112,7 @@ pub(super) fn parse_filter(text: &str, now: Timestamp) -> Result<Filter, String>
     Filter::from_query_in(pairs, now, &TimeZone::system()).map_err(|error| error.to_string())
 }
 
-/// A filter as it could have been typed.
+/// Formats a filter in the syntax that [`filter`] parses.
 pub(super) fn write_filter(filter: &Filter) -> String {
     let words = filter.to_query().into_iter().map(|(name, value)| match value.contains([' ', '\'']) {
         true => format!("{name}=\"{value}\""),
@@ -121,7 +121,7 @@ pub(super) fn write_filter(filter: &Filter) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Words between blanks; what is in quotes is one.
+/// Splits at blanks, except within quotes.
 fn words(text: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for letter in text.chars() {
@@ -136,7 +136,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
         }
     }
     if quote.is_some() {
-        return Err("a quotation mark is open".to_owned());
+        return Err("unclosed quotation mark".to_owned());
     }
     words.extend(word);
     Ok(words)

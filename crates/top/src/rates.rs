@@ -1,16 +1,16 @@
-//! How many a second, how fast, and how many went wrong, over the last minute.
+//! Request rate, latency and errors over the last minute.
 
 use std::{collections::VecDeque, time::Duration};
 
 use nightaudit_exchange::Timestamp;
 use nightaudit_text::Row;
 
-/// Seconds that are looked back.
+/// The window, in seconds.
 const SECONDS: usize = 60;
-/// Steps of a latency: each is a quarter of a doubling longer than the one before.
+/// Latency buckets: four per doubling.
 const STEPS: usize = 128;
 
-/// The last minute, second by second: of one size however much happens.
+/// The last minute, second by second, in constant memory.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     seconds: VecDeque<Second>,
@@ -24,22 +24,22 @@ struct Second {
     took: Box<[u32; STEPS]>,
 }
 
-/// What the last minute was like.
+/// Figures of the last minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Figures {
-    /// Exchanges a second, of the last ten seconds.
+    /// Exchanges per second over the last ten seconds.
     pub(super) rate: f64,
-    /// Exchanges of the minute.
+    /// Exchanges in the last minute.
     pub(super) count: u32,
-    /// Those among them without a good answer: a status of 400 and above, or none.
+    /// Failed ones among them: a status of 400 or above, or no response.
     pub(super) failed: u32,
-    /// The median and the 99th percentile of how long they took, to a fifth.
+    /// Median and p99 latency, within 20 %.
     pub(super) p50: Option<Duration>,
     pub(super) p99: Option<Duration>,
 }
 
 impl Rates {
-    /// Takes in an exchange that has ended.
+    /// Counts a finished exchange.
     pub(super) fn count(&mut self, row: &Row) {
         let at = row.started.plus(row.took).micros().div_euclid(1_000_000);
         let newest = self.seconds.back().map_or(i64::MIN, |second| second.at);
@@ -49,7 +49,7 @@ impl Rates {
                 self.seconds.pop_front();
             }
         }
-        // What ended in an earlier second is counted there, if that is still known.
+        // Late arrivals are counted in their own second, if it is still in the window.
         let place = self.seconds.partition_point(|second| second.at < at);
         let Some(second) = self.seconds.get_mut(place).filter(|second| second.at == at) else { return };
         second.count += 1;
@@ -57,7 +57,7 @@ impl Rates {
         second.took[step(row.took)] += 1;
     }
 
-    /// The figures as of now.
+    /// The current figures.
     pub(super) fn figures(&self, now: Timestamp) -> Figures {
         let now = now.micros().div_euclid(1_000_000);
         let minute = || self.seconds.iter().filter(move |second| now - second.at < SECONDS as i64);
@@ -87,7 +87,7 @@ fn step(took: Duration) -> usize {
     ((micros.log2() * 4.0) as usize).min(STEPS - 1)
 }
 
-/// The middle of a step.
+/// The midpoint of a bucket.
 fn length(step: usize) -> Duration {
     Duration::from_micros(((step as f64 + 0.5) / 4.0).exp2() as u64)
 }

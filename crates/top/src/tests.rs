@@ -234,7 +234,7 @@ fn in_an_exchange_the_keys_are_its_own() {
     // The next one is looked at from the same side.
     assert_eq!(press(&mut model, "K"), Some(Action::Load(row(38).id)));
     assert_eq!(detail(&model), Some((row(38).id, true)));
-    // An answer that comes too late is not shown.
+    // A response that arrives too late is not shown.
     model.update(Event::Loaded(id, Err("gone".to_owned())));
     assert!(model.detail.as_ref().unwrap().loaded.is_none());
     press(&mut model, "q");

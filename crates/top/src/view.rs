@@ -1,4 +1,4 @@
-//! The model on the screen.
+//! Draws the model.
 
 mod detail;
 mod tables;
@@ -29,7 +29,7 @@ const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
 
-/// Draws everything; without colours where nobody wants them.
+/// Draws everything, without colours if disabled.
 pub(super) fn draw(model: &Model, zone: &TimeZone, colors: bool, frame: &mut Frame<'_>) {
     let areas = layout::areas(model, frame.area());
     draw_header(model, areas.header, frame);
@@ -66,7 +66,7 @@ fn draw_header(model: &Model, area: Rect, frame: &mut Frame<'_>) {
         Feed::Opening => ("opening", Color::Yellow),
         Feed::Live if model.follow => ("live, following", Color::Green),
         Feed::Live => ("live", Color::Green),
-        Feed::Waiting => ("no serve runs", Color::Yellow),
+        Feed::Waiting => ("serve is not running", Color::Yellow),
         Feed::Failed => ("stopped", Color::Red),
     };
     frame.render_widget(Line::styled(format!("{state} "), color).right_aligned(), tabs);
@@ -92,7 +92,7 @@ fn draw_header(model: &Model, area: Rect, frame: &mut Frame<'_>) {
 
 fn draw_list(model: &Model, zone: &TimeZone, areas: &Areas, frame: &mut Frame<'_>) {
     draw_bars(model, areas.bars, frame);
-    // A column on the left is for the mark.
+    // The left column is for the mark.
     let columns = Columns::fit(usize::from(areas.body.width).saturating_sub(2));
     let titles = columns.columns.iter().map(|(column, width)| {
         let title = column.title();
@@ -102,8 +102,8 @@ fn draw_list(model: &Model, zone: &TimeZone, areas: &Areas, frame: &mut Frame<'_
     if model.rows.is_empty() {
         let text = match model.feed {
             Feed::Opening => "reading the log",
-            _ if model.filter == nightaudit_exchange::Filter::default() => "nothing was recorded yet",
-            _ => "nothing that the filter lets through",
+            _ if model.filter == nightaudit_exchange::Filter::default() => "nothing recorded yet",
+            _ => "no exchange matches the filter",
         };
         frame.render_widget(Line::styled(text, DIM).centered(), areas.body);
     }
@@ -132,35 +132,35 @@ fn draw_list(model: &Model, zone: &TimeZone, areas: &Areas, frame: &mut Frame<'_
         let style = if place == model.selected { SELECTED } else { Style::new() };
         frame.render_widget(Line::from(spans).style(style), area);
         if place == model.selected {
-            // To the edge, so that it is a bar and not a text.
+            // To the edge, so that it looks like a bar.
             frame.buffer_mut().set_style(area, SELECTED);
         }
     }
 }
 
-/// The fullest limits, each with how long until a place is free.
+/// The fullest limits, with the time until a permit is free.
 fn draw_bars(model: &Model, area: Rect, frame: &mut Frame<'_>) {
     for (limit, area) in fullest(model).into_iter().zip(area.rows()) {
         frame.render_widget(bar(limit, usize::from(area.width)), area);
     }
 }
 
-/// The limits, the one with the least left first.
+/// The limits, fullest first.
 fn fullest(model: &Model) -> Vec<&LimitState> {
     let mut limits: Vec<&LimitState> = model.limits.iter().flatten().collect();
-    // Thousandths, because shares have no order among floats.
+    // Thousandths, because floats aren't `Ord`.
     let left = |limit: &LimitState| u64::from(limit.left) * 1000 / u64::from(limit.used + limit.left).max(1);
     limits.sort_by_key(|limit| (left(limit), limit.rule.clone(), limit.key.clone()));
     limits
 }
 
-/// A limit as a bar of what is used.
+/// A limit's usage as a bar.
 fn bar(limit: &LimitState, width: usize) -> Line<'static> {
     let (used, whole) = (limit.used as usize, (limit.used + limit.left) as usize);
     let key = plain(limit.key.trim_start_matches("REDACTED:"));
     let name = format!(" {:12} {:14} ", cut(&plain(&limit.rule), 12), cut(&key, 14));
     let free = match (limit.closed_for_ms, limit.next_free_ms) {
-        (Some(closed), _) => format!("closed {}", duration(Duration::from_millis(closed))),
+        (Some(closed), _) => format!("blocked {}", duration(Duration::from_millis(closed))),
         (None, 0) => "free now".to_owned(),
         (None, wait) => format!("free in {}", duration(Duration::from_millis(wait))),
     };
@@ -183,7 +183,7 @@ fn bar(limit: &LimitState, width: usize) -> Line<'static> {
 fn draw_footer(model: &Model, area: Rect, frame: &mut Frame<'_>) {
     if let Some(prompt) = &model.prompt {
         let room = usize::from(area.width).saturating_sub(prompt.label().len() + 2);
-        // The end is what is being typed.
+        // Shows the end of the input.
         let skipped = prompt.text.chars().count().saturating_sub(room);
         let text: String = prompt.text.chars().skip(skipped).collect();
         let column = prompt.label().len() + text.chars().count();
@@ -202,9 +202,9 @@ fn draw_footer(model: &Model, area: Rect, frame: &mut Frame<'_>) {
     }
     let keys = match (&model.detail, model.tab) {
         (Some(_), _) => "tab other side  enter fold  / search  J K next  w wide  ? keys  q back",
-        (None, Tab::Exchanges) => "enter look  F follow  f filter  / search  x export  tab limits  ? keys  q quit",
+        (None, Tab::Exchanges) => "enter open  F follow  f filter  / search  x export  tab limits  ? keys  q quit",
         (None, Tab::Limits) => "tab findings  q back  ? keys",
-        (None, Tab::Findings) => "enter look at the last one  tab exchanges  q back  ? keys",
+        (None, Tab::Findings) => "enter open the last one  tab exchanges  q back  ? keys",
     };
     frame.render_widget(Line::styled(format!(" {keys}"), DIM), area);
     let marked = model.marked.len();
@@ -225,7 +225,7 @@ fn draw_help(frame: &mut Frame<'_>) {
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" keys ")), area);
 }
 
-/// The style of a status, as on a line of `tail`.
+/// The style of a status, as in `tail`.
 fn status(status: Option<u16>) -> Style {
     let color = match status_style(status).get_fg_color() {
         Some(anstyle::Color::Ansi(AnsiColor::Green)) => Color::Green,

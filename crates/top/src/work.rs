@@ -1,4 +1,4 @@
-//! What goes on beside the screen: the feed, the keys, the signals, and what is asked of the log.
+//! Background threads: the feed, keys, signals, and queries of the log.
 
 use std::{
     fs,
@@ -27,30 +27,30 @@ use super::{
     prompt::format_of,
 };
 
-/// Exchanges of the log that a feed begins with.
+/// How many exchanges of the log a feed starts with.
 const HISTORY: usize = 1_000;
 
-/// How often the limits are asked for.
+/// How often the limits are polled.
 const LIMITS: Duration = Duration::from_secs(1);
 
-/// What the main loop hears.
+/// An event for the main loop.
 #[derive(Debug)]
 pub(super) enum Heard {
     Event(Event),
-    /// A signal: to be put away at once.
+    /// A signal: restore the terminal and exit.
     Stop,
-    /// A thread has ended in a panic, which was told already.
+    /// A thread panicked; the panic has been logged.
     Panicked,
 }
 
-/// What is asked of the log.
+/// A query of the log.
 #[derive(Debug)]
 pub(super) enum Request {
     Load(ExchangeId),
     Export(Vec<ExchangeId>, PathBuf),
 }
 
-/// Tells the main loop if its thread panics, so that it doesn't go on without it.
+/// Notifies the main loop if a thread panics, so that it doesn't go on without it.
 struct Guard(SyncSender<Heard>);
 
 impl Drop for Guard {
@@ -67,11 +67,11 @@ fn spawn(name: &str, heard: &SyncSender<Heard>, work: impl FnOnce() + Send + 'st
         let _guard = guard;
         work();
     };
-    thread::Builder::new().name(name.to_owned()).spawn(body).context("can't start a thread")?;
+    thread::Builder::new().name(name.to_owned()).spawn(body).context("can't spawn a thread")?;
     Ok(())
 }
 
-/// Reads keys and sizes for as long as the terminal is there.
+/// Reads keys and resizes until the terminal is gone.
 pub(super) fn read_terminal(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
     let events = heard.clone();
     spawn("top-keys", heard, move || {
@@ -89,7 +89,7 @@ pub(super) fn read_terminal(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
     })
 }
 
-/// Waits for a signal that ends the program.
+/// Waits for a termination signal.
 pub(super) fn hear_signals(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = heard.clone();
@@ -124,7 +124,7 @@ pub(super) fn hear_signals(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Begins a feed; it ends when the token is cancelled.
+/// Starts a feed, which ends when the token is cancelled.
 pub(super) fn feed(
     heard: &SyncSender<Heard>,
     number: u64,
@@ -139,7 +139,7 @@ pub(super) fn feed(
         let result = (|| -> anyhow::Result<()> {
             let mut history = Vec::new();
             let take = |exchange: anyhow::Result<_>| {
-                // What can't be read is for `log check` to tell.
+                // Unreadable exchanges are reported by `log check`.
                 history.extend(exchange.ok().map(|exchange| Row::new(&exchange, &contracts)));
             };
             let mut follow = Follow::start(&data, filter, HISTORY, stopped, take)?;
@@ -161,8 +161,8 @@ pub(super) fn feed(
     Ok(stop)
 }
 
-/// The temporary file of an export that isn't finished. It is removed when this is dropped: `top` doesn't wait for its
-/// threads when it ends.
+/// The temporary file of an unfinished export. Dropping this removes it, because `top` doesn't wait for its threads on
+/// exit.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished(Arc<Mutex<Option<PathBuf>>>);
 
@@ -170,13 +170,13 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let path = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(path) = path {
-            // An export that was finished at this instant has another name already.
+            // An export that finished just now has been renamed already.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Does what is asked of the log, one after the other, and looks at the limits in between.
+/// Runs queries of the log one after the other, and polls the limits in between.
 pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<Request>) -> anyhow::Result<Unfinished> {
     let (events, data) = (heard.clone(), data.to_owned());
     let unfinished = Unfinished::default();
@@ -210,13 +210,13 @@ fn limits(data: &Path) -> Option<Vec<LimitState>> {
     Source::Console(Source::console(data)?).limits().ok()?
 }
 
-/// Writes exchanges to a file that is not there yet, whole or not at all. Meanwhile `writing` names the temporary file.
+/// Writes exchanges to a new file atomically. `writing` names the temporary file meanwhile.
 fn export(data: &Path, ids: &[ExchangeId], path: &Path, writing: &Mutex<Option<PathBuf>>) -> Result<String, String> {
     let note = |path: Option<PathBuf>| *writing.lock().unwrap_or_else(PoisonError::into_inner) = path;
     let format = format_of(path)?;
     let write = || -> anyhow::Result<u64> {
         if path.exists() {
-            anyhow::bail!("{} is there already: choose another name", path.display());
+            anyhow::bail!("{} already exists: choose another name", path.display());
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;

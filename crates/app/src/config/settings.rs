@@ -345,7 +345,7 @@ mod tests {
         let unknown = settings("environment = 'prod'").unwrap_err();
         assert_eq!(unknown, "na.toml, line 1: `environment`: `prod` is not an environment: use demo, production");
         let taken = settings("[environments.demo]\napi = 'http://127.0.0.1:9000'").unwrap_err();
-        assert!(taken.contains("`environments.demo`: is Mews' own"), "{taken}");
+        assert!(taken.contains("`environments.demo`: is a built-in environment"), "{taken}");
     }
 
     #[test]
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(
             lowered,
             "na.toml, line 2: `body.keep_total`: 1.0 MiB for all bodies is less than `body.keep` (8.0 MiB) for one: \
-             raise it, or lower that"
+             raise it, or lower `body.keep`"
         );
         let raised = settings("[body]\nkeep = '512 MiB'").unwrap_err();
         assert!(raised.starts_with("default: `body.keep_total`: 256.0 MiB"), "{raised}");

@@ -1,4 +1,4 @@
-//! One exchange: what it is, and its request and answer side by side.
+//! One exchange: its summary, and request and response side by side.
 
 use jiff::tz::TimeZone;
 use nightaudit_exchange::Exchange;
@@ -18,14 +18,14 @@ use crate::{
     model::{Detail, Loaded, Model},
 };
 
-/// The narrowest screen on which two panes stand side by side.
+/// The minimum width for two panes side by side.
 const SIDE_BY_SIDE: u16 = 60;
 
 pub(super) fn draw(model: &Model, detail: &Detail, zone: &TimeZone, area: Rect, frame: &mut Frame<'_>) {
     let [summary, panes] =
         Layout::vertical([Constraint::Length(summary_height(model)), Constraint::Min(0)]).areas(area);
     let loaded = match &detail.loaded {
-        None => return frame.render_widget(Line::styled(" reading it", DIM), summary),
+        None => return frame.render_widget(Line::styled(" loading", DIM), summary),
         Some(Err(why)) => return frame.render_widget(Line::styled(format!(" {}", plain(why)), Color::Red), summary),
         Some(Ok(loaded)) => loaded,
     };
@@ -36,15 +36,15 @@ pub(super) fn draw(model: &Model, detail: &Detail, zone: &TimeZone, area: Rect, 
     }
     let Loaded { request, response, .. } = loaded;
     if model.wide || panes.width < SIDE_BY_SIDE {
-        let (title, document) = if detail.on_response { ("answer", response) } else { ("request", request) };
+        let (title, document) = if detail.on_response { ("response", response) } else { ("request", request) };
         return draw_pane(title, document, true, panes, frame);
     }
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(panes);
     draw_pane("request", request, !detail.on_response, left, frame);
-    draw_pane("answer", response, detail.on_response, right, frame);
+    draw_pane("response", response, detail.on_response, right, frame);
 }
 
-/// What an exchange is, and below what its contract finds in it.
+/// An exchange's summary, and the violations of its contract.
 fn describe(exchange: &Exchange, row: &Row, marked: bool, zone: &TimeZone) -> Vec<Line<'static>> {
     let mut first = vec![
         Span::raw(if marked { " * " } else { " " }),

@@ -1,4 +1,4 @@
-//! The limits and the findings, a line each.
+//! The limits and the findings as tables.
 
 use nightaudit_text::{cut, cut_before};
 use ratatui::{
@@ -10,13 +10,13 @@ use ratatui::{
 use super::{BOLD, DIM, SELECTED, bar, fullest};
 use crate::{layout::Areas, model::Model};
 
-/// Every limit with its bar, and how often it was in the way.
+/// Every limit with its usage, refusals and delays.
 pub(super) fn draw_limits(model: &Model, areas: &Areas, frame: &mut Frame<'_>) {
     let titles = Line::styled(" LIMIT        KEY            REFUSED  DELAYED", DIM);
     frame.render_widget(titles, areas.titles);
     let text = match &model.limits {
-        None => "only a running `nightaudit serve` counts",
-        Some(limits) if limits.is_empty() => "no request was counted yet",
+        None => "limits exist only while `nightaudit serve` runs",
+        Some(limits) if limits.is_empty() => "no requests counted yet",
         Some(_) => "",
     };
     frame.render_widget(Line::styled(text, DIM).centered(), areas.body);
@@ -33,12 +33,12 @@ pub(super) fn draw_limits(model: &Model, areas: &Areas, frame: &mut Frame<'_>) {
     }
 }
 
-/// What the contracts find, grouped.
+/// The findings, grouped.
 pub(super) fn draw_findings(model: &Model, areas: &Areas, frame: &mut Frame<'_>) {
     frame.render_widget(Line::styled("  TIMES  OPERATION                     FINDING", DIM), areas.titles);
     let findings = model.findings();
     if findings.is_empty() {
-        let text = "the contracts find nothing in the requests that are listed";
+        let text = "no findings in the listed requests";
         frame.render_widget(Line::styled(text, DIM).centered(), areas.body);
     }
     let first = first(model.place, findings.len(), areas);
@@ -55,7 +55,7 @@ pub(super) fn draw_findings(model: &Model, areas: &Areas, frame: &mut Frame<'_>)
     }
 }
 
-/// The first line in sight, so that the one under the cursor is.
+/// The first visible line that keeps the cursor in view.
 fn first(place: usize, lines: usize, areas: &Areas) -> usize {
     let height = usize::from(areas.body.height).max(1);
     (place + 1).saturating_sub(height).min(lines.saturating_sub(height))
