@@ -71,6 +71,11 @@ impl Filters {
         Filter::from_query_in(pairs, now, &TimeZone::system())
     }
 
+    /// Filters for one session.
+    pub(crate) fn of_session(session: &str) -> Self {
+        Self { session: vec![session.to_owned()], ..Self::default() }
+    }
+
     /// The session given with `--session`.
     pub(crate) fn session(&self) -> Option<&str> {
         self.session.iter().map(String::as_str).find(|which| !which.starts_with('!'))

@@ -5,11 +5,13 @@
 //! has it open.
 
 mod args;
+mod browser;
 mod commands;
 mod complete;
 mod error;
 mod filters;
 mod progress;
+mod requests;
 mod signals;
 
 use std::{process::ExitCode, time::Duration};
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// How long flushing the last log lines may delay the exit.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     complete::answer();

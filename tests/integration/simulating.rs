@@ -193,19 +193,32 @@ fn the_tour_ends_with_commands_that_work() {
     let output = Command::new(BINARY)
         .args(["try", "--pace", "0s", "--limit", "50/1s"])
         .env("TMPDIR", temporary.path())
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("  refused by 50/1s"), "{told}");
+    // A simulator is not Mews, and the verdict says so. Without a browser the report's path is there to be opened.
+    assert!(told.contains("Verdict: Not Mews"), "{told}");
+    let report = told.lines().find_map(|line| line.strip_prefix("Report:  ")).unwrap_or_else(|| panic!("{told}"));
+    assert!(std::fs::read_to_string(report).unwrap().contains("<html"), "{report}");
+    // Equal refusals are one line and a count.
+    let refused = told.lines().filter(|line| line.contains("  429  ")).count();
+    let folded = told.lines().filter(|line| line.contains("429 × ")).count();
+    assert!(refused < 10 && folded >= 1, "{told}");
     for status in ["  200  ", "  400  ", "  401  ", "  404  ", "  429  "] {
         assert!(told.contains(status), "{status}: {told}");
     }
-    let commands: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("  ")).collect();
-    assert!(commands.len() >= 4, "{told}");
+    let (_, last) = told.split_once("Look at it with these:").unwrap();
+    let commands: Vec<_> = last.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let [export, commands @ ..] = &commands[..] else { panic!("{told}") };
+    assert!(export.starts_with("export NIGHTAUDIT_DATA=") && commands.len() == 3, "{told}");
     for command in commands {
-        let output = Command::new("sh").args(["-c", command]).current_dir(temporary.path()).output().unwrap();
+        let typed = format!("{export}; {command}");
+        let output = Command::new("sh").args(["-c", &typed]).current_dir(temporary.path()).output().unwrap();
         let code = output.status.code();
         // A review may have findings, which is what it is for.
         assert!(code == Some(0) || command.contains(" review ") && code == Some(1), "{command}: {output:?}");

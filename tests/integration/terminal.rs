@@ -1,6 +1,12 @@
 //! What a person sees: the real binary in a pseudo-terminal.
 
-use std::{path::Path, process::Command};
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use nightaudit_testkit::{Process, Terminal, Upstream, post, send};
 
@@ -229,4 +235,93 @@ async fn what_the_form_asks_is_asked_on_the_terminal() {
     let mut again = Terminal::nightaudit(BINARY, serve.data(), &init, 120, 40);
     let said = again.wait_for_text("already exists: replace it with --force");
     assert!(!again.wait().0.success() && !said.contains("partner"), "{said}");
+}
+
+/// `serve` on a terminal that is wide enough for any line, before this upstream.
+fn serve_on_terminal(data: &Path, upstream: &str, flags: &[&str]) -> (Terminal, SocketAddr) {
+    let fixed = ["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--upstream", upstream];
+    let all: Vec<&str> = fixed.into_iter().chain(["--session", "certification"]).chain(flags.iter().copied()).collect();
+    let terminal = Terminal::nightaudit(BINARY, data, &all, 220, 30);
+    let screen = terminal.wait_for_text("Ctrl-C stops");
+    let proxy = screen.lines().find_map(|line| line.strip_prefix("proxy    http://")?.split(' ').next()).unwrap();
+    let proxy = proxy.parse().unwrap();
+    assert!(screen.contains("session  certification") && screen.contains("console  http://127.0.0.1:"), "{screen}");
+    assert!(screen.contains(&format!("base URL at http://{proxy} instead of {upstream}")), "{screen}");
+    (terminal, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_shows_the_requests_on_a_terminal_unless_it_is_to_be_quiet() {
+    let mews = Upstream::answering(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    for (flags, shown) in [(&[][..], true), (&["--quiet"], false)] {
+        let (mut serve, proxy) = serve_on_terminal(&folder.path().join("data"), &mews.url(), flags);
+        send(proxy, &post("bills/getAll", BODY)).await;
+        if shown {
+            serve.wait_for("a request's line", |screen| {
+                screen.contents().lines().any(|line| line.contains("  200  ") && line.contains("bills/getAll"))
+            });
+        }
+        serve.press("\x03");
+        let (status, written) = serve.wait();
+        let written = String::from_utf8_lossy(&written).into_owned();
+        assert!(status.success(), "{written}");
+        assert_eq!(written.contains("bills/getAll"), shown, "{written}");
+        assert!(!written.contains("can't connect"), "{written}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_warns_on_a_terminal_when_the_upstream_cant_be_reached() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut serve, _) = serve_on_terminal(folder.path(), &format!("http://{nobody}"), &[]);
+    serve.wait_for_text(&format!("can't connect to http://{nobody}"));
+    serve.wait_for_text(&format!("requests fail until http://{nobody} can be reached"));
+    serve.press("\x03");
+    assert!(serve.wait().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_writes_the_requests_to_a_pipe_when_asked() {
+    let mews = Upstream::answering(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = Command::new(BINARY)
+        .args([
+            "serve",
+            "--listen",
+            "0,localhost:0",
+            "--console",
+            ":0",
+            "--requests",
+            "--upstream",
+            &mews.url(),
+            "--data",
+        ])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(serve.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let next = |what: &str| lines.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("no {what}"));
+    let mut proxies = Vec::new();
+    let session = loop {
+        let line = next("session");
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["proxy", url, ..] => proxies.push(url.strip_prefix("http://").unwrap().parse::<SocketAddr>().unwrap()),
+            ["session", ..] => break line,
+            _ => {}
+        }
+    };
+    assert_eq!(proxies.len(), 2, "{session}");
+    for (proxy, operation) in proxies.into_iter().zip(["bills/getAll", "rates/getAll"]) {
+        send(proxy, &post(operation, BODY)).await;
+        let line = next("line of a request");
+        assert!(line.contains("  200  ") && line.contains(operation), "{line}");
+    }
+    serve.kill().unwrap();
+    serve.wait().unwrap();
 }

@@ -34,8 +34,9 @@ pub struct Service {
 
 /// The bound ports.
 struct Ports {
-    proxy: TcpListener,
-    proxy_address: SocketAddr,
+    /// Never empty.
+    proxy: Vec<TcpListener>,
+    proxy_addresses: Vec<SocketAddr>,
     console: TcpListener,
     console_address: SocketAddr,
     /// The console's port for local commands, if they can't use the other one.
@@ -84,16 +85,22 @@ impl Service {
         Ok(Self { settings, tls, log, token, console: Arc::new(console), proxy, recorder, ports })
     }
 
-    /// The address the proxy listens on.
+    /// The first address the proxy listens on.
     #[must_use]
     pub fn proxy_address(&self) -> SocketAddr {
-        self.ports.proxy_address
+        self.ports.proxy_addresses[0]
     }
 
-    /// The base URL for the integration.
-    #[must_use]
-    pub fn proxy_url(&self) -> String {
-        format!("{}://{}", scheme(self.tls.is_some()), self.ports.proxy_address)
+    /// The base URLs for the integration, one for each address the proxy listens on.
+    pub fn proxy_urls(&self) -> impl Iterator<Item = String> {
+        let scheme = scheme(self.tls.is_some());
+        self.ports.proxy_addresses.iter().map(move |address| format!("{scheme}://{address}"))
+    }
+
+    /// The upstream hosts that can't be reached now, and why. Connections are opened, including TLS; nothing is sent.
+    pub fn probe(&self) -> impl Future<Output = Vec<String>> + Send + 'static {
+        let proxy = self.proxy.sibling(self.recorder.clone());
+        async move { proxy.probe().await }
     }
 
     /// The console's URL.
@@ -145,7 +152,7 @@ impl Service {
             runtime.spawn(notifier.run());
             Worker { runtime, handler: Arc::new(proxy.sibling(recorder)) }
         });
-        let drained = server.serve_on(ports.proxy, serving, stop).await;
+        let drained = server.serve_all(ports.proxy, serving, stop).await;
         proxy.close_tunnels().await;
         drop(workers);
         if drained.aborted > 0 {
@@ -165,10 +172,14 @@ impl Service {
 
 impl Ports {
     async fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let proxy = bind(settings.listen, "listen").await?;
+        let mut proxy = Vec::with_capacity(settings.listen.len());
+        for address in &settings.listen {
+            proxy.push(bind(*address, "listen").await?);
+        }
         let console = bind(settings.console.address, "console").await?;
         let address = |port: &TcpListener| port.local_addr().map_err(StartError::System);
-        let (proxy_address, console_address) = (address(&proxy)?, address(&console)?);
+        let console_address = address(&console)?;
+        let proxy_addresses = proxy.iter().map(address).collect::<Result<_, _>>()?;
         // A console with TLS, or one not reachable through loopback, is for other machines; local commands get a
         // clear-text port on loopback.
         let local = wiring::reachable(console_address).ip().is_loopback();
@@ -176,7 +187,7 @@ impl Ports {
             true => Some(bind(SocketAddr::from(([127, 0, 0, 1], 0)), "console").await?),
             false => None,
         };
-        Ok(Self { proxy, proxy_address, console, console_address, commands })
+        Ok(Self { proxy, proxy_addresses, console, console_address, commands })
     }
 }
 

@@ -29,7 +29,7 @@ async fn an_exchange_is_recorded_without_a_process() {
     let folder = tempfile::tempdir().unwrap();
     let service = start(folder.path(), &format!("upstream = '{}'\nsession = 'alone'", mews.url())).await.unwrap();
     let proxy = service.proxy_address();
-    assert_eq!(service.proxy_url(), format!("http://{proxy}"));
+    assert_eq!(service.proxy_urls().collect::<Vec<_>>(), [format!("http://{proxy}")]);
     assert!(service.console_url().starts_with("http://127.0.0.1:"));
     let stop = CancellationToken::new();
     let running = tokio::spawn(service.run(stop.clone().cancelled_owned()));
@@ -90,7 +90,7 @@ async fn a_port_that_is_taken_is_named_with_its_key() {
     for key in ["listen", "console"] {
         let mut settings = settings(&folder.path().join(key), "").unwrap();
         match key {
-            "listen" => settings.listen = address,
+            "listen" => settings.listen = vec![address],
             _ => settings.console.address = address,
         }
         let Err(StartError::Bind(error)) = Service::start(settings).await else { panic!("{key} is taken") };

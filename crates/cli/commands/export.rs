@@ -65,6 +65,9 @@ pub(crate) struct Export {
     declaration: Option<PathBuf>,
     #[command(flatten)]
     filters: Filters,
+    /// Don't say what was written.
+    #[arg(skip)]
+    silent: bool,
 }
 
 /// Export formats.
@@ -103,6 +106,20 @@ impl Format {
             Self::Bundle => "zip",
         }
     }
+}
+
+/// Writes the report of a session to a file.
+pub(crate) fn report(settings: &Settings, session: &str, file: &Path) -> anyhow::Result<ExitCode> {
+    let export = Export {
+        format: Some(Format::Html),
+        output: Some(file.to_owned()),
+        force: true,
+        redact_field: Vec::new(),
+        declaration: None,
+        filters: Filters::of_session(session),
+        silent: true,
+    };
+    export.run(settings)
 }
 
 impl Export {
@@ -178,8 +195,10 @@ impl Export {
             })?;
         }
         let mut err = anstream::stderr().lock();
-        let length = nightaudit_text::size(fs::metadata(&path)?.len());
-        writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
+        if !self.silent {
+            let length = nightaudit_text::size(fs::metadata(&path)?.len());
+            writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
+        }
         if let Format::Bundle = format {
             let key = signing_key(&settings.data)?.fingerprint();
             writeln!(err, "key fingerprint {key}: send it to the reviewers separately")?;

@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, Source, Stream};
 use nightaudit_exchange::{ExchangeId, Filter, Missing};
+use nightaudit_log::Candidate;
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Comparison, Declaration, RequestLimit, Review as Said, Reviewer, Rule, Severity, form};
 use nightaudit_store::{Order, Session};
@@ -219,6 +220,15 @@ impl Review {
     }
 }
 
+/// The review of a session without a declaration.
+pub(crate) fn review_of(settings: &Settings, session: &str) -> anyhow::Result<Said> {
+    let source = Source::open(&settings.data)?;
+    let session = choose(source.sessions()?, Some(session))?;
+    let (declaration, contracts) = (Declaration::default(), settings.contracts()?);
+    let judge = Judge { source: &source, settings, declaration: &declaration, contracts: &contracts };
+    Ok(judge.read(&session)?.0.reviewer.into_review())
+}
+
 /// What sessions are reviewed against.
 struct Judge<'a> {
     source: &'a Source,
@@ -302,31 +312,15 @@ fn of(session: &Session) -> Filter {
     Filter { session: Some(session.id.to_string()), ..Filter::default() }
 }
 
-/// The session that is meant: by its name (of several the open one, else the newest), its id or the beginning of its
-/// id; or the one that recorded last.
+/// The session that is meant by `which`, as everywhere; without it, the one that recorded last.
 pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Result<Session> {
     let Some(which) = which else {
         let newest = sessions.into_iter().max_by_key(|session| (session.last.is_some(), session.last, session.started));
         return newest.context("the log has no sessions yet: start `nightaudit serve` and send a request through it");
     };
-    let named = sessions.iter().filter(|session| session.name == which);
-    if let Some(session) = named.max_by_key(|session| (session.open, session.started)) {
-        return Ok(session.clone());
-    }
-    let prefix = which.to_ascii_uppercase();
-    let mut matching = sessions.iter().filter(|session| session.id.to_string().starts_with(&prefix));
-    match (matching.next().filter(|_| !prefix.is_empty()), matching.next()) {
-        (Some(session), None) => Ok(session.clone()),
-        (Some(_), Some(_)) => Err(Usage::new(format!(
-            "several sessions have ids that begin with `{}`: use more characters",
-            plain(which)
-        ))
-        .into()),
-        _ => {
-            let hint = "`nightaudit sessions` lists them";
-            Err(Usage::new(format!("there is no session `{}`: {hint}", plain(which))).into())
-        }
-    }
+    let named = sessions.iter().map(|session| Candidate { id: session.id, name: &session.name, open: session.open });
+    let id = nightaudit_log::choose(which, named).map_err(|error| Usage(error.into()))?;
+    Ok(sessions.into_iter().find(|session| session.id == id).expect("it was chosen among them"))
 }
 
 /// The configured limits that can be evaluated over a window.
@@ -393,6 +387,10 @@ mod tests {
         assert_eq!(chosen(None).unwrap(), 1);
         assert_eq!(chosen(Some("a")).unwrap(), 2);
         assert_eq!(chosen(Some("4")).unwrap(), 1 << 47);
+        let id = SessionId::from_parts(1 << 47, 1).to_string();
+        for which in [&id[..], &id[18..], &id[18..].to_lowercase(), "last"] {
+            assert_eq!(chosen(Some(which)).unwrap(), 1 << 47, "{which}");
+        }
         assert!(chosen(Some("0")).unwrap_err().to_string().contains("several sessions"));
         for nobody in ["x", ""] {
             assert!(chosen(Some(nobody)).unwrap_err().to_string().contains("there is no session"), "{nobody}");

@@ -1,8 +1,7 @@
 //! `nightaudit serve`
 
 use std::{
-    io::{self, Write as _},
-    net::SocketAddr,
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
     sync::mpsc,
     thread,
@@ -12,35 +11,46 @@ use std::{
 use clap::{Args, ValueHint};
 use nightaudit_app::{
     Service,
-    config::{Durability, Flag, OnLimit, OnStoreFailure, Settings},
+    config::{Address, Addresses, Durability, Flag, OnLimit, OnStoreFailure, Settings},
+    logging::Background,
 };
+use nightaudit_exchange::Filter;
+use nightaudit_store::FollowFrom;
+use nightaudit_text::plain;
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
-use crate::{args::choice, signals::stop_on_signal};
+use crate::{LAST_WORDS, args::choice, requests::Requests, signals::stop_on_signal};
 
 /// Forward, limit and record requests to Mews
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Point the base address of the integration at the proxy's address instead of Mews'. Every request and answer is recorded;
-the console shows them. Stop it with Ctrl-C: requests under way still finish.
+Point the integration's base URL at the proxy's address instead of Mews'. Every request and response is recorded. In a
+terminal each request is a line, as `nightaudit tail` prints it; a row of equal refusals is folded (429 × 28). Stop it with
+Ctrl-C: requests under way still finish.
 
 Examples:
   nightaudit serve
   nightaudit serve --session certification
   nightaudit serve --environment production --on-limit delay
-  nightaudit serve --listen 127.0.0.1:0 --upstream http://127.0.0.1:8090
+  nightaudit serve --listen 8000 --listen localhost:9000 --upstream http://127.0.0.1:8090
   nightaudit serve --limit 500/15m --limit 200/30s")]
 pub(crate) struct Serve {
     /// Which Mews: demo, production, or one of the configuration's own
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Where the integration connects to; port 0 takes a free one
+    /// Where clients connect to: 8080, localhost:8080, 0.0.0.0:8080; port 0 takes a free one; may be given several times
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Where the console listens
+    listen: Vec<Addresses>,
+    /// Where the console listens: 8081, localhost:8081
     #[arg(long, value_name = "ADDRESS")]
-    console: Option<SocketAddr>,
+    console: Option<Address>,
+    /// Show each request on a line, even if standard output is no terminal
+    #[arg(long)]
+    requests: bool,
+    /// Show no requests
+    #[arg(short, long, conflicts_with = "requests")]
+    quiet: bool,
     /// Let other machines reach the console in clear text
     #[arg(long)]
     insecure_console: bool,
@@ -84,7 +94,7 @@ impl Serve {
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let texts = [
             ("--environment", "environment", self.environment.clone()),
-            ("--listen", "listen", self.listen.map(|address| address.to_string())),
+            ("--listen", "listen", self.listen_text()),
             ("--console", "console", self.console.map(|address| address.to_string())),
             ("--upstream", "upstream", self.upstream.clone()),
             ("--upstream-ca", "upstream_ca", self.upstream_ca.clone()),
@@ -109,14 +119,31 @@ impl Serve {
         flags
     }
 
+    fn listen_text(&self) -> Option<String> {
+        let all: Vec<String> = self.listen.iter().map(Addresses::to_string).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
     pub(crate) fn run(&self, settings: Settings) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(async {
             let stop = CancellationToken::new();
             stop_on_signal(stop.clone())?;
             let service = Service::start(settings).await?;
-            announce(&addresses(&service));
+            let watched = self.requests || !self.quiet && io::stdout().is_terminal();
+            announce(&addresses(&service, io::stdout().is_terminal()));
+            let watching = if watched { Some(watch(&service)?) } else { None };
+            if watched || io::stdout().is_terminal() {
+                // In the background: a start without a network waits for nothing.
+                let probe = service.probe();
+                tokio::spawn(async move { probe.await.iter().for_each(|problem| tracing::warn!("{problem}")) });
+            }
             service.run(stop.cancelled()).await?;
+            if let Some((lines, screen)) = watching {
+                // The log is closed, so it ends once all is shown.
+                lines.await?;
+                screen.flush(LAST_WORDS);
+            }
             Ok(ExitCode::SUCCESS)
         });
         // A thread that waits for a disk that doesn't answer must not keep the process.
@@ -125,13 +152,43 @@ impl Serve {
     }
 }
 
-/// A line for each address.
-fn addresses(service: &Service) -> [String; 2] {
+/// Shows what is recorded; a terminal that takes nothing, as after Ctrl-S, holds up nothing but its lines.
+fn watch(service: &Service) -> anyhow::Result<(tokio::task::JoinHandle<()>, Background)> {
+    let screen = Background::writing_to(anstream::stdout())?;
+    let follower = service.log().follow(Filter::default(), FollowFrom::Now)?;
+    let requests = Requests::new(service.settings().contracts()?);
+    let say = {
+        let screen = screen.clone();
+        move |line: &str| {
+            screen.say(format!("{line}\n").as_bytes());
+            Ok::<(), std::convert::Infallible>(())
+        }
+    };
+    let lines = tokio::spawn(async move {
+        let Ok(()) = requests.follow(follower, |_| {}, say).await;
+    });
+    Ok((lines, screen))
+}
+
+/// A line for each address, and the session; to a person also what to do with them.
+fn addresses(service: &Service, to_person: bool) -> Vec<String> {
     let settings = service.settings();
-    [
-        format!("proxy    {} -> {} ({})", service.proxy_url(), settings.proxy.api, settings.proxy.environment),
-        format!("console  {}/?token={}", service.console_url(), service.token().as_str()),
-    ]
+    let api = &settings.proxy.api;
+    let mut lines: Vec<String> =
+        service.proxy_urls().map(|url| format!("proxy    {url} -> {api} ({})", settings.proxy.environment)).collect();
+    lines.push(format!("console  {}/?token={}", service.console_url(), service.token().as_str()));
+    let session = service.log().sessions().into_iter().find(|session| session.current);
+    lines.push(match session {
+        Some(session) => format!("session  {}", plain(&session.name)),
+        None => "session  a new one, named by the time of its first request; --session NAME chooses one".to_owned(),
+    });
+    if to_person && let Some(url) = service.proxy_urls().next() {
+        lines.push(String::new());
+        lines.push(format!("Point the integration's base URL at {url} instead of {api}."));
+        lines.push("The console's address shows what is recorded; Ctrl-C stops.".to_owned());
+        lines.push(String::new());
+    }
+    lines
 }
 
 /// How long standard output may take the addresses.
@@ -162,6 +219,26 @@ mod tests {
 
     use super::*;
     use crate::args::{Arguments, Command};
+
+    #[test]
+    fn addresses_are_taken_as_people_write_them() {
+        let settings = |typed: &str| {
+            let Command::Serve(serve) = Arguments::parse_from(typed.split_whitespace()).command else {
+                panic!("serve")
+            };
+            let mut layers = Layers::new();
+            serve.flags().into_iter().for_each(|(flag, key, value)| layers.flag(flag, key, value));
+            Settings::new(&layers, Some(std::path::Path::new("/data"))).map_err(|error| error.to_string())
+        };
+        let several =
+            settings("nightaudit serve --listen 8000 --listen :8001,[::1]:8000 --console localhost:9000").unwrap();
+        assert_eq!(
+            several.listen,
+            ["127.0.0.1:8000", "127.0.0.1:8001", "[::1]:8000"].map(|text| text.parse().unwrap())
+        );
+        assert_eq!(several.console.address.port(), 9000);
+        assert!(settings("nightaudit serve --listen 8000,9000 --console 9000").unwrap_err().contains("console"));
+    }
 
     #[test]
     fn every_flag_is_a_key_of_the_configuration() {

@@ -12,7 +12,10 @@ use std::{
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::{Args, ValueHint};
-use nightaudit_app::{bind, config::Settings};
+use nightaudit_app::{
+    bind,
+    config::{Address, Settings},
+};
 use nightaudit_mews::PUBLISHED_TOKENS;
 use nightaudit_simulator::{Anchor, Config, Faults, Latency, Limit, Simulator, WebhookUrl, self_signed};
 use tokio_util::sync::CancellationToken;
@@ -39,9 +42,9 @@ Examples:
   nightaudit simulate --fail 5xx=1%,408=0.5% --webhook http://127.0.0.1:3000/hook
   nightaudit simulate --tls; nightaudit serve --upstream https://127.0.0.1:8090 --upstream-ca simulator-ca.pem")]
 pub(crate) struct Simulate {
-    /// The address to listen on; port 0 picks a free port
+    /// The address to listen on: 8090, localhost:8090; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
-    listen: SocketAddr,
+    listen: Address,
     /// Request limit per access token, or none
     #[arg(long, value_name = "COUNT/TIME", default_value = "200/30s")]
     limit: LimitOrNone,
@@ -98,7 +101,7 @@ impl Simulate {
         let simulator = Arc::new(Simulator::new(self.config(settings)?));
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
-        let listener = bind(self.listen, "listen").await?;
+        let listener = bind(self.listen.0, "listen").await?;
         let address = listener.local_addr()?;
         let authority = match self.tls {
             true => Some(self.authority(settings, address)?),

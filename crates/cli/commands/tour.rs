@@ -4,7 +4,7 @@ mod morning;
 
 use std::{
     env,
-    io::Write as _,
+    io::{self, IsTerminal as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::ExitCode,
@@ -13,23 +13,25 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
-use jiff::tz::TimeZone;
+use clap::Args;
 use nightaudit_app::{
     Service, bind,
     config::{Layers, Period, Settings},
     logging,
 };
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome};
+use nightaudit_exchange::{Exchange, Filter, Outcome};
 use nightaudit_mews::Contracts;
 use nightaudit_simulator::{Config, Limit, Simulator};
-use nightaudit_store::{FollowFrom, Followed, Follower};
-use nightaudit_text::{Columns, Line, Row};
+use nightaudit_store::{FollowFrom, Follower};
+use nightaudit_text::plain;
 use tokio_util::sync::CancellationToken;
 
 use self::morning::Morning;
 use crate::{
-    args::{Arguments, GlobalArgs},
+    args::GlobalArgs,
+    browser,
+    commands::{export, review},
+    requests::Requests,
     signals::stop_on_signal,
 };
 
@@ -43,8 +45,8 @@ const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 A simulated Mews, nightaudit before it, and a kiosk that checks guests in through both, on free ports of this machine.
-Some requests are wrong on purpose, and once the kiosk is too fast. What it leaves is a log in a folder of its own, and
-the commands to look at it.
+Some requests are wrong on purpose, and once the kiosk is too fast. It leaves a log in a folder of its own, with a report,
+which a terminal with a browser opens, and says which commands to go on with.
 
 Examples:
   nightaudit try
@@ -56,21 +58,28 @@ pub(crate) struct Try {
     /// The request limit, of the simulated Mews as of nightaudit
     #[arg(long, value_name = "COUNT/TIME", default_value = "60/5s")]
     limit: String,
+    /// Don't open the report in a browser
+    #[arg(long)]
+    no_open: bool,
 }
 
 impl Try {
     pub(crate) fn run(&self, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
         let limit: Limit = self.limit.parse().map_err(|error| crate::error::Usage(anyhow::Error::new(error)))?;
-        let folder = tempfile::Builder::new().prefix("nightaudit-try-").tempdir()?.keep();
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("nightaudit-try-");
+        #[cfg(unix)]
+        folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let folder = folder.tempdir()?.keep();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(self.tour(global, limit, &folder));
         runtime.shutdown_timeout(Duration::from_secs(1));
-        let seen = result?;
-        seen.tell(&folder)?;
+        let (seen, settings) = result?;
+        seen.tell(&folder, &settings, !self.no_open && io::stdout().is_terminal())?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn tour(&self, global: &GlobalArgs, limit: Limit, folder: &Path) -> anyhow::Result<Seen> {
+    async fn tour(&self, global: &GlobalArgs, limit: Limit, folder: &Path) -> anyhow::Result<(Seen, Settings)> {
         let port = bind(FREE, "listen").await?;
         let upstream = format!("http://{}", port.local_addr()?);
         let settings = settings(folder, &upstream, &self.limit)?;
@@ -83,7 +92,7 @@ impl Try {
         let listen = nightaudit_listen::ListenConfig { drain: Duration::from_secs(2), ..Default::default() };
         let simulating = tokio::spawn(simulator.serve(port, listen, stop.clone().cancelled_owned()));
 
-        let service = Service::start(settings).await?;
+        let service = Service::start(settings.clone()).await?;
         let proxy = service.proxy_address();
         let follower = service.log().follow(Filter::default(), FollowFrom::Now)?;
         let serving = tokio::spawn(service.run(stop.clone().cancelled_owned()));
@@ -94,7 +103,7 @@ impl Try {
         serving.await??;
         simulating.await?;
         spent.transpose()?;
-        watching.await?
+        Ok((watching.await??, settings))
     }
 }
 
@@ -123,22 +132,12 @@ struct Seen {
     requests: usize,
     refused: usize,
     wrong: usize,
-    /// An exchange that is worth a look.
-    example: Option<ExchangeId>,
 }
 
 /// Prints what is recorded until the log is closed.
-async fn watch(mut follower: Follower) -> anyhow::Result<Seen> {
-    let width = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    let columns = width.map_or_else(Columns::all, Columns::fit);
-    let (zone, contracts) = (TimeZone::system(), Contracts::built_in());
+async fn watch(follower: Follower) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
-    while let Some(followed) = follower.next().await {
-        let Followed::Exchange(exchange) = followed else { continue };
-        let row = Row::new(&exchange, &contracts);
-        say(&Line { row: &row, columns: &columns, zone: &zone }.to_string())?;
-        seen.count(&exchange);
-    }
+    Requests::new(Contracts::built_in()).follow(follower, |exchange| seen.count(exchange), say).await?;
     Ok(seen)
 }
 
@@ -149,29 +148,31 @@ impl Seen {
             self.refused += 1;
         } else if exchange.status().is_some_and(|status| status >= 400) {
             self.wrong += 1;
-            self.example = Some(exchange.id);
         }
     }
 
-    /// Says how to go on, with commands that can be typed as they stand.
-    fn tell(&self, folder: &Path) -> anyhow::Result<()> {
+    /// Says what came of it and how to go on, with commands that can be typed as they stand.
+    fn tell(&self, folder: &Path, settings: &Settings, open: bool) -> anyhow::Result<()> {
         let program = env::args().next().unwrap_or_else(|| "nightaudit".to_owned());
         let (program, data) = (quoted(&program), quoted(&folder.to_string_lossy()));
         say(&format!(
-            "\n{} requests were recorded: {} were refused by the limit, {} went wrong. Look at them:\n",
+            "\n{} requests were recorded: {} were refused by the limit, {} went wrong.",
             self.requests, self.refused, self.wrong
         ))?;
-        let example = self.example.map(|id| format!("show {id}"));
-        let review = Arguments::command().find_subcommand("review").map(|_| format!("review --session {SESSION}"));
-        let commands = [
-            Some("tail -n 20 --no-follow --status 4xx".to_owned()),
-            example,
-            Some("sessions".to_owned()),
-            review,
-            Some(format!("export --session {SESSION} --format har")),
-        ];
-        for command in commands.into_iter().flatten() {
-            say(&format!("  {program} {command} --data {data}"))?;
+        if self.requests > 0 {
+            let review = review::review_of(settings, SESSION)?;
+            say(&format!("Verdict: {}", plain(&review.headline)))?;
+            let report = folder.join("report.html");
+            export::report(settings, SESSION, &report)?;
+            let opened = open && browser::open(&report);
+            say(&format!("{} {}", if opened { "Opened: " } else { "Report: " }, report.display()))?;
+        }
+        say("\nLook at it with these:\n")?;
+        say(&format!("  export NIGHTAUDIT_DATA={data}"))?;
+        for command in
+            ["tail -n 20 --no-follow --status 4xx", "show last-error", &format!("review --session {SESSION}")]
+        {
+            say(&format!("  {program} {command}"))?;
         }
         say(&format!("\nThe log stays until you delete it: rm -r {data}"))
     }

@@ -1,6 +1,6 @@
 //! An accept loop that never fails.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, task::Poll, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,13 +11,19 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// Idle time before TCP keepalive probes are sent.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+<<<<<<< HEAD
 /// Accepts the next connection; never fails.
 ///
 /// Errors of a single connection are skipped. Those of the process, such as running out of file descriptors, are
 /// retried after a second, by when other connections may have closed.
 pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+=======
+/// The next connection. Errors never end the loop: one that concerns a single connection is passed over at once, and
+/// one that concerns the process (out of file descriptors) after a second, in which others may be closed.
+pub(crate) async fn accept(listeners: &[TcpListener], turn: &mut usize) -> (TcpStream, SocketAddr) {
+>>>>>>> beca5cf (serve shows requests in a terminal and takes addresses as people write them; try ends with its verdict; review finds sessions as everything else does)
     loop {
-        match listener.accept().await {
+        match next(listeners, turn).await {
             Ok((stream, peer)) => {
                 // The last segment of a response must not wait for the previous ACK.
                 let _ = stream.set_nodelay(true);
@@ -35,7 +41,26 @@ pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+<<<<<<< HEAD
 fn is_connection_error(error: &io::Error) -> bool {
+=======
+/// The next connection of any of the listeners, each of which has its turn: one that is flooded keeps none from being served.
+async fn next(listeners: &[TcpListener], turn: &mut usize) -> io::Result<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|context| {
+        for _ in listeners {
+            let place = *turn % listeners.len();
+            *turn = place + 1;
+            if let Poll::Ready(accepted) = listeners[place].poll_accept(context) {
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn concerns_one_connection(error: &io::Error) -> bool {
+>>>>>>> beca5cf (serve shows requests in a terminal and takes addresses as people write them; try ends with its verdict; review finds sessions as everything else does)
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
@@ -48,7 +73,7 @@ mod tests {
     async fn regression_a_client_that_vanished_silently_held_its_connection_forever() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = accept(&listener).await;
+        let (stream, _) = accept(std::slice::from_ref(&listener), &mut 0).await;
         assert!(SockRef::from(&stream).keepalive().unwrap());
     }
 

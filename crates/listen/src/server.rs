@@ -124,6 +124,17 @@ impl Server {
         workers: impl IntoIterator<Item = Worker<H>>,
         shutdown: impl Future<Output = ()>,
     ) -> Drained {
+        self.serve_all(vec![listener], workers, stop).await
+    }
+
+    /// Does what [`serve_on`](Self::serve_on) does on several addresses, which share all bounds.
+    pub async fn serve_all<H: Handler>(
+        self,
+        listeners: Vec<TcpListener>,
+        workers: impl IntoIterator<Item = Worker<H>>,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
+        let mut turn = 0;
         let mut slots = Slots::new(self.config.max_connections);
         let full = slots.full();
         let (stopping, abort) = (CancellationToken::new(), CancellationToken::new());
@@ -134,8 +145,13 @@ impl Server {
         let mut shutdown = pin!(shutdown);
         loop {
             let next = async {
+<<<<<<< HEAD
                 let accepted = accept(&listener).await;
                 (accepted, slots.acquire().await)
+=======
+                let accepted = accept(&listeners, &mut turn).await;
+                (accepted, slots.take().await)
+>>>>>>> beca5cf (serve shows requests in a terminal and takes addresses as people write them; try ends with its verdict; review finds sessions as everything else does)
             };
             let ((stream, peer), (slot, link)) = tokio::select! {
                 next = next => next,
@@ -146,7 +162,7 @@ impl Server {
                 worker.spawn(stream, peer, slot, link);
             }
         }
-        drop(listener);
+        drop(listeners);
         stopping.cancel();
         let drained = async {
             for worker in &connections {

@@ -124,6 +124,20 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         hosts.into_iter().map(|host| (host, self.shared.route.proxies.of(host).map(ToString::to_string)))
     }
 
+    /// Which hosts can't be reached at the moment, and why, a sentence each. A connection to each is opened, TLS included,
+    /// and given up: no request is sent.
+    pub async fn probe(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let both =
+            [Some(&self.api), Some(&self.events).filter(|events| events.origin().text() != self.api.origin().text())];
+        for host in both.into_iter().flatten() {
+            if let Err(LocalResponse::Failed(failure)) = host.probe().await {
+                problems.push(format!("{}: requests fail until {} can be reached", failure.message, host.origin()));
+            }
+        }
+        problems
+    }
+
     /// Ends the WebSockets, those of siblings too, and waits until each is recorded. To be called when the server has
     /// come to rest, which they don't keep it from: they have no end of their own.
     pub async fn close_tunnels(&self) {

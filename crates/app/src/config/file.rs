@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::values::{Maybe, Period, Size};
+use super::{
+    address::{Address, Addresses},
+    values::{Maybe, Period, Size},
+};
 
 /// The configuration as written in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,10 +22,10 @@ pub struct File {
     pub upstream_proxy: String,
     pub upstream_proxy_except: String,
     pub rewrite_redirects: bool,
-    pub listen: SocketAddr,
+    pub listen: Addresses,
     pub tls_cert: PathBuf,
     pub tls_key: PathBuf,
-    pub console: SocketAddr,
+    pub console: Address,
     pub console_names: Vec<String>,
     pub insecure_console: bool,
     pub openapi: PathBuf,
@@ -197,10 +200,10 @@ impl Default for File {
             upstream_proxy: String::new(),
             upstream_proxy_except: String::new(),
             rewrite_redirects: true,
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: Addresses(vec![SocketAddr::from(([127, 0, 0, 1], 8080))]),
             tls_cert: PathBuf::new(),
             tls_key: PathBuf::new(),
-            console: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            console: Address(SocketAddr::from(([127, 0, 0, 1], 8081))),
             console_names: Vec::new(),
             insecure_console: false,
             openapi: PathBuf::new(),

@@ -3,6 +3,7 @@
 //! [`Layers`] merges flags over `NIGHTAUDIT_*` variables over the file over the defaults. [`Settings`] is built from the
 //! result and holds each crate's own configuration.
 
+mod address;
 mod contracts;
 mod file;
 pub mod kept;
@@ -20,6 +21,7 @@ use etcetera::BaseStrategy as _;
 use toml::Value;
 
 pub use self::{
+    address::{Address, Addresses, InvalidAddress},
     file::{Choice, Durability, LogFormat, OnLimit, OnStoreFailure},
     kept::ContractsError,
     layers::{ConfigError, Layers, Origin, PREFIX, variable},

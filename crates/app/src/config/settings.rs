@@ -21,8 +21,8 @@ use super::{
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
-    /// The proxy's address.
-    pub listen: SocketAddr,
+    /// The proxy's addresses; never empty.
+    pub listen: Vec<SocketAddr>,
     /// Certificate and key for TLS on the proxy's port, and on a console that other machines can reach.
     pub tls: Option<TlsFiles>,
     /// Bounds of the proxy's port. TLS is added from [`tls`](Self::tls).
@@ -126,7 +126,7 @@ impl Settings {
             openapi: path(&file.openapi),
             export_mask: field_names(layers, "redact.export_fields", &file.redact.export_fields)?,
             log: Logging { level: file.log, format: file.log_format },
-            listen: file.listen,
+            listen: file.listen.0.clone(),
             tls,
             console,
             proxy,
@@ -194,7 +194,7 @@ fn tls_files(layers: &Layers, file: &File) -> Result<Option<TlsFiles>, ConfigErr
 }
 
 fn console(layers: &Layers, file: &File, has_tls: bool) -> Result<Console, ConfigError> {
-    let address = file.console;
+    let address = file.console.0;
     let reachable = !address.ip().is_loopback();
     if reachable && !has_tls && !file.insecure_console {
         let message = format!(
@@ -203,7 +203,7 @@ fn console(layers: &Layers, file: &File, has_tls: bool) -> Result<Console, Confi
         );
         return Err(layers.wrong("console", message));
     }
-    if address.port() != 0 && address == file.listen {
+    if address.port() != 0 && file.listen.0.contains(&address) {
         return Err(layers.wrong("console", format!("{address} is the proxy's address: choose another port")));
     }
     Ok(Console { address, names: file.console_names.clone(), tls: reachable && has_tls })

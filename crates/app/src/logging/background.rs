@@ -46,7 +46,12 @@ impl Background {
         Self::writing_to(io::stderr())
     }
 
-    fn writing_to(out: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts a thread that writes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The thread can't be started.
+    pub fn writing_to(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING);
         let dropped = Arc::<AtomicU64>::default();
         let missing = Arc::clone(&dropped);

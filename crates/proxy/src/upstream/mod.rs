@@ -222,6 +222,15 @@ impl Upstream {
         Err(LocalResponse::failed(FailureKind::Closed, message))
     }
 
+    /// Whether a connection can be had: opens one, sends nothing on it, and gives it up.
+    pub(crate) async fn probe(&self) -> Result<(), LocalResponse> {
+        match self.bound.take(&self.pool, self.patience).await? {
+            Granted::Permit(permit) => self.connector.connect(self.pool.window(), permit).await.map(drop),
+            // One that is open already.
+            Granted::Connection(_) => Ok(()),
+        }
+    }
+
     /// A connection with room for a request; a new one, where it is to be `fresh`.
     async fn connect(&self, fresh: bool) -> Result<Connection, LocalResponse> {
         let permit = match self.bound.take(&self.pool, self.patience).await? {
