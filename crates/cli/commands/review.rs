@@ -351,7 +351,7 @@ mod tests {
 
     fn session(number: u64, name: &str, last: Option<i64>) -> Session {
         Session {
-            id: SessionId::from_parts(number, 0),
+            id: SessionId::from_parts(number, number.into()),
             name: name.into(),
             environment: "demo".into(),
             started: Timestamp::from_micros(i64::try_from(number).unwrap()),
@@ -387,7 +387,7 @@ mod tests {
         assert_eq!(chosen(None).unwrap(), 1);
         assert_eq!(chosen(Some("a")).unwrap(), 2);
         assert_eq!(chosen(Some("4")).unwrap(), 1 << 47);
-        let id = SessionId::from_parts(1 << 47, 1).to_string();
+        let id = SessionId::from_parts(1 << 47, 1 << 47).to_string();
         for which in [&id[..], &id[18..], &id[18..].to_lowercase(), "last"] {
             assert_eq!(chosen(Some(which)).unwrap(), 1 << 47, "{which}");
         }

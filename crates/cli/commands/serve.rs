@@ -39,16 +39,16 @@ pub(crate) struct Serve {
     /// Which Mews: demo, production, or one of the configuration's own
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Where clients connect to: 8080, localhost:8080, 0.0.0.0:8080; port 0 takes a free one; may be given several times
+    /// The address to listen on: 8080, localhost:8080, 0.0.0.0:8080; port 0 picks a free port; repeatable
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<Addresses>,
-    /// Where the console listens: 8081, localhost:8081
+    /// The console's address: 8081, localhost:8081
     #[arg(long, value_name = "ADDRESS")]
     console: Option<Address>,
-    /// Show each request on a line, even if standard output is no terminal
+    /// Print a line for each request, even if standard output isn't a terminal
     #[arg(long)]
     requests: bool,
-    /// Show no requests
+    /// Print no lines for requests
     #[arg(short, long, conflicts_with = "requests")]
     quiet: bool,
     /// Let other machines reach the console in clear text
