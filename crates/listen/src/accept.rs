@@ -11,17 +11,11 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// Idle time before TCP keepalive probes are sent.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-<<<<<<< HEAD
-/// Accepts the next connection; never fails.
+/// Accepts the next connection of any listener; never fails.
 ///
 /// Errors of a single connection are skipped. Those of the process, such as running out of file descriptors, are
 /// retried after a second, by when other connections may have closed.
-pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-=======
-/// The next connection. Errors never end the loop: one that concerns a single connection is passed over at once, and
-/// one that concerns the process (out of file descriptors) after a second, in which others may be closed.
 pub(crate) async fn accept(listeners: &[TcpListener], turn: &mut usize) -> (TcpStream, SocketAddr) {
->>>>>>> beca5cf (serve shows requests in a terminal and takes addresses as people write them; try ends with its verdict; review finds sessions as everything else does)
     loop {
         match next(listeners, turn).await {
             Ok((stream, peer)) => {
@@ -41,16 +35,13 @@ pub(crate) async fn accept(listeners: &[TcpListener], turn: &mut usize) -> (TcpS
     }
 }
 
-<<<<<<< HEAD
-fn is_connection_error(error: &io::Error) -> bool {
-=======
-/// The next connection of any of the listeners, each of which has its turn: one that is flooded keeps none from being served.
+/// The next connection, from the listeners in turn, so that a flooded one doesn't starve the others.
 async fn next(listeners: &[TcpListener], turn: &mut usize) -> io::Result<(TcpStream, SocketAddr)> {
     std::future::poll_fn(|context| {
         for _ in listeners {
-            let place = *turn % listeners.len();
-            *turn = place + 1;
-            if let Poll::Ready(accepted) = listeners[place].poll_accept(context) {
+            let index = *turn % listeners.len();
+            *turn = index + 1;
+            if let Poll::Ready(accepted) = listeners[index].poll_accept(context) {
                 return Poll::Ready(accepted);
             }
         }
@@ -59,8 +50,7 @@ async fn next(listeners: &[TcpListener], turn: &mut usize) -> io::Result<(TcpStr
     .await
 }
 
-fn concerns_one_connection(error: &io::Error) -> bool {
->>>>>>> beca5cf (serve shows requests in a terminal and takes addresses as people write them; try ends with its verdict; review finds sessions as everything else does)
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

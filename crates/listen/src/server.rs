@@ -145,13 +145,8 @@ impl Server {
         let mut shutdown = pin!(shutdown);
         loop {
             let next = async {
-<<<<<<< HEAD
-                let accepted = accept(&listener).await;
-                (accepted, slots.acquire().await)
-=======
                 let accepted = accept(&listeners, &mut turn).await;
-                (accepted, slots.take().await)
->>>>>>> beca5cf (serve shows requests in a terminal and takes addresses as people write them; try ends with its verdict; review finds sessions as everything else does)
+                (accepted, slots.acquire().await)
             };
             let ((stream, peer), (slot, link)) = tokio::select! {
                 next = next => next,
