@@ -124,7 +124,7 @@ impl Server {
         workers: impl IntoIterator<Item = Worker<H>>,
         shutdown: impl Future<Output = ()>,
     ) -> Drained {
-        self.serve_all(vec![listener], workers, stop).await
+        self.serve_all(vec![listener], workers, shutdown).await
     }
 
     /// Does what [`serve_on`](Self::serve_on) does on several addresses, which share all bounds.
@@ -132,7 +132,7 @@ impl Server {
         self,
         listeners: Vec<TcpListener>,
         workers: impl IntoIterator<Item = Worker<H>>,
-        stop: impl Future<Output = ()>,
+        shutdown: impl Future<Output = ()>,
     ) -> Drained {
         let mut turn = 0;
         let mut slots = Slots::new(self.config.max_connections);
