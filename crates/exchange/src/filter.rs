@@ -1,4 +1,4 @@
-//! Which exchanges somebody wants to see.
+//! Filters over exchanges.
 
 mod contains;
 mod glob;
@@ -17,11 +17,11 @@ use self::{
 pub use self::{glob::Glob, parse::InvalidFilter, status::Statuses};
 use crate::{Decision, Exchange, Outcome, Pseudonym, Timestamp};
 
-/// A condition on exchanges; every part that is given must hold.
+/// A condition on exchanges; every given part must hold.
 ///
-/// The parts are the flags of the same names. A value that begins with `!` must not hold: `--status '!2xx'`; a text that
-/// really begins so is written `\\!`. A filter goes through a query string and comes back unchanged; there a condition that
-/// must not hold has the `!` at the end of its name: `status!=2xx`.
+/// The parts are named after the command-line flags. A value with a leading `!` is negated: `--status '!2xx'`; a
+/// literal leading `!` is written `\\!`. A filter round-trips through a query string, where a negated condition has the
+/// `!` at the end of its name: `status!=2xx`.
 ///
 /// ```
 /// use nightaudit_exchange::{Filter, Timestamp};
@@ -33,38 +33,38 @@ use crate::{Decision, Exchange, Outcome, Pseudonym, Timestamp};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// `--session`: a session's name, its id, either end of the id, or `last`. [`matches`](Self::matches) leaves it to
-    /// the log, which knows what it means.
+    /// `--session`: a session's name, its id, either end of the id, or `last`. Ignored by [`matches`](Self::matches);
+    /// the log resolves it.
     pub session: Option<String>,
-    /// `--operation`: the operation, with `*` and `?`, or several with commas.
+    /// `--operation`: a pattern with `*` and `?`, or several separated by commas.
     pub operation: Option<Glob>,
-    /// `--status`: the status that the integration got.
+    /// `--status`: the status the client received.
     pub status: Option<Statuses>,
-    /// `--outcome`: what became of the request.
+    /// `--outcome`: the outcome.
     pub outcome: Option<OutcomeFilter>,
     /// `--since`: started at this instant or later.
     pub since: Option<Timestamp>,
     /// `--until`: started before this instant.
     pub until: Option<Timestamp>,
-    /// `--client`: the `Client` of the envelope, with `*` and `?`.
+    /// `--client`: the envelope's `Client`, a pattern with `*` and `?`.
     pub client: Option<Glob>,
     /// `--token`: the access token or the client token.
     pub token: Option<Pseudonym>,
-    /// `--request-id`: Mews' identifier of the call, whatever the case of its letters.
+    /// `--request-id`: Mews' request id, case-insensitive.
     pub request_id: Option<String>,
-    /// `--contains`: a text in the address, the headers or the decoded bodies, in whatever case; JSON's escapes are
-    /// undone (`caf\u00e9` contains `é`).
+    /// `--contains`: a text in the URL, the headers or the decoded bodies, case-insensitive; JSON escapes are decoded
+    /// (`caf\u00e9` contains `é`).
     pub contains: Option<String>,
-    /// `--slower-than`: took longer than this, from the request's head to the answer's end.
+    /// `--slower-than`: took longer than this, from the request's head to the end of the response.
     pub slower_than: Option<Duration>,
-    /// What must not hold: none of the parts that are given here. It has no `since`, `until` and `except` of its own.
+    /// The negated conditions: none of these may hold. Has no `since`, `until` or `except` itself.
     pub except: Option<Box<Self>>,
 }
 
-/// Whether one part of a filter holds; none where the part isn't given.
+/// Whether one part of a filter holds; `None` if the part is not given.
 type Check = fn(&Filter, &Exchange) -> Option<bool>;
 
-/// All parts but `session`, which only the log can resolve. The search through bodies comes last: it costs the most.
+/// All parts but `session`, which only the log can resolve. The body search comes last: it costs the most.
 const CHECKS: [Check; 10] = [
     |filter, exchange| Some(exchange.started_at >= filter.since?),
     |filter, exchange| Some(exchange.started_at < filter.until?),
@@ -91,31 +91,31 @@ const CHECKS: [Check; 10] = [
 ];
 
 impl Filter {
-    /// Whether the exchange fulfils every condition but those on sessions.
+    /// Whether the exchange meets every condition, those on sessions aside.
     #[must_use]
     pub fn matches(&self, exchange: &Exchange) -> bool {
         CHECKS.iter().all(|check| check(self, exchange) != Some(false))
             && self.except.iter().all(|except| CHECKS.iter().all(|check| check(except, exchange) != Some(true)))
     }
 
-    /// The conditions that must hold, and those that must not.
+    /// The positive conditions, then the negated ones.
     pub fn sides(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(self.except.as_deref())
     }
 
-    /// Whether [`matches`](Self::matches) looks at the bodies.
+    /// Whether [`matches`](Self::matches) reads bodies.
     #[must_use]
     pub fn needs_body(&self) -> bool {
         self.sides().any(|side| side.contains.is_some())
     }
 
-    /// The session whose exchanges are not wanted.
+    /// The excluded session.
     #[must_use]
     pub fn except_session(&self) -> Option<&str> {
         self.except.as_ref()?.session.as_deref()
     }
 
-    /// The filter as the pairs of a query string, each flag's name with its value; not yet percent-encoded.
+    /// The filter as query-string pairs of flag name and value, not yet percent-encoded.
     #[must_use]
     pub fn to_query(&self) -> Vec<(String, String)> {
         let mut query = self.parts();
@@ -144,12 +144,11 @@ impl Filter {
         query
     }
 
-    /// Reads a filter from the pairs of a query string; `now` is what `since=10m` counts from. Times without a zone are
-    /// UTC.
+    /// Parses a filter from query-string pairs; `since=10m` counts back from `now`. Times without a zone are UTC.
     ///
     /// # Errors
     ///
-    /// [`InvalidFilter`] names the first pair that can't be read, or that has an unknown or repeated name.
+    /// [`InvalidFilter`] names the first pair that is invalid, unknown or repeated.
     pub fn from_query<N: AsRef<str>, V: AsRef<str>>(
         pairs: impl IntoIterator<Item = (N, V)>,
         now: Timestamp,
@@ -157,9 +156,9 @@ impl Filter {
         Self::from_query_in(pairs, now, &TimeZone::UTC)
     }
 
-    /// As [`from_query`](Self::from_query), with times that say no zone in this one: `12:00:00.123`, `2026-11-23 12:00`.
-    /// A time without a date is the latest such time that isn't in the future; of `until` the first one after `since`,
-    /// where that is given.
+    /// Like [`from_query`](Self::from_query), with times without a zone taken as local to `zone`: `12:00:00.123`,
+    /// `2026-11-23 12:00`. A time without a date is the latest such time that is not in the future; for `until`, if
+    /// `since` is given, the first one after it.
     ///
     /// # Errors
     ///
@@ -174,7 +173,7 @@ impl Filter {
         let mut seen = Vec::new();
         for (name, value) in pairs {
             let (name, value) = (name.as_ref(), value.as_ref());
-            // The value of a name with `!` is taken as it is.
+            // With a `!` after the name, the value is literal.
             let (name, value, negated) = match (name.strip_suffix('!'), value.strip_prefix('!')) {
                 (Some(name), _) => (name, value, true),
                 (None, Some(value)) => (name, value, true),
@@ -188,7 +187,7 @@ impl Filter {
             match flag {
                 "since" | "until" if negated => return Err(InvalidFilter::Negated(flag)),
                 "since" => filter.since = Some(instant::parse(flag, value, now, zone, None)?),
-                // What it means may depend on `since`.
+                // Its meaning may depend on `since`.
                 "until" => until = Some(value.to_owned()),
                 _ if negated => except.set(flag, value)?,
                 _ => filter.set(flag, value)?,
@@ -201,7 +200,7 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Reads one value into the filter.
+    /// Parses one value into the filter.
     fn set(&mut self, flag: &'static str, value: &str) -> Result<(), InvalidFilter> {
         match flag {
             "session" => self.session = Some(parse_text(flag, value)?),
@@ -223,12 +222,12 @@ impl Filter {
 pub enum OutcomeFilter {
     /// The exchange's outcome is this.
     Is(Outcome),
-    /// `delayed`: the limiter held the request back before it let it through.
+    /// `delayed`: the limiter delayed the request before admitting it.
     Delayed,
 }
 
 impl OutcomeFilter {
-    /// Every value, in the order in which help and errors list them.
+    /// All values, in the order listed by help and errors.
     pub const ALL: [Self; 7] = [
         Self::Is(Outcome::Answered),
         Self::Is(Outcome::Refused),
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn each_condition_tells_exchanges_apart() {
+    fn each_condition_selects() {
         let exchange = sample();
         let token = Pseudonym::of(b"client").to_string();
         for (name, yes, no) in [
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_exchange_does_not_have_fulfils_nothing() {
+    fn a_missing_value_meets_no_condition() {
         let mut exchange = sample();
         exchange.response = None;
         exchange.envelope = crate::Envelope::default();
@@ -325,19 +324,19 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_hold_is_said_with_a_mark() {
+    fn a_leading_mark_negates() {
         let exchange = sample();
         let filter = |pairs: &[(&str, &str)]| Filter::from_query(pairs.iter().copied(), now());
-        // One of each side, of the same flag and of others.
+        // Positive and negated, with the same flag and with different ones.
         assert!(filter(&[("operation", "conf*"), ("operation", "!*/getAll")]).unwrap().matches(&exchange));
         assert!(
             !filter(&[("operation", "conf*"), ("operation!", "*/get"), ("status", "!5xx")]).unwrap().matches(&exchange)
         );
         assert!(!filter(&[("status", "!5xx"), ("client", "!Acme*")]).unwrap().matches(&exchange));
-        // What has no response has no status that could be wanted or not.
+        // Without a response there is no status to match or exclude.
         let unanswered = Exchange { response: None, ..exchange };
         assert!(filter(&[("status", "!4xx,5xx")]).unwrap().matches(&unanswered));
-        // A mark that is meant as a letter.
+        // A literal `!`.
         let marked = filter(&[("contains", r"\!important")]).unwrap();
         assert_eq!((marked.contains.as_deref(), &marked.except), (Some("!important"), &None));
         assert_eq!(filter(&[("session", "!rehearsal")]).unwrap().except_session(), Some("rehearsal"));
@@ -348,14 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn delayed_is_what_the_limiter_decided() {
+    fn delayed_is_the_limiters_decision() {
         let mut exchange = sample();
         exchange.limit.as_mut().unwrap().decision = Decision::Delayed;
         assert!(filter("outcome", "delayed").matches(&exchange) && filter("outcome", "answered").matches(&exchange));
     }
 
     #[test]
-    fn text_is_found_in_coded_bodies() {
+    fn text_is_found_in_encoded_bodies() {
         let mut exchange = sample();
         let coded = zstd::encode_all(&b"needle"[..], 1).unwrap();
         exchange.request.body = Body { content_encoding: Some("zstd".into()), ..Body::whole(coded.into()) };
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_flag_the_value_and_what_it_could_be() {
+    fn an_error_names_the_flag_the_value_and_the_accepted_forms() {
         for (name, value) in [
             ("operation", ""),
             ("status", "4x"),
@@ -426,12 +425,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_filter_survives_its_query(filter in any_filter()) {
+        fn filters_round_trip_through_queries(filter in any_filter()) {
             prop_assert_eq!(Filter::from_query(filter.to_query(), now()).unwrap(), filter);
         }
 
         #[test]
-        fn no_query_makes_it_panic(name in "status|outcome|since|until|token|slower-than|client", value in "[ -~é]{0,30}") {
+        fn never_panics(name in "status|outcome|since|until|token|slower-than|client", value in "[ -~é]{0,30}") {
             let _ = Filter::from_query([(name, value)], now()).map(|filter| filter.matches(&sample()));
         }
     }

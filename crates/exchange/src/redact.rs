@@ -1,11 +1,11 @@
-//! Secrets replaced by pseudonyms.
+//! Replacing secrets with pseudonyms.
 //!
-//! A token is found in four ways. By its name ([`names`]), in whatever notation name and value stand ([`value`]): JSON,
-//! forms, queries, cookies, XML, YAML, multipart, Python. By its place: credentials in `Authorization`, passwords in
-//! addresses. By its form: that of Mews' tokens ([`form`]). And by its value ([`secrets`]): whatever was found before, in
-//! this exchange and in those before it, wherever it stands. All look at texts as they stand and with their escapes
-//! undone ([`layers`]), and at bodies with their content codings undone and their text in UTF-8 ([`body`]). They keep no
-//! state of a grammar, so that nothing broken or cut can hide what follows it. What can't be read is withheld ([`kind`]).
+//! A token is found in four ways. By name ([`names`]), in any notation of name and value ([`value`]): JSON, forms,
+//! queries, cookies, XML, YAML, multipart, Python. By position: credentials in `Authorization`, passwords in URLs. By
+//! form: that of Mews' tokens ([`form`]). And by value ([`secrets`]): anything found before, in this exchange or an
+//! earlier one, wherever it occurs. All four scan texts both as they are and with their escapes decoded ([`layers`]),
+//! and bodies with their content codings removed and their text as UTF-8 ([`body`]). None keeps parser state, so
+//! malformed or truncated input can't hide what follows it. Unreadable bodies are withheld ([`kind`]).
 
 mod body;
 mod form;
@@ -44,12 +44,12 @@ use crate::{
 
 /// Turns captures into exchanges free of secrets.
 ///
-/// It remembers the latest tokens that it saw, so that one that is sent in one exchange and echoed in another is found
-/// there, too. Memory is bounded; the order of the captures matters only for that.
+/// It remembers recent tokens, so that one sent in one exchange and echoed in another is found there too. Memory is
+/// bounded; the order of captures matters only for that.
 ///
-/// Tokens of less than 16 and more than 4,096 bytes are replaced where their name or place tells them, not wherever they
-/// stand, and neither are those that read like a name or a program's version: so nothing that is sent as a token makes
-/// an ordinary word disappear. The `Client` of the envelope is no secret.
+/// Tokens of fewer than 16 or more than 4,096 bytes are replaced only where their name or position identifies them, and
+/// so are those that read like a name or a program version: sending an ordinary word as a token must not erase it
+/// elsewhere. The envelope's `Client` is not a secret.
 #[derive(Debug)]
 pub struct Redactor {
     names: Names,
@@ -64,10 +64,10 @@ impl Default for Redactor {
 }
 
 impl Redactor {
-    /// A redactor that also replaces the values of these fields, wherever they stand, by pseudonyms made with `key`.
+    /// A redactor that also replaces the values of these properties, wherever they occur, with pseudonyms made with
+    /// `key`.
     ///
-    /// Names are compared without regard to the case of ASCII letters, to `_` and to `-`; a value may be of any type, only
-    /// `null` stays.
+    /// Names are compared ignoring ASCII case, `_` and `-`; values of any type are replaced, except `null`.
     #[must_use]
     pub fn new(fields: &[String], key: PseudonymKey) -> Self {
         Self {
@@ -77,13 +77,13 @@ impl Redactor {
         }
     }
 
-    /// The tokens that it knows, for those who look at a text before it does.
+    /// The tokens it knows, for texts that do not pass through it.
     #[must_use]
     pub fn known_tokens(&self) -> KnownTokens {
         self.secrets.known_tokens()
     }
 
-    /// A session's name as it may be written: a token that is sent as one is replaced.
+    /// A session's name, safe to write: tokens sent as a name are replaced.
     #[must_use]
     pub fn session_name(&mut self, name: &str, envelope: &CapturedEnvelope) -> String {
         let Self { names, secrets, .. } = self;
@@ -93,13 +93,13 @@ impl Redactor {
         let mut text = Text::new(name.as_bytes(), Syntax::Field);
         text.find_named(names, secrets);
         text.find_shaped(secrets);
-        finished(text, secrets)
+        finish(text, secrets)
     }
 
-    /// Makes an exchange of a capture, as number `sequence` of the session; its hashes are left open.
+    /// Turns a capture into exchange number `sequence` of the session; its hashes are left unset.
     ///
-    /// Of the capture everything is left but bodies in several pieces, the messages of a WebSocket, the limiter's note
-    /// and the failure. So it can be dropped by the thread that made it, which is cheaper than by another.
+    /// Takes out of the capture only bodies in several chunks, WebSocket messages, the limiter's decision and the
+    /// failure, so the rest can be dropped on the thread that allocated it, which is cheaper.
     #[must_use]
     pub fn exchange(
         &mut self,
@@ -109,7 +109,7 @@ impl Redactor {
         sequence: u64,
     ) -> Exchange {
         let Self { names, request_id, secrets } = self;
-        // What was forwarded is a request; anything else may be anything.
+        // Forwarded data is a valid request; anything else may be arbitrary bytes.
         let is_request = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
         let method = if is_request && is_usual(&capture.request.method) {
             CompactString::from(capture.request.method.as_str())
@@ -125,40 +125,40 @@ impl Redactor {
         let access_token = token(capture.envelope.access_token.as_deref(), secrets);
         let client_token = token(capture.envelope.client_token.as_deref(), secrets);
 
-        // Names first and everywhere, so that a token that is named in one place is known in all the others.
-        let mut target = named(target, Syntax::Target, names, secrets);
+        // Search by name first, everywhere, so that a token named in one place is known in all others.
+        let mut target = search_named(target, Syntax::Target, names, secrets);
         target.find_shaped(secrets);
-        let request_fields = head::fields(request_head);
-        let request_texts = named_fields(&request_fields, names, secrets);
-        let request_body = joined(Side::Request, body, &request_fields);
+        let request_headers = head::fields(request_head);
+        let request_texts = search_headers(&request_headers, names, secrets);
+        let request_body = join_body(Side::Request, body, &request_headers);
         let request_search = request_body.search(names, secrets);
         let (response_parts, response_body) = match &mut capture.response {
             Some(CapturedResponse { status, version, head, body }) => (Some((*status, *version, &*head)), Some(body)),
             None => (None, None),
         };
-        let response_fields = response_parts.map(|(.., head)| head::fields(head)).unwrap_or_default();
-        let response_texts = named_fields(&response_fields, names, secrets);
-        let response_body = response_body.map(|body| joined(Side::Response, body, &response_fields));
+        let response_headers = response_parts.map(|(.., head)| head::fields(head)).unwrap_or_default();
+        let response_texts = search_headers(&response_headers, names, secrets);
+        let response_body = response_body.map(|body| join_body(Side::Response, body, &response_headers));
         let response_search = response_body.as_ref().map(|body| body.search(names, secrets));
 
         let web_socket = capture.web_socket.take().map(|part| messages(*part, names, secrets));
 
         let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
-        let target: String = finished(target, secrets);
+        let target: String = finish(target, secrets);
         let request = Request {
             method,
             url: if target.starts_with('/') { format!("{origin}{target}") } else { target.clone() },
             http_version: CompactString::const_new(version(*request_version)),
-            headers: headers(&request_fields, request_texts, names, secrets),
+            headers: headers(&request_headers, request_texts, names, secrets),
             body: request_search.finish(names, secrets, complete),
         };
         let response = response_parts.zip(response_search).map(|((status, response_version, head), search)| {
-            let headers = headers(&response_fields, response_texts, names, secrets);
+            let headers = headers(&response_headers, response_texts, names, secrets);
             let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case("request-id"));
             let request_id = match named {
                 Some(header) => Some(header.value.to_string()),
                 None if status.as_u16() >= 400 => {
-                    request_id_of(request_id, search.decoded()).map(|id| cleaned(&id, names, secrets))
+                    request_id_of(request_id, search.decoded()).map(|id| clean(&id, names, secrets))
                 }
                 None => None,
             };
@@ -168,7 +168,7 @@ impl Redactor {
                 reason: head.reason().filter(|_| response_version < Version::HTTP_2).map(|reason| {
                     match status.canonical_reason() {
                         Some(usual) if usual.as_bytes() == reason => CompactString::const_new(usual),
-                        _ => cleaned(reason, names, secrets),
+                        _ => clean(reason, names, secrets),
                     }
                 }),
                 headers,
@@ -192,7 +192,7 @@ impl Redactor {
             },
             peer: Some(capture.peer),
             envelope: Envelope {
-                client: capture.envelope.client.as_ref().map(|client| cleaned(client.as_bytes(), names, secrets)),
+                client: capture.envelope.client.as_ref().map(|client| clean(client.as_bytes(), names, secrets)),
                 client_token,
                 access_token,
                 paginated: capture.envelope.paginated,
@@ -205,7 +205,7 @@ impl Redactor {
             error: capture
                 .error
                 .take()
-                .map(|error| Failure { message: cleaned(error.message.as_bytes(), names, secrets), ..error }),
+                .map(|error| Failure { message: clean(error.message.as_bytes(), names, secrets), ..error }),
             web_socket,
             destination: capture.destination.as_deref().cloned(),
             alteration: None,
@@ -215,7 +215,7 @@ impl Redactor {
     }
 }
 
-/// Masks fields of recorded exchanges, for an export.
+/// Masks properties of recorded exchanges, for an export.
 ///
 /// ```
 /// use nightaudit_exchange::{Body, PseudonymKey, Mask};
@@ -232,16 +232,16 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask over the fields of these names, compared without regard to the case of ASCII letters, to `_` and to `-`. Its
-    /// pseudonyms are made with `key`.
+    /// A mask over the properties with these names, compared ignoring ASCII case, `_` and `-`. Its pseudonyms are made
+    /// with `key`.
     #[must_use]
     pub fn new(fields: &[String], key: PseudonymKey) -> Self {
         Self { names: Names::only(fields.iter().map(String::as_str)), key }
     }
 
-    /// Replaces the fields' values in a body by their pseudonyms, whatever their type; only `null` stays.
+    /// Replaces the properties' values in a body with pseudonyms, whatever their type, except `null`.
     ///
-    /// A body that had any stands decoded then, and is [`masked`](Body::masked); its digests stay those of the log.
+    /// A body that had any is then decoded and [`masked`](Body::masked); its digests remain those of the log.
     pub fn apply(&self, body: &mut Body) {
         let (decoded, _) = body.decoded();
         let decoded = crate::as_utf8(&decoded);
@@ -253,28 +253,28 @@ impl Mask {
         }
     }
 
-    /// As [`apply`](Self::apply), to every body of an exchange, the messages of a WebSocket among them.
+    /// Like [`apply`](Self::apply), to every body of an exchange, WebSocket messages included.
     pub fn apply_to(&self, exchange: &mut Exchange) {
         exchange.bodies_mut().for_each(|body| self.apply(body));
     }
 }
 
-/// The pseudonym of one of the envelope's tokens; none for an empty one, which is no secret.
+/// The pseudonym of an envelope token; `None` for an empty one, which is not a secret.
 fn token(value: Option<&str>, secrets: &mut Secrets) -> Option<Pseudonym> {
     let value = value.filter(|value| !value.is_empty())?;
-    // A request that was exported and is sent again has the pseudonym already.
+    // A request replayed from an export already has the pseudonym.
     let replaced = if value.starts_with(Pseudonym::PREFIX) { value.parse().ok() } else { None };
     replaced.or_else(|| Some(secrets.learn(value.as_bytes())))
 }
 
-fn named<'a>(text: &'a [u8], syntax: Syntax, names: &Names, secrets: &mut Secrets) -> Text<'a> {
+fn search_named<'a>(text: &'a [u8], syntax: Syntax, names: &Names, secrets: &mut Secrets) -> Text<'a> {
     let mut text = Text::new(text, syntax);
     text.find_named(names, secrets);
     text
 }
 
-fn named_fields<'a>(fields: &'a [Field<'_>], names: &Names, secrets: &mut Secrets) -> Vec<Text<'a>> {
-    fields.iter().map(|(name, value)| named(value, syntax_of(name), names, secrets)).collect()
+fn search_headers<'a>(fields: &'a [Field<'_>], names: &Names, secrets: &mut Secrets) -> Vec<Text<'a>> {
+    fields.iter().map(|(name, value)| search_named(value, syntax_of(name), names, secrets)).collect()
 }
 
 fn syntax_of(field: &[u8]) -> Syntax {
@@ -290,17 +290,17 @@ fn syntax_of(field: &[u8]) -> Syntax {
     }
 }
 
-fn joined(side: Side, body: &mut CapturedBody, fields: &[Field<'_>]) -> Joined {
+fn join_body(side: Side, body: &mut CapturedBody, fields: &[Field<'_>]) -> Joined {
     let values = |wanted: &'static str| {
         let wanted = wanted.as_bytes();
         fields.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| &**value)
     };
-    // Several fields of one name are one list (RFC 9110, 5.3).
+    // Repeated headers form one list (RFC 9110, section 5.3).
     let coding = values("content-encoding").collect::<Vec<_>>().join(&b", "[..]);
     Joined::new(side, body, &coding, values("content-type").next())
 }
 
-/// A part of what was said over a WebSocket; each message is looked at like the body of an answer.
+/// Redacts a part of a WebSocket connection; each message is treated like a response body.
 fn messages(part: CapturedWebSocket, names: &Names, secrets: &mut Secrets) -> WebSocket {
     let mut joined = Vec::with_capacity(part.messages.len());
     let mut facts = Vec::with_capacity(part.messages.len());
@@ -328,18 +328,18 @@ fn messages(part: CapturedWebSocket, names: &Names, secrets: &mut Secrets) -> We
 fn headers(fields: &[Field<'_>], values: Vec<Text<'_>>, names: &Names, secrets: &mut Secrets) -> Vec<Header> {
     let both = fields.iter().zip(values);
     both.map(|((name, _), value)| {
-        // A name that everybody uses is no secret, whatever somebody's token is called.
-        let name = if head::is_usual(name) { readable(name) } else { cleaned(name, names, secrets) };
-        Header { name, value: finished(value, secrets) }
+        // A common header name is not a secret, even if some token is spelt like it.
+        let name = if head::is_usual(name) { readable(name) } else { clean(name, names, secrets) };
+        Header { name, value: finish(value, secrets) }
     })
     .collect()
 }
 
-fn cleaned<T: Readable>(text: &[u8], names: &Names, secrets: &mut Secrets) -> T {
-    finished(named(text, Syntax::Field, names, secrets), secrets)
+fn clean<T: Readable>(text: &[u8], names: &Names, secrets: &mut Secrets) -> T {
+    finish(search_named(text, Syntax::Field, names, secrets), secrets)
 }
 
-fn finished<T: Readable>(mut text: Text<'_>, secrets: &Secrets) -> T {
+fn finish<T: Readable>(mut text: Text<'_>, secrets: &Secrets) -> T {
     text.find_values(secrets);
     if text.is_too_complex() {
         return T::from("[withheld]");
@@ -350,48 +350,48 @@ fn finished<T: Readable>(mut text: Text<'_>, secrets: &Secrets) -> T {
     }
 }
 
-/// Whether this is one of the methods that HTTP has.
+/// Whether this is a standard HTTP method.
 fn is_usual(method: &http::Method) -> bool {
     use http::Method;
     [Method::POST, Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::PATCH]
         .contains(method)
 }
 
-/// Makes the head of what is no HTTP/1 request free of secrets as a whole, since a secret may stand anywhere in it: a
-/// body, say, that is taken for a head because nobody told its length. Returns what the record shows for the method.
+/// Redacts a malformed HTTP/1 head as a whole, since a secret may be anywhere in it: in a body mistaken for a head
+/// because its length was missing, say. Returns the method to record.
 fn readable_head(request: &mut CapturedRequest, names: &Names, secrets: &mut Secrets) -> CompactString {
-    const LONGEST_TARGET: usize = 256;
-    const LONGEST_METHOD: usize = 32;
+    const MAX_TARGET: usize = 256;
+    const MAX_METHOD: usize = 32;
     let wire = match &request.head {
         Head::Wire(wire) if head::is_broken(wire) => wire.clone(),
-        // What stands in a request line is a method, if others do as well.
-        _ => return cleaned(request.method.as_str().as_bytes(), names, secrets),
+        // The method in a well-formed request line is recorded as it is.
+        _ => return clean(request.method.as_str().as_bytes(), names, secrets),
     };
     let decoded = crate::as_utf8(&wire);
     let mut text = Text::new(&decoded, Syntax::Json);
     text.find_named(names, secrets);
     text.find_values(secrets);
-    text.find_beginning_at_end(secrets);
-    let clean = match Kind::of(&decoded) {
+    text.find_prefix_at_end(secrets);
+    let cleaned = match Kind::of(&decoded) {
         Kind::Text if !text.is_too_complex() => text.redacted().unwrap_or_else(|| decoded.to_vec().into()),
         _ => format!("\n[withheld: {} bytes that are no text]\n\n", wire.len()).into(),
     };
-    let line = clean.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let line = cleaned.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
     let method = words.next().unwrap_or_default();
-    let is_method = (1..=LONGEST_METHOD).contains(&method.len()) && method.iter().all(u8::is_ascii_alphabetic);
+    let is_method = (1..=MAX_METHOD).contains(&method.len()) && method.iter().all(u8::is_ascii_alphabetic);
     let target = words.next().filter(|_| is_method).unwrap_or_default();
-    request.target = bytes::Bytes::copy_from_slice(&target[..target.len().min(LONGEST_TARGET)]);
-    request.head = Head::Wire(clean.clone());
+    request.target = bytes::Bytes::copy_from_slice(&target[..target.len().min(MAX_TARGET)]);
+    request.head = Head::Wire(cleaned.clone());
     if is_method { readable(method) } else { CompactString::const_new(http::Method::GET.as_str()) }
 }
 
-/// A string, short or long.
+/// A string type to collect text into.
 trait Readable: for<'a> From<&'a str> + FromIterator<char> {}
 
 impl<T: for<'a> From<&'a str> + FromIterator<char>> Readable for T {}
 
-/// The text as UTF-8, or else as Latin-1.
+/// The text as UTF-8, otherwise as Latin-1.
 fn readable<T: Readable>(text: &[u8]) -> T {
     str::from_utf8(text).map_or_else(|_| text.iter().map(|&byte| char::from(byte)).collect(), T::from)
 }
@@ -406,10 +406,10 @@ const fn version(version: Version) -> &'static str {
     }
 }
 
-/// The address after `/api/connector/v1/`; of any other the whole path.
+/// The path after `/api/connector/v1/`; any other path in full.
 fn operation(target: &str) -> &str {
     let path = match target.split_once("://") {
-        // An address in absolute form: its path begins with the slash after the authority.
+        // A target in absolute form: its path begins with the slash after the authority.
         Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
         _ => target,
     };
@@ -417,15 +417,15 @@ fn operation(target: &str) -> &str {
     path.strip_prefix("/api/connector/v1/").filter(|operation| !operation.is_empty()).unwrap_or(path)
 }
 
-/// The value of `RequestId` in the body of an error.
+/// The value of `RequestId` in an error's body.
 fn request_id_of(names: &Names, body: &[u8]) -> Option<Vec<u8>> {
-    const LONGEST: usize = 256;
+    const MAX: usize = 256;
     let mut request_id = None;
     names.fields(body, |close| {
         let value = names::value_at(body, close).and_then(|start| names::value(body, start));
         if let (None, Some(value)) = (&request_id, value)
             && value.string
-            && (1..=LONGEST).contains(&(value.end - value.start))
+            && (1..=MAX).contains(&(value.end - value.start))
         {
             request_id = Some(layers::undone(&body[value.start..value.end], Escapes::Json).into_owned());
         }

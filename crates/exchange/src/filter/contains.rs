@@ -1,4 +1,4 @@
-//! A text looked for in an exchange, as a person would look for it.
+//! Text search in an exchange.
 
 use std::borrow::Cow;
 
@@ -6,9 +6,9 @@ use memchr::{memchr, memmem};
 
 use crate::{Body, Exchange, Header};
 
-/// A text to look for: in whatever case, and whether JSON writes it as it is or with escapes.
+/// A search text, matched case-insensitively, whether JSON writes it literally or with escapes.
 ///
-/// Takes time and memory in proportion to the longest text that is searched.
+/// Time and memory are proportional to the longest text searched.
 pub(super) struct Needle {
     lower: String,
 }
@@ -18,7 +18,7 @@ impl Needle {
         Self { lower: text.to_lowercase() }
     }
 
-    /// Whether the address, a header or a decoded body has it.
+    /// Whether the URL, a header or a decoded body contains it.
     pub(super) fn is_in(&self, exchange: &Exchange) -> bool {
         let finder = memmem::Finder::new(&self.lower);
         let found = |text: &[u8]| self.is_within(&finder, text);
@@ -36,7 +36,7 @@ impl Needle {
     }
 
     fn is_within(&self, finder: &memmem::Finder<'_>, text: &[u8]) -> bool {
-        // Letters outside ASCII matter to no needle without them, and folding ASCII alone is far faster.
+        // An ASCII needle needs only ASCII case folding, which is far faster.
         let folded: Cow<'_, [u8]> = if self.lower.is_ascii() {
             text.to_ascii_lowercase().into()
         } else {
@@ -46,14 +46,14 @@ impl Needle {
     }
 }
 
-/// The text with JSON's escapes undone from its first backslash on; what is no escape stays as it is.
+/// The text with its JSON escapes decoded, from its first backslash; anything that is not an escape stays.
 fn unescaped(text: &[u8], first: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let (before, mut rest) = text.split_at(first);
     out.extend_from_slice(before);
-    while let Some(place) = memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..place]);
-        rest = &rest[place + 1..];
+    while let Some(at) = memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
         let Some(letter) = rest.first() else {
             out.push(b'\\');
             return out;
@@ -81,8 +81,7 @@ fn unescaped(text: &[u8], first: usize) -> Vec<u8> {
     out
 }
 
-/// The character of `uXXXX`, or of a pair of surrogates, and how many bytes it takes after its backslash (RFC 8259,
-/// section 7).
+/// The character of `uXXXX` or of a surrogate pair, and its length in bytes after the backslash (RFC 8259, section 7).
 fn code_point(text: &[u8]) -> Option<(char, usize)> {
     let unit = |text: &[u8]| -> Option<u32> {
         let digits = std::str::from_utf8(text.strip_prefix(b"u")?.get(..4)?).ok()?;
@@ -140,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_json_writes_is_found_however_it_escapes(text in "[ -~éžß😀]{1,12}", ascii in any::<bool>()) {
+        fn text_is_found_however_json_escapes_it(text in "[ -~éžß😀]{1,12}", ascii in any::<bool>()) {
             let mut body = serde_json::to_string(&text).unwrap();
             if ascii {
                 let units = |letter: char| {
@@ -152,7 +151,7 @@ mod tests {
         }
 
         #[test]
-        fn no_body_makes_it_panic(body in proptest::collection::vec(prop_oneof![Just(b'\\'), Just(b'u'), any::<u8>()], 0..40)) {
+        fn never_panics(body in proptest::collection::vec(prop_oneof![Just(b'\\'), Just(b'u'), any::<u8>()], 0..40)) {
             let _ = memchr(b'\\', &body).map(|first| unescaped(&body, first));
         }
     }

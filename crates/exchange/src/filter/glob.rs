@@ -1,10 +1,10 @@
-//! A pattern with `*` and `?`.
+//! Patterns with `*` and `?`.
 
 use std::{fmt, str::FromStr};
 
 use super::InvalidFilter;
 
-/// A pattern in which `*` stands for any text and `?` for any one character; letters match in either case.
+/// A pattern in which `*` matches any text and `?` any one character; case-insensitive.
 ///
 /// ```
 /// use nightaudit_exchange::Glob;
@@ -18,45 +18,45 @@ use super::InvalidFilter;
 pub struct Glob(String);
 
 impl Glob {
-    /// The longest pattern, in bytes.
+    /// Maximum pattern length, in bytes.
     pub const MAX_LEN: usize = 1024;
 
-    /// Whether the pattern stands for the whole of `text`.
+    /// Whether the pattern matches the whole of `text`.
     ///
-    /// Takes at most the product of both lengths, usually their sum.
+    /// Takes time proportional to the product of both lengths at worst, usually to their sum.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        stands_for(&self.0, text)
+        matches(&self.0, text)
     }
 
-    /// Whether one of the patterns between commas stands for the whole of `text`, which itself has no comma.
+    /// Whether one of the comma-separated patterns matches the whole of `text`, which must not contain a comma.
     #[must_use]
     pub fn matches_any(&self, text: &str) -> bool {
-        self.alternatives().any(|pattern| stands_for(pattern, text))
+        self.alternatives().any(|pattern| matches(pattern, text))
     }
 
-    /// The patterns between commas.
+    /// The comma-separated patterns.
     pub fn alternatives(&self) -> impl Iterator<Item = &str> {
         self.0.split(',').map(str::trim)
     }
 
-    /// The text that the pattern stands for; none where it has a `*` or `?`.
+    /// The pattern as literal text; `None` if it contains `*` or `?`.
     #[must_use]
     pub fn literal(&self) -> Option<&str> {
         (!self.0.contains(['*', '?'])).then_some(&self.0)
     }
 
-    /// What every text begins with that the pattern stands for, but for the case of its letters.
+    /// The prefix of every matching text, case aside.
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.0.split(['*', '?']).next().unwrap_or_default()
     }
 }
 
-fn stands_for(pattern: &str, text: &str) -> bool {
+fn matches(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut rest) = (pattern.chars(), text.chars());
-    // Where to go on when what follows the latest `*` does not fit: the pattern after it, and the text it has not
-    // yet taken. An earlier `*` never needs another try, since the latest can take whatever that would give up.
+    // Where to resume when the part after the latest `*` does not match: the pattern after it, and the text not yet
+    // consumed. Earlier `*` never need a retry, since the latest can absorb whatever they would.
     let mut retry = None;
     loop {
         let before = rest.clone();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_text_must_fit() {
+    fn the_whole_text_must_match() {
         for (pattern, text, fits) in [
             ("*", "", true),
             ("?", "", false),
@@ -126,19 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_backtracking_matchers_explode_does_not() {
+    fn pathological_patterns_stay_fast() {
         let pattern = glob(&"a*".repeat(500));
         assert!(!pattern.matches(&format!("{}b", "a".repeat(499))));
         assert!(!glob(&format!("{}b", "*a".repeat(500))).matches(&"a".repeat(2_000)));
     }
 
     #[test]
-    fn an_empty_and_an_endless_pattern_are_refused() {
+    fn empty_and_overlong_patterns_are_rejected() {
         assert!("".parse::<Glob>().is_err());
         assert!("*".repeat(Glob::MAX_LEN + 1).parse::<Glob>().is_err());
     }
 
-    /// The definition itself, exponential and all.
+    /// The naive definition, exponential.
     fn by_definition(pattern: &[char], text: &[char]) -> bool {
         match pattern {
             [] => text.is_empty(),

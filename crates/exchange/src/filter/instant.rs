@@ -1,4 +1,4 @@
-//! Times as a person writes them, and as `tail` and `show` print them.
+//! Parsing times as people write them, and as `tail` and `show` print them.
 
 use jiff::{ToSpan as _, civil, tz::TimeZone};
 
@@ -8,11 +8,11 @@ use crate::Timestamp;
 const ACCEPTED: &str = "10m, 2h or 3d (ago), a local time like 12:00, 12:00:00.123 or 2026-11-23 12:00, or \
                         2026-11-23T12:00:00Z";
 
-/// Reads `--since` or `--until`: a time before `now` (`90s`, `10m`, `2h`, `3d`, `1w`), a time as RFC 3339 has it, or a date
-/// and a time, or one of the two, in `zone`.
+/// Parses `--since` or `--until`: an age relative to `now` (`90s`, `10m`, `2h`, `3d`, `1w`), an RFC 3339 time, or a
+/// date and a time, or either, in `zone`.
 ///
-/// A date alone is its midnight. A time alone is the latest such time up to `now`, or with `after` the first one after
-/// that.
+/// A date alone means its midnight. A time alone means the latest such time up to `now`, or with `after` the first one
+/// after that.
 pub(super) fn parse(
     flag: &'static str,
     text: &str,
@@ -24,7 +24,7 @@ pub(super) fn parse(
     if let Some(ago) = parse::duration(text) {
         return Ok(now.minus(ago));
     }
-    // As `show` prints it, the offset stands apart.
+    // `show` prints a space before the offset.
     let joined = [" +", " -"].iter().find_map(|gap| {
         let (time, offset) = text.rsplit_once(gap)?;
         Some(format!("{time}{}{offset}", &gap[1..]))
@@ -34,7 +34,7 @@ pub(super) fn parse(
 }
 
 fn local(text: &str, now: Timestamp, zone: &TimeZone, after: Option<Timestamp>) -> Option<Timestamp> {
-    // In the hour that a change of the clocks skips or repeats, as RFC 5545 has it.
+    // Times that a clock change skips or repeats are resolved as in RFC 5545.
     let in_zone = |time: civil::DateTime| Some(Timestamp::from_micros(zone.to_timestamp(time).ok()?.as_microsecond()));
     if let Some(time) = time_of_day(text) {
         let day = |of: Timestamp| Some(zone.to_datetime(jiff::Timestamp::from_microsecond(of.micros()).ok()?).date());
@@ -49,21 +49,21 @@ fn local(text: &str, now: Timestamp, zone: &TimeZone, after: Option<Timestamp>) 
         });
         return found.find(fits);
     }
-    // The parser takes a zone, too, and would leave it out.
+    // The parser would accept a zone and ignore it.
     if text.contains(['Z', 'z', '[', '+']) {
         return None;
     }
     in_zone(text.parse().ok()?)
 }
 
-/// `12:00`, `12:00:00` or `12:00:00.123`, and nothing that could be something else.
+/// `12:00`, `12:00:00` or `12:00:00.123`, and nothing ambiguous.
 fn time_of_day(text: &str) -> Option<civil::Time> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
     let hours = text.find(':')?;
     if !plain || hours == 0 || hours > 2 {
         return None;
     }
-    // `9:05` is what people write, and `09:05` what is read.
+    // People write `9:05`; the parser wants `09:05`.
     format!("{text:0>width$}", width = text.len() + 2 - hours).parse().ok()
 }
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn prague() -> TimeZone {
-        // Its rule, so that the test needs no database.
+        // Spelled out as a rule, so the test needs no time zone database.
         TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
     }
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn times_before_now_and_instants_are_read() {
+    fn ages_and_instants_are_parsed() {
         let now = "2026-11-23T12:00:00Z";
         for (text, instant) in [
             ("90s", "2026-11-23T11:58:30Z"),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_local_times_that_tail_prints_are_read() {
+    fn local_times_as_printed_by_tail_are_parsed() {
         // 00:10 in Prague, of the 24th.
         let now = "2026-11-23T23:10:00Z";
         for (text, instant) in [

@@ -1,13 +1,13 @@
-//! The values of the filter's flags.
+//! Parsing the values of filter flags.
 
 use std::time::Duration;
 
 use crate::Pseudonym;
 
-/// The longest text that a flag takes, in bytes.
-const LONGEST_TEXT: usize = 1024;
+/// Maximum text length, in bytes.
+const MAX_TEXT: usize = 1024;
 
-/// The names of the filters, which are those of the flags.
+/// Filter names, which are also the flag names.
 const FLAGS: [&str; 11] = [
     "session",
     "operation",
@@ -22,30 +22,30 @@ const FLAGS: [&str; 11] = [
     "slower-than",
 ];
 
-/// A filter that can't be read: the flag, its value and what it could be.
+/// An invalid filter: the flag, its value and the accepted forms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
-    /// The value of a flag.
+    /// An invalid value.
     #[error("`--{flag}`: `{value}` is not valid: use {accepted}")]
     Value {
         /// The flag, without its dashes.
         flag: &'static str,
-        /// What was given, of a long text its beginning.
+        /// The given value, shortened if long.
         value: String,
         /// The forms that are accepted.
         accepted: &'static str,
     },
-    /// A name that is no filter.
+    /// An unknown filter name.
     #[error(
-        "there is no filter `{0}`: there are session, operation, status, outcome, since, until, client, token, \
-         request-id, contains and slower-than"
+        "unknown filter `{0}`: use session, operation, status, outcome, since, until, client, token, \
+         request-id, contains or slower-than"
     )]
     Unknown(String),
-    /// A name that stands there twice.
-    #[error("the filter `{0}` is given twice: give it once, and once more with `!` for what it must not be")]
+    /// A repeated name.
+    #[error("filter `{0}` is given twice: give it at most once, plus once with `!` to exclude")]
     Repeated(&'static str),
-    /// A bound of time with `!`.
-    #[error("`--{0}` takes no `!`: use --since and --until, one for each end")]
+    /// A negated time bound.
+    #[error("`--{0}` can't be negated with `!`: use --since and --until for the two ends")]
     Negated(&'static str),
 }
 
@@ -55,7 +55,7 @@ impl InvalidFilter {
     }
 
     pub(super) fn glob(value: &str) -> Self {
-        Self::value("operation", value, "a text of up to 1024 bytes; `*` and `?` stand for anything")
+        Self::value("operation", value, "a text of up to 1024 bytes, with `*` and `?` as wildcards")
     }
 
     pub(super) fn status(value: &str) -> Self {
@@ -67,7 +67,7 @@ impl InvalidFilter {
         Self::value("outcome", value, accepted)
     }
 
-    /// The same error about another flag that takes the same values.
+    /// The same error for another flag with the same accepted values.
     pub(super) fn of(self, flag: &'static str) -> Self {
         match self {
             Self::Value { value, accepted, .. } => Self::Value { flag, value, accepted },
@@ -76,13 +76,13 @@ impl InvalidFilter {
     }
 }
 
-/// The flag of this name.
+/// The flag with this name.
 pub(super) fn flag(name: &str) -> Result<&'static str, InvalidFilter> {
     let found = FLAGS.into_iter().find(|flag| *flag == name);
     found.ok_or_else(|| InvalidFilter::Unknown(shortened(name)))
 }
 
-/// What a value means that may begin with `!` without being negated: `\!` stands for `!`, `\\` for a backslash.
+/// Unescapes a leading `!` that is not a negation: `\!` means `!`, `\\` a backslash.
 pub(super) fn unescape(value: &str) -> &str {
     match value.strip_prefix('\\') {
         Some(rest) if rest.starts_with(['!', '\\']) => rest,
@@ -90,7 +90,7 @@ pub(super) fn unescape(value: &str) -> &str {
     }
 }
 
-/// A value such that [`unescape`] gives it back.
+/// The inverse of [`unescape`].
 pub(super) fn escape(value: &str) -> String {
     match value.starts_with('!') || unescape(value) != value {
         true => format!("\\{value}"),
@@ -98,29 +98,29 @@ pub(super) fn escape(value: &str) -> String {
     }
 }
 
-/// Reads `--slower-than`: a number with `us`, `ms`, `s`, `m` or `h`, such as `500ms` or `1.5s`.
+/// Parses `--slower-than`: a number with `us`, `ms`, `s`, `m` or `h`, such as `500ms` or `1.5s`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, InvalidFilter> {
     duration(text.trim()).ok_or_else(|| InvalidFilter::value("slower-than", text, "a time like 500ms, 1.5s or 2m"))
 }
 
-/// Reads `--token`: a pseudonym, with or without `REDACTED:`. The error does not repeat the value, which may well be
-/// the token itself.
+/// Parses `--token`: a pseudonym, with or without `REDACTED:`. The error does not quote the value, which may be the
+/// token itself.
 pub(super) fn parse_token(text: &str) -> Result<Pseudonym, InvalidFilter> {
     text.trim().parse().map_err(|_| {
-        let accepted = "the pseudonym that stands in the log, like REDACTED:3f9a1c0b7d24, not the token itself";
+        let accepted = "the pseudonym shown in the log, like REDACTED:3f9a1c0b7d24, not the token itself";
         InvalidFilter::value("token", "…", accepted)
     })
 }
 
-/// Reads a flag that takes any text.
+/// Parses a free-text flag.
 pub(super) fn parse_text(flag: &'static str, text: &str) -> Result<String, InvalidFilter> {
-    if text.is_empty() || text.len() > LONGEST_TEXT {
+    if text.is_empty() || text.len() > MAX_TEXT {
         return Err(InvalidFilter::value(flag, text, "a text of 1 to 1024 bytes"));
     }
     Ok(text.to_owned())
 }
 
-/// The shortest of the forms that [`parse_duration`] reads to the same duration, to the nanosecond.
+/// The shortest form that [`parse_duration`] parses to the same duration, to the nanosecond.
 pub(super) fn write_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     for (unit, length) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
@@ -144,7 +144,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         "w" => 604_800_000_000_000,
         _ => return None,
     };
-    // In whole numbers: a float would not give every duration back that was written.
+    // Integer arithmetic: a float could not represent every written duration.
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || whole.len() > 26 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
@@ -159,8 +159,8 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 fn shortened(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
+    const MAX: usize = 80;
+    match text.char_indices().nth(MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -1,4 +1,4 @@
-//! A choice of HTTP statuses.
+//! Sets of HTTP statuses.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
@@ -17,16 +17,16 @@ use super::InvalidFilter;
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
 impl Statuses {
-    /// The most ranges in one list.
+    /// Maximum number of ranges.
     const MAX_RANGES: usize = 64;
 
-    /// Whether `status` is among them.
+    /// Whether the set contains `status`.
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
 
-    /// The ranges as they were given; they may overlap.
+    /// The ranges as given; they may overlap.
     #[must_use]
     pub fn ranges(&self) -> &[RangeInclusive<u16>] {
         &self.0
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_read_and_written() {
+    fn each_form_is_parsed_and_displayed() {
         for (text, written) in
             [("429", "429"), ("4xx", "4xx"), ("5XX, 404", "5xx,404"), ("500-599", "5xx"), ("400 - 403", "400-403")]
         {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_status_is_refused() {
+    fn invalid_statuses_are_rejected() {
         let many = "200,".repeat(100);
         for text in ["", ",", "4x", "0xx", "99", "1000", "+429", "599-500", "500-", "ok", &many] {
             let error = text.parse::<Statuses>().unwrap_err().to_string();
@@ -104,13 +104,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_list_survives_its_text(ranges in prop::collection::vec((100u16..=999, 0u16..200), 1..8)) {
+        fn lists_round_trip_as_text(ranges in prop::collection::vec((100u16..=999, 0u16..200), 1..8)) {
             let statuses = Statuses(ranges.into_iter().map(|(first, more)| first..=(first + more).min(999)).collect());
             prop_assert_eq!(statuses.to_string().parse::<Statuses>().unwrap(), statuses);
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,40}") {
+        fn never_panics(text in ".{0,40}") {
             let _ = text.parse::<Statuses>();
         }
     }

@@ -1,28 +1,28 @@
-//! Tokens told by their form.
+//! Recognising tokens by their form.
 //!
-//! Mews' tokens are 32 hexadecimal digits, a hyphen and 31 more. Nothing else that stands in its messages looks so: a
-//! UUID has 12 digits in a row at most, a digest has no hyphen, a trace id has 32 digits and 16 behind the hyphen.
+//! Mews' tokens are 32 hexadecimal digits, a hyphen and 31 more. Nothing else in its messages looks like that: a UUID
+//! has at most 12 digits in a row, a digest has no hyphen, and a trace id has 32 digits before and 16 after the hyphen.
 
-/// The bytes of a token.
-pub(super) const LENGTH: usize = BEFORE + 1 + BEHIND;
-/// The digits before the hyphen, and behind it.
+/// The length of a token in bytes.
+pub(super) const LENGTH: usize = BEFORE + 1 + AFTER;
+/// The digits before and after the hyphen.
 const BEFORE: usize = 32;
-const BEHIND: usize = 31;
+const AFTER: usize = 31;
 
-/// Every how many bytes a text is looked at, and at how many. Wherever a token of 64 bytes stands, 16 of its bytes that
-/// are looked at once are digits: those that begin at its bytes 0 to 16 or 33 to 48, and no 24 bytes are without one.
+/// Sampling stride and window, in bytes. Wherever a 64-byte token lies, one sampled window of 16 bytes is all digits:
+/// such windows start at its bytes 0 to 16 or 33 to 48, and any 24 consecutive offsets include one.
 const STRIDE: usize = 24;
 const WINDOW: usize = 16;
 
-/// Of a text that is cut, a run of so many digits and hyphens at its end may be the beginning of a token.
-const SHORTEST_BEGINNING: usize = 13;
+/// At the end of a truncated text, a run of this many digits and hyphens may be the prefix of a token.
+const MIN_PREFIX: usize = 13;
 
 /// Calls `found` with the start and end of each token.
 pub(super) fn tokens(text: &[u8], mut found: impl FnMut(usize, usize)) {
     let mut at = 0;
     while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
         let mut next = at + STRIDE;
-        // Most windows are told by three of their bytes.
+        // Three bytes rule out most windows.
         let few = [window[0], window[WINDOW / 2], window[WINDOW - 1]];
         if few.iter().all(u8::is_ascii_hexdigit) && all_digits(window) {
             let (start, end) = run(text, at);
@@ -35,36 +35,36 @@ pub(super) fn tokens(text: &[u8], mut found: impl FnMut(usize, usize)) {
     }
 }
 
-/// Where the beginning of a token stands at the end of a text that is cut.
-pub(super) fn beginning_at_end(text: &[u8]) -> Option<usize> {
+/// The start of a token's prefix at the end of a truncated text.
+pub(super) fn prefix_at_end(text: &[u8]) -> Option<usize> {
     let run = text.iter().rev().take(LENGTH).take_while(|byte| is_part(**byte)).count();
     let start = text.len() - run;
-    // A token's beginning has no hyphen before its 33rd byte.
+    // A token has no hyphen before its 33rd byte.
     let digits = text[start..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    (digits == run && run >= SHORTEST_BEGINNING || digits >= BEFORE).then_some(start)
+    (digits == run && run >= MIN_PREFIX || digits >= BEFORE).then_some(start)
 }
 
 /// The run of digits and hyphens around a byte.
 fn run(text: &[u8], at: usize) -> (usize, usize) {
     let before = text[..at].iter().rev().take_while(|byte| is_part(**byte)).count();
-    let behind = text[at..].iter().take_while(|byte| is_part(**byte)).count();
-    (at - before, at + behind)
+    let after = text[at..].iter().take_while(|byte| is_part(**byte)).count();
+    (at - before, at + after)
 }
 
-/// The part of a run in which tokens stand.
+/// The part of a run that consists of tokens.
 fn token_in(text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
     let run = &text[start..end];
-    let mut place: Option<(usize, usize)> = None;
+    let mut span: Option<(usize, usize)> = None;
     for hyphen in memchr::memchr_iter(b'-', run) {
         let digits = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| **byte != b'-').count();
         let before = digits(&mut run[..hyphen].iter().rev());
-        let behind = digits(&mut run[hyphen + 1..].iter());
-        if before >= BEFORE && behind >= BEHIND {
-            let (from, to) = (start + hyphen - before, start + hyphen + 1 + behind);
-            place = Some(place.map_or((from, to), |(first, _)| (first, to)));
+        let after = digits(&mut run[hyphen + 1..].iter());
+        if before >= BEFORE && after >= AFTER {
+            let (from, to) = (start + hyphen - before, start + hyphen + 1 + after);
+            span = Some(span.map_or((from, to), |(first, _)| (first, to)));
         }
     }
-    place
+    span
 }
 
 fn is_part(byte: u8) -> bool {
@@ -73,14 +73,14 @@ fn is_part(byte: u8) -> bool {
 
 /// Whether all of these bytes are hexadecimal digits.
 fn all_digits(window: &[u8; WINDOW]) -> bool {
-    // To the end in any case, so that the compiler makes it steps of many bytes, and nothing is guessed.
+    // No early exit, so that the compiler can vectorize it.
     window.iter().fold(true, |all, byte| {
         let (digit, letter) = (byte.wrapping_sub(b'0') < 10, (byte | 0x20).wrapping_sub(b'a') < 6);
         all & (digit | letter)
     })
 }
 
-/// Whether something has the form of a token and nothing else.
+/// Whether the value is exactly one token.
 pub(super) fn is_token(value: &[u8]) -> bool {
     value.len() == LENGTH && token_in(value, 0, value.len()) == Some((0, value.len()))
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_left_alone() {
+    fn other_text_is_left_alone() {
         for text in [
             "0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9d",
             "0c19d2e4bb3e4d9c9b3cb1f0008a3b9d",
@@ -116,18 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_token_is_found_at_the_end() {
-        for length in [SHORTEST_BEGINNING, 32, 33, 40, 63] {
+    fn a_truncated_token_is_found_at_the_end() {
+        for length in [MIN_PREFIX, 32, 33, 40, 63] {
             let text = format!("\"{}", &TOKEN[..length]);
-            assert_eq!(beginning_at_end(text.as_bytes()), Some(1), "{length}");
+            assert_eq!(prefix_at_end(text.as_bytes()), Some(1), "{length}");
         }
-        assert_eq!(beginning_at_end(b"\"0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9"), None);
-        assert_eq!(beginning_at_end(b"abc"), None);
+        assert_eq!(prefix_at_end(b"\"0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9"), None);
+        assert_eq!(prefix_at_end(b"abc"), None);
     }
 
     proptest! {
         #[test]
-        fn a_token_is_found_wherever_it_stands(before in "[ -~]{0,60}[^0-9a-fA-F-]", after in "([^0-9a-fA-F-][ -~]{0,40})?") {
+        fn a_token_is_found_anywhere(before in "[ -~]{0,60}[^0-9a-fA-F-]", after in "([^0-9a-fA-F-][ -~]{0,40})?") {
             let text = format!("{before}{TOKEN}{after}");
             prop_assert!(found(&text).contains(&TOKEN), "{}", text);
             let text = format!("{before}{}{after}", TOKEN.to_lowercase());

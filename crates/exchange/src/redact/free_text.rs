@@ -1,4 +1,4 @@
-//! What may be noted of a request before its exchange is made.
+//! Redacting free text outside of exchanges.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,10 @@ use super::{
     text::{Syntax, Text, has_shaped},
 };
 
-/// A text free of secrets, as far as one can tell by itself: without these tokens, without what a name shows to be one,
-/// and without what has the shape of one.
+/// Redacts a text without the [`Redactor`](super::Redactor)'s memory: replaces the given tokens, values identified by
+/// name, and anything with the shape of a token.
 ///
-/// For notes on a request's path, where the [`Redactor`](super::Redactor)'s memory isn't at hand: a text without
-/// anything suspicious is only looked at.
+/// Meant for log messages about requests. A text with nothing suspicious is scanned but not copied.
 ///
 /// ```
 /// let token = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
@@ -28,7 +27,7 @@ pub fn redact_text<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
     without(text, &tokens, Syntax::Target)
 }
 
-/// The bytes that neither stand between a name and its value nor escape anything.
+/// Bytes that neither separate a name from its value nor start an escape.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0;
@@ -67,22 +66,22 @@ mod tests {
 
     const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 
-    fn note(text: &str) -> String {
+    fn redacted(text: &str) -> String {
         String::from_utf8(redact_text(text.as_bytes(), &["a secret/of my own", "short"]).into_owned()).unwrap()
     }
 
     #[test]
-    fn tokens_go_by_value_by_name_and_by_shape() {
+    fn tokens_are_replaced_by_value_name_and_shape() {
         let (own, other) = (Pseudonym::of(b"a secret/of my own"), Pseudonym::of(TOKEN.as_bytes()));
-        assert_eq!(note("Kiosk a secret/of my own"), format!("Kiosk {own}"));
-        assert_eq!(note("/a%20secret%2Fof%20my%20own/x"), format!("/{own}/x"));
-        assert_eq!(note(&format!("/a/{TOKEN}/b")), format!("/a/{other}/b"));
-        assert_eq!(note(&format!("/a/%43{}", &TOKEN[1..])), format!("/a/{other}"));
-        assert_eq!(note("/a;AccessToken=xyz"), format!("/a;AccessToken={}", Pseudonym::of(b"xyz")));
+        assert_eq!(redacted("Kiosk a secret/of my own"), format!("Kiosk {own}"));
+        assert_eq!(redacted("/a%20secret%2Fof%20my%20own/x"), format!("/{own}/x"));
+        assert_eq!(redacted(&format!("/a/{TOKEN}/b")), format!("/a/{other}/b"));
+        assert_eq!(redacted(&format!("/a/%43{}", &TOKEN[1..])), format!("/a/{other}"));
+        assert_eq!(redacted("/a;AccessToken=xyz"), format!("/a;AccessToken={}", Pseudonym::of(b"xyz")));
     }
 
     #[test]
-    fn what_is_no_secret_is_left_alone() {
+    fn other_text_is_left_alone() {
         for text in [
             "/api/connector/v1/reservations/getAll/2023-06-06",
             "/bills/0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9d/pdf%20x",
@@ -90,7 +89,7 @@ mod tests {
             "Acme Kiosk 2.1.0",
             "",
         ] {
-            assert_eq!(note(text), text);
+            assert_eq!(redacted(text), text);
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Header fields from a message's head.
+//! Parsing headers from a message head.
 
 use std::borrow::Cow;
 
 use crate::Head;
 
-/// The most header fields that are recorded of one message.
-const MAX_FIELDS: usize = 8192;
-/// As many fields as httparse is given room for; a head with more is split line by line.
-const USUAL_FIELDS: usize = 96;
+/// Maximum number of headers recorded per message.
+const MAX_HEADERS: usize = 8192;
+/// Capacity given to httparse; a head with more headers is split line by line.
+const USUAL_HEADERS: usize = 96;
 
-/// Names that most messages have.
+/// Common header names.
 const USUAL_NAMES: [&str; 24] = [
     "accept",
     "accept-encoding",
@@ -37,23 +37,23 @@ const USUAL_NAMES: [&str; 24] = [
     "x-request-id",
 ];
 
-/// Whether this is one of the names that most messages have.
+/// Whether this is a common header name.
 pub(super) fn is_usual(name: &[u8]) -> bool {
     USUAL_NAMES.iter().any(|usual| usual.len() == name.len() && name.eq_ignore_ascii_case(usual.as_bytes()))
 }
 
-/// A field's name and value.
+/// A header's name and value.
 pub(super) type Field<'a> = (&'a [u8], Cow<'a, [u8]>);
 
-/// The header fields in their order and as they were spelt.
+/// The headers in order and original case.
 ///
-/// A head that is not well-formed is read line by line: what has no colon becomes a field with an empty value.
+/// A malformed head is read line by line: a line without a colon becomes a header with an empty value.
 pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
     let lines = match head {
         Head::Parsed(lines) => lines,
         Head::Wire(bytes) => memchr::memchr(b'\n', bytes).map_or(&[][..], |end| &bytes[end + 1..]),
     };
-    let mut parsed = [httparse::EMPTY_HEADER; USUAL_FIELDS];
+    let mut parsed = [httparse::EMPTY_HEADER; USUAL_HEADERS];
     match httparse::parse_headers(lines, &mut parsed) {
         Ok(httparse::Status::Complete((_, fields))) => {
             fields.iter().map(|field| (field.name.as_bytes(), field.value.into())).collect()
@@ -62,7 +62,7 @@ pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
     }
 }
 
-/// Whether this is no head of HTTP/1: a refused one, which may be anything.
+/// Whether this is not an HTTP/1 head: one that was rejected, and may be arbitrary bytes.
 pub(super) fn is_broken(head: &[u8]) -> bool {
     let (line, fields) = head.split_at(memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1));
     let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
@@ -72,7 +72,7 @@ pub(super) fn is_broken(head: &[u8]) -> bool {
         && method.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-')
         && version.is_some_and(|version| version.starts_with(b"HTTP/1."))
         && more.is_none();
-    let mut parsed = [httparse::EMPTY_HEADER; USUAL_FIELDS];
+    let mut parsed = [httparse::EMPTY_HEADER; USUAL_HEADERS];
     !is_line
         || memchr::memchr(b'\r', line.trim_ascii_end()).is_some()
         || !matches!(
@@ -83,7 +83,7 @@ pub(super) fn is_broken(head: &[u8]) -> bool {
 
 fn from_lines(lines: &[u8]) -> Vec<Field<'_>> {
     let mut fields: Vec<Field<'_>> = Vec::new();
-    // A CR alone ends a line for some readers: what stands behind it is a field of its own to them.
+    // Some parsers treat a bare CR as a line end, and what follows as a separate header.
     for line in lines
         .split(|&byte| byte == b'\n')
         .flat_map(|line| line.strip_suffix(b"\r").unwrap_or(line).split(|&byte| byte == b'\r'))
@@ -91,14 +91,14 @@ fn from_lines(lines: &[u8]) -> Vec<Field<'_>> {
         if line.is_empty() {
             break;
         }
-        // A line that begins with white space continues the one before it (obs-fold).
+        // A line starting with white space continues the previous one (obs-fold).
         if let (b' ' | b'\t', Some((_, value))) = (line[0], fields.last_mut()) {
             let value = value.to_mut();
             value.push(b' ');
             value.extend_from_slice(line.trim_ascii());
             continue;
         }
-        if fields.len() == MAX_FIELDS {
+        if fields.len() == MAX_HEADERS {
             break;
         }
         let (name, value) = match memchr::memchr(b':', line) {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn order_spelling_and_repetition_are_kept() {
+    fn order_case_and_repetition_are_kept() {
         assert_eq!(
             read(b"POST / HTTP/1.1\r\nhOST: a\r\nX-A: 1\r\nAccept: */*\r\nx-a:  2 \r\n\r\nbody: no"),
             owned(&[("hOST", "a"), ("X-A", "1"), ("Accept", "*/*"), ("x-a", "2")])
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_a_library_has_read_are_told_as_it_has_them() {
+    fn parsed_headers_are_kept_as_they_are() {
         let mut map = http::HeaderMap::new();
         map.append("x-a", "1: 2".parse().unwrap());
         map.append("empty", "".parse().unwrap());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_head_is_read_as_far_as_it_goes() {
+    fn a_malformed_head_is_read_as_far_as_possible() {
         assert_eq!(
             read(b"GET / HTTP/1.1\nna me: x\n folded\nno colon\r\n: nameless\nlast: cu"),
             owned(&[("na me", "x folded"), ("no colon", ""), ("", "nameless"), ("last", "cu")])
@@ -158,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_many_fields_is_bounded() {
+    fn the_number_of_headers_is_bounded() {
         let wire = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100_000));
-        assert_eq!(fields(&Head::Wire(wire.into())).len(), MAX_FIELDS);
+        assert_eq!(fields(&Head::Wire(wire.into())).len(), MAX_HEADERS);
     }
 }

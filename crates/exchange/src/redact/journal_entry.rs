@@ -1,4 +1,4 @@
-//! What is noted of a request before it goes out, free of secrets.
+//! What the journal records of a request before it is sent, free of secrets.
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,26 +7,26 @@ use bytes::Bytes;
 use super::KnownTokens;
 use crate::{Capture, ExchangeId, Pseudonym, Timestamp};
 
-/// What is known of a request when it goes out, free of secrets.
+/// A request as recorded in the journal before it is sent, free of secrets.
 #[derive(Debug, Clone)]
 pub struct JournalEntry {
-    /// The exchange's id, which its [`Capture`] bears too.
+    /// The exchange's id, the same as in its [`Capture`].
     pub id: ExchangeId,
-    /// The session it names; none for the current one.
+    /// The session it names; `None` for the current one.
     pub session: Option<Arc<str>>,
     /// The environment's name.
     pub environment: Arc<str>,
-    /// When the request's head had arrived.
+    /// When the request's head was complete.
     pub received: Timestamp,
-    /// From then until now, when it goes out.
+    /// From then until it was sent.
     pub forwarded: Duration,
     /// The method.
     pub method: Arc<str>,
-    /// Scheme and authority of the host it is for.
+    /// Scheme and authority of its host.
     pub origin: Arc<str>,
-    /// Path and query as they were sent.
+    /// Path and query as sent.
     pub target: Bytes,
-    /// The integration's address.
+    /// The client's address.
     pub peer: SocketAddr,
     /// `Client`.
     pub client: Option<Box<str>>,
@@ -39,20 +39,19 @@ pub struct JournalEntry {
 }
 
 impl KnownTokens {
-    /// What is noted of this capture before its request goes out: its tokens as pseudonyms, and its texts without them and
-    /// without those that were seen before.
+    /// The journal entry of this capture: its tokens as pseudonyms, its texts without them and without known tokens.
     #[must_use]
     pub fn journal_entry(&self, capture: &Capture) -> JournalEntry {
         let pseudonym = |token: &Option<Box<str>>| token.as_ref().map(|token| Pseudonym::of(token.as_bytes()));
         let (request, envelope) = (&capture.request, &capture.envelope);
         let tokens = [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-        let clear = |text: &[u8]| match self.redact_text(text, &tokens) {
+        let redact = |text: &[u8]| match self.redact_text(text, &tokens) {
             Cow::Borrowed(_) => None,
             Cow::Owned(text) => Some(text),
         };
         JournalEntry {
             id: capture.id,
-            session: capture.session.as_ref().map(|name| match clear(name.as_bytes()) {
+            session: capture.session.as_ref().map(|name| match redact(name.as_bytes()) {
                 Some(text) => String::from_utf8_lossy(&text).into(),
                 None => Arc::clone(name),
             }),
@@ -61,9 +60,9 @@ impl KnownTokens {
             forwarded: capture.forwarded.unwrap_or_default(),
             method: request.method.as_str().into(),
             origin: Arc::clone(&request.origin),
-            target: clear(&request.target).map_or_else(|| request.target.clone(), Into::into),
+            target: redact(&request.target).map_or_else(|| request.target.clone(), Into::into),
             peer: capture.peer,
-            client: envelope.client.as_ref().map(|client| match clear(client.as_bytes()) {
+            client: envelope.client.as_ref().map(|client| match redact(client.as_bytes()) {
                 Some(text) => String::from_utf8_lossy(&text).into(),
                 None => client.clone(),
             }),

@@ -1,4 +1,4 @@
-//! What bytes are: text, a file, or something that can't be told.
+//! Classifying bytes: text, a known file format, or unknown.
 
 use memchr::{memchr, memmem};
 
@@ -8,18 +8,18 @@ use super::{
     text::{Syntax, Text},
 };
 
-/// What bytes are.
+/// The kind of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Text, in UTF-8 or in an encoding in which ASCII means itself.
+    /// Text, in UTF-8 or another ASCII-compatible encoding.
     Text,
-    /// A file of a known format, such as a picture: nobody writes a token into it.
+    /// A known file format, such as an image: nothing writes tokens into it.
     File,
     /// Anything else.
     Unknown,
 }
 
-/// What formats begin with, the commonest of those that are attached to records of a hotel, or come as answers.
+/// Magic bytes of the formats most often attached to hotel records or returned in responses.
 const FORMATS: [&[u8]; 24] = [
     b"%PDF-",
     b"\x89PNG\r\n\x1a\n",
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// As [`of`](Self::of), for bytes of which it is known that none is zero.
+    /// Like [`of`](Self::of), for bytes known to contain no zero.
     pub(super) fn without_zeros(bytes: &[u8]) -> Self {
         if is_text(bytes) {
             Self::Text
@@ -70,7 +70,8 @@ impl Kind {
     }
 }
 
-/// Whether bytes without zeros are text. Without control characters, and UTF-8 or for the most part ASCII: EBCDIC is not.
+/// Whether bytes without zeros are text: no control characters, and either UTF-8 or mostly ASCII (which excludes
+/// EBCDIC).
 fn is_text(bytes: &[u8]) -> bool {
     if matches!(bytes.trim_ascii_start(), [b'{', b'"', ..] | [b'[', b'{', ..]) {
         return true;
@@ -81,10 +82,10 @@ fn is_text(bytes: &[u8]) -> bool {
     }
     let is_utf_8 = match str::from_utf8(bytes) {
         Ok(_) => true,
-        // Cut within a character.
+        // Truncated within a character.
         Err(error) => error.error_len().is_none(),
     };
-    // A binary format begins with a length or a type, for which letters would be too large.
+    // Binary formats start with a length or type, whose value would be too large for a letter.
     let begins = bytes.first().is_some_and(u8::is_ascii);
     is_utf_8 || begins && bytes.iter().filter(|byte| byte.is_ascii() && **byte != 127).count() * 4 >= bytes.len() * 3
 }
@@ -97,8 +98,8 @@ fn is_file(bytes: &[u8]) -> bool {
         || bytes.get(257..262) == Some(b"ustar")
 }
 
-/// Whether binary data hold a secret with zeros between its characters, as in UTF-16 that begins somewhere inside; or, in
-/// what is no known file, the name of a token, behind which it may stand in a way that nobody can read.
+/// Whether binary data contains a secret interleaved with zeros, as in UTF-16 that starts somewhere inside; or, unless
+/// a known file, a token name, after which the token may follow unreadably.
 pub(super) fn hides_secret(bytes: &[u8], kind: Kind, names: &Names, secrets: &mut Secrets) -> bool {
     let named = |bytes: &[u8]| kind == Kind::Unknown && names::has_token_name(bytes);
     if named(bytes) {
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_files_and_the_rest_are_told_apart() {
+    fn text_files_and_the_rest_are_distinguished() {
         let latin_1 = b"{'Name':'caf\xe9'}";
         for text in [&b""[..], b"{}", b"a=b", "日本語".as_bytes(), &"日本語".as_bytes()[..8], latin_1, b"\x1b[1mhi"]
         {
@@ -128,7 +129,7 @@ mod tests {
         for file in [&b"%PDF-1.7\n\0\xff"[..], b"\x89PNG\r\n\x1a\n\0\0", b"RIFF\0\0\0\0WEBP\0", b"\0\0\0\x18ftypmp42"] {
             assert_eq!(Kind::of(file), Kind::File, "{file:?}");
         }
-        // The beginning of JSON in EBCDIC, a map of MessagePack, a message of Protocol Buffers.
+        // JSON in EBCDIC, a MessagePack map, a Protocol Buffers message.
         for unknown in [&b"\xc0\x7f\xc1\x83\x83\x85\xa2\xa2"[..], b"\x81\xa1a\x01", b"\x0a\x03abc\x10\x01"] {
             assert_eq!(Kind::of(unknown), Kind::Unknown, "{unknown:?}");
         }

@@ -1,4 +1,4 @@
-//! The tokens that were seen, for those who look at a text before the redactor does.
+//! The redactor's known tokens, for texts that do not pass through it.
 
 use std::{
     borrow::Cow,
@@ -14,17 +14,17 @@ use super::{
     text::Syntax,
 };
 
-/// The tokens that a [`Redactor`](super::Redactor) knows at the moment: cheap to clone, and asked from any thread.
+/// The tokens that a [`Redactor`](super::Redactor) currently knows. Cheap to clone, usable from any thread.
 ///
-/// Its lock is held while a text is looked at, or the redactor adds a token, and never while anything is read or written.
+/// Its lock is held while a text is scanned or a token is added, never across I/O.
 #[derive(Clone, Default)]
 pub struct KnownTokens(Arc<RwLock<Known>>);
 
-/// The tokens, and how long they are: of nearly every word in a text its length says that it is none of them.
+/// The tokens and their lengths: nearly every word in a text is ruled out by its length.
 #[derive(Default)]
 struct Known {
     values: HashSet<Arc<[u8]>>,
-    /// A bit for each length that a token has had; lengths of 512 and more share the last one.
+    /// A bit per token length seen; lengths of 512 and more share the last one.
     lengths: [u64; 8],
 }
 
@@ -46,7 +46,7 @@ impl Known {
     }
 }
 
-/// What a byte is to those who look for words: a token may have slashes of its own, and nothing else that parts words.
+/// The role of a byte in word boundaries: a token may contain slashes, but no other separator.
 #[derive(Clone, Copy, PartialEq)]
 enum Class {
     Inner,
@@ -73,10 +73,10 @@ impl fmt::Debug for KnownTokens {
 }
 
 impl KnownTokens {
-    /// As [`redact_text`](super::redact_text), and without the tokens that were seen, where they stand by themselves: between slashes,
+    /// Like [`redact_text`](super::redact_text), also replacing known tokens where they stand alone: between slashes,
     /// spaces, quotes and the like.
     ///
-    /// A path whose segments are short or words, as those of Mews' API are, is only looked at.
+    /// A path of short or plain-word segments, like those of Mews' API, is scanned but not copied.
     #[must_use]
     pub fn redact_text<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         let known = self.known_in(text);
@@ -85,7 +85,7 @@ impl KnownTokens {
         without(text, &tokens, Syntax::Target)
     }
 
-    /// What a person wrote - a session's name, a note, a declaration - without tokens.
+    /// Redacts free text such as a session's name, a note or a declaration.
     #[must_use]
     pub fn redact_prose(&self, text: &str) -> String {
         let known = self.known_in(text.as_bytes());
@@ -95,45 +95,45 @@ impl KnownTokens {
 
     fn known_in(&self, text: &[u8]) -> Vec<Arc<[u8]>> {
         let mut known = Vec::new();
-        self.look(text, &mut known);
+        self.search(text, &mut known);
         let plain = undone(text, Escapes::Any);
         if *plain != *text {
-            self.look(&plain, &mut known);
+            self.search(&plain, &mut known);
         }
         known
     }
 
-    fn look(&self, text: &[u8], found: &mut Vec<Arc<[u8]>>) {
+    fn search(&self, text: &[u8], found: &mut Vec<Arc<[u8]>>) {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if known.values.is_empty() {
             return;
         }
-        let mut consider = |word: &[u8]| {
+        let mut check = |word: &[u8]| {
             if (SHORTEST..=LONGEST).contains(&word.len()) {
                 found.extend(known.get(word).cloned());
             }
         };
-        // A run reaches from edge to edge, a word from slash to slash.
+        // A run extends from edge to edge, a word from slash to slash.
         let (mut run, mut word) = (0, 0);
         for (at, byte) in text.iter().enumerate() {
             match CLASSES[usize::from(*byte)] {
                 Class::Inner => {}
                 Class::Slash => {
-                    consider(&text[word..at]);
+                    check(&text[word..at]);
                     word = at + 1;
                 }
                 Class::Edge => {
-                    consider(&text[word..at]);
+                    check(&text[word..at]);
                     if run < word {
-                        consider(&text[run..at]);
+                        check(&text[run..at]);
                     }
                     (run, word) = (at + 1, at + 1);
                 }
             }
         }
-        consider(&text[word..]);
+        check(&text[word..]);
         if run < word {
-            consider(&text[run..]);
+            check(&text[run..]);
         }
     }
 
@@ -142,7 +142,7 @@ impl KnownTokens {
     }
 
     pub(super) fn remove(&self, value: &[u8]) {
-        // Its length's bit stays: at worst a word is looked up in vain.
+        // Its length bit stays; at worst it costs a futile lookup.
         self.0.write().unwrap_or_else(PoisonError::into_inner).values.remove(value);
     }
 
@@ -150,7 +150,7 @@ impl KnownTokens {
         let mut known = Known::default();
         values.into_iter().for_each(|value| known.add(value));
         let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), known);
-        // Without the lock: there may be thousands.
+        // Dropped outside the lock: there may be thousands.
         drop(before);
     }
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_goes_wherever_it_stands_by_itself() {
+    fn known_tokens_are_replaced_wherever_they_stand_alone() {
         let (own, slashed) = (Pseudonym::of(OWN.as_bytes()), Pseudonym::of(SLASHED.as_bytes()));
         let escaped = OWN.replace('-', "%2D");
         for (text, clean) in [
@@ -181,7 +181,7 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8_lossy(&known().redact_text(text.as_bytes(), &[])), clean);
         }
-        // Beside slashes, too, and at the ends of a run.
+        // Next to slashes, and at the ends of a run.
         for (text, clean) in [
             (format!("{OWN}/b"), format!("{own}/b")),
             (format!("/{OWN}"), format!("/{own}")),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_seen_or_is_known_no_more_stays() {
+    fn unknown_and_forgotten_tokens_stay() {
         let known = known();
         for text in ["certification", "Žluťoučký kůň 2", "take 1/2", "kQ7own-secret.Token_43", "reservation_group_all"]
         {

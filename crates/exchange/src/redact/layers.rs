@@ -1,24 +1,24 @@
-//! A text with its escapes undone, once and again, and the way back to where everything stands.
+//! A text with its escapes decoded, repeatedly, and a mapping back to the original positions.
 
 use memchr::{memchr, memchr3};
 
-/// How often escapes are undone: as many times JSON may stand in a string of JSON. Each time doubles the backslashes.
-const DEEPEST: usize = 8;
+/// How many times escapes are decoded, that is, how deeply JSON strings may nest. Each level doubles the backslashes.
+const MAX_DEPTH: usize = 8;
 
 /// How a text escapes characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Escapes {
     /// `\n`, `\/` and `\u0041`, as in JSON.
     Json,
-    /// `%41`, as in addresses.
+    /// `%41`, as in URLs.
     Percent,
-    /// Both, and `&#65;` and `&quot;` as in XML and HTML, each wherever it stands.
+    /// Both, and `&#65;` and `&quot;` as in XML and HTML, anywhere.
     Any,
 }
 
-/// A text as it stands (layer 0), with its escapes undone (layer 1), with the escapes in that undone (layer 2), …
+/// A text as it is (layer 0), with its escapes decoded (layer 1), with the escapes in that decoded (layer 2), …
 ///
-/// A text without escapes has one layer and nothing is copied.
+/// A text without escapes has one layer and is not copied.
 pub(super) struct Layers<'a> {
     text: &'a [u8],
     above: Vec<Layer>,
@@ -29,10 +29,10 @@ struct Layer {
     seams: Vec<Seam>,
 }
 
-/// An escape that was undone: where its meaning stands, and where it stands itself in the layer below.
+/// A decoded escape: the position of its meaning, and of the escape itself in the layer below.
 #[derive(Clone, Copy)]
 struct Seam {
-    // Half the memory of `usize`: a text may be all escapes. No text has 4 GiB.
+    // Half the memory of `usize`, since a text may be all escapes. Texts never reach 4 GiB.
     at: u32,
     below: u32,
     len: u8,
@@ -58,12 +58,12 @@ impl Seam {
 }
 
 impl<'a> Layers<'a> {
-    /// As many layers as there ever are.
-    pub(super) const MOST: usize = DEEPEST + 1;
+    /// Maximum number of layers.
+    pub(super) const MAX: usize = MAX_DEPTH + 1;
 
     pub(super) fn new(text: &'a [u8], escapes: Escapes) -> Self {
         let mut above: Vec<Layer> = Vec::new();
-        while above.len() < DEEPEST {
+        while above.len() < MAX_DEPTH {
             let below = above.last().map_or(text, |layer| &layer.text);
             match undo(below, escapes) {
                 Some(layer) => above.push(layer),
@@ -73,12 +73,12 @@ impl<'a> Layers<'a> {
         Self { text, above }
     }
 
-    /// A text that has no escapes.
+    /// A text without escapes.
     pub(super) fn plain(text: &'a [u8]) -> Self {
         Self { text, above: Vec::new() }
     }
 
-    /// How many layers there are, at least one.
+    /// The number of layers, at least one.
     pub(super) fn count(&self) -> usize {
         1 + self.above.len()
     }
@@ -87,12 +87,12 @@ impl<'a> Layers<'a> {
         if layer == 0 { self.text } else { &self.above[layer - 1].text }
     }
 
-    /// The place in layer 0 of the bytes `start..end` of a layer.
-    pub(super) fn place(&self, layer: usize, start: usize, end: usize) -> (usize, usize) {
+    /// The position in layer 0 of the bytes `start..end` of a layer.
+    pub(super) fn position(&self, layer: usize, start: usize, end: usize) -> (usize, usize) {
         self.above[..layer].iter().rev().fold((start, end), |(start, end), layer| (layer.start(start), layer.end(end)))
     }
 
-    /// The bytes `start..end` of layer 0, and of an escape of which they hold a part the whole.
+    /// The bytes `start..end` of layer 0, extended to whole escapes.
     pub(super) fn whole_escapes(&self, start: usize, end: usize) -> (usize, usize) {
         let Some(above) = self.above.first() else { return (start, end) };
         let around = |at: usize| {
@@ -102,7 +102,7 @@ impl<'a> Layers<'a> {
         (around(start).map_or(start, |(start, _)| start), around(end).map_or(end, |(_, end)| end))
     }
 
-    /// The lowest layer in which the byte at `at` stands unescaped, and its place there.
+    /// The lowest layer in which the byte at `at` is unescaped, and its position there.
     pub(super) fn lowest(&self, layer: usize, at: usize) -> (usize, usize) {
         let (mut layer, mut at) = (layer, at);
         while layer > 0 && !self.above[layer - 1].is_escape(at) {
@@ -139,7 +139,7 @@ impl Layer {
     }
 }
 
-/// The text with its escapes undone; none where it has none. What is no escape stays, what a cut leaves of one goes.
+/// The text with its escapes decoded; `None` if it has none. Invalid escapes stay, truncated ones are dropped.
 fn undo(text: &[u8], escapes: Escapes) -> Option<Layer> {
     let mark = |from: usize| {
         let rest = &text[from..];
@@ -185,13 +185,13 @@ fn undo(text: &[u8], escapes: Escapes) -> Option<Layer> {
     (!layer.seams.is_empty()).then_some(layer)
 }
 
-/// What stands at the beginning of a text.
+/// What a text starts with.
 enum Escape {
     None,
     Means { len: u8, meaning: Meaning },
 }
 
-/// The up to four bytes that an escape stands for; none for one that is cut.
+/// The up to four bytes that an escape stands for; empty for a truncated one.
 #[derive(Clone, Copy, Default)]
 struct Meaning {
     bytes: [u8; 4],
@@ -233,7 +233,7 @@ fn json_escape(text: &[u8]) -> Escape {
             }
             (Some(code), _) => Escape::Means { len: 6, meaning: Meaning::character(code) },
             (None, _) if text.len() < 6 && text[2..].iter().all(u8::is_ascii_hexdigit) => {
-                // At most five bytes, as was just seen.
+                // At most five bytes, as checked above.
                 Escape::Means { len: text.len() as u8, meaning: Meaning::default() }
             }
             (None, _) => Escape::None,
@@ -259,10 +259,10 @@ fn percent_escape(text: &[u8]) -> Escape {
     }
 }
 
-/// A reference to a character, by its number or by one of XML's five names. One that is cut stays.
+/// A character reference, by number or by one of XML's five names. A truncated one stays.
 fn entity(text: &[u8]) -> Escape {
-    const LONGEST: usize = 10;
-    let shown = &text[..text.len().min(LONGEST)];
+    const MAX: usize = 10;
+    let shown = &text[..text.len().min(MAX)];
     let Some(end) = memchr(b';', shown) else { return Escape::None };
     let code = match &text[1..end] {
         b"quot" => Some(u32::from(b'"')),
@@ -274,7 +274,7 @@ fn entity(text: &[u8]) -> Escape {
         [b'#', digits @ ..] => number(digits, 10),
         _ => None,
     };
-    // At most `LONGEST` bytes, as was just seen.
+    // At most `MAX` bytes, as checked above.
     code.map_or(Escape::None, |code| Escape::Means { len: end as u8 + 1, meaning: Meaning::character(code) })
 }
 
@@ -286,7 +286,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     digits.iter().try_fold(0, add)
 }
 
-/// The text with its escapes undone once.
+/// The text with its escapes decoded once.
 pub(super) fn undone(text: &[u8], escapes: Escapes) -> std::borrow::Cow<'_, [u8]> {
     undo(text, escapes).map_or(text.into(), |layer| layer.text.into())
 }
@@ -298,21 +298,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone_one_layer_at_a_time() {
+    fn escapes_are_decoded_one_layer_at_a_time() {
         let text = br#"{"a":"{\"b\":\"\\u0041\\\/\"}"}"#;
         let layers = Layers::new(text, Escapes::Json);
         assert_eq!(layers.text(1), br#"{"a":"{"b":"\u0041\/"}"}"#);
         assert_eq!(layers.text(2), br#"{"a":"{"b":"A/"}"}"#);
         assert_eq!(layers.count(), 3);
         let at = memchr(b'A', layers.text(2)).unwrap();
-        let (start, end) = layers.place(2, at, at + 1);
+        let (start, end) = layers.position(2, at, at + 1);
         assert_eq!(&text[start..end], br"\\u0041");
         let (layer, quote) = layers.lowest(2, at - 1);
         assert_eq!((layer, layers.text(1)[quote]), (1, b'"'));
     }
 
     #[test]
-    fn what_is_no_escape_stays_and_what_is_cut_goes() {
+    fn invalid_escapes_stay_and_truncated_ones_are_dropped() {
         for (text, meaning) in [
             (&br"\x41"[..], &br"\x41"[..]),
             (br"a\u12g4", br"a\u12g4"),
@@ -330,21 +330,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_reads_as_serde_json_reads_it(text: String) {
+        fn decodes_as_serde_json_does(text: String) {
             let json = serde_json::to_string(&text).unwrap();
             let content = &json.as_bytes()[1..json.len() - 1];
             prop_assert_eq!(&*undone(content, Escapes::Json), text.as_bytes());
         }
 
         #[test]
-        fn every_byte_has_its_place_below(text in r#"(\\u00[46][1-9]|\\|[a-z"%]|%4[0-9]|&#6[5-9];|&lt;|\\"){0,40}"#) {
+        fn every_byte_maps_to_a_position_below(text in r#"(\\u00[46][1-9]|\\|[a-z"%]|%4[0-9]|&#6[5-9];|&lt;|\\"){0,40}"#) {
             for escapes in [Escapes::Json, Escapes::Percent, Escapes::Any] {
                 let layers = Layers::new(text.as_bytes(), escapes);
                 for layer in 1..layers.count() {
                     let mut last = (0, 0);
                     for at in 0..layers.text(layer).len() {
-                        let (start, end) = layers.place(layer, at, at + 1);
-                        // The bytes of one character share the place of its escape.
+                        let (start, end) = layers.position(layer, at, at + 1);
+                        // The bytes of one character share the position of its escape.
                         prop_assert!(last.1 <= start || last == (start, end));
                         prop_assert!(start < end && end <= text.len());
                         let raw = &text.as_bytes()[start..end];

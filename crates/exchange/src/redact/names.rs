@@ -1,26 +1,26 @@
-//! Names before which, or behind which, secrets stand.
+//! Names that identify secrets.
 
 use memchr::{memchr_iter, memchr2, memchr2_iter, memchr3_iter};
 
-/// What stands before `token` in the names of tokens: Mews' own, and those of its other interfaces.
+/// Prefixes of `token` in token names: Mews' own, and those of its other interfaces.
 const TOKENS: [&str; 6] = ["access", "client", "connection", "refresh", "auth", "bearer"];
-/// What stands before `key`.
+/// Prefixes of `key`.
 const KEYS: [&str; 2] = ["api", "subscription"];
-/// The name before credentials.
+/// The name of credentials.
 const AUTHORIZATION: &str = "authorization";
 
-/// What a name says of its value.
+/// What a name says about its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It is a token: `AccessToken`, `client_token`, `X-Api-Key`, …
+    /// A token: `AccessToken`, `client_token`, `X-Api-Key`, …
     Token,
-    /// It has a scheme and credentials: `Authorization`.
+    /// A scheme and credentials: `Authorization`.
     Credentials,
-    /// The configuration names it.
+    /// A configured property.
     Field,
 }
 
-/// A name in a text.
+/// An occurrence of a name in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) start: usize,
@@ -28,26 +28,26 @@ pub(super) struct Name {
     pub(super) kind: Kind,
 }
 
-/// The names that are looked for, in any notation: without regard to the case of ASCII letters, to `_` and to `-`.
+/// The names to search for, in any notation: ignoring ASCII case, `_` and `-`.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// Whether tokens and credentials are among them.
+    /// Whether to search for token names and `Authorization`.
     tokens: bool,
-    /// The others, as they stand.
+    /// Configured names, verbatim.
     fields: Vec<Box<[u8]>>,
-    /// The others, in small letters without `_` and `-`.
+    /// Configured names in lower case, without `_` and `-`.
     plain: Vec<Box<[u8]>>,
-    /// For each byte, whether one of the others ends with it.
+    /// For each byte, whether a configured name ends with it.
     ends: Box<[bool; 256]>,
 }
 
 impl Names {
-    /// The names of tokens, and these.
+    /// Token names plus these.
     pub(crate) fn tokens_and(fields: &[String]) -> Self {
         Self::new(true, fields.iter().map(String::as_str))
     }
 
-    /// These names alone.
+    /// Only these names.
     pub(crate) fn only<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
         Self::new(false, fields)
     }
@@ -63,15 +63,15 @@ impl Names {
         Self { tokens, fields, plain, ends }
     }
 
-    /// Whether others than those of tokens are among them.
+    /// Whether any names are configured.
     pub(super) fn has_fields(&self) -> bool {
         !self.plain.is_empty()
     }
 
-    /// Calls `found` with every name, whatever stands around it.
+    /// Calls `found` with every name, whatever its context.
     ///
-    /// It keeps no state, so that nothing broken before a name can hide it. Of the letters that a token's name must
-    /// have, `k` is so rare that one search for a few bytes finds nearly nothing else.
+    /// Keeps no state, so that malformed text before a name can't hide it. Every token name contains a `k`, which is so
+    /// rare that a search for a few bytes finds little else.
     pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(Name)) {
         if self.tokens {
             for at in memchr3_iter(b'k', b'K', b'z', text) {
@@ -92,7 +92,7 @@ impl Names {
         }
     }
 
-    /// Where the configured name stands that a separator follows.
+    /// The span of the configured name before a separator.
     fn field_before(&self, text: &[u8], separator: usize) -> Option<(usize, usize)> {
         let before = text[..separator].trim_ascii_end();
         let before = if before.ends_with(b"]") {
@@ -127,7 +127,7 @@ impl Names {
         stands.then_some((start, before.len()))
     }
 
-    /// Where a configured name stands behind `name=`, as in a part of a multipart body.
+    /// The span of a configured name after `name=`, as in a multipart body.
     fn form_field(&self, text: &[u8], equals: usize) -> Option<(usize, usize)> {
         if text[equals] != b'=' || !ends_with_name(&text[..equals]) {
             return None;
@@ -138,11 +138,10 @@ impl Names {
         self.plain.iter().any(|known| **known == *name).then_some((start, start + length))
     }
 
-    /// Calls `found` with the place of the closing quote of every one of the configured names that a colon follows, as
-    /// they stand in JSON.
+    /// Calls `found` with the position of the closing quote of each configured name followed by a colon, as in JSON.
     ///
-    /// It looks back from each colon and keeps no state, so that nothing broken before a field can hide it. Colons are
-    /// rarer than quotes, and one search for a single byte is faster than one for many names in either case.
+    /// Looks back from each colon and keeps no state, so that malformed text before a property can't hide it. Colons
+    /// are rarer than quotes, and searching for one byte is faster than for many names in either case.
     pub(crate) fn fields(&self, text: &[u8], mut found: impl FnMut(usize)) {
         for colon in memchr_iter(b':', text) {
             let Some(before) = text[..colon].trim_ascii_end().strip_suffix(b"\"") else { continue };
@@ -162,24 +161,24 @@ impl Names {
     }
 }
 
-/// Where the value begins of the field whose name's closing quote stands at `close`; none where no colon follows.
+/// The start of the value of the property whose closing quote is at `close`; `None` without a colon.
 pub(crate) fn value_at(text: &[u8], close: usize) -> Option<usize> {
     let colon = skip_space(text, close + 1);
     (text.get(colon) == Some(&b':')).then(|| skip_space(text, colon + 1))
 }
 
-/// A value of JSON, which may be cut or broken.
+/// A JSON value, possibly truncated or malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Value {
-    /// Where it begins; for a string, behind the quote.
+    /// Its start; for a string, after the quote.
     pub(crate) start: usize,
-    /// Where it ends; for a string, before the quote.
+    /// Its end; for a string, before the quote.
     pub(crate) end: usize,
     /// Whether it is a string.
     pub(crate) string: bool,
 }
 
-/// The value that begins at `start`; none where there is none, or `null`.
+/// The value at `start`; `None` if there is none, or `null`.
 pub(crate) fn value(text: &[u8], start: usize) -> Option<Value> {
     let end = match text.get(start)? {
         b'"' => {
@@ -195,7 +194,7 @@ pub(crate) fn value(text: &[u8], start: usize) -> Option<Value> {
     (end > start && &text[start..end] != b"null").then_some(Value { start, end, string: false })
 }
 
-/// The first such quote from `at` on that no backslash precedes; the text's end where there is none.
+/// The first unescaped quote at or after `at`; the end of the text if there is none.
 pub(super) fn string_end(text: &[u8], mut at: usize, quote: u8) -> usize {
     while let Some(next) = text.get(at..).and_then(|rest| memchr2(quote, b'\\', rest)) {
         if text[at + next] == quote {
@@ -231,13 +230,13 @@ pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
     text.get(at..).map_or(text.len(), |rest| at + rest.iter().take_while(|byte| space(byte)).count())
 }
 
-/// The name of a token, or of credentials, of which the letter at `at` is a part.
+/// The token name, or `Authorization`, that contains the letter at `at`.
 fn token_name(text: &[u8], at: usize) -> Option<Name> {
     let stands = |start: usize, word: &str| {
         text.get(start..start + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     };
     let ends = |end: usize| {
-        // `AccessTokens` has tokens, `AccessTokenId` has none.
+        // `AccessTokens` contains tokens, `AccessTokenId` does not.
         let end = end + usize::from(matches!(text.get(end), Some(b's' | b'S')));
         let value = text.get(end..end + 5).is_some_and(|rest| rest.eq_ignore_ascii_case(b"value"));
         let end = if value { end + 5 } else { end };
@@ -261,19 +260,19 @@ fn token_name(text: &[u8], at: usize) -> Option<Name> {
     }
 }
 
-/// Where a word begins that stands before the end of a text, with nothing but `_`, `-`, `.` or a space between.
+/// The start of a word at the end of a text, followed by at most `_`, `-`, `.` or a space.
 fn word_before(text: &[u8], word: &str) -> Option<usize> {
     let separators = text.iter().rev().take(2).take_while(|byte| matches!(byte, b'_' | b'-' | b'.' | b' ')).count();
     let start = (text.len() - separators).checked_sub(word.len())?;
     text[start..start + word.len()].eq_ignore_ascii_case(word.as_bytes()).then_some(start)
 }
 
-/// A name in small letters, without `_` and `-`.
+/// A name in lower case, without `_` and `-`.
 fn plain(name: &[u8]) -> Box<[u8]> {
     name.iter().filter(|byte| !matches!(byte, b'_' | b'-')).map(u8::to_ascii_lowercase).collect()
 }
 
-/// Where a name begins that stands at the end of a text, in any notation.
+/// The start of a name at the end of a text, in any notation.
 fn plain_start(text: &[u8], plain: &[u8]) -> Option<usize> {
     let mut at = text.len();
     for wanted in plain.iter().rev() {
@@ -292,7 +291,7 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || byte >= 0x80
 }
 
-/// Whether a text ends with `name`, or with `name*` as RFC 8187 has it.
+/// Whether a text ends with `name`, or `name*` (RFC 8187).
 pub(super) fn ends_with_name(text: &[u8]) -> bool {
     let text = text.trim_ascii_end();
     let text = text.strip_suffix(b"*").unwrap_or(text);
@@ -305,12 +304,12 @@ pub(super) fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
-/// Whether a token's name stands anywhere in a text.
+/// Whether a text contains a token name.
 pub(super) fn has_token_name(text: &[u8]) -> bool {
     memchr2_iter(b'k', b'K', text).any(|at| token_name(text, at).is_some())
 }
 
-/// Whether this is the name of a header field whose whole value is a token.
+/// Whether this is the name of a header whose entire value is a token.
 pub(super) fn is_token_name(name: &[u8]) -> bool {
     memchr2_iter(b'k', b'K', name).any(|at| token_name(name, at).is_some_and(|found| found.end == name.len()))
 }
@@ -354,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_name_is_found_where_it_is_one() {
+    fn a_configured_name_is_found_only_as_a_name() {
         for text in [
             r#"{"lastname":1}"#,
             r#"{"Last_Name" : 1}"#,
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_json_may_be_cut_or_broken() {
+    fn json_values_may_be_truncated_or_malformed() {
         let values = |text: &'static str| {
             let mut values = Vec::new();
             Names::only(["Note"]).fields(text.as_bytes(), |close| {
@@ -399,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_field_is_told_by_the_end_of_its_name() {
+    fn a_token_header_is_recognised_by_its_suffix() {
         for name in ["AccessToken", "x-access-token", "X-Api-Key", "Ocp-Apim-Subscription-Key"] {
             assert!(is_token_name(name.as_bytes()), "{name}");
         }

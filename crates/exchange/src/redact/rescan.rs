@@ -1,4 +1,4 @@
-//! Exchanges that were made elsewhere, in which nobody may have looked for secrets.
+//! Redacting exchanges from elsewhere, which may contain secrets.
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -14,13 +14,14 @@ use super::{
 use crate::{Body, CapturedBody, Exchange};
 
 impl Redactor {
-    /// Replaces the tokens that an exchange still holds, as in what passes live. True where it held any.
+    /// Replaces the tokens that a recorded exchange still contains, as in live traffic. Returns whether it contained
+    /// any.
     ///
-    /// An exchange that a redactor made holds none and stays as it is, to the byte.
+    /// An exchange from a redactor contains none and is left unchanged, to the byte.
     pub fn rescan(&mut self, exchange: &mut Exchange) -> bool {
         let Self { names, secrets, .. } = self;
         secrets.next_exchange();
-        // Twice, so that a token that is named in one place is known in those before it.
+        // Twice, so that a token named in one place is found in those before it.
         let changed = pass(exchange, names, secrets);
         if changed {
             pass(exchange, names, secrets);
@@ -29,7 +30,7 @@ impl Redactor {
     }
 }
 
-/// Looks at every text and body, and says whether any held a secret.
+/// Redacts every text and body; returns whether any contained a secret.
 fn pass(exchange: &mut Exchange, names: &Names, secrets: &mut Secrets) -> bool {
     let mut changed = false;
     let mut clean = |text: &mut dyn Replace, syntax| changed |= replace(text, syntax, names, secrets);
@@ -80,7 +81,7 @@ fn pass(exchange: &mut Exchange, names: &Names, secrets: &mut Secrets) -> bool {
     changed
 }
 
-/// A text of an exchange.
+/// A text field of an exchange.
 trait Replace {
     fn bytes(&self) -> &[u8];
     fn put(&mut self, text: &[u8]);
@@ -117,7 +118,7 @@ fn replace(text: &mut dyn Replace, syntax: Syntax, names: &Names, secrets: &mut 
         found.find_shaped(secrets);
     }
     found.find_values(secrets);
-    found.leave_pseudonyms();
+    found.keep_pseudonyms();
     let redacted = match found.is_too_complex() {
         true => Some(Bytes::from_static(b"[withheld]")),
         false => found.redacted(),
@@ -137,7 +138,7 @@ fn replace_in_body(
     if body.bytes.is_empty() {
         return false;
     }
-    // Its end was cut when it was recorded, if it was; here it is what there is.
+    // Any truncation happened when it was recorded; here it is complete.
     let mut captured = CapturedBody::whole(body.bytes.clone());
     let coding = body.content_encoding.clone().unwrap_or_default();
     let joined = Joined::new(side, &mut captured, coding.as_bytes(), media_type);

@@ -1,4 +1,4 @@
-//! The secrets that are looked for by value.
+//! Secrets that are searched by value.
 
 mod windows;
 
@@ -12,43 +12,45 @@ use super::{
 };
 use crate::{Pseudonym, PseudonymKey};
 
-/// Shorter secrets are replaced where their name or place tells them only: by value they would mangle innocent text.
+/// Shorter secrets are replaced only where their name or position identifies them: by value they would mangle innocent
+/// text.
 pub(super) const SHORTEST: usize = 16;
-/// Longer secrets are replaced where their name or place tells them only, so that a hostile one can't slow the search.
+/// Longer secrets are replaced only where their name or position identifies them, so that a hostile one can't slow the
+/// search.
 pub(super) const LONGEST: usize = 4096;
-/// Of a body that is cut, its end is cut off as well where it is this much or more of a secret's beginning.
-const SHORTEST_BEGINNING: usize = 4;
-/// How many secrets, and how many bytes of them, are remembered from one exchange to the next.
-const MOST: usize = 16 << 10;
-const MOST_BYTES: usize = 2 << 20;
-/// How many more one exchange may add to a full memory.
-const MOST_MORE: usize = 4 << 10;
-/// How many secrets are looked for in one exchange only.
-const MOST_BRIEFLY: usize = 8;
+/// At the end of a truncated body, a secret's prefix of this length or more is removed.
+const MIN_PREFIX: usize = 4;
+/// Capacity for secrets, by number and bytes, across exchanges.
+const MAX_SECRETS: usize = 16 << 10;
+const MAX_BYTES: usize = 2 << 20;
+/// How many more one exchange may add at full capacity.
+const MAX_EXTRA: usize = 4 << 10;
+/// Maximum number of secrets searched in one exchange only.
+const MAX_TRANSIENT: usize = 8;
 
 /// A bounded memory of secrets, and a search for all of them at once.
 #[derive(Default)]
 pub(super) struct Secrets {
     known: Vec<Secret>,
-    /// The place of each by its value, in order: so those with which a text begins are found at once.
-    places: BTreeMap<Arc<[u8]>, usize>,
-    /// The length of the longest.
+    /// The index of each by value, ordered, so that the secrets a text starts with are found quickly.
+    indices: BTreeMap<Arc<[u8]>, usize>,
+    /// The length of the longest secret.
     longest: usize,
     bytes: usize,
-    /// The place of the one that was asked for last, and of the one before: an exchange names the same two again and again.
+    /// The two secrets looked up last: an exchange names the same two again and again.
     recent: [usize; 2],
     /// Counts exchanges.
     now: u64,
     windows: Windows,
-    /// What is looked for in this exchange only: too much like ordinary text to be taken out of others.
-    briefly: Vec<(Box<[u8]>, Pseudonym)>,
+    /// Secrets searched in this exchange only: too much like ordinary text to replace in others.
+    transient: Vec<(Box<[u8]>, Pseudonym)>,
     key: Option<PseudonymKey>,
-    /// The same values, for other threads.
+    /// The same values, shared with other threads.
     known_tokens: KnownTokens,
 }
 
 struct Secret {
-    /// Empty where it turned out to be none.
+    /// Empty if it turned out not to be a secret.
     value: Arc<[u8]>,
     pseudonym: Pseudonym,
     /// The last exchange that named it.
@@ -61,12 +63,12 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// More places looked at than a text of its length is worth: it was made so, and what is in it can't be told in time.
+/// The search budget for a text of this length is exhausted: it was made to be slow.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooComplex;
 
 impl Secrets {
-    /// A memory whose pseudonyms for what has few possible values are made with this key.
+    /// Uses `key` for the pseudonyms of values with few possibilities.
     pub(super) fn with_key(key: PseudonymKey) -> Self {
         Self { key: Some(key), ..Self::default() }
     }
@@ -75,25 +77,26 @@ impl Secrets {
         self.known_tokens.clone()
     }
 
-    /// Makes room for an exchange. Only here are secrets forgotten, so that those of one exchange stay until its end.
+    /// Makes room for the next exchange. Secrets are evicted only here, so that those of one exchange stay until its
+    /// end.
     pub(super) fn next_exchange(&mut self) {
         self.now += 1;
-        self.briefly.clear();
-        if self.known.len() > MOST || self.bytes > MOST_BYTES {
-            // Half at once: forgetting one by one would make the windows anew for every exchange.
+        self.transient.clear();
+        if self.known.len() > MAX_SECRETS || self.bytes > MAX_BYTES {
+            // Half at once: evicting one by one would rebuild the windows for every exchange.
             self.known.retain(|secret| !secret.value.is_empty());
             self.known.sort_by_key(|secret| secret.last_seen);
             self.known.drain(..self.known.len().div_ceil(2));
-            self.places = (0..).zip(&self.known).map(|(place, secret)| (Arc::clone(&secret.value), place)).collect();
+            self.indices = (0..).zip(&self.known).map(|(place, secret)| (Arc::clone(&secret.value), place)).collect();
             self.bytes = self.known.iter().map(|secret| secret.value.len()).sum();
             self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
             self.known_tokens.replace(self.known.iter().map(|secret| Arc::clone(&secret.value)).collect());
         }
     }
 
-    /// Remembers a secret, if it is one that can be looked for by value, and returns its pseudonym.
+    /// Remembers a secret, if it can be searched by value, and returns its pseudonym.
     ///
-    /// What reads like a name is replaced where it was found and nowhere else.
+    /// One that reads like a name is replaced only where it was found.
     pub(super) fn learn(&mut self, value: &[u8]) -> Pseudonym {
         if let Some(place) = self.place(value) {
             self.known[place].last_seen = self.now;
@@ -101,9 +104,9 @@ impl Secrets {
         }
         let pseudonym = Pseudonym::of(value);
         self.remember(value, pseudonym);
-        // Where a text has escapes, what looks like some in the secret is undone with them.
+        // In a text with escapes, anything in the secret that looks like an escape is decoded too.
         let mut alias = undone(value, Escapes::Any);
-        for _ in 0..Layers::MOST {
+        for _ in 0..Layers::MAX {
             if *alias == *value {
                 break;
             }
@@ -121,10 +124,12 @@ impl Secrets {
             return;
         }
         if is_phrase(value) {
-            if self.briefly.len() < MOST_BRIEFLY && self.briefly.iter().all(|(known, _)| **known != *value) {
-                self.briefly.push((value.into(), pseudonym));
+            if self.transient.len() < MAX_TRANSIENT && self.transient.iter().all(|(known, _)| **known != *value) {
+                self.transient.push((value.into(), pseudonym));
             }
-        } else if !self.places.contains_key(value) && self.known.len() < MOST + MOST_MORE && self.bytes < 2 * MOST_BYTES
+        } else if !self.indices.contains_key(value)
+            && self.known.len() < MAX_SECRETS + MAX_EXTRA
+            && self.bytes < 2 * MAX_BYTES
         {
             let place = self.known.len();
             let value: Arc<[u8]> = value.into();
@@ -136,82 +141,83 @@ impl Secrets {
                 self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
             }
             self.known_tokens.add(Arc::clone(&value));
-            self.places.insert(value, place);
+            self.indices.insert(value, place);
         }
     }
 
-    /// Forgets a secret that turns out to be the name of a client, unless it has a token's form.
+    /// Forgets a secret that turns out to be a client's name, unless it has the form of a token.
     pub(super) fn forget(&mut self, client: &[u8]) {
         if let Some(place) = self.place(client)
             && !form::is_token(client)
         {
-            self.places.remove(client);
+            self.indices.remove(client);
             self.known_tokens.remove(client);
             self.bytes -= client.len();
             self.known[place].value = Arc::from([]);
         }
     }
 
-    /// The pseudonym of something that may have few possible values. Only this installation can make it.
+    /// The keyed pseudonym of a value with few possibilities. Only this installation can compute it.
     pub(super) fn keyed(&mut self, value: &[u8]) -> Pseudonym {
         self.key.get_or_insert_with(PseudonymKey::ephemeral).pseudonym(value)
     }
 
-    /// The pseudonym of the secret of which `beginning` is all that is there, or of the beginning itself.
-    pub(super) fn pseudonym_of_beginning(&self, beginning: &[u8]) -> Pseudonym {
-        let place = self.beginning_with(beginning);
-        place.map_or_else(|| Pseudonym::of(beginning), |place| self.known[place].pseudonym)
+    /// The pseudonym of the secret that starts with `prefix`, or of the prefix itself.
+    pub(super) fn pseudonym_of_prefix(&self, prefix: &[u8]) -> Pseudonym {
+        let place = self.starting_with(prefix);
+        place.map_or_else(|| Pseudonym::of(prefix), |place| self.known[place].pseudonym)
     }
 
     /// Calls `found` with the start, the end and the pseudonym of every secret in `text`.
     pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(usize, usize, Pseudonym)) -> Result<(), TooComplex> {
-        for (value, pseudonym) in &self.briefly {
+        for (value, pseudonym) in &self.transient {
             memchr::memmem::find_iter(text, value).for_each(|at| found(at, at + value.len(), *pseudonym));
         }
         if text.len() < SHORTEST || self.known.is_empty() {
             return Ok(());
         }
         self.windows.search(text, |start| {
-            let (end, place) = self.standing_at(&text[start..])?;
+            let (end, place) = self.longest_at(&text[start..])?;
             found(start, start + end, self.known[place].pseudonym);
             Some(start + end)
         })
     }
 
-    /// The longest secret with which a text begins: its length and its place.
-    fn standing_at(&self, text: &[u8]) -> Option<(usize, usize)> {
-        /// How many secrets may be the beginnings of others that are looked past.
-        const MOST_STEPS: usize = 64;
+    /// The longest secret that a text starts with, as length and index.
+    fn longest_at(&self, text: &[u8]) -> Option<(usize, usize)> {
+        /// How many secrets that share a prefix are tried.
+        const MAX_STEPS: usize = 64;
         let mut text = &text[..text.len().min(self.longest)];
-        for _ in 0..MOST_STEPS {
-            let (value, place) = self.places.range::<[u8], _>((Bound::Unbounded, Bound::Included(text))).next_back()?;
+        for _ in 0..MAX_STEPS {
+            let (value, place) =
+                self.indices.range::<[u8], _>((Bound::Unbounded, Bound::Included(text))).next_back()?;
             let common = value.iter().zip(text).take_while(|(one, other)| one == other).count();
             if common == value.len() {
                 return Some((common, *place));
             }
-            // What else the text begins with is no longer than that.
+            // Any other match is no longer than the common prefix.
             text = &text[..common];
         }
         None
     }
 
-    fn beginning_with(&self, beginning: &[u8]) -> Option<usize> {
-        let (value, place) = self.places.range::<[u8], _>((Bound::Included(beginning), Bound::Unbounded)).next()?;
-        value.starts_with(beginning).then_some(*place)
+    fn starting_with(&self, prefix: &[u8]) -> Option<usize> {
+        let (value, place) = self.indices.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded)).next()?;
+        value.starts_with(prefix).then_some(*place)
     }
 
-    /// Where the end of `text` begins that is the beginning of a secret.
-    pub(super) fn beginning_at_end(&self, text: &[u8]) -> Option<usize> {
+    /// The start of a secret's prefix at the end of `text`.
+    pub(super) fn prefix_at_end(&self, text: &[u8]) -> Option<usize> {
         let most = text.len().min(self.longest.saturating_sub(1));
-        let known = (SHORTEST_BEGINNING..=most).rev().find(|length| {
+        let known = (MIN_PREFIX..=most).rev().find(|length| {
             let end = &text[text.len() - length..];
-            self.beginning_with(end).is_some_and(|place| self.known[place].value.len() > end.len())
+            self.starting_with(end).is_some_and(|place| self.known[place].value.len() > end.len())
         });
-        let briefly = self.briefly.iter().filter_map(|(value, _)| {
+        let transient = self.transient.iter().filter_map(|(value, _)| {
             let most = text.len().min(value.len() - 1);
-            (SHORTEST_BEGINNING..=most).rev().find(|&length| text.ends_with(&value[..length]))
+            (MIN_PREFIX..=most).rev().find(|&length| text.ends_with(&value[..length]))
         });
-        known.into_iter().chain(briefly).max().map(|length| text.len() - length)
+        known.into_iter().chain(transient).max().map(|length| text.len() - length)
     }
 
     fn place(&mut self, value: &[u8]) -> Option<usize> {
@@ -219,28 +225,28 @@ impl Secrets {
         if let Some(recent) = self.recent.into_iter().find(|place| stands(*place)) {
             return Some(recent);
         }
-        let place = *self.places.get(value)?;
+        let place = *self.indices.get(value)?;
         self.recent = [place, self.recent[0]];
         Some(place)
     }
 }
 
-/// Whether a secret's place is already taken by its pseudonym.
+/// Whether a value is already a pseudonym.
 pub(super) fn is_pseudonym(value: &[u8]) -> bool {
     value.len() == Pseudonym::LEN
         && value.starts_with(Pseudonym::PREFIX.as_bytes())
         && str::from_utf8(value).is_ok_and(|text| text.parse::<Pseudonym>().is_ok())
 }
 
-/// Whether this is made of words as names in programs are: `ClientToken`, `reservation_group`. Random letters are not,
-/// since of their capitals some have no small letter behind them.
+/// Whether this consists of words, like an identifier: `ClientToken`, `reservation_group`. Random letters do not, since
+/// some of their capitals lack a following lower-case letter.
 pub(super) fn is_words(value: &[u8]) -> bool {
     value.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
         && (0..value.len())
             .all(|at| !value[at].is_ascii_uppercase() || value.get(at + 1).is_some_and(u8::is_ascii_lowercase))
 }
 
-/// Whether this reads like the name and version of a program, or a sentence, rather than like a token.
+/// Whether this reads like a program's name and version, or a sentence, rather than a token.
 fn is_phrase(value: &[u8]) -> bool {
     let version = |part: &[u8]| {
         let mut numbers = part.split(|byte| *byte == b'.');
@@ -264,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_or_already_replaced_is_not_looked_for() {
+    fn short_secrets_and_pseudonyms_are_not_searched() {
         let mut secrets = Secrets::default();
         assert_eq!(secrets.learn(b"123456789012345"), Pseudonym::of(b"123456789012345"));
         secrets.learn(b"REDACTED:0123456789ab");
@@ -273,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_not_looked_for_anywhere_and_phrases_only_in_their_own_exchange() {
+    fn identifiers_are_never_searched_and_phrases_only_in_their_exchange() {
         let mut secrets = Secrets::default();
         for name in ["ConnectionTokenValue", "reservation_group", "correcthorsebatterystaple"] {
             secrets.learn(name.as_bytes());
@@ -294,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_the_newest_are_kept() {
+    fn memory_is_bounded_and_keeps_the_newest() {
         let mut secrets = Secrets::default();
         secrets.learn(b"secret-of-every-exchange");
         for number in 0..40_000 {
@@ -302,7 +308,7 @@ mod tests {
             secrets.learn(b"secret-of-every-exchange");
             secrets.learn(format!("secret-number-{number}").as_bytes());
         }
-        assert!(secrets.known.len() <= MOST + 2);
+        assert!(secrets.known.len() <= MAX_SECRETS + 2);
         assert_eq!(found(&secrets, b"<secret-number-39999>").len(), 1);
         assert_eq!(found(&secrets, b"<secret-number-33000>").len(), 1);
         assert_eq!(found(&secrets, b"<secret-of-every-exchange>").len(), 1);
@@ -311,7 +317,7 @@ mod tests {
         for number in 0..40_000 {
             secrets.learn(format!("at-once-{number:09}").as_bytes());
         }
-        assert!(secrets.known.len() <= MOST + MOST_MORE);
+        assert!(secrets.known.len() <= MAX_SECRETS + MAX_EXTRA);
     }
 
     #[test]
@@ -331,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_secret_takes_no_quadratic_time() {
+    fn hostile_secrets_do_not_take_quadratic_time() {
         let mut secrets = Secrets::default();
         secrets.learn(&[b'1'; LONGEST]);
         for length in 16..LONGEST {
@@ -344,7 +350,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_occurrence_is_found_wherever_it_stands(
+        fn every_occurrence_is_found(
             values in prop_oneof![
                 prop::collection::hash_set("[12]{16,24}", 1..40),
                 prop::collection::hash_set("[12]{39,48}", 1..40),
@@ -359,7 +365,7 @@ mod tests {
             }
             let values: Vec<_> = values.into_iter().collect();
             let text = format!("{before}{}{after}", which.get(&values));
-            // Where secrets overlap one may hide another, but nothing of any stays whole.
+            // Overlapping secrets may hide each other, but none survives whole.
             let mut left = text.clone().into_bytes();
             secrets.find(text.as_bytes(), |start, end, _| left[start..end].fill(b'.')).unwrap();
             let left = String::from_utf8(left).unwrap();

@@ -1,4 +1,4 @@
-//! What is replaced in one text, and the text with it replaced.
+//! Finding and replacing secrets in one text.
 
 use bytes::Bytes;
 
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::Pseudonym;
 
-/// What a text is, which says how a name stands before a value in it.
+/// The kind of text, which determines how names and values are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Syntax {
-    /// A body: JSON, until it shows that it is not.
+    /// A body: JSON unless it proves otherwise.
     Json,
     /// A body of `application/x-www-form-urlencoded`.
     Form,
@@ -24,29 +24,29 @@ pub(super) enum Syntax {
     Cookie,
     /// `Authorization` or `Proxy-Authorization`.
     Credentials,
-    /// The whole text is a secret.
+    /// The entire text is a secret.
     Token,
-    /// Any other header field, or a text that has addresses in it.
+    /// Any other header, or free text that may contain URLs.
     Field,
 }
 
-/// A text and what is to be replaced in it.
+/// A text and the replacements found so far.
 pub(super) struct Text<'a> {
     layers: Layers<'a>,
     syntax: Syntax,
-    /// Whether nothing can be told by a name or by its form.
+    /// Whether nothing can be found by name or form.
     plain: bool,
     edits: Vec<Edit>,
     too_complex: bool,
 }
 
-/// Bytes of layer 0 and what takes their place.
+/// Bytes of layer 0 and their replacement.
 struct Edit {
     start: usize,
     end: usize,
-    /// None where the bytes are cut off.
+    /// `None` if the bytes are dropped.
     pseudonym: Option<Pseudonym>,
-    /// The layer in which a string's quotes have to be put around the pseudonym; none where they are there or not needed.
+    /// The layer in which the pseudonym needs quotes around it; `None` if they exist or are not needed.
     quoted_in: Option<usize>,
 }
 
@@ -57,17 +57,17 @@ impl<'a> Text<'a> {
         Self { layers, syntax, plain, edits: Vec::new(), too_complex: false }
     }
 
-    /// Whether looking for secrets would take too long: nothing of it may be kept then.
+    /// Whether searching would take too long; nothing of the text may be kept then.
     pub(super) fn is_too_complex(&self) -> bool {
         self.too_complex
     }
 
-    /// Whether anything was found.
+    /// Whether any secret was found.
     pub(super) fn has_secrets(&self) -> bool {
         self.too_complex || !self.edits.is_empty()
     }
 
-    /// Finds what is told by its name, its place or its form, and learns the tokens among it.
+    /// Finds secrets by name, position and form, and learns the tokens among them.
     pub(super) fn find_named(&mut self, names: &Names, secrets: &mut Secrets) {
         match self.syntax {
             Syntax::Token => self.find_token(0, secrets),
@@ -86,34 +86,34 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Finds what has the shape of Mews' tokens, and learns it.
+    /// Finds and learns anything with the shape of Mews' tokens.
     pub(super) fn find_shaped(&mut self, secrets: &mut Secrets) {
         let Self { layers, edits, .. } = self;
         for layer in 0..layers.count() {
             let text = layers.text(layer);
             for (start, end) in shaped(text) {
                 let pseudonym = secrets.learn(&text[start..end]);
-                let (start, end) = layers.place(layer, start, end);
+                let (start, end) = layers.position(layer, start, end);
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             }
         }
     }
 
-    /// Finds every secret that is known, wherever it stands.
+    /// Finds every known secret, wherever it occurs.
     pub(super) fn find_values(&mut self, secrets: &Secrets) {
         let Self { layers, edits, syntax, too_complex, .. } = self;
         for layer in 0..layers.count() {
             let text = layers.text(layer);
             let searched = secrets.find(text, |mut start, mut end, pseudonym| {
                 if *syntax == Syntax::Json {
-                    // A quote at a secret's edge may be the string's own, without which JSON would be none.
+                    // A quote at the edge of a secret may delimit the string, and removing it would break the JSON.
                     let quotes = |byte: &&u8| **byte == b'"';
                     start += text[start..end].iter().take_while(quotes).count();
                     end -= text[start..end].iter().rev().take_while(quotes).count();
                 }
                 let (start, end) = match layer {
                     0 => layers.whole_escapes(start, end),
-                    _ => layers.place(layer, start, end),
+                    _ => layers.position(layer, start, end),
                 };
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             });
@@ -121,35 +121,35 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Finds the beginning of a secret at the very end of a text that is cut.
-    pub(super) fn find_beginning_at_end(&mut self, secrets: &Secrets) {
+    /// Finds the prefix of a secret at the very end of a truncated text.
+    pub(super) fn find_prefix_at_end(&mut self, secrets: &Secrets) {
         let whole = self.layers.text(0).len();
         for layer in 0..self.layers.count() {
             let text = self.layers.text(layer);
-            let known = secrets.beginning_at_end(text);
-            if let Some(start) = known.into_iter().chain(form::beginning_at_end(text)).min() {
-                let (start, _) = self.layers.place(layer, start, text.len());
+            let known = secrets.prefix_at_end(text);
+            if let Some(start) = known.into_iter().chain(form::prefix_at_end(text)).min() {
+                let (start, _) = self.layers.position(layer, start, text.len());
                 self.edits.push(Edit { start, end: whole, pseudonym: None, quoted_in: None });
             }
         }
     }
 
-    /// Leaves what was replaced before: pseudonyms, with what was taken for a part of a value with them.
-    pub(super) fn leave_pseudonyms(&mut self) {
+    /// Drops the edits that only cover earlier pseudonyms, with any adjacent characters taken for part of the value.
+    pub(super) fn keep_pseudonyms(&mut self) {
         let text = self.layers.text(0);
         self.edits.retain(|edit| {
-            // What stands before the colon passes for a user's name in an address.
+            // In a URL, the prefix before the colon is taken for a user name.
             let prefix = if text[..edit.start].ends_with(PREFIX) { PREFIX.len() } else { 0 };
             !is_replaced(&text[edit.start - prefix..edit.end])
         });
     }
 
-    /// The text as it stands.
+    /// The text as it is.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.layers.text(0)
     }
 
-    /// The text with everything replaced that was found; none where nothing was.
+    /// The text with all findings replaced; `None` if there are none.
     pub(super) fn redacted(&mut self) -> Option<Bytes> {
         if self.edits.is_empty() {
             return None;
@@ -166,7 +166,7 @@ impl<'a> Text<'a> {
             if is_json && edit.quoted_in.is_none() && edit.pseudonym.is_some() {
                 quotes.widen_to_number(&mut edit, copied);
             }
-            // Where finds overlap, all that they cover goes.
+            // Overlapping findings are merged.
             while let Some(next) = edits.next_if(|next| next.start < edit.end) {
                 edit.end = edit.end.max(next.end);
                 edit.pseudonym = edit.pseudonym.or(next.pseudonym);
@@ -179,17 +179,17 @@ impl<'a> Text<'a> {
         Some(redacted.into())
     }
 
-    /// Finds the values that belong to names.
+    /// Finds the values of names.
     pub(super) fn find_values_of(&mut self, names: &Names, secrets: &mut Secrets) {
         let Self { layers, edits, syntax, .. } = self;
-        // Where the latest value ends in each layer: a name inside of it is replaced with it, and following each one to
+        // The end of the latest value in each layer: a name inside it is replaced with it, and following each one to
         // its end would take quadratic time.
-        let mut covered = [0; Layers::MOST];
+        let mut covered = [0; Layers::MAX];
         for found_in in 0..layers.count() {
             names.find(layers.text(found_in), |name| {
                 let context = Context::of(layers.text(found_in), &name, *syntax);
-                // A value ends where a quote stands as plain as the one behind its name. A layer further up, an escaped
-                // quote inside the value would look like its end.
+                // A value ends at a quote with the same level of escaping as the one after its name. One layer up, an
+                // escaped quote inside the value would look like its end.
                 let (lower, at) = layers.lowest(found_in, name.end);
                 if at < covered[lower] || name.end < covered[found_in] {
                     return;
@@ -205,7 +205,7 @@ impl<'a> Text<'a> {
                 }
                 let content = match value.form {
                     Form::Quoted => undone(raw, Escapes::Json),
-                    // A cookie's value means itself, whatever percent signs it has.
+                    // Cookie values are not percent-decoded.
                     Form::Pair if *syntax == Syntax::Cookie => raw.into(),
                     Form::Pair if *syntax == Syntax::Json => {
                         undone(&undone(raw, Escapes::Json), Escapes::Percent).into_owned().into()
@@ -217,30 +217,30 @@ impl<'a> Text<'a> {
                 let pseudonym = if name.kind == Kind::Field {
                     secrets.keyed(&content)
                 } else if value.end == text.len() && value.form != Form::Pair {
-                    secrets.pseudonym_of_beginning(&content)
+                    secrets.pseudonym_of_prefix(&content)
                 } else if matches!(raw[0], b'{' | b'[') && value.form == Form::Json {
-                    // An object is no token, and to replace it elsewhere by its text would leave what is no JSON.
+                    // An object is not a token; replacing its text elsewhere would break JSON.
                     Pseudonym::of(&content)
                 } else {
                     secrets.learn(&content)
                 };
-                let (start, end) = layers.place(layer, value.start, value.end);
+                let (start, end) = layers.position(layer, value.start, value.end);
                 let quoted_in = (value.form == Form::Json).then_some(layer);
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in });
             });
         }
     }
 
-    /// Finds the password in `scheme://user:password@host`, and a token that stands for both.
+    /// Finds the password in `scheme://user:password@host`, and a token in place of both.
     fn find_passwords(&mut self, secrets: &mut Secrets) {
-        const LONGEST: usize = 256;
+        const MAX: usize = 256;
         let Self { layers, edits, .. } = self;
         for layer in 0..layers.count() {
             let text = layers.text(layer);
             for at in memchr::memchr_iter(b'@', text) {
                 let ends =
                     |byte: &u8| matches!(byte, b'/' | b' ' | b'"' | b'\'' | b'<' | b'>' | b'\n' | b'?' | b'#' | b'@');
-                let Some(slash) = text[..at].iter().rev().take(LONGEST).position(ends) else { continue };
+                let Some(slash) = text[..at].iter().rev().take(MAX).position(ends) else { continue };
                 let start = at - slash;
                 if !text[..start].ends_with(b"://") {
                     continue;
@@ -257,22 +257,22 @@ impl<'a> Text<'a> {
                 }
                 let content = undone(raw, Escapes::Percent);
                 secrets.learn(&content);
-                // Passwords are short enough to be tried out.
+                // Passwords are short enough to guess.
                 let pseudonym = secrets.keyed(&content);
-                let (start, end) = layers.place(layer, start, at);
+                let (start, end) = layers.position(layer, start, at);
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             }
         }
     }
 
-    /// Finds what has the form of Mews' tokens.
+    /// Finds anything in the form of Mews' tokens.
     fn find_tokens(&mut self, secrets: &mut Secrets) {
         let Self { layers, edits, .. } = self;
         for layer in 0..layers.count() {
             let text = layers.text(layer);
             form::tokens(text, |start, end| {
                 let pseudonym = secrets.learn(&text[start..end]);
-                let (start, end) = layers.place(layer, start, end);
+                let (start, end) = layers.position(layer, start, end);
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             });
         }
@@ -290,7 +290,7 @@ impl<'a> Text<'a> {
 
 const PREFIX: &[u8] = Pseudonym::PREFIX.as_bytes();
 
-/// Whether this is pseudonyms and, its escapes undone, nothing else that is long enough to be a secret.
+/// Whether this consists of pseudonyms and, with escapes decoded, nothing else long enough to be a secret.
 fn is_replaced(text: &[u8]) -> bool {
     const DIGITS: usize = Pseudonym::LEN - PREFIX.len();
     const SHORT: usize = 8;
@@ -309,8 +309,8 @@ fn is_replaced(text: &[u8]) -> bool {
     others.len() < text.len() && undone(&others, Escapes::Any).split(is_edge).all(|word| word.len() < SHORT)
 }
 
-/// Whether a text is so short that a look at each of its bytes tells that no name, no password, no escape and no token of
-/// Mews' form is in it. Most header fields are.
+/// Whether a text is so short that scanning its bytes proves it contains no name, password, escape or Mews token. True
+/// for most headers.
 fn is_plain(text: &[u8]) -> bool {
     const TELLING: [bool; 256] = {
         let mut telling = [false; 256];
@@ -325,11 +325,11 @@ fn is_plain(text: &[u8]) -> bool {
     text.len() < form::LENGTH && !text.iter().any(|byte| TELLING[usize::from(*byte)])
 }
 
-/// How many hexadecimal digits in a row have the shape of a token's part.
+/// Consecutive hexadecimal digits that look like part of a token.
 const DIGITS: usize = 31;
 
-/// Where something has the shape of Mews' tokens: hexadecimal digits and hyphens, 31 digits or more of them in a row.
-/// An identifier (UUID) has no more than twelve.
+/// Spans with the shape of Mews' tokens: hexadecimal digits and hyphens, with 31 or more digits in a row. A UUID has at
+/// most twelve.
 fn shaped(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -346,10 +346,10 @@ fn shaped(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Whether there is anything of that shape, without looking at escapes.
+/// Whether anything has that shape, ignoring escapes.
 pub(super) fn has_shaped(text: &[u8]) -> bool {
     let digits = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| byte.is_ascii_hexdigit()).count();
-    // So many digits in a row leave out none of the bytes that are looked at.
+    // A run this long always covers one of the sampled bytes.
     (DIGITS - 1..text.len()).step_by(DIGITS).any(|at| {
         text[at].is_ascii_hexdigit() && digits(&mut text[..at].iter().rev()) + digits(&mut text[at..].iter()) >= DIGITS
     })
@@ -358,7 +358,7 @@ pub(super) fn has_shaped(text: &[u8]) -> bool {
 impl Edit {
     fn write(&self, text: &mut Vec<u8>) {
         let Some(pseudonym) = self.pseudonym else { return };
-        // In a string of JSON a quote needs a backslash; in a string in that string, three.
+        // Inside a JSON string a quote needs one backslash; in a string nested in that, three.
         let backslashes = self.quoted_in.map_or(0, |layer| (1 << layer) - 1);
         let quote = |text: &mut Vec<u8>| {
             if self.quoted_in.is_some() {
@@ -372,7 +372,7 @@ impl Edit {
     }
 }
 
-/// Tells what stands in a string of JSON, from the beginning to the end once.
+/// Tracks whether a position is inside a JSON string, in one forward pass.
 struct Quotes<'a> {
     text: &'a [u8],
     at: usize,
@@ -380,9 +380,9 @@ struct Quotes<'a> {
 }
 
 impl Quotes<'_> {
-    /// Where a secret is (part of) a number, the number becomes a string, so that JSON stays JSON.
+    /// If a secret is (part of) a number, replaces the whole number with a string, so that the JSON stays valid.
     ///
-    /// It widens no further back than `floor`.
+    /// Widens no further back than `floor`.
     fn widen_to_number(&mut self, edit: &mut Edit, floor: usize) {
         let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         if !self.text[edit.start..edit.end].iter().all(digit) {
@@ -412,7 +412,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_shape_is_seen_wherever_it_stands(text in "[g/]{0,40}[0-9a-fA-F]{25,36}(-[0-9a-f]{27,33})?[-g]{0,40}") {
+        fn a_shape_is_found_anywhere(text in "[g/]{0,40}[0-9a-fA-F]{25,36}(-[0-9a-f]{27,33})?[-g]{0,40}") {
             prop_assert_eq!(has_shaped(text.as_bytes()), shaped(text.as_bytes()).next().is_some());
         }
     }

@@ -1,4 +1,4 @@
-//! The value that belongs to a name, in whatever notation both stand.
+//! Locating the value of a name, in any notation.
 
 use memchr::{memchr, memmem};
 
@@ -7,27 +7,27 @@ use super::{
     text::Syntax,
 };
 
-/// How far behind a name its value may stand where no `:` and no `=` binds them.
-const LONGEST_GAP: usize = 200;
-/// How long a start tag of XML, or the head of a part of a multipart body, may be.
-const LONGEST_HEAD: usize = 1024;
-/// The shortest word that is taken for a secret without anything else that tells so.
-const SHORTEST_WORD: usize = 16;
+/// How far after a name its value may be if no `:` or `=` connects them.
+const MAX_GAP: usize = 200;
+/// Maximum length of an XML start tag, or of the headers of a multipart part.
+const MAX_HEAD: usize = 1024;
+/// The shortest word taken for a secret without other evidence.
+const MIN_WORD: usize = 16;
 
-/// What stands around a name.
+/// The context of a name.
 #[derive(Clone, Copy)]
 pub(super) struct Context {
     kind: Kind,
     syntax: Syntax,
-    /// Whether it is an element of XML.
+    /// Whether it is an XML element.
     element: bool,
-    /// Whether `name=` stands before it.
+    /// Whether it follows `name=`.
     part: bool,
-    /// Whether it begins a line.
+    /// Whether it starts a line.
     line: bool,
 }
 
-/// A value, which may be cut or broken.
+/// A value, possibly truncated or malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) start: usize,
@@ -40,11 +40,11 @@ pub(super) struct Value {
 pub(super) enum Form {
     /// In quotes.
     Quoted,
-    /// A number, a literal, an object or an array of JSON, which becomes a string when it is replaced.
+    /// A JSON number, literal, object or array, which becomes a string when replaced.
     Json,
-    /// As it is, behind `=`.
+    /// Verbatim, after `=`.
     Pair,
-    /// As it is.
+    /// Verbatim.
     Bare,
     /// Between tags.
     Element,
@@ -53,7 +53,7 @@ pub(super) enum Form {
 impl Context {
     pub(super) fn of(text: &[u8], name: &Name, syntax: Syntax) -> Self {
         let before = &text[..name.start];
-        // The prefix of a namespace is a name, too.
+        // A namespace prefix is part of the name.
         let prefix = before
             .iter()
             .rev()
@@ -69,29 +69,29 @@ impl Context {
     }
 }
 
-/// The value that belongs to a name that ends at `at`; none where there is none.
+/// The value of the name that ends at `at`; `None` if there is none.
 pub(super) fn value(text: &[u8], at: usize, context: &Context) -> Option<Value> {
     let mut at = skip_index(text, at);
     let quote = text.get(at).copied().filter(|byte| is_quote(*byte));
     if quote.is_some() {
         at = skip_index(text, at + 1);
     }
-    let behind = skip(text, at, context);
-    match *text.get(behind)? {
+    let after = skip(text, at, context);
+    match *text.get(after)? {
         separator @ (b':' | b'=') => {
-            let more = text[behind + 1..].iter().take(2).take_while(|byte| matches!(byte, b'=' | b'>' | b':')).count();
-            bound(text, skip(text, behind + 1 + more, context), separator, quote, context)
+            let more = text[after + 1..].iter().take(2).take_while(|byte| matches!(byte, b'=' | b'>' | b':')).count();
+            bound(text, skip(text, after + 1 + more, context), separator, quote, context)
         }
         _ if context.element && quote.is_none() => element(text, at),
         _ if context.part => part(text, at),
         b'"' | b'\'' | b'`' | b',' | b'<' | b')' => unbound(text, at, false),
-        _ if quote.is_some() || behind > at => unbound(text, at, false),
+        _ if quote.is_some() || after > at => unbound(text, at, false),
         _ => None,
     }
     .filter(|value| value.end > value.start)
 }
 
-/// Passes over white space, for which `+` stands in queries and forms.
+/// Skips white space, which queries and forms write as `+`.
 fn skip(text: &[u8], at: usize, context: &Context) -> usize {
     let at = skip_space(text, at);
     match context.syntax {
@@ -102,7 +102,7 @@ fn skip(text: &[u8], at: usize, context: &Context) -> usize {
     }
 }
 
-/// Passes over `[]`, `[0]` and `['a']`.
+/// Skips `[]`, `[0]` and `['a']`.
 fn skip_index(text: &[u8], at: usize) -> usize {
     match text.get(at..) {
         Some(rest @ [b'[', ..]) => rest.iter().take(16).position(|byte| *byte == b']').map_or(at, |end| at + end + 1),
@@ -110,9 +110,9 @@ fn skip_index(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// The value behind a separator.
+/// The value after a separator.
 fn bound(text: &[u8], at: usize, separator: u8, quote: Option<u8>, context: &Context) -> Option<Value> {
-    // Letters before a quote, as Python and C# have them, and tags of YAML.
+    // String prefixes as in Python and C#, and YAML tags.
     let letters = text[at.min(text.len())..].iter().take(2).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let mut start = match text.get(at + letters) {
         Some(byte) if letters > 0 && is_quote(*byte) => at + letters,
@@ -131,19 +131,19 @@ fn bound(text: &[u8], at: usize, separator: u8, quote: Option<u8>, context: &Con
             Value { start, end, form: Form::Quoted }
         }
         b'{' | b'[' if json => Value { start, end: names::nested_end(text, start), form: Form::Json },
-        // A list of YAML or of a configuration.
+        // A YAML or configuration list.
         b'[' => {
             let inner = skip_space(text, start + 1);
             return bound(text, inner, separator, None, context).filter(|_| text.get(inner) != Some(&b'['));
         }
         b'|' | b'>' if separator == b':' && !json => {
-            // A block of YAML, whose lines may have been put on one.
+            // A YAML block scalar, whose lines may have been joined.
             let indicator = |byte: &&u8| matches!(byte, b'|' | b'>' | b'-' | b'+' | b' ' | b'\r' | b'\n' | b'0'..=b'9');
-            let start = start + text[start..].iter().take(LONGEST_GAP).take_while(indicator).count();
+            let start = start + text[start..].iter().take(MAX_GAP).take_while(indicator).count();
             Value { start, end: bare_end(text, start, separator, context), form: Form::Bare }
         }
         _ => {
-            let near = &text[..text.len().min(start + LONGEST_CREDENTIALS)];
+            let near = &text[..text.len().min(start + MAX_CREDENTIALS)];
             let end = match bare_end(near, start, separator, context) {
                 end if end < near.len() || context.kind == Kind::Credentials => end,
                 _ => bare_end(text, start, separator, context),
@@ -159,19 +159,19 @@ fn bound(text: &[u8], at: usize, separator: u8, quote: Option<u8>, context: &Con
     };
     let content = &text[found.start..found.end];
     match context.kind {
-        // So long a line is credentials, whatever they look like.
-        Kind::Credentials if found.form != Form::Quoted && content.len() + 1 >= LONGEST_CREDENTIALS => {
+        // A value this long counts as credentials, whatever it looks like.
+        Kind::Credentials if found.form != Form::Quoted && content.len() + 1 >= MAX_CREDENTIALS => {
             Some(Value { end: bare_end(text, found.start, separator, context), ..found })
         }
         Kind::Credentials => credentials(text, found),
-        _ if found.form != Form::Quoted && is_nothing(content) => None,
-        // In prose a colon binds nothing.
-        Kind::Token if found.form == Form::Bare && !context.line && !is_telling(content) => None,
+        _ if found.form != Form::Quoted && is_null(content) => None,
+        // In prose a colon introduces no value.
+        Kind::Token if found.form == Form::Bare && !context.line && !looks_secret(content) => None,
         _ => Some(found),
     }
 }
 
-/// Where a value ends that is not in quotes.
+/// The end of an unquoted value.
 fn bare_end(text: &[u8], start: usize, separator: u8, context: &Context) -> usize {
     let whole =
         context.kind == Kind::Credentials || (context.kind == Kind::Field && (separator == b'=' || context.line));
@@ -192,10 +192,10 @@ fn bare_end(text: &[u8], start: usize, separator: u8, context: &Context) -> usiz
     (start..text.len()).find(|at| ends(*at)).unwrap_or(text.len())
 }
 
-/// The most bytes of credentials of which it matters whether they look like some: a line may be full of the word.
-const LONGEST_CREDENTIALS: usize = 1024;
+/// How many bytes of credentials are inspected: a line may repeat the word many times.
+const MAX_CREDENTIALS: usize = 1024;
 
-/// Whether an escape of JSON stands for something that ends a value. What a slash, a plus or a letter stands for does not.
+/// Whether a JSON escape stands for a character that ends a value. Slashes, pluses and letters do not.
 fn ends_at_escape(escape: &[u8]) -> bool {
     match escape {
         [b'"' | b'\'' | b'n' | b'r' | b't' | b'\\', ..] | [] => true,
@@ -207,9 +207,9 @@ fn ends_at_escape(escape: &[u8]) -> bool {
     }
 }
 
-/// The credentials behind their scheme.
+/// The credentials after their scheme.
 ///
-/// In prose the word binds nothing: what follows it must look like credentials.
+/// In prose the scheme proves nothing: what follows must look like credentials.
 fn credentials(text: &[u8], value: Value) -> Option<Value> {
     let content = &text[value.start..value.end];
     let scheme = content.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
@@ -218,12 +218,12 @@ fn credentials(text: &[u8], value: Value) -> Option<Value> {
     let is_known = known.iter().any(|known| content[..scheme].eq_ignore_ascii_case(known));
     let start = if space > 0 { value.start + scheme + space } else { value.start };
     let form = if value.form == Form::Json && space > 0 { Form::Bare } else { value.form };
-    (space > 0 && is_known || is_telling_word(&text[start..value.end])).then_some(Value { start, form, ..value })
+    (space > 0 && is_known || looks_random(&text[start..value.end])).then_some(Value { start, form, ..value })
 }
 
-/// The text of an element whose start tag goes on at `at`.
+/// The text of an element whose start tag continues at `at`.
 fn element(text: &[u8], at: usize) -> Option<Value> {
-    let tag = &text[at..text.len().min(at + LONGEST_HEAD)];
+    let tag = &text[at..text.len().min(at + MAX_HEAD)];
     let close = memchr(b'>', tag)?;
     if tag[..close].ends_with(b"/") || tag[..close].contains(&b'<') {
         return None;
@@ -240,9 +240,9 @@ fn element(text: &[u8], at: usize) -> Option<Value> {
     Some(Value { start, end: start + content.len(), form: Form::Element })
 }
 
-/// The content of a part of a multipart body whose head goes on at `at`; of a field of HTML its value.
+/// The content of a multipart part whose headers continue at `at`; for an HTML field its value.
 fn part(text: &[u8], at: usize) -> Option<Value> {
-    let head = &text[at..text.len().min(at + LONGEST_HEAD)];
+    let head = &text[at..text.len().min(at + MAX_HEAD)];
     let empty = memmem::find(head, b"\r\n\r\n").map(|empty| empty + 4);
     let empty = empty.or_else(|| memmem::find(head, b"\n\n").map(|empty| empty + 2));
     let is_head = |end: usize| !head[..end].contains(&b'<') && memmem::find(&head[..end], b"\n--").is_none();
@@ -252,30 +252,30 @@ fn part(text: &[u8], at: usize) -> Option<Value> {
     Some(Value { start, end: start + content.len(), form: Form::Bare })
 }
 
-/// The value that nothing binds to its name but that it follows, as in `("AccessToken", "…")`, in
-/// `"name":"AccessToken","value":"…"` and in `<key>AccessToken</key><string>…</string>`. Where `is_part`, other words
-/// may stand between.
+/// A value related to its name only by following it, as in `("AccessToken", "…")`, in
+/// `"name":"AccessToken","value":"…"` and in `<key>AccessToken</key><string>…</string>`. If `is_part`, other words may
+/// come between.
 fn unbound(text: &[u8], at: usize, is_part: bool) -> Option<Value> {
-    const BETWEEN: [&str; 18] = [
+    const FILLERS: [&str; 18] = [
         "value", "val", "string", "str", "text", "content", "type", "data", "key", "name", "b", "u", "default", "body",
         "hidden", "input", "secret", "is",
     ];
-    let end = text.len().min(at + LONGEST_GAP);
+    let end = text.len().min(at + MAX_GAP);
     let mut at = at;
     while at < end {
         match text[at] {
             b'+' => at += 1,
             byte if is_word_byte(byte) => {
-                let length = text[at..].iter().take(4 * LONGEST_HEAD).take_while(|byte| is_word_byte(**byte)).count();
+                let length = text[at..].iter().take(4 * MAX_HEAD).take_while(|byte| is_word_byte(**byte)).count();
                 let word = &text[at..at + length];
-                if is_telling_word(word) && !is_uuid(word) {
+                if looks_random(word) && !is_uuid(word) {
                     let more = text[at + length..]
                         .iter()
                         .take_while(|byte| is_word_byte(**byte) || matches!(byte, b'/' | b'='))
                         .count();
                     return Some(Value { start: at, end: at + length + more, form: Form::Bare });
                 }
-                if !is_part && !BETWEEN.iter().any(|between| word.eq_ignore_ascii_case(between.as_bytes())) {
+                if !is_part && !FILLERS.iter().any(|filler| word.eq_ignore_ascii_case(filler.as_bytes())) {
                     return None;
                 }
                 at += length;
@@ -292,14 +292,14 @@ fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'.' | b'~')
 }
 
-/// Whether a word is so long and mixed that it is no word of a language.
-fn is_telling_word(word: &[u8]) -> bool {
-    word.len() >= SHORTEST_WORD && word.iter().any(u8::is_ascii_digit)
+/// Whether a word is too long and mixed to be natural language.
+fn looks_random(word: &[u8]) -> bool {
+    word.len() >= MIN_WORD && word.iter().any(u8::is_ascii_digit)
 }
 
-/// Whether a value in prose is a secret rather than the sentence's next word.
-fn is_telling(value: &[u8]) -> bool {
-    value.len() >= SHORTEST_WORD || value.len() >= 8 && value.iter().any(u8::is_ascii_digit)
+/// Whether a value in prose is a secret rather than the next word.
+fn looks_secret(value: &[u8]) -> bool {
+    value.len() >= MIN_WORD || value.len() >= 8 && value.iter().any(u8::is_ascii_digit)
 }
 
 fn is_uuid(word: &[u8]) -> bool {
@@ -310,7 +310,7 @@ fn is_uuid(word: &[u8]) -> bool {
         })
 }
 
-/// Whether this says that there is no value.
-fn is_nothing(value: &[u8]) -> bool {
-    ["", "null", "none", "nil", "undefined", "~"].iter().any(|nothing| value.eq_ignore_ascii_case(nothing.as_bytes()))
+/// Whether this denotes the absence of a value.
+fn is_null(value: &[u8]) -> bool {
+    ["", "null", "none", "nil", "undefined", "~"].iter().any(|null| value.eq_ignore_ascii_case(null.as_bytes()))
 }

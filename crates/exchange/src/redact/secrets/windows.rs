@@ -1,44 +1,44 @@
-//! Many texts looked for at once.
+//! Multi-pattern search.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::TooComplex;
 
-/// The bytes of a window.
+/// Window size in bytes.
 const WINDOW: usize = 8;
-/// The strides of the search: for a few long texts, and for all others. Each text has as many windows in the table.
+/// Search strides: for a few long texts, and for all others. Each text contributes as many windows as the stride.
 const LONG_STRIDE: usize = 32;
 const SHORT_STRIDE: usize = 8;
-/// How many texts are a few.
+/// The most texts that count as few.
 const FEW: usize = 64;
-/// Marks the end of a chain.
+/// End of a chain.
 const END: u32 = u32::MAX;
-/// The buckets of a small table, which has a filter of 8 KiB.
-const FEWEST_BUCKETS: usize = 1 << 12;
-/// How many bits of the filter a bucket has.
+/// Buckets of the smallest table, whose filter takes 8 KiB.
+const MIN_BUCKETS: usize = 1 << 12;
+/// Filter bits per bucket.
 const FILTER_BITS: usize = 16;
 
-/// The windows of eight bytes of which one is met wherever a text stands, if every `stride`-th window is looked at.
+/// A table of eight-byte windows such that checking every `stride`-th window of a text meets at least one of any
+/// occurrence.
 ///
-/// A filter of bits says of nearly all windows that they are none of these. Texts that begin alike share their entries, so
-/// that no window has more of them than a stride is long. Which text stands where a window tells that one may stand is for
-/// others to find.
+/// A bit filter rules out nearly all windows. Texts with a common prefix share entries, so no window has more of them
+/// than the stride. The caller verifies which text, if any, is at a reported position.
 pub(super) struct Windows {
     texts: usize,
     stride: usize,
     entries: Vec<Entry>,
-    /// The first entry of each chain; as many as a power of two.
+    /// The first entry of each chain; a power of two in number.
     buckets: Vec<u32>,
     filter: Vec<u64>,
-    /// An odd number unknown to those who choose the texts.
+    /// A random odd multiplier, so that chosen texts can't provoke collisions.
     factor: u64,
 }
 
 struct Entry {
     window: u64,
     next: u32,
-    /// Where in a text the window stands.
-    place: u8,
+    /// The window's offset in its text.
+    offset: u8,
 }
 
 impl Default for Windows {
@@ -55,7 +55,7 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Adds a text of 16 bytes or more; says whether the table is still good. Where not it has to be made anew.
+    /// Adds a text of at least 16 bytes; returns whether the table is still valid. If not, it must be rebuilt.
     pub(super) fn add(&mut self, value: &[u8]) -> bool {
         self.texts += 1;
         let too_short = value.len() < LONG_STRIDE + WINDOW - 1;
@@ -66,7 +66,7 @@ impl Windows {
         true
     }
 
-    /// Makes the table anew, of texts in the order of their places; empty ones are passed over.
+    /// Rebuilds the table from all texts; empty ones are skipped.
     pub(super) fn rebuild<'a>(&mut self, values: impl Iterator<Item = &'a [u8]> + Clone) {
         let shortest = values.clone().filter(|value| !value.is_empty()).map(<[u8]>::len).min();
         self.texts = values.clone().count();
@@ -78,16 +78,16 @@ impl Windows {
         values.filter(|value| !value.is_empty()).for_each(|value| self.put(value));
     }
 
-    /// Calls `stands` with each place in `searched` where a text may begin; it returns the end of one that does.
+    /// Calls `verify` with each position in `searched` where a text may start; it returns the end of an actual match.
     pub(super) fn search(
         &self,
         searched: &[u8],
-        mut stands: impl FnMut(usize) -> Option<usize>,
+        mut verify: impl FnMut(usize) -> Option<usize>,
     ) -> Result<(), TooComplex> {
         if self.entries.is_empty() {
             return Ok(());
         }
-        // What is not made to be slow needs far less.
+        // Ordinary text needs far less.
         let mut left = 4096 + searched.len();
         let mut at = 0;
         while let Some(window) = searched.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -96,13 +96,13 @@ impl Windows {
             let hash = self.hash(window);
             if self.filter[(hash & (self.filter_bits() - 1)) / 64] >> (hash % 64) & 1 == 1 {
                 let mut entry = self.buckets[hash & (self.buckets.len() - 1)];
-                while let Some(Entry { window: other, next: following, place }) = self.entries.get(entry as usize) {
+                while let Some(Entry { window: other, next: following, offset }) = self.entries.get(entry as usize) {
                     entry = *following;
                     if *other == window
-                        && let Some(start) = at.checked_sub(usize::from(*place))
+                        && let Some(start) = at.checked_sub(usize::from(*offset))
                     {
                         left = left.checked_sub(1).ok_or(TooComplex)?;
-                        if let Some(end) = stands(start) {
+                        if let Some(end) = verify(start) {
                             next = next.max(end.next_multiple_of(self.stride));
                         }
                     }
@@ -114,21 +114,21 @@ impl Windows {
     }
 
     fn put(&mut self, value: &[u8]) {
-        for (place, window) in (0..).zip(value.windows(WINDOW)).take(self.stride) {
+        for (offset, window) in (0..).zip(value.windows(WINDOW)).take(self.stride) {
             let Some(window) = window.first_chunk().map(|window| u64::from_le_bytes(*window)) else { break };
-            if !self.has(window, place) {
-                self.insert(Entry { window, next: END, place });
+            if !self.has(window, offset) {
+                self.insert(Entry { window, next: END, offset });
             }
         }
     }
 
-    fn has(&self, window: u64, place: u8) -> bool {
+    fn has(&self, window: u64, offset: u8) -> bool {
         if self.buckets.is_empty() {
             return false;
         }
         let mut entry = self.buckets[self.hash(window) & (self.buckets.len() - 1)];
         while let Some(found) = self.entries.get(entry as usize) {
-            if found.window == window && found.place == place {
+            if found.window == window && found.offset == offset {
                 return true;
             }
             entry = found.next;
@@ -138,26 +138,26 @@ impl Windows {
 
     fn insert(&mut self, entry: Entry) {
         if self.entries.len() >= self.buckets.len() {
-            let buckets = (self.buckets.len() * 2).max(FEWEST_BUCKETS);
+            let buckets = (self.buckets.len() * 2).max(MIN_BUCKETS);
             self.buckets.clear();
             self.buckets.resize(buckets, END);
             self.filter.clear();
             self.filter.resize(buckets * FILTER_BITS / 64, 0);
-            for place in 0..self.entries.len() {
-                self.link(place);
+            for offset in 0..self.entries.len() {
+                self.link(offset);
             }
         }
         self.entries.push(entry);
         self.link(self.entries.len() - 1);
     }
 
-    fn link(&mut self, place: usize) {
-        let hash = self.hash(self.entries[place].window);
+    fn link(&mut self, offset: usize) {
+        let hash = self.hash(self.entries[offset].window);
         let bit = hash % self.filter_bits();
         self.filter[bit / 64] |= 1 << (bit % 64);
         let bucket = hash & (self.buckets.len() - 1);
-        self.entries[place].next = self.buckets[bucket];
-        self.buckets[bucket] = place as u32;
+        self.entries[offset].next = self.buckets[bucket];
+        self.buckets[bucket] = offset as u32;
     }
 
     fn filter_bits(&self) -> usize {
@@ -165,7 +165,7 @@ impl Windows {
     }
 
     fn hash(&self, window: u64) -> usize {
-        // The upper bits of a product depend on all of it.
+        // The upper bits of a product depend on all its input.
         (window.wrapping_mul(self.factor) >> 32) as usize
     }
 }
