@@ -22,7 +22,7 @@ pub(crate) const VARIABLE: &str = "_NIGHTAUDIT_COMPLETE";
 const EXCHANGES: usize = 20;
 
 /// Prints candidates and exits if the shell asked for completion; otherwise does nothing.
-pub(crate) fn answer() {
+pub(crate) fn run() {
     clap_complete::CompleteEnv::with_factory(Arguments::command).var(VARIABLE).complete();
 }
 

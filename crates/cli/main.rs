@@ -28,7 +28,7 @@ use crate::{
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    complete::answer();
+    complete::run();
     let arguments = Arguments::parse();
     signals::survive_file_limits();
     // Long-running commands must not block on a stalled standard error.

@@ -1,4 +1,4 @@
-//! What was recorded, one line each, for whoever watches `serve` or `try`.
+//! Prints recorded requests, one per line, for `serve` and `try`.
 
 use std::time::Duration;
 

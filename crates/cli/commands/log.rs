@@ -18,7 +18,7 @@ use nightaudit_text::size;
 
 use crate::{error::Usage, progress::Bar};
 
-/// Look after the log
+/// Maintain the log
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 What changes the log needs it for itself: stop `nightaudit serve` first. Only `delete` works while it runs.
@@ -35,21 +35,21 @@ pub(crate) struct Log {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say what the log consists of
+    /// Show what the log contains
     Info,
-    /// Read everything, and say what is damaged; exit code 1 if anything is
+    /// Read everything and list damage; exits with 1 if there is any
     Check,
-    /// Make the index again from the segments
+    /// Rebuild the index from the segments
     Reindex,
-    /// Rewrite small blocks into large ones; no hash changes
+    /// Merge small blocks into large ones; no hash changes
     Compact,
-    /// Delete old sessions; only ended ones, and only whole
+    /// Delete old sessions: only whole, ended ones
     Delete {
-        /// Those that ended longer ago than this
+        /// Sessions that ended longer ago than this
         #[arg(long, value_name = "TIME")]
         older_than: Period,
     },
-    /// Add the sessions of an NDJSON export
+    /// Import the sessions of an NDJSON export
     Import {
         /// The file, or - for standard input
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -64,7 +64,7 @@ impl Log {
         let mut progress = |progress| bar.show_bytes(progress);
         let read = || Store::open_read_only(&settings.data);
         let mut own = || Store::open_with(own_config(settings), &mut progress);
-        // What looks after a log begins none where there isn't one; only `import` does.
+        // Only `import` creates a log if there is none.
         let there = || match settings.data.join("sessions").is_dir() {
             true => Ok(()),
             false => Err(OpenError::Missing(settings.data.clone())),
@@ -77,7 +77,7 @@ impl Log {
                 writeln!(out, "sessions   {} ({} open)", info.sessions, info.open_sessions)?;
                 writeln!(out, "exchanges  {}", info.exchanges)?;
                 if info.missing > 0 {
-                    writeln!(out, "missing    {} (`nightaudit log check` says which)", info.missing)?;
+                    writeln!(out, "missing    {} (`nightaudit log check` lists them)", info.missing)?;
                 }
                 if let Some(imported) = imported(&log) {
                     writeln!(out, "imported   {imported}")?;
@@ -96,23 +96,23 @@ impl Log {
                     writeln!(out, "{missing}")?;
                 }
                 if check.index_faults > 0 {
-                    writeln!(out, "the index has {} faults: `nightaudit log reindex`", check.index_faults)?;
+                    writeln!(out, "the index has {} faults: run `nightaudit log reindex`", check.index_faults)?;
                 }
                 let (exchanges, sessions) = (check.exchanges, check.sessions);
-                writeln!(out, "{exchanges} exchanges in {sessions} sessions are whole ({})", size(check.bytes))?;
+                writeln!(out, "{exchanges} exchanges in {sessions} sessions are intact ({})", size(check.bytes))?;
                 if let Some(imported) = imported(&log) {
                     writeln!(out, "of them {imported}")?;
                 }
                 if check.unfinished_imports > 0 {
                     let count = check.unfinished_imports;
-                    writeln!(out, "{count} sessions are of an import that was not finished: import the file again")?;
+                    writeln!(out, "{count} sessions are from an unfinished import: import the file again")?;
                 }
                 if check.interrupted > 0 {
                     let count = check.interrupted;
-                    writeln!(out, "{count} requests were under way when `serve` was killed: they show as interrupted")?;
+                    writeln!(out, "{count} requests were in flight when `serve` was killed: they show as interrupted")?;
                 }
                 if !check.is_whole() {
-                    writeln!(out, "not whole: put the files that are damaged or missing back from a copy")?;
+                    writeln!(out, "incomplete: restore the damaged or missing files from a copy")?;
                     return Ok(ExitCode::FAILURE);
                 }
             }
@@ -121,7 +121,7 @@ impl Log {
                 let log = own()?;
                 let exchanges = log.reindex(&mut |progress| bar.show_bytes(progress))?;
                 bar.clear();
-                writeln!(out, "the index was made again for {exchanges} exchanges")?;
+                writeln!(out, "rebuilt the index for {exchanges} exchanges")?;
                 log.close();
             }
             Action::Compact => {
@@ -143,7 +143,7 @@ impl Log {
                     }
                     Err(OpenError::Locked { console: Some(_), .. }) => delete_by_serve(settings, before)?,
                     Err(error @ OpenError::Locked { .. }) => return Err(error.into()),
-                    // A full disk takes nothing, and has room once something is deleted.
+                    // On a full disk, only a deletion can make room.
                     Err(_) => Store::delete_unopened(&settings.store, DeleteTarget::EndedBefore(before))?,
                 };
                 let sessions = done.sessions.len();
@@ -161,11 +161,11 @@ impl Log {
                 let done = log.import(&mut *lines).with_context(|| format!("importing {}", file.display()))?;
                 writeln!(out, "{} exchanges in {} sessions imported", done.exchanges, done.sessions.len())?;
                 if done.import.altered() > 0 {
-                    writeln!(out, "{}: the session says so from now on", done.import)?;
+                    writeln!(out, "{}: the session is marked", done.import)?;
                 }
                 if done.rehashed > 0 {
-                    let why = "they are altered, or come after what is altered or missing";
-                    writeln!(out, "{} of them have another hash than they were exported with: {why}", done.rehashed)?;
+                    let why = "they were altered, or follow altered or missing ones";
+                    writeln!(out, "{} of them have a different hash than when exported: {why}", done.rehashed)?;
                 }
                 log.close();
             }
@@ -174,7 +174,7 @@ impl Log {
     }
 }
 
-/// How many sessions were imported, and how much of them is altered; none where none was.
+/// How many sessions were imported, and how much of them is altered; `None` if none were.
 fn imported(log: &Store) -> Option<String> {
     let mut all = Import::default();
     let mut sessions = 0;
@@ -188,21 +188,21 @@ fn imported(log: &Store) -> Option<String> {
     (sessions > 0).then(|| format!("{what} {all}"))
 }
 
-/// Says what to do with what is recognised and is no NDJSON.
+/// An error with the remedy for other formats that are recognised.
 fn no_other_format(begins: &[u8]) -> anyhow::Result<()> {
     let object = begins.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     if begins.starts_with(b"PK\x03\x04") {
         let how = "`unzip -p BUNDLE exchanges.ndjson | nightaudit log import -` takes its exchanges";
-        return Err(Usage::new(format!("this is a bundle, and exchanges are imported of NDJSON: {how}")).into());
+        return Err(Usage::new(format!("this is a bundle, but only NDJSON can be imported: {how}")).into());
     }
     if object.is_some_and(|object| object.starts_with(b"\"log\"")) {
-        let why = "a HAR doesn't have all that was recorded: export the exchanges as NDJSON";
-        return Err(Usage::new(format!("this is a HAR, and exchanges are imported of NDJSON; {why}")).into());
+        let why = "a HAR doesn't have everything that was recorded: export the exchanges as NDJSON";
+        return Err(Usage::new(format!("this is a HAR, but only NDJSON can be imported; {why}")).into());
     }
     Ok(())
 }
 
-/// Has the `serve` that has the log delete the sessions that ended before this instant.
+/// Makes the running `serve` delete the sessions that ended before this instant.
 fn delete_by_serve(settings: &Settings, before: Timestamp) -> anyhow::Result<Deleted> {
     let mut deleted = Deleted::default();
     let sessions = Source::open(&settings.data)?.sessions()?;

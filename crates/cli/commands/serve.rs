@@ -27,7 +27,7 @@ use crate::{LAST_WORDS, args::choice, requests::Requests, signals::stop_on_signa
 #[command(after_long_help = "\
 Point the integration's base URL at the proxy's address instead of Mews'. Every request and response is recorded. In a
 terminal each request is a line, as `nightaudit tail` prints it; a row of equal refusals is folded (429 × 28). Stop it with
-Ctrl-C: requests under way still finish.
+Ctrl-C: requests in flight still finish.
 
 Examples:
   nightaudit serve
@@ -36,7 +36,7 @@ Examples:
   nightaudit serve --listen 8000 --listen localhost:9000 --upstream http://127.0.0.1:8090
   nightaudit serve --limit 500/15m --limit 200/30s")]
 pub(crate) struct Serve {
-    /// Which Mews: demo, production, or one of the configuration's own
+    /// The Mews environment: demo, production, or one from the configuration
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
     /// The address to listen on: 8080, localhost:8080, 0.0.0.0:8080; port 0 picks a free port; repeatable
@@ -54,43 +54,43 @@ pub(crate) struct Serve {
     /// Let other machines reach the console in clear text
     #[arg(long)]
     insecure_console: bool,
-    /// Another host in the place of the environment's API
+    /// Use this host instead of the environment's API
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     upstream: Option<String>,
-    /// Authorities to trust beside the system's, as PEM
+    /// PEM file of authorities to trust in addition to the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     upstream_ca: Option<String>,
-    /// The proxy on the way to Mews, or none
+    /// The proxy to reach Mews through, or none
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     upstream_proxy: Option<String>,
-    /// Another host in the place of the environment's WebSocket
+    /// Use this host instead of the environment's WebSocket
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     events: Option<String>,
     /// The session to continue or start
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
-    /// A limit for each access token in the place of the configured ones; may be given several times
+    /// A limit per access token that replaces the configured ones; repeatable
     #[arg(long = "limit", value_name = "COUNT/TIME")]
     limits: Vec<String>,
-    /// What to do with a request above a limit
+    /// What to do with a request over a limit
     #[arg(long, value_name = "ACTION", value_parser = choice::<OnLimit>())]
     on_limit: Option<OnLimit>,
-    /// What the end of an answer waits for
+    /// What a response waits for before its end is sent
     #[arg(long, value_name = "WHAT", value_parser = choice::<Durability>())]
     durability: Option<Durability>,
     /// What to do while the log can't be written
     #[arg(long, value_name = "ACTION", value_parser = choice::<OnStoreFailure>())]
     on_store_failure: Option<OnStoreFailure>,
-    /// A certificate chain as PEM: the proxy speaks TLS
+    /// PEM file of a certificate chain, to serve TLS
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     tls_cert: Option<String>,
-    /// Its key
+    /// PEM file of its private key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     tls_key: Option<String>,
 }
 
 impl Serve {
-    /// The flags as keys of the configuration.
+    /// The flags as configuration keys.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let texts = [
             ("--environment", "environment", self.environment.clone()),
@@ -146,7 +146,7 @@ impl Serve {
             }
             Ok(ExitCode::SUCCESS)
         });
-        // A thread that waits for a disk that doesn't answer must not keep the process.
+        // A thread that waits for a hanging disk must not delay the exit.
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     }
@@ -194,8 +194,8 @@ fn addresses(service: &Service, to_person: bool) -> Vec<String> {
 /// How long standard output may take the addresses.
 const ANNOUNCING: Duration = Duration::from_secs(1);
 
-/// Says where everything is, at once, so that a program that reads it has the whole. Whoever started it may not want to
-/// know: that nobody reads it, or that it can't be written, keeps nothing from running.
+/// Prints the addresses in one write, so that a program that reads them gets all of them. An unread or closed standard
+/// output prevents nothing.
 pub(crate) fn announce(lines: &[String]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let (done, written) = mpsc::sync_channel(1);
@@ -208,7 +208,7 @@ pub(crate) fn announce(lines: &[String]) {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Ok(Ok(Err(error))) | Err(error) => tracing::warn!("the addresses can't be written to standard output: {error}"),
-        Ok(Err(_)) => tracing::warn!("nobody reads standard output, where the addresses are"),
+        Ok(Err(_)) => tracing::warn!("standard output, with the addresses, is not being read"),
     }
 }
 

@@ -85,7 +85,7 @@ impl Verify {
 fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     let mut extra = Vec::new();
     let holder = Holder::find(data)?;
-    if let Holder::Nobody(log) = &holder {
+    if let Holder::None(log) = &holder {
         extra = damage(log)?;
     }
     let source = Source::from(holder);

@@ -27,7 +27,7 @@ pub enum Source {
 /// Who has a data folder's log open.
 pub enum Holder {
     /// No other process: it is open for reading here.
-    Nobody(Box<Log>),
+    None(Box<Log>),
     /// A running `serve`, reachable through its console.
     Serve(Client),
 }
@@ -44,7 +44,7 @@ impl Holder {
 
     fn find_within(data: &Path, timeout: Duration) -> anyhow::Result<Self> {
         match open_when_free(timeout, || Log::open_read_only(data)) {
-            Ok(log) => Ok(Self::Nobody(Box::new(log))),
+            Ok(log) => Ok(Self::None(Box::new(log))),
             Err(OpenError::Locked { console: Some(address), .. }) => {
                 Ok(Self::Serve(Client::new(&address, Token::load(data)?)?))
             }
@@ -56,7 +56,7 @@ impl Holder {
 impl From<Holder> for Source {
     fn from(holder: Holder) -> Self {
         match holder {
-            Holder::Nobody(log) => Self::Log(log),
+            Holder::None(log) => Self::Log(log),
             Holder::Serve(client) => Self::Console(client),
         }
     }
@@ -131,13 +131,13 @@ impl Source {
     /// All sessions.
     pub fn sessions(&self) -> anyhow::Result<Vec<Session>> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Page {
             sessions: Vec<Session>,
         }
 
         match self {
             Self::Log(log) => Ok(log.sessions()?),
-            Self::Console(client) => Ok(client.get::<Answer>("/api/v1/sessions", &[])?.sessions),
+            Self::Console(client) => Ok(client.get::<Page>("/api/v1/sessions", &[])?.sessions),
         }
     }
 
@@ -152,13 +152,13 @@ impl Source {
     /// The limiter's state; `None` if no `serve` is running.
     pub fn limits(&self) -> anyhow::Result<Option<Vec<LimitState>>> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Page {
             limits: Vec<LimitState>,
         }
 
         match self {
             Self::Log(_) => Ok(None),
-            Self::Console(client) => Ok(Some(client.get::<Answer>("/api/v1/limits", &[])?.limits)),
+            Self::Console(client) => Ok(Some(client.get::<Page>("/api/v1/limits", &[])?.limits)),
         }
     }
 }

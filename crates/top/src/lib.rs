@@ -33,10 +33,10 @@ use self::{
     work::{Heard, Request},
 };
 
-/// Events that wait for the screen at most; whoever brings more waits, and the log keeps it for them.
+/// The maximum number of queued events; producers wait, and the log keeps the exchanges.
 const WAITING: usize = 256;
 
-/// The shortest time between two pictures: faster nobody sees, and a slow line could not carry it.
+/// The minimum time between two frames: more would be invisible, and too much for a slow connection.
 const FRAME: Duration = Duration::from_millis(50);
 
 /// How often the clock moves on.
@@ -122,7 +122,7 @@ fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
 
-/// The terminal while it is ours. It is put back when this is dropped, and before a panic is told.
+/// The terminal in raw mode. It is restored on drop, and before a panic is reported.
 struct Screen {
     terminal: DefaultTerminal,
     /// A panic, of whatever thread, has put it back already: doing so again would put the cursor onto what was told.

@@ -14,19 +14,19 @@ use nightaudit_mews::PUBLISHED_TOKENS;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-/// The name under which the kiosk calls.
+/// The kiosk's `Client`.
 const CLIENT: &str = "Nightaudit Tour 1.0.0";
 
 /// Guests that are checked in.
 const GUESTS: usize = 18;
 
-/// Requests that are sent at once, once.
+/// Requests of the burst.
 const BURST: usize = 40;
 
-/// How often a request is sent again that was refused.
+/// How often a refused request is retried.
 const ATTEMPTS: u32 = 4;
 
-/// The longest that a `Retry-After` is heeded for, so that the tour ends.
+/// The longest `Retry-After` that is respected, so that the tour ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The kiosk.
@@ -37,8 +37,8 @@ pub(super) struct Morning {
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// How Mews answered.
-struct Answer {
+/// A response.
+struct MewsResponse {
     status: StatusCode,
     retry_after: Option<Duration>,
     body: Value,
@@ -121,7 +121,7 @@ impl Morning {
         Ok(())
     }
 
-    /// Asks for many things at once, as an integration does that knows no limit; then it heeds what it is told.
+    /// Sends many requests at once, like an integration that ignores limits; then it respects `Retry-After`.
     async fn rush(&self, arrivals: &[Value]) -> anyhow::Result<()> {
         const OPERATION: &str = "customers/getAll";
         let mut rush = JoinSet::new();
@@ -129,14 +129,14 @@ impl Morning {
             let kiosk = self.clone();
             let request = json!({ "CustomerIds": [reservation["AccountId"]], "Extent": { "Customers": true },
                 "Limitation": { "Count": 1 } });
-            rush.spawn(async move { kiosk.send(OPERATION, &request).await.map(|answer| (answer, request)) });
+            rush.spawn(async move { kiosk.send(OPERATION, &request).await.map(|response| (response, request)) });
         }
         let mut again = Vec::new();
         let mut pause = Duration::ZERO;
         while let Some(done) = rush.join_next().await {
-            let (answer, request) = done??;
-            if answer.status == StatusCode::TOO_MANY_REQUESTS {
-                pause = pause.max(answer.retry_after.unwrap_or_default());
+            let (response, request) = done??;
+            if response.status == StatusCode::TOO_MANY_REQUESTS {
+                pause = pause.max(response.retry_after.unwrap_or_default());
                 again.push(request);
             }
         }
@@ -148,22 +148,22 @@ impl Morning {
     }
 
     /// Calls an operation; where it is refused for the limit, again after the time that it was told.
-    async fn call(&self, operation: &str, fields: Value) -> anyhow::Result<Answer> {
+    async fn call(&self, operation: &str, fields: Value) -> anyhow::Result<MewsResponse> {
         let mut attempts = 0;
         loop {
             tokio::time::sleep(self.pace).await;
-            let answer = self.send(operation, &fields).await?;
+            let response = self.send(operation, &fields).await?;
             attempts += 1;
-            match answer.retry_after {
-                Some(pause) if answer.status == StatusCode::TOO_MANY_REQUESTS && attempts < ATTEMPTS => {
+            match response.retry_after {
+                Some(pause) if response.status == StatusCode::TOO_MANY_REQUESTS && attempts < ATTEMPTS => {
                     tokio::time::sleep(pause.min(PATIENCE)).await;
                 }
-                _ => return Ok(answer),
+                _ => return Ok(response),
             }
         }
     }
 
-    async fn send(&self, operation: &str, fields: &Value) -> anyhow::Result<Answer> {
+    async fn send(&self, operation: &str, fields: &Value) -> anyhow::Result<MewsResponse> {
         let tokens = PUBLISHED_TOKENS[0];
         let mut body = Map::new();
         for (name, value) in [("ClientToken", tokens.client), ("AccessToken", tokens.access), ("Client", CLIENT)] {
@@ -177,8 +177,8 @@ impl Morning {
         let retry_after =
             response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let status = response.status();
-        let body = response.into_body().collect().await.context("the kiosk got half an answer")?.to_bytes();
-        Ok(Answer {
+        let body = response.into_body().collect().await.context("the kiosk's response was truncated")?.to_bytes();
+        Ok(MewsResponse {
             status,
             retry_after: retry_after.map(Duration::from_secs),
             body: serde_json::from_slice(&body).unwrap_or_default(),
