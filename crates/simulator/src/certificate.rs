@@ -1,4 +1,4 @@
-//! A certificate of its own, for an authority that exists for one run only.
+//! A certificate from an authority that exists for one run only.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
-/// A certificate could not be made.
+/// Creating the certificate failed.
 #[derive(Debug, Error)]
 pub enum CertificateError {
-    /// By the library that makes it.
+    /// While generating it.
     #[error("can't make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// By the library that uses it.
+    /// While loading it.
     #[error("can't use the certificate that was made: {0}")]
     Use(#[from] rustls::Error),
 }
 
-/// A server's TLS, and the authority that a client has to trust for it.
+/// TLS configuration for the server, and the authority that clients must trust.
 #[derive(Debug)]
 pub struct SelfSigned {
-    /// For the server.
+    /// The server's configuration.
     pub tls: Arc<rustls::ServerConfig>,
-    /// The authority's certificate, as PEM. Its key is forgotten.
+    /// The authority's certificate as PEM. Its key is discarded.
     pub authority: String,
 }
 
-/// Makes a certificate for `localhost`, the addresses of loopback and `address`, and an authority for it.
+/// Creates a certificate for `localhost`, the loopback addresses and `address`, and an authority for it.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What a simulator may be told.
+//! Simulator configuration.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,29 +14,29 @@ use crate::webhook::WebhookUrl;
 /// How a simulated Mews behaves.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The seed of everything made up: the same seed on the same day gives the same property.
+    /// The seed of all generated data: the same seed on the same day gives the same property.
     pub seed: u64,
-    /// What requests are held against.
+    /// The contracts that requests are checked against.
     pub contracts: Contracts,
-    /// Tokens that are known beside those that Mews publishes; each counts as an AccessToken and as a ClientToken.
+    /// Tokens accepted in addition to those that Mews publishes; each is valid as AccessToken and as ClientToken.
     pub tokens: Vec<String>,
-    /// The request limit (default: what Mews publishes); none for no limit.
+    /// The request limit (default: the published one); `None` for no limit.
     pub limit: Option<Limit>,
     /// Where the limit's windows begin.
     pub anchor: Anchor,
-    /// Errors at a share of the requests.
+    /// Errors injected into a share of requests.
     pub faults: Faults,
-    /// How long each answer is kept back.
+    /// Delay of each response.
     pub latency: Latency,
-    /// The largest body of a request, in bytes (default 20 MiB).
+    /// Maximum request body size, in bytes (default 20 MiB).
     pub max_body: usize,
-    /// The most bytes of an answer that a request may ask for by `X-Simulator: size=…` (default 64 MiB).
+    /// Maximum response size that a request may ask for with `X-Simulator: size=…`, in bytes (default 64 MiB).
     pub max_size: u64,
-    /// WebSockets at once (default 64).
+    /// Maximum number of concurrent WebSockets (default 64).
     pub max_sockets: usize,
     /// Where webhooks are sent.
     pub webhook: Option<WebhookUrl>,
-    /// Tells the time, which the property's data lie around.
+    /// The current time, which the property's data is centred on.
     pub now: fn() -> Timestamp,
 }
 
@@ -59,7 +59,7 @@ impl Default for Config {
     }
 }
 
-/// An option that can't be meant.
+/// An invalid option.
 #[derive(Debug, Error)]
 #[error("`{text}` is not {what}: {remedy}")]
 pub struct InvalidOption {
@@ -74,7 +74,7 @@ impl InvalidOption {
     }
 }
 
-/// Errors that a share of the requests is answered with, written `5xx=1%,408=0.5%`.
+/// Errors injected into a share of requests, written `5xx=1%,408=0.5%`.
 ///
 /// ```
 /// let faults: nightaudit_simulator::Faults = "5xx=1%, 408=0.5%".parse()?;
@@ -87,12 +87,12 @@ pub struct Faults(Vec<(Fault, f64)>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Status(StatusCode),
-    /// Any of those that a server in trouble gives.
+    /// Any server error.
     Server,
 }
 
 impl Faults {
-    /// What a request is answered with, of which `share` (0 to 1) and `which` are drawn by lot.
+    /// The injected error, if any; `share` (0 to 1) and `which` are random.
     pub(crate) fn pick(&self, share: f64, which: usize) -> Option<StatusCode> {
         let server = [
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -145,7 +145,7 @@ pub(crate) fn error_status(text: &str) -> Option<StatusCode> {
     (status.is_client_error() || status.is_server_error()).then_some(status)
 }
 
-/// How long answers are kept back, written `80ms` or `80ms±40ms` (`+-` will do for `±`).
+/// Response delay, written `80ms` or `80ms±40ms` (`+-` also works).
 ///
 /// ```
 /// use std::time::Duration;
@@ -157,17 +157,17 @@ pub(crate) fn error_status(text: &str) -> Option<StatusCode> {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Latency {
-    /// The middle.
+    /// The mean.
     pub mean: Duration,
-    /// The furthest from the middle; never more than it.
+    /// The maximum deviation, at most the mean.
     pub spread: Duration,
 }
 
-/// The longest that an answer may be kept back.
+/// Maximum delay.
 pub(crate) const MAX_LATENCY: Duration = Duration::from_secs(600);
 
 impl Latency {
-    /// A time within the spread; `lot` is from 0 to 1.
+    /// A delay within the spread; `fraction` is from 0 to 1.
     pub(crate) fn draw(&self, fraction: f64) -> Duration {
         (self.mean + (self.spread * 2).mul_f64(fraction)).saturating_sub(self.spread)
     }
@@ -186,7 +186,7 @@ impl FromStr for Latency {
     }
 }
 
-/// A length of time as a person writes it: `500ms`, `30s`, `15m`.
+/// Parses a duration: `500ms`, `30s`, `15m`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     Duration::try_from(text.trim().parse::<jiff::SignedDuration>().ok()?).ok()
 }
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_drawn_one_beside_the_other() {
+    fn shares_are_cumulative() {
         let faults: Faults = "429=10%,5xx=20%".parse().unwrap();
         let picked = |share| faults.pick(share, 2).map(|status| status.as_u16());
         assert_eq!(

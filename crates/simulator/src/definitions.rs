@@ -1,4 +1,4 @@
-//! What is known of Mews' answers, as data: `data/*.toml` of this crate, whose README describes their form.
+//! Definitions of Mews' responses, from `data/*.toml` of this crate, whose README describes the format.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use crate::kind::{Field, InvalidKind, Kind};
 use crate::name::{capitalised, fits};
 use crate::operation_spec::SpecSource;
 
-/// Everything that the data says.
+/// All definitions.
 #[derive(Debug)]
 pub(crate) struct Definitions {
     pub(crate) collections: HashMap<Box<str>, Collection>,
@@ -20,7 +20,7 @@ pub(crate) struct Definitions {
     pub(crate) words: Words,
 }
 
-/// What the made-up texts are made of.
+/// Vocabulary of generated texts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Words {
     pub(crate) first: Vec<String>,
@@ -34,58 +34,58 @@ pub(crate) struct Words {
     pub(crate) sentences: Vec<String>,
 }
 
-/// A kind of item of which the property has several.
+/// A collection of items.
 #[derive(Debug)]
 pub(crate) struct Collection {
-    /// Its name in answers: `Resources`.
+    /// Its name in responses: `Resources`.
     pub(crate) title: Box<str>,
-    /// How many items there are at the start.
+    /// The initial number of items.
     pub(crate) items: usize,
     pub(crate) fields: Vec<Field>,
-    /// The object that the WebSocket tells of a changed item.
+    /// The object published over WebSockets when an item changes.
     pub(crate) event: Option<Box<str>>,
-    /// The discriminator of the webhook's event.
+    /// The discriminator of the webhook event.
     pub(crate) webhook: Option<Box<str>>,
 }
 
-/// What an operation does.
+/// What an operation does, and its response.
 #[derive(Debug, Clone)]
 pub(crate) struct OperationSpec {
     pub(crate) step: Step,
     /// Further steps.
     pub(crate) then: Vec<Step>,
     pub(crate) response: ResponseSpec,
-    /// What the WebSocket tells besides what the collections tell.
+    /// An event published in addition to those of the collections.
     pub(crate) event: Option<Box<str>>,
-    /// A webhook's discriminator in the place of the collection's.
+    /// A webhook discriminator that overrides the collection's.
     pub(crate) webhook: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum ResponseSpec {
-    /// The item that was affected.
+    /// The affected item.
     Item,
     Fields(Vec<Field>),
 }
 
-/// One thing that is done to the state.
+/// One step of an operation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Step {
     pub(crate) effect: Effect,
-    /// The field of the request with the items; none for the request itself.
+    /// The request's property with the items; `None` for the request itself.
     pub(crate) from: Option<Box<str>>,
-    /// Fields of the request with ids, and the item's fields that these are compared with.
+    /// The request's properties with ids, and the item's properties they are compared with.
     pub(crate) by: Vec<(Box<str>, Box<str>)>,
-    /// Fields that are called otherwise in the item.
+    /// Properties named differently in the item.
     pub(crate) rename: Vec<(Box<str>, Box<str>)>,
     pub(crate) set: Vec<Field>,
-    /// Fields that the items that are found must have, beside what the request's filters say.
+    /// Values that found items must have, in addition to the request's filters.
     pub(crate) require: Vec<Field>,
-    /// A field of the request that a field of the item must begin with.
+    /// A property of the request that must be a prefix of the item's.
     pub(crate) begins: Option<(Box<str>, Box<str>)>,
 }
 
-/// With which collection what is done.
+/// The effect of a step on a collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Effect {
     #[default]
@@ -105,23 +105,23 @@ impl Effect {
     }
 }
 
-/// A mistake in the data.
+/// An error in the data.
 #[derive(Debug, Error)]
 pub(crate) enum InvalidData {
     #[error("{0}: {1}")]
     Toml(&'static str, toml::de::Error),
     #[error("{0}: {1}")]
     Kind(String, InvalidKind),
-    #[error("{0} names `{1}`, which is nowhere")]
+    #[error("{0} names `{1}`, which is not defined")]
     Unknown(String, String),
 }
 
 impl Definitions {
-    /// What is compiled in.
+    /// The built-in definitions.
     pub(crate) fn built_in() -> &'static Self {
-        // The data is a constant and a test reads it whole, so that what is expected here can't fail for a user.
+        // The data is constant and a test parses all of it, so this can't fail at run time.
         static BUILT_IN: LazyLock<Definitions> =
-            LazyLock::new(|| Definitions::read().expect("the built-in data is read by a test"));
+            LazyLock::new(|| Definitions::read().expect("a test parses the built-in data"));
         &BUILT_IN
     }
 
@@ -155,7 +155,7 @@ impl Definitions {
         definitions.check().map(|()| definitions)
     }
 
-    /// Refuses names of collections and objects that aren't there.
+    /// Rejects references to undefined collections and objects.
     fn check(&self) -> Result<(), InvalidData> {
         let objects = self.objects.iter().map(|(name, fields)| (name, &fields[..]));
         let collections = self.collections.iter().map(|(name, collection)| (name, &collection.fields[..]));
@@ -198,7 +198,7 @@ fn read<T: for<'de> Deserialize<'de>>(name: &'static str, text: &str) -> Result<
     toml::from_str(text).map_err(|error| InvalidData::Toml(name, error))
 }
 
-/// How fields are read whose kind is not written.
+/// Default kinds of properties, by name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rules {
@@ -225,7 +225,7 @@ struct CollectionSource {
 }
 
 impl Rules {
-    /// Reads fields, each `Name` or `Name:kind`.
+    /// Parses properties, each `Name` or `Name:kind`.
     pub(crate) fn fields(&self, owner: &str, text: &str) -> Result<Vec<Field>, InvalidData> {
         text.split_whitespace().map(|word| self.field(owner, word)).collect()
     }
@@ -261,13 +261,13 @@ mod tests {
     use crate::name::singular;
 
     #[test]
-    fn the_data_holds_together() {
+    fn the_data_is_consistent() {
         let definitions = Definitions::read().unwrap();
         assert_eq!(definitions.operations.len(), operations().len());
     }
 
     #[test]
-    fn every_get_all_finds_items_of_a_collection() {
+    fn every_get_all_reads_a_collection() {
         for (path, spec) in &Definitions::built_in().operations {
             let verb = path.split('/').nth(1).unwrap();
             let without = ["customers/getOpenItems", "customers/getRelationships"].contains(&&**path);
@@ -277,9 +277,9 @@ mod tests {
         }
     }
 
-    /// What requests may say of an item, its made-up values say too: the catalogue's enums have them.
+    /// Generated values are among those that requests may set: the catalogue's enums contain them.
     #[test]
-    fn made_up_values_are_those_that_the_catalogue_knows() {
+    fn generated_values_are_known_to_the_catalogue() {
         let definitions = Definitions::built_in();
         let mut compared = 0;
         for operation in operations() {

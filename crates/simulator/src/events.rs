@@ -1,4 +1,4 @@
-//! What changes tell: to WebSockets, and to webhooks.
+//! Publishing changes to WebSockets and webhooks.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use crate::generator::{Context, Generator};
 use crate::kind::Kind;
 use crate::property::{Item, Property};
 
-/// Events that a WebSocket may be behind before it misses some.
+/// How many events a WebSocket may lag behind before it misses some.
 const SOCKET_BACKLOG: usize = 1024;
 
-/// Webhooks that may wait to be sent.
+/// How many webhooks may be queued.
 const WEBHOOK_BACKLOG: usize = 1024;
 
-/// A change, as it is told.
+/// A published change.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    /// What WebSockets get.
+    /// Payload for WebSockets.
     pub(crate) socket: Option<Value>,
-    /// What webhooks get.
+    /// Payload for webhooks.
     pub(crate) hook: Option<Value>,
 }
 
 impl Event {
-    /// The event of a changed item; none where nobody is told of its kind.
+    /// The event of a changed item; `None` if its collection publishes none.
     pub(crate) fn of(
         collection: &str,
         spec: &OperationSpec,
@@ -45,7 +45,7 @@ impl Event {
     }
 }
 
-/// Hands events to whoever listens.
+/// Publishes events to subscribers.
 #[derive(Debug)]
 pub(crate) struct Events {
     sockets: broadcast::Sender<Arc<str>>,
@@ -53,28 +53,28 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// With the end at which webhooks come out.
+    /// Also returns the receiver of webhook events.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Vec<Value>>) {
         let (hooks, waiting) = mpsc::channel(WEBHOOK_BACKLOG);
         (Self { sockets: broadcast::Sender::new(SOCKET_BACKLOG), hooks }, waiting)
     }
 
-    /// What WebSockets get from now on, each a whole message.
+    /// Subscribes to WebSocket messages from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<str>> {
         self.sockets.subscribe()
     }
 
-    /// Tells the events of one request.
+    /// Publishes the events of one request.
     pub(crate) fn publish(&self, events: Vec<Event>, with_hooks: bool) {
         let (sockets, hooks): (Vec<_>, Vec<_>) = events.into_iter().map(|event| (event.socket, event.hook)).unzip();
         let sockets: Vec<_> = sockets.into_iter().flatten().collect();
         if !sockets.is_empty() {
-            // An error says that nobody listens.
+            // An error only means there are no subscribers.
             let _ = self.sockets.send(json!({ "Events": sockets }).to_string().into());
         }
         let hooks: Vec<_> = hooks.into_iter().flatten().collect();
         if with_hooks && !hooks.is_empty() && self.hooks.try_send(hooks).is_err() {
-            tracing::warn!("a webhook is dropped: {WEBHOOK_BACKLOG} wait to be sent");
+            tracing::warn!("a webhook is dropped: {WEBHOOK_BACKLOG} are queued already");
         }
     }
 }

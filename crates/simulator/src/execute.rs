@@ -1,4 +1,4 @@
-//! What an operation does to the property, and what it answers.
+//! Executing operations on the property.
 
 use jiff::Timestamp;
 use nightaudit_mews::{Kind as RequestKind, Operation, operation};
@@ -12,20 +12,20 @@ use crate::name::{capitalised, singular};
 use crate::property::{Item, Property};
 use crate::query::{self, Page, UnknownCursor};
 
-/// Items and the parts of the request that affected them.
+/// Affected items, with the parts of the request that affected them.
 type Affected = Vec<(Map<String, Value>, Option<Value>)>;
 
-/// What an operation answered, and what changed.
+/// The result of an operation: its response and its events.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// JSON.
     pub(crate) body: Vec<u8>,
-    /// Whether it is an empty page, or nothing but braces.
+    /// Whether it is an empty page or an empty object.
     pub(crate) is_empty: bool,
     pub(crate) events: Vec<Event>,
 }
 
-/// Answers a request that reads only; none where it would change something.
+/// Executes a read-only request; `None` if it would change something.
 pub(crate) fn read(
     property: &Property,
     path: &str,
@@ -33,7 +33,7 @@ pub(crate) fn read(
     now: Timestamp,
 ) -> Result<Option<Outcome>, UnknownCursor> {
     let Some(spec) = Definitions::built_in().operations.get(path) else {
-        // One that only a user's OpenAPI document has.
+        // Known only from a user's OpenAPI document.
         return Ok(Some(Outcome { body: b"{}".to_vec(), is_empty: true, events: Vec::new() }));
     };
     let page = match &spec.step.effect {
@@ -48,7 +48,7 @@ pub(crate) fn read(
     Ok(Some(respond(spec, &page, &mut generator, request, &Vec::new())))
 }
 
-/// Does what a request asks for, and answers it.
+/// Executes a request that changes the property.
 pub(crate) fn perform(property: &mut Property, path: &str, request: &Map<String, Value>, now: Timestamp) -> Outcome {
     let Some(spec) = Definitions::built_in().operations.get(path) else { return Outcome::default() };
     let mut events = Vec::new();
@@ -68,8 +68,8 @@ pub(crate) fn perform(property: &mut Property, path: &str, request: &Map<String,
     Outcome { events, ..respond(spec, &page, &mut generator, request, &affected) }
 }
 
-/// One step; `first` is what the step before it has affected.
-#[allow(clippy::too_many_arguments, reason = "a step is told everything of the request it belongs to")]
+/// Executes one step; `first` is the item affected by the first step.
+#[allow(clippy::too_many_arguments, reason = "a step needs the whole context of its request")]
 fn step(
     property: &mut Property,
     path: &str,
@@ -94,8 +94,8 @@ fn step(
             let change = Change { collection, path, step, request, part, first, now };
             let item = match (&step.effect, &id) {
                 (Effect::Removes(_), Some(id)) => property.remove(collection, id),
-                (_, Some(id)) => change.changed(property, id),
-                (_, None) => Some(change.added(property)),
+                (_, Some(id)) => change.update(property, id),
+                (_, None) => Some(change.add(property)),
             };
             if let Some(item) = item {
                 events.extend(Event::of(collection, spec, &item, property, now));
@@ -106,7 +106,7 @@ fn step(
     affected
 }
 
-/// The parts of a request that are each about one item.
+/// The parts of a request, one per item.
 fn parts<'a>(step: &Step, request: &'a Map<String, Value>) -> Vec<&'a Map<String, Value>> {
     match &step.from {
         Some(field) => {
@@ -117,11 +117,11 @@ fn parts<'a>(step: &Step, request: &'a Map<String, Value>) -> Vec<&'a Map<String
     }
 }
 
-/// The ids of the items that a part of a request is about.
+/// The ids of the items that a part of a request targets.
 fn targets(property: &Property, collection: &str, step: &Step, part: &Map<String, Value>) -> Vec<String> {
     let Some(table) = property.table(collection) else { return Vec::new() };
     if step.by.is_empty() {
-        // `ResourceId` of a resource; where it is called otherwise, any id that is known.
+        // `ResourceId` for a resource; if named differently, any known id.
         let own = format!("{}Id", singular(&capitalised(collection)));
         let named = part.get(&own).or_else(|| part.get("Id")).and_then(Value::as_str);
         let ids = part.iter().filter(|(name, _)| name.ends_with("Id")).filter_map(|(_, id)| id.as_str());
@@ -146,18 +146,18 @@ fn targets(property: &Property, collection: &str, step: &Step, part: &Map<String
         }
         by => {
             let wanted: Vec<_> = by.iter().map(|(field, own)| (own, given(field))).collect();
-            let is_meant = |item: &Item| {
+            let is_target = |item: &Item| {
                 wanted.iter().all(|(own, ids)| {
                     item.fields.get(&***own).and_then(Value::as_str).is_some_and(|value| ids.contains(&value))
                 })
             };
             let items = table.newest(None).into_iter().flatten();
-            items.filter(|item| is_meant(item)).map(|item| item.id().to_owned()).collect()
+            items.filter(|item| is_target(item)).map(|item| item.id().to_owned()).collect()
         }
     }
 }
 
-/// How one part of a request changes one item.
+/// A change of one item by one part of a request.
 struct Change<'a> {
     collection: &'a str,
     path: &'a str,
@@ -169,14 +169,14 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    fn added(&self, property: &mut Property) -> std::sync::Arc<Item> {
+    fn add(&self, property: &mut Property) -> std::sync::Arc<Item> {
         let index = property.next_index(self.collection);
         let Some(collection) = Definitions::built_in().collections.get(self.collection) else {
             return property.put(self.collection, Map::new());
         };
         let mut generator = Generator::new(&property.seed, self.collection, index, index, self.now);
         let mut item = generator.object(&collection.fields, Context::default());
-        // What could have been said and wasn't is not known. Whose it is, Mews knows all the same.
+        // Optional properties that the request leaves out are unset, except for the owner, which Mews knows anyway.
         for name in self.request_properties() {
             let own = self.item_property(name);
             if self.part.contains_key(name) || ["EnterpriseId", "ChainId"].contains(&own) {
@@ -193,7 +193,7 @@ impl Change<'_> {
         property.put(self.collection, item)
     }
 
-    fn changed(&self, property: &mut Property, id: &str) -> Option<std::sync::Arc<Item>> {
+    fn update(&self, property: &mut Property, id: &str) -> Option<std::sync::Arc<Item>> {
         let mut item = property.table(self.collection)?.get(id)?.fields.clone();
         let index = property.next_index(self.collection);
         let mut generator = Generator::new(&property.seed, self.collection, index, index, self.now);
@@ -208,7 +208,7 @@ impl Change<'_> {
         }
     }
 
-    /// The names that the request's contract has for an item.
+    /// The names that the request's contract allows for an item.
     fn request_properties(&self) -> Vec<&'static str> {
         let Some(operation) = operation(self.path) else { return Vec::new() };
         let fields = |operation: &'static Operation| match &self.step.from {
@@ -221,23 +221,23 @@ impl Change<'_> {
         fields(operation).iter().map(|field| &*field.name).collect()
     }
 
-    /// What the item calls the field that the request calls `name`.
+    /// The item's name for the request's property `name`.
     fn item_property<'n>(&'n self, name: &'n str) -> &'n str {
         let renamed = self.step.rename.iter().find(|(theirs, _)| **theirs == *name);
         renamed.map_or(name, |(_, own)| own)
     }
 
-    /// Lays what the request says over the item, and what the operation sets over that.
+    /// Applies the request's values to the item, then the operation's own.
     fn overlay(&self, item: &mut Map<String, Value>, generator: &mut Generator<'_>) {
         for (name, value) in self.part {
             let own = self.item_property(name);
             if own != "Id"
-                && let Some(place) = item.get_mut(own)
+                && let Some(target) = item.get_mut(own)
             {
-                lay(place, value);
+                merge(target, value);
             }
         }
-        // A reservation has its times twice, under their old and their new names.
+        // A reservation has its times under both old and new names.
         for (old, new) in [("StartUtc", "ScheduledStartUtc"), ("EndUtc", "ScheduledEndUtc")] {
             if let Some(time) = item.get(new).cloned()
                 && item.contains_key(old)
@@ -256,35 +256,35 @@ impl Change<'_> {
     }
 }
 
-/// Lays a value of a request over one of an item. Updates say `{"Value": …}`, and null where nothing is to change.
-fn lay(place: &mut Value, value: &Value) {
+/// Merges a request's value into an item's. Updates are written `{"Value": …}`, with null for no change.
+fn merge(target: &mut Value, value: &Value) {
     match value {
         Value::Null => {}
         Value::Object(object) if object.len() == 1 && object.contains_key("Value") => {
-            place.clone_from(&object["Value"]);
+            target.clone_from(&object["Value"]);
         }
-        Value::Object(object) if object.contains_key("Currency") && place.get("GrossValue").is_some() => {
+        Value::Object(object) if object.contains_key("Currency") && target.get("GrossValue").is_some() => {
             let number = |name: &str| object.get(name).and_then(Value::as_f64);
             let gross =
                 number("GrossValue").or_else(|| number("NetValue").map(|net| net * 1.2)).or_else(|| number("Value"));
             let currency = object.get("Currency").and_then(Value::as_str).unwrap_or("EUR");
-            *place = amount(gross.unwrap_or_default(), currency);
+            *target = amount(gross.unwrap_or_default(), currency);
         }
-        Value::Object(object) => match place {
-            Value::Object(there) => {
+        Value::Object(object) => match target {
+            Value::Object(existing) => {
                 for (name, value) in object {
-                    if let Some(place) = there.get_mut(name) {
-                        lay(place, value);
+                    if let Some(target) = existing.get_mut(name) {
+                        merge(target, value);
                     }
                 }
             }
-            _ => place.clone_from(value),
+            _ => target.clone_from(value),
         },
-        _ => place.clone_from(value),
+        _ => target.clone_from(value),
     }
 }
 
-/// Writes what an operation answers.
+/// Builds an operation's response.
 fn respond(
     spec: &OperationSpec,
     page: &Page,
@@ -293,7 +293,7 @@ fn respond(
     affected: &Affected,
 ) -> Outcome {
     let item = affected.first().map(|(item, _)| item);
-    // Items that were read are only made into values where an answer is made of more than their JSON.
+    // Read items are only turned into values if the response needs more than their JSON.
     let read: Affected = match &spec.response {
         ResponseSpec::Fields(fields) if fields.iter().any(|field| matches!(field.kind, Kind::Each(_))) => {
             page.items.iter().map(|item| (item.fields.clone(), None)).collect()
@@ -305,9 +305,9 @@ fn respond(
     let mut body = Vec::with_capacity(256 + page.items.iter().map(|item| item.json.len() + 1).sum::<usize>());
     let fields = match &spec.response {
         ResponseSpec::Item => {
-            // Of an id that is nowhere something is made up, as the answer is to be one all the same.
-            let made_up = |collection| Definitions::built_in().collections.get(collection);
-            let item = match (item, spec.step.effect.collection().and_then(made_up)) {
+            // For an unknown id an item is generated, so that there is a response.
+            let definition = |collection| Definitions::built_in().collections.get(collection);
+            let item = match (item, spec.step.effect.collection().and_then(definition)) {
                 (Some(item), _) => item.clone(),
                 (None, Some(collection)) => generator.object(&collection.fields, context),
                 (None, None) => Map::new(),
@@ -345,6 +345,6 @@ fn respond(
 }
 
 fn write(body: &mut Vec<u8>, value: &Value) {
-    // A value has no way to fail as JSON, nor has a vector as a writer.
+    // Serializing a value into a vector can't fail.
     let _ = serde_json::to_writer(body, value);
 }

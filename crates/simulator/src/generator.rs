@@ -1,4 +1,4 @@
-//! Values made up: always the same for the same seed.
+//! Generated values, deterministic by seed.
 
 use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
@@ -8,40 +8,40 @@ use sha2::{Digest as _, Sha256};
 use crate::definitions::Definitions;
 use crate::kind::{Field, Generated, Kind, Length};
 
-/// The most time units that an answer has a value for; Mews allows as many.
+/// Maximum number of time units in a response, the same as Mews'.
 const MAX_TIME_UNITS: usize = 100;
 
-/// The most entries of a list that follows the request.
+/// Maximum length of a list that follows the request.
 const MAX_LIST: usize = 1000;
 
-/// What values are made of.
+/// The seed of all generated values.
 #[derive(Debug, Clone)]
 pub(crate) struct Seed {
     pub(crate) seed: u64,
-    /// The midnight around which the property's data lie, in seconds since 1970.
+    /// The midnight on which the property's data is centred, in seconds since 1970.
     midnight: i64,
 }
 
-/// Seconds.
+/// Seconds per day.
 const DAY: i64 = 86_400;
 
 impl Seed {
-    /// A property whose data lie around the day of `now`.
+    /// A seed for data centred on the day of `now`.
     pub(crate) fn new(seed: u64, now: Timestamp) -> Self {
         Self { seed, midnight: now.as_second().div_euclid(DAY) * DAY }
     }
 
-    /// An hour of a day, counted from today.
+    /// The given hour of the day `days` from today.
     fn at(&self, days: i64, hour: i64) -> Timestamp {
         Timestamp::from_second(self.midnight + days * DAY + hour * 3600).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// The id of the nth item of a collection.
+    /// The id of a collection's nth item.
     pub(crate) fn id(&self, collection: &str, index: usize) -> String {
         guid(self.digest(&[collection, &index.to_string()]))
     }
 
-    /// The enterprise, of which there is one.
+    /// The id of the only enterprise.
     pub(crate) fn enterprise(&self) -> String {
         self.id("enterprises", 0)
     }
@@ -61,33 +61,33 @@ impl Seed {
     }
 }
 
-/// What the values of one answer, or one item, may refer to.
+/// What the values of a response or an item may refer to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Context<'a> {
     pub(crate) request: Option<&'a Map<String, Value>>,
     pub(crate) item: Option<&'a Map<String, Value>>,
-    /// The items that were affected, and the parts of the request that affected them.
+    /// The affected items, with the parts of the request that affected them.
     pub(crate) items: &'a [(Map<String, Value>, Option<Value>)],
-    /// Where in a list the value is, if it is in one.
+    /// The value's index, if it is in a list.
     pub(crate) nth: Option<usize>,
 }
 
-/// Makes values.
+/// Generates the values of one item or response.
 pub(crate) struct Generator<'a> {
     seed: &'a Seed,
     definitions: &'static Definitions,
     collection: &'a str,
     index: usize,
-    /// How many items of the collection there are at the start.
+    /// The collection's initial number of items.
     of: usize,
     rng: fastrand::Rng,
     now: Timestamp,
-    /// The creation of the item, once it is made.
+    /// The item's creation time, once generated.
     created: Option<Timestamp>,
 }
 
 impl<'a> Generator<'a> {
-    /// Makes the nth of `of` items of a collection.
+    /// A generator for the nth of `of` items of a collection.
     pub(crate) fn new(seed: &'a Seed, collection: &'a str, index: usize, of: usize, now: Timestamp) -> Self {
         let rng = seed.rng(&["make", collection, &index.to_string()]);
         Self { seed, definitions: Definitions::built_in(), collection, index, of, rng, now, created: None }
@@ -102,7 +102,7 @@ impl<'a> Generator<'a> {
             Kind::Generated(generated) => self.generated(*generated, context),
             Kind::Reference(collection) => {
                 let items = self.definitions.collections.get(collection).map_or(1, |collection| collection.items);
-                // In a list, one after the other, so that none is there twice.
+                // In a list, consecutive items, so that none is repeated.
                 let index = context.nth.unwrap_or_else(|| self.rng.usize(..items.max(1)));
                 self.seed.id(collection, index % items.max(1)).into()
             }
@@ -166,7 +166,7 @@ impl<'a> Generator<'a> {
         definitions.objects.get(object).map_or(Value::Null, |fields| Value::Object(self.object(fields, context)))
     }
 
-    /// As many as the request's field has that the items of the list refer to.
+    /// The length of the request's property that the list's items refer to.
     fn length_of_each(&self, kind: &Kind, context: Context<'_>) -> usize {
         let Kind::Object(object) = kind else { return 1 };
         let fields = self.definitions.objects.get(object).map_or(&[][..], Vec::as_slice);
@@ -223,27 +223,27 @@ impl<'a> Generator<'a> {
             }
             Generated::Duration => format!("P0M{}DT0H0M0S", self.rng.u8(..15)).into(),
             Generated::Weekdays => json!(["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]),
-            Generated::FirstName => self.one(&words.first).into(),
-            Generated::LastName => self.one(&words.last).into(),
-            Generated::Words => format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)).into(),
-            Generated::Sentence => self.one(&words.sentences).into(),
+            Generated::FirstName => self.pick(&words.first).into(),
+            Generated::LastName => self.pick(&words.last).into(),
+            Generated::Words => format!("{} {}", self.pick(&words.adjectives), self.pick(&words.nouns)).into(),
+            Generated::Sentence => self.pick(&words.sentences).into(),
             Generated::Texts => {
-                json!({ "en-GB": format!("{} {}", self.one(&words.adjectives), self.one(&words.nouns)) })
+                json!({ "en-GB": format!("{} {}", self.pick(&words.adjectives), self.pick(&words.nouns)) })
             }
             Generated::UiTexts => json!({ "Address": "Address", "AdultPlural": "Adults", "Apartment": "Apartment" }),
-            // Addresses that can never be anybody's: RFC 2606.
+            // Reserved for examples: RFC 2606.
             Generated::Email => {
-                let name = format!("{}.{}", self.one(&words.first), self.one(&words.last));
+                let name = format!("{}.{}", self.pick(&words.first), self.pick(&words.last));
                 format!("{}{}@example.com", name.to_lowercase(), self.index).into()
             }
             Generated::Phone => format!("+420 600 {:03} {:03}", self.rng.u16(..1000), self.rng.u16(..1000)).into(),
             Generated::Url => format!("https://example.com/{}", self.letters(10).to_lowercase()).into(),
-            Generated::Street => format!("{} {}", self.rng.u8(1..100), self.one(&words.streets)).into(),
-            Generated::City => self.one(&words.cities).into(),
+            Generated::Street => format!("{} {}", self.rng.u8(1..100), self.pick(&words.streets)).into(),
+            Generated::City => self.pick(&words.cities).into(),
             Generated::Postcode => format!("{:05}", self.rng.u32(10_000..100_000)).into(),
-            Generated::Country => self.one(&words.countries).into(),
+            Generated::Country => self.pick(&words.countries).into(),
             Generated::CountryAt => self.nth(&words.countries).into(),
-            Generated::Language => self.one(&words.languages).into(),
+            Generated::Language => self.pick(&words.languages).into(),
             Generated::LanguageAt => self.nth(&words.languages).into(),
             Generated::Currency => "EUR".into(),
             Generated::CurrencyAt => ["EUR", "GBP", "USD"][self.index % 3].into(),
@@ -276,7 +276,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// The more recent, the higher the item's number.
+    /// More recent for higher indices.
     fn created(&mut self) -> Timestamp {
         if let Some(created) = self.created {
             return created;
@@ -288,7 +288,7 @@ impl<'a> Generator<'a> {
         created
     }
 
-    /// When a stay begins and ends, in days from today. Of ten stays, four begin today or tomorrow.
+    /// Start and end of a stay, in days from today. Of ten stays, four start today or tomorrow.
     fn stay(&self) -> (i64, i64) {
         let index = i64::try_from(self.index).unwrap_or_default();
         let arrival = [0, -3, 1, -1, 0, 4, -6, 1, 8, -2][(index % 10) as usize];
@@ -304,8 +304,8 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// The days from the first to the last that the request names; Mews' days begin when it is midnight at the property,
-    /// which the request's own times tell.
+    /// The days from the request's first to its last. Mews' days start at midnight in the property's time zone, which
+    /// the request's own times imply.
     fn time_units(&self, request: Option<&Map<String, Value>>) -> Vec<Timestamp> {
         let time = |names: [&str; 2]| {
             let request = request?;
@@ -320,7 +320,7 @@ impl<'a> Generator<'a> {
             .collect()
     }
 
-    fn one<'w>(&mut self, words: &'w [String]) -> &'w str {
+    fn pick<'w>(&mut self, words: &'w [String]) -> &'w str {
         words.get(self.rng.usize(..words.len().max(1))).map_or("", String::as_str)
     }
 
@@ -333,7 +333,7 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// An amount as Mews states it, with a tax of 20 %.
+/// An amount as in Mews' responses, with 20 % tax.
 pub(crate) fn amount(gross: f64, currency: &str) -> Value {
     let net = cents(gross / 1.2);
     let tax = cents(gross - net);
@@ -347,26 +347,26 @@ pub(crate) fn amount(gross: f64, currency: &str) -> Value {
     })
 }
 
-/// Rounded to two places.
+/// Rounds to two decimal places.
 pub(crate) fn cents(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// A time as Mews writes it: to the second, in UTC.
+/// A time in Mews' format: to the second, in UTC.
 pub(crate) fn utc(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A day as Mews writes it.
+/// A day in Mews' format.
 fn day(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d").to_string()
 }
 
-/// A GUID of the first 16 of these bytes.
+/// A GUID from the first 16 of these bytes.
 pub(crate) fn guid<const N: usize>(bytes: [u8; N]) -> String {
     let mut id = [0; 16];
-    id.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
-    // Version 4, variant 1: what readers of GUIDs expect of one without a meaning.
+    id.iter_mut().zip(bytes).for_each(|(target, byte)| *target = byte);
+    // Version 4, variant 1, as parsers expect of a random GUID.
     id[6] = id[6] & 0x0f | 0x40;
     id[8] = id[8] & 0x3f | 0x80;
     let hex = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();

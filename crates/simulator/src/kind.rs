@@ -1,19 +1,19 @@
-//! How a field of an answer is written in the data, and what that means.
+//! Kinds of response properties, as written in the data.
 
 use serde_json::Value;
 use thiserror::Error;
 
-/// A named field.
+/// A named property.
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     pub(crate) name: Box<str>,
     pub(crate) kind: Kind,
 }
 
-/// What a field's value is.
+/// The kind of a property's value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
-    /// Text of a kind that [`made`](crate::generator) knows.
+    /// A generated value; see [`generator`](crate::generator).
     Generated(Generated),
     /// The id of an item of a collection.
     Reference(Box<str>),
@@ -26,21 +26,21 @@ pub(crate) enum Kind {
     /// Null every other time.
     Optional(Box<Kind>),
     List(Box<Kind>, Length),
-    /// One for each time unit between the request's first and last.
+    /// One value per time unit between the request's first and last.
     PerUnit(Box<Kind>),
-    /// The request's field.
+    /// The request's property.
     OfRequest(Box<str>),
-    /// The field of the item that was affected.
+    /// The affected item's property.
     OfItem(Box<str>),
-    /// The nth value of the request's field, within a list of [`Length::Each`].
+    /// The nth value of the request's property, within a list of [`Length::Each`].
     EachOf(Box<str>),
-    /// An object for each item of the request's field, which is the request therein.
+    /// An object per item of the request's property, which acts as the request within it.
     OfEach(Box<str>, Box<str>),
-    /// An object for each item that was affected.
+    /// An object per affected item.
     Each(Box<str>),
-    /// What was given, or else this.
+    /// The given value, or this default.
     GivenOr(Box<str>),
-    /// The item that was affected, its id, all of them, all ids; where the next page begins.
+    /// The affected item, its id, all items, all ids; the cursor of the next page.
     Item,
     ItemId,
     Items,
@@ -48,19 +48,19 @@ pub(crate) enum Kind {
     Cursor,
 }
 
-/// How many items a list has.
+/// The length of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
     /// One or two.
     Few,
     Exactly(u8),
-    /// As many as the request's field has that the items refer to with `each-of`.
+    /// As long as the request's property that the items refer to with `each-of`.
     Each,
 }
 
 macro_rules! generated {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
-        /// Values that are made up.
+        /// Generated values.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Generated {
             $($(#[$doc])* $variant,)+
@@ -131,19 +131,19 @@ generated! {
     CardExpiry = "card-expiry",
     Pdf = "pdf",
     FeeExtents = "fee-extents",
-    /// With net and gross value and taxes.
+    /// With net and gross values and taxes.
     Amount = "amount",
-    /// The same with the fields of earlier days.
+    /// The same with legacy properties.
     FullAmount = "full-amount",
 }
 
-/// A kind that isn't one.
+/// An invalid kind.
 #[derive(Debug, Error)]
-#[error("`{0}` is no kind; crates/simulator/README.md lists them")]
+#[error("unknown kind `{0}`; see crates/simulator/README.md")]
 pub(crate) struct InvalidKind(String);
 
 impl Kind {
-    /// Reads a kind as the data writes it.
+    /// Parses a kind as written in the data.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidKind> {
         let invalid = || InvalidKind(text.to_owned());
         if let Some((argument, name)) = text.split_once(':').map(|(name, argument)| (argument, name)) {
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_read_as_the_data_writes_them() {
+    fn kinds_are_parsed() {
         let generated = |kind| Box::new(Kind::Generated(kind));
         for (text, kind) in [
             ("id", Kind::Generated(Generated::Id)),

@@ -1,11 +1,11 @@
-//! A local Mews, to test against without the internet and without anybody's leave.
+//! A local Mews to test against, without internet access or an account.
 //!
-//! [`Simulator`] answers every operation of the catalogue with made-up data that hold together, keeps what was added
-//! and changed, refuses what Mews refuses, and tells changes over a WebSocket and by webhooks. [`Config`] says how it
-//! behaves: its [`Limit`], [`Faults`], [`Latency`] and where webhooks go ([`WebhookUrl`]). [`self_signed`] makes a certificate
-//! for it.
+//! [`Simulator`] responds to every operation of the catalogue with consistent generated data, keeps additions and
+//! changes, rejects what Mews rejects, and publishes changes over WebSockets and webhooks. [`Config`] sets its
+//! behaviour: [`Limit`], [`Faults`], [`Latency`], and where webhooks go ([`WebhookUrl`]). [`self_signed`] makes a
+//! certificate for it.
 //!
-//! What answers look like is data, in `data/*.toml` of this crate; its README describes their form.
+//! The shapes of responses are data, in `data/*.toml` of this crate; its README describes the format.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The request limit: so many requests of a token in a window, as Mews describes it.
+//! The request limit: a number of requests per token and window, as Mews documents it.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
@@ -10,14 +10,14 @@ use crate::config::{InvalidOption, duration};
 /// A limit, written `200/30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// Requests that one AccessToken may send within [`window`](Self::window).
+    /// Requests allowed per AccessToken within a [`window`](Self::window).
     pub requests: NonZeroU32,
     /// The window's length.
     pub window: Duration,
 }
 
 impl Limit {
-    /// The limit that Mews publishes.
+    /// The published limit.
     pub const PUBLISHED: Self = {
         let limit = nightaudit_mews::Environment::DEMO.limit;
         let requests = match NonZeroU32::new(limit.requests) {
@@ -40,17 +40,17 @@ impl FromStr for Limit {
     }
 }
 
-/// Where a window begins.
+/// How windows are anchored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Anchor {
-    /// Every request has a window of its own that ends with it: no window of this length ever has more requests.
+    /// A sliding window ends at every request: no window of this length ever contains more requests.
     #[default]
     Sliding,
-    /// The first request of a burst opens the window, which ends for all of them at once.
+    /// The first request of a burst starts the window, which ends for all of them at once.
     Burst,
 }
 
-/// The windows of all tokens. As many as there are tokens, which are known beforehand.
+/// The windows of all tokens. Bounded by the number of known tokens.
 #[derive(Debug)]
 pub struct Windows {
     limit: Limit,
@@ -59,21 +59,21 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Windows without a request in them.
+    /// Empty windows.
     #[must_use]
     pub fn new(limit: Limit, anchor: Anchor) -> Self {
         Self { limit, anchor, windows: HashMap::new() }
     }
 
-    /// Lets a request through at `now`, in nanoseconds of a clock that never goes back, and notes it.
+    /// Admits a request at `now`, in nanoseconds of a monotonic clock, and counts it.
     ///
     /// # Errors
     ///
-    /// After how long one is let through, where there is no room. A refused request takes none.
+    /// The time until a request would be admitted, if the window is full. Rejected requests don't count.
     pub fn admit(&mut self, token: &str, now: u64) -> Result<(), Duration> {
-        // A request counts up to the last nanosecond of the window, so that its place is free one after.
+        // A request counts up to the window's last nanosecond, and no longer one after it.
         let hold = u64::try_from(self.limit.window.as_nanos()).unwrap_or(u64::MAX >> 1).saturating_add(1);
-        let most = self.limit.requests.get() as usize;
+        let max = self.limit.requests.get() as usize;
         if !self.windows.contains_key(token) {
             self.windows.insert(token.into(), VecDeque::new());
         }
@@ -91,7 +91,7 @@ impl Windows {
             }
         }
         match window.front() {
-            Some(first) if window.len() >= most => {
+            Some(first) if window.len() >= max => {
                 Err(Duration::from_nanos(first.saturating_add(hold).saturating_sub(now)))
             }
             _ => {
@@ -114,7 +114,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
-    fn a_sliding_window_frees_each_place_by_itself() {
+    fn a_sliding_window_releases_requests_one_by_one() {
         let mut windows = Windows::new("2/30s".parse().unwrap(), Anchor::Sliding);
         assert_eq!(windows.admit("a", 0), Ok(()));
         assert_eq!(windows.admit("a", 10 * SECOND), Ok(()));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_anchored_window_frees_all_places_at_once() {
+    fn an_anchored_window_releases_all_requests_at_once() {
         let mut windows = Windows::new("2/30s".parse().unwrap(), Anchor::Burst);
         assert_eq!(windows.admit("a", 0), Ok(()));
         assert_eq!(windows.admit("a", 29 * SECOND), Ok(()));
@@ -137,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_whole_seconds_and_never_nothing() {
+    fn retry_after_is_whole_seconds_and_never_zero() {
         for (wait, seconds) in [(1, 1), (SECOND, 1), (SECOND + 1, 2), (0, 1)] {
             assert_eq!(retry_after(Duration::from_nanos(wait)), seconds);
         }
     }
 
     #[test]
-    fn a_limit_is_written_as_a_person_would() {
+    fn limits_are_parsed() {
         let limit: Limit = "500/15m".parse().unwrap();
         assert_eq!((limit.requests.get(), limit.window), (500, Duration::from_secs(900)));
         for text in ["", "200", "0/30s", "200/0s", "x/30s", "200/soon", "200/-1s"] {

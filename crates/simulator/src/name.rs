@@ -1,4 +1,4 @@
-//! Names as Mews makes them.
+//! Mews' naming rules.
 
 /// `resources` as `Resources`.
 pub(crate) fn capitalised(name: &str) -> String {
@@ -17,7 +17,7 @@ pub(crate) fn singular(name: &str) -> String {
     }
 }
 
-/// Whether a name is like a pattern, in which one `*` at an end stands for any letters.
+/// Whether a name matches a pattern, in which one `*` at either end matches any letters.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     if let Some(end) = pattern.strip_prefix('*') {
         name.ends_with(end)
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_many_has_its_own_name() {
+    fn plurals_become_singular() {
         for (many, one) in [
             ("Resources", "Resource"),
             ("CancellationPolicies", "CancellationPolicy"),
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_an_end() {
+    fn a_star_matches_at_either_end() {
         assert!(fits("*Utc", "CreatedUtc") && fits("Is*", "IsActive") && fits("Id", "Id") && fits("*", "Any"));
         assert!(!fits("*Utc", "Utcs") && !fits("Is*", "IssuedUtc") && !fits("Id", "Ids"));
     }

@@ -1,4 +1,4 @@
-//! What an operation does: what the data says of it, and rules for what the data leaves out.
+//! Operation specs: explicit ones from the data, and defaults for everything else.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::definitions::{Collection, Effect, InvalidData, OperationSpec, ResponseSpec, Rules, Step};
 
-/// An operation as the data has it. Nothing has to be said where the rules hold.
+/// An operation as written in the data. Everything is optional where the defaults apply.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SpecSource {
@@ -87,7 +87,7 @@ impl SpecSource {
     }
 }
 
-/// Words like `Field=Other`; where only the field is named, `other` stands for the other.
+/// Parses words like `Field=Other`; a bare `Field` is paired with `other`.
 fn pairs(text: &str, other: &str) -> Vec<(Box<str>, Box<str>)> {
     let pair = |word: &str| {
         let (field, other) = word.split_once('=').unwrap_or((word, other));
@@ -122,7 +122,7 @@ fn default_response(effect: &Effect, collections: &HashMap<Box<str>, Collection>
     }
 }
 
-/// The field with what is to be added or changed: the first list of objects.
+/// The property with the items to add or change: the first list of objects.
 fn default_items(operation: &Operation) -> Option<Box<str>> {
     let mut fields = operation.request.fields.iter();
     let is_list = |kind: &RequestKind| matches!(kind, RequestKind::Object(_) | RequestKind::AnyObject);
@@ -130,7 +130,7 @@ fn default_items(operation: &Operation) -> Option<Box<str>> {
     Some(field.name.clone())
 }
 
-/// The field with the ids of what is to be removed.
+/// The property with the ids to remove.
 fn default_ids(operation: &Operation) -> Option<Box<str>> {
     let mut fields = operation.request.fields.iter();
     let field = fields.find(|field| field.array > 0 && field.name.ends_with("Ids"))?;

@@ -1,4 +1,4 @@
-//! What a single request may ask of the simulator, by the header `X-Simulator`.
+//! Per-request overrides, in the header `X-Simulator`.
 
 use std::time::Duration;
 
@@ -7,43 +7,43 @@ use http::{HeaderMap, StatusCode};
 
 use crate::config::{MAX_LATENCY, duration, error_status};
 
-/// `X-Simulator: size=20MB, status=503, latency=2s`, each of which may be left out.
+/// `X-Simulator: size=20MB, status=503, latency=2s`; each part is optional.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overrides {
-    /// Bytes that the answer is to have.
+    /// Response size in bytes.
     pub(crate) size: Option<u64>,
-    /// An error to be answered with.
+    /// The error status to respond with.
     pub(crate) status: Option<StatusCode>,
-    /// How long the answer is kept back, in the place of what is configured.
+    /// Delay of the response, instead of the configured one.
     pub(crate) latency: Option<Duration>,
 }
 
 impl Overrides {
-    /// What the headers overrides for; an error names what can't be.
+    /// Parses the headers; the error names the invalid part.
     pub(crate) fn read(headers: &HeaderMap, max_size: u64) -> Result<Self, String> {
         let mut overrides = Self::default();
         for value in headers.get_all("x-simulator") {
             let value = value.to_str().map_err(|_| "X-Simulator holds something else than letters".to_owned())?;
             for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                let wrong = |remedy: &str| format!("X-Simulator: `{part}`: {remedy}");
+                let invalid = |remedy: &str| format!("X-Simulator: `{part}`: {remedy}");
                 match part.split_once('=') {
                     Some(("size", size)) => {
-                        let size = size.parse::<ByteSize>().map_err(|_| wrong("write it like size=20MB"))?.as_u64();
+                        let size = size.parse::<ByteSize>().map_err(|_| invalid("write it like size=20MB"))?.as_u64();
                         if size > max_size {
-                            return Err(wrong(&format!("at most {}", ByteSize(max_size))));
+                            return Err(invalid(&format!("at most {}", ByteSize(max_size))));
                         }
                         overrides.size = Some(size);
                     }
                     Some(("status", status)) => {
-                        let status = error_status(status).ok_or_else(|| wrong("an error, like status=503"))?;
+                        let status = error_status(status).ok_or_else(|| invalid("an error, like status=503"))?;
                         overrides.status = Some(status);
                     }
                     Some(("latency", latency)) => {
                         let latency = duration(latency).filter(|latency| *latency <= MAX_LATENCY);
                         overrides.latency =
-                            Some(latency.ok_or_else(|| wrong("write it like latency=2s, at most 10m"))?);
+                            Some(latency.ok_or_else(|| invalid("write it like latency=2s, at most 10m"))?);
                     }
-                    _ => return Err(wrong("there are size, status and latency")),
+                    _ => return Err(invalid("there are size, status and latency")),
                 }
             }
         }
@@ -65,19 +65,19 @@ mod tests {
     }
 
     #[test]
-    fn wishes_stand_side_by_side() {
+    fn overrides_are_combined() {
         let overrides = read("size=20MB, status=503,latency=2s").unwrap();
-        let wished = Overrides {
+        let expected = Overrides {
             size: Some(20_000_000),
             status: Some(StatusCode::SERVICE_UNAVAILABLE),
             latency: Some(Duration::from_secs(2)),
         };
-        assert_eq!(overrides, wished);
+        assert_eq!(overrides, expected);
         assert_eq!(read("").unwrap(), Overrides::default());
     }
 
     #[test]
-    fn what_cannot_be_is_named() {
+    fn an_invalid_part_is_named() {
         for value in ["size=x", "size=1GB", "status=200", "status=abc", "latency=1h", "speed=1", "size"] {
             let error = read(value).unwrap_err();
             assert!(error.contains(value), "{error}");

@@ -1,4 +1,4 @@
-//! The simulated property: what there is of everything, and what was added, changed and removed since.
+//! The simulated property: its initial items, and what was added, changed and removed since.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use serde_json::{Map, Value};
 use crate::definitions::Definitions;
 use crate::generator::{Context, Generator, Seed};
 
-/// The most bytes that items which were added or changed may take as JSON. Beyond it the oldest of them are forgotten.
+/// Maximum size of added or changed items, as JSON. Beyond it the oldest are evicted.
 const MAX_CHANGED_BYTES: usize = 64 << 20;
 
-/// Something of which the property has several: a resource, a reservation.
+/// An item of a collection: a resource, a reservation.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) fields: Map<String, Value>,
-    /// The same as JSON, which most answers are made of.
+    /// The same as JSON, which most responses are assembled from.
     pub(crate) json: Bytes,
 }
 
 impl Item {
     fn new(fields: Map<String, Value>) -> Arc<Self> {
-        // A map of strings has no way to fail as JSON.
+        // Serializing a map with string keys can't fail.
         let json = serde_json::to_vec(&fields).unwrap_or_default().into();
         Arc::new(Self { fields, json })
     }
@@ -33,7 +33,7 @@ impl Item {
     }
 }
 
-/// The items of one kind, in the order in which they came to be.
+/// The items of a collection, in order of creation.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     items: BTreeMap<u64, Arc<Item>>,
@@ -42,12 +42,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The item of this id.
+    /// The item with this id.
     pub(crate) fn get(&self, id: &str) -> Option<&Arc<Item>> {
         self.positions.get(id).and_then(|position| self.items.get(position))
     }
 
-    /// The newest first, and those older than the item of this id, where one is given. None where it isn't there.
+    /// Items from newest to oldest, or only those older than the given id; `None` if that id is unknown.
     pub(crate) fn newest(&self, before: Option<&str>) -> Option<impl Iterator<Item = &Arc<Item>>> {
         let before = match before {
             Some(id) => *self.positions.get(id)?,
@@ -62,7 +62,7 @@ impl Table {
             self.next += 1;
             self.next
         });
-        // What has no id, as a currency, is there but can't be changed.
+        // Items without an id, such as currencies, can't be changed.
         if !id.is_empty() {
             self.positions.insert(id, position);
         }
@@ -74,12 +74,12 @@ impl Table {
     }
 }
 
-/// Everything that the property has.
+/// The state of the property.
 #[derive(Debug)]
 pub(crate) struct Property {
     pub(crate) seed: Seed,
     tables: HashMap<&'static str, Table>,
-    /// What was added or changed, oldest first, with its size.
+    /// Added or changed items with their sizes, oldest first.
     changes: VecDeque<(&'static str, Box<str>, usize)>,
     changed_bytes: usize,
     max_changed_bytes: usize,
@@ -110,14 +110,14 @@ impl Property {
         self.tables.get(collection)
     }
 
-    /// A number that no other item that is added has.
+    /// A unique index for an added item.
     pub(crate) fn next_index(&mut self, collection: &str) -> usize {
         self.added += 1;
-        let there = Definitions::built_in().collections.get(collection).map_or(0, |collection| collection.items);
-        there + self.added
+        let initial = Definitions::built_in().collections.get(collection).map_or(0, |collection| collection.items);
+        initial + self.added
     }
 
-    /// Puts an item in its position, or the position of the one that has its id.
+    /// Inserts an item, replacing the one with the same id.
     pub(crate) fn put(&mut self, collection: &str, fields: Map<String, Value>) -> Arc<Item> {
         let item = Item::new(fields);
         let Some((&name, _)) = self.tables.get_key_value(collection) else { return item };
@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_makes_the_same_property() {
+    fn the_same_seed_generates_the_same_property() {
         assert_eq!(all(&property(1)), all(&property(1)));
         assert_ne!(all(&property(1)), all(&property(2)));
     }
 
     #[test]
-    fn references_lead_to_items() {
+    fn references_resolve_to_items() {
         let property = property(1);
         let reservations = property.table("reservations").unwrap();
         for reservation in reservations.newest(None).unwrap() {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_is_bounded_and_the_oldest_goes_first() {
+    fn additions_are_bounded_and_the_oldest_evicted_first() {
         let mut property = property(1);
         property.max_changed_bytes = 64_000;
         let notes = "x".repeat(1000);
@@ -194,13 +194,13 @@ mod tests {
         };
         for count in 0..200 {
             put(&mut property, &count.to_string());
-            // Changed again and again, so never among the oldest.
+            // Changed repeatedly, so never among the oldest.
             put(&mut property, "busy");
         }
         let bills = property.table("bills").unwrap();
         assert!(bills.get("0").is_none() && bills.get("199").is_some() && bills.get("busy").is_some());
         assert!(property.changed_bytes <= 64_000);
         let first = property.seed.id("bills", 0);
-        assert!(bills.get(&first).is_some(), "what was there at the start stays");
+        assert!(bills.get(&first).is_some(), "initial items stay");
     }
 }

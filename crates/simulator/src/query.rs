@@ -1,4 +1,4 @@
-//! Which items a request asks for: filters by rule, and pages.
+//! Filtering and paging.
 
 use std::sync::Arc;
 
@@ -12,28 +12,28 @@ use crate::kind::Kind;
 use crate::name::{capitalised, singular};
 use crate::property::{Item, Table};
 
-/// Items on a page where the request doesn't say.
+/// Default and maximum page size.
 const PAGE: usize = 1000;
 
-/// Fields of requests that are no filters.
+/// Request properties that are not filters.
 const NOT_FILTERS: [&str; 8] =
     ["AccessToken", "ClientToken", "Client", "LanguageCode", "CultureCode", "Limitation", "Extent", "Currency"];
 
-/// One page of what was found.
+/// One page of results.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) items: Vec<Arc<Item>>,
-    /// The id of the oldest item, after which the next page begins. It is there on the last page, too; only an empty page
+    /// The id of the oldest item, after which the next page starts. Present on the last page, too; only an empty page
     /// has none.
     pub(crate) cursor: Option<String>,
 }
 
-/// The cursor names nothing that is there.
+/// The cursor names an unknown item.
 #[derive(Debug, Error)]
 #[error("Invalid Limitation: the Cursor is unknown.")]
 pub(crate) struct UnknownCursor;
 
-/// What a request finds on a table.
+/// The page of a table that a request selects.
 pub(crate) fn page(
     table: &Table,
     collection: &str,
@@ -43,7 +43,7 @@ pub(crate) fn page(
     let limitation = request.get("Limitation").and_then(Value::as_object);
     let cursor = limitation.and_then(|limitation| limitation.get("Cursor")?.as_str());
     let count = limitation.and_then(|limitation| limitation.get("Count")?.as_f64());
-    // The contract has bounded it; what came through by an OpenAPI document of another mind is bounded here.
+    // The contract bounds it; a value that passed a different OpenAPI document is bounded here.
     let count = count.map_or(PAGE, |count| (count as usize).clamp(1, PAGE));
     let filters = filters(collection, step, request);
     let found = table
@@ -56,13 +56,13 @@ pub(crate) fn page(
 }
 
 enum Filter<'a> {
-    /// The field is one of these. Items without the field pass.
+    /// The property is one of these values. Items without the property pass.
     OneOf(Box<str>, Vec<&'a Value>),
     Begins(&'a str, String),
     Active(Vec<&'a str>),
-    /// The field's time lies within.
+    /// The property's time is within the interval.
     Within(&'a str, String, String),
-    /// The item lasts over some of this time.
+    /// The item's interval overlaps this one.
     Colliding(String, String),
 }
 
@@ -104,7 +104,7 @@ fn filter<'a>(own: &str, step: &'a Step, name: &'a str, value: &'a Value) -> Opt
     }
 }
 
-/// Start and end as Mews writes times, so that texts can be compared.
+/// Start and end in Mews' time format, which compares as text.
 fn interval(object: &Map<String, Value>) -> Option<(String, String)> {
     let time = |name: &str| object.get(name)?.as_str()?.parse::<Timestamp>().ok().map(utc);
     time("StartUtc").zip(time("EndUtc"))
@@ -132,7 +132,7 @@ impl Filter<'_> {
     }
 }
 
-/// Whether an item has what an operation requires of all that it finds.
+/// Whether an item meets the operation's fixed conditions.
 fn has_required(item: &Item, step: &Step) -> bool {
     step.require.iter().all(|field| match &field.kind {
         Kind::OneOf(values) => {

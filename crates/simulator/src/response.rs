@@ -1,4 +1,4 @@
-//! Answers as Mews gives them.
+//! Responses as Mews sends them.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -14,16 +14,16 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use serde_json::{Value, json};
 
-/// Bodies below this are not worth compressing.
+/// Smaller bodies are not worth compressing.
 const MIN_COMPRESSED: usize = 1024;
 
-/// Compressing more than this would hold up others on the same thread.
+/// Compressing more would block other requests on the same thread.
 const MAX_INLINE_COMPRESSION: usize = 256 << 10;
 
-/// The name of Mews' header with which its staff find a call.
+/// The header by which Mews' support finds a request.
 const REQUEST_ID: &str = "request-id";
 
-/// An error of Mews: a status, a message, and details for a person.
+/// A Mews error: status, message and details.
 #[derive(Debug)]
 pub(crate) struct Rejection {
     pub(crate) status: StatusCode,
@@ -56,7 +56,7 @@ impl Rejection {
     }
 }
 
-/// A whole answer in JSON, compressed where the client takes that.
+/// A complete JSON response, compressed if the client accepts gzip.
 pub(crate) async fn ok(body: Vec<u8>, size: Option<u64>, id: &str, request: &HeaderMap) -> Response<Body> {
     if let Some(size) = size {
         return json_response(StatusCode::OK, id, Body::padded(body, size));
@@ -75,7 +75,7 @@ pub(crate) async fn ok(body: Vec<u8>, size: Option<u64>, id: &str, request: &Hea
     response
 }
 
-/// An answer without a body.
+/// A response without a body.
 pub(crate) fn no_content(id: &str) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -92,7 +92,7 @@ fn json_response(status: StatusCode, id: &str, body: Body) -> Response<Body> {
     response
 }
 
-/// Every answer bears its id and its date.
+/// Adds the request id and the date, as on every response.
 pub(crate) fn identify(response: &mut Response<Body>, id: &str) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(id) {
@@ -105,7 +105,7 @@ pub(crate) fn identify(response: &mut Response<Body>, id: &str) {
 
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    // A vector takes everything.
+    // Writing to a vector can't fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
 }
@@ -119,7 +119,7 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     })
 }
 
-/// An answer's body: bytes, and where more was asked for, padding between them.
+/// A response body: bytes, with padding between them if a size was requested.
 #[derive(Debug)]
 pub struct Body {
     head: Bytes,
@@ -127,7 +127,7 @@ pub struct Body {
     tail: Bytes,
 }
 
-/// What padding is made of: text that doesn't compress well, as files in answers don't.
+/// Padding that compresses poorly, like files in real responses.
 static PADDING: LazyLock<Bytes> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(0);
     let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(48 << 10).collect();
@@ -139,7 +139,7 @@ impl Body {
         Self::from(Vec::new())
     }
 
-    /// A JSON object with a further member `Padding`, so that it has `size` bytes in all if it has not more anyway.
+    /// Adds a property `Padding` to a JSON object, bringing it to `size` bytes unless it is larger already.
     fn padded(mut object: Vec<u8>, size: u64) -> Self {
         if object.pop() != Some(b'}') {
             return Self::from(object);
@@ -169,16 +169,16 @@ impl http_body::Body for Body {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = if !self.head.is_empty() {
+        let chunk = if !self.head.is_empty() {
             std::mem::take(&mut self.head)
         } else if self.padding > 0 {
-            let piece = PADDING.slice(..usize::try_from(self.padding).unwrap_or(usize::MAX).min(PADDING.len()));
-            self.padding -= piece.len() as u64;
-            piece
+            let chunk = PADDING.slice(..usize::try_from(self.padding).unwrap_or(usize::MAX).min(PADDING.len()));
+            self.padding -= chunk.len() as u64;
+            chunk
         } else {
             std::mem::take(&mut self.tail)
         };
-        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+        Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_given_to_those_who_take_it() {
+    fn gzip_is_negotiated() {
         for (value, takes) in [
             ("gzip", true),
             ("br, gzip;q=0.5", true),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn padding_fills_up_to_the_size_and_stays_json() {
+    async fn padding_reaches_the_size_and_stays_json() {
         for (object, size) in [("{}", 100_000), (r#"{"Resources":[1]}"#, 200_001), (r#"{"A":1}"#, 3)] {
             let body = Body::padded(object.as_bytes().to_vec(), size);
             let hint = http_body::Body::size_hint(&body).exact();

@@ -1,4 +1,4 @@
-//! The simulator itself: from a request to its answer.
+//! The simulator: from request to response.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,10 +29,10 @@ use crate::response::{self, Body, Rejection};
 use crate::socket;
 use crate::webhook::{self, HttpTransport};
 
-/// How long a request's body may take.
+/// Time allowed for a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long webhooks and WebSockets have to end.
+/// Time allowed for webhooks and WebSockets to finish on shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// A simulated Mews: the API and the WebSocket on one port.
@@ -52,7 +52,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// A simulator with a fresh property.
+    /// A simulator with a newly generated property.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let published = PUBLISHED_TOKENS.iter().flat_map(|tokens| [tokens.client, tokens.access]);
@@ -75,7 +75,7 @@ impl Simulator {
         }
     }
 
-    /// Serves until `stop` is done; then requests under way may finish, and WebSockets are closed.
+    /// Serves until `stop` completes; then in-flight requests may finish, and WebSockets are closed.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
@@ -97,12 +97,12 @@ impl Simulator {
         let stopping = self.stopping.clone();
         let stop = async move {
             stop.await;
-            // A WebSocket would hold its connection for as long as its client likes.
+            // Otherwise a WebSocket client could keep its connection open indefinitely.
             stopping.cancel();
         };
         Server::new(listen).serve(listener, Arc::clone(&self), stop).await;
         self.tasks.close();
-        // What doesn't end by then ends with the process.
+        // Anything unfinished by then ends with the process.
         let _ = tokio::time::timeout(SHUTDOWN_GRACE, self.tasks.wait()).await;
     }
 
@@ -146,7 +146,7 @@ impl Simulator {
         Ok(response::ok(body, overrides.size, id, &head.headers).await)
     }
 
-    /// The operation at an address, exactly.
+    /// The operation at a path, matched exactly.
     fn operation<'a>(&self, path: &'a str) -> Result<&'a str, Rejection> {
         let unknown = || Rejection::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
         let operation = operation_of(path).ok_or_else(unknown)?;
@@ -171,7 +171,7 @@ impl Simulator {
         }
     }
 
-    /// The AccessToken, if it is known, and the ClientToken too.
+    /// The AccessToken, if both tokens are known.
     fn authenticate<'a>(&self, request: &'a Map<String, Value>) -> Result<&'a str, Rejection> {
         let known = |name: &str| {
             let token = request.get(name).and_then(Value::as_str);
@@ -196,7 +196,7 @@ impl Simulator {
         Overrides::read(headers, self.config.max_size).map_err(|error| Rejection::new(StatusCode::BAD_REQUEST, error))
     }
 
-    /// Keeps the answer back, and makes it an error, as configured or wished for.
+    /// Delays the response and injects an error, as configured or requested.
     async fn inject_faults(&self, headers: &HeaderMap) -> Result<(), Rejection> {
         let overrides = self.overrides(headers)?;
         let (share, which, fraction) = {
@@ -219,7 +219,7 @@ impl Simulator {
         Err(Rejection { retry_after, ..Rejection::new(status, message) })
     }
 
-    /// The body of the answer, and whether there is nothing in it.
+    /// The response body, and whether it is empty.
     fn execute(&self, path: &str, request: &Map<String, Value>) -> Result<(Vec<u8>, bool), Rejection> {
         let now = (self.config.now)();
         let read = execute::read(&self.property.read(), path, request, now)
@@ -246,7 +246,7 @@ impl Simulator {
         let Ok(permit) = Arc::clone(&self.sockets).try_acquire_owned() else {
             return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "There are too many WebSockets."));
         };
-        // Events count from the answer on, not from when the connection has changed hands.
+        // Events count from the response on, not from the end of the upgrade.
         let events = self.events.subscribe();
         self.tasks.spawn(socket::serve(request, events, self.stopping.clone(), permit));
         response::identify(&mut response, id);
@@ -270,19 +270,20 @@ fn unauthorized(name: &str) -> Rejection {
     Rejection::new(StatusCode::UNAUTHORIZED, format!("Invalid {name}: it is not known."))
 }
 
-/// Refuses what breaks the contract. Mews passes over fields that it doesn't know, still takes what is deprecated, and what
-/// its sources contradict each other about can't be held against anybody. Ids of any form are taken, so that a test may
-/// name things as it likes.
+/// Rejects violations of the contract. As at Mews, unknown properties are ignored and deprecated ones accepted; where
+/// Mews' sources contradict each other, nothing is rejected. Ids of any form are accepted, so that tests may name
+/// things freely.
 fn check(findings: Vec<Finding>) -> Result<(), Rejection> {
-    let is_harmless = |finding: &Finding| {
+    let is_tolerated = |finding: &Finding| {
         use FindingKind::{DeprecatedField, DeprecatedValue, MalformedId, UnknownField};
         finding.disputed.is_some()
             || matches!(finding.kind, UnknownField | DeprecatedField | DeprecatedValue | MalformedId)
     };
-    let broken: Vec<_> = findings.iter().filter(|finding| !is_harmless(finding)).map(ToString::to_string).collect();
-    match broken.first() {
+    let violations: Vec<_> =
+        findings.iter().filter(|finding| !is_tolerated(finding)).map(ToString::to_string).collect();
+    match violations.first() {
         Some(first) => {
-            Err(Rejection::new(StatusCode::BAD_REQUEST, format!("Invalid request: {first}.")).with_details(broken))
+            Err(Rejection::new(StatusCode::BAD_REQUEST, format!("Invalid request: {first}.")).with_details(violations))
         }
         None => Ok(()),
     }

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::response::Body;
 
-/// The largest message that a client may send; it has nothing to say.
+/// Maximum size of a client's message; clients have no reason to send any.
 const MAX_MESSAGE: usize = 64 << 10;
 
-/// The answer that opens a WebSocket, or none where the request is no opening of one (RFC 6455, section 4.2.1).
+/// The response that opens a WebSocket; `None` if the request is not a valid handshake (RFC 6455, section 4.2.1).
 pub(crate) fn accept(headers: &HeaderMap) -> Option<Response<Body>> {
     let has = |name: header::HeaderName, wanted: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
@@ -39,7 +39,7 @@ pub(crate) fn accept(headers: &HeaderMap) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// Tells events until the client leaves or `stop` is cancelled.
+/// Sends events until the client disconnects or `stop` is cancelled.
 pub(crate) async fn serve(
     request: Request<Incoming>,
     mut events: broadcast::Receiver<Arc<str>>,
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
             event = events.recv() => {
                 let sent = match event {
                     Ok(event) => socket.send(Message::text(&*event)).await,
-                    // It has read too slowly for its share of what is kept; the next events still come.
+                    // The client read too slowly; later events still arrive.
                     Err(broadcast::error::RecvError::Lagged(missed)) => {
                         tracing::warn!("a WebSocket missed {missed} messages: it reads too slowly");
                         continue;
@@ -73,7 +73,7 @@ pub(crate) async fn serve(
                     return;
                 }
             }
-            // What a client sends means nothing to Mews; reading it answers its pings and its closing.
+            // Client messages are ignored; reading answers pings and the close handshake.
             message = socket.next() => match message {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,

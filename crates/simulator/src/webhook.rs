@@ -1,4 +1,4 @@
-//! Webhooks: told by POST, and again where they weren't taken.
+//! Webhook delivery by POST, with retries.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,20 +18,20 @@ use tokio::time::Instant;
 
 use crate::config::InvalidOption;
 
-/// How long a receiver has for its 2xx.
+/// Time allowed for the receiver's 2xx.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time from an attempt that failed to the next.
+/// Delay before a retry.
 const RETRY_DELAY: Duration = Duration::from_secs(180);
 
-/// How often one is sent at most.
+/// Maximum number of attempts.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// How many are sent at once, and how many wait for their next attempt.
+/// Maximum number of concurrent deliveries, and of deliveries waiting for a retry.
 const MAX_CONCURRENT: usize = 8;
 const MAX_RETRIES_QUEUED: usize = 1000;
 
-/// Where webhooks go: a clear `http://` address.
+/// The URL that webhooks are posted to; `http://` only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Uri);
 
@@ -41,18 +41,18 @@ impl FromStr for WebhookUrl {
     fn from_str(text: &str) -> Result<Self, InvalidOption> {
         let uri: Option<Uri> = text.parse().ok();
         uri.filter(|uri| uri.scheme_str() == Some("http") && uri.authority().is_some()).map(Self).ok_or_else(|| {
-            InvalidOption::new("an address for webhooks", text, "name a whole one, like http://127.0.0.1:3000/hook")
+            InvalidOption::new("a webhook URL", text, "use an absolute http:// URL like http://127.0.0.1:3000/hook")
         })
     }
 }
 
-/// Takes a webhook's body to its receiver.
+/// Delivers a webhook's body to its receiver.
 pub(crate) trait Transport: Clone + Send + 'static {
-    /// The status of its answer, or why there is none.
+    /// The status of the response, or why there is none.
     fn post(&self, body: Bytes) -> impl Future<Output = Result<StatusCode, String>> + Send;
 }
 
-/// Carries over HTTP.
+/// Delivery over HTTP.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpTransport {
     hook: WebhookUrl,
@@ -75,14 +75,14 @@ impl Transport for HttpTransport {
     }
 }
 
-/// A webhook on its way.
+/// A webhook being delivered.
 #[derive(Debug)]
 struct Delivery {
     body: Bytes,
     attempts: u32,
 }
 
-/// Sends what comes in, and sends again what was not taken, until `events` ends.
+/// Delivers incoming events, with retries, until `events` ends.
 pub(crate) async fn deliver(
     mut events: mpsc::Receiver<Vec<Value>>,
     enterprise: &str,
@@ -90,43 +90,43 @@ pub(crate) async fn deliver(
     transport: impl Transport,
 ) {
     let mut in_flight = JoinSet::new();
-    // In the order of their next attempts, since each waits equally long.
-    let mut again: VecDeque<(Instant, Delivery)> = VecDeque::new();
+    // In order of their next attempt, since the delay is constant.
+    let mut retries: VecDeque<(Instant, Delivery)> = VecDeque::new();
     let send = |in_flight: &mut JoinSet<_>, delivery: Delivery| {
         let transport = transport.clone();
         in_flight.spawn(async move {
-            let answer = tokio::time::timeout(TIMEOUT, transport.post(delivery.body.clone())).await;
-            let trouble = match answer {
+            let response = tokio::time::timeout(TIMEOUT, transport.post(delivery.body.clone())).await;
+            let error = match response {
                 Ok(Ok(status)) if status.is_success() => None,
-                Ok(Ok(status)) => Some(format!("it answered {status}")),
+                Ok(Ok(status)) => Some(format!("it responded {status}")),
                 Ok(Err(error)) => Some(error),
-                Err(_) => Some(format!("no answer in {} s", TIMEOUT.as_secs())),
+                Err(_) => Some(format!("no response in {} s", TIMEOUT.as_secs())),
             };
-            (delivery, trouble)
+            (delivery, error)
         });
     };
     loop {
         let has_room = in_flight.len() < MAX_CONCURRENT;
-        let next = again.front().map_or_else(|| Instant::now() + RETRY_DELAY, |(at, _)| *at);
+        let next = retries.front().map_or_else(|| Instant::now() + RETRY_DELAY, |(at, _)| *at);
         tokio::select! {
             events = events.recv(), if has_room => {
                 let Some(events) = events else { return };
                 let body = json!({ "EnterpriseId": enterprise, "IntegrationId": integration, "Events": events });
                 send(&mut in_flight, Delivery { body: body.to_string().into(), attempts: 0 });
             }
-            () = tokio::time::sleep_until(next), if has_room && !again.is_empty() => {
-                if let Some((_, delivery)) = again.pop_front() {
+            () = tokio::time::sleep_until(next), if has_room && !retries.is_empty() => {
+                if let Some((_, delivery)) = retries.pop_front() {
                     send(&mut in_flight, delivery);
                 }
             }
             Some(done) = in_flight.join_next() => {
-                let Ok((delivery, Some(trouble))) = done else { continue };
+                let Ok((delivery, Some(error))) = done else { continue };
                 let delivery = Delivery { attempts: delivery.attempts + 1, ..delivery };
-                if delivery.attempts >= MAX_ATTEMPTS || again.len() >= MAX_RETRIES_QUEUED {
-                    tracing::warn!("a webhook is given up: {trouble}");
+                if delivery.attempts >= MAX_ATTEMPTS || retries.len() >= MAX_RETRIES_QUEUED {
+                    tracing::warn!("giving up on a webhook: {error}");
                 } else {
-                    tracing::warn!("a webhook was not taken ({trouble}); it is sent again in {} s", RETRY_DELAY.as_secs());
-                    again.push_back((Instant::now() + RETRY_DELAY, delivery));
+                    tracing::warn!("a webhook failed ({error}); retrying in {} s", RETRY_DELAY.as_secs());
+                    retries.push_back((Instant::now() + RETRY_DELAY, delivery));
                 }
             }
         }
@@ -141,11 +141,11 @@ mod tests {
 
     use super::*;
 
-    /// Answers with these, one after the other; `None` never answers. Notes when it was asked.
+    /// Responds with these statuses in turn; `None` never responds. Records when it was called.
     #[derive(Clone)]
     struct Script(Arc<Mutex<(VecDeque<Option<u16>>, Attempts)>>, Instant, mpsc::Sender<()>);
 
-    /// When, and with what.
+    /// When, and the body.
     type Attempts = Vec<(Duration, Value)>;
 
     impl Transport for Script {
@@ -153,7 +153,7 @@ mod tests {
             let answer = {
                 let mut script = self.0.lock();
                 script.1.push((self.1.elapsed(), serde_json::from_slice(&body).unwrap()));
-                script.0.pop_front().expect("it was asked more often than expected")
+                script.0.pop_front().expect("it was called more often than expected")
             };
             let _ = self.2.send(()).await;
             match answer {
@@ -178,7 +178,7 @@ mod tests {
         for _ in answers {
             seen.recv().await.unwrap();
         }
-        // Long after: nothing more is sent.
+        // Long afterwards, nothing more is sent.
         tokio::time::sleep(RETRY_DELAY * 10).await;
         delivering.abort();
         let script = script.0.lock();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_taken_is_sent_once() {
+    async fn an_accepted_webhook_is_sent_once() {
         let attempts = attempts(&[Some(204), Some(200)], 2).await;
         assert_eq!(attempts.len(), 2);
         let body = json!({ "EnterpriseId": "enterprise", "IntegrationId": "integration",
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_taken_in_five_seconds_is_sent_again_after_a_few_minutes() {
+    async fn a_webhook_not_accepted_in_five_seconds_is_retried_after_three_minutes() {
         let attempts = attempts(&[None, Some(500), Some(301), Some(200)], 1).await;
         let times: Vec<_> = attempts.iter().map(|(at, _)| at.as_secs()).collect();
         assert_eq!(times, [0, 185, 365, 545]);
@@ -203,12 +203,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_never_taken_is_given_up() {
+    async fn retries_are_bounded() {
         assert_eq!(attempts(&[Some(500); MAX_ATTEMPTS as usize], 1).await.len(), MAX_ATTEMPTS as usize);
     }
 
     #[test]
-    fn an_address_is_whole_and_clear() {
+    fn a_url_is_absolute_and_plain_http() {
         assert!("http://127.0.0.1:3000/hook".parse::<WebhookUrl>().is_ok());
         for text in ["", "127.0.0.1:3000", "https://example.com/hook", "/hook", "http://"] {
             assert!(text.parse::<WebhookUrl>().is_err(), "{text}");

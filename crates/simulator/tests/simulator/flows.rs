@@ -1,4 +1,4 @@
-//! Flows of the documented use cases: what one call adds or changes, another finds.
+//! Flows of the documented use cases: later requests see what earlier ones added or changed.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ fn page() -> Value {
     json!({ "Count": 1000 })
 }
 
-fn first(answer: &Value, list: &str) -> Value {
-    answer[list].get(0).unwrap_or_else(|| panic!("{list} is empty: {answer}")).clone()
+fn first(response: &Value, list: &str) -> Value {
+    response[list].get(0).unwrap_or_else(|| panic!("{list} is empty: {response}")).clone()
 }
 
 #[tokio::test]
@@ -22,14 +22,14 @@ async fn kiosk_a_guest_is_checked_in_and_out() {
     for (operation, state, time) in
         [("reservations/start", "Started", "ActualStartUtc"), ("reservations/process", "Processed", "ActualEndUtc")]
     {
-        let answer = mews.call(operation, json!({ "ReservationId": id })).await;
-        assert_eq!(answer, json!({}));
+        let response = mews.call(operation, json!({ "ReservationId": id })).await;
+        assert_eq!(response, json!({}));
         let reservation = first(&mews.call("reservations/getAll/2023-06-06", one.clone()).await, "Reservations");
         assert_eq!(reservation["State"], state);
         assert!(reservation[time].is_string(), "{reservation}");
     }
     let confirmed_now = mews.call("reservations/getAll/2023-06-06", all(json!(["Confirmed"]))).await;
-    let count = |answer: &Value| answer["Reservations"].as_array().unwrap().len();
+    let count = |response: &Value| response["Reservations"].as_array().unwrap().len();
     assert_eq!(count(&confirmed_now), count(&confirmed) - 1);
 }
 
@@ -190,7 +190,7 @@ async fn devices_a_command_is_added_received_and_done() {
     let mews = Mews::start().await;
     let command = json!({ "PrinterId": "p", "CopyCount": 1, "Data": "JVBERg==" });
     let id = mews.call("commands/addPrinter", command).await["CommandId"].clone();
-    let active = |answer: Value| answer["Commands"].as_array().unwrap().iter().any(|command| command["Id"] == id);
+    let active = |response: Value| response["Commands"].as_array().unwrap().iter().any(|command| command["Id"] == id);
     assert!(active(mews.call("commands/getAllActive", json!({})).await));
     mews.call("commands/update", json!({ "CommandId": id, "State": "Processed" })).await;
     assert!(!active(mews.call("commands/getAllActive", json!({})).await));
@@ -209,7 +209,7 @@ async fn pricing_covers_the_time_units_that_were_asked_for() {
         json!(["2026-12-01T23:00:00Z", "2026-12-02T23:00:00Z", "2026-12-03T23:00:00Z"])
     );
     assert_eq!(pricing["CategoryPrices"][0]["AmountPrices"].as_array().unwrap().len(), 3);
-    // Five years are right for a service by the month only, which this one isn't known not to be.
+    // Five years are valid only for a monthly service, and this one is not known to be one.
     let span = |end: &str| json!({ "RateId": "r", "FirstTimeUnitStartUtc": "2000-01-01T00:00:00Z", "LastTimeUnitStartUtc": end });
     let long = mews.call("rates/getPricing", span("2004-12-01T00:00:00Z")).await;
     assert_eq!(long["TimeUnitStartsUtc"].as_array().unwrap().len(), 100);

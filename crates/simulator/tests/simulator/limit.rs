@@ -1,4 +1,4 @@
-//! The simulator's limit against the limiter's own decisions.
+//! The simulator's limit compared with the limiter's.
 
 use std::time::Duration;
 
@@ -27,21 +27,21 @@ fn limits() -> impl Strategy<Value = Limit> {
     })
 }
 
-/// Pauses before requests of one of two tokens, in nanoseconds; short ones, and such as meet a window's end.
+/// Pauses in nanoseconds before requests with one of two tokens: short ones, and some that hit the end of a window.
 fn schedule() -> impl Strategy<Value = Vec<(u64, bool)>> {
     let pause = prop_oneof![0..10_u64, 0..1_000_000_000_u64, 0..40_000_000_000_u64];
     prop::collection::vec((pause, any::<bool>()), 1..120)
 }
 
 proptest! {
-    /// Sliding, it lets through exactly what the limiter lets through, and says the same of what it doesn't.
+    /// Sliding windows admit exactly what the limiter admits, with the same retry times.
     #[test]
-    fn sliding_decides_as_the_limiter_does(limit in limits(), schedule in schedule()) {
+    fn sliding_windows_agree_with_the_limiter(limit in limits(), schedule in schedule()) {
         let (limiter, clock) = limiter(limit);
         let mut windows = Windows::new(limit, Anchor::Sliding);
         let (mut now, mut last_wait) = (0, None::<Duration>);
         for (pause, first) in schedule {
-            // Now and then the very instant that the last refusal named.
+            // Sometimes exactly the instant named by the last refusal.
             let pause = last_wait.take().filter(|_| pause % 3 == 0).map_or(pause, |wait| wait.as_nanos() as u64);
             now += pause;
             clock.advance(Duration::from_nanos(pause));
@@ -57,9 +57,9 @@ proptest! {
         }
     }
 
-    /// However the windows are anchored: what keeps the limiter's rule is never refused.
+    /// Whatever the anchor, requests within the limiter's rule are never rejected.
     #[test]
-    fn who_keeps_the_limit_is_never_refused(limit in limits(), schedule in schedule()) {
+    fn requests_within_the_limit_are_never_rejected(limit in limits(), schedule in schedule()) {
         let (limiter, clock) = limiter(limit);
         let mut windows = [Anchor::Sliding, Anchor::Burst].map(|anchor| Windows::new(limit, anchor));
         let mut now = 0;
@@ -76,9 +76,9 @@ proptest! {
         }
     }
 
-    /// Anchored, twice the limit may pass around a window's end, and never more than that in any window.
+    /// Anchored windows admit at most twice the limit around a window's end, in any window.
     #[test]
-    fn an_anchored_window_lets_through_at_most_twice_the_limit(limit in limits(), schedule in schedule()) {
+    fn an_anchored_window_admits_at_most_twice_the_limit(limit in limits(), schedule in schedule()) {
         let mut windows = Windows::new(limit, Anchor::Burst);
         let (mut now, mut sends) = (0, Vec::new());
         for (pause, _) in schedule {

@@ -1,5 +1,5 @@
-//! The simulator from the outside: over real sockets.
-#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+//! The simulator over real sockets.
+#![allow(clippy::unwrap_used, reason = "tests panic when they can't continue")]
 
 mod flows;
 mod limit;

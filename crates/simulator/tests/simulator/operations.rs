@@ -1,4 +1,4 @@
-//! Every operation, and the shapes of answers.
+//! Every operation, and the shapes of responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,46 +6,46 @@ use nightaudit_mews::{Kind, Rule, operation, operations};
 use nightaudit_simulator::Config;
 use serde_json::{Value, json};
 
-use crate::support::{Mews, least};
+use crate::support::{Mews, minimal_request};
 
 #[tokio::test]
-async fn every_operation_answers_its_least_request() {
+async fn every_operation_accepts_its_minimal_request() {
     let mews = Mews::start().await;
     for operation in operations() {
-        let answer = mews.ask(&operation.path, least(operation), "").await;
-        assert_eq!(answer.status, 200, "{}: {}", operation.path, String::from_utf8_lossy(&answer.body));
-        assert!(answer.json().is_object(), "{}", operation.path);
-        assert!(answer.field("request-id").is_some_and(|id| id.len() == 36), "{}", operation.path);
-        assert_eq!(answer.field("content-type"), Some("application/json; charset=utf-8"));
+        let response = mews.ask(&operation.path, minimal_request(operation), "").await;
+        assert_eq!(response.status, 200, "{}: {}", operation.path, String::from_utf8_lossy(&response.body));
+        assert!(response.json().is_object(), "{}", operation.path);
+        assert!(response.field("request-id").is_some_and(|id| id.len() == 36), "{}", operation.path);
+        assert_eq!(response.field("content-type"), Some("application/json; charset=utf-8"));
     }
 }
 
 #[tokio::test]
-async fn the_same_seed_answers_the_same() {
+async fn the_same_seed_gives_the_same_responses() {
     let config =
         || Config { seed: 7, limit: None, now: || "2026-01-31T13:00:00Z".parse().unwrap(), ..Config::default() };
     let (one, other) = (Mews::with(config()).await, Mews::with(config()).await);
     let different = Mews::with(Config { seed: 8, ..config() }).await;
     let mut differs = 0;
     for operation in operations() {
-        let request = least(operation);
-        let answer = one.call(&operation.path, request.clone()).await;
-        assert_eq!(answer, other.call(&operation.path, request.clone()).await, "{}", operation.path);
-        differs += u32::from(answer != different.call(&operation.path, request).await);
+        let request = minimal_request(operation);
+        let response = one.call(&operation.path, request.clone()).await;
+        assert_eq!(response, other.call(&operation.path, request.clone()).await, "{}", operation.path);
+        differs += u32::from(response != different.call(&operation.path, request).await);
     }
-    assert!(differs > 100, "only {differs} answers depend on the seed");
+    assert!(differs > 100, "only {differs} responses depend on the seed");
 }
 
 #[tokio::test]
-async fn every_paged_operation_has_pages_that_end() {
+async fn paging_terminates_for_every_operation() {
     let mews = Mews::start().await;
     for operation in operations().iter().filter(|operation| operation.paginated) {
-        let mut request = least(operation);
-        // Filters of one id that is nowhere are for what must be filtered.
+        let mut request = minimal_request(operation);
+        // Filters by an unknown id are only for operations that require a filter.
         request.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Ids") && !name.ends_with("Utc"));
         let contract_wants_more = mews.ask(&operation.path, request.clone(), "").await.status != 200;
         if contract_wants_more {
-            request = least(operation);
+            request = minimal_request(operation);
         }
         let (mut seen, mut pages, mut cursor) = (BTreeSet::new(), 0, Value::Null);
         loop {
@@ -61,7 +61,7 @@ async fn every_paged_operation_has_pages_that_end() {
             }
             pages += 1;
             cursor = page["Cursor"].clone();
-            // Only an empty page has no cursor; one that isn't full is the last.
+            // Only an empty page has no cursor; a partial page is the last.
             assert_eq!(cursor.is_null(), items.is_empty(), "{}", operation.path);
             if items.len() < 7 {
                 break;
@@ -71,17 +71,17 @@ async fn every_paged_operation_has_pages_that_end() {
     }
 }
 
-/// What the documentation's samples have and the simulator's answers don't, and the other way round. The golden file
-/// lists both, so that a change of the data shows what it changes.
+/// Properties in the documentation's samples but not in the simulator's responses, and vice versa. The golden file
+/// lists both, so that changes to the data are visible.
 #[tokio::test]
-async fn answers_have_the_shapes_of_the_documented_ones() {
+async fn responses_have_the_documented_shapes() {
     let mews = Mews::start().await;
     let (mut report, mut places, mut alike, mut samples) = (String::new(), 0, 0, 0);
     for (path, documented) in shapes() {
         samples += 1;
-        let answer = mews.call(&path, plenty(&path)).await;
+        let response = mews.call(&path, fruitful(&path)).await;
         let mut ours = BTreeMap::new();
-        shape(&answer, String::new(), "", &mut ours);
+        shape(&response, String::new(), "", &mut ours);
         let mut lines = Vec::new();
         for (place, types) in &documented {
             places += 1;
@@ -89,7 +89,7 @@ async fn answers_have_the_shapes_of_the_documented_ones() {
             match ours.get(place) {
                 Some(found) if found.is_subset(types) || null(found) || null(types) => alike += 1,
                 Some(found) => lines.push(format!("  {place}: {} where {} is documented", join(found), join(types))),
-                // What lies below something that may be null, or in a list that may be empty, need not be there.
+                // Anything below a nullable value or an empty list may be absent.
                 None if is_below_nothing(place, &ours) => alike += 1,
                 None => lines.push(format!("  {place} is missing")),
             }
@@ -104,9 +104,9 @@ async fn answers_have_the_shapes_of_the_documented_ones() {
     insta::assert_snapshot!(report);
 }
 
-/// A request that has something to answer: ids that are there are not known here, so none are named unless they must.
-fn plenty(path: &str) -> Value {
-    let mut request = least(operation(path).unwrap());
+/// A request with a non-empty response: existing ids are not known here, so none are named unless required.
+fn fruitful(path: &str) -> Value {
+    let mut request = minimal_request(operation(path).unwrap());
     if path.ends_with("getAll") || path.contains("getAll/") {
         request.as_object_mut().unwrap().retain(|name, _| name == "Limitation" || name == "Extent" || name == "Date");
         if request.get("Limitation").is_some() {
@@ -115,10 +115,10 @@ fn plenty(path: &str) -> Value {
     }
     for field in operation(path).unwrap().request.fields.iter().filter(|field| field.required) {
         if request.get(&*field.name).is_none() && !["ClientToken", "AccessToken", "Client"].contains(&&*field.name) {
-            request[&*field.name] = least(operation(path).unwrap())[&*field.name].clone();
+            request[&*field.name] = minimal_request(operation(path).unwrap())[&*field.name].clone();
         }
     }
-    // A filter that is asked for is an interval, which something lies in, where there is one.
+    // A required filter is an interval that contains something, if there is one.
     let known = &operation(path).unwrap().request;
     for rule in &known.rules {
         let fields = match rule {
@@ -130,13 +130,13 @@ fn plenty(path: &str) -> Value {
         let interval = fields.iter().find(|field| matches!(&field.kind, Kind::Object(object) if object.interval));
         match interval {
             Some(field) => request[&*field.name] = json!({ "StartUtc": day(-80), "EndUtc": day(9) }),
-            None => request[&*fields[0].name] = least(operation(path).unwrap())[&*fields[0].name].clone(),
+            None => request[&*fields[0].name] = minimal_request(operation(path).unwrap())[&*fields[0].name].clone(),
         }
     }
     request
 }
 
-/// The start of the day so many days from now.
+/// The start of the day `days` from today.
 fn day(days: i64) -> String {
     let then = jiff::Timestamp::now().saturating_add(jiff::SignedDuration::from_hours(24 * days)).unwrap();
     format!("{}T00:00:00Z", &then.to_string()[..10])

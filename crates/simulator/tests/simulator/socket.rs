@@ -1,4 +1,4 @@
-//! Events by WebSocket and by webhook.
+//! Events over WebSockets and webhooks.
 
 use futures_util::StreamExt as _;
 use http::Request;
@@ -44,7 +44,7 @@ async fn event(socket: &mut WebSocketStream<TcpStream>) -> Value {
 }
 
 #[tokio::test]
-async fn changes_are_told_to_those_who_have_tokens() {
+async fn changes_are_published_to_clients_with_tokens() {
     let mews = Mews::start().await;
     assert_eq!(connect(&mews, "").await.unwrap_err(), 401);
     assert_eq!(connect(&mews, "ClientToken=x; AccessToken=y").await.unwrap_err(), 401);
@@ -68,7 +68,7 @@ async fn changes_are_told_to_those_who_have_tokens() {
 }
 
 #[tokio::test]
-async fn there_are_only_so_many_sockets_and_a_place_is_free_again() {
+async fn the_number_of_sockets_is_bounded_and_recovers() {
     let mews = Mews::with(Config { max_sockets: 1, ..Config::default() }).await;
     let mut socket = connect(&mews, &cookie()).await.unwrap();
     assert_eq!(connect(&mews, &cookie()).await.unwrap_err(), 503);
@@ -83,7 +83,7 @@ async fn there_are_only_so_many_sockets_and_a_place_is_free_again() {
 }
 
 #[tokio::test]
-async fn what_opens_no_websocket_is_told() {
+async fn invalid_handshakes_are_rejected() {
     let mews = Mews::start().await;
     let get = b"GET /ws/connector HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n";
     assert_eq!(nightaudit_testkit::send(mews.address, get).await.status, 400);

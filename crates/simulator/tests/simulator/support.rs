@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A running simulator; it ends when it is dropped.
+/// A running simulator; stops when dropped.
 pub(crate) struct Mews {
     pub(crate) address: SocketAddr,
     _task: AbortOnDropHandle<()>,
@@ -31,7 +31,7 @@ impl Mews {
         Self { address, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Calls an operation with the envelope and `fields`, and these header lines.
+    /// Calls an operation with the envelope plus `fields`, and these header lines.
     pub(crate) async fn ask(&self, operation: &str, fields: Value, headers: &str) -> Answer {
         self.raw(operation, enveloped(fields).to_string().as_bytes(), headers).await
     }
@@ -45,7 +45,7 @@ impl Mews {
         send(self.address, &[head.as_bytes(), body].concat()).await
     }
 
-    /// Calls an operation that must work.
+    /// Calls an operation that must succeed.
     pub(crate) async fn call(&self, operation: &str, fields: Value) -> Value {
         let answer = self.ask(operation, fields, "").await;
         assert_eq!(answer.status, 200, "{operation}: {}", String::from_utf8_lossy(&answer.body));
@@ -60,8 +60,8 @@ pub(crate) fn enveloped(fields: Value) -> Value {
     request
 }
 
-/// The least request that fits an operation.
-pub(crate) fn least(operation: &Operation) -> Value {
+/// The minimal valid request of an operation.
+pub(crate) fn minimal_request(operation: &Operation) -> Value {
     let own = |field: &&Field| !["ClientToken", "AccessToken", "Client"].contains(&&*field.name);
     Value::Object(required(&operation.request, own))
 }
@@ -69,7 +69,7 @@ pub(crate) fn least(operation: &Operation) -> Value {
 fn required(object: &Object, wanted: impl Fn(&&Field) -> bool) -> Map<String, Value> {
     let fields = object.fields.iter().filter(|field| field.required).filter(|field| wanted(field));
     let mut least: Map<_, _> = fields.map(|field| (field.name.to_string(), value(field))).collect();
-    // Of filters of which one is asked for, and of sets of fields, the first.
+    // The first of alternative filters and property sets.
     for rule in &object.rules {
         let needed: &[usize] = match rule {
             Rule::AnyOf(fields) | Rule::SomeOf(fields) => &fields[..1],
@@ -95,7 +95,7 @@ fn required(object: &Object, wanted: impl Fn(&&Field) -> bool) -> Map<String, Va
     least
 }
 
-/// A string of each form that is asked for.
+/// A string of the required format.
 fn text(field: &Field) -> &'static str {
     match field.pattern.as_ref().map_or("", |pattern| &pattern.name) {
         "" => "x",
