@@ -36,7 +36,7 @@ async fn invalid_requests_are_rejected_as_by_mews() {
     rejected(&mews.raw(ROOMS, b"{}", "").await, 401, "ClientToken");
     rejected(&mews.raw(ROOMS, with("AccessToken", json!("x")).as_bytes(), "").await, 401, "AccessToken");
     rejected(&mews.raw(ROOMS, with("Client", Value::Null).as_bytes(), "").await, 400, "/Client");
-    refused(
+    rejected(
         &mews.raw(ROOMS, with("Limitation", json!({ "Count": 1001 })).as_bytes(), "").await,
         400,
         "/Limitation/Count",
