@@ -140,12 +140,12 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
     let (form, code) = beside(&["review", "--session", "certification", "--form"]);
     assert_eq!(code, 0, "{form}");
     for line in [
-        "Not to be sent as it is. Not Mews: http://localhost:",
+        "Don't submit this yet. Not Mews: http://localhost:",
         "Integration        In the folder",
-        "Partner ID         (to be filled in): `partner` of the declaration",
+        "Partner ID         (to be filled in): `partner` in the declaration",
         "1. bills/getAll – Get all bills",
         "   Purpose    what is open",
-        "   Purpose    (to be filled in: it is not declared)",
+        "   Purpose    (to be filled in: not declared)",
     ] {
         assert!(form.contains(line), "{line}: {form}");
     }

@@ -133,7 +133,7 @@ async fn regression_interrupted_requests_were_invisible_until_the_next_serve() {
     assert!(sessions.contains("open") && !sessions.contains("recording"), "{sessions}");
     let check = run(&data, &["log", "check"]);
     assert!(check.status.success() && text(&check).contains("1 requests were under way"), "{}", text(&check));
-    assert!(text(&run(&data, &["review"])).contains("under way when nightaudit was killed"));
+    assert!(text(&run(&data, &["review"])).contains("in flight when nightaudit was killed"));
     // It is the same one that the next `serve` records.
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
     assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());

@@ -106,7 +106,7 @@ fn imported(folder: &Path, name: &str, ndjson: &str) -> PathBuf {
 }
 
 const ALTERED: &str = "50 of 50 exchanges are not as they were recorded";
-const NOT_VOUCHED: &str = "not vouched for by a public authority";
+const NOT_VOUCHED: &str = "ertificate not from a public authority";
 
 /// Everything that is said of the session of a data folder.
 fn outputs(data: &Path) -> Vec<(&'static str, String)> {

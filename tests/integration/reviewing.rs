@@ -41,7 +41,7 @@ async fn a_session_is_reviewed_alike_with_and_without_a_running_serve() {
     let (code, shown, _) = said(&review(folder.path(), &data, &[]));
     assert_eq!(code, 1);
     let headline =
-        format!("Not Mews: {}. This is a rehearsal, and no evidence. 2 errors would not pass the review", mews.url());
+        format!("Not Mews: {}. This is a rehearsal, not evidence. 2 errors would fail the review", mews.url());
     assert!(shown.replace('\n', " ").starts_with(&headline), "{shown}");
     assert!(shown.contains("> Call customers/getAll, which seems to be meant."), "{shown}");
     assert!(!shown.contains("access-token"), "{shown}");
@@ -105,14 +105,14 @@ async fn a_declaration_is_written_once_and_then_heeded() {
     for (arguments, expected) in [
         (&["--declaration", "none.toml"][..], "can't read the declaration none.toml"),
         (&["--session", "nobody"], "there is no session `nobody`"),
-        (&["--explain", "limits/under"], "there is no rule `limits/under`: did you mean `limits/over`?"),
+        (&["--explain", "limits/under"], "unknown rule `limits/under`: did you mean `limits/over`?"),
     ] {
         let (code, _, error) = said(&review(folder.path(), &data, arguments));
         assert_eq!((code, error.lines().count(), error.contains(expected)), (2, 1, true), "{error}");
     }
     std::fs::write(&file, "clent = 'x'\n").unwrap();
     let (code, _, error) = said(&review(folder.path(), &data, &[]));
-    let expected = "certification.toml: line 1: `clent` is no key of a declaration: did you mean `client`?";
+    let expected = "certification.toml: line 1: `clent` is not a key of a declaration: did you mean `client`?";
     assert_eq!((code, error.contains(expected)), (2, true), "{error}");
 }
 

@@ -13,11 +13,11 @@ use smallvec::SmallVec;
 
 pub(crate) use hash::{hash, mix};
 use person::Person;
-pub(crate) use personal_data::{Mail, Suspicion, mask_text};
+pub(crate) use personal_data::{MailDomains, Suspicion, mask_text};
 
 /// What a request's body says, as far as a review is concerned.
 #[derive(Debug, Default)]
-pub(crate) struct Asked<'b> {
+pub(crate) struct BodySummary<'b> {
     /// Whether it is a JSON object to its end.
     pub(crate) is_object: bool,
     /// The names at the top level whose values are neither null nor empty, the envelope and `Limitation` left out.
@@ -56,7 +56,7 @@ pub(crate) struct List {
     pub(crate) is_set_up: bool,
 }
 
-impl Asked<'_> {
+impl BodySummary<'_> {
     /// Whether it is about exactly one id, what a property has set up left aside.
     pub(crate) fn is_single(&self) -> bool {
         let mut lists = self.lists.iter().filter(|list| !list.is_set_up);
@@ -83,7 +83,7 @@ pub(crate) struct Subject {
     pub(crate) texts: Hashes,
     /// Ids of what a property has set up. Where there are neither ids nor texts, these are what it is about: a price's rate.
     pub(crate) set_up: Hashes,
-    /// The names under which the ids stand, a bit each as in [`Asked::names`].
+    /// The names under which the ids stand, a bit each as in [`BodySummary::names`].
     pub(crate) id_names: u64,
     /// The names of times, likewise.
     pub(crate) time_names: u64,
@@ -142,15 +142,15 @@ impl Hashes {
     }
 }
 
-/// The bit of a property's name in [`Asked::names`], by the hash of the name.
+/// The bit of a property's name in [`BodySummary::names`], by the hash of the name.
 pub(crate) fn name_bit(hash: u64) -> u64 {
     1 << (hash >> 58)
 }
 
 /// Reads a body. What stands before a mistake in its JSON is found.
-pub(crate) fn read<'b>(body: &'b [u8], mail: &Mail) -> Asked<'b> {
+pub(crate) fn read<'b>(body: &'b [u8], mail: &MailDomains) -> BodySummary<'b> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut asked = Asked::default();
+    let mut asked = BodySummary::default();
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = walk::Top { asked: &mut asked, mail }.deserialize(&mut json);
     asked.is_object = read.is_ok() && json.end().is_ok();
@@ -163,8 +163,8 @@ mod tests {
 
     use super::*;
 
-    fn asked(body: &str) -> Asked<'_> {
-        read(body.as_bytes(), &Mail::default())
+    fn asked(body: &str) -> BodySummary<'_> {
+        read(body.as_bytes(), &MailDomains::default())
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            read(&body, &Mail::default());
+            read(&body, &MailDomains::default());
         }
 
         #[test]

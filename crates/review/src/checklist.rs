@@ -1,4 +1,4 @@
-//! What Mews judges, point by point.
+//! The checklist: what Mews checks, point by point.
 
 use crate::{
     declaration::IntegrationKind,
@@ -7,8 +7,7 @@ use crate::{
     rule::{Rule, Severity},
 };
 
-/// The points, in the order in which they are told: id, title, and the one that is named otherwise for a private
-/// integration.
+/// The points in order: id and title.
 const POINTS: [(&str, &str); 13] = [
     ("origin", "Answered by Mews Demo"),
     ("record", "Record complete"),
@@ -25,7 +24,7 @@ const POINTS: [(&str, &str); 13] = [
     ("deprecated", "Nothing deprecated"),
 ];
 
-/// The point that a rule fails. Rules that are added later go by their group.
+/// The point that a rule belongs to. New rules go by their group.
 pub(crate) fn point_of(rule: Rule) -> &'static str {
     match rule {
         Rule::RunEnvironment | Rule::RecordOrigin | Rule::RecordAltered | Rule::RecordImported | Rule::RecordDates => {
@@ -54,8 +53,8 @@ pub(crate) fn checklist(review: &Review, kind: IntegrationKind) -> Vec<Check> {
 }
 
 fn check(review: &Review, kind: IntegrationKind, id: &str, title: &str) -> Check {
-    // A finding that the partner made lighter, or silenced, fails the point all the same.
-    let weighs = |finding: &&crate::review::Finding| {
+    // A finding that the partner lowered or silenced still fails the point.
+    let fails_point = |finding: &&crate::review::Finding| {
         let own = finding.ruling.as_ref().map_or(finding.severity, |ruling| ruling.was.max(finding.severity));
         point_of(finding.rule) == id && own >= Severity::Warning
     };
@@ -64,9 +63,9 @@ fn check(review: &Review, kind: IntegrationKind, id: &str, title: &str) -> Check
         rules.dedup();
         rules
     };
-    let silenced = unique(review.silenced.iter().filter(weighs).map(|finding| finding.rule).collect());
+    let silenced = unique(review.silenced.iter().filter(fails_point).map(|finding| finding.rule).collect());
     let all = review.findings.iter().chain(&review.silenced);
-    let rules = unique(all.filter(weighs).map(|finding| finding.rule).collect());
+    let rules = unique(all.filter(fails_point).map(|finding| finding.rule).collect());
     let (figure, judged) = figure(review, kind, id);
     let state = if !rules.is_empty() || (id == "origin" && fails_by_origin(review)) {
         CheckState::Failed
@@ -83,7 +82,7 @@ fn fails_by_origin(review: &Review) -> bool {
     !matches!(provenance.standing, OriginStatus::Demo | OriginStatus::Nobody) || !provenance.doubts.is_empty()
 }
 
-/// The figure of a point, and whether there was anything to judge it by.
+/// The figure of a point, and whether there was anything to judge.
 fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
     let run = &review.run;
     let has_calls = run.exchanges > 0;
@@ -120,7 +119,7 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
                 thousands(run.total_hours)
             );
             match kind {
-                IntegrationKind::Private => (format!("{took}; none are asked of a private integration"), false),
+                IntegrationKind::Private => (format!("{took}; not required of a private integration"), false),
                 IntegrationKind::Public => {
                     let declared = review.declared.as_ref().and_then(|declared| declared.every_hours);
                     let every = declared.map_or_else(String::new, |hours| {
@@ -139,7 +138,7 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
             for (count, what) in [
                 (coverage.only_failed, "only failed"),
                 (coverage.not_called, "never called"),
-                (coverage.undeclared, "called and not declared"),
+                (coverage.undeclared, "called but not declared"),
             ] {
                 if count > 0 {
                     figure.push_str(&format!(", {count} {what}"));
@@ -177,7 +176,7 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
             Some(most) => {
                 let hours = (run.duration_s.max(1) as f64) / 3600.0;
                 let figure = format!(
-                    "{:.1} requests an hour; most often {} ({:.1} an hour, {} at the peak)",
+                    "{:.1} requests per hour; most frequent {} ({:.1} per hour, peak {})",
                     run.exchanges as f64 / hours.max(1.0),
                     most.operation,
                     most.calls as f64 / hours.max(1.0),
@@ -195,7 +194,7 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
                 0 => ("no list was fetched".to_owned(), false),
                 calls => {
                     let figure = format!(
-                        "{} of {} in pages; {filtered} of {} with filters",
+                        "{} of {} paginated; {filtered} of {} with filters",
                         thousands(paged),
                         count_of(calls, "list request"),
                         count_of(lists().count() as u64, "list operation")
@@ -213,9 +212,14 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
         },
         "accuracy" => match review.accuracy.checked {
             0 => ("no request could be checked".to_owned(), false),
-            checked => {
-                (format!("{} of {} fit", thousands(review.accuracy.accurate), count_of(checked, "request")), true)
-            }
+            checked => (
+                format!(
+                    "{} of {} match the documentation",
+                    thousands(review.accuracy.accurate),
+                    count_of(checked, "request")
+                ),
+                true,
+            ),
         },
         "client" => {
             let clients = &review.identity.clients;
@@ -226,7 +230,7 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
                     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                     (format!("{}{more}; {} without", first.client, count_of(without, "request")), true)
                 }
-                (None, _) => ("no request names it".to_owned(), has_calls),
+                (None, _) => ("no request has one".to_owned(), has_calls),
             }
         }
         "test-data" => match (has_calls, review.data_care.iter().map(|own| own.count).sum::<u64>()) {

@@ -1,4 +1,4 @@
-//! Two reviews side by side: what is fixed, what is new, what still stands.
+//! Compares two reviews: what was fixed, what is new, what remains.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,35 +9,35 @@ use crate::{
     rule::Rule,
 };
 
-/// What has changed from one review to a later one, of the same session or of another.
+/// The changes from one review to a later one, of the same session or another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
-    /// What the earlier one came to.
+    /// The earlier verdict.
     pub was: Verdict,
-    /// What the later one comes to.
+    /// The later verdict.
     pub is: Verdict,
-    /// Findings that stood and don't any more. Those that the declaration silences by now are among them.
+    /// Findings that are gone, including ones that the declaration now silences.
     pub fixed: Vec<Finding>,
-    /// Findings that didn't stand.
+    /// Findings that were not there before.
     pub new: Vec<Finding>,
-    /// Findings that still stand, and how often they were and are found.
+    /// Findings that remain, with their counts.
     pub standing: Vec<RemainingFinding>,
 }
 
-/// A finding that still stands.
+/// A finding that remains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RemainingFinding {
-    /// The finding, as the later review has it.
+    /// The finding in the later review.
     pub finding: Finding,
-    /// How often it was found in the earlier one.
+    /// Its count in the earlier review.
     pub was: u64,
 }
 
 impl Comparison {
-    /// Compares two reviews. Two findings are the same if they are of one rule and operation and say the same but for
-    /// figures; of several of those each is paired with one.
+    /// Compares two reviews. Two findings are the same if rule and operation are equal, and the messages are equal apart
+    /// from figures; equal ones are paired one by one.
     #[must_use]
     pub fn of(earlier: &Review, later: &Review) -> Self {
         let mut before: BTreeMap<Key, Vec<&Finding>> = BTreeMap::new();
@@ -51,25 +51,25 @@ impl Comparison {
                 None => new.push(finding.clone()),
             }
         }
-        // In the order in which the earlier review has them.
+        // In the order of the earlier review.
         let gone: Vec<&Finding> = before.into_values().flatten().collect();
         let is_gone = |finding: &&Finding| gone.iter().any(|own| std::ptr::eq(*own, *finding));
         let fixed = earlier.findings.iter().filter(is_gone).cloned().collect();
         Self { was: earlier.verdict, is: later.verdict, fixed, new, standing }
     }
 
-    /// Whether nothing has changed but figures.
+    /// Whether only figures have changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fixed.is_empty() && self.new.is_empty() && self.was == self.is
     }
 }
 
-/// `3 fixed, 1 new, 5 still stand`
+/// `3 fixed, 1 new, 5 remain`
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stand = if self.standing.len() == 1 { "still stands" } else { "still stand" };
-        write!(f, "{} fixed, {} new, {} {stand}", self.fixed.len(), self.new.len(), self.standing.len())
+        let remain = if self.standing.len() == 1 { "remains" } else { "remain" };
+        write!(f, "{} fixed, {} new, {} {remain}", self.fixed.len(), self.new.len(), self.standing.len())
     }
 }
 
@@ -80,7 +80,7 @@ fn key(finding: &Finding) -> Key {
 }
 
 /// What a finding says apart from figures, which change with the length of a session. Where a rule is raised once for an
-/// operation nothing more is needed, as what it says may change with the figures: `all 3 calls`, `its one call`.
+/// operation nothing more is needed, as what it says may change with the figures: `all 3 calls`, `its only call`.
 fn without_figures(finding: &Finding) -> String {
     let group = finding.rule.id().split('/').next().unwrap_or_default();
     if matches!(group, "run" | "coverage" | "habits" | "record") {
@@ -89,7 +89,7 @@ fn without_figures(finding: &Finding) -> String {
     let mut text = String::new();
     for word in finding.message.split_whitespace() {
         let word = word.trim_end_matches(['.', ',', ';', ')']).trim_start_matches('(');
-        // Tokens have digits, too; only what begins with one is a figure.
+        // Tokens contain digits too; only words that begin with one are figures.
         let is_figure = word.starts_with(|letter: char| letter.is_ascii_digit()) && word.len() < 12;
         let word = match word {
             _ if is_figure => continue,
@@ -131,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fixed_and_what_is_new_is_told_whatever_the_figures() {
+    fn fixed_and_new_findings_are_recognised_whatever_the_figures() {
         let failed = |what: &str, count: u64| {
             let calls = if count == 1 { "call" } else { "calls" };
-            let message = format!("customers/add: {count} failed {calls} not made good: 400, Invalid {what}.");
+            let message = format!("customers/add: {count} failed {calls} not resolved: 400, Invalid {what}.");
             finding(Rule::ErrorsUnresolved, Some("customers/add"), &message, count)
         };
         let unpaged = |count: u64, said: &str| finding(Rule::Unpaged, Some("rates/getAll"), said, count);
         let earlier =
-            review(vec![failed("Phone", 1), failed("Email", 3), unpaged(1, "rates/getAll: its one call without")]);
+            review(vec![failed("Phone", 1), failed("Email", 3), unpaged(1, "rates/getAll: its only call without")]);
         let later =
             review(vec![failed("Phone", 2), failed("Name", 3), unpaged(9, "rates/getAll: all 9 calls without")]);
         let comparison = Comparison::of(&earlier, &later);
-        assert_eq!(comparison.to_string(), "1 fixed, 1 new, 2 still stand");
+        assert_eq!(comparison.to_string(), "1 fixed, 1 new, 2 remain");
         assert_eq!((&comparison.fixed, &comparison.new), (&vec![failed("Email", 3)], &vec![failed("Name", 3)]));
         let counts: Vec<_> = comparison.standing.iter().map(|own| (own.was, own.finding.count)).collect();
         assert_eq!(counts, [(1, 2), (1, 9)]);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn several_that_say_the_same_are_paired_one_by_one() {
+    fn equal_findings_are_paired_one_by_one() {
         let over = |token: &str| {
             let message = format!(
                 "230 requests in 30 s where `published` allows 200, token {token}; 30 were sent above the limit."

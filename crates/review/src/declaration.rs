@@ -1,4 +1,4 @@
-//! What the integration declares about itself: `certification.toml`.
+//! The integration's declaration: `certification.toml`.
 
 mod keys;
 mod template;
@@ -15,18 +15,18 @@ use crate::{
 };
 pub use template::{guess, template};
 
-/// Whether an integration will stand in the Marketplace. Other rules hold for one that won't.
+/// Whether an integration is listed in the Marketplace; the requirements differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IntegrationKind {
-    /// It will: 48 hours of activity are asked for.
+    /// Listed: 48 hours of activity are required.
     #[default]
     Public,
-    /// It is for one customer: no time is asked for, but each operation that is listed must have been called.
+    /// For one customer: no minimum duration, but each declared operation must have been called.
     Private,
 }
 
-/// What a partner tells Mews in its application for certification, and what it says of the review's rules.
+/// What a partner states in its application for certification, and its overrides of the review's rules.
 ///
 /// The default declares nothing.
 ///
@@ -50,7 +50,7 @@ pub enum IntegrationKind {
 /// assert!(declaration.rules[&Rule::Polling].silence);
 ///
 /// let error = Declaration::read("partner = 'INT12345'\nclent = 'Acme'", &contracts).unwrap_err();
-/// assert_eq!(error.to_string(), "line 2: `clent` is no key of a declaration: did you mean `client`?");
+/// assert_eq!(error.to_string(), "line 2: `clent` is not a key of a declaration: did you mean `client`?");
 /// # Ok::<(), nightaudit_review::DeclarationError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,95 +59,95 @@ pub struct Declaration {
     /// The partner's id at Mews: `INT12345`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partner: Option<String>,
-    /// Whom the reviewers may ask: a name, an address.
+    /// The reviewers' contact: a name, an address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
-    /// Whether the integration will stand in the Marketplace.
+    /// Whether the integration is listed in the Marketplace.
     #[serde(skip_serializing_if = "is_public")]
     pub kind: IntegrationKind,
     /// The integration's name: `Acme Kiosk`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integration: Option<String>,
-    /// What the integration's `Client` begins with, its version left out.
+    /// The start of the integration's `Client`, without its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// The use case that it follows, by its name in the catalogue: `kiosk`.
+    /// The use case it follows, by its name in the catalogue: `kiosk`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_case: Option<String>,
     /// The property that will use it first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pilot: Option<String>,
-    /// Whether it takes webhooks.
+    /// Whether it receives webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<bool>,
-    /// Whether it takes events by WebSocket.
+    /// Whether it receives events over a WebSocket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub websocket: Option<bool>,
     /// Hours from the start of one run to the start of the next, from 1 to 24, for an integration that runs on a
     /// schedule: 24 for a nightly one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every_hours: Option<u8>,
-    /// Domains of the integration's own mail addresses, which are no guests'.
+    /// Domains of the integration's own mail addresses, which are not guests'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
-    /// The operations that it uses, and what for.
+    /// The operations it uses, with their purposes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub operations: BTreeMap<String, String>,
-    /// Exchanges that are not to be judged, by their ids, each with the reason.
+    /// Exchanges to leave out of the review, by id, each with a reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub leave_out: BTreeMap<ExchangeId, String>,
-    /// What it says of the rules.
+    /// Overrides of rules.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<Rule, RuleChange>,
 }
 
-/// What a declaration says of a rule.
+/// A declaration's override of a rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleChange {
-    /// The severity that it is to have instead of its own.
+    /// The severity that replaces the rule's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    /// Whether its findings are set aside. They are shown all the same, and count for nothing.
+    /// Whether its findings are silenced. They are still shown, but don't count.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub silence: bool,
-    /// The operations for which this holds; all of them where none is named.
+    /// The operations it applies to; empty for all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<String>,
-    /// Why; it must be said.
+    /// The reason; required.
     pub reason: String,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "required by serde")]
 fn is_public(kind: &IntegrationKind) -> bool {
     *kind == IntegrationKind::Public
 }
 
 impl RuleChange {
-    /// Whether it concerns a finding about this operation.
+    /// Whether it applies to a finding about this operation.
     pub(crate) fn concerns(&self, operation: Option<&str>) -> bool {
         self.operations.is_empty()
             || operation.is_some_and(|operation| self.operations.iter().any(|own| own == operation))
     }
 }
 
-/// A declaration that can't be meant.
+/// An invalid declaration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{message}", line.map_or_else(String::new, |line| format!("line {line}: ")))]
 pub struct DeclarationError {
-    /// The line, from 1, where it is known.
+    /// The line, from 1, if known.
     pub line: Option<usize>,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong, and what would be valid.
     pub message: String,
 }
 
 impl Declaration {
-    /// Reads a declaration from TOML. Its operations are looked for in `contracts`.
+    /// Parses a declaration from TOML. Operations are looked up in `contracts`.
     ///
     /// # Errors
     ///
-    /// [`DeclarationError`] for what is not TOML, an unknown key, rule, use case or operation, and a rule that is changed
-    /// without a reason.
+    /// [`DeclarationError`] for invalid TOML, an unknown key, rule, use case or operation, and an override without a
+    /// reason.
     pub fn read(text: &str, contracts: &Contracts) -> Result<Self, DeclarationError> {
         keys::check(text)?;
         let declaration: Self = toml::from_str(text).map_err(|error| DeclarationError {
@@ -159,11 +159,12 @@ impl Declaration {
             && !use_cases().iter().any(|case| *case.name == **name)
         {
             let names: Vec<&str> = use_cases().iter().map(|case| &*case.name).collect();
-            return wrong("use_case", format!("`{name}` is no use case; there are {}", names.join(", ")));
+            return wrong("use_case", format!("unknown use case `{name}`; valid ones are {}", names.join(", ")));
         }
         if let Some(hours) = declaration.every_hours.filter(|hours| !(1..=24).contains(hours)) {
-            let message =
-                format!("`every_hours` is {hours} and must be from 1 to 24: 48 hours show no longer schedule");
+            let message = format!(
+                "`every_hours` is {hours} but must be from 1 to 24: a run of 48 hours can't show a longer schedule"
+            );
             return wrong("every_hours", message);
         }
         for name in declaration.operations.keys() {
@@ -175,18 +176,18 @@ impl Declaration {
         declaration.check_purposes(text)?;
         for (id, reason) in &declaration.leave_out {
             if reason.trim().is_empty() {
-                let message = format!("`{id}` is left out without a reason: say why, it is shown in the review");
+                let message = format!("`{id}` is left out without a reason: add one, it is shown in the review");
                 return wrong(&id.to_string(), message);
             }
         }
         for (rule, change) in &declaration.rules {
             if change.reason.trim().is_empty() {
-                let message = format!("`{rule}` is changed without a `reason`: say why, it is shown in the review");
+                let message = format!("`{rule}` is changed without a `reason`: add one, it is shown in the review");
                 return wrong(rule.id(), message);
             }
             if !rule.can_be_changed() && (change.silence || change.severity.is_some()) {
                 let message = format!(
-                    "`{rule}` can be explained, and not silenced or weighed otherwise: leave the `reason` alone in it"
+                    "`{rule}` can only be explained, not silenced or changed in severity: keep only its `reason`"
                 );
                 return wrong(rule.id(), message);
             }
@@ -194,21 +195,23 @@ impl Declaration {
         Ok(declaration)
     }
 
-    /// Whether it says of each operation what it is used for, in the partner's own words.
+    /// Checks that each operation has a purpose in the partner's own words.
     fn check_purposes(&self, text: &str) -> Result<(), DeclarationError> {
         let lacks = |purpose: &str| purpose.trim().is_empty() || purpose.contains(template::UNSAID);
         let mut lacking = self.operations.iter().filter(|(_, purpose)| lacks(purpose)).map(|(name, _)| name);
         let Some(first) = lacking.next() else { return Ok(()) };
         let more = match lacking.count() {
             0 => String::new(),
-            1 => ", and of 1 more operation".to_owned(),
-            more => format!(", and of {more} more operations"),
+            1 => ", and 1 more operation".to_owned(),
+            more => format!(", and {more} more operations"),
         };
-        let message = format!("say what `{first}` is used for, in your own words{more}: the reviewers compare it");
+        let message = format!(
+            "say what `{first}` is used for in your own words{more}: the reviewers compare it with the requests"
+        );
         Err(DeclarationError { line: keys::line_with(text, first), message })
     }
 
-    /// What of it stands in a review.
+    /// The part that is shown in a review.
     pub(crate) fn declared(&self) -> Option<Declared> {
         (*self != Self::default()).then(|| Declared {
             partner: self.partner.clone(),
@@ -227,12 +230,12 @@ impl Declaration {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> String {
+    fn error(text: &str) -> String {
         Declaration::read(text, &Contracts::built_in()).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_declaration_survives_its_text() {
+    fn a_declaration_round_trips() {
         let declaration = Declaration {
             partner: Some("INT12345".into()),
             contact: Some("Acme, integrations@acme.example".into()),
@@ -264,67 +267,69 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
-        for (text, error) in [
-            ("\npartnr = 'x'", "line 2: `partnr` is no key of a declaration: did you mean `partner`?"),
+    fn errors_name_the_line_and_the_valid_values() {
+        for (text, expected) in [
+            ("\npartnr = 'x'", "line 2: `partnr` is not a key of a declaration: did you mean `partner`?"),
             (
                 "colour = 'red'",
-                "line 1: `colour` is no key of a declaration; there are partner, contact, kind, integration, client, use_case, pilot, webhooks, websocket, every_hours, domains, operations, leave_out, rules",
+                "line 1: `colour` is not a key of a declaration; valid ones are partner, contact, kind, integration, client, use_case, pilot, webhooks, websocket, every_hours, domains, operations, leave_out, rules",
             ),
             (
                 "[rules]\n'habits/poling' = { silence = true, reason = 'x' }",
-                "line 2: there is no rule `habits/poling`: did you mean `habits/polling`? `nightaudit review --explain all` lists them",
+                "line 2: unknown rule `habits/poling`: did you mean `habits/polling`? `nightaudit review --explain all` lists them",
             ),
             (
                 "[rules]\n'habits/polling' = { silenced = true, reason = 'x' }",
-                "line 2: `silenced` is no key of a rule: did you mean `silence`?",
+                "line 2: `silenced` is not a key of a rule: did you mean `silence`?",
             ),
             (
                 "[rules]\n'habits/polling' = { silence = true }",
-                "line 2: `habits/polling` is changed without a `reason`: say why, it is shown in the review",
+                "line 2: `habits/polling` is changed without a `reason`: add one, it is shown in the review",
             ),
             (
                 "[rules]\n'run/short' = { silence = true, reason = 'x' }",
-                "line 2: `run/short` can be explained, and not silenced or weighed otherwise: leave the `reason` alone in it",
+                "line 2: `run/short` can only be explained, not silenced or changed in severity: keep only its `reason`",
             ),
             (
                 "[rules]\n'record/altered' = { severity = 'note', reason = 'x' }",
-                "line 2: `record/altered` can be explained, and not silenced or weighed otherwise: leave the `reason` alone in it",
+                "line 2: `record/altered` can only be explained, not silenced or changed in severity: keep only its `reason`",
             ),
             (
                 "\nevery_hours = 48",
-                "line 2: `every_hours` is 48 and must be from 1 to 24: 48 hours show no longer schedule",
+                "line 2: `every_hours` is 48 but must be from 1 to 24: a run of 48 hours can't show a longer schedule",
             ),
             (
                 "every_hours = 0",
-                "line 1: `every_hours` is 0 and must be from 1 to 24: 48 hours show no longer schedule",
+                "line 1: `every_hours` is 0 but must be from 1 to 24: a run of 48 hours can't show a longer schedule",
             ),
             ("[operations]\n'nothing/ofTheKind' = 'x'", "line 2: Mews has no operation `nothing/ofTheKind`"),
             (
                 "[operations]\n'customers/add' = ' '",
-                "line 2: say what `customers/add` is used for, in your own words: the reviewers compare it",
+                "line 2: say what `customers/add` is used for in your own words: the reviewers compare it with the requests",
             ),
             (
                 "[operations]\n'bills/getAll' = 'Get all bills — say what for'\n'customers/add' = ''\n'rates/getAll' = ''",
-                "line 2: say what `bills/getAll` is used for, in your own words, and of 2 more operations: the reviewers compare it",
+                "line 2: say what `bills/getAll` is used for in your own words, and 2 more operations: the reviewers compare it with the requests",
             ),
             (
                 "[leave_out]\n'01KAS00000000000000000000A' = ' '",
-                "line 2: `01KAS00000000000000000000A` is left out without a reason: say why, it is shown in the review",
+                "line 2: `01KAS00000000000000000000A` is left out without a reason: add one, it is shown in the review",
             ),
             (
                 "[operations]\n'customers/getall' = 'x'",
                 "line 2: Mews has no operation `customers/getall`: did you mean `customers/getAll`?",
             ),
         ] {
-            assert_eq!(said(text), error);
+            assert_eq!(error(text), expected);
         }
-        assert!(said("use_case = 'kiosks'").starts_with("line 1: `kiosks` is no use case; there are accounting, "));
-        assert!(said("every_hours = 300").starts_with("line 1: invalid value: integer `300`"));
-        assert!(said("partner = 5").starts_with("line 1: invalid type: integer"));
-        assert!(said("partner = ").starts_with("line 1: "));
         assert!(
-            said("[rules]\n'habits/polling' = { severity = 'fatal', reason = 'x' }")
+            error("use_case = 'kiosks'").starts_with("line 1: unknown use case `kiosks`; valid ones are accounting, ")
+        );
+        assert!(error("every_hours = 300").starts_with("line 1: invalid value: integer `300`"));
+        assert!(error("partner = 5").starts_with("line 1: invalid type: integer"));
+        assert!(error("partner = ").starts_with("line 1: "));
+        assert!(
+            error("[rules]\n'habits/polling' = { severity = 'fatal', reason = 'x' }")
                 .starts_with("line 2: unknown variant `fatal`")
         );
     }

@@ -1,11 +1,11 @@
-//! What of an exchange matters to its place among the others, small enough that many can wait for theirs.
+//! The facts of an exchange that rules about order need, small enough to buffer many.
 
 use nightaudit_exchange::{Decision, Exchange, ExchangeId, FailureKind, Outcome, Timestamp};
 use nightaudit_mews::Environment;
 use serde::Deserialize;
 
 use crate::{
-    body::{Asked, hash, mask_text, name_bit},
+    body::{BodySummary, hash, mask_text, name_bit},
     intent::{Fault, Intent},
     names::{Family, OperationNo, TokenNo},
     order::Timed,
@@ -13,35 +13,35 @@ use crate::{
     review::{RetryCause, RetryOrigin},
 };
 
-/// An exchange, as far as its place among the others matters.
+/// An exchange, reduced to what rules about order need.
 #[derive(Debug, Clone)]
 pub(crate) struct Fact {
     pub(crate) id: ExchangeId,
     pub(crate) sequence: u64,
-    /// When it was sent, or where it wasn't, when it came: microseconds, on a clock that goes on evenly.
+    /// When it was forwarded, or received if it wasn't: microseconds on the corrected clock.
     pub(crate) at: i64,
-    /// When the integration sent it: `at` unless something kept it back, such as the limit.
-    pub(crate) came: i64,
-    /// When the integration had its answer, as far as that is known.
+    /// When it was received: earlier than `at` if the limit delayed it.
+    pub(crate) received: i64,
+    /// When the integration had the response, as far as known.
     pub(crate) end: i64,
-    /// What is to be taken from `at` for the time that the record has.
+    /// Subtract from `at` to get the recorded time.
     pub(crate) offset: i64,
     pub(crate) operation: OperationNo,
     pub(crate) family: Family,
     pub(crate) access_token: TokenNo,
     pub(crate) client_token: TokenNo,
     pub(crate) outcome: Outcome,
-    /// The status that the integration got; 0 for none.
+    /// The response status; 0 without a response.
     pub(crate) status: u16,
-    /// Whether it left for Mews as a request.
+    /// Whether it was sent to Mews as a request.
     pub(crate) sent: bool,
     /// Seconds of `Retry-After`.
     pub(crate) retry_after: Option<u32>,
     pub(crate) limit: Option<LimitFact>,
     pub(crate) intent: Intent,
-    /// Whether it asks for exactly one id.
+    /// Whether it has exactly one id.
     pub(crate) is_single: bool,
-    /// The page that was asked for, and the cursor of the next one where this one was full; 0 for none.
+    /// The hash of the requested cursor, and of the next page's if this one was full; 0 for none.
     pub(crate) cursor: u64,
     pub(crate) next: u64,
     pub(crate) failure: Option<Box<FailureFact>>,
@@ -56,29 +56,29 @@ pub(crate) struct LimitFact {
     pub(crate) limit: u32,
 }
 
-/// The names of properties that don't fit the contract, a bit each as in [`Asked::names`].
+/// Names of properties that violate the contract, one bit each as in [`BodySummary::names`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Blamed {
     /// All of them.
     pub(crate) names: u64,
-    /// Those that the contract doesn't know, or that are not to be used any more.
+    /// Those unknown to the contract, or deprecated.
     pub(crate) unknown: u64,
 }
 
-/// What is to be told of a failed call.
+/// What a finding needs of a failed call.
 #[derive(Debug, Clone)]
 pub(crate) struct FailureFact {
-    /// Why there is no answer of Mews.
+    /// Why there is no response from Mews.
     pub(crate) kind: Option<FailureKind>,
     pub(crate) fault: Fault,
     pub(crate) message: Box<str>,
     pub(crate) request_id: Option<Box<str>>,
 }
 
-/// The longest message that is kept, in characters.
+/// The longest message kept, in characters.
 const LONGEST_MESSAGE: usize = 300;
 
-/// How much of an error's body is read for its message, in bytes.
+/// The largest error body that is parsed for its message, in bytes.
 const MOST_ERROR: usize = 64 << 10;
 
 impl Timed for Fact {
@@ -88,22 +88,22 @@ impl Timed for Fact {
 }
 
 impl Fact {
-    /// Whether Mews answered with success.
+    /// Whether Mews returned 2xx.
     pub(crate) fn succeeded(&self) -> bool {
         self.outcome == Outcome::Answered && (200..300).contains(&self.status)
     }
 
-    /// Whether the call failed, whoever's fault it was. Who leaves or is killed hasn't failed.
+    /// Whether the call failed for any reason. Aborted and interrupted calls haven't.
     pub(crate) fn failed(&self) -> bool {
         self.failure.is_some()
     }
 
-    /// When it was sent, as the record has it.
+    /// `at` as recorded.
     pub(crate) fn recorded_at(&self) -> Timestamp {
         Timestamp::from_micros(self.at.saturating_sub(self.offset))
     }
 
-    /// Why the same request is to be tried again later, and who said so.
+    /// Why a retry must wait, and who said so; `None` if the call needs no back-off.
     pub(crate) fn retry(&self) -> Option<(RetryOrigin, RetryCause)> {
         match (self.outcome, self.status) {
             (Outcome::Refused, _) => Some((RetryOrigin::Nightaudit, RetryCause::TooManyRequests)),
@@ -116,35 +116,35 @@ impl Fact {
     }
 }
 
-/// What is known of an exchange by the time its fact is made.
-pub(crate) struct Known<'a, 'b> {
+/// The input of a [`Fact`].
+pub(crate) struct FactInput<'a, 'b> {
     pub(crate) exchange: &'a Exchange,
-    pub(crate) asked: &'a Asked<'b>,
+    pub(crate) asked: &'a BodySummary<'b>,
     pub(crate) offset: i64,
     pub(crate) operation: OperationNo,
     pub(crate) family: Family,
     pub(crate) access_token: TokenNo,
     pub(crate) client_token: TokenNo,
     pub(crate) rule: Option<u16>,
-    /// Whether the operation answers in pages.
+    /// Whether the operation is paginated.
     pub(crate) paginated: bool,
-    /// What the contract blames in the request.
+    /// What violates the contract in the request.
     pub(crate) blamed: Blamed,
 }
 
-impl Known<'_, '_> {
+impl FactInput<'_, '_> {
     pub(crate) fn fact(&self) -> Fact {
         let exchange = self.exchange;
         let started = exchange.started_at.micros().saturating_add(self.offset);
         let after = |micros: u64| started.saturating_add(i64::try_from(micros).unwrap_or(i64::MAX));
-        // Of an interrupted request it isn't known whether it was sent; for the limit it counts as sent.
+        // Whether an interrupted request was sent is unknown; for the limit it counts as sent.
         let sent = exchange.times_us.forwarded.is_some() || exchange.outcome == Outcome::Interrupted;
         let at = after(exchange.times_us.forwarded.unwrap_or(0));
         Fact {
             id: exchange.id,
             sequence: exchange.sequence,
             at,
-            came: started,
+            received: started,
             end: after(u64::try_from(exchange.duration().as_micros()).unwrap_or(u64::MAX)).max(at),
             offset: self.offset,
             operation: self.operation,
@@ -170,7 +170,7 @@ impl Known<'_, '_> {
     }
 }
 
-/// Seconds of `Retry-After`, whether it gives them or a date.
+/// `Retry-After` in seconds, given as seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after(exchange: &Exchange) -> Option<u32> {
     let response = exchange.response.as_ref().filter(|response| matches!(response.status, 429 | 503))?;
     let value = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("retry-after"))?.value.trim();
@@ -182,7 +182,7 @@ fn retry_after(exchange: &Exchange) -> Option<u32> {
     u32::try_from(date.since(ended).as_micros().div_ceil(1_000_000)).ok()
 }
 
-fn failure(exchange: &Exchange, asked: &Asked<'_>, blamed: Blamed) -> Option<Box<FailureFact>> {
+fn failure(exchange: &Exchange, asked: &BodySummary<'_>, blamed: Blamed) -> Option<Box<FailureFact>> {
     let status = exchange.status().unwrap_or(0);
     let has_failed = match exchange.outcome {
         Outcome::Answered => status >= 400,
@@ -198,22 +198,22 @@ fn failure(exchange: &Exchange, asked: &Asked<'_>, blamed: Blamed) -> Option<Box
         message: Option<String>,
         request_id: Option<String>,
     }
-    let mut told = Body::default();
+    let mut error = Body::default();
     if let Some(response) = exchange.response.as_ref().filter(|response| response.body.bytes.len() <= MOST_ERROR) {
         let (body, _) = response.body.decoded();
-        told = serde_json::from_slice(&body).unwrap_or_default();
+        error = serde_json::from_slice(&body).unwrap_or_default();
     }
-    let message = match (&exchange.error, told.message) {
+    let message = match (&exchange.error, error.message) {
         (Some(failure), _) => format!("{}: {}", failure.kind, failure.message),
         (None, Some(message)) => message,
         (None, None) => "no message".to_owned(),
     };
     let message: String = mask_text(&message).chars().take(LONGEST_MESSAGE).collect();
-    let request_id = exchange.request_id().map(str::to_owned).or(told.request_id);
+    let request_id = exchange.request_id().map(str::to_owned).or(error.request_id);
     let request_id = request_id.map(|id| id.chars().take(100).collect::<String>().into());
     let fault = match (exchange.outcome, status) {
         (Outcome::Answered, 401 | 403 | 409 | 429 | 500..) => Fault::Other,
-        // It is made lighter by leaving out extents, too.
+        // Omitting extents makes it lighter.
         (Outcome::Answered, 408) => Fault::Request { blamed: 0, unknown: name_bit(hash(b"Extent")) },
         (Outcome::Answered, _) => {
             Fault::Request { blamed: blamed.names | named_in(&message, asked), unknown: blamed.unknown }
@@ -224,9 +224,9 @@ fn failure(exchange: &Exchange, asked: &Asked<'_>, blamed: Blamed) -> Option<Box
     Some(Box::new(FailureFact { kind, fault, message: message.into(), request_id }))
 }
 
-/// The properties of the request that a message names. Of those that are not at the top level only names of several words
-/// are looked for, as `ReservationId`: any word may begin with a capital.
-fn named_in(message: &str, asked: &Asked<'_>) -> u64 {
+/// The request's properties that a message names. Below the top level only names of several words count, such as
+/// `ReservationId`: any word may begin with a capital.
+fn named_in(message: &str, asked: &BodySummary<'_>) -> u64 {
     let words = message.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| {
         let has_several = word.get(1..).is_some_and(|rest| rest.bytes().any(|byte| byte.is_ascii_uppercase()))
             && word.bytes().any(|byte| byte.is_ascii_lowercase());

@@ -1,4 +1,4 @@
-//! Findings as they are gathered, and weighed by the declaration.
+//! Collects findings and applies the declaration's overrides.
 
 use crate::{
     declaration::Declaration,
@@ -6,31 +6,31 @@ use crate::{
     rule::{Rule, Severity},
 };
 
-/// The most findings of a review; what is beyond is counted.
+/// The most findings in a review; further ones are counted.
 const MOST: usize = 2000;
 
-/// Gathers findings.
+/// Collects findings.
 pub(crate) struct Findings<'d> {
     declaration: &'d Declaration,
-    standing: Vec<Finding>,
+    active: Vec<Finding>,
     silenced: Vec<Finding>,
-    /// Sentences about what there was too much of.
+    /// Bounds that were reached, a sentence each.
     pub(crate) bounds: Vec<String>,
     dropped: u64,
 }
 
 impl<'d> Findings<'d> {
     pub(crate) fn new(declaration: &'d Declaration) -> Self {
-        Self { declaration, standing: Vec::new(), silenced: Vec::new(), bounds: Vec::new(), dropped: 0 }
+        Self { declaration, active: Vec::new(), silenced: Vec::new(), bounds: Vec::new(), dropped: 0 }
     }
 
-    /// Raises a finding that has the rule's own advice.
+    /// Raises a finding with the rule's own advice.
     pub(crate) fn raise(&mut self, rule: Rule, operation: Option<&str>, message: String, evidence: &Evidence) {
-        self.advise(rule, operation, message, rule.advice().to_owned(), evidence);
+        self.raise_with_advice(rule, operation, message, rule.advice().to_owned(), evidence);
     }
 
-    /// Raises a finding.
-    pub(crate) fn advise(
+    /// Raises a finding with specific advice.
+    pub(crate) fn raise_with_advice(
         &mut self,
         rule: Rule,
         operation: Option<&str>,
@@ -39,7 +39,7 @@ impl<'d> Findings<'d> {
         evidence: &Evidence,
     ) {
         let change = self.declaration.rules.get(&rule).filter(|change| change.concerns(operation));
-        // What the evidence stands on is explained and no more, whoever made the declaration.
+        // Rules that the evidence depends on can only be explained.
         let changed = change.filter(|_| rule.can_be_changed());
         let finding = Finding {
             rule,
@@ -53,7 +53,7 @@ impl<'d> Findings<'d> {
             advice,
             ruling: change.map(|change| RuleOverride { was: rule.severity(), reason: change.reason.clone() }),
         };
-        let list = if changed.is_some_and(|change| change.silence) { &mut self.silenced } else { &mut self.standing };
+        let list = if changed.is_some_and(|change| change.silence) { &mut self.silenced } else { &mut self.active };
         if list.len() < MOST {
             list.push(finding);
         } else {
@@ -61,7 +61,7 @@ impl<'d> Findings<'d> {
         }
     }
 
-    /// What stands, what is silenced, how many, and the sentences about bounds.
+    /// Active findings, silenced findings, counts, and the bounds that were reached.
     pub(crate) fn finish(mut self) -> (Vec<Finding>, Vec<Finding>, Counts, Vec<String>) {
         if self.dropped > 0 {
             self.bounds.push(format!("{} findings beyond the first {MOST} are not listed", self.dropped));
@@ -72,20 +72,20 @@ impl<'d> Findings<'d> {
             self.raise(Rule::RecordBounds, None, format!("{}.", bounds.join("; ")), &evidence);
             self.bounds = bounds;
         }
-        for list in [&mut self.standing, &mut self.silenced] {
-            // Stable: findings of one rule that count alike stay in the order in which they were raised.
+        for list in [&mut self.active, &mut self.silenced] {
+            // Stable: findings of one rule with equal counts keep the order in which they were raised.
             list.sort_by_key(|finding| {
                 (std::cmp::Reverse(finding.severity), finding.rule, std::cmp::Reverse(finding.count))
             });
         }
-        let of = |severity| self.standing.iter().filter(|finding| finding.severity == severity).count() as u64;
+        let of = |severity| self.active.iter().filter(|finding| finding.severity == severity).count() as u64;
         let counts = Counts {
             errors: of(Severity::Error),
             warnings: of(Severity::Warning),
             notes: of(Severity::Note),
             silenced: self.silenced.len() as u64,
         };
-        (self.standing, self.silenced, counts, self.bounds)
+        (self.active, self.silenced, counts, self.bounds)
     }
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn count_of(count: u64, what: &str) -> String {
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_read_well() {
+    fn figures_are_formatted_for_people() {
         assert_eq!(
             ["1 call", "0 calls", "60,000 calls"],
             [1, 0, 60_000].map(|n| count_of(n, "call")).each_ref().map(|t| &**t)

@@ -1,4 +1,4 @@
-//! The answers for Mews' certification form, as text to paste.
+//! Answers for Mews' certification form, as text to paste.
 
 use std::fmt::Write as _;
 
@@ -8,15 +8,15 @@ use nightaudit_mews::operation;
 use crate::{
     declaration::{Declaration, IntegrationKind},
     findings::{count_of, span, thousands},
-    names::asks,
+    names::is_read,
     review::{OperationReview, Review, Verdict},
 };
 
-/// What is written where the declaration doesn't say it.
+/// Placeholder for values missing from the declaration.
 const TO_FILL_IN: &str = "(to be filled in)";
 
-/// The answers for Mews' certification form: about the integration from its declaration, about its requests from the
-/// session that was reviewed.
+/// Answers for Mews' certification form: about the integration from its declaration, about its requests from the
+/// reviewed session.
 ///
 /// ```
 /// use nightaudit_review::{Declaration, Reviewer, form};
@@ -29,18 +29,18 @@ const TO_FILL_IN: &str = "(to be filled in)";
 pub fn form(review: &Review, declaration: &Declaration) -> String {
     let mut text = String::new();
     if !matches!(review.verdict, Verdict::Ready | Verdict::Questions) {
-        let _ = writeln!(text, "Not to be sent as it is. {}\n", review.summary);
+        let _ = writeln!(text, "Don't submit this yet. {}\n", review.summary);
     }
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:19}{value}");
     };
     let said = |value: &Option<String>, key: &str| {
-        value.clone().unwrap_or_else(|| format!("{TO_FILL_IN}: `{key}` of the declaration"))
+        value.clone().unwrap_or_else(|| format!("{TO_FILL_IN}: `{key}` in the declaration"))
     };
     let yes = |value: Option<bool>, key: &str| match value {
         Some(true) => "yes".to_owned(),
         Some(false) => "no".to_owned(),
-        None => format!("{TO_FILL_IN}: `{key}` of the declaration"),
+        None => format!("{TO_FILL_IN}: `{key}` in the declaration"),
     };
     row("Partner ID", &said(&declaration.partner, "partner"));
     row("Contact", &said(&declaration.contact, "contact"));
@@ -54,7 +54,7 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
     );
     row("Use case", &review.use_case.as_ref().map_or_else(|| said(&None, "use_case"), |case| case.title.clone()));
     let clients: Vec<&str> = review.identity.clients.iter().take(3).map(|own| &*own.client).collect();
-    row("Client", &if clients.is_empty() { "none was sent".to_owned() } else { clients.join(", ") });
+    row("Client", &if clients.is_empty() { "none sent".to_owned() } else { clients.join(", ") });
     row("Pilot property", &said(&declaration.pilot, "pilot"));
     row("Webhooks", &yes(declaration.webhooks, "webhooks"));
     row("WebSocket", &yes(declaration.websocket, "websocket"));
@@ -71,7 +71,7 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
         let known = review.operations.iter().find(|known| known.operation == own.operation);
         let title = match known {
             Some(known) => known.title.clone(),
-            // What was declared and never called.
+            // Declared but never called.
             None => operation(&own.operation).map(|known| known.title.to_string()),
         };
         let title = title.map_or_else(String::new, |title| format!(" – {title}"));
@@ -79,7 +79,7 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
         let purpose = match (&own.purpose, own.declared) {
             (Some(purpose), _) => purpose.as_str(),
             (None, true) => TO_FILL_IN,
-            (None, false) => "(to be filled in: it is not declared)",
+            (None, false) => "(to be filled in: not declared)",
         };
         let mut row = |name: &str, value: &str| {
             let _ = writeln!(text, "   {name:11}{value}");
@@ -88,8 +88,8 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
         match review.operations.iter().find(|called| called.operation == own.operation) {
             Some(called) => {
                 row("Frequency", &frequency(called));
-                // What changes something narrows nothing down, and has no pages.
-                if asks(&own.operation) {
+                // Changes have no filters and no pages.
+                if is_read(&own.operation) {
                     row("Filters", &filters(called));
                     row("Pages", &pages(called));
                 }
@@ -102,8 +102,8 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
 
 fn frequency(called: &OperationReview) -> String {
     format!(
-        "{} an hour on average, {} in the busiest hour; {} in all",
-        // A run of minutes has no average by the hour that would say anything.
+        "{} per hour on average, {} in the busiest hour; {} in total",
+        // The hourly average of a run of minutes is meaningless.
         rounded(called.per_hour.min(called.busiest_hour as f64)),
         thousands(called.busiest_hour),
         count_of(called.calls, "request")
@@ -121,7 +121,7 @@ fn rounded(number: f64) -> String {
 
 fn filters(called: &OperationReview) -> String {
     const MOST: usize = 12;
-    // An extent says what of each item is wanted, and not which items.
+    // An extent selects parts of each item, not items.
     let own = called.filters.iter().filter(|(name, _)| *name != "Extent");
     let mut names: Vec<(&str, u64)> = own.map(|(name, count)| (&**name, *count)).collect();
     if names.is_empty() {
@@ -140,7 +140,7 @@ fn filters(called: &OperationReview) -> String {
 
 fn pages(called: &OperationReview) -> String {
     match (called.paginated, called.paged) {
-        (false, 0) => "the operation has none".to_owned(),
+        (false, 0) => "not supported by the operation".to_owned(),
         (_, paged) if paged == called.calls => "in every request".to_owned(),
         (_, 0) => "not used".to_owned(),
         (_, paged) => format!("in {} of {}", thousands(paged), thousands(called.calls)),

@@ -1,35 +1,35 @@
-//! What a request asks for, in bounded space, and whether a later one asks the same.
+//! What a request is for, in bounded space, and whether a later request is for the same.
 //!
-//! An [`Intent`] keeps no text of the request, only hashes: of the whole question, of the names of its properties, of the
-//! ids in it and of its other texts, and the interval that it spans. Two questions are answered by it: whether a later
-//! request *repeats* an earlier one ([`Intent::repeats`]), and whether it *makes good* one that failed ([`Owed::settle`]).
+//! An [`Intent`] keeps no text of the request, only hashes: of the body, of its property names, ids and other texts, and
+//! the interval it spans. It decides whether a later request *repeats* an earlier one ([`Intent::repeats`]), and whether
+//! it *resolves* a failed one ([`Unresolved::resolve`]).
 //!
-//! The limits of this: names are kept as 64 bits, so that one name in 64 is taken for another; of ids and texts the eight
-//! smallest hashes are kept, so that of a change with more ids than that eight must be seen again; numbers and booleans are
-//! part of the question only. All of them make the review more lenient, never stricter: a call may be taken for made good
-//! that wasn't, none is blamed because of them.
+//! Limits: names are kept as 64 bits, so one name in 64 is confused with another; only the eight smallest hashes of ids
+//! and texts are kept, so for a change with more ids only eight must be seen again; numbers and booleans only count in
+//! the body's hash. All of this makes the review more lenient, never stricter: an unresolved call may count as resolved,
+//! but no call is blamed because of it.
 
-use crate::body::{Asked, Hashes, Subject};
+use crate::body::{BodySummary, Hashes, Subject};
 
-/// How much an interval may move beyond the time that passed, in microseconds.
+/// How far an interval may move beyond the time that passed, in microseconds.
 const DRIFT: i64 = 2_000_000;
 
-/// What a request asks for.
+/// What a request is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Intent {
-    /// Equal for bodies that are equal in all but the envelope's tokens, the order of names, and the page.
+    /// A hash of the body that ignores the envelope, the order of properties, and the page.
     pub(crate) question: u64,
-    /// The names of the properties, a bit each.
+    /// The property names, one bit each.
     pub(crate) names: u64,
     pub(crate) subject: Subject,
-    /// A bit for each id, to tell at a glance that two have none in common.
+    /// A bit for each id; disjoint masks mean no id in common.
     id_mask: u64,
     /// From the earliest `StartUtc` to the latest `EndUtc`; 0 for none.
     pub(crate) interval: (i64, i64),
 }
 
 impl Intent {
-    pub(crate) fn of(asked: &Asked<'_>) -> Self {
+    pub(crate) fn of(asked: &BodySummary<'_>) -> Self {
         Self {
             question: asked.question,
             names: asked.names,
@@ -39,9 +39,9 @@ impl Intent {
         }
     }
 
-    /// Whether a request is an earlier one again, sent so many microseconds after it: the same body, or one that has
-    /// changed a little. It then has the same properties, at least half of the same ids, or of the same texts where there
-    /// are no ids, and an interval that has moved no more than the time has.
+    /// Whether a request repeats an earlier one, sent `passed` microseconds after it: the same body, or a slightly changed
+    /// one with the same properties, at least half of the same ids (or texts, without ids), and an interval that has moved
+    /// no further than the time.
     pub(crate) fn repeats(&self, earlier: &Self, passed: i64) -> bool {
         if self.question == earlier.question {
             return true;
@@ -53,42 +53,42 @@ impl Intent {
             |now: i64, then: i64| (now == 0) == (then == 0) && (now - then).abs() <= passed.saturating_add(DRIFT);
         let (own, other) = (&self.subject, &earlier.subject);
         let is_alike = |own: &Hashes, other: &Hashes| 2 * own.shared(other) >= own.len().max(other.len());
-        let is_about_the_same = match (own.ids.is_empty(), other.ids.is_empty()) {
+        let is_same_subject = match (own.ids.is_empty(), other.ids.is_empty()) {
             (false, false) => is_alike(&own.ids, &other.ids),
-            // Without ids, texts and times there is nothing left by which a body with another hash could be the same.
+            // Without ids, texts and times, a body with another hash can't be recognised.
             (true, true) => is_alike(&own.texts, &other.texts) && (!own.texts.is_empty() || self.interval != (0, 0)),
             _ => false,
         };
-        is_about_the_same && moved(self.interval.0, earlier.interval.0) && moved(self.interval.1, earlier.interval.1)
+        is_same_subject && moved(self.interval.0, earlier.interval.0) && moved(self.interval.1, earlier.interval.1)
     }
 }
 
-/// What was wrong with a call that failed, as far as it matters to what makes it good.
+/// What was wrong with a failed call, as far as it matters for resolving it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The request itself, and where: the bits of the names that Mews' message or the contract blames.
+    /// The request itself: the bits of the names that Mews' message or the contract points at.
     Request { blamed: u64, unknown: u64 },
-    /// Something else: the state of the data, the token, the limit, Mews, the way there.
+    /// Something else: the state of the data, the token, the limit, Mews, the network.
     Other,
 }
 
-/// A call that failed, and what of it is still to be asked again.
+/// A failed call, and the part of it that is still unresolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owed {
+pub(crate) struct Unresolved {
     intent: Intent,
     fault: Fault,
-    /// The ids that no later call has been about.
+    /// The ids that no later call has covered.
     ids: Hashes,
     id_mask: u64,
 }
 
-impl Owed {
+impl Unresolved {
     pub(crate) fn new(intent: Intent, fault: Fault) -> Self {
         Self { intent, fault, ids: intent.subject.ids, id_mask: intent.id_mask }
     }
 
-    /// Whether another call failed alike, so that what makes this one good makes it good too.
-    pub(crate) fn is_alike(&self, intent: &Intent, fault: Fault) -> bool {
+    /// Whether another call failed in the same way, so that whatever resolves this one resolves it too.
+    pub(crate) fn is_same_failure(&self, intent: &Intent, fault: Fault) -> bool {
         self.fault == fault
             && self.intent.names == intent.names
             && self.intent.subject == intent.subject
@@ -96,16 +96,16 @@ impl Owed {
             && self.ids == intent.subject.ids
     }
 
-    /// Takes in a later call of the same operation that succeeded, and says whether all that was owed is asked by now.
+    /// Takes a later successful call of the same operation, and returns whether the failed call is now resolved.
     ///
-    /// It asks the same if it has all the properties that the failed one has, and is about the same: every id of the failed
-    /// one has come again, in one call or in several; where it has no ids, half of its texts; where it has none of them,
-    /// all ids of what is set up. Its interval must meet the failed one's, so that nothing is left out between them.
+    /// The later call must have all properties of the failed one and be about the same: every id of the failed one, in
+    /// one call or several; without ids, half of its texts; without either, all ids of configured objects. Its interval
+    /// must meet the failed one's, so that there is no gap between them.
     ///
-    /// Where the request was at fault the place that is blamed may have changed. What the contract doesn't know may be
-    /// gone, one property in four may be; ids and times that are blamed may be others; texts of a question, and its
-    /// interval, may be any, as one of them was the mistake.
-    pub(crate) fn settle(&mut self, later: &Intent, asks: bool) -> bool {
+    /// If the request was at fault, the blamed parts may differ. Properties unknown to the contract may be gone, and so
+    /// may one property in four; blamed ids and times may change; texts and the interval of a read may be anything, as
+    /// one of them was the mistake.
+    pub(crate) fn resolve(&mut self, later: &Intent, is_read: bool) -> bool {
         let failed = &self.intent;
         let missing = failed.names & !later.names;
         let has_names = match self.fault {
@@ -121,27 +121,26 @@ impl Owed {
         };
         let is_blamed = |names: u64| blamed.is_some_and(|blamed| blamed & names != 0);
         let (own, other) = (&failed.subject, &later.subject);
-        let is_about_the_same = if !own.ids.is_empty() {
+        let is_same_subject = if !own.ids.is_empty() {
             is_blamed(own.id_names)
                 || (self.id_mask & later.id_mask != 0 && {
                     self.ids.remove(&other.ids);
                     self.id_mask = self.ids.mask();
                     self.ids.is_empty()
                 })
-        } else if asks && blamed.is_some() {
+        } else if is_read && blamed.is_some() {
             true
         } else if own.texts.is_empty() {
             own.set_up.shared(&other.set_up) == own.set_up.len()
         } else {
             2 * own.texts.shared(&other.texts) >= own.texts.len()
         };
-        let may_be_another_time = is_blamed(own.time_names) || (asks && blamed.is_some());
-        is_about_the_same && (may_be_another_time || meet(failed.interval, later.interval))
+        let may_be_another_time = is_blamed(own.time_names) || (is_read && blamed.is_some());
+        is_same_subject && (may_be_another_time || meet(failed.interval, later.interval))
     }
 }
 
-/// Whether an interval begins before another one's end, and ends after its beginning. Without a beginning it begins at
-/// once, and without an end it has none.
+/// Whether two intervals meet. An interval without a start or an end is open on that side.
 fn meet(earlier: (i64, i64), later: (i64, i64)) -> bool {
     let end = |end: i64| if end == 0 { i64::MAX } else { end };
     (later.0 < end(earlier.1) || later.0 == earlier.0) && (end(later.1) > earlier.0 || later.1 == earlier.1)
@@ -150,15 +149,15 @@ fn meet(earlier: (i64, i64), later: (i64, i64)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::{Mail, hash, name_bit, read};
+    use crate::body::{MailDomains, hash, name_bit, read};
 
     fn intent(body: &str) -> Intent {
-        Intent::of(&read(body.as_bytes(), &Mail::default()))
+        Intent::of(&read(body.as_bytes(), &MailDomains::default()))
     }
 
-    fn settles(failed: &str, fault: Fault, later: &[&str], asks: bool) -> bool {
-        let mut owed = Owed::new(intent(failed), fault);
-        later.iter().any(|later| owed.settle(&intent(later), asks))
+    fn resolves(failed: &str, fault: Fault, later: &[&str], is_read: bool) -> bool {
+        let mut unresolved = Unresolved::new(intent(failed), fault);
+        later.iter().any(|later| unresolved.resolve(&intent(later), is_read))
     }
 
     fn request(blamed: &[&str]) -> Fault {
@@ -167,34 +166,34 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_made_good_once_every_id_has_come_again() {
+    fn a_change_is_resolved_once_every_id_was_sent_again() {
         let failed = r#"{"ReservationIds":["r1","r2","r3"],"Notes":"late"}"#;
         let (some, rest) =
             (r#"{"ReservationIds":["r1","r2"],"Notes":"x"}"#, r#"{"ReservationIds":["r3"],"Notes":"x"}"#);
-        assert!(!settles(failed, Fault::Other, &[some], false));
-        assert!(settles(failed, Fault::Other, &[some, rest], false));
-        assert!(!settles(failed, Fault::Other, &[some, r#"{"ReservationIds":["r4"],"Notes":"x"}"#], false));
-        // Without `Notes` it asks something else.
-        assert!(!settles(failed, Fault::Other, &[r#"{"ReservationIds":["r1","r2","r3"]}"#], false));
+        assert!(!resolves(failed, Fault::Other, &[some], false));
+        assert!(resolves(failed, Fault::Other, &[some, rest], false));
+        assert!(!resolves(failed, Fault::Other, &[some, r#"{"ReservationIds":["r4"],"Notes":"x"}"#], false));
+        // Without `Notes` it is a different change.
+        assert!(!resolves(failed, Fault::Other, &[r#"{"ReservationIds":["r1","r2","r3"]}"#], false));
     }
 
     #[test]
-    fn a_mistake_is_mended_where_it_was() {
+    fn a_mistake_must_be_fixed_where_it_was() {
         let failed = r#"{"CustomerId":"c","Email":"bad"}"#;
-        assert!(settles(failed, request(&["Email"]), &[r#"{"CustomerId":"c","Email":"a@example.com"}"#], false));
-        // To leave the field out, to send another one, or to ask it for another guest, mends nothing.
+        assert!(resolves(failed, request(&["Email"]), &[r#"{"CustomerId":"c","Email":"a@example.com"}"#], false));
+        // Omitting the property, sending another one, or the same for another guest fixes nothing.
         for other in [
             r#"{"CustomerId":"c"}"#,
             r#"{"CustomerId":"c","Phone":"1"}"#,
             r#"{"CustomerId":"d","Email":"a@example.com"}"#,
         ] {
-            assert!(!settles(failed, request(&["Email"]), &[other], false), "{other}");
+            assert!(!resolves(failed, request(&["Email"]), &[other], false), "{other}");
         }
-        // An id that is blamed may become another.
+        // A blamed id may change.
         let failed = r#"{"CustomerIds":["x"],"Extent":{"Customers":true}}"#;
         let later = r#"{"CustomerIds":["y"],"Extent":{"Customers":true}}"#;
-        assert!(settles(failed, request(&["CustomerIds"]), &[later], true));
-        assert!(!settles(failed, request(&[]), &[later], true));
+        assert!(resolves(failed, request(&["CustomerIds"]), &[later], true));
+        assert!(!resolves(failed, request(&[]), &[later], true));
     }
 
     #[test]
@@ -204,29 +203,29 @@ mod tests {
                 r#"{{"UpdatedUtc":{{"StartUtc":"2026-11-20T{from:02}:00:00Z","EndUtc":"2026-11-20T{to:02}:00:00Z"}}}}"#
             )
         };
-        assert!(settles(&of(8, 9), Fault::Other, &[&of(8, 10)], true));
-        assert!(settles(&of(8, 10), Fault::Other, &[&of(9, 11)], true));
-        assert!(!settles(&of(8, 9), Fault::Other, &[&of(9, 10)], true));
-        // A mistake may have been the interval.
-        assert!(settles(&of(8, 9), request(&["UpdatedUtc"]), &[&of(12, 13)], true));
-        assert!(!settles(&of(8, 9), request(&["UpdatedUtc"]), &[r#"{"ReservationIds":["r"]}"#], true));
+        assert!(resolves(&of(8, 9), Fault::Other, &[&of(8, 10)], true));
+        assert!(resolves(&of(8, 10), Fault::Other, &[&of(9, 11)], true));
+        assert!(!resolves(&of(8, 9), Fault::Other, &[&of(9, 10)], true));
+        // The interval may have been the mistake.
+        assert!(resolves(&of(8, 9), request(&["UpdatedUtc"]), &[&of(12, 13)], true));
+        assert!(!resolves(&of(8, 9), request(&["UpdatedUtc"]), &[r#"{"ReservationIds":["r"]}"#], true));
     }
 
     #[test]
-    fn a_change_of_what_is_set_up_is_about_that_and_its_time() {
+    fn a_change_to_configuration_is_matched_by_ids_and_times() {
         let price = |rate: &str, day: u8| {
             format!(
                 r#"{{"RateId":"{rate}","PriceUpdates":[{{"FirstTimeUnitStartUtc":"2026-11-{day}T08:00:00Z",
                     "LastTimeUnitStartUtc":"2026-11-{day}T08:00:00Z","Value":1}}]}}"#
             )
         };
-        let settles = |later: &str| settles(&price("a", 20), request(&["PriceUpdates"]), &[later], false);
-        assert!(settles(&price("a", 20)));
-        assert!(!settles(&price("a", 21)) && !settles(&price("a", 19)) && !settles(&price("b", 20)));
+        let resolves = |later: &str| resolves(&price("a", 20), request(&["PriceUpdates"]), &[later], false);
+        assert!(resolves(&price("a", 20)));
+        assert!(!resolves(&price("a", 21)) && !resolves(&price("a", 19)) && !resolves(&price("b", 20)));
     }
 
     #[test]
-    fn a_request_is_the_same_though_it_changes_a_little() {
+    fn a_slightly_changed_request_is_a_repetition() {
         let of = |id: &str, at: u8| {
             intent(&format!(
                 r#"{{"Ids":["{id}","b"],"T":{{"StartUtc":"2026-11-20T08:00:00Z","EndUtc":"2026-11-20T09:00:{at:02}Z"}}}}"#
@@ -234,7 +233,7 @@ mod tests {
         };
         assert!(of("a", 4).repeats(&of("a", 0), 3_000_000));
         assert!(of("c", 4).repeats(&of("a", 0), 3_000_000));
-        // The interval has moved on by more than the time.
+        // The interval has moved further than the time.
         assert!(!of("a", 40).repeats(&of("a", 0), 3_000_000));
         assert!(!intent(r#"{"Ids":["a"]}"#).repeats(&intent(r#"{"Ids":["b"]}"#), 1));
         assert!(!intent(r#"{"Number":1}"#).repeats(&intent(r#"{"Number":2}"#), 1));

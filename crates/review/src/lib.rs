@@ -1,13 +1,12 @@
-//! A recorded session read as Mews' reviewers read it.
+//! Reviews a recorded session as Mews' reviewers would.
 //!
-//! - [`Reviewer`]: takes exchanges one after the other and says at any time what it makes of them.
-//! - [`Review`]: what it says: a verdict, [`Finding`]s with the exchanges that prove them, and all the figures.
+//! - [`Reviewer`]: takes exchanges one by one, and produces a review at any time.
+//! - [`Review`]: a verdict, [`Finding`]s with the exchanges that show them, and all figures.
 //! - [`Declaration`]: what the integration declares about itself, in `certification.toml`.
-//! - [`Comparison`]: what has changed from one review to another.
-//! - [`Rule`]: what is looked for; the one table of ids, weights, reasons and advice.
+//! - [`Comparison`]: the changes from one review to another.
+//! - [`Rule`]: the table of rules with ids, severities, reasons and advice.
 //!
-//! Pure: no I/O, no clock. What a review takes is bounded by the number of operations, tokens and findings, not by the
-//! number of exchanges.
+//! Pure: no I/O, no clock. Memory is bounded by the number of operations, tokens and findings, not of exchanges.
 //!
 //! ```
 //! use nightaudit_exchange::Exchange;

@@ -1,4 +1,4 @@
-//! Operations and tokens by number, so that facts are small and maps are bounded.
+//! Operations and tokens as numbers, which keeps facts small and maps bounded.
 
 use std::collections::HashMap;
 
@@ -7,47 +7,47 @@ use nightaudit_mews::{operation, suggest};
 
 use crate::body::hash;
 
-/// The most operations that are told apart; requests may name any.
+/// The most operations tracked; requests may name any.
 pub(crate) const MOST_OPERATIONS: usize = 1000;
 
-/// The most tokens of a kind that are told apart.
+/// The most tokens of a kind tracked.
 pub(crate) const MOST_TOKENS: usize = 1000;
 
-/// What the operations beyond [`MOST_OPERATIONS`] are called together.
+/// The name for all operations beyond [`MOST_OPERATIONS`].
 pub(crate) const OTHERS: &str = "(others)";
 
-/// The longest address that is kept of an operation, in bytes.
+/// The longest operation name kept, in bytes.
 const LONGEST: usize = 200;
 
 /// An operation's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct OperationNo(pub(crate) u16);
 
-/// A token's number; 0 where there is none.
+/// A token's number; 0 for no token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TokenNo(pub(crate) u16);
 
-/// What an operation is one of.
+/// What related operations have in common.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Family {
-    /// Equal for all versions of an operation, and for an address that was meant to be one of them.
+    /// Equal for all versions of an operation, and for misspelt paths of it.
     pub(crate) number: u64,
-    /// Equal for all operations on the same kind of things.
+    /// Equal for all operations on the same resource.
     pub(crate) resource: u64,
-    /// Whether it asks and changes nothing.
-    pub(crate) asks: bool,
-    /// What it is about, as the address has it: `reservations`. Empty for what Mews doesn't have.
+    /// Whether it reads and changes nothing.
+    pub(crate) is_read: bool,
+    /// The resource as in the path: `reservations`. Empty for unknown operations.
     list: &'static str,
-    /// The names under which a request gives ids of just these, as hashes: `ReservationIds`.
+    /// Hashes of the possible names of the resource's own id lists: `ReservationIds`.
     own_ids: [u64; 3],
 }
 
-/// Whether the operation of this path asks and changes nothing.
-pub(crate) fn asks(path: &str) -> bool {
-    action_asks(path.split('/').nth(1).unwrap_or_default())
+/// Whether the operation at this path reads and changes nothing.
+pub(crate) fn is_read(path: &str) -> bool {
+    is_read_action(path.split('/').nth(1).unwrap_or_default())
 }
 
-fn action_asks(action: &str) -> bool {
+fn is_read_action(action: &str) -> bool {
     ["get", "search", "price"].iter().any(|verb| action.starts_with(verb))
 }
 
@@ -59,29 +59,29 @@ impl Family {
         };
         let mut parts = meant.trim_matches('/').split('/');
         let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let asks = action_asks(action);
+        let is_read = is_read_action(action);
         let known = operation(name).map(|known| &*known.path);
         Self {
             number: hash(format!("{resource}/{action}").as_bytes()),
             resource: hash(resource.as_bytes()),
-            asks,
+            is_read,
             list: known.and_then(|path| path.split('/').next()).unwrap_or_default(),
             own_ids: own_ids(resource),
         }
     }
 
-    /// What a list of them is called.
+    /// The name of the list in a response.
     pub(crate) fn list_name(&self) -> &'static str {
         self.list
     }
 
-    /// Whether a property of this name, by its hash, holds the ids of what the operation is about.
+    /// Whether a property, given by the hash of its name, holds ids of the operation's own resource.
     pub(crate) fn is_own_ids(&self, name: u64) -> bool {
         self.own_ids.contains(&name)
     }
 }
 
-/// The hashes of `CompanyIds`, `CompanieIds` and `CompaniIds` for `companies`: one of them is what Mews calls it.
+/// The hashes of `CompanieIds`, `CompaniIds` and `CompanyIds` for `companies`; one of them is the name in the API.
 fn own_ids(resource: &str) -> [u64; 3] {
     let mut letters = resource.chars();
     let capitalised: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
@@ -98,14 +98,14 @@ pub(crate) struct Operations {
     numbers: HashMap<Box<str>, OperationNo>,
     names: Vec<Box<str>>,
     families: Vec<Family>,
-    /// Calls of operations that had no number of their own.
+    /// Calls of operations without a number of their own.
     pub(crate) unnumbered: u64,
 }
 
 impl Operations {
     /// The number of an operation.
     pub(crate) fn number(&mut self, name: &str) -> OperationNo {
-        let name = cut(name);
+        let name = truncated(name);
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
@@ -133,7 +133,7 @@ impl Operations {
         number
     }
 
-    /// What the operation of a number is one of.
+    /// The family of an operation.
     pub(crate) fn family(&self, number: OperationNo) -> Family {
         self.families.get(usize::from(number.0)).copied().unwrap_or_default()
     }
@@ -144,7 +144,7 @@ impl Operations {
     }
 }
 
-fn cut(name: &str) -> &str {
+fn truncated(name: &str) -> &str {
     match name.char_indices().find(|(at, letter)| at + letter.len_utf8() > LONGEST) {
         Some((at, _)) => &name[..at],
         None => name,
@@ -156,12 +156,12 @@ fn cut(name: &str) -> &str {
 pub(crate) struct Tokens {
     numbers: HashMap<Pseudonym, TokenNo>,
     tokens: Vec<Pseudonym>,
-    /// Requests with tokens that had no number of their own.
+    /// Requests with tokens without a number of their own.
     pub(crate) unnumbered: u64,
 }
 
 impl Tokens {
-    /// The number of a token. Those beyond [`MOST_TOKENS`] have the last number together.
+    /// The number of a token. Tokens beyond [`MOST_TOKENS`] share the last number.
     pub(crate) fn number(&mut self, token: Option<Pseudonym>) -> TokenNo {
         let Some(token) = token else { return TokenNo(0) };
         if let Some(number) = self.numbers.get(&token) {
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operations_beyond_the_bound_are_one() {
+    fn operations_beyond_the_bound_share_a_number() {
         let mut operations = Operations::default();
         for n in 0..2 * MOST_OPERATIONS {
             let number = operations.number(&n.to_string());
@@ -199,16 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_misspelt_addresses_are_of_one_family() {
+    fn versions_and_misspelt_paths_share_a_family() {
         let family = Family::of("reservations/getAll/2023-06-06");
         assert_eq!(family.number, Family::of("reservations/getAll").number);
         assert_eq!(family.number, Family::of("reservations/getall/2023-06-06").number);
-        assert!(family.asks && !Family::of("reservations/cancel").asks);
+        assert!(family.is_read && !Family::of("reservations/cancel").is_read);
         assert_ne!(family.number, Family::of("customers/getAll").number);
     }
 
     #[test]
-    fn own_ids_are_told_from_those_of_others() {
+    fn own_ids_are_distinguished_from_others() {
         for (operation, name) in [
             ("reservations/getAll/2023-06-06", "ReservationIds"),
             ("companies/getAll", "CompanyIds"),
@@ -220,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_address_is_cut_between_letters() {
+    fn a_long_name_is_truncated_between_characters() {
         let mut operations = Operations::default();
         let number = operations.number(&"é".repeat(1000));
         assert_eq!(operations.name(number), "é".repeat(100));
     }
 
     #[test]
-    fn tokens_are_told_apart_as_far_as_there_is_room() {
+    fn tokens_are_numbered_up_to_the_bound() {
         let mut tokens = Tokens::default();
         assert_eq!(tokens.number(None), TokenNo(0));
         let token = |n: usize| Pseudonym::of(n.to_string().as_bytes());

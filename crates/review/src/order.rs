@@ -1,11 +1,10 @@
-//! The order of sending, out of the order of the record.
+//! Reorders exchanges from the order of the record to the order of sending.
 //!
-//! A session's sequence is the order in which exchanges ended. What follows on what (windows, retries, pages) is told by
-//! when they were sent. [`Order`] gives them back in that order, out of bounded memory: it holds them until
-//! [`HORIZON`] of the record's time has passed, or [`CAPACITY`] of them wait. What was under way for longer comes late,
-//! and is counted.
+//! A session's sequence is the order in which exchanges ended; windows, retries and pages need the order of sending.
+//! [`Order`] restores it in bounded memory: it buffers items until [`HORIZON`] of recorded time has passed, or until it
+//! holds [`CAPACITY`] of them. Exchanges that were in flight for longer arrive late, and are counted.
 //!
-//! [`Clock`] makes time go on evenly where the machine's clock was set back.
+//! [`Clock`] keeps time monotonic if the machine's clock was set back.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -13,23 +12,23 @@ use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
 
 use crate::review::ClockStep;
 
-/// How long an exchange may have been under way and still find its place, in microseconds: 10 minutes.
+/// How long an exchange may be in flight and still be ordered, in microseconds: 10 minutes.
 pub(crate) const HORIZON: i64 = 600_000_000;
 
-/// How many may wait for their place.
+/// How many items are buffered.
 pub(crate) const CAPACITY: usize = 1 << 16;
 
-/// What can be put in order.
+/// An item that can be ordered.
 pub(crate) trait Timed {
-    /// When it was sent, and its place in the record.
+    /// The time of sending and the sequence.
     fn key(&self) -> (i64, u64);
 }
 
-/// Puts in order what comes nearly so.
+/// A reorder buffer for items that arrive almost in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Order<T> {
     waiting: BinaryHeap<Reverse<(i64, u64, u32)>>,
-    /// Where those that wait stand; the heap moves only their keys.
+    /// Buffered items; the heap moves only keys.
     slots: Vec<Option<T>>,
     free: Vec<u32>,
     newest: i64,
@@ -51,7 +50,7 @@ impl<T> Default for Order<T> {
 }
 
 impl<T: Timed> Order<T> {
-    /// Takes one in.
+    /// Adds an item.
     pub(crate) fn push(&mut self, item: T) {
         let (at, sequence) = item.key();
         if at < self.given {
@@ -68,7 +67,7 @@ impl<T: Timed> Order<T> {
         self.waiting.push(Reverse((at, sequence, slot)));
     }
 
-    /// The next one whose turn it is, if no earlier one is to be expected.
+    /// The next item, if no earlier one can still arrive.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let Reverse((at, ..)) = self.waiting.peek()?;
         if *at > self.newest.saturating_sub(HORIZON) && self.waiting.len() <= CAPACITY {
@@ -77,7 +76,7 @@ impl<T: Timed> Order<T> {
         self.take()
     }
 
-    /// The next one, whatever may come.
+    /// The next item, unconditionally.
     pub(crate) fn take(&mut self) -> Option<T> {
         let Reverse((at, _, slot)) = self.waiting.pop()?;
         self.given = self.given.max(at);
@@ -85,60 +84,59 @@ impl<T: Timed> Order<T> {
         self.slots.get_mut(slot as usize)?.take()
     }
 
-    /// How many came too late for their place.
+    /// How many items arrived too late to be ordered.
     pub(crate) fn late(&self) -> u64 {
         self.late
     }
 }
 
-/// Time that goes on evenly, from a clock that may be set back.
+/// Monotonic time from a clock that may be set back.
 ///
-/// Exchanges are recorded as they end, so that their ends, by the recording machine's clock, never go back unless the
-/// clock does. What was under way when the clock was set still has its times by the old setting, so the last two settings
-/// are both considered, and the one is taken that fits better.
+/// Exchanges are recorded as they end, so their ends never go back unless the clock does. Exchanges in flight when the
+/// clock was set still carry times by the old setting, so the last two settings are both tried, and the better fit wins.
 ///
-/// How much time passed while the clock was set can't be told. [`UNKNOWN`] is assumed, so that no window reaches across.
+/// How much time passed while the clock was set is unknown. [`UNKNOWN`] is assumed, so that no window spans the step.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {
     settings: [Option<Setting>; 2],
-    /// Which of them was used last.
+    /// The index of the setting used last.
     used: usize,
     steps: Vec<ClockStep>,
     stepped: u64,
 }
 
-/// What the clock was set to.
+/// A setting of the clock.
 #[derive(Debug, Clone, Copy)]
 struct Setting {
-    /// Microseconds to be added to the clock's times.
+    /// Microseconds to add to the clock's times.
     offset: i64,
-    /// The latest end by it, on the even clock.
+    /// The latest end by it, on the corrected clock.
     last: i64,
-    /// The first end by it since it was taken the last time.
+    /// The first end by it since it was last selected.
     taken: i64,
 }
 
-/// How much ends may go back without the clock being suspected, in microseconds: threads hand exchanges over in a
-/// slightly different order than they ended.
+/// How far ends may go back without implying a clock step, in microseconds: threads hand exchanges over slightly out of
+/// order.
 const TOLERANCE: i64 = 2_000_000;
 
-/// How much time is taken to have passed while the clock was set, in microseconds: a minute.
+/// The time assumed to have passed while the clock was set, in microseconds: a minute.
 const UNKNOWN: i64 = 60_000_000;
 
-/// How many steps are told of.
+/// The most steps reported.
 const STEPS: usize = 10;
 
 impl Clock {
-    /// What is to be added to the times of this exchange, in microseconds.
+    /// The offset to add to the times of this exchange, in microseconds.
     pub(crate) fn offset(&mut self, exchange: &Exchange) -> i64 {
         let started = exchange.started_at.micros();
-        // Without an answer's end it isn't known when the exchange ended.
+        // Without a complete response the end is unknown.
         let end = match (exchange.outcome, exchange.times_us.response_end) {
             (Outcome::Answered, Some(end)) => started.saturating_add(i64::try_from(end).unwrap_or(i64::MAX)),
             _ => return self.settings[self.used].map_or(0, |setting| setting.offset),
         };
         let since = |setting: Setting| end.saturating_add(setting.offset).saturating_sub(setting.last);
-        // By the other setting as much time must have passed as by this one, or it is only that the clock comes by.
+        // As much time must have passed by the other setting as by this one; otherwise the clock merely caught up with it.
         let passed = self.settings[self.used].map_or(0, |setting| setting.last - setting.taken);
         let least = |index: usize| if index == self.used { -TOLERANCE } else { passed - TOLERANCE };
         let fitting = (0..self.settings.len())
@@ -173,47 +171,47 @@ impl Clock {
         offset
     }
 
-    /// The first of the times that it was set back.
+    /// The first steps back.
     pub(crate) fn steps(&self) -> &[ClockStep] {
         &self.steps
     }
 
-    /// How many times it was set back.
+    /// The number of steps back.
     pub(crate) fn stepped(&self) -> u64 {
         self.stepped
     }
 }
 
-/// Tells the starts of nightaudit from the ids of exchanges: the ids of one process share 40 random bits.
+/// Counts starts of nightaudit by exchange ids: ids of one process share 40 random bits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Starts {
-    drawn: Vec<u64>,
+    random: Vec<u64>,
     exchanges: u64,
     unknown: bool,
 }
 
-/// More starts than this aren't counted.
+/// The most starts counted.
 const MOST_STARTS: usize = 1000;
 
 impl Starts {
     pub(crate) fn note(&mut self, id: ExchangeId) {
         let bytes = id.to_bytes();
-        let drawn = bytes[6..11].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        let random = bytes[6..11].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
         self.exchanges += 1;
-        if self.unknown || self.drawn.last() == Some(&drawn) || self.drawn.contains(&drawn) {
+        if self.unknown || self.random.last() == Some(&random) || self.random.contains(&random) {
             return;
         }
-        if self.drawn.len() == MOST_STARTS {
+        if self.random.len() == MOST_STARTS {
             self.unknown = true;
             return;
         }
-        self.drawn.push(drawn);
+        self.random.push(random);
     }
 
-    /// How many there were; none where the ids were not made by nightaudit.
+    /// The number of starts; `None` if the ids were not generated by nightaudit.
     pub(crate) fn count(&self) -> Option<u64> {
-        let count = self.drawn.len() as u64;
-        // Ids made elsewhere have new random bits each.
+        let count = self.random.len() as u64;
+        // Foreign ids have fresh random bits each.
         (!self.unknown && (count * 2 <= self.exchanges || count <= 1)).then_some(count)
     }
 }
@@ -240,13 +238,13 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_first_and_was_sent_last_comes_last() {
+    fn items_come_in_the_order_of_sending() {
         let minute = 60_000_000;
         assert_eq!(in_order(&[(5, 1), (2, 2), (5, 0), (minute, 3)]), [(2, 2), (5, 0), (5, 1), (minute, 3)]);
     }
 
     #[test]
-    fn what_was_under_way_for_too_long_is_counted() {
+    fn late_items_are_counted() {
         let mut order = Order::default();
         order.push((0, 1));
         order.push((2 * HORIZON, 2));
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_wait_than_there_is_room_for() {
+    fn the_buffer_is_bounded() {
         let mut order = Order::default();
         for sequence in 0..CAPACITY as u64 {
             order.push((1, sequence));
@@ -294,29 +292,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_goes_on() {
+    fn a_clock_set_back_is_corrected() {
         assert_eq!(offsets(&[ended(1000, 1), ended(1002, 1), ended(2, 1), ended(9, 1)]), (vec![0, 0, 1060, 1060], 1));
     }
 
     #[test]
-    fn what_was_under_way_when_it_was_set_has_the_old_time() {
+    fn exchanges_in_flight_keep_the_old_setting() {
         let exchanges = [ended(1000, 1), ended(5, 1), ended(1001, 6), ended(8, 1)];
         assert_eq!(offsets(&exchanges), (vec![0, 1055, 0, 1055], 1));
     }
 
     #[test]
-    fn a_clock_that_is_set_forward_stays_so() {
+    fn a_clock_set_forward_is_no_step() {
         let (offsets, steps) = offsets(&[ended(0, 1), ended(5000, 1), ended(1, 6), ended(5010, 1), ended(5020, 1)]);
         assert_eq!((offsets[0], offsets[1], &offsets[3..], steps), (0, 0, &[0, 0][..], 1));
     }
 
     #[test]
-    fn ends_that_are_handed_over_a_little_out_of_order_are_no_step() {
+    fn slightly_unordered_ends_are_no_step() {
         assert_eq!(offsets(&[ended(10, 1), ended(8, 2), ended(11, 1)]), (vec![0, 0, 0], 0));
     }
 
     #[test]
-    fn ids_made_elsewhere_tell_no_starts() {
+    fn foreign_ids_give_no_starts() {
         let mut ours = Starts::default();
         let mut others = Starts::default();
         for n in 0..100_u128 {

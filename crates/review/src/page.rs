@@ -1,7 +1,7 @@
-//! A page of a list: what was asked for, and whether the response may have another one behind it.
+//! Pages of a list: whether a response may be followed by another page.
 //!
-//! Mews gives a cursor with every page that isn't empty, the last one included. What tells the last page is that it has
-//! fewer items than `Count`.
+//! Mews returns a cursor with every page that isn't empty, including the last one. The last page is the one with fewer
+//! items than `Count`.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use nightaudit_exchange::Exchange;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::{
-    body::{Asked, hash},
+    body::{BodySummary, hash},
     names::Family,
 };
 
-/// The most items that Mews puts on a page: the `Count` of a request that says none.
+/// The most items on a page, and the default `Count`.
 const MOST: u64 = 1000;
 
-/// The least bytes that an item takes, `{"Id":""}` and a comma. A page that can't be full needs no counting.
+/// The smallest item in bytes, `{"Id":""}` and a comma. A page that can't be full needs no counting.
 const LEAST_ITEM: u64 = 10;
 
-/// The cursor with which the next page is asked for, as a hash; 0 where nothing is left to read, or the response isn't whole.
-pub(crate) fn next(exchange: &Exchange, asked: &Asked<'_>, family: Family) -> u64 {
+/// The hash of the next page's cursor; 0 if there is no next page or the response is truncated.
+pub(crate) fn next(exchange: &Exchange, asked: &BodySummary<'_>, family: Family) -> u64 {
     let Some(response) = exchange.response.as_ref().filter(|response| response.status == 200) else { return 0 };
     if response.body.truncated || !exchange.envelope.paginated {
         return 0;
@@ -32,16 +32,16 @@ pub(crate) fn next(exchange: &Exchange, asked: &Asked<'_>, family: Family) -> u6
         return 0;
     }
     let items = items(&body, family.list_name());
-    // Whoever asks for ids and gets as many items has them all.
+    // A page with as many items as requested ids is complete.
     let own = asked.lists.iter().filter(|list| family.is_own_ids(list.name));
-    let asked_for = own.map(|list| list.ids).min();
-    if items < count || asked_for.is_some_and(|ids| ids <= items) {
+    let requested = own.map(|list| list.ids).min();
+    if items < count || requested.is_some_and(|ids| ids <= items) {
         return 0;
     }
     cursor
 }
 
-/// The hash of a page's cursor. It stands at the top level, mostly at the end; inside of a text its quotes would be escaped.
+/// The hash of a page's cursor. It is at the top level, usually last; inside a string its quotes would be escaped.
 fn cursor(body: &[u8]) -> Option<u64> {
     let at = memchr::memmem::rfind(body, b"\"Cursor\"")?;
     let rest = body[at + b"\"Cursor\"".len()..].trim_ascii_start();
@@ -50,7 +50,7 @@ fn cursor(body: &[u8]) -> Option<u64> {
     Some(hash(&value[..end]).max(1))
 }
 
-/// How many items a response lists: those of the array that is called as the list is, else of the longest one.
+/// The number of items in a response: the length of the array named like the list, or else of the longest one.
 fn items(body: &[u8], name: &str) -> u64 {
     struct Arrays<'n> {
         name: &'n str,
@@ -136,16 +136,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_the_array_of_its_name() {
+    fn the_list_is_the_array_with_its_name() {
         let page = r#"{"Adjustments":[1,2,3],"Note":"[1,2]","AvailabilityBlocks":[{"A":[1]},{}],"Cursor":"x"}"#;
         assert_eq!(items(page.as_bytes(), "availabilityBlocks"), 2);
-        // Else the longest: `customers/getRelationships` answers `CustomerRelationships`.
+        // Or else the longest: `customers/getRelationships` returns `CustomerRelationships`.
         assert_eq!(items(page.as_bytes(), "customers"), 3);
         assert_eq!((items(b"[1]", "a"), items(b"{\"A\":[1", "a"), items(b"", "a")), (0, 0, 0));
     }
 
     #[test]
-    fn a_cursor_is_read_where_there_is_one() {
+    fn a_cursor_is_read_if_present() {
         assert_eq!(cursor(br#"{"Items":[],"Cursor" : "abc"}"#), Some(hash(b"abc")));
         for none in [&br#"{"Cursor":null}"#[..], br#"{"Cursor":""}"#, br#"{"Cursor"#, br#"{"Cursor":"#, b"{}"] {
             assert_eq!(cursor(none), None);

@@ -1,7 +1,7 @@
 //! The parts of a review, each a fold over the exchanges.
 //!
-//! Those that count only look at each exchange as it comes; those for which order matters are given facts in the order
-//! of sending. Each has a `report`, which raises its findings and gives its figures.
+//! Parts that only count take each exchange as it arrives (`note`); parts that depend on order take facts in the order of
+//! sending (`follow`). Each has a `report` that raises its findings and returns its figures.
 
 pub(crate) mod accuracy;
 pub(crate) mod coverage;

@@ -1,7 +1,7 @@
-//! What a review says, as plain data.
+//! A review as plain data.
 //!
-//! Names are camelCase in JSON; times are UTC; durations and sizes say their unit. Wherever examples of exchanges are
-//! given, they are the first [`EXAMPLES`] in the order of the record, beside the count of all.
+//! Property names are camelCase in JSON; times are UTC; durations and sizes name their unit. Example exchanges are the
+//! first [`EXAMPLES`] in the order of the record; the count covers all.
 
 mod calls;
 mod limits;
@@ -30,112 +30,112 @@ pub use run::{
 };
 pub use subject::{ClientReview, DataKind, HabitReview, Identity, PersonalDataReview, TokenReview};
 
-/// How many examples are kept of anything.
+/// The most example exchanges listed.
 pub const EXAMPLES: usize = 10;
 
-/// A session as the reviewers would see it.
+/// A session as Mews' reviewers would see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Review {
-    /// What it comes to.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The same in a line, with what the partner has taken out of it: `Ready, with 2 rules silenced by the partner`.
+    /// The verdict in one line, with the partner's changes: `Ready, with 2 rules silenced by the partner`.
     pub headline: String,
-    /// The headline with its grounds and the partner's reasons.
+    /// The headline with its input and the partner's reasons.
     pub summary: String,
-    /// Who answered, and whether the record is what was recorded.
+    /// Where the responses came from, and whether the record is unaltered.
     pub provenance: Provenance,
-    /// What Mews judges, point by point.
+    /// The checklist of what Mews checks.
     pub checklist: Vec<Check>,
-    /// How many findings there are of each severity.
+    /// Findings per severity.
     pub counts: Counts,
-    /// What to mend, in order of weight.
+    /// What to fix, most serious first.
     pub findings: Vec<Finding>,
-    /// What the declaration silences, with its reasons.
+    /// Findings silenced by the declaration, with its reasons.
     pub silenced: Vec<Finding>,
-    /// The exchanges that the declaration leaves out of everything else here, with its reasons.
+    /// Exchanges that the declaration leaves out of the rest of the review, with its reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
-    /// What the integration says it is; none without a declaration.
+    /// The declaration; `None` without one.
     pub declared: Option<Declared>,
-    /// When and how long.
+    /// The run: when and how long.
     pub run: Run,
-    /// The declared operations and the ones that were called.
+    /// Declared and called operations.
     pub coverage: Coverage,
-    /// The steps of the declared use case; none unless one is declared.
+    /// The steps of the declared use case; `None` if none is declared.
     pub use_case: Option<UseCaseReview>,
-    /// Each operation that was called, the most called first.
+    /// Each called operation, most frequent first.
     pub operations: Vec<OperationReview>,
-    /// Each limit and key, the fullest first.
+    /// Each limit and key, fullest first.
     pub limits: Vec<LimitReview>,
-    /// How the integration met refusals and failures.
+    /// Retries after refusals and failures.
     pub retries: Vec<RetryReview>,
-    /// The calls that failed, and what became of them.
+    /// Failed calls, and whether they were later resolved.
     pub errors: Errors,
-    /// The requests held against the documentation.
+    /// Requests checked against the documentation.
     pub accuracy: Accuracy,
-    /// Who sent them.
+    /// `Client` values and tokens.
     pub identity: Identity,
-    /// How they were sent.
+    /// Habits that a reviewer would ask about.
     pub habits: Vec<HabitReview>,
-    /// What may be real people's data.
+    /// Data that may belong to real people.
     pub data_care: Vec<PersonalDataReview>,
-    /// What there was too much of to keep, a sentence each. Empty for nearly every session.
+    /// Bounds of the review that were reached, a sentence each. Empty for nearly every session.
     pub bounds: Vec<String>,
 }
 
 impl Review {
-    /// Whether a finding of this severity, or of a graver one, stands.
+    /// Whether there is a finding of this severity or worse.
     #[must_use]
     pub fn has(&self, severity: Severity) -> bool {
         self.findings.iter().any(|finding| finding.severity >= severity)
     }
 }
 
-/// What a review comes to.
+/// The verdict of a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// There was nothing to review.
     Empty,
-    /// No error and no warning stands, and Mews Demo is proven to have answered.
+    /// No errors or warnings, and the responses provably came from Mews Demo.
     Ready,
-    /// Warnings stand: the reviewers will ask.
+    /// There are warnings: the reviewers will ask.
     Questions,
-    /// Errors stand: the reviewers will not let it pass.
+    /// There are errors: the reviewers will object.
     NotReady,
-    /// Requests were answered by a host that isn't Mews'. Findings are told, and no verdict is given.
+    /// Responses came from a host that isn't Mews'. Findings are listed, but there is no verdict.
     NotMews,
-    /// No error stands, and the record doesn't prove what it says: who answered isn't known, it was imported, or its times
-    /// can't be right.
+    /// No errors, but the record proves less than it claims: the origin is unknown, it was imported, or its times are
+    /// implausible.
     NotProven,
 }
 
-/// Findings by severity.
+/// Counts of findings by severity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// Errors that stand.
+    /// Errors, not silenced.
     pub errors: u64,
-    /// Warnings that stand.
+    /// Warnings, not silenced.
     pub warnings: u64,
-    /// Notes that stand.
+    /// Notes, not silenced.
     pub notes: u64,
-    /// Findings that the declaration silences.
+    /// Findings silenced by the declaration.
     pub silenced: u64,
 }
 
-/// Something that a reviewer would say.
+/// Something that a reviewer would point out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The rule that raised it.
     pub rule: Rule,
-    /// How much it weighs, the declaration's word considered.
+    /// Its severity, after the declaration's overrides.
     pub severity: Severity,
-    /// What was found: a sentence for a person.
+    /// What was found, as a sentence.
     pub message: String,
-    /// The operation it concerns; none where it concerns more than one.
+    /// The operation it concerns; `None` if there is more than one.
     pub operation: Option<String>,
     /// How often it was found.
     pub count: u64,
@@ -147,7 +147,7 @@ pub struct Finding {
     pub last: Option<Timestamp>,
     /// What to do about it.
     pub advice: String,
-    /// What the declaration says of the rule; none where it says nothing.
+    /// The declaration's override of the rule, if any.
     pub ruling: Option<RuleOverride>,
 }
 
@@ -159,25 +159,25 @@ pub struct LeftOut {
     pub exchange: ExchangeId,
     /// Why it is left out.
     pub reason: String,
-    /// The operation that it called; none where the session has no such exchange.
+    /// The operation it called; `None` if the session has no such exchange.
     pub operation: Option<String>,
-    /// The status that it was answered with, if any.
+    /// The response status, if any.
     pub status: Option<u16>,
-    /// When it was.
+    /// When it started.
     pub at: Option<Timestamp>,
 }
 
-/// What a declaration says of a rule, as it stands beside a finding.
+/// The declaration's override of a rule, as shown with a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleOverride {
-    /// The severity that the rule has by itself.
+    /// The rule's own severity.
     pub was: Severity,
-    /// Why it is ruled otherwise.
+    /// The reason for the override.
     pub reason: String,
 }
 
-/// What the integration says it is.
+/// What the integration declares about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Declared {
@@ -185,20 +185,20 @@ pub struct Declared {
     pub partner: Option<String>,
     /// The integration's name.
     pub integration: Option<String>,
-    /// What its `Client` begins with.
+    /// The start of its `Client`.
     pub client: Option<String>,
-    /// Whom the reviewers may ask.
+    /// The reviewers' contact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
-    /// Whether it will stand in the Marketplace.
+    /// Whether it is listed in the Marketplace.
     #[serde(default)]
     pub kind: IntegrationKind,
-    /// The use case that it follows.
+    /// The use case it follows.
     pub use_case: Option<String>,
-    /// Hours from one run to the next, where it runs on a schedule.
+    /// Hours from one run to the next, if it runs on a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every_hours: Option<u8>,
-    /// How many operations it declares.
+    /// The number of declared operations.
     pub operations: u64,
 }
 
@@ -222,7 +222,7 @@ impl Evidence {
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
     }
 
-    /// Adds what another one has.
+    /// Merges another count.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.count += other.count;
         let room = EXAMPLES.saturating_sub(self.exchanges.len());

@@ -1,19 +1,19 @@
-//! The reviewer: exchanges in, a review out, at any time.
+//! The reviewer: takes exchanges, and produces a review at any time.
 
 use nightaudit_exchange::{Exchange, ExchangeId, Import, Missing, Outcome};
 use nightaudit_mews::{Contracts, Environment, OtherApi, operation};
 
 use crate::{
-    body::{self, Asked, Mail},
+    body::{self, BodySummary, MailDomains},
     checklist::checklist,
     declaration::Declaration,
-    fact::{Blamed, Fact, Known},
+    fact::{Blamed, Fact, FactInput},
     findings::{Findings, count_of},
     names::{Operations, Tokens},
     order::{Clock, HORIZON, Order},
     parts::{
         accuracy::AccuracyPart,
-        coverage::Covering,
+        coverage::CoveragePart,
         errors::ErrorsPart,
         habits::HabitsPart,
         identity::IdentityPart,
@@ -25,18 +25,18 @@ use crate::{
         run::RunPart,
     },
     review::{LeftOut, Review},
-    verdict::Grounds,
+    verdict::VerdictInput,
 };
 
-/// Takes the exchanges of a session in the order of their sequence, and says what it makes of them.
+/// Reviews the exchanges of a session, taken in the order of their sequence.
 ///
-/// Its memory is bounded: by the operations, tokens and findings that it tells apart, each up to a bound that the review
-/// names where it is met. Asking for a review changes nothing, so that more exchanges may follow.
+/// Memory is bounded by the operations, tokens and findings it tracks; a review names each bound that was reached. Taking
+/// a review doesn't end it: more exchanges may follow.
 #[derive(Debug, Clone)]
 pub struct Reviewer {
     declaration: Declaration,
     contracts: Contracts,
-    mail: Mail,
+    mail: MailDomains,
     operations: Operations,
     access_tokens: Tokens,
     client_tokens: Tokens,
@@ -62,11 +62,11 @@ struct Fold {
 }
 
 impl Fold {
-    /// Looks at a fact in the order of sending.
+    /// Takes the next fact in the order of sending.
     fn follow(&mut self, fact: &Fact) {
         self.run.follow(fact);
         self.errors.follow(fact);
-        // What was rejected went nowhere, and mostly wasn't read.
+        // A rejected request was not forwarded, and often not parsed.
         if fact.outcome != Outcome::Rejected {
             self.limits.follow(fact);
             self.retries.follow(fact);
@@ -76,13 +76,13 @@ impl Fold {
 }
 
 impl Reviewer {
-    /// A reviewer that holds a session against this declaration, and requests against the built-in contracts.
+    /// A reviewer with this declaration and the built-in contracts.
     #[must_use]
     pub fn new(declaration: Declaration) -> Self {
         let mut fold = Fold::default();
         fold.run.set_every_hours(declaration.every_hours);
         Self {
-            mail: Mail::new(&declaration.domains),
+            mail: MailDomains::new(&declaration.domains),
             left_out: declaration.leave_out.iter().map(|(id, reason)| LeftOut::of(*id, reason)).collect(),
             declaration,
             contracts: Contracts::built_in(),
@@ -95,45 +95,45 @@ impl Reviewer {
         }
     }
 
-    /// Holds requests against these contracts.
+    /// Checks requests against these contracts.
     #[must_use]
     pub fn with_contracts(mut self, contracts: Contracts) -> Self {
         self.contracts = contracts;
         self
     }
 
-    /// Holds requests against these limits, beside the one that Mews publishes for the session's environment.
+    /// Checks requests against these limits as well as the one that Mews publishes for the session's environment.
     #[must_use]
     pub fn with_limits(mut self, limits: impl IntoIterator<Item = RequestLimit>) -> Self {
         limits.into_iter().for_each(|limit| self.fold.limits.add(limit));
         self
     }
 
-    /// Notes how many exchanges of the session are known to have passed unrecorded.
+    /// Sets how many exchanges of the session are known to have passed unrecorded.
     pub fn set_unrecorded(&mut self, count: u64) {
         self.fold.run.set_unrecorded(count);
     }
 
-    /// Notes what of the session was recorded and is not in the log any more.
+    /// Sets which recorded exchanges are no longer in the log.
     pub fn set_missing(&mut self, missing: &Missing) {
         self.fold.run.set_missing(missing);
     }
 
-    /// Notes what was found when the session was imported.
+    /// Sets what the import of the session found.
     pub fn set_imported(&mut self, import: Import) {
         self.fold.origin.set_imported(import);
     }
 
     /// Takes the next exchange of the session.
     ///
-    /// A part of what was said over a WebSocket counts for the run's span only: its handshake was the request.
+    /// A part of a WebSocket only counts for the run's span: the handshake was the request.
     pub fn push(&mut self, exchange: &Exchange) {
         let fold = &mut self.fold;
         if fold.run.is_empty() {
             fold.limits.set_environment(&exchange.environment);
         }
         let offset = self.clock.offset(exchange);
-        // Before anything is left out: nothing that a declaration says changes who answered.
+        // Before anything is left out: a declaration can't change the origin.
         fold.origin.push(exchange);
         if exchange.web_socket.is_some() {
             fold.run.note_span(exchange, offset);
@@ -150,20 +150,20 @@ impl Reviewer {
         }
         let (body, is_decoded) = exchange.request.body.decoded();
         let is_whole = is_decoded && !exchange.request.body.truncated;
-        let asked = if body.is_empty() { Asked::default() } else { body::read(&body, &self.mail) };
+        let asked = if body.is_empty() { BodySummary::default() } else { body::read(&body, &self.mail) };
         let number = self.operations.number(&exchange.operation);
         let mut blamed = Blamed::default();
         if exchange.outcome != Outcome::Rejected {
             fold.operations.note(number, exchange, &asked);
             blamed = fold.accuracy.note(number, exchange, &body, is_whole, &self.contracts);
-            // Only the body of a POST is read by Mews.
+            // Mews only reads the body of a POST.
             if exchange.request.method == "POST" || is_events(exchange) {
                 fold.identity.note(exchange);
                 fold.personal_data.note(number, exchange, &asked);
                 fold.habits.note(number, exchange, &asked, &self.contracts);
             }
         }
-        let fact = Known {
+        let fact = FactInput {
             exchange,
             asked: &asked,
             offset,
@@ -182,13 +182,13 @@ impl Reviewer {
         }
     }
 
-    /// What is to be said of the exchanges so far.
+    /// The review of the exchanges so far.
     #[must_use]
     pub fn review(&self) -> Review {
         self.clone().into_review()
     }
 
-    /// What is to be said of the exchanges.
+    /// The review of all exchanges.
     #[must_use]
     pub fn into_review(mut self) -> Review {
         while let Some(fact) = self.order.take() {
@@ -198,9 +198,9 @@ impl Reviewer {
         let mut findings = Findings::new(&self.declaration);
         let run = fold.run.report(&self.clock, self.declaration.kind, &mut findings);
         let provenance = fold.origin.report(&mut findings);
-        let covering = Covering::new(&self.declaration, &self.contracts, &fold.operations, &self.operations);
-        let coverage = covering.report(&mut findings);
-        let use_case = covering.use_case(&mut findings);
+        let coverage_part = CoveragePart::new(&self.declaration, &self.contracts, &fold.operations, &self.operations);
+        let coverage = coverage_part.report(&mut findings);
+        let use_case = coverage_part.use_case(&mut findings);
         let tokens = [&self.access_tokens, &self.client_tokens];
         let shared = |number| tokens[0].token(number).is_some_and(|token| fold.identity.is_shared(token));
         let limits = fold.limits.report(&self.operations, tokens, shared, &mut findings);
@@ -212,7 +212,7 @@ impl Reviewer {
         let data_care = fold.personal_data.report(&self.operations, &mut findings);
         raise_bounds(&self.operations, tokens, self.order.late(), &mut findings);
         let (findings, silenced, counts, bounds) = findings.finish();
-        let grounds = Grounds {
+        let input = VerdictInput {
             exchanges: run.exchanges,
             counts: &counts,
             provenance: &provenance,
@@ -220,7 +220,7 @@ impl Reviewer {
             silenced: &silenced,
             left_out: &self.left_out,
         };
-        let (verdict, headline, summary) = (grounds.verdict(), grounds.headline(), grounds.summary());
+        let (verdict, headline, summary) = (input.verdict(), input.headline(), input.summary());
         let mut review = Review {
             verdict,
             headline,
@@ -250,8 +250,8 @@ impl Reviewer {
     }
 }
 
-/// Whether an exchange is a call of the API, or was meant to be one. A browser that asks beforehand (OPTIONS) or visits the
-/// address by hand, and a health check, are none.
+/// Whether an exchange is an API call, or was meant as one. CORS preflights (OPTIONS), visits by a browser and health checks
+/// are not.
 fn is_call(exchange: &Exchange, contracts: &Contracts) -> bool {
     match &*exchange.request.method {
         "POST" => true,
@@ -280,12 +280,11 @@ impl LeftOut {
     }
 }
 
-/// Says what there was too much of.
+/// Adds the bounds that were reached.
 fn raise_bounds(operations: &Operations, tokens: [&Tokens; 2], late: u64, findings: &mut Findings<'_>) {
     if late > 0 {
         findings.bounds.push(format!(
-            "{} under way for more than {} minutes, or among too many at once, came too late for their place in the order \
-             of sending",
+            "{} in flight for more than {} minutes, or among too many at once, could not be put in the order of sending",
             count_of(late, "exchange"),
             HORIZON / 60_000_000
         ));
@@ -296,9 +295,10 @@ fn raise_bounds(operations: &Operations, tokens: [&Tokens; 2], late: u64, findin
         (tokens[1].unnumbered, "client tokens"),
     ] {
         if count > 0 {
-            findings
-                .bounds
-                .push(format!("{} have {what} beyond the first 1,000, counted together", count_of(count, "call")));
+            findings.bounds.push(format!(
+                "{} have {what} beyond the first 1,000, which are counted together",
+                count_of(count, "call")
+            ));
         }
     }
 }

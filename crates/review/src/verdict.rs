@@ -1,4 +1,4 @@
-//! What a review comes to, in a word, a line and a sentence.
+//! The verdict of a review: a word, a headline and a summary.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::{
     rule::Rule,
 };
 
-/// The most reasons of the partner that stand in the verdict; the others stand further down.
+/// The most of the partner's reasons quoted in the summary; all of them are listed with the findings.
 const REASONS: usize = 5;
-/// The most letters of a reason that stand there.
+/// The most characters of a quoted reason.
 const REASON: usize = 120;
 
-/// What the verdict is made of.
-pub(crate) struct Grounds<'a> {
+/// The input of the verdict.
+pub(crate) struct VerdictInput<'a> {
     pub(crate) exchanges: u64,
     pub(crate) counts: &'a Counts,
     pub(crate) provenance: &'a Provenance,
@@ -23,8 +23,8 @@ pub(crate) struct Grounds<'a> {
     pub(crate) left_out: &'a [LeftOut],
 }
 
-impl Grounds<'_> {
-    /// A verdict is about Mews or it is none: who answered comes first, then what was found, then whether it is proven.
+impl VerdictInput<'_> {
+    /// The verdict: origin first (without Mews there is none), then errors, then doubts, then warnings.
     pub(crate) fn verdict(&self) -> Verdict {
         if self.exchanges == 0 && self.left_out.iter().all(|own| own.at.is_none()) {
             return Verdict::Empty;
@@ -40,7 +40,7 @@ impl Grounds<'_> {
         }
     }
 
-    /// The verdict's line: what it is, and what the partner has taken out of it.
+    /// The verdict in one line, with the partner's changes.
     pub(crate) fn headline(&self) -> String {
         let base = match self.verdict() {
             Verdict::Empty => return "Nothing to review".to_owned(),
@@ -67,7 +67,7 @@ impl Grounds<'_> {
         }
     }
 
-    /// The headline, and the grounds.
+    /// The headline and its reasons.
     pub(crate) fn summary(&self) -> String {
         let verdict = self.verdict();
         if verdict == Verdict::Empty {
@@ -82,45 +82,45 @@ impl Grounds<'_> {
             sentences.push(format!("{}{more}.", reasons.join("; ")));
         }
         if verdict == Verdict::NotMews {
-            sentences.push("This is a rehearsal, and no evidence.".to_owned());
+            sentences.push("This is a rehearsal, not evidence.".to_owned());
         }
-        let has_silence = !reasons.is_empty();
-        sentences.extend(self.found(verdict, has_silence));
+        let has_reasons = !reasons.is_empty();
+        sentences.extend(self.found(verdict, has_reasons));
         sentences.extend(self.provenance.doubts.iter().cloned());
         if matches!(verdict, Verdict::NotProven) {
-            // What cannot be believed is the verdict; what was found comes after it.
+            // The doubts are the verdict; the findings come after them.
             let found = sentences.len() - self.provenance.doubts.len();
             sentences.rotate_left(found);
         }
-        let end = if verdict == Verdict::NotMews && !has_silence { "." } else { ":" };
+        let end = if verdict == Verdict::NotMews && !has_reasons { "." } else { ":" };
         let text = sentences.join(" ");
-        let text = if end == ":" && !has_silence { lowercase(&text) } else { text };
+        let text = if end == ":" && !has_reasons { lowercase(&text) } else { text };
         format!("{}{end} {text}", self.headline())
     }
 
     fn found(&self, verdict: Verdict, but: bool) -> Option<String> {
         let (errors, warnings) = (count_of(self.counts.errors, "error"), count_of(self.counts.warnings, "warning"));
-        let both = format!("{errors} would not pass the review, and {warnings} would be asked about.");
+        let both = format!("{errors} would fail the review, and {warnings} would raise questions.");
         Some(match (self.counts.errors, self.counts.warnings) {
             (0, 0) if verdict == Verdict::NotProven => return None,
-            (0, 0) if but => "Nothing else stands that a reviewer would ask about.".to_owned(),
-            (0, 0) => "Nothing stands that a reviewer would ask about.".to_owned(),
+            (0, 0) if but => "There is nothing else a reviewer would ask about.".to_owned(),
+            (0, 0) => "There is nothing a reviewer would ask about.".to_owned(),
             (0, _) => format!("A reviewer would ask about {warnings}."),
-            (_, 0) => format!("{errors} would not pass the review."),
+            (_, 0) => format!("{errors} would fail the review."),
             _ => both,
         })
     }
 
-    /// The rules that the declaration silenced, and those that it made lighter, each with its reason.
+    /// Rules silenced and rules lowered by the declaration, with the reasons.
     fn changed(&self) -> (BTreeMap<Rule, &str>, BTreeMap<Rule, &str>) {
         let mut silenced = BTreeMap::new();
         let mut lowered = BTreeMap::new();
         for finding in self.silenced {
-            silenced.entry(finding.rule).or_insert(said(finding));
+            silenced.entry(finding.rule).or_insert(reason_of(finding));
         }
         for finding in self.findings {
             if finding.ruling.as_ref().is_some_and(|ruling| finding.severity < ruling.was) {
-                lowered.entry(finding.rule).or_insert(said(finding));
+                lowered.entry(finding.rule).or_insert(reason_of(finding));
             }
         }
         (silenced, lowered)
@@ -135,12 +135,12 @@ impl Grounds<'_> {
     }
 
     fn left_out(&self) -> impl Iterator<Item = &LeftOut> {
-        // What the session doesn't have takes nothing out of it.
+        // Ids that are not in the session leave nothing out.
         self.left_out.iter().filter(|own| own.at.is_some())
     }
 }
 
-fn said(finding: &Finding) -> &str {
+fn reason_of(finding: &Finding) -> &str {
     finding.ruling.as_ref().map_or("", |ruling| &ruling.reason)
 }
 
@@ -154,7 +154,7 @@ fn short(reason: &str) -> String {
 
 fn lowercase(text: &str) -> String {
     let mut letters = text.chars();
-    // A name at the beginning stays one.
+    // A leading name keeps its capital.
     if text.starts_with("Mews") {
         return text.to_owned();
     }

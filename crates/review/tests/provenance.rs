@@ -26,7 +26,7 @@ fn vouched(authority: Authority) -> Destination {
 fn mews_demo_is_ready_and_says_who_answered() {
     let review = sent_to(Some(&demo()));
     assert_eq!((review.verdict, &*review.headline), (Verdict::Ready, "Ready"));
-    assert_eq!(review.summary, "Ready: nothing stands that a reviewer would ask about.");
+    assert_eq!(review.summary, "Ready: there is nothing a reviewer would ask about.");
     assert_eq!(review.provenance.statement, "Answered by api.mews-demo.com over TLS");
     assert_eq!((review.provenance.standing, state(&review, "origin")), (OriginStatus::Demo, CheckState::Passed));
     let proxy = Destination { proxy: Some("proxy.example:3128".into()), ..demo() };
@@ -83,7 +83,9 @@ fn what_no_public_authority_vouches_for_is_not_proven() {
         let review = sent_to(Some(&vouched(authority)));
         assert_eq!((review.verdict, review.provenance.standing), (Verdict::NotProven, OriginStatus::NotVouched));
         assert!(
-            review.summary.starts_with("Not proven: not vouched for by a public authority: https://api.mews-demo.com."),
+            review
+                .summary
+                .starts_with("Not proven: certificate not from a public authority: https://api.mews-demo.com."),
             "{}",
             review.summary
         );
@@ -98,7 +100,7 @@ fn a_record_without_origin_is_not_proven() {
 }
 
 #[test]
-fn an_import_is_not_proven_and_one_that_does_not_fit_says_so() {
+fn an_import_is_not_proven_and_an_edited_one_fails() {
     let with = |import: Option<Import>, calls: Vec<Call>| {
         let mut reviewer = Reviewer::new(Declaration::default());
         import.into_iter().for_each(|import| reviewer.set_imported(import));
@@ -109,7 +111,7 @@ fn an_import_is_not_proven_and_one_that_does_not_fit_says_so() {
     assert_eq!(fits.verdict, Verdict::NotProven);
     assert_eq!(fits.findings.iter().map(|own| own.rule).collect::<Vec<_>>(), [Rule::RecordImported]);
     let edited = with(Some(Import { exchanges: 99, edited: 99, masked: 0 }), quiet());
-    let said = "Imported; 99 of 99 exchanges are not as they were recorded; said to come from api.mews-demo.com.";
+    let said = "Imported; 99 of 99 exchanges are not as they were recorded; claims to come from api.mews-demo.com.";
     assert!(edited.verdict == Verdict::NotReady && edited.summary.contains(said), "{}", edited.summary);
     // The exchanges bear the mark, whatever the log knows.
     let marked = with(None, among([question(100.0, "x").altered(Alteration::Edited)]));
@@ -118,12 +120,12 @@ fn an_import_is_not_proven_and_one_that_does_not_fit_says_so() {
 }
 
 #[test]
-fn times_that_mews_does_not_confirm_are_said() {
+fn times_that_differ_from_mews_are_reported() {
     let spread = quiet().into_iter().map(|call| call.dated(100));
     let review = review(&session(spread.collect()), &Declaration::default());
     assert_eq!(review.verdict, Verdict::NotReady);
     assert_eq!((review.provenance.dates.checked, review.provenance.dates.off), (50, 49));
-    let said = "The recorded times of 49 of 50 responses disagree with their `Date`, by up to 48 h 58 min.";
+    let said = "The recorded times of 49 of 50 responses differ from their `Date`, by up to 48 h 58 min.";
     assert!(review.summary.contains(said), "{}", review.summary);
 }
 
@@ -142,7 +144,7 @@ fn what_the_partner_silences_stands_in_the_verdict_with_its_reason() {
     assert_eq!(
         review.summary,
         "Ready, with 1 rule silenced and 1 rule lowered by the partner: errors/unresolved (a test of the error page); \
-         habits/unfiltered (small lists). Nothing else stands that a reviewer would ask about."
+         habits/unfiltered (small lists). There is nothing else a reviewer would ask about."
     );
     // It fails its point all the same.
     let errors = review.checklist.iter().find(|check| check.id == "errors").unwrap();

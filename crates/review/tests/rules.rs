@@ -350,7 +350,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             Rule::ErrorsUnresolved,
-            // The same question, but about another reservation; and one that was under way when the failure came.
+            // The same read for another reservation, and one that was in flight when the failure arrived.
             among([question(AT, "x").fails(400, "Wrong."), question(AT + 9.0, "y"), question(AT + 0.04, "x")]),
             among([question(AT, "x").fails(400, "Wrong."), question(AT + 0.051, "x")]),
         ),
@@ -379,7 +379,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             Rule::ErrorsServer,
-            // Too heavy: made good by a lighter one about the same.
+            // Too heavy: resolved by a lighter request for the same.
             among([question(AT, "x").fails(408, "Too heavy.")]),
             among([question(AT, "x").fails(408, "Too heavy."), question(AT + 9.0, "x")]),
         ),
@@ -836,7 +836,7 @@ fn the_form_has_filters_and_pages_of_what_asks_and_of_nothing_else() {
     assert!(change.contains("Frequency") && !change.contains("Filters") && !change.contains("Pages"), "{text}");
 }
 
-/// What was found of calls that failed in this way and were never made good.
+/// The finding for calls that failed in this way and were never resolved.
 fn advice(calls: Vec<Call>) -> String {
     let review = review(&session(among(calls)), &Declaration::default());
     let is_it = |rule: Rule| matches!(rule, Rule::ErrorsUnresolved | Rule::ErrorsServer);
@@ -862,8 +862,8 @@ fn each_reason_has_its_own_advice() {
         down.clone(),
     ];
     assert_eq!(reasons.iter().collect::<BTreeSet<_>>().len(), reasons.len(), "{reasons:?}");
-    // A host that was down asks for no other request, and where there is no Request-Id none is spoken of.
-    assert!(!down.contains("Mend") && !down.contains("Request-Id"), "{down}");
+    // An unreachable host doesn't call for another request; `Request-Id` is only mentioned if there is one.
+    assert!(!down.contains("Fix") && !down.contains("Request-Id"), "{down}");
     for (status, speaks) in [(400, true), (502, true)] {
         let with = question(AT, "x").fails(status, "Oh.");
         let mut without = question(AT, "x").answer(status, "{}");

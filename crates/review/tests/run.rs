@@ -94,7 +94,7 @@ fn faults() -> Vec<Fault> {
                 .map(|at| ask(9.0 * HOUR + at, "b").fails(503, "Down."))
                 .chain([ask(9.1 * HOUR, "b")])
                 .collect(),
-            // They are made good, but not as they should be.
+            // They are resolved, but without back-off.
             vec![(Rule::RetryFixedPause, 1)],
         ),
         (

@@ -146,10 +146,10 @@ mod tests {
             bare(&Changes { review, comparison, against: "session a", width: 80 }.to_string())
         };
         let worse = shown(&Comparison::of(&before, &after), &after);
-        assert!(worse.contains("0 fixed, 2 new, 5 still stand (against session a)"), "{worse}");
+        assert!(worse.contains("0 fixed, 2 new, 5 remain (against session a)"), "{worse}");
         assert!(worse.contains("\nNew\n  error   errors/unresolved\n"), "{worse}");
         let better = shown(&Comparison::of(&after, &before), &before);
-        assert!(better.contains("2 fixed, 0 new, 5 still stand") && better.contains("\nFixed\n"), "{better}");
+        assert!(better.contains("2 fixed, 0 new, 5 remain") && better.contains("\nFixed\n"), "{better}");
         assert!(!worse.chars().any(|letter| letter.is_control() && letter != '\n'), "{worse:?}");
     }
 

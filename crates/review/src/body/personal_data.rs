@@ -1,11 +1,11 @@
 //! Values that look like real people's data.
 
-use super::{Asked, person};
+use super::{BodySummary, person};
 use crate::review::DataKind;
 
 /// Which mail addresses are nobody's.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Mail {
+pub(crate) struct MailDomains {
     own: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ const MOST: usize = 5;
 /// The longest name of a field that is shown, in characters.
 const LONGEST_NAME: usize = 60;
 
-impl Mail {
+impl MailDomains {
     /// With the integration's own domains.
     pub(crate) fn new(own: &[String]) -> Self {
         Self { own: own.iter().map(|domain| domain.trim_start_matches(['@', '.']).to_ascii_lowercase()).collect() }
@@ -47,7 +47,7 @@ impl Mail {
 }
 
 /// Looks at a value under a name.
-pub(super) fn look(value: &str, key: &str, mail: &Mail, found: &mut Vec<Suspicion>) {
+pub(super) fn look(value: &str, key: &str, mail: &MailDomains, found: &mut Vec<Suspicion>) {
     // Most values are neither, and most of those can be told by a glance.
     let bytes = value.as_bytes();
     if bytes.len() < 6 || found.len() >= MOST {
@@ -80,7 +80,7 @@ const DOCUMENTS: &[&str] =
     &["Passport", "IdentityCard", "Visa", "DriversLicense", "ResidencePermit", "IdentityDocument", "IdentityDocuments"];
 
 /// Looks at a value by what it is called: telephone and document numbers, bank accounts, and what says who a person is.
-pub(super) fn look_at_property(value: &str, key: &str, parent: &str, asked: &mut Asked<'_>) {
+pub(super) fn look_at_property(value: &str, key: &str, parent: &str, asked: &mut BodySummary<'_>) {
     let bytes = value.as_bytes();
     if bytes.len() < 2 || bytes.len() > MOST_BYTES || is_uuid(bytes) {
         return;
@@ -114,7 +114,7 @@ pub(super) fn look_at_property(value: &str, key: &str, parent: &str, asked: &mut
 }
 
 /// Says what of the person in an object looks real. What was found in the object stands after the first `known`.
-pub(super) fn look_at_person(asked: &mut Asked<'_>, known: usize) {
+pub(super) fn look_at_person(asked: &mut BodySummary<'_>, known: usize) {
     let person = asked.person;
     let something_else = asked.suspicions.len() > known;
     if !person.looks_real(something_else) || asked.suspicions.len() >= MOST {
@@ -330,7 +330,7 @@ mod tests {
 
     fn found(value: &str) -> Vec<String> {
         let mut found = Vec::new();
-        look(value, "Notes", &Mail::new(&["acme.travel".into()]), &mut found);
+        look(value, "Notes", &MailDomains::new(&["acme.travel".into()]), &mut found);
         found.into_iter().map(|suspicion| suspicion.masked).collect()
     }
 

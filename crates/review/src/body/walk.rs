@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Asked, List, Mail, hash, mix, name_bit, personal_data};
+use super::{BodySummary, List, MailDomains, hash, mix, name_bit, personal_data};
 
 /// The most filters that are told apart in one request.
 const MOST_FIELDS: usize = 32;
@@ -40,8 +40,8 @@ fn is_common(key: &str) -> bool {
 
 /// The object that is the body.
 pub(super) struct Top<'a, 'b> {
-    pub(super) asked: &'a mut Asked<'b>,
-    pub(super) mail: &'a Mail,
+    pub(super) asked: &'a mut BodySummary<'b>,
+    pub(super) mail: &'a MailDomains,
 }
 
 impl<'b> DeserializeSeed<'b> for Top<'_, 'b> {
@@ -128,8 +128,8 @@ enum Place {
 
 /// A value, under the name that is nearest to it.
 struct Value<'a, 'b, 'k> {
-    asked: &'a mut Asked<'b>,
-    mail: &'a Mail,
+    asked: &'a mut BodySummary<'b>,
+    mail: &'a MailDomains,
     key: &'k str,
     /// The name of the object or array that it stands in.
     parent: &'k str,

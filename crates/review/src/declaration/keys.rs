@@ -1,4 +1,4 @@
-//! The keys of a declaration, looked at before their values, so that a wrong one can be named with its line.
+//! Checks a declaration's keys before its values, so that an error can name the line of an unknown key.
 
 use toml::de::{DeTable, DeValue};
 
@@ -23,7 +23,7 @@ const KEYS: &[&str] = &[
 ];
 const RULE_KEYS: &[&str] = &["severity", "silence", "operations", "reason"];
 
-/// Whether all keys are known.
+/// Checks that all keys are known.
 pub(super) fn check(text: &str) -> Result<(), DeclarationError> {
     let document = DeTable::parse(text).map_err(|error| DeclarationError {
         line: error.span().map(|span| line_of(text, span.start)),
@@ -56,8 +56,8 @@ fn known(text: &str, key: &str, at: usize, keys: &[&str], of: &str) -> Result<()
     let likeness = |own: &&str| strsim::jaro_winkler(key, own);
     let nearest = keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|own| likeness(own) > 0.8);
     let message = match nearest {
-        Some(nearest) => format!("`{key}` is no key of {of}: did you mean `{nearest}`?"),
-        None => format!("`{key}` is no key of {of}; there are {}", keys.join(", ")),
+        Some(nearest) => format!("`{key}` is not a key of {of}: did you mean `{nearest}`?"),
+        None => format!("`{key}` is not a key of {of}; valid ones are {}", keys.join(", ")),
     };
     Err(DeclarationError { line: Some(line_of(text, at)), message })
 }
@@ -67,7 +67,7 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// The first line in which a key stands.
+/// The first line that contains a key.
 pub(super) fn line_with(text: &str, key: &str) -> Option<usize> {
     text.lines().position(|line| !line.trim_start().starts_with('#') && line.contains(key)).map(|line| line + 1)
 }

@@ -1,4 +1,4 @@
-//! A declaration to begin with, written from what a session has called.
+//! A starting point for a declaration, generated from a session.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -7,8 +7,8 @@ use nightaudit_mews::{Environment, UseCase, operation, use_cases};
 use super::{Declaration, IntegrationKind};
 use crate::review::Review;
 
-/// What of a declaration can be told from a session: the integration's name and `Client`, the use case that fits, and
-/// that it takes events by WebSocket where it has opened one.
+/// What can be derived from a session: the integration's name and `Client`, the best matching use case, and WebSocket
+/// events if it opened a WebSocket.
 #[must_use]
 pub fn guess(review: &Review) -> Declaration {
     let client = review.identity.clients.first().map_or("", |client| name_of(&client.client));
@@ -23,8 +23,8 @@ pub fn guess(review: &Review) -> Declaration {
     }
 }
 
-/// The text of a declaration for the session of this review, with what is known: the operations that the session has
-/// called, and a comment on every key. [`Declaration::read`] takes it once each operation has a purpose.
+/// A declaration as text, with known values, the operations that the session called, and a comment on every key.
+/// [`Declaration::read`] accepts it once each operation has a purpose.
 #[must_use]
 pub fn template(review: &Review, known: &Declaration) -> String {
     let text = |value: &Option<String>| value.as_deref().map(toml::Value::from);
@@ -38,23 +38,23 @@ pub fn template(review: &Review, known: &Declaration) -> String {
     for (comment, key, value, example) in [
         ("The partner's id at Mews.", "partner", text(&known.partner), "INT12345".into()),
         (
-            "Whom the reviewers may ask: a name, an address.",
+            "Contact for the reviewers: a name, an address.",
             "contact",
             text(&known.contact),
             "integrations@acme.example".into(),
         ),
         (KIND, "kind", Some(kind.into()), "public".into()),
         ("The property that will use it first.", "pilot", text(&known.pilot), "Hotel Acme, Prague".into()),
-        ("Whether it takes Mews' webhooks.", "webhooks", flag(known.webhooks), true.into()),
-        ("Whether it takes events by WebSocket.", "websocket", flag(known.websocket), false.into()),
+        ("Whether it receives Mews' webhooks.", "webhooks", flag(known.webhooks), true.into()),
+        ("Whether it receives events over a WebSocket.", "websocket", flag(known.websocket), false.into()),
         (
-            "The name of the integration, as it is to stand in the Marketplace.",
+            "The name of the integration, as listed in the Marketplace.",
             "integration",
             text(&known.integration),
             "Acme Kiosk".into(),
         ),
         (
-            "What `Client` begins with in every request, without its version. Reviewers find the activity by it.",
+            "The start of `Client` in every request, without its version. Reviewers find the activity by it.",
             "client",
             text(&known.client),
             "Acme Kiosk".into(),
@@ -75,10 +75,10 @@ pub fn template(review: &Review, known: &Declaration) -> String {
     out
 }
 
-/// What the use case is, and which there are.
+/// The comment on `use_case`, with all use cases.
 fn use_cases_comment() -> String {
     let mut comment = String::from(
-        "The documented use case that the integration follows; its steps are looked for in the run. One of\n#",
+        "The documented use case that the integration follows; the review looks for its steps in the run. One of\n#",
     );
     let mut column = 1;
     for (index, case) in use_cases().iter().enumerate() {
@@ -93,40 +93,41 @@ fn use_cases_comment() -> String {
     comment
 }
 
-/// What stands in a purpose that nobody has written yet; a declaration with it is refused.
+/// Marks a purpose that is still to be written; such a declaration is rejected.
 pub(super) const UNSAID: &str = "say what for";
 
 const HEAD: &str = "\
-# What this integration tells Mews when it applies for certification. `nightaudit review` holds the recorded session
-# against it. Take the `#` off a line to use it.
+# What this integration states when it applies for certification at Mews. `nightaudit review` compares the recorded
+# session with it. Remove the `#` from a line to use it.
 
 ";
 
-const KIND: &str = "\"public\" for an integration that will stand in the Marketplace, \"private\" for one that is for one \
-    customer.\n# For a private one no 48 hours are asked, but each operation listed below must have been called.";
+const KIND: &str = "\"public\" for an integration listed in the Marketplace, \"private\" for one made for a single \
+    customer.\n# A private one needs no 48 hours, but must have called each operation listed below.";
 
 const SCHEDULE: &str = "Hours from one run to the next, from 1 to 24, for an integration that runs on a schedule: 24 for a \
-    nightly one.\n# Its pauses are then no gaps in the run.";
+    nightly one.\n# Its pauses then don't count as gaps in the run.";
 
 const DOMAINS: &str = "\
-# Domains of the integration's own mail addresses. Any others, but for example.com and the like, are taken for those of
-# real people.
+# Domains of the integration's own mail addresses. Addresses at other domains, except example.com and the like, count as
+# those of real people.
 # domains = [\"acme.example\"]
 
 ";
 
 const OPERATIONS: &str = "\
-# The operations that the integration uses, and what for. The ones that the session has called stand here; add what it
-# is to call, take out what it should not have called, and say in your own words what each is for.
+# The operations that the integration uses, and what for. These are the ones that the session called; add missing ones,
+# remove ones it should not have called, and say in your own words what each is for.
 [operations]
 ";
 
 const RULES: &str = "
-# Exchanges that are not to be judged, by their ids, each with the reason, which is shown in the review.
+# Exchanges to leave out of the review, by id, each with a reason, which is shown in the review.
 # [leave_out]
 # \"01KAS00000000000000000000A\" = \"sent by hand to look at the error page\"
 
-# Rules that are to weigh otherwise, each with the reason, which is shown in the verdict; a reason alone explains.
+# Rules to silence or to change in severity, each with a reason, which is shown in the verdict; a reason alone explains
+# the findings.
 # `nightaudit review --explain all` lists the rules.
 [rules]
 # \"habits/polling\" = { severity = \"note\", reason = \"runs where no webhook can reach it\" }
@@ -138,19 +139,18 @@ fn key_line(text: &mut String, comment: &str, key: &str, value: Option<toml::Val
     let _ = writeln!(text, "# {comment}\n{off}{key} = {}\n", value.unwrap_or(example));
 }
 
-/// The use case that fits what the session has called best: by how much of it was called, and by how much of what was
-/// called belongs to it. A small one of which everything was called by the way doesn't fit a session that calls much
-/// more; a large one of which little was called doesn't either. None where fewer than three of its operations were called,
-/// or neither share is worth speaking of.
+/// The use case that best matches the session, by the share of its operations that were called and the share of calls
+/// that belong to it: neither a small use case covered in passing nor a large one barely touched fits. `None` if fewer than
+/// three of its operations were called, or both shares are low.
 fn likeliest(review: &Review) -> Option<&'static UseCase> {
     let called: BTreeSet<&str> = review.operations.iter().map(|called| &*called.operation).collect();
     let known = called.iter().filter(|path| operation(path).is_some()).count();
     let fit = |case: &&UseCase| {
         let steps: BTreeSet<&str> =
             case.sections.iter().flat_map(|section| &section.operations).map(|step| &**step).collect();
-        let both = steps.intersection(&called).count();
+        let common = steps.intersection(&called).count();
         // The harmonic mean of the two shares.
-        if both < 3 { 0.0 } else { 2.0 * both as f64 / (steps.len() + known) as f64 }
+        if common < 3 { 0.0 } else { 2.0 * common as f64 / (steps.len() + known) as f64 }
     };
     use_cases().iter().max_by(|a, b| fit(a).total_cmp(&fit(b))).filter(|case| fit(case) > 0.3)
 }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_use_case_is_the_one_of_which_most_was_called() {
+    fn the_best_matching_use_case_is_guessed() {
         let guess = |operations: &[&str]| likeliest(&calling(operations)).map(|case| &*case.name);
         let kiosk = [
             "configuration/get",
@@ -211,7 +211,7 @@ mod tests {
             "payments/getAll",
             "payments/addExternal",
         ];
-        // All of customer-management was called, and most of what was called is a kiosk's.
+        // All of customer-management was called, but most calls belong to a kiosk.
         assert_eq!(guess(&kiosk), Some("kiosk"));
         let housekeeping = [
             "configuration/get",
@@ -240,11 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_stands_in_the_template_and_all_else_as_a_comment() {
+    fn known_values_are_set_and_others_commented_out() {
         let review = calling(&["configuration/get", "reservations/getAll/2023-06-06"]);
-        let said = |text: &str| text.replace(UNSAID, "for the property");
+        let with_purposes = |text: &str| text.replace(UNSAID, "for the property");
         let contracts = nightaudit_mews::Contracts::built_in();
-        let read = |known: &Declaration| Declaration::read(&said(&template(&review, known)), &contracts).unwrap();
+        let read =
+            |known: &Declaration| Declaration::read(&with_purposes(&template(&review, known)), &contracts).unwrap();
         let known = Declaration {
             partner: Some("INT12345".into()),
             contact: Some("Ann \"Night\" O'Dit\n[rules]".into()),
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(operations(read(&known)), known);
         let nothing = template(&review, &Declaration::default());
         assert_eq!(operations(read(&Declaration::default())), Declaration::default());
-        // Each key is there to be taken on.
+        // Each key can be uncommented.
         let on = nothing.replace("\n# ", "\n");
         for line in ["partner = \"INT12345\"", "webhooks = true", "websocket = false", "every_hours = 24"] {
             assert!(on.lines().any(|own| own == line), "{line}: {nothing}");
@@ -270,13 +271,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_opened_a_websocket_takes_events_by_it() {
+    fn an_opened_web_socket_means_events() {
         assert_eq!(guess(&calling(&["configuration/get"])).websocket, None);
         assert_eq!(guess(&calling(&[Environment::EVENTS_PATH])).websocket, Some(true));
     }
 
     #[test]
-    fn a_version_is_taken_off_a_name() {
+    fn a_version_is_removed_from_a_name() {
         for (client, name) in [
             ("Acme Kiosk 2.1.0", "Acme Kiosk"),
             ("Acme/v3", "Acme"),

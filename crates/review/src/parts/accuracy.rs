@@ -1,4 +1,4 @@
-//! The requests held against Mews' documentation.
+//! Checks requests against Mews' documentation.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::{
     rule::Rule,
 };
 
-/// The most fields with mistakes that are told apart.
+/// The most properties with mistakes that are tracked.
 const MOST_FIELDS: usize = 2000;
 
-/// How many examples stand beside a field.
+/// Examples per property.
 const FIELD_EXAMPLES: usize = 3;
 
 /// Checks the requests.
@@ -46,8 +46,8 @@ struct Field {
 }
 
 impl AccuracyPart {
-    /// Looks at a request, whatever became of it, and says what doesn't fit the contract. `body` is decoded, and whether it
-    /// is whole is said beside it.
+    /// Checks a request, whatever its outcome, and returns the names that violate the contract. `body` is decoded;
+    /// `is_whole` is false if it is truncated.
     pub(crate) fn note(
         &mut self,
         number: OperationNo,
@@ -58,7 +58,7 @@ impl AccuracyPart {
     ) -> Blamed {
         let mut blamed = Blamed::default();
         let (id, at, name) = (exchange.id, exchange.started_at, &*exchange.operation);
-        // What nightaudit rejects is not read as a request, and a WebSocket is none.
+        // A rejected request was never parsed, and a WebSocket has no body.
         if name == Environment::EVENTS_PATH || exchange.outcome == nightaudit_exchange::Outcome::Rejected {
             return blamed;
         }
@@ -80,7 +80,7 @@ impl AccuracyPart {
             }
             return blamed;
         }
-        // Of an interrupted request the body was not kept.
+        // The body of an interrupted request was not recorded.
         if exchange.outcome == nightaudit_exchange::Outcome::Interrupted {
             return blamed;
         }
@@ -92,13 +92,13 @@ impl AccuracyPart {
         let mut met: Vec<(OperationNo, String, String)> = Vec::new();
         let mut is_accurate = true;
         for finding in contracts.check_sent(name, body, sent(exchange)) {
-            // Who sends no `Client` or no pages hears so once, and what was redacted is not what was sent.
-            let is_told =
+            // A missing `Client` or `Limitation` has a rule of its own, and a redacted value is not what was sent.
+            let has_own_rule =
                 finding.kind == FindingKind::MissingField && matches!(&*finding.pointer, "/Client" | "/Limitation");
-            if is_told || finding.kind == FindingKind::More || finding.found.contains("REDACTED:") {
+            if has_own_rule || finding.kind == FindingKind::More || finding.found.contains("REDACTED:") {
                 continue;
             }
-            // Where Mews' sources contradict each other, nobody is to blame.
+            // Not a mistake if Mews' sources contradict each other.
             is_accurate &= finding.disputed.is_some();
             let names = finding.pointer.split('/').map(|name| name_bit(hash(name.as_bytes())));
             let names = names.fold(0, |names, bit| names | bit);
@@ -107,7 +107,7 @@ impl AccuracyPart {
                 let last = finding.pointer.rsplit('/').next().unwrap_or_default();
                 blamed.unknown |= name_bit(hash(last.as_bytes()));
             }
-            let key = (number, kind_name(finding.kind), anywhere(&finding.pointer));
+            let key = (number, kind_name(finding.kind), without_indices(&finding.pointer));
             if !met.contains(&key) {
                 self.note_field(key.clone(), finding, id, at);
                 met.push(key);
@@ -140,7 +140,7 @@ impl AccuracyPart {
             disputed: finding.disputed.clone(),
             evidence: Evidence::default(),
         });
-        // One that is certain tells more than those in doubt.
+        // A certain finding replaces a disputed one.
         if field.rule == Rule::RequestDisputed && rule != Rule::RequestDisputed {
             *field = Field {
                 expected: finding.expected,
@@ -173,10 +173,10 @@ impl AccuracyPart {
         let mut fields = Vec::new();
         for ((number, kind, pointer), field) in &self.fields {
             let name = operations.name(*number);
-            let place = if pointer.is_empty() { "the body" } else { pointer };
-            let doubt = field.disputed.as_deref().map_or_else(String::new, |reason| format!(" In doubt: {reason}."));
+            let location = if pointer.is_empty() { "the body" } else { pointer };
+            let doubt = field.disputed.as_deref().map_or_else(String::new, |reason| format!(" Disputed: {reason}."));
             let message = format!(
-                "{name}, {place}: expected {}, found {} in {}.{doubt}",
+                "{name}, {location}: expected {}, found {} in {}.{doubt}",
                 field.expected,
                 field.found,
                 count_of(field.evidence.count, "request")
@@ -197,15 +197,16 @@ impl AccuracyPart {
         });
         if self.unchecked.count > 0 {
             let message = format!(
-                "{} not kept whole, and could not be checked.",
+                "{} truncated or undecodable; not checked.",
                 count_of(self.unchecked.count, "request body").replace("bodys", "bodies")
             );
             findings.raise(Rule::RecordTruncated, None, message, &self.unchecked);
         }
         if self.unlisted > 0 {
-            findings
-                .bounds
-                .push(format!("{} are in fields beyond the first {MOST_FIELDS}", count_of(self.unlisted, "mistake")));
+            findings.bounds.push(format!(
+                "{} are in properties beyond the first {MOST_FIELDS}",
+                count_of(self.unlisted, "mistake")
+            ));
         }
         Accuracy { checked: self.checked, unchecked: self.unchecked.count, accurate: self.accurate, fields, lifecycle }
     }
@@ -213,7 +214,7 @@ impl AccuracyPart {
     fn raise_unknown(&self, operations: &Operations, findings: &mut Findings<'_>) {
         for (api, evidence) in &self.outside {
             let message = format!(
-                "Mews' {} was called {}; this review doesn't judge it.",
+                "Mews' {} was called {}; this review doesn't check it.",
                 api.name(),
                 count_of(evidence.count, "time")
             );
@@ -225,10 +226,10 @@ impl AccuracyPart {
             let (message, advice) = match suggest(name) {
                 Some(meant) => (
                     format!("Mews has no operation {name}, which was called {times}."),
-                    format!("Call {}, which seems to be meant.", meant.operation.path),
+                    format!("Did you mean {}?", meant.operation.path),
                 ),
                 None if name == OTHERS => (
-                    format!("Many addresses were called that Mews doesn't have, {times} together."),
+                    format!("Many paths were called that Mews doesn't have, {times} in total."),
                     Rule::RequestUnknownOperation.advice().to_owned(),
                 ),
                 None => (
@@ -236,7 +237,7 @@ impl AccuracyPart {
                     Rule::RequestUnknownOperation.advice().to_owned(),
                 ),
             };
-            findings.advise(Rule::RequestUnknownOperation, Some(name), message, advice, evidence);
+            findings.raise_with_advice(Rule::RequestUnknownOperation, Some(name), message, advice, evidence);
         }
         for ((number, method), evidence) in &self.methods {
             let name = operations.name(*number);
@@ -270,10 +271,10 @@ impl AccuracyPart {
             let replaced_by: Vec<String> = known.replaced_by.iter().map(|path| path.to_string()).collect();
             let advice = match &replaced_by[..] {
                 _ if state == LifecycleState::Restricted => rule.advice().to_owned(),
-                [] => "Do without it: Mews names nothing that replaces it.".to_owned(),
+                [] => "Stop using it: Mews names no replacement.".to_owned(),
                 replacements => format!("Use {}.", replacements.join(" or ")),
             };
-            findings.advise(*rule, Some(name), message, advice, evidence);
+            findings.raise_with_advice(*rule, Some(name), message, advice, evidence);
             reviews.push(LifecycleReview {
                 operation: name.to_owned(),
                 state,
@@ -287,16 +288,16 @@ impl AccuracyPart {
     }
 }
 
-/// When a request was sent, in UTC.
+/// The time of sending, in UTC.
 fn sent(exchange: &Exchange) -> Option<DateTime> {
     exchange.started_at.to_string().strip_suffix('Z')?.parse().ok()
 }
 
-/// A JSON pointer with `*` for any place of an array.
-fn anywhere(pointer: &str) -> String {
+/// A JSON pointer with `*` for array indices.
+fn without_indices(pointer: &str) -> String {
     let part = |part: &str| {
-        let is_place = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if is_place { "*".to_owned() } else { part.to_owned() }
+        let is_index = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if is_index { "*".to_owned() } else { part.to_owned() }
     };
     pointer.split('/').map(part).collect::<Vec<_>>().join("/")
 }
@@ -306,8 +307,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_of_arrays_are_all_alike() {
-        assert_eq!(anywhere("/Items/12/Name2/0"), "/Items/*/Name2/*");
-        assert_eq!(anywhere(""), "");
+    fn array_indices_become_wildcards() {
+        assert_eq!(without_indices("/Items/12/Name2/0"), "/Items/*/Name2/*");
+        assert_eq!(without_indices(""), "");
     }
 }

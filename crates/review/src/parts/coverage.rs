@@ -1,4 +1,4 @@
-//! The declared operations, the called ones, and the use case.
+//! Declared operations, called operations, and the use case.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::{
     rule::Rule,
 };
 
-/// Holds what was called against what is declared.
-pub(crate) struct Covering<'a> {
+/// Compares the called operations with the declaration.
+pub(crate) struct CoveragePart<'a> {
     declaration: &'a Declaration,
     contracts: &'a Contracts,
     called: BTreeMap<&'a str, &'a Tally>,
 }
 
-impl<'a> Covering<'a> {
+impl<'a> CoveragePart<'a> {
     pub(crate) fn new(
         declaration: &'a Declaration,
         contracts: &'a Contracts,
@@ -45,7 +45,7 @@ impl<'a> Covering<'a> {
                 CoverageReview { operation: operation.clone(), declared: true, purpose, calls, succeeded }
             })
             .collect();
-        // An address that is no operation of the Connector API is told of elsewhere.
+        // Unknown paths have a rule of their own.
         for (operation, tally) in &self.called {
             if !declared.contains_key(*operation) && self.contracts.has(operation) {
                 operations.push(CoverageReview {
@@ -77,14 +77,14 @@ impl<'a> Covering<'a> {
         for own in &coverage.operations {
             let name = &own.operation;
             let (rule, message) = match (own.declared, own.calls, own.succeeded) {
-                (true, 0, _) => (Rule::CoverageNotCalled, format!("{name} is declared and was never called.")),
+                (true, 0, _) => (Rule::CoverageNotCalled, format!("{name} is declared but was never called.")),
                 (true, calls, 0) => {
                     let calls = count_of(calls, "call");
-                    (Rule::CoverageOnlyFailed, format!("{name} is declared, and none of its {calls} succeeded."))
+                    (Rule::CoverageOnlyFailed, format!("{name} is declared, but none of its {calls} succeeded."))
                 }
                 (false, calls, _) => {
                     let calls = count_of(calls, "time");
-                    (Rule::CoverageUndeclared, format!("{name} was called {calls} and is not declared."))
+                    (Rule::CoverageUndeclared, format!("{name} was called {calls} but is not declared."))
                 }
                 _ => continue,
             };
@@ -122,8 +122,12 @@ impl<'a> Covering<'a> {
         if 2 * missing.len() > sections.len() {
             for section in missing {
                 let operations: Vec<&str> = section.operations.iter().map(|step| &*step.operation).collect();
-                let message =
-                    format!("{}: nothing of \"{}\" succeeded ({}).", case.title, section.title, operations.join(", "));
+                let message = format!(
+                    "{}: no operation of \"{}\" succeeded ({}).",
+                    case.title,
+                    section.title,
+                    operations.join(", ")
+                );
                 findings.raise(Rule::UseCaseMissing, None, message, &evidence);
             }
         } else if !missing.is_empty() {

@@ -1,9 +1,9 @@
-//! The failed calls, and whether they were made good.
+//! Failed calls, and whether they were later resolved.
 //!
-//! A failure is made good by a later call of the same operation and token that asks the same, with the mistake mended, and
-//! succeeds. It is later if it was sent once the failure was known. An operation is the same in any version, and under an
-//! address that was meant to be its own. What "the same" means is [`Owed::settle`]'s to say. A 401 says that the token is
-//! wrong, so the call may come again with a token that is used for the first time after it.
+//! A failure is resolved by a later successful call of the same operation and token for the same thing, with the mistake
+//! fixed. Later means sent after the failure was known. All versions of an operation are the same operation, and so is a
+//! misspelt path. [`Unresolved::resolve`] defines "the same thing". After a 401 the token is at fault, so the call may be
+//! repeated with a token that was first used afterwards.
 
 mod reason;
 mod rejected;
@@ -18,7 +18,7 @@ use crate::{
     body::hash,
     fact::Fact,
     findings::{Findings, count_of},
-    intent::Owed,
+    intent::Unresolved,
     names::{OperationNo, Operations, TokenNo, Tokens},
     review::{EXAMPLES, ErrorReview, Errors, Evidence, FailedCall, Resolution},
     rule::Rule,
@@ -26,10 +26,10 @@ use crate::{
 use reason::Reason;
 use share::Shares;
 
-/// The most groups of calls that failed alike. Those without a call that waits make room for new ones.
+/// The most groups of similar failures. Groups without pending calls are evicted first.
 const MOST_GROUPS: usize = 2000;
 
-/// The most calls that wait to be made good by one operation and token, and in all.
+/// The most unresolved calls per operation and token, and in total.
 const MOST_EACH: usize = 1024;
 const MOST_WAITING: usize = 16_384;
 
@@ -41,7 +41,7 @@ pub(crate) struct ErrorsPart {
     groups: BTreeMap<u32, Group>,
     numbers: HashMap<GroupKey, u32>,
     next: u32,
-    /// Those that wait, by operation and, unless it is the token that is wrong, by token.
+    /// Unresolved calls by operation and, unless the token itself is at fault, by token.
     waiting: HashMap<(u64, Option<TokenNo>), Vec<Waiting>>,
     waiting_count: usize,
     resolved_unlisted: u64,
@@ -51,17 +51,17 @@ pub(crate) struct ErrorsPart {
     shares: Shares,
 }
 
-/// By operation, token, status, and the hash of the message.
+/// Operation, token, status, and the hash of the message.
 type GroupKey = (OperationNo, TokenNo, u16, u64);
 
-/// Calls that failed alike.
+/// Calls that failed in the same way.
 #[derive(Debug, Clone)]
 struct Group {
     key: GroupKey,
     by_mews: bool,
     reason: Reason,
     message: Box<str>,
-    /// How many of the entries in `waiting` are of this group.
+    /// Entries in `waiting` that belong to this group.
     waiting: u32,
     resolved: Calls,
     resolution: Option<Resolution>,
@@ -87,21 +87,21 @@ impl Calls {
     }
 }
 
-/// A call that failed and isn't made good yet, and those that failed alike and asked the same.
+/// An unresolved call, and later ones that failed in the same way for the same thing.
 #[derive(Debug, Clone)]
 struct Waiting {
     group: u32,
     token: TokenNo,
-    asks: bool,
-    owed: Owed,
+    is_read: bool,
+    unresolved: Unresolved,
     calls: Calls,
-    /// When the last of them was sent, and when the last was known to have failed.
+    /// When the last of them was sent, and when the last failure was known.
     last_at: i64,
     end: i64,
 }
 
 impl ErrorsPart {
-    /// Looks at a fact in the order of sending.
+    /// Takes the next fact in the order of sending.
     pub(crate) fn follow(&mut self, fact: &Fact) {
         self.first_seen.entry(fact.access_token).or_insert(fact.at);
         let reason = Reason::of(fact);
@@ -115,8 +115,8 @@ impl ErrorsPart {
             self.fail(fact, reason);
         }
         let rule = match (fact.outcome, reason) {
-            // A question has no effect. Whether it was asked again is judged like any other failure.
-            (_, Some(Reason::NoAnswer)) if !fact.family.asks => Rule::ErrorsNoAnswer,
+            // A read has no effect. Whether it was repeated is judged like any other failure.
+            (_, Some(Reason::NoAnswer)) if !fact.family.is_read => Rule::ErrorsNoAnswer,
             (Outcome::Rejected, _) => Rule::ErrorsRejected,
             (Outcome::Aborted, _) => Rule::ErrorsAbandoned,
             _ => return,
@@ -153,8 +153,9 @@ impl ErrorsPart {
             }
         };
         let waiting = self.waiting.entry((fact.family.number, by_token)).or_default();
-        let is_alike = |own: &Waiting| own.group == number && own.owed.is_alike(&fact.intent, failure.fault);
-        let index = match waiting.iter().position(is_alike) {
+        let is_same_failure =
+            |own: &Waiting| own.group == number && own.unresolved.is_same_failure(&fact.intent, failure.fault);
+        let index = match waiting.iter().position(is_same_failure) {
             Some(index) => index,
             None if waiting.len() >= MOST_EACH || self.waiting_count >= MOST_WAITING => {
                 self.unlisted += 1;
@@ -168,8 +169,8 @@ impl ErrorsPart {
                 waiting.push(Waiting {
                     group: number,
                     token: fact.access_token,
-                    asks: fact.family.asks,
-                    owed: Owed::new(fact.intent, failure.fault),
+                    is_read: fact.family.is_read,
+                    unresolved: Unresolved::new(fact.intent, failure.fault),
                     calls: Calls::default(),
                     last_at: fact.at,
                     end: fact.end,
@@ -189,7 +190,7 @@ impl ErrorsPart {
         own.end = own.end.max(fact.end);
     }
 
-    /// Drops the oldest group in which no call waits. Whether there was one.
+    /// Evicts the oldest group without unresolved calls; returns whether there was one.
     fn make_room(&mut self) -> bool {
         let Some((number, key)) =
             self.groups.iter().find(|(_, group)| group.waiting == 0).map(|(number, group)| (*number, group.key))
@@ -212,8 +213,8 @@ impl ErrorsPart {
                 || own.token == fact.access_token
                 || own.token == TokenNo(0)
                 || first_seen > own.last_at;
-            // What was sent before the failure was known is no answer to it.
-            if !token_fits || fact.at <= own.end || !own.owed.settle(&fact.intent, own.asks) {
+            // A call sent before the failure was known doesn't resolve it.
+            if !token_fits || fact.at <= own.end || !own.unresolved.resolve(&fact.intent, own.is_read) {
                 return true;
             }
             *resolved += own.calls.count;
@@ -272,7 +273,7 @@ impl ErrorsPart {
         (operations, contracts): (&Operations, &Contracts),
         findings: &mut Findings<'_>,
     ) {
-        // One finding for calls that failed alike, with whichever token.
+        // One finding for the same failure, whatever the token.
         let mut alike: BTreeMap<(&str, u16, &str), (Calls, Reason)> = BTreeMap::new();
         for (number, calls) in unresolved {
             let Some(group) = self.groups.get(number) else { continue };
@@ -283,7 +284,7 @@ impl ErrorsPart {
         for ((operation, status, message), (calls, reason)) in alike {
             let status = if status == 0 { "no response".to_owned() } else { status.to_string() };
             let message =
-                format!("{operation}: {} not made good: {status}, {message}", count_of(calls.count, "failed call"));
+                format!("{operation}: {} not resolved: {status}, {message}", count_of(calls.count, "failed call"));
             let has_request_id = calls.examples.iter().any(|called| called.request_id.is_some());
             let rule = match reason {
                 Reason::Server | Reason::TooHeavy => Rule::ErrorsServer,
@@ -295,11 +296,11 @@ impl ErrorsPart {
                 first: calls.span.map(|(first, _)| first),
                 last: calls.span.map(|(_, last)| last),
             };
-            findings.advise(rule, Some(operation), message, reason.advice(has_request_id), &evidence);
+            findings.raise_with_advice(rule, Some(operation), message, reason.advice(has_request_id), &evidence);
         }
         if self.unlisted > 0 {
             let message = format!(
-                "{} beyond those that are listed may not have been made good.",
+                "{} beyond the listed ones may not have been resolved.",
                 count_of(self.unlisted, "failed call")
             );
             let evidence = Evidence { count: self.unlisted, ..Evidence::default() };
@@ -317,10 +318,13 @@ impl ErrorsPart {
                     let requests = count_of(evidence.count, "request");
                     (format!("{requests} could not be forwarded ({kind})."), rejected::advice(kind).to_owned())
                 }
-                _ => (format!("{name}: {calls} left before the response was there."), rule.advice().to_owned()),
+                _ => (
+                    format!("{name}: {calls} aborted by the client before the response was complete."),
+                    rule.advice().to_owned(),
+                ),
             };
             let operation = Some(name).filter(|_| *rule != Rule::ErrorsRejected || contracts.has(name));
-            findings.advise(*rule, operation, message, advice, evidence);
+            findings.raise_with_advice(*rule, operation, message, advice, evidence);
         }
     }
 }

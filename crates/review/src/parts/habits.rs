@@ -1,4 +1,4 @@
-//! How the integration goes about its work.
+//! How the integration uses the API.
 
 mod bursts;
 mod pages;
@@ -11,7 +11,7 @@ use nightaudit_exchange::{Exchange, Outcome};
 use nightaudit_mews::Contracts;
 
 use crate::{
-    body::Asked,
+    body::BodySummary,
     fact::Fact,
     findings::{Findings, count_of, span},
     names::{OperationNo, Operations},
@@ -26,17 +26,17 @@ use repeats::Repeats;
 /// More extents than this are many.
 const FEW_EXTENTS: u32 = 4;
 
-/// How often a past interval is asked for again before it is a habit.
+/// Repeated requests for a past interval that make a habit.
 const PAST_REPEATS: u64 = 3;
 
-/// The share of an operation's calls that repetitions must be, in percent.
+/// The least share of repetitions in an operation's calls, in percent.
 const REPEATED_SHARE: u64 = 5;
 
-/// Fields of a request that narrow nothing down in the long run: there is no end to what an open service holds.
+/// Properties that don't bound a list in the long run: an open service keeps growing.
 const NO_FILTERS: &[&str] =
     &["Extent", "EnterpriseIds", "ServiceIds", "States", "ActivityStates", "Currency", "ChainIds"];
 
-/// Lists that grow for as long as a property lives.
+/// Lists that keep growing over a property's lifetime.
 const GROWING: &[&str] = &[
     "reservations",
     "customers",
@@ -84,7 +84,7 @@ const STATIC: &[&str] = &[
     "businessSegments",
 ];
 
-/// Lists whose changes Mews announces, and as what.
+/// Lists whose changes Mews announces, with the events.
 const ANNOUNCED: &[(&str, &str)] = &[
     ("reservations", "ServiceOrderUpdated (webhook) or Reservation (WebSocket)"),
     ("resources", "ResourceUpdated (webhook) or Resource (WebSocket)"),
@@ -96,7 +96,7 @@ const ANNOUNCED: &[(&str, &str)] = &[
     ("rates/getPricing", "PriceUpdate (WebSocket)"),
 ];
 
-/// Gathers habits.
+/// Collects habits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HabitsPart {
     kinds: Vec<Option<Kind>>,
@@ -110,13 +110,13 @@ pub(crate) struct HabitsPart {
     bursts: Bursts,
 }
 
-/// What is expected of calls of an operation.
+/// What is known of an operation's calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Kind {
     paginated: bool,
     growing: bool,
     is_static: bool,
-    /// Whether the same change twice is meant: two keys, two copies.
+    /// Whether repeating a change is legitimate: two keys, two copies.
     may_repeat: bool,
     announced: Option<&'static str>,
 }
@@ -142,15 +142,21 @@ impl Kind {
 }
 
 impl HabitsPart {
-    /// Looks at a request as it comes.
-    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>, contracts: &Contracts) {
+    /// Takes the next request in the order of the record.
+    pub(crate) fn note(
+        &mut self,
+        number: OperationNo,
+        exchange: &Exchange,
+        asked: &BodySummary<'_>,
+        contracts: &Contracts,
+    ) {
         let index = usize::from(number.0);
         if index >= self.kinds.len() {
             self.kinds.resize(index + 1, None);
         }
         let kind = *self.kinds[index].get_or_insert_with(|| Kind::of(&exchange.operation, contracts));
         *self.calls.entry(number).or_default() += 1;
-        // What can't be read says nothing of how it was meant.
+        // An unreadable body says nothing about habits.
         if !asked.is_object || matches!(exchange.outcome, Outcome::Rejected | Outcome::Interrupted) {
             return;
         }
@@ -168,11 +174,11 @@ impl HabitsPart {
         }
     }
 
-    /// Looks at a fact in the order of sending.
+    /// Takes the next fact in the order of sending.
     pub(crate) fn follow(&mut self, fact: &Fact) {
         let kind = self.kinds.get(usize::from(fact.operation.0)).copied().flatten().unwrap_or_default();
         self.pages.follow(fact);
-        if fact.family.asks {
+        if fact.family.is_read {
             self.repeats.follow(fact, kind.is_static);
             self.bursts.follow_question(fact);
             if kind.announced.is_some() {
@@ -197,7 +203,7 @@ impl HabitsPart {
         }
         for (number, evidence) in &unfinished {
             habits.add(Rule::UnfinishedPages, *number, evidence, None, |name, _| {
-                format!("{name}: the next pages of {} were not fetched.", count_of(evidence.count, "answer"))
+                format!("{name}: the next pages of {} were not fetched.", count_of(evidence.count, "response"))
             });
         }
         for (number, (evidence, seconds)) in polled {
@@ -205,47 +211,44 @@ impl HabitsPart {
             let event = kind.announced.unwrap_or_default();
             let every = span(*seconds);
             habits.add(Rule::Polling, *number, evidence, Some(format!("every {every}")), |name, _| {
-                format!("{name} is called about every {every}; Mews announces changes as {event}.")
+                format!("{name} is called about every {every}; Mews announces changes by {event}.")
             });
         }
         let static_data: BTreeMap<OperationNo, &Evidence> = self.repeats.static_data().collect();
         for (number, evidence) in &static_data {
             habits.add(Rule::StaticData, *number, evidence, None, |name, _| {
-                format!("{name}: fetched again within an hour {}.", count_of(evidence.count, "time"))
+                format!("{name}: fetched again within an hour, {}.", count_of(evidence.count, "time"))
             });
         }
         for (number, evidence) in self.repeats.repeated() {
             let calls = self.calls.get(&number).copied().unwrap_or(0);
             let is_habit = 100 * evidence.count >= REPEATED_SHARE * calls;
-            // One habit is told once, by the rule that says most of it.
+            // Report each habit once, by the most specific rule.
             if is_habit && !static_data.contains_key(&number) && !polled.contains_key(&number) {
                 habits.add(Rule::RepeatedQuestion, number, evidence, None, |name, _| {
-                    format!(
-                        "{name}: the same question again within a minute of its answer, {}.",
-                        count_of(evidence.count, "time")
-                    )
+                    format!("{name}: the same read repeated within a minute, {}.", count_of(evidence.count, "time"))
                 });
             }
         }
         for (number, evidence) in self.repeats.past().iter().filter(|(_, evidence)| evidence.count >= PAST_REPEATS) {
             habits.add(Rule::PastInterval, *number, evidence, None, |name, _| {
-                format!("{name}: an interval that was over asked for again, {}.", count_of(evidence.count, "time"))
+                format!("{name}: a past interval requested again, {}.", count_of(evidence.count, "time"))
             });
         }
         for (number, evidence) in self.bursts.one_by_one() {
             habits.add(Rule::OneByOne, *number, evidence, None, |name, calls| {
-                format!("{name}: {calls} ask for one id each, {} or more within 30 s.", bursts::SINGLES)
+                format!("{name}: {calls} fetch one id each, {} or more within 30 s.", bursts::SINGLES)
             });
         }
         for (number, evidence) in self.bursts.twice() {
             habits.add(Rule::SameChange, *number, evidence, None, |name, _| {
                 let times = count_of(evidence.count, "time");
-                format!("{name}: the same change again within seconds of one that succeeded, {times}.")
+                format!("{name}: a successful change sent again within seconds, {times}.")
             });
         }
         for (number, evidence) in &self.unfiltered {
             habits.add(Rule::Unfiltered, *number, evidence, None, |name, calls| {
-                format!("{name}: {calls} with nothing to narrow the list.")
+                format!("{name}: {calls} without a filter.")
             });
         }
         for (number, (evidence, most)) in &self.extents {
@@ -258,7 +261,7 @@ impl HabitsPart {
             self.pages.unfollowed() + self.repeats.unfollowed() + self.polling.unfollowed() + self.bursts.unfollowed();
         if unfollowed > 0 {
             findings.bounds.push(format!(
-                "the habits of {} were not looked at, as there were too many at once",
+                "{} were not checked for habits because too many were in progress at once",
                 count_of(unfollowed, "call")
             ));
         }
@@ -289,7 +292,7 @@ impl Habits<'_, '_> {
         } else {
             format!("{} of {all} calls", evidence.count)
         };
-        let calls = if all == 1 { "its one call".to_owned() } else { calls };
+        let calls = if all == 1 { "its only call".to_owned() } else { calls };
         self.findings.raise(rule, Some(name), message(name, &calls), evidence);
         self.reviews.push(HabitReview {
             rule,
@@ -309,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_list_is_one_of_mews() {
+    fn every_listed_resource_exists() {
         let has = |resource: &str| operations().iter().any(|own| own.path.split('/').next() == Some(resource));
         let lists = GROWING.iter().chain(STATIC).chain(ANNOUNCED.iter().map(|(what, _)| what));
         let unknown: Vec<_> = lists.map(|what| what.split('/').next().unwrap()).filter(|what| !has(what)).collect();
@@ -317,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn every_list_that_grows_can_be_narrowed() {
+    fn every_growing_list_can_be_filtered() {
         for own in operations().iter().filter(|own| Kind::of(&own.path, &Contracts::built_in()).growing) {
-            let narrows = |name: &str| {
+            let is_filter = |name: &str| {
                 let envelope = ["ClientToken", "AccessToken", "Client", "LanguageCode", "CultureCode", "Limitation"];
                 !NO_FILTERS.contains(&name) && !envelope.contains(&name)
             };
-            assert!(own.request.fields.iter().any(|field| narrows(&field.name)), "{}", own.path);
+            assert!(own.request.fields.iter().any(|field| is_filter(&field.name)), "{}", own.path);
         }
     }
 }

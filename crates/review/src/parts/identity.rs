@@ -1,4 +1,4 @@
-//! Who sent the requests.
+//! Identity: `Client` and tokens.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::{
     rule::Rule,
 };
 
-/// The most values of `Client` that are told apart.
+/// The most values of `Client` that are tracked.
 const MOST_CLIENTS: usize = 50;
 
 /// The most client tokens that are listed, and access tokens.
@@ -22,10 +22,10 @@ const MOST_ACCESS_TOKENS: usize = 200;
 /// The longest `Client` that is kept, in characters.
 const LONGEST: usize = 100;
 
-/// The name in the documentation's samples, whatever version stands behind it.
+/// The name in the documentation's samples, without a version.
 const SAMPLE: &str = "sample client";
 
-/// What tools and libraries call themselves, in lower case.
+/// The names of tools and libraries, in lower case.
 const TOOLS: &[&str] = &[
     "postman",
     "insomnia",
@@ -50,7 +50,7 @@ const TOOLS: &[&str] = &[
     "mozilla",
 ];
 
-/// Whether a `Client` is a tool's: it begins with the tool's name, and the word may go on as in `PostmanRuntime`.
+/// Whether a `Client` begins with a tool's name; the word may continue as in `PostmanRuntime`.
 fn is_tool(client: &str) -> bool {
     let client = client.to_lowercase();
     TOOLS.iter().any(|tool| {
@@ -64,7 +64,7 @@ fn is_tool(client: &str) -> bool {
     })
 }
 
-/// Whether a version stands in a `Client`.
+/// Whether a `Client` contains a version.
 fn has_version(client: &str) -> bool {
     let words = client.split(|letter: char| letter.is_whitespace() || "/()[]_-:,;@".contains(letter));
     let begins = |word: &str| {
@@ -76,7 +76,7 @@ fn has_version(client: &str) -> bool {
         || bytes.windows(3).any(|three| three[0].is_ascii_digit() && three[1] == b'.' && three[2].is_ascii_digit())
 }
 
-/// Counts who sent requests.
+/// Counts requests by `Client` and token.
 #[derive(Debug, Clone)]
 pub(crate) struct IdentityPart {
     clients: Vec<(ClientReview, Evidence)>,
@@ -158,7 +158,7 @@ impl IdentityPart {
         }
         match envelope.client.as_deref().map(str::trim).filter(|client| !client.is_empty()) {
             Some(client) => self.note_client(client, exchange),
-            // The cookies of a WebSocket have no room for it, and what is no operation is told of elsewhere.
+            // A WebSocket's cookies can't carry it, and unknown paths have a rule of their own.
             None if exchange.operation == Environment::EVENTS_PATH || exchange.operation.starts_with('/') => {}
             None => self.without_client.add(id, at),
         }
@@ -184,7 +184,7 @@ impl IdentityPart {
         }
     }
 
-    /// Whether the documentation prints this token.
+    /// Whether this token is printed in the documentation.
     pub(crate) fn is_shared(&self, token: Pseudonym) -> bool {
         self.shared_tokens.contains(&token)
     }
@@ -223,7 +223,7 @@ impl IdentityPart {
         }
         let sample = |client: &str| client.get(..SAMPLE.len()).is_some_and(|name| name.eq_ignore_ascii_case(SAMPLE));
         for (rule, what, is_it) in [
-            (Rule::ClientTool, "is a tool's", &is_tool as &dyn Fn(&str) -> bool),
+            (Rule::ClientTool, "is the name of a tool", &is_tool as &dyn Fn(&str) -> bool),
             (Rule::ClientVersion, "has no version", &|client| {
                 !has_version(client) && !is_tool(client) && !sample(client)
             }),
@@ -248,7 +248,7 @@ impl IdentityPart {
             let mut evidence = first_of_each(others.clone().map(|(_, evidence)| evidence));
             evidence.count = others.clone().map(|(own, _)| own.calls).sum();
             if let Some((other, _)) = others.clone().next() {
-                let message = format!("`Client` is \"{}\"; \"{declared}\" is declared.", other.client);
+                let message = format!("`Client` is \"{}\" but \"{declared}\" is declared.", other.client);
                 findings.raise(Rule::ClientDiffers, None, message, &evidence);
             }
         }
@@ -259,10 +259,8 @@ impl IdentityPart {
             findings.raise(Rule::SeveralClientTokens, None, message, &evidence);
         }
         if self.shared.count > 0 {
-            let message = format!(
-                "{} with an access token that the documentation prints.",
-                count_of(self.shared.count, "request")
-            );
+            let message =
+                format!("{} with an access token from the documentation.", count_of(self.shared.count, "request"));
             findings.raise(Rule::SharedDemoToken, None, message, &self.shared);
         }
     }
@@ -283,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tool_and_a_version_are_told() {
+    fn tools_and_versions_are_recognised() {
         for tool in
             ["Postman", "PostmanRuntime/7.39.0", "insomnia/9.3", "curl 8.5.0", "Thunder Client", "python-requests/2.32"]
         {
@@ -301,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documentations_tokens_are_known() {
+    fn published_tokens_are_recognised() {
         let part = IdentityPart::default();
         for printed in [
             "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D",

@@ -1,4 +1,4 @@
-//! The limits: how full the windows were, by the times of sending.
+//! Limits: how full the windows were, by the time of sending.
 
 mod window;
 
@@ -17,34 +17,34 @@ use crate::{
 };
 use window::Window;
 
-/// A limit that the requests are held against.
+/// A limit that requests are checked against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLimit {
-    /// Its name.
+    /// The limit's name.
     pub name: String,
-    /// Requests that are allowed in a window.
+    /// Requests allowed per window.
     pub requests: u32,
-    /// The window's length.
+    /// The length of the window.
     pub window: Duration,
-    /// Whether requests are counted by access token.
+    /// Whether requests are counted per access token.
     pub access_token: bool,
-    /// Whether they are counted by client token.
+    /// Whether they are counted per client token.
     pub client_token: bool,
-    /// Whether they are counted by operation.
+    /// Whether they are counted per operation.
     pub operation: bool,
 }
 
-/// The most keys of all limits together that are told apart.
+/// The most keys that are tracked, over all limits.
 const MOST_KEYS: usize = 512;
 
-/// From how many refusals on, and from which share of a token's requests, the limit is met too often: in percent.
+/// How many refusals of a token, and what share of its requests in percent, are reported.
 const REFUSALS: u64 = 5;
 const REFUSED_SHARE: u64 = 5;
 
 /// The most points of a chart.
 const MOST_POINTS: usize = 360;
 
-/// Counts what was sent, by limit and key.
+/// Requests sent, by limit and key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LimitsPart {
     limits: Vec<(RequestLimit, LimitSource)>,
@@ -53,7 +53,7 @@ pub(crate) struct LimitsPart {
     uncounted: u64,
     refused_by_us: HashMap<TokenNo, Evidence>,
     refused_by_mews: HashMap<TokenNo, Evidence>,
-    /// Requests by access token, whatever became of them.
+    /// Requests by access token, whatever their outcome.
     calls: HashMap<TokenNo, u64>,
 }
 
@@ -95,14 +95,14 @@ impl Step for Point {
 }
 
 impl LimitsPart {
-    /// Holds requests against this limit too.
+    /// Adds a limit to check requests against.
     pub(crate) fn add(&mut self, limit: RequestLimit) {
         if self.limits.len() < 64 && !self.limits.iter().any(|(own, _)| own.name == limit.name) {
             self.limits.push((limit, LimitSource::Configured));
         }
     }
 
-    /// Takes in what Mews publishes for an environment.
+    /// Adds the limit that Mews publishes for an environment.
     pub(crate) fn set_environment(&mut self, name: &str) {
         let published = Environment::named(name).unwrap_or(Environment::DEMO).limit;
         let limit = RequestLimit {
@@ -113,7 +113,7 @@ impl LimitsPart {
             client_token: false,
             operation: false,
         };
-        // A limit of the configuration that says the same is the same.
+        // Drop an identical limit from the configuration.
         self.limits.retain(|(own, _)| *own != limit);
         for (own, _) in &mut self.limits {
             if own.name == limit.name {
@@ -123,12 +123,12 @@ impl LimitsPart {
         self.limits.insert(0, (limit, LimitSource::Published));
     }
 
-    /// The number of the limit that notes call so.
+    /// The index of the limit that a recorded note refers to.
     pub(crate) fn number(&mut self, name: &str, requests: u32) -> Option<u16> {
         let is_it = |(own, _): &(RequestLimit, LimitSource)| {
             own.name == name || own.name.strip_suffix(" (configured)") == Some(name) && own.requests == requests
         };
-        // The configured one of two that are called alike is the one that takes notes.
+        // If two share the name, notes refer to the configured one.
         if let Some(index) = self.limits.iter().rposition(is_it) {
             return u16::try_from(index).ok();
         }
@@ -148,7 +148,7 @@ impl LimitsPart {
         u16::try_from(self.limits.len() - 1).ok()
     }
 
-    /// Looks at a fact in the order of sending.
+    /// Takes the next fact in the order of sending.
     pub(crate) fn follow(&mut self, fact: &Fact) {
         let by_mews = fact.outcome == Outcome::Answered && fact.status == 429;
         let by_us = fact.outcome == Outcome::Refused;
@@ -165,7 +165,7 @@ impl LimitsPart {
             if is_noted_only && noted.is_none() {
                 continue;
             }
-            // Mews counts by tokens; what has none, it does not count.
+            // Mews counts per token, so requests without one don't count.
             if limit.access_token && fact.access_token == TokenNo(0) {
                 continue;
             }
@@ -245,7 +245,7 @@ impl LimitsPart {
             };
             if tally.over.count > 0 {
                 let message = format!(
-                    "{} in {} where `{}` allows {}{}; {} sent above the limit.",
+                    "{} in {}; `{}` allows {}{}; {} over the limit.",
                     count_of(u64::from(review.busiest.map_or(0, |busiest| busiest.requests)), "request"),
                     span(limit.window.as_secs()),
                     limit.name,
@@ -253,7 +253,11 @@ impl LimitsPart {
                     review
                         .access_token
                         .map_or_else(String::new, |token| format!(", token {}", short(&token.to_string()))),
-                    if tally.over.count == 1 { "1 was".to_owned() } else { format!("{} were", tally.over.count) },
+                    if tally.over.count == 1 {
+                        "1 was sent".to_owned()
+                    } else {
+                        format!("{} were sent", tally.over.count)
+                    },
                 );
                 findings.raise(Rule::LimitsOver, review.operation.as_deref(), message, &tally.over);
             }
@@ -271,8 +275,8 @@ impl LimitsPart {
             None => "without a token".to_owned(),
         };
         for (rule, refused, who) in [
-            (Rule::LimitsRefusedByUs, &self.refused_by_us, "kept back by nightaudit"),
-            (Rule::LimitsRefusedByMews, &self.refused_by_mews, "answered 429 by Mews"),
+            (Rule::LimitsRefusedByUs, &self.refused_by_us, "refused by nightaudit"),
+            (Rule::LimitsRefusedByMews, &self.refused_by_mews, "rejected with 429 by Mews"),
         ] {
             let mut refused: Vec<_> = refused.iter().collect();
             refused.sort_by_key(|(number, _)| **number);
@@ -285,20 +289,21 @@ impl LimitsPart {
                 let mut message =
                     format!("{} {} {were} {who}, of {calls}.", count_of(evidence.count, "request"), of(*number));
                 if rule == Rule::LimitsRefusedByMews && shared(*number) {
-                    message
-                        .push_str(" The token is shared with everybody, so it need not be this integration's doing.");
+                    message.push_str(" The token is public, so this integration may not be the cause.");
                 }
                 findings.raise(rule, None, message, evidence);
             }
         }
         if self.uncounted > 0 {
             findings.bounds.push(format!(
-                "{} of keys beyond the first {MOST_KEYS} are in no window",
+                "{} with keys beyond the first {MOST_KEYS} were not counted in windows",
                 count_of(self.uncounted, "request")
             ));
         }
         if self.keys.values().any(|tally| tally.window.is_overfull()) {
-            findings.bounds.push("a window held more requests than are kept; its figure is a lower bound".to_owned());
+            findings
+                .bounds
+                .push("a window held more requests than the review tracks; its figure is a lower bound".to_owned());
         }
     }
 }
@@ -320,7 +325,7 @@ impl Tally {
         point.peak = point.peak.max(count);
     }
 
-    /// Takes the limiter's own count, for a limit of which nothing more is known.
+    /// Records the limiter's own count, for a limit known only from notes.
     fn note(&mut self, fact: &Fact, used: u32) {
         self.sent += u64::from(fact.sent);
         let at = fact.recorded_at();
@@ -346,7 +351,7 @@ impl Tally {
     }
 }
 
-/// A pseudonym without its prefix.
+/// A pseudonym without the prefix.
 pub(crate) fn short(token: &str) -> &str {
     token.trim_start_matches(nightaudit_exchange::Pseudonym::PREFIX)
 }

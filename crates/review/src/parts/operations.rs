@@ -1,4 +1,4 @@
-//! The operations one by one.
+//! Figures per operation.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use nightaudit_exchange::{Exchange, Outcome, Timestamp};
 use nightaudit_mews::Contracts;
 
 use crate::{
-    body::Asked,
+    body::BodySummary,
     names::{OperationNo, Operations},
     review::{LatencyMs, OperationReview, Sizes},
 };
 
-/// The most filters that are told apart per operation.
+/// The most filters tracked per operation.
 const MOST_FILTERS: usize = 64;
 
-/// The most statuses that are told apart per operation.
+/// The most statuses tracked per operation.
 const MOST_STATUSES: usize = 64;
 
-/// Latencies are kept to one part in a hundred, up to an hour.
+/// Latencies are recorded to two significant digits, up to an hour.
 const DIGITS: u8 = 2;
 const LONGEST_US: u64 = 3_600_000_000;
 
-/// Counts each operation.
+/// Counters per operation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OperationsPart {
     tallies: Vec<Option<Tally>>,
 }
 
-/// What is counted of an operation.
+/// Counters of one operation.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
     pub(crate) calls: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Tally {
     pub(crate) last: Timestamp,
 }
 
-/// Calls by the hour of the clock. Only the last few hours are kept: exchanges come nearly in the order of their time.
+/// Calls by hour of the clock. Only the last few hours are kept: exchanges arrive almost in order.
 #[derive(Debug, Clone, Default)]
 struct Hours {
     last: BTreeMap<i64, u64>,
@@ -55,7 +55,7 @@ struct Hours {
 }
 
 impl Hours {
-    /// The hours that are kept; what was under way for longer counts as an hour of its own.
+    /// Hours kept; an exchange that was in flight for longer counts as an hour of its own.
     const KEPT: usize = 4;
 
     fn add(&mut self, at: Timestamp) {
@@ -92,7 +92,7 @@ impl SizeTally {
 }
 
 impl OperationsPart {
-    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>) {
+    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &BodySummary<'_>) {
         let index = usize::from(number.0);
         if index >= self.tallies.len() {
             self.tallies.resize(index + 1, None);
@@ -100,7 +100,7 @@ impl OperationsPart {
         self.tallies[index].get_or_insert_with(|| Tally::new(exchange)).note(exchange, asked);
     }
 
-    /// What was counted of each operation, by its number.
+    /// The counters of each operation.
     pub(crate) fn tallies(&self) -> impl Iterator<Item = (OperationNo, &Tally)> {
         self.tallies
             .iter()
@@ -136,7 +136,7 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, exchange: &Exchange, asked: &Asked<'_>) {
+    fn note(&mut self, exchange: &Exchange, asked: &BodySummary<'_>) {
         self.calls += 1;
         self.hours.add(exchange.started_at);
         self.sent += u64::from(exchange.times_us.forwarded.is_some());

@@ -1,4 +1,4 @@
-//! Who answered, what was imported, and whether the times can be right.
+//! Origin: which hosts responded, whether the session was imported, and whether its times are plausible.
 
 use nightaudit_exchange::{Authority, Destination, Exchange, ExchangeId, Import, Outcome};
 use nightaudit_mews::Environment;
@@ -9,15 +9,15 @@ use crate::{
     rule::Rule,
 };
 
-/// The most hosts that are told apart.
+/// The most hosts tracked.
 const HOSTS: usize = 20;
 
-/// How far the recorded time of a response may be from its `Date`, in seconds. Clocks that NTP keeps agree within one; two
-/// minutes is what a machine without it loses in some weeks.
+/// How far the recorded time of a response may be from its `Date`, in seconds. NTP keeps clocks within a second; two
+/// minutes is what a machine without it loses in a few weeks.
 const TOLERANCE_S: i64 = 120;
 
-/// Says who answered the exchanges of a session, and whether that can be believed; a [`Reviewer`](crate::Reviewer) does the
-/// same beside all else.
+/// Determines where a session's responses came from and whether that is proven; part of a
+/// [`Reviewer`](crate::Reviewer), and usable alone.
 ///
 /// ```
 /// use nightaudit_review::{OriginTracker, OriginStatus};
@@ -27,14 +27,14 @@ const TOLERANCE_S: i64 = 120;
 #[derive(Debug, Clone, Default)]
 pub struct OriginTracker {
     hosts: Vec<Host>,
-    /// Requests to hosts beyond the first [`HOSTS`], none of which is taken for Mews.
+    /// Requests to hosts beyond the first [`HOSTS`]; none of them counts as Mews.
     others: u64,
     not_demo: Evidence,
-    untold: Evidence,
-    not_vouched: Evidence,
+    unrecorded_origin: Evidence,
+    untrusted: Evidence,
     dates: DateReview,
     off: Evidence,
-    /// What the log knows of the session, and what its exchanges say.
+    /// The import as the log knows it, and as the exchanges are marked.
     imported: Option<Import>,
     marked: Import,
     altered: Evidence,
@@ -50,20 +50,20 @@ struct Host {
 }
 
 impl OriginStatus {
-    /// Where one request was sent: to Mews Demo, to Mews, to Mews' name with a certificate that no public authority
-    /// vouches for, or to somebody else.
+    /// Where one request was sent: Mews Demo, another Mews environment, a Mews host name whose certificate was not
+    /// issued by a public authority, or any other host.
     #[must_use]
     pub fn of(destination: &Destination) -> Self {
         match environment(destination) {
             None => Self::NotMews,
-            Some(_) if !is_vouched(destination) => Self::NotVouched,
+            Some(_) if !has_public_certificate(destination) => Self::NotVouched,
             Some(known) if known == Environment::DEMO => Self::Demo,
             Some(_) => Self::Mews,
         }
     }
 }
 
-fn is_vouched(destination: &Destination) -> bool {
+fn has_public_certificate(destination: &Destination) -> bool {
     destination.tls.as_ref().is_some_and(|tls| tls.authority == Authority::Public)
 }
 
@@ -74,16 +74,16 @@ impl Host {
     }
 }
 
-/// The environment of Mews that a connection leads to by its names; whether they can be believed is another matter.
+/// The Mews environment a connection leads to by host names; the certificate is checked separately.
 fn environment(destination: &Destination) -> Option<Environment> {
     let server = &destination.tls.as_ref()?.server_name;
     let known = Environment::at(&destination.address)?;
-    // The certificate is for the host itself, not for another one behind the same address.
+    // The certificate must be for the host itself, not for another one at the same address.
     (Environment::at(&format!("https://{server}"))? == known).then_some(known)
 }
 
 impl OriginTracker {
-    /// Notes what the log knows of the session's import.
+    /// Sets what the log knows of the session's import.
     pub fn set_imported(&mut self, import: Import) {
         self.imported = Some(import);
     }
@@ -96,13 +96,13 @@ impl OriginTracker {
         if exchange.alteration.is_some() {
             self.altered.add(id, at);
         }
-        // A part of a WebSocket goes where its handshake went.
+        // A part of a WebSocket has its handshake's destination.
         if exchange.web_socket.is_some() {
             return;
         }
         match &exchange.destination {
             Some(destination) => self.sent(exchange, destination),
-            None if exchange.outcome == Outcome::Answered => self.untold.add(id, at),
+            None if exchange.outcome == Outcome::Answered => self.unrecorded_origin.add(id, at),
             None => {}
         }
         if exchange.outcome == Outcome::Answered {
@@ -112,8 +112,8 @@ impl OriginTracker {
 
     fn sent(&mut self, exchange: &Exchange, destination: &Destination) {
         let (id, at) = (exchange.id, exchange.started_at);
-        let place = match self.hosts.iter().rposition(|host| host.is_same(destination)) {
-            Some(place) => place,
+        let index = match self.hosts.iter().rposition(|host| host.is_same(destination)) {
+            Some(index) => index,
             None if self.hosts.len() < HOSTS => {
                 self.hosts.push(Host {
                     destination: destination.clone(),
@@ -129,13 +129,13 @@ impl OriginTracker {
                 return;
             }
         };
-        let host = &mut self.hosts[place];
+        let host = &mut self.hosts[index];
         host.calls += 1;
         if host.environment.as_ref() != Some(&Environment::DEMO) {
             self.not_demo.add(id, at);
         }
-        if host.environment.is_some() && !is_vouched(&host.destination) {
-            self.not_vouched.add(id, at);
+        if host.environment.is_some() && !has_public_certificate(&host.destination) {
+            self.untrusted.add(id, at);
         }
     }
 
@@ -156,7 +156,7 @@ impl OriginTracker {
         }
     }
 
-    /// What the log and the exchanges know of an import, the larger figure of each.
+    /// The import as known to the log and the exchanges; the larger of each figure.
     fn import(&self) -> Option<Import> {
         let marked = Some(self.marked).filter(|marked| marked.altered() > 0);
         match (self.imported, marked) {
@@ -175,21 +175,21 @@ impl OriginTracker {
         provenance
     }
 
-    /// What it comes to, of the exchanges so far.
+    /// The provenance of the exchanges so far.
     #[must_use]
     pub fn provenance(&self) -> Provenance {
         let mut hosts: Vec<&Host> = self.hosts.iter().collect();
         hosts.sort_by_key(|host| std::cmp::Reverse(host.calls));
-        let sent = self.hosts.iter().map(|host| host.calls).sum::<u64>() + self.others + self.untold.count;
+        let sent = self.hosts.iter().map(|host| host.calls).sum::<u64>() + self.others + self.unrecorded_origin.count;
         let foreign: Vec<&&Host> = hosts.iter().filter(|host| host.environment.is_none()).collect();
         let imported = self.import();
         let standing = if sent == 0 {
             OriginStatus::Nobody
         } else if !foreign.is_empty() || self.others > 0 {
             OriginStatus::NotMews
-        } else if self.untold.count > 0 {
+        } else if self.unrecorded_origin.count > 0 {
             OriginStatus::NotRecorded
-        } else if self.not_vouched.count > 0 {
+        } else if self.untrusted.count > 0 {
             OriginStatus::NotVouched
         } else if imported.is_some() {
             OriginStatus::Claimed
@@ -205,17 +205,21 @@ impl OriginTracker {
                 format!("Not Mews: {}{}", listed(&foreign), share(calls, sent))
             }
             OriginStatus::NotRecorded => {
-                format!("Origin not recorded: {} of {} responses", thousands(self.untold.count), thousands(sent))
+                format!(
+                    "Origin not recorded: {} of {} responses",
+                    thousands(self.unrecorded_origin.count),
+                    thousands(sent)
+                )
             }
             OriginStatus::NotVouched => {
-                let of = share(self.not_vouched.count, sent);
-                format!("Not vouched for by a public authority: {}{of}", listed(&hosts.iter().collect::<Vec<_>>()))
+                let of = share(self.untrusted.count, sent);
+                format!("Certificate not from a public authority: {}{of}", listed(&hosts.iter().collect::<Vec<_>>()))
             }
             OriginStatus::Claimed => {
                 let all: Vec<&&Host> = hosts.iter().collect();
                 let import = imported.map(|import| import.to_string()).unwrap_or_default();
                 let hosts = listed(&all).replace("https://", "");
-                format!("{}; said to come from {hosts}", capital(&import))
+                format!("{}; claims to come from {hosts}", capital(&import))
             }
             OriginStatus::Mews | OriginStatus::Demo => {
                 let all: Vec<&&Host> = hosts.iter().collect();
@@ -236,7 +240,7 @@ impl OriginTracker {
                 })
                 .collect(),
             sent,
-            untold: self.untold.count,
+            untold: self.unrecorded_origin.count,
             imported,
             dates: DateReview { off: self.off.count, tolerance_s: TOLERANCE_S.unsigned_abs(), ..self.dates },
             doubts,
@@ -252,15 +256,15 @@ impl OriginTracker {
             doubts.push(sentence(&import.to_string()));
         }
         if self.off.count > 0 {
-            doubts.push(self.dates_said());
+            doubts.push(self.dates_message());
         }
         doubts
     }
 
-    fn dates_said(&self) -> String {
+    fn dates_message(&self) -> String {
         let most = self.dates.most_s.unsigned_abs();
         format!(
-            "The recorded times of {} of {} disagree with their `Date`, by up to {}.",
+            "The recorded times of {} of {} differ from their `Date`, by up to {}.",
             thousands(self.off.count),
             count_of(self.dates.checked, "response"),
             crate::findings::span(most)
@@ -273,25 +277,25 @@ impl OriginTracker {
                 self.hosts.iter().filter(|host| host.environment.as_ref() != Some(&Environment::DEMO)).collect();
             elsewhere.sort_by_key(|host| std::cmp::Reverse(host.calls));
             let message = format!(
-                "{} went to {}; the certification looks at Mews Demo.",
+                "{} went to {}; only Mews Demo counts for the certification.",
                 count_of(self.not_demo.count, "request"),
                 listed(&elsewhere.iter().collect::<Vec<_>>())
             );
             findings.raise(Rule::RunEnvironment, None, message, &self.not_demo);
         }
-        if self.untold.count > 0 {
+        if self.unrecorded_origin.count > 0 {
             let message = format!(
-                "{} don't say where they came from: an earlier version recorded them.",
-                count_of(self.untold.count, "response")
+                "No recorded origin for {}: an earlier version recorded them.",
+                count_of(self.unrecorded_origin.count, "response")
             );
-            findings.raise(Rule::RecordOrigin, None, message, &self.untold);
+            findings.raise(Rule::RecordOrigin, None, message, &self.unrecorded_origin);
         }
-        if provenance.standing != OriginStatus::NotMews && self.not_vouched.count > 0 {
+        if provenance.standing != OriginStatus::NotMews && self.untrusted.count > 0 {
             let message = format!(
-                "The TLS of {} is vouched for by no public authority, only by this machine's or the configuration's.",
-                count_of(self.not_vouched.count, "request")
+                "{} used a certificate that was issued by a local or configured authority, not by a public one.",
+                count_of(self.untrusted.count, "request")
             );
-            findings.raise(Rule::RecordOrigin, None, message, &self.not_vouched);
+            findings.raise(Rule::RecordOrigin, None, message, &self.untrusted);
         }
         if let Some(import) = provenance.imported {
             let mut first = Evidence::default();
@@ -304,12 +308,12 @@ impl OriginTracker {
             }
         }
         if self.off.count > 0 {
-            findings.raise(Rule::RecordDates, None, self.dates_said(), &self.off);
+            findings.raise(Rule::RecordDates, None, self.dates_message(), &self.off);
         }
     }
 }
 
-/// The addresses of the first three hosts, and how many more there are.
+/// The first three addresses, and how many more there are.
 fn listed(hosts: &[&&Host]) -> String {
     let mut addresses: Vec<&str> = Vec::new();
     for host in hosts {
@@ -326,7 +330,7 @@ fn listed(hosts: &[&&Host]) -> String {
     }
 }
 
-/// How many of all; nothing where it is all of them.
+/// ` (2 of 3 requests)`; empty if it is all of them.
 fn share(count: u64, of: u64) -> String {
     if count == of { String::new() } else { format!(" ({} of {} requests)", thousands(count), thousands(of)) }
 }

@@ -1,21 +1,21 @@
-//! What in the requests may be real people's data.
+//! Request data that may belong to real people.
 
 use std::collections::BTreeMap;
 
 use nightaudit_exchange::Exchange;
 
 use crate::{
-    body::Asked,
+    body::BodySummary,
     findings::{Findings, count_of},
     names::{OperationNo, Operations},
     review::{DataKind, Evidence, PersonalDataReview},
     rule::Rule,
 };
 
-/// The most fields with such data that are told apart.
+/// The most properties with such data that are tracked.
 const MOST: usize = 500;
 
-/// Gathers what may be somebody's.
+/// Collects suspected personal data.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PersonalDataPart {
     found: BTreeMap<(DataKind, OperationNo, String), (String, Evidence)>,
@@ -23,7 +23,7 @@ pub(crate) struct PersonalDataPart {
 }
 
 impl PersonalDataPart {
-    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &Asked<'_>) {
+    pub(crate) fn note(&mut self, number: OperationNo, exchange: &Exchange, asked: &BodySummary<'_>) {
         let mut met: Vec<(DataKind, &str)> = Vec::new();
         for suspicion in &asked.suspicions {
             if met.contains(&(suspicion.kind, &suspicion.field)) {
@@ -47,18 +47,17 @@ impl PersonalDataPart {
             let name = operations.name(*number);
             let requests = count_of(evidence.count, "request");
             let personal =
-                |what: &str| (Rule::Personal, format!("{name}, {field}: {what} that may be real in {requests}."));
+                |what: &str| (Rule::Personal, format!("{name}, {field}: {what} that may be real, in {requests}."));
             let (rule, message) = match kind {
-                DataKind::CardNumber => (
-                    Rule::CardNumber,
-                    format!("{name}, {field}: what looks like a card number in {requests} ({masked})."),
-                ),
+                DataKind::CardNumber => {
+                    (Rule::CardNumber, format!("{name}, {field}: possible card number in {requests} ({masked})."))
+                }
                 DataKind::MailAddress => (
                     Rule::Personal,
-                    format!("{name}, {field}: mail addresses that may be real in {requests}, as {masked}."),
+                    format!("{name}, {field}: mail addresses that may be real, in {requests} ({masked})."),
                 ),
                 DataKind::Phone => personal("telephone numbers"),
-                DataKind::IdentityDocument => personal("numbers of documents"),
+                DataKind::IdentityDocument => personal("document numbers"),
                 DataKind::BankAccount => personal("bank accounts"),
                 DataKind::Name => personal("names"),
                 DataKind::BirthDate => personal("dates of birth"),
@@ -76,7 +75,7 @@ impl PersonalDataPart {
         if self.unlisted > 0 {
             findings
                 .bounds
-                .push(format!("{} of what may be real people's data are not listed", count_of(self.unlisted, "place")));
+                .push(format!("{} of possible personal data are not listed", count_of(self.unlisted, "occurrence")));
         }
         reviews
     }

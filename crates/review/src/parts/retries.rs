@@ -1,6 +1,6 @@
-//! How refusals and failures were met.
+//! Retries: what the integration did after refusals and failures.
 
-mod row;
+mod failure_series;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,50 +14,50 @@ use crate::{
     review::{Evidence, RetryCause, RetryOrigin, RetryReview},
     rule::Rule,
 };
-use row::{Pauses, Row};
+use failure_series::{FailureSeries, Pauses};
 
-/// How much before the end of `Retry-After` a request may be sent, in microseconds: timers are not exact.
+/// How early before the end of `Retry-After` a request may be sent, in microseconds: timers are not exact.
 const EARLY: i64 = 250_000;
 
-/// For how long other requests may still be sent after a refusal before all of the integration can know of it, in
-/// microseconds: those of the same operation, and those of others.
-const UNDER_WAY_ALIKE: i64 = 250_000;
-const UNDER_WAY: i64 = 1_000_000;
+/// How long other requests may still be sent after a refusal, until the whole integration knows of it, in
+/// microseconds: for the same operation, and for others.
+const GRACE_SAME_OPERATION: i64 = 250_000;
+const GRACE_OTHER_OPERATION: i64 = 1_000_000;
 
-/// For how long further refusals count as hammering, and how many of them are.
+/// How many further refusals within how long are hammering, in microseconds.
 const HAMMER_TIME: i64 = 10_000_000;
 const HAMMER_COUNT: u32 = 5;
 
-/// The most refusals of one token that are looked back at.
+/// The most open refusals per token.
 const MOST_OPEN: usize = 32;
 
-/// The most rows of failures that are open at once, of one token and operation, and in all.
+/// The most open series of failures, per token and operation, and in total.
 const MOST_EACH: usize = 128;
-const MOST_ROWS: usize = 4096;
+const MOST_SERIES: usize = 4096;
 
-/// How often rows that are over are looked for, in microseconds: every 10 minutes.
+/// How often expired series are swept, in microseconds: every 10 minutes.
 const SWEEP: i64 = 600_000_000;
 
-/// The most tokens with refusals of a kind.
+/// The most combinations of token, origin and cause that are counted.
 const MOST_TALLIES: usize = 1024;
 
 type TallyKey = (TokenNo, RetryOrigin, RetryCause);
 
-/// Follows what came after refusals and failures.
+/// Follows what was sent after refusals and failures.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RetriesPart {
-    /// The refusals that may still be ignored, by token.
+    /// Recent refusals, by token.
     open: HashMap<TokenNo, Vec<Refusal>>,
-    /// The rows of failures that go on, by token and operation.
-    rows: BTreeMap<(TokenNo, OperationNo), Vec<Row>>,
-    row_count: usize,
+    /// The open series of failures, by token and operation.
+    series: BTreeMap<(TokenNo, OperationNo), Vec<FailureSeries>>,
+    series_count: usize,
     swept: i64,
     tallies: BTreeMap<TallyKey, Tally>,
     ignored: BTreeMap<(TokenNo, RetryOrigin), Evidence>,
     hammering: BTreeMap<TokenNo, Evidence>,
     fixed: BTreeMap<OperationNo, (Evidence, i64)>,
     no_backoff: BTreeMap<OperationNo, Evidence>,
-    /// Failures for which there was no room.
+    /// Failures beyond the bounds.
     unfollowed: u64,
 }
 
@@ -66,12 +66,12 @@ struct Refusal {
     key: TallyKey,
     operation: OperationNo,
     question: u64,
-    /// When the integration had it.
+    /// When the integration received it.
     end: i64,
-    /// Until when `Retry-After` asks to wait.
+    /// The end of its `Retry-After`.
     until: Option<i64>,
     ignored: bool,
-    /// How many were refused after it.
+    /// Refusals after it.
     after: u32,
 }
 
@@ -90,10 +90,10 @@ struct Tally {
 }
 
 impl RetriesPart {
-    /// Looks at a fact in the order of sending.
+    /// Takes the next fact in the order of sending.
     pub(crate) fn follow(&mut self, fact: &Fact) {
         self.look_back(fact);
-        self.continue_row(fact);
+        self.continue_series(fact);
         let Some((origin, cause)) = fact.retry() else { return };
         let key = (fact.access_token, origin, cause);
         if self.tallies.len() >= MOST_TALLIES && !self.tallies.contains_key(&key) {
@@ -117,27 +117,27 @@ impl RetriesPart {
                     after: 0,
                 });
             } else {
-                // Many refusals at once say the same; of those beyond the bound only the count is kept.
+                // Refusals beyond the bound are only counted.
                 tally.with_retry_after -= u64::from(fact.retry_after.is_some());
             }
         }
     }
 
-    /// Holds a request against the refusals before it.
+    /// Checks a request against earlier refusals.
     fn look_back(&mut self, fact: &Fact) {
         let Some(open) = self.open.get_mut(&fact.access_token) else { return };
         let is_refused = matches!(fact.retry(), Some((_, RetryCause::TooManyRequests)));
         let (mut ignored, mut hammered) = (None, None);
         open.retain_mut(|refusal| {
-            // What was under way already, or waited for the limiter, was sent by an integration that knew of nothing.
-            if fact.came <= refusal.end {
+            // Received before the refusal was, so the integration didn't know of it yet.
+            if fact.received <= refusal.end {
                 return true;
             }
             let since = fact.at - refusal.end;
             let grace = match fact.operation == refusal.operation {
                 true if fact.intent.question == refusal.question => 0,
-                true => UNDER_WAY_ALIKE,
-                false => UNDER_WAY,
+                true => GRACE_SAME_OPERATION,
+                false => GRACE_OTHER_OPERATION,
             };
             let is_early = refusal.until.is_some_and(|until| fact.at < until.saturating_sub(EARLY));
             if is_early && since > grace {
@@ -167,7 +167,7 @@ impl RetriesPart {
             self.ignored.entry((token, origin)).or_default().add(fact.id, fact.recorded_at());
         }
         if let Some(key) = hammered {
-            // The next five are another time.
+            // Start counting anew.
             open.iter_mut().for_each(|refusal| refusal.after = 0);
             if let Some(tally) = self.tallies.get_mut(&key) {
                 tally.hammered += 1;
@@ -176,71 +176,71 @@ impl RetriesPart {
         }
     }
 
-    /// Goes on with, begins or ends a row of failures of the same request.
-    fn continue_row(&mut self, fact: &Fact) {
+    /// Starts, continues or ends a series of failures of the same request.
+    fn continue_series(&mut self, fact: &Fact) {
         if fact.at.saturating_sub(self.swept) > SWEEP {
             self.swept = fact.at;
-            self.end_rows(|row| row.is_over(fact.at));
+            self.end_matching(|failures| failures.is_over(fact.at));
         }
         let key = (fact.access_token, fact.operation);
         let kind = fact.retry();
-        if let Some(rows) = self.rows.get_mut(&key)
-            && let Some(index) = rows.iter().position(|row| row.is_again(fact))
+        if let Some(series) = self.series.get_mut(&key)
+            && let Some(index) = series.iter().position(|failures| failures.is_again(fact))
         {
-            let row = &mut rows[index];
-            if row.is_over(fact.at) {
-                let row = rows.swap_remove(index);
-                self.row_count -= 1;
-                self.end_row(key.1, &row);
+            let failures = &mut series[index];
+            if failures.is_over(fact.at) {
+                let failures = series.swap_remove(index);
+                self.series_count -= 1;
+                self.end_series(key.1, &failures);
             } else {
-                if let Some(pause) = row.pause_before(fact)
-                    && let Some(tally) = self.tallies.get_mut(&row.key)
+                if let Some(pause) = failures.pause_before(fact)
+                    && let Some(tally) = self.tallies.get_mut(&failures.key)
                 {
                     tally.shortest = Some(tally.shortest.map_or(pause, |own| own.min(pause)));
                     tally.longest = Some(tally.longest.map_or(pause, |own| own.max(pause)));
                 }
                 if kind.is_some() {
-                    row.add(fact);
+                    failures.add(fact);
                 } else {
-                    let row = rows.swap_remove(index);
-                    self.row_count -= 1;
-                    self.end_row(key.1, &row);
+                    let failures = series.swap_remove(index);
+                    self.series_count -= 1;
+                    self.end_series(key.1, &failures);
                 }
                 return;
             }
         }
         let Some((origin, cause)) = kind else { return };
-        let rows = self.rows.entry(key).or_default();
-        if self.row_count < MOST_ROWS && rows.len() < MOST_EACH {
-            rows.push(Row::new(fact, (fact.access_token, origin, cause)));
-            self.row_count += 1;
+        let series = self.series.entry(key).or_default();
+        if self.series_count < MOST_SERIES && series.len() < MOST_EACH {
+            series.push(FailureSeries::new(fact, (fact.access_token, origin, cause)));
+            self.series_count += 1;
         } else {
             self.unfollowed += 1;
         }
     }
 
-    /// Ends the rows of which this is so.
-    fn end_rows(&mut self, is_over: impl Fn(&Row) -> bool) {
+    /// Ends the series that match.
+    fn end_matching(&mut self, is_over: impl Fn(&FailureSeries) -> bool) {
         let mut over = Vec::new();
-        self.rows.retain(|(_, operation), rows| {
-            over.extend(rows.extract_if(.., |row| is_over(row)).map(|row| (*operation, row)));
-            !rows.is_empty()
+        self.series.retain(|(_, operation), series| {
+            over.extend(series.extract_if(.., |failures| is_over(failures)).map(|failures| (*operation, failures)));
+            !series.is_empty()
         });
-        self.row_count -= over.len();
-        for (operation, row) in over {
-            self.end_row(operation, &row);
+        self.series_count -= over.len();
+        for (operation, failures) in over {
+            self.end_series(operation, &failures);
         }
     }
 
-    fn end_row(&mut self, operation: OperationNo, row: &Row) {
-        let Some(tally) = self.tallies.get_mut(&row.key) else { return };
-        let (id, at) = (row.last.0, row.last.1);
-        match row.pauses() {
+    fn end_series(&mut self, operation: OperationNo, failures: &FailureSeries) {
+        let Some(tally) = self.tallies.get_mut(&failures.key) else { return };
+        let (id, at) = (failures.last.0, failures.last.1);
+        match failures.pauses() {
             Pauses::TooFew => {}
             Pauses::Growing => tally.backed_off += 1,
             Pauses::None => {
                 tally.hammered += 1;
-                self.hammering.entry(row.key.0).or_default().add(id, at);
+                self.hammering.entry(failures.key.0).or_default().add(id, at);
             }
             Pauses::Fixed(pause) => {
                 tally.fixed += 1;
@@ -261,8 +261,8 @@ impl RetriesPart {
         tokens: &Tokens,
         findings: &mut Findings<'_>,
     ) -> Vec<RetryReview> {
-        self.end_rows(|_| true);
-        // Nothing more was sent: who says nothing waits.
+        self.end_matching(|_| true);
+        // Nothing was sent afterwards, so the integration waited.
         for refusal in self.open.values().flatten().filter(|refusal| refusal.until.is_some() && !refusal.ignored) {
             if let Some(tally) = self.tallies.get_mut(&refusal.key) {
                 tally.heeded += 1;
@@ -307,7 +307,7 @@ impl RetriesPart {
         }
         for (token, evidence) in &self.hammering {
             let message = format!(
-                "{}, requests with {} went on at volume while refused.",
+                "{}, requests with {} continued at volume while being refused.",
                 count_of(evidence.count, "time"),
                 of(*token)
             );
@@ -316,20 +316,20 @@ impl RetriesPart {
         for (operation, (evidence, pause)) in &self.fixed {
             let name = operations.name(*operation);
             let message = format!(
-                "{name}: {} of failures with the same pause each time, {:.1} s.",
-                count_of(evidence.count, "row"),
+                "{name}: {} series of failures retried after the same pause each time, {:.1} s.",
+                evidence.count,
                 *pause as f64 / 1e6
             );
             findings.raise(Rule::RetryFixedPause, Some(name), message, evidence);
         }
         for (operation, evidence) in &self.no_backoff {
             let name = operations.name(*operation);
-            let message = format!("{name}: {} of failures whose pauses did not grow.", count_of(evidence.count, "row"));
+            let message = format!("{name}: {} series of failures retried without growing pauses.", evidence.count);
             findings.raise(Rule::RetryNoBackoff, Some(name), message, evidence);
         }
         if self.unfollowed > 0 {
             findings.bounds.push(format!(
-                "what followed {} was not looked at, as there were too many at once",
+                "retries after {} were not checked because too many were in progress at once",
                 count_of(self.unfollowed, "failure")
             ));
         }

@@ -12,21 +12,21 @@ use crate::{
     rule::Rule,
 };
 
-/// What Mews asks for, in seconds.
+/// The duration Mews asks for, in seconds.
 const ASKED_S: u64 = 48 * 3600;
 
-/// A pause that is longer than a quiet night, in seconds.
+/// The length of a quiet night, in seconds.
 const QUIET_S: u64 = 8 * 3600;
 
 const HOUR: i64 = 3_600_000_000;
 
-/// The most hours that are listed: 30 days. A longer run has longer steps.
+/// The most steps that are listed: 30 days of hours. A longer run has longer steps.
 const MOST_HOURS: usize = 720;
 
-/// The most gaps that are listed.
+/// The most gaps listed.
 const MOST_GAPS: usize = 10;
 
-/// Counts the run.
+/// The run's figures.
 #[derive(Debug, Clone)]
 pub(crate) struct RunPart {
     session: Option<SessionId>,
@@ -40,21 +40,21 @@ pub(crate) struct RunPart {
     starts: Starts,
     sequences: Sequences,
     unrecorded: u64,
-    /// How many the log is known to have lost, and which.
+    /// How many exchanges the log has lost, and their sequences.
     lost: (u64, Vec<(u64, u64)>),
     interrupted: Evidence,
-    /// When the latest request so far came, in the order of coming.
+    /// When the latest request so far arrived.
     previous: Option<(i64, Timestamp)>,
     gaps: Vec<Gap>,
-    /// Hours from one run to the next, where the declaration says that it runs on a schedule.
+    /// Hours from one run to the next, if the declaration names a schedule.
     every_hours: Option<u8>,
-    /// Pauses that neither a quiet night nor the schedule explains.
+    /// Pauses explained by neither a quiet night nor the schedule.
     long_gaps: u64,
-    /// Pauses that the schedule explains.
+    /// Pauses explained by the schedule.
     scheduled_gaps: u64,
 }
 
-/// The lowest and the highest sequence, and how many there were.
+/// The highest sequence, and how many there were.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sequences {
     highest: u64,
@@ -100,7 +100,7 @@ impl Default for RunPart {
 }
 
 impl RunPart {
-    /// Looks at an exchange as it comes.
+    /// Takes the next exchange in the order of the record.
     pub(crate) fn note(&mut self, exchange: &Exchange, offset: i64) {
         self.note_span(exchange, offset);
         self.exchanges += 1;
@@ -118,8 +118,7 @@ impl RunPart {
         }
     }
 
-    /// Looks at when an exchange was and at its place in the record. Of a part of a WebSocket that is all there is to
-    /// see: it is no request.
+    /// Notes an exchange's time and sequence. For a part of a WebSocket that is all: it is not a request.
     pub(crate) fn note_span(&mut self, exchange: &Exchange, offset: i64) {
         if self.session.is_none() {
             self.session = Some(exchange.session);
@@ -140,7 +139,7 @@ impl RunPart {
         self.sequences.count += 1;
     }
 
-    /// Looks at one in the order of sending.
+    /// Takes the next fact in the order of sending.
     pub(crate) fn follow(&mut self, fact: &Fact) {
         let step = self.hours.at(fact.at);
         step.calls += 1;
@@ -161,32 +160,32 @@ impl RunPart {
         }
     }
 
-    /// Notes after how many hours it runs again.
+    /// Sets the declared schedule, in hours from one run to the next.
     pub(crate) fn set_every_hours(&mut self, every_hours: Option<u8>) {
         self.every_hours = every_hours;
     }
 
-    /// The longest pause in which nothing is wrong, in seconds. What runs on a schedule may be late by a tenth.
+    /// The longest acceptable pause, in seconds. A scheduled run may be late by a tenth.
     fn quiet_s(&self) -> u64 {
         QUIET_S.max(self.every_hours.map_or(0, |hours| u64::from(hours) * 3960))
     }
 
-    /// Whether nothing has come yet.
+    /// Whether there was no exchange yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.session.is_none()
     }
 
-    /// Notes how many exchanges are known to have passed unrecorded.
+    /// Sets how many exchanges are known to have passed unrecorded.
     pub(crate) fn set_unrecorded(&mut self, count: u64) {
         self.unrecorded = count;
     }
 
-    /// Notes what the log is known to have lost.
+    /// Sets which exchanges the log has lost.
     pub(crate) fn set_missing(&mut self, missing: &Missing) {
         self.lost = (missing.count, missing.ranges.clone());
     }
 
-    /// How long the run is, in hours; at least one second.
+    /// The run's length in hours; at least one second.
     pub(crate) fn hours(&self) -> f64 {
         self.seconds().max(1) as f64 / 3600.0
     }
@@ -197,8 +196,8 @@ impl RunPart {
     }
 
     pub(crate) fn report(&self, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) -> Run {
-        let lacking = self.sequences.highest.saturating_sub(self.sequences.count);
-        let missing = lacking.max(self.lost.0) + self.unrecorded;
+        let absent = self.sequences.highest.saturating_sub(self.sequences.count);
+        let missing = absent.max(self.lost.0) + self.unrecorded;
         let hours: Vec<Hour> = self
             .hours
             .iter()
@@ -227,7 +226,7 @@ impl RunPart {
         run
     }
 
-    /// The pauses of more than `from` and up to `to` seconds, of which there were so many.
+    /// Evidence for `count` pauses of more than `from` and up to `to` seconds.
     fn gaps_longer_than(&self, from: u64, to: u64, count: u64) -> Evidence {
         let mut evidence = Evidence::default();
         for gap in self.gaps.iter().filter(|gap| gap.seconds > from && gap.seconds <= to) {
@@ -240,7 +239,7 @@ impl RunPart {
     fn raise(&self, run: &Run, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) {
         if let Some(((_, first, first_id), (_, last, last_id))) = self.first.zip(self.last)
             && run.duration_s < ASKED_S
-            // Of a private integration no time is asked: each operation must have been called.
+            // Private integrations have no minimum duration; they must call each operation instead.
             && kind == IntegrationKind::Public
         {
             let message = format!("The run took {}; Mews asks for 48 hours.", span(run.duration_s));
@@ -260,14 +259,14 @@ impl RunPart {
                 ),
             };
             let declared = self.every_hours.map_or_else(String::new, |hours| {
-                format!(", and the integration is declared to run every {}", count_of(hours.into(), "hour"))
+                format!("; the integration is declared to run every {}", count_of(hours.into(), "hour"))
             });
             let evidence = self.gaps_longer_than(self.quiet_s(), u64::MAX, self.long_gaps);
             findings.raise(Rule::RunGap, None, format!("{pauses}{declared}."), &evidence);
         }
         if let Some(hours) = self.every_hours.filter(|_| self.scheduled_gaps > 0 && kind == IntegrationKind::Public) {
             let message = format!(
-                "{} of more than 8 hours, as of an integration that is declared to run every {}.",
+                "{} of more than 8 hours, as expected of an integration that runs every {}.",
                 count_of(self.scheduled_gaps, "pause"),
                 count_of(hours.into(), "hour")
             );
@@ -285,7 +284,7 @@ impl RunPart {
         }
         if self.interrupted.count > 0 {
             let message = format!(
-                "{} under way when nightaudit was killed.",
+                "{} in flight when nightaudit was killed.",
                 if self.interrupted.count == 1 {
                     "1 request was".to_owned()
                 } else {
@@ -297,7 +296,7 @@ impl RunPart {
         if run.missing > 0 {
             let which = match &self.lost.1[..] {
                 [] => String::new(),
-                ranges => format!(" The log has lost the numbers {}.", Ranges(ranges)),
+                ranges => format!(" The log has lost sequences {}.", Ranges(ranges)),
             };
             let message = format!(
                 "{} missing from the record.{which}",

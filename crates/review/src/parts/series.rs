@@ -1,9 +1,9 @@
-//! A count over time in a bounded number of steps, for charts.
+//! A time series with a bounded number of steps, for charts.
 
-/// Steps of equal length, which grows by doubling as the time does.
+/// Steps of equal length; the length doubles as the series grows.
 #[derive(Debug, Clone)]
 pub(crate) struct Series<T> {
-    /// The most steps.
+    /// The maximum number of steps.
     most: usize,
     /// The length of a step, in microseconds.
     step: i64,
@@ -12,9 +12,9 @@ pub(crate) struct Series<T> {
     steps: Vec<T>,
 }
 
-/// What a step holds.
+/// The value of a step.
 pub(crate) trait Step: Default + Clone {
-    /// Takes in the step that follows.
+    /// Merges the following step.
     fn merge(&mut self, next: &Self);
 }
 
@@ -23,7 +23,7 @@ impl<T: Step> Series<T> {
         Self { most, step: step.max(1), origin: None, steps: Vec::new() }
     }
 
-    /// The step of this instant. What comes before the first step counts as in it.
+    /// The step at this instant; earlier instants count in the first step.
     pub(crate) fn at(&mut self, at: i64) -> &mut T {
         let origin = *self.origin.get_or_insert_with(|| at.div_euclid(self.step).saturating_mul(self.step));
         let index = |step: i64| usize::try_from(at.saturating_sub(origin).max(0) / step).unwrap_or(usize::MAX);
@@ -55,7 +55,7 @@ impl<T: Step> Series<T> {
         self.step
     }
 
-    /// The steps, each with when it begins.
+    /// The steps with their start times.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &T)> {
         let origin = self.origin.unwrap_or(0);
         (0_i64..).zip(&self.steps).map(move |(index, step)| (origin + index * self.step, step))
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_grow_with_the_time_and_nothing_is_lost() {
+    fn steps_double_and_keep_all_counts() {
         let mut series: Series<Count> = Series::new(10, 4);
         for at in 1000..1100 {
             series.at(at).0 += 1;

@@ -1,4 +1,4 @@
-//! The calls: each operation, the failures, and how accurate the requests are.
+//! Operations, failed calls, and the accuracy of requests.
 
 use std::collections::BTreeMap;
 
@@ -10,36 +10,36 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationReview {
-    /// What follows `/api/connector/v1/`; for any other address the whole path.
+    /// The path after `/api/connector/v1/`; the whole path for anything else.
     pub operation: String,
-    /// The name that people know it by; none where Mews doesn't have it.
+    /// Its title; `None` for an unknown operation.
     pub title: Option<String>,
-    /// Calls, whatever became of them.
+    /// Calls, whatever their outcome.
     pub calls: u64,
     /// Calls that left for Mews.
     pub sent: u64,
-    /// Calls that were answered 2xx.
+    /// Calls with a 2xx response.
     pub succeeded: u64,
     /// Calls per hour of the run.
     pub per_hour: f64,
     /// Calls in the busiest hour of the clock.
     #[serde(default)]
     pub busiest_hour: u64,
-    /// Answers by status, of Mews and of nightaudit.
+    /// Responses by status, from Mews and nightaudit.
     pub statuses: BTreeMap<u16, u64>,
-    /// Calls that got no answer at all.
+    /// Calls without any response.
     pub unanswered: u64,
-    /// How long Mews took, from the sending to the end of its answer; none where it never answered.
+    /// Latency from sending to the end of Mews' response; `None` if there was none.
     pub latency: Option<LatencyMs>,
-    /// Sizes of the requests' bodies as they passed.
+    /// Sizes of request bodies as transferred.
     pub request: Sizes,
-    /// Sizes of the answers' bodies as they passed.
+    /// Sizes of response bodies as transferred.
     pub response: Sizes,
-    /// Whether Mews answers it in pages.
+    /// Whether it is paginated.
     pub paginated: bool,
     /// Calls with a `Limitation`.
     pub paged: u64,
-    /// Calls per field of the request that was used beside the envelope and `Limitation`.
+    /// Calls per top-level property, apart from the envelope and `Limitation`.
     pub filters: BTreeMap<String, u64>,
     /// When it was first called.
     pub first: Timestamp,
@@ -47,17 +47,17 @@ pub struct OperationReview {
     pub last: Timestamp,
 }
 
-/// Times in milliseconds, each right to one part in a hundred.
+/// Latencies in milliseconds, each accurate to 1 %.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatencyMs {
-    /// Half of the calls took no longer.
+    /// The median.
     pub p50: f64,
-    /// Nine of ten.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99: f64,
-    /// The longest.
+    /// The maximum.
     pub max: f64,
 }
 
@@ -69,27 +69,27 @@ pub struct Sizes {
     pub mean: u64,
     /// The largest.
     pub max: u64,
-    /// All together.
+    /// The sum.
     pub total: u64,
 }
 
-/// The calls that failed.
+/// Failed calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Errors {
-    /// How many calls failed: a status of 400 or more, or no answer. What nightaudit rejected was no call.
+    /// Calls that failed: a status of 400 or more, or no response. Requests rejected by nightaudit are not calls.
     pub failed: u64,
-    /// How many of them were made good by a later call that asks the same, with the mistake mended.
+    /// How many of them were later resolved by a call for the same thing, with the mistake fixed.
     pub resolved: u64,
     /// How many were not.
     pub unresolved: u64,
-    /// Calls that failed alike, the unresolved ones first.
+    /// Groups of calls that failed in the same way, unresolved ones first.
     pub calls: Vec<ErrorReview>,
-    /// How many failed calls are counted above and not listed.
+    /// Failed calls that are counted but not listed.
     pub unlisted: u64,
 }
 
-/// Calls that failed alike, with the same operation, token, status and message, and that were all made good or all not.
+/// Calls that failed in the same way: same operation, token, status and message, and either all resolved or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorReview {
@@ -97,35 +97,35 @@ pub struct ErrorReview {
     pub operation: String,
     /// The access token.
     pub access_token: Option<Pseudonym>,
-    /// The status; none where there was no answer.
+    /// The status; `None` without a response.
     pub status: Option<u16>,
-    /// Whether the status is Mews' own, and not nightaudit's.
+    /// Whether the status came from Mews, not from nightaudit.
     pub by_mews: bool,
-    /// Mews' message, or why there is no answer. Mail addresses and card numbers in it are masked.
+    /// Mews' message, or why there was no response. Mail addresses and card numbers in it are masked.
     pub message: String,
-    /// How many.
+    /// The number of calls.
     pub count: u64,
     /// The first exchanges, at most ten.
     pub exchanges: Vec<FailedCall>,
-    /// When the first was.
+    /// When the first was sent.
     pub first: Timestamp,
-    /// When the last was.
+    /// When the last was sent.
     pub last: Timestamp,
-    /// What made them good, the last of them where they asked for different things; none where nothing did.
+    /// The call that resolved them, the last one if there were several; `None` if unresolved.
     pub resolution: Option<Resolution>,
 }
 
-/// A call, by the ids that nightaudit and Mews know it by.
+/// A failed call, by the ids of nightaudit and Mews.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedCall {
     /// The exchange.
     pub exchange: ExchangeId,
-    /// Mews' `Request-Id`, or the body's `RequestId`.
+    /// Mews' `Request-Id` header, or `RequestId` in the body.
     pub request_id: Option<String>,
 }
 
-/// A later call that made a failure good.
+/// A later call that resolved a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolution {
@@ -137,73 +137,73 @@ pub struct Resolution {
     pub after_ms: u64,
 }
 
-/// The requests held against Mews' documentation.
+/// Requests checked against Mews' documentation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accuracy {
     /// Requests that were checked.
     pub checked: u64,
-    /// Requests to documented operations that could not be: their bodies were cut or are no JSON by their coding.
+    /// Requests to documented operations that could not be checked: the body was truncated or could not be decoded.
     pub unchecked: u64,
-    /// Requests in which nothing was found.
+    /// Requests without findings.
     pub accurate: u64,
-    /// What was found, by operation and field, the most frequent first.
+    /// Mismatches by operation and property, most frequent first.
     pub fields: Vec<PropertyReview>,
-    /// Operations that are not to be used any more, or only by chosen partners.
+    /// Deprecated, discontinued and restricted operations.
     pub lifecycle: Vec<LifecycleReview>,
 }
 
-/// A field that doesn't fit.
+/// A property that doesn't match the documentation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PropertyReview {
     /// The operation.
     pub operation: String,
-    /// Where in the body: a JSON pointer in which `*` stands for any place of an array.
+    /// Its location in the body: a JSON pointer with `*` for array indices.
     pub field: String,
-    /// What kind of mistake it is.
+    /// The kind of mistake.
     pub kind: String,
-    /// What the documentation wants there, as of the first request.
+    /// What the documentation expects, for the first request.
     pub expected: String,
-    /// What was there, as of the first request.
+    /// What was found, in the first request.
     pub found: String,
-    /// In how many requests.
+    /// The number of requests.
     pub count: u64,
     /// The first three of them.
     pub exchanges: Vec<ExchangeId>,
 }
 
-/// The kind of a finding as it stands in JSON.
+/// The JSON name of a finding's kind.
 pub(crate) fn kind_name(kind: FindingKind) -> String {
     serde_json::to_value(kind).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// An operation with a date.
+/// An operation that is deprecated, discontinued or restricted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LifecycleReview {
     /// The operation.
     pub operation: String,
-    /// What it is.
+    /// Its state.
     pub state: LifecycleState,
-    /// The day on which it was declared deprecated: `2025-11-11`.
+    /// The date of its deprecation: `2025-11-11`.
     pub deprecated_on: Option<String>,
-    /// The day from which it no longer works.
+    /// The date from which it no longer works.
     pub discontinued_on: Option<String>,
-    /// The operations that take its place.
+    /// Its replacements.
     pub replaced_by: Vec<String>,
     /// How often it was called.
     pub calls: u64,
 }
 
-/// What an operation is that is not simply to be used.
+/// The state of an operation that is not generally available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LifecycleState {
-    /// It works, and is not to be used any more.
+    /// It works but should no longer be used.
     Deprecated,
     /// It no longer works.
     Discontinued,
-    /// It is for chosen partners.
+    /// It is open to selected partners only.
     Restricted,
 }

@@ -1,21 +1,21 @@
-//! The limits, and how refusals were met.
+//! Limits and retries.
 
 use nightaudit_exchange::{ExchangeId, Pseudonym, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A limit and a key that is counted by it.
+/// A limit and one of its keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitReview {
     /// The rule's name: `published`.
     pub rule: String,
-    /// Where the rule is known from.
+    /// The source of the rule.
     pub source: LimitSource,
-    /// Requests that it allows in a window.
+    /// Requests allowed per window.
     pub requests: u32,
-    /// The window's length in milliseconds; none where only the rule's own notes are known.
+    /// The window in milliseconds; `None` if the rule is known only from exchanges.
     pub window_ms: Option<u64>,
-    /// The access token whose requests are counted; none where the rule doesn't count by it, or they have none.
+    /// The access token whose requests are counted; `None` if the rule doesn't count per token, or there is none.
     pub access_token: Option<Pseudonym>,
     /// The client token, likewise.
     pub client_token: Option<Pseudonym>,
@@ -23,29 +23,29 @@ pub struct LimitReview {
     pub operation: Option<String>,
     /// Requests of the key that left for Mews.
     pub sent: u64,
-    /// The fullest window; none where nothing was sent.
+    /// The fullest window; `None` if nothing was sent.
     pub busiest: Option<BusiestWindow>,
-    /// Requests of the key that nightaudit refused by this rule.
+    /// Requests of the key that nightaudit refused under this rule.
     pub refused_by_us: u64,
-    /// Requests of the key that Mews answered 429.
+    /// Requests of the key that Mews rejected with 429.
     pub refused_by_mews: u64,
-    /// Requests that nightaudit held back for a time.
+    /// Requests that nightaudit delayed.
     pub delayed: u64,
     /// Requests that were sent although they were over the limit (`on_limit = "observe"`).
     pub observed: u64,
-    /// How full the window was, over time.
+    /// How full the window was over time.
     pub series: LimitSeries,
 }
 
-/// Where a limit is known from.
+/// The source of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LimitSource {
-    /// Mews publishes it for the environment.
+    /// Published by Mews for the environment.
     Published,
-    /// The configuration has it.
+    /// From the configuration.
     Configured,
-    /// The exchanges name it. Its window's length isn't known, and how full it was is what the limiter noted.
+    /// Named by exchanges. The window's length is unknown, and its usage is what the limiter noted.
     Noted,
 }
 
@@ -53,13 +53,13 @@ pub enum LimitSource {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BusiestWindow {
-    /// When the first request in it was sent; for a noted rule, when the fullest was noted.
+    /// When its first request was sent; for a noted rule, when the highest usage was noted.
     pub from: Timestamp,
-    /// When the last request in it was sent.
+    /// When its last request was sent.
     pub to: Timestamp,
     /// Requests in it.
     pub requests: u32,
-    /// Requests by the limit: 1 is all that is allowed.
+    /// Requests relative to the limit: 1.0 is exactly the limit.
     pub share: f64,
     /// The last request in it.
     pub exchange: ExchangeId,
@@ -79,59 +79,59 @@ pub struct LimitSeries {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitPoint {
-    /// When the step begins.
+    /// The start of the step.
     pub at: Timestamp,
     /// Requests sent in it.
     pub sent: u32,
-    /// The fullest that a window was that ended in it.
+    /// Requests in the fullest window that ended in it.
     pub peak: u32,
     /// Requests refused in it, by nightaudit and by Mews.
     pub refused: u32,
 }
 
-/// How the requests of a token met refusals and failures of one kind.
+/// A token's retries after refusals and failures of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryReview {
     /// The access token.
     pub access_token: Option<Pseudonym>,
-    /// Who refused.
+    /// The source of the refusals.
     pub origin: RetryOrigin,
-    /// How.
+    /// The kind of refusal or failure.
     pub cause: RetryCause,
-    /// How many refusals or failures there were.
+    /// Refusals or failures.
     pub count: u64,
-    /// How many said in `Retry-After` when to come back.
+    /// How many of them had a `Retry-After`.
     pub with_retry_after: u64,
-    /// How many of those were followed by a request before that.
+    /// How many of those were followed by an earlier request.
     pub ignored: u64,
-    /// How many of those were heeded.
+    /// How many of those were respected.
     pub heeded: u64,
-    /// Rows of failures of the same request in which the pauses grew.
+    /// Series of failures of the same request with growing pauses.
     pub backed_off: u64,
-    /// Rows in which the pauses stayed the same.
+    /// Series with a fixed pause.
     pub fixed_pauses: u64,
-    /// Rows in which they did not grow.
+    /// Series with pauses that did not grow.
     pub without_backoff: u64,
-    /// Times that requests went on at volume.
+    /// Times that requests continued at volume.
     pub hammered: u64,
-    /// The shortest pause before the same request was sent again, in milliseconds; none where it never was.
+    /// The shortest pause before a retry, in milliseconds; `None` without retries.
     pub shortest_pause_ms: Option<u64>,
-    /// The longest.
+    /// The longest pause before a retry, in milliseconds.
     pub longest_pause_ms: Option<u64>,
 }
 
-/// Who refused a request.
+/// Who refused or failed a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RetryOrigin {
     /// Mews.
     Mews,
-    /// nightaudit, in Mews' place.
+    /// nightaudit, before Mews received it.
     Nightaudit,
 }
 
-/// How a request was refused, or failed.
+/// How a request was refused or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RetryCause {
@@ -141,6 +141,6 @@ pub enum RetryCause {
     TooHeavy,
     /// 5xx.
     ServerError,
-    /// No answer.
+    /// No response.
     NoAnswer,
 }

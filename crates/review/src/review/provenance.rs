@@ -1,71 +1,70 @@
-//! Where the answers came from, and whether the record is what was recorded.
+//! Where the responses came from, and whether the record is unaltered.
 
 use nightaudit_exchange::{Destination, ExchangeId, Import};
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
 
-/// Where the answers of a session came from, and whether that can be believed.
+/// Where a session's responses came from, and whether that is proven.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provenance {
-    /// What it comes to.
+    /// The origin.
     pub standing: OriginStatus,
-    /// The same in words: `Answered by api.mews-demo.com over TLS`, `Not Mews: http://127.0.0.1:8090`.
+    /// The origin in words: `Answered by api.mews-demo.com over TLS`, `Not Mews: http://127.0.0.1:8090`.
     pub statement: String,
-    /// Each host that requests were sent to, the most used first. At most 20.
+    /// Hosts that requests were sent to, most used first. At most 20.
     pub hosts: Vec<HostReview>,
-    /// Requests that were sent, and answers whose origin isn't recorded.
+    /// Requests that were sent, including responses without a recorded origin.
     pub sent: u64,
-    /// Answers whose origin isn't recorded.
+    /// Responses without a recorded origin.
     pub untold: u64,
-    /// What was found when the session was imported, as its log or the exchanges say; none for what was recorded here.
+    /// What the import found, by the log or the exchanges; `None` if recorded here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Import>,
-    /// The recorded times held against Mews' `Date`.
+    /// Recorded times compared with Mews' `Date`.
     pub dates: DateReview,
-    /// Why the record proves less than it seems to, a sentence each. Empty where there is nothing to doubt.
+    /// Why the record proves less than it claims, a sentence each. Empty if there are no doubts.
     pub doubts: Vec<String>,
 }
 
 impl Provenance {
-    /// The same of exchanges that come in a file which nobody signed: what they say of their origin is a claim.
+    /// The provenance of exchanges from an unsigned file: their origin is only a claim.
     #[must_use]
     pub fn claimed(mut self) -> Self {
         if matches!(self.standing, OriginStatus::Demo | OriginStatus::Mews) {
             self.standing = OriginStatus::Claimed;
-            self.statement = self.statement.replacen("Answered by", "Said to be answered by", 1);
-            self.doubts.push("The file is not signed, and its hashes can be made anew by anybody.".to_owned());
+            self.statement = self.statement.replacen("Answered by", "Claims to be answered by", 1);
+            self.doubts.push("The file is not signed, so anyone could have recomputed its hashes.".to_owned());
         }
         self
     }
 
-    /// Whether it proves what it says: Mews answered each request, and nothing speaks against the record.
+    /// Whether it is proven: all responses came from Mews, and there are no doubts.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         matches!(self.standing, OriginStatus::Demo | OriginStatus::Mews) && self.doubts.is_empty()
     }
 }
 
-/// Who answered.
+/// The origin of a session's responses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OriginStatus {
     /// Nothing was sent.
     #[default]
     Nobody,
-    /// Each request went to Mews Demo, over TLS that public authorities vouch for.
+    /// All from Mews Demo, over TLS with certificates of public authorities.
     Demo,
-    /// The same of Mews, not only of its demo environment.
+    /// All from Mews, not only from its demo environment.
     Mews,
-    /// Some requests went to a host that isn't Mews'.
+    /// Some from a host that isn't Mews'.
     NotMews,
-    /// Mews' names, but no public authority vouches for all of the certificates.
+    /// From Mews' host names, but not all certificates are from public authorities.
     NotVouched,
-    /// The exchanges name Mews, and were imported, or stand in a file that nobody signed: whoever can edit it can write
-    /// that, too.
+    /// The exchanges name Mews, but were imported or come from an unsigned file: anyone who can edit it can write that.
     Claimed,
-    /// Some answers don't say where they came from: an earlier version recorded them.
+    /// Some responses have no recorded origin: an earlier version recorded them.
     NotRecorded,
 }
 
@@ -73,57 +72,57 @@ pub enum OriginStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostReview {
-    /// The connection: address, TLS, corporate proxy. What it was connected to by TCP is that of the first.
+    /// The connection: address, TLS, corporate proxy. The TCP peer is that of the first one.
     pub destination: Destination,
-    /// Mews' environment that the host belongs to; none where it isn't Mews'.
+    /// The host's Mews environment; `None` if it isn't Mews'.
     pub environment: Option<String>,
-    /// Requests that were sent there.
+    /// Requests sent to it.
     pub calls: u64,
     /// The first of them.
     pub exchange: ExchangeId,
 }
 
-/// The recorded times, held against the header `Date` of the responses.
+/// Recorded times compared with the `Date` header of responses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DateReview {
-    /// Responses that have a `Date`.
+    /// Responses with a `Date`.
     pub checked: u64,
-    /// Those of them whose `Date` is more than the tolerance away from the recorded time.
+    /// Those whose `Date` differs from the recorded time by more than the tolerance.
     pub off: u64,
-    /// The most that any was away, in seconds; positive where `Date` is later than the recorded time.
+    /// The largest difference in seconds; positive if `Date` is later than the recorded time.
     pub most_s: i64,
     /// The tolerance in seconds.
     pub tolerance_s: u64,
 }
 
-/// Something that Mews judges, and whether the session passes.
+/// A point that Mews checks, and whether the session passes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// What it is called in data: `limits`.
+    /// Its id: `limits`.
     pub id: String,
-    /// What it is called by people.
+    /// Its title.
     pub title: String,
-    /// Whether it is passed.
+    /// Whether it passed.
     pub state: CheckState,
-    /// The figure that it was judged by, or why it was not.
+    /// The figure it was judged by, or why it was not judged.
     pub figure: String,
-    /// The rules of warnings and errors that fail it, those that the partner silenced among them.
+    /// The rules of warnings and errors that fail it, including silenced ones.
     pub rules: Vec<Rule>,
-    /// Those of them that the partner silenced.
+    /// The silenced ones of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silenced: Vec<Rule>,
 }
 
-/// Whether a check is passed.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckState {
-    /// No warning and no error was raised for it.
+    /// No warnings or errors.
     Passed,
-    /// At least one was, whether it stands or was silenced.
+    /// At least one warning or error, silenced or not.
     Failed,
-    /// There was nothing to judge it by.
+    /// Nothing to judge it by.
     NotJudged,
 }

@@ -1,75 +1,75 @@
-//! The run as a whole: when, how long, and what of the declaration it covers.
+//! The run as a whole: when, how long, and its coverage of the declaration.
 
 use nightaudit_exchange::{ExchangeId, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// When a session ran, how long and how evenly.
+/// When and how long a session ran, and its pauses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    /// The session's id; none where there was no exchange.
+    /// The session's id; `None` without exchanges.
     pub session: Option<SessionId>,
     /// Its name.
     pub session_name: String,
     /// The environment it was recorded in.
     pub environment: String,
-    /// How many exchanges it has, without the parts of what was said over WebSockets.
+    /// Exchanges, not counting parts of WebSockets.
     pub exchanges: u64,
-    /// What became of them.
+    /// Exchanges by outcome.
     pub outcomes: OutcomeCounts,
-    /// When the first request came.
+    /// When the first request arrived.
     pub first: Option<Timestamp>,
     /// When the last exchange ended.
     pub last: Option<Timestamp>,
-    /// Seconds from the first to the last, on a clock that goes on evenly.
+    /// Seconds from the first to the last, on the corrected clock.
     pub duration_s: u64,
-    /// Seconds that Mews asks for: 48 hours.
+    /// Seconds that Mews requires: 48 hours.
     pub asked_s: u64,
     /// Hours of the run in which at least one request was sent.
     pub active_hours: u64,
-    /// Hours of the run, begun ones included.
+    /// Hours of the run, including partial ones.
     pub total_hours: u64,
-    /// Exchanges by the hour, or by a longer step where the run is longer than the list may be.
+    /// Exchanges per hour, or per longer step if the run exceeds the list's bound.
     pub hours: Vec<Hour>,
-    /// Seconds that each entry of `hours` covers.
+    /// Seconds per entry of `hours`.
     pub hour_s: u64,
-    /// The longest pauses, at most ten, the longest first.
+    /// The longest pauses, at most ten, longest first.
     pub gaps: Vec<Gap>,
-    /// How many times nightaudit was started for the session; none where the ids don't tell.
+    /// Starts of nightaudit during the session; `None` if the ids don't show it.
     pub starts: Option<u64>,
-    /// Where the clock was set back.
+    /// Steps back of the clock.
     pub clock_steps: Vec<ClockStep>,
-    /// Exchanges that the session's sequence lacks, and those that are known to have passed unrecorded.
+    /// Exchanges missing from the sequence, plus those known to have passed unrecorded.
     pub missing: u64,
 }
 
-/// Exchanges by what became of them.
+/// Exchanges by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeCounts {
-    /// Mews answered.
+    /// Mews responded.
     pub answered: u64,
-    /// A limit kept them back.
+    /// Refused by a limit.
     pub refused: u64,
-    /// They could not be forwarded.
+    /// Could not be forwarded.
     pub rejected: u64,
-    /// Mews gave no answer.
+    /// No response from Mews.
     pub failed: u64,
-    /// The integration left.
+    /// Aborted by the integration.
     pub aborted: u64,
-    /// nightaudit was killed.
+    /// Cut off when nightaudit was killed.
     pub interrupted: u64,
 }
 
-/// A stretch of the run.
+/// An hour, or a longer step, of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hour {
-    /// When it begins.
+    /// When it starts.
     pub at: Timestamp,
-    /// Requests that began in it.
+    /// Requests started in it.
     pub calls: u64,
-    /// Those of them that failed: a status of 400 or more, or no answer.
+    /// Those that failed: a status of 400 or more, or no response.
     pub failed: u64,
 }
 
@@ -77,9 +77,9 @@ pub struct Hour {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
-    /// When the last request before it came.
+    /// When the last request before it arrived.
     pub from: Timestamp,
-    /// When the next one came.
+    /// When the next request arrived.
     pub to: Timestamp,
     /// Its length in seconds.
     pub seconds: u64,
@@ -87,31 +87,31 @@ pub struct Gap {
     pub ended_by: ExchangeId,
 }
 
-/// A clock that was set back.
+/// A step back of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockStep {
     /// The first exchange that shows it.
     pub exchange: ExchangeId,
-    /// By how many milliseconds at least.
+    /// Its size in milliseconds, at least.
     pub back_ms: u64,
 }
 
-/// The declared operations and the called ones.
+/// Declared and called operations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Coverage {
-    /// How many operations are declared.
+    /// Declared operations.
     pub declared: u64,
-    /// How many of them succeeded at least once.
+    /// Declared ones that succeeded at least once.
     pub succeeded: u64,
-    /// How many of them only failed.
+    /// Declared ones that only failed.
     pub only_failed: u64,
-    /// How many of them were never called.
+    /// Declared ones that were never called.
     pub not_called: u64,
-    /// How many were called that are not declared.
+    /// Called ones that are not declared.
     pub undeclared: u64,
-    /// Each of them, in the order of their names.
+    /// All of them, by name.
     pub operations: Vec<CoverageReview>,
 }
 
@@ -123,11 +123,11 @@ pub struct CoverageReview {
     pub operation: String,
     /// Whether it is declared.
     pub declared: bool,
-    /// What the declaration says it is used for.
+    /// Its purpose, from the declaration.
     pub purpose: Option<String>,
-    /// How often it was called.
+    /// Calls.
     pub calls: u64,
-    /// How many of the calls were answered 2xx.
+    /// Calls with a 2xx response.
     pub succeeded: u64,
 }
 
@@ -137,7 +137,7 @@ pub struct CoverageReview {
 pub struct UseCaseReview {
     /// Its name: `kiosk`.
     pub name: String,
-    /// The name that people know it by.
+    /// Its title.
     pub title: String,
     /// Its sections in the order of the documentation.
     pub sections: Vec<UseCaseSection>,
@@ -147,9 +147,9 @@ pub struct UseCaseReview {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UseCaseSection {
-    /// What it is for.
+    /// Its title.
     pub title: String,
-    /// The operations that the documentation names.
+    /// The documented operations.
     pub operations: Vec<UseCaseStep>,
 }
 
@@ -159,8 +159,8 @@ pub struct UseCaseSection {
 pub struct UseCaseStep {
     /// The operation.
     pub operation: String,
-    /// How often it was called.
+    /// Calls.
     pub calls: u64,
-    /// How many of the calls were answered 2xx; 0 is missing.
+    /// Calls with a 2xx response; 0 means missing.
     pub succeeded: u64,
 }

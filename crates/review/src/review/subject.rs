@@ -1,11 +1,11 @@
-//! Who sent the requests, how, and what in them may be real people's data.
+//! Identity, habits, and possible personal data.
 
 use nightaudit_exchange::{ExchangeId, Pseudonym, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
 
-/// Who sent the requests.
+/// `Client` values and tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
@@ -43,7 +43,7 @@ pub struct TokenReview {
     pub token: Pseudonym,
     /// Requests with it.
     pub calls: u64,
-    /// Whether the documentation prints it, so that everybody uses it.
+    /// Whether it is a public token from the documentation.
     pub shared: bool,
 }
 
@@ -55,35 +55,35 @@ pub struct HabitReview {
     pub rule: Rule,
     /// The operation.
     pub operation: String,
-    /// How often; below the rule's threshold it is no finding.
+    /// Occurrences; below the rule's threshold there is no finding.
     pub count: u64,
     /// Calls of the operation.
     pub calls: u64,
-    /// More about it, in a few words.
+    /// A detail in a few words.
     pub detail: Option<String>,
     /// The first exchanges that show it.
     pub exchanges: Vec<ExchangeId>,
 }
 
-/// What may be real people's data.
+/// Data that may belong to real people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PersonalDataReview {
-    /// What it looks like.
+    /// The kind of data.
     pub kind: DataKind,
     /// The operation.
     pub operation: String,
-    /// Where in the body: the name of the field.
+    /// The property's name.
     pub field: String,
-    /// The first value, masked: never the whole of it.
+    /// The first value, masked; never shown in full.
     pub masked: String,
-    /// In how many requests.
+    /// The number of requests.
     pub count: u64,
-    /// The first exchanges that have it.
+    /// The first exchanges that contain it.
     pub exchanges: Vec<ExchangeId>,
 }
 
-/// What a value looks like.
+/// A kind of personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DataKind {

@@ -1,4 +1,4 @@
-//! Rules by their ids, as they stand in JSON, in a declaration and behind `--explain`.
+//! Rule ids, as used in JSON, in declarations and by `--explain`.
 
 use std::{fmt, str::FromStr};
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Rule;
 
-/// A text that is no rule's id.
+/// An unknown rule id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no rule `{given}`{} `nightaudit review --explain all` lists them", nearest.map_or_else(|| ":".to_owned(), |rule| format!(": did you mean `{rule}`?")))]
+#[error("unknown rule `{given}`{} `nightaudit review --explain all` lists them", nearest.map_or_else(|| ":".to_owned(), |rule| format!(": did you mean `{rule}`?")))]
 pub struct UnknownRule {
-    /// What was given.
+    /// The given text.
     pub given: String,
-    /// The id that is most like it.
+    /// The most similar id.
     pub nearest: Option<Rule>,
 }
 
@@ -29,7 +29,7 @@ impl FromStr for Rule {
         if let Some(rule) = Self::ALL.iter().find(|rule| rule.id() == text) {
             return Ok(*rule);
         }
-        // The part after the slash is what people remember.
+        // People remember the part after the slash.
         let likeness = |rule: &Rule| {
             let tail = rule.id().split_once('/').map_or("", |(_, tail)| tail);
             strsim::jaro_winkler(text, rule.id()).max(strsim::jaro_winkler(text, tail))
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_found_again_and_no_two_are_equal() {
+    fn ids_round_trip_and_are_unique() {
         let ids: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.id()).collect();
         assert_eq!(ids.len(), Rule::ALL.len());
         for rule in Rule::ALL {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_is_suggested() {
+    fn the_nearest_rule_is_suggested() {
         for (given, meant) in
             [("limit/over", "limits/over"), ("hammering", "retry/hammering"), ("run-short", "run/short")]
         {

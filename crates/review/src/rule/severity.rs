@@ -1,23 +1,23 @@
-//! How much findings weigh.
+//! Severities of findings.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How much a finding weighs.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing; nobody will hold it against the integration.
+    /// Worth knowing; no reviewer will object to it.
     Note,
     /// A reviewer will ask about it.
     Warning,
-    /// A reviewer will not let it pass.
+    /// A reviewer will object to it.
     Error,
 }
 
 impl Severity {
-    /// The severity as it stands in JSON and in a declaration.
+    /// The name used in JSON and in declarations.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

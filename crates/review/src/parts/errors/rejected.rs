@@ -1,30 +1,29 @@
-//! What to do about requests that nightaudit could not forward, by the kind of the failure.
+//! Advice for requests that nightaudit could not forward, by failure kind.
 
 use nightaudit_exchange::FailureKind;
 
 use crate::rule::Rule;
 
-/// The advice for a kind, as it stands in JSON.
+/// The advice for a failure kind, given by its JSON name.
 pub(super) fn advice(kind: &str) -> &'static str {
     let is = |own: FailureKind| kind == own.as_str();
     if is(FailureKind::Method) {
-        "nightaudit is no proxy for HTTP clients: make its address the base address of the API in the integration, and \
-         take it out of the client's proxy settings."
+        "nightaudit is not a forward proxy: set its address as the API's base URL in the integration, and remove it from the \
+         HTTP client's proxy settings."
     } else if is(FailureKind::Misdirected) {
-        "The request was for another host. Make nightaudit's address the base address of the API, and send nothing else \
-         there."
+        "The request was for another host. Set nightaudit's address as the API's base URL, and send nothing else to it."
     } else if is(FailureKind::Malformed) {
-        "What came is not HTTP, or breaks its grammar. If it begins with the bytes of TLS, the integration calls \
-         https:// on a port for http://: change the address, or start `serve` with a certificate."
+        "This is not valid HTTP. If it starts with a TLS handshake, the integration uses https:// on an http:// port: \
+         change the URL, or start `serve` with a certificate."
     } else if is(FailureKind::Framing) {
-        "The length of the request can be read in two ways. Let the HTTP library set `Content-Length`, and never both it \
-         and `Transfer-Encoding`."
+        "The length of the request is ambiguous. Let the HTTP library set `Content-Length`, and never send it together \
+         with `Transfer-Encoding`."
     } else if is(FailureKind::HeadTooLarge) {
-        "The headers are larger than allowed: look at cookies and at what a gateway adds."
+        "The headers are too large: check cookies, and headers added by a gateway."
     } else if is(FailureKind::RequestTimeout) {
-        "The request was not sent to its end in time: look at what the integration waits for while it sends."
+        "The request was not complete before the timeout: find out what the integration waits for while sending."
     } else if is(FailureKind::Overloaded) {
-        "Too many WebSockets are open: close those that are not used, or raise `max_websockets`."
+        "Too many open WebSockets: close unused ones, or raise `max_websockets`."
     } else {
         Rule::ErrorsRejected.advice()
     }

@@ -1,4 +1,4 @@
-//! How large a share of an operation's calls failed, whatever became of them.
+//! The share of an operation's calls that failed, whether later resolved or not.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::{
     rule::Rule,
 };
 
-/// Fewer failures than this are no share.
+/// Fewer failures than this are not reported.
 const LEAST: u64 = 5;
 
-/// Counts calls and failures, by operation and reason.
+/// Calls and failures by operation and reason.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shares {
     calls: BTreeMap<OperationNo, u64>,
@@ -51,7 +51,7 @@ impl Shares {
                 together.has_request_id |= failed.has_request_id;
             }
         }
-        // Many operations that each failed a few times.
+        // Many operations that each failed only a few times.
         for (reason, failed) in rest {
             if is_large(reason, failed.evidence.count, all) {
                 raise(findings, None, reason, &failed, all);
@@ -72,8 +72,8 @@ fn raise(findings: &mut Findings<'_>, operation: Option<&str>, reason: Reason, f
         thousands(count),
         count_of(calls, "call"),
         100 * count / calls.max(1),
-        reason.told()
+        reason.description()
     );
     let advice = reason.advice(failed.has_request_id);
-    findings.advise(Rule::ErrorsShare, operation, message, advice, &failed.evidence);
+    findings.raise_with_advice(Rule::ErrorsShare, operation, message, advice, &failed.evidence);
 }

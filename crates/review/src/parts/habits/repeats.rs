@@ -34,7 +34,7 @@ const MOST_QUESTIONS: usize = 16;
 /// Follows the questions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Repeats {
-    asked: HashMap<(OperationNo, TokenNo), Asked>,
+    asked: HashMap<(OperationNo, TokenNo), Reads>,
     repeated: BTreeMap<OperationNo, Times>,
     static_data: BTreeMap<OperationNo, Times>,
     /// The last changes, by token.
@@ -45,7 +45,7 @@ pub(super) struct Repeats {
 
 /// What was asked by one operation and token: the last questions that were answered, and when they were asked.
 #[derive(Debug, Clone, Default)]
-struct Asked {
+struct Reads {
     questions: VecDeque<(u64, i64)>,
     /// Those for an interval that was over. They stay where others are asked in between.
     past: VecDeque<(u64, i64)>,

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// The most sends that a window holds: 8 MiB of them.
+/// The most sends in a window; 8 MiB of memory.
 const MOST: usize = 1 << 20;
 
-/// The sends of the last while, as of the newest.
+/// Sends within the window that ends with the newest one.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
-    /// Its length in microseconds: sent at `t`, a request is in every window that ends from `t` until before `t + length`.
+    /// Length in microseconds: a request sent at `t` is in every window that ends in `t..t + length`.
     length: i64,
     sends: VecDeque<i64>,
     overfull: bool,
@@ -19,15 +19,15 @@ impl Window {
         Self { length, sends: VecDeque::new(), overfull: false }
     }
 
-    /// Takes in a send. Returns how many are in the window that ends with the newest one, and when the first was.
+    /// Adds a send. Returns the number of sends in the window that ends with the newest one, and the time of the first.
     ///
-    /// One that comes later than its time is put in its place, if the window still reaches there.
+    /// A late send is inserted in order if the window still covers it.
     pub(crate) fn push(&mut self, at: i64) -> (u32, i64) {
         match self.sends.back() {
             Some(newest) if at < *newest => {
                 if at.saturating_add(self.length) > *newest {
-                    let place = self.sends.partition_point(|send| *send <= at);
-                    self.sends.insert(place, at);
+                    let index = self.sends.partition_point(|send| *send <= at);
+                    self.sends.insert(index, at);
                 }
             }
             _ => self.sends.push_back(at),
@@ -46,7 +46,7 @@ impl Window {
         (u32::try_from(self.sends.len()).unwrap_or(u32::MAX), self.sends.front().copied().unwrap_or(at))
     }
 
-    /// Whether there were more sends than are kept.
+    /// Whether sends were dropped because the window was full.
     pub(crate) fn is_overfull(&self) -> bool {
         self.overfull
     }
@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    /// The fullest window, counted the long way.
+    /// The fullest window, by brute force.
     fn brute_force(sends: &[i64], length: i64) -> usize {
         let ending_at = |end: i64| sends.iter().filter(|send| **send > end - length && **send <= end).count();
         sends.iter().map(|end| ending_at(*end)).max().unwrap_or(0)
@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_fullest_window_is_the_one_that_counting_finds(
+        fn the_fullest_window_matches_brute_force(
             mut sends in prop::collection::vec(0_i64..3000, 1..120), length in 1_i64..400,
         ) {
             sends.sort_unstable();
@@ -77,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn a_send_leaves_when_its_place_is_free() {
+    fn a_send_expires_after_the_window() {
         let mut window = Window::new(30);
         assert_eq!(window.push(0), (1, 0));
         assert_eq!(window.push(29), (2, 0));
         assert_eq!(window.push(30), (2, 29));
         // Late, but still in the window.
         assert_eq!(window.push(10), (3, 10));
-        // Too late for any window that can be told.
+        // Too late for the current window.
         assert_eq!(window.push(0), (3, 10));
     }
 }

@@ -1,57 +1,57 @@
-//! A row of failures of the same request, and the pauses between them.
+//! A series of failures of the same request, and the pauses between them.
 
 use super::{Seen, TallyKey};
 use crate::{fact::Fact, intent::Intent};
 
-/// Pauses that are shorter than this are none, in microseconds.
+/// A shorter pause is no pause, in microseconds.
 const SHORT: i64 = 1_000_000;
 
-/// How many of them make hammering.
+/// How many of those are hammering.
 const SHORT_COUNT: u32 = 5;
 
-/// Pauses of a minute and more need grow no further: this is where back-off may end.
+/// Pauses of a minute or more need not grow: back-off may be capped there.
 const LONG: i64 = 60_000_000;
 
-/// After this long it is no retry any more, but the next time, in microseconds: 30 minutes.
+/// After this long a request is no longer a retry, in microseconds: 30 minutes.
 const LONGEST: i64 = 1_800_000_000;
 
-/// The most pauses of a row that are kept; of a longer row the last ones.
+/// The most pauses kept per series; older ones are dropped.
 const MOST: usize = 32;
 
-/// Failures of the same request, one after the other.
+/// Consecutive failures of the same request.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
-    /// Whose refusal it began with.
+pub(super) struct FailureSeries {
+    /// The token, origin and cause of the first failure.
     pub(super) key: TallyKey,
     pub(super) last: Seen,
-    /// What was asked the last time, and when.
+    /// The last request, and when it was sent.
     intent: Intent,
     cursor: u64,
     at: i64,
-    /// When the integration had the last failure.
+    /// When the integration received the last failure.
     end: i64,
-    /// Whether the last failure said when to come back, so that the pause after it is not the integration's choice.
-    told: bool,
+    /// Whether the last failure had a `Retry-After`, so that the next pause is not the integration's choice.
+    has_retry_after: bool,
     short: u32,
     pauses: Vec<i64>,
 }
 
-/// How the pauses of a row were.
+/// The pauses of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pauses {
-    /// There are less than two.
+    /// Fewer than two.
     TooFew,
-    /// They grew, or are so long that they need not.
+    /// They grew, or are long enough that they need not.
     Growing,
-    /// They were all alike, of about so many microseconds.
+    /// All about the same length, in microseconds.
     Fixed(i64),
-    /// They did not grow.
+    /// Not growing.
     NotGrowing,
-    /// There were none to speak of, many times.
+    /// Repeated almost immediately, many times.
     None,
 }
 
-impl Row {
+impl FailureSeries {
     pub(super) fn new(fact: &Fact, key: TallyKey) -> Self {
         Self {
             key,
@@ -60,30 +60,30 @@ impl Row {
             cursor: fact.cursor,
             at: fact.at,
             end: fact.end,
-            told: fact.retry_after.is_some(),
+            has_retry_after: fact.retry_after.is_some(),
             short: 0,
             pauses: Vec::new(),
         }
     }
 
-    /// Whether this request is the row's again: the same one, or one that has changed a little.
+    /// Whether this request continues the series: the same one, or one that has changed slightly.
     pub(super) fn is_again(&self, fact: &Fact) -> bool {
         self.cursor == fact.cursor && fact.intent.repeats(&self.intent, fact.at.saturating_sub(self.at))
     }
 
-    /// Whether the last failure is so long ago that what comes now is no retry of it.
+    /// Whether the last failure is too long ago for a retry.
     pub(super) fn is_over(&self, now: i64) -> bool {
         now.saturating_sub(self.end) > LONGEST
     }
 
-    /// The pause before this request, in microseconds; none where it was under way before the last failure was known.
+    /// The pause before this request, in microseconds; `None` if it was sent before the last failure was known.
     pub(super) fn pause_before(&self, fact: &Fact) -> Option<i64> {
-        fact.at.checked_sub(self.end).filter(|pause| *pause > 0 && fact.came > self.end)
+        fact.at.checked_sub(self.end).filter(|pause| *pause > 0 && fact.received > self.end)
     }
 
     /// Adds a failure.
     pub(super) fn add(&mut self, fact: &Fact) {
-        if let Some(pause) = self.pause_before(fact).filter(|_| !self.told) {
+        if let Some(pause) = self.pause_before(fact).filter(|_| !self.has_retry_after) {
             self.short += u32::from(pause < SHORT);
             if self.pauses.len() == MOST {
                 self.pauses.remove(0);
@@ -94,7 +94,7 @@ impl Row {
         self.intent = fact.intent;
         self.at = fact.at;
         self.end = self.end.max(fact.end);
-        self.told = fact.retry_after.is_some();
+        self.has_retry_after = fact.retry_after.is_some();
     }
 
     pub(super) fn pauses(&self) -> Pauses {
@@ -105,7 +105,7 @@ impl Row {
         let mean = |pauses: &[i64]| pauses.iter().sum::<i64>() / i64::try_from(pauses.len().max(1)).unwrap_or(1);
         let (least, most) =
             self.pauses.iter().fold((i64::MAX, 0), |(least, most), own| (*own.min(&least), *own.max(&most)));
-        // Chance is a part of back-off, so that one pause may be shorter than the one before: halves are compared.
+        // With jitter one pause may be shorter than the one before, so compare halves.
         let half = count / 2;
         let (first, latest) = (mean(&self.pauses[..half]), mean(&self.pauses[count - half..]));
         if self.short >= SHORT_COUNT {
