@@ -32,34 +32,34 @@ const FILE: &str = "signing-key";
 /// ```
 pub struct SigningKey(Ed25519KeyPair);
 
-/// A key that can't be had.
+/// The signing key can't be loaded or created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The file can't be read or written.
     #[error("can't {what} the signing key {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation: `read` or `write`.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The cause.
         source: io::Error,
     },
-    /// The file holds something else.
-    #[error("{} holds no signing key: put the key back, or move the file away, and a new one is made", .0.display())]
+    /// The file is not a signing key.
+    #[error("{} is not a signing key: restore the key, or move the file away to have a new one created", .0.display())]
     Invalid(PathBuf),
-    /// The operating system gives no random numbers.
-    #[error("no random numbers for the signing key")]
+    /// The system's random number generator failed.
+    #[error("the system's random number generator failed: no signing key was created")]
     Random,
 }
 
 impl SigningKey {
-    /// Reads the key of a data folder; none where there is none yet.
+    /// Loads the key of a data folder; `None` if there isn't one yet.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Io`] where it can't be read, [`KeyError::Invalid`] where the file holds something else.
+    /// [`KeyError::Io`] if it can't be read, [`KeyError::Invalid`] if the file is not a key.
     pub fn load(folder: &Path) -> Result<Option<Self>, KeyError> {
         let path = folder.join(FILE);
         let text = match fs::read_to_string(&path) {
@@ -73,11 +73,11 @@ impl SigningKey {
         pair.map(|pair| Some(Self(pair))).ok_or(KeyError::Invalid(path))
     }
 
-    /// Reads the key of a data folder, or makes one if there is none. What is there and is no key is left alone.
+    /// Loads the key of a data folder, or creates one. A file that is not a key is left alone.
     ///
     /// # Errors
     ///
-    /// [`KeyError`] says what stands in the way.
+    /// [`KeyError`] if it can't be read or written.
     pub fn load_or_create(folder: &Path) -> Result<Self, KeyError> {
         loop {
             if let Some(key) = Self::load(folder)? {
@@ -87,7 +87,7 @@ impl SigningKey {
             SystemRandom::new().fill(&mut seed).map_err(|_| KeyError::Random)?;
             let path = folder.join(FILE);
             match create(folder, &path, &BASE64_STANDARD.encode(seed)) {
-                // Another process was first: its key it is.
+                // Another process was first; load its key.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(KeyError::Io { what: "write", path, source }),
                 Ok(()) => {}
@@ -95,13 +95,13 @@ impl SigningKey {
         }
     }
 
-    /// What the key is called by.
+    /// The key's fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.0.public_key().as_ref())
     }
 
-    /// Signs a manifest, as of this instant.
+    /// Signs a manifest with `at` as the time of signing.
     #[must_use]
     pub fn sign(&self, manifest: &[u8], at: Timestamp) -> Signature {
         let statement = statement(Digest::of(manifest), at);
@@ -115,7 +115,7 @@ impl SigningKey {
     }
 }
 
-/// Shows nothing of the secret.
+/// Omits the secret.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SigningKey").field(&self.fingerprint()).finish()
@@ -138,10 +138,10 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// A manifest's signature, as it stands in `signature.json`.
+/// A manifest's signature: the content of `signature.json`.
 ///
-/// What is signed is a text of three lines, each of which ends with a line feed: `nightaudit evidence 1`, the SHA-256 of
-/// the manifest in hexadecimal digits, and the instant of the signature as it stands in the file.
+/// The signed text has three lines, each terminated by a line feed: `nightaudit evidence 1`, the SHA-256 of the manifest in
+/// hex, and `signedAt` as written in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Signature {
@@ -149,7 +149,7 @@ pub struct Signature {
     /// The 32 bytes in base64.
     public_key: String,
     fingerprint: Fingerprint,
-    /// When it was signed, by the clock of the machine that did it.
+    /// When it was signed, by the signing machine's clock.
     pub signed_at: Timestamp,
     /// The 64 bytes in base64.
     signature: String,
@@ -160,17 +160,17 @@ enum Algorithm {
     Ed25519,
 }
 
-/// A signature that is not one of the manifest.
+/// The signature doesn't match the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the signature is not one of this manifest by the key that it names")]
+#[error("the signature is not valid for this manifest and the key it names")]
 pub struct InvalidSignature;
 
 impl Signature {
-    /// Checks that this is a signature of the manifest, and says whose.
+    /// Checks the signature against the manifest; returns the fingerprint of its key.
     ///
     /// # Errors
     ///
-    /// [`InvalidSignature`] where anything that was signed is another, or the fingerprint is not the key's.
+    /// [`InvalidSignature`] if any of the signed data changed, or the fingerprint is not the key's.
     pub fn check(&self, manifest: &[u8]) -> Result<Fingerprint, InvalidSignature> {
         let decode = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| InvalidSignature);
         let (key, signature) = (decode(&self.public_key)?, decode(&self.signature)?);
@@ -187,13 +187,13 @@ fn statement(manifest: Digest, at: Timestamp) -> String {
     format!("nightaudit evidence 1\n{manifest}\n{at}\n")
 }
 
-/// Creates the file whole, for the owner alone, and only where there is none.
+/// Creates the file atomically, readable by its owner only; fails if it exists.
 fn create(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     // A temporary file has mode 0600.
-    let mut draft = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(draft, "{text}")?;
-    draft.as_file().sync_all()?;
-    draft.persist_noclobber(path).map_err(|error| error.error)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(file, "{text}")?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
 }
 
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_for_its_owner_alone() {
+    fn a_key_is_created_once_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         assert!(SigningKey::load(folder.path()).unwrap().is_none());
         let made = SigningKey::load_or_create(folder.path()).unwrap().fingerprint();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_made_at_once_are_one_key() {
+    fn keys_created_concurrently_are_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let make = || SigningKey::load_or_create(path).unwrap().fingerprint();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_key_is_left_alone_and_named() {
+    fn an_invalid_key_file_is_left_alone_and_named() {
         for text in [&b"hello"[..], b"aGVsbG8=", b"\xff"] {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(FILE), text).unwrap();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_changed_of_a_signature_breaks_it() {
+    fn any_change_to_a_signature_invalidates_it() {
         let folder = tempfile::tempdir().unwrap();
         let key = SigningKey::load_or_create(folder.path()).unwrap();
         let signature = key.sign(b"{}", Timestamp::from_micros(1));

@@ -1,7 +1,7 @@
-//! The report: one page that needs nothing beside itself.
+//! The report: one self-contained HTML page.
 //!
-//! What comes first on the page, the verdict, is known last. So the exchanges are set as they come and kept in a temporary
-//! file without a name, at most [`MOST`] of them and [`ROOM`] bytes of bodies, and the page is put together at the end.
+//! The verdict comes first on the page but is known last. So exchanges are rendered as they come and spooled to an unnamed
+//! temporary file, at most [`MAX_SHOWN`] of them with [`BODY_BUDGET`] bytes of bodies, and the page is assembled at the end.
 
 mod body;
 mod chart;
@@ -25,18 +25,18 @@ use nightaudit_review::Review;
 use self::page::Facts;
 use crate::bundle::Made;
 
-/// The most exchanges that a report shows.
-pub(crate) const MOST: u64 = 2_000;
-/// The first of each operation that are shown where there are more than [`MOST`] exchanges.
+/// Maximum exchanges in a report.
+pub(crate) const MAX_SHOWN: u64 = 2_000;
+/// How many exchanges of each operation are shown where there are more than [`MAX_SHOWN`] exchanges.
 const SAMPLE: u64 = 3;
-/// The most operations of which a sample is shown; the paths of wrong addresses know no end.
-const SAMPLED: usize = 300;
-/// Bytes of a body, and of all bodies together, that are shown; once those are used up, the beginning of each body.
-const BODY: usize = 32 << 10;
-const ROOM: usize = 16 << 20;
-const BEGINNING: usize = 1 << 10;
+/// Maximum operations that are sampled; wrong paths are unlimited in number.
+const MAX_SAMPLED: usize = 300;
+/// Maximum bytes shown of one body and of all bodies together; once the budget is used up, only a prefix of each body.
+const MAX_BODY: usize = 32 << 10;
+const BODY_BUDGET: usize = 16 << 20;
+const BODY_PREFIX: usize = 1 << 10;
 
-/// What is said of the export on the page.
+/// What the page says about the export itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct About {
     pub(crate) filter: BTreeMap<String, String>,
@@ -45,36 +45,37 @@ pub(crate) struct About {
     pub(crate) made: Option<Made>,
 }
 
-/// The exchanges of a report, as they come.
+/// Spools the exchanges of a report as they come.
 pub(crate) struct Excerpt {
     contracts: Contracts,
     file: BufWriter<File>,
     pieces: Vec<Piece>,
     seen: BTreeMap<String, u64>,
-    room: usize,
+    /// Bytes left for bodies.
+    budget: usize,
     exchanges: u64,
     failures: u64,
     sampled: u64,
 }
 
-/// A set exchange in the file.
+/// A rendered exchange in the temporary file.
 struct Piece {
     id: ExchangeId,
     length: u64,
-    /// Whether it stays where not all can.
+    /// Whether it is kept when not all exchanges fit.
     sample: bool,
     failure: bool,
 }
 
 impl Excerpt {
-    /// An excerpt that is kept in this folder for a while; requests are held against these contracts.
+    /// An excerpt spooled to `scratch`; requests are checked against `contracts`.
     pub(crate) fn new(scratch: &Path, contracts: Contracts) -> io::Result<Self> {
         Ok(Self {
             contracts,
             file: BufWriter::new(tempfile::tempfile_in(scratch)?),
             pieces: Vec::new(),
             seen: BTreeMap::new(),
-            room: ROOM,
+            budget: BODY_BUDGET,
             exchanges: 0,
             failures: 0,
             sampled: 0,
@@ -86,35 +87,35 @@ impl Excerpt {
         let failure = exchange::is_failure(exchange);
         self.failures += u64::from(failure);
         let sample = self.is_sample(exchange);
-        let stays = (sample || failure) && self.sampled < MOST;
-        self.sampled += u64::from(stays);
-        if !stays && self.exchanges > MOST {
+        let keep = (sample || failure) && self.sampled < MAX_SHOWN;
+        self.sampled += u64::from(keep);
+        if !keep && self.exchanges > MAX_SHOWN {
             return Ok(());
         }
-        let room = if self.room > 2 * BODY { BODY } else { BEGINNING };
+        let room = if self.budget > 2 * MAX_BODY { MAX_BODY } else { BODY_PREFIX };
         let (markup, taken) = exchange::exchange(exchange, &self.contracts, room);
-        self.room = self.room.saturating_sub(taken);
+        self.budget = self.budget.saturating_sub(taken);
         let text = markup.into_string();
         self.file.write_all(text.as_bytes())?;
         self.file.write_all(b"\n")?;
-        self.pieces.push(Piece { id: exchange.id, length: text.len() as u64 + 1, sample: stays, failure });
+        self.pieces.push(Piece { id: exchange.id, length: text.len() as u64 + 1, sample: keep, failure });
         Ok(())
     }
 
-    /// Writes the whole page.
+    /// Writes the page.
     pub(crate) fn write(self, reviews: &[Review], about: &About, out: &mut dyn Write) -> io::Result<()> {
-        let all = self.exchanges <= MOST;
-        let stays = |piece: &&Piece| all || piece.sample;
-        let shown: BTreeSet<ExchangeId> = self.pieces.iter().filter(stays).map(|piece| piece.id).collect();
+        let all = self.exchanges <= MAX_SHOWN;
+        let kept = |piece: &&Piece| all || piece.sample;
+        let shown: BTreeSet<ExchangeId> = self.pieces.iter().filter(kept).map(|piece| piece.id).collect();
         let facts = Facts {
             filter: &about.filter,
             masked_fields: &about.masked_fields,
             openapi: about.openapi,
             made: about.made.as_ref(),
             exchanges: self.exchanges,
-            shown: self.pieces.iter().filter(stays).count() as u64,
+            shown: self.pieces.iter().filter(kept).count() as u64,
             failures: self.failures,
-            failures_shown: self.pieces.iter().filter(stays).filter(|piece| piece.failure).count() as u64,
+            failures_shown: self.pieces.iter().filter(kept).filter(|piece| piece.failure).count() as u64,
             sample: SAMPLE,
         };
         out.write_all(page::begin(reviews, &shown, &facts).as_bytes())?;
@@ -138,7 +139,7 @@ impl Excerpt {
             *seen += 1;
             return *seen <= SAMPLE;
         }
-        let room = self.seen.len() < SAMPLED;
+        let room = self.seen.len() < MAX_SAMPLED;
         if room {
             self.seen.insert(exchange.operation.clone(), 1);
         }

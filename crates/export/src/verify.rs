@@ -1,8 +1,8 @@
-//! The check that evidence is what was recorded and exported.
+//! Verification: is this evidence what was recorded and exported?
 //!
-//! [`verify`] takes a bundle, an NDJSON export or a HAR, [`verify_exchanges`] a log's exchanges. What is wrong with them
-//! are [`Finding`]s; a [`VerifyError`] is a file that is none of these at all. Files are read as a stream: what they claim
-//! of themselves bounds neither memory nor disk.
+//! [`verify`] takes a bundle, an NDJSON export or a HAR, [`verify_exchanges`] the exchanges of a log. Problems are
+//! [`Finding`]s; a [`VerifyError`] means that the file is none of these. Files are streamed, so the sizes they claim affect
+//! neither memory nor disk.
 
 mod bundle;
 mod chain;
@@ -30,71 +30,71 @@ pub use self::{
 };
 use crate::key::Fingerprint;
 
-/// The most hosts of a HAR that are named.
-const FOREIGN: usize = 10;
+/// Maximum foreign hosts of a HAR that are listed.
+const MAX_FOREIGN: usize = 10;
 
-/// How a file is verified.
+/// Options of [`verify`].
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
-    /// The fingerprint of the key that must have signed; any will do where it is none.
+    /// The fingerprint of the expected signing key; `None` accepts any key.
     pub key: Option<String>,
-    /// Contracts of an OpenAPI document, for a bundle whose requests were held against it.
+    /// Contracts from an OpenAPI document, for a bundle whose requests were checked against it.
     pub contracts: Contracts,
-    /// The SHA-256 of that document; none where there isn't one.
+    /// The SHA-256 of that document, if any.
     pub openapi: Option<Digest>,
-    /// The folder for a temporary file without a name, in which a bundle's report is made again.
+    /// The folder for an unnamed temporary file, to which a bundle's report is rendered again.
     pub scratch: PathBuf,
 }
 
-/// How far a verification has come.
+/// Progress of a verification.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Exchanges checked.
     pub exchanges: u64,
-    /// Exchanges in all, as far as the file says; 0 where it doesn't.
+    /// Total exchanges as stated by the file; 0 if unknown.
     pub total: u64,
 }
 
-/// What a verification comes to.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
-    /// What it was: `bundle`, `ndjson`, `har` or `log`.
+    /// What was verified: `bundle`, `ndjson`, `har` or `log`.
     pub what: &'static str,
     /// Exchanges in it.
     pub exchanges: u64,
     /// Sessions in it.
     pub sessions: u64,
-    /// Whose signature it bears; none where that is missing or wrong, or the file has no place for one.
+    /// The valid signature; `None` if it is missing or invalid, or the format has none.
     pub signed_by: Option<SignedBy>,
-    /// Who answered, session by session; empty for a HAR.
+    /// The origin of the responses, per session; empty for a HAR.
     pub origins: Vec<SessionOrigin>,
-    /// What can't be told, a sentence each.
+    /// What could not be verified, one sentence each.
     pub notes: Vec<String>,
-    /// What is wrong.
+    /// The problems found.
     pub findings: Vec<Finding>,
-    /// Whether there was too much wrong to go on.
+    /// Whether verification stopped early because of too many findings.
     pub cut: bool,
 }
 
-/// A signature that is good.
+/// A valid signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SignedBy {
     /// The key.
     pub key: Fingerprint,
-    /// When, by the clock of the machine that signed.
+    /// When it was signed, by the signing machine's clock.
     pub at: Timestamp,
 }
 
 impl Verification {
-    /// Whether nothing is wrong.
+    /// Whether there are no findings.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// Whether it shows, beside that, that Mews answered every session.
+    /// Whether it also proves that every session's responses came from Mews.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.is_good() && !self.origins.is_empty() && self.origins.iter().all(|origin| origin.provenance.is_proven())
@@ -105,46 +105,46 @@ impl Verification {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// It can't be read.
+    /// I/O error.
     #[error("can't read: {0}")]
     Io(#[from] io::Error),
-    /// It is a zip, or was one, and no bundle.
+    /// A zip (or the remains of one) that is not a bundle.
     #[error("not a bundle of evidence: {0}")]
     NotABundle(String),
-    /// A later version wrote it.
-    #[error("it was written by nightaudit {nightaudit}, in a layout that this version doesn't know: use that one")]
+    /// Written by a later version.
+    #[error("written by nightaudit {nightaudit} in a layout this version doesn't support: use that version")]
     Newer {
         /// The version that wrote it.
         nightaudit: String,
     },
-    /// It is nothing that can be verified.
+    /// Not a format that can be verified.
     #[error("neither a bundle nor an NDJSON or HAR export: {0}")]
     Unknown(String),
 }
 
-/// Verifies a bundle, an NDJSON export or a HAR, told apart by what is in it.
+/// Verifies a bundle, an NDJSON export or a HAR, detected from its content.
 ///
 /// # Errors
 ///
-/// [`VerifyError`] where it is none of them, or can't be read.
+/// [`VerifyError`] if it is none of them or can't be read.
 pub fn verify(
     mut file: File,
     options: &VerifyOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, VerifyError> {
-    let mut beginning = Vec::new();
-    (&mut file).take(4096).read_to_end(&mut beginning)?;
+    let mut prefix = Vec::new();
+    (&mut file).take(4096).read_to_end(&mut prefix)?;
     file.seek(SeekFrom::Start(0))?;
-    // Editors of other systems put a byte order mark before a text.
-    let text = match beginning.strip_prefix(b"\xef\xbb\xbf") {
+    // Some editors add a byte order mark.
+    let text = match prefix.strip_prefix(b"\xef\xbb\xbf") {
         Some(text) => {
             file.seek(SeekFrom::Start(3))?;
             text
         }
-        None => &beginning[..],
+        None => &prefix[..],
     };
     let text = text.trim_ascii_start();
-    if beginning.starts_with(b"PK") {
+    if prefix.starts_with(b"PK") {
         bundle::verify(file, options, progress)
     } else if text.starts_with(b"{\"id\"") {
         ndjson(file, progress)
@@ -153,16 +153,16 @@ pub fn verify(
     } else if text.is_empty() {
         Err(VerifyError::Unknown("it is empty".to_owned()))
     } else {
-        Err(VerifyError::Unknown("it begins with something else than one of them".to_owned()))
+        Err(VerifyError::Unknown("unknown file type".to_owned()))
     }
 }
 
-/// Verifies exchanges as a log gives them: each by itself, and the chain from each to the next. `imported` says which
-/// sessions the log knows to be imported.
+/// Verifies exchanges in log order: each on its own, and the hash chain. `imported` holds the sessions that the log knows
+/// to be imported.
 ///
 /// # Errors
 ///
-/// The first error that the exchanges come with.
+/// The first error that `exchanges` yields.
 pub fn verify_exchanges<E>(
     exchanges: impl Iterator<Item = Result<Exchange, E>>,
     imported: BTreeMap<SessionId, Import>,
@@ -202,11 +202,12 @@ fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification
     })?;
     chain.finish(None, &mut findings);
     let origins = origins.finish(None, false, &mut findings);
-    let mut notes =
-        vec!["a line at its end could be missing: only a bundle says how many there were, and is signed".to_owned()];
+    let mut notes = vec![
+        "lines missing at the end can't be detected: only a bundle states the number of exchanges and is signed"
+            .to_owned(),
+    ];
     if masked > 0 {
-        notes
-            .push(format!("fields were masked in {masked} bodies: nobody can tell whether what stands there is right"));
+        notes.push(format!("properties were masked in {masked} bodies: their current content can't be verified"));
     }
     Ok(Verification { origins, ..unsigned("ndjson", exchanges, chain.sessions(), notes, findings) })
 }
@@ -220,23 +221,22 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
         exchanges += 1;
         let bodies = entry.altered_bodies();
         let Some(facts) = entry.nightaudit else {
-            findings.add(FindingKind::Inserted, None, format_args!("entry {exchanges} is not nightaudit's"));
+            findings.add(FindingKind::Inserted, None, format_args!("entry {exchanges} was not written by nightaudit"));
             return;
         };
         let (id, sequence, session) = (facts.id, facts.sequence, finding::shown(&facts.session_name));
         if facts.alteration == Some(Alteration::Edited) {
-            let what =
-                format_args!("exchange {id} ({sequence} of {session}) was imported and is not as it was recorded");
+            let what = format_args!("exchange {id} ({sequence} of {session}) was edited before it was imported");
             findings.add(FindingKind::Altered, None, what);
         }
         if let Some(destination) = &facts.destination
             && Environment::at(&destination.address).is_none()
-            && foreign.len() < FOREIGN
+            && foreign.len() < MAX_FOREIGN
         {
             foreign.insert(finding::shown(&destination.address));
         }
         for body in bodies {
-            let what = format_args!("exchange {id} ({sequence} of {session}): {body} is not the recorded one");
+            let what = format_args!("exchange {id} ({sequence} of {session}): {body} differs from what was recorded");
             findings.add(FindingKind::Altered, None, what);
         }
         let last = before.as_ref().filter(|last| last.session_name == facts.session_name);
@@ -246,10 +246,10 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
                 findings.add(
                     FindingKind::Reordered,
                     None,
-                    format_args!("exchange {id} stands after number {}", last.sequence),
+                    format_args!("exchange {id} comes after number {}", last.sequence),
                 );
             } else if !chained && sequence == last.sequence + 1 {
-                let what = format_args!("exchange {id} ({sequence} of {session}) is not chained to the one before it");
+                let what = format_args!("exchange {id} ({sequence} of {session}) doesn't chain to the previous one");
                 findings.add(FindingKind::Altered, None, what);
             } else if !chained {
                 let what = format_args!(
@@ -268,8 +268,8 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
         Err(error) => return Err(VerifyError::Unknown(finding::shown(&error.to_string()))),
     }
     let mut notes = vec![
-        "a HAR holds less than the chain covers: bodies in no content coding and the links of the chain were checked; a \
-         bundle or an NDJSON export is checked whole"
+        "a HAR holds less than the chain covers: only bodies without a content coding and the chain's links were checked; \
+         a bundle or an NDJSON export is checked completely"
             .to_owned(),
     ];
     if !foreign.is_empty() {

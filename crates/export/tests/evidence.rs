@@ -1,4 +1,4 @@
-//! The report and the bundle: golden files, and what a bundle says of itself.
+//! The report and the bundle: golden files and verification.
 #![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
 
 mod bundles;
@@ -30,7 +30,7 @@ fn the_files_of_a_bundle_are_as_they_always_were() {
     let files = unpacked(&bundle_of(&evidence(), &recorded()));
     let text = |name: &str| {
         let text = String::from_utf8(files[name].clone()).unwrap().replace(env!("CARGO_PKG_VERSION"), "VERSION");
-        // Lengths and digests follow from what stands in the other files.
+        // Lengths and digests depend on the other files.
         text.lines()
             .filter(|line| !line.contains("\"sha256\"") && !line.contains("\"bytes\""))
             .map(|line| format!("{line}\n"))
@@ -49,7 +49,7 @@ fn the_files_of_a_bundle_are_as_they_always_were() {
 
 #[test]
 fn the_report_is_as_it_always_was() {
-    // What the review says is its own crate's matter.
+    // The review's text is tested in its own crate.
     let page = report_of(&recorded()).replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let exchanges = page.split_once("<section class=\"part\" id=\"exchanges\">").unwrap().1;
     insta::assert_snapshot!("report", exchanges.replace("><", ">\n<"));
@@ -75,7 +75,7 @@ fn another_key_is_told_apart() {
     let files = resigned(unpacked(&bundle_of(&evidence(), &recorded())), &other);
     let good = check(&packed(&files)).unwrap();
     assert!(good.is_good() && good.signed_by.unwrap().key == other.fingerprint());
-    // A report that names the key that made it can't be signed by another.
+    // A report that names its key can't be signed with another.
     let made = Evidence { made: Some(Made { at: at(), key: key().fingerprint() }), ..evidence() };
     let zip = bundle_of(&made, &recorded());
     assert!(check(&zip).unwrap().is_good());
@@ -108,7 +108,7 @@ fn a_filtered_and_masked_bundle_is_good_and_says_what_it_cant_know() {
     let verification = check(&bundle_of(&evidence, &exchanges)).unwrap();
     assert_eq!(verification.findings, []);
     assert!(verification.notes.iter().any(|note| note.contains("masked in 5 bodies")), "{verification:?}");
-    // Without the filter the hole would be one.
+    // Without the filter this would be a gap.
     let unfiltered = Evidence { filter: Filter::default(), ..evidence };
     assert!(names(
         &check(&bundle_of(&unfiltered, &exchanges)).unwrap().findings,
@@ -135,7 +135,7 @@ fn of_a_long_session_the_report_has_a_sample_and_every_failure() {
     let shown: Vec<usize> =
         (0..2_500).filter(|&place| page.contains(&format!("id=\"x-{}\"", exchanges[place].id))).collect();
     assert_eq!(shown, [0, 1, 2, 1_000, 2_200, 2_201, 2_202, 2_400]);
-    // Links lead only to what is there.
+    // Links lead only to exchanges on the page.
     for link in page.split("href=\"#x-").skip(1) {
         assert!(page.contains(&format!("id=\"x-{}\"", &link[..26])), "{}", &link[..26]);
     }
@@ -151,13 +151,13 @@ fn a_part_of_a_websocket_is_shown_as_messages_and_is_no_failure() {
     }
     let page = report_of(&chained(vec![exchange(1), part]));
     let shown = page.split_once("data-kind=\"said\"").unwrap().1;
-    for text in ["The integration to Mews", "Mews to the integration", "09-21 14:13:20.250", "binary", "close"] {
+    for text in ["Client to Mews", "Mews to client", "09-21 14:13:20.250", "binary", "close"] {
         assert!(shown.contains(text), "{text}");
     }
     assert!(shown.contains("&lt;script&gt;<i class=\"u\">U+202E</i>"));
-    assert!(shown.contains("103 more messages are left out here"));
-    assert!(shown.contains("1 message (2 B) passed and were not kept"));
-    assert!(!shown.contains("The integration got no answer") && !shown.contains("No body"));
+    assert!(shown.contains("103 more messages are omitted here"));
+    assert!(shown.contains("1 message (2 B) were forwarded but not recorded"));
+    assert!(!shown.contains("The client got no response") && !shown.contains("No body"));
     assert_eq!(page.matches("data-kind=\"bad\"").count(), 0);
 }
 
@@ -178,7 +178,7 @@ fn a_bundle_held_against_an_openapi_document_says_so_and_is_checked_with_it() {
     let files = unpacked(&zip);
     let review = str::from_utf8(&files["review.json"]).unwrap();
     assert!(review.contains("\"missing\": 3") && review.contains("record/incomplete"), "{review}");
-    assert!(str::from_utf8(&files["README.txt"]).unwrap().contains("3 more passed unrecorded"));
+    assert!(str::from_utf8(&files["README.txt"]).unwrap().contains("3 more were forwarded but not recorded"));
     let changed = files.into_iter().map(|(name, bytes)| match &*name {
         "review.json" => {
             (name, str::from_utf8(&bytes).unwrap().replace("\"missing\": 3", "\"missing\": 2").into_bytes())
@@ -191,11 +191,15 @@ fn a_bundle_held_against_an_openapi_document_says_so_and_is_checked_with_it() {
     let with = |bytes: &[u8]| verify(file_of(bytes), &here, &mut |_| {}).unwrap();
     assert_eq!((with(&zip).findings, with(&zip).notes), (vec![], vec![]));
     assert_eq!(with(&changed).findings[0].file.as_deref(), Some("review.json"));
-    // Without the document it says what it could not make again; with another it is the same.
+    // Without the document, or with another, it says what it could not rebuild.
     for openapi in [None, Some(Digest::of(b"another"))] {
         let options = VerifyOptions { openapi, scratch: std::env::temp_dir(), ..VerifyOptions::default() };
         let without = verify(file_of(&zip), &options, &mut |_| {}).unwrap();
         assert_eq!(without.findings, []);
-        assert!(without.notes.iter().any(|note| note.contains("--openapi and that document")), "{:?}", without.notes);
+        assert!(
+            without.notes.iter().any(|note| note.contains("pass that document with --openapi")),
+            "{:?}",
+            without.notes
+        );
     }
 }

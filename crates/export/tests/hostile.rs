@@ -1,4 +1,4 @@
-//! What breaks parsers, fills memory or pretends to be something else.
+//! Hostile files: broken, huge, or disguised.
 #![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
 
 mod bundles;
@@ -29,7 +29,7 @@ fn hostile_content_breaks_out_of_nothing_and_nothing_is_lost() {
     assert_eq!(verification.findings, []);
     let files = unpacked(&zip);
     let page = str::from_utf8(&files["report.html"]).unwrap();
-    // One script, one style, no hidden mark, nothing that a parser would read otherwise.
+    // One script, one style, no invisible characters, no markup from the network.
     assert_eq!(page.matches("<script").count(), 1);
     assert_eq!(page.matches("</script").count(), 1);
     assert_eq!(page.matches("<style").count(), 1);
@@ -51,7 +51,7 @@ fn what_is_no_evidence_gets_one_line() {
     let empty = ZipWriter::new(Cursor::new(Vec::new())).finish().unwrap().into_inner();
     for (bytes, named) in [
         (&b""[..], "empty"),
-        (b"hello", "begins with something else"),
+        (b"hello", "unknown file type"),
         (b"{\"log\":{}}", "entries"),
         (b"{\"a\":1}", "log"),
         (b"PK\x03\x04", "bundle"),
@@ -68,7 +68,7 @@ fn what_is_no_evidence_gets_one_line() {
 #[test]
 fn a_zip_that_two_programs_read_in_two_ways_is_refused() {
     let zip = bundle_of(&evidence(), &recorded());
-    // Each name stands in its local header and in the directory.
+    // Each name is both in its local header and in the directory.
     let places: Vec<usize> = (0..zip.len()).filter(|&at| zip[at..].starts_with(b"review.json")).collect();
     assert_eq!(places.len(), 2);
     for place in places {
@@ -105,13 +105,13 @@ fn a_bomb_is_left_where_it_lies() {
         assert!(found.iter().any(|finding| finding.file.as_deref() == Some(name)), "{name}: {found:?}");
         files.insert(name.to_owned(), kept);
     }
-    // Lines without end are not read without end.
+    // Reading an endless line is bounded.
     files.insert("exchanges.ndjson".to_owned(), b"x\n".repeat(4 << 20));
     let verification = check(&packed(&files)).unwrap();
     assert!(verification.cut && verification.findings.len() == 1_000, "{}", verification.findings.len());
 }
 
-/// A body of 50 MB that was kept whole, on one line.
+/// A complete body of 50 MB on one line.
 #[test]
 fn fifty_megabytes_on_one_line_go_through_everything_and_come_back() {
     const LENGTH: usize = 50_000_000;
@@ -132,9 +132,9 @@ fn fifty_megabytes_on_one_line_go_through_everything_and_come_back() {
     assert_eq!(lines.count(), 1);
     assert!(files["session.har"].len() > LENGTH);
     let page = str::from_utf8(&files["report.html"]).unwrap();
-    assert!(page.len() < 1 << 20 && page.contains("The rest is left out here"), "{}", page.len());
+    assert!(page.len() < 1 << 20 && page.contains("The rest is omitted here"), "{}", page.len());
 
-    // What `export` writes as HAR and NDJSON are the same files.
+    // `export --format har` and `ndjson` write the same files.
     assert_eq!(check(&files["session.har"]).unwrap().findings, []);
     let mut lines = files["exchanges.ndjson"].clone();
     let middle = lines.windows(4).position(|bytes| bytes == b"====").unwrap();

@@ -1,4 +1,4 @@
-//! Every way of tampering that there is a name for.
+//! Tampering, one test per kind.
 #![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
 
 mod bundles;
@@ -151,8 +151,8 @@ fn an_altered_message_of_a_websocket_is_told_with_its_exchange() {
     edited[1] = edited[1].replacen(r#"{\"a\":1}"#, r#"{\"a\":2}"#, 1);
     let found = findings(&resigned(with_lines(&files, &edited), &key()));
     assert!(names(&found, FindingKind::Altered, &id), "{found:?}");
-    assert!(names(&found, FindingKind::Altered, "message 1 of its WebSocket"), "{found:?}");
-    // With a digest that fits, its hash is another.
+    assert!(names(&found, FindingKind::Altered, "WebSocket message 1 differs"), "{found:?}");
+    // With a matching digest, the hash no longer matches.
     let mut parted = exchanges[1].clone();
     parted.web_socket.as_mut().unwrap().messages[0].body = Body::whole("{\"a\":2}".into());
     edited[1] = serde_json::to_string(&parted).unwrap() + "\n";

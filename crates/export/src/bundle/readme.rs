@@ -1,17 +1,17 @@
-//! The bundle's own explanation, for somebody who has never heard of nightaudit.
+//! `README.txt`, for readers who don't know nightaudit.
 
 use std::fmt::Write as _;
 
 use super::manifest::Manifest;
 
-/// The text of `README.txt`; `declared` says whether there is a declaration.
+/// The text of `README.txt`; `declared` if the bundle has a declaration.
 pub(super) fn readme(manifest: &Manifest, declared: bool) -> String {
     let mut text = String::from(
         "\
-Evidence of an integration's run against the Mews Connector API
-===============================================================
+Evidence of an integration's session with the Mews Connector API
+================================================================
 
-Recorded and written by nightaudit, a proxy that stood between the integration and Mews.
+Recorded by nightaudit, a proxy between the integration and Mews.
 
 ",
     );
@@ -19,7 +19,7 @@ Recorded and written by nightaudit, a proxy that stood between the integration a
         let name = crate::text::printable(&session.name);
         let _ = writeln!(text, "Session    {name} ({})", session.id);
         let _ =
-            writeln!(text, "           {} exchanges, number {} to {}", session.exchanges, session.first, session.last);
+            writeln!(text, "           {} exchanges, numbers {} to {}", session.exchanges, session.first, session.last);
         if let Some(outline) = manifest.reviews.iter().find(|outline| outline.session == session.id) {
             let _ = writeln!(text, "           {}", crate::text::printable(&outline.origin));
             let _ = writeln!(text, "           {}", crate::text::printable(&outline.headline));
@@ -28,15 +28,15 @@ Recorded and written by nightaudit, a proxy that stood between the integration a
             let _ = writeln!(text, "           {import}");
         }
         if session.unrecorded > 0 {
-            let _ = writeln!(text, "           {} more passed unrecorded", session.unrecorded);
+            let _ = writeln!(text, "           {} more were forwarded but not recorded", session.unrecorded);
         }
     }
     if let Some(made) = &manifest.made {
-        let _ = writeln!(text, "Made       {} by the key {}", made.at, made.key);
+        let _ = writeln!(text, "Written    {}, key fingerprint {}", made.at, made.key);
     }
-    let _ = writeln!(text, "Reviewed   by Mews' documentation of {}", nightaudit_mews::REVISION);
+    let _ = writeln!(text, "Reviewed   against Mews' documentation, revision {}", nightaudit_mews::REVISION);
     if let Some(digest) = manifest.openapi {
-        let _ = writeln!(text, "OpenAPI    SHA-256 {digest}; nightaudit verify makes the review again with --openapi");
+        let _ = writeln!(text, "OpenAPI    SHA-256 {digest}; pass it to nightaudit verify with --openapi");
     }
     if !manifest.filter.is_empty() {
         let filter: Vec<_> = manifest.filter.iter().map(|(name, value)| format!("--{name} {value}")).collect();
@@ -48,43 +48,43 @@ Recorded and written by nightaudit, a proxy that stood between the integration a
     }
     text.push_str(
         "
-What is here
-------------
+Contents
+--------
 
-report.html        Begin here. Opens in any browser, on a phone and on paper; loads nothing from anywhere.
-session.har        The same exchanges for developers' tools: the network panel of a browser imports it.
-exchanges.ndjson   Every exchange, complete, one a line, as JSON.
-review.json        What the report says, as data: a list with a review of each session.
+report.html        Start here. Opens in any browser, prints well, loads nothing from the network.
+session.har        The same exchanges for developer tools, such as a browser's network panel.
+exchanges.ndjson   Every exchange in full, one JSON object per line.
+review.json        The content of the report as data: a list with one review per session.
 ",
     );
     if declared {
-        text.push_str("declaration.toml   What the integration declares about itself, as the partner wrote it.\n");
+        text.push_str("declaration.toml   The partner's declaration of the integration, unchanged.\n");
     }
     text.push_str(
-        "manifest.json      The length and the SHA-256 of each of these files, and where each session's chain ends.
-signature.json     The signature over manifest.json, and when it was made.
+        "manifest.json      Length and SHA-256 of each file above, and the head of each session's hash chain.
+signature.json     The signature over manifest.json, and its time.
 
-Access tokens and client tokens were never recorded. In their place stand pseudonyms, REDACTED: and 12 digits; equal
-tokens have equal pseudonyms.
+Access tokens and client tokens are never recorded. They are replaced by pseudonyms (REDACTED: and 12 hex digits); the
+same token always has the same pseudonym.
 
-How to check it
----------------
+How to verify it
+----------------
 
 With nightaudit:
 
     nightaudit verify FILE.zip
 
-It recomputes every digest and the chain that leads from each exchange to the next, makes report, review and HAR again
-from the exchanges and compares them, checks the signature, and names whatever was changed. It shows the fingerprint of
-the key that signed: ask the partner for theirs and compare, or give it with --key.
+This recomputes every digest and the hash chain, rebuilds the report, the review and the HAR from the exchanges and
+compares them, checks the signature, and names anything that was changed. It prints the fingerprint of the signing key:
+ask the partner for theirs over another channel and compare, or pass it with --key.
 
-By hand: compare the SHA-256 of the files with manifest.json (sha256sum on Linux, shasum -a 256 on macOS,
-Get-FileHash on Windows). signature.json holds an Ed25519 signature of three lines, each ended by a line feed:
+By hand: compare the SHA-256 of each file with manifest.json (sha256sum on Linux, shasum -a 256 on macOS,
+Get-FileHash on Windows). signature.json holds an Ed25519 signature over three lines, each terminated by a line feed:
 nightaudit evidence 1, the SHA-256 of manifest.json, and signedAt.
 
-What that shows: nothing was changed since the installation that holds the key wrote this file. Of a session that was
-recorded there, and not imported, it shows too that no exchange was changed, added or taken out since, unless by somebody
-who holds that key. Each exchange names the host that it was sent to, and who vouches for the host's certificate.
+What this proves: nothing has changed since the installation with this key wrote the file. For a session recorded there
+(not imported), it also proves that no exchange has been changed, added or removed since it was recorded, except by a
+holder of the key. Each exchange names the host it was sent to and the authority behind the host's certificate.
 ",
     );
     text

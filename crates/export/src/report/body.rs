@@ -1,4 +1,4 @@
-//! A body as a person reads it.
+//! Bodies, rendered for people.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,12 @@ use serde::de::IgnoredAny;
 
 use crate::text::is_hidden;
 
-/// The most bytes of a body that are no text and are shown.
-const DUMPED: usize = 256;
+/// Maximum bytes shown of a binary body.
+const MAX_DUMP: usize = 256;
 
-/// A text from the network: escaped, and with what can't be seen made visible.
+/// A text from the network: escaped, with invisible characters made visible.
 ///
-/// Nothing is dropped: a character that is shown as its number stands for itself.
+/// Nothing is dropped: an invisible character is shown as its code point.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Render for Text<'_> {
@@ -38,65 +38,64 @@ fn push(out: &mut String, character: char) {
     }
 }
 
-/// Shows the body's text, JSON set out in lines, at most `room` bytes of it; says how many it took.
+/// Renders at most `room` bytes of the body, JSON indented; returns how many bytes it took.
 pub(super) fn show(body: &Body, room: usize) -> (Markup, usize) {
     let (decoded, complete) = body.decoded();
     if let Some(withheld) = body.withheld {
-        return (html! { p.cut { (body.length) " bytes withheld: " (withheld.reason()) "." } }, 0);
+        return (html! { p.omitted { (body.length) " bytes withheld: " (withheld.reason()) "." } }, 0);
     }
     if decoded.is_empty() {
         return (html! { p.none { "No body" } }, 0);
     }
-    let (shown, taken, cut) = match str::from_utf8(&decoded) {
+    let (shown, taken, truncated) = match str::from_utf8(&decoded) {
         Ok(text) if text.bytes().filter(|byte| *byte == 0).count() * 10 <= text.len() => {
             let json = matches!(text.trim_ascii_start().as_bytes().first(), Some(b'{' | b'['))
                 && serde_json::from_str::<IgnoredAny>(text).is_ok();
-            let set = if json { Laid::json(text, room) } else { Laid::plain(text, room) };
-            (html! { pre tabindex="0" { (PreEscaped(set.out)) } }, set.length, set.cut)
+            let set = if json { Formatted::json(text, room) } else { Formatted::plain(text, room) };
+            (html! { pre tabindex="0" { (PreEscaped(set.out)) } }, set.length, set.truncated)
         }
         _ => {
-            let dump = dump(&decoded[..decoded.len().min(DUMPED)]);
+            let dump = dump(&decoded[..decoded.len().min(MAX_DUMP)]);
             let length = dump.len();
-            (html! { pre tabindex="0" { (dump) } }, length, decoded.len() > DUMPED)
+            (html! { pre tabindex="0" { (dump) } }, length, decoded.len() > MAX_DUMP)
         }
     };
     let markup = html! {
         (shown)
-        @if cut { p.cut { "The rest is left out here; " code { "exchanges.ndjson" } " of the bundle has all that was recorded." } }
-        @if body.truncated { p.cut { "Only the beginning was recorded." } }
-        @if !complete { p.cut { "Its content coding can't be undone to the end." } }
-        @if body.masked { p.cut { "Fields were masked on the way out." } }
+        @if truncated { p.omitted { "The rest is omitted here; " code { "exchanges.ndjson" } " of the bundle has all that was recorded." } }
+        @if body.truncated { p.omitted { "Truncated when it was recorded." } }
+        @if !complete { p.omitted { "Could not be decoded to the end." } }
+        @if body.masked { p.omitted { "Properties were masked by the export." } }
     };
     (markup, taken)
 }
 
 /// A text on its way into `<pre>`.
-struct Laid {
+struct Formatted {
     out: String,
-    /// Characters of the text that were set, in bytes, and what was added to lay it out.
+    /// Bytes of text written so far, indentation included.
     length: usize,
     room: usize,
-    cut: bool,
+    truncated: bool,
 }
 
-impl Laid {
+impl Formatted {
     fn new(room: usize) -> Self {
-        Self { out: String::new(), length: 0, room, cut: false }
+        Self { out: String::new(), length: 0, room, truncated: false }
     }
 
     fn plain(text: &str, room: usize) -> Self {
-        let mut laid = Self::new(room);
-        laid.put(text);
-        laid
+        let mut formatted = Self::new(room);
+        formatted.put(text);
+        formatted
     }
 
-    /// Sets valid JSON out in lines. Its tokens stay as they are: no number is rounded, no escape undone, no field
-    /// lost that is there twice.
+    /// Indents valid JSON. Its tokens stay as they are: numbers aren't rounded, escapes stay, duplicate properties are kept.
     fn json(text: &str, room: usize) -> Self {
-        let mut laid = Self::new(room);
+        let mut formatted = Self::new(room);
         let (mut depth, mut rest) = (0_usize, text.trim_ascii());
         while let Some(first) = rest.bytes().next() {
-            if laid.cut {
+            if formatted.truncated {
                 break;
             }
             let length = match first {
@@ -112,32 +111,32 @@ impl Laid {
             let after = after.trim_ascii_start();
             match first {
                 b'{' | b'[' => {
-                    laid.put(token);
+                    formatted.put(token);
                     let empty = after.starts_with(['}', ']']);
                     depth += 1;
                     if !empty {
-                        laid.line(depth);
+                        formatted.line(depth);
                     }
                 }
                 b'}' | b']' => {
                     depth = depth.saturating_sub(1);
-                    if !laid.out.ends_with(['{', '[']) {
-                        laid.line(depth);
+                    if !formatted.out.ends_with(['{', '[']) {
+                        formatted.line(depth);
                     }
-                    laid.put(token);
+                    formatted.put(token);
                 }
                 b',' => {
-                    laid.put(token);
-                    laid.line(depth);
+                    formatted.put(token);
+                    formatted.line(depth);
                 }
-                b':' => laid.put(": "),
-                b'"' if after.starts_with(':') => laid.span("k", token),
-                b'"' => laid.span("s", token),
-                _ => laid.span("n", token),
+                b':' => formatted.put(": "),
+                b'"' if after.starts_with(':') => formatted.span("k", token),
+                b'"' => formatted.span("s", token),
+                _ => formatted.span("n", token),
             }
             rest = after;
         }
-        laid
+        formatted
     }
 
     fn span(&mut self, class: &str, token: &str) {
@@ -155,7 +154,7 @@ impl Laid {
 
     fn put(&mut self, text: &str) {
         let mut fits = text.len().min(self.room.saturating_sub(self.length));
-        self.cut |= fits < text.len();
+        self.truncated |= fits < text.len();
         while !text.is_char_boundary(fits) {
             fits -= 1;
         }
@@ -164,7 +163,7 @@ impl Laid {
     }
 }
 
-/// The length of the JSON string with which the text begins, its quotes included.
+/// The length of the JSON string that `text` starts with, quotes included.
 fn string_length(text: &str) -> usize {
     let mut escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -175,13 +174,13 @@ fn string_length(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// Bytes in hexadecimal digits and as far as possible in letters, 16 a line.
+/// A hex dump, 16 bytes per line.
 fn dump(bytes: &[u8]) -> String {
     let mut out = String::new();
     for (line, bytes) in bytes.chunks(16).enumerate() {
         let _ = write!(out, "{:06x}  ", line * 16);
-        for place in 0..16 {
-            match bytes.get(place) {
+        for column in 0..16 {
+            match bytes.get(column) {
                 Some(byte) => {
                     let _ = write!(out, "{byte:02x} ");
                 }
@@ -206,7 +205,7 @@ mod tests {
         show(&Body::whole(Bytes::from_static(body)), room).0.into_string()
     }
 
-    /// What a browser makes of the markup's text.
+    /// The markup's text as a browser shows it.
     fn read(markup: &str) -> String {
         let mut text = String::new();
         let mut rest = markup;
@@ -218,8 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn json_is_set_out_and_no_token_of_it_is_another() {
-        let laid = Laid::json(r#" {"a":1.0e+10,"a":[ ],"b":{"c":"\u00e9\"}, {","d":[1, null]},"e":{}} "#, 1000);
+    fn json_is_indented_with_its_tokens_unchanged() {
+        let formatted =
+            Formatted::json(r#" {"a":1.0e+10,"a":[ ],"b":{"c":"\u00e9\"}, {","d":[1, null]},"e":{}} "#, 1000);
         let expected = r#"{
   "a": 1.0e+10,
   "a": [],
@@ -232,59 +232,59 @@ mod tests {
   },
   "e": {}
 }"#;
-        assert_eq!(read(&laid.out), expected);
+        assert_eq!(read(&formatted.out), expected);
     }
 
     #[test]
-    fn nothing_breaks_out_and_what_is_hidden_is_shown() {
+    fn markup_is_escaped_and_invisible_characters_are_shown() {
         let markup = shown("</pre><script>\u{202e}\0\r&é".as_bytes(), 1000);
         assert!(markup.contains("&lt;/pre&gt;&lt;script&gt;<i class=\"u\">U+202E</i><i class=\"u\">U+0000</i><i class=\"u\">U+000D</i>&amp;é"), "{markup}");
     }
 
     #[test]
-    fn what_is_no_text_is_shown_byte_by_byte() {
+    fn binary_bodies_are_shown_as_a_hex_dump() {
         let markup = shown(b"\x89PNG\r\n\x1a\n\0\xff", 1000);
         assert!(markup.contains("000000  89 50 4e 47 0d 0a 1a 0a 00 ff"), "{markup}");
         assert!(markup.contains(".PNG"), "{markup}");
     }
 
     #[test]
-    fn a_long_body_is_cut_and_says_so() {
+    fn a_long_body_is_truncated_and_marked() {
         let (markup, taken) = show(&Body::whole(Bytes::from("é".repeat(1000))), 101);
         assert_eq!(taken, 100);
-        assert!(markup.into_string().contains("The rest is left out here"));
-        // Lines in lines would make much of little.
+        assert!(markup.into_string().contains("The rest is omitted here"));
+        // Deep indentation would make a small body large.
         let deep = format!("{}{}{}", "[".repeat(100), ["1"; 5000].join(","), "]".repeat(100));
         let (markup, taken) = show(&Body::whole(Bytes::from(deep)), 10_000);
         assert!(taken <= 10_000 && markup.0.len() < 200_000, "{taken} {}", markup.0.len());
     }
 
-    /// The text with what can't be seen by its number.
+    /// The text with invisible characters as code points.
     fn marked(text: &str) -> String {
         let mark = |c| if is_hidden(c) { format!("U+{:04X}", u32::from(c)) } else { c.to_string() };
         text.chars().map(mark).collect()
     }
 
-    /// Found by chance: U+2028 is no control character, and hidden.
+    /// Found by proptest: U+2028 is invisible but no control character.
     #[test]
-    fn a_line_separator_is_shown_by_its_number() {
-        assert_eq!(read(&Laid::plain("\u{2028}", 1000).out), marked("\u{2028}"));
+    fn a_line_separator_is_shown_as_its_code_point() {
+        assert_eq!(read(&Formatted::plain("\u{2028}", 1000).out), marked("\u{2028}"));
         assert_eq!(marked("\u{2028}"), "U+2028");
     }
 
     proptest! {
         #[test]
-        fn every_text_is_read_as_it_was(text in "\\PC{0,60}|[<>&\"'a-z/ ]{0,60}") {
-            let laid = Laid::plain(&text, 1000);
-            prop_assert_eq!(read(&laid.out), marked(&text));
+        fn every_text_round_trips(text in "\\PC{0,60}|[<>&\"'a-z/ ]{0,60}") {
+            let formatted = Formatted::plain(&text, 1000);
+            prop_assert_eq!(read(&formatted.out), marked(&text));
         }
 
         #[test]
-        fn json_keeps_all_but_its_white_space(value in any::<Vec<(String, Vec<Option<i64>>)>>()) {
+        fn formatting_json_changes_only_white_space(value in any::<Vec<(String, Vec<Option<i64>>)>>()) {
             let text = serde_json::to_string(&value).unwrap();
-            let laid = Laid::json(&text, 1 << 20);
+            let formatted = Formatted::json(&text, 1 << 20);
             let marks = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-            prop_assert_eq!(marks(&read(&laid.out)), marks(&marked(&text)));
+            prop_assert_eq!(marks(&read(&formatted.out)), marks(&marked(&text)));
         }
     }
 }

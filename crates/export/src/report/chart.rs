@@ -1,4 +1,4 @@
-//! Charts, drawn as SVG with attributes alone: the page allows no style but its own.
+//! Charts as SVG, styled by attributes and classes only: the page's policy forbids inline styles.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use nightaudit_review::{Hour, LimitReview, Run};
 use super::figures::{count, counted, period, time};
 
 const WIDTH: f64 = 720.0;
-/// Room for the numbers at the left, and for what stands above and below.
+/// Margins: for the axis labels on the left, and for the marks above.
 const LEFT: f64 = 44.0;
 const TOP: f64 = 22.0;
 
-/// A box in which bars stand.
+/// The plot area of a bar chart.
 struct Plot {
     height: f64,
     from: f64,
@@ -23,7 +23,7 @@ struct Plot {
 
 impl Plot {
     fn new(height: f64, from: Timestamp, to: Timestamp, most: u32) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "a picture has no more digits")]
+        #[expect(clippy::cast_precision_loss, reason = "precise enough to draw")]
         let span = to.since(from).as_millis() as f64;
         Self { height, from: millis(from), span: span.max(1.0), most: f64::from(most.max(1)) }
     }
@@ -33,7 +33,7 @@ impl Plot {
     }
 
     fn width(&self, step_ms: u64) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a picture has no more digits")]
+        #[expect(clippy::cast_precision_loss, reason = "precise enough to draw")]
         let step = step_ms as f64;
         (step / self.span * (WIDTH - LEFT) - 0.6).max(1.4)
     }
@@ -59,7 +59,7 @@ impl Plot {
     }
 }
 
-/// How full the window of a limit was, against the limit; what was refused is marked above.
+/// Requests per window against the limit; refusals are marked above the bars.
 pub(super) fn limit(review: &LimitReview, number: usize) -> Markup {
     let points = &review.series.points;
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
@@ -70,8 +70,8 @@ pub(super) fn limit(review: &LimitReview, number: usize) -> Markup {
     let plot = Plot::new(180.0, from, to, top.saturating_add(top / 8));
     let width = plot.width(step);
     let refused: u64 = points.iter().map(|point| u64::from(point.refused)).sum();
-    let told = format!(
-        "From {} to {} the fullest window held {} of {} requests; {} refused.",
+    let description_text = format!(
+        "From {} to {} the busiest window held {} of {} requests; {} refused.",
         time(from),
         time(to),
         count(peak.into()),
@@ -83,7 +83,7 @@ pub(super) fn limit(review: &LimitReview, number: usize) -> Markup {
         figure.chart {
             svg viewBox=(format!("0 0 {WIDTH} 204")) role="img" aria-labelledby=(format!("{title} {description}")) {
                 title id=(title) { "Requests per window against the limit" }
-                desc id=(description) { (told) }
+                desc id=(description) { (description_text) }
                 @for point in points {
                     rect class=(if point.peak > review.requests { "bar over" } else { "bar" }) x=(two(plot.x(point.at)))
                         y=(two(plot.y(point.peak))) width=(two(width)) height=(two(plot.tall(point.peak))) {}
@@ -97,13 +97,13 @@ pub(super) fn limit(review: &LimitReview, number: usize) -> Markup {
             figcaption {
                 span.key.bar-key { "requests in the window" } span.key.limit-key { "limit" }
                 @if refused > 0 { span.key.refusal-key { "refused" } }
-                " " (told)
+                " " (description_text)
             }
             details.figures {
-                summary { "The figures" }
-                div.scroll tabindex="0" role="region" aria-label=(format!("Figures of chart {}", number + 1)) {
+                summary { "Data" }
+                div.scroll tabindex="0" role="region" aria-label=(format!("Data of chart {}", number + 1)) {
                     table {
-                        thead { tr { th scope="col" { "From" } th.num scope="col" { "Sent" } th.num scope="col" { "Fullest window" } th.num scope="col" { "Refused" } } }
+                        thead { tr { th scope="col" { "From" } th.num scope="col" { "Sent" } th.num scope="col" { "Peak in a window" } th.num scope="col" { "Refused" } } }
                         tbody {
                             @for point in points {
                                 tr { th scope="row" { (time(point.at)) } td.num { (point.sent) } td.num { (point.peak) } td.num { (point.refused) } }
@@ -111,13 +111,13 @@ pub(super) fn limit(review: &LimitReview, number: usize) -> Markup {
                         }
                     }
                 }
-                p.dim { "A row for each " (period(step.div_ceil(1000))) " in which something was sent or refused." }
+                p.dim { "One row per " (period(step.div_ceil(1000))) " with requests." }
             }
         }
     }
 }
 
-/// The run hour by hour: calls, and failures among them.
+/// Calls and failures per hour.
 pub(super) fn hours(run: &Run) -> Markup {
     let (Some(first), Some(last)) = (run.hours.first(), run.hours.last()) else { return html! {} };
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -126,7 +126,7 @@ pub(super) fn hours(run: &Run) -> Markup {
     let end = last.at.plus(Duration::from_millis(step));
     let plot = Plot::new(96.0, first.at, end, small(most));
     let width = plot.width(step);
-    let told = format!(
+    let description_text = format!(
         "{} in {} of {}; at most {} in {}.",
         counted(run.hours.iter().map(|hour| hour.calls).sum(), "call", "calls"),
         count(run.active_hours),
@@ -142,23 +142,23 @@ pub(super) fn hours(run: &Run) -> Markup {
         figure.chart {
             svg viewBox=(format!("0 0 {WIDTH} 120")) role="img" aria-labelledby="hours-title hours-text" {
                 title id="hours-title" { "Calls over the run" }
-                desc id="hours-text" { (told) }
+                desc id="hours-text" { (description_text) }
                 @for hour in &run.hours { (bar(hour, hour.calls, "bar")) }
                 @for hour in run.hours.iter().filter(|hour| hour.failed > 0) { (bar(hour, hour.failed, "bar over")) }
                 (plot.frame(first.at, end, &[0, small(most)]))
             }
-            figcaption { span.key.bar-key { "calls" } span.key.over-key { "failed" } " " (told) }
+            figcaption { span.key.bar-key { "calls" } span.key.over-key { "failed" } " " (description_text) }
         }
     }
 }
 
 fn millis(at: Timestamp) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a picture has no more digits")]
+    #[expect(clippy::cast_precision_loss, reason = "precise enough to draw")]
     let millis = at.since(Timestamp::from_micros(0)).as_millis() as f64;
     millis
 }
 
-/// Two digits behind the point are a hundredth of what can be seen.
+/// Rounds to two decimals, a hundredth of a pixel.
 fn two(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

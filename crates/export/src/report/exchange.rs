@@ -1,4 +1,4 @@
-//! An exchange, folded: its line, and what opens under it.
+//! An exchange: its summary line, and the details that unfold under it.
 
 use maud::{Markup, html};
 use nightaudit_exchange::{
@@ -13,26 +13,26 @@ use super::{
 };
 use crate::text::{bytes_said, printable};
 
-/// The most header fields of a message, and the most bytes of a value, that are shown.
-const FIELDS: usize = 60;
-const FIELD: usize = 2 << 10;
-/// The most bytes of any other text from the network.
-const SHORT: usize = 500;
-/// The most contract findings of an exchange that are shown.
-const MISFITS: usize = 30;
-/// The most bytes of an address.
-const ADDRESS: usize = 4 << 10;
+/// Maximum headers shown per message, and maximum bytes of a value.
+const MAX_HEADERS: usize = 60;
+const MAX_VALUE: usize = 2 << 10;
+/// Maximum bytes of any other text from the network.
+const MAX_TEXT: usize = 500;
+/// Maximum contract findings shown per exchange.
+const MAX_MISFITS: usize = 30;
+/// Maximum bytes of a URL.
+const MAX_URL: usize = 4 << 10;
 
-/// Whether the reader should see the exchange whatever is left out: it got no answer that says that all is well.
+/// Whether the exchange failed, and so belongs in the report whatever else is omitted.
 pub(super) fn is_failure(exchange: &Exchange) -> bool {
-    // A part of a WebSocket is no request, and none is owed an answer.
+    // A WebSocket part is not a request and has no response.
     let unanswered = exchange.web_socket.is_none() && exchange.status().is_none();
     exchange.outcome != Outcome::Answered || unanswered || exchange.status().is_some_and(|status| status >= 400)
 }
 
-/// The exchange, each of its bodies in at most `room` bytes; says how many both took.
+/// Renders the exchange with at most `room` bytes of each body; returns how many bytes both bodies took.
 pub(super) fn exchange(exchange: &Exchange, contracts: &Contracts, room: usize) -> (Markup, usize) {
-    let (opened, taken) = match &exchange.web_socket {
+    let (details, taken) = match &exchange.web_socket {
         Some(part) => messages(part, room),
         None => pair(exchange, room),
     };
@@ -46,22 +46,22 @@ pub(super) fn exchange(exchange: &Exchange, contracts: &Contracts, room: usize) 
             summary {
                 span.at title=(time(exchange.started_at)) { (clock(exchange.started_at)) }
                 span.pill.(class) { (label(exchange)) }
-                span.op { (short(&exchange.operation, SHORT)) }
+                span.op { (short(&exchange.operation, MAX_TEXT)) }
                 span.num { (micros(duration(exchange))) }
                 span.num.sizes { (size(sent)) " → " (size(received)) }
             }
-            // The place that links lead to lies inside, so that a browser opens what it is folded in.
+            // The anchor is inside the details element, so that browsers unfold it when following a link.
             div.open id=(anchor(exchange)) {
                 (facts(exchange))
                 (misfits(exchange, contracts))
-                (opened)
+                (details)
             }
         }
     };
     (markup, taken)
 }
 
-/// Request and answer side by side; says how many bytes their bodies took.
+/// Request and response side by side; returns how many bytes their bodies took.
 fn pair(exchange: &Exchange, room: usize) -> (Markup, usize) {
     let (sent, taken) = show(&exchange.request.body, room);
     let (received, more) = match &exchange.response {
@@ -72,21 +72,21 @@ fn pair(exchange: &Exchange, room: usize) -> (Markup, usize) {
         div.pair {
             section {
                 h3 { "Request" }
-                p.line { b { (short(&exchange.request.method, SHORT)) } " " (short(&exchange.request.url, ADDRESS)) " " span.dim { (short(&exchange.request.http_version, 20)) } }
-                (fields(&exchange.request.headers))
-                (measure(&exchange.request.body))
+                p.line { b { (short(&exchange.request.method, MAX_TEXT)) } " " (short(&exchange.request.url, MAX_URL)) " " span.dim { (short(&exchange.request.http_version, 20)) } }
+                (headers(&exchange.request.headers))
+                (body_size(&exchange.request.body))
                 (sent)
             }
             section {
-                h3 { "Answer" }
+                h3 { "Response" }
                 @match &exchange.response {
                     Some(response) => {
                         p.line { b { (response.status) } " " span.dim { (short(&response.http_version, 20)) } }
-                        (fields(&response.headers))
-                        (measure(&response.body))
+                        (headers(&response.headers))
+                        (body_size(&response.body))
                         (received)
                     }
-                    None => { p.none { "The integration got no answer." } }
+                    None => { p.none { "The client got no response." } }
                 }
             }
         }
@@ -94,7 +94,7 @@ fn pair(exchange: &Exchange, room: usize) -> (Markup, usize) {
     (markup, taken + more)
 }
 
-/// The name of the exchange's place in the report.
+/// The exchange's anchor in the report.
 pub(super) fn anchor(exchange: &Exchange) -> String {
     format!("x-{}", exchange.id)
 }
@@ -103,16 +103,16 @@ fn facts(exchange: &Exchange) -> Markup {
     let envelope = &exchange.envelope;
     html! {
         dl.facts {
-            dt { "Exchange" } dd { code { (exchange.id) } " · number " (count(exchange.sequence)) " of " (short(&exchange.session_name, SHORT)) }
-            dt { "Begun" } dd { (time(exchange.started_at)) }
+            dt { "Exchange" } dd { code { (exchange.id) } " · number " (count(exchange.sequence)) " of " (short(&exchange.session_name, MAX_TEXT)) }
+            dt { "Started" } dd { (time(exchange.started_at)) }
             @if let Some(destination) = &exchange.destination { dt { "Sent to" } dd { (sent_to(destination)) } }
             @if let Some(alteration) = exchange.alteration { dt { "Imported" } dd { span.pill.bad { (match alteration {
-                Alteration::Edited => "not as it was recorded",
+                Alteration::Edited => "edited before the import",
                 Alteration::Masked => "values masked before the import",
             }) } } }
-            @if let Some(id) = exchange.request_id() { dt { "Request-Id" } dd { code { (short(id, SHORT)) } } }
-            dt { "Outcome" } dd { (exchange.outcome) @if let Some(error) = &exchange.error { ": " (error.kind) ", " (short(&error.message, SHORT)) } }
-            @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, SHORT)) } }
+            @if let Some(id) = exchange.request_id() { dt { "Request-Id" } dd { code { (short(id, MAX_TEXT)) } } }
+            dt { "Outcome" } dd { (exchange.outcome) @if let Some(error) = &exchange.error { ": " (error.kind) ", " (short(&error.message, MAX_TEXT)) } }
+            @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, MAX_TEXT)) } }
             @if let Some(token) = envelope.access_token { dt { "Access token" } dd { code { (token) } } }
             @if let Some(token) = envelope.client_token { dt { "Client token" } dd { code { (token) } } }
             @for note in &exchange.notes { dt { "Note" } dd { (note) } }
@@ -125,15 +125,15 @@ fn facts(exchange: &Exchange) -> Markup {
 
 fn sent_to(destination: &Destination) -> Markup {
     html! {
-        (short(&destination.to_string(), ADDRESS))
+        (short(&destination.to_string(), MAX_URL))
         @if let Some(remote) = destination.remote { span.dim { " (" (remote) ")" } }
     }
 }
 
-/// What in the request doesn't fit the documentation.
+/// Where the request doesn't match the documentation.
 fn misfits(exchange: &Exchange, contracts: &Contracts) -> Markup {
     let body = &exchange.request.body;
-    // What was cut, or never read, fits nothing.
+    // Truncated or unreadable bodies can't be checked.
     if exchange.web_socket.is_some() || body.truncated || body.bytes.is_empty() || exchange.request.method != "POST" {
         return html! {};
     }
@@ -142,14 +142,14 @@ fn misfits(exchange: &Exchange, contracts: &Contracts) -> Markup {
         return html! {};
     }
     let mut found = contracts.check(&exchange.operation, &decoded);
-    // What was redacted is not what was sent.
+    // Redacted values aren't what was sent.
     found.retain(|finding| finding.kind != FindingKind::More && !finding.found.contains("REDACTED:"));
     html! {
         @if !found.is_empty() {
             div.misfits {
-                h3 { "Doesn't fit the documentation" }
-                ul { @for finding in found.iter().take(MISFITS) { li { code { (short(&finding.to_string(), SHORT)) } } } }
-                @if found.len() > MISFITS { p.cut { (found.len() - MISFITS) " more are left out here." } }
+                h3 { "Doesn't match the documentation" }
+                ul { @for finding in found.iter().take(MAX_MISFITS) { li { code { (short(&finding.to_string(), MAX_TEXT)) } } } }
+                @if found.len() > MAX_MISFITS { p.omitted { (found.len() - MAX_MISFITS) " more omitted." } }
             }
         }
     }
@@ -160,12 +160,12 @@ fn limit_note(limit: &AdmissionRecord) -> Markup {
         Decision::Admitted => "admitted",
         Decision::Refused => "refused",
         Decision::Delayed => "delayed",
-        Decision::Observed => "over the limit, let through",
+        Decision::Observed => "over the limit, forwarded anyway",
     };
     html! {
-        (decision) " by " (short(&limit.rule, SHORT)) ", " (limit.used) " of " (limit.limit) " used"
+        (decision) " by " (short(&limit.rule, MAX_TEXT)) ", " (limit.used) " of " (limit.limit) " used"
         @if limit.waited_ms > 0 { ", waited " (micros(limit.waited_ms.saturating_mul(1000))) }
-        @if let Some(seconds) = limit.retry_after_s { ", told to come back after " (count(seconds)) " s" }
+        @if let Some(seconds) = limit.retry_after_s { ", Retry-After " (count(seconds)) " s" }
     }
 }
 
@@ -174,28 +174,28 @@ fn times(exchange: &Exchange) -> Markup {
     html! {
         @if let Some(at) = times.forwarded { "sent after " (micros(at)) }
         @else { "not sent" }
-        @if let Some(at) = times.response_head { ", answer began after " (micros(at)) }
+        @if let Some(at) = times.response_head { ", response started after " (micros(at)) }
         @if let Some(at) = times.response_end { ", ended after " (micros(at)) }
     }
 }
 
-fn fields(headers: &[Header]) -> Markup {
+fn headers(headers: &[Header]) -> Markup {
     html! {
         @if !headers.is_empty() {
             details.fields {
-                summary { (headers.len()) " header fields" }
+                summary { (headers.len()) " headers" }
                 dl {
-                    @for field in headers.iter().take(FIELDS) {
-                        dt { (short(&field.name, SHORT)) } dd { (short(&field.value, FIELD)) }
+                    @for header in headers.iter().take(MAX_HEADERS) {
+                        dt { (short(&header.name, MAX_TEXT)) } dd { (short(&header.value, MAX_VALUE)) }
                     }
                 }
-                @if headers.len() > FIELDS { p.cut { (headers.len() - FIELDS) " more are left out here." } }
+                @if headers.len() > MAX_HEADERS { p.omitted { (headers.len() - MAX_HEADERS) " more omitted." } }
             }
         }
     }
 }
 
-fn measure(body: &Body) -> Markup {
+fn body_size(body: &Body) -> Markup {
     html! {
         p.measure {
             (size(body.length))
@@ -212,7 +212,7 @@ fn label(exchange: &Exchange) -> String {
     }
 }
 
-/// The class that colours it, and by which it is chosen.
+/// The CSS class, which is also what the page filters by.
 fn class(exchange: &Exchange) -> &'static str {
     match exchange.outcome {
         Outcome::Refused => "refused",
@@ -227,7 +227,7 @@ fn duration(exchange: &Exchange) -> u64 {
     u64::try_from(exchange.duration().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The beginning of a text, and a mark where there is more.
+/// The text, truncated to `most` bytes, with a mark where it goes on.
 pub(super) fn short(text: &str, most: usize) -> Markup {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
@@ -236,7 +236,7 @@ pub(super) fn short(text: &str, most: usize) -> Markup {
     html! { (Text(&text[..end])) @if end < text.len() { i.u { "+" (count((text.len() - end) as u64)) " bytes" } } }
 }
 
-/// A text for an attribute or a title, where nothing can be marked.
+/// A text for an attribute or a title, where markup isn't possible.
 pub(super) fn attribute(text: &str) -> String {
-    printable(text).chars().take(SHORT).collect()
+    printable(text).chars().take(MAX_TEXT).collect()
 }

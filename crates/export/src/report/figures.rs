@@ -1,4 +1,4 @@
-//! Figures as a person reads them. Times are UTC, as the log has them.
+//! Numbers, sizes and times formatted for people. Times are UTC, as in the log.
 
 use nightaudit_exchange::Timestamp;
 
@@ -24,8 +24,8 @@ pub(super) fn clock(at: Timestamp) -> String {
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -57,13 +57,13 @@ pub(super) fn period(seconds: u64) -> String {
     }
 }
 
-/// The number in the largest unit that leaves something before the point.
+/// The number in the largest unit in which it is at least 1.
 fn scaled(number: u64, units: &[(&str, u64)]) -> String {
     let (name, unit) = units.iter().rfind(|(_, unit)| number >= *unit).unwrap_or(&units[0]);
     if *unit == 1 {
         return format!("{} {name}", count(number));
     }
-    #[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+    #[expect(clippy::cast_precision_loss, reason = "only three digits are shown")]
     let value = number as f64 / *unit as f64;
     if value >= 100.0 { format!("{} {name}", count(number / unit)) } else { format!("{value:.1} {name}") }
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_short_and_say_their_unit() {
+    fn numbers_are_short_and_have_a_unit() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1023, 1024, 5 << 20].map(size), ["0 B", "1,023 B", "1.0 KiB", "5.0 MiB"]);
         assert_eq!([143, 85_120, 10_004_000, 300_000_000].map(micros), ["143 µs", "85.1 ms", "10.0 s", "300 s"]);

@@ -1,4 +1,4 @@
-//! What was said over a WebSocket, message by message.
+//! The messages of a WebSocket.
 
 use maud::{Markup, html};
 use nightaudit_exchange::{Direction, Message, WebSocket};
@@ -8,13 +8,13 @@ use super::{
     figures::{clock, counted, size, time},
 };
 
-/// The most messages of a part that are shown.
-const MESSAGES: usize = 200;
+/// Maximum messages shown per part.
+const MAX_MESSAGES: usize = 200;
 
-/// The part's messages, in at most `room` bytes together; says how many they took.
+/// Renders the part's messages with at most `room` bytes of bodies; returns how many bytes they took.
 pub(super) fn messages(part: &WebSocket, room: usize) -> (Markup, usize) {
     let (mut shown, mut taken) = (Vec::new(), 0);
-    for message in part.messages.iter().take(MESSAGES) {
+    for message in part.messages.iter().take(MAX_MESSAGES) {
         if taken >= room {
             break;
         }
@@ -24,25 +24,25 @@ pub(super) fn messages(part: &WebSocket, room: usize) -> (Markup, usize) {
     }
     let left = (part.messages.len() - shown.len()) as u64;
     let markup = html! {
-        p.line { "Part " (part.part) " of what was said over the WebSocket that exchange " code { (part.handshake) } " opened" @if part.ended { "; it ended with this" } "." }
+        p.line { "Part " (part.part) " of the WebSocket opened by exchange " code { (part.handshake) } @if part.ended { "; it closed in this part" } "." }
         @for (message, text) in &shown {
             section.message {
-                h3 { (way(message)) " " span.dim title=(time(message.time)) { (clock(message.time)) ", " (kind(message)) ", " (size(message.body.length)) } }
+                h3 { (direction(message)) " " span.dim title=(time(message.time)) { (clock(message.time)) ", " (kind(message)) ", " (size(message.body.length)) } }
                 @if message.body.length > 0 { (text) }
             }
         }
-        @if shown.is_empty() && left == 0 { p.none { "Nothing was said." } }
-        @if left > 0 { p.cut { (counted(left, "more message is", "more messages are")) " left out here; " code { "exchanges.ndjson" } " of the bundle has all that was recorded." } }
-        @if !part.omitted.is_none() { p.cut { (counted(part.omitted.messages, "message", "messages")) " (" (size(part.omitted.bytes)) ") passed and were not kept." } }
-        @if part.unreadable_bytes > 0 { p.cut { (size(part.unreadable_bytes)) " that passed are no messages." } }
+        @if shown.is_empty() && left == 0 { p.none { "No messages." } }
+        @if left > 0 { p.omitted { (counted(left, "more message is", "more messages are")) " omitted here; " code { "exchanges.ndjson" } " of the bundle has all that was recorded." } }
+        @if !part.omitted.is_none() { p.omitted { (counted(part.omitted.messages, "message", "messages")) " (" (size(part.omitted.bytes)) ") were forwarded but not recorded." } }
+        @if part.unreadable_bytes > 0 { p.omitted { (size(part.unreadable_bytes)) " were not valid WebSocket frames." } }
     };
     (markup, taken)
 }
 
-fn way(message: &Message) -> &'static str {
+fn direction(message: &Message) -> &'static str {
     match message.direction {
-        Direction::Send => "The integration to Mews",
-        Direction::Receive => "Mews to the integration",
+        Direction::Send => "Client to Mews",
+        Direction::Receive => "Mews to client",
     }
 }
 

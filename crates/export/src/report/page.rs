@@ -19,24 +19,24 @@ use super::{
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// What the page says beside the reviews.
+/// Facts about the export, shown next to the reviews.
 pub(super) struct Facts<'a> {
     pub(super) filter: &'a BTreeMap<String, String>,
     pub(super) masked_fields: &'a [String],
-    /// The OpenAPI document that requests were held against, by its digest.
+    /// SHA-256 of the OpenAPI document that requests were checked against.
     pub(super) openapi: Option<Digest>,
     pub(super) made: Option<&'a Made>,
-    /// Exchanges in all, and those of them on the page.
+    /// Exchanges in total, and how many are on the page.
     pub(super) exchanges: u64,
     pub(super) shown: u64,
-    /// Failures in all, and those of them on the page.
+    /// Failures in total, and how many are on the page.
     pub(super) failures: u64,
     pub(super) failures_shown: u64,
-    /// The first so many of each operation are shown.
+    /// How many exchanges of each operation are shown, the earliest first.
     pub(super) sample: u64,
 }
 
-/// All before the first exchange.
+/// Everything before the first exchange.
 pub(super) fn begin(reviews: &[Review], shown: &Shown, facts: &Facts<'_>) -> String {
     let several = reviews.len() > 1;
     let head = html! {
@@ -52,16 +52,16 @@ pub(super) fn begin(reviews: &[Review], shown: &Shown, facts: &Facts<'_>) -> Str
             style { (PreEscaped(STYLE)) }
         }
         (PreEscaped("<body>"))
-        a.skip href="#main" { "To the content" }
+        a.skip href="#main" { "Skip to content" }
         (PreEscaped("<main id=\"main\" tabindex=\"-1\">"))
         @for (number, review) in reviews.iter().enumerate() {
             @if several && number > 0 { hr; }
             (of(review, number, shown, facts))
         }
-        @if reviews.is_empty() { header { h1 { "No exchange" } p.lead { "There was nothing to report." } } }
+        @if reviews.is_empty() { header { h1 { "No exchange" } p.lead { "Nothing to report." } } }
         (PreEscaped("<section class=\"part\" id=\"exchanges\">"))
         h2 { "Exchanges" }
-        p.lead { (told(facts)) }
+        p.lead { (selection(facts)) }
         div.tools hidden {
             label { span { "Find" } input type="search" id="find" autocomplete="off" spellcheck="false" placeholder="operation, text, id"; }
             label { span { "Show" } select id="kind" {
@@ -74,13 +74,13 @@ pub(super) fn begin(reviews: &[Review], shown: &Shown, facts: &Facts<'_>) -> Str
     head.into_string()
 }
 
-/// All after the last exchange.
+/// Everything after the last exchange.
 pub(super) fn end() -> String {
     html! {
         (PreEscaped("</section></main>"))
         footer {
             p { "Written by nightaudit " (env!("CARGO_PKG_VERSION")) ". Times are UTC. "
-                "The bundle that this report belongs to has every exchange, and " code { "nightaudit verify" } " checks that nothing in it was changed." }
+                "The bundle this report belongs to has every exchange; " code { "nightaudit verify" } " checks that nothing in it was changed." }
         }
         script { (PreEscaped(SCRIPT)) }
         (PreEscaped("</body></html>\n"))
@@ -88,7 +88,7 @@ pub(super) fn end() -> String {
     .into_string()
 }
 
-/// Nothing may be loaded, sent or run but the page's own style and script.
+/// Content security policy: only the page's own style and script, no requests.
 fn policy() -> String {
     let hash = |text: &str| BASE64_STANDARD.encode(Digest::of(text.as_bytes()).0);
     format!(
@@ -112,11 +112,11 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
         Verdict::NotReady | Verdict::NotMews | Verdict::NotProven => "bad",
         Verdict::Empty => "note",
     };
-    // The headline stands above it already.
+    // The headline is already shown above.
     let summary = review.summary.strip_prefix(&*review.headline).unwrap_or(&review.summary);
     let summary = capital(summary.trim_start_matches([':', '.', ' ']));
     let sections = sections::all(review, shown);
-    // Ids are there once on a page: the first session has the plain ones.
+    // Ids must be unique on a page; the first session has the ones without a suffix.
     let id = |id: &str| if number == 0 { id.to_owned() } else { format!("{id}-{}", number + 1) };
     html! {
         header {
@@ -149,19 +149,19 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                 (fact("Exchanges", html! { (count(run.exchanges)) }))
                 @if let Some(session) = run.session { (fact("Session", html! { code { (session) } })) }
                 @if let Some(made) = facts.made {
-                    (fact("Report made", html! { (time(made.at)) }))
+                    (fact("Report written", html! { (time(made.at)) }))
                     (fact("Key", html! { code { (made.key) } }))
                 }
-                (fact("Made with", html! { "nightaudit " (env!("CARGO_PKG_VERSION")) }))
+                (fact("Written by", html! { "nightaudit " (env!("CARGO_PKG_VERSION")) }))
                 (fact("Documentation", html! { "Mews' revision of " (REVISION)
-                    @if let Some(digest) = facts.openapi { ", and an OpenAPI document: " code.hash { (digest) } } }))
+                    @if let Some(digest) = facts.openapi { ", and the OpenAPI document with SHA-256 " code.hash { (digest) } } }))
             }
             @let filter: Vec<_> = facts.filter.iter().filter(|(flag, _)| *flag != "session").collect();
             @if number == 0 && !filter.is_empty() {
-                p.cut { "Only exchanges that match were exported: " @for (name, value) in filter { code { "--" (name) " " (short(value, 200)) } " " } }
+                p.omitted { "Only exchanges that match this filter were exported: " @for (name, value) in filter { code { "--" (name) " " (short(value, 200)) } " " } }
             }
             @if number == 0 && !facts.masked_fields.is_empty() {
-                p.cut { "The values of these fields were masked in all bodies: " (short(&facts.masked_fields.join(", "), 1000)) "." }
+                p.omitted { "The values of these properties were masked in all bodies: " (short(&facts.masked_fields.join(", "), 1000)) "." }
             }
         }
         nav aria-label=(if number == 0 { "Contents".to_owned() } else { format!("Contents {}", number + 1) }) {
@@ -174,10 +174,10 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
     }
 }
 
-/// The text with a capital at its beginning.
+/// The text with its first letter capitalized.
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    // The id of a rule is written as it is: `habits/polling`.
+    // Rule ids stay as they are: `habits/polling`.
     if text.split(char::is_whitespace).next().is_some_and(|word| word.contains('/')) {
         return text.to_owned();
     }
@@ -189,13 +189,13 @@ fn fact(name: &str, value: Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-fn told(facts: &Facts<'_>) -> Markup {
+fn selection(facts: &Facts<'_>) -> Markup {
     html! {
-        @if facts.shown == facts.exchanges { "All " (counted(facts.exchanges, "exchange", "exchanges")) ", in the order in which they were recorded." }
+        @if facts.shown == facts.exchanges { "All " (counted(facts.exchanges, "exchange", "exchanges")) ", in recording order." }
         @else {
             (count(facts.shown)) " of " (count(facts.exchanges)) " exchanges: the first " (count(facts.sample)) " of each operation and "
             @if facts.failures_shown == facts.failures { "every failure" } @else { (count(facts.failures_shown)) " of " (count(facts.failures)) " failures" }
-            ". The rest is left out here; " code { "exchanges.ndjson" } " and " code { "session.har" } " of the bundle have them all."
+            ". The rest is omitted here; " code { "exchanges.ndjson" } " and " code { "session.har" } " of the bundle have them all."
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the review says of a session, section by section.
+//! The review of a session, section by section.
 
 use std::collections::BTreeSet;
 
@@ -15,46 +15,46 @@ use super::{
     figures::{count, counted, micros, period, size, time},
 };
 
-/// The most rows of a table; what is beyond stands in `review.json`.
+/// Maximum rows per table; `review.json` has the rest.
 const ROWS: usize = 500;
-/// The most limits that get a chart.
+/// Maximum limits drawn as a chart.
 const CHARTS: usize = 6;
-/// The most bytes of a text in a table.
+/// Maximum bytes of a text in a table.
 const TEXT: usize = 600;
 
-/// Which exchanges the report shows, so that links lead somewhere.
+/// The exchanges shown in the report; only these can be linked to.
 pub(super) type Shown = BTreeSet<ExchangeId>;
 
-/// A part of the page: where links find it, its heading, and what it says; none where there is nothing to say.
+/// A section of the page: its anchor, heading and content.
 pub(super) struct Section {
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) content: Markup,
 }
 
-/// The sections of a review, in the order in which a reviewer asks.
+/// The sections of a review, in the order a reviewer reads them. Sections without content are left out.
 pub(super) fn all(review: &Review, shown: &Shown) -> Vec<Section> {
     let mut sections = Vec::new();
     let mut add = |id, title, content: Option<Markup>| {
         sections.extend(content.map(|content| Section { id, title, content }));
     };
-    add("checklist", "What Mews judges", Some(checklist(review)));
+    add("checklist", "Certification checklist", Some(checklist(review)));
     add("findings", "Findings", Some(findings(review, shown)));
     add("coverage", "Coverage", coverage(review));
     add("use-case", "Use case", use_case(review));
     add("activity", "Activity", (!review.run.hours.is_empty()).then(|| activity(review, shown)));
     add("limits", "Request limits", (!review.limits.is_empty()).then(|| limits(&review.limits, shown)));
-    add("refusals", "How refusals were met", retries(review));
+    add("refusals", "Retries after errors", retries(review));
     add("errors", "Errors", Some(errors(review, shown)));
     add("operations", "Operations", (!review.operations.is_empty()).then(|| operations(review)));
     add("accuracy", "Accuracy", accuracy(review, shown));
-    add("identity", "Who sent it", identity(review));
+    add("identity", "Clients and tokens", identity(review));
     sections
 }
 
 fn link(id: ExchangeId, shown: &Shown) -> Markup {
     let text = id.to_string();
-    // The whole id, by which it is found in any file; its beginning is the time, which neighbours share.
+    // The whole id, so that it can be searched for in any file. Its prefix is the time, which neighbours share.
     let (stem, end) = text.split_at(text.len() - 6);
     html! {
         @if shown.contains(&id) { a.id href=(format!("#x-{id}")) { span.stem { (stem) } (end) } }
@@ -71,7 +71,7 @@ fn links(ids: &[ExchangeId], of: u64, shown: &Shown) -> Markup {
     }
 }
 
-/// A table that scrolls by itself where the page is narrow.
+/// A table that scrolls horizontally on narrow pages.
 fn table(label: &str, head: &Markup, rows: impl Iterator<Item = Markup>) -> Markup {
     let mut rows = rows;
     html! {
@@ -82,7 +82,7 @@ fn table(label: &str, head: &Markup, rows: impl Iterator<Item = Markup>) -> Mark
             }
         }
         @let left = rows.count();
-        @if left > 0 { p.cut { (count(left as u64)) " more rows stand in " code { "review.json" } " of the bundle." } }
+        @if left > 0 { p.omitted { (count(left as u64)) " more rows in " code { "review.json" } " of the bundle." } }
     }
 }
 
@@ -103,7 +103,7 @@ fn checklist(review: &Review) -> Markup {
                         @if !check.rules.is_empty() {
                             span.rules { @for rule in &check.rules {
                                 code { (rule.id()) }
-                                @if check.silenced.contains(rule) { span.dim { " silenced by the partner" } }
+                                @if check.silenced.contains(rule) { span.dim { " suppressed by the partner" } }
                                 " "
                             } }
                         }
@@ -116,17 +116,17 @@ fn checklist(review: &Review) -> Markup {
 
 fn findings(review: &Review, shown: &Shown) -> Markup {
     html! {
-        @if review.findings.is_empty() { p.none { "Nothing was found that a reviewer would object to." } }
+        @if review.findings.is_empty() { p.none { "No findings." } }
         @else { ol.findings { @for finding in review.findings.iter().take(ROWS) { (one_finding(finding, shown)) } } }
         @if !review.silenced.is_empty() {
             details.more open {
-                summary { (counted(review.silenced.len() as u64, "finding that the partner silenced", "findings that the partner silenced")) }
+                summary { (counted(review.silenced.len() as u64, "finding suppressed by the partner", "findings suppressed by the partner")) }
                 ol.findings { @for finding in review.silenced.iter().take(ROWS) { (one_finding(finding, shown)) } }
             }
         }
         @if !review.left_out.is_empty() {
             details.more open {
-                summary { (counted(review.left_out.len() as u64, "exchange that the partner left out", "exchanges that the partner left out")) }
+                summary { (counted(review.left_out.len() as u64, "exchange excluded by the partner", "exchanges excluded by the partner")) }
                 ul { @for own in review.left_out.iter().take(ROWS) { li {
                     (link(own.exchange, shown)) " "
                     @if let Some(operation) = &own.operation { code { (short(operation, TEXT)) } " " }
@@ -135,7 +135,7 @@ fn findings(review: &Review, shown: &Shown) -> Markup {
                 } } }
             }
         }
-        @for bound in &review.bounds { p.cut { (short(bound, TEXT)) } }
+        @for bound in &review.bounds { p.omitted { (short(bound, TEXT)) } }
     }
 }
 
@@ -153,8 +153,8 @@ fn one_finding(finding: &Finding, shown: &Shown) -> Markup {
             }
             p { (coded(&finding.message)) }
             @if let Some(ruling) = &finding.ruling { p.advice {
-                "The partner says: " (short(&ruling.reason, TEXT))
-                @if ruling.was != finding.severity { " (" (ruling.was) " by itself)" }
+                "Partner's note: " (short(&ruling.reason, TEXT))
+                @if ruling.was != finding.severity { " (by default: " (ruling.was) ")" }
             } }
             p.where {
                 code { (finding.rule.id()) }
@@ -165,7 +165,7 @@ fn one_finding(finding: &Finding, shown: &Shown) -> Markup {
     }
 }
 
-/// A sentence in which what stands between backticks is what one types.
+/// A sentence with the parts between backticks set as code.
 pub(super) fn coded(text: &str) -> Markup {
     html! {
         @for (place, part) in text.split('`').enumerate() {
@@ -192,9 +192,9 @@ fn coverage(review: &Review) -> Option<Markup> {
                 (count(coverage.succeeded)) " of " (counted(coverage.declared, "declared operation", "declared operations")) " succeeded at least once"
                 @if coverage.only_failed > 0 { ", " (count(coverage.only_failed)) " only failed" }
                 @if coverage.not_called > 0 { ", " (count(coverage.not_called)) " never called" }
-                "; called without being declared: " (count(coverage.undeclared)) "."
+                "; " (count(coverage.undeclared)) " called but not declared."
             }
-        } @else { p.lead { "No declaration was given: these are the operations that were called." } }
+        } @else { p.lead { "No declaration was given; these are the operations that were called." } }
         (table("Coverage", &html! {
             th scope="col" { "Operation" } @if declared { th scope="col" { "Declared purpose" } }
             th.num scope="col" { "Calls" } th.num scope="col" { "Succeeded" } @if declared { th scope="col" { "State" } }
@@ -232,14 +232,14 @@ fn activity(review: &Review, shown: &Shown) -> Markup {
         (chart::hours(run))
         @if !run.gaps.is_empty() {
             details.more {
-                summary { "The longest pauses" }
-                (table("The longest pauses", &html! { th scope="col" { "From" } th scope="col" { "To" } th.num scope="col" { "Length" } th scope="col" { "Ended by" } },
+                summary { "Longest pauses" }
+                (table("Longest pauses", &html! { th scope="col" { "From" } th scope="col" { "To" } th.num scope="col" { "Length" } th scope="col" { "Ended by" } },
                     run.gaps.iter().map(|gap| html! {
                         th scope="row" { (time(gap.from)) } td { (time(gap.to)) } td.num { (period(gap.seconds)) } td { (link(gap.ended_by, shown)) }
                     })))
             }
         }
-        @if run.missing > 0 { p.cut { (counted(run.missing, "exchange is", "exchanges are")) " not here: left out by the export, or never recorded." } }
+        @if run.missing > 0 { p.omitted { (counted(run.missing, "exchange is", "exchanges are")) " not in this export: filtered out, or never recorded." } }
     }
 }
 
@@ -262,11 +262,11 @@ fn limits(limits: &[LimitReview], shown: &Shown) -> Markup {
             (chart::limit(limit, number))
         }
         (table("Limits", &html! {
-            th scope="col" { "Limit" } th scope="col" { "Known from" } th scope="col" { "Counted for" } th.num scope="col" { "Sent" } th.num scope="col" { "Fullest window" }
-            th.num scope="col" { "Refused by nightaudit" } th.num scope="col" { "Refused by Mews" } th.num scope="col" { "Delayed" } th scope="col" { "Fullest at" }
+            th scope="col" { "Limit" } th scope="col" { "Source" } th scope="col" { "Key" } th.num scope="col" { "Sent" } th.num scope="col" { "Peak in a window" }
+            th.num scope="col" { "Refused by nightaudit" } th.num scope="col" { "Rejected by Mews" } th.num scope="col" { "Delayed" } th scope="col" { "Peak at" }
         }, limits.iter().map(|limit| html! {
             th scope="row" { (short(&limit.rule, TEXT)) ", " (window(limit)) }
-            td { (match limit.source { LimitSource::Published => "Mews", LimitSource::Configured => "configuration", LimitSource::Noted => "the exchanges" }) }
+            td { (match limit.source { LimitSource::Published => "Mews", LimitSource::Configured => "configuration", LimitSource::Noted => "recorded exchanges" }) }
             td { (key(limit)) } td.num { (count(limit.sent)) }
             td.num { @if let Some(busiest) = &limit.busiest { (count(busiest.requests.into())) } @else { "–" } }
             td.num { (count(limit.refused_by_us)) } td.num { (count(limit.refused_by_mews)) } td.num { (count(limit.delayed)) }
@@ -279,11 +279,11 @@ fn retries(review: &Review) -> Option<Markup> {
     if review.retries.is_empty() {
         return None;
     }
-    Some(table("How refusals were met", &html! {
-        th scope="col" { "What" } th scope="col" { "By" } th scope="col" { "Access token" } th.num scope="col" { "Times" }
-        th.num scope="col" { "Retry-After heeded" } th.num scope="col" { "Ignored" } th.num scope="col" { "Pauses grew" } th.num scope="col" { "Stayed the same" } th.num scope="col" { "Did not grow" } th.num scope="col" { "Went on at volume" }
+    Some(table("Retries after errors", &html! {
+        th scope="col" { "Status" } th scope="col" { "From" } th scope="col" { "Access token" } th.num scope="col" { "Times" }
+        th.num scope="col" { "Retry-After honored" } th.num scope="col" { "Ignored" } th.num scope="col" { "Growing delays" } th.num scope="col" { "Constant delays" } th.num scope="col" { "No backoff" } th.num scope="col" { "Continued at full rate" }
     }, review.retries.iter().map(|row| html! {
-        th scope="row" { (match row.cause { RetryCause::TooManyRequests => "429", RetryCause::TooHeavy => "408", RetryCause::ServerError => "5xx", RetryCause::NoAnswer => "no answer" }) }
+        th scope="row" { (match row.cause { RetryCause::TooManyRequests => "429", RetryCause::TooHeavy => "408", RetryCause::ServerError => "5xx", RetryCause::NoAnswer => "no response" }) }
         td { (match row.origin { RetryOrigin::Mews => "Mews", RetryOrigin::Nightaudit => "nightaudit" }) }
         td { @if let Some(token) = row.access_token { code { (token) } } @else { span.dim { "none" } } }
         td.num { (count(row.count)) } td.num { (count(row.heeded)) " of " (count(row.with_retry_after)) } td.num { (count(row.ignored)) }
@@ -296,12 +296,12 @@ fn errors(review: &Review, shown: &Shown) -> Markup {
     html! {
         @if errors.failed == 0 { p.none { "No call failed." } }
         @else {
-            p.lead { (counted(errors.failed, "call", "calls")) " failed; " (count(errors.resolved)) " were made good by a later call, " (count(errors.unresolved)) " were not." }
+            p.lead { (counted(errors.failed, "call", "calls")) " failed; " (count(errors.resolved)) " were later resolved, " (count(errors.unresolved)) " were not." }
             (table("Errors", &html! {
                 th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" { "Message" } th.num scope="col" { "Times" }
                 th scope="col" { "Exchange and Request-Id" } th scope="col" { "Last" } th scope="col" { "Resolution" }
             }, errors.calls.iter().map(|row| error(row, shown))))
-            @if errors.unlisted > 0 { p.cut { (counted(errors.unlisted, "failed call is", "failed calls are")) " counted and not listed." } }
+            @if errors.unlisted > 0 { p.omitted { (counted(errors.unlisted, "failed call is", "failed calls are")) " counted but not listed." } }
         }
     }
 }
@@ -325,10 +325,10 @@ fn error(row: &ErrorReview, shown: &Shown) -> Markup {
 
 fn operations(review: &Review) -> Markup {
     table("Operations", &html! {
-        th scope="col" { "Operation" } th.num scope="col" { "Calls" } th.num scope="col" { "Succeeded" } th.num scope="col" { "Per hour" } th.num scope="col" { "Half within" } th.num scope="col" { "99 of 100 within" }
-        th.num scope="col" { "Request, mean" } th.num scope="col" { "Answer, mean" } th.num scope="col" { "Paged" } th scope="col" { "Filters" }
+        th scope="col" { "Operation" } th.num scope="col" { "Calls" } th.num scope="col" { "Succeeded" } th.num scope="col" { "Per hour" } th.num scope="col" { "Median" } th.num scope="col" { "p99" }
+        th.num scope="col" { "Mean request" } th.num scope="col" { "Mean response" } th.num scope="col" { "Pages fetched" } th scope="col" { "Filters" }
     }, review.operations.iter().map(|row| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency is neither negative nor longer than the run")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "latencies are non-negative and shorter than the run")]
         let latency = |ms: f64| micros((ms * 1e3) as u64);
         html! {
             th scope="row" { code { (short(&row.operation, TEXT)) } @if let Some(title) = &row.title { br; span.dim { (short(title, TEXT)) } } }
@@ -350,11 +350,11 @@ fn accuracy(review: &Review, shown: &Shown) -> Option<Markup> {
         return None;
     }
     Some(html! {
-        p.lead { (count(accuracy.accurate)) " of " (counted(accuracy.checked, "request", "requests")) " held against Mews' documentation fit it."
-            @if accuracy.unchecked > 0 { " " (count(accuracy.unchecked)) " could not be read." } }
+        p.lead { (count(accuracy.accurate)) " of " (counted(accuracy.checked, "request", "requests")) " checked against Mews' documentation match it."
+            @if accuracy.unchecked > 0 { " " (count(accuracy.unchecked)) " could not be parsed." } }
         @if !accuracy.fields.is_empty() {
-            (table("Fields that do not fit", &html! {
-                th scope="col" { "Operation" } th scope="col" { "Field" } th scope="col" { "Expected" } th scope="col" { "Found" } th.num scope="col" { "Requests" } th scope="col" { "Such as" }
+            (table("Properties that don't match", &html! {
+                th scope="col" { "Operation" } th scope="col" { "Property" } th scope="col" { "Expected" } th scope="col" { "Found" } th.num scope="col" { "Requests" } th scope="col" { "Examples" }
             }, accuracy.fields.iter().map(|row| html! {
                 th scope="row" { code { (short(&row.operation, TEXT)) } } td { code { (short(&row.field, TEXT)) } }
                 td { (short(&row.expected, TEXT)) } td { (short(&row.found, TEXT)) } td.num { (count(row.count)) } td { (links(&row.exchanges, 0, shown)) }
@@ -362,7 +362,7 @@ fn accuracy(review: &Review, shown: &Shown) -> Option<Markup> {
         }
         @for row in &accuracy.lifecycle {
             p { code { (short(&row.operation, TEXT)) } " is " (format!("{:?}", row.state).to_lowercase()) ", " (counted(row.calls, "call", "calls"))
-                @if !row.replaced_by.is_empty() { "; in its place: " code { (short(&row.replaced_by.join(", "), TEXT)) } } }
+                @if !row.replaced_by.is_empty() { "; use instead: " code { (short(&row.replaced_by.join(", "), TEXT)) } } }
         }
     })
 }
@@ -373,11 +373,11 @@ fn identity(review: &Review) -> Option<Markup> {
         return None;
     }
     Some(html! {
-        (table("Clients and tokens", &html! { th scope="col" { "What" } th scope="col" { "Value" } th.num scope="col" { "Calls" } },
+        (table("Clients and tokens", &html! { th scope="col" { "Kind" } th scope="col" { "Value" } th.num scope="col" { "Calls" } },
             identity.clients.iter().map(|row| html! { th scope="row" { "Client" } td.wide { (short(&row.client, TEXT)) } td.num { (count(row.calls)) } })
-            .chain(identity.client_tokens.iter().map(|row| html! { th scope="row" { "Client token" } td { code { (row.token) } @if row.shared { span.dim { " of the documentation" } } } td.num { (count(row.calls)) } }))
-            .chain(identity.access_tokens.iter().map(|row| html! { th scope="row" { "Access token" } td { code { (row.token) } @if row.shared { span.dim { " of the documentation" } } } td.num { (count(row.calls)) } }))))
-        p.dim { "Tokens were never recorded: these are pseudonyms, the first 12 digits of each token's SHA-256." }
-        @if identity.without_client > 0 { p.cut { (counted(identity.without_client, "request", "requests")) " without a Client." } }
+            .chain(identity.client_tokens.iter().map(|row| html! { th scope="row" { "Client token" } td { code { (row.token) } @if row.shared { span.dim { " from the documentation" } } } td.num { (count(row.calls)) } }))
+            .chain(identity.access_tokens.iter().map(|row| html! { th scope="row" { "Access token" } td { code { (row.token) } @if row.shared { span.dim { " from the documentation" } } } td.num { (count(row.calls)) } }))))
+        p.dim { "Tokens are never recorded. These are pseudonyms: the first 12 hex digits of each token's SHA-256." }
+        @if identity.without_client > 0 { p.omitted { (counted(identity.without_client, "request", "requests")) " without `Client`." } }
     })
 }

@@ -1,4 +1,4 @@
-//! A bundle, checked whole.
+//! Verification of a bundle.
 
 mod har;
 mod report;
@@ -29,8 +29,8 @@ use crate::{
     hashed::Hashed,
 };
 
-/// How often progress is told, in exchanges.
-const OFTEN: u64 = 256;
+/// Exchanges between two progress reports.
+const PROGRESS_INTERVAL: u64 = 256;
 
 pub(super) fn verify(
     file: File,
@@ -64,7 +64,7 @@ pub(super) fn verify(
     if let Some(gathered) = gathered {
         check.agreement(gathered, &options.scratch)?;
     } else {
-        // Without exchanges to hold against, the digests are all that can be checked.
+        // Without exchanges to compare with, only the digests can be checked.
         check.digest(names::HAR);
         check.digest(names::REPORT);
     }
@@ -73,25 +73,25 @@ pub(super) fn verify(
     if !same_version {
         let version = shown(&manifest.nightaudit);
         notes.push(format!(
-            "it was written by nightaudit {version}, this is {}: report and review were checked by their digests, the HAR by \
-             its ids and hashes; that version checks that they agree to the letter",
+            "written by nightaudit {version}, verified by {}: report and review were checked by digest, the HAR by ids and \
+             hashes; use the writing version to compare them byte for byte",
             env!("CARGO_PKG_VERSION")
         ));
     }
     if let Some(digest) = manifest.openapi.filter(|_| same_version && !same_contracts) {
         notes.push(format!(
-            "its requests were held against an OpenAPI document (SHA-256 {digest}): report and review were checked by their \
-             digests; with --openapi and that document they are made again"
+            "its requests were checked against an OpenAPI document (SHA-256 {digest}): report and review were checked by \
+             digest only; pass that document with --openapi to rebuild and compare them"
         ));
     }
     if manifest.masked_bodies > 0 {
         notes.push(format!(
-            "fields were masked in {} bodies: what they hold is covered by the signature, not by the chain",
+            "properties were masked in {} bodies: their content is covered by the signature, not by the chain",
             manifest.masked_bodies
         ));
     }
     if is_filtered(&manifest) {
-        notes.push("a filter chose the exchanges: that others are missing between them is no fault".to_owned());
+        notes.push("exported with a filter: gaps between the exchanges are expected".to_owned());
     }
     Ok(Verification {
         what: "bundle",
@@ -105,13 +105,13 @@ pub(super) fn verify(
     })
 }
 
-/// Whether exchanges were left out of the sessions on purpose.
+/// Whether the export left exchanges out on purpose.
 fn is_filtered(manifest: &Manifest) -> bool {
     manifest.filter.keys().any(|flag| flag != "session")
 }
 
 fn broken(name: &str, error: &dyn std::fmt::Display) -> VerifyError {
-    VerifyError::NotABundle(format!("{name} in it can't be read: {}", shown(&error.to_string())))
+    VerifyError::NotABundle(format!("can't read its {name}: {}", shown(&error.to_string())))
 }
 
 struct BundleCheck {
@@ -121,52 +121,52 @@ struct BundleCheck {
     origins: Vec<SessionOrigin>,
     notes: Vec<String>,
     same_version: bool,
-    /// Whether what the requests were held against is here.
+    /// Whether the contracts that the requests were checked against are available.
     same_contracts: bool,
 }
 
-/// What was made again from the exchanges.
-struct Again {
+/// What was rebuilt from the exchanges.
+struct Rebuilt {
     gathered: Gathered,
     har: FileEntry,
 }
 
 impl BundleCheck {
-    /// Who signed is who the report names.
+    /// The signing key must be the one the report names.
     fn signer(&mut self, signed_by: Option<&SignedBy>) {
         if let (Some(made), Some(signed)) = (&self.manifest.made, signed_by)
             && made.key != signed.key
         {
-            let what = format!("it was made by {}, and signed by {}", made.key, signed.key);
+            let what = format!("written by {}, but signed by {}", made.key, signed.key);
             self.findings.add(FindingKind::Unsigned, Some(names::MANIFEST), what);
         }
     }
 
-    /// The zip has the files of the manifest, and no others.
+    /// The zip must have exactly the files of the manifest.
     fn names(&mut self) {
         let named = |name: &str| self.manifest.files.contains_key(name);
         for name in self.container.names() {
             let own = [names::MANIFEST, names::SIGNATURE].contains(&&name[..]);
             if !own && !named(&name) {
-                self.findings.add(FindingKind::Inserted, Some(&shown(&name)), "the manifest does not have it");
+                self.findings.add(FindingKind::Inserted, Some(&shown(&name)), "not in the manifest");
             }
         }
         for name in self.manifest.files.keys().filter(|name| !self.container.has(name)) {
-            self.findings.add(FindingKind::Missing, Some(&shown(name)), "the manifest has it, the bundle does not");
+            self.findings.add(FindingKind::Missing, Some(&shown(name)), "in the manifest but not in the bundle");
         }
         for name in [names::EXCHANGES, names::HAR, names::REPORT, names::REVIEW, names::README] {
             if !named(name) {
-                self.findings.add(FindingKind::Missing, Some(name), "the manifest does not have it");
+                self.findings.add(FindingKind::Missing, Some(name), "not in the manifest");
             }
         }
     }
 
-    /// The exchanges, one by one, and what follows from them; none where they could not be read to their end.
+    /// Checks the exchanges and rebuilds what follows from them; `None` if they could not be read to the end.
     fn exchanges(
         &mut self,
         options: &VerifyOptions,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<Option<Again>, VerifyError> {
+    ) -> Result<Option<Rebuilt>, VerifyError> {
         const NAME: &str = names::EXCHANGES;
         if !self.container.has(NAME) {
             return Ok(None);
@@ -181,7 +181,7 @@ impl BundleCheck {
         let mut each = |exchange: &Exchange| {
             tally.add(exchange);
             origins.add(exchange);
-            if tally.exchanges.is_multiple_of(OFTEN) {
+            if tally.exchanges.is_multiple_of(PROGRESS_INTERVAL) {
                 progress(Progress { exchanges: tally.exchanges, total });
             }
             expected_har.write(exchange).map_err(io::Error::other)?;
@@ -198,7 +198,7 @@ impl BundleCheck {
                 self.findings.add(
                     FindingKind::Unreadable,
                     Some(NAME),
-                    format_args!("can't be read to its end: {error}"),
+                    format_args!("can't be read to the end: {error}"),
                 );
                 false
             }
@@ -215,7 +215,7 @@ impl BundleCheck {
         let before = self.findings.len();
         chain.finish(Some(&self.manifest.sessions), &mut self.findings);
         if self.manifest.files.get(NAME).is_some_and(|due| *due != entry) {
-            let what = "it is not the file that was signed: its SHA-256 is another";
+            let what = "its SHA-256 differs from the signed one";
             self.findings.add(FindingKind::Altered, Some(NAME), what);
         }
         let (exchanges, masked) = (tally.exchanges, tally.masked_bodies);
@@ -224,18 +224,18 @@ impl BundleCheck {
                 || masked != self.manifest.masked_bodies
                 || tally.into_sessions() != self.manifest.sessions)
         {
-            let what = "what it says of the exchanges is not what they are";
+            let what = "its summary doesn't match the exchanges";
             self.findings.add(FindingKind::Altered, Some(names::MANIFEST), what);
         }
         expected_har.missing(&self.manifest.missing).map_err(io::Error::other)?;
         let har = expected_har.close().map_err(io::Error::other)?;
         let (_, har) = har.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
-        Ok(gathered.map(|gathered| Again { gathered, har }))
+        Ok(gathered.map(|gathered| Rebuilt { gathered, har }))
     }
 
-    /// What the report was made of beside the exchanges.
+    /// The report's other inputs.
     fn evidence(&mut self, options: &VerifyOptions) -> Option<Evidence> {
-        // By other contracts the declaration may be none, and the review is not made again.
+        // With other contracts the declaration may be invalid, and the review isn't rebuilt anyway.
         let declaration = if self.same_contracts && self.manifest.files.contains_key(names::DECLARATION) {
             String::from_utf8(self.container.small(names::DECLARATION).ok()?).ok()
         } else {
@@ -259,13 +259,13 @@ impl BundleCheck {
         })
     }
 
-    /// The manifest itself says what the log had lost; what shows between the exchanges was found there.
+    /// Reports what the manifest itself lists as lost; gaps between the exchanges were already found by the chain.
     fn missing(&mut self) {
         for missing in &self.manifest.missing {
             let chain = self.manifest.sessions.iter().find(|chain| chain.id == missing.session);
             let shows = |(_, last): &(u64, u64)| chain.is_some_and(|chain| *last < chain.last);
             if missing.ranges.is_empty() || !missing.ranges.iter().all(shows) {
-                let what = format_args!("{}: the log had lost that when the bundle was written", missing);
+                let what = format_args!("{}: already lost from the log when the bundle was written", missing);
                 self.findings.add(FindingKind::Missing, Some(names::MANIFEST), what);
             }
         }
@@ -280,7 +280,7 @@ impl BundleCheck {
         }
     }
 
-    /// Compares a file with its entry in the manifest; returns whether it is the one that was signed.
+    /// Compares a file with its manifest entry; returns whether it is the signed one.
     fn digest(&mut self, name: &str) -> bool {
         let Some(due) = self.manifest.files.get(name).copied() else { return false };
         if !self.container.has(name) {
@@ -288,23 +288,23 @@ impl BundleCheck {
         }
         let (kind, what) = match self.entry(name, due.bytes) {
             Ok(entry) if entry == due => return true,
-            Ok(_) => (FindingKind::Altered, "it is not the file that was signed: its SHA-256 is another".to_owned()),
-            Err(error) => (FindingKind::Unreadable, format!("can't be read to its end: {error}")),
+            Ok(_) => (FindingKind::Altered, "its SHA-256 differs from the signed one".to_owned()),
+            Err(error) => (FindingKind::Unreadable, format!("can't be read to the end: {error}")),
         };
         self.findings.add(kind, Some(&shown(name)), what);
         false
     }
 
-    /// Length and digest of a file, which is read no further than one byte past what it should be.
+    /// Length and digest of a file, read at most one byte past its expected length.
     fn entry(&mut self, name: &str, due: u64) -> io::Result<FileEntry> {
         let mut reader = Hashed::new(self.container.read(name)?);
         io::copy(&mut (&mut reader).take(due.saturating_add(1)), &mut io::sink())?;
         Ok(reader.finish().1)
     }
 
-    /// Review, report and HAR are those that the exchanges give.
-    fn agreement(&mut self, again: Again, scratch: &Path) -> Result<(), VerifyError> {
-        let Again { gathered, har } = again;
+    /// Review, report and HAR must be those rebuilt from the exchanges.
+    fn agreement(&mut self, rebuilt: Rebuilt, scratch: &Path) -> Result<(), VerifyError> {
+        let Rebuilt { gathered, har } = rebuilt;
         let har_signed = self.digest(names::HAR);
         let report_signed = self.digest(names::REPORT);
         let signed = |name: &str| self.manifest.files.get(name).copied();
@@ -323,12 +323,12 @@ impl BundleCheck {
         gathered.write_report(&reviews, &mut report)?;
         let (report, entry) = report.finish();
         if self.manifest.reviews != Outline::of(&reviews) {
-            let what = "what it says of the reviews is not what they are";
+            let what = "its review summaries don't match the reviews";
             self.findings.add(FindingKind::Altered, Some(names::MANIFEST), what);
         }
         let review = FileEntry { bytes: review.len() as u64, sha256: Digest::of(&review) };
         if self.container.has(names::REVIEW) && self.manifest.files.get(names::REVIEW) != Some(&review) {
-            let what = "it does not agree with the exchanges: reviewing them again gives another";
+            let what = "doesn't match the exchanges: reviewing them again gives a different result";
             self.findings.add(FindingKind::Altered, Some(names::REVIEW), what);
         }
         if self.container.has(names::REPORT)

@@ -1,4 +1,4 @@
-//! The chain from exchange to exchange.
+//! Verification of the hash chain.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use nightaudit_exchange::{Body, Digest, Exchange, ExchangeId, SessionId, chain};
 use super::finding::{FindingKind, Findings, Named, shown};
 use crate::bundle::Chain;
 
-/// The most gaps of a session that are remembered until what is missing there turns up elsewhere.
+/// Maximum gaps remembered per session, in case the missing exchanges turn up later.
 const MOST_GAPS: usize = 1_000;
-/// The most exchanges that may claim one place in a session.
+/// Maximum exchanges remembered for one sequence number.
 const MOST_RIVALS: usize = 100;
 
-/// Checks exchanges, one after the other as they stand in a file or a log.
+/// Checks exchanges in the order of a file or log.
 #[derive(Debug)]
 pub(super) struct ChainCheck<'f> {
     file: Option<&'f str>,
@@ -21,12 +21,12 @@ pub(super) struct ChainCheck<'f> {
     sessions: BTreeMap<SessionId, Links>,
 }
 
-/// A session's chain, as far as it was followed.
+/// A session's chain, as far as it has been followed.
 #[derive(Debug)]
 struct Links {
     name: String,
     last: u64,
-    /// Those that claim to be the last; more than one where something was inserted.
+    /// The exchanges with the last sequence number; more than one if something was inserted.
     rivals: Vec<Link>,
     gaps: Vec<Gap>,
 }
@@ -37,7 +37,7 @@ struct Link {
     hash: Option<Digest>,
 }
 
-/// Exchanges that should stand between two that are there.
+/// Missing sequence numbers between two exchanges.
 #[derive(Debug)]
 struct Gap {
     from: u64,
@@ -55,26 +55,26 @@ impl<'f> ChainCheck<'f> {
         self.sessions.len() as u64
     }
 
-    /// Checks the next exchange; it comes back as it was.
+    /// Checks the next exchange, which is left unchanged.
     pub(super) fn check(&mut self, exchange: &mut Exchange, findings: &mut Findings) {
         let file = self.file;
         let named = Named::of(exchange);
         let mut altered =
             |what: &str| findings.of(FindingKind::Altered, file, &named, format_args!("was altered: {what}"));
         if !is_as_recorded(&exchange.request.body) {
-            altered("its request has another body than was recorded");
+            altered("its request body differs from the recorded one");
         }
         if exchange.response.as_ref().is_some_and(|response| !is_as_recorded(&response.body)) {
-            altered("its answer has another body than was recorded");
+            altered("its response body differs from the recorded one");
         }
         for (message, number) in exchange.web_socket.iter().flat_map(|part| &part.messages).zip(1..) {
             if !is_as_recorded(&message.body) {
-                altered(&format!("message {number} of its WebSocket is not the one that was recorded"));
+                altered(&format!("WebSocket message {number} differs from the recorded one"));
             }
         }
         match (exchange.previous_hash, exchange.hash) {
             (Some(previous), Some(hash)) if chain::hash(previous, exchange) != hash => {
-                altered("its hash is not the one of what stands there");
+                altered("its hash doesn't match its content");
             }
             (Some(_), Some(_)) => {}
             _ => altered("it has no hashes"),
@@ -89,11 +89,11 @@ impl<'f> ChainCheck<'f> {
         links.follow(exchange, named, file, findings);
     }
 
-    /// Says what is missing, now that all have been seen; `due` says where each session should end, if that is known.
-    pub(super) fn finish(&self, due: Option<&[Chain]>, findings: &mut Findings) {
+    /// Reports what is missing after the last exchange; `expected` is where each session should end, if known.
+    pub(super) fn finish(&self, expected: Option<&[Chain]>, findings: &mut Findings) {
         let file = self.file;
         for (id, links) in &self.sessions {
-            let end = due.and_then(|due| due.iter().find(|chain| chain.id == *id));
+            let end = expected.and_then(|expected| expected.iter().find(|chain| chain.id == *id));
             let head = end.filter(|end| end.last == links.last).map(|end| end.head);
             links.settle_rivals(head, file, findings);
             if !self.filtered {
@@ -104,13 +104,13 @@ impl<'f> ChainCheck<'f> {
                 findings.add(
                     FindingKind::Missing,
                     file,
-                    format_args!("{} of session {name} (to its end) are missing", range(from, to)),
+                    format_args!("{} of session {name} (up to its end) are missing", range(from, to)),
                 );
             }
         }
-        for chain in due.into_iter().flatten().filter(|chain| !self.sessions.contains_key(&chain.id)) {
+        for chain in expected.into_iter().flatten().filter(|chain| !self.sessions.contains_key(&chain.id)) {
             let name = shown(&chain.name);
-            findings.add(FindingKind::Missing, file, format_args!("session {} ({name}) is missing whole", chain.id));
+            findings.add(FindingKind::Missing, file, format_args!("session {} ({name}) is missing entirely", chain.id));
         }
     }
 }
@@ -128,8 +128,8 @@ impl Links {
                 self.gaps.push(Gap { from: self.last + 1, to: sequence - 1, before, after: exchange.id });
             } else if !chained && sequence == self.last + 1 {
                 let what = match self.rivals.last().and_then(|rival| rival.named.as_ref()) {
-                    Some(before) => format!("is not chained to the one before it, {before}: one of them was replaced"),
-                    None => "is not chained to the session's beginning: it was replaced".to_owned(),
+                    Some(before) => format!("doesn't chain to the previous one, {before}: one of them was replaced"),
+                    None => "doesn't chain to the start of the session: it was replaced".to_owned(),
                 };
                 findings.of(FindingKind::Altered, file, &named, what);
             }
@@ -138,18 +138,18 @@ impl Links {
         }
         let twice = self.rivals.iter().any(|rival| rival.named.as_ref().is_some_and(|there| there.id == exchange.id));
         if twice {
-            findings.of(FindingKind::Inserted, file, &named, "stands there twice");
+            findings.of(FindingKind::Inserted, file, &named, "appears twice");
         } else if sequence == self.last && self.rivals.len() < MOST_RIVALS {
-            // What follows tells which of them was recorded.
+            // The next exchange shows which of them was recorded.
             self.rivals.push(link);
         } else {
             self.fill(sequence);
-            let what = format_args!("stands after number {}: it was moved, or put there", self.last);
+            let what = format_args!("comes after number {}: it was moved or inserted", self.last);
             findings.of(FindingKind::Reordered, file, &named, what);
         }
     }
 
-    /// Takes a sequence number that turned up elsewhere out of the gap that it left.
+    /// Removes a sequence number that turned up elsewhere from its gap.
     fn fill(&mut self, sequence: u64) {
         let Some(place) = self.gaps.iter().position(|gap| (gap.from..=gap.to).contains(&sequence)) else { return };
         let gap = self.gaps.remove(place);
@@ -161,7 +161,7 @@ impl Links {
         }
     }
 
-    /// Where several claim one place, the one whose hash is the right one was recorded, and the others were put there.
+    /// Of several exchanges with one sequence number, the one with the right hash was recorded; the others were inserted.
     fn settle_rivals(&self, right: Option<Option<Digest>>, file: Option<&str>, findings: &mut Findings) {
         if self.rivals.len() < 2 {
             return;
@@ -171,14 +171,12 @@ impl Links {
             let Some(named) = &rival.named else { continue };
             match recorded {
                 Some(recorded) if recorded == place => {}
-                Some(_) => {
-                    findings.of(FindingKind::Inserted, file, named, "was inserted: the chain does not go through it")
-                }
+                Some(_) => findings.of(FindingKind::Inserted, file, named, "was inserted: it is not part of the chain"),
                 None => findings.of(
                     FindingKind::Inserted,
                     file,
                     named,
-                    "shares its place with another: one of them was inserted",
+                    "shares its sequence number with another: one of them was inserted",
                 ),
             }
         }
@@ -200,7 +198,7 @@ fn range(from: u64, to: u64) -> String {
     if from == to { format!("exchange {from}") } else { format!("exchanges {from} to {to}") }
 }
 
-/// Whether the bytes are those whose digest the chain holds; of a body with masked fields nobody can tell.
+/// Whether the bytes match the digest in the chain; unknowable, and so true, for masked bodies.
 fn is_as_recorded(body: &Body) -> bool {
     body.masked || Digest::of(&body.bytes) == body.stored_digest()
 }

@@ -1,7 +1,7 @@
-//! A bundle's zip, opened with distrust.
+//! A bundle's zip, treated as untrusted.
 //!
-//! Nothing is unpacked to disk and no name is used as a path. Before anything is read, the directory must be small, its
-//! names unlike, and each local header as the directory has it, so that every program finds the same files.
+//! Nothing is unpacked to disk and no name is used as a path. Before any file is read, the directory must be small, its names
+//! unique, and each local header consistent with it, so that every program sees the same files.
 
 use std::{
     fs::File,
@@ -12,13 +12,12 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::VerifyError;
 
-/// The most files that a zip may have; a bundle has eight.
-const MOST: usize = 64;
-/// The most that is read to find the files, in bytes: the directory is kept in memory, and may claim to be as long as the
-/// file.
-const DIRECTORY: u64 = 1 << 20;
-/// The most that one of the files may be that are read into memory, in bytes.
-const SMALL: u64 = 64 << 20;
+/// Maximum files in the zip; a bundle has eight.
+const MAX_FILES: usize = 64;
+/// Maximum bytes read to find the files: the directory is kept in memory and may claim any size.
+const MAX_DIRECTORY: u64 = 1 << 20;
+/// Maximum bytes of a file that is read into memory.
+const MAX_SMALL: u64 = 64 << 20;
 
 pub(super) struct Container {
     archive: ZipArchive<BufReader<File>>,
@@ -31,27 +30,27 @@ impl Container {
             error => VerifyError::NotABundle(error.to_string()),
         };
         file.seek(SeekFrom::Start(0))?;
-        let metered = Metered { inner: BufReader::new(&mut file), left: DIRECTORY };
+        let metered = Metered { inner: BufReader::new(&mut file), left: MAX_DIRECTORY };
         let count = ZipArchive::new(metered).map_err(wrong)?.len();
-        if count > MOST {
+        if count > MAX_FILES {
             return Err(VerifyError::NotABundle(format!("it holds {count} files")));
         }
         file.seek(SeekFrom::Start(0))?;
         let mut archive = ZipArchive::new(BufReader::with_capacity(256 << 10, file)).map_err(wrong)?;
         archive.validate_header_consistency().map_err(wrong)?;
         let mut container = Self { archive };
-        for place in 0..container.archive.len() {
-            let entry = container.archive.by_index_raw(place).map_err(wrong)?;
+        for index in 0..container.archive.len() {
+            let entry = container.archive.by_index_raw(index).map_err(wrong)?;
             let known = matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated);
             if !known || entry.encrypted() || entry.is_dir() || entry.is_symlink() {
                 let name = super::finding::shown(&String::from_utf8_lossy(entry.name_raw()));
-                return Err(VerifyError::NotABundle(format!("{name} in it is not a file as a bundle has them")));
+                return Err(VerifyError::NotABundle(format!("{name} is not a regular file")));
             }
         }
         Ok(container)
     }
 
-    /// The names of the files, as far as they are text.
+    /// The names of the files, lossily decoded.
     pub(super) fn names(&self) -> Vec<String> {
         self.archive.file_names_raw().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
@@ -60,23 +59,23 @@ impl Container {
         self.archive.index_for_name(name).is_some()
     }
 
-    /// A file as it is unpacked while it is read; it gives an error where its checksum is wrong.
+    /// A reader that decompresses a file; fails at the end if its checksum is wrong.
     pub(super) fn read(&mut self, name: &str) -> io::Result<impl Read> {
         Ok(self.archive.by_name(name)?)
     }
 
-    /// A small file whole.
+    /// Reads a small file into memory.
     pub(super) fn small(&mut self, name: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.read(name)?.take(SMALL + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > SMALL {
-            return Err(io::Error::other(format!("it is longer than {SMALL} bytes")));
+        self.read(name)?.take(MAX_SMALL + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_SMALL {
+            return Err(io::Error::other(format!("it is longer than {MAX_SMALL} bytes")));
         }
         Ok(bytes)
     }
 }
 
-/// Gives no more than so many bytes.
+/// A reader limited to `left` bytes.
 struct Metered<R> {
     inner: R,
     left: u64,

@@ -1,23 +1,23 @@
-//! What a verification finds.
+//! Findings of a verification.
 
 use std::fmt;
 
 use nightaudit_exchange::{Exchange, ExchangeId};
 use serde::Serialize;
 
-/// Something that is not as it was when it was recorded or exported.
+/// A difference from what was recorded or exported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// What was done to it, as far as one can tell.
+    /// The kind of change, as far as it can be determined.
     pub kind: FindingKind,
-    /// The file in which it shows; none for the log.
+    /// The file concerned; `None` for the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The exchange, where it is one.
+    /// The exchange concerned, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange: Option<ExchangeId>,
-    /// A sentence for a person.
+    /// A description for people.
     pub what: String,
 }
 
@@ -25,17 +25,17 @@ pub struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
-    /// It has another content than it had.
+    /// Its content changed.
     Altered,
-    /// It was there and is no longer.
+    /// It is no longer there.
     Missing,
-    /// It was not there, or not there twice.
+    /// It was added or duplicated.
     Inserted,
-    /// It stood in another place.
+    /// It was moved.
     Reordered,
     /// It can't be read.
     Unreadable,
-    /// It is not signed, or not by the key that was asked for.
+    /// It is not signed, or not by the expected key.
     Unsigned,
 }
 
@@ -62,21 +62,21 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The findings, up to a bound: a file of which nothing is right has no end of them.
+/// A bounded list of findings.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Finding>,
 }
 
 impl Findings {
-    /// The most that are kept; the verification ends there.
+    /// Maximum findings; the verification stops there.
     pub(super) const MOST: usize = 1_000;
 
     pub(super) fn add(&mut self, kind: FindingKind, file: Option<&str>, what: impl fmt::Display) {
         self.push(Finding { kind, file: file.map(str::to_owned), exchange: None, what: what.to_string() });
     }
 
-    /// Of an exchange; `what` goes on after its name.
+    /// Adds a finding about an exchange; `what` continues the sentence after its id.
     pub(super) fn of(&mut self, kind: FindingKind, file: Option<&str>, named: &Named, what: impl fmt::Display) {
         let what = format!("exchange {named} {what}");
         self.push(Finding { kind, file: file.map(str::to_owned), exchange: Some(named.id), what });
@@ -101,7 +101,7 @@ impl Findings {
     }
 }
 
-/// An exchange as a person finds it again.
+/// Identifies an exchange for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) id: ExchangeId,
@@ -121,7 +121,7 @@ impl fmt::Display for Named {
     }
 }
 
-/// A text from a file on one line of a terminal, whoever wrote it.
+/// A text from an untrusted file, safe to print on one line of a terminal.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown: String = crate::text::printable(text).chars().take(LONGEST).collect();

@@ -1,4 +1,4 @@
-//! The entries of a HAR, one after the other, in the memory of the largest.
+//! Streams the entries of a HAR, holding one at a time.
 
 use std::{fmt, io::Read};
 
@@ -8,7 +8,7 @@ use serde::{
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// What an entry says of its exchange.
+/// An entry, as far as verification needs it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Entry {
     #[serde(default, rename = "_nightaudit")]
@@ -21,7 +21,7 @@ pub(super) struct Entry {
     messages: Vec<Message>,
 }
 
-/// The part that HAR has no place for.
+/// The `_nightaudit` extension.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Facts {
@@ -84,7 +84,7 @@ struct Content {
     encoding: Option<String>,
 }
 
-/// A message as Chromium writes it: what is no text, and a text that is no UTF-8, in base64.
+/// A message as Chromium writes it: binary messages and invalid UTF-8 in base64.
 #[derive(Debug, Deserialize)]
 struct Message {
     opcode: u8,
@@ -99,8 +99,7 @@ impl Message {
 }
 
 impl Entry {
-    /// The names of the bodies that are not those whose digest stands beside them. Of one that was decoded or masked
-    /// nobody can tell.
+    /// Names the bodies that don't match their digest. Decoded and masked bodies can't be checked.
     pub(super) fn altered_bodies(&self) -> Vec<String> {
         let Some(facts) = &self.nightaudit else { return Vec::new() };
         let sent = self.request.as_ref().and_then(|request| request.post_data.as_ref());
@@ -112,7 +111,7 @@ impl Entry {
             altered.push("the request's body".to_owned());
         }
         if facts.response_body.as_ref().is_some_and(|body| !body.fits(received)) {
-            altered.push("the answer's body".to_owned());
+            altered.push("the response's body".to_owned());
         }
         let recorded = facts.web_socket.as_ref().map_or(&[][..], |part| &part.messages);
         let messages = self.messages.iter().zip(recorded).zip(1..);
@@ -147,17 +146,17 @@ impl BodyFacts {
     }
 }
 
-/// Reads an archive and hands its entries on; an error says what makes it none.
+/// Reads an archive and passes each entry to `each`; an error if it isn't a HAR.
 pub(super) fn entries(reader: impl Read, each: &mut dyn FnMut(Entry)) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
-    Field("log", Field("entries", Entries(each))).deserialize(&mut deserializer)?;
+    Property("log", Property("entries", Entries(each))).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
-/// One field of an object, read by a seed; the others are passed over. It must be there once.
-struct Field<S>(&'static str, S);
+/// Deserializes one property of an object with a seed and skips the others. It must occur exactly once.
+struct Property<S>(&'static str, S);
 
-impl<'de, S: DeserializeSeed<'de, Value = ()>> DeserializeSeed<'de> for Field<S> {
+impl<'de, S: DeserializeSeed<'de, Value = ()>> DeserializeSeed<'de> for Property<S> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -165,7 +164,7 @@ impl<'de, S: DeserializeSeed<'de, Value = ()>> DeserializeSeed<'de> for Field<S>
     }
 }
 
-impl<'de, S: DeserializeSeed<'de, Value = ()>> Visitor<'de> for Field<S> {
+impl<'de, S: DeserializeSeed<'de, Value = ()>> Visitor<'de> for Property<S> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

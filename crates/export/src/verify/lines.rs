@@ -1,4 +1,4 @@
-//! Exchanges read from lines, in bounded memory whatever the lines are.
+//! Reads exchanges from NDJSON in bounded memory.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -10,18 +10,18 @@ use super::{
     finding::{FindingKind, Findings, Named, shown},
 };
 
-/// The longest line that is read, in bytes: two bodies of 64 MiB in base64.
+/// Maximum line length in bytes: two bodies of 64 MiB in base64.
 const MAX_LINE: u64 = 192 << 20;
 
-/// A line that names what is missing.
+/// A line that lists missing exchanges.
 #[derive(Deserialize)]
 struct Lost {
     missing: Missing,
 }
 
-/// Reads all lines, checks each by itself and the chain from each to the next, and hands the exchanges on.
+/// Checks every line and the hash chain, and passes each exchange to `each`.
 ///
-/// Returns how many exchanges there were, and whether the file was read to its end: it is not where too much is wrong.
+/// Returns the number of exchanges, and whether the file was read to the end; reading stops at too many findings.
 pub(super) fn check_lines(
     reader: &mut dyn BufRead,
     file: Option<&str>,
@@ -29,7 +29,7 @@ pub(super) fn check_lines(
     findings: &mut Findings,
     each: &mut dyn FnMut(&Exchange) -> io::Result<()>,
 ) -> io::Result<(u64, bool)> {
-    let (mut line, mut again) = (Vec::new(), Vec::new());
+    let (mut line, mut rewritten) = (Vec::new(), Vec::new());
     let mut exchanges = 0;
     for number in 1_u64.. {
         line.clear();
@@ -48,28 +48,28 @@ pub(super) fn check_lines(
                 unreadable(format!("is longer than {MAX_LINE} bytes"));
                 return Ok((exchanges, false));
             }
-            unreadable("is cut: no line feed ends it".to_owned());
+            unreadable("is truncated: it has no line feed".to_owned());
         }
         let mut exchange: Exchange = match serde_json::from_slice(&line) {
             Ok(exchange) => exchange,
             Err(error) => {
                 if let Ok(Lost { missing }) = serde_json::from_slice(&line) {
-                    let what = format_args!("{missing}: the log had lost that when the file was written");
+                    let what = format_args!("{missing}: already lost from the log when the file was written");
                     findings.add(FindingKind::Missing, file, what);
                     continue;
                 }
                 let mut unreadable = |what: String| {
                     findings.add(FindingKind::Unreadable, file, format_args!("line {number} {what}"));
                 };
-                unreadable(format!("is no exchange: {}", shown(&error.to_string())));
+                unreadable(format!("is not an exchange: {}", shown(&error.to_string())));
                 continue;
             }
         };
         exchanges += 1;
-        // What the chain covers is the exchange as it is read: nothing else may stand in its line.
-        again.clear();
-        if serde_json::to_writer(&mut again, &exchange).is_err() || again != line {
-            let what = format_args!("was altered: line {number} is not as it was written");
+        // The chain covers the exchange as parsed, so its line must hold nothing else.
+        rewritten.clear();
+        if serde_json::to_writer(&mut rewritten, &exchange).is_err() || rewritten != line {
+            let what = format_args!("was altered: line {number} is not as nightaudit wrote it");
             findings.of(FindingKind::Altered, file, &Named::of(&exchange), what);
         }
         chain.check(&mut exchange, findings);

@@ -1,4 +1,4 @@
-//! Who answered the exchanges of a file or a log, session by session.
+//! The origin of the responses, per session.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::finding::{FindingKind, Findings, shown};
 
-/// The most sessions whose origins are told.
-const MOST: usize = 1_000;
+/// Maximum sessions whose origins are reported.
+const MAX_SESSIONS: usize = 1_000;
 
-/// Who answered a session's exchanges.
+/// The origin of a session's responses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionOrigin {
@@ -19,14 +19,14 @@ pub struct SessionOrigin {
     pub session: SessionId,
     /// Its name.
     pub name: String,
-    /// Who answered, and whether that can be believed.
+    /// Where the responses came from, and how well that is proven.
     pub provenance: Provenance,
-    /// The verdict's line, where a bundle has one.
+    /// The verdict's headline, if the bundle has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headline: Option<String>,
 }
 
-/// Gathers who answered.
+/// Collects the origins of responses.
 #[derive(Debug, Default)]
 pub(super) struct SessionOrigins {
     imported: BTreeMap<SessionId, Import>,
@@ -34,15 +34,15 @@ pub(super) struct SessionOrigins {
 }
 
 impl SessionOrigins {
-    /// Of sessions of which these are known to be imported.
+    /// `imported` holds the sessions known to be imported.
     pub(super) fn new(imported: BTreeMap<SessionId, Import>) -> Self {
         Self { imported, sessions: Vec::new() }
     }
 
     pub(super) fn add(&mut self, exchange: &Exchange) {
-        let place = match self.sessions.iter().rposition(|(session, ..)| *session == exchange.session) {
-            Some(place) => place,
-            None if self.sessions.len() < MOST => {
+        let index = match self.sessions.iter().rposition(|(session, ..)| *session == exchange.session) {
+            Some(index) => index,
+            None if self.sessions.len() < MAX_SESSIONS => {
                 let mut origins = OriginTracker::default();
                 if let Some(import) = self.imported.get(&exchange.session) {
                     origins.set_imported(*import);
@@ -52,10 +52,10 @@ impl SessionOrigins {
             }
             None => return,
         };
-        self.sessions[place].2.push(exchange);
+        self.sessions[index].2.push(exchange);
     }
 
-    /// Who answered; what was edited before it was imported is a finding. Of a file that nobody signs it is a claim.
+    /// The origins; exchanges edited before the import are findings. In an unsigned file origins are only claims.
     pub(super) fn finish(self, file: Option<&str>, signed: bool, findings: &mut Findings) -> Vec<SessionOrigin> {
         let of = |(session, name, origins): (SessionId, String, OriginTracker)| {
             let provenance = origins.provenance();

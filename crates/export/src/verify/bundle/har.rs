@@ -1,4 +1,4 @@
-//! A bundle's HAR held against its exchanges.
+//! Comparison of a bundle's HAR with its exchanges.
 
 use std::{
     collections::BTreeMap,
@@ -19,70 +19,69 @@ use crate::{
     },
 };
 
-/// The most exchanges whose places in the HAR are compared one by one, where the whole is not the same.
-const COMPARED: usize = 1_000_000;
+/// Maximum exchanges compared one by one when the HAR as a whole differs.
+const MAX_COMPARED: usize = 1_000_000;
 
 impl BundleCheck {
-    /// Finds which entries of the HAR are not those that the exchanges give; by their ids and hashes alone where an other
-    /// version wrote them.
-    pub(super) fn compare_har(&mut self, to_the_letter: bool) -> Result<(), VerifyError> {
-        let due = self.due_entries(to_the_letter)?;
-        let mut there: Vec<(ExchangeId, Digest)> = Vec::new();
-        let mut strangers = 0_u64;
+    /// Finds the entries of the HAR that differ from the exchanges; compares only ids and hashes unless `byte_for_byte`.
+    pub(super) fn compare_har(&mut self, byte_for_byte: bool) -> Result<(), VerifyError> {
+        let expected = self.expected_entries(byte_for_byte)?;
+        let mut actual: Vec<(ExchangeId, Digest)> = Vec::new();
+        let mut foreign = 0_u64;
         let reader = BufReader::with_capacity(256 << 10, self.container.read(names::HAR)?);
-        let read = if to_the_letter {
+        let read = if byte_for_byte {
             har_lines(reader, &mut |line, id| match id {
-                Some(id) if there.len() < COMPARED => there.push((id, Digest::of(line))),
+                Some(id) if actual.len() < MAX_COMPARED => actual.push((id, Digest::of(line))),
                 Some(_) => {}
-                None => strangers += 1,
+                None => foreign += 1,
             })
             .map_err(|error| error.to_string())
         } else {
             har::entries(reader, &mut |entry| match entry.nightaudit {
-                Some(facts) if there.len() < COMPARED => {
-                    there.push((facts.id, facts.hash.unwrap_or(Digest([0; 32]))));
+                Some(facts) if actual.len() < MAX_COMPARED => {
+                    actual.push((facts.id, facts.hash.unwrap_or(Digest([0; 32]))));
                 }
                 Some(_) => {}
-                None => strangers += 1,
+                None => foreign += 1,
             })
             .map_err(|error| error.to_string())
         };
         let file = Some(names::HAR);
         if let Err(error) = read {
-            self.findings.add(FindingKind::Unreadable, file, format_args!("it is no HAR: {}", shown(&error)));
+            self.findings.add(FindingKind::Unreadable, file, format_args!("not a HAR: {}", shown(&error)));
         }
-        if strangers > 0 {
+        if foreign > 0 {
             self.findings.add(
                 FindingKind::Altered,
                 file,
-                format_args!("{strangers} lines are not entries of nightaudit"),
+                format_args!("{foreign} entries were not written by nightaudit"),
             );
         }
-        compare(&due, &there, &mut self.findings);
+        compare(&expected, &actual, &mut self.findings);
         Ok(())
     }
 
-    fn due_entries(&mut self, to_the_letter: bool) -> Result<Vec<(ExchangeId, Digest)>, VerifyError> {
+    fn expected_entries(&mut self, byte_for_byte: bool) -> Result<Vec<(ExchangeId, Digest)>, VerifyError> {
         let mut reader = BufReader::with_capacity(256 << 10, self.container.read(names::EXCHANGES)?);
-        let mut due = Vec::new();
-        let mut nothing = Findings::default();
+        let mut expected = Vec::new();
+        let mut ignored = Findings::default();
         let mut each = |exchange: &Exchange| {
-            if due.len() < COMPARED {
-                let digest = if to_the_letter {
+            if expected.len() < MAX_COMPARED {
+                let digest = if byte_for_byte {
                     Digest::of(&crate::har::entry_json(exchange).map_err(io::Error::other)?)
                 } else {
                     exchange.hash.unwrap_or(Digest([0; 32]))
                 };
-                due.push((exchange.id, digest));
+                expected.push((exchange.id, digest));
             }
             Ok(())
         };
-        check_lines(&mut reader, None, &mut ChainCheck::new(None, true), &mut nothing, &mut each)?;
-        Ok(due)
+        check_lines(&mut reader, None, &mut ChainCheck::new(None, true), &mut ignored, &mut each)?;
+        Ok(expected)
     }
 }
 
-/// The entries of a HAR as this program writes it, a line each, with the ids that they name.
+/// Reads the entries of a HAR as nightaudit writes it, one per line, with their ids.
 fn har_lines(mut reader: impl BufRead, each: &mut dyn FnMut(&[u8], Option<ExchangeId>)) -> io::Result<()> {
     #[derive(serde::Deserialize)]
     struct Line {
@@ -113,37 +112,37 @@ fn har_lines(mut reader: impl BufRead, each: &mut dyn FnMut(&[u8], Option<Exchan
     Ok(())
 }
 
-/// Says which entries are altered, missing, inserted or moved.
-fn compare(due: &[(ExchangeId, Digest)], there: &[(ExchangeId, Digest)], findings: &mut Findings) {
+/// Reports altered, missing, inserted and moved entries.
+fn compare(expected: &[(ExchangeId, Digest)], actual: &[(ExchangeId, Digest)], findings: &mut Findings) {
     let file = Some(names::HAR);
     let before = findings.len();
-    let mut places: BTreeMap<ExchangeId, usize> = BTreeMap::new();
+    let mut positions: BTreeMap<ExchangeId, usize> = BTreeMap::new();
     let mut last = None;
-    for (place, (id, _)) in due.iter().enumerate() {
-        places.entry(*id).or_insert(place);
+    for (position, (id, _)) in expected.iter().enumerate() {
+        positions.entry(*id).or_insert(position);
     }
-    let mut seen = vec![false; due.len()];
-    for (id, digest) in there {
-        let Some(&place) = places.get(id) else {
-            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} is not among the exchanges"));
+    let mut seen = vec![false; expected.len()];
+    for (id, digest) in actual {
+        let Some(&position) = positions.get(id) else {
+            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} is not in exchanges.ndjson"));
             continue;
         };
-        if std::mem::replace(&mut seen[place], true) {
-            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} stands there twice"));
-        } else if last.is_some_and(|last| place < last) {
-            findings.add(FindingKind::Reordered, file, format_args!("exchange {id} stands in another place"));
-        } else if *digest != due[place].1 {
-            findings.add(FindingKind::Altered, file, format_args!("exchange {id} does not agree with the exchange"));
+        if std::mem::replace(&mut seen[position], true) {
+            findings.add(FindingKind::Inserted, file, format_args!("exchange {id} appears twice"));
+        } else if last.is_some_and(|last| position < last) {
+            findings.add(FindingKind::Reordered, file, format_args!("exchange {id} is in a different position"));
+        } else if *digest != expected[position].1 {
+            findings.add(FindingKind::Altered, file, format_args!("exchange {id} doesn't match exchanges.ndjson"));
         }
-        last = last.max(Some(place));
+        last = last.max(Some(position));
     }
-    for (place, (id, _)) in due.iter().enumerate() {
-        if !seen[place] {
+    for (position, (id, _)) in expected.iter().enumerate() {
+        if !seen[position] {
             findings.add(FindingKind::Missing, file, format_args!("exchange {id} is missing"));
         }
     }
     if findings.len() == before {
-        let what = "it does not agree with the exchanges, in what stands around the entries";
+        let what = "doesn't match the exchanges outside its entries";
         findings.add(FindingKind::Altered, file, what);
     }
 }

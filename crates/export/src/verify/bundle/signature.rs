@@ -1,4 +1,4 @@
-//! Who signed a bundle.
+//! The signature of a bundle.
 
 use crate::{
     Signature,
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Who signed the manifest; none, and a finding, where nobody did whose signature fits.
+/// Checks the manifest's signature; `None`, with a finding, if it is missing or invalid.
 pub(super) fn signature(
     container: &mut Container,
     manifest: &[u8],
@@ -20,27 +20,27 @@ pub(super) fn signature(
     let file = Some(names::SIGNATURE);
     let mut unsigned = |what: String| findings.add(FindingKind::Unsigned, file, what);
     if !container.has(names::SIGNATURE) {
-        unsigned("it is missing".to_owned());
+        unsigned("missing".to_owned());
         return None;
     }
     let bytes = match container.small(names::SIGNATURE) {
         Ok(bytes) => bytes,
         Err(error) => {
-            unsigned(format!("it can't be read: {error}"));
+            unsigned(format!("can't be read: {error}"));
             return None;
         }
     };
     let signature: Signature = match serde_json::from_slice(&bytes) {
         Ok(signature) => signature,
         Err(error) => {
-            unsigned(format!("it is no signature: {}", shown(&error.to_string())));
+            unsigned(format!("not a signature: {}", shown(&error.to_string())));
             return None;
         }
     };
     match signature.check(manifest) {
         Ok(key) => {
             if signature_json(&signature) != bytes {
-                unsigned("it is not as it was written".to_owned());
+                unsigned("its JSON was reformatted".to_owned());
             }
             if let Some(wanted) = options.key.as_deref().filter(|wanted| *wanted != key.to_string()) {
                 unsigned(format!("signed by {key}, not by {}", shown(wanted)));
