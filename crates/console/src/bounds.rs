@@ -1,4 +1,4 @@
-//! How much the console does at once, so that readers who don't read take neither its threads nor the memory.
+//! Concurrency limits, so that slow clients exhaust neither threads nor memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,25 +8,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
 
-/// Exports, and queries whose response is a line for each exchange: each holds a thread for as long as it is read.
+/// Exports and NDJSON queries. Each holds a thread until its response is read.
 pub(crate) const EXPORTS: usize = 16;
-/// Pages and single exchanges: as above, and mostly done at once.
+/// Pages and single exchanges. Same, but usually short.
 pub(crate) const PAGES: usize = 32;
-/// Streams of events.
+/// Event streams.
 pub(crate) const FOLLOWERS: usize = 64;
 
-/// What else needs a thread for a moment.
+/// Other short reads.
 const READS: usize = 64;
 
-/// How long something waits for what is mostly free in a moment.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for a permit that is usually free acquire.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// KiB that large events of all followers may have together while they are sent.
+/// KiB of large events of all followers that may be in memory at once.
 const EVENTS: u32 = 64 << 10;
-/// Bytes of bodies up to which an event is not counted.
+/// Events with at most this many bytes of bodies are not counted.
 const SMALL: usize = 32 << 10;
 
-/// The permits for what the console does.
+/// The console's permits.
 #[derive(Debug)]
 pub(crate) struct Bounds {
     exports: Arc<Semaphore>,
@@ -36,7 +36,7 @@ pub(crate) struct Bounds {
     events: Arc<Semaphore>,
 }
 
-/// Held for as long as something goes on.
+/// Held for the duration of an activity.
 pub(crate) type Permit = OwnedSemaphorePermit;
 
 impl Default for Bounds {
@@ -57,65 +57,65 @@ impl Bounds {
     ///
     /// # Errors
     ///
-    /// 503 where as many as may be are being read.
+    /// 503 if none is free.
     pub(crate) fn export(&self) -> Result<Permit, ApiError> {
-        at_once(&self.exports).ok_or_else(|| busy(EXPORTS, "exports"))
+        try_acquire(&self.exports).ok_or_else(|| busy(EXPORTS, "exports"))
     }
 
-    /// A permit for a page or a single exchange, waiting for a moment.
+    /// A permit for a page or a single exchange; waits up to [`WAIT_TIMEOUT`].
     ///
     /// # Errors
     ///
-    /// 503 where as many as may be are being read still.
+    /// 503 if none is free in time.
     pub(crate) async fn page(&self) -> Result<Permit, ApiError> {
-        soon(&self.pages).await.ok_or_else(|| busy(PAGES, "pages"))
+        acquire(&self.pages).await.ok_or_else(|| busy(PAGES, "pages"))
     }
 
     /// A permit for a follower.
     ///
     /// # Errors
     ///
-    /// 503 where there are as many as may be.
+    /// 503 if none is free.
     pub(crate) fn follower(&self) -> Result<Permit, ApiError> {
-        at_once(&self.followers).ok_or_else(|| busy(FOLLOWERS, "followers"))
+        try_acquire(&self.followers).ok_or_else(|| busy(FOLLOWERS, "followers"))
     }
 
-    /// A permit for what needs a thread for a moment.
+    /// A permit for another short read; waits up to [`WAIT_TIMEOUT`].
     ///
     /// # Errors
     ///
-    /// 503 where none is free in time.
+    /// 503 if none is free in time.
     pub(crate) async fn read(&self) -> Result<Permit, ApiError> {
-        soon(&self.reads).await.ok_or_else(|| busy(READS, "reads"))
+        acquire(&self.reads).await.ok_or_else(|| busy(READS, "reads"))
     }
 
-    /// The memory for an event, waiting until it is free; none where it is hardly any.
+    /// Reserves memory for an event, waiting until it is free; `None` for small events.
     pub(crate) async fn event(&self, exchange: &Exchange) -> Option<Permit> {
         let bytes: usize = exchange.bodies().map(|body| body.bytes.len()).sum();
         if bytes <= SMALL {
             return None;
         }
-        // In JSON a text grows by its escapes and anything else by a third; what was decoded stands there twice.
+        // JSON escapes and base64 make bodies larger, and a decoded body is there twice.
         let kib = u32::try_from(bytes.saturating_mul(3) >> 10).unwrap_or(u32::MAX).min(EVENTS);
         Arc::clone(&self.events).acquire_many_owned(kib).await.ok()
     }
 
-    /// Whether somebody may have to wait, or was turned away, because of those who are there.
-    pub(crate) fn are_reached(&self) -> bool {
+    /// Whether any limit is reached, so that others wait or are refused.
+    pub(crate) fn any_reached(&self) -> bool {
         [&self.exports, &self.pages, &self.followers, &self.events].iter().any(|it| it.available_permits() == 0)
     }
 }
 
-fn at_once(semaphore: &Arc<Semaphore>) -> Option<Permit> {
+fn try_acquire(semaphore: &Arc<Semaphore>) -> Option<Permit> {
     Arc::clone(semaphore).try_acquire_owned().ok()
 }
 
-async fn soon(semaphore: &Arc<Semaphore>) -> Option<Permit> {
-    tokio::time::timeout(PATIENCE, Arc::clone(semaphore).acquire_owned()).await.ok()?.ok()
+async fn acquire(semaphore: &Arc<Semaphore>) -> Option<Permit> {
+    tokio::time::timeout(WAIT_TIMEOUT, Arc::clone(semaphore).acquire_owned()).await.ok()?.ok()
 }
 
 fn busy(most: usize, what: &str) -> ApiError {
-    let message = format!("{most} {what} are under way already, as many as may be: try again when one has ended");
+    let message = format!("too many {what} (at most {most} at once): try again when one has ended");
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
 }
 
@@ -127,14 +127,14 @@ mod tests {
     use crate::tests::{ask, console};
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn regression_exports_that_nobody_read_hung_everything_else() {
+    async fn regression_unread_exports_blocked_everything_else() {
         let opened = console();
         opened.record();
         let unread: Vec<_> = (0..EXPORTS).map(|_| opened.hold_export().unwrap()).collect();
         for path in ["/api/v1/export?format=csv", "/api/v1/exchanges?format=ndjson"] {
             let (status, body) = ask(&opened, "GET", path, true).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-            assert!(body.contains("16 exports are under way already"), "{body}");
+            assert!(body.contains("too many exports (at most 16 at once)"), "{body}");
         }
         let refused = opened.get("/api/v1/export?format=csv", None).await;
         assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn followers_have_a_bound() {
+    async fn the_number_of_followers_is_limited() {
         let opened = console();
         let mut following = Vec::new();
         for _ in 0..FOLLOWERS {
@@ -155,13 +155,13 @@ mod tests {
         assert!(following.iter().all(|response| response.status() == StatusCode::OK));
         let (status, body) = ask(&opened, "GET", "/api/v1/follow", true).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(body.contains("64 followers"), "{body}");
+        assert!(body.contains("too many followers (at most 64 at once)"), "{body}");
         assert!(opened.is_crowded());
         assert_eq!(ask(&opened, "GET", "/api/v1/exchanges", true).await.0, StatusCode::OK);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn large_events_share_their_memory_and_small_ones_need_none() {
+    async fn large_events_share_a_memory_budget() {
         let bounds = Bounds::default();
         let exchange = |bytes: usize| {
             let mut exchange: Exchange = serde_json::from_str(crate::tests::EXCHANGE).unwrap();
@@ -177,7 +177,7 @@ mod tests {
         drop(first);
         assert!(bounds.event(&large).await.is_some());
         drop(second);
-        // One that is larger than all there is has all of it.
+        // An event larger than the whole budget takes all of it.
         assert!(bounds.event(&exchange(40 << 20)).await.is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Errors as the API tells them.
+//! Errors of the API.
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use nightaudit_exchange::InvalidFilter;
 use nightaudit_log::{FindError, ReadError, SessionError};
 use serde_json::json;
 
-/// An error with the status that its cause deserves; the body is `{"error": …}`.
+/// An error response with the body `{"error": …}`.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -26,10 +26,10 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// A thread of ours that panicked: told to the log as well, because the reader can't help it.
+    /// A panic in one of our threads. Logged too, since the client can do nothing about it.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
-        tracing::error!(%cause, "the console could not answer");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the console could not answer: its log says why")
+        tracing::error!(%cause, "internal error in the console");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the log of `nightaudit serve`")
     }
 }
 
@@ -40,7 +40,7 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            // A moment later there may be room again; the log is tried again every second.
+            // Permits may soon be free again, and the log is retried every second.
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         }
         response
@@ -90,7 +90,7 @@ impl From<SessionError> for ApiError {
                 StatusCode::CONFLICT
             }
             SessionError::Name(_) | SessionError::Declaration(_) => StatusCode::BAD_REQUEST,
-            // The log can't be changed through this console.
+            // This console serves a read-only log.
             SessionError::ReadOnly => StatusCode::CONFLICT,
             SessionError::Store(_) | SessionError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,4 +1,4 @@
-//! Exchanges that are in the log: by page, one by one, as a file.
+//! Recorded exchanges: pages, single exchanges, exports.
 
 use std::{io, sync::Arc};
 
@@ -14,16 +14,16 @@ use serde_json::json;
 
 use crate::{Shared, blocking, error::ApiError, now, pairs, stream::written, take};
 
-/// Exchanges on a page unless the request says otherwise, and at most.
+/// Default and maximum page size.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
-/// `GET /api/v1/exchanges`: a page, or with `format=ndjson` (or that media type in `Accept`) all that match.
+/// `GET /api/v1/exchanges`: a page, or with `format=ndjson` (or that media type in `Accept`) all matches.
 ///
-/// Beside the filter: `limit`, `order` (`oldest` or `newest`) and `after`, the `next` of the page before.
+/// Besides the filter: `limit`, `order` (`oldest` or `newest`) and `after`, the `next` of the previous page.
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
@@ -33,16 +33,16 @@ pub(crate) async fn list(
     let lines = match take(&mut pairs, "format").as_deref() {
         Some("ndjson") => true,
         Some("json") => false,
-        Some(other) => return Err(ApiError::bad_request(format!("`format={other}` is neither json nor ndjson"))),
+        Some(other) => return Err(ApiError::bad_request(format!("invalid format `{other}`: use json or ndjson"))),
         None => headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == NDJSON.as_bytes()),
     };
     let order = match take(&mut pairs, "order").as_deref() {
         None | Some("oldest") => Order::Oldest,
         Some("newest") => Order::Newest,
-        Some(other) => return Err(ApiError::bad_request(format!("`order={other}` is neither oldest nor newest"))),
+        Some(other) => return Err(ApiError::bad_request(format!("invalid order `{other}`: use oldest or newest"))),
     };
     let limit = take(&mut pairs, "limit")
-        .map(|text| text.parse().map_err(|_| ApiError::bad_request(format!("`limit={text}` is not a number"))))
+        .map(|text| text.parse().map_err(|_| ApiError::bad_request(format!("invalid limit `{text}`: not a number"))))
         .transpose()?;
     let after = take(&mut pairs, "after")
         .map(|text| text.parse().map_err(|error| ApiError::bad_request(format!("`after`: {error}"))))
@@ -66,7 +66,7 @@ pub(crate) async fn one(
     let Path(id) = id?;
     let permit = shared.bounds.page().await?;
     let exchange = blocking(&shared, move |shared| shared.log.find(&id)).await??;
-    // Written bit by bit: with its bodies in JSON it may have many times the size that it has in the log.
+    // Streamed: as JSON it can be many times larger than in the log.
     let body = written(permit, move |out| Ok(serde_json::to_writer(out, &exchange)?));
     Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
 }
@@ -76,8 +76,9 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     let mut pairs = pairs(&shared, &uri)?;
     let format = take(&mut pairs, "format").ok_or_else(|| ApiError::bad_request("`format` is missing"))?;
     if ["html", "bundle"].contains(&&format[..]) {
-        // They take the declaration and the signing key, which are the command's.
-        let message = format!("`format={format}` is written by `nightaudit export`, beside a running `serve` too");
+        // They need the declaration and the signing key, which only the command has.
+        let message =
+            format!("`{format}` is not available here: use `nightaudit export`, which also works while `serve` runs");
         return Err(ApiError::bad_request(message));
     }
     let format: Format = format.parse().map_err(|error| ApiError::bad_request(format!("`format`: {error}")))?;
@@ -103,7 +104,7 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
                 Ok(exchange) => writer.write(&exchange).map_err(as_io)?,
                 Err(error) => {
                     let Some((session, first, last)) = error.exchanges() else { return Err(io::Error::other(error)) };
-                    tracing::warn!(%error, "an export goes on without what can't be read");
+                    tracing::warn!(%error, "an export skips exchanges that can't be read");
                     let name = || sessions.iter().find(|known| known.id == session).map(|known| known.name.clone());
                     gaps.add(session, (first, last), || name().unwrap_or_default());
                 }
@@ -125,7 +126,7 @@ fn as_io(error: ExportError) -> io::Error {
     }
 }
 
-/// `{"exchanges": […], "unreadable": […], "next": …}`: what can't be read is named, and `next` is null on the last page.
+/// `{"exchanges": […], "unreadable": […], "next": …}`; `next` is null on the last page.
 fn write_page(out: &mut dyn io::Write, mut exchanges: Box<dyn Exchanges>, limit: usize) -> io::Result<()> {
     let (mut unreadable, mut count) = (Vec::new(), 0);
     out.write_all(br#"{"exchanges":["#)?;
@@ -149,8 +150,8 @@ fn write_page(out: &mut dyn io::Write, mut exchanges: Box<dyn Exchanges>, limit:
     out.write_all(b"}")
 }
 
-/// One exchange a line; what can't be read is a line `{"error": …}` in its place, with its `session` and the `first` and
-/// `last` of its numbers.
+/// One exchange per line; exchanges that can't be read become a line `{"error": …}` with their `session` and the `first` and
+/// `last` of their sequence numbers.
 fn write_lines(
     out: &mut dyn io::Write,
     exchanges: impl Iterator<Item = Result<impl serde::Serialize, ReadError>>,

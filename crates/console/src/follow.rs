@@ -1,4 +1,4 @@
-//! Exchanges as they are recorded, as server-sent events.
+//! Live exchanges as server-sent events.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -14,18 +14,17 @@ use nightaudit_log::{Follow, FollowFrom, Followed};
 
 use crate::{Shared, blocking, bounds::Bounds, error::ApiError, now, pairs, take};
 
-/// How often a silent stream says that it is there, so that a reader who has left is noticed.
+/// Keep-alive interval of an idle stream, by which a closed connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The most history that a follower may ask for.
+/// Maximum of `last`.
 const MAX_LAST: usize = 10_000;
 
-/// `GET /api/v1/follow`: an event `exchange` with its id for each exchange that matches, and `missed` with a number.
+/// `GET /api/v1/follow`: an event `exchange` with its id for each matching exchange, and `missed` with a count.
 ///
-/// It begins with the last `last` exchanges, or after what `Last-Event-ID` or `after` names, or now. Beside the ids of
-/// exchanges there are ids that name a place between two, in events without data: at the beginning, and while nothing
-/// matches. Whoever goes on from the last id misses nothing and sees nothing twice. A reader that is slow is read for
-/// from the disk; what is held for it in memory is one event.
+/// Starts with the latest `last` exchanges, after the id in `Last-Event-ID` or `after`, or now. Events without data carry
+/// ids of positions between exchanges: at the start, and while nothing matches. A client that resumes from the last id
+/// misses nothing and sees nothing twice. Slow clients are served from disk, with one event in memory.
 pub(crate) async fn follow(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
@@ -34,15 +33,16 @@ pub(crate) async fn follow(
     let mut pairs = pairs(&shared, &uri)?;
     let named = take(&mut pairs, "after");
     let last = take(&mut pairs, "last");
-    // A browser that reconnects repeats the address and adds the header, so the header is the newer one.
+    // A reconnecting browser repeats the URL and adds the header, so the header is newer.
     let resume = match headers.get("last-event-id") {
-        Some(id) => Some(id.to_str().map_err(|_| ApiError::bad_request("`Last-Event-ID` is no text"))?.to_owned()),
+        Some(id) => Some(id.to_str().map_err(|_| ApiError::bad_request("invalid `Last-Event-ID`"))?.to_owned()),
         None => named,
     };
     let from = match (resume, last) {
         (Some(id), _) => after(&id)?,
         (None, Some(last)) => {
-            let last = last.parse().map_err(|_| ApiError::bad_request(format!("`last={last}` is not a number")))?;
+            let last =
+                last.parse().map_err(|_| ApiError::bad_request(format!("invalid last `{last}`: not a number")))?;
             FollowFrom::Last(usize::min(last, MAX_LAST))
         }
         (None, None) => FollowFrom::Now,
@@ -59,9 +59,9 @@ pub(crate) async fn follow(
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response())
 }
 
-/// Sends until the log is closed or the reader has left.
+/// Sends until the log is closed or the client disconnects.
 async fn send(mut follower: Box<dyn Follow>, mut sender: Sender<Bytes, io::Error>, bounds: &Bounds) {
-    // Sent at once, so that the reader knows that it is being followed for, and from where.
+    // Sent at once, so that the client knows where its stream starts.
     let mut event = place(&*follower);
     // For the last large event. The one before it may still wait to be taken: to hold the memory of both while waiting for
     // more could make followers wait for each other.
@@ -86,12 +86,12 @@ async fn send(mut follower: Box<dyn Follow>, mut sender: Sender<Bytes, io::Error
     }
 }
 
-/// An event that has no data, and so is none to a browser, but moves the id from which it would go on.
+/// An event without data: browsers don't dispatch it, but update the id to resume from.
 fn place(follower: &dyn Follow) -> Option<Bytes> {
     Some(follower.position().map_or(Bytes::from_static(b":\n\n"), |place| format!("id: {place}\n\n").into()))
 }
 
-/// Where to begin after an id that an event had.
+/// Where to resume after an event's id.
 fn after(id: &str) -> Result<FollowFrom, ApiError> {
     if let Ok(place) = id.parse() {
         return Ok(FollowFrom::Position(place));
@@ -102,7 +102,7 @@ fn after(id: &str) -> Result<FollowFrom, ApiError> {
 fn write_event(followed: &Followed) -> Option<Bytes> {
     match followed {
         Followed::Exchange(exchange) => {
-            // JSON has no line breaks but in texts, where they are escaped.
+            // Line breaks inside JSON strings are escaped, so the event stays on one line.
             let json = serde_json::to_string(exchange).ok()?;
             Some(format!("id: {}\nevent: exchange\ndata: {json}\n\n", exchange.id).into())
         }
@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// The events of an answer until one of them is as wanted.
+    /// Reads events until one contains `wanted`.
     async fn events(opened: &Opened, query: &str, last_event: Option<&str>, wanted: &str) -> String {
         let mut response = opened.get(&format!("/api/v1/follow{query}"), last_event).await;
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
@@ -132,9 +132,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_goes_on_from_the_last_id_misses_nothing_and_sees_nothing_twice() {
+    async fn resuming_from_the_last_id_misses_and_repeats_nothing() {
         let opened = console();
-        // Nothing is there yet, and still the stream says from where to go on.
+        // An empty log also yields an id to resume from.
         let greeting = events(&opened, "", None, "\n\n").await;
         let place = greeting.strip_prefix("id: ").unwrap().trim_end();
         let exchange = opened.record();
@@ -147,7 +147,7 @@ mod tests {
                 "{seen}"
             );
         }
-        // After it there is nothing more, but a place from which to go on.
+        // After the last exchange only an id to resume from follows.
         let nothing = events(&opened, "", Some(&exchange), "\n\n").await;
         assert!(nothing.starts_with("id: ") && !nothing.contains("event"), "{nothing}");
         assert_ne!(nothing, greeting);

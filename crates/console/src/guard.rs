@@ -1,4 +1,4 @@
-//! Who may ask: by the name they call the console by, and by the token.
+//! Access control: the console's host names, and the token.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,10 +6,10 @@ use http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 
 use crate::{Token, error::ApiError};
 
-/// The names by which the console answers.
+/// The host names that the console accepts.
 ///
-/// A page of a stranger can have its own name lead to this machine (DNS rebinding), but it can't make a browser say
-/// another name than its own.
+/// Guards against DNS rebinding: a hostile page can make its own name resolve to this machine, but the browser still sends
+/// that name as `Host`.
 #[derive(Debug)]
 pub(crate) struct Names {
     bound: IpAddr,
@@ -21,14 +21,14 @@ impl Names {
         Self { bound: bound.ip(), others }
     }
 
-    /// Refuses a request that calls the console by a name that isn't its own.
+    /// Refuses a request whose host is not one of the console's names.
     ///
     /// # Errors
     ///
-    /// 421 with the names that would do.
+    /// 421, naming the remedy.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
-        let mut fields = headers.get_all(header::HOST).iter();
-        let authority = match (fields.next(), fields.next(), uri.authority()) {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let authority = match (hosts.next(), hosts.next(), uri.authority()) {
             (Some(host), None, _) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
             (None, _, Some(authority)) => Some(authority.clone()),
             _ => None,
@@ -38,7 +38,7 @@ impl Names {
             return Ok(());
         }
         let message = format!(
-            "`{host}` is not a name of this console: call it by localhost or its address, or add the name to \
+            "`{host}` is not a name of this console: use localhost or its IP address, or add the name to \
              `console_names`"
         );
         Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, message))
@@ -47,7 +47,7 @@ impl Names {
     fn has(&self, host: &str) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         match bare.parse::<IpAddr>() {
-            // Bound to every address, it can't know which are its own; but no address can be rebound.
+            // Bound to all interfaces it can't know its own addresses, but IP addresses can't be rebound.
             Ok(address) => address.is_loopback() || address == self.bound || self.bound.is_unspecified(),
             Err(_) => {
                 host.eq_ignore_ascii_case("localhost") || self.others.iter().any(|name| host.eq_ignore_ascii_case(name))
@@ -56,30 +56,29 @@ impl Names {
     }
 }
 
-/// Refuses a request without the token: in `Authorization: Bearer`, or for GET and HEAD as `token` in the query.
+/// Refuses a request without the token in `Authorization: Bearer` or, for GET and HEAD, in the query parameter `token`.
 ///
 /// # Errors
 ///
-/// 401 that says where the token is.
+/// 401, naming where to find the token.
 pub(crate) fn check_token(token: &Token, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     let in_header = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
-        .is_some_and(|(scheme, text)| scheme.eq_ignore_ascii_case("bearer") && token.opens(text.trim()));
+        .is_some_and(|(scheme, text)| scheme.eq_ignore_ascii_case("bearer") && token.matches(text.trim()));
     let in_query = || uri.query().unwrap_or_default().split('&').any(|pair| is_secret(token, pair));
-    // What changes something must not be had by a link.
+    // A link must not be able to change anything.
     let reads = matches!(*method, Method::GET | Method::HEAD);
     if in_header || (reads && in_query()) {
         return Ok(());
     }
-    let message =
-        "the token is missing or wrong: `nightaudit serve` prints it, and it is in `console-token` in the data folder";
+    let message = "missing or invalid token: `nightaudit serve` prints it, and the file `console-token` in the data folder holds it";
     Err(ApiError::new(StatusCode::UNAUTHORIZED, message))
 }
 
 fn is_secret(token: &Token, pair: &str) -> bool {
-    pair.strip_prefix("token=").is_some_and(|text| token.opens(text))
+    pair.strip_prefix("token=").is_some_and(|text| token.matches(text))
 }
 
 #[cfg(test)]
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_names_are_answered() {
+    fn only_its_own_names_are_accepted() {
         let loopback = names("127.0.0.1:8081");
         for host in ["127.0.0.1", "localhost", "LOCALHOST", "[::1]", "audit.example"] {
             assert!(loopback.has(host), "{host}");
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_two_names_or_none_is_refused() {
+    fn a_request_with_two_hosts_or_none_is_refused() {
         let uri = Uri::from_static("/");
         let mut headers = HeaderMap::new();
         assert!(names("127.0.0.1:1").check(&uri, &headers).is_err());
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_opens_in_the_header_and_for_reading_in_the_address() {
+    fn the_token_is_accepted_in_the_header_and_for_reading_in_the_query() {
         let folder = tempfile::tempdir().unwrap();
         let token = Token::load_or_create(folder.path()).unwrap();
         let bare = Uri::from_static("/api/v1/sessions");

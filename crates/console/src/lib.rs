@@ -1,28 +1,28 @@
-//! The console: everything that isn't traffic to Mews, on a port of its own.
+//! The console: the local HTTP API, on its own port.
 //!
-//! [`Console`] is a [`Handler`] over any log that can be read ([`ReadLog`]): exchanges by page, one by one, as NDJSON and as server-sent events;
-//! sessions, limits, exports, health and metrics. All but the health stands behind a [`Token`], which for what changes
-//! something must stand in a header, and a request must call the console by one of its own names. What the log doesn't
-//! know, it asks [`Gauges`].
+//! [`Console`] is a [`Handler`] over any readable log ([`ReadLog`]): exchanges as pages, one by one, as NDJSON and as
+//! server-sent events; sessions, limits, exports, health and metrics. Everything except health requires a [`Token`], in a
+//! header for requests that change something, and a `Host` that is one of the console's names. [`Gauges`] supply what is
+//! not in the log.
 //!
-//! | address | answer |
+//! | path | response |
 //! |---|---|
 //! | `GET /api/v1/exchanges` | a page `{"exchanges": […], "next": …}`; with `format=ndjson` one exchange a line |
-//! | `GET /api/v1/exchanges/{id}` | one exchange, by its id or a beginning that only one has |
+//! | `GET /api/v1/exchanges/{id}` | one exchange, by its id or a unique prefix |
 //! | `GET /api/v1/follow` | exchanges as they are recorded, as server-sent events |
 //! | `GET /api/v1/sessions` | the sessions; `POST` with `{"name": …}` starts one or continues the open one |
 //! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …, "declaration": …}` changes it, `DELETE` deletes it |
-//! | `POST /api/v1/sessions/{session}/end` | ends it; `current` is the one that is being recorded |
-//! | `GET /api/v1/limits` | for each rule and key what is used and left |
+//! | `POST /api/v1/sessions/{session}/end` | ends it; `current` is the one being recorded |
+//! | `GET /api/v1/limits` | used and remaining permits, per rule and key |
 //! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |
-//! | `GET /api/v1/health` | whether the log can be written; needs no token |
-//! | `GET /metrics` | counters for Prometheus |
-//! | `GET /api/v1/openapi.json` | all this as an OpenAPI document |
+//! | `GET /api/v1/health` | whether the log is writable; needs no token |
+//! | `GET /metrics` | Prometheus metrics |
+//! | `GET /api/v1/openapi.json` | the OpenAPI document |
 //!
-//! At once there may be 16 exports (and queries with a line for each exchange), 32 pages or single exchanges, and 64
-//! followers; one more is answered 503 with `Retry-After`. A response that nobody takes is broken off by the server.
+//! At most 16 exports and NDJSON queries, 32 pages or single exchanges, and 64 followers are served at once; further
+//! requests get 503 with `Retry-After`. The server aborts responses that stall.
 //!
-//! Exchanges, follow and export take the parts of a [`Filter`](nightaudit_exchange::Filter) by their names; errors are
+//! Exchanges, follow and export accept a [`Filter`](nightaudit_exchange::Filter) as query parameters; errors are
 //! `{"error": …}`.
 //!
 //! ```no_run
@@ -79,37 +79,37 @@ use tower_service::Service as _;
 pub use self::token::{Token, TokenError};
 use self::{bounds::Bounds, error::ApiError, guard::Names};
 
-/// The room that one key has under one rule, now.
+/// The current state of one key under one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitState {
     /// The rule's name.
     pub rule: String,
-    /// The key: pseudonyms and operation, as the rule counts.
+    /// The key: the pseudonyms and operation that the rule counts by.
     pub key: String,
-    /// Places taken in the window.
+    /// Permits used in the window.
     pub used: u32,
-    /// Places left in the window.
+    /// Permits left in the window.
     pub left: u32,
-    /// Milliseconds until the next place is free; 0 where one is.
+    /// Milliseconds until the next permit is free; 0 if one is free now.
     pub next_free_ms: u64,
     /// Requests refused so far.
     pub refused: u64,
     /// Requests delayed so far.
     pub delayed: u64,
-    /// Milliseconds for which Mews' own 429 keeps the key closed; none where it doesn't.
+    /// Milliseconds until the key is open again after a 429 from Mews; `None` if it is open.
     pub closed_for_ms: Option<u64>,
 }
 
-/// The limits' state, which may come later; an error where whoever keeps the limits can't be asked.
+/// The limits' state, possibly from elsewhere; an error if it is unavailable.
 pub type LimitReport =
     Pin<Box<dyn Future<Output = Result<Vec<LimitState>, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
 
-/// What only the running proxy knows.
+/// State that only the running proxy has.
 pub struct Gauges {
     /// The limits' state.
     pub limits: Box<dyn Fn() -> LimitReport + Send + Sync>,
-    /// How many requests came to each outcome since the start.
+    /// Requests by outcome since start.
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
 }
 
@@ -125,7 +125,7 @@ impl fmt::Debug for Gauges {
     }
 }
 
-/// Answers the console's requests.
+/// The console's request handler.
 #[derive(Debug)]
 pub struct Console {
     router: Router,
@@ -133,7 +133,7 @@ pub struct Console {
     bounds: Arc<Bounds>,
 }
 
-/// What the routes share.
+/// State shared by the routes.
 #[derive(Debug)]
 struct Shared {
     log: Arc<dyn ReadLog>,
@@ -145,7 +145,7 @@ struct Shared {
 }
 
 impl Console {
-    /// A console over this log, bound to `address` and called by it, by loopback's names and by `names`.
+    /// A console over `log`, bound to `address`. It accepts that address, the names of loopback, and `names` as `Host`.
     #[must_use]
     pub fn new(log: Arc<dyn ReadLog>, token: Token, address: SocketAddr, names: Vec<String>, gauges: Gauges) -> Self {
         let stopping = CancellationToken::new();
@@ -163,7 +163,7 @@ impl Console {
         Self { router, stopping, bounds }
     }
 
-    /// Waits for `stop`, and then ends what would go on for ever: the followers.
+    /// Waits for `stop`, then ends the followers, which would otherwise never end.
     pub fn stop_signal<S: Future<Output = ()>>(&self, stop: S) -> impl Future<Output = ()> + use<S> {
         let stopping = self.stopping.clone();
         async move {
@@ -194,17 +194,17 @@ impl Handler for Console {
     }
 
     fn is_crowded(&self) -> bool {
-        self.bounds.are_reached()
+        self.bounds.any_reached()
     }
 }
 
-/// What every request passes first, and every answer last.
+/// The outermost layer: checks the host and sets the security headers.
 async fn name_and_harden(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let mut response = match shared.names.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    // The address may hold the token: it is not to be kept, and not to be told to where a link leads.
+    // The URL may hold the token: keep it out of caches and out of `Referer`.
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -229,15 +229,15 @@ async fn limits(shared: &Shared) -> Result<Vec<LimitState>, ApiError> {
 }
 
 async fn no_such_address(uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, format!("`{}` is no address of the console: `/` lists them", uri.path()))
+    ApiError::new(StatusCode::NOT_FOUND, format!("no such path: `{}` (see `/` for the list)", uri.path()))
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> ApiError {
-    let message = format!("`{}` does not take {method}: `/` lists what there is", uri.path());
+    let message = format!("`{}` doesn't support {method} (see `/` for the list)", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
-/// Runs what reads files on a thread that may wait for them.
+/// Runs blocking file access on a blocking thread.
 async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> T + Send + 'static,
@@ -251,16 +251,16 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(run).await.map_err(ApiError::internal)
 }
 
-/// The pairs of a query string, without the one that is the token.
+/// The pairs of a query string, without the console's token.
 fn pairs(shared: &Shared, uri: &Uri) -> Result<Vec<(String, String)>, ApiError> {
     let axum::extract::Query(mut pairs) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|error| ApiError::bad_request(error.body_text()))?;
-    // `token` is also a part of the filter, whose pseudonyms are never the token.
-    pairs.retain(|(name, value)| name != "token" || !shared.token.opens(value));
+    // `token` is also a filter, but its values are pseudonyms and never the console's token.
+    pairs.retain(|(name, value)| name != "token" || !shared.token.matches(value));
     Ok(pairs)
 }
 
-/// Takes the pair of this name out.
+/// Removes and returns the pair of this name.
 fn take(pairs: &mut Vec<(String, String)>, name: &str) -> Option<String> {
     let place = pairs.iter().position(|(given, _)| given == name)?;
     Some(pairs.swap_remove(place).1)
@@ -285,13 +285,13 @@ pub(crate) mod tests {
     }
 
     impl Opened {
-        /// Adds an exchange to the log, and gives its id.
+        /// Adds an exchange to the log and returns its id.
         pub(crate) fn record(&self) -> String {
             self.log.record(serde_json::from_str(EXCHANGE).unwrap());
             serde_json::from_str::<serde_json::Value>(EXCHANGE).unwrap()["id"].as_str().unwrap().to_owned()
         }
 
-        /// What an export holds for as long as it is read, where nothing else is to be held.
+        /// Takes an export's permit.
         pub(crate) fn hold_export(&self) -> Option<crate::bounds::Permit> {
             self.console.bounds.export().ok()
         }
@@ -300,7 +300,7 @@ pub(crate) mod tests {
             Handler::is_crowded(&self.console)
         }
 
-        /// An answer that may go on for ever.
+        /// A response that may never end.
         pub(crate) async fn get(&self, path: &str, last_event: Option<&str>) -> Response {
             let mut request = http::Request::get(path)
                 .header(header::HOST, "localhost")
@@ -362,7 +362,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn what_changes_something_needs_the_token_in_a_header() {
+    async fn changes_require_the_token_in_a_header() {
         let opened = console();
         let path = format!("/api/v1/sessions?token={}", opened.token);
         assert_eq!(ask(&opened, "GET", &path, false).await.0, StatusCode::OK);
@@ -376,7 +376,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn everything_but_the_health_needs_the_token() {
+    async fn everything_but_health_requires_the_token() {
         let opened = console();
         assert_eq!(ask(&opened, "GET", "/api/v1/health", false).await.0, StatusCode::OK);
         let exports = "/api/v1/export?format=har";
@@ -385,7 +385,7 @@ pub(crate) mod tests {
         for path in paths {
             assert_eq!(ask(&opened, "GET", path, false).await.0, StatusCode::UNAUTHORIZED, "{path}");
         }
-        // Whether an address exists is not told to strangers either.
+        // Whether a path exists isn't revealed either.
         assert_eq!(ask(&opened, "GET", "/secret", false).await.0, StatusCode::UNAUTHORIZED);
         for path in paths.into_iter().filter(|path| !path.ends_with("follow")) {
             assert_eq!(ask(&opened, "GET", path, true).await.0, StatusCode::OK, "{path}");
@@ -400,7 +400,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_in_the_address_is_not_taken_for_a_filter() {
+    async fn the_token_in_the_query_is_not_taken_for_a_filter() {
         let opened = console();
         let path = format!("/api/v1/exchanges?token={}&token=REDACTED:b1946ac92492", opened.token);
         assert_eq!(ask(&opened, "GET", &path, false).await.0, StatusCode::OK);
@@ -409,7 +409,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_question_is_answered_with_what_is_wrong() {
+    async fn an_invalid_request_gets_an_error_that_names_the_mistake() {
         let opened = console();
         for (path, named) in [
             ("/api/v1/exchanges?status=often", "status"),
@@ -432,14 +432,14 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_ends_the_followers() {
+    async fn shutdown_ends_the_followers() {
         let opened = console();
         let path = format!("/api/v1/follow?token={}", opened.token);
         let request = http::Request::get(path).header(header::HOST, "localhost").body(Body::empty()).unwrap();
         let response = opened.console.router.clone().call(request).await.unwrap();
         opened.console.stop_signal(async {}).await;
         let body = response.into_body().collect().await.map(|body| body.to_bytes());
-        // Either its greeting or nothing, but it ends.
+        // With or without the first event, it ends.
         assert!(body.is_err() || body.is_ok_and(|body| body.len() < 100));
     }
 }

@@ -18,7 +18,7 @@ use crate::{LimitState, Shared, error::ApiError};
 /// `GET /metrics`
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
     let outcomes = (shared.gauges.outcomes)();
-    // The other counters are worth telling without the limits.
+    // If the limits are unavailable, the other metrics still are useful.
     let limits = (shared.gauges.limits)().await.unwrap_or_default();
     let mut text = String::new();
     write_metrics(&mut text, &shared.log.status(), &outcomes, &limits).map_err(ApiError::internal)?;
@@ -31,20 +31,15 @@ fn write_metrics(out: &mut String, status: &Status, outcomes: &[(Outcome, u64)],
         values.iter().try_for_each(|(labels, value)| writeln!(out, "nightaudit_{name}{labels} {value}"))
     };
     let one = |value: u64| [(String::new(), value)];
-    metric("recorded_total", "counter", "Exchanges recorded since the start.", &one(status.recorded))?;
-    metric("unrecorded_total", "counter", "Requests forwarded that could not be recorded.", &one(status.unrecorded))?;
-    metric("queue", "gauge", "Places taken in the recorder's queue.", &one(status.waiting))?;
-    metric(
-        "missing_exchanges",
-        "gauge",
-        "Exchanges that were recorded and are not in the log any more.",
-        &one(status.missing),
-    )?;
-    metric("log_failing", "gauge", "1 while the log can't be written.", &one(status.failing.is_some().into()))?;
+    metric("recorded_total", "counter", "Exchanges recorded since start.", &one(status.recorded))?;
+    metric("unrecorded_total", "counter", "Requests forwarded but not recorded.", &one(status.unrecorded))?;
+    metric("queue", "gauge", "Exchanges waiting in the recorder's queue.", &one(status.waiting))?;
+    metric("missing_exchanges", "gauge", "Recorded exchanges that are no longer in the log.", &one(status.missing))?;
+    metric("log_failing", "gauge", "1 while the log is not writable, else 0.", &one(status.failing.is_some().into()))?;
     let by_outcome: Vec<_> =
         outcomes.iter().map(|(outcome, count)| (format!("{{outcome=\"{outcome}\"}}"), *count)).collect();
-    metric("exchanges_total", "counter", "Requests by what became of them.", &by_outcome)?;
-    // By rule and not by key: a label for every token would grow without bound.
+    metric("exchanges_total", "counter", "Requests by outcome.", &by_outcome)?;
+    // By rule, not by key: a label per token would be unbounded.
     let mut rules: Vec<&str> = limits.iter().map(|limit| limit.rule.as_str()).collect();
     rules.sort_unstable();
     rules.dedup();
@@ -55,10 +50,10 @@ fn write_metrics(out: &mut String, status: &Status, outcomes: &[(Outcome, u64)],
             (format!("{{rule=\"{}\"}}", Label(rule)), u64::from(left))
         })
         .collect();
-    metric("limit_left_min", "gauge", "Places left in the fullest window of each rule.", &by_rule)
+    metric("limit_left_min", "gauge", "Fewest permits left in any window of the rule.", &by_rule)
 }
 
-/// A label's value, with what would end it escaped.
+/// An escaped label value.
 struct Label<'a>(&'a str);
 
 impl fmt::Display for Label<'_> {
@@ -77,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_have_labels_that_nothing_can_break_out_of() {
+    fn label_values_are_escaped() {
         let limit = |rule: &str, left| LimitState {
             rule: rule.to_owned(),
             key: "REDACTED:b1946ac92492".to_owned(),
@@ -104,6 +99,6 @@ mod tests {
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
         }
-        assert!(!text.contains("b1946"), "no key stands in a label");
+        assert!(!text.contains("b1946"), "labels hold no keys");
     }
 }

@@ -1,9 +1,9 @@
-//! The description of the API for programs.
+//! The OpenAPI document.
 
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-/// The API as an OpenAPI 3.1 document, kept by hand; the tests hold it against the routes and against real answers.
+/// The OpenAPI 3.1 document, maintained by hand; tests compare it with the routes and with real responses.
 const DOCUMENT: &str = include_str!("../openapi.json");
 
 /// `GET /api/v1/openapi.json`
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_has_the_routes_and_no_others() {
+    fn the_document_has_exactly_the_routes() {
         let routed: BTreeSet<_> =
             routes().iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
         assert_eq!(described(), routed);
@@ -53,27 +53,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_address_takes_the_methods_that_the_document_has_and_no_others() {
+    async fn each_path_accepts_exactly_the_documented_methods() {
         let described = described();
         for path in described.iter().map(|(_, path)| path.clone()).collect::<BTreeSet<_>>() {
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
                 let opened = console();
                 let here = path.replace("{id}", "01KAS").replace("{session}", "none");
-                // A follower's answer does not end of itself.
+                // A follower's response never ends.
                 if (method, here.as_str()) == ("GET", "/api/v1/follow") {
                     continue;
                 }
                 let (status, body) = ask(&opened, method, &here, true).await;
-                // The address of one session stands beside that of the current one.
+                // `/sessions/current/end` also matches the path of a session.
                 let known = described.contains(&(method.to_owned(), path.clone()));
                 assert_eq!(status != StatusCode::METHOD_NOT_ALLOWED, known, "{method} {here}: {status} {body}");
-                assert!(!body.contains("no address"), "{method} {here}");
+                assert!(!body.contains("no such path"), "{method} {here}");
             }
         }
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_resolves() {
         fn references<'d>(value: &'d Value, found: &mut Vec<&'d str>) {
             match value {
                 Value::Object(object) => {
@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    /// Holds an answer against the schema that the document has for it.
+    /// Checks a response against its schema in the document.
     async fn fits(opened: &Opened, method: &str, path: &str, described: &str, body: &str) -> Value {
         let (status, text) = send(opened, method, path, body).await;
         let answer: Value = serde_json::from_str(&text).unwrap();
@@ -110,7 +110,7 @@ mod tests {
         answer
     }
 
-    /// Where `value` doesn't fit `schema`, by the words of JSON Schema that the document uses; another one is a mistake.
+    /// Where `value` violates `schema`. Supports the JSON Schema keywords that the document uses; others panic.
     fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
         let Value::Object(words) = schema else { panic!("{at}: {schema} is no schema") };
         let mut found = Vec::new();

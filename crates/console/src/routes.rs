@@ -1,4 +1,4 @@
-//! The console's addresses, each once.
+//! The console's routes.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use axum::{
 
 use crate::{Shared, exchanges, follow, metrics, openapi, sessions, state};
 
-/// An address and what answers there.
+/// A path, a method and their handler.
 pub(crate) struct Route {
-    /// `GET` and the like.
+    /// The method.
     pub(crate) method: &'static str,
-    /// The address; a part in braces stands for any.
+    /// The path; segments in braces are parameters.
     pub(crate) path: &'static str,
-    /// Whether it needs the token.
+    /// Whether it requires the token.
     pub(crate) guarded: bool,
     handler: fn() -> MethodRouter<Arc<Shared>>,
 }
@@ -26,7 +26,7 @@ impl Route {
     }
 }
 
-/// Every address; `openapi.json` describes them, which a test compares.
+/// All routes. A test compares them with `openapi.json`.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/", || get(state::welcome)),
@@ -48,7 +48,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A router of those addresses that are behind the token, or of the others.
+/// A router of the routes that require the token, or of the others.
 pub(crate) fn router(guarded: bool) -> Router<Arc<Shared>> {
     let chosen = routes().into_iter().filter(move |route| route.guarded == guarded);
     chosen.fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))

@@ -1,4 +1,4 @@
-//! The sessions: seen, begun, ended, named, noted and deleted.
+//! Sessions: list, start, end, change and delete.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 
 use crate::{Shared, blocking, error::ApiError};
 
-/// The largest body of a request, in bytes: a long note.
+/// Maximum request body in bytes.
 const MAX_BODY: usize = 64 << 10;
 
 type Which = Result<Path<String>, PathRejection>;
 
-/// What starts a session, or continues the open one of that name.
+/// Starts a session, or continues the open one with that name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Start {
     name: String,
 }
 
-/// What changes of a session; what isn't given stays.
+/// Changes to a session; absent properties stay as they are.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
@@ -63,7 +63,7 @@ pub(crate) async fn end(State(shared): State<Arc<Shared>>, which: Which) -> Resu
 pub(crate) async fn end_current(State(shared): State<Arc<Shared>>) -> Result<Json<Session>, ApiError> {
     let current = blocking(&shared, |shared| shared.log.manage().and_then(ManageSessions::current_session)).await?;
     let current = current
-        .ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "no session is being recorded: say which is to end"))?;
+        .ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "no session is being recorded: name the session to end"))?;
     run(shared, move |_, sessions| sessions.end_session(&current.id.to_string())).await
 }
 
@@ -76,10 +76,10 @@ pub(crate) async fn change(
     let Path(which) = which?;
     let Change { name, note, declaration } = read(body).await?;
     if name.is_none() && note.is_none() && declaration.is_none() {
-        return Err(ApiError::bad_request("nothing is to be changed: give `name`, `note` or `declaration`"));
+        return Err(ApiError::bad_request("nothing to change: give `name`, `note` or `declaration`"));
     }
     run(shared, move |log, sessions| {
-        // By its id, because the name by which it was asked for may be the one that goes.
+        // By id, because the name used in the path may be the one being changed.
         let id = log.session(&which)?.id.to_string();
         if let Some(name) = &name {
             sessions.rename_session(&id, name)?;
@@ -95,7 +95,7 @@ pub(crate) async fn change(
     .await
 }
 
-/// `DELETE /api/v1/sessions/{session}`: what was deleted.
+/// `DELETE /api/v1/sessions/{session}`: returns the deleted session.
 pub(crate) async fn remove(State(shared): State<Arc<Shared>>, which: Which) -> Result<Json<Session>, ApiError> {
     let Path(which) = which?;
     run(shared, move |_, sessions| sessions.delete_session(&which)).await
@@ -113,7 +113,7 @@ async fn run(
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let too_large = |_| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is broken, or larger than 64 KiB");
+    let too_large = |_| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is incomplete, or larger than 64 KiB");
     let bytes = to_bytes(body, MAX_BODY).await.map_err(too_large)?;
     serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("the body: {error}")))
 }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_is_started_named_noted_ended_and_deleted() {
+    async fn a_session_is_started_changed_ended_and_deleted() {
         let opened = console();
         let (status, body) = send(&opened, "POST", "/api/v1/sessions", r#"{"name":"rehearsal"}"#).await;
         assert_eq!(status, StatusCode::OK, "{body}");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_says_nothing_or_too_much_is_refused() {
+    async fn an_invalid_body_is_refused() {
         let opened = console();
         send(&opened, "POST", "/api/v1/sessions", r#"{"name":"a"}"#).await;
         let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(MAX_BODY));

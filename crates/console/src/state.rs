@@ -1,4 +1,4 @@
-//! What the console says of the proxy as it is now.
+//! The proxy's current state.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{Shared, error::ApiError, routes::routes};
 
-/// `GET /`: which addresses there are.
+/// `GET /`: the list of paths.
 pub(crate) async fn welcome() -> Json<Value> {
     let api: Vec<_> = routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
     Json(json!({ "name": "nightaudit", "version": env!("CARGO_PKG_VERSION"), "api": api }))
@@ -23,7 +23,7 @@ pub(crate) async fn limits(State(shared): State<Arc<Shared>>) -> Result<Json<Val
     Ok(Json(json!({ "limits": crate::limits(&shared).await? })))
 }
 
-/// `GET /api/v1/health`: no more than whether it works, because it needs no token.
+/// `GET /api/v1/health`: says only whether it works, because it needs no token.
 pub(crate) async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let status = shared.log.status();
     match status.failing {

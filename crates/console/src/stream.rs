@@ -1,4 +1,4 @@
-//! Answers that are written while they are sent.
+//! Streamed response bodies.
 
 use std::io;
 
@@ -8,11 +8,11 @@ use tokio::runtime::Handle;
 
 use crate::bounds::Permit;
 
-/// Large enough that the channel costs nothing, small enough that a reader sees something soon.
+/// Large enough to amortize the channel, small enough for a quick first byte.
 const CHUNK: usize = 32 << 10;
 
-/// A body that `write` writes on a thread of its own; if it fails, the answer breaks off, so that nobody takes it for
-/// whole. The permit is given back when that has ended. Must be called within a tokio runtime.
+/// A body that `write` fills on a blocking thread. If it fails, the response is aborted, so that it can't be taken for
+/// complete. The permit is released when `write` returns. Must be called within a tokio runtime.
 pub(crate) fn written(
     permit: Permit,
     write: impl FnOnce(&mut (dyn io::Write + Send)) -> io::Result<()> + Send + 'static,
@@ -27,7 +27,7 @@ pub(crate) fn written(
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => {
-                tracing::warn!(%error, "an answer of the console broke off");
+                tracing::warn!(%error, "a console response was aborted");
                 chunks.sender.abort(error);
             }
         }
@@ -35,7 +35,7 @@ pub(crate) fn written(
     Body::new(body)
 }
 
-/// Writes into an answer's body from a thread that may block, no faster than the client reads.
+/// Writes to a response body from a blocking thread, no faster than the client reads.
 struct Chunks {
     sender: Sender<Bytes, io::Error>,
     runtime: Handle,
@@ -56,7 +56,7 @@ impl io::Write for Chunks {
             return Ok(());
         }
         let chunk = Bytes::from(std::mem::take(&mut self.buffer));
-        // The receiving end goes away with the client's connection.
+        // The receiver is dropped when the client disconnects.
         self.runtime.block_on(self.sender.send_data(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_arrives_whole() {
+    async fn everything_written_arrives() {
         let text = "line\n".repeat(50_000);
         let expected = text.clone();
         let body = written(permit(), move |out| out.write_all(text.as_bytes()));
@@ -80,10 +80,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_permit_is_held_until_the_answer_is_read_or_given_up() {
+    async fn a_permit_is_held_until_the_response_is_read_or_dropped() {
         let free = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
         let held = std::sync::Arc::clone(&free).try_acquire_owned().unwrap();
-        // More than waits to be read.
+        // More than the channel buffers.
         let body = written(held, |out| (0..10).try_for_each(|_| out.write_all(&[b'x'; CHUNK])));
         let soon = std::time::Duration::from_millis(100);
         assert!(tokio::time::timeout(soon, free.acquire()).await.is_err());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_breaks_the_answer_off() {
+    async fn an_error_aborts_the_response() {
         let body = written(permit(), |out| {
             out.write_all(b"half")?;
             Err(io::Error::other("disk"))
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_leaves_stops_the_writing() {
+    async fn a_client_disconnect_stops_the_writer() {
         let (told, stopped) = tokio::sync::oneshot::channel();
         let body = written(permit(), move |out| {
             let result = loop {

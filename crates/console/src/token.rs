@@ -1,4 +1,4 @@
-//! The secret that opens the console.
+//! The console's access token.
 
 use std::{
     fmt, fs,
@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 /// The file in the data folder that holds the token.
 const FILE: &str = "console-token";
 
-/// What a token is made of.
+/// Random bytes in a token.
 const BYTES: usize = 32;
 
 /// The console's token: 256 random bits in URL-safe base64, kept in the data folder's file `console-token` (mode 0600).
@@ -23,40 +23,40 @@ const BYTES: usize = 32;
 /// let folder = tempfile::tempdir()?;
 /// let token = Token::load_or_create(folder.path())?;
 /// assert_eq!(token.as_str().len(), 43);
-/// assert!(Token::load(folder.path())?.opens(token.as_str()));
+/// assert!(Token::load(folder.path())?.matches(token.as_str()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Token(String);
 
-/// A token that can't be had.
+/// The token can't be loaded or created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The file can't be read or written.
     #[error("can't {what} the console's token {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation: `read` or `write`.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The cause.
         source: io::Error,
     },
-    /// The file holds something else.
-    #[error("{} holds no token: delete it, and the next `nightaudit serve` makes a new one", .0.display())]
+    /// The file is not a token.
+    #[error("{} is not a token: delete it, and the next `nightaudit serve` creates a new one", .0.display())]
     Invalid(PathBuf),
-    /// The operating system gives no random numbers.
-    #[error("no random numbers for the console's token: {0}")]
+    /// The system's random number generator failed.
+    #[error("the system's random number generator failed: no console token was created: {0}")]
     Random(getrandom::Error),
 }
 
 impl Token {
-    /// Reads the token of a data folder.
+    /// Loads the token of a data folder.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Io`] where there is none or it can't be read, [`TokenError::Invalid`] where the file holds something else.
+    /// [`TokenError::Io`] if it is missing or can't be read, [`TokenError::Invalid`] if the file is not a token.
     pub fn load(folder: &Path) -> Result<Self, TokenError> {
         let path = folder.join(FILE);
         let text = nightaudit_store::read_secret(&path).map_err(|source| TokenError::Io {
@@ -67,11 +67,11 @@ impl Token {
         Self::parse(text.trim_end()).ok_or(TokenError::Invalid(path))
     }
 
-    /// Reads the token of a data folder, or makes one if there is none. What is there and is no token is left alone.
+    /// Loads the token of a data folder, or creates one. A file that is not a token is left alone.
     ///
     /// # Errors
     ///
-    /// [`TokenError`] says what stands in the way.
+    /// [`TokenError`] if it can't be read or written.
     pub fn load_or_create(folder: &Path) -> Result<Self, TokenError> {
         match Self::load(folder) {
             Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::create(folder),
@@ -84,9 +84,9 @@ impl Token {
         getrandom::fill(&mut random).map_err(TokenError::Random)?;
         let token = Self(BASE64_URL_SAFE_NO_PAD.encode(random));
         let path = folder.join(FILE);
-        // A half-written token would lock everybody out, so it gets its name when it is whole.
-        let draft = folder.join(format!("{FILE}.new"));
-        let written = write_private(&draft, &token.0).and_then(|()| fs::rename(&draft, &path));
+        // Written to a temporary file and renamed: a partial token would lock everyone out.
+        let temporary = folder.join(format!("{FILE}.new"));
+        let written = write_private(&temporary, &token.0).and_then(|()| fs::rename(&temporary, &path));
         written.map_err(|source| TokenError::Io { what: "write", path, source })?;
         Ok(token)
     }
@@ -96,20 +96,20 @@ impl Token {
         (bytes.len() == BYTES).then(|| Self(text.to_owned()))
     }
 
-    /// The token's text, for an address or an `Authorization` field.
+    /// The token's text, for a URL or an `Authorization` header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `text` is the token; takes equally long for every text of its length.
+    /// Whether `text` is the token, compared in constant time.
     #[must_use]
-    pub fn opens(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         self.0.as_bytes().ct_eq(text.as_bytes()).into()
     }
 }
 
-/// Shows nothing of the token.
+/// Omits the token.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
@@ -140,12 +140,12 @@ mod tests {
     fn a_token_is_made_once_and_opens_only_for_itself() {
         let folder = tempfile::tempdir().unwrap();
         let token = Token::load_or_create(folder.path()).unwrap();
-        assert!(Token::load_or_create(folder.path()).unwrap().opens(token.as_str()));
+        assert!(Token::load_or_create(folder.path()).unwrap().matches(token.as_str()));
         for wrong in ["", "x", &token.as_str()[1..], &format!("{}x", token.as_str())] {
-            assert!(!token.opens(wrong), "{wrong}");
+            assert!(!token.matches(wrong), "{wrong}");
         }
         let other = Token::load_or_create(tempfile::tempdir().unwrap().path()).unwrap();
-        assert!(!other.opens(token.as_str()));
+        assert!(!other.matches(token.as_str()));
     }
 
     #[cfg(unix)]
