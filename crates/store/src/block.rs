@@ -111,7 +111,7 @@ impl Packer {
 
 /// Why a block can't be read.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum BlockError {
     /// The file can't be read.
     Io(io::Error),
     /// The bytes are not a valid block.
@@ -130,35 +130,35 @@ impl Unpacker {
     }
 
     /// Reads the block at `offset` of a file of `length` bytes and verifies its checksum, without unpacking.
-    pub(crate) fn read(&mut self, file: &fs::File, length: u64, offset: u64, salt: Salt) -> Result<Head, Fault> {
-        let truncated = || Fault::Bytes("a block is truncated".to_owned());
+    pub(crate) fn read(&mut self, file: &fs::File, length: u64, offset: u64, salt: Salt) -> Result<Head, BlockError> {
+        let truncated = || BlockError::Bytes("a block is truncated".to_owned());
         if length.saturating_sub(offset) < HEAD as u64 {
             return Err(truncated());
         }
         let mut head = [0; HEAD];
-        file.read_exact_at(&mut head, offset).map_err(Fault::Io)?;
-        let parsed = Head::parse(&head).ok_or_else(|| Fault::Bytes("no block starts there".to_owned()))?;
+        file.read_exact_at(&mut head, offset).map_err(BlockError::Io)?;
+        let parsed = Head::parse(&head).ok_or_else(|| BlockError::Bytes("no block starts there".to_owned()))?;
         if length - offset < parsed.length() {
             return Err(truncated());
         }
         self.stored.resize(parsed.stored as usize, 0);
-        file.read_exact_at(&mut self.stored, offset + HEAD as u64).map_err(Fault::Io)?;
+        file.read_exact_at(&mut self.stored, offset + HEAD as u64).map_err(BlockError::Io)?;
         if salt.sum([&head[..24], &self.stored]) != parsed.sum {
-            return Err(Fault::Bytes("a block's checksum is wrong".to_owned()));
+            return Err(BlockError::Bytes("a block's checksum is wrong".to_owned()));
         }
         Ok(parsed)
     }
 
     /// Unpacks the last block read.
-    pub(crate) fn unpack(&mut self, head: Head) -> Result<Bytes, Fault> {
+    pub(crate) fn unpack(&mut self, head: Head) -> Result<Bytes, BlockError> {
         let raw = self.zstd.decompress(&self.stored, head.raw as usize);
         if self.stored.capacity() > 1 << 20 {
             self.stored = Vec::new();
         }
         match raw {
             Ok(raw) if raw.len() == head.raw as usize => Ok(raw.into()),
-            Ok(_) => Err(Fault::Bytes("a block is shorter than its header says".to_owned())),
-            Err(error) => Err(Fault::Bytes(format!("a block can't be unpacked: {error}"))),
+            Ok(_) => Err(BlockError::Bytes("a block is shorter than its header says".to_owned())),
+            Err(error) => Err(BlockError::Bytes(format!("a block can't be unpacked: {error}"))),
         }
     }
 }

@@ -20,8 +20,8 @@ use nightaudit_exchange::SessionId;
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, Summary},
     persist::persist,
-    row::{Facts, Noted, Row, request_id_hash},
-    table::Broken,
+    row::{Facts, NewRow, Row, request_id_hash},
+    table::IndexError,
 };
 use self::{
     snapshot::Snapshot,
@@ -34,7 +34,7 @@ const CACHED: usize = 16;
 
 /// A segment as of when the index last stored rows of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct KnownSegment {
     pub(crate) number: u32,
     pub(crate) generation: u64,
     /// The end of the last block whose rows are all stored.
@@ -53,7 +53,7 @@ pub(crate) struct Part {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listing {
     pub(crate) parts: Vec<Part>,
-    pub(crate) segments: Vec<Known>,
+    pub(crate) segments: Vec<KnownSegment>,
 }
 
 impl Listing {
@@ -72,8 +72,8 @@ impl Listing {
     }
 
     /// Adds the row of a recorded exchange; returns whether that filled a chunk.
-    pub(crate) fn push(&mut self, noted: &Noted, block: BlockAt) -> bool {
-        self.add(noted.row(), noted.texts(), block)
+    pub(crate) fn push(&mut self, new: &NewRow, block: BlockAt) -> bool {
+        self.add(new.row(), new.texts(), block)
     }
 
     /// Adds a row; returns whether that filled a chunk.
@@ -92,7 +92,7 @@ impl Listing {
     }
 
     /// What to store: full chunks, and with `all` also the unfinished one.
-    fn unstored(&self, all: bool) -> Option<New> {
+    fn unstored(&self, all: bool) -> Option<Unstored> {
         let new = |part: &&Part| {
             part.stored < part.summary.rows && part.chunk.as_ref().is_some_and(|chunk| all || chunk.is_full())
         };
@@ -102,10 +102,10 @@ impl Listing {
             // The last chunk may end within a block, and more blocks may follow: read them again.
             last.length = 0;
         }
-        (all || !parts.is_empty()).then_some(New { parts, segments })
+        (all || !parts.is_empty()).then_some(Unstored { parts, segments })
     }
 
-    fn stored(&mut self, new: New) {
+    fn stored(&mut self, new: Unstored) {
         for part in new.parts {
             let index = self.parts.partition_point(|known| known.summary.first < part.summary.first);
             let Some(known) = self.parts.get_mut(index) else { continue };
@@ -119,23 +119,23 @@ impl Listing {
     /// Records up to which offset a segment's rows are in the listing.
     pub(crate) fn reached(&mut self, number: u32, generation: u64, length: u64) {
         match self.segments.last_mut() {
-            Some(known) if known.number == number => *known = Known { number, generation, length },
-            _ => self.segments.push(Known { number, generation, length }),
+            Some(known) if known.number == number => *known = KnownSegment { number, generation, length },
+            _ => self.segments.push(KnownSegment { number, generation, length }),
         }
     }
 }
 
 /// The part of a listing to store.
-struct New {
+struct Unstored {
     parts: Vec<Part>,
-    segments: Vec<Known>,
+    segments: Vec<KnownSegment>,
 }
 
-impl New {
-    fn write(&self, stored: &Stored, session: SessionId) -> Result<(), Broken> {
+impl Unstored {
+    fn write(&self, stored: &Stored, session: SessionId) -> Result<(), IndexError> {
         let table = match stored {
             Stored::Table(table) => table,
-            Stored::Snapshot(_) => return Err(Broken::read_only()),
+            Stored::Snapshot(_) => return Err(IndexError::read_only()),
             Stored::Memory(chunks) => {
                 let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
                 for part in &self.parts {
@@ -180,7 +180,7 @@ enum Stored {
 
 impl Index {
     /// Opens the index; the second value is false if it is new.
-    pub(crate) fn open(path: &Path) -> Result<(Self, bool), Broken> {
+    pub(crate) fn open(path: &Path) -> Result<(Self, bool), IndexError> {
         let (table, known) = Table::open(path)?;
         let mut listings: BTreeMap<SessionId, Listing> = BTreeMap::new();
         let mut broken = false;
@@ -196,7 +196,7 @@ impl Index {
             _ => broken = true,
         })?;
         if broken {
-            return Err(Broken("it has entries that this program never wrote".to_owned()));
+            return Err(IndexError("it has entries that this program never wrote".to_owned()));
         }
         let index = Self { stored: Stored::Table(table), listings: Mutex::new(listings), cache: Mutex::default() };
         Ok((index, known))
@@ -213,7 +213,7 @@ impl Index {
     }
 
     /// The rows of a part.
-    pub(crate) fn chunk(&self, session: SessionId, part: &Part) -> Result<Arc<Chunk>, Broken> {
+    pub(crate) fn chunk(&self, session: SessionId, part: &Part) -> Result<Arc<Chunk>, IndexError> {
         if let Some(chunk) = &part.chunk {
             return Ok(Arc::clone(chunk));
         }
@@ -223,7 +223,7 @@ impl Index {
             return Ok(Arc::clone(chunk));
         }
         drop(cache);
-        let missing = || Broken(format!("the rows of session {session} from {} are missing", part.summary.first));
+        let missing = || IndexError(format!("the rows of session {session} from {} are missing", part.summary.first));
         let key_of_chunk = chunk_key(b'c', session, part.summary.first);
         let chunk = match &self.stored {
             Stored::Table(table) => table.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
@@ -241,7 +241,7 @@ impl Index {
     }
 
     /// Stores what is only in memory: full chunks, and with `all` also unfinished ones.
-    pub(crate) fn store(&self, all: bool) -> Result<(), Broken> {
+    pub(crate) fn store(&self, all: bool) -> Result<(), IndexError> {
         let sessions: Vec<SessionId> = self.listings().keys().copied().collect();
         for session in sessions {
             let new = self.listings().get(&session).and_then(|listing| listing.unstored(all));
@@ -255,7 +255,7 @@ impl Index {
     }
 
     /// Stores the full chunks of a listing that is not in the index yet.
-    pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), Broken> {
+    pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), IndexError> {
         let Some(new) = listing.unstored(false) else { return Ok(()) };
         new.write(&self.stored, session)?;
         listing.stored(new);
@@ -263,7 +263,7 @@ impl Index {
     }
 
     /// Releases the table for other processes, and continues reading from a copy. Nothing can be stored afterwards.
-    pub(crate) fn detach(self, dir: &Path) -> Result<Self, Broken> {
+    pub(crate) fn detach(self, dir: &Path) -> Result<Self, IndexError> {
         let Stored::Table(table) = self.stored else { return Ok(self) };
         let snapshot = Snapshot::of(&table, dir)?;
         table.close()?;
@@ -275,15 +275,15 @@ impl Index {
         matches!(self.stored, Stored::Snapshot(_) | Stored::Memory(_))
     }
 
-    fn table(&self) -> Result<&Table, Broken> {
+    fn table(&self) -> Result<&Table, IndexError> {
         match &self.stored {
             Stored::Table(table) => Ok(table),
-            Stored::Snapshot(_) | Stored::Memory(_) => Err(Broken::read_only()),
+            Stored::Snapshot(_) | Stored::Memory(_) => Err(IndexError::read_only()),
         }
     }
 
     /// Removes a session.
-    pub(crate) fn remove(&self, session: SessionId) -> Result<(), Broken> {
+    pub(crate) fn remove(&self, session: SessionId) -> Result<(), IndexError> {
         self.listings().remove(&session);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).retain(|((known, _), _)| *known != session);
         if let Stored::Memory(chunks) = &self.stored {
@@ -301,7 +301,7 @@ impl Index {
     }
 
     /// Makes what is stored survive a power failure.
-    pub(crate) fn flush(&self) -> Result<(), Broken> {
+    pub(crate) fn flush(&self) -> Result<(), IndexError> {
         self.table()?.flush()
     }
 
@@ -336,7 +336,7 @@ fn parse_key(key: &[u8]) -> Option<(SessionId, u64)> {
     Some((session_of(key)?, u64::from_be_bytes(key.get(17..)?.try_into().ok()?)))
 }
 
-fn write_segments(segments: &[Known]) -> Vec<u8> {
+fn write_segments(segments: &[KnownSegment]) -> Vec<u8> {
     let mut out = Vec::with_capacity(segments.len() * 20);
     for known in segments {
         out.extend(known.number.to_le_bytes());
@@ -346,11 +346,11 @@ fn write_segments(segments: &[Known]) -> Vec<u8> {
     out
 }
 
-fn parse_segments(bytes: &[u8]) -> Option<Vec<Known>> {
+fn parse_segments(bytes: &[u8]) -> Option<Vec<KnownSegment>> {
     let (entries, rest) = bytes.as_chunks::<20>();
     let eight = |entry: &[u8; 20], at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().unwrap_or_default());
     rest.is_empty().then(|| {
-        let entry = |entry: &[u8; 20]| Known {
+        let entry = |entry: &[u8; 20]| KnownSegment {
             number: u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]),
             generation: eight(entry, 4),
             length: eight(entry, 12),

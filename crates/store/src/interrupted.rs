@@ -7,7 +7,7 @@ use nightaudit_exchange::{Exchange, SessionId, chain};
 use nightaudit_log::ReadError;
 
 use crate::{
-    index::{BlockAt, Noted},
+    index::{BlockAt, NewRow},
     journal,
     meta::{self, Meta},
     shared::{Entry, Shared},
@@ -89,7 +89,7 @@ pub(crate) fn add(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result<
         let hash = chain::hash(previous, &exchange);
         (exchange.previous_hash, exchange.hash) = (Some(previous), Some(hash));
         let at = BlockAt { segment: SEGMENT, offset: number };
-        shared.index.listings().entry(session).or_default().push(&Noted::of(&exchange, written), at);
+        shared.index.listings().entry(session).or_default().push(&NewRow::of(&exchange, written), at);
         shared.interrupted.insert((session, exchange.sequence), exchange);
     }
     Ok(count)

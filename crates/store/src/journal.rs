@@ -153,13 +153,13 @@ fn slot(started: &JournalEntry) -> Vec<u8> {
     let entry = |longest: usize| Entry {
         id: started.id,
         session: started.session.as_deref().map(Cow::Borrowed),
-        environment: cut(&started.environment, 64),
+        environment: shorten(&started.environment, 64),
         received: started.received,
         forwarded_us: u64::try_from(started.forwarded.as_micros()).unwrap_or(u64::MAX),
-        method: cut(&started.method, 16),
-        url: cut(&url, longest),
+        method: shorten(&started.method, 16),
+        url: shorten(&url, longest),
         peer: started.peer,
-        client: started.client.as_deref().map(|client| cut(client, longest / 4)),
+        client: started.client.as_deref().map(|client| shorten(client, longest / 4)),
         access_token: started.access_token,
         client_token: started.client_token,
         paginated: started.paginated,
@@ -181,7 +181,7 @@ fn slot(started: &JournalEntry) -> Vec<u8> {
 }
 
 /// The first `length` characters of the text at most.
-fn cut(text: &str, length: usize) -> Cow<'_, str> {
+fn shorten(text: &str, length: usize) -> Cow<'_, str> {
     let end = if text.len() <= length { None } else { text.char_indices().nth(length) };
     Cow::Borrowed(end.map_or(text, |(end, _)| &text[..end]))
 }

@@ -6,7 +6,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome, OutcomeFilter, 
 use nightaudit_log::{FindError, Order, Position, Query, ReadError};
 
 use crate::{
-    index::{BlockAt, Broken, Part, Row},
+    index::{BlockAt, IndexError, Part, Row},
     query::{Exchanges, Fetch},
     shared::Shared,
 };
@@ -66,8 +66,8 @@ pub(crate) struct Found {
     pub(crate) at: BlockAt,
 }
 
-impl From<Broken> for ReadError {
-    fn from(broken: Broken) -> Self {
+impl From<IndexError> for ReadError {
+    fn from(broken: IndexError) -> Self {
         Self::Index(broken.0)
     }
 }

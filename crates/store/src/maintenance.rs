@@ -170,8 +170,14 @@ impl Log {
                 shared.index.remove(session)?;
             }
             let mut opened = Opened::default();
-            let mut catch_up =
-                CatchUp { shared, cut: false, deleted: &[], opened: &mut opened, progress, at: Progress::default() };
+            let mut catch_up = CatchUp {
+                shared,
+                truncate: false,
+                deleted: &[],
+                opened: &mut opened,
+                progress,
+                at: Progress::default(),
+            };
             catch_up.all().map_err(|source| ReadError::Io { path: "sessions".into(), source })?;
             shared.index.store(true)?;
             shared.index.flush()?;

@@ -17,7 +17,7 @@ use crate::{
     config::StoreConfig,
     disk,
     error::OpenError,
-    index::{Broken, Index, Listing},
+    index::{Index, IndexError, Listing},
     journal,
     ledger::{self, Ledger, Note},
     lock::Lock,
@@ -75,7 +75,7 @@ pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
 
 /// Brings the index up to date with the segments, so that the next reader finds it so.
 fn read_and_update_index(dir: &Path) -> Result<(Shared, Opened), OpenError> {
-    let failed = |broken: Broken| OpenError::Index { path: dir.join("index"), reason: broken.0 };
+    let failed = |broken: IndexError| OpenError::Index { path: dir.join("index"), reason: broken.0 };
     let _lock = Lock::take(dir)?;
     // Fail here on a full disk, which sled handles badly.
     disk::try_room(dir).map_err(|source| OpenError::Io { what: "write in", path: dir.to_owned(), source })?;
@@ -178,13 +178,20 @@ fn prepare(
         sessions: Mutex::new(sessions),
         vanished: Mutex::new(vanished),
         ledger: OnceLock::new(),
-        unnoted: AtomicBool::new(false),
+        ledger_stale: AtomicBool::new(false),
         ledger_damage,
         interrupted: std::collections::BTreeMap::new(),
     };
-    CatchUp { shared: &shared, cut: owner, deleted: &deleted, opened: &mut opened, progress, at: Progress::default() }
-        .all()
-        .map_err(failed)?;
+    CatchUp {
+        shared: &shared,
+        truncate: owner,
+        deleted: &deleted,
+        opened: &mut opened,
+        progress,
+        at: Progress::default(),
+    }
+    .all()
+    .map_err(failed)?;
     opened.damage.extend(shared.ledger_damage.iter().cloned());
     let last = last_position(&shared);
     shared.stamp = AtomicU64::new(last.map_or(0, |last| last.written));

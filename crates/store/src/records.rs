@@ -7,7 +7,7 @@ use nightaudit_exchange::{Exchange, SessionId};
 
 use crate::{
     block,
-    index::Noted,
+    index::NewRow,
     record::{self, Unchained},
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct Records {
     /// The stamp of their batch.
     pub(crate) written: u64,
     /// The index row of each record.
-    pub(crate) noted: Vec<Noted>,
+    pub(crate) rows: Vec<NewRow>,
     /// The exchanges themselves, if there are followers.
     pub(crate) followed: Vec<Exchange>,
 }
@@ -81,7 +81,7 @@ impl BlockBuilder {
             after: tail.last,
             first: exchange.sequence,
             written,
-            noted: Vec::with_capacity(capacity),
+            rows: Vec::with_capacity(capacity),
             followed: Vec::new(),
         });
         let link = if exchange.bodies().map(|body| body.bytes.len()).sum::<usize>() >= LARGE {
@@ -94,10 +94,10 @@ impl BlockBuilder {
         records.links.push(link);
         tail.last = exchange.sequence;
         if followed {
-            records.noted.push(Noted::of(&exchange, written));
+            records.rows.push(NewRow::of(&exchange, written));
             records.followed.push(exchange);
         } else {
-            records.noted.push(Noted::from(exchange, written));
+            records.rows.push(NewRow::from(exchange, written));
         }
         if records.raw.len() >= block::TARGET || !records.tail.is_empty() { self.take() } else { None }
     }
@@ -105,7 +105,7 @@ impl BlockBuilder {
     /// The records of the unfinished block.
     pub(crate) fn take(&mut self) -> Option<Records> {
         let records = self.records.take()?;
-        self.capacity = self.capacity.max(records.noted.len());
+        self.capacity = self.capacity.max(records.rows.len());
         Some(records)
     }
 }

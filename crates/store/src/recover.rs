@@ -13,7 +13,7 @@ use nightaudit_log::Damage;
 use crate::{
     disk::{self, Disk},
     error::OpenError,
-    index::{BlockAt, Broken, Facts, Index, Listing},
+    index::{BlockAt, Facts, Index, IndexError, Listing},
     ledger::{Head, Note},
     log::Opened,
     maintenance::Progress,
@@ -97,7 +97,7 @@ pub(crate) fn finish_deletion(
 pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
     let path = dir.join("index");
     let failed = |reason: String| OpenError::Index { path: path.clone(), reason };
-    let Broken(reason) = match Index::open(&path) {
+    let IndexError(reason) = match Index::open(&path) {
         Ok((index, true)) => return Ok((index, None)),
         Ok((index, false)) => return Ok((index, Some("there was none".to_owned()))),
         Err(broken) => broken,
@@ -118,7 +118,7 @@ pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
 pub(crate) struct CatchUp<'a> {
     pub(crate) shared: &'a Shared,
     /// Whether to truncate torn ends.
-    pub(crate) cut: bool,
+    pub(crate) truncate: bool,
     /// Sessions that were deleted, and so are not missing.
     pub(crate) deleted: &'a [SessionId],
     pub(crate) opened: &'a mut Opened,
@@ -282,11 +282,11 @@ impl CatchUp<'_> {
                 }
                 Step::Damage(at, what) => reader.damage.push(damaged(at, what)),
                 Step::Space(at) if is_last && self.is_open(reader.session) => {
-                    self.cut(reader.session, &path, at..walk.at())?;
+                    self.truncate(reader.session, &path, at..walk.at())?;
                 }
                 Step::Tail(at, _) if is_last && self.is_open(reader.session) && !self.lacks(reader) => {
                     self.opened.torn_bytes += walk.last_byte(at)? - at;
-                    self.cut(reader.session, &path, at..walk.at())?;
+                    self.truncate(reader.session, &path, at..walk.at())?;
                 }
                 Step::Tail(at, what) => {
                     reader.damage.push(damaged(at, what));
@@ -312,8 +312,8 @@ impl CatchUp<'_> {
     }
 
     /// Truncates a segment after its last block, if this is the owner.
-    fn cut(&self, session: SessionId, path: &Path, rest: Range<u64>) -> io::Result<()> {
-        if self.cut {
+    fn truncate(&self, session: SessionId, path: &Path, rest: Range<u64>) -> io::Result<()> {
+        if self.truncate {
             self.shared.disk.open(path)?.set_len(rest.start)?;
         }
         if let Some(entry) = self.shared.sessions().get_mut(&session) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use nightaudit_exchange::{Digest, SessionId};
 
 use crate::{
-    block::{self, Fault, Head, Salt, Unpacker},
+    block::{self, BlockError, Head, Salt, Unpacker},
     record::{self, Record},
 };
 
@@ -219,8 +219,8 @@ impl Walk {
                 self.at = block.end;
                 return Ok(Some(Step::Block(block)));
             }
-            Err(Fault::Io(error)) => return Err(error),
-            Err(Fault::Bytes(what)) => what,
+            Err(BlockError::Io(error)) => return Err(error),
+            Err(BlockError::Bytes(what)) => what,
         };
         if let Some(footer) = self.footer(at)? {
             self.at = at + FOOTER as u64;
@@ -242,10 +242,10 @@ impl Walk {
         }
     }
 
-    fn block(&mut self, at: u64) -> Result<Block, Fault> {
+    fn block(&mut self, at: u64) -> Result<Block, BlockError> {
         let head = self.unpacker.read(&self.file, self.length, at, self.salt)?;
         let raw = self.unpacker.unpack(head)?;
-        let records = record::split(&raw, head.count, head.first).map_err(Fault::Bytes)?;
+        let records = record::split(&raw, head.count, head.first).map_err(BlockError::Bytes)?;
         Ok(Block { offset: at, end: at + head.length(), raw, records })
     }
 
@@ -286,8 +286,8 @@ impl Walk {
                 let found = match &window[index..index + 4] {
                     magic if magic == block::MAGIC => match self.block(at) {
                         Ok(_) => true,
-                        Err(Fault::Io(error)) => return Err(error),
-                        Err(Fault::Bytes(_)) => false,
+                        Err(BlockError::Io(error)) => return Err(error),
+                        Err(BlockError::Bytes(_)) => false,
                     },
                     magic if magic == FOOTER_MAGIC => self.footer(at)?.is_some(),
                     _ => false,

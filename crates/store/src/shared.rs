@@ -122,7 +122,7 @@ pub(crate) struct Shared {
     /// `None` for a read-only log.
     pub(crate) ledger: OnceLock<Mutex<Ledger>>,
     /// Whether the ledger is behind the segments.
-    pub(crate) unnoted: AtomicBool,
+    pub(crate) ledger_stale: AtomicBool,
     /// Damage found in the ledger.
     pub(crate) ledger_damage: Vec<Damage>,
     /// For a read-only log: requests in flight when the last owner was killed, as the next one will record them.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Broken;
+use super::IndexError;
 use crate::shared::Shared;
 
 /// How often the stored index is flushed.
@@ -14,11 +14,12 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// Stores what the index has in memory, until the writer is gone.
 pub(crate) fn persist(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     let mut flushed = Instant::now();
-    let failed = |error: Broken| tracing::error!(%error, "the index can't be stored; it is rebuilt at the next start");
+    let failed =
+        |error: IndexError| tracing::error!(%error, "the index can't be stored; it is rebuilt at the next start");
     let (mut broken, mut noted) = (false, None);
-    while let Some(is_news) = wait(jobs, shared.unnoted.load(Ordering::Relaxed).then(|| left(noted))) {
+    while let Some(is_news) = wait(jobs, shared.ledger_stale.load(Ordering::Relaxed).then(|| left(noted))) {
         while jobs.try_recv().is_ok() {}
-        if shared.unnoted.load(Ordering::Relaxed) && left(noted).is_zero() {
+        if shared.ledger_stale.load(Ordering::Relaxed) && left(noted).is_zero() {
             noted = Some(Instant::now());
             note(shared);
         }
@@ -65,7 +66,7 @@ fn left(noted: Option<Instant>) -> Duration {
 /// killed and the segments are truncated before the next start.
 fn note(shared: &Shared) {
     // Before reading the sessions: later exchanges set it again.
-    shared.unnoted.store(false, Ordering::Relaxed);
+    shared.ledger_stale.store(false, Ordering::Relaxed);
     if let Err(error) = shared.note(shared.notes(), false) {
         // The next batch triggers a retry.
         tracing::debug!(%error, "the ledger can't be written");

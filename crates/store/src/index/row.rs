@@ -94,13 +94,13 @@ pub(crate) fn request_id_hash(request_id: &str) -> u64 {
 
 /// A row of an exchange being recorded, with its texts.
 #[derive(Debug)]
-pub(crate) struct Noted {
+pub(crate) struct NewRow {
     row: Row,
     operation: String,
     client: Option<String>,
 }
 
-impl Noted {
+impl NewRow {
     pub(crate) fn of(exchange: &Exchange, written: u64) -> Self {
         let row = Facts::of(exchange).row(exchange.sequence, written);
         Self { row, operation: exchange.operation.clone(), client: exchange.envelope.client.clone() }

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::table::{Broken, Table};
+use super::table::{IndexError, Table};
 
 /// Stored chunks in an unlinked file, which disappears with the process.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ const PIECE: usize = 1 << 20;
 impl Snapshot {
     /// Copies the chunks of a table. Call only as the owner of the data folder `dir`, so that there is no concurrent
     /// copy.
-    pub(crate) fn of(table: &Table, dir: &Path) -> Result<Self, Broken> {
-        let failed = |error: io::Error| Broken(format!("it can't be copied: {error}"));
+    pub(crate) fn of(table: &Table, dir: &Path) -> Result<Self, IndexError> {
+        let failed = |error: io::Error| IndexError(format!("it can't be copied: {error}"));
         let path = dir.join("index.copy");
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -51,10 +51,10 @@ impl Snapshot {
         Ok(Self { file, chunks, original_size: table.size() })
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let Some((offset, length)) = self.chunks.get(key) else { return Ok(None) };
         let mut stored = vec![0; *length];
-        self.file.read_exact_at(&mut stored, *offset).map_err(|error| Broken(error.to_string()))?;
+        self.file.read_exact_at(&mut stored, *offset).map_err(|error| IndexError(error.to_string()))?;
         Ok(Some(stored))
     }
 }

@@ -19,16 +19,16 @@ const USES: usize = 64;
 
 /// Why the table can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broken(pub(crate) String);
+pub(crate) struct IndexError(pub(crate) String);
 
-impl Broken {
+impl IndexError {
     /// The error of a change to a read-only log.
     pub(crate) fn read_only() -> Self {
         Self("the log was opened for reading".to_owned())
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for IndexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -60,18 +60,18 @@ impl fmt::Debug for Table {
 }
 
 /// Runs a call to sled, which panics on some damaged files and returns an error on others.
-fn guarded<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, Broken> {
+fn guarded<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, IndexError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Broken(error.to_string())),
-        Err(_) => Err(Broken("sled panicked on its own files".to_owned())),
+        Ok(Err(error)) => Err(IndexError(error.to_string())),
+        Err(_) => Err(IndexError("sled panicked on its own files".to_owned())),
     }
 }
 
 impl Table {
     /// Opens or creates the table. The second value is false if it is new.
-    pub(crate) fn open(path: &Path) -> Result<(Self, bool), Broken> {
-        let io = |error: io::Error| Broken(error.to_string());
+    pub(crate) fn open(path: &Path) -> Result<(Self, bool), IndexError> {
+        let io = |error: io::Error| IndexError(error.to_string());
         let known = path.join("db").exists();
         wait_until_free(path);
         let db = guarded(|| sled::Config::new().path(path).cache_capacity(CAPACITY).flush_every_ms(None).open())?;
@@ -86,8 +86,8 @@ impl Table {
         if known {
             match table.get(b"version")? {
                 Some(version) if version == VERSION => {}
-                Some(_) => return Err(Broken("it has another version".to_owned())),
-                None => return Err(Broken("it is incomplete".to_owned())),
+                Some(_) => return Err(IndexError("it has another version".to_owned())),
+                None => return Err(IndexError("it is incomplete".to_owned())),
             }
         } else {
             let mut batch = Batch::default();
@@ -97,11 +97,11 @@ impl Table {
         Ok((table, known))
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, Broken> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, IndexError> {
         guarded(|| self.db.get(key))
     }
 
-    pub(crate) fn apply(&self, batch: Batch) -> Result<(), Broken> {
+    pub(crate) fn apply(&self, batch: Batch) -> Result<(), IndexError> {
         guarded(|| self.db.apply_batch(batch.0))
     }
 
@@ -117,7 +117,7 @@ impl Table {
     }
 
     /// Visits all entries with this key prefix, in order.
-    pub(crate) fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Broken> {
+    pub(crate) fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), IndexError> {
         guarded(|| {
             for item in self.db.scan_prefix(prefix) {
                 let (key, value) = item?;
@@ -127,7 +127,7 @@ impl Table {
         })
     }
 
-    pub(crate) fn flush(&self) -> Result<(), Broken> {
+    pub(crate) fn flush(&self) -> Result<(), IndexError> {
         guarded(|| self.db.flush().map(|_| ()))
     }
 
@@ -136,7 +136,7 @@ impl Table {
     }
 
     /// Closes the table, so that another process can open it.
-    pub(crate) fn close(self) -> Result<(), Broken> {
+    pub(crate) fn close(self) -> Result<(), IndexError> {
         self.flush()?;
         let path = self.path.clone();
         drop(self);

@@ -75,8 +75,15 @@ fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io
         entry.bytes = bytes;
     }
     let mut opened = Opened::default();
-    CatchUp { shared, cut: false, deleted: &[], opened: &mut opened, progress: &mut |_| {}, at: Progress::default() }
-        .session(session)
+    CatchUp {
+        shared,
+        truncate: false,
+        deleted: &[],
+        opened: &mut opened,
+        progress: &mut |_| {},
+        at: Progress::default(),
+    }
+    .session(session)
 }
 
 /// Writes a compacted segment next to the old one and returns its length; `None` if that gains nothing.

@@ -36,7 +36,7 @@ struct Incoming {
 
 /// A line of an export that lists missing exchanges.
 #[derive(Deserialize)]
-struct Lost {
+struct MissingLine {
     missing: Missing,
 }
 
@@ -101,8 +101,8 @@ impl Log {
             }
             let mut exchange: Exchange = match serde_json::from_slice(line) {
                 Ok(exchange) => exchange,
-                Err(error) => match serde_json::from_slice::<Lost>(line) {
-                    Ok(Lost { missing }) => {
+                Err(error) => match serde_json::from_slice::<MissingLine>(line) {
+                    Ok(MissingLine { missing }) => {
                         sessions.get_mut(&missing.session).into_iter().for_each(|session| session.incomplete = true);
                         continue;
                     }

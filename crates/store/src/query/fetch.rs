@@ -7,7 +7,7 @@ use nightaudit_log::{Damage, ReadError};
 
 use super::read_ahead::{BlockKey, Blocks, ReadAhead};
 use crate::{
-    block::Fault,
+    block::BlockError,
     index::BlockAt,
     interrupted,
     segment::{self, Block},
@@ -117,8 +117,8 @@ impl Fetch {
             Some(cached) => cached,
             None => {
                 let block = self.block(key).map_err(|fault| match fault {
-                    Fault::Io(source) => ReadError::Io { path: self.shown(key), source },
-                    Fault::Bytes(what) => self.damage(key, what),
+                    BlockError::Io(source) => ReadError::Io { path: self.shown(key), source },
+                    BlockError::Bytes(what) => self.damage(key, what),
                 })?;
                 self.size = (3 * self.size + block.raw.len()) / 4;
                 self.cached.truncate(MAX_CACHED - 1);
@@ -135,7 +135,7 @@ impl Fetch {
         exchange.map_err(|what| self.damage(key, what))
     }
 
-    fn block(&mut self, key: BlockKey) -> Result<Block, Fault> {
+    fn block(&mut self, key: BlockKey) -> Result<Block, BlockError> {
         self.read += 1;
         if self.read > READ_AHEAD_AFTER && self.size >= MIN_READ_AHEAD && self.ahead.is_none() {
             self.ahead = ReadAhead::start(self.shared.dir.clone());

@@ -14,7 +14,7 @@ use std::{
 use nightaudit_exchange::SessionId;
 
 use crate::{
-    block::{Fault, Salt, Unpacker},
+    block::{BlockError, Salt, Unpacker},
     index::BlockAt,
     meta, record,
     segment::{self, Block},
@@ -32,21 +32,23 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    pub(super) fn new(dir: PathBuf) -> Result<Self, Fault> {
-        Ok(Self { dir, unpacker: Unpacker::new().map_err(Fault::Io)?, file: None })
+    pub(super) fn new(dir: PathBuf) -> Result<Self, BlockError> {
+        Ok(Self { dir, unpacker: Unpacker::new().map_err(BlockError::Io)?, file: None })
     }
 
-    pub(super) fn read(&mut self, (session, at): BlockKey) -> Result<Block, Fault> {
+    pub(super) fn read(&mut self, (session, at): BlockKey) -> Result<Block, BlockError> {
         let key = (session, at.segment);
         let file = match self.file.take() {
             Some((known, file)) if known == key => file,
-            _ => fs::File::open(segment::path(&meta::folder(&self.dir, session), at.segment)).map_err(Fault::Io)?,
+            _ => {
+                fs::File::open(segment::path(&meta::folder(&self.dir, session), at.segment)).map_err(BlockError::Io)?
+            }
         };
         let (_, file) = self.file.insert((key, file));
-        let length = file.metadata().map_err(Fault::Io)?.len();
+        let length = file.metadata().map_err(BlockError::Io)?.len();
         let head = self.unpacker.read(file, length, at.offset, Salt::new(session, at.segment))?;
         let raw = self.unpacker.unpack(head)?;
-        let records = record::split(&raw, head.count, head.first).map_err(Fault::Bytes)?;
+        let records = record::split(&raw, head.count, head.first).map_err(BlockError::Bytes)?;
         Ok(Block { offset: at.offset, end: at.offset + head.length(), raw, records })
     }
 }

@@ -12,7 +12,7 @@ use nightaudit_log::Position;
 use super::Writer;
 use crate::{
     encoder::Completion,
-    index::{BlockAt, Noted},
+    index::{BlockAt, NewRow},
     ledger::Head,
     records::{BlockBuilder, Records, SessionTail},
     shared::Shared,
@@ -46,7 +46,7 @@ impl Writer {
     pub(super) fn pack(&mut self, mut records: Records) {
         let session = records.session;
         if !self.exists(session) {
-            return self.drop_deleted(session, records.noted.len());
+            return self.drop_deleted(session, records.rows.len());
         }
         if !self.pending.contains_key(&session) {
             let prepared =
@@ -55,7 +55,7 @@ impl Writer {
                 return self.drop_block(&records);
             }
             if !self.exists(session) {
-                return self.drop_deleted(session, records.noted.len());
+                return self.drop_deleted(session, records.rows.len());
             }
             let bytes = mem::take(&mut self.spare_packed);
             self.pending.insert(session, Pending { bytes, ..Pending::default() });
@@ -75,7 +75,7 @@ impl Writer {
             }
         }
         let at = pending.bytes.len();
-        let count = records.noted.len();
+        let count = records.rows.len();
         let (salt, tail) = (active.salt(session), mem::take(&mut records.tail));
         let packed = self.packer.pack(salt, &records.raw, &tail, count as u32, records.first, &mut pending.bytes);
         drop(tail);
@@ -87,7 +87,7 @@ impl Writer {
         match packed {
             Ok(()) => {
                 pending.exchanges += count;
-                pending.reached = records.noted.last().map(|noted| (hash, noted.sequence())).or(pending.reached);
+                pending.reached = records.rows.last().map(|row| (hash, row.sequence())).or(pending.reached);
                 pending.blocks.push((records, at as u64));
             }
             Err(error) => {
@@ -112,7 +112,7 @@ impl Writer {
 
     fn drop_block(&mut self, records: &Records) {
         self.dropping = true;
-        self.count_dropped(Some(records.session), records.noted.len());
+        self.count_dropped(Some(records.session), records.rows.len());
     }
 
     /// Writes the packed blocks and completes their exchanges.
@@ -225,7 +225,7 @@ impl Writer {
             let listing = listings.entry(session).or_default();
             for (records, at) in &pending.blocks {
                 let block = BlockAt { segment, offset: start + at };
-                filled = records.noted.iter().fold(filled, |filled, noted| listing.push(noted, block) | filled);
+                filled = records.rows.iter().fold(filled, |filled, row| listing.push(row, block) | filled);
             }
             listing.reached(segment, active.generation, end);
         }
@@ -234,14 +234,14 @@ impl Writer {
             entry.bytes += end - start;
             entry.head = Head { count: entry.head.count + pending.exchanges as u64, last, hash: Some(hash) };
         }
-        if !self.shared.unnoted.swap(true, Ordering::Relaxed) {
+        if !self.shared.ledger_stale.swap(true, Ordering::Relaxed) {
             let _ = self.index.send(());
         }
         Shared::count(&self.shared.recorded, pending.exchanges);
         let Some((records, _)) = pending.blocks.last() else { return };
         let position = |sequence: u64, written: u64| Position { written, session, sequence };
-        let last = position(records.noted.last().map_or(0, Noted::sequence), records.written);
-        let followed = pending.blocks.iter().all(|(records, _)| records.followed.len() == records.noted.len());
+        let last = position(records.rows.last().map_or(0, NewRow::sequence), records.written);
+        let followed = pending.blocks.iter().all(|(records, _)| records.followed.len() == records.rows.len());
         if followed && self.shared.ring.is_followed() {
             let blocks = pending.blocks.into_iter();
             let exchanges = blocks.flat_map(|(records, _)| {

@@ -22,7 +22,7 @@ use crate::{
 const MAX_OPEN: usize = 32;
 /// How much space is preallocated with zeros: a later write into it changes nothing but its own bytes, so its sync has
 /// no file system metadata to write.
-const AHEAD: u64 = 1 << 20;
+const PREALLOCATION: u64 = 1 << 20;
 /// Batches of this size or more, in bytes, are not worth preallocating for: each would need more.
 const LARGE: usize = 64 << 10;
 
@@ -200,8 +200,8 @@ impl Writer {
         let is_synced = self.shared.durability == Durability::Sync;
         if is_synced && end > active.space && length < LARGE {
             // In one write with the blocks: with two, the syncs would wait for each other.
-            let ahead = AHEAD.min(self.segment_size.saturating_sub(end));
-            bytes.resize(length + usize::try_from(ahead).unwrap_or(0), 0);
+            let preallocated = PREALLOCATION.min(self.segment_size.saturating_sub(end));
+            bytes.resize(length + usize::try_from(preallocated).unwrap_or(0), 0);
         }
         active.dirty = true;
         // After a failed sync it is unknown what reached the disk, so each retry writes everything again.
