@@ -467,6 +467,7 @@ mod tests {
         row.token = "0000aaaa1111".to_owned();
         assert!(shown(&row, Some(&before)).contains("0000aaaa1111"));
         row.events.clear();
+        row.findings.clear();
         assert!(shown(&row, Some(&row)).contains("0000aaaa1111"));
     }
 
