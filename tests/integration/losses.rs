@@ -132,7 +132,7 @@ async fn regression_interrupted_requests_were_invisible_until_the_next_serve() {
     let sessions = text(&run(&data, &["sessions"]));
     assert!(sessions.contains("open") && !sessions.contains("recording"), "{sessions}");
     let check = run(&data, &["log", "check"]);
-    assert!(check.status.success() && text(&check).contains("1 requests were under way"), "{}", text(&check));
+    assert!(check.status.success() && text(&check).contains("1 requests were in flight"), "{}", text(&check));
     assert!(text(&run(&data, &["review"])).contains("in flight when nightaudit was killed"));
     // It is the same one that the next `serve` records.
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
@@ -476,7 +476,7 @@ async fn kills_on_a_full_disk_lose_no_answered_request() {
         let (interrupted, said) = agrees("with room");
         // A killed `serve` may have recorded them.
         assert!(
-            interrupted == 0 || round % 4 == 0 || said.contains(&format!("{interrupted} requests were under way")),
+            interrupted == 0 || round % 4 == 0 || said.contains(&format!("{interrupted} requests were in flight")),
             "{said}"
         );
         let serve = Process::serve_on(BINARY, &data, &arguments);
