@@ -1,4 +1,4 @@
-//! The proxy before limits that answer later, or not at all.
+//! The proxy with a limit engine that responds late or not at all.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ async fn harness(mews: &Upstream, treatment: Treatment) -> (Harness, Events) {
 
 async fn next(events: &mut Events) -> LimitEvent {
     let bound = Duration::from_secs(60);
-    tokio::time::timeout(bound, events.recv()).await.expect("something happens").expect("the limits are there")
+    tokio::time::timeout(bound, events.recv()).await.expect("an event in time").expect("the limits are alive")
 }
 
 fn asked() -> LimitEvent {
@@ -30,14 +30,14 @@ fn asked() -> LimitEvent {
 }
 
 #[tokio::test]
-async fn what_is_admitted_late_is_sent_late_and_once() {
+async fn a_request_admitted_late_is_sent_late_and_once() {
     let mews = Upstream::answering(200, "{}").await;
     let now = Arc::new(Notify::new());
     let (harness, mut events) = harness(&mews, Treatment { admit: Reply::after(&now), ..Treatment::default() }).await;
     let address = harness.address();
     let answer = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
     assert_eq!(next(&mut events).await, asked());
-    assert!(mews.seen().is_empty(), "it went out before it was admitted");
+    assert!(mews.seen().is_empty(), "it was sent before it was admitted");
     now.notify_one();
     let answer = answer.await.unwrap();
     assert_eq!((answer.status, &answer.body[..], mews.seen().len()), (200, &b"{}"[..], 1));
@@ -47,7 +47,7 @@ async fn what_is_admitted_late_is_sent_late_and_once() {
 }
 
 #[tokio::test]
-async fn a_sending_that_is_noted_late_waits_for_the_note() {
+async fn a_send_waits_until_it_is_recorded() {
     let mews = Upstream::answering(429, "{}").await;
     let now = Arc::new(Notify::new());
     let sent = VecDeque::from([Reply::after(&now)]);
@@ -55,7 +55,7 @@ async fn a_sending_that_is_noted_late_waits_for_the_note() {
     let address = harness.address();
     let answer = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
     assert_eq!(next(&mut events).await, asked());
-    assert!(mews.seen().is_empty(), "it went out before that was noted");
+    assert!(mews.seen().is_empty(), "it was sent before the send was recorded");
     now.notify_one();
     assert_eq!(answer.await.unwrap().status, 429);
     assert_eq!(next(&mut events).await, LimitEvent::Sent);
@@ -64,7 +64,7 @@ async fn a_sending_that_is_noted_late_waits_for_the_note() {
 }
 
 #[tokio::test]
-async fn limits_that_cannot_be_asked_let_nothing_pass_and_the_record_says_why() {
+async fn unreachable_limits_admit_nothing_and_the_record_says_why() {
     let cause = "the limits at redis.example can't be asked: no answer within 50 ms";
     let admit = Treatment { admit: Reply::failure(cause), ..Treatment::default() };
     let sent = Treatment { sent: VecDeque::from([Reply::failure(cause)]), ..Treatment::default() };
@@ -82,14 +82,14 @@ async fn limits_that_cannot_be_asked_let_nothing_pass_and_the_record_says_why() 
         assert_eq!((exchange.limit, exchange.times_us.forwarded), (None, None));
         assert_eq!(next(&mut events).await, asked());
         assert_eq!(next(&mut events).await, LimitEvent::GivenBack);
-        assert!(mews.seen().is_empty(), "it went out without a permit");
-        // The next one is asked for anew.
+        assert!(mews.seen().is_empty(), "it was sent without a permit");
+        // The next request asks again.
         assert_eq!(send(harness.address(), &post("configuration/get", BODY)).await.status, 200);
     }
 }
 
 #[tokio::test]
-async fn a_refusal_is_answered_as_any_other() {
+async fn a_refusal_from_a_remote_engine_looks_like_any_other() {
     let mews = Upstream::answering(200, "{}").await;
     let refusal = Refusal {
         rule: "fleet".into(),
@@ -109,7 +109,7 @@ async fn a_refusal_is_answered_as_any_other() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_while_limits_are_asked_gives_its_permit_back() {
+async fn a_client_that_disconnects_while_waiting_releases_its_permit() {
     let mews = Upstream::answering(200, "{}").await;
     let never = Arc::new(Notify::new());
     let (harness, mut events) = harness(&mews, Treatment { admit: Reply::after(&never), ..Treatment::default() }).await;

@@ -1,4 +1,4 @@
-//! The limits, end to end: a Mews that enforces its own never has to refuse.
+//! The limits, end to end: a Mews that enforces its own limit never has to reject.
 
 use std::{
     net::SocketAddr,
@@ -30,16 +30,16 @@ fn limiter(action: Action, clock: &FakeClock) -> Limiter {
     Limiter::with_clock(Config { rules: vec![rule], slack: Duration::ZERO, action }, clock.clone()).unwrap()
 }
 
-/// How a host counts.
+/// How the host counts.
 #[derive(Clone, Copy)]
 enum Counting {
-    /// Every window.
+    /// Sliding windows.
     Sliding,
-    /// Windows that begin with the first request after the one before has ended.
+    /// Windows that start with the first request after the previous one ended.
     Anchored,
 }
 
-/// A Mews that refuses with 429 what is over the limit by its own count.
+/// A Mews that rejects with 429 anything over the limit by its own count.
 async fn strict(counting: Counting, clock: FakeClock) -> Upstream {
     let sends: Arc<std::sync::Mutex<Vec<u64>>> = Arc::default();
     Upstream::scripted(move |_| {
@@ -70,7 +70,7 @@ async fn proxy(upstream: &Upstream, action: Action, clock: &FakeClock) -> Harnes
     Harness::with(setup).await
 }
 
-/// Sends requests all at once, over few connections.
+/// Sends requests all at once, over a few connections.
 struct Crowd(Vec<http2::SendRequest<Full<Bytes>>>);
 
 impl Crowd {
@@ -97,7 +97,7 @@ impl Crowd {
                 let response = sender.send_request(request).await.unwrap();
                 let status = response.status().as_u16();
                 let limited = response.headers().contains_key("x-nightaudit-limited");
-                assert_eq!(limited, status == 429, "a refusal is the proxy's own, not Mews'");
+                assert_eq!(limited, status == 429, "the 429 is the proxy's own, not Mews'");
                 response.into_body().collect().await.unwrap();
                 status
             });
@@ -113,7 +113,7 @@ impl Crowd {
 }
 
 #[tokio::test]
-async fn a_burst_of_a_thousand_is_admitted_to_the_limit_and_no_further() {
+async fn of_a_burst_of_a_thousand_exactly_the_limit_is_admitted() {
     for counting in [Counting::Sliding, Counting::Anchored] {
         let clock = FakeClock::default();
         let upstream = strict(counting, clock.clone()).await;
@@ -121,7 +121,7 @@ async fn a_burst_of_a_thousand_is_admitted_to_the_limit_and_no_further() {
         let crowd = Crowd::new(harness.address()).await;
         assert_eq!(crowd.count(1000).await, (200, 800));
         clock.advance(WINDOW);
-        assert_eq!(crowd.count(1000).await, (0, 1000), "the window's end belongs to it");
+        assert_eq!(crowd.count(1000).await, (0, 1000), "the window includes its end");
         clock.advance(NANOSECOND);
         assert_eq!(crowd.count(1000).await, (200, 800));
         assert_eq!(upstream.seen().len(), 400);
@@ -129,7 +129,7 @@ async fn a_burst_of_a_thousand_is_admitted_to_the_limit_and_no_further() {
 }
 
 #[tokio::test]
-async fn at_a_steady_rate_above_the_limit_just_the_excess_is_refused() {
+async fn at_a_steady_rate_above_the_limit_only_the_excess_is_refused() {
     for counting in [Counting::Sliding, Counting::Anchored] {
         let clock = FakeClock::default();
         let upstream = strict(counting, clock.clone()).await;
@@ -147,7 +147,7 @@ async fn at_a_steady_rate_above_the_limit_just_the_excess_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_tries_again_at_once_gains_nothing_and_costs_mews_nothing() {
+async fn immediate_retries_gain_nothing_and_never_reach_mews() {
     let clock = FakeClock::default();
     let upstream = strict(Counting::Sliding, clock.clone()).await;
     let harness = proxy(&upstream, Action::Reject, &clock).await;
@@ -158,7 +158,7 @@ async fn a_client_that_tries_again_at_once_gains_nothing_and_costs_mews_nothing(
     for waited in 0..30 {
         let answer = send(harness.address(), &request).await;
         assert_eq!(answer.status, 429);
-        // The window ends a nanosecond after 30 s.
+        // The window ends one nanosecond after 30 s.
         assert_eq!(answer.field("retry-after"), Some((31 - waited).to_string().as_str()));
         clock.advance(Duration::from_secs(1));
     }
@@ -168,7 +168,7 @@ async fn a_client_that_tries_again_at_once_gains_nothing_and_costs_mews_nothing(
 }
 
 #[tokio::test]
-async fn delayed_requests_all_finish_as_soon_as_the_limit_allows() {
+async fn delayed_requests_finish_as_soon_as_the_limit_allows() {
     let clock = FakeClock::default();
     let upstream = strict(Counting::Sliding, clock.clone()).await;
     let action = Action::Delay { max_delay: Duration::from_secs(300), max_queued: 1000 };
@@ -195,7 +195,7 @@ async fn delayed_requests_all_finish_as_soon_as_the_limit_allows() {
         }
     }
     count.await.unwrap();
-    // Four windows have to pass until the last of a thousand may be sent.
+    // The last of a thousand may be sent after four windows.
     let took = Duration::from_nanos(clock.now() - started);
     assert!(took <= 4 * WINDOW + 4 * WINDOW / 20, "{took:?}");
     let mut delayed = 0;
@@ -207,7 +207,7 @@ async fn delayed_requests_all_finish_as_soon_as_the_limit_allows() {
 }
 
 #[tokio::test]
-async fn observed_requests_pass_and_are_marked() {
+async fn observed_requests_are_sent_and_marked() {
     let clock = FakeClock::default();
     let upstream = Upstream::answering(200, "{}").await;
     let harness = proxy(&upstream, Action::Observe, &clock).await;
@@ -243,7 +243,7 @@ async fn a_429_of_mews_closes_the_key_and_is_recorded_as_mews_own() {
     assert_eq!(answer.field("retry-after"), Some("7"));
     let exchange = harness.recorded().await;
     assert_eq!((exchange.outcome, exchange.limit.unwrap().retry_after_s), (Outcome::Refused, Some(7)));
-    // Another token is not concerned.
+    // Another token is unaffected.
     assert_eq!(
         send(harness.address(), &post("a/b", r#"{"AccessToken":"another"}"#)).await.field("x-nightaudit-limited"),
         None
@@ -255,9 +255,9 @@ async fn a_429_of_mews_closes_the_key_and_is_recorded_as_mews_own() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_never_sent_takes_no_place() {
+async fn an_unsent_request_does_not_count() {
     let clock = FakeClock::default();
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut setup = Setup::new(&format!("http://{gone}"));
     setup.limiter = limiter(Action::Reject, &clock);
@@ -269,7 +269,7 @@ async fn a_request_that_was_never_sent_takes_no_place() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_address_of_the_client_counts() {
+async fn without_a_token_requests_count_by_client_address() {
     let clock = FakeClock::default();
     let upstream = Upstream::answering(200, "{}").await;
     let harness = proxy(&upstream, Action::Reject, &clock).await;

@@ -1,5 +1,5 @@
-//! No secret gets out, whatever it comes in: a real `serve`, everything that it leaves on the disk, and everything that
-//! its commands say. And nothing that was recorded gives orders to a terminal.
+//! No secret leaks, in any form of request: a real `serve`, everything it leaves on disk, and all output of its
+//! commands. And nothing recorded can send control sequences to a terminal.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
@@ -8,7 +8,7 @@ use nightaudit_testkit::{Answer, Process, Terminal, Upstream, post, send};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
-/// A token of Mews' form, or one of no form, another one for each number.
+/// A token in Mews' form or in no particular form, distinct by number.
 fn token(number: usize) -> String {
     match number % 2 {
         0 => format!("{number:02X}D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D"),
@@ -36,7 +36,7 @@ fn request(head: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Requests that hold one token each, in ways that people have met.
+/// Requests with one token each, in ways seen in practice.
 fn requests(next: &mut impl FnMut() -> String) -> Vec<Vec<u8>> {
     let mut requests = Vec::new();
     for body in [
@@ -71,13 +71,13 @@ fn requests(next: &mut impl FnMut() -> String) -> Vec<Vec<u8>> {
     ] {
         requests.push(request(&head.replacen('@', &next(), 1), b"{}"));
     }
-    // Its name is a session's, too: of Mews' form alone, and as the token that the body has.
+    // A session name, too: in Mews' form, and the same token as in the body.
     let (one, other) = (next(), next());
     let (form, own) = if one.starts_with("own") { (other, one) } else { (one, other) };
     requests.push(request(&format!("X-Nightaudit-Session: {form}\r\n"), b"{}"));
     let body = format!(r#"{{"AccessToken":"{own}"}}"#);
     requests.push(request(&format!("X-Nightaudit-Session: {own}\r\n"), body.as_bytes()));
-    // Without its length a body is the head of another request.
+    // Without a length, the body is parsed as the head of another request.
     let head = "POST /api/connector/v1/configuration/get HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
     requests.push(
         format!("{head}{{\r\n \"AccessToken\": \"{}\",\r\n \"ClientToken\": \"{}\"\r\n}}\r\n\r\n", next(), next())
@@ -89,7 +89,7 @@ fn requests(next: &mut impl FnMut() -> String) -> Vec<Vec<u8>> {
     requests
 }
 
-/// What a folder's files hold, the names of all that is in it among it.
+/// The contents and names of all files in a directory.
 fn everything_in(folder: &Path, all: &mut Vec<(String, Vec<u8>)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -102,7 +102,7 @@ fn everything_in(folder: &Path, all: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-/// The forms in which a token would still be one.
+/// Encodings in which a token would still be leaked.
 fn forms(token: &str) -> Vec<Vec<u8>> {
     let mut forms = vec![token.as_bytes().to_vec(), utf_16(token), token.to_lowercase().into_bytes()];
     forms.push(token.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect());
@@ -116,7 +116,7 @@ fn forms(token: &str) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_token_is_anywhere_in_the_folder_in_exports_in_logs_or_in_metrics() {
+async fn no_token_is_in_the_data_directory_exports_logs_or_metrics() {
     let mews = Upstream::answering(200, r#"{"Needle":"haystack"}"#).await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "s", "--log", "trace"]);
     let mut tokens = Vec::new();
@@ -174,7 +174,7 @@ async fn no_token_is_anywhere_in_the_folder_in_exports_in_logs_or_in_metrics() {
             }
         }
     }
-    // What was looked through is what was meant: the answers, at least, are there.
+    // The search covered the right data: the responses, at least, are in it.
     assert!(all.iter().filter(|(_, bytes)| memchr::memmem::find(bytes, b"haystack").is_some()).count() > 10);
 }
 
@@ -193,7 +193,7 @@ async fn requests_in_utf_16_and_utf_32_are_limited_by_their_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_is_shown_what_it_would_obey_and_files_get_the_bytes() {
+async fn control_sequences_are_escaped_on_terminals_and_kept_in_files() {
     const EVIL: &str = "\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}31m\u{202e}";
     let mews = Upstream::answering(200, "\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}31m\u{202e}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "s"]);
@@ -227,7 +227,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Starts `serve` where it must not start, and returns what it says.
+/// Starts `serve` where it must refuse to start, and returns its output.
 fn refused(data: &Path) -> String {
     let output = Command::new(BINARY)
         .args(["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--data"])
@@ -239,7 +239,7 @@ fn refused(data: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_others_made_or_can_change_is_refused() {
+async fn a_directory_owned_or_writable_by_others_is_refused() {
     let mews = Upstream::answering(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -281,7 +281,7 @@ fn the_consoles_token_is_sent_to_this_machine_only() {
     fs::write(data.join("console-token"), format!("{}\n", "A".repeat(43))).unwrap();
     mode(&data.join("console-token"), 0o600);
     fs::write(data.join("lock"), "1\nhttp://192.0.2.1:8081\n").unwrap();
-    // Somebody has the lock.
+    // Another process holds the lock.
     let lock = fs::OpenOptions::new().read(true).write(true).open(data.join("lock")).unwrap();
     lock.lock().unwrap();
     let output = Command::new(BINARY).args(["sessions", "--data"]).arg(&data).output().unwrap();
@@ -290,7 +290,7 @@ fn the_consoles_token_is_sent_to_this_machine_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn masked_fields_have_pseudonyms_of_the_installation_and_exports_stay_good() {
+async fn masked_properties_have_keyed_pseudonyms_and_exports_still_verify() {
     let mews = Upstream::answering(200, r#"{"Code":"4711"}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nightaudit.toml");
@@ -323,7 +323,7 @@ async fn masked_fields_have_pseudonyms_of_the_installation_and_exports_stay_good
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_declaration_heeds_the_umask() {
+async fn a_new_declaration_respects_the_umask() {
     let mews = Upstream::answering(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "s"]);
     assert_eq!(send(serve.proxy(), &post("bills/getAll", "{}")).await.status, 200);
@@ -341,7 +341,7 @@ async fn a_new_declaration_heeds_the_umask() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_was_seen_before_was_shown_in_the_name_that_a_limit_counts_by() {
+async fn a_known_token_was_shown_in_the_key_of_a_limit() {
     const OWN: &str = "kQ7own-secret.Token_42";
     let mews = Upstream::answering(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
@@ -349,7 +349,7 @@ async fn a_token_that_was_seen_before_was_shown_in_the_name_that_a_limit_counts_
     let rule = "[[limit.rule]]\nname = 'each'\nkey = ['operation']\nrequests = 250\nwindow = '15m'\n";
     fs::write(&config, rule).unwrap();
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--config", config.to_str().unwrap()]);
-    // The token is known by its name; in the path that a later request has nothing tells it.
+    // The token is known by its name; nothing identifies it in the later request's path.
     let body = format!(r#"{{"AccessToken":"{OWN}"}}"#);
     assert_eq!(send(serve.proxy(), &request("", body.as_bytes())).await.status, 200);
     let path = format!("POST /api/connector/v1/hooks/{OWN}/last HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}");

@@ -1,4 +1,4 @@
-//! The simulated Mews as a process: alone, behind the proxy, and walked by a client that this project doesn't use.
+//! The simulated Mews as a process: alone, behind the proxy, and exercised by a third-party client.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -18,14 +18,14 @@ fn request(fields: &str) -> String {
 }
 
 #[tokio::test]
-async fn it_says_where_it_is_and_stops_cleanly() {
+async fn it_prints_its_address_and_stops_cleanly() {
     let simulated = Simulated::start(BINARY, &[]);
     assert_eq!(send(simulated.address(), &post("currencies/getAll", &request(""))).await.status, 200);
     assert_eq!(simulated.stop().code(), Some(0));
 }
 
 #[tokio::test]
-async fn serve_records_it_over_tls_of_its_own_making() {
+async fn serve_records_it_over_its_self_signed_tls() {
     let simulated = Simulated::start(BINARY, &["--tls", "--limit", "2/30s"]);
     assert!(simulated.url().starts_with("https://"), "{}", simulated.url());
     let ca = simulated.data().join("simulator-ca.pem");
@@ -42,7 +42,7 @@ async fn serve_records_it_over_tls_of_its_own_making() {
 }
 
 #[tokio::test]
-async fn it_holds_requests_against_a_document_that_is_named() {
+async fn it_checks_requests_against_a_given_document() {
     let folder = tempfile::tempdir().unwrap();
     let document = folder.path().join("mews.yaml");
     let schema = "{type: object, required: [Whatever]}";
@@ -56,7 +56,7 @@ async fn it_holds_requests_against_a_document_that_is_named() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_in_one_line() {
+fn invalid_options_are_rejected_in_one_line() {
     for (arguments, named) in [
         (&["--limit", "fast"][..], "200/30s"),
         (&["--latency", "5"], "80ms"),
@@ -72,7 +72,7 @@ fn what_cannot_be_meant_is_refused_in_one_line() {
     }
 }
 
-/// A check-in, with what an HTTP library makes of it: keep-alive, compression, its own headers.
+/// A check-in with a real HTTP library: keep-alive, compression, its own headers.
 const PYTHON: &str = r#"
 import sys, requests
 base, client, access = sys.argv[1:]
@@ -166,9 +166,9 @@ fn walk(program: &str, arguments: &[&str], probe: &[&str], name: &str) -> bool {
     true
 }
 
-/// A real client library, which this project does not otherwise use, through the proxy to the simulator.
+/// A third-party client library, through the proxy to the simulator.
 #[test]
-fn a_foreign_client_walks_through_proxy_and_simulator() {
+fn third_party_clients_work_through_proxy_and_simulator() {
     let folder = tempfile::tempdir().unwrap();
     let script = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -182,13 +182,13 @@ fn a_foreign_client_walks_through_proxy_and_simulator() {
         walk("node", &[&node], &["-e", "fetch"], "Node with `fetch`"),
     ];
     if walked == [false, false] {
-        println!("skipped: no foreign client has walked");
+        println!("skipped: no third-party client is installed");
     }
 }
 
-/// The tour, and every command that it ends with, as it is printed.
+/// The tour, and every command it suggests at the end, run as printed.
 #[test]
-fn the_tour_ends_with_commands_that_work() {
+fn the_tours_suggested_commands_work() {
     let temporary = tempfile::tempdir().unwrap();
     let output = Command::new(BINARY)
         .args(["try", "--pace", "0s", "--limit", "50/1s"])
@@ -201,11 +201,11 @@ fn the_tour_ends_with_commands_that_work() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("  refused by 50/1s"), "{told}");
-    // A simulator is not Mews, and the verdict says so. Without a browser the report's path is there to be opened.
+    // The simulator is not Mews, and the verdict says so. Without a browser the report's path is printed instead.
     assert!(told.contains("Verdict: Not Mews"), "{told}");
     let report = told.lines().find_map(|line| line.strip_prefix("Report:  ")).unwrap_or_else(|| panic!("{told}"));
     assert!(std::fs::read_to_string(report).unwrap().contains("<html"), "{report}");
-    // Equal refusals are one line and a count.
+    // Equal refusals are collapsed into one line with a count.
     let refused = told.lines().filter(|line| line.contains("  429  ")).count();
     let folded = told.lines().filter(|line| line.contains("429 × ")).count();
     assert!(refused < 10 && folded >= 1, "{told}");
@@ -220,7 +220,7 @@ fn the_tour_ends_with_commands_that_work() {
         let typed = format!("{export}; {command}");
         let output = Command::new("sh").args(["-c", &typed]).current_dir(temporary.path()).output().unwrap();
         let code = output.status.code();
-        // A review may have findings, which is what it is for.
+        // A review may have findings; that is its purpose.
         assert!(code == Some(0) || command.contains(" review ") && code == Some(1), "{command}: {output:?}");
         assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{command}");
     }
@@ -235,12 +235,12 @@ fn is_log(path: &Path) -> bool {
 }
 
 #[test]
-fn the_tour_can_be_ended_sooner() {
+fn the_tour_can_be_stopped_early() {
     let temporary = tempfile::tempdir().unwrap();
     let mut child =
         Command::new(BINARY).arg("try").env("TMPDIR", temporary.path()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // The greeting, an empty line, and the first exchange.
+    // The greeting, an empty line and the first exchange.
     for _ in 0..3 {
         lines.next().unwrap().unwrap();
     }

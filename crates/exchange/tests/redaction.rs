@@ -1,5 +1,5 @@
-//! No secret gets through, whatever it is wrapped in, and nothing else is touched.
-#![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
+//! No secret gets through, in any wrapping, and nothing else is changed.
+#![allow(clippy::unwrap_used, reason = "clippy recognises only functions marked as tests")]
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
@@ -108,7 +108,7 @@ fn a_body_without_a_secret_is_the_same_handle_and_is_hashed_once() {
 }
 
 #[test]
-fn tokens_are_found_by_name_whatever_stands_around_them() {
+fn tokens_are_found_by_name_in_any_context() {
     let other = "another-token";
     let hidden = pseudonym(other);
     for (given, recorded) in [
@@ -122,7 +122,7 @@ fn tokens_are_found_by_name_whatever_stands_around_them() {
 }
 
 #[test]
-fn an_escaped_quote_in_a_value_is_not_its_end() {
+fn an_escaped_quote_does_not_end_a_value() {
     let given = r#"{"AccessToken":"ab\"cdefghijkl","Access\u0054oken":"mn\"opqrstuvwx"}"#;
     let recorded = request_text(given);
     let [first, second] = [r#"ab"cdefghijkl"#, r#"mn"opqrstuvwx"#].map(pseudonym);
@@ -142,7 +142,7 @@ fn configured_fields_are_replaced_whatever_their_type_and_json_stays_json() {
 }
 
 #[test]
-fn an_object_in_a_tokens_place_is_no_secret_elsewhere() {
+fn an_object_instead_of_a_token_is_not_replaced_elsewhere() {
     let hidden = pseudonym(r#"{"b":"12345678"}"#);
     assert_eq!(
         request_text(r#"{"a":{"b":"12345678"},"AccessToken":{"b":"12345678"}}"#),
@@ -151,7 +151,7 @@ fn an_object_in_a_tokens_place_is_no_secret_elsewhere() {
 }
 
 #[test]
-fn a_secret_that_begins_or_ends_within_an_escape_takes_it_along() {
+fn a_secret_that_starts_or_ends_within_an_escape_includes_it() {
     for (secret, given, recorded) in [
         ("n1234567890123456", r#"["\n1234567890123456"]"#, r#"["~"]"#),
         ("e9-abcdef-1234567", r#"["x\u00e9-abcdef-1234567"]"#, r#"["x~"]"#),
@@ -217,7 +217,7 @@ fn headers_cookies_and_addresses_hide_tokens_by_name_and_by_value() {
 }
 
 #[test]
-fn a_coded_body_is_kept_as_it_was_unless_it_holds_a_secret() {
+fn an_encoded_body_is_kept_unless_it_contains_a_secret() {
     let clean = gzip(b"{\"Name\":\"Prague\"}");
     let dirty = gzip(format!("{{\"Echo\":\"{ACCESS}\"}}").as_bytes());
     let respond = |body: &[u8]| {
@@ -242,16 +242,16 @@ fn a_coded_body_is_kept_as_it_was_unless_it_holds_a_secret() {
 #[test]
 fn a_request_that_cannot_be_decoded_is_withheld() {
     for coding in ["gzip", "sdch", "gzip, gzip, gzip, gzip, gzip"] {
-        let mut capture = capture(b"no gzip at all", b"");
+        let mut capture = capture(b"not gzip at all", b"");
         capture.request.head = head("POST / HTTP/1.1", &[("Content-Encoding", coding)]);
         let body = exchange(capture).request.body;
         assert_eq!((&body.bytes[..], body.truncated, body.length), (&b""[..], true, 14), "{coding}");
-        assert_eq!(body.sha256, Digest::of(b"no gzip at all"));
+        assert_eq!(body.sha256, Digest::of(b"not gzip at all"));
     }
 }
 
 #[test]
-fn what_a_cut_leaves_of_a_token_goes_as_well() {
+fn a_partial_token_at_a_truncated_end_is_removed() {
     let beginning = &ACCESS[..20];
     let cut = |body: String| {
         let mut capture = capture(b"", b"");
@@ -271,7 +271,7 @@ fn what_a_cut_leaves_of_a_token_goes_as_well() {
 }
 
 #[test]
-fn the_identifier_of_an_error_is_read_from_its_body() {
+fn the_request_id_of_an_error_is_read_from_its_body() {
     let mut failed = capture(b"{}", br#"{"Message":"no","RequestId":"00-a\/b-01"}"#);
     let response = failed.response.as_mut().unwrap();
     response.head = head("HTTP/1.1 400 Bad Request", &[]);
@@ -283,7 +283,7 @@ fn the_identifier_of_an_error_is_read_from_its_body() {
 }
 
 #[test]
-fn an_operation_is_the_address_after_the_prefix() {
+fn an_operation_is_the_path_after_the_prefix() {
     for (target, operation, url) in [
         (
             "/api/connector/v1/a/b/2023-06-06?x=/",
@@ -304,7 +304,7 @@ fn an_operation_is_the_address_after_the_prefix() {
 
 #[test]
 fn hostile_bodies_take_no_quadratic_time() {
-    // Each of these takes hours where every name is followed to the end of the text.
+    // Each of these would take hours if every name were followed to the end of the text.
     for piece in [
         "\"Note\":[",
         "\"Note\":{\\\"Note\\\":[",
@@ -322,13 +322,13 @@ fn hostile_bodies_take_no_quadratic_time() {
     }
 }
 
-/// A secret as hostile as one that could stand in a header or in JSON.
+/// A secret as hostile as a header or JSON allows.
 fn secret() -> impl Strategy<Value = String> {
     prop_oneof!["[A-F0-9]{16}-[A-F0-9]{16}", "[a-z\"\\\\/%é]{16,24}7z", "s1[ -~]{14,30}e"]
-        .prop_filter("is no part of a pseudonym", |secret| !"REDACTED:0123456789".contains(secret.as_str()))
+        .prop_filter("is not part of a pseudonym", |secret| !"REDACTED:0123456789".contains(secret.as_str()))
 }
 
-/// The secret as JSON may write it: any of its characters escaped.
+/// The secret as JSON may write it, with any of its characters escaped.
 fn escaped(secret: &str, choices: &[u8]) -> String {
     let mut units = [0; 2];
     secret
@@ -350,7 +350,7 @@ fn chunks(body: &[u8], cuts: &[prop::sample::Index]) -> Vec<Bytes> {
 }
 
 #[test]
-fn regression_a_body_whose_coding_nobody_can_undo_was_dropped() {
+fn regression_an_undecodable_body_was_dropped() {
     let body = br#"{"AccessToken":"SECRET-TOKEN-1","Name":"caf\u00e9"}"#;
     for coding in ["utf-8", "gzip", "br", "zstd", "deflate", "aes128gcm", "gzip, utf-8"] {
         let mut capture = capture(body, body);
@@ -366,7 +366,7 @@ fn regression_a_body_whose_coding_nobody_can_undo_was_dropped() {
         assert_eq!((&json["request"]["undecoded"], &json["response"]["undecoded"]), (&true.into(), &true.into()));
         assert!(!json.to_string().contains("SECRET"), "{json}");
     }
-    // What may be coded, so that a secret in it is not found, is still not kept of a request.
+    // A request that may be encoded, hiding a secret, is still not kept.
     let mut coded = capture(b"\xff\xfeSECRET-TOKEN-1", b"");
     coded.request.head = head("POST / HTTP/1.1", &[("Content-Encoding", "aes128gcm")]);
     let body = exchange(coded).request.body;
@@ -414,7 +414,7 @@ proptest! {
     }
 
     #[test]
-    fn redacting_twice_changes_nothing_more(access in "[A-F0-9]{16,40}", filler in "[a-z\\\\\"{}:,]{0,60}") {
+    fn redaction_is_idempotent(access in "[A-F0-9]{16,40}", filler in "[a-z\\\\\"{}:,]{0,60}") {
         let body = format!(r#"{{"AccessToken":"{access}","Note":[1,{{"a":"b"}}],"x":"{filler}","y":"{access}"}}"#);
         let once = text(&exchange(capture(body.as_bytes(), b"")).request.body.bytes);
         prop_assert_eq!(request_text(&once), once);
@@ -446,7 +446,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_is_recorded_and_survives_json(
+    fn any_input_is_recorded_and_round_trips_through_json(
         head in prop::collection::vec(any::<u8>(), 0..200), target in prop::collection::vec(any::<u8>(), 0..60),
         body in prop::collection::vec(any::<u8>(), 0..200), more in 0u64..3, coding in "gzip|br|zstd|deflate|x|",
     ) {
@@ -463,7 +463,7 @@ proptest! {
     }
 }
 
-/// The text with its JSON escapes undone, by serde_json where it can be.
+/// The text with its JSON escapes decoded, by serde_json where possible.
 fn unescaped(text: &str) -> String {
     let mut read = String::new();
     let mut rest = text;

@@ -1,7 +1,7 @@
-//! Every way in which a token is known to stand in a message, times the encodings that a body can have and the places of
-//! a message: it is nowhere in what is recorded. Each way is tried with a token of Mews' form and with one of no form at
-//! all, which nothing else in the exchange tells.
-#![allow(clippy::unwrap_used, reason = "these are tests; clippy sees that in functions marked as such only")]
+//! Every known way for a token to appear in a message, in every encoding of a body and every position in a message: no
+//! recorded data contains it. Each way is tried with a token in Mews' form and with one in no particular form, which
+//! nothing else in the exchange reveals.
+#![allow(clippy::unwrap_used, reason = "clippy recognises only functions marked as tests")]
 
 use std::{io::Write as _, sync::Arc};
 
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 const MEWS: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
 const OWN: &str = "kQ7own-secret.Token_42";
 
-/// Name and value, `@`, in every notation. `^` stands for a name, of which each way is tried with several.
+/// Name and value (`@`) in every notation. `^` stands for the name; each way is tried with several.
 const NOTATIONS: [(&str, &str); 50] = [
     ("JSON", r#"{"Client":"Kiosk 1.0","^":"@","Extent":{"Items":true}}"#),
     ("JSON with spaces", "{\r\n  \"^\" :\t\"@\"\r\n}"),
@@ -27,28 +27,28 @@ const NOTATIONS: [(&str, &str); 50] = [
     ("JSON in JSON in JSON", r#"{"a":"{\"b\":\"{\\\"^\\\":\\\"@\\\"}\"}"}"#),
     ("JSON four deep", r#"{"a":"{\"b\":\"{\\\"c\\\":\\\"{\\\\\\\"^\\\\\\\":\\\\\\\"@\\\\\\\"}\\\"}\"}"}"#),
     ("JSON with escapes", r#"{"a":"{\u0022^\u0022:\u0022@\u0022}"}"#),
-    ("JSON that breaks off", r#"{"Client":"x","^":"@"#),
-    ("JSON after what is none", r#"}}garbage "x" {"^":"@"}"#),
+    ("truncated JSON", r#"{"Client":"x","^":"@"#),
+    ("JSON after garbage", r#"}}garbage "x" {"^":"@"}"#),
     ("JSON with a list", r#"{"^":["@"]}"#),
     ("JSON lines", "{\"a\":1}\n{\"^\":\"@\"}\n"),
-    ("a dictionary of Python", "{'Client': 'Kiosk', '^': '@', 'Extent': None}"),
-    ("bytes of Python", "{'^': b'@'}"),
+    ("a Python dictionary", "{'Client': 'Kiosk', '^': '@', 'Extent': None}"),
+    ("Python bytes", "{'^': b'@'}"),
     ("a dictionary in JSON", r#"{"error":"could not send {'^': '@'}"}"#),
-    ("tuples of Python", "[('Client', 'Kiosk'), ('^', '@')]"),
-    ("an object of JavaScript", "{Client:\"Kiosk\",^:\"@\"}"),
-    ("an object of JavaScript in single quotes", "{ ^: '@' }"),
-    ("an object of JavaScript in backticks", "{^:`@`}"),
+    ("Python tuples", "[('Client', 'Kiosk'), ('^', '@')]"),
+    ("a JavaScript object", "{Client:\"Kiosk\",^:\"@\"}"),
+    ("a JavaScript object in single quotes", "{ ^: '@' }"),
+    ("a JavaScript object in backticks", "{^:`@`}"),
     ("an object without quotes", "{Client: Kiosk, ^: @}"),
-    ("a hash of Ruby", "{:^=>\"@\"}"),
-    ("an array of PHP", "array('^' => '@')"),
+    ("a Ruby hash", "{:^=>\"@\"}"),
+    ("a PHP array", "array('^' => '@')"),
     ("a form", "Client=Kiosk&^=@&x=1"),
     ("a form with a list", "^[]=@&x=1"),
     ("a form with an index", "^%5B0%5D=@"),
     ("a form with JSON", "data=%7B%22^%22%3A%22@%22%7D&x=1"),
     ("a form with JSON in JSON", "data=%7B%22a%22%3A%22%7B%5C%22^%5C%22%3A%5C%22@%5C%22%7D%22%7D"),
-    ("an address in JSON", r#"{"Url":"wss://ws.mews-demo.com/ws/connector?x=1&^=@&y=2"}"#),
-    ("an address in JSON with escapes", r#"{"Url":"wss:\/\/ws.mews-demo.com\/?x=1\u0026^=@\u0026y=2"}"#),
-    ("an address in an address", "https://a/?next=https%3A%2F%2Fb%2F%3F^%3D@%26z%3D1"),
+    ("a URL in JSON", r#"{"Url":"wss://ws.mews-demo.com/ws/connector?x=1&^=@&y=2"}"#),
+    ("a URL in JSON with escapes", r#"{"Url":"wss:\/\/ws.mews-demo.com\/?x=1\u0026^=@\u0026y=2"}"#),
+    ("a URL in a URL", "https://a/?next=https%3A%2F%2Fb%2F%3F^%3D@%26z%3D1"),
     ("XML", "<?xml version=\"1.0\"?><Request><Client>Kiosk</Client><^>@</^></Request>"),
     ("XML with a namespace", "<m:Request><m:^ xsi:type=\"xsd:string\">@</m:^></m:Request>"),
     ("XML with CDATA", "<^><![CDATA[@]]></^>"),
@@ -56,8 +56,8 @@ const NOTATIONS: [(&str, &str); 50] = [
     ("XML in JSON", r#"{"xml":"<a><^>@<\/^><\/a>"}"#),
     ("XML in XML", "<a>&lt;^&gt;@&lt;/^&gt;</a>"),
     ("a property list", "<dict><key>^</key><string>@</string></dict>"),
-    ("settings of .NET", "<add key=\"^\" value=\"@\" />"),
-    ("a field of HTML", "<input type=\"hidden\" name=\"^\" value=\"@\">"),
+    (".NET settings", "<add key=\"^\" value=\"@\" />"),
+    ("an HTML field", "<input type=\"hidden\" name=\"^\" value=\"@\">"),
     ("pairs of name and value", r#"{"headers":[{"name":"^","value":"@"}]}"#),
     ("YAML", "Client: Kiosk\n^: @\nExtent:\n  Items: true\n"),
     ("YAML in quotes", "request:\n  - ^: '@'\n"),
@@ -87,18 +87,18 @@ const NAMES: [&str; 9] = [
     "api_key",
 ];
 
-/// Ways that have no name of a token.
+/// Ways without a token name.
 const OTHERS: [(&str, &str); 10] = [
     ("Authorization", "GET / HTTP/1.1\r\nAuthorization: Bearer @\r\n\r\n"),
     ("Authorization in JSON", r#"{"headers":{"Authorization":"Bearer @","Accept":"*/*"}}"#),
     ("authorization in Python", "{'authorization': 'Basic @'}"),
     ("Authorization after a bare CR", "X: a\rAuthorization: Bearer @\r\n"),
-    ("the password of an address", "http://user:@@api.mews-demo.com/"),
-    ("the password of an address in JSON", r#"{"proxy":"http:\/\/user:@@proxy.example:8080"}"#),
-    ("the token of an address", "https://@@api.example/"),
-    ("the password of an address in an address", "?to=http%3A%2F%2Fuser%3A@%40host%2F"),
-    ("the key of a subscription", "Ocp-Apim-Subscription-Key: @\r\n"),
-    ("the key of an API", "https://api.example/?api-key=@&x=1"),
+    ("the password of a URL", "http://user:@@api.mews-demo.com/"),
+    ("the password of a URL in JSON", r#"{"proxy":"http:\/\/user:@@proxy.example:8080"}"#),
+    ("the token of a URL", "https://@@api.example/"),
+    ("the password of a URL in a URL", "?to=http%3A%2F%2Fuser%3A@%40host%2F"),
+    ("a subscription key", "Ocp-Apim-Subscription-Key: @\r\n"),
+    ("an API key", "https://api.example/?api-key=@&x=1"),
 ];
 
 type Encode = fn(&str) -> Vec<u8>;
@@ -190,7 +190,7 @@ fn recorded(mut capture: Capture) -> Exchange {
 type InBody = fn(Vec<u8>) -> Capture;
 type InText = fn(&str) -> Capture;
 
-/// Where a body can stand.
+/// Positions of a body.
 const BODIES: [(&str, InBody); 5] = [
     ("request", |body| {
         let mut capture = capture();
@@ -214,7 +214,7 @@ const BODIES: [(&str, InBody); 5] = [
         capture.response.as_mut().unwrap().body = CapturedBody::whole(body.into());
         capture
     }),
-    ("message of a WebSocket", |body| {
+    ("a WebSocket message", |body| {
         let mut capture = capture();
         capture.web_socket = Some(Box::new(CapturedWebSocket {
             handshake: ExchangeId::from_parts(1, 1),
@@ -235,7 +235,7 @@ const BODIES: [(&str, InBody); 5] = [
     }),
 ];
 
-/// Where a text can stand beside a body.
+/// Positions of a text other than bodies.
 const TEXTS: [(&str, InText); 6] = [
     ("a header", |text| {
         let mut capture = capture();
@@ -259,26 +259,26 @@ const TEXTS: [(&str, InText); 6] = [
         capture.request.target = format!("/x?q={}", text.replace(['\r', '\n', ' '], "+")).into();
         capture
     }),
-    ("a refused head", |text| {
+    ("a rejected head", |text| {
         let mut capture = capture();
         capture.request.head = head(text);
         (capture.request.target, capture.outcome) = (Bytes::new(), Outcome::Rejected);
         capture
     }),
-    ("a message of an error", |text| {
+    ("an error message", |text| {
         let mut capture = capture();
         capture.error = Some(Failure { kind: FailureKind::Misdirected, message: format!("not forwarded: {text}") });
         capture
     }),
 ];
 
-/// The forms in which a secret would still be one.
+/// Encodings in which a secret would still be leaked.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let mut forms =
         vec![secret.into(), secret.to_lowercase().into(), units(secret, false, false), units(secret, false, true)];
     forms.push(secret.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect());
     for skipped in 0..3 {
-        // Of the digits of base64 those that depend on nothing around the secret.
+        // The base64 digits that do not depend on the surroundings of the secret.
         let coded = BASE64_STANDARD_NO_PAD.encode(&secret.as_bytes()[skipped..]);
         forms.push(coded.as_bytes()[..(secret.len() - skipped) / 3 * 4].into());
         let coded = BASE64_STANDARD_NO_PAD.encode(&units(secret, false, false)[skipped..]);
@@ -296,13 +296,13 @@ fn leak(exchange: &Exchange, secret: &str) -> Option<String> {
         all.push(body.decoded().0.to_vec());
     }
     let leaks = |form: &Vec<u8>| all.iter().any(|text| memchr::memmem::find(text, form).is_some());
-    // A part of it is one, too.
+    // Half of it counts as a leak too.
     let half = &secret[..secret.len() - 6];
     forms(secret).iter().any(leaks).then(|| json.clone()).or_else(|| json.contains(half).then_some(json))
 }
 
 #[test]
-fn no_token_is_left_whatever_it_stands_in() {
+fn no_token_is_left_in_any_way_position_or_encoding() {
     let mut tried = 0;
     let mut leaks = Vec::new();
     let named =
@@ -317,7 +317,7 @@ fn no_token_is_left_whatever_it_stands_in() {
                     leaks.push(format!("{way} in {place}: {left}"));
                 }
             };
-            // All encodings with the first names, or it takes half a minute.
+            // All encodings only with the first names; otherwise this takes half a minute.
             let some = !NAMES[2..].iter().any(|name| way.ends_with(&format!(", {name}")));
             for (encoding, encode) in ENCODINGS.iter().take(if some { ENCODINGS.len() } else { 1 }) {
                 for (place, capture) in &BODIES {
@@ -333,7 +333,7 @@ fn no_token_is_left_whatever_it_stands_in() {
     assert!(leaks.is_empty(), "{} of {tried} leaked:\n{}", leaks.len(), leaks[..leaks.len().min(25)].join("\n"));
 }
 
-/// Exchanges of a file that was written elsewhere, in which a text stands: each time in another place.
+/// Exchanges from a foreign file that contain a text, each in another position.
 fn elsewhere(text: &str, encode: Encode) -> Vec<(&'static str, Exchange)> {
     let with = |place, change: &dyn Fn(&mut Exchange)| {
         let mut exchange = recorded(capture());
@@ -347,7 +347,7 @@ fn elsewhere(text: &str, encode: Encode) -> Vec<(&'static str, Exchange)> {
     vec![
         with("request", &|exchange| exchange.request.body = body()),
         with("response", &|exchange| exchange.response.as_mut().unwrap().body = body()),
-        ("message of a WebSocket", said),
+        ("a WebSocket message", said),
         with("a header", &|exchange| {
             exchange.request.headers = vec![Header { name: "X-Echo".into(), value: line.as_str().into() }];
         }),
@@ -360,7 +360,7 @@ fn elsewhere(text: &str, encode: Encode) -> Vec<(&'static str, Exchange)> {
             exchange.request.headers = vec![Header { name: "Cookie".into(), value }];
         }),
         with("a query", &|exchange| exchange.request.url = format!("https://a/x?q={}", line.replace(' ', "+"))),
-        with("a message of an error", &|exchange| {
+        with("an error message", &|exchange| {
             exchange.error = Some(Failure { kind: FailureKind::Misdirected, message: format!("not sent: {text}") });
         }),
         with("a session's name", &|exchange| exchange.session_name = text.into()),
@@ -369,7 +369,7 @@ fn elsewhere(text: &str, encode: Encode) -> Vec<(&'static str, Exchange)> {
 }
 
 #[test]
-fn no_token_is_left_of_an_exchange_that_was_made_elsewhere() {
+fn no_token_is_left_in_a_foreign_exchange() {
     let mut leaks = Vec::new();
     let named = NOTATIONS.iter().map(|(way, text)| (*way, text.replace('^', "AccessToken")));
     for (way, text) in named.chain(OTHERS.iter().map(|(way, text)| (*way, (*text).to_owned()))) {
@@ -394,7 +394,7 @@ fn no_token_is_left_of_an_exchange_that_was_made_elsewhere() {
 }
 
 #[test]
-fn what_was_recorded_is_left_alone_when_it_is_looked_at_again() {
+fn rescan_leaves_recorded_exchanges_alone() {
     let mut other = Vec::new();
     let mut look = |way: &str, place: &str, mut exchange: Exchange| {
         let before = exchange.clone();
@@ -413,7 +413,7 @@ fn what_was_recorded_is_left_alone_when_it_is_looked_at_again() {
         }
     }
     assert!(other.is_empty(), "{} differ:\n{}", other.len(), other[..other.len().min(12)].join("\n"));
-    // A token beside a pseudonym is one all the same.
+    // A token next to a pseudonym is still found.
     for between in ["", " ", "&", "%22", "\\u0022"] {
         let mut beside = recorded(capture());
         let body = format!("{{\"AccessToken\":\"REDACTED:0f312628d173{between}{OWN}\"}}");
@@ -423,7 +423,7 @@ fn what_was_recorded_is_left_alone_when_it_is_looked_at_again() {
 }
 
 #[test]
-fn text_is_not_withheld_and_keeps_all_but_the_value() {
+fn text_is_kept_except_for_the_value() {
     for (way, text) in NOTATIONS {
         let text = text.replace('^', "AccessToken").replacen('@', OWN, 2);
         let mut capture = capture();
@@ -439,7 +439,7 @@ fn text_is_not_withheld_and_keeps_all_but_the_value() {
 }
 
 #[test]
-fn what_cannot_be_read_is_withheld_with_its_length_and_digest() {
+fn unreadable_bodies_are_withheld_with_length_and_digest() {
     let ebcdic = b"\xc0\x7f\xc1\x83\x83\x85\xa2\xa2\xe3\x96\x92\x85\x95\x7f\x7a\x7f\xf1\xf2\xf3\x7f\xd0";
     let message_pack = b"\x81\xabAccessToken\xb6kQ7own-secret.Token_42";
     for (body, reason) in [
@@ -457,7 +457,7 @@ fn what_cannot_be_read_is_withheld_with_its_length_and_digest() {
 }
 
 #[test]
-fn ordinary_files_and_answers_are_kept() {
+fn ordinary_files_and_responses_are_kept() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x06\0\0\0\x1f\xf3\xffa\0\0\0\x01sRGB";
     for body in [
         &png[..],
@@ -472,13 +472,13 @@ fn ordinary_files_and_answers_are_kept() {
             assert_eq!((&kept.bytes[..], kept.withheld, kept.stored_sha256), (body, None, None));
         }
     }
-    // What Mews answers may be anything, but for what names a token.
+    // Responses may be anything without a token name.
     let kept = recorded(BODIES[3].1(b"\x0a\x03abc\x10\x01".to_vec())).response.unwrap().body;
     assert_eq!((&kept.bytes[..], kept.withheld), (&b"\x0a\x03abc\x10\x01"[..], None));
 }
 
 #[test]
-fn regression_names_and_words_that_were_sent_as_tokens_were_gone_from_every_later_record() {
+fn regression_names_and_words_sent_as_tokens_vanished_from_later_records() {
     let mut redactor = Redactor::new(&[], PseudonymKey([7; 32]));
     let mut record = |body: &str, client: Option<&str>, token: &str| {
         let mut capture = capture();
@@ -495,7 +495,7 @@ fn regression_names_and_words_that_were_sent_as_tokens_were_gone_from_every_late
         ("acme-kiosk-for-hotels", "acme-kiosk-for-hotels"),
         ("Acme Kiosk 2.1.0", "Acme Kiosk 2.1.0"),
     ] {
-        // Swapped, and then as it should be.
+        // Swapped, then in the right order.
         let swapped = format!(r#"{{"ClientToken":"{token}","AccessToken":"{token}","Client":"{MEWS}"}}"#);
         drop(record(&swapped, Some(MEWS), token));
         let body = format!(r#"{{"ClientToken":"","Client":"{client}","Names":["{token}"],"Word":"{token}"}}"#);
@@ -526,7 +526,7 @@ fn regression_a_token_was_forgotten_after_320_others_and_beside_80() {
 }
 
 #[test]
-fn fields_have_pseudonyms_that_nobody_else_can_try_out() {
+fn keyed_pseudonyms_cannot_be_guessed() {
     let of = |key: u8, body: &str| {
         let mut capture = capture();
         capture.request.body = CapturedBody::whole(Bytes::copy_from_slice(body.as_bytes()));
@@ -556,7 +556,7 @@ fn fields_have_pseudonyms_that_nobody_else_can_try_out() {
 
 proptest! {
     #[test]
-    fn a_planted_token_is_nowhere(
+    fn a_planted_token_is_never_recorded(
         way in 0..NOTATIONS.len(), name in 0..NAMES.len(), encoding in 0..ENCODINGS.len(), place in 0..BODIES.len(),
         token in "[A-F0-9]{32}-[A-F0-9]{31}|[A-Za-z0-9_.-]{10}[0-9][A-Za-z0-9_]{9,40}", filler in "[ -~\n]{0,40}",
     ) {
@@ -570,7 +570,7 @@ proptest! {
     }
 
     #[test]
-    fn a_planted_token_is_not_imported(
+    fn a_planted_token_is_never_imported(
         way in 0..NOTATIONS.len(), name in 0..NAMES.len(), encoding in 0..ENCODINGS.len(), place in 0..10_usize,
         token in "[A-F0-9]{32}-[A-F0-9]{31}|[A-Za-z0-9_.-]{10}[0-9][A-Za-z0-9_]{9,40}",
     ) {
@@ -582,7 +582,7 @@ proptest! {
 }
 
 #[test]
-fn regression_a_token_behind_a_byte_order_mark_of_another_encoding_was_kept() {
+fn regression_a_token_after_a_misleading_byte_order_mark_was_kept() {
     for mark in [&b"\xfe\xff\xb4\0\xff"[..], b"\xff\xfe\0", b"\xff\xfe\0\0", b"\0\0\xfe\xff"] {
         let body = [mark, b"\"", MEWS.as_bytes(), b"\""].concat();
         for (place, capture) in &BODIES {
@@ -591,7 +591,7 @@ fn regression_a_token_behind_a_byte_order_mark_of_another_encoding_was_kept() {
             }
         }
     }
-    // Text in the encoding that its mark tells is kept.
+    // Text in the encoding indicated by its mark is kept.
     let body = units("\u{feff}{\"Client\":\"Kiosk\"}", false, true);
     let kept = recorded(BODIES[0].1(body.clone())).request.body;
     assert_eq!((kept.withheld, &kept.bytes[..]), (None, &body[..]));
@@ -608,10 +608,10 @@ fn regression_a_token_in_what_was_taken_for_no_text_in_utf_16_was_kept() {
 }
 
 #[test]
-fn regression_a_token_behind_what_looks_compressed_was_kept() {
-    // Two bytes of zlib's format, and zeros as in UTF-16.
+fn regression_a_token_after_apparently_compressed_bytes_was_kept() {
+    // Two bytes of the zlib format, and zeros as in UTF-16.
     let begins = b"\x78\x01\x9e\0\x41\0\0\x01\xdf\0\x72\x19\0\x78\x5b\x78\x78\x01\x9e\0\x41\0\0\x01\xdf\0\x72\x19\0\x78\x5b\x78\x78\x01\x2f";
-    // A whole stream of zlib's, and of gzip's, and something behind it.
+    // A complete zlib stream, and a gzip stream, with trailing data.
     let zlib = b"\x78\x9c\x4b\x04\0\0\x62\0\x62";
     for begins in [&begins[..], zlib, &gzip(b"a")] {
         let body = [begins, b"\"", MEWS.as_bytes(), b"\""].concat();

@@ -1,4 +1,4 @@
-//! A token among any bytes.
+//! A token planted among arbitrary bytes.
 
 #![no_main]
 
@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let exchange = Redactor::default().exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1);
-    let json = serde_json::to_vec(&exchange).expect("an exchange is written");
+    let json = serde_json::to_vec(&exchange).expect("an exchange serializes");
     let bodies = exchange.bodies().map(|body| body.bytes.to_vec());
     for kept in bodies.chain([json]) {
         for form in [TOKEN.as_bytes().to_vec(), utf_16(TOKEN.as_bytes())] {
@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The token between the bytes, so that no digit is next to it.
+/// The token between the bytes, with no digit next to it.
 fn plant(before: &[u8], after: &[u8], encoding: u8) -> Bytes {
     let text = [before, b"\"", TOKEN.as_bytes(), b"\"", after].concat();
     match encoding % 4 {
@@ -57,8 +57,8 @@ fn utf_16(text: &[u8]) -> Vec<u8> {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).expect("memory takes all");
-    encoder.finish().expect("memory takes all")
+    encoder.write_all(bytes).expect("writing to memory can't fail");
+    encoder.finish().expect("writing to memory can't fail")
 }
 
 fn response(body: Bytes) -> CapturedResponse {
