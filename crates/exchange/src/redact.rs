@@ -427,7 +427,7 @@ fn request_id_of(names: &Names, body: &[u8]) -> Option<Vec<u8>> {
             && value.string
             && (1..=MAX).contains(&(value.end - value.start))
         {
-            request_id = Some(layers::undone(&body[value.start..value.end], Escapes::Json).into_owned());
+            request_id = Some(layers::unescape(&body[value.start..value.end], Escapes::Json).into_owned());
         }
     });
     request_id

@@ -242,11 +242,11 @@ fn an_encoded_body_is_kept_unless_it_contains_a_secret() {
 #[test]
 fn a_request_that_cannot_be_decoded_is_withheld() {
     for coding in ["gzip", "sdch", "gzip, gzip, gzip, gzip, gzip"] {
-        let mut capture = capture(b"not gzip at all", b"");
+        let mut capture = capture(b"no gzip at all", b"");
         capture.request.head = head("POST / HTTP/1.1", &[("Content-Encoding", coding)]);
         let body = exchange(capture).request.body;
         assert_eq!((&body.bytes[..], body.truncated, body.length), (&b""[..], true, 14), "{coding}");
-        assert_eq!(body.sha256, Digest::of(b"not gzip at all"));
+        assert_eq!(body.sha256, Digest::of(b"no gzip at all"));
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     free_text::without,
-    layers::{Escapes, undone},
+    layers::{Escapes, unescape},
     secrets::{LONGEST, SHORTEST, is_words},
     text::Syntax,
 };
@@ -96,7 +96,7 @@ impl KnownTokens {
     fn known_in(&self, text: &[u8]) -> Vec<Arc<[u8]>> {
         let mut known = Vec::new();
         self.search(text, &mut known);
-        let plain = undone(text, Escapes::Any);
+        let plain = unescape(text, Escapes::Any);
         if *plain != *text {
             self.search(&plain, &mut known);
         }

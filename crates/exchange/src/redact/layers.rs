@@ -65,7 +65,7 @@ impl<'a> Layers<'a> {
         let mut above: Vec<Layer> = Vec::new();
         while above.len() < MAX_DEPTH {
             let below = above.last().map_or(text, |layer| &layer.text);
-            match undo(below, escapes) {
+            match decode_layer(below, escapes) {
                 Some(layer) => above.push(layer),
                 None => break,
             }
@@ -140,7 +140,7 @@ impl Layer {
 }
 
 /// The text with its escapes decoded; `None` if it has none. Invalid escapes stay, truncated ones are dropped.
-fn undo(text: &[u8], escapes: Escapes) -> Option<Layer> {
+fn decode_layer(text: &[u8], escapes: Escapes) -> Option<Layer> {
     let mark = |from: usize| {
         let rest = &text[from..];
         let found = match escapes {
@@ -287,8 +287,8 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 }
 
 /// The text with its escapes decoded once.
-pub(super) fn undone(text: &[u8], escapes: Escapes) -> std::borrow::Cow<'_, [u8]> {
-    undo(text, escapes).map_or(text.into(), |layer| layer.text.into())
+pub(super) fn unescape(text: &[u8], escapes: Escapes) -> std::borrow::Cow<'_, [u8]> {
+    decode_layer(text, escapes).map_or(text.into(), |layer| layer.text.into())
 }
 
 #[cfg(test)]
@@ -321,11 +321,11 @@ mod tests {
             (br"\ud83d\ude00", "\u{1f600}".as_bytes()),
             (br"\ud83d!", "\u{fffd}!".as_bytes()),
         ] {
-            assert_eq!(&*undone(text, Escapes::Json), meaning, "{}", String::from_utf8_lossy(text));
+            assert_eq!(&*unescape(text, Escapes::Json), meaning, "{}", String::from_utf8_lossy(text));
         }
-        assert_eq!(&*undone(b"%41%2fb%zz%4", Escapes::Percent), b"A/b%zz");
+        assert_eq!(&*unescape(b"%41%2fb%zz%4", Escapes::Percent), b"A/b%zz");
         let mixed = br#"%7B&quot;&#65;&#x42;\u0043&amp;lt; &nosuch; & &#x;"#;
-        assert_eq!(&*undone(mixed, Escapes::Any), b"{\"ABC&lt; &nosuch; & &#x;");
+        assert_eq!(&*unescape(mixed, Escapes::Any), b"{\"ABC&lt; &nosuch; & &#x;");
     }
 
     proptest! {
@@ -333,7 +333,7 @@ mod tests {
         fn decodes_as_serde_json_does(text: String) {
             let json = serde_json::to_string(&text).unwrap();
             let content = &json.as_bytes()[1..json.len() - 1];
-            prop_assert_eq!(&*undone(content, Escapes::Json), text.as_bytes());
+            prop_assert_eq!(&*unescape(content, Escapes::Json), text.as_bytes());
         }
 
         #[test]

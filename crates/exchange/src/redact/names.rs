@@ -109,7 +109,7 @@ impl Names {
             return None;
         }
         let start = self.plain.iter().find_map(|name| plain_start(before, name))?;
-        let stands = match (quote, before[..start].last()) {
+        let matches = match (quote, before[..start].last()) {
             (Some(quote), Some(open)) => *open == quote,
             (Some(_), None) => false,
             (None, None) => true,
@@ -124,7 +124,7 @@ impl Names {
                 _ => matches!(byte, b'<' | b':'),
             },
         };
-        stands.then_some((start, before.len()))
+        matches.then_some((start, before.len()))
     }
 
     /// The span of a configured name after `name=`, as in a multipart body.
@@ -148,13 +148,13 @@ impl Names {
             if !before.last().is_some_and(|&last| self.ends[usize::from(last)]) {
                 continue;
             }
-            let stands = |name: &[u8]| {
+            let matches = |name: &[u8]| {
                 before.len() > name.len() && {
                     let (rest, tail) = before.split_at(before.len() - name.len());
                     rest.ends_with(b"\"") && tail.eq_ignore_ascii_case(name)
                 }
             };
-            if self.fields.iter().any(|name| stands(name)) {
+            if self.fields.iter().any(|name| matches(name)) {
                 found(before.len());
             }
         }
@@ -232,7 +232,7 @@ pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
 
 /// The token name, or `Authorization`, that contains the letter at `at`.
 fn token_name(text: &[u8], at: usize) -> Option<Name> {
-    let stands = |start: usize, word: &str| {
+    let matches = |start: usize, word: &str| {
         text.get(start..start + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     };
     let ends = |end: usize| {
@@ -252,10 +252,10 @@ fn token_name(text: &[u8], at: usize) -> Option<Name> {
             let start = at.checked_sub(7)?;
             let end = start + AUTHORIZATION.len();
             let ends = !text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-            (stands(start, AUTHORIZATION) && ends).then_some(Name { start, end, kind: Kind::Credentials })
+            (matches(start, AUTHORIZATION) && ends).then_some(Name { start, end, kind: Kind::Credentials })
         }
-        _ if at >= 2 && stands(at - 2, "token") => named(at - 2, at + 3, &TOKENS),
-        _ if stands(at, "key") => named(at, at + 3, &KEYS),
+        _ if at >= 2 && matches(at - 2, "token") => named(at - 2, at + 3, &TOKENS),
+        _ if matches(at, "key") => named(at, at + 3, &KEYS),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use self::windows::Windows;
 use super::{
     form,
     known_tokens::KnownTokens,
-    layers::{Escapes, Layers, undone},
+    layers::{Escapes, Layers, unescape},
 };
 use crate::{Pseudonym, PseudonymKey};
 
@@ -87,7 +87,7 @@ impl Secrets {
             self.known.retain(|secret| !secret.value.is_empty());
             self.known.sort_by_key(|secret| secret.last_seen);
             self.known.drain(..self.known.len().div_ceil(2));
-            self.indices = (0..).zip(&self.known).map(|(place, secret)| (Arc::clone(&secret.value), place)).collect();
+            self.indices = (0..).zip(&self.known).map(|(index, secret)| (Arc::clone(&secret.value), index)).collect();
             self.bytes = self.known.iter().map(|secret| secret.value.len()).sum();
             self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
             self.known_tokens.replace(self.known.iter().map(|secret| Arc::clone(&secret.value)).collect());
@@ -98,20 +98,20 @@ impl Secrets {
     ///
     /// One that reads like a name is replaced only where it was found.
     pub(super) fn learn(&mut self, value: &[u8]) -> Pseudonym {
-        if let Some(place) = self.place(value) {
-            self.known[place].last_seen = self.now;
-            return self.known[place].pseudonym;
+        if let Some(index) = self.index(value) {
+            self.known[index].last_seen = self.now;
+            return self.known[index].pseudonym;
         }
         let pseudonym = Pseudonym::of(value);
         self.remember(value, pseudonym);
         // In a text with escapes, anything in the secret that looks like an escape is decoded too.
-        let mut alias = undone(value, Escapes::Any);
+        let mut alias = unescape(value, Escapes::Any);
         for _ in 0..Layers::MAX {
             if *alias == *value {
                 break;
             }
             self.remember(&alias, pseudonym);
-            match undone(&alias, Escapes::Any) {
+            match unescape(&alias, Escapes::Any) {
                 further if further == alias => break,
                 further => alias = further.into_owned().into(),
             }
@@ -131,29 +131,29 @@ impl Secrets {
             && self.known.len() < MAX_SECRETS + MAX_EXTRA
             && self.bytes < 2 * MAX_BYTES
         {
-            let place = self.known.len();
+            let index = self.known.len();
             let value: Arc<[u8]> = value.into();
             self.known.push(Secret { value: Arc::clone(&value), pseudonym, last_seen: self.now });
             self.bytes += value.len();
             self.longest = self.longest.max(value.len());
-            self.recent = [place, self.recent[0]];
+            self.recent = [index, self.recent[0]];
             if !self.windows.add(&value) {
                 self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
             }
             self.known_tokens.add(Arc::clone(&value));
-            self.indices.insert(value, place);
+            self.indices.insert(value, index);
         }
     }
 
     /// Forgets a secret that turns out to be a client's name, unless it has the form of a token.
     pub(super) fn forget(&mut self, client: &[u8]) {
-        if let Some(place) = self.place(client)
+        if let Some(index) = self.index(client)
             && !form::is_token(client)
         {
             self.indices.remove(client);
             self.known_tokens.remove(client);
             self.bytes -= client.len();
-            self.known[place].value = Arc::from([]);
+            self.known[index].value = Arc::from([]);
         }
     }
 
@@ -164,8 +164,8 @@ impl Secrets {
 
     /// The pseudonym of the secret that starts with `prefix`, or of the prefix itself.
     pub(super) fn pseudonym_of_prefix(&self, prefix: &[u8]) -> Pseudonym {
-        let place = self.starting_with(prefix);
-        place.map_or_else(|| Pseudonym::of(prefix), |place| self.known[place].pseudonym)
+        let index = self.starting_with(prefix);
+        index.map_or_else(|| Pseudonym::of(prefix), |index| self.known[index].pseudonym)
     }
 
     /// Calls `found` with the start, the end and the pseudonym of every secret in `text`.
@@ -177,8 +177,8 @@ impl Secrets {
             return Ok(());
         }
         self.windows.search(text, |start| {
-            let (end, place) = self.longest_at(&text[start..])?;
-            found(start, start + end, self.known[place].pseudonym);
+            let (end, index) = self.longest_at(&text[start..])?;
+            found(start, start + end, self.known[index].pseudonym);
             Some(start + end)
         })
     }
@@ -189,11 +189,11 @@ impl Secrets {
         const MAX_STEPS: usize = 64;
         let mut text = &text[..text.len().min(self.longest)];
         for _ in 0..MAX_STEPS {
-            let (value, place) =
+            let (value, index) =
                 self.indices.range::<[u8], _>((Bound::Unbounded, Bound::Included(text))).next_back()?;
             let common = value.iter().zip(text).take_while(|(one, other)| one == other).count();
             if common == value.len() {
-                return Some((common, *place));
+                return Some((common, *index));
             }
             // Any other match is no longer than the common prefix.
             text = &text[..common];
@@ -202,8 +202,8 @@ impl Secrets {
     }
 
     fn starting_with(&self, prefix: &[u8]) -> Option<usize> {
-        let (value, place) = self.indices.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded)).next()?;
-        value.starts_with(prefix).then_some(*place)
+        let (value, index) = self.indices.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded)).next()?;
+        value.starts_with(prefix).then_some(*index)
     }
 
     /// The start of a secret's prefix at the end of `text`.
@@ -211,7 +211,7 @@ impl Secrets {
         let most = text.len().min(self.longest.saturating_sub(1));
         let known = (MIN_PREFIX..=most).rev().find(|length| {
             let end = &text[text.len() - length..];
-            self.starting_with(end).is_some_and(|place| self.known[place].value.len() > end.len())
+            self.starting_with(end).is_some_and(|index| self.known[index].value.len() > end.len())
         });
         let transient = self.transient.iter().filter_map(|(value, _)| {
             let most = text.len().min(value.len() - 1);
@@ -220,14 +220,14 @@ impl Secrets {
         known.into_iter().chain(transient).max().map(|length| text.len() - length)
     }
 
-    fn place(&mut self, value: &[u8]) -> Option<usize> {
-        let stands = |place: usize| self.known.get(place).is_some_and(|secret| *secret.value == *value);
-        if let Some(recent) = self.recent.into_iter().find(|place| stands(*place)) {
+    fn index(&mut self, value: &[u8]) -> Option<usize> {
+        let matches = |index: usize| self.known.get(index).is_some_and(|secret| *secret.value == *value);
+        if let Some(recent) = self.recent.into_iter().find(|index| matches(*index)) {
             return Some(recent);
         }
-        let place = *self.indices.get(value)?;
-        self.recent = [place, self.recent[0]];
-        Some(place)
+        let index = *self.indices.get(value)?;
+        self.recent = [index, self.recent[0]];
+        Some(index)
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     form,
-    layers::{Escapes, Layers, undone},
+    layers::{Escapes, Layers, unescape},
     names::{Kind, Names},
     secrets::{Secrets, is_pseudonym},
     value::{self, Context, Form},
@@ -204,14 +204,14 @@ impl<'a> Text<'a> {
                     return;
                 }
                 let content = match value.form {
-                    Form::Quoted => undone(raw, Escapes::Json),
+                    Form::Quoted => unescape(raw, Escapes::Json),
                     // Cookie values are not percent-decoded.
                     Form::Pair if *syntax == Syntax::Cookie => raw.into(),
                     Form::Pair if *syntax == Syntax::Json => {
-                        undone(&undone(raw, Escapes::Json), Escapes::Percent).into_owned().into()
+                        unescape(&unescape(raw, Escapes::Json), Escapes::Percent).into_owned().into()
                     }
-                    Form::Pair => undone(raw, Escapes::Percent),
-                    Form::Element => undone(raw, Escapes::Any),
+                    Form::Pair => unescape(raw, Escapes::Percent),
+                    Form::Element => unescape(raw, Escapes::Any),
                     Form::Json | Form::Bare => raw.into(),
                 };
                 let pseudonym = if name.kind == Kind::Field {
@@ -255,7 +255,7 @@ impl<'a> Text<'a> {
                 if raw.is_empty() || is_pseudonym(raw) {
                     continue;
                 }
-                let content = undone(raw, Escapes::Percent);
+                let content = unescape(raw, Escapes::Percent);
                 secrets.learn(&content);
                 // Passwords are short enough to guess.
                 let pseudonym = secrets.keyed(&content);
@@ -306,7 +306,7 @@ fn is_replaced(text: &[u8]) -> bool {
     }
     others.extend_from_slice(rest);
     let is_edge = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_' | b'.');
-    others.len() < text.len() && undone(&others, Escapes::Any).split(is_edge).all(|word| word.len() < SHORT)
+    others.len() < text.len() && unescape(&others, Escapes::Any).split(is_edge).all(|word| word.len() < SHORT)
 }
 
 /// Whether a text is so short that scanning its bytes proves it contains no name, password, escape or Mews token. True
