@@ -6,7 +6,7 @@ use memchr::memmem;
 
 use super::{
     names::{Names, has_token_name},
-    secrets::{SHORTEST, Secrets},
+    secrets::{MIN_LEN, Secrets},
     text::{Syntax, Text, has_shaped},
 };
 
@@ -40,7 +40,7 @@ const PLAIN: [bool; 256] = {
 };
 
 pub(super) fn without<'a>(text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
-    let long = |token: &&&[u8]| token.len() >= SHORTEST;
+    let long = |token: &&&[u8]| token.len() >= MIN_LEN;
     let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token).is_some());
     if text.iter().all(|byte| PLAIN[usize::from(*byte)]) && !has_shaped(text) && !has_token() && !has_token_name(text) {
         return text.into();

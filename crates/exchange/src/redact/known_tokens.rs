@@ -10,7 +10,7 @@ use std::{
 use super::{
     free_text::without,
     layers::{Escapes, unescape},
-    secrets::{LONGEST, SHORTEST, is_words},
+    secrets::{MAX_LEN, MIN_LEN, is_words},
     text::Syntax,
 };
 
@@ -109,7 +109,7 @@ impl KnownTokens {
             return;
         }
         let mut check = |word: &[u8]| {
-            if (SHORTEST..=LONGEST).contains(&word.len()) {
+            if (MIN_LEN..=MAX_LEN).contains(&word.len()) {
                 found.extend(known.get(word).cloned());
             }
         };

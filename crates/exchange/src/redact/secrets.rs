@@ -14,10 +14,10 @@ use crate::{Pseudonym, PseudonymKey};
 
 /// Shorter secrets are replaced only where their name or position identifies them: by value they would mangle innocent
 /// text.
-pub(super) const SHORTEST: usize = 16;
+pub(super) const MIN_LEN: usize = 16;
 /// Longer secrets are replaced only where their name or position identifies them, so that a hostile one can't slow the
 /// search.
-pub(super) const LONGEST: usize = 4096;
+pub(super) const MAX_LEN: usize = 4096;
 /// At the end of a truncated body, a secret's prefix of this length or more is removed.
 const MIN_PREFIX: usize = 4;
 /// Capacity for secrets, by number and bytes, across exchanges.
@@ -120,7 +120,7 @@ impl Secrets {
     }
 
     fn remember(&mut self, value: &[u8], pseudonym: Pseudonym) {
-        if !(SHORTEST..=LONGEST).contains(&value.len()) || is_pseudonym(value) || is_words(value) {
+        if !(MIN_LEN..=MAX_LEN).contains(&value.len()) || is_pseudonym(value) || is_words(value) {
             return;
         }
         if is_phrase(value) {
@@ -173,7 +173,7 @@ impl Secrets {
         for (value, pseudonym) in &self.transient {
             memchr::memmem::find_iter(text, value).for_each(|at| found(at, at + value.len(), *pseudonym));
         }
-        if text.len() < SHORTEST || self.known.is_empty() {
+        if text.len() < MIN_LEN || self.known.is_empty() {
             return Ok(());
         }
         self.windows.search(text, |start| {
@@ -208,14 +208,14 @@ impl Secrets {
 
     /// The start of a secret's prefix at the end of `text`.
     pub(super) fn prefix_at_end(&self, text: &[u8]) -> Option<usize> {
-        let most = text.len().min(self.longest.saturating_sub(1));
-        let known = (MIN_PREFIX..=most).rev().find(|length| {
+        let max = text.len().min(self.longest.saturating_sub(1));
+        let known = (MIN_PREFIX..=max).rev().find(|length| {
             let end = &text[text.len() - length..];
             self.starting_with(end).is_some_and(|index| self.known[index].value.len() > end.len())
         });
         let transient = self.transient.iter().filter_map(|(value, _)| {
-            let most = text.len().min(value.len() - 1);
-            (MIN_PREFIX..=most).rev().find(|&length| text.ends_with(&value[..length]))
+            let max = text.len().min(value.len() - 1);
+            (MIN_PREFIX..=max).rev().find(|&length| text.ends_with(&value[..length]))
         });
         known.into_iter().chain(transient).max().map(|length| text.len() - length)
     }
@@ -274,7 +274,7 @@ mod tests {
         let mut secrets = Secrets::default();
         assert_eq!(secrets.learn(b"123456789012345"), Pseudonym::of(b"123456789012345"));
         secrets.learn(b"REDACTED:0123456789ab");
-        secrets.learn(&[b'x'; LONGEST + 1]);
+        secrets.learn(&[b'x'; MAX_LEN + 1]);
         assert_eq!(found(&secrets, b"123456789012345 REDACTED:0123456789ab"), []);
     }
 
@@ -339,13 +339,13 @@ mod tests {
     #[test]
     fn hostile_secrets_do_not_take_quadratic_time() {
         let mut secrets = Secrets::default();
-        secrets.learn(&[b'1'; LONGEST]);
-        for length in 16..LONGEST {
+        secrets.learn(&[b'1'; MAX_LEN]);
+        for length in 16..MAX_LEN {
             secrets.learn(&vec![b'1'; length]);
         }
         let mut count = 0;
-        let searched = secrets.find(&vec![b'1'; 64 * LONGEST], |_, _, _| count += 1);
-        assert!(searched == Err(TooComplex) || count <= 64 * LONGEST);
+        let searched = secrets.find(&vec![b'1'; 64 * MAX_LEN], |_, _, _| count += 1);
+        assert!(searched == Err(TooComplex) || count <= 64 * MAX_LEN);
     }
 
     proptest! {

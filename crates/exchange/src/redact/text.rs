@@ -248,7 +248,7 @@ impl<'a> Text<'a> {
                 let user = &text[start..at];
                 let start = match memchr::memchr(b':', user) {
                     Some(colon) => start + colon + 1,
-                    None if user.len() >= super::secrets::SHORTEST && user.iter().any(u8::is_ascii_digit) => start,
+                    None if user.len() >= super::secrets::MIN_LEN && user.iter().any(u8::is_ascii_digit) => start,
                     None => continue,
                 };
                 let raw = &text[start..at];
