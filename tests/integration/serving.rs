@@ -324,7 +324,7 @@ fn regression_a_proxy_in_the_environment_that_can_not_be_used_was_used_or_silent
             assert_eq!(output.status.code(), Some(2), "{said}");
             let last = |said: &str| said.lines().last().unwrap_or_default().to_owned();
             assert_eq!(last(&said), last(&expected).replace("upstream_proxy", name));
-            assert!(said.contains("is no address of a proxy") && !said.contains("secret"), "{said}");
+            assert!(said.contains("is not a valid proxy address") && !said.contains("secret"), "{said}");
         }
     }
 }

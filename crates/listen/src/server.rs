@@ -127,7 +127,7 @@ impl Server {
         self.serve_all(vec![listener], workers, shutdown).await
     }
 
-    /// Does what [`serve_on`](Self::serve_on) does on several addresses, which share all bounds.
+    /// Like [`serve_on`](Self::serve_on), on several listeners, which share all limits.
     pub async fn serve_all<H: Handler>(
         self,
         listeners: Vec<TcpListener>,

@@ -1,4 +1,4 @@
-//! What the limits say, and what Mews says about them afterwards.
+//! Asks the limiter for admission, and reports Mews' own limits back to it.
 
 use std::{
     sync::Arc,
@@ -10,10 +10,10 @@ use nightaudit_exchange::{AdmissionRecord, Decision, Destination, FailureKind};
 use nightaudit_limit::{Admission, AdmissionRequest, Admit, LimitSignal, Permit, Refusal, Unavailable, Usage};
 
 use crate::{
-    headers, local_response::LocalResponse, pending::PendingExchange, recorder::RecordPermit, upstream::Handover,
+    headers, local_response::LocalResponse, pending::PendingExchange, recorder::RecordPermit, upstream::SendObserver,
 };
 
-/// Asks whether a request may be sent; what is to be recorded of the answer, and the permit or why there is none.
+/// Requests admission. Returns the decision to record, and the permit or the local response.
 pub(crate) async fn ask<A: Admit>(
     limits: &A,
     wanted: &AdmissionRequest<'_>,
@@ -23,7 +23,7 @@ pub(crate) async fn ask<A: Admit>(
         Ok(Admission::Admitted { permit, usage, waited }) => (usage.map(|usage| admitted(usage, waited)), Ok(permit)),
         Ok(Admission::Observed { permit, refusal }) => (Some(refused(&refusal, Decision::Observed)), Ok(permit)),
         Ok(Admission::Refused(refusal)) => {
-            let stop = LocalResponse::Limited {
+            let local_response = LocalResponse::Limited {
                 environment: environment.to_owned(),
                 rule: refusal.rule.to_string(),
                 used: refusal.used,
@@ -31,15 +31,15 @@ pub(crate) async fn ask<A: Admit>(
                 closed: refusal.closed,
                 retry_after_secs: refusal.retry_after_secs,
             };
-            (Some(refused(&refusal, Decision::Refused)), Err(stop))
+            (Some(refused(&refusal, Decision::Refused)), Err(local_response))
         }
-        Err(unavailable) => (None, Err(stopped(unavailable))),
+        Err(error) => (None, Err(unavailable(error))),
     }
 }
 
-/// Without knowing the limits nothing is sent.
-fn stopped(unavailable: Unavailable) -> LocalResponse {
-    LocalResponse::failed(FailureKind::LimitStore, unavailable.cause)
+/// Without the limiter nothing is sent.
+fn unavailable(error: Unavailable) -> LocalResponse {
+    LocalResponse::failed(FailureKind::LimitStore, error.cause)
 }
 
 fn admitted(usage: Usage, waited: Duration) -> AdmissionRecord {
@@ -64,7 +64,7 @@ fn refused(refusal: &Refusal, decision: Decision) -> AdmissionRecord {
     }
 }
 
-/// What a response says about Mews' limits, if anything.
+/// Returns what a response says about Mews' own limits, if anything.
 pub(crate) fn limit_signal(status: StatusCode, headers: &HeaderMap) -> Option<LimitSignal> {
     if status == StatusCode::TOO_MANY_REQUESTS {
         Some(LimitSignal::TooManyRequests(headers::retry_after(headers, SystemTime::now())))
@@ -73,24 +73,24 @@ pub(crate) fn limit_signal(status: StatusCode, headers: &HeaderMap) -> Option<Li
     }
 }
 
-/// Notes where it must be noted that a request is being sent: in the journal, the limits and the record.
-pub(crate) struct Sends<'a, P: RecordPermit, L> {
+/// Notes in the journal, the limiter and the record that a request is being sent.
+pub(crate) struct SendNotes<'a, P: RecordPermit, L> {
     pub(crate) pending: &'a mut PendingExchange<P>,
     pub(crate) permit: &'a mut L,
 }
 
-impl<P: RecordPermit, L: Permit> Handover for Sends<'_, P, L> {
-    async fn now(&mut self, destination: Arc<Destination>) -> Result<(), LocalResponse> {
-        // Not before there is a connection: what a crash interrupts counts from when it went out.
+impl<P: RecordPermit, L: Permit> SendObserver for SendNotes<'_, P, L> {
+    async fn sending(&mut self, destination: Arc<Destination>) -> Result<(), LocalResponse> {
+        // Only once there is a connection: after a crash, a journaled request counts as sent.
         self.pending.begin().map_err(|failure| LocalResponse::failed(FailureKind::Store, failure.cause))?;
-        self.permit.sent().await.map_err(stopped)?;
+        self.permit.sent().await.map_err(unavailable)?;
         let now = self.pending.elapsed();
         self.pending.note(|capture| (capture.forwarded, capture.destination) = (Some(now), Some(destination)));
         Ok(())
     }
 
-    async fn undone(&mut self) -> Result<(), LocalResponse> {
+    async fn not_sent(&mut self) -> Result<(), LocalResponse> {
         self.pending.note(|capture| (capture.forwarded, capture.destination) = (None, None));
-        self.permit.unsent().await.map_err(stopped)
+        self.permit.unsent().await.map_err(unavailable)
     }
 }

@@ -1,4 +1,4 @@
-//! Keeping a body for the record while it flows by.
+//! Copies a body for the record while it is streamed.
 
 use std::{
     future::Future,
@@ -11,31 +11,31 @@ use bytes::Bytes;
 use nightaudit_exchange::{CapturedBody, Digest};
 use sha2::{Digest as _, Sha256};
 
-use crate::budget::{Budget, FREE, Held, PATIENCE};
+use crate::budget::{Budget, FREE, PATIENCE, Reservation};
 
-/// How much of a body of known length is asked for ahead, so that bodies of ordinary size don't come to a stop halfway,
-/// each with a part of what another one waits for.
+/// How much memory is reserved ahead for a body of known length, so that bodies of ordinary size don't deadlock
+/// halfway, each holding memory that another needs.
 const AHEAD: usize = 1 << 20;
 
-/// A piece of up to this many bytes is copied. A handle to it would keep the buffer that it was read into, so that the
-/// connection would have to allocate another for its next message, which costs more than the copy.
-const COPIED: usize = 4096;
+/// Chunks of up to this many bytes are copied. A handle would keep the connection's read buffer alive and force it to
+/// allocate another one for the next message, which costs more than the copy.
+const MAX_COPIED: usize = 4096;
 
-type Waiting = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>;
 
-/// Gathers the pieces of a body: the first `limit` bytes, mostly as handles, and of a longer body the digest.
+/// Collects the first `limit` bytes of a body, mostly as handles, and the digest of a longer body.
 pub(crate) struct BodyRecorder {
     kept: Vec<Bytes>,
     length: u64,
     limit: usize,
-    /// What of `limit` is left.
+    /// What is left of `limit`.
     room: usize,
-    held: Held,
-    /// For the next piece.
+    held: Reservation,
+    /// The pending reservation for the next chunk.
     waiting: Option<Waiting>,
-    /// The body's length, where it was announced.
+    /// The length of the body, if known in advance.
     announced: Option<u64>,
-    /// Made only when a body turns out longer than what is kept: the recorder's thread hashes all others.
+    /// Created only when the body exceeds what is kept: the recorder's thread hashes all others.
     hasher: Option<Sha256>,
 }
 
@@ -46,15 +46,15 @@ impl BodyRecorder {
             length: 0,
             limit,
             room: limit,
-            held: budget.nothing(),
+            held: budget.empty(),
             waiting: None,
             announced: None,
             hasher: None,
         }
     }
 
-    /// A body of which it is known beforehand that it is `length` bytes long: hashed from the start where it won't be
-    /// kept whole, rather than all at once when the limit is passed.
+    /// For a body of known `length`: hashed from the start if it won't be kept whole, rather than all at once when it
+    /// exceeds the limit.
     pub(crate) fn expecting(limit: usize, length: Option<u64>, budget: &Arc<Budget>) -> Self {
         let mut body_recorder = Self::new(limit, budget);
         body_recorder.announced = length;
@@ -64,9 +64,9 @@ impl BodyRecorder {
         body_recorder
     }
 
-    /// Waits until a piece of `bytes` can be kept: the back pressure on both sides. Ready, too, once it is clear that it
-    /// can't be kept, because nothing was given back in [`PATIENCE`]; then the record is cut here and the body flows on,
-    /// so that exchanges that hold memory and wait for more can't stop each other for good.
+    /// Waits until `bytes` more can be kept, which applies backpressure to both sides. Also ready if no memory was
+    /// released within [`PATIENCE`]: then the record is truncated here and the body continues, so that exchanges that
+    /// hold memory and wait for more can't deadlock.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         let missing = self.missing(bytes);
         if missing == 0 {
@@ -79,56 +79,56 @@ impl BodyRecorder {
             }
             let budget = Arc::clone(self.held.budget());
             if budget.is_stuck() {
-                self.grow_or_cut(missing);
+                self.grow_or_truncate(missing);
                 return Poll::Ready(());
             }
-            self.waiting = Some(Box::pin(budget.wait(wanted, PATIENCE)));
+            self.waiting = Some(Box::pin(budget.reserve(wanted, PATIENCE)));
         }
         let Some(waiting) = &mut self.waiting else { return Poll::Ready(()) };
         let granted = ready!(waiting.as_mut().poll(cx));
         self.waiting = None;
         match granted {
             Some(more) => self.held.merge(more),
-            None => self.grow_or_cut(missing),
+            None => self.grow_or_truncate(missing),
         }
         Poll::Ready(())
     }
 
-    fn grow_or_cut(&mut self, missing: usize) {
+    fn grow_or_truncate(&mut self, missing: usize) {
         if !self.held.grow(missing) {
-            self.cut();
+            self.truncate();
         }
     }
 
-    /// How many bytes of memory are missing to keep `bytes` more.
+    /// Returns how much more memory is needed to keep `bytes` more.
     fn missing(&self, bytes: usize) -> usize {
         (self.limit - self.room + bytes.min(self.room)).saturating_sub(FREE + self.held.bytes())
     }
 
-    /// How much to ask for where `missing` bytes are needed.
+    /// Returns how much to reserve if `missing` bytes are needed.
     fn ahead(&self, missing: usize) -> usize {
         let whole = self.announced.and_then(|length| usize::try_from(length).ok()).map_or(0, |all| all.min(self.limit));
         whole.saturating_sub(FREE + self.held.bytes()).min(AHEAD).max(missing)
     }
 
-    /// Keeps nothing more.
-    pub(crate) fn cut(&mut self) {
+    /// Keeps no more of the body.
+    pub(crate) fn truncate(&mut self) {
         self.limit -= self.room;
         self.room = 0;
     }
 
-    /// Whether everything that has passed is kept.
+    /// Returns whether all data so far has been kept.
     pub(crate) fn keeps_all(&self) -> bool {
         self.length == (self.limit - self.room) as u64
     }
 
-    /// Whether memory is needed for more than is held without being counted.
+    /// Returns whether memory beyond the uncounted allowance is needed.
     pub(crate) fn needs_memory(&self) -> bool {
         self.room > 0 && self.limit > FREE
     }
 
-    /// Takes over memory that was granted for the beginning of the body, and returns what of it is not for the record.
-    pub(crate) fn cover(&mut self, mut granted: Held) -> Held {
+    /// Takes over memory reserved for the prefix of the body, and returns the part not needed for the record.
+    pub(crate) fn cover(&mut self, mut granted: Reservation) -> Reservation {
         let beyond = granted.split_beyond(self.limit.saturating_sub(FREE + self.held.bytes()));
         self.held.merge(granted);
         beyond
@@ -137,8 +137,8 @@ impl BodyRecorder {
     pub(crate) fn push(&mut self, piece: &Bytes) {
         let missing = self.missing(piece.len());
         if missing > 0 {
-            // Where nothing is left for it, what is kept ends here, and the rest is counted and hashed.
-            self.grow_or_cut(missing);
+            // Budget exhausted: truncate here; the rest is counted and hashed.
+            self.grow_or_truncate(missing);
         }
         self.length += piece.len() as u64;
         if let Some(hasher) = &mut self.hasher {
@@ -153,24 +153,24 @@ impl BodyRecorder {
         }
         let fits = piece.len().min(self.room);
         if fits > 0 {
-            let piece = if fits <= COPIED { Bytes::copy_from_slice(&piece[..fits]) } else { piece.slice(..fits) };
+            let piece = if fits <= MAX_COPIED { Bytes::copy_from_slice(&piece[..fits]) } else { piece.slice(..fits) };
             self.kept.push(piece);
             self.room -= fits;
         }
     }
 
-    /// How many bytes have passed.
+    /// Returns the length of the body so far.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// What was gathered, leaving nothing.
+    /// Takes what was collected.
     pub(crate) fn take(&mut self) -> CapturedBody {
         let budget = Arc::clone(self.held.budget());
         let mut done = std::mem::replace(self, Self::new(self.limit, &budget));
-        // A body that broke off leaves some of what was asked for ahead.
+        // A body that ended early leaves some of what was reserved ahead.
         drop(done.held.split_beyond((done.limit - done.room).saturating_sub(FREE)));
-        // A body that was announced as too long and broke off before that is kept whole; its digest holds all the same.
+        // A body that was announced as too long but ended early is kept whole; its digest is still valid.
         CapturedBody {
             kept: done.kept,
             length: done.length,
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regression_the_bodies_of_many_connections_together_took_memory_without_bound() {
+    fn regression_bodies_of_many_connections_took_unbounded_memory() {
         let budget = Budget::new(100 << 10);
         let keep = |size: usize| {
             let mut body_recorder = BodyRecorder::new(8 << 20, &budget);
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!((kept(&first), kept(&second)), (90, 16 + 100 - 74));
         assert_eq!((second.length, second.sha256), (90 << 10, Some(Digest::of(&[b'x'; 90 << 10]))));
         assert_eq!(kept(&keep(16 << 10)), 16);
-        // What was recorded makes room.
+        // Recorded bodies release their memory.
         drop((first, second));
         assert_eq!(kept(&keep(90 << 10)), 90);
         assert_eq!(budget.left(), 100 << 10);
@@ -211,7 +211,7 @@ mod tests {
 
     const PIECE: usize = 64 << 10;
 
-    /// Reads a body of `pieces` pieces as the proxy does.
+    /// Reads a body of `pieces` chunks as the proxy does.
     async fn read(budget: &Arc<Budget>, pieces: usize, announced: bool) -> CapturedBody {
         let mut body_recorder = BodyRecorder::expecting(8 << 20, announced.then_some((pieces * PIECE) as u64), budget);
         for _ in 0..pieces {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reading_waits_for_memory_and_bodies_are_kept_whole_once_others_are_recorded() {
+    async fn reads_wait_for_memory_and_bodies_are_kept_whole_once_others_are_recorded() {
         let budget = Budget::new(2 << 20);
         let start = tokio::time::Instant::now();
         let read = |_| {
@@ -234,7 +234,7 @@ mod tests {
             })
         };
         for task in (0..20).map(read).collect::<Vec<_>>() {
-            assert!(task.await.unwrap(), "a body was cut");
+            assert!(task.await.unwrap(), "a body was truncated");
         }
         // At most two at once.
         assert!(start.elapsed().as_millis() >= 1000, "{:?}", start.elapsed());
@@ -242,12 +242,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_wait_for_each_other_go_on_with_their_records_cut() {
+    async fn deadlocked_bodies_continue_with_truncated_records() {
         let budget = Budget::new(2 << 20);
         let tasks: Vec<_> = (0..8)
             .map(|_| {
                 let budget = Arc::clone(&budget);
-                // Of unknown length, so that each holds what another one needs. None ends before all have.
+                // Of unknown length, so that each holds what another needs. None ends before all have.
                 tokio::spawn(async move { read(&budget, 64, false).await })
             })
             .collect();
@@ -261,7 +261,7 @@ mod tests {
         assert!(kept <= (2 << 20) + 8 * FREE, "{kept}");
         let whole = Digest::of(&vec![b'x'; 64 * PIECE]);
         assert!(bodies.iter().all(|body| body.length == 4 << 20 && body.sha256 == Some(whole)));
-        // Nobody waits for those who hold the memory now.
+        // No waiting while the budget is stuck.
         let start = tokio::time::Instant::now();
         assert_eq!(read(&budget, 16, true).await.length, 1 << 20);
         assert_eq!(start.elapsed(), std::time::Duration::ZERO);
@@ -271,23 +271,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_granted_ahead_and_did_not_come_is_given_back() {
+    fn unused_memory_reserved_ahead_is_released() {
         let budget = Budget::new(2 << 20);
         let mut body_recorder = BodyRecorder::expecting(8 << 20, Some(1 << 20), &budget);
-        let cover = body_recorder.cover(budget.at_once(1 << 20).unwrap());
+        let cover = body_recorder.cover(budget.try_reserve(1 << 20).unwrap());
         assert_eq!(cover.bytes(), 0);
         body_recorder.push(&Bytes::from(vec![0; 100 << 10]));
         let body = body_recorder.take();
         assert_eq!(budget.left(), (2 << 20) - (100 << 10) + FREE);
         drop(body);
         assert_eq!(budget.left(), 2 << 20);
-        let beyond = BodyRecorder::new(20 << 10, &budget).cover(budget.at_once(1 << 20).unwrap());
+        let beyond = BodyRecorder::new(20 << 10, &budget).cover(budget.try_reserve(1 << 20).unwrap());
         assert_eq!(beyond.bytes(), (1 << 20) - (4 << 10));
     }
 
     proptest! {
         #[test]
-        fn the_beginning_is_kept_and_the_whole_is_counted_and_hashed(
+        fn the_prefix_is_kept_and_the_whole_is_counted_and_hashed(
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..12),
             limit in 0_usize..100,
             announced in any::<bool>(),

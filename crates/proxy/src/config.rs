@@ -1,46 +1,45 @@
-//! What a proxy must be told.
+//! Proxy configuration.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::Origin;
 
-/// What a [`Proxy`](crate::Proxy) must be told.
+/// Configuration of a [`Proxy`](crate::Proxy).
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
-    /// The environment's name, as it is recorded.
+    /// Name of the environment, as recorded.
     pub environment: Arc<str>,
-    /// The host of the API.
+    /// Host of the API.
     pub api: Origin,
-    /// The host of the WebSocket.
+    /// Host of the WebSocket.
     pub events: Origin,
-    /// How many bytes of a body are kept for the record (default 8 MiB).
+    /// Bytes of a body that are recorded (default 8 MiB).
     pub keep_body: usize,
-    /// How many bytes are held of all bodies together (default 256 MiB, at least 8 MiB), beyond the first 16 KiB of each:
-    /// those kept for the record until it is written, and those that can't be forwarded yet. Requests may have half of
-    /// them. When they are used up,
-    /// reading waits: 5 s where the body could flow on, after which less of it is kept for the record, else as long as
-    /// [`Timeouts::request_body`].
+    /// Bytes buffered of all bodies together (default 256 MiB, at least 8 MiB), beyond the first 16 KiB of each: those
+    /// to be recorded, until they are written, and those that can't be forwarded yet. Requests may use half. When
+    /// exhausted, reads wait: up to 5 s if the body could be forwarded, after which its record is truncated, otherwise
+    /// up to [`Timeouts::request_body`].
     pub keep_total: usize,
-    /// How many bytes a second a request's body must bring (default 240), beside what [`Timeouts::request_body`] allows
-    /// anyway; 0 for any. Only time counts in which the client is waited for.
+    /// Minimum rate of a request body, in bytes per second (default 240), on top of the time that
+    /// [`Timeouts::request_body`] allows; 0 for no minimum. Only time spent waiting for the client counts.
     pub min_body_rate: u64,
-    /// How many WebSockets may be open at once (default 1,024). They count for no other bound, and have no end of their
-    /// own.
+    /// Concurrent WebSockets (default 1,024). They count towards no other limit and never time out.
     pub max_tunnels: usize,
-    /// How many connections to the hosts may be open at once, beside those of WebSockets (default 4,096). Requests that
-    /// need one more wait for as long as [`Timeouts::connect`]; unused ones are closed for them.
+    /// Concurrent upstream connections, not counting WebSockets (default 4,096). Requests that need another wait up to
+    /// [`Timeouts::connect`]; unused connections are closed for them.
     pub max_upstream_connections: usize,
-    /// How many exchanges may be under way at once, as many as the recorder has permits for (default 4,096). The
-    /// requests of one address get three quarters of them at most, and those of one connection a fifth of that.
+    /// Exchanges in flight, as many as the recorder has permits for (default 4,096). One client address gets at most
+    /// three quarters of them, and one connection a fifth of that.
     pub queue: usize,
-    /// Whether redirects to the hosts are rewritten to lead to the proxy (default true). They are recorded as they came.
+    /// Whether redirects to the hosts are rewritten to point to the proxy (default true). They are recorded as
+    /// received.
     pub rewrite_redirects: bool,
-    /// How long things may take.
+    /// Timeouts.
     pub timeouts: Timeouts,
 }
 
 impl ProxyConfig {
-    /// The defaults for an environment of this name with these hosts.
+    /// Returns the defaults for an environment with this name and these hosts.
     #[must_use]
     pub fn new(environment: &str, api: Origin, events: Origin) -> Self {
         Self {
@@ -59,23 +58,23 @@ impl ProxyConfig {
     }
 }
 
-/// How long things may take. None of these cuts a body that flows as fast as [`ProxyConfig::min_body_rate`].
+/// Timeouts of a [`Proxy`](crate::Proxy). None of them ends a body that keeps to [`ProxyConfig::min_body_rate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To connect to Mews, TLS included (default 10 s).
+    /// To connect to Mews, including TLS (default 10 s).
     pub connect: Duration,
-    /// Between two pieces of a request's body (default 30 s), and in all, with what comes on top of it for each byte that
-    /// came.
+    /// Between two reads of a request body, and in total, plus the time that [`ProxyConfig::min_body_rate`] grants per
+    /// byte received (default 30 s).
     pub request_body: Duration,
-    /// From the last piece of the request to the head of the answer (default 300 s; Mews answers 408 to a request that
-    /// it finds too heavy, so this is for a Mews that does not answer at all).
+    /// From the end of the request to the response head (default 300 s). Mews responds 408 to requests that take too
+    /// long, so this is for a Mews that does not respond at all.
     pub response_head: Duration,
-    /// Between two pieces of an answer's body (default 60 s).
+    /// Between two reads of a response body (default 60 s).
     pub response_body: Duration,
-    /// For which a response that has come whole waits for its record (default 10 s): on a full disk the client's connection
-    /// is ended then, and the exchange is recorded when that is possible.
+    /// How long a complete response waits to be recorded (default 10 s). After that, on a full disk for instance, the
+    /// client's connection is aborted, and the exchange is recorded once possible.
     pub record: Duration,
-    /// For which an unused connection to Mews is kept (default 50 s, less than servers usually do).
+    /// How long an idle connection to Mews is kept (default 50 s, less than servers usually do).
     pub upstream_idle: Duration,
 }
 

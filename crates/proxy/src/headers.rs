@@ -1,4 +1,4 @@
-//! Header fields on their way through.
+//! Rewrites the headers of forwarded messages.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +10,11 @@ use http::{
     },
 };
 
-/// Names the session that an exchange belongs to; taken off before the request is forwarded.
+/// Names the session of an exchange; removed before the request is forwarded.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("x-nightaudit-session");
-/// On an answer of the proxy's own limiter: `<environment>/<rule>`.
+/// On a local response of the limiter: `<environment>/<rule>`.
 pub(crate) const LIMITED: HeaderName = HeaderName::from_static("x-nightaudit-limited");
-/// On an answer of the proxy itself in place of Mews: the kind of failure.
+/// On any other local response: the kind of failure.
 pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-nightaudit-error");
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -24,68 +24,68 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const HOP_BY_HOP: [HeaderName; 7] =
     [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS];
 
-/// What to keep of the hop-by-hop fields.
+/// Which hop-by-hop headers to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hop {
-    /// Nothing.
-    Ends,
-    /// `Connection: Upgrade` and `Upgrade: websocket`, the only upgrade that is passed on.
+    /// None.
+    EndToEnd,
+    /// `Connection: Upgrade` and `Upgrade: websocket`, the only upgrade that is forwarded.
     WebSocket,
 }
 
-/// The fields of a request as Mews shall see them: without those that are for the proxy only.
+/// Returns the request headers for Mews, without those meant for the proxy.
 ///
-/// `chunked` says whether the body goes out in chunks, as it came: then `Transfer-Encoding` keeps its position.
-pub(crate) fn forwarded(fields: HeaderMap, host: &HeaderValue, hop: Hop, chunked: bool) -> HeaderMap {
-    let trailers = fields.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    let mut fields = end_to_end(fields, hop, chunked, |name| *name == PROXY_AUTHORIZATION || *name == SESSION);
-    trim_announcement(&mut fields);
+/// `chunked` says whether the body is forwarded chunked, as received: then `Transfer-Encoding` keeps its position.
+pub(crate) fn forwarded(headers: HeaderMap, host: &HeaderValue, hop: Hop, chunked: bool) -> HeaderMap {
+    let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let mut headers = end_to_end(headers, hop, chunked, |name| *name == PROXY_AUTHORIZATION || *name == SESSION);
+    filter_trailer_header(&mut headers);
     if hop == Hop::WebSocket {
-        // What else the client offers or says of its own connection ends here.
-        fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        // Other upgrades and connection options of the client end here.
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
     if trailers {
-        // The one transfer coding that has a meaning from end to end (RFC 9110, section 10.1.4).
-        fields.insert(TE, HeaderValue::from_static("trailers"));
+        // The only end-to-end member of TE (RFC 9110, section 10.1.4).
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    fields.insert(HOST, host.clone());
-    fields
+    headers.insert(HOST, host.clone());
+    headers
 }
 
-/// The fields of an answer as the integration shall see them; `chunked` as in [`forwarded`].
+/// Returns the response headers for the client; `chunked` as in [`forwarded`].
 ///
-/// Taken off is, too, what only nightaudit may say, and what would lead the client past it: both speak of the origin that
-/// the client knows, which is not Mews' (RFC 7838, section 3; RFC 6797, section 8.1).
-pub(crate) fn returned(fields: HeaderMap, hop: Hop, chunked: bool) -> HeaderMap {
-    let gone = |name: &HeaderName| *name == PROXY_AUTHENTICATE || is_own(name) || is_for_its_origin(name);
-    let mut fields = end_to_end(fields, hop, chunked, gone);
-    trim_announcement(&mut fields);
-    fields
+/// Also removes headers that only nightaudit may set, and those that would lead the client past the proxy: they
+/// describe the origin the client knows, which is not Mews' (RFC 7838, section 3; RFC 6797, section 8.1).
+pub(crate) fn returned(headers: HeaderMap, hop: Hop, chunked: bool) -> HeaderMap {
+    let is_removed = |name: &HeaderName| *name == PROXY_AUTHENTICATE || is_own(name) || is_for_its_origin(name);
+    let mut headers = end_to_end(headers, hop, chunked, is_removed);
+    filter_trailer_header(&mut headers);
+    headers
 }
 
-/// Whether it is one of nightaudit's own headers, which say whose answer it is.
+/// Returns whether it is one of nightaudit's own headers.
 pub(crate) fn is_own(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-nightaudit-")
 }
 
-/// Whether it tells the client how to reach the origin from now on.
+/// Returns whether it tells the client how to reach the origin in future.
 pub(crate) fn is_for_its_origin(name: &HeaderName) -> bool {
     *name == ALT_SVC || *name == STRICT_TRANSPORT_SECURITY
 }
 
-/// Takes headers off without moving the others: `HeaderMap::remove` moves the last into the gap.
-pub(crate) fn without(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
-    if !headers.keys().any(&gone) {
+/// Removes headers and keeps the order of the others: `HeaderMap::remove` moves the last one into the gap.
+pub(crate) fn remove_headers(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&is_removed) {
         return;
     }
-    let fields = std::mem::take(headers);
-    headers.reserve(fields.keys_len());
+    let old = std::mem::take(headers);
+    headers.reserve(old.keys_len());
     let mut name = None;
-    for (next, value) in fields {
-        // A name is given with the first of its values only.
+    for (next, value) in old {
+        // The iterator yields a name only with the first of its values.
         if let Some(next) = next {
-            name = (!gone(&next)).then_some(next);
+            name = (!is_removed(&next)).then_some(next);
         }
         if let Some(name) = &name {
             headers.append(name.clone(), value);
@@ -93,20 +93,20 @@ pub(crate) fn without(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> boo
     }
 }
 
-/// A body's trailers as the other side shall see them; none where nothing is left. What frames or routes a message, or is
-/// for this hop, has no place there (RFC 9110, section 6.5.1).
+/// Returns the trailers to forward; `None` if none are left. Headers that frame or route a message, or belong to this
+/// hop, are not allowed in trailers (RFC 9110, section 6.5.1).
 pub(crate) fn trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
-    let gone = |name: &HeaderName| {
+    let is_removed = |name: &HeaderName| {
         is_own(name)
             || HOP_BY_HOP.contains(name)
             || [HOST, CONTENT_LENGTH, TRAILER, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE].contains(name)
     };
-    without(&mut trailers, gone);
+    remove_headers(&mut trailers, is_removed);
     (!trailers.is_empty()).then_some(trailers)
 }
 
-/// Takes nightaudit's own headers out of the trailers that are announced.
-fn trim_announcement(headers: &mut HeaderMap) {
+/// Removes nightaudit's own headers from `Trailer`.
+fn filter_trailer_header(headers: &mut HeaderMap) {
     let own = |name: &[u8]| name.trim_ascii().get(..13).is_some_and(|name| name.eq_ignore_ascii_case(b"x-nightaudit-"));
     let names = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b',').any(own);
     if !headers.get_all(TRAILER).iter().any(names) {
@@ -116,48 +116,48 @@ fn trim_announcement(headers: &mut HeaderMap) {
     let kept: Vec<&[u8]> = announced.filter(|name| !own(name)).map(<[u8]>::trim_ascii).collect();
     match HeaderValue::from_bytes(&kept.join(&b", "[..])) {
         Ok(kept) if !kept.is_empty() => drop(headers.insert(TRAILER, kept)),
-        _ => without(headers, |name| *name == TRAILER),
+        _ => remove_headers(headers, |name| *name == TRAILER),
     }
 }
 
-/// Takes off the hop-by-hop fields (RFC 9110, section 7.6.1) and those that are `gone`.
-fn end_to_end(mut fields: HeaderMap, hop: Hop, chunked: bool, gone: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let listed: Vec<HeaderName> = fields
+/// Removes hop-by-hop headers (RFC 9110, section 7.6.1) and those that `is_removed` selects.
+fn end_to_end(mut headers: HeaderMap, hop: Hop, chunked: bool, is_removed: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    without(&mut fields, |name| {
+    remove_headers(&mut headers, |name| {
         if hop == Hop::WebSocket && (*name == CONNECTION || *name == UPGRADE) || chunked && *name == TRANSFER_ENCODING {
             return false;
         }
-        gone(name) || HOP_BY_HOP.contains(name) || listed.contains(name)
+        is_removed(name) || HOP_BY_HOP.contains(name) || listed.contains(name)
     });
-    fields
+    headers
 }
 
-/// Joins the cookies of a request that came by HTTP/2, where a client may split them to compress them better: HTTP/1.1
-/// knows one `Cookie` (RFC 9113, section 8.2.3).
+/// Joins the `Cookie` headers of an HTTP/2 request, where a client may split them for compression: HTTP/1.1 allows only
+/// one (RFC 9113, section 8.2.3).
 pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;
     }
     let joined = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
-    // What is valid in several values is so in one.
+    // Joining valid values gives a valid value.
     if let Ok(joined) = HeaderValue::from_bytes(&joined) {
         headers.insert(COOKIE, joined);
     }
 }
 
-/// The wait that a `Retry-After` asks for: seconds, or the time until a date; none where there is none to be read.
-pub(crate) fn retry_after(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    parse_retry_after(fields.get(http::header::RETRY_AFTER)?.to_str().ok()?, now)
+/// Returns the wait that the `Retry-After` header asks for, if it is present and valid.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    parse_retry_after(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?, now)
 }
 
-/// The wait that a value of `Retry-After` (RFC 9110, 10.2.3) asks for in a response of this instant: seconds, or the time
-/// until a date; none where it is neither.
+/// Parses a `Retry-After` value (RFC 9110, section 10.2.3), seconds or a date, into the time to wait from `now`; `None`
+/// if invalid.
 #[must_use]
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
@@ -172,8 +172,8 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).fold(
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).fold(
             HeaderMap::new(),
             |mut map: HeaderMap, (name, value): (HeaderName, HeaderValue)| {
                 map.append(name, value);
@@ -182,13 +182,13 @@ mod tests {
         )
     }
 
-    fn list(fields: &HeaderMap) -> Vec<(&str, &str)> {
-        fields.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect()
+    fn list(headers: &HeaderMap) -> Vec<(&str, &str)> {
+        headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect()
     }
 
     #[test]
-    fn hop_by_hop_fields_go_and_the_others_keep_their_order() {
-        let fields = map(&[
+    fn hop_by_hop_headers_are_removed_and_the_others_keep_their_order() {
+        let headers = map(&[
             ("Host", "127.0.0.1:8080"),
             ("Connection", "keep-alive, X-Hop"),
             ("A", "1"),
@@ -200,50 +200,50 @@ mod tests {
             ("X-Nightaudit-Session", "suite"),
             ("Z", "3"),
         ]);
-        let fields = forwarded(fields, &HeaderValue::from_static("mews"), Hop::Ends, false);
-        assert_eq!(list(&fields), [("host", "mews"), ("a", "1"), ("a", "2"), ("z", "3"), ("te", "trailers")]);
+        let headers = forwarded(headers, &HeaderValue::from_static("mews"), Hop::EndToEnd, false);
+        assert_eq!(list(&headers), [("host", "mews"), ("a", "1"), ("a", "2"), ("z", "3"), ("te", "trailers")]);
     }
 
     #[test]
-    fn an_upgrade_keeps_what_it_is_asked_by() {
-        let fields = map(&[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Keep-Alive", "1")]);
+    fn an_upgrade_keeps_its_headers() {
+        let headers = map(&[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Keep-Alive", "1")]);
         assert_eq!(
-            list(&returned(fields, Hop::WebSocket, false)),
+            list(&returned(headers, Hop::WebSocket, false)),
             [("connection", "Upgrade"), ("upgrade", "websocket")]
         );
     }
 
     #[test]
-    fn regression_other_offers_to_upgrade_were_passed_on() {
-        let fields = map(&[
+    fn regression_other_upgrades_were_forwarded() {
+        let headers = map(&[
             ("A", "1"),
             ("Connection", "Upgrade, HTTP2-Settings"),
             ("Upgrade", "h2c"),
             ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
         ]);
         let host = HeaderValue::from_static("mews");
-        assert_eq!(list(&forwarded(fields, &host, Hop::Ends, false)), [("a", "1"), ("host", "mews")]);
-        // Without the connection option, too.
-        let fields = map(&[("HTTP2-Settings", "AAMAAABk"), ("Upgrade", "foo")]);
-        assert_eq!(list(&forwarded(fields, &host, Hop::Ends, false)), [("host", "mews")]);
-        let fields = map(&[("Connection", "keep-alive, Upgrade, X"), ("Upgrade", "h2c, websocket"), ("X", "y")]);
+        assert_eq!(list(&forwarded(headers, &host, Hop::EndToEnd, false)), [("a", "1"), ("host", "mews")]);
+        // Also without the connection option.
+        let headers = map(&[("HTTP2-Settings", "AAMAAABk"), ("Upgrade", "foo")]);
+        assert_eq!(list(&forwarded(headers, &host, Hop::EndToEnd, false)), [("host", "mews")]);
+        let headers = map(&[("Connection", "keep-alive, Upgrade, X"), ("Upgrade", "h2c, websocket"), ("X", "y")]);
         assert_eq!(
-            list(&forwarded(fields, &host, Hop::WebSocket, false)),
+            list(&forwarded(headers, &host, Hop::WebSocket, false)),
             [("connection", "Upgrade"), ("upgrade", "websocket"), ("host", "mews")]
         );
     }
 
     #[test]
     fn regression_cookies_of_http_2_were_not_joined() {
-        let mut fields = map(&[("A", "1"), ("Cookie", "a=b"), ("Z", "2"), ("Cookie", "c=d"), ("Cookie", "e=f")]);
-        join_cookies(&mut fields);
-        assert_eq!(list(&fields), [("a", "1"), ("cookie", "a=b; c=d; e=f"), ("z", "2")]);
-        join_cookies(&mut fields);
-        assert_eq!(fields.get(COOKIE).unwrap(), "a=b; c=d; e=f");
+        let mut headers = map(&[("A", "1"), ("Cookie", "a=b"), ("Z", "2"), ("Cookie", "c=d"), ("Cookie", "e=f")]);
+        join_cookies(&mut headers);
+        assert_eq!(list(&headers), [("a", "1"), ("cookie", "a=b; c=d; e=f"), ("z", "2")]);
+        join_cookies(&mut headers);
+        assert_eq!(headers.get(COOKIE).unwrap(), "a=b; c=d; e=f");
     }
 
     #[test]
-    fn retry_after_is_read_in_both_forms() {
+    fn retry_after_is_parsed_in_both_forms() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let wait = |value: &str| retry_after(&map(&[("Retry-After", value)]), now);
         assert_eq!(wait("17"), Some(Duration::from_secs(17)));

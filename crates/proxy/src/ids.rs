@@ -1,4 +1,4 @@
-//! The ids of exchanges.
+//! Generates exchange ids.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -7,23 +7,23 @@ use std::{
 
 use nightaudit_exchange::{ExchangeId, Timestamp};
 
-/// Makes ids: of a ULID's 80 random bits the upper 40 are drawn once, the lower 40 count from a number that is drawn, too,
-/// so that the ids of one process sort by arrival even within a millisecond, those of several runs differ in their last
-/// letters, and no request waits for random bits.
+/// Generates ULIDs. Of the 80 random bits, the upper 40 are drawn once and the lower 40 are a counter with a random
+/// start. So ids of one process sort by arrival even within a millisecond, ids of different runs differ in their last
+/// characters, and no request waits for randomness.
 #[derive(Debug)]
-pub(crate) struct Ids {
+pub(crate) struct IdGenerator {
     drawn: u128,
     counter: AtomicU64,
 }
 
 const COUNTER_BITS: u32 = 40;
 
-impl Ids {
+impl IdGenerator {
     pub(crate) fn new() -> Self {
-        // std draws `RandomState`'s keys from the operating system.
+        // std seeds `RandomState` from the operating system.
         let draw = || RandomState::new().build_hasher().finish();
         let drawn = draw() >> (64 - COUNTER_BITS);
-        // In the lower half: the counter never gets to its end, where ids would begin anew.
+        // In the lower half, so that the counter never wraps.
         let first = draw() >> (64 - COUNTER_BITS + 1);
         Self { drawn: u128::from(drawn) << COUNTER_BITS, counter: AtomicU64::new(first) }
     }
@@ -40,19 +40,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_one_instant_differ_and_sort_by_arrival() {
-        let (ids, now) = (Ids::new(), Timestamp::from_micros(1_700_000_000_000_000));
+    fn ids_of_the_same_instant_differ_and_sort_by_arrival() {
+        let (ids, now) = (IdGenerator::new(), Timestamp::from_micros(1_700_000_000_000_000));
         let made: Vec<_> = (0..1000).map(|_| ids.next(now)).collect();
         assert!(made.is_sorted_by(|a, b| a < b));
         assert_eq!(made[0].milliseconds(), 1_700_000_000_000);
     }
 
     #[test]
-    fn two_processes_draw_differently() {
+    fn two_processes_generate_different_ids() {
         let now = Timestamp::from_micros(0);
-        let (one, other) = (Ids::new().next(now), Ids::new().next(now));
+        let (one, other) = (IdGenerator::new().next(now), IdGenerator::new().next(now));
         assert_ne!(one, other);
-        // And so their first ids end differently: by their ends people tell exchanges apart.
+        // Also in their last characters, by which people tell exchanges apart.
         assert_ne!(one.to_string()[18..], other.to_string()[18..]);
     }
 }

@@ -1,12 +1,13 @@
-//! One request in, one exchange out.
+//! The recording reverse proxy: forwards each request within its limits, and records it as an exchange.
 //!
-//! [`Proxy`] is a [`Handler`](nightaudit_listen::Handler): it takes a place with a [`Recorder`], reads the envelope,
-//! asks the limiter, forwards the request over a pooled connection to one of its environment's two hosts, lets both
-//! bodies flow while a copy of the handles is kept, and hands a [`Capture`](nightaudit_exchange::Capture) over at the
-//! end. The last bytes of an answer leave after the recorder's receipt.
+//! [`Proxy`] is a [`Handler`](nightaudit_listen::Handler): it reserves a permit from a [`Recorder`], reads the
+//! envelope, asks the limiter, forwards the request over a pooled connection to one of its environment's two hosts,
+//! streams both bodies while keeping handles to their data, and finally passes a
+//! [`Capture`](nightaudit_exchange::Capture) to the recorder. The last bytes of a response are sent after the
+//! recorder's receipt.
 //!
-//! What is forwarded is what came in: only hop-by-hop fields, `Host` and `X-Nightaudit-Session` are changed. A request
-//! that may have been processed is never sent again.
+//! Requests are forwarded as received, except for hop-by-hop headers, `Host` and `X-Nightaudit-Session`. A request that
+//! may have been processed is never retried.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -16,7 +17,7 @@
 //! use nightaudit_listen::Server;
 //! use nightaudit_proxy::{ProxyConfig, RecordPermit, Proxy, Recorder, Unrecordable, UpstreamConfig};
 //!
-//! /// Keeps nothing.
+//! /// Records nothing.
 //! struct Nowhere;
 //! struct NoPermit;
 //!

@@ -1,4 +1,4 @@
-//! The answers that the proxy gives itself, in Mews' shape.
+//! Responses that the proxy makes itself, in the format of Mews.
 
 use bytes::Bytes;
 use http::{
@@ -9,7 +9,7 @@ use nightaudit_exchange::{Failure, FailureKind, Outcome, redact_text};
 
 use crate::headers::{ERROR, LIMITED};
 
-/// Why Mews' answer is not what the integration gets.
+/// A response that the proxy makes instead of Mews.
 #[derive(Debug)]
 pub(crate) enum LocalResponse {
     /// A limit refused the request.
@@ -18,11 +18,11 @@ pub(crate) enum LocalResponse {
         rule: String,
         used: u32,
         limit: u32,
-        /// Mews has refused requests of the same key, whatever the window says.
+        /// Mews has rejected requests with the same key, regardless of the window.
         closed: bool,
         retry_after_secs: u64,
     },
-    /// Something went wrong.
+    /// The request failed or was invalid.
     Failed(Failure),
 }
 
@@ -31,7 +31,7 @@ impl LocalResponse {
         Self::Failed(Failure { kind, message: message.into() })
     }
 
-    /// What the record says of it.
+    /// Returns the outcome to record.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Limited { .. } => Outcome::Refused,
@@ -49,7 +49,7 @@ impl LocalResponse {
         }
     }
 
-    /// The status that the integration gets for it: the one place where causes become statuses.
+    /// Returns the status for the client. The only mapping of causes to statuses.
     pub(crate) fn status(&self) -> StatusCode {
         let Self::Failed(failure) = self else {
             return StatusCode::TOO_MANY_REQUESTS;
@@ -66,19 +66,19 @@ impl LocalResponse {
         }
     }
 
-    /// The answer.
+    /// Returns the response.
     pub(crate) fn response(&self) -> Response<Bytes> {
         let message = match self {
             Self::Limited { closed: true, retry_after_secs, .. } => {
                 format!(
-                    "Too many requests: Mews has refused this token's last ones. Try again in {retry_after_secs} s."
+                    "Too many requests: Mews has rejected recent requests with this token. Try again in {retry_after_secs} s."
                 )
             }
             Self::Limited { environment, rule, used, limit, retry_after_secs, .. } => format!(
                 "Too many requests: {used} of the {limit} that the rule {environment}/{rule} allows. \
                  Try again in {retry_after_secs} s."
             ),
-            // What the request says may be quoted in it.
+            // It may quote the request.
             Self::Failed(failure) => {
                 String::from_utf8_lossy(&redact_text(failure.message.as_bytes(), &[])).into_owned()
             }
@@ -87,23 +87,23 @@ impl LocalResponse {
         let mut response = Response::new(body);
         *response.status_mut() = self.status();
         let length = HeaderValue::from(response.body().len());
-        let fields = response.headers_mut();
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-        fields.insert(CONTENT_LENGTH, length);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        headers.insert(CONTENT_LENGTH, length);
         match self {
             Self::Limited { environment, rule, retry_after_secs, .. } => {
-                fields.insert(RETRY_AFTER, HeaderValue::from(*retry_after_secs));
+                headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_secs));
                 if let Ok(limited) = HeaderValue::from_str(&format!("{environment}/{rule}")) {
-                    fields.insert(LIMITED, limited);
+                    headers.insert(LIMITED, limited);
                 }
             }
             Self::Failed(failure) => {
-                fields.insert(ERROR, HeaderValue::from_static(failure.kind.as_str()));
+                headers.insert(ERROR, HeaderValue::from_static(failure.kind.as_str()));
                 if failure.kind == FailureKind::Method {
-                    fields.insert(ALLOW, HeaderValue::from_static("POST, GET, HEAD, OPTIONS"));
+                    headers.insert(ALLOW, HeaderValue::from_static("POST, GET, HEAD, OPTIONS"));
                 } else if matches!(failure.kind, FailureKind::Store | FailureKind::LimitStore) {
-                    // The log is tried again every second, and the limits are asked with every request.
-                    fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                    // Writes to the log are retried every second, and the limiter is asked with every request.
+                    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 }
             }
         }
@@ -116,8 +116,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_tells_when_to_come_back_and_who_refused() {
-        let stop = LocalResponse::Limited {
+    fn a_refusal_says_when_to_retry_and_which_rule_refused() {
+        let local_response = LocalResponse::Limited {
             environment: "demo".into(),
             rule: "published".into(),
             used: 200,
@@ -125,23 +125,23 @@ mod tests {
             closed: false,
             retry_after_secs: 7,
         };
-        let response = stop.response();
+        let response = local_response.response();
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()[RETRY_AFTER], "7");
         assert_eq!(response.headers()[LIMITED], "demo/published");
         assert!(response.body().starts_with(b"{\"Message\":"));
-        assert_eq!(stop.outcome(), Outcome::Refused);
+        assert_eq!(local_response.outcome(), Outcome::Refused);
     }
 
     #[test]
     fn a_failure_names_its_kind() {
-        let stop = LocalResponse::failed(FailureKind::Connect, "nobody listens");
-        let response = stop.response();
+        let local_response = LocalResponse::failed(FailureKind::Connect, "nobody listens");
+        let response = local_response.response();
         assert_eq!(
             (response.status().as_u16(), &response.headers()[ERROR]),
             (502, &HeaderValue::from_static("connect"))
         );
-        assert_eq!(stop.outcome(), Outcome::Failed);
+        assert_eq!(local_response.outcome(), Outcome::Failed);
         assert_eq!(LocalResponse::failed(FailureKind::RequestTimeout, "").outcome(), Outcome::Rejected);
     }
 }

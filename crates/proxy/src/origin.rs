@@ -1,4 +1,4 @@
-//! Where a host is.
+//! The origin of an upstream host.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -24,40 +24,40 @@ pub struct Origin {
     text: Arc<str>,
 }
 
-/// A text that names no host to forward to.
+/// An invalid [`Origin`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no address of a host: {reason}; write it like https://api.mews-demo.com")]
+#[error("`{text}` is not a valid host address: {reason}; for example https://api.mews-demo.com")]
 pub struct InvalidOrigin {
     text: String,
     reason: &'static str,
 }
 
 impl Origin {
-    /// Whether the host is spoken to over TLS.
+    /// Returns whether the host uses TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// The host's name or address.
+    /// Returns the host name or IP address.
     #[must_use]
     pub fn host(&self) -> &str {
         self.authority.host()
     }
 
-    /// The port.
+    /// Returns the port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port_of(&self.authority)
     }
 
-    /// Scheme and authority, as [`Display`](std::fmt::Display) shows them.
+    /// Returns scheme and authority, as formatted by [`Display`](std::fmt::Display).
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
         &self.text
     }
 
-    /// What stands in `Host` for this host.
+    /// Returns the `Host` header value.
     pub(crate) fn host_header(&self) -> &HeaderValue {
         &self.host_header
     }
@@ -66,17 +66,17 @@ impl Origin {
         &self.authority
     }
 
-    /// Whether an absolute address in a request means this host.
-    pub(crate) fn is_named_by(&self, authority: &Authority) -> bool {
+    /// Returns whether the authority of an absolute request target is this host.
+    pub(crate) fn matches_authority(&self, authority: &Authority) -> bool {
         let port = authority.port_u16();
         authority.host().eq_ignore_ascii_case(self.host()) && (port.is_none() || port == Some(self.port()))
     }
 
-    /// What follows scheme and authority in `address`, where those are this host's.
+    /// Returns what follows scheme and authority in `address`, if they are this host's.
     pub(crate) fn path_of<'a>(&self, address: &'a str) -> Option<&'a str> {
         let own = if self.tls { ["https", "wss"] } else { ["http", "ws"] };
         let (scheme, rest) = match address.strip_prefix("//") {
-            // Whoever writes no scheme means the one by which it is spoken to.
+            // A scheme-relative reference has the scheme of the host.
             Some(rest) => (own[0], rest),
             None => address.split_once("://")?,
         };
@@ -91,7 +91,7 @@ impl Origin {
         authority.port_u16().unwrap_or(if self.tls { 443 } else { 80 })
     }
 
-    /// The host's address as a URI without a path.
+    /// Returns the URI of the host, without a path.
     pub(crate) fn uri(&self) -> Result<Uri, http::Error> {
         let scheme = if self.tls { "https" } else { "http" };
         Uri::builder().scheme(scheme).authority(self.authority.clone()).path_and_query("/").build()
@@ -109,21 +109,22 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         let invalid = |reason| InvalidOrigin { text: text.to_owned(), reason };
-        let uri: Uri = text.parse().map_err(|_| invalid("it can't be read"))?;
+        let uri: Uri = text.parse().map_err(|_| invalid("it is not a URI"))?;
         let tls = match uri.scheme_str() {
             Some("https" | "wss") => true,
             Some("http" | "ws") => false,
-            Some(_) => return Err(invalid("its scheme is none of http, https, ws, wss")),
+            Some(_) => return Err(invalid("its scheme is not http, https, ws or wss")),
             None => return Err(invalid("it has no scheme")),
         };
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(invalid("it has a path, and paths come from the requests"));
+            return Err(invalid("it has a path or query, which come from the requests"));
         }
         let authority = uri.authority().cloned().ok_or_else(|| invalid("it has no host"))?;
         if authority.host().is_empty() || authority.as_str().contains('@') {
-            return Err(invalid("it needs a host and no user"));
+            return Err(invalid("it needs a host, and must not have a user"));
         }
-        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("its host can't be sent"))?;
+        let host_header =
+            HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("its host is not valid in a Host header"))?;
         let scheme = if tls { "https" } else { "http" };
         Ok(Self { tls, host_header, text: format!("{scheme}://{authority}").into(), authority })
     }
@@ -134,13 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_names_no_host_is_refused_with_the_reason() {
+    fn invalid_origins_are_refused_with_the_reason() {
         for (text, reason) in [
             ("api.mews-demo.com", "no scheme"),
-            ("ftp://a", "none of http"),
+            ("ftp://a", "is not http"),
             ("https://a/api", "has a path"),
-            ("https://me@a", "no user"),
-            ("https://", "can't be read"),
+            ("https://me@a", "not have a user"),
+            ("https://", "not a URI"),
         ] {
             let error = text.parse::<Origin>().unwrap_err().to_string();
             assert!(error.contains(reason) && error.contains(text), "{error}");
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_names_the_host_with_or_without_its_port() {
+    fn an_authority_matches_with_or_without_the_port() {
         let demo: Origin = "https://api.mews-demo.com".parse().unwrap();
         for (authority, named) in [
             ("API.mews-demo.com", true),
@@ -156,7 +157,7 @@ mod tests {
             ("api.mews-demo.com:80", false),
             ("a", false),
         ] {
-            assert_eq!(demo.is_named_by(&authority.parse().unwrap()), named, "{authority}");
+            assert_eq!(demo.matches_authority(&authority.parse().unwrap()), named, "{authority}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How slowly a client may send a request's body.
+//! The minimum rate of request bodies.
 
 use std::time::Duration;
 
@@ -6,61 +6,61 @@ use nightaudit_exchange::FailureKind;
 
 use crate::local_response::LocalResponse;
 
-/// The time that a client is waited for within one body.
+/// Limits the time spent waiting for a client within one body.
 ///
-/// Each wait has a bound, and so have all together: that one, and a second more for as many bytes as must come in one.
-/// A body that keeps to the least rate is never cut, however long it is, and one that drips is. Time in which nobody
-/// waits for the client, because the request waits for its turn or Mews is slow to read, doesn't count.
+/// Each single wait is limited, and so is their sum: by the same limit, plus a second per `min_rate` bytes received. So
+/// a body that keeps to the minimum rate is never aborted, however long, and one that trickles is. Time not spent
+/// waiting for the client, because the request is delayed or Mews reads slowly, doesn't count.
 #[derive(Debug, Clone)]
-pub(crate) struct Pace {
-    patience: Duration,
-    /// Bytes a second; 0 for any.
-    least: u64,
+pub(crate) struct BodyPace {
+    timeout: Duration,
+    /// In bytes per second; 0 for no minimum.
+    min_rate: u64,
     waited: Duration,
     /// The last wait.
     last: Duration,
     bytes: u64,
 }
 
-impl Pace {
-    /// At most `patience` for each wait, and at least `least` bytes a second over all of them; 0 for any.
-    pub(crate) fn new(patience: Duration, least: u64) -> Self {
-        Self { patience, least, waited: Duration::ZERO, last: Duration::ZERO, bytes: 0 }
+impl BodyPace {
+    /// Allows `timeout` for each wait, and requires `min_rate` bytes per second over all of them; 0 for no minimum.
+    pub(crate) fn new(timeout: Duration, min_rate: u64) -> Self {
+        Self { timeout, min_rate, waited: Duration::ZERO, last: Duration::ZERO, bytes: 0 }
     }
 
-    /// How long the next wait may be.
+    /// Returns how long the next wait may be.
     pub(crate) fn left(&self) -> Duration {
-        if self.least == 0 {
-            return self.patience;
+        if self.min_rate == 0 {
+            return self.timeout;
         }
-        let earned = Duration::from_secs_f64(self.bytes as f64 / self.least as f64);
-        (self.patience + earned).saturating_sub(self.waited).min(self.patience)
+        let earned = Duration::from_secs_f64(self.bytes as f64 / self.min_rate as f64);
+        (self.timeout + earned).saturating_sub(self.waited).min(self.timeout)
     }
 
-    /// The longest that a single wait may be.
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
+    /// Returns the longest single wait.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
-    /// The client was waited for so long.
+    /// Adds a wait.
     pub(crate) fn waited(&mut self, time: Duration) {
         self.waited += time;
         self.last = time;
     }
 
-    /// So many bytes came.
-    pub(crate) fn came(&mut self, bytes: usize) {
+    /// Adds received bytes.
+    pub(crate) fn received(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }
 
-    /// Why a body is given up whose last wait was as long as it might be.
+    /// The local response for a body whose last wait timed out.
     pub(crate) fn exhausted(&self) -> LocalResponse {
-        let message = if self.last >= self.patience {
-            format!("the request's body stopped for {:?}", self.patience)
+        let message = if self.last >= self.timeout {
+            format!("the request body stalled for {:?}", self.timeout)
         } else {
             format!(
-                "the request's body came slower than {} bytes a second (`body.min_rate`): {} bytes in {:.0?}",
-                self.least, self.bytes, self.waited
+                "the request body was slower than {} bytes/s (`body.min_rate`): {} bytes in {:.0?}",
+                self.min_rate, self.bytes, self.waited
             )
         };
         LocalResponse::failed(FailureKind::RequestTimeout, message)
@@ -75,8 +75,8 @@ mod tests {
         Duration::from_secs(secs)
     }
 
-    /// After how many seconds a client is given up that sends `bytes` every `pause`, of an endless body.
-    fn given_up(mut pace: Pace, bytes: usize, pause: Duration) -> Option<u64> {
+    /// Returns after how many seconds an endless body that sends `bytes` every `pause` times out.
+    fn timed_out_after(mut pace: BodyPace, bytes: usize, pause: Duration) -> Option<u64> {
         let mut elapsed = Duration::ZERO;
         for _ in 0..100_000 {
             let left = pace.left();
@@ -85,39 +85,39 @@ mod tests {
             }
             elapsed += pause;
             pace.waited(pause);
-            pace.came(bytes);
+            pace.received(bytes);
         }
         None
     }
 
     #[test]
-    fn regression_a_body_that_dripped_stayed_for_ever() {
-        let pace = || Pace::new(secs(30), 240);
-        assert_eq!(given_up(pace(), 1, secs(10)), Some(30));
-        assert_eq!(given_up(pace(), 120, secs(1)), Some(59));
-        assert_eq!(given_up(pace(), 233, secs(1)), Some(995));
-        // At the least rate, and faster in whatever pieces.
-        assert_eq!(given_up(pace(), 240, secs(1)), None);
-        assert_eq!(given_up(pace(), 29 * 240, secs(29)), None);
-        // The wait for each piece stays bounded, whatever came before.
-        assert_eq!(given_up(pace(), 1 << 20, secs(31)), Some(30));
-        assert_eq!(given_up(Pace::new(secs(30), 0), 1, secs(29)), None);
+    fn regression_a_trickling_body_stayed_forever() {
+        let pace = || BodyPace::new(secs(30), 240);
+        assert_eq!(timed_out_after(pace(), 1, secs(10)), Some(30));
+        assert_eq!(timed_out_after(pace(), 120, secs(1)), Some(59));
+        assert_eq!(timed_out_after(pace(), 233, secs(1)), Some(995));
+        // At the minimum rate, and faster in large chunks.
+        assert_eq!(timed_out_after(pace(), 240, secs(1)), None);
+        assert_eq!(timed_out_after(pace(), 29 * 240, secs(29)), None);
+        // Each wait stays limited, whatever was received before.
+        assert_eq!(timed_out_after(pace(), 1 << 20, secs(31)), Some(30));
+        assert_eq!(timed_out_after(BodyPace::new(secs(30), 0), 1, secs(29)), None);
     }
 
     #[test]
-    fn the_reason_says_which_bound_it_was() {
-        let message = |pace: &Pace| match pace.exhausted() {
+    fn the_message_says_which_limit_was_exceeded() {
+        let message = |pace: &BodyPace| match pace.exhausted() {
             LocalResponse::Failed(failure) => failure.message,
             LocalResponse::Limited { .. } => String::new(),
         };
-        let mut pace = Pace::new(secs(30), 240);
+        let mut pace = BodyPace::new(secs(30), 240);
         pace.waited(secs(30));
-        assert_eq!(message(&pace), "the request's body stopped for 30s");
-        let mut pace = Pace::new(secs(30), 240);
+        assert_eq!(message(&pace), "the request body stalled for 30s");
+        let mut pace = BodyPace::new(secs(30), 240);
         pace.waited(secs(20));
-        pace.came(10);
+        pace.received(10);
         pace.waited(secs(10));
         let slow = message(&pace);
-        assert_eq!(slow, "the request's body came slower than 240 bytes a second (`body.min_rate`): 10 bytes in 30s");
+        assert_eq!(slow, "the request body was slower than 240 bytes/s (`body.min_rate`): 10 bytes in 30s");
     }
 }

@@ -1,4 +1,4 @@
-//! An exchange in the making.
+//! Pending exchanges.
 
 use std::{
     borrow::Cow,
@@ -17,26 +17,26 @@ use crate::{
     shares::Share,
 };
 
-/// An exchange in the making, and its place with the recorder.
+/// An exchange that is not recorded yet, with its recorder permit.
 ///
-/// However its request ends, it is recorded once: by [`finish`](Self::finish), or, where the future or body that owns it
-/// is dropped, as aborted. That is how hyper tells that the client has left.
+/// It is recorded exactly once: by [`finish`](Self::finish), or as aborted when the future or body that owns it is
+/// dropped, which is how hyper signals that the client has left.
 pub(crate) struct PendingExchange<P: RecordPermit> {
-    /// Both are there until the exchange is recorded.
+    /// `None` once recorded.
     open: Option<(P, Box<Capture>)>,
     started: Instant,
-    /// Where the rest of a request's body is gathered that was forwarded before its end.
+    /// Collects the rest of a request body that is forwarded while it is received.
     upload: Option<Arc<Upload>>,
     progress: ClientProgress,
     half_close: Option<HalfClose>,
-    /// The client's share of what may be under way, for as long as any of the exchange is.
+    /// The client's share of in-flight capacity, held for the life of the exchange.
     _share: Share,
 }
 
 impl<P: RecordPermit> PendingExchange<P> {
-    pub(crate) fn new(place: P, share: Share, capture: Capture, started: Instant, progress: ClientProgress) -> Self {
+    pub(crate) fn new(permit: P, share: Share, capture: Capture, started: Instant, progress: ClientProgress) -> Self {
         Self {
-            open: Some((place, Box::new(capture))),
+            open: Some((permit, Box::new(capture))),
             started,
             upload: None,
             progress,
@@ -45,66 +45,66 @@ impl<P: RecordPermit> PendingExchange<P> {
         }
     }
 
-    /// Tells whether the client has closed its side.
+    /// Returns the half-close state of the client, if it is to be noted.
     pub(crate) fn half_close(&self) -> Option<HalfClose> {
         self.half_close.clone()
     }
 
-    /// Whether the client has closed its side will be noted.
+    /// Notes in the record whether the client has closed its side.
     pub(crate) fn watch(mut self, half_close: Option<HalfClose>) -> Self {
         self.half_close = half_close;
         self
     }
 
-    /// Why the client has not got the whole response, where that is not for us or Mews to answer for.
+    /// Returns the failure if the client is the reason why the response is incomplete.
     pub(crate) fn client_gone(&self) -> Failure {
         let (kind, message) = if self.progress.has_stalled() {
-            (FailureKind::ClientStalled, "the client did not take the response in time (`timeouts.response_taken`)")
+            (FailureKind::ClientStalled, "the client did not read the response in time (`timeouts.response_taken`)")
         } else if self.open.as_ref().is_some_and(|(_, capture)| capture.response.is_some()) {
-            (FailureKind::ClientLeft, "the integration closed the connection within the answer")
+            (FailureKind::ClientLeft, "the client closed the connection during the response")
         } else {
-            (FailureKind::ClientLeft, "the integration closed the connection before it had the answer")
+            (FailureKind::ClientLeft, "the client closed the connection before the response")
         };
         Failure { kind, message: message.to_owned() }
     }
 
-    /// Time since the request's head had arrived.
+    /// Returns the time since the request head was received.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Changes what will be recorded.
+    /// Updates the capture.
     pub(crate) fn note(&mut self, change: impl FnOnce(&mut Capture)) {
         if let Some((_, capture)) = &mut self.open {
             change(capture);
         }
     }
 
-    /// What is known of the exchange so far. None where it is recorded.
+    /// Returns the capture so far; `None` once recorded.
     pub(crate) fn capture(&self) -> Option<&Capture> {
         self.open.as_ref().map(|(_, capture)| &**capture)
     }
 
-    /// The rest of the request's body will be gathered in `upload`.
+    /// Collects the rest of the request body from `upload`.
     pub(crate) fn await_upload(&mut self, upload: Arc<Upload>) {
         self.upload = Some(upload);
     }
 
-    /// A text of the request that may be shown, without these tokens and those that the recorder knows.
+    /// Redacts these tokens, and those the recorder knows, from a text of the request.
     pub(crate) fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         match &self.open {
-            Some((place, _)) => place.redact(text, tokens),
+            Some((permit, _)) => permit.redact(text, tokens),
             None => nightaudit_exchange::redact_text(text, tokens),
         }
     }
 
-    /// Tells the recorder that the request is about to go out.
+    /// Tells the recorder that the request is about to be sent.
     pub(crate) fn begin(&mut self) -> Result<(), crate::Unrecordable> {
         match &mut self.open {
-            Some((place, capture)) => {
-                // As near to the truth as can be known before it: a request may have waited long for its turn.
+            Some((permit, capture)) => {
+                // The best estimate before sending: the request may have been delayed by the limiter.
                 capture.forwarded = Some(self.started.elapsed());
-                let begun = place.begin(capture);
+                let begun = permit.begin(capture);
                 capture.forwarded = None;
                 begun
             }
@@ -112,14 +112,14 @@ impl<P: RecordPermit> PendingExchange<P> {
         }
     }
 
-    /// Whether the request has been sent to its end. Mews may answer before that.
-    pub(crate) fn is_sent_whole(&self) -> bool {
+    /// Returns whether the request has been sent completely. Mews may respond before that.
+    pub(crate) fn is_request_sent(&self) -> bool {
         self.upload.as_ref().is_none_or(|upload| upload.is_ended())
     }
 
-    /// Records the exchange. None where it was recorded before.
+    /// Records the exchange; `None` if it already was.
     pub(crate) fn finish(&mut self, outcome: Outcome, error: Option<Failure>) -> Option<P::Receipt> {
-        let (place, mut capture) = self.open.take()?;
+        let (permit, mut capture) = self.open.take()?;
         if let Some(upload) = self.upload.take() {
             capture.request.body = upload.take();
             complete_envelope(&mut capture);
@@ -129,10 +129,10 @@ impl<P: RecordPermit> PendingExchange<P> {
         }
         capture.outcome = outcome;
         capture.error = error;
-        Some(place.record(capture))
+        Some(permit.record(capture))
     }
 
-    /// Notes the body of the answer and records the exchange.
+    /// Adds the response body and records the exchange.
     pub(crate) fn finish_with_body(
         &mut self,
         body: CapturedBody,
@@ -150,18 +150,18 @@ impl<P: RecordPermit> PendingExchange<P> {
     }
 }
 
-/// Notes what the rest of a body says of its sender that was forwarded once the limiter had what it counts by.
+/// Completes the envelope from a body that was forwarded as soon as the limiter's key was known.
 fn complete_envelope(capture: &mut Capture) {
     let CapturedEnvelope { access_token, client_token, client, paginated } = &mut capture.envelope;
     if access_token.is_some() && client_token.is_some() && client.is_some() && *paginated {
         return;
     }
-    let mut beginning = Vec::new();
+    let mut prefix = Vec::new();
     for piece in &capture.request.body.kept {
-        let room = ENVELOPE_SPAN - beginning.len();
-        beginning.extend_from_slice(&piece[..piece.len().min(room)]);
+        let room = ENVELOPE_SPAN - prefix.len();
+        prefix.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    let whole = captured(envelope::read(&as_utf8(&beginning)));
+    let whole = captured(envelope::read(&as_utf8(&prefix)));
     *access_token = access_token.take().or(whole.access_token);
     *client_token = client_token.take().or(whole.client_token);
     *client = client.take().or(whole.client);

@@ -1,4 +1,4 @@
-//! The way of a request.
+//! The life of a request.
 
 mod request_head;
 mod response;
@@ -29,29 +29,29 @@ pub(crate) use self::sender::captured;
 use self::{
     request_head::{authority, with_path},
     sender::Sender,
-    web_socket::switches,
+    web_socket::switches_to_web_socket,
 };
 use crate::{
     Origin, ProxyConfig, UpstreamConfig, UpstreamConfigError,
-    admission::{self, Sends},
+    admission::{self, SendNotes},
     body_recorder::BodyRecorder,
     budget::{self, Budget},
     headers::{self, Hop},
-    ids::Ids,
+    ids::IdGenerator,
     local_response::LocalResponse,
-    pace::Pace,
+    pace::BodyPace,
     pending::PendingExchange,
     recorder::Recorder,
     request_body::{BodyPrefix, Upload},
     response_body::ProxyBody,
-    response_head::{Addressed, Framing},
+    response_head::{Framing, ProxyAddress},
     shares::Shares,
     upstream::{Body, Lease, Route, Upstream},
 };
 
-/// Forwards requests to the hosts of one environment, inside its limits, and has each recorded.
+/// Forwards requests to the hosts of one environment, within its limits, and records each.
 ///
-/// `R` keeps the exchanges, and `A` the limits.
+/// `R` records the exchanges, `A` enforces the limits.
 pub struct Proxy<R, A = Limiter> {
     shared: Arc<Shared<A>>,
     recorder: Arc<R>,
@@ -59,12 +59,12 @@ pub struct Proxy<R, A = Limiter> {
     events: Upstream,
 }
 
-/// What a proxy has in common with its [`sibling`](Proxy::sibling)s.
+/// State shared by a proxy and its [`sibling`](Proxy::sibling)s.
 struct Shared<A> {
     config: ProxyConfig,
     route: Route,
     limiter: A,
-    ids: Arc<Ids>,
+    ids: Arc<IdGenerator>,
     tunnels: TaskTracker,
     closing: CancellationToken,
     budget: Arc<Budget>,
@@ -73,26 +73,25 @@ struct Shared<A> {
 }
 
 impl<R: Recorder, A: Admit> Proxy<R, A> {
-    /// A proxy for the hosts in `config`. Nothing is connected yet, so it makes no difference whether they can be
-    /// reached.
+    /// Creates a proxy for the hosts in `config`. Opens no connection, so they need not be reachable.
     ///
     /// # Errors
     ///
-    /// [`UpstreamConfigError`] where the certificate authorities can't be read or the proxy on the way is none.
+    /// [`UpstreamConfigError`] if the certificate authorities can't be read or the corporate proxy is invalid.
     pub fn new(
         config: ProxyConfig,
         upstream: &UpstreamConfig,
         limiter: A,
         recorder: R,
     ) -> Result<Self, UpstreamConfigError> {
-        let budget = Budget::new(config.keep_total.max(budget::LEAST));
+        let budget = Budget::new(config.keep_total.max(budget::MIN_BUDGET));
         let shared = Shared {
             request_budget: budget.half(),
             budget,
             shares: Shares::new(config.queue),
             route: Route::new(upstream, [&config.api, &config.events], config.max_upstream_connections)?,
             limiter,
-            ids: Arc::new(Ids::new()),
+            ids: Arc::new(IdGenerator::new()),
             config,
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -100,9 +99,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         Ok(Self::of(Arc::new(shared), recorder))
     }
 
-    /// The same proxy with connections of its own to Mews: one for each runtime that serves, since a connection is
-    /// driven by the runtime that opened it, and a request that borrows it from another would wake that for every step.
-    /// `recorder` keeps its exchanges.
+    /// Creates a proxy that shares everything but its upstream connections and `recorder`. Use one per runtime: a
+    /// connection is driven by the runtime that opened it, and a request on another would wake that one at every step.
     #[must_use]
     pub fn sibling(&self, recorder: R) -> Self {
         Self::of(Arc::clone(&self.shared), recorder)
@@ -118,19 +116,19 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         }
     }
 
-    /// Each host, and the corporate proxy through which it is reached, if it is.
+    /// Returns each host with its corporate proxy, if any.
     pub fn routes(&self) -> impl Iterator<Item = (&Origin, Option<String>)> {
         let hosts = [&self.shared.config.api, &self.shared.config.events];
-        hosts.into_iter().map(|host| (host, self.shared.route.proxies.of(host).map(ToString::to_string)))
+        hosts.into_iter().map(|host| (host, self.shared.route.proxies.for_host(host).map(ToString::to_string)))
     }
 
-    /// Which hosts can't be reached at the moment, and why, a sentence each. A connection to each is opened, TLS included,
-    /// and given up: no request is sent.
+    /// Opens and drops a connection to each host, including TLS, without sending a request. Returns a message for each
+    /// host that can't be reached.
     pub async fn probe(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let both =
+        let hosts =
             [Some(&self.api), Some(&self.events).filter(|events| events.origin().text() != self.api.origin().text())];
-        for host in both.into_iter().flatten() {
+        for host in hosts.into_iter().flatten() {
             if let Err(LocalResponse::Failed(failure)) = host.probe().await {
                 problems.push(format!("{}: requests fail until {} can be reached", failure.message, host.origin()));
             }
@@ -138,15 +136,15 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         problems
     }
 
-    /// Ends the WebSockets, those of siblings too, and waits until each is recorded. To be called when the server has
-    /// come to rest, which they don't keep it from: they have no end of their own.
+    /// Closes all WebSockets, including those of siblings, and waits until each is recorded. Call it once the server
+    /// has drained, which WebSockets don't delay, since they never time out.
     pub async fn close_tunnels(&self) {
         self.shared.closing.cancel();
         self.shared.tunnels.close();
         self.shared.tunnels.wait().await;
     }
 
-    /// From the head of the request to the head of Mews' answer.
+    /// Forwards a request and waits for the response head.
     async fn forward(
         &self,
         pending: &mut PendingExchange<R::Permit>,
@@ -163,31 +161,31 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             body.size_hint().exact(),
             &self.shared.request_budget,
         );
-        let pace = Pace::new(timeouts.request_body, self.shared.config.min_body_rate);
+        let pace = BodyPace::new(timeouts.request_body, self.shared.config.min_body_rate);
         let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
-        let is_enough = |beginning: &[u8]| {
-            let beginning = as_utf8(beginning);
-            let (envelope, is_final) = envelope::read_beginning(&beginning);
+        let is_enough = |prefix: &[u8]| {
+            let prefix = as_utf8(prefix);
+            let (envelope, is_final) = envelope::read_beginning(&prefix);
             let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
             is_final || (tokens && (envelope.paginated || !counts_pages))
         };
-        let mut beginning =
+        let mut prefix =
             match BodyPrefix::read(body, &mut body_recorder, pace, &self.shared.request_budget, is_enough).await {
-                Ok(beginning) => beginning,
-                Err(stop) => {
+                Ok(prefix) => prefix,
+                Err(local_response) => {
                     pending.note(|capture| capture.request.body = body_recorder.take());
-                    return Err(stop);
+                    return Err(local_response);
                 }
             };
         if parts.version == Version::HTTP_2 {
-            beginning.forget_if_empty();
+            prefix.remove_if_empty();
         }
-        let bytes = beginning.bytes();
+        let bytes = prefix.bytes();
         let sender = Sender::new(&parts.headers, &bytes, peer);
         drop(bytes);
         pending.note(|capture| capture.envelope = sender.envelope.clone());
 
-        let upload = if beginning.is_whole() {
+        let upload = if prefix.is_whole() {
             pending.note(|capture| capture.request.body = body_recorder.take());
             None
         } else {
@@ -198,7 +196,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 
         let mut operation = operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
         if key.operation {
-            // What the limiter counts by is shown, and an address may hold anything.
+            // The limiter's key is displayed, and a path may contain anything.
             let envelope = &sender.envelope;
             let tokens =
                 [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
@@ -210,16 +208,16 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             operation: &operation,
             paginated: sender.envelope.paginated,
         };
-        let asked = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment);
+        let admission = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment);
         let (note, permit) = match pending.half_close().filter(|client| !client.has_happened()) {
-            None => asked.await,
+            None => admission.await,
             Some(client) => tokio::select! {
                 biased;
-                asked = asked => asked,
-                // Who closes its side while the request waits for its turn may have given up, and sent it again: then it
-                // would be done twice.
+                admission = admission => admission,
+                // A client that closes its side while the request is delayed may have given up and retried: the request
+                // would be processed twice.
                 () = client.happened() => {
-                    let message = "the client closed its side of the connection while the request waited for its turn";
+                    let message = "the client closed its side of the connection while the request was delayed by a limit";
                     return Err(LocalResponse::failed(FailureKind::ClientLeft, message));
                 }
             },
@@ -228,67 +226,71 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let mut permit = permit?;
 
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
-        let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::Ends };
-        let (method, chunked) = (parts.method.clone(), beginning.is_chunked());
-        let mut request = Request::new(beginning.into_body(upload.clone()));
+        let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::EndToEnd };
+        let (method, chunked) = (parts.method.clone(), prefix.is_chunked());
+        let mut request = Request::new(prefix.into_body(upload.clone()));
         *request.version_mut() = parts.version;
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = headers::forwarded(parts.headers, host.origin().host_header(), hop, chunked);
-        // Among the extensions is how the client spelt the names, by which hyper writes them.
+        // The extensions include the header case of the client, which hyper preserves.
         *request.extensions_mut() = parts.extensions;
 
-        let mut sends = Sends { pending, permit: &mut permit };
-        let answered = {
-            // Pinned here, not handed over: the future would hold it twice.
-            let answer = pin!(host.send(request, &mut sends));
-            within(answer, timeouts.response_head, upload.as_deref()).await
+        let mut sends = SendNotes { pending, permit: &mut permit };
+        let sent = {
+            // Pinned here rather than moved, which would make the future hold it twice.
+            let response = pin!(host.send(request, &mut sends));
+            within(response, timeouts.response_head, upload.as_deref()).await
         };
         if let Some(upload) = &upload {
-            upload.forget();
+            upload.discard_replay();
         }
-        // Where the integration's side broke off, that is the cause, whatever the connection to Mews makes of it.
-        let (mut response, mut lease) = match upload.and_then(|upload| upload.broken()) {
-            Some(broken) if answered.is_err() => return Err(broken),
-            _ => answered?,
+        // If the client's body failed, that is the cause, whatever the upstream error.
+        let (mut response, mut lease) = match upload.and_then(|upload| upload.failed()) {
+            Some(broken) if sent.is_err() => return Err(broken),
+            _ => sent?,
         };
         permit.responded(admission::limit_signal(response.status(), response.headers())).await;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && (upgrade.is_none() || !switches(&response)) {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && (upgrade.is_none() || !switches_to_web_socket(&response))
+        {
             let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
-            let message = format!("Mews switched protocols (101, to {to}), which the request had not asked for");
+            let message = format!("Mews switched protocols (101, to {to}) although the request did not ask for it");
             return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
         }
         let framing = Framing::of(&mut response, &method)?;
         if framing.ambiguous {
-            lease.spoil();
+            lease.poison();
         }
         Ok(Forwarded { response, framing, lease, upgrade })
     }
 
-    /// The host that a request goes to.
+    /// Returns the host that a request is forwarded to.
     fn host(&self, opens_web_socket: bool) -> &Upstream {
         if opens_web_socket { &self.events } else { &self.api }
     }
 
-    /// Whether a request is for one of the environment's hosts: whatever its `Host` says, but not if it names another
-    /// host in its target, as one does who takes this for an open proxy.
+    /// Refuses requests whose target names another host, as if this were an open proxy. `Host` may be anything.
     fn check_destination(&self, parts: &Parts) -> Result<(), LocalResponse> {
         if parts.method == Method::CONNECT {
-            return Err(LocalResponse::failed(FailureKind::Method, "CONNECT is not served: this is no open proxy"));
+            return Err(LocalResponse::failed(
+                FailureKind::Method,
+                "CONNECT is not supported: nightaudit is not an open proxy",
+            ));
         }
-        // In HTTP/2 every request has an authority; it means what `Host` does.
+        // In HTTP/2 every request has an authority, equivalent to `Host`.
         let Some(authority) = parts.uri.authority().filter(|_| parts.version < Version::HTTP_2) else {
             return Ok(());
         };
         let own = authority.host().eq_ignore_ascii_case("localhost")
             || authority.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if own || [&self.api, &self.events].iter().any(|host| host.origin().is_named_by(authority)) {
+        if own || [&self.api, &self.events].iter().any(|host| host.origin().matches_authority(authority)) {
             return Ok(());
         }
-        // Without a user and its password, which an authority may hold, too.
+        // Without userinfo, which may contain a password.
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         let message = format!(
-            "{host} is not forwarded to: only {} and {} are",
+            "requests for {host} are not forwarded, only those for {} and {}",
             self.shared.config.api, self.shared.config.events
         );
         Err(LocalResponse::failed(FailureKind::Misdirected, message))
@@ -300,9 +302,9 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
 
     async fn handle(&self, mut context: RequestContext, request: Request<Incoming>) -> Response<Self::Body> {
         let shares = &self.shared.shares;
-        let share = shares.take(context.peer).await;
-        let place = match shares.counted(self.recorder.reserve()).await {
-            Ok(place) => place,
+        let share = shares.acquire(context.peer).await;
+        let permit = match shares.count_waiting(self.recorder.reserve()).await {
+            Ok(permit) => permit,
             Err(failure) => {
                 return LocalResponse::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole);
             }
@@ -313,24 +315,27 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         }
         let opens_web_socket = context.opens_web_socket;
         let host = self.host(opens_web_socket);
-        let mut pending = self.pending((place, share), &mut context, &parts, host);
+        let mut pending = self.pending((permit, share), &mut context, &parts, host);
         let version = parts.version;
         if let Some(refusal) = context.refusal {
-            return self.stop(pending, version, LocalResponse::failed(kind(refusal.kind), refusal.message)).await;
+            return self
+                .respond_locally(pending, version, LocalResponse::failed(failure_kind(refusal.kind), refusal.message))
+                .await;
         }
-        let addressed = Addressed { tls: context.tls, host: authority(&parts) };
+        let proxy_address = ProxyAddress { tls: context.tls, host: authority(&parts) };
         let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
-            let message = format!("{} WebSockets are open already, as many as may be", self.shared.tunnels.len());
+            let message =
+                format!("{} WebSockets are already open, the maximum (`max_websockets`)", self.shared.tunnels.len());
             Err(LocalResponse::failed(FailureKind::Overloaded, message))
         } else {
             self.forward(&mut pending, context.peer, opens_web_socket, parts, body).await
         };
         let mut response = match forwarded {
-            Ok(forwarded) => self.answer(pending, version, host.origin(), &addressed, forwarded).await,
-            Err(stop) => self.stop(pending, version, stop).await,
+            Ok(forwarded) => self.relay(pending, version, host.origin(), &proxy_address, forwarded).await,
+            Err(local_response) => self.respond_locally(pending, version, local_response).await,
         };
         if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // The guard lets everything pass after such a request, so no other may follow on the connection.
+            // The guard passes everything after such a request, so the connection can't be reused.
             response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
         }
         response
@@ -338,18 +343,18 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
 
     async fn refused(&self, mut context: RequestContext) {
         let shares = &self.shared.shares;
-        let share = shares.take(context.peer).await;
-        let place = match shares.counted(self.recorder.reserve()).await {
-            Ok(place) => place,
+        let share = shares.acquire(context.peer).await;
+        let permit = match shares.count_waiting(self.recorder.reserve()).await {
+            Ok(permit) => permit,
             Err(failure) => return tracing::warn!(%failure, "a refused request could not be recorded"),
         };
         let Some(refusal) = context.refusal.take() else { return };
         let mut parts = Request::new(()).into_parts().0;
         parts.version = Version::HTTP_2;
-        let mut pending = self.pending((place, share), &mut context, &parts, &self.api);
-        // Its head was never more than the library's.
+        let mut pending = self.pending((permit, share), &mut context, &parts, &self.api);
+        // The HTTP/2 library did not expose its head.
         pending.note(|capture| capture.request.target = Bytes::new());
-        let failure = Failure { kind: kind(refusal.kind), message: refusal.message };
+        let failure = Failure { kind: failure_kind(refusal.kind), message: refusal.message };
         drop(pending.finish(Outcome::Rejected, Some(failure)));
     }
 
@@ -358,7 +363,7 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
     }
 }
 
-/// What came of a request that went out.
+/// The response to a forwarded request.
 struct Forwarded {
     response: Response<Body>,
     framing: Framing,
@@ -367,28 +372,28 @@ struct Forwarded {
     upgrade: Option<OnUpgrade>,
 }
 
-/// Waits for an answer, from the last of the request on.
+/// Waits for a response, with a timeout that starts at the end of the request.
 async fn within<T>(
-    mut answer: Pin<&mut impl Future<Output = Result<T, LocalResponse>>>,
-    patience: std::time::Duration,
+    mut response: Pin<&mut impl Future<Output = Result<T, LocalResponse>>>,
+    timeout: std::time::Duration,
     upload: Option<&Upload>,
 ) -> Result<T, LocalResponse> {
-    let mut deadline = tokio::time::Instant::now() + patience;
+    let mut deadline = tokio::time::Instant::now() + timeout;
     loop {
-        if let Ok(answer) = tokio::time::timeout_at(deadline, answer.as_mut()).await {
-            return answer;
+        if let Ok(response) = tokio::time::timeout_at(deadline, response.as_mut()).await {
+            return response;
         }
-        match upload.map(|upload| upload.last() + patience) {
+        match upload.map(|upload| upload.last() + timeout) {
             Some(later) if later > deadline => deadline = later,
             _ => {
-                let message = format!("Mews gave no answer within {patience:?}");
+                let message = format!("Mews sent no response within {timeout:?}");
                 return Err(LocalResponse::failed(FailureKind::ResponseTimeout, message));
             }
         }
     }
 }
 
-fn kind(refusal: RefusalKind) -> FailureKind {
+fn failure_kind(refusal: RefusalKind) -> FailureKind {
     match refusal {
         RefusalKind::Malformed => FailureKind::Malformed,
         RefusalKind::Framing => FailureKind::Framing,
@@ -428,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn regression_of_each_request_twenty_kilobytes_were_moved_before_anything_was_done() {
+    fn regression_the_future_of_a_request_took_twenty_kilobytes() {
         fn size<'a, F>(_: fn(&'a Proxy<Nowhere>, RequestContext, Request<Incoming>) -> F) -> usize {
             size_of::<F>()
         }

@@ -1,60 +1,60 @@
-//! The seam between the proxy and whatever keeps its exchanges.
+//! The interface between the proxy and what records its exchanges.
 
 use std::{borrow::Cow, future::Future, time::Duration};
 
 use nightaudit_exchange::{Capture, redact_text};
 
-/// Waits for a receipt; false where it does not come in time. A recorder that takes longer (its disk is full, say) still
-/// gets the exchange: only the client is not kept waiting for an end that may not come.
-pub(crate) async fn recorded(receipt: impl Future<Output = ()>, longest: Duration) -> bool {
-    tokio::time::timeout(longest, receipt).await.is_ok()
+/// Waits for a receipt; returns false on timeout. The recorder still has the exchange; only the client does not wait
+/// indefinitely for a full disk, say.
+pub(crate) async fn recorded(receipt: impl Future<Output = ()>, timeout: Duration) -> bool {
+    tokio::time::timeout(timeout, receipt).await.is_ok()
 }
 
-/// What the client is told then.
-pub(crate) fn not_recorded(longest: Duration) -> String {
-    let seconds = longest.as_secs_f64();
+/// The message to the client then.
+pub(crate) fn not_recorded(timeout: Duration) -> String {
+    let seconds = timeout.as_secs_f64();
     format!(
-        "Mews has answered, and its response could not be recorded within {seconds} seconds (`timeouts.record`); it is \
-         recorded when that is possible"
+        "Mews has responded, but the exchange could not be recorded within {seconds} s (`timeouts.record`); it will be \
+         recorded as soon as possible"
     )
 }
 
-/// Keeps exchanges.
+/// Records exchanges.
 ///
-/// A place is taken before a request goes out, so that whatever is forwarded can be recorded.
+/// A permit is reserved before a request is sent, so that every forwarded request can be recorded.
 pub trait Recorder: Send + Sync + 'static {
-    /// A place for one exchange.
+    /// The permit to record one exchange.
     type Permit: RecordPermit;
 
-    /// Waits for a place.
+    /// Waits for a permit.
     ///
     /// # Errors
     ///
-    /// [`Unrecordable`] where nothing can be recorded now, and so nothing may be forwarded.
+    /// [`Unrecordable`] if nothing can be recorded now, so nothing may be forwarded.
     fn reserve(&self) -> impl Future<Output = Result<Self::Permit, Unrecordable>> + Send;
 }
 
-/// A place for one exchange. Dropping it gives it back.
+/// The permit to record one exchange, released when dropped.
 pub trait RecordPermit: Send + 'static {
-    /// Done when the exchange is as safe as the recorder promises.
+    /// Resolves once the exchange is as durable as the recorder promises.
     type Receipt: Future<Output = ()> + Send + Unpin + 'static;
 
-    /// Notes that this request is about to go out, so that a crash can't hide it. Must not block.
+    /// Journals that this request is about to be sent, so that a crash can't hide it. Must not block.
     ///
-    /// The capture's `forwarded` is the present instant, which is just before the real one.
+    /// The capture's `forwarded` is the current time, just before the request is sent.
     ///
     /// # Errors
     ///
-    /// [`Unrecordable`] where the note can't be kept; the request is then not forwarded.
+    /// [`Unrecordable`] if it can't be journaled; the request is then not forwarded.
     fn begin(&mut self, capture: &Capture) -> Result<(), Unrecordable>;
 
-    /// A text of the request that is shown before the exchange is recorded, without these tokens and others that the
-    /// recorder knows. Must not block.
+    /// Redacts these tokens, and others the recorder knows, from a text of the request that is shown before the
+    /// exchange is recorded. Must not block.
     fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         redact_text(text, tokens)
     }
 
-    /// Hands over the exchange. Must not block.
+    /// Records the exchange. Must not block.
     fn record(self, capture: Box<Capture>) -> Self::Receipt;
 }
 
@@ -62,6 +62,6 @@ pub trait RecordPermit: Send + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
 pub struct Unrecordable {
-    /// The cause, and what to do about it, for a person.
+    /// The cause and the remedy, for people.
     pub cause: String,
 }

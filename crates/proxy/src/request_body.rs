@@ -1,4 +1,4 @@
-//! A request's body: its beginning read for the envelope, the rest streamed.
+//! Request bodies: a prefix is read for the envelope, the rest is streamed.
 
 use std::{
     collections::VecDeque,
@@ -17,67 +17,65 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use crate::{
     body_recorder::BodyRecorder,
-    budget::{Budget, FREE, Held, PATIENCE},
+    budget::{Budget, FREE, PATIENCE, Reservation},
     headers,
     local_response::LocalResponse,
-    pace::Pace,
+    pace::BodyPace,
 };
 
 /// The envelope must be within this prefix of a body.
 pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
 
-/// How many bytes beyond its beginning are kept of a body on its way to an upstream that may yet say that it has not
-/// processed the request.
-const MAX_REPEATED: usize = 1 << 20;
+/// Bytes beyond the prefix that are kept for a retry while the upstream may still report the request as unprocessed.
+const MAX_REPLAY: usize = 1 << 20;
 
-/// How many bytes are read again and again for the envelope of one body that comes in small pieces. After that the
-/// whole span is read first.
+/// Bytes that may be parsed repeatedly for the envelope of a body that arrives in small chunks. After that the whole
+/// span is read first.
 const MAX_EXAMINED: usize = 4 * ENVELOPE_SPAN;
 
-/// The beginning of a request's body.
+/// The prefix of a request body.
 pub(crate) struct BodyPrefix {
     pieces: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
-    /// What comes after it; none where it is the whole.
+    /// The unread rest; `None` if the prefix is the whole body.
     rest: Option<Incoming>,
     hint: SizeHint,
-    /// Memory for what is held here, where that is more than is kept for the record.
-    room: Option<Arc<Held>>,
-    pace: Pace,
+    /// Memory for the prefix, beyond what is kept for the record.
+    reserved: Option<Arc<Reservation>>,
+    pace: BodyPace,
 }
 
 impl BodyPrefix {
-    /// Reads a body to its end, for [`ENVELOPE_SPAN`] bytes, or, where more is yet to come, for as long as `is_enough`
-    /// says of what came that the request can't be forwarded on its ground.
+    /// Reads a body until it ends, [`ENVELOPE_SPAN`] bytes were read, or the data so far `is_enough` to forward the
+    /// request and no more is available yet.
     ///
-    /// What has arrived already is always read, so that an ordinary request has its whole body here. Where the budget has
-    /// no memory for it, reading waits while nothing is held of it: what isn't enough until it has to be refused, what is
-    /// only as long as it may help to keep the record whole.
+    /// Available data is always read, so that the prefix of an ordinary request is its whole body. If the budget is
+    /// exhausted, reading waits without holding memory: until the request must be refused if the data is not enough,
+    /// otherwise only as long as that may keep the record complete.
     pub(crate) async fn read(
         mut body: Incoming,
         body_recorder: &mut BodyRecorder,
-        pace: Pace,
+        pace: BodyPace,
         budget: &Arc<Budget>,
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, LocalResponse> {
         let hint = body.size_hint();
-        let mut beginning = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint, room: None, pace };
-        // The bytes read so far, how many of them were there at the last look for the envelope, and how many bytes all
-        // those looks took.
+        let mut prefix = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint, reserved: None, pace };
+        // Bytes read so far, bytes available when the envelope was last parsed, and bytes parsed in total.
         let (mut length, mut seen, mut examined, mut enough) = (0, 0, 0, false);
         while length < ENVELOPE_SPAN {
             if body.is_end_stream() {
-                return Ok(beginning);
+                return Ok(prefix);
             }
-            let mut next = arrived(&mut body).await;
+            let mut next = poll_now(&mut body).await;
             if next.is_pending() && !enough && length > seen && examined + length <= MAX_EXAMINED {
                 (seen, examined) = (length, examined + length);
-                enough = is_enough(&beginning.bytes());
+                enough = is_enough(&prefix.bytes());
             }
             if next.is_pending() && enough {
-                // The connection hands out one piece at a time, and may have the next.
+                // The connection yields one chunk at a time, and may already have the next.
                 tokio::task::yield_now().await;
-                next = arrived(&mut body).await;
+                next = poll_now(&mut body).await;
                 if next.is_pending() {
                     break;
                 }
@@ -86,39 +84,39 @@ impl BodyPrefix {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     let begun = Instant::now();
-                    let frame = timeout(beginning.pace.left(), poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
-                    beginning.pace.waited(begun.elapsed());
-                    frame.map_err(|_| beginning.pace.exhausted())?
+                    let frame = timeout(prefix.pace.left(), poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
+                    prefix.pace.waited(begun.elapsed());
+                    frame.map_err(|_| prefix.pace.exhausted())?
                 }
             };
             match frame {
-                None => return Ok(beginning),
+                None => return Ok(prefix),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(piece) if piece.is_empty() => {}
                     Ok(piece) => {
                         length += piece.len();
-                        beginning.pace.came(piece.len());
-                        beginning.pieces.push_back(piece.clone());
-                        let granted = beginning.granted(length, body_recorder, budget, &is_enough).await;
+                        prefix.pace.received(piece.len());
+                        prefix.pieces.push_back(piece.clone());
+                        let granted = prefix.granted(length, body_recorder, budget, &is_enough).await;
                         body_recorder.push(&piece);
                         if !granted? {
                             if body.is_end_stream() {
-                                return Ok(beginning);
+                                return Ok(prefix);
                             }
                             break;
                         }
                     }
-                    Err(frame) => beginning.trailers = frame.into_trailers().ok().and_then(headers::trailers),
+                    Err(frame) => prefix.trailers = frame.into_trailers().ok().and_then(headers::trailers),
                 },
-                Some(Err(error)) => return Err(broken(&error)),
+                Some(Err(error)) => return Err(failed(&error)),
             }
         }
-        beginning.rest = Some(body);
-        Ok(beginning)
+        prefix.rest = Some(body);
+        Ok(prefix)
     }
 
-    /// Waits for memory for what is read, and will be, once that is more than is held without being counted. False where
-    /// the body is to be forwarded as it comes.
+    /// Waits for memory for the prefix once it exceeds the uncounted allowance. Returns false if the body should be
+    /// forwarded as it arrives.
     async fn granted(
         &mut self,
         length: usize,
@@ -126,28 +124,28 @@ impl BodyPrefix {
         budget: &Arc<Budget>,
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> Result<bool, LocalResponse> {
-        if length <= FREE || self.room.is_some() {
+        if length <= FREE || self.reserved.is_some() {
             return Ok(true);
         }
-        // All of it at once, so that no two bodies wait for each other.
+        // All at once, so that two bodies can't deadlock.
         let all = self.hint.upper().and_then(|all| usize::try_from(all).ok());
         let all = all.unwrap_or(ENVELOPE_SPAN).min(ENVELOPE_SPAN).max(length) - FREE;
-        let granted = match budget.at_once(all) {
+        let granted = match budget.try_reserve(all) {
             Some(granted) => granted,
             None if is_enough(&self.bytes()) => {
                 if !body_recorder.needs_memory() || budget.is_stuck() {
                     return Ok(false);
                 }
-                let Some(granted) = Arc::clone(budget).wait(all, PATIENCE).await else { return Ok(false) };
+                let Some(granted) = Arc::clone(budget).reserve(all, PATIENCE).await else { return Ok(false) };
                 granted
             }
-            None => Arc::clone(budget).wait(all, self.pace.patience()).await.ok_or_else(Budget::exhausted)?,
+            None => Arc::clone(budget).reserve(all, self.pace.timeout()).await.ok_or_else(Budget::exhausted)?,
         };
-        self.room = Some(Arc::new(body_recorder.cover(granted)));
+        self.reserved = Some(Arc::new(body_recorder.cover(granted)));
         Ok(true)
     }
 
-    /// The bytes, for reading the envelope; copied only where they came in several pieces.
+    /// Returns the bytes, to parse the envelope; copied only if they arrived in several chunks.
     pub(crate) fn bytes(&self) -> Bytes {
         match self.pieces.len() {
             0 => Bytes::new(),
@@ -160,128 +158,125 @@ impl BodyPrefix {
         }
     }
 
-    /// Whether the body ends here.
+    /// Returns whether the prefix is the whole body.
     pub(crate) fn is_whole(&self) -> bool {
         self.rest.is_none()
     }
 
-    /// Whether it goes out in chunks towards HTTP/1.1.
+    /// Returns whether it is sent chunked over HTTP/1.1.
     pub(crate) fn is_chunked(&self) -> bool {
         self.hint.exact().is_none()
     }
 
-    /// Takes a body of which nothing came for none: HTTP/2 may announce one and end it at once.
-    pub(crate) fn forget_if_empty(&mut self) {
+    /// Treats an empty body as no body: HTTP/2 may announce one and end it immediately.
+    pub(crate) fn remove_if_empty(&mut self) {
         if self.is_whole() && self.pieces.is_empty() && self.trailers.is_none() && self.is_chunked() {
             self.hint = SizeHint::with_exact(0);
         }
     }
 
-    /// The body to forward. What is not read yet is gathered in `upload` as it flows.
+    /// Returns the body to forward. The unread rest is collected in `upload` as it is streamed.
     pub(crate) fn into_body(self, upload: Option<Arc<Upload>>) -> RequestBody {
         let rest = self.rest.zip(upload);
-        let ended = rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0);
+        let is_ended =
+            rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0);
         RequestBody {
-            ended,
+            is_ended,
             pieces: self.pieces,
             trailers: self.trailers,
             rest,
-            // Of a length of 0 hyper would make a `content-length` that the client has not sent.
-            hint: if ended { SizeHint::new() } else { self.hint },
-            room: self.room,
+            // With a length of 0 hyper would add a `content-length` that the client did not send.
+            hint: if is_ended { SizeHint::new() } else { self.hint },
+            reserved: self.reserved,
             pace: self.pace,
             timer: None,
         }
     }
 }
 
-/// What of a body is there, without waiting for more.
-async fn arrived(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+/// Returns the next frame of a body if it is available.
+async fn poll_now(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
 }
 
-fn broken(error: &hyper::Error) -> LocalResponse {
-    // hyper says of an invalid chunk and of a client that left alike that the body can't be read; the guard before it
-    // says which by the kind of the I/O error.
+fn failed(error: &hyper::Error) -> LocalResponse {
+    // hyper reports an invalid chunk and a disconnect alike; the kind of the guard's I/O error tells which.
     let invalid =
         std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(
             |error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput),
         );
     let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
     if let Some(error) = http2.filter(|error| error.is_library()) {
-        // Longer or shorter than its length, mostly; the library has reset its stream.
-        LocalResponse::failed(FailureKind::Framing, format!("the request's body is not as HTTP/2 wants it: {error}"))
+        // Mostly a body that does not match its Content-Length; the library has reset the stream.
+        LocalResponse::failed(FailureKind::Framing, format!("the request body violates HTTP/2: {error}"))
     } else if invalid || error.is_parse() {
-        LocalResponse::failed(FailureKind::Framing, "the request's body is not chunked as HTTP wants it")
+        LocalResponse::failed(FailureKind::Framing, "the request body is not validly chunked")
     } else {
-        LocalResponse::failed(
-            FailureKind::ClientLeft,
-            "the integration closed the connection within the request's body",
-        )
+        LocalResponse::failed(FailureKind::ClientLeft, "the client closed the connection during the request body")
     }
 }
 
-/// What has passed of a body that is still being sent.
+/// A request body that is still being sent.
 pub(crate) struct Upload(Mutex<Progress>);
 
 struct Progress {
     body_recorder: BodyRecorder,
-    /// When something last passed.
+    /// When data was last forwarded.
     last: Instant,
-    /// Whether the whole has passed.
-    ended: bool,
-    /// Why the integration's side of the body broke off.
-    broken: Option<LocalResponse>,
-    /// What has passed beyond the body's beginning, where and for as long as it could be sent again.
-    passed: Option<Passed>,
-    /// What has not passed, once the body that was being sent is dropped.
+    /// Whether the whole body has been forwarded.
+    is_ended: bool,
+    /// Why the client's body failed.
+    failed: Option<LocalResponse>,
+    /// Data forwarded beyond the prefix, as long as it may be needed for a retry.
+    replay: Option<Replay>,
+    /// The unread rest, once the body being sent was dropped.
     returned: Option<Incoming>,
-    /// A piece that has come and waits for memory.
+    /// A chunk that waits for memory.
     waiting: Option<Bytes>,
     budget: Arc<Budget>,
 }
 
-/// The pieces that have passed of a body, up to [`MAX_REPEATED`] bytes.
+/// Forwarded chunks kept for a retry, up to [`MAX_REPLAY`] bytes.
 #[derive(Default)]
-struct Passed {
+struct Replay {
     pieces: Vec<Bytes>,
     length: usize,
     trailers: Option<HeaderMap>,
-    /// For the pieces, where they are large.
-    room: Option<Held>,
+    /// Memory for the chunks, if they are large.
+    reserved: Option<Reservation>,
 }
 
 impl Progress {
-    /// Keeps a frame that passes, so that it can be sent again; the body_recorder has it already.
-    fn pass(&mut self, frame: &Frame<Bytes>) {
-        let Some(passed) = &mut self.passed else { return };
+    /// Keeps a forwarded frame for a retry; the body recorder already has it.
+    fn keep_for_replay(&mut self, frame: &Frame<Bytes>) {
+        let Some(replay) = &mut self.replay else { return };
         if let Some(piece) = frame.data_ref() {
-            passed.length += piece.len();
-            // What is kept for the record needs no memory of its own.
-            let counts = passed.length > FREE && !self.body_recorder.keeps_all();
-            if counts && passed.room.is_none() {
-                passed.room = self.budget.at_once(MAX_REPEATED);
+            replay.length += piece.len();
+            // Data kept for the record is already counted.
+            let counts = replay.length > FREE && !self.body_recorder.keeps_all();
+            if counts && replay.reserved.is_none() {
+                replay.reserved = self.budget.try_reserve(MAX_REPLAY);
             }
-            if passed.length > MAX_REPEATED || (counts && passed.room.is_none()) {
-                self.passed = None;
+            if replay.length > MAX_REPLAY || (counts && replay.reserved.is_none()) {
+                self.replay = None;
                 return;
             }
-            passed.pieces.push(piece.clone());
+            replay.pieces.push(piece.clone());
         } else if let Some(trailers) = frame.trailers_ref() {
-            passed.trailers = headers::trailers(trailers.clone());
+            replay.trailers = headers::trailers(trailers.clone());
         }
     }
 }
 
 impl Upload {
-    /// Goes on from what `body_recorder` has of the body's beginning.
+    /// Continues after the prefix that `body_recorder` already has.
     pub(crate) fn new(body_recorder: BodyRecorder, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Progress {
             body_recorder,
             last: Instant::now(),
-            ended: false,
-            broken: None,
-            passed: None,
+            is_ended: false,
+            failed: None,
+            replay: None,
             returned: None,
             waiting: None,
             budget,
@@ -292,44 +287,44 @@ impl Upload {
         self.lock().body_recorder.take()
     }
 
-    /// When something last passed.
+    /// When data was last forwarded.
     pub(crate) fn last(&self) -> Instant {
         self.lock().last
     }
 
-    /// Whether the whole has passed, so that nothing of it is left in the connection to Mews.
+    /// Returns whether the whole body has been forwarded, so that none of it is left for the connection.
     pub(crate) fn is_ended(&self) -> bool {
-        self.lock().ended
+        self.lock().is_ended
     }
 
-    /// The request has been taken: what has passed of its body will not be needed again.
-    pub(crate) fn forget(&self) {
+    /// Drops the data kept for a retry, which is no longer needed.
+    pub(crate) fn discard_replay(&self) {
         let mut progress = self.lock();
-        (progress.passed, progress.returned) = (None, None);
+        (progress.replay, progress.returned) = (None, None);
     }
 
-    /// Why the integration's side of the body broke off, if it did.
-    pub(crate) fn broken(&self) -> Option<LocalResponse> {
-        self.lock().broken.take()
+    /// Why the client's body failed, if it did.
+    pub(crate) fn failed(&self) -> Option<LocalResponse> {
+        self.lock().failed.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
-        // Nothing that holds the lock can panic half-way through a change.
+        // No code under the lock can panic halfway through an update.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request's body on its way to Mews.
+/// A request body being sent to Mews.
 pub(crate) struct RequestBody {
     pieces: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     rest: Option<(Incoming, Arc<Upload>)>,
-    /// Of the body as it came, so that one of unknown length goes on in chunks as it came in chunks.
+    /// Size hint of the original body, so that one received chunked is sent chunked.
     hint: SizeHint,
-    ended: bool,
-    room: Option<Arc<Held>>,
-    pace: Pace,
-    /// Since when the client is waited for, and for how long it is.
+    is_ended: bool,
+    reserved: Option<Arc<Reservation>>,
+    pace: BodyPace,
+    /// Start and timer of the current wait for the client.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -337,58 +332,58 @@ impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some((rest, upload)) = self.rest.take() {
             let mut progress = upload.lock();
-            if progress.passed.is_some() {
+            if progress.replay.is_some() {
                 progress.returned = Some(rest);
             }
         }
     }
 }
 
-/// What is needed to send a body again of which the upstream has processed nothing.
+/// What is needed to resend a body that the upstream has not processed.
 pub(crate) struct ReplayBody {
     pieces: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     upload: Option<Arc<Upload>>,
     hint: SizeHint,
-    ended: bool,
-    room: Option<Arc<Held>>,
-    pace: Pace,
+    is_ended: bool,
+    reserved: Option<Arc<Reservation>>,
+    pace: BodyPace,
 }
 
 impl ReplayBody {
-    /// Of a body that is about to be sent.
+    /// Prepares to resend a body that is about to be sent.
     pub(crate) fn of(body: &RequestBody) -> Self {
         if let Some((_, upload)) = &body.rest {
-            upload.lock().passed.get_or_insert_default();
+            upload.lock().replay.get_or_insert_default();
         }
         Self {
             pieces: body.pieces.clone(),
             trailers: body.trailers.clone(),
             upload: body.rest.as_ref().map(|(_, upload)| Arc::clone(upload)),
             hint: body.hint,
-            ended: body.ended,
-            room: body.room.clone(),
+            is_ended: body.is_ended,
+            reserved: body.reserved.clone(),
             pace: body.pace.clone(),
         }
     }
 
-    /// The same body from its beginning, once the other is dropped. None where more of it has passed than was kept, or
-    /// it broke off.
+    /// Returns the same body from the start, after the original was dropped. `None` if more was sent than kept, or the
+    /// body failed.
     pub(crate) fn into_body(mut self) -> Option<RequestBody> {
         let mut rest = None;
         if let Some(upload) = self.upload {
             let mut progress = upload.lock();
-            if progress.broken.is_some() {
+            if progress.failed.is_some() {
                 return None;
             }
-            let passed = progress.passed.take()?;
+            let replay = progress.replay.take()?;
             let returned = progress.returned.take();
-            if returned.is_none() && !progress.ended {
+            if returned.is_none() && !progress.is_ended {
                 return None;
             }
-            self.pieces.extend(passed.pieces);
-            self.trailers = passed.trailers;
-            progress.passed = Some(Passed { length: passed.length, room: passed.room, ..Passed::default() });
+            self.pieces.extend(replay.pieces);
+            self.trailers = replay.trailers;
+            progress.replay = Some(Replay { length: replay.length, reserved: replay.reserved, ..Replay::default() });
             drop(progress);
             rest = returned.map(|rest| (rest, upload));
         }
@@ -397,29 +392,29 @@ impl ReplayBody {
             trailers: self.trailers,
             rest,
             hint: self.hint,
-            ended: self.ended,
-            room: self.room,
+            is_ended: self.is_ended,
+            reserved: self.reserved,
             pace: self.pace,
             timer: None,
         })
     }
 }
 
-/// The integration's side of a body broke off; why is noted in the [`Upload`].
+/// The client's body failed; the [`Upload`] has the reason.
 #[derive(Debug, thiserror::Error)]
-#[error("the request's body broke off")]
-pub(crate) struct BrokeOff;
+#[error("the request body failed")]
+pub(crate) struct UploadFailed;
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = BrokeOff;
+    type Error = UploadFailed;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
         let this = self.get_mut();
         if let Some(piece) = this.pieces.pop_front() {
-            this.ended = this.pieces.is_empty() && this.rest.is_none() && this.trailers.is_none();
+            this.is_ended = this.pieces.is_empty() && this.rest.is_none() && this.trailers.is_none();
             if this.pieces.is_empty() {
-                this.room = None;
+                this.reserved = None;
             }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
@@ -432,9 +427,9 @@ impl Body for RequestBody {
                     this.timer.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
                 ready!(timer.as_mut().poll(cx));
                 this.pace.waited(begun.elapsed());
-                upload.lock().broken = Some(this.pace.exhausted());
-                this.ended = true;
-                return Poll::Ready(Some(Err(BrokeOff)));
+                upload.lock().failed = Some(this.pace.exhausted());
+                this.is_ended = true;
+                return Poll::Ready(Some(Err(UploadFailed)));
             };
             if let Some((begun, _)) = this.timer.take() {
                 this.pace.waited(begun.elapsed());
@@ -447,17 +442,17 @@ impl Body for RequestBody {
                             progress.waiting = frame.into_data().ok();
                             return Poll::Pending;
                         }
-                        this.pace.came(piece.len());
+                        this.pace.received(piece.len());
                         progress.body_recorder.push(piece);
                         progress.last = Instant::now();
-                        // Of a body of known length nothing is asked for after its last piece.
-                        progress.ended = this.hint.exact() == Some(progress.body_recorder.length());
+                        // A body of known length is not polled after its last chunk.
+                        progress.is_ended = this.hint.exact() == Some(progress.body_recorder.length());
                     }
-                    progress.pass(&frame);
+                    progress.keep_for_replay(&frame);
                     if frame.is_trailers() {
-                        progress.ended = true;
+                        progress.is_ended = true;
                         drop(progress);
-                        (this.rest, this.ended) = (None, true);
+                        (this.rest, this.is_ended) = (None, true);
                         let trailers = frame.into_trailers().ok().and_then(headers::trailers);
                         return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
                     }
@@ -465,26 +460,26 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {
-                    upload.lock().broken = Some(broken(&error));
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(BrokeOff)));
+                    upload.lock().failed = Some(failed(&error));
+                    this.is_ended = true;
+                    return Poll::Ready(Some(Err(UploadFailed)));
                 }
                 None => {
-                    upload.lock().ended = true;
+                    upload.lock().is_ended = true;
                     this.rest = None;
                 }
             }
         }
-        this.ended = true;
+        this.is_ended = true;
         Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended
+        self.is_ended
     }
 
     fn size_hint(&self) -> SizeHint {
-        // hyper asks once, before it reads.
+        // hyper asks once, before reading.
         self.hint
     }
 }

@@ -1,4 +1,4 @@
-//! An answer's body: it flows on while handles to it are kept, and its end waits for the receipt.
+//! Response bodies: streamed while handles to the data are kept; the end waits for the receipt.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -20,22 +20,22 @@ use crate::{
     upstream::{self, Lease},
 };
 
-/// How long the head of an answer that came as one piece waits for the receipt, so that it leaves as one piece, too: a
-/// write less, and for the integration a wake less. A disk that takes longer than this keeps no head back.
-const TOGETHER: Duration = Duration::from_millis(5);
+/// How long the head of a response that arrived complete waits for the receipt, so that both leave in one write, which
+/// also wakes the client once less. A slower disk does not delay the head.
+const HEAD_DELAY: Duration = Duration::from_millis(5);
 
-/// The body of an answer of a [`Proxy`](crate::Proxy).
+/// The response body of a [`Proxy`](crate::Proxy).
 pub struct ProxyBody<P: RecordPermit>(Kind<P>);
 
 enum Kind<P: RecordPermit> {
-    /// Recorded before it is sent: the proxy's own, and those without a body.
+    /// Recorded before it is sent: local responses, and those without a body.
     Whole(Option<Bytes>),
-    /// No body, but its length in the head: the one that a 304 or a HEAD speaks of, or 0.
+    /// No body, but a `Content-Length`: that of a 304 or a response to HEAD, or 0.
     Announced(u64),
     RelayedBody(Box<RelayedBody<P>>),
 }
 
-/// An answer that broke off.
+/// A response body failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BodyError(String);
@@ -44,73 +44,72 @@ struct RelayedBody<P: RecordPermit> {
     body: upstream::Body,
     pending: PendingExchange<P>,
     body_recorder: BodyRecorder,
-    /// The length that the answer's head promises.
-    promised: Option<u64>,
-    /// What came with the head, or waits for memory, and is not kept yet.
+    /// The `Content-Length` of the response.
+    content_length: Option<u64>,
+    /// A frame received with the head, or waiting for memory, and not kept yet.
     first: Option<Option<Result<Frame<Bytes>, upstream::Error>>>,
-    /// The connection to Mews, for the next request.
+    /// The upstream connection, for the next request.
     lease: Option<Lease>,
-    patience: Duration,
-    record: Duration,
+    timeout: Duration,
+    record_timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     end: End<P>,
 }
 
 enum End<P: RecordPermit> {
-    /// The body still flows.
+    /// The body is being streamed.
     Open,
-    /// Its last frame, if it has one of its own, waits for the receipt.
-    Held(Option<P::Receipt>, Option<Frame<Bytes>>),
-    Over,
+    /// The last frame, if any, waits for the receipt.
+    AwaitingReceipt(Option<P::Receipt>, Option<Frame<Bytes>>),
+    Ended,
 }
 
 impl<P: RecordPermit> ProxyBody<P> {
-    /// A body that is sent at once.
+    /// A body that is sent as is.
     pub(crate) fn whole(body: Bytes) -> Self {
         Self(Kind::Whole((!body.is_empty()).then_some(body)))
     }
 
-    /// No body, after a head that has this `Content-Length`, if any.
+    /// No body, with this `Content-Length`, if any.
     pub(crate) fn none(announced: Option<u64>) -> Self {
         Self(announced.map_or(Kind::Whole(None), Kind::Announced))
     }
 
-    /// A body that comes from Mews, between two pieces of which so much time may pass, and so much between its end and the
-    /// receipt.
-    pub(crate) fn flowing(
+    /// A body relayed from Mews, with the timeouts between two frames and for the receipt.
+    pub(crate) fn relayed(
         body: upstream::Body,
         pending: PendingExchange<P>,
         body_recorder: BodyRecorder,
-        promised: Option<u64>,
+        content_length: Option<u64>,
         lease: Lease,
-        (patience, record): (Duration, Duration),
+        (timeout, record_timeout): (Duration, Duration),
     ) -> Self {
         Self(Kind::RelayedBody(Box::new(RelayedBody {
             body,
             pending,
             body_recorder,
-            promised,
+            content_length,
             first: None,
             lease: Some(lease),
-            patience,
-            record,
+            timeout,
+            record_timeout,
             timer: None,
             end: End::Open,
         })))
     }
 
-    /// Returns at once, unless all of the answer is known to have come already, by its length or by HTTP/2's end of the
-    /// stream: then it is recorded, and its receipt has [`TOGETHER`] before the head goes ahead of the body.
+    /// Returns immediately, unless the response is already complete, by its length or by END_STREAM. Then it is
+    /// recorded, and waits up to [`HEAD_DELAY`] for the receipt before the head is sent ahead of the body.
     pub(crate) async fn with_head(&mut self) {
-        let Kind::RelayedBody(flowing) = &mut self.0 else { return };
+        let Kind::RelayedBody(relayed) = &mut self.0 else { return };
         poll_fn(|cx| {
-            flowing.look(cx);
+            relayed.read_available(cx);
             Poll::Ready(())
         })
         .await;
-        if let End::Held(receipt, _) = &mut flowing.end
+        if let End::AwaitingReceipt(receipt, _) = &mut relayed.end
             && let Some(waiting) = receipt
-            && tokio::time::timeout(TOGETHER, waiting).await.is_ok()
+            && tokio::time::timeout(HEAD_DELAY, waiting).await.is_ok()
         {
             *receipt = None;
         }
@@ -118,8 +117,8 @@ impl<P: RecordPermit> ProxyBody<P> {
 }
 
 impl<P: RecordPermit> RelayedBody<P> {
-    /// Takes what is there of the body, and records the exchange if that is all.
-    fn look(&mut self, cx: &mut Context<'_>) {
+    /// Reads the available data, and records the exchange if the body is complete.
+    fn read_available(&mut self, cx: &mut Context<'_>) {
         match self.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) if self.is_last(&frame) && self.has_room(cx, &frame) => self.end_with(frame),
             Poll::Ready(next) => self.first = Some(next),
@@ -127,7 +126,7 @@ impl<P: RecordPermit> RelayedBody<P> {
         }
     }
 
-    /// The next frame, its trailers without what is not the client's.
+    /// Polls the next frame, filtering trailers.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(match frame {
@@ -140,25 +139,25 @@ impl<P: RecordPermit> RelayedBody<P> {
 
     fn is_last(&self, frame: &Frame<Bytes>) -> bool {
         let length = self.body_recorder.length() + frame.data_ref().map_or(0, |piece| piece.len() as u64);
-        frame.is_trailers() || self.body.is_end_stream() || self.promised == Some(length)
+        frame.is_trailers() || self.body.is_end_stream() || self.content_length == Some(length)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             match &mut self.end {
-                End::Over => return Poll::Ready(None),
-                End::Held(receipt, frame) => {
+                End::Ended => return Poll::Ready(None),
+                End::AwaitingReceipt(receipt, frame) => {
                     if let Some(receipt) = receipt
                         && Pin::new(receipt).poll(cx).is_pending()
                     {
-                        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.record)));
+                        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.record_timeout)));
                         ready!(timer.as_mut().poll(cx));
-                        // The receipt is dropped, and the exchange stays where it waits.
-                        self.end = End::Over;
-                        return Poll::Ready(Some(Err(BodyError(recorder::not_recorded(self.record)))));
+                        // Drops the receipt; the exchange stays queued.
+                        self.end = End::Ended;
+                        return Poll::Ready(Some(Err(BodyError(recorder::not_recorded(self.record_timeout)))));
                     }
                     let frame = frame.take();
-                    self.end = End::Over;
+                    self.end = End::Ended;
                     return Poll::Ready(frame.map(Ok));
                 }
                 End::Open => {}
@@ -168,9 +167,9 @@ impl<P: RecordPermit> RelayedBody<P> {
                 None => self.poll_body(cx),
             };
             let Poll::Ready(next) = next else {
-                let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
+                let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
                 ready!(timer.as_mut().poll(cx));
-                let message = format!("Mews' answer stopped for {:?}", self.patience);
+                let message = format!("Mews' response stalled for {:?}", self.timeout);
                 return Poll::Ready(Some(Err(self.fail(FailureKind::BodyTimeout, message))));
             };
             self.timer = None;
@@ -193,7 +192,7 @@ impl<P: RecordPermit> RelayedBody<P> {
         }
     }
 
-    /// Whether a frame can be kept now, or never will be; otherwise what comes waits, and the frame is looked at again.
+    /// Returns whether a frame can be kept now, or never; otherwise the frame waits.
     fn has_room(&mut self, cx: &mut Context<'_>, frame: &Frame<Bytes>) -> bool {
         frame.data_ref().is_none_or(|piece| self.body_recorder.poll_room(cx, piece.len()).is_ready())
     }
@@ -210,18 +209,18 @@ impl<P: RecordPermit> RelayedBody<P> {
     }
 
     fn finish(&mut self, last: Option<Frame<Bytes>>) {
-        // A connection that still takes up this request's body must not make another request wait for it.
-        if let Some(lease) = self.lease.take().filter(|_| self.pending.is_sent_whole()) {
+        // A connection that is still sending this request's body must not delay another request.
+        if let Some(lease) = self.lease.take().filter(|_| self.pending.is_request_sent()) {
             lease.give_back();
         }
         let receipt = self.pending.finish_with_body(self.body_recorder.take(), Outcome::Answered, None);
-        self.end = End::Held(receipt, last);
+        self.end = End::AwaitingReceipt(receipt, last);
     }
 
     fn fail(&mut self, kind: FailureKind, message: String) -> BodyError {
-        self.end = End::Over;
+        self.end = End::Ended;
         let failure = Failure { kind, message: message.clone() };
-        // The integration learns of it by the broken answer, for which nothing needs to be safe.
+        // The client sees the failed response, which needs no durable record.
         drop(self.pending.finish_with_body(self.body_recorder.take(), Outcome::Failed, Some(failure)));
         BodyError(message)
     }
@@ -239,9 +238,9 @@ impl<P: RecordPermit> Drop for RelayedBody<P> {
 fn failure(error: &upstream::Error) -> (FailureKind, String) {
     let reason = error.reason();
     if error.is_invalid() {
-        (FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
+        (FailureKind::InvalidResponse, format!("Mews' response is not valid HTTP: {reason}"))
     } else {
-        (FailureKind::Incomplete, format!("Mews' answer ended before it was complete: {reason}"))
+        (FailureKind::Incomplete, format!("Mews' response is incomplete: {reason}"))
     }
 }
 
@@ -253,16 +252,16 @@ impl<P: RecordPermit> Body for ProxyBody<P> {
         match &mut self.get_mut().0 {
             Kind::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Kind::Announced(_) => Poll::Ready(None),
-            Kind::RelayedBody(flowing) => flowing.poll(cx),
+            Kind::RelayedBody(relayed) => relayed.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(body) => body.is_none(),
-            // Of a body that has ended hyper drops the length.
+            // For a body that has ended, hyper would drop the length.
             Kind::Announced(_) => false,
-            Kind::RelayedBody(flowing) => matches!(flowing.end, End::Over),
+            Kind::RelayedBody(relayed) => matches!(relayed.end, End::Ended),
         }
     }
 
@@ -270,16 +269,16 @@ impl<P: RecordPermit> Body for ProxyBody<P> {
         match &self.0 {
             Kind::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Announced(length) => SizeHint::with_exact(*length),
-            Kind::RelayedBody(flowing) => match (&flowing.end, flowing.promised) {
+            Kind::RelayedBody(relayed) => match (&relayed.end, relayed.content_length) {
                 (_, None) => SizeHint::new(),
-                (End::Open, Some(promised)) => {
-                    SizeHint::with_exact(promised.saturating_sub(flowing.body_recorder.length()))
+                (End::Open, Some(content_length)) => {
+                    SizeHint::with_exact(content_length.saturating_sub(relayed.body_recorder.length()))
                 }
-                (End::Held(_, last), _) => {
+                (End::AwaitingReceipt(_, last), _) => {
                     let last = last.as_ref().and_then(Frame::data_ref);
                     SizeHint::with_exact(last.map_or(0, |piece| piece.len() as u64))
                 }
-                (End::Over, _) => SizeHint::with_exact(0),
+                (End::Ended, _) => SizeHint::with_exact(0),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! A response's head on its way from Mews to the client: how its body is framed, its reason phrase, where it redirects.
+//! Response heads on their way to the client: framing, reason phrase, redirects.
 
 use bytes::Bytes;
 use http::{
@@ -11,26 +11,26 @@ use nightaudit_exchange::FailureKind;
 
 use crate::{Origin, headers, local_response::LocalResponse};
 
-/// How the body of a response is delimited.
+/// How a response body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Framing {
-    /// Whether there can be a body at all (RFC 9112, section 6.3, rules 1 and 2).
+    /// Whether there can be a body (RFC 9112, section 6.3, rules 1 and 2).
     pub(crate) has_body: bool,
-    /// The body's length where the head states it.
+    /// The `Content-Length`, if it is valid and applies.
     pub(crate) length: Option<u64>,
     pub(crate) chunked: bool,
-    /// Whether it could be read in two ways: such a response may be the work of somebody who splits responses, so nothing
-    /// else is read from its connection.
+    /// Whether the framing is ambiguous. That may be response splitting, so the connection is not reused.
     pub(crate) ambiguous: bool,
 }
 
 impl Framing {
-    /// Reads how a response is framed, and leaves no more than one statement of it in the head: what is for the hop from
-    /// Mews must not contradict what is written for the hop to the client.
+    /// Determines the framing of a response, and leaves at most one statement of it in the headers, so that the framing
+    /// from Mews can't contradict that to the client.
     ///
     /// # Errors
     ///
-    /// A [`LocalResponse`] for a transfer coding that was not asked for (RFC 9112, section 6.1): the client could not undo it.
+    /// A [`LocalResponse`] for a transfer coding that was not requested (RFC 9112, section 6.1), which the client could
+    /// not decode.
     pub(crate) fn of<B>(response: &mut Response<B>, method: &Method) -> Result<Self, LocalResponse> {
         let status = response.status();
         let has_body = *method != Method::HEAD
@@ -43,12 +43,12 @@ impl Framing {
         let chunked = matches!(codings[..], [only] if is(only, "chunked"));
         if has_body && !chunked && !codings.iter().all(|coding| is(coding, "identity")) {
             let named = String::from_utf8_lossy(&codings.join(&b", "[..])).into_owned();
-            let message = format!("Mews' response has the transfer coding `{named}`, which nobody asked for");
+            let message = format!("Mews' response has the transfer coding `{named}`, which was not requested");
             return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
         }
         let lengths = list(headers, &CONTENT_LENGTH);
         let stated = headers.get_all(CONTENT_LENGTH).iter().count();
-        // Several equal ones are one (RFC 9112, section 6.3, rule 5).
+        // Several equal values count as one (RFC 9112, section 6.3, rule 5).
         let length = match lengths.split_first() {
             Some((first, others)) if others.iter().all(|other| other == first) => digits(first),
             _ => None,
@@ -56,9 +56,11 @@ impl Framing {
         let repeated = lengths.len() > 1;
         let ambiguous = has_body && coded && stated > 0;
         match length {
-            // Chunks override a length (rule 3), and a 204 has none (RFC 9110, section 8.6).
-            _ if coded || status == StatusCode::NO_CONTENT => headers::without(headers, |name| *name == CONTENT_LENGTH),
-            None if stated > 0 => headers::without(headers, |name| *name == CONTENT_LENGTH),
+            // Chunked overrides a length (rule 3), and a 204 has none (RFC 9110, section 8.6).
+            _ if coded || status == StatusCode::NO_CONTENT => {
+                headers::remove_headers(headers, |name| *name == CONTENT_LENGTH)
+            }
+            None if stated > 0 => headers::remove_headers(headers, |name| *name == CONTENT_LENGTH),
             Some(length) if repeated => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
             _ => {}
         }
@@ -66,7 +68,7 @@ impl Framing {
     }
 }
 
-/// The members of a header that is a list, over all its lines.
+/// Returns the members of a list header, over all its lines.
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
     let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     lines
@@ -80,8 +82,8 @@ fn digits(text: &[u8]) -> Option<u64> {
     text.iter().all(u8::is_ascii_digit).then(|| str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
-/// The reason phrase in a head of HTTP/1, where the library below loses it: it drops one with bytes beyond ASCII, which
-/// are allowed (`obs-text`; RFC 9112, section 4).
+/// Returns the reason phrase of an HTTP/1 head if hyper loses it: it drops non-ASCII ones, which are allowed
+/// (`obs-text`; RFC 9112, section 4).
 pub(crate) fn lost_reason(head: &Bytes) -> Option<ReasonPhrase> {
     let line = &head[..memchr::memchr(b'\n', head)?];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -89,20 +91,20 @@ pub(crate) fn lost_reason(head: &Bytes) -> Option<ReasonPhrase> {
     if reason.is_ascii() { None } else { ReasonPhrase::try_from(head.slice_ref(reason)).ok() }
 }
 
-/// How the client addresses this proxy.
+/// The address by which the client reached this proxy.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Addressed {
-    /// Whether over TLS.
+pub(crate) struct ProxyAddress {
+    /// Whether the client uses TLS.
     pub(crate) tls: bool,
-    /// By what `Host`; none where it said none.
+    /// The `Host` header, if any.
     pub(crate) host: Option<HeaderValue>,
 }
 
-/// Points what redirects to one of the `hosts` to the proxy, as reverse proxies do: the client would leave it otherwise.
-/// Returns whether anything was changed.
+/// Rewrites redirects to one of the `hosts` to point to the proxy, as reverse proxies do, since the client would bypass
+/// it otherwise. Returns whether anything changed.
 ///
-/// Only addresses with the host's own scheme are: a redirect from `http` to `https` would lead back to itself.
-pub(crate) fn redirect_here(headers: &mut HeaderMap, hosts: [&Origin; 2], here: &Addressed) -> bool {
+/// Only URLs with the host's own scheme: a redirect from `http` to `https` would become a loop.
+pub(crate) fn rewrite_redirects(headers: &mut HeaderMap, hosts: [&Origin; 2], here: &ProxyAddress) -> bool {
     let authority = || here.host.as_ref()?.to_str().ok()?.parse::<Authority>().ok();
     let mut changed = false;
     for name in [LOCATION, CONTENT_LOCATION, REFRESH] {
@@ -136,7 +138,7 @@ mod tests {
             response = response.header(*name, *value);
         }
         let mut response = response.body(()).unwrap();
-        let framing = Framing::of(&mut response, method).map_err(|stop| match stop {
+        let framing = Framing::of(&mut response, method).map_err(|local_response| match local_response {
             LocalResponse::Failed(failure) => failure.kind,
             LocalResponse::Limited { .. } => unreachable!(),
         });
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn one_statement_of_the_length_is_left() {
+    fn one_content_length_is_left() {
         let whole = Framing { has_body: true, length: Some(2), chunked: false, ambiguous: false };
         let chunked = Framing { length: None, chunked: true, ..whole };
         let bodiless = Framing { has_body: false, ..whole };
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_coding_that_nobody_asked_for_is_no_answer() {
+    fn an_unrequested_transfer_coding_is_an_invalid_response() {
         for coding in ["gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "x"] {
             let (framing, _) = framed(&Method::GET, 200, &[("Transfer-Encoding", coding)]);
             assert_eq!(framing, Err(FailureKind::InvalidResponse), "{coding}");
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_reason_beyond_ascii_is_taken_from_the_head() {
+    fn only_a_non_ascii_reason_is_taken_from_the_head() {
         let reason = |head: &'static str| lost_reason(&Bytes::from_static(head.as_bytes())).map(Bytes::from);
         assert_eq!(reason("HTTP/1.1 404 caf\u{e9} ferm\u{e9}\r\n\r\n").unwrap(), "caf\u{e9} ferm\u{e9}");
         for head in ["HTTP/1.1 404 Not Here\r\n\r\n", "HTTP/1.1 404 \r\n\r\n", "HTTP/1.1 404\r\n\r\n", "x"] {
@@ -184,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_to_a_host_leads_to_the_proxy_and_others_stay() {
+    fn redirects_to_a_host_are_rewritten_and_others_stay() {
         let api: Origin = "https://api.mews-demo.com".parse().unwrap();
         let events: Origin = "wss://ws.mews-demo.com".parse().unwrap();
         let rewritten = |name: HeaderName, value: &str, authority: Option<&str>| {
             let mut headers = HeaderMap::from_iter([(name.clone(), value.parse().unwrap())]);
-            let here = Addressed { tls: false, host: authority.map(|text| text.parse().unwrap()) };
-            let changed = redirect_here(&mut headers, [&api, &events], &here);
+            let here = ProxyAddress { tls: false, host: authority.map(|text| text.parse().unwrap()) };
+            let changed = rewrite_redirects(&mut headers, [&api, &events], &here);
             let now = headers[&name].to_str().unwrap().to_owned();
             assert_eq!(changed, now != value, "{value}");
             now

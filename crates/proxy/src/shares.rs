@@ -1,4 +1,4 @@
-//! How much of the room for exchanges under way each client may hold.
+//! Per-client shares of in-flight capacity.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -14,15 +14,15 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// Shares the room for exchanges under way among addresses and their connections.
+/// Divides the capacity for exchanges in flight among client addresses and their connections.
 ///
-/// An address has three quarters of it at most. Of those, a connection takes no more while it has a quarter of what is
-/// still free: one alone gets to a fifth, and dozens that fill theirs leave room for one that has none yet. Who must wait
-/// is served in turn, connection by connection.
+/// An address gets at most three quarters of it. Of that, a connection gets no more once it holds a quarter of what is
+/// still free: a single one gets a fifth, and even dozens of saturated ones leave room for a new one. Waiters are
+/// served round-robin by connection.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    /// What one address may hold.
-    most: usize,
+    /// The most that one address may hold.
+    max_per_address: usize,
     state: Mutex<State>,
     waiting: AtomicUsize,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Shares {
 struct State {
     addresses: HashMap<IpAddr, usize>,
     connections: HashMap<SocketAddr, Connection>,
-    /// The connections that have requests waiting.
+    /// Connections with waiting requests, in round-robin order.
     turns: VecDeque<SocketAddr>,
 }
 
@@ -41,7 +41,7 @@ struct Connection {
     waiting: VecDeque<oneshot::Sender<Share>>,
 }
 
-/// Room for one exchange; dropping it gives it back.
+/// Capacity for one exchange, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     shares: Arc<Shares>,
@@ -49,21 +49,25 @@ pub(crate) struct Share {
 }
 
 impl Shares {
-    /// Shares room for so many exchanges.
-    pub(crate) fn new(room: usize) -> Arc<Self> {
-        Arc::new(Self { most: room - room / 4, state: Mutex::default(), waiting: AtomicUsize::new(0) })
+    /// Divides capacity for so many exchanges.
+    pub(crate) fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max_per_address: capacity - capacity / 4,
+            state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        })
     }
 
-    /// Whether requests wait for room, here or wherever [`counted`](Self::counted) says so.
+    /// Returns whether requests are waiting for capacity, here or under [`count_waiting`](Self::count_waiting).
     pub(crate) fn is_crowded(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits for room for an exchange of this client.
-    pub(crate) async fn take(self: &Arc<Self>, peer: SocketAddr) -> Share {
+    /// Waits for capacity for an exchange of this client.
+    pub(crate) async fn acquire(self: &Arc<Self>, peer: SocketAddr) -> Share {
         let granted = {
             let mut state = self.lock();
-            if state.try_hold(self.most, peer) {
+            if state.try_hold(self.max_per_address, peer) {
                 return Share { shares: Arc::clone(self), peer };
             }
             let (grant, granted) = oneshot::channel();
@@ -74,30 +78,30 @@ impl Shares {
             }
             granted
         };
-        match self.counted(granted).await {
+        match self.count_waiting(granted).await {
             Ok(share) => share,
-            // Never: whoever waits stays in the list until it is granted.
+            // Unreachable: a waiter stays queued until granted.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Counts a request as waiting while this isn't ready.
-    pub(crate) async fn counted<F: Future>(&self, wait: F) -> F::Output {
+    /// Counts a request as waiting while `wait` is pending.
+    pub(crate) async fn count_waiting<F: Future>(&self, wait: F) -> F::Output {
         let mut wait = pin!(wait);
         if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
             return done;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _over = Over(&self.waiting);
+        let _guard = WaitingGuard(&self.waiting);
         wait.await
     }
 
-    /// Gives back, and grants what then has room.
+    /// Releases the share and grants waiters that now fit.
     fn release(self: &Arc<Self>, peer: SocketAddr) {
         let mut state = self.lock();
-        state.let_go(peer);
-        // Sent outside the lock: what nobody waits for any more comes back through here.
-        let grants = state.grant(self.most);
+        state.release(peer);
+        // Sent outside the lock: a share whose waiter is gone is dropped and returns here.
+        let grants = state.grant(self.max_per_address);
         drop(state);
         for (grant, peer) in grants {
             drop(grant.send(Share { shares: Arc::clone(self), peer }));
@@ -105,18 +109,18 @@ impl Shares {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock can panic half-way through a change.
+        // No code under the lock can panic halfway through an update.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Takes room if there is some and nothing of this connection waits. One look-up in each map: this is on every
-    /// request's path, under the lock.
-    fn try_hold(&mut self, most: usize, peer: SocketAddr) -> bool {
+    /// Takes a share if one is free and the connection has no waiters. One lookup per map, since every request does
+    /// this under the lock.
+    fn try_hold(&mut self, max_per_address: usize, peer: SocketAddr) -> bool {
         let in_use = self.addresses.entry(address(peer)).or_default();
         let connection = self.connections.entry(peer).or_default();
-        let has_room = connection.waiting.is_empty() && has_room(most, *in_use, connection.held);
+        let has_room = connection.waiting.is_empty() && has_room(max_per_address, *in_use, connection.held);
         if has_room {
             *in_use += 1;
             connection.held += 1;
@@ -124,9 +128,9 @@ impl State {
         has_room
     }
 
-    fn has_room(&self, most: usize, peer: SocketAddr) -> bool {
+    fn has_room(&self, max_per_address: usize, peer: SocketAddr) -> bool {
         let in_use = self.addresses.get(&address(peer)).copied().unwrap_or(0);
-        has_room(most, in_use, self.connections.get(&peer).map_or(0, |connection| connection.held))
+        has_room(max_per_address, in_use, self.connections.get(&peer).map_or(0, |connection| connection.held))
     }
 
     fn hold(&mut self, peer: SocketAddr) {
@@ -134,7 +138,7 @@ impl State {
         self.connections.entry(peer).or_default().held += 1;
     }
 
-    fn let_go(&mut self, peer: SocketAddr) {
+    fn release(&mut self, peer: SocketAddr) {
         if let Entry::Occupied(mut in_use) = self.addresses.entry(address(peer)) {
             *in_use.get_mut() -= 1;
             if *in_use.get() == 0 {
@@ -149,13 +153,13 @@ impl State {
         }
     }
 
-    fn grant(&mut self, most: usize) -> Vec<(oneshot::Sender<Share>, SocketAddr)> {
+    fn grant(&mut self, max_per_address: usize) -> Vec<(oneshot::Sender<Share>, SocketAddr)> {
         let mut grants = Vec::new();
         let mut passed = 0;
         while passed < self.turns.len()
             && let Some(peer) = self.turns.pop_front()
         {
-            let room = self.has_room(most, peer);
+            let room = self.has_room(max_per_address, peer);
             let Some(connection) = self.connections.get_mut(&peer) else { continue };
             while connection.waiting.front().is_some_and(oneshot::Sender::is_closed) {
                 connection.waiting.pop_front();
@@ -184,12 +188,12 @@ impl State {
     }
 }
 
-/// Whether a connection that holds `held` may take more while its address holds `in_use`.
-fn has_room(most: usize, in_use: usize, held: usize) -> bool {
-    held < most.saturating_sub(in_use).div_ceil(4)
+/// Returns whether a connection that holds `held` may take more while its address holds `in_use`.
+fn has_room(max_per_address: usize, in_use: usize, held: usize) -> bool {
+    held < max_per_address.saturating_sub(in_use).div_ceil(4)
 }
 
-/// What is counted as one client: a network of IPv6 as providers give one to each customer.
+/// Returns what counts as one client: the address, or the /64 network with IPv6, which providers assign per customer.
 fn address(peer: SocketAddr) -> IpAddr {
     match peer.ip().to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
@@ -203,10 +207,10 @@ impl Drop for Share {
     }
 }
 
-/// Takes one off when it is dropped.
-struct Over<'a>(&'a AtomicUsize);
+/// Decrements the count when dropped.
+struct WaitingGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Over<'_> {
+impl Drop for WaitingGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -224,10 +228,10 @@ mod tests {
         SocketAddr::from(([10, 0, 0, host], port))
     }
 
-    /// A share if there is room at once, or else the wait for it.
+    /// Returns a share if one is free, otherwise the wait for it.
     fn take(shares: &Arc<Shares>, peer: SocketAddr) -> Result<Share, Taking> {
         let shares = Arc::clone(shares);
-        let mut taking: Taking = Box::pin(async move { shares.take(peer).await });
+        let mut taking: Taking = Box::pin(async move { shares.acquire(peer).await });
         match poll(&mut taking) {
             Some(share) => Ok(share),
             None => Err(taking),
@@ -241,17 +245,17 @@ mod tests {
         }
     }
 
-    /// All that this client gets.
+    /// Takes all shares this client can get.
     fn fill(shares: &Arc<Shares>, peer: SocketAddr) -> Vec<Share> {
         std::iter::from_fn(|| take(shares, peer).ok()).collect()
     }
 
     #[test]
-    fn regression_seventeen_connections_held_all_the_room_there_was() {
+    fn regression_seventeen_connections_exhausted_the_capacity() {
         let shares = Shares::new(4096);
         let held: Vec<_> = (1..=17).map(|port| fill(&shares, peer(1, port))).collect();
         assert!(held.iter().all(|held| !held.is_empty()));
-        // From the same address as well as from another there is room for who has none yet.
+        // A new connection fits, from the same address as well as from another.
         assert!(take(&shares, peer(1, 99)).is_ok());
         assert!(take(&shares, peer(2, 1)).is_ok());
         let all: usize = held.iter().map(Vec::len).sum();
@@ -262,16 +266,16 @@ mod tests {
     fn a_connection_alone_has_a_fifth_of_its_address_s_share_and_an_address_three_quarters() {
         let shares = Shares::new(4096);
         let one = fill(&shares, peer(1, 1));
-        // More than the streams that it may have.
+        // More than its concurrent streams.
         assert_eq!(one.len(), 3072 / 5 + 1);
-        // With as many connections as it likes, an address has no more.
+        // An address gets no more, with any number of connections.
         let rest: Vec<_> = (2..300).map(|port| fill(&shares, peer(1, port))).collect();
         assert_eq!(one.len() + rest.iter().map(Vec::len).sum::<usize>(), 3072);
         assert!(!fill(&shares, peer(2, 1)).is_empty());
     }
 
     #[test]
-    fn addresses_of_one_network_count_as_one_and_a_mapped_one_as_what_it_is() {
+    fn addresses_of_one_network_count_as_one_and_mapped_ones_as_ipv4() {
         let shares = Shares::new(4);
         let held: Vec<_> = ["[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1"]
             .map(|peer| take(&shares, peer.parse().unwrap()).ok().unwrap())
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_served_in_turn_connection_by_connection_and_who_left_is_passed_over() {
+    fn waiters_are_served_round_robin_and_those_that_left_are_skipped() {
         let shares = Shares::new(4);
         let mut held: Vec<_> = (1..=3).map(|port| take(&shares, peer(1, port)).ok().unwrap()).collect();
         let waits = |port| take(&shares, peer(1, port)).unwrap_err();
@@ -305,12 +309,12 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_that_nobody_takes_goes_to_the_next() {
+    fn an_unclaimed_grant_goes_to_the_next() {
         let shares = Shares::new(1);
         let held = take(&shares, peer(1, 1)).ok().unwrap();
         let (left, mut next) = (take(&shares, peer(1, 2)).unwrap_err(), take(&shares, peer(1, 3)).unwrap_err());
         drop(held);
-        // It was granted, and never looked at.
+        // Granted, and never polled.
         assert!(poll(&mut next).is_none());
         drop(left);
         assert!(poll(&mut next).is_some());

@@ -1,4 +1,4 @@
-//! What follows an upgrade: bytes both ways, for the WebSocket.
+//! Tunnels the bytes of a WebSocket after the upgrade.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -12,31 +12,31 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, split};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ids::Ids,
+    ids::IdGenerator,
     recorder::{RecordPermit, Recorder},
     web_socket::{Part, Tap, Transcript},
 };
 
-/// How long to wait before a recorder that could take nothing is asked again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// How often it is asked for the last part of a connection.
+/// Delay before retrying a recorder that failed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Attempts to record the last part of a connection.
 const ATTEMPTS: u32 = 30;
 
-/// How long one direction may go on once the other has broken off.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long one direction may continue after the other has failed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Carries bytes between the integration and Mews until either side ends or the proxy does, and records what is said.
+/// Copies bytes between the client and Mews until both sides end or the proxy shuts down, and records the messages.
 pub(crate) struct Tunnel<R> {
     pub(crate) recorder: Arc<R>,
-    pub(crate) ids: Arc<Ids>,
+    pub(crate) ids: Arc<IdGenerator>,
     pub(crate) handshake: Handshake,
     pub(crate) transcript: Arc<Transcript>,
     pub(crate) closing: CancellationToken,
-    /// How many parts are recorded.
+    /// The number of parts recorded.
     pub(crate) parts: u32,
 }
 
-/// What the exchange of a handshake has in common with the parts that follow it.
+/// What the parts of a WebSocket share with the exchange of its handshake.
 pub(crate) struct Handshake {
     id: ExchangeId,
     session: Option<Arc<str>>,
@@ -62,7 +62,7 @@ impl Handshake {
 }
 
 impl<R: Recorder> Tunnel<R> {
-    pub(crate) async fn carry(mut self, downstream: OnUpgrade, upstream: OnUpgrade) {
+    pub(crate) async fn run(mut self, downstream: OnUpgrade, upstream: OnUpgrade) {
         let (recorder, closing, transcript) =
             (Arc::clone(&self.recorder), self.closing.clone(), self.transcript.clone());
         let mut copying = Box::pin(copy(downstream, upstream, &transcript));
@@ -77,25 +77,25 @@ impl<R: Recorder> Tunnel<R> {
                     let message = "nightaudit was stopped while the connection was open".to_owned();
                     break (Outcome::Answered, Some(Failure { kind: FailureKind::Interrupted, message }));
                 }
-                place = due => {
+                permit = due => {
                     let part = transcript.take();
-                    // The writer is in no hurry with it, nor is anybody who waits for it.
-                    drop(place.record(Box::new(self.part(part, false, Outcome::Answered, None))));
+                    // Nothing waits for this receipt.
+                    drop(permit.record(Box::new(self.part(part, false, Outcome::Answered, None))));
                 }
             }
         };
         drop(copying);
-        let place = tokio::select! {
-            place = reserve_at_last(&*recorder) => place,
-            // A recorder that can take nothing by then never will.
-            () = async { closing.cancelled().await; tokio::time::sleep(AGAIN).await } => None,
+        let permit = tokio::select! {
+            permit = reserve_with_limit(&*recorder) => permit,
+            // A recorder that still fails by then is given up.
+            () = async { closing.cancelled().await; tokio::time::sleep(RETRY_DELAY).await } => None,
         };
-        let Some(place) = place else {
+        let Some(permit) = permit else {
             tracing::warn!("the end of a WebSocket could not be recorded");
             return;
         };
         let rest = transcript.take_rest();
-        drop(place.record(Box::new(self.part(rest, true, outcome, error))));
+        drop(permit.record(Box::new(self.part(rest, true, outcome, error))));
     }
 
     fn part(&mut self, part: Part, ended: bool, outcome: Outcome, error: Option<Failure>) -> Capture {
@@ -132,7 +132,7 @@ impl<R: Recorder> Tunnel<R> {
     }
 }
 
-/// A request without its fields and its body, which stand in the handshake.
+/// Returns the request without headers and body, which are in the handshake.
 fn request(request: &CapturedRequest) -> CapturedRequest {
     CapturedRequest {
         method: request.method.clone(),
@@ -147,17 +147,17 @@ fn request(request: &CapturedRequest) -> CapturedRequest {
 async fn reserve<R: Recorder>(recorder: &R) -> R::Permit {
     loop {
         match recorder.reserve().await {
-            Ok(place) => return place,
-            Err(_) => tokio::time::sleep(AGAIN).await,
+            Ok(permit) => return permit,
+            Err(_) => tokio::time::sleep(RETRY_DELAY).await,
         }
     }
 }
 
-async fn reserve_at_last<R: Recorder>(recorder: &R) -> Option<R::Permit> {
+async fn reserve_with_limit<R: Recorder>(recorder: &R) -> Option<R::Permit> {
     for _ in 0..ATTEMPTS {
         match recorder.reserve().await {
-            Ok(place) => return Some(place),
-            Err(_) => tokio::time::sleep(AGAIN).await,
+            Ok(permit) => return Some(permit),
+            Err(_) => tokio::time::sleep(RETRY_DELAY).await,
         }
     }
     None
@@ -171,7 +171,7 @@ async fn copy(downstream: OnUpgrade, upstream: OnUpgrade, transcript: &Arc<Trans
             match both_ways(&mut downstream, &mut upstream).await {
                 Ok(()) => (Outcome::Answered, None),
                 Err(error) => {
-                    let message = format!("the connection broke off: {error}");
+                    let message = format!("the connection failed: {error}");
                     (Outcome::Answered, Some(Failure { kind: FailureKind::Closed, message }))
                 }
             }
@@ -183,10 +183,10 @@ async fn copy(downstream: OnUpgrade, upstream: OnUpgrade, transcript: &Arc<Trans
     }
 }
 
-/// Copies bytes both ways until both ends have come.
+/// Copies bytes in both directions until both have ended.
 ///
-/// Where one direction breaks off, the other still has [`LAST_WORDS`] to come to its end: what a side said before it closed
-/// (a WebSocket's close frame, say) is delivered, though nothing more could be written to it.
+/// If one direction fails, the other has [`DRAIN_TIMEOUT`] to end, so that data a side sent before it closed, such as a
+/// WebSocket close frame, is still delivered.
 async fn both_ways<A, B>(a: &mut A, b: &mut B) -> std::io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
@@ -201,18 +201,18 @@ where
     }
 }
 
-/// Waits for the other direction once one has ended.
+/// Waits for the other direction after one has ended.
 async fn rest(first: std::io::Result<()>, other: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
     match first {
         Ok(()) => other.await,
         Err(error) => {
-            let _ = tokio::time::timeout(LAST_WORDS, other).await;
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, other).await;
             Err(error)
         }
     }
 }
 
-/// Copies bytes to the end of `from`, and ends `to` with it, however it came.
+/// Copies `from` to `to` until it ends, and then shuts `to` down, also after an error.
 async fn one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
     let copied = tokio::io::copy(from, to).await;
     let ended = to.shutdown().await;
@@ -230,10 +230,10 @@ mod tests {
 
     use super::*;
 
-    /// One side of a connection of which nothing is taken any more, and which still has something to say.
-    struct Deaf(&'static [u8]);
+    /// A peer that fails all writes and still has data to read.
+    struct WriteFails(&'static [u8]);
 
-    impl AsyncRead for Deaf {
+    impl AsyncRead for WriteFails {
         fn poll_read(
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    impl AsyncWrite for Deaf {
+    impl AsyncWrite for WriteFails {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
             Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
         }
@@ -260,14 +260,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn regression_what_a_side_said_before_it_closed_was_lost_when_nothing_could_be_written_to_it() {
-        for deaf_first in [true, false] {
+    async fn regression_data_sent_before_closing_was_lost_when_writes_failed() {
+        for failing_first in [true, false] {
             let (mut near, mut far) = duplex(64);
             near.write_all(b"more").await.unwrap();
-            let mut deaf = Deaf(b"\x88\x02\x03\xe8");
-            let carried =
-                if deaf_first { both_ways(&mut deaf, &mut far).await } else { both_ways(&mut far, &mut deaf).await };
-            assert_eq!(carried.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+            let mut failing = WriteFails(b"\x88\x02\x03\xe8");
+            let copied = if failing_first {
+                both_ways(&mut failing, &mut far).await
+            } else {
+                both_ways(&mut far, &mut failing).await
+            };
+            assert_eq!(copied.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
             drop(far);
             let mut said = Vec::new();
             near.read_to_end(&mut said).await.unwrap();
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_side_that_goes_on_for_ever_is_not_waited_for_once_the_other_direction_broke_off() {
+    async fn an_endless_direction_is_ended_after_the_other_has_failed() {
         struct Silent;
         impl AsyncRead for Silent {
             fn poll_read(
@@ -287,11 +290,11 @@ mod tests {
                 Poll::Pending
             }
         }
-        let mut deaf = tokio::io::join(Silent, Deaf(b""));
+        let mut failing = tokio::io::join(Silent, WriteFails(b""));
         let (mut near, mut far) = duplex(64);
         near.write_all(b"more").await.unwrap();
         let start = tokio::time::Instant::now();
-        assert!(both_ways(&mut far, &mut deaf).await.is_err());
-        assert_eq!(start.elapsed(), LAST_WORDS);
+        assert!(both_ways(&mut far, &mut failing).await.is_err());
+        assert_eq!(start.elapsed(), DRAIN_TIMEOUT);
     }
 }

@@ -1,4 +1,4 @@
-//! What the head of a request tells of its exchange.
+//! Creates pending exchanges from request heads.
 
 use std::{
     sync::Arc,
@@ -15,10 +15,10 @@ use super::Proxy;
 use crate::{headers, pending::PendingExchange, recorder::Recorder, shares::Share, upstream::Upstream};
 
 impl<R: Recorder, A: Admit> Proxy<R, A> {
-    /// The exchange as far as a request's head tells it.
+    /// Creates the pending exchange for a request head.
     pub(super) fn pending(
         &self,
-        (place, share): (R::Permit, Share),
+        (permit, share): (R::Permit, Share),
         context: &mut RequestContext,
         parts: &Parts,
         host: &Upstream,
@@ -31,7 +31,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             (None, _) => Head::from(&parts.headers),
         };
         let (method, target) = match (&head, refused) {
-            // What hyper was given in its place says nothing.
+            // hyper only saw the guard's placeholder.
             (Head::Wire(wire), Some(_)) => start_line(wire),
             _ => (parts.method.clone(), target(&parts.uri)),
         };
@@ -61,15 +61,15 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             destination: None,
             notes: Vec::new(),
         };
-        PendingExchange::new(place, share, capture, started, context.progress.clone()).watch(context.half_close.take())
+        PendingExchange::new(permit, share, capture, started, context.progress.clone()).watch(context.half_close.take())
     }
 }
 
-/// An address in absolute form that has no path, with the path that it means. With a query that is `/`: as it is, the
-/// target of the forwarded request would begin with the query (RFC 9112, section 3.2.1). Without one, OPTIONS is about the
-/// server as a whole and its target is `*` (section 3.2.4).
+/// Returns the implied path of an absolute-form target without one, or `None` if the target is complete. With a query
+/// it is `/`, otherwise the forwarded target would start with the query (RFC 9112, section 3.2.1). Without one, OPTIONS
+/// refers to the server as a whole and its target is `*` (section 3.2.4).
 ///
-/// `wire` is the head as it came: the library writes a `/` where there is none.
+/// `wire` is the head as received: hyper adds a `/` to an empty path.
 pub(super) fn with_path(method: &Method, uri: &Uri, wire: Option<&[u8]>) -> Option<Uri> {
     let target = uri.path_and_query()?.as_str();
     let path_and_query = if target.starts_with('?') {
@@ -86,7 +86,7 @@ pub(super) fn with_path(method: &Method, uri: &Uri, wire: Option<&[u8]>) -> Opti
     Uri::from_parts(parts).ok()
 }
 
-/// By what name the client addresses the proxy.
+/// Returns the authority by which the client reached the proxy.
 pub(super) fn authority(parts: &Parts) -> Option<HeaderValue> {
     match parts.headers.get(HOST) {
         Some(host) => Some(host.clone()),
@@ -94,19 +94,19 @@ pub(super) fn authority(parts: &Parts) -> Option<HeaderValue> {
     }
 }
 
-/// Path and query as they were sent.
+/// Returns path and query as received.
 fn target(uri: &Uri) -> Bytes {
     Bytes::copy_from_slice(uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())
 }
 
-/// The first two words of a head.
+/// Returns the first two words of a head.
 fn words(wire: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     let line = wire.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
     (words.next(), words.next())
 }
 
-/// What stands in the places of method and target in a head that is no request's.
+/// Returns method and target of an invalid head, as far as they can be read.
 fn start_line(wire: &[u8]) -> (Method, Bytes) {
     const SHOWN: usize = 256;
     let (method, target) = words(wire);
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_without_a_path_has_the_one_that_it_means() {
+    fn a_target_without_a_path_gets_the_implied_one() {
         let written = |method: Method, uri: &'static str| {
             let wire = format!("\r\n{method} {uri} HTTP/1.1\r\nHost: a\r\n\r\n");
             let uri = Uri::from_static(uri);

@@ -1,4 +1,4 @@
-//! What the client gets: the upstream's response, or one of the proxy's own.
+//! Responses to the client: the upstream's, or local ones.
 
 use std::time::Duration;
 
@@ -19,18 +19,18 @@ use crate::{
     pending::PendingExchange,
     recorder::{self, RecordPermit, Recorder, recorded},
     response_body::ProxyBody,
-    response_head::{self, Addressed},
+    response_head::{self, ProxyAddress},
     upstream::WireHead,
 };
 
 impl<R: Recorder, A: Admit> Proxy<R, A> {
-    /// What the integration gets for Mews' answer.
-    pub(super) async fn answer(
+    /// Relays the response of Mews.
+    pub(super) async fn relay(
         &self,
         mut pending: PendingExchange<R::Permit>,
         version: Version,
         host: &Origin,
-        addressed: &Addressed,
+        proxy_address: &ProxyAddress,
         forwarded: Forwarded,
     ) -> Response<ProxyBody<R::Permit>> {
         let Forwarded { mut response, framing, lease, upgrade } = forwarded;
@@ -54,12 +54,12 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             });
         });
         let (mut parts, body) = response.into_parts();
-        // The integration's side has the version that it speaks itself.
+        // hyper responds with the version of the client.
         parts.version = Version::HTTP_11;
         let mut notes = Vec::new();
-        let mut note = |is_so: bool, note| notes.extend(is_so.then_some(note));
+        let mut note = |applies: bool, note| notes.extend(applies.then_some(note));
         if self.shared.config.rewrite_redirects {
-            note(cookies::set_here(&mut parts.headers, host, addressed), Note::CookiesRewritten);
+            note(cookies::rewrite_cookies(&mut parts.headers, host, proxy_address), Note::CookiesRewritten);
         }
         if parts.status == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
@@ -75,16 +75,16 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         note(parts.headers.keys().any(headers::is_own), Note::OwnHeadersRemoved);
         note(parts.headers.keys().any(headers::is_for_its_origin), Note::OriginHeadersRemoved);
         let is_http1 = version < Version::HTTP_2;
-        parts.headers = headers::returned(parts.headers, Hop::Ends, framing.chunked && is_http1);
+        parts.headers = headers::returned(parts.headers, Hop::EndToEnd, framing.chunked && is_http1);
         if self.shared.config.rewrite_redirects {
             let hosts = [self.api.origin(), self.events.origin()];
-            note(response_head::redirect_here(&mut parts.headers, hosts, addressed), Note::RedirectRewritten);
+            note(response_head::rewrite_redirects(&mut parts.headers, hosts, proxy_address), Note::RedirectRewritten);
         }
         if !notes.is_empty() {
             pending.note(|capture| capture.notes = notes);
         }
         let body = if !framing.has_body || framing.length == Some(0) || body.is_end_stream() {
-            if pending.is_sent_whole() {
+            if pending.is_request_sent() {
                 lease.give_back();
             }
             if let Some(receipt) = pending.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
@@ -92,28 +92,29 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             {
                 return not_recorded(self.shared.config.timeouts.record);
             }
-            // HTTP/2 tells the end of a message by itself.
+            // HTTP/2 has its own end of message.
             ProxyBody::none(framing.length.filter(|_| is_http1 && parts.headers.contains_key(CONTENT_LENGTH)))
         } else {
-            let promised = framing.length;
+            let content_length = framing.length;
             let timeouts = &self.shared.config.timeouts;
-            let patience = (timeouts.response_body, timeouts.record);
-            let body_recorder = BodyRecorder::expecting(self.shared.config.keep_body, promised, &self.shared.budget);
-            let mut body = ProxyBody::flowing(body, pending, body_recorder, promised, lease, patience);
+            let body_timeouts = (timeouts.response_body, timeouts.record);
+            let body_recorder =
+                BodyRecorder::expecting(self.shared.config.keep_body, content_length, &self.shared.budget);
+            let mut body = ProxyBody::relayed(body, pending, body_recorder, content_length, lease, body_timeouts);
             body.with_head().await;
             body
         };
         Response::from_parts(parts, body)
     }
 
-    /// What the integration gets in place of Mews' answer.
-    pub(super) async fn stop(
+    /// Sends a local response.
+    pub(super) async fn respond_locally(
         &self,
         mut pending: PendingExchange<R::Permit>,
         version: Version,
-        stop: LocalResponse,
+        local_response: LocalResponse,
     ) -> Response<ProxyBody<R::Permit>> {
-        let response = stop.response();
+        let response = local_response.response();
         let now = pending.elapsed();
         pending.note(|capture| {
             capture.response_head = Some(now);
@@ -125,10 +126,10 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             });
         });
         let body = CapturedBody::whole(response.body().clone());
-        let outcome = stop.outcome();
-        // What can't be written now is written when it can be; the integration is told so at once.
-        let waits = !matches!(&stop, LocalResponse::Failed(failure) if failure.kind == FailureKind::Store);
-        let error = match stop {
+        let outcome = local_response.outcome();
+        // If the log can't be written now, the exchange is queued and the client is told immediately.
+        let waits = !matches!(&local_response, LocalResponse::Failed(failure) if failure.kind == FailureKind::Store);
+        let error = match local_response {
             LocalResponse::Failed(failure) => Some(failure),
             LocalResponse::Limited { .. } => None,
         };
@@ -141,12 +142,12 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     }
 }
 
-/// What the client gets whose exchange could not be recorded in time.
-fn not_recorded<P: RecordPermit>(longest: Duration) -> Response<ProxyBody<P>> {
-    LocalResponse::failed(FailureKind::Store, recorder::not_recorded(longest)).response().map(ProxyBody::whole)
+/// The local response if the exchange could not be recorded in time.
+fn not_recorded<P: RecordPermit>(timeout: Duration) -> Response<ProxyBody<P>> {
+    LocalResponse::failed(FailureKind::Store, recorder::not_recorded(timeout)).response().map(ProxyBody::whole)
 }
 
-/// The head of the proxy's own response: of HTTP/1 with the start line that hyper writes.
+/// Returns the head of a local response; for HTTP/1 with the status line that hyper writes.
 fn local_head(response: &Response<Bytes>, version: Version) -> Head {
     let status = response.status();
     match (Head::from(response.headers()), status.canonical_reason()) {

@@ -1,4 +1,4 @@
-//! Who sends a request, as its body or its cookies tell.
+//! Identifies the sender of a request by its body or cookies.
 
 use std::net::SocketAddr;
 
@@ -6,19 +6,19 @@ use http::{HeaderMap, header::COOKIE};
 use nightaudit_exchange::{CapturedEnvelope, Pseudonym, as_utf8};
 use nightaudit_mews::{Envelope, envelope};
 
-/// Who sends a request.
+/// The sender of a request.
 pub(super) struct Sender {
     pub(super) envelope: CapturedEnvelope,
-    /// What the limits count by.
+    /// The tokens as keys for the limiter.
     pub(super) access_key: String,
     pub(super) client_key: String,
 }
 
 impl Sender {
-    pub(super) fn new(fields: &HeaderMap, body: &[u8], peer: SocketAddr) -> Self {
+    pub(super) fn new(headers: &HeaderMap, body: &[u8], peer: SocketAddr) -> Self {
         let text = as_utf8(body);
         let found = if body.is_empty() {
-            envelope::from_cookies(fields.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
+            envelope::from_cookies(headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
         } else {
             envelope::read(&text)
         };

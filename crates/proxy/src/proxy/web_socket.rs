@@ -1,4 +1,4 @@
-//! Opening WebSockets.
+//! Opens WebSockets.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use crate::{
 };
 
 impl<R: Recorder, A: Admit> Proxy<R, A> {
-    /// Records a handshake and carries what follows it; false where it could not be recorded in time.
+    /// Records a handshake and starts the tunnel; returns false if it could not be recorded in time.
     pub(super) async fn open_tunnel(
         &self,
         mut pending: PendingExchange<R::Permit>,
-        answer: &HeaderMap,
+        response_headers: &HeaderMap,
         downstream: OnUpgrade,
         upstream: OnUpgrade,
     ) -> bool {
-        let transcript = Transcript::new(answer, self.shared.config.keep_body);
+        let transcript = Transcript::new(response_headers, self.shared.config.keep_body);
         let handshake = pending.capture().map(Handshake::of);
         if let Some(receipt) = pending.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
             && !recorded(receipt, self.shared.config.timeouts.record).await
@@ -40,14 +40,14 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                 closing: self.shared.closing.clone(),
                 parts: 0,
             };
-            self.shared.tunnels.spawn(tunnel.carry(downstream, upstream));
+            self.shared.tunnels.spawn(tunnel.run(downstream, upstream));
         }
         true
     }
 }
 
-/// Whether a 101 switches to what was asked for.
-pub(super) fn switches<B>(response: &Response<B>) -> bool {
+/// Returns whether a 101 switches to the requested protocol.
+pub(super) fn switches_to_web_socket<B>(response: &Response<B>) -> bool {
     let mut protocols = response.headers().get_all(UPGRADE).iter();
     protocols.next().is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) && protocols.next().is_none()
 }

@@ -1,4 +1,4 @@
-//! The body of a response, by whichever protocol it comes.
+//! Upstream response bodies, over HTTP/1 or HTTP/2.
 
 use std::{
     pin::{Pin, pin},
@@ -10,18 +10,18 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The body of a response.
+/// An upstream response body.
 pub(crate) enum Body {
     Http1(Incoming),
     Http2(Http2Body),
 }
 
-/// The body of a response of HTTP/2.
+/// An HTTP/2 response body.
 pub(crate) struct Http2Body {
     stream: h2::RecvStream,
-    /// Whether the data have ended, so that trailers may follow.
+    /// Whether the data has ended, so that trailers may follow.
     data_ended: bool,
-    /// Sends what is left of the request's body.
+    /// Sends the rest of the request body.
     _upload: Option<AbortOnDropHandle<()>>,
 }
 
@@ -40,13 +40,13 @@ impl Http2Body {
             }
             self.data_ended = true;
         }
-        // Made anew for each poll; it keeps nothing of its own.
+        // The future is stateless, so a new one per poll is fine.
         let trailers = pin!(self.stream.trailers());
         ready!(trailers.poll(cx)).transpose().map(|trailers| trailers.map(Frame::trailers)).into()
     }
 }
 
-/// A response that can't be read.
+/// An error reading a response body.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether what came was not as the protocol wants it, rather than cut off.
+    /// Returns whether the response violates the protocol, rather than being truncated.
     pub(crate) fn is_invalid(&self) -> bool {
         match self {
             Self::Http1(error) => error.is_parse() || is_invalid_io(error),
@@ -64,7 +64,7 @@ impl Error {
         }
     }
 
-    /// What is wrong.
+    /// Returns the reason.
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Http1(error) => {
@@ -101,7 +101,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            // The proxy goes by `Content-Length`.
+            // The proxy uses `Content-Length`.
             Self::Http2(_) => SizeHint::new(),
         }
     }

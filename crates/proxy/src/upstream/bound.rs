@@ -1,4 +1,4 @@
-//! How many connections to the upstream may be open at once.
+//! Limits concurrent upstream connections.
 
 use std::{
     sync::{
@@ -17,99 +17,99 @@ use tokio::{
 use super::pool::{Connection, Pool};
 use crate::local_response::LocalResponse;
 
-/// How often a request that waits looks for a connection that has become free: one of HTTP/2 tells nobody.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How often a waiting request checks for a free connection: HTTP/2 connections don't notify when one is.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The bound over all connections, of all hosts and all siblings of a proxy.
-pub(crate) struct ConnectionBound {
+/// The limit on all connections, of all hosts and all siblings of a proxy.
+pub(crate) struct ConnectionLimit {
     free: Arc<Semaphore>,
-    most: usize,
-    /// How many requests wait, in all pools.
+    max: usize,
+    /// The number of waiting requests, in all pools.
     waiting: AtomicUsize,
     pools: Mutex<Vec<Weak<Pool>>>,
 }
 
-/// What a request gets that needs a connection.
+/// What a request that needs a connection gets.
 pub(super) enum Granted {
-    /// It may open one. The permit belongs to the connection and is given back when that has ended.
+    /// The permit to open one, held until the connection has ended.
     Permit(OwnedSemaphorePermit),
     /// One that has become free meanwhile.
     Connection(Connection),
 }
 
-impl ConnectionBound {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        let most = most.clamp(1, Semaphore::MAX_PERMITS);
+impl ConnectionLimit {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            free: Arc::new(Semaphore::new(most)),
-            most,
+            free: Arc::new(Semaphore::new(max)),
+            max,
             waiting: AtomicUsize::new(0),
             pools: Mutex::default(),
         })
     }
 
-    /// Unused connections of this pool are closed where others need them.
-    pub(super) fn watch(&self, pool: &Arc<Pool>) {
+    /// Registers a pool, whose idle connections are closed when others need them.
+    pub(super) fn register(&self, pool: &Arc<Pool>) {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(pool));
     }
 
-    /// Whether anybody waits for a connection.
+    /// Returns whether requests are waiting for a connection.
     pub(super) fn is_contended(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits, in the order of asking, until one more connection may be opened, or one of `pool` is free. Where all are in
-    /// use and some carry nothing, the one that has been unused for longest is closed.
+    /// Waits, in order, until another connection may be opened or one of `pool` is free. If the limit is reached,
+    /// closes the connection that has been idle for longest.
     ///
     /// # Errors
     ///
-    /// [`FailureKind::Overloaded`] after `patience`.
-    pub(super) async fn take(&self, pool: &Pool, patience: Duration) -> Result<Granted, LocalResponse> {
+    /// [`FailureKind::Overloaded`] after `timeout`.
+    pub(super) async fn take(&self, pool: &Pool, timeout: Duration) -> Result<Granted, LocalResponse> {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             return Ok(Granted::Permit(permit));
         }
         let _waiting = [Waiting::new(&self.waiting), Waiting::new(pool.waiting())];
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         let permit = Arc::clone(&self.free).acquire_owned();
         tokio::pin!(permit);
         loop {
-            self.close_unused();
+            self.close_idle();
             tokio::select! {
                 biased;
                 permit = &mut permit => if let Ok(permit) = permit {
                     return Ok(Granted::Permit(permit));
                 },
                 () = pool.changed() => {}
-                () = sleep(AGAIN) => {}
+                () = sleep(POLL_INTERVAL) => {}
             }
             if let Some(connection) = pool.take().await {
                 return Ok(Granted::Connection(connection));
             }
             if Instant::now() >= deadline {
                 let message = format!(
-                    "all {} connections to Mews were in use for {patience:?} (`max_upstream_connections`)",
-                    self.most
+                    "all {} connections to Mews were in use for {timeout:?} (`max_upstream_connections`)",
+                    self.max
                 );
                 return Err(LocalResponse::failed(FailureKind::Overloaded, message));
             }
         }
     }
 
-    fn close_unused(&self) {
+    fn close_idle(&self) {
         let pools: Vec<_> = {
             let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
             pools.iter().filter_map(Weak::upgrade).collect()
         };
-        let unused = pools.iter().filter_map(|pool| Some((pool.longest_unused()?, pool)));
-        if let Some((_, pool)) = unused.max_by_key(|(unused, _)| *unused) {
-            pool.close_unused();
+        let idle = pools.iter().filter_map(|pool| Some((pool.longest_idle()?, pool)));
+        if let Some((_, pool)) = idle.max_by_key(|(idle, _)| *idle) {
+            pool.close_idle();
         }
     }
 }
 
-/// Counts a request as waiting.
+/// Counts a request as waiting until dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -1,4 +1,4 @@
-//! New connections: name, TCP, a proxy on the way, TLS, HTTP.
+//! Opens connections: DNS, TCP, corporate proxy, TLS, HTTP.
 
 use std::{
     error::Error,
@@ -32,7 +32,7 @@ use tower_service::Service;
 use super::{
     Route,
     corporate::Kind,
-    heads::{LONGEST, Listening, MAX_HEADERS},
+    heads::{HeadCapture, MAX_HEAD, MAX_HEADERS},
     http2::{Http2, Window},
     pool::Connection,
 };
@@ -44,26 +44,26 @@ pub(super) struct Connector {
     route: Route,
     tls: Arc<rustls::ClientConfig>,
     tcp: HttpConnector<Resolver>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(origin: Origin, route: Route, tls: Arc<rustls::ClientConfig>, patience: Duration) -> Self {
+    pub(super) fn new(origin: Origin, route: Route, tls: Arc<rustls::ClientConfig>, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(30)));
-        Self { origin, route, tls, tcp, patience }
+        Self { origin, route, tls, tcp, timeout }
     }
 
-    /// Opens a connection, which keeps `permit` until it has ended; one of HTTP/2 has these windows.
+    /// Opens a connection, which holds `permit` until it has ended; `window` applies to HTTP/2.
     pub(super) async fn connect(
         &self,
         window: Window,
         permit: OwnedSemaphorePermit,
     ) -> Result<Connection, LocalResponse> {
-        tokio::time::timeout(self.patience, self.open(window, permit)).await.unwrap_or_else(|_| {
-            let message = format!("no connection to {} within {:?}", self.origin, self.patience);
+        tokio::time::timeout(self.timeout, self.open(window, permit)).await.unwrap_or_else(|_| {
+            let message = format!("connection to {} timed out after {:?}", self.origin, self.timeout);
             Err(LocalResponse::failed(FailureKind::ConnectTimeout, message))
         })
     }
@@ -76,7 +76,7 @@ impl Connector {
             return self.http1(stream, destination, permit).await;
         }
         let tls_failed = |error: &dyn ToString| {
-            let message = format!("no TLS session with {}: {}", self.origin, error.to_string());
+            let message = format!("TLS handshake with {} failed: {}", self.origin, error.to_string());
             LocalResponse::failed(FailureKind::Tls, message)
         };
         let host = self.origin.host().trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -84,7 +84,8 @@ impl Connector {
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| tls_failed(&error))?;
         let session = stream.get_ref().1;
-        let authority = self.route.judge.authority(session.peer_certificates().unwrap_or_default(), &name);
+        let authority =
+            self.route.authority_classifier.classify(session.peer_certificates().unwrap_or_default(), &name);
         let destination = Destination { tls: Some(Tls { server_name: host.into(), authority }), ..destination };
         if session.alpn_protocol() == Some(b"h2") {
             self.http2(stream, destination, window, permit).await
@@ -93,18 +94,18 @@ impl Connector {
         }
     }
 
-    /// A TCP connection, and the proxy that it leads through.
+    /// Opens a TCP connection; returns it with the corporate proxy it goes through, if any.
     async fn tcp(&self) -> Result<(TcpStream, Option<CompactString>), LocalResponse> {
         let uri = self.origin.uri().map_err(|error| LocalResponse::failed(FailureKind::Connect, error.to_string()))?;
         let mut tcp = self.tcp.clone();
-        let Some(proxy) = self.route.proxies.of(&self.origin) else {
+        let Some(proxy) = self.route.proxies.for_host(&self.origin) else {
             return match tcp.call(uri).await {
                 Ok(stream) => Ok((stream.into_inner(), None)),
                 Err(error) => Err(self.unreachable(&error)),
             };
         };
         let refused = |error: &dyn Error| {
-            let message = format!("the proxy {proxy} gives no way to {}: {}", self.origin, chain(error));
+            let message = format!("the proxy {proxy} can't connect to {}: {}", self.origin, chain(error));
             LocalResponse::failed(FailureKind::UpstreamProxy, message)
         };
         let to = proxy.uri().map_err(|error| refused(&error))?;
@@ -114,14 +115,14 @@ impl Connector {
                 if let Some(basic) = proxy.basic() {
                     tunnel = tunnel.with_auth(basic);
                 }
-                tunnel.call(self.tunnelled(uri)).await.map_err(|error| refused(&error))?
+                tunnel.call(self.with_port(uri)).await.map_err(|error| refused(&error))?
             }
             Kind::Socks5 { resolves } => {
                 let mut socks = SocksV5::new(to, tcp);
                 if let Some((user, password)) = proxy.user() {
                     socks = socks.with_auth(user, password);
                 }
-                let uri = if resolves { self.tunnelled(uri) } else { self.resolved(uri).await? };
+                let uri = if resolves { self.with_port(uri) } else { self.resolved(uri).await? };
                 socks.call(uri).await.map_err(|error| refused(&error))?
             }
         };
@@ -129,11 +130,11 @@ impl Connector {
     }
 
     fn unreachable(&self, error: &(dyn Error + 'static)) -> LocalResponse {
-        let kind = if resolving(error) { FailureKind::Resolve } else { FailureKind::Connect };
+        let kind = if is_resolve_error(error) { FailureKind::Resolve } else { FailureKind::Connect };
         LocalResponse::failed(kind, format!("can't connect to {}: {}", self.origin, chain(error)))
     }
 
-    /// The address with the host's name resolved here.
+    /// Resolves the host name locally.
     async fn resolved(&self, uri: http::Uri) -> Result<http::Uri, LocalResponse> {
         let host = self.origin.host().trim_matches(['[', ']']);
         let found = tokio::net::lookup_host((host, self.origin.port())).await.map(|mut addresses| addresses.next());
@@ -144,8 +145,8 @@ impl Connector {
         Ok(http::Uri::from_parts(parts).unwrap_or(uri))
     }
 
-    /// A tunnel is asked for with the port in any case.
-    fn tunnelled(&self, uri: http::Uri) -> http::Uri {
+    /// Adds the port, which tunnel requests always need.
+    fn with_port(&self, uri: http::Uri) -> http::Uri {
         let mut parts = uri.clone().into_parts();
         parts.authority = format!("{}:{}", self.origin.host(), self.origin.port()).parse().ok();
         http::Uri::from_parts(parts).unwrap_or(uri)
@@ -160,22 +161,22 @@ impl Connector {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (stream, heads) = Listening::new(stream);
+        let (stream, heads) = HeadCapture::new(stream);
         let (sender, connection) = conn::http1::Builder::new()
             .preserve_header_case(true)
-            .max_buf_size(LONGEST)
+            .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            // What a proxy removes (RFC 9112, section 5.1) and replaces (section 5.2) in a response.
+            // A proxy removes (RFC 9112, section 5.1) or replaces (section 5.2) these in a response.
             .allow_spaces_after_header_name_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| self.no_http(&error))?;
+            .map_err(|error| self.handshake_failed(&error))?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "HTTP/1 connection to Mews ended");
             }
-            // An open WebSocket counts by itself.
+            // WebSockets have their own limit.
             drop(permit);
         });
         Ok(Connection::Http1(sender, heads, Arc::new(destination)))
@@ -191,25 +192,26 @@ impl Connector {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let connection =
-            Http2::open(stream, Arc::new(destination), window, permit).await.map_err(|error| self.no_http(&error))?;
+        let connection = Http2::open(stream, Arc::new(destination), window, permit)
+            .await
+            .map_err(|error| self.handshake_failed(&error))?;
         let Some(permit) = connection.admit() else {
-            return Err(self.no_http(&"it takes no requests (MAX_CONCURRENT_STREAMS is 0)"));
+            return Err(self.handshake_failed(&"it accepts no requests (MAX_CONCURRENT_STREAMS is 0)"));
         };
         Ok(Connection::Http2 { connection, _permit: permit })
     }
 
-    fn no_http(&self, error: &dyn std::fmt::Display) -> LocalResponse {
+    fn handshake_failed(&self, error: &dyn std::fmt::Display) -> LocalResponse {
         LocalResponse::failed(FailureKind::Closed, format!("{} closed the new connection: {error}", self.origin))
     }
 }
 
-/// Marks what went wrong with a name, for which the connector's error has no sign of its own.
+/// Marks DNS errors, which the connector's error does not distinguish.
 #[derive(Debug, thiserror::Error)]
-#[error("the name can't be resolved: {0}")]
+#[error("can't resolve the host name: {0}")]
 struct Unresolved(std::io::Error);
 
-fn resolving(error: &(dyn Error + 'static)) -> bool {
+fn is_resolve_error(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if error.is::<Unresolved>() {
@@ -220,7 +222,7 @@ fn resolving(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// The messages of an error and of all that caused it.
+/// Formats an error with its chain of sources.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -232,7 +234,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// The system's resolver.
+/// The system resolver, with its errors marked.
 #[derive(Clone)]
 struct Resolver(GaiResolver);
 
@@ -246,7 +248,7 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolving = self.0.call(name);
-        Box::pin(async move { resolving.await.map_err(Unresolved) })
+        let is_resolve_error = self.0.call(name);
+        Box::pin(async move { is_resolve_error.await.map_err(Unresolved) })
     }
 }

@@ -1,4 +1,4 @@
-//! The proxy between here and Mews, as companies have them: its address and what is reached without it.
+//! The corporate proxy between here and Mews: its address, and the hosts reached without it.
 
 use std::{fmt, net::IpAddr};
 
@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::{UpstreamConfigError, UpstreamProxy};
 use crate::Origin;
 
-/// A proxy that lets connections through.
+/// A proxy that tunnels connections.
 #[derive(Clone)]
 pub(crate) struct CorporateProxy {
     kind: Kind,
@@ -19,13 +19,13 @@ pub(crate) struct CorporateProxy {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// By `CONNECT`.
+    /// HTTP `CONNECT`.
     Http,
-    /// By SOCKS5 (RFC 1928); whether the proxy resolves names.
+    /// SOCKS5 (RFC 1928); `resolves` says whether the proxy resolves names.
     Socks5 { resolves: bool },
 }
 
-/// A user and a password, in clear.
+/// User and password, decoded.
 #[derive(Clone, PartialEq, Eq)]
 struct Credentials {
     user: Vec<u8>,
@@ -33,40 +33,40 @@ struct Credentials {
 }
 
 impl CorporateProxy {
-    /// Reads `http://[user:password@]host[:port]`, or the same with `socks5` (names are resolved here) or `socks5h`
-    /// (the proxy resolves them). User and password are percent-encoded where they hold what means something else.
-    fn read(address: &str) -> Result<Self, &'static str> {
+    /// Parses `http://[user:password@]host[:port]`, or the same with `socks5` (names are resolved locally) or `socks5h`
+    /// (the proxy resolves them). Special characters in user and password must be percent-encoded.
+    fn parse(address: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = address.split_once("://").ok_or("it has no scheme")?;
         let (kind, port) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (Kind::Http, 80),
             "socks5" => (Kind::Socks5 { resolves: false }, 1080),
             "socks5h" => (Kind::Socks5 { resolves: true }, 1080),
             "https" => return Err("TLS to the proxy itself is not supported"),
-            _ => return Err("its scheme is none of http, socks5 and socks5h"),
+            _ => return Err("its scheme is not http, socks5 or socks5h"),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        // A password may hold an `@`, a host may not.
+        // A password may contain an `@`, a host may not.
         let (userinfo, host) = rest.rsplit_once('@').map_or((None, rest), |(userinfo, host)| (Some(userinfo), host));
         if host.contains(['/', '?', '#']) {
-            return Err("there is more than a host and a port");
+            return Err("it has more than a host and a port");
         }
         if host.is_empty() || host.starts_with(':') {
             return Err("it has no host");
         }
-        let authority: Authority = host.parse().map_err(|_| "its host can't be read")?;
+        let authority: Authority = host.parse().map_err(|_| "its host is invalid")?;
         if authority.port().is_none() && host.len() > authority.host().len() {
-            return Err("its port is none");
+            return Err("its port is invalid");
         }
         let port = match authority.port() {
-            Some(_) => authority.port_u16().filter(|port| *port != 0).ok_or("its port is none")?,
+            Some(_) => authority.port_u16().filter(|port| *port != 0).ok_or("its port is invalid")?,
             None => port,
         };
-        let authority = format!("{}:{port}", authority.host()).parse().map_err(|_| "its host can't be read")?;
-        let credentials = userinfo.map(Credentials::read);
+        let authority = format!("{}:{port}", authority.host()).parse().map_err(|_| "its host is invalid")?;
+        let credentials = userinfo.map(Credentials::parse);
         if let (Kind::Socks5 { .. }, Some(credentials)) = (kind, &credentials)
             && credentials.texts().is_none()
         {
-            return Err("SOCKS5 has room for 255 bytes of user and of password, in UTF-8");
+            return Err("SOCKS5 limits user and password to 255 bytes of UTF-8 each");
         }
         Ok(Self { kind, authority, credentials })
     }
@@ -75,25 +75,25 @@ impl CorporateProxy {
         self.kind
     }
 
-    /// Where it is, for a TCP connection.
+    /// Returns the URI for the TCP connection.
     pub(super) fn uri(&self) -> Result<Uri, http::Error> {
         Uri::builder().scheme("http").authority(self.authority.clone()).path_and_query("/").build()
     }
 
-    /// What stands in `Proxy-Authorization`.
+    /// Returns the `Proxy-Authorization` value.
     pub(super) fn basic(&self) -> Option<HeaderValue> {
         let Credentials { user, password } = self.credentials.as_ref()?;
         let encoded = BASE64_STANDARD.encode([user, &b":"[..], password].concat());
         HeaderValue::try_from(format!("Basic {encoded}")).ok()
     }
 
-    /// User and password for SOCKS5.
+    /// Returns user and password for SOCKS5.
     pub(super) fn user(&self) -> Option<(String, String)> {
         self.credentials.as_ref()?.texts()
     }
 }
 
-/// Without user and password; of the usual kind the authority alone.
+/// Without user and password; for HTTP the authority alone.
 impl fmt::Display for CorporateProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
@@ -104,7 +104,7 @@ impl fmt::Display for CorporateProxy {
 }
 
 impl Credentials {
-    fn read(userinfo: &str) -> Self {
+    fn parse(userinfo: &str) -> Self {
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
         let decoded = |text: &str| percent_decode_str(text).collect();
         Self { user: decoded(user), password: decoded(password) }
@@ -116,7 +116,7 @@ impl Credentials {
     }
 }
 
-/// Which proxy is used for which host.
+/// Selects the proxy for a host.
 pub(crate) struct CorporateProxies {
     https: Option<CorporateProxy>,
     http: Option<CorporateProxy>,
@@ -124,11 +124,12 @@ pub(crate) struct CorporateProxies {
 }
 
 impl CorporateProxies {
-    /// What the configuration says, or the environment; `variable` reads that. Only what one of the hosts goes by is read.
+    /// Reads the proxies from the configuration, or from the environment by `variable`. Only those that one of the
+    /// hosts uses are parsed.
     ///
     /// # Errors
     ///
-    /// [`UpstreamConfigError::Proxy`] for an address that can't be used, wherever it stands.
+    /// [`UpstreamConfigError::Proxy`] for an invalid address.
     pub(crate) fn new(
         config: &UpstreamProxy,
         hosts: [&Origin; 2],
@@ -142,38 +143,39 @@ impl CorporateProxies {
         match config {
             UpstreamProxy::None => Ok(Self { https: None, http: None, except: NoProxy::default() }),
             UpstreamProxy::Fixed { address, except } => {
-                let read = CorporateProxy::read(address);
+                let read = CorporateProxy::parse(address);
                 let proxy = read.map_err(|reason| unusable("upstream_proxy", address, reason))?;
-                Ok(Self { https: Some(proxy.clone()), http: Some(proxy), except: NoProxy::read(except) })
+                Ok(Self { https: Some(proxy.clone()), http: Some(proxy), except: NoProxy::parse(except) })
             }
             UpstreamProxy::Environment => {
-                // As curl does: an empty variable is none, and lower case goes first.
+                // As in curl, empty variables are ignored and lower case takes precedence.
                 let first = |names: &[&'static str]| {
                     let value = |name: &'static str| Some((name, variable(name).filter(|value| !value.is_empty())?));
                     names.iter().find_map(|name| value(name))
                 };
-                let except = NoProxy::read(&first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| list).unwrap_or_default());
-                let needed = |tls| hosts.iter().any(|host| host.is_tls() == tls && !except.has(host.host()));
+                let except =
+                    NoProxy::parse(&first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| list).unwrap_or_default());
+                let needed = |tls| hosts.iter().any(|host| host.is_tls() == tls && !except.matches(host.host()));
                 let read = |tls: bool, names: &[&'static str]| match first(names).filter(|_| needed(tls)) {
                     None => Ok(None),
                     Some((name, address)) => {
-                        // There, and only there, it is usual to leave out the scheme.
+                        // Only in variables may the scheme be omitted.
                         let full = if address.contains("://") { address.clone() } else { format!("http://{address}") };
-                        CorporateProxy::read(&full).map(Some).map_err(|reason| unusable(name, &address, reason))
+                        CorporateProxy::parse(&full).map(Some).map_err(|reason| unusable(name, &address, reason))
                     }
                 };
                 let https = read(true, &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?;
-                // In capitals it may come from a request, where there is a CGI; curl heeds it in lower case only.
+                // A CGI request can set `HTTP_PROXY`, so curl only accepts it in lower case.
                 let http = read(false, &["http_proxy", "all_proxy", "ALL_PROXY"])?;
                 Ok(Self { https, http, except })
             }
         }
     }
 
-    /// The proxy for this host.
-    pub(crate) fn of(&self, host: &Origin) -> Option<&CorporateProxy> {
+    /// Returns the proxy for this host.
+    pub(crate) fn for_host(&self, host: &Origin) -> Option<&CorporateProxy> {
         let proxy = if host.is_tls() { &self.https } else { &self.http };
-        proxy.as_ref().filter(|_| !self.except.has(host.host()))
+        proxy.as_ref().filter(|_| !self.except.matches(host.host()))
     }
 }
 
@@ -186,9 +188,9 @@ fn without_credentials(address: &str) -> String {
     }
 }
 
-/// Hosts that are reached without the proxy, as curl reads `NO_PROXY`: separated by commas or blanks; a name means itself
-/// and all below it, with or without a dot before it; addresses may be networks (`10.0.0.0/8`); an asterisk alone means
-/// all hosts.
+/// Hosts that are reached without the proxy. As curl reads `NO_PROXY`: separated by commas or spaces; a name matches
+/// itself and its subdomains, with or without a leading dot; addresses may be networks (`10.0.0.0/8`); a single
+/// asterisk matches all hosts.
 #[derive(Debug, Default)]
 struct NoProxy {
     all: bool,
@@ -197,14 +199,14 @@ struct NoProxy {
 }
 
 impl NoProxy {
-    fn read(list: &str) -> Self {
+    fn parse(list: &str) -> Self {
         let mut read = Self { all: list.trim() == "*", ..Self::default() };
         for item in list.split([',', ' ', '\t']).filter(|item| !item.is_empty()) {
             let (address, bits) = item.split_once('/').map_or((item, None), |(address, bits)| (address, Some(bits)));
             match address.trim_matches(['[', ']']).parse::<IpAddr>() {
                 Ok(address) => {
                     let most = if address.is_ipv4() { 32 } else { 128 };
-                    // What is no network matches nothing.
+                    // An invalid network matches nothing.
                     if let Some(bits) = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most)) {
                         read.networks.push((address, bits));
                     }
@@ -218,12 +220,12 @@ impl NoProxy {
         read
     }
 
-    fn has(&self, host: &str) -> bool {
+    fn matches(&self, host: &str) -> bool {
         if self.all {
             return true;
         }
         if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return self.networks.iter().any(|(network, bits)| is_in(address, *network, *bits));
+            return self.networks.iter().any(|(network, bits)| is_in_network(address, *network, *bits));
         }
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         self.names.iter().any(|name| {
@@ -233,8 +235,8 @@ impl NoProxy {
     }
 }
 
-/// Whether the first `bits` of both are the same.
-fn is_in(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+/// Returns whether the first `bits` of both are the same.
+fn is_in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     match (address, network) {
         (IpAddr::V4(address), IpAddr::V4(network)) => {
             let differing = address.to_bits() ^ network.to_bits();
@@ -261,7 +263,7 @@ mod tests {
             |name: &str| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned());
         let host = origin(host);
         let proxies = CorporateProxies::new(&UpstreamProxy::Environment, [&host, &host], variable);
-        proxies.map(|proxies| proxies.of(&host).map(ToString::to_string)).map_err(|error| error.to_string())
+        proxies.map(|proxies| proxies.for_host(&host).map(ToString::to_string)).map_err(|error| error.to_string())
     }
 
     fn fixed(address: &str, except: &str) -> UpstreamProxy {
@@ -273,27 +275,27 @@ mod tests {
         let demo = origin("https://api.mews-demo.com");
         let config = fixed("http://p.example:3128", "localhost,.internal");
         let proxies = CorporateProxies::new(&config, [&demo, &demo], |_| None).unwrap();
-        assert_eq!(proxies.of(&demo).unwrap().to_string(), "p.example:3128");
-        assert_eq!(proxies.of(&demo).unwrap().uri().unwrap(), "http://p.example:3128/");
-        assert!(proxies.of(&origin("https://api.internal")).is_none());
+        assert_eq!(proxies.for_host(&demo).unwrap().to_string(), "p.example:3128");
+        assert_eq!(proxies.for_host(&demo).unwrap().uri().unwrap(), "http://p.example:3128/");
+        assert!(proxies.for_host(&origin("https://api.internal")).is_none());
     }
 
     #[test]
-    fn what_is_no_proxy_is_named_alike_wherever_it_stands() {
+    fn invalid_proxies_get_the_same_error_from_every_source() {
         let demo = origin("https://api.mews-demo.com");
         for (address, reason) in [
             ("https://p.example", "TLS to the proxy"),
-            ("socks4://p.example", "none of http"),
-            ("socks://p.example", "none of http"),
-            ("ftp://p.example", "none of http"),
-            ("http://[bad", "can't be read"),
+            ("socks4://p.example", "is not http"),
+            ("socks://p.example", "is not http"),
+            ("ftp://p.example", "is not http"),
+            ("http://[bad", "host is invalid"),
             ("http://", "no host"),
             ("http://:3128", "no host"),
             ("http://p.example:99999", "port"),
             ("http://p.example:0", "port"),
             ("http://p.example:x", "port"),
             ("http://p.example/path", "more than a host"),
-            ("http://a b", "can't be read"),
+            ("http://a b", "host is invalid"),
         ] {
             let config = fixed(address, "");
             let error = CorporateProxies::new(&config, [&demo, &demo], |_| None).err().map(|error| error.to_string());
@@ -304,7 +306,7 @@ mod tests {
                 assert_eq!(told, error.replace("upstream_proxy", name));
             }
         }
-        // Only in a variable it is usual to leave out the scheme.
+        // Only in variables may the scheme be omitted.
         for address in ["p.example", "p.example:3128", ""] {
             let error = CorporateProxies::new(&fixed(address, ""), [&demo, &demo], |_| None).err().unwrap();
             assert!(error.to_string().contains(&format!("`{address}`")), "{error}");
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_tells_no_password() {
+    fn errors_contain_no_password() {
         for address in ["https://me:sec@ret@p.example", "me:sec@ret@p.example:99999"] {
             let error = from_environment(&[("HTTPS_PROXY", address)], "https://a.example").unwrap_err();
             assert!(!error.contains("sec") && !error.contains("ret@") && error.contains("p.example"), "{error}");
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_is_the_one_that_curl_takes() {
+    fn the_variable_is_the_one_curl_uses() {
         let via = |variables: &[(&str, &str)], host| from_environment(variables, host).unwrap().unwrap_or_default();
         let all = [
             ("https_proxy", "http://a:1"),
@@ -341,14 +343,15 @@ mod tests {
         let except = |list| [("HTTPS_PROXY", "http://b:1"), ("NO_PROXY", "x.example"), ("no_proxy", list)];
         assert_eq!(via(&except("y.example"), "https://x.example"), "b:1");
         assert_eq!(via(&except(""), "https://x.example"), "");
-        // What nobody goes by may be anything.
+        // Unused variables are not parsed.
         assert_eq!(via(&[("HTTPS_PROXY", "socks4://b"), ("NO_PROXY", "x.example")], "https://x.example"), "");
         assert_eq!(via(&[("HTTPS_PROXY", "socks4://b")], "http://x.example"), "");
     }
 
     #[test]
     fn credentials_end_at_the_last_at_and_are_decoded() {
-        let read = |address: &str| CorporateProxy::read(address).unwrap_or_else(|reason| panic!("{address}: {reason}"));
+        let read =
+            |address: &str| CorporateProxy::parse(address).unwrap_or_else(|reason| panic!("{address}: {reason}"));
         let basic = |address: &str| {
             let value = read(address).basic().unwrap();
             let encoded = value.to_str().unwrap().strip_prefix("Basic ").unwrap().to_owned();
@@ -364,12 +367,12 @@ mod tests {
         assert_eq!(read("socks5://us:p@ss@h").user(), Some(("us".to_owned(), "p@ss".to_owned())));
         assert_eq!(read("socks5h://us:p@ss@h").to_string(), "socks5h://h:1080");
         assert_eq!(read("http://us:p@ss@[::1]:3128/").to_string(), "[::1]:3128");
-        assert!(CorporateProxy::read(&format!("socks5://u:{}@h", "p".repeat(256))).is_err());
-        assert!(CorporateProxy::read("socks5://u:%ff@h").is_err());
+        assert!(CorporateProxy::parse(&format!("socks5://u:{}@h", "p".repeat(256))).is_err());
+        assert!(CorporateProxy::parse("socks5://u:%ff@h").is_err());
     }
 
     #[test]
-    fn no_proxy_is_read_as_curl_reads_it() {
+    fn no_proxy_matches_as_in_curl() {
         for (list, host, without) in [
             ("*", "anything.example", true),
             (" * ", "anything.example", true),
@@ -402,7 +405,7 @@ mod tests {
             ("::1", "127.0.0.1", false),
             ("localhost,127.0.0.0/8", "localhost", true),
         ] {
-            assert_eq!(NoProxy::read(list).has(host), without, "{list:?}: {host}");
+            assert_eq!(NoProxy::parse(list).matches(host), without, "{list:?}: {host}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The heads of Mews' answers as they are on the wire, for the record: hyper knows their names in lower case only.
+//! Captures upstream response heads as they are on the wire, for the record: hyper lowercases header names.
 
 use std::{
     pin::Pin,
@@ -12,51 +12,51 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most that is read of an answer at once, and the longest head that one may have, in bytes; a longer one is no
-/// valid answer. hyper's own is three times as much, which is memory for every answer that streams, and no speed.
-pub(super) const LONGEST: usize = 128 << 10;
+/// Read buffer size and longest response head, in bytes; a longer head is an invalid response. hyper's default is three
+/// times as much, which costs memory for every streamed response and gains no speed.
+pub(super) const MAX_HEAD: usize = 128 << 10;
 
-/// The most headers that a response may have: as many as a head of 64 KiB can hold if each is of 8 bytes.
+/// The most headers of a response: as many as fit in 64 KiB with 8 bytes each.
 pub(super) const MAX_HEADERS: usize = 8192;
 
-/// The head of an answer of HTTP/1, as an extension of the answer.
+/// The head of an HTTP/1 response as it was on the wire; an extension of the response.
 #[derive(Debug, Clone)]
 pub(crate) struct WireHead(pub(crate) Bytes);
 
-/// What a connection of HTTP/1 has received of the head that is due.
+/// The response head that an HTTP/1 connection is receiving.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    /// Whether a head is due. What comes besides is a body's.
-    due: AtomicBool,
+    /// Whether a head is expected. Other data belongs to a body.
+    is_expected: AtomicBool,
     received: Mutex<BytesMut>,
 }
 
 impl Heads {
-    /// A request goes out: the next thing to come is a head.
+    /// Called when a request is sent: the next data is a head.
     pub(super) fn expect(&self) {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.due.store(true, Ordering::Release);
+        self.is_expected.store(true, Ordering::Release);
     }
 
-    /// The head that has come; none where it could not be kept.
+    /// Takes the head received; `None` if it was too long.
     pub(super) fn take(&self) -> Option<WireHead> {
-        let came = !self.due.swap(false, Ordering::AcqRel);
+        let complete = !self.is_expected.swap(false, Ordering::AcqRel);
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         let head = received.split().freeze();
-        (came && !head.is_empty()).then_some(WireHead(head))
+        (complete && !head.is_empty()).then_some(WireHead(head))
     }
 
     fn read(&self, bytes: &[u8]) {
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = received.len();
-        // Mostly a head comes in one piece, with the beginning of its body behind it, which is not to be copied too.
-        let whole = if seen == 0 { end(bytes, 0).filter(|end| *end <= LONGEST && !is_interim(bytes)) } else { None };
+        // Usually a head arrives in one read, along with the start of the body, which should not be copied.
+        let whole = if seen == 0 { end(bytes, 0).filter(|end| *end <= MAX_HEAD && !is_interim(bytes)) } else { None };
         if let Some(end) = whole {
             *received = BytesMut::from(&bytes[..end]);
-            self.due.store(false, Ordering::Release);
+            self.is_expected.store(false, Ordering::Release);
             return;
         }
-        received.extend_from_slice(&bytes[..bytes.len().min(LONGEST - seen)]);
+        received.extend_from_slice(&bytes[..bytes.len().min(MAX_HEAD - seen)]);
         let mut from = seen;
         while let Some(end) = end(&received, from) {
             if is_interim(&received) {
@@ -66,17 +66,17 @@ impl Heads {
                 continue;
             }
             received.truncate(end);
-            self.due.store(false, Ordering::Release);
+            self.is_expected.store(false, Ordering::Release);
             return;
         }
-        if received.len() >= LONGEST {
+        if received.len() >= MAX_HEAD {
             received.clear();
-            self.due.store(false, Ordering::Release);
+            self.is_expected.store(false, Ordering::Release);
         }
     }
 }
 
-/// Where a head ends: after an empty line, whose end a sloppy server may write as a bare line feed.
+/// Returns the end of a head: after the empty line, which some servers end with a bare LF.
 fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let from = from.saturating_sub(3);
     memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| from + at).find_map(|at| match &bytes[at + 1..] {
@@ -86,38 +86,38 @@ fn end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-/// Whether it is the head of an answer that precedes the real one: any of 1xx but 101.
+/// Returns whether it is the head of an interim response: 1xx except 101.
 fn is_interim(head: &[u8]) -> bool {
     let status = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     status.len() >= 3 && status[0] == b'1' && &status[..3] != b"101"
 }
 
-/// A connection on which heads are kept.
-pub(super) struct Listening<S> {
+/// A connection that captures response heads.
+pub(super) struct HeadCapture<S> {
     inner: S,
     heads: Arc<Heads>,
 }
 
-impl<S> Listening<S> {
+impl<S> HeadCapture<S> {
     pub(super) fn new(inner: S) -> (Self, Arc<Heads>) {
         let heads = Arc::<Heads>::default();
         (Self { inner, heads: Arc::clone(&heads) }, heads)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for HeadCapture<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        if this.heads.due.load(Ordering::Acquire) {
+        if this.heads.is_expected.load(Ordering::Acquire) {
             this.heads.read(&buf.filled()[before..]);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeadCapture<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
     }
@@ -150,24 +150,24 @@ mod tests {
     fn head(pieces: &[&[u8]]) -> Option<Bytes> {
         let heads = Heads::default();
         heads.expect();
-        for piece in pieces.iter().filter(|_| heads.due.load(Ordering::Acquire)) {
+        for piece in pieces.iter().filter(|_| heads.is_expected.load(Ordering::Acquire)) {
             heads.read(piece);
         }
         heads.take().map(|head| head.0)
     }
 
     #[test]
-    fn the_head_ends_before_the_body_in_whatever_pieces_it_comes() {
-        let answer = b"HTTP/1.1 200 OK\r\nX-ODD: 1\r\n\r\nbody\r\n\r\n";
-        for size in 1..answer.len() {
-            let pieces: Vec<&[u8]> = answer.chunks(size).collect();
-            assert_eq!(head(&pieces).unwrap(), &answer[..29], "{size}");
+    fn the_head_ends_before_the_body_across_any_split() {
+        let response = b"HTTP/1.1 200 OK\r\nX-ODD: 1\r\n\r\nbody\r\n\r\n";
+        for size in 1..response.len() {
+            let pieces: Vec<&[u8]> = response.chunks(size).collect();
+            assert_eq!(head(&pieces).unwrap(), &response[..29], "{size}");
         }
         assert_eq!(head(&[b"HTTP/1.1 200 OK\nA: b\n\nbody"]).unwrap(), "HTTP/1.1 200 OK\nA: b\n\n");
     }
 
     #[test]
-    fn interim_heads_are_passed_over() {
+    fn interim_heads_are_skipped() {
         let (early, last) = ("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n");
         assert_eq!(head(&[format!("HTTP/1.1 100 Continue\r\n\r\n{early}{last}").as_bytes()]).unwrap(), last);
         let switch = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_endless_head_is_not_kept() {
-        assert_eq!(head(&[&vec![b'x'; LONGEST], b"\r\n\r\n"]), None);
+        assert_eq!(head(&[&vec![b'x'; MAX_HEAD], b"\r\n\r\n"]), None);
         assert_eq!(head(&[b"HTTP/1.1 200 OK\r\n"]), None);
     }
 }

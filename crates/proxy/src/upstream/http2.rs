@@ -1,8 +1,8 @@
-//! HTTP/2 connections to the upstream, each shared by many exchanges.
+//! HTTP/2 connections to the upstream, each multiplexing many exchanges.
 //!
-//! The library beneath hyper is used directly, because hyper's client says of a request that it failed, but not whether
-//! its stream was ever opened, nor how many more the server allows; and only with both can a request that was certainly
-//! not processed be sent again, and every other not.
+//! This uses h2 directly rather than hyper, whose client reports that a request failed, but not whether its stream was
+//! ever opened, nor how many more streams the server allows. Both are needed to retry exactly those requests that were
+//! certainly not processed.
 
 use std::{
     future::{Future, poll_fn},
@@ -28,33 +28,31 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     body::{Body, Http2Body},
-    heads::LONGEST,
+    heads::MAX_HEAD,
     pool::SendError,
 };
 use crate::request_body::{ReplayBody, RequestBody};
 
-/// The most exchanges on one connection, whatever the server allows.
+/// The most concurrent exchanges on a connection, even if the server allows more.
 const MAX_STREAMS: usize = 100;
 
-/// How many bytes of a response may be on their way or wait to be taken, on a host's first connection: at 80 ms to the
-/// host 12 MB/s. The connection's own window has room for all its streams, so that clients that don't read hold up
-/// nobody else (RFC 9113, section 5.2.1).
+/// Stream window on the first connection to a host, in bytes: 12 MB/s at a round trip of 80 ms. The connection window
+/// fits all streams, so that a client that doesn't read can't block others (RFC 9113, section 5.2.1).
 const WIDE_WINDOW: u32 = 1 << 20;
 
-/// The same on the connections beside it, which many exchanges at once open. What clients that don't read can make this
-/// program hold is bounded by it.
+/// Stream window on further connections, opened under load. It limits how much memory clients that don't read can hold.
 const NARROW_WINDOW: u32 = 64 << 10;
 
-/// What a request's body may have waiting to be sent.
+/// The most bytes of a request body that are queued for sending.
 const SEND_BUFFER: usize = 256 << 10;
 
-/// How often a server with requests under way is asked whether it is there, and how long it has to answer.
+/// Ping interval while requests are in flight, and ping timeout.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Stands for a limit that the server has not told yet. It can't tell one as high.
-const UNTOLD: usize = usize::MAX - 1;
+/// Placeholder until the server's SETTINGS arrive, which can't contain a limit this high.
+const UNKNOWN_LIMIT: usize = usize::MAX - 1;
 
-/// A connection, or one more handle to it.
+/// A handle to a connection.
 #[derive(Clone)]
 pub(crate) struct Http2 {
     sender: client::SendRequest<Bytes>,
@@ -63,17 +61,17 @@ pub(crate) struct Http2 {
 
 struct Shared {
     destination: Arc<Destination>,
-    /// How many exchanges are under way.
+    /// Exchanges in flight.
     open: AtomicUsize,
-    /// How many there may be.
+    /// The server's limit on exchanges in flight.
     limit: AtomicUsize,
-    /// When the last of them ended.
+    /// When the last exchange ended.
     last_used: Mutex<Instant>,
-    /// Told when the server's first SETTINGS have come.
+    /// Notified when the server's first SETTINGS have arrived.
     settled: Notify,
 }
 
-/// Whether a connection has wide windows.
+/// The window size of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Window {
     Wide,
@@ -81,7 +79,7 @@ pub(crate) enum Window {
 }
 
 impl Http2 {
-    /// Speaks HTTP/2 on a stream, and returns when the server has told its settings.
+    /// Starts HTTP/2 on a stream, and waits for the server's SETTINGS.
     pub(super) async fn open<T>(
         stream: T,
         destination: Arc<Destination>,
@@ -97,54 +95,54 @@ impl Http2 {
         };
         let (sender, connection) = client::Builder::new()
             .enable_push(false)
-            .initial_max_send_streams(UNTOLD)
+            .initial_max_send_streams(UNKNOWN_LIMIT)
             .initial_window_size(window)
             .initial_connection_window_size(window * MAX_STREAMS as u32)
-            .max_header_list_size(LONGEST as u32)
+            .max_header_list_size(MAX_HEAD as u32)
             .max_send_buffer_size(SEND_BUFFER)
             .handshake(stream)
             .await?;
         let shared = Arc::new(Shared {
             destination,
             open: AtomicUsize::new(0),
-            limit: AtomicUsize::new(UNTOLD),
+            limit: AtomicUsize::new(UNKNOWN_LIMIT),
             last_used: Mutex::new(Instant::now()),
             settled: Notify::new(),
         });
         tokio::spawn(drive(connection, Arc::clone(&shared), slot));
         let mut connection = Self { sender, shared };
-        while connection.shared.limit.load(Ordering::Relaxed) == UNTOLD {
+        while connection.shared.limit.load(Ordering::Relaxed) == UNKNOWN_LIMIT {
             connection.check()?;
             connection.shared.settled.notified().await;
         }
         Ok(connection)
     }
 
-    /// Where it leads.
+    /// Returns the destination.
     pub(super) fn destination(&self) -> &Arc<Destination> {
         &self.shared.destination
     }
 
-    /// Whether new requests are taken: not where the connection has ended, or the server has said that it will.
+    /// Returns whether it accepts new requests: not after it has ended or received a GOAWAY.
     pub(super) fn is_open(&mut self) -> bool {
         self.check().is_ok()
     }
 
     fn check(&mut self) -> Result<(), h2::Error> {
         let mut context = Context::from_waker(std::task::Waker::noop());
-        // A handle that has sent nothing waits for nothing.
+        // A handle without a pending request does not wait.
         match self.sender.poll_ready(&mut context) {
             Poll::Ready(ready) => ready,
             Poll::Pending => Ok(()),
         }
     }
 
-    /// How many exchanges the connection takes at once.
+    /// Returns the limit on concurrent exchanges.
     pub(super) fn limit(&self) -> usize {
         self.shared.limit.load(Ordering::Relaxed).min(MAX_STREAMS)
     }
 
-    /// Room for one exchange, if there is any.
+    /// Returns a permit for one exchange, if available.
     pub(super) fn admit(&self) -> Option<Permit> {
         let limit = self.limit();
         self.shared
@@ -154,23 +152,23 @@ impl Http2 {
         Some(Permit(Arc::clone(&self.shared)))
     }
 
-    /// For how long it has carried nothing. None where it does.
+    /// Returns how long it has been idle; `None` if in use.
     pub(super) fn idle(&self) -> Option<Duration> {
         let unused = self.shared.open.load(Ordering::Relaxed) == 0;
         unused.then(|| self.shared.last_used.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
     }
 
-    /// Sends a request and waits for the head of its response. What is left of the request's body is sent on meanwhile,
-    /// until the body of the response is dropped.
+    /// Sends a request and waits for the response head. The rest of the request body is sent in the background until
+    /// the response body is dropped.
     pub(super) async fn send(&self, request: Request<RequestBody>) -> Result<Response<Body>, SendError> {
         let (head, body) = request.into_parts();
-        let spare = ReplayBody::of(&body);
+        let replay = ReplayBody::of(&body);
         let unprocessed = |head, error: h2::Error| SendError::Unprocessed {
-            request: spare.into_body().map(|body| Box::new(Request::from_parts(head, body))),
+            request: replay.into_body().map(|body| Box::new(Request::from_parts(head, body))),
             refused: true,
             reason: error.to_string(),
         };
-        // Taken by the library, but for this.
+        // h2 consumes the head.
         let kept = head.clone();
         let mut sender = self.sender.clone();
         let ends = body.is_end_stream();
@@ -204,7 +202,7 @@ impl Http2 {
                 Ok(response.map(|stream| Body::Http2(Http2Body::new(stream, upload))))
             }
             Err(error) if was_not_processed(&error) => {
-                // What it has not sent of the request's body goes back to where it came from.
+                // Dropping returns the unsent request body for the retry.
                 drop(upload);
                 Err(unprocessed(kept, error))
             }
@@ -213,14 +211,14 @@ impl Http2 {
     }
 }
 
-/// Whether the server says that it has not processed a request, and never will: its stream is above the last one of a
-/// GOAWAY (RFC 9113, section 6.8), or was refused (section 8.7). The library tells streams of an error by a GOAWAY of
-/// the server for no other reason; those at or below the last one go on.
+/// Returns whether the server says that it has not processed a request: its stream is above the last stream id of a
+/// GOAWAY (RFC 9113, section 6.8), or was refused (section 8.7). h2 fails no other streams with a remote GOAWAY; those
+/// up to the last stream id continue.
 fn was_not_processed(error: &h2::Error) -> bool {
     error.is_remote() && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)))
 }
 
-/// Room for one exchange on a connection.
+/// The permit for one exchange on a connection, released when dropped.
 pub(crate) struct Permit(Arc<Shared>);
 
 impl Drop for Permit {
@@ -231,7 +229,7 @@ impl Drop for Permit {
     }
 }
 
-/// Does the work of a connection until it ends, and gives its slot back then.
+/// Drives a connection until it ends, then releases its slot.
 async fn drive<T>(mut connection: client::Connection<T, Bytes>, shared: Arc<Shared>, slot: OwnedSemaphorePermit)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -250,14 +248,14 @@ where
         ended = driving => if let Err(error) = ended {
             tracing::debug!(%error, "HTTP/2 connection to Mews ended");
         },
-        () = keep_alive(pings, &shared) => tracing::debug!("HTTP/2 connection to Mews: no answer to a ping"),
+        () = keep_alive(pings, &shared) => tracing::debug!("HTTP/2 connection to Mews: ping timed out"),
     }
     drop(connection);
     drop(slot);
     shared.settled.notify_one();
 }
 
-/// Returns when a ping was not answered in time.
+/// Returns when a ping times out.
 async fn keep_alive(pings: Option<h2::PingPong>, shared: &Shared) {
     let Some(mut pings) = pings else { return std::future::pending().await };
     loop {
@@ -267,14 +265,14 @@ async fn keep_alive(pings: Option<h2::PingPong>, shared: &Shared) {
         }
         match tokio::time::timeout(KEEP_ALIVE, pings.ping(h2::Ping::opaque())).await {
             Ok(Ok(_)) => {}
-            // The connection's own end says more.
+            // The connection reports the error itself.
             Ok(Err(_)) => return std::future::pending().await,
             Err(_) => return,
         }
     }
 }
 
-/// Sends the body of a request, as far as the server takes it.
+/// Sends a request body, until the server wants no more.
 async fn upload(mut body: RequestBody, mut stream: SendStream<Bytes>) {
     loop {
         let frame = poll_fn(|cx| {
@@ -295,7 +293,7 @@ async fn upload(mut body: RequestBody, mut stream: SendStream<Bytes>) {
                 return;
             }
             None => {
-                // Where the end came with the last piece, or with trailers, there is nothing left to say.
+                // Fails harmlessly if END_STREAM was already sent with the last chunk or trailers.
                 let _ = stream.send_data(Bytes::new(), true);
                 return;
             }
@@ -308,23 +306,23 @@ async fn upload(mut body: RequestBody, mut stream: SendStream<Bytes>) {
 
 async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, ends: bool) -> Result<(), h2::Error> {
     while !data.is_empty() {
-        // Nothing is reserved before it is at hand: a reservation takes from all that the connection may send.
+        // Reserve only for available data: a reservation takes from the connection window.
         stream.reserve_capacity(data.len());
-        let room = poll_fn(|cx| poll_room(stream, cx)).await?;
+        let room = poll_fn(|cx| poll_capacity_now(stream, cx)).await?;
         let piece = data.split_to(room.min(data.len()));
         stream.send_data(piece, ends && data.is_empty())?;
     }
     Ok(())
 }
 
-/// How many bytes may be sent now; an error where the server wants no more.
-fn poll_room(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
+/// Returns how many bytes may be sent now; an error if the server wants no more.
+fn poll_capacity_now(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
     if let Poll::Ready(reason) = stream.poll_reset(cx) {
         return Poll::Ready(reason.and_then(|reason| Err(reason.into())));
     }
     loop {
         match stream.capacity() {
-            // Only what is new is told by `poll_capacity`.
+            // `poll_capacity` only reports increases.
             0 => match ready!(stream.poll_capacity(cx)) {
                 Some(room) => drop(room?),
                 None => return Poll::Ready(Err(Reason::CANCEL.into())),

@@ -1,4 +1,4 @@
-//! Mews' side: pooled connections to one host.
+//! The upstream side: pooled connections to one host.
 
 mod body;
 mod bound;
@@ -21,7 +21,7 @@ use nightaudit_exchange::{Destination, FailureKind};
 
 pub(crate) use self::{
     body::{Body, Error},
-    bound::ConnectionBound,
+    bound::ConnectionLimit,
     heads::WireHead,
     pool::Lease,
 };
@@ -33,49 +33,49 @@ use self::{
 };
 use crate::{Origin, Timeouts, headers, local_response::LocalResponse, request_body::RequestBody};
 
-/// How hosts are reached and trusted.
+/// How to reach and trust upstream hosts.
 #[derive(Debug, Clone, Default)]
 pub struct UpstreamConfig {
-    /// Further certificate authorities to trust beside the system's: a PEM file.
+    /// A PEM file with certificate authorities to trust in addition to the system's.
     pub ca: Option<PathBuf>,
-    /// The proxy on the way, as companies have them.
+    /// The corporate proxy.
     pub proxy: UpstreamProxy,
 }
 
-/// The proxy between here and Mews.
+/// The corporate proxy between here and Mews.
 #[derive(Debug, Clone, Default)]
 pub enum UpstreamProxy {
-    /// None, whatever the environment says.
+    /// None, regardless of the environment.
     None,
-    /// What `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (in either case), and `http_proxy` say, as curl reads them.
+    /// From `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (in upper or lower case), and `http_proxy`, as in curl.
     #[default]
     Environment,
-    /// This one for everything but the hosts in `except` (as in `NO_PROXY`).
+    /// This one, except for the hosts in `except`.
     Fixed {
-        /// The proxy's address: `http://[user:password@]host:port`, or `socks5` or `socks5h` in place of `http`.
+        /// The address: `http://[user:password@]host:port`, or the same with `socks5` or `socks5h`.
         address: String,
-        /// Names, domains and networks that are reached directly, separated by commas.
+        /// Names, domains and networks to reach directly, separated by commas, as in `NO_PROXY`.
         except: String,
     },
 }
 
 impl UpstreamProxy {
-    /// Checks what a [`Proxy`](crate::Proxy) for these hosts would go by.
+    /// Validates what a [`Proxy`](crate::Proxy) for these hosts would use.
     ///
     /// # Errors
     ///
-    /// [`UpstreamConfigError::Proxy`] for an address that can't be used, in the configuration or in the environment.
+    /// [`UpstreamConfigError::Proxy`] for an invalid address in the configuration or the environment.
     pub fn check(&self, hosts: [&Origin; 2]) -> Result<(), UpstreamConfigError> {
         CorporateProxies::new(self, hosts, variable).map(drop)
     }
 }
 
-/// A variable of the environment. What is no Unicode is read as well as it can be, and then found wrong.
+/// Reads an environment variable. Invalid Unicode is replaced, and then fails validation.
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// An [`UpstreamConfig`] that can't be used.
+/// An invalid [`UpstreamConfig`].
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamConfigError {
     /// The file of certificate authorities can't be read.
@@ -83,70 +83,70 @@ pub enum UpstreamConfigError {
     Ca {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
-    /// The proxy's address can't be used.
+    /// The proxy address is invalid.
     #[error(
-        "{setting}: `{address}` is no address of a proxy: {reason}; write it like http://proxy.example:3128 or \
+        "{setting}: `{address}` is not a valid proxy address: {reason}; for example http://proxy.example:3128 or \
          socks5h://proxy.example:1080"
     )]
     Proxy {
-        /// Where it stands: the key, or the environment's variable.
+        /// The configuration key or environment variable.
         setting: String,
-        /// What was given, without its user and its password.
+        /// The address, without user and password.
         address: String,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: &'static str,
     },
-    /// The TLS library refuses.
+    /// rustls rejects the configuration.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// Shared by the hosts: who is trusted, and the proxy on the way.
+/// Shared by all hosts: trust, corporate proxies, connection limit.
 #[derive(Clone)]
 pub(crate) struct Route {
     /// Offers HTTP/2 and HTTP/1.1.
     pub(crate) tls: Arc<rustls::ClientConfig>,
     /// Offers HTTP/1.1 alone.
     pub(crate) tls_http1: Arc<rustls::ClientConfig>,
-    pub(crate) judge: Arc<trust::Judge>,
+    pub(crate) authority_classifier: Arc<trust::AuthorityClassifier>,
     pub(crate) proxies: Arc<CorporateProxies>,
-    pub(crate) bound: Arc<ConnectionBound>,
+    pub(crate) limit: Arc<ConnectionLimit>,
 }
 
 impl Route {
-    /// A route by which at most `connections` are open at once.
+    /// Creates a route with at most this many concurrent `connections`.
     pub(crate) fn new(
         config: &UpstreamConfig,
         hosts: [&Origin; 2],
         connections: usize,
     ) -> Result<Self, UpstreamConfigError> {
         let proxies = Arc::new(CorporateProxies::new(&config.proxy, hosts, variable)?);
-        let (tls, judge) = trust::client_config(config.ca.as_deref())?;
+        let (tls, authority_classifier) = trust::client_config(config.ca.as_deref())?;
         let mut tls_http1 = rustls::ClientConfig::clone(&tls);
         tls_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let (tls_http1, judge) = (Arc::new(tls_http1), Arc::new(judge));
-        Ok(Self { tls, tls_http1, judge, proxies, bound: ConnectionBound::new(connections) })
+        let (tls_http1, authority_classifier) = (Arc::new(tls_http1), Arc::new(authority_classifier));
+        Ok(Self { tls, tls_http1, authority_classifier, proxies, limit: ConnectionLimit::new(connections) })
     }
 }
 
-/// One host that requests are forwarded to.
+/// A host that requests are forwarded to.
 pub(crate) struct Upstream {
     origin: Origin,
     connector: Connector,
     pool: Arc<Pool>,
-    bound: Arc<ConnectionBound>,
-    /// How long a request waits for one of the connections that may be open.
-    patience: Duration,
+    limit: Arc<ConnectionLimit>,
+    /// How long a request waits for a connection slot.
+    timeout: Duration,
 }
 
-/// How many connections are tried before a request is given up that none of them has taken.
+/// Attempts before a request fails that no connection has accepted.
 const ATTEMPTS: usize = 8;
 
-/// After how many refusals a request is sent on a connection that is opened for it, rather than on one that may be about
-/// to be given up by the server.
+/// Refusals after which a request gets a new connection, rather than a pooled one that the server may be about to
+/// close.
 const SHARED_ATTEMPTS: usize = 3;
 
 impl Upstream {
@@ -155,34 +155,34 @@ impl Upstream {
         Self::of(origin, connector, route, timeouts)
     }
 
-    /// A host that is spoken to in HTTP/1.1, whatever else it knows: a WebSocket is opened by an upgrade, which HTTP/2
-    /// has not (RFC 6455, section 4.1).
+    /// Creates an upstream that only uses HTTP/1.1, since WebSockets are opened by an upgrade, which HTTP/2 lacks (RFC
+    /// 6455, section 4.1).
     pub(crate) fn for_web_sockets(origin: Origin, route: &Route, timeouts: &Timeouts) -> Self {
         let connector = Connector::new(origin.clone(), route.clone(), Arc::clone(&route.tls_http1), timeouts.connect);
         Self::of(origin, connector, route, timeouts)
     }
 
     fn of(origin: Origin, connector: Connector, route: &Route, timeouts: &Timeouts) -> Self {
-        let bound = Arc::clone(&route.bound);
-        let pool = Pool::new(timeouts.upstream_idle, &bound);
-        bound.watch(&pool);
-        Self { origin, connector, pool, bound, patience: timeouts.connect }
+        let limit = Arc::clone(&route.limit);
+        let pool = Pool::new(timeouts.upstream_idle, &limit);
+        limit.register(&pool);
+        Self { origin, connector, pool, limit, timeout: timeouts.connect }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Sends a request and waits for the head of the response.
+    /// Sends a request and waits for the response head.
     ///
-    /// `handover` is told right before the request is handed to a connection, and may stop it. Where that connection
-    /// turns out to have closed before it took anything of the request, or the server says that it has not processed it
-    /// (RFC 9113, section 8.7), another is used and `handover` told again. Once anything else may have happened, the
-    /// request is never sent a second time.
+    /// `observer` is notified right before the request is passed to a connection, and may prevent it. If the connection
+    /// turns out to have closed before it sent any of the request, or the server says that it has not processed it (RFC
+    /// 9113, section 8.7), the request is retried on another one and `observer` notified again. In all other cases, the
+    /// request is never retried.
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
-        handover: &mut impl Handover,
+        observer: &mut impl SendObserver,
     ) -> Result<(Response<Body>, Lease), LocalResponse> {
         let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let came_by_http2 = request.version() == Version::HTTP_2;
@@ -191,54 +191,54 @@ impl Upstream {
             let pooled = if refusals < SHARED_ATTEMPTS { self.pool.take().await } else { None };
             let mut connection = match pooled {
                 Some(connection) => connection,
-                // Boxed: it is large and rare, and what a request's future holds is moved when each request begins.
+                // Boxed: it is large and rare, and the future of every request is moved when it starts.
                 None => Box::pin(self.connect(refusals >= SHARED_ATTEMPTS)).await?,
             };
-            self.address(&mut request, &target, connection.is_http2(), came_by_http2);
-            handover.now(Arc::clone(connection.destination())).await?;
+            self.adapt(&mut request, &target, connection.is_http2(), came_by_http2);
+            observer.sending(Arc::clone(connection.destination())).await?;
             match connection.send(request).await {
                 Ok(response) if !connection.is_http2() && response.extensions().get::<WireHead>().is_none() => {
-                    // hyper's own bound is where it stops reading, which may be later.
-                    let message = format!("Mews' response has a head of more than {} KiB", heads::LONGEST >> 10);
+                    // hyper only checks its limit when it needs to read more.
+                    let message = format!("the headers of Mews' response exceed {} KiB", heads::MAX_HEAD >> 10);
                     return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
                 }
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
                 Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
-                    tracing::debug!(%reason, "Mews has not processed a request, which is sent again");
-                    handover.undone().await?;
+                    tracing::debug!(%reason, "Mews has not processed a request; retrying");
+                    observer.not_sent().await?;
                     refusals += usize::from(refused);
                     (request, last) = (*unsent, reason);
                 }
                 Err(SendError::Unprocessed { request: None, reason, .. }) => {
                     let message = format!(
-                        "Mews refused the request unprocessed ({reason}), and too much of its body has passed to send it again"
+                        "Mews refused the request unprocessed ({reason}), and too much of its body was sent to retry"
                     );
                     return Err(LocalResponse::failed(FailureKind::Closed, message));
                 }
-                Err(SendError::Failed(error)) => return Err(stopped(&error)),
+                Err(SendError::Failed(error)) => return Err(response_failed(&error)),
             }
         }
-        let message = format!("Mews took the request on none of {ATTEMPTS} connections, the last time because: {last}");
+        let message = format!("Mews accepted the request on none of {ATTEMPTS} connections; last error: {last}");
         Err(LocalResponse::failed(FailureKind::Closed, message))
     }
 
-    /// Whether a connection can be had: opens one, sends nothing on it, and gives it up.
+    /// Opens and drops a connection, without sending a request.
     pub(crate) async fn probe(&self) -> Result<(), LocalResponse> {
-        match self.bound.take(&self.pool, self.patience).await? {
+        match self.limit.take(&self.pool, self.timeout).await? {
             Granted::Permit(permit) => self.connector.connect(self.pool.window(), permit).await.map(drop),
-            // One that is open already.
+            // An open one.
             Granted::Connection(_) => Ok(()),
         }
     }
 
-    /// A connection with room for a request; a new one, where it is to be `fresh`.
+    /// Returns a connection with capacity for a request; a new one if `fresh`.
     async fn connect(&self, fresh: bool) -> Result<Connection, LocalResponse> {
-        let permit = match self.bound.take(&self.pool, self.patience).await? {
+        let permit = match self.limit.take(&self.pool, self.timeout).await? {
             Granted::Permit(permit) => permit,
             Granted::Connection(connection) => return Ok(connection),
         };
-        // Where Mews speaks HTTP/2, a connection serves many: others wait for it rather than open their own.
-        let _turn = if fresh { None } else { self.pool.turn().await };
+        // With HTTP/2, requests wait for a connection being opened rather than open their own.
+        let _turn = if fresh { None } else { self.pool.connect_turn().await };
         if !fresh && let Some(connection) = self.pool.take().await {
             return Ok(connection);
         }
@@ -247,15 +247,15 @@ impl Upstream {
         Ok(connection)
     }
 
-    /// Writes the target in the form of the connection's protocol; path and query stay as they came.
-    fn address(&self, request: &mut Request<RequestBody>, target: &PathAndQuery, http2: bool, came_by_http2: bool) {
+    /// Adapts target and headers to the protocol of the connection; path and query are unchanged.
+    fn adapt(&self, request: &mut Request<RequestBody>, target: &PathAndQuery, http2: bool, came_by_http2: bool) {
         let mut parts = http::uri::Parts::default();
         parts.path_and_query = Some(target.clone());
         if http2 {
             parts.scheme = Some(if self.origin.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
             parts.authority = Some(self.origin.authority().clone());
-            // `:authority` says it, and a list of chunks has no meaning in HTTP/2.
-            headers::without(request.headers_mut(), |name| *name == HOST || *name == TRANSFER_ENCODING);
+            // HTTP/2 has `:authority`, and no chunked coding.
+            headers::remove_headers(request.headers_mut(), |name| *name == HOST || *name == TRANSFER_ENCODING);
             *request.version_mut() = Version::HTTP_2;
         } else {
             if came_by_http2 {
@@ -264,7 +264,7 @@ impl Upstream {
             let host = self.origin.host_header().clone();
             request.headers_mut().entry(HOST).or_insert(host);
             if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
-                // By its own choice hyper sends no such body with a GET or a HEAD (RFC 9112, section 6.3).
+                // Without it hyper sends no such body with GET or HEAD (RFC 9112, section 6.3).
                 let chunked = HeaderValue::from_static("chunked");
                 request.headers_mut().entry(TRANSFER_ENCODING).or_insert(chunked);
             }
@@ -276,20 +276,20 @@ impl Upstream {
     }
 }
 
-/// Is told what happens to a request on its way to a connection, and may stop it. Its answers may come later.
-pub(crate) trait Handover: Send {
-    /// The request is handed to a connection to `destination` as soon as this is ready.
-    fn now(&mut self, destination: Arc<Destination>) -> impl Future<Output = Result<(), LocalResponse>> + Send;
+/// Observes the sending of a request, and may prevent it.
+pub(crate) trait SendObserver: Send {
+    /// Called before the request is passed to a connection to `destination`, which happens once this resolves.
+    fn sending(&mut self, destination: Arc<Destination>) -> impl Future<Output = Result<(), LocalResponse>> + Send;
 
-    /// The connection had closed, and has taken nothing of the request.
-    fn undone(&mut self) -> impl Future<Output = Result<(), LocalResponse>> + Send;
+    /// Called when the request was not processed after all.
+    fn not_sent(&mut self) -> impl Future<Output = Result<(), LocalResponse>> + Send;
 }
 
-fn stopped(error: &Error) -> LocalResponse {
+fn response_failed(error: &Error) -> LocalResponse {
     let reason = error.reason();
     if error.is_invalid() {
-        LocalResponse::failed(FailureKind::InvalidResponse, format!("Mews' answer is not HTTP: {reason}"))
+        LocalResponse::failed(FailureKind::InvalidResponse, format!("Mews' response is not valid HTTP: {reason}"))
     } else {
-        LocalResponse::failed(FailureKind::Closed, format!("Mews closed the connection before it answered: {reason}"))
+        LocalResponse::failed(FailureKind::Closed, format!("Mews closed the connection before it responded: {reason}"))
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that are kept for the next request.
+//! A pool of connections to one host.
 
 use std::{
     sync::{
@@ -16,33 +16,33 @@ use tokio::sync::Notify;
 
 use super::{
     body::{Body, Error},
-    bound::ConnectionBound,
+    bound::ConnectionLimit,
     heads::Heads,
     http2::{Http2, Permit, Window},
 };
 use crate::request_body::RequestBody;
 
-/// More connections than this are not kept.
+/// The most idle HTTP/1 connections kept.
 const MAX_IDLE: usize = 512;
 
-/// A connection to Mews.
+/// An upstream connection.
 pub(crate) enum Connection {
-    /// Carries one request at a time.
+    /// One request at a time.
     Http1(http1::SendRequest<RequestBody>, Arc<Heads>, Arc<Destination>),
-    /// Carries many.
+    /// Multiplexed.
     Http2 { connection: Http2, _permit: Permit },
 }
 
-/// Why a request has no response.
+/// Why a request got no response.
 pub(super) enum SendError {
-    /// Certainly nothing of it was processed. It is given back, unless it can't be sent a second time.
+    /// Certainly not processed. Returns the request, unless it can't be resent.
     Unprocessed {
         request: Option<Box<Request<RequestBody>>>,
-        /// Whether the server said so, rather than close the connection before it took anything.
+        /// Whether the server said so, rather than the connection closing before anything was sent.
         refused: bool,
         reason: String,
     },
-    /// It may have been processed.
+    /// May have been processed.
     Failed(Error),
 }
 
@@ -51,7 +51,7 @@ impl Connection {
         matches!(self, Self::Http2 { .. })
     }
 
-    /// Where it leads.
+    /// Returns the destination.
     pub(super) fn destination(&self) -> &Arc<Destination> {
         match self {
             Self::Http1(.., destination) => destination,
@@ -59,7 +59,7 @@ impl Connection {
         }
     }
 
-    /// Hands the request to the connection and waits for the answer's head.
+    /// Sends the request and waits for the response head.
     pub(super) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Body>, SendError> {
         match self {
             Self::Http1(sender, heads, _) => {
@@ -89,25 +89,25 @@ impl Connection {
     }
 }
 
-/// The connections to one host.
+/// A pool of connections to one host.
 pub(super) struct Pool {
     connections: Mutex<Connections>,
-    keep: Duration,
-    /// How many exchanges the host was last found to take on a connection: more than one is HTTP/2.
+    idle_timeout: Duration,
+    /// Concurrent exchanges per connection that the host last allowed: more than one means HTTP/2.
     streams: AtomicUsize,
     turn: tokio::sync::Mutex<()>,
-    bound: Arc<ConnectionBound>,
-    /// How many requests wait for a connection, because no more may be opened.
+    limit: Arc<ConnectionLimit>,
+    /// Requests waiting for a connection at the limit.
     waiting: AtomicUsize,
-    /// Told them when a connection is free.
+    /// Notifies them when a connection is free.
     changed: Notify,
 }
 
-/// Where a connection takes fewer exchanges than this, waiting for one that somebody else opens would leave most of those
-/// who wait without a place on it.
-const WORTH_WAITING: usize = 8;
+/// If a connection allows fewer exchanges than this, most requests that wait for another's new connection would find it
+/// full.
+const MIN_SHARED_STREAMS: usize = 8;
 
-/// A connection of HTTP/1 that carries nothing.
+/// An idle HTTP/1 connection.
 struct Idle {
     sender: http1::SendRequest<RequestBody>,
     heads: Arc<Heads>,
@@ -117,26 +117,26 @@ struct Idle {
 
 #[derive(Default)]
 struct Connections {
-    /// The last one used is at the end.
+    /// Most recently used last.
     idle: Vec<Idle>,
-    /// The longest open one is at the beginning, so that the others come to rest.
+    /// Oldest first, so that the others become idle.
     shared: Vec<Http2>,
 }
 
 impl Pool {
-    pub(super) fn new(keep: Duration, bound: &Arc<ConnectionBound>) -> Arc<Self> {
+    pub(super) fn new(idle_timeout: Duration, limit: &Arc<ConnectionLimit>) -> Arc<Self> {
         Arc::new(Self {
             connections: Mutex::default(),
-            keep,
+            idle_timeout,
             streams: AtomicUsize::new(1),
             turn: tokio::sync::Mutex::default(),
-            bound: Arc::clone(bound),
+            limit: Arc::clone(limit),
             waiting: AtomicUsize::new(0),
             changed: Notify::new(),
         })
     }
 
-    /// A connection that can take a request, as far as one can know.
+    /// Returns a connection that should be able to take a request.
     pub(super) async fn take(&self) -> Option<Connection> {
         loop {
             let mut connection = self.next()?;
@@ -148,18 +148,18 @@ impl Pool {
 
     fn next(&self) -> Option<Connection> {
         let mut connections = self.lock();
-        // One that nothing holds any more says good-bye and closes.
-        connections
-            .shared
-            .retain_mut(|connection| connection.is_open() && connection.idle().is_none_or(|idle| idle < self.keep));
+        // Dropping the last handle closes a connection gracefully.
+        connections.shared.retain_mut(|connection| {
+            connection.is_open() && connection.idle().is_none_or(|idle| idle < self.idle_timeout)
+        });
         for connection in &connections.shared {
             if let Some(permit) = connection.admit() {
                 return Some(Connection::Http2 { connection: connection.clone(), _permit: permit });
             }
         }
         while let Some(Idle { sender, heads, destination, since }) = connections.idle.pop() {
-            if since.elapsed() >= self.keep {
-                // Those before it are older still.
+            if since.elapsed() >= self.idle_timeout {
+                // All others are older.
                 connections.idle.clear();
                 return None;
             }
@@ -170,18 +170,18 @@ impl Pool {
         None
     }
 
-    /// Waits, where the host speaks HTTP/2, until nobody else is connecting.
-    pub(super) async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    /// With HTTP/2, waits until no other request is connecting.
+    pub(super) async fn connect_turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         let streams = self.streams.load(Ordering::Relaxed);
-        if streams >= WORTH_WAITING { Some(self.turn.lock().await) } else { None }
+        if streams >= MIN_SHARED_STREAMS { Some(self.turn.lock().await) } else { None }
     }
 
-    /// The windows for the next connection of HTTP/2.
+    /// Returns the window size for the next HTTP/2 connection.
     pub(super) fn window(&self) -> Window {
         if self.lock().shared.is_empty() { Window::Wide } else { Window::Narrow }
     }
 
-    /// Notes a new connection; one of HTTP/2 is shared from now on.
+    /// Adds a new connection; HTTP/2 ones are shared from now on.
     pub(super) fn opened(&self, connection: &Connection) {
         let streams = match connection {
             Connection::Http1(..) => 1,
@@ -198,9 +198,9 @@ impl Pool {
         if let Connection::Http1(sender, heads, destination) = connection
             && !sender.is_closed()
         {
-            let is_waited_for = self.waiting.load(Ordering::Relaxed) > 0;
-            if !is_waited_for && self.bound.is_contended() {
-                // It is closed: those who wait are for another host, or another runtime.
+            let has_waiters = self.waiting.load(Ordering::Relaxed) > 0;
+            if !has_waiters && self.limit.is_contended() {
+                // Close it: the waiting requests are for another host or runtime.
                 return;
             }
             let mut connections = self.lock();
@@ -208,7 +208,7 @@ impl Pool {
                 connections.idle.push(Idle { sender, heads, destination, since: Instant::now() });
             }
             drop(connections);
-            if is_waited_for {
+            if has_waiters {
                 self.changed.notify_one();
             }
         }
@@ -223,15 +223,15 @@ impl Pool {
         self.changed.notified().await;
     }
 
-    /// For how long the connection has carried nothing that [`close_unused`](Self::close_unused) would close.
-    pub(super) fn longest_unused(&self) -> Option<Duration> {
+    /// Returns how long the connection that [`close_idle`](Self::close_idle) would close has been idle.
+    pub(super) fn longest_idle(&self) -> Option<Duration> {
         let connections = self.lock();
         let idle = connections.idle.first().map(|idle| idle.since.elapsed());
         connections.shared.iter().filter_map(Http2::idle).chain(idle).max()
     }
 
-    /// Closes the connection that has carried nothing for longest.
-    pub(super) fn close_unused(&self) {
+    /// Closes the connection that has been idle for longest.
+    pub(super) fn close_idle(&self) {
         let mut connections = self.lock();
         let idle = connections.idle.first().map(|idle| idle.since.elapsed());
         let shared = connections.shared.iter().enumerate().filter_map(|(at, shared)| Some((shared.idle()?, at)));
@@ -251,24 +251,24 @@ impl Pool {
 pub(crate) struct Lease {
     connection: Connection,
     pool: Arc<Pool>,
-    spoilt: bool,
+    poisoned: bool,
 }
 
 impl Lease {
     pub(super) fn new(connection: Connection, pool: &Arc<Pool>) -> Self {
-        Self { connection, pool: Arc::clone(pool), spoilt: false }
+        Self { connection, pool: Arc::clone(pool), poisoned: false }
     }
 
-    /// The answer has been read to its end: the connection can take the next request. A lease that is dropped instead
-    /// closes its connection, if it is one of HTTP/1.
+    /// Returns the connection to the pool once the response is complete. Dropping the lease instead closes an HTTP/1
+    /// connection.
     pub(crate) fn give_back(self) {
-        if !self.spoilt {
+        if !self.poisoned {
             self.pool.give_back(self.connection);
         }
     }
 
-    /// No other request may be sent on this connection.
-    pub(crate) fn spoil(&mut self) {
-        self.spoilt = true;
+    /// Prevents reuse of the connection.
+    pub(crate) fn poison(&mut self) {
+        self.poisoned = true;
     }
 }

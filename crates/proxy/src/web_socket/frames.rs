@@ -1,29 +1,29 @@
-//! The frames of one direction of a WebSocket (RFC 6455, section 5), read as they pass.
+//! Parses the frames of one direction of a WebSocket (RFC 6455, section 5).
 
-/// The longest head of a frame: two bytes, eight of length, four of mask.
-const LONGEST_HEAD: usize = 14;
-/// What the payload of a control frame may have at most.
-const LONGEST_CONTROL: u64 = 125;
-/// How much is unmasked at once.
-const STEP: usize = 1024;
+/// The longest frame header: two bytes, eight of length, four of mask.
+const MAX_HEADER: usize = 14;
+/// The longest payload of a control frame, in bytes.
+const MAX_CONTROL_PAYLOAD: u64 = 125;
+/// Bytes to unmask at once.
+const UNMASK_CHUNK: usize = 1024;
 
-/// Finds the frames in bytes that come in any pieces.
+/// An incremental frame parser.
 pub(super) struct Frames {
     state: State,
 }
 
 enum State {
-    Head { bytes: [u8; LONGEST_HEAD], have: usize },
+    Head { bytes: [u8; MAX_HEADER], have: usize },
     Payload { left: u64, mask: Option<[u8; 4]>, at: usize },
-    Broken,
+    Invalid,
 }
 
-/// The head of a frame.
+/// A frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Whether the message ends with this frame.
+    /// FIN: whether the message ends with this frame.
     pub(super) last: bool,
-    /// The three bits that extensions may use, the first of them the highest.
+    /// RSV1 to RSV3, the first as the highest bit.
     pub(super) reserved: u8,
     pub(super) opcode: u8,
 }
@@ -34,7 +34,7 @@ impl Head {
     }
 }
 
-/// What is found, in its order: a head, its payload in pieces, its end.
+/// What the parser yields for each frame: the header, the payload in chunks, the end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     Head(Head),
@@ -42,51 +42,51 @@ pub(super) enum Piece<'a> {
     End,
 }
 
-/// What is no WebSocket.
+/// Not a valid WebSocket frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(super) struct Invalid;
 
 impl Frames {
     pub(super) fn new() -> Self {
         Self { state: State::head() }
     }
 
-    /// Reads on, and calls `found` with what there is, unmasked. Returns how many bytes can't be read: from the first
-    /// frame on that is none, or of which `found` says so, all.
-    pub(super) fn read(&mut self, mut bytes: &[u8], mut found: impl FnMut(Piece<'_>) -> Result<(), Broken>) -> u64 {
+    /// Parses more bytes and calls `on_piece` with the result, unmasked. Returns the number of unreadable bytes:
+    /// everything from the first frame that is invalid or that `on_piece` rejects.
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut on_piece: impl FnMut(Piece<'_>) -> Result<(), Invalid>) -> u64 {
         while !bytes.is_empty() {
             let left = bytes.len() as u64;
-            if self.step(&mut bytes, &mut found).is_err() {
-                // Of a head, bytes that came before belong to it.
+            if self.step(&mut bytes, &mut on_piece).is_err() {
+                // Earlier bytes of the frame header count, too.
                 let earlier = if let State::Head { have, .. } = self.state { have as u64 - 1 } else { 0 };
-                self.state = State::Broken;
+                self.state = State::Invalid;
                 return left + earlier;
             }
         }
         0
     }
 
-    /// Whether nothing can be read any more.
-    pub(super) fn is_broken(&self) -> bool {
-        matches!(self.state, State::Broken)
+    /// Returns whether the rest is unreadable.
+    pub(super) fn is_invalid(&self) -> bool {
+        matches!(self.state, State::Invalid)
     }
 
     fn step(
         &mut self,
         bytes: &mut &[u8],
-        found: &mut impl FnMut(Piece<'_>) -> Result<(), Broken>,
-    ) -> Result<(), Broken> {
+        on_piece: &mut impl FnMut(Piece<'_>) -> Result<(), Invalid>,
+    ) -> Result<(), Invalid> {
         match &mut self.state {
-            State::Broken => Err(Broken),
+            State::Invalid => Err(Invalid),
             State::Head { bytes: head, have } => {
-                let (first, rest) = bytes.split_first().ok_or(Broken)?;
+                let (first, rest) = bytes.split_first().ok_or(Invalid)?;
                 head[*have] = *first;
                 *have += 1;
                 *bytes = rest;
                 let Some((head, length, mask)) = parse(&head[..*have])? else { return Ok(()) };
-                found(Piece::Head(head))?;
+                on_piece(Piece::Head(head))?;
                 self.state = State::Payload { left: length, mask, at: 0 };
-                self.end_if_over(found)
+                self.end_if_complete(on_piece)
             }
             State::Payload { left, mask, at } => {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -94,27 +94,27 @@ impl Frames {
                 *bytes = rest;
                 *left -= length as u64;
                 match mask {
-                    None => found(Piece::Payload(payload))?,
+                    None => on_piece(Piece::Payload(payload))?,
                     Some(mask) => {
-                        let mut clear = [0; STEP];
-                        for step in payload.chunks(STEP) {
-                            for (clear, masked) in clear.iter_mut().zip(step) {
-                                *clear = masked ^ mask[*at];
+                        let mut unmasked = [0; UNMASK_CHUNK];
+                        for step in payload.chunks(UNMASK_CHUNK) {
+                            for (unmasked, masked) in unmasked.iter_mut().zip(step) {
+                                *unmasked = masked ^ mask[*at];
                                 *at = (*at + 1) % mask.len();
                             }
-                            found(Piece::Payload(&clear[..step.len()]))?;
+                            on_piece(Piece::Payload(&unmasked[..step.len()]))?;
                         }
                     }
                 }
-                self.end_if_over(found)
+                self.end_if_complete(on_piece)
             }
         }
     }
 
-    fn end_if_over(&mut self, found: &mut impl FnMut(Piece<'_>) -> Result<(), Broken>) -> Result<(), Broken> {
+    fn end_if_complete(&mut self, on_piece: &mut impl FnMut(Piece<'_>) -> Result<(), Invalid>) -> Result<(), Invalid> {
         if matches!(self.state, State::Payload { left: 0, .. }) {
             self.state = State::head();
-            found(Piece::End)?;
+            on_piece(Piece::End)?;
         }
         Ok(())
     }
@@ -122,20 +122,20 @@ impl Frames {
 
 impl State {
     fn head() -> Self {
-        Self::Head { bytes: [0; LONGEST_HEAD], have: 0 }
+        Self::Head { bytes: [0; MAX_HEADER], have: 0 }
     }
 }
 
-/// A head with the length and the mask of its payload; none where more bytes of it are to come.
+/// Parses a frame header with length and mask of its payload; `None` if it is incomplete.
 ///
-/// Whether a frame is masked as its direction demands is not this reader's concern: it can be read either way.
-#[expect(clippy::type_complexity, reason = "taken apart at once")]
-fn parse(bytes: &[u8]) -> Result<Option<(Head, u64, Option<[u8; 4]>)>, Broken> {
+/// Frames are accepted with or without a mask, in either direction.
+#[expect(clippy::type_complexity, reason = "destructured by the only caller")]
+fn parse(bytes: &[u8]) -> Result<Option<(Head, u64, Option<[u8; 4]>)>, Invalid> {
     let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
     let head = Head { last: first & 0x80 != 0, reserved: first >> 4 & 7, opcode: first & 0x0f };
     let (masked, short) = (second & 0x80 != 0, second & 0x7f);
     if !matches!(head.opcode, 0..=2 | 8..=10) {
-        return Err(Broken);
+        return Err(Invalid);
     }
     let size = match short {
         126 => 2,
@@ -150,8 +150,8 @@ fn parse(bytes: &[u8]) -> Result<Option<(Head, u64, Option<[u8; 4]>)>, Broken> {
         [] => u64::from(short),
         size => size.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
     };
-    if length > i64::MAX.cast_unsigned() || (head.is_control() && (length > LONGEST_CONTROL || !head.last)) {
-        return Err(Broken);
+    if length > i64::MAX.cast_unsigned() || (head.is_control() && (length > MAX_CONTROL_PAYLOAD || !head.last)) {
+        return Err(Invalid);
     }
     Ok(Some((head, length, mask.first_chunk().copied().filter(|_| masked))))
 }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_standard_are_read() {
+    fn the_examples_of_rfc_6455_are_parsed() {
         let text = Head { last: true, reserved: 0, opcode: 1 };
         let hello = |bytes: &[u8]| read_in(&[bytes]).0;
         assert_eq!(hello(b"\x81\x05Hello"), [(text, b"Hello".to_vec())]);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_counted_to_the_end() {
+    fn invalid_frames_make_the_rest_unreadable() {
         for bytes in
             [&b"\x83\x01xrest"[..], b"\x09\x01xrest", b"\x89\x7e\x00\x80rest", b"\x82\x7f\xff\0\0\0\0\0\0\0rest"]
         {
@@ -221,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_are_found_in_whatever_pieces_they_come(
+        fn frames_are_parsed_across_any_split(
             frames in prop::collection::vec(
                 (any::<bool>(), 0..8_u8, prop_oneof![Just(0), Just(1), Just(2)], prop::collection::vec(any::<u8>(), 0..300),
                     any::<Option<[u8; 4]>>()),
@@ -240,7 +240,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..8)) {
+        fn arbitrary_bytes_never_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..8)) {
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
             let _ = read_in(&pieces);
         }

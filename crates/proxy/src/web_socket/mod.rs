@@ -1,7 +1,7 @@
-//! What is said over a WebSocket, kept for the record while it passes.
+//! Records the messages of a WebSocket as they pass.
 //!
-//! Nothing here is in the way of a byte: it looks at what has been read before it is written on, and whatever it makes
-//! of it changes nothing about that. Memory is bounded for each connection; what is too much is counted.
+//! Recording never delays or changes the data: it only inspects bytes between the read and the write. Memory is bounded
+//! per connection; messages beyond that are counted.
 
 mod frames;
 mod inflate;
@@ -21,27 +21,27 @@ use tokio::{
     sync::Notify,
 };
 
-use self::{inflate::Agreed, reader::Reader};
+use self::{inflate::Extensions, reader::Reader};
 
-/// How many bytes of a message are kept at most.
-const KEEP: usize = 256 << 10;
-/// A part is closed when it has so many messages or bytes, or when its first message is so old.
+/// Bytes kept of a message.
+const MAX_MESSAGE_BYTES: usize = 256 << 10;
+/// A part is complete at this many messages or bytes, or this long after its first message.
 const PART_MESSAGES: usize = 256;
 const PART_BYTES: usize = 1 << 20;
 const PART_AGE: Duration = Duration::from_secs(1);
-/// While the recorder can't take a part, it may grow to this many times its size.
-const PATIENCE: usize = 4;
-/// How much of one connection is recorded at most.
+/// While the recorder is not ready, a part may grow to this multiple of its size.
+const MAX_PARTS_BUFFERED: usize = 4;
+/// Limits per connection.
 const MAX_MESSAGES: u64 = 100_000;
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What passes over one WebSocket.
+/// The messages of one WebSocket.
 pub(crate) struct Transcript {
-    said: Mutex<Said>,
+    inner: Mutex<Inner>,
     changed: Notify,
 }
 
-struct Said {
+struct Inner {
     send: Reader,
     receive: Reader,
     part: Part,
@@ -49,7 +49,7 @@ struct Said {
     bytes_left: u64,
 }
 
-/// Messages that are not recorded yet.
+/// Messages not recorded yet.
 #[derive(Default)]
 pub(crate) struct Part {
     pub(crate) messages: Vec<CapturedMessage>,
@@ -69,24 +69,26 @@ impl Part {
 }
 
 impl Transcript {
-    /// Of a connection whose handshake was answered with these fields; of a message at most `keep` bytes are kept.
-    pub(crate) fn new(answer: &HeaderMap, keep: usize) -> Arc<Self> {
-        let agreed = Agreed::read(answer.get(SEC_WEBSOCKET_EXTENSIONS).and_then(|field| field.to_str().ok()));
-        let reader = |direction| Reader::new(direction, keep.min(KEEP), &agreed);
-        let said = Said {
+    /// Creates the transcript of a connection with these handshake response headers; keeps at most `keep` bytes of a
+    /// message.
+    pub(crate) fn new(response: &HeaderMap, keep: usize) -> Arc<Self> {
+        let extensions =
+            Extensions::parse(response.get(SEC_WEBSOCKET_EXTENSIONS).and_then(|header| header.to_str().ok()));
+        let reader = |direction| Reader::new(direction, keep.min(MAX_MESSAGE_BYTES), &extensions);
+        let inner = Inner {
             send: reader(Direction::Send),
             receive: reader(Direction::Receive),
             part: Part::default(),
             messages_left: MAX_MESSAGES,
             bytes_left: MAX_BYTES,
         };
-        Arc::new(Self { said: Mutex::new(said), changed: Notify::new() })
+        Arc::new(Self { inner: Mutex::new(inner), changed: Notify::new() })
     }
 
-    /// Waits until there is a part to record.
+    /// Waits until a part is due to be recorded.
     pub(crate) async fn due(&self) {
         let filled = |enough: fn(&Part) -> bool| async move {
-            while !enough(&self.said().part) {
+            while !enough(&self.inner().part) {
                 self.changed.notified().await;
             }
         };
@@ -94,37 +96,37 @@ impl Transcript {
         let _ = tokio::time::timeout(PART_AGE, filled(Part::is_full)).await;
     }
 
-    /// What is not recorded yet, leaving nothing.
+    /// Takes what is not recorded yet.
     pub(crate) fn take(&self) -> Part {
-        std::mem::take(&mut self.said().part)
+        std::mem::take(&mut self.inner().part)
     }
 
-    /// As [`take`](Self::take), with what came of messages that did not come to their end.
+    /// Like [`take`](Self::take), including incomplete messages.
     pub(crate) fn take_rest(&self) -> Part {
-        let mut said = self.said();
+        let mut inner = self.inner();
         let now = now();
-        for rest in [said.send.rest(now), said.receive.rest(now)].into_iter().flatten() {
-            said.keep(rest);
+        for rest in [inner.send.take_incomplete(now), inner.receive.take_incomplete(now)].into_iter().flatten() {
+            inner.keep(rest);
         }
-        std::mem::take(&mut said.part)
+        std::mem::take(&mut inner.part)
     }
 
     fn read(&self, direction: Direction, bytes: &[u8]) {
-        let mut said = self.said();
-        let (was_empty, was_full) = (said.part.is_empty(), said.part.is_full());
-        said.read(direction, bytes);
-        if said.part.is_empty() != was_empty || said.part.is_full() != was_full {
-            drop(said);
+        let mut inner = self.inner();
+        let (was_empty, was_full) = (inner.part.is_empty(), inner.part.is_full());
+        inner.read(direction, bytes);
+        if inner.part.is_empty() != was_empty || inner.part.is_full() != was_full {
+            drop(inner);
             self.changed.notify_one();
         }
     }
 
-    fn said(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Said {
+impl Inner {
     fn read(&mut self, direction: Direction, bytes: &[u8]) {
         let mut complete = Vec::new();
         let reader = if direction == Direction::Send { &mut self.send } else { &mut self.receive };
@@ -135,7 +137,8 @@ impl Said {
     fn keep(&mut self, message: CapturedMessage) {
         let kept: usize = message.body.kept.iter().map(bytes::Bytes::len).sum();
         let part = &mut self.part;
-        let has_room = part.messages.len() < PATIENCE * PART_MESSAGES && part.bytes + kept <= PATIENCE * PART_BYTES;
+        let has_room = part.messages.len() < MAX_PARTS_BUFFERED * PART_MESSAGES
+            && part.bytes + kept <= MAX_PARTS_BUFFERED * PART_BYTES;
         if has_room && self.messages_left > 0 && self.bytes_left >= kept as u64 {
             self.messages_left -= 1;
             self.bytes_left -= kept as u64;
@@ -152,11 +155,10 @@ fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
 
-/// A connection of which everything that is read is looked at.
+/// A connection whose reads are recorded.
 pub(crate) struct Tap<S> {
     inner: S,
     direction: Direction,
-    /// None where what is carried is no WebSocket.
     transcript: Arc<Transcript>,
 }
 
@@ -212,22 +214,25 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_counted_and_not_kept() {
+    fn messages_beyond_the_buffer_are_counted_and_not_kept() {
         let transcript = transcript();
         transcript.read(Direction::Send, &b"\x81\x01a".repeat(10_000));
         let part = transcript.take();
-        assert_eq!(part.messages.len(), PATIENCE * PART_MESSAGES);
+        assert_eq!(part.messages.len(), MAX_PARTS_BUFFERED * PART_MESSAGES);
         let omitted = 10_000 - part.messages.len() as u64;
         assert_eq!(part.omitted, Omitted { messages: omitted, bytes: omitted });
-        // Its memory is what is kept of single messages, too.
+        // The same with large messages.
         let long = [&b"\x82\x7f\0\0\0\0\0\x20\0\0"[..], &vec![0; 2 << 20]].concat();
         (0..40).for_each(|_| transcript.read(Direction::Receive, &long));
         let part = transcript.take();
-        assert_eq!((part.messages.len(), part.bytes), (PATIENCE * PART_BYTES / KEEP, PATIENCE * PART_BYTES));
+        assert_eq!(
+            (part.messages.len(), part.bytes),
+            (MAX_PARTS_BUFFERED * PART_BYTES / MAX_MESSAGE_BYTES, MAX_PARTS_BUFFERED * PART_BYTES)
+        );
     }
 
     #[test]
-    fn of_one_connection_only_so_much_is_recorded() {
+    fn the_recording_of_one_connection_is_bounded() {
         let transcript = transcript();
         let mut kept = 0;
         for _ in 0..=MAX_MESSAGES / 100 {
@@ -238,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_counted_and_the_other_direction_goes_on() {
+    fn garbage_is_counted_and_the_other_direction_continues() {
         let transcript = transcript();
         transcript.read(Direction::Send, b"HTTP is no WebSocket");
         transcript.read(Direction::Send, b"at all");

@@ -1,14 +1,14 @@
-//! The messages of one direction, put together from its frames.
+//! Assembles the messages of one direction from frames.
 
 use nightaudit_exchange::{CapturedBody, CapturedMessage, Digest, Direction, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    frames::{Broken, Frames, Head, Piece},
-    inflate::{Agreed, Inflate, Undecodable},
+    frames::{Frames, Head, Invalid, Piece},
+    inflate::{Extensions, Inflate, Undecodable},
 };
 
-/// Puts messages together.
+/// Assembles messages.
 pub(super) struct Reader {
     frames: Frames,
     messages: Messages,
@@ -16,47 +16,56 @@ pub(super) struct Reader {
 
 struct Messages {
     direction: Direction,
-    /// How many bytes of a message are kept.
+    /// Bytes kept of a message.
     keep: usize,
-    agreed: Agreed,
+    extensions: Extensions,
     inflate: Option<Inflate>,
-    /// The message whose frames come.
-    data: Option<Growing>,
-    /// A control frame, which may come between the frames of a message.
-    control: Option<Growing>,
+    /// The data message in progress.
+    data: Option<PartialMessage>,
+    /// A control frame in progress, which may interleave with a message.
+    control: Option<PartialMessage>,
 }
 
 impl Reader {
-    pub(super) fn new(direction: Direction, keep: usize, agreed: &Agreed) -> Self {
-        let forgets = if direction == Direction::Send { agreed.client_forgets } else { agreed.server_forgets };
+    pub(super) fn new(direction: Direction, keep: usize, extensions: &Extensions) -> Self {
+        let no_context_takeover = if direction == Direction::Send {
+            extensions.client_no_context_takeover
+        } else {
+            extensions.server_no_context_takeover
+        };
         let messages = Messages {
             direction,
             keep,
-            agreed: agreed.clone(),
-            inflate: agreed.deflate.then(|| Inflate::new(forgets)),
+            extensions: extensions.clone(),
+            inflate: extensions.deflate.then(|| Inflate::new(no_context_takeover)),
             data: None,
             control: None,
         };
         Self { frames: Frames::new(), messages }
     }
 
-    /// Reads on and calls `done` with each message that is complete. Returns how many bytes can't be read.
+    /// Parses more bytes and calls `done` with each complete message. Returns the number of unreadable bytes.
     pub(super) fn read(&mut self, bytes: &[u8], now: Timestamp, mut done: impl FnMut(CapturedMessage)) -> u64 {
         let Self { frames, messages } = self;
-        if frames.is_broken() {
+        if frames.is_invalid() {
             return bytes.len() as u64;
         }
         frames.read(bytes, |piece| messages.take(piece, now, &mut done))
     }
 
-    /// What came of a message that did not come to its end.
-    pub(super) fn rest(&mut self, now: Timestamp) -> Option<CapturedMessage> {
+    /// Takes an incomplete message.
+    pub(super) fn take_incomplete(&mut self, now: Timestamp) -> Option<CapturedMessage> {
         Some(self.messages.data.take()?.finish(self.messages.direction, now, false))
     }
 }
 
 impl Messages {
-    fn take(&mut self, piece: Piece<'_>, now: Timestamp, done: &mut impl FnMut(CapturedMessage)) -> Result<(), Broken> {
+    fn take(
+        &mut self,
+        piece: Piece<'_>,
+        now: Timestamp,
+        done: &mut impl FnMut(CapturedMessage),
+    ) -> Result<(), Invalid> {
         match piece {
             Piece::Head(head) => self.begin(head),
             Piece::Payload(payload) => {
@@ -84,48 +93,48 @@ impl Messages {
         }
     }
 
-    fn begin(&mut self, head: Head) -> Result<(), Broken> {
-        if head.reserved != 0 && self.agreed.text.is_none() {
-            return Err(Broken);
+    fn begin(&mut self, head: Head) -> Result<(), Invalid> {
+        if head.reserved != 0 && self.extensions.text.is_none() {
+            return Err(Invalid);
         }
         if head.is_control() {
-            self.control = Some(Growing::new(head.opcode));
+            self.control = Some(PartialMessage::new(head.opcode));
             return Ok(());
         }
         match (&mut self.data, head.opcode) {
             (Some(data), 0) => data.ends = head.last,
             (None, 1 | 2) => {
-                let mut data = Growing::new(head.opcode);
+                let mut data = PartialMessage::new(head.opcode);
                 data.ends = head.last;
-                // Of the three bits the highest says that the message is compressed.
+                // RSV1 marks a compressed message.
                 data.compressed = head.reserved & 4 != 0 && self.inflate.is_some();
                 if head.reserved != 0 && !data.compressed {
-                    data.coding = self.agreed.text.clone();
+                    data.coding = self.extensions.text.clone();
                 }
                 self.data = Some(data);
             }
-            // A message within another, or the continuation of none.
-            _ => return Err(Broken),
+            // A message within another, or a continuation without one.
+            _ => return Err(Invalid),
         }
         Ok(())
     }
 }
 
-/// A message that is not complete yet.
-struct Growing {
+/// A message in progress.
+struct PartialMessage {
     opcode: u8,
     kept: Vec<u8>,
     length: u64,
     hasher: Option<Sha256>,
     coding: Option<Box<str>>,
     compressed: bool,
-    /// Whether it ends with the frame that comes.
+    /// Whether the current frame is its last.
     ends: bool,
-    /// Whether what came of it could not be decompressed.
+    /// Whether decompression failed.
     undecodable: bool,
 }
 
-impl Growing {
+impl PartialMessage {
     fn new(opcode: u8) -> Self {
         Self {
             opcode,
@@ -142,7 +151,7 @@ impl Growing {
     fn take(&mut self, payload: &[u8], keep: usize, inflate: Option<&mut Inflate>) {
         match inflate {
             _ if !self.compressed => self.push(payload, keep),
-            // What could be decompressed of it stands; nothing that can't is put behind it.
+            // Keeps what was decompressed before the error, and nothing after it.
             Some(inflate) if !self.undecodable => {
                 self.undecodable = inflate.push(payload, |piece| self.push(piece, keep)).is_err();
             }
@@ -162,7 +171,7 @@ impl Growing {
         self.length += piece.len() as u64;
     }
 
-    /// Ends it. Whether those after it can be decompressed, too.
+    /// Ends it. Returns whether later messages can be decompressed.
     fn end(&mut self, keep: usize, inflate: &mut Inflate) -> bool {
         let ended = if self.undecodable { Err(Undecodable) } else { inflate.end(|piece| self.push(piece, keep)) };
         self.undecodable = ended.is_err();
@@ -180,11 +189,11 @@ impl Growing {
 mod tests {
     use super::*;
 
-    fn read(agreed: Option<&str>, bytes: &[u8]) -> (Vec<(u8, String, bool)>, u64) {
-        let mut reader = Reader::new(Direction::Receive, 8, &Agreed::read(agreed));
+    fn read(extensions: Option<&str>, bytes: &[u8]) -> (Vec<(u8, String, bool)>, u64) {
+        let mut reader = Reader::new(Direction::Receive, 8, &Extensions::parse(extensions));
         let mut messages = Vec::new();
         let unreadable = reader.read(bytes, Timestamp::from_micros(0), |message| messages.push(message));
-        messages.extend(reader.rest(Timestamp::from_micros(1)));
+        messages.extend(reader.take_incomplete(Timestamp::from_micros(1)));
         let shown = |message: CapturedMessage| {
             let text = String::from_utf8_lossy(&message.body.kept.concat()).into_owned();
             let coding = message.coding.map(|coding| format!(" ({coding})")).unwrap_or_default();
@@ -198,15 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn fragments_are_put_together_and_control_frames_stand_where_they_came() {
+    fn fragments_are_assembled_and_control_frames_keep_their_position() {
         let (messages, _) = read(None, b"\x01\x02ab\x89\x01p\x00\x01c\x80\x02de\x81\x00\x01\x01x");
         let ping = (9, "p/1".to_owned(), true);
         assert_eq!(messages, [ping, text("abcde/5", true), text("/0", true), text("x/1", false)]);
     }
 
     #[test]
-    fn of_a_long_message_the_beginning_is_kept_and_the_whole_is_hashed() {
-        let mut reader = Reader::new(Direction::Send, 4, &Agreed::default());
+    fn a_long_message_is_truncated_and_hashed_as_a_whole() {
+        let mut reader = Reader::new(Direction::Send, 4, &Extensions::default());
         let mut messages = Vec::new();
         reader.read(b"\x82\x06abcdef\x82\x04abcd", Timestamp::from_micros(0), |message| messages.push(message));
         assert_eq!((messages[0].body.kept.concat(), messages[0].body.length), (b"abcd".to_vec(), 6));
@@ -215,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_order_of_frames_can_not_be_read() {
+    fn frames_out_of_order_are_unreadable() {
         for bytes in [&b"\x80\x01a"[..], b"\x01\x01a\x81\x01b", b"\xc1\x01a"] {
             assert!(read(None, bytes).1 > 0, "{bytes:?}");
         }
     }
 
     #[test]
-    fn a_message_that_can_not_be_decompressed_is_cut_and_those_after_it_stand_as_they_passed() {
+    fn an_undecompressible_message_is_truncated_and_later_ones_stay_compressed() {
         let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
         let mut bytes = [&b"\xc1\x07"[..], hello, b"\x81\x02ok", b"\xc1\x04\xff\xff\xff\xff\xc1\x07", hello].concat();
         bytes.extend(b"\x81\x02ok");
