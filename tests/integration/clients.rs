@@ -255,7 +255,7 @@ async fn regression_a_body_that_dripped_was_waited_for_as_long_as_it_liked() {
         dripping.abort();
         let error = recorded(&harness).await.error.unwrap();
         assert_eq!(error.kind, FailureKind::RequestTimeout);
-        assert!(error.message.contains("slower than 1048576 bytes a second (`body.min_rate`)"), "{}", error.message);
+        assert!(error.message.contains("slower than 1048576 bytes/s (`body.min_rate`)"), "{}", error.message);
     }
 }
 
