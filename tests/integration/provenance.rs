@@ -106,7 +106,7 @@ fn imported(folder: &Path, name: &str, ndjson: &str) -> PathBuf {
 }
 
 const ALTERED: &str = "50 of 50 exchanges are not as they were recorded";
-const NOT_VOUCHED: &str = "ertificate not from a public authority";
+const NOT_VOUCHED: &str = "certificate not from a public authority";
 
 /// Everything that is said of the session of a data folder.
 fn outputs(data: &Path) -> Vec<(&'static str, String)> {
@@ -173,7 +173,7 @@ fn assert_honest(data: &Path, is: &str) {
             ("har", ALTERED) => "\"alteration\":\"edited\"",
             ("har", NOT_VOUCHED) => "\"authority\":\"configured\"",
             ("csv" | "har", _) => stand_in.unwrap_or(""),
-            ("verify ndjson", "imported") => "said to",
+            ("verify ndjson", "imported") => "claims to",
             // Whether it was imported is the session's, and not the exchange's; who answered isn't the log's.
             ("tail", "imported") | ("curl", _) => "",
             ("log info" | "log check", _) if is != "imported" && is != ALTERED => "",
