@@ -1,13 +1,12 @@
-//! Which operation an address names.
+//! The operation of a path.
 
-/// The path under which every operation of the Connector API lies.
+/// The path prefix of every operation of the Connector API.
 pub const OPERATION_PREFIX: &str = "/api/connector/v1/";
 
-/// The operation that `path` (without a query) addresses: all that follows [`OPERATION_PREFIX`], as it stands.
+/// The operation that `path` (without a query) addresses: everything after [`OPERATION_PREFIX`], unchanged.
 ///
-/// Mews matches addresses exactly, so nothing is normalised: a trailing slash, a different case or an escape stays in
-/// the answer, which then names no operation that Mews has. `None` where the path lies outside the Connector API or
-/// names nothing below the prefix.
+/// Mews matches paths exactly, so nothing is normalized: a trailing slash, a different case or an escape stays, and the result
+/// then is no operation that Mews has. `None` if the path is outside the Connector API or has nothing after the prefix.
 ///
 /// ```
 /// use nightaudit_mews::operation_of;
@@ -21,10 +20,10 @@ pub fn operation_of(path: &str) -> Option<&str> {
     path.strip_prefix(OPERATION_PREFIX).filter(|operation| !operation.is_empty())
 }
 
-/// Another API of Mews than the Connector API. Its requests are held against no contract of that one.
+/// A Mews API other than the Connector API. Its requests aren't checked against contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OtherApi {
-    /// The Booking Engine API, which was called Distributor.
+    /// The Booking Engine API, formerly Distributor.
     BookingEngine,
     /// The Channel Manager API.
     ChannelManager,
@@ -33,7 +32,7 @@ pub enum OtherApi {
 }
 
 impl OtherApi {
-    /// The API to which the path of an address (without a query) belongs; `None` where it is none of these.
+    /// The API that a path (without a query) belongs to; `None` if it is none of these.
     ///
     /// ```
     /// use nightaudit_mews::OtherApi;
@@ -51,7 +50,7 @@ impl OtherApi {
         .find_map(|(prefix, api)| path.starts_with(prefix).then_some(api))
     }
 
-    /// The name that people know it by.
+    /// Its display name.
     pub fn name(self) -> &'static str {
         match self {
             Self::BookingEngine => "Booking Engine API",

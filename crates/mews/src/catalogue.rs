@@ -1,6 +1,6 @@
-//! The operations of the Connector API: what each one takes, and what became of it.
+//! The operations of the Connector API: their requests and their lifecycle.
 //!
-//! The knowledge itself is data, in `data/*.toml` of this crate; its form is described in the crate's README.
+//! The data is in `data/*.toml` of this crate; the README describes its format.
 
 use std::sync::LazyLock;
 
@@ -22,33 +22,33 @@ pub(crate) use source::InvalidData;
 pub(crate) use suggest::nearest;
 pub use suggest::{NearMiss, Suggestion};
 
-/// Everything that is known of the API.
+/// The known operations of the API.
 ///
-/// Mews' documentation contradicts itself in places, and Mews may change its API at any time: what doesn't fit the
-/// catalogue deserves a warning to a person, never a refused request.
+/// Mews' documentation contradicts itself in places, and Mews may change its API at any time: a mismatch justifies a warning,
+/// never a refused request.
 #[derive(Debug)]
 pub struct Catalogue {
-    /// In the order of their paths, so that one is found by binary search.
+    /// Sorted by path, for binary search.
     operations: Vec<Operation>,
     use_cases: Vec<UseCase>,
 }
 
 impl Catalogue {
-    /// The catalogue that is compiled in.
+    /// The built-in catalogue.
     pub fn built_in() -> &'static Self {
-        // The data is a constant and a test reads it whole, so that what is expected here can't fail for a user.
+        // The data is a constant that a test reads completely, so this can't fail.
         static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(|| {
             Catalogue::read(source::FILES, source::USE_CASES).expect("the built-in data is read by a test")
         });
         &BUILT_IN
     }
 
-    /// Reads a catalogue from files, each a name and a text, and the text of the use cases.
+    /// Parses a catalogue from files (name and text) and the text of the use cases.
     pub(crate) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Self, InvalidData> {
         source::read(files, use_cases)
     }
 
-    /// This catalogue with other operations in the place of those at the same paths, or beside them.
+    /// This catalogue with `operations` added, replacing those with the same paths.
     #[cfg(feature = "openapi")]
     pub(crate) fn with(&self, others: Vec<Operation>) -> Self {
         let mut operations = others;

@@ -1,7 +1,7 @@
-//! A request's body held against what its operation takes.
+//! Checks a request's body against its operation's contract.
 //!
-//! One pass of a serde visitor over the bytes, steered by the contract: nothing of the body is built, and what the
-//! contract doesn't know is skipped. How deep the visitor goes is bounded by the contract, not by the body.
+//! One pass of a serde visitor over the bytes, driven by the contract: no value of the body is built, and unknown properties
+//! are skipped. The contract bounds the recursion depth, not the body.
 
 mod finding;
 mod object;
@@ -22,15 +22,14 @@ use place::Place;
 use shape::Shape;
 use value::{Met, Value};
 
-/// Everything in `body` that doesn't fit what `operation` takes, in the order in which it stands there.
+/// Every mismatch between `body` and the contract of `operation`, in document order.
 ///
-/// A null is as good as nothing, so it is fine for what is optional. After broken JSON nothing more is found; what
-/// stands before it is. Of a flood of findings the first hundred are given and the rest counted, by a last finding of
-/// the kind [`FindingKind::More`]. No finding holds the value of a token, nor any text of the body but names, times,
-/// numbers and values out of an enum, each cut to a readable length.
+/// `null` equals absence, so it is fine for optional properties. Broken JSON ends the check; findings before it are kept.
+/// At most 100 findings are returned, with a last one of kind [`FindingKind::More`] that counts the rest. Findings never
+/// contain tokens; of the body they quote only names, times, numbers and enum values, each truncated to a readable length.
 ///
-/// The contracts are Mews' documentation, which contradicts itself in places: a finding deserves a person's attention
-/// and proves nothing.
+/// The contracts come from Mews' documentation, which contradicts itself in places: a finding is a hint, not proof of a
+/// mistake.
 ///
 /// ```
 /// use nightaudit_mews::{FindingKind, check_request, operation};
@@ -45,7 +44,7 @@ pub fn check_request(operation: &Operation, body: &[u8]) -> Vec<Finding> {
     check_sent(operation, body, None)
 }
 
-/// As [`check_request`], of a request that was sent at `sent`, a time in UTC: some times may not be too late for it.
+/// Like [`check_request`], for a request sent at `sent` (UTC), relative to which some times are limited.
 pub fn check_sent(operation: &Operation, body: &[u8], sent: Option<DateTime>) -> Vec<Finding> {
     let body = without_mark(body);
     let mut report = Report::default();
@@ -61,7 +60,7 @@ pub fn check_sent(operation: &Operation, body: &[u8], sent: Option<DateTime>) ->
     report.into_findings()
 }
 
-/// A text without the mark by which some editors tell that it is UTF-8.
+/// Strips the UTF-8 byte order mark that some editors add.
 pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
@@ -118,7 +117,7 @@ mod tests {
         }
         assert_eq!(
             findings(r#"{"Interval":{"StartUtc":null,"EndUtc":"2026-01-31T00:00:00Z"}}"#),
-            ["MissingField /Interval/StartUtc: expected a time in UTC, as 2026-01-31T13:00:00Z, found null"]
+            ["MissingField /Interval/StartUtc: expected a time in UTC, such as 2026-01-31T13:00:00Z, found null"]
         );
         assert_eq!(
             findings(r#"{"States":["Open",null],"Matrix":[[1],null]}"#),
@@ -178,16 +177,16 @@ mod tests {
         assert_eq!(
             findings(r#"{"states":["x"],"Whatever":{"States":1},"a/b":1}"#),
             [
-                r#"UnknownField /states: expected `States`, the nearest known name, found the field "states""#,
-                r#"UnknownField /Whatever: expected no field of this name, found the field "Whatever""#,
-                r#"UnknownField /a~1b: expected no field of this name, found the field "a/b""#,
+                r#"UnknownField /states: expected `States`, the nearest known name, found the property "states""#,
+                r#"UnknownField /Whatever: expected no property of this name, found the property "Whatever""#,
+                r#"UnknownField /a~1b: expected no property of this name, found the property "a/b""#,
             ]
         );
     }
 
     #[test]
     fn languages_and_cultures_go_together() {
-        let missing = |name, with| format!("MissingPartner /{name}: expected `{with}` beside it, found `{name}` alone");
+        let missing = |name, with| format!("MissingPartner /{name}: expected `{with}` as well, found `{name}` alone");
         assert_eq!(findings(r#"{"LanguageCode":"en-GB"}"#), [missing("LanguageCode", "CultureCode")]);
         assert_eq!(findings(r#"{"CultureCode":"en","LanguageCode":null}"#), [missing("CultureCode", "LanguageCode")]);
         assert_eq!(findings(r#"{"CultureCode":"en-GB","LanguageCode":"en-GB"}"#), [""; 0]);

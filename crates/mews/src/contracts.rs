@@ -1,4 +1,4 @@
-//! What requests are held against: the built-in catalogue, one that was brought up to date, or a document over either.
+//! The contracts that requests are checked against: the built-in catalogue, an updated one, or an OpenAPI document on top.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::docs::InvalidDocs;
 #[cfg(feature = "openapi")]
 use crate::openapi::{InvalidOpenApi, OpenApi};
 
-/// The contracts of all operations. Cheap to clone: clones share what was read.
+/// The contracts of all operations. Cheap to clone.
 ///
 /// ```
 /// use nightaudit_mews::{Contracts, FindingKind};
@@ -23,42 +23,42 @@ use crate::openapi::{InvalidOpenApi, OpenApi};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Contracts {
-    /// `None` for the built-in one.
+    /// `None` for the built-in catalogue.
     catalogue: Option<Arc<Catalogue>>,
     revision: Option<Arc<str>>,
 }
 
 impl Contracts {
-    /// Those of the built-in catalogue.
+    /// The built-in contracts.
     pub fn built_in() -> Self {
         Self::default()
     }
 
-    /// Those of a text in the form of this crate's data, as [`Docs::data`](crate::docs::Docs::data) gives it, with the
-    /// revision that they are of. What the built-in catalogue has in doubt stays so, and so does what it knows out of
-    /// sentences of the documentation, of fields that are still there.
+    /// Contracts from a text in the format of this crate's data, as [`Docs::data`](crate::docs::Docs::data) returns it, and
+    /// their revision. For properties that still exist, disputes and rules that the built-in catalogue took from prose are
+    /// kept.
     ///
     /// # Errors
     ///
-    /// [`InvalidDocs`] says in one line why the text can't be used.
+    /// [`InvalidDocs`] with the reason in one line.
     pub fn from_data(data: &str, revision: &str) -> Result<Self, InvalidDocs> {
         let mut catalogue = Catalogue::from_data(data)?;
         catalogue.keep_words_of(Catalogue::built_in());
         Ok(Self { catalogue: Some(Arc::new(catalogue)), revision: Some(revision.into()) })
     }
 
-    /// Those of an OpenAPI document, in JSON or YAML, over the built-in ones: the document adds to them and replaces only
-    /// what it says.
+    /// Contracts of an OpenAPI document (JSON or YAML) on top of the built-in ones: the document adds to them and replaces
+    /// only what it describes.
     ///
     /// # Errors
     ///
-    /// [`InvalidOpenApi`] says in one line why the document can't be used.
+    /// [`InvalidOpenApi`] with the reason in one line.
     #[cfg(feature = "openapi")]
     pub fn from_openapi(document: &[u8]) -> Result<Self, InvalidOpenApi> {
         Self::built_in().with_openapi(document)
     }
 
-    /// These contracts with those of an OpenAPI document over them.
+    /// These contracts with an OpenAPI document on top.
     ///
     /// # Errors
     ///
@@ -69,18 +69,18 @@ impl Contracts {
         Ok(Self { catalogue: Some(Arc::new(read.into_catalogue())), revision: self.revision.clone() })
     }
 
-    /// The same contracts, said to be of `revision`.
+    /// The same contracts, labeled with `revision`.
     #[must_use]
     pub fn of_revision(self, revision: &str) -> Self {
         Self { revision: Some(revision.into()), ..self }
     }
 
-    /// The operations, and what they take.
+    /// The catalogue of operations.
     pub fn catalogue(&self) -> &Catalogue {
         self.catalogue.as_deref().unwrap_or_else(|| Catalogue::built_in())
     }
 
-    /// The revision of the documentation that they are of: a day, or what somebody called it.
+    /// The documentation's revision: a date, or a name given by the user.
     pub fn revision(&self) -> &str {
         self.revision.as_deref().unwrap_or(REVISION)
     }
@@ -90,7 +90,7 @@ impl Contracts {
         self.catalogue().operation(path)
     }
 
-    /// The operation that somebody who called the unknown `path` is likely to have meant.
+    /// The operation most likely meant by the unknown `path`.
     pub fn suggest(&self, path: &str) -> Option<Suggestion<'_>> {
         self.catalogue().suggest(path)
     }
@@ -100,15 +100,14 @@ impl Contracts {
         self.operation(operation).is_some()
     }
 
-    /// Everything in `body` that doesn't fit what `operation` takes: see [`check_request`](crate::check_request).
+    /// Every mismatch between `body` and `operation`: see [`check_request`](crate::check_request).
     ///
-    /// Of an operation that isn't known nothing can be said, so there are no findings.
+    /// Unknown operations have no findings.
     pub fn check(&self, operation: &str, body: &[u8]) -> Vec<Finding> {
         self.check_sent(operation, body, None)
     }
 
-    /// As [`check`](Self::check), of a request that was sent at `sent`, a time in UTC: some times may not be too late
-    /// for it.
+    /// Like [`check`](Self::check), for a request sent at `sent` (UTC), relative to which some times are limited.
     pub fn check_sent(&self, operation: &str, body: &[u8], sent: Option<DateTime>) -> Vec<Finding> {
         self.operation(operation).map(|operation| check_sent(operation, body, sent)).unwrap_or_default()
     }

@@ -1,11 +1,11 @@
-//! Contracts in words, as a person reads them.
+//! Descriptions of contracts for people.
 
 use std::fmt::{self, Write as _};
 
 use crate::catalogue::{Delay, DelayUnit, Deprecation, Enum, Field, Kind, Need, Object, Operation, Rule};
 
 impl Kind {
-    /// A value of it in a word or two: `string`, `GUID`, `TimeInterval`, `one of ActivityState`.
+    /// A short name for a value: `string`, `GUID`, `TimeInterval`, `one of ActivityState`.
     pub fn name(&self) -> &str {
         match self {
             Self::String => "string",
@@ -27,12 +27,12 @@ impl Kind {
 }
 
 impl Field {
-    /// What kind of value it takes: `list of GUIDs` is `GUID[]`.
+    /// The kind of its value, such as `GUID[]`.
     pub fn type_name(&self) -> String {
         format!("{}{}", self.kind.name(), "[]".repeat(usize::from(self.array)))
     }
 
-    /// Its rules in words, in a fixed order; empty where it may be left out and holds anything of its kind.
+    /// Its rules in words, in a fixed order; empty for an optional property with no further rules.
     pub fn rules(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.required {
@@ -80,7 +80,7 @@ impl Field {
             rules.push(pattern.text.to_string());
         }
         if let Some(name) = &self.distinct {
-            rules.push(format!("no {name} twice"));
+            rules.push(format!("distinct {name}"));
         }
         if let Some(with) = &self.with {
             rules.push(format!("with {with}"));
@@ -92,7 +92,7 @@ impl Field {
 }
 
 impl fmt::Display for Delay {
-    /// In words that go before what they are seen from: `5 minutes before`, `1 year after`.
+    /// As a phrase before its reference point: `5 minutes before`, `1 year after`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = match self.unit {
             DelayUnit::Minutes => "minute",
@@ -123,7 +123,7 @@ impl Deprecation {
 }
 
 impl Enum {
-    /// Its values in words: those that are deprecated say so.
+    /// Its values in words, with deprecations.
     pub fn describe(&self) -> Vec<String> {
         let describe = |value: &str| match self.deprecation(value) {
             Some(deprecation) => format!("{value} ({})", deprecation.describe()),
@@ -134,7 +134,7 @@ impl Enum {
 }
 
 impl Object {
-    /// The rules between its fields, in words. Orders of times that their names tell are left out.
+    /// The rules between its properties, in words. The order of start and end times is left out.
     pub fn describe_rules(&self) -> Vec<String> {
         let name = |at: &usize| self.fields.get(*at).map_or("", |field| &field.name);
         let names = |all: &[usize], between: &str| all.iter().map(name).collect::<Vec<_>>().join(between);
@@ -155,31 +155,33 @@ impl Object {
                 Rule::AnyOf(fields) => format!("at least one of {}", names(fields, ", ")),
                 Rule::SomeOf(fields) => format!("at least one of {}", names(fields, ", ")),
                 Rule::OneOf(fields) => format!("only one of {}", names(fields, ", ")),
-                Rule::Beside { field, others } => format!("{} only beside one of {}", name(field), names(others, ", ")),
+                Rule::Beside { field, others } => {
+                    format!("{} only together with one of {}", name(field), names(others, ", "))
+                }
                 Rule::When { field, inner, on, values, need } => {
                     let required = match need {
                         Need::Present => "required",
                         Need::Filled => "required with an item",
                         Need::FilledIfPresent => "not empty",
                     };
-                    format!("{} {required} where {}", path(*field, *inner)?, is(*on, values)?)
+                    format!("{} {required} if {}", path(*field, *inner)?, is(*on, values)?)
                 }
                 Rule::With { field, inner, others } => {
                     format!("{} only with {}", path(*field, *inner)?, names(others, " and "))
                 }
-                Rule::Only { field, on, values } => format!("{} only where {}", name(field), is(*on, values)?),
+                Rule::Only { field, on, values } => format!("{} only if {}", name(field), is(*on, values)?),
                 Rule::Value { field, allowed, on, values } => {
-                    format!("{} where {}", is(*field, allowed)?, is(*on, values)?)
+                    format!("{} if {}", is(*field, allowed)?, is(*on, values)?)
                 }
                 Rule::Has { field, array, value } => {
                     let value = self.fields.get(*array)?.constant_name(*value);
                     format!("{} only with {value} among {}", name(field), name(array))
                 }
                 Rule::AtMost { field, count, beside } => {
-                    format!("at most {count} of {} beside {}", name(field), name(beside))
+                    format!("at most {count} of {} together with {}", name(field), name(beside))
                 }
                 Rule::Sum { field, inner, of } => {
-                    format!("{}.{inner} of all items adds up to {}, without its sign", name(field), name(of))
+                    format!("{}.{inner} of all items adds up to the absolute value of {}", name(field), name(of))
                 }
                 Rule::Sets(sets) => {
                     let sets: Vec<_> = sets.iter().map(|set| names(set, " with ")).collect();
@@ -190,15 +192,19 @@ impl Object {
                     format!("at most {days} days from {} to {}", name(from), name(to))
                 }
                 Rule::Span { from, to, days, months } => {
-                    format!("at most {days} time units from {} to {}; of months {months}", name(from), name(to))
+                    format!(
+                        "at most {days} time units from {} to {}, or {months} if they are months",
+                        name(from),
+                        name(to)
+                    )
                 }
             })
         };
         self.rules.iter().filter_map(rule).collect()
     }
 
-    /// Every field below this object with the path to it, `Reservations.CustomerId`, in order, and the object that has it.
-    /// At most 100,000: a supplied document can lay objects into each other without end.
+    /// Every nested property in order, with its path (`Reservations.CustomerId`) and its object. At most 100,000: objects of a
+    /// supplied document can nest endlessly.
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&str, &'a Self, &'a Field)) {
         self.walk_below("", &mut 100_000, visit);
     }
@@ -217,7 +223,7 @@ impl Object {
 }
 
 impl Operation {
-    /// What is special about it, in words: pages, portfolio tokens, beta, its end.
+    /// Its attributes in words: pagination, portfolio tokens, beta, deprecation.
     pub fn describe(&self) -> Vec<String> {
         use crate::catalogue::Lifecycle;
         let mut words = Vec::new();

@@ -1,4 +1,4 @@
-//! What differs between two catalogues, for somebody who brings one up to date.
+//! Differences between two catalogues, for updating the data.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,31 @@ use crate::catalogue::{Catalogue, Field, Kind, Operation};
 
 /// A difference between two catalogues.
 ///
-/// `Display` gives a line for a person: `bills/getAll: Extent.Items: now deprecated since 2023-10-20; was optional`.
+/// `Display` gives one line: `bills/getAll: Extent.Items: now deprecated since 2023-10-20; was optional`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// The path of the operation.
     pub operation: String,
-    /// The field below its request, as `Reservations.CustomerId`; empty for the operation itself.
+    /// The property of its request, such as `Reservations.CustomerId`; empty for the operation itself.
     pub field: String,
-    /// What became of it.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// What it was, in words.
+    /// The description before.
     pub before: String,
-    /// What it is now, in words.
+    /// The description after.
     pub after: String,
 }
 
-/// What became of an operation or a field.
+/// The kind of change to an operation or a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
     /// It is new.
     Added,
-    /// It is gone.
+    /// It was removed.
     Removed,
-    /// It was there, and is now another.
+    /// It changed.
     Changed,
 }
 
@@ -93,13 +93,13 @@ pub fn changes(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
     changes
 }
 
-/// Whether what holds the field is new or gone as a whole, so that its fields need no words of their own.
+/// Whether the enclosing property was added or removed, which covers the nested ones.
 fn is_told(path: &str, here: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -> bool {
     path.rsplit_once('.').is_some_and(|(outer, _)| here.contains_key(outer) && !there.contains_key(outer))
 }
 
 fn of_operation(operation: &Operation) -> String {
-    // Their order tells nothing.
+    // Order is irrelevant.
     let mut operation = operation.clone();
     operation.replaced_by.sort_unstable();
     let mut words = operation.describe();
@@ -118,7 +118,7 @@ fn fields(operation: &Operation) -> BTreeMap<String, String> {
     fields
 }
 
-/// A field in words. Types are told by what they hold, so that a new name alone is no change.
+/// A property in words. Types are described by content, so that a new type name alone is no change.
 fn of_field(field: &Field) -> String {
     let mut words = match &field.kind {
         Kind::Object(object) => {

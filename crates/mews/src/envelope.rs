@@ -1,16 +1,15 @@
-//! Who sends a request: the tokens and the client's name that every request carries.
+//! The envelope: the tokens and the client name that every request carries.
 //!
-//! [`read`] takes them from the start of a JSON body without waiting for the rest of it, [`from_cookies`] from the
-//! cookies that open a WebSocket.
+//! [`read`] takes them from a prefix of a JSON body, [`from_cookies`] from the cookies of a WebSocket handshake.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What a request says of its sender. Everything is `None` where the request doesn't say it.
+/// The sender of a request. Fields that the request doesn't have are `None`.
 ///
-/// The tokens are secrets in the clear, so `Debug` shows only whether they are there.
+/// The tokens are plain secrets, so `Debug` shows only whether they are present.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Envelope<'a> {
     /// `AccessToken`: the enterprise on whose behalf the request is made.
@@ -23,14 +22,13 @@ pub struct Envelope<'a> {
     pub paginated: bool,
 }
 
-/// Reads the envelope from the top level of a JSON object that may be cut anywhere.
+/// Reads the envelope from the top level of a JSON object, which may be truncated anywhere.
 ///
-/// What stands before the cut, or before the first mistake in the JSON, is found; a string that is itself cut is not. Of
-/// several values for a name the last string counts, as it does for Mews. A byte order mark before the object is
-/// skipped. Anything but an object gives an empty envelope.
+/// Values before the end or the first JSON error are found; a truncated string is not. Of duplicate names the last string
+/// counts, as it does for Mews. A byte order mark is skipped. Anything but an object gives an empty envelope.
 ///
-/// Strings are borrowed unless they hold escapes. Nothing else of the body is built: what is skipped costs one byte of
-/// memory for each level of nesting.
+/// Strings are borrowed unless they have escapes. The rest of the body is skipped, at one byte of memory per level of
+/// nesting.
 ///
 /// ```
 /// use nightaudit_mews::envelope;
@@ -43,8 +41,8 @@ pub fn read(body: &[u8]) -> Envelope<'_> {
     read_beginning(body).0
 }
 
-/// As [`read`], and whether the envelope is final: nothing that may follow `body` changes it, since the object has ended,
-/// or there is none, or a mistake in the JSON ends the reading here.
+/// Like [`read`], and whether the envelope is final: more of the body can't change it, because the object has ended, there is
+/// none, or it has a JSON error.
 ///
 /// ```
 /// use nightaudit_mews::envelope;
@@ -58,7 +56,7 @@ pub fn read_beginning(body: &[u8]) -> (Envelope<'_>, bool) {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let mut envelope = Envelope::default();
-    // An error only says where the reading stopped; what was met before stands in `envelope`.
+    // An error only marks where reading stopped; `envelope` has what came before.
     let stopped = serde_json::Deserializer::from_slice(json).deserialize_map(TopLevel(&mut envelope));
     let is_cut = stopped.is_err_and(|error| error.is_eof()) || BYTE_ORDER_MARK.starts_with(body);
     (envelope, !is_cut)
@@ -66,8 +64,8 @@ pub fn read_beginning(body: &[u8]) -> (Envelope<'_>, bool) {
 
 /// Reads the envelope from the values of `Cookie` headers: `ClientToken=…; AccessToken=…`.
 ///
-/// Quotes around a value are taken off. Of several values for a name the last counts. A value that is not UTF-8, or
-/// empty, is not taken. Cookies have neither a `Client` nor pages.
+/// Quotes around a value are stripped. Of duplicate names the last counts. Empty values and invalid UTF-8 are ignored.
+/// Cookies have neither a `Client` nor pagination.
 ///
 /// ```
 /// use nightaudit_mews::envelope;
@@ -104,7 +102,7 @@ impl fmt::Debug for Envelope<'_> {
     }
 }
 
-/// The object that is the body; fills the envelope while it reads.
+/// Visits the body's object and fills the envelope.
 struct TopLevel<'e, 'de>(&'e mut Envelope<'de>);
 
 impl<'de> Visitor<'de> for TopLevel<'_, 'de> {
@@ -138,7 +136,7 @@ enum Name {
     Other,
 }
 
-/// Reads names as bytes, so that one which is not UTF-8 doesn't end the reading.
+/// Reads names as bytes, so that invalid UTF-8 in a name doesn't end the reading.
 struct NameSeed;
 
 impl<'de> DeserializeSeed<'de> for NameSeed {
@@ -167,13 +165,13 @@ impl Visitor<'_> for NameSeed {
     }
 }
 
-/// Keeps a string; any other value leaves the slot as it was.
+/// Stores a string; any other value leaves the slot unchanged.
 struct TextInto<'e, 'de>(&'e mut Option<Cow<'de, str>>);
 
-/// Notes an object as soon as it begins, so that a cut inside it doesn't hide it.
+/// Notes an object as soon as it starts, so that truncation inside it doesn't hide it.
 struct ObjectInto<'e>(&'e mut bool);
 
-/// A seed for a value of any type, which is its own visitor and skips what it isn't looking for.
+/// Seed and visitor for a value of any type; skips what it isn't looking for.
 macro_rules! any_value {
     ($seed:ty { $($method:item)* }) => {
         impl<'de> DeserializeSeed<'de> for $seed {

@@ -1,11 +1,11 @@
-//! Mews' environments: where they are and what they allow.
+//! Mews' environments: their hosts and limits.
 
 use std::borrow::Cow;
 
 /// One of Mews' environments, or a stand-in for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// The name by which a person chooses it: `demo`.
+    /// The name in configuration: `demo`.
     pub name: Cow<'static, str>,
     /// The origin of the API, without a trailing slash: `https://api.mews-demo.com`.
     pub api: Cow<'static, str>,
@@ -15,9 +15,9 @@ pub struct Environment {
     pub limit: PublishedLimit,
 }
 
-/// A request limit as Mews publishes it: so many requests per AccessToken in a sliding window.
+/// A published request limit: requests per AccessToken in a sliding window.
 ///
-/// Mews may change it without notice; a 429 from Mews always has the last word.
+/// Mews may change it without notice; a 429 from Mews always takes precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishedLimit {
     /// Requests that one AccessToken may send within [`window_secs`](Self::window_secs).
@@ -38,7 +38,7 @@ impl Environment {
         limit: PUBLISHED,
     };
 
-    /// Mews' production, where real properties are.
+    /// Mews' production, with real properties.
     pub const PRODUCTION: Self = Self {
         name: Cow::Borrowed("production"),
         api: Cow::Borrowed("https://api.mews.com"),
@@ -49,11 +49,10 @@ impl Environment {
     /// The path of the WebSocket below [`events`](Self::events).
     pub const EVENTS_PATH: &'static str = "/ws/connector";
 
-    /// What an environment is called whose host is none of Mews': a stand-in, the simulator, a replay.
+    /// The name of an environment that is not Mews: a mock, the simulator, a replay.
     pub const STAND_IN: &'static str = "stand-in";
 
-    /// The environment to which a host belongs, of the API or of the events; none where it isn't Mews', or is spoken to
-    /// in clear text.
+    /// The environment of an API or events origin; `None` if it isn't Mews' or isn't TLS.
     ///
     /// ```
     /// use nightaudit_mews::Environment;
@@ -69,7 +68,7 @@ impl Environment {
         [Self::DEMO, Self::PRODUCTION].into_iter().find(|known| is(&known.api) || is(&known.events))
     }
 
-    /// The environment that Mews calls `name`, exactly.
+    /// The environment named exactly `name`.
     ///
     /// ```
     /// use nightaudit_mews::Environment;

@@ -1,11 +1,11 @@
-//! Errors as Mews words them.
+//! Errors in Mews' format.
 
 use serde::Serialize;
 
 /// An error body in Mews' shape, as JSON: `{"Message": …, "RequestId": …}`.
 ///
-/// Without a `request_id` there is no `RequestId`: an answer that Mews did not give must not seem to bear an identifier
-/// by which Mews' staff could look it up.
+/// Without a `request_id` there is no `RequestId`: a local response must not appear to carry an id that Mews' support could
+/// look up.
 ///
 /// ```
 /// use nightaudit_mews::error_body;

@@ -1,19 +1,18 @@
-//! What is known of the Mews Connector API, as data.
+//! The Mews Connector API as data.
 //!
-//! - [`Environment`]: the hosts of Mews' demo and production and the request limit that Mews publishes for them.
-//! - [`envelope`]: who sends a request, read from its body or from the cookies of a WebSocket.
-//! - [`PUBLISHED_TOKENS`]: those that Mews prints for everybody to try its demo with.
-//! - [`operation_of`]: which operation an address names.
-//! - [`Catalogue`]: the operations, what their requests take, and the use cases they belong to; [`operation`] finds one
-//!   and [`suggest`] tells what was meant where there is none.
-//! - [`check_request`]: what in a request doesn't fit its operation.
-//! - [`Contracts`]: the same, of what is built in, of a newer [documentation](docs), or with an OpenAPI document over it.
-//! - [`changes`]: what differs between two catalogues.
-//! - `OpenApi`, with the feature `openapi`: such a document.
-//! - [`error_body`]: an error as Mews words it.
+//! - [`Environment`]: the hosts of Mews' demo and production environments, and their published request limit.
+//! - [`envelope`]: the sender of a request, read from its body or from the cookies of a WebSocket.
+//! - [`PUBLISHED_TOKENS`]: the public tokens for Mews Demo.
+//! - [`operation_of`]: the operation of a path.
+//! - [`Catalogue`]: the operations, their requests, and the use cases; [`operation`] looks one up, and [`suggest`] finds the
+//!   closest match for an unknown one.
+//! - [`check_request`]: checks a request against its operation.
+//! - [`Contracts`]: the same for the built-in data, newer [documentation](docs), or an OpenAPI document on top of either.
+//! - [`changes`]: the differences between two catalogues.
+//! - `OpenApi`, with the feature `openapi`: an OpenAPI document.
+//! - [`error_body`]: an error body in Mews' format.
 //!
-//! Nothing here does I/O or knows of HTTP types, and nothing here decides: callers hold requests against what this
-//! crate knows.
+//! This crate does no I/O, has no HTTP types and makes no decisions; that is up to its callers.
 //!
 //! ```
 //! use nightaudit_mews::{Environment, envelope, operation_of};
@@ -28,7 +27,7 @@
 //! assert_eq!(Environment::DEMO.api, "https://api.mews-demo.com");
 //! ```
 
-/// The revision of Mews' documentation that the built-in data holds.
+/// The revision of Mews' documentation that the built-in data reflects.
 pub const REVISION: &str = "2026-08-07";
 
 mod address;

@@ -1,11 +1,11 @@
 //! The tokens that Mews prints in its documentation.
 
-/// A pair of tokens for a demo enterprise. They are public, and shared by everybody who tries the demo.
+/// A pair of public tokens for a shared demo enterprise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishedTokens {
-    /// The integration's.
+    /// The client token.
     pub client: &'static str,
-    /// The enterprise's.
+    /// The access token.
     pub access: &'static str,
 }
 
@@ -16,8 +16,7 @@ const CLIENTS: [&str; 4] = [
     "07AB1F14B55C49B8BDD6AD200158423B-273A4497AFF5E20566D7199DB3DC2BA",
 ];
 
-/// The four pairs for the demo enterprise with gross prices, the four for the one with net prices, and two that
-/// stand in examples.
+/// Four pairs for the demo enterprise with gross prices, four for the one with net prices, and two used in examples.
 pub const PUBLISHED_TOKENS: [PublishedTokens; 10] = [
     pair(0, "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D"),
     pair(1, "CC150C355D6A4048A220AD20015483AB-B6D09C0C84B09538077CB8FFBB907B4"),

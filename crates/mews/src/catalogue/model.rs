@@ -130,7 +130,7 @@ pub struct Field {
     pub latest: Option<Delay>,
     /// Whether a month must be one that has not begun when the request is sent.
     pub future: bool,
-    /// Whether a time must be the start of a time unit, so of an hour at least by some clock: all of them are set a
+    /// Whether a time must be the start of a time unit, at least on the hour by some clock: all of them are set a
     /// multiple of 15 minutes apart from UTC.
     pub time_unit: bool,
     /// The form that a string must have.

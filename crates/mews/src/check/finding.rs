@@ -1,4 +1,4 @@
-//! What is found in a body, and how it is told.
+//! Findings of a check and their wording.
 
 use std::fmt;
 
@@ -8,52 +8,51 @@ use serde::{Deserialize, Serialize};
 use super::{Place, Shape};
 use crate::catalogue::{Deprecation, Enum, Object, nearest};
 
-/// How many findings one body may have before they are only counted.
-const MOST: usize = 100;
+/// Maximum findings per body; further ones are only counted.
+const MAX_FINDINGS: usize = 100;
 
-/// The longest piece of a body that a finding shows, in characters.
-const LONGEST: usize = 60;
+/// Maximum characters of the body quoted in a finding.
+const MAX_QUOTE: usize = 60;
 
-/// The most values of an enum that a finding lists.
-const MOST_VALUES: usize = 12;
+/// Maximum enum values listed in a finding.
+const MAX_VALUES: usize = 12;
 
-/// Something in a body that doesn't fit.
+/// A mismatch between a body and its contract.
 ///
 /// `Display` gives a line for a person: `/Limitation/Count: expected 1 to 1000, found 5000`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// What kind of mistake it is.
+    /// The kind of mismatch.
     pub kind: FindingKind,
-    /// Where it is: a JSON pointer (RFC 6901), empty for the whole body.
+    /// Its position as a JSON pointer (RFC 6901); empty for the whole body.
     pub pointer: String,
-    /// What the contract wants there.
+    /// What the contract expects there.
     pub expected: String,
     /// What is there.
     pub found: String,
-    /// Why an integration is not to blame for it, where Mews' sources contradict each other: it deserves a note at most.
+    /// Why it may be correct after all, where Mews' sources contradict each other. Such a finding is a note at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disputed: Option<String>,
-    /// Of what is deprecated: the day from which it no longer works, as `2026-01-10`, where one is set. May lie in the
-    /// past.
+    /// For deprecated properties and values: the announced date of removal, as `2026-01-10`, if any. May be in the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<String>,
 }
 
-/// The kinds of mistakes that are looked for.
+/// The kinds of mismatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FindingKind {
-    /// The body is not JSON, or ends too early.
+    /// The body is not JSON, or truncated.
     BrokenJson,
-    /// A required field is missing or null.
+    /// A required property is missing or null.
     MissingField,
-    /// A field that the operation doesn't take; its value isn't looked at.
+    /// A property unknown to the operation; its value isn't checked.
     UnknownField,
-    /// A value of another JSON type.
+    /// A value of the wrong JSON type.
     WrongType,
-    /// A string that is none of the values of a closed enum.
+    /// A string that is not among the values of a closed enum.
     UnknownValue,
     /// An array with more items than allowed.
     TooManyItems,
@@ -61,37 +60,37 @@ pub enum FindingKind {
     TooManyCharacters,
     /// An interval of more months than allowed.
     IntervalTooLong,
-    /// A time that is not in ISO 8601, or not in UTC where it has to be.
+    /// A time that is not ISO 8601, or not in UTC where UTC is required.
     MalformedTime,
-    /// A number outside of what is allowed, as a `Limitation.Count` above 1000.
+    /// A number out of range, such as a `Limitation.Count` above 1000.
     OutOfRange,
-    /// A field that is not to be used any more.
+    /// A deprecated property.
     DeprecatedField,
-    /// A value of an enum that is not to be used any more.
+    /// A deprecated enum value.
     DeprecatedValue,
-    /// A field without the other that has to be with it: `LanguageCode` and `CultureCode`.
+    /// A property without the one it requires, such as `LanguageCode` without `CultureCode`.
     MissingPartner,
-    /// None of several filters of which at least one must be there, or a filter that is none on its own.
+    /// None of several filters of which at least one is required, or a filter that isn't sufficient on its own.
     MissingFilter,
-    /// Fields that exclude each other.
+    /// Mutually exclusive properties.
     ExclusiveFields,
     /// An interval that ends before it starts.
     ReversedInterval,
-    /// A duration that is not in ISO 8601.
+    /// A duration that is not ISO 8601.
     MalformedDuration,
-    /// An id that is no GUID.
+    /// An id that is not a GUID.
     MalformedId,
-    /// An array with fewer items than asked for.
+    /// An array with fewer items than required.
     TooFewItems,
-    /// A string with fewer characters than asked for.
+    /// A string with fewer characters than required.
     TooFewCharacters,
-    /// A string that doesn't have the form that is asked for, as a currency code in small letters.
+    /// A string in the wrong format, such as a currency code in lower case.
     MalformedText,
-    /// A field or a value that doesn't go with another's.
+    /// A property or value that conflicts with another.
     Conflict,
-    /// Something else that the contract doesn't allow, as the same item twice.
+    /// Any other violation of the contract, such as duplicate items.
     Schema,
-    /// There were so many findings that the rest was only counted.
+    /// Too many findings; the rest was only counted.
     More,
 }
 
@@ -108,10 +107,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Findings as they are gathered.
+/// Collects findings.
 #[derive(Default)]
 pub(crate) struct Report {
-    /// When the request was sent, in UTC; without it, nothing is said of times that are too late for it.
+    /// When the request was sent, in UTC; `None` disables checks relative to it.
     pub(super) sent: Option<DateTime>,
     findings: Vec<Finding>,
     omitted: usize,
@@ -119,7 +118,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Adds a finding; the texts are made only where there is still room for it.
+    /// Adds a finding; the texts are built only if it is kept.
     pub(super) fn add(
         &mut self,
         kind: FindingKind,
@@ -130,7 +129,7 @@ impl Report {
         self.add_at(kind, || place.pointer(), expected, found);
     }
 
-    /// As [`add`](Self::add), where the pointer is known otherwise.
+    /// Like [`add`](Self::add), with the pointer given directly.
     pub(crate) fn add_at(
         &mut self,
         kind: FindingKind,
@@ -138,14 +137,14 @@ impl Report {
         expected: impl FnOnce() -> String,
         found: impl FnOnce() -> String,
     ) {
-        if self.findings.len() < MOST {
+        if self.findings.len() < MAX_FINDINGS {
             self.findings.push(Finding::new(kind, pointer(), expected(), found()));
         } else {
             self.omitted += 1;
         }
     }
 
-    /// As [`add`](Self::add), where the contract is not sure of itself.
+    /// Like [`add`](Self::add), for contracts that may be disputed.
     pub(super) fn add_disputed(
         &mut self,
         kind: FindingKind,
@@ -153,7 +152,7 @@ impl Report {
         texts: impl FnOnce() -> (String, String),
         reason: Option<&str>,
     ) {
-        if self.findings.len() < MOST {
+        if self.findings.len() < MAX_FINDINGS {
             let (expected, found) = texts();
             let disputed = reason.map(str::to_owned);
             self.findings.push(Finding { disputed, ..Finding::new(kind, place.pointer(), expected, found) });
@@ -162,10 +161,10 @@ impl Report {
         }
     }
 
-    /// Adds what is not to be used any more, named in `found`.
+    /// Adds a finding about a deprecated property or value, named in `found`.
     pub(super) fn deprecated(&mut self, kind: FindingKind, place: &Place<'_>, what: &Deprecation, found: String) {
-        if self.findings.len() < MOST {
-            let what_else = if kind == FindingKind::DeprecatedField { "a field" } else { "a value" };
+        if self.findings.len() < MAX_FINDINGS {
+            let what_else = if kind == FindingKind::DeprecatedField { "a property" } else { "a value" };
             let expected = what
                 .instead
                 .as_deref()
@@ -194,13 +193,13 @@ impl Report {
     pub(super) fn unknown_field(&mut self, place: &Place<'_>, object: &Object, name: &str) {
         let expected = || match nearest(name, &object.fields, |field| &field.name) {
             Some(field) => format!("`{}`, the nearest known name", field.name),
-            None => "no field of this name".to_owned(),
+            None => "no property of this name".to_owned(),
         };
         let place = Place::Field(place, name);
-        self.add(FindingKind::UnknownField, &place, expected, || format!("the field {}", shown(name)));
+        self.add(FindingKind::UnknownField, &place, expected, || format!("the property {}", shown(name)));
     }
 
-    /// Notes where the reading stopped. The first note counts: it comes from the innermost value.
+    /// Records where parsing stopped. The first call wins: it comes from the innermost value.
     pub(super) fn stopped_at(&mut self, place: &Place<'_>) {
         self.stopped_at.get_or_insert_with(|| place.pointer());
     }
@@ -208,43 +207,43 @@ impl Report {
     pub(crate) fn broken(&mut self, error: &serde_json::Error) {
         let pointer = self.stopped_at.take().unwrap_or_default();
         let broken = Finding::new(FindingKind::BrokenJson, pointer, "JSON".to_owned(), error.to_string());
-        // However many findings there are: that the rest was not read must be said.
+        // Added even beyond the maximum: it says that the rest was not parsed.
         self.findings.push(broken);
     }
 
     pub(crate) fn into_findings(mut self) -> Vec<Finding> {
         if self.omitted > 0 {
-            let (expected, found) = (format!("at most {MOST} findings"), format!("{} more", self.omitted));
+            let (expected, found) = (format!("at most {MAX_FINDINGS} findings"), format!("{} more", self.omitted));
             self.findings.push(Finding::new(FindingKind::More, String::new(), expected, found));
         }
         self.findings
     }
 }
 
-/// A piece of the body in quotes: cut to a readable length, and hidden where it has the form of a token.
+/// A quoted piece of the body, truncated to a readable length; replaced if it looks like a token.
 pub(super) fn shown(text: &str) -> String {
     if is_token(text) {
         return "a token".to_owned();
     }
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_QUOTE) {
         Some((cut, _)) => format!("{:?}…", &text[..cut]),
         None => format!("{text:?}"),
     }
 }
 
-/// The values that would have been right, the one most like `text` first.
+/// The nearest known value to `text`, or the allowed values.
 pub(super) fn allowed(values: &Enum, text: &str) -> String {
     if let Some(value) = nearest(text, &values.values, |value| value) {
         return format!("`{value}`, the nearest known value");
     }
-    let mut list = values.values.iter().take(MOST_VALUES).map(|value| &**value).collect::<Vec<_>>().join(", ");
-    if values.values.len() > MOST_VALUES {
+    let mut list = values.values.iter().take(MAX_VALUES).map(|value| &**value).collect::<Vec<_>>().join(", ");
+    if values.values.len() > MAX_VALUES {
         list.push_str(", …");
     }
     format!("one of {list}")
 }
 
-/// Tokens are two groups of about 32 hex digits; one that got into the wrong field is still a secret.
+/// Tokens are two groups of about 32 hex digits; one in the wrong property is still a secret.
 fn is_token(text: &str) -> bool {
     text.len() >= 60 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
@@ -254,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_short_and_no_token() {
+    fn quotes_are_short_and_never_a_token() {
         assert_eq!(shown("Opn\n"), r#""Opn\n""#);
         assert_eq!(shown(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
         assert_eq!(shown("E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D"), "a token");

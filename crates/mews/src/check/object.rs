@@ -1,4 +1,4 @@
-//! An object and the rules on its fields.
+//! Checks objects and the rules on their properties.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::time;
 use super::value::{Met, Value};
 use crate::catalogue::{Field, Kind, Object};
 
-/// Checks the fields of an object: what it was, and the times of its first two fields, if they are an interval's.
+/// Checks an object's properties; returns what was met, and the times of the first two properties of an interval.
 pub(super) fn check_fields<'de, A: MapAccess<'de>>(
     object: &Object,
     map: &mut A,
@@ -65,7 +65,7 @@ pub(super) fn check_fields<'de, A: MapAccess<'de>>(
         let Some(with) = field.with.as_deref().filter(|_| is_present) else { continue };
         if object.position(with, 0).is_some_and(|other| !seen.has(other)) {
             let place = Place::Field(place, &field.name);
-            let expected = || format!("`{with}` beside it");
+            let expected = || format!("`{with}` as well");
             report.add(FindingKind::MissingPartner, &place, expected, || format!("`{}` alone", field.name));
         }
     }
@@ -73,7 +73,7 @@ pub(super) fn check_fields<'de, A: MapAccess<'de>>(
         check_rules(object, &seen, report, place);
     }
     let times = if object.interval { [seen.time(object, 0), seen.time(object, 1)] } else { [None; 2] };
-    // An update is what its value is.
+    // An update object stands for its value.
     let is_update = matches!(&object.fields[..], [value] if *value.name == *"Value");
     let met = if is_update { last } else { Met::Fields(seen.present) };
     Ok((met, times))
@@ -93,7 +93,7 @@ pub(super) fn check_texts<'de, A: MapAccess<'de>>(
     Ok(Met::Other)
 }
 
-/// Checks an interval of a field: how long it may be, and how late it may end.
+/// Checks the length and the latest end of an interval.
 pub(super) fn check_length(field: &Field, times: [Option<DateTime>; 2], report: &mut Report, place: &Place<'_>) {
     let [Some(start), Some(end)] = times else { return };
     let (most, unit, is_longer) = match (field.max_months, field.max_days) {
@@ -108,7 +108,7 @@ pub(super) fn check_length(field: &Field, times: [Option<DateTime>; 2], report: 
     check_latest(field, end, report, place);
 }
 
-/// Checks how late a time is, as the request was sent.
+/// Checks the latest allowed time, relative to when the request was sent.
 pub(super) fn check_latest(field: &Field, time: DateTime, report: &mut Report, place: &Place<'_>) {
     let (Some(delay), Some(sent)) = (field.latest, report.sent) else { return };
     if time::later(sent, delay).is_some_and(|latest| time > latest) {
@@ -117,7 +117,7 @@ pub(super) fn check_latest(field: &Field, time: DateTime, report: &mut Report, p
     }
 }
 
-/// The name of a field: where it stands in the object, or a finding and `None`.
+/// Deserializes a property name into its position in the object; `None`, with a finding, if unknown.
 struct Name<'a> {
     object: &'a Object,
     likely: usize,

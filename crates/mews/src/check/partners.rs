@@ -1,4 +1,4 @@
-//! What the presence or the value of a field asks of others beside it.
+//! Rules by which the presence or value of one property constrains others.
 
 use super::finding::{FindingKind, Report};
 use super::place::Place;
@@ -6,7 +6,7 @@ use super::rules::{Seen, names};
 use super::value::Met;
 use crate::catalogue::{Field, Kind, Object, Rule};
 
-/// Checks that all of `others` are there where the field is, or the one in its object or its items.
+/// Checks that all of `others` are present if the property (or the inner one) is.
 pub(super) fn check_with(
     object: &Object,
     seen: &Seen,
@@ -28,12 +28,12 @@ pub(super) fn check_with(
     }
     let missing: Vec<usize> = others.iter().copied().filter(|&other| !seen.has(other)).collect();
     if !missing.is_empty() {
-        let expected = || format!("{} beside it", names(object, &missing, " and "));
+        let expected = || format!("{} as well", names(object, &missing, " and "));
         report.add(FindingKind::MissingPartner, &place, expected, || format!("`{name}` alone"));
     }
 }
 
-/// Checks that the field is there only where another has one of some values.
+/// Checks that the property is present only if another has one of the given values.
 pub(super) fn check_only(
     object: &Object,
     seen: &Seen,
@@ -46,14 +46,14 @@ pub(super) fn check_only(
     if !values.contains(&value) {
         let place = Place::Field(place, &field.name);
         let texts = || {
-            let expected = format!("`{}` only where `{}` is {}", field.name, decides.name, constants(decides, values));
-            (expected, format!("it where that is {}", decides.constant_name(value)))
+            let expected = format!("`{}` only if `{}` is {}", field.name, decides.name, constants(decides, values));
+            (expected, format!("it although that is {}", decides.constant_name(value)))
         };
         report.add_disputed(FindingKind::Conflict, &place, texts, field.disputed.as_deref());
     }
 }
 
-/// Checks that the field has one of some values where another has one of some values.
+/// Checks that the property has one of the given values if another has one of its given values.
 pub(super) fn check_value(object: &Object, seen: &Seen, rule: &Rule, report: &mut Report, place: &Place<'_>) {
     let Rule::Value { field: position, allowed, on, values } = rule else { return };
     let (Some(field), Some(decides)) = (object.fields.get(*position), object.fields.get(*on)) else { return };
@@ -70,7 +70,7 @@ pub(super) fn check_value(object: &Object, seen: &Seen, rule: &Rule, report: &mu
     }
 }
 
-/// Checks that an array has a value among its items where the field is.
+/// Checks that an array contains a value if the property is present.
 pub(super) fn check_has(
     object: &Object,
     seen: &Seen,
@@ -83,12 +83,12 @@ pub(super) fn check_has(
         matches!(seen.met(object, array), Some(Met::Items(_, bits)) if value < 128 && bits & (1 << value) != 0);
     if seen.has(position) && !is_among {
         let place = Place::Field(place, &field.name);
-        let expected = || format!("`{}` with {} beside it", list.name, list.constant_name(value));
+        let expected = || format!("`{}` with {} as well", list.name, list.constant_name(value));
         report.add(FindingKind::MissingPartner, &place, expected, || format!("`{}` without", field.name));
     }
 }
 
-/// Checks how many items an array has where another field is.
+/// Checks the maximum length of an array if another property is present.
 pub(super) fn check_at_most(
     object: &Object,
     seen: &Seen,
@@ -100,12 +100,13 @@ pub(super) fn check_at_most(
     let Some(Met::Items(count, _)) = seen.met(object, position).filter(|_| seen.has(beside)) else { return };
     if count > most {
         let place = Place::Field(place, &field.name);
-        let expected = || format!("at most {most} item{} beside `{}`", if most == 1 { "" } else { "s" }, other.name);
+        let expected =
+            || format!("at most {most} item{} together with `{}`", if most == 1 { "" } else { "s" }, other.name);
         report.add(FindingKind::TooManyItems, &place, expected, || format!("{count} items"));
     }
 }
 
-/// Checks that a number of an array's items adds up to another, whatever the sign of that.
+/// Checks that a number in an array's items adds up to the absolute value of another.
 pub(super) fn check_sum(
     object: &Object,
     seen: &Seen,
@@ -119,12 +120,12 @@ pub(super) fn check_sum(
     };
     if (sum - asked.abs()).abs() > 1e-6 {
         let place = Place::Field(place, &field.name);
-        let expected = || format!("`{inner}` that adds up to {}, as `{}` asks", asked.abs(), other.name);
+        let expected = || format!("`{inner}` that adds up to {}, as required by `{}`", asked.abs(), other.name);
         report.add(FindingKind::Conflict, &place, expected, || sum.to_string());
     }
 }
 
-/// Values of a field, in words.
+/// The given values of an enum property, joined by "or".
 fn constants(field: &Field, values: &[usize]) -> String {
     values.iter().map(|&at| field.constant_name(at)).collect::<Vec<_>>().join(" or ")
 }

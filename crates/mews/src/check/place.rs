@@ -1,21 +1,21 @@
-//! Where in a body the check has come to.
+//! The current position in a body.
 
-/// A place in a body: a chain on the stack from the value at hand up to the whole.
+/// A position in a body: a linked list on the stack from the current value up to the root.
 ///
-/// It costs nothing until a finding asks for its pointer.
+/// Free until a finding needs its pointer.
 pub(super) enum Place<'p> {
     Root,
     Field(&'p Place<'p>, &'p str),
     Item(&'p Place<'p>, usize),
 }
 
-/// The longest that one name in a pointer may be, in characters.
+/// Maximum characters of a name in a pointer.
 const LONGEST_NAME: usize = 80;
 
 impl Place<'_> {
-    /// The JSON pointer (RFC 6901) of this place.
+    /// The JSON pointer (RFC 6901) of this position.
     ///
-    /// A name beyond any reasonable length is cut, so that a body can't make findings as long as itself.
+    /// Overlong names are truncated, so that findings stay small whatever the body.
     pub(super) fn pointer(&self) -> String {
         let mut pointer = String::new();
         self.write(&mut pointer);

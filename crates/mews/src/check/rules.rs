@@ -1,4 +1,4 @@
-//! What holds between the fields of an object, once all of it was seen.
+//! Rules between the properties of an object, checked after all of it was read.
 
 use jiff::civil::DateTime;
 
@@ -9,15 +9,15 @@ use super::time;
 use super::value::Met;
 use crate::catalogue::{MOST_WATCHED, Need, Object, Rule};
 
-/// What was seen of an object.
+/// What was read of an object.
 pub(super) struct Seen {
-    /// The fields that are there and not null: a bit for each, as the catalogue has at most that many.
+    /// A bit set of the properties that are present and not null; the catalogue has no larger objects.
     pub(super) present: u128,
-    /// The fields that are null.
+    /// A bit set of the properties that are null.
     pub(super) null: u128,
-    /// The arrays without items.
+    /// A bit set of the empty arrays.
     pub(super) empty: u128,
-    /// What the fields were that the rules ask for, in the order of [`Object::watched`].
+    /// The values that rules refer to, in the order of [`Object::watched`].
     pub(super) watched: [Met; MOST_WATCHED],
 }
 
@@ -26,7 +26,7 @@ impl Seen {
         Self { present: 0, null: 0, empty: 0, watched: [Met::Other; MOST_WATCHED] }
     }
 
-    /// Whether the field at `position` is there.
+    /// Whether the property at `position` is present.
     pub(super) fn has(&self, position: usize) -> bool {
         self.present & (1 << position) != 0
     }
@@ -35,7 +35,7 @@ impl Seen {
         positions.iter().filter(|&&at| self.has(at)).count()
     }
 
-    /// Whether one of these fields is there and holds something.
+    /// Whether one of these properties is present and not an empty array.
     pub(super) fn has_any(&self, positions: &[usize]) -> bool {
         positions.iter().any(|&at| self.has(at) && self.empty & (1 << at) == 0)
     }
@@ -53,7 +53,7 @@ impl Seen {
     }
 }
 
-/// Holds what was seen of an object against its rules.
+/// Checks an object against its rules.
 pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, place: &Place<'_>) {
     for rule in &object.rules {
         match rule {
@@ -75,7 +75,7 @@ pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, pla
             Rule::Beside { field, others } if seen.has(*field) && !seen.has_any(others) => {
                 let Some(field) = object.fields.get(*field) else { continue };
                 let place = Place::Field(place, &field.name);
-                let expected = || format!("another filter beside it: {}", names(object, others, ", "));
+                let expected = || format!("another filter as well: {}", names(object, others, ", "));
                 report.add(FindingKind::MissingFilter, &place, expected, || format!("`{}` alone", field.name));
             }
             Rule::When { .. } => check_when(object, seen, rule, report, place),
@@ -102,7 +102,7 @@ pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, pla
                 let Some(last) = object.fields.get(*to) else { continue };
                 let at_end = Place::Field(place, &last.name);
                 let place = if object.interval { place } else { &at_end };
-                let expected = || "an end that isn't before the start".to_owned();
+                let expected = || "an end not before the start".to_owned();
                 report.add(FindingKind::ReversedInterval, place, expected, || format!("{start} to {end}"));
             }
             Rule::Span { from, to, days, months } => {
@@ -156,7 +156,7 @@ fn check_when(object: &Object, seen: &Seen, rule: &Rule, report: &mut Report, pl
 }
 
 fn check_sets(object: &Object, seen: &Seen, sets: &[Vec<usize>], report: &mut Report, place: &Place<'_>) {
-    // The set of which most is there is the one that was meant.
+    // The set with the most properties present is probably the intended one.
     let Some(meant) = sets.iter().max_by_key(|set| (seen.count(set), std::cmp::Reverse(set.len()))) else { return };
     if seen.count(meant) == 0 {
         let all: Vec<_> = sets.iter().map(|set| names(object, set, " with ")).collect();
@@ -172,7 +172,7 @@ fn check_sets(object: &Object, seen: &Seen, sets: &[Vec<usize>], report: &mut Re
         let Some(field) = object.fields.get(*at) else { continue };
         let place = Place::Field(place, &field.name);
         let beside: Vec<usize> = meant.iter().copied().filter(|&other| seen.has(other)).collect();
-        let expected = || format!("`{}` beside {}", field.name, names(object, &beside, " and "));
+        let expected = || format!("`{}` together with {}", field.name, names(object, &beside, " and "));
         report.add(FindingKind::MissingField, &place, expected, || "nothing".to_owned());
     }
     for at in sets.iter().flatten().filter(|at| !meant.contains(at) && seen.has(**at)) {
@@ -181,7 +181,9 @@ fn check_sets(object: &Object, seen: &Seen, sets: &[Vec<usize>], report: &mut Re
         let expected = || {
             format!("either {}", sets.iter().map(|set| names(object, set, " with ")).collect::<Vec<_>>().join(" or "))
         };
-        report.add(FindingKind::ExclusiveFields, &place, expected, || format!("`{}` beside the others", field.name));
+        report.add(FindingKind::ExclusiveFields, &place, expected, || {
+            format!("`{}` together with the others", field.name)
+        });
     }
 }
 
@@ -197,15 +199,15 @@ fn check_span(
     }
     let Some(field) = object.fields.get(to) else { return };
     let place = Place::Field(place, &field.name);
-    // What the service's time unit is doesn't stand in the request. Only months begin where months do.
+    // The request doesn't tell the service's time unit, but only monthly units start at the start of a month.
     let may_be_months = months > 0
         && !time::is_longer(start, end, months)
         && time::may_begin_month(start)
         && time::may_begin_month(end);
-    let reason = may_be_months.then_some("it is right for a service whose time unit is a month");
+    let reason = may_be_months.then_some("correct for a service whose time unit is a month");
     let texts = || {
         let by_month =
-            if months > 0 { format!(", or {months} months for a service by the month") } else { String::new() };
+            if months > 0 { format!(", or {months} months if the time unit is a month") } else { String::new() };
         (format!("at most {days} days after the first time unit{by_month}"), format!("{start} to {end}"))
     };
     report.add_disputed(FindingKind::IntervalTooLong, &place, texts, reason);

@@ -1,20 +1,20 @@
-//! What a value is expected to be.
+//! The expected shape of a value.
 
 use std::fmt;
 
 use crate::catalogue::{Field, Kind, Object};
 
-/// What a value is expected to be.
+/// The expected shape of a value.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'c> {
-    /// A field's value inside of so many of its arrays.
+    /// A property's value, inside this many of its arrays.
     Field(&'c Field, u8),
     /// The request itself.
     Object(&'c Object),
 }
 
 impl<'c> Shape<'c> {
-    /// The field of which a single value is expected; `None` where it is an array, or the request.
+    /// The property of which a single value is expected; `None` for an array or the request.
     pub(super) fn single(self) -> Option<&'c Field> {
         match self {
             Self::Field(field, inside) if inside == field.array => Some(field),
@@ -22,7 +22,7 @@ impl<'c> Shape<'c> {
         }
     }
 
-    /// The object that is expected; `None` where it is something else, or nothing is known of its fields.
+    /// The expected object; `None` for anything else, or if its properties are unknown.
     pub(super) fn object(self) -> Option<&'c Object> {
         match self {
             Self::Object(object) => Some(object),
@@ -33,10 +33,10 @@ impl<'c> Shape<'c> {
         }
     }
 
-    /// The shape of the items where an array is expected, and the most of them that there may be.
+    /// The shape and maximum number of items if an array is expected.
     pub(super) fn items(self) -> Option<(Self, Option<u32>)> {
         match self {
-            // Of arrays in arrays, the limit is one on the outermost.
+            // In nested arrays the maximum applies to the outermost.
             Self::Field(field, inside) if inside < field.array => {
                 Some((Self::Field(field, inside + 1), field.max_items.filter(|_| inside == 0)))
             }
@@ -53,11 +53,11 @@ impl fmt::Display for Shape<'_> {
         };
         let (one, many) = match kind {
             Kind::String => ("a string", "strings"),
-            Kind::Utc => ("a time in UTC, as 2026-01-31T13:00:00Z", "times in UTC"),
-            Kind::Date => ("a date, as 2026-01-31", "dates"),
-            Kind::Month => ("a month, as 2026-01", "months"),
-            Kind::Duration => ("a duration in ISO 8601, as P1DT12H", "durations in ISO 8601"),
-            Kind::Guid => ("a GUID, as 3fa85f64-5717-4562-b3fc-2c963f66afa6", "GUIDs"),
+            Kind::Utc => ("a time in UTC, such as 2026-01-31T13:00:00Z", "times in UTC"),
+            Kind::Date => ("a date, such as 2026-01-31", "dates"),
+            Kind::Month => ("a month, such as 2026-01", "months"),
+            Kind::Duration => ("an ISO 8601 duration, such as P1DT12H", "ISO 8601 durations"),
+            Kind::Guid => ("a GUID, such as 3fa85f64-5717-4562-b3fc-2c963f66afa6", "GUIDs"),
             Kind::Boolean => ("a boolean", "booleans"),
             Kind::Integer => ("an integer", "integers"),
             Kind::Number => ("a number", "numbers"),

@@ -1,4 +1,4 @@
-//! Times as the API writes them.
+//! Times in the API's formats.
 
 use jiff::Span;
 use jiff::civil::{Date, DateTime};
@@ -11,35 +11,35 @@ pub(super) fn utc(text: &str) -> Option<DateTime> {
     date_time(civil)
 }
 
-/// A day, or a time on it, with or without a zone.
+/// A date, or a time with or without a zone.
 pub(super) fn date(text: &str) -> Option<DateTime> {
     let plain = text.len() == "2026-01-31".len() && is_plain(text);
     if plain { text.parse::<Date>().ok().map(Date::into) } else { utc(text).or_else(|| date_time(text)) }
 }
 
-/// Whether more than so many calendar months lie between `start` and `end`.
+/// Whether `start` to `end` is longer than `months` calendar months.
 pub(super) fn is_longer(start: DateTime, end: DateTime, months: u8) -> bool {
     start.checked_add(Span::new().months(months)).is_ok_and(|longest| end > longest)
 }
 
-/// Whether more than so many days lie between `start` and `end`.
+/// Whether `start` to `end` is longer than `days` days.
 pub(super) fn is_longer_than_days(start: DateTime, end: DateTime, days: u16) -> bool {
     start.checked_add(Span::new().days(days)).is_ok_and(|longest| end > longest)
 }
 
-/// Whether a month may begin at this instant, somewhere on the earth.
+/// Whether this instant can be the start of a month in some time zone.
 pub(super) fn may_begin_month(time: DateTime) -> bool {
-    // Clocks are at most 12 hours behind UTC and 14 hours before it.
+    // Time zones range from UTC-12 to UTC+14.
     let is_last = || time.checked_add(Span::new().hours(14)).is_ok_and(|later| later.day() == 1);
     (time.day() == 1 && time.hour() <= 12) || is_last()
 }
 
-/// Whether a time unit may begin at this instant, somewhere on the earth: clocks are set whole quarters of an hour apart.
+/// Whether this instant can be the start of a time unit in some time zone: offsets are multiples of 15 minutes.
 pub(super) fn may_begin_time_unit(time: DateTime) -> bool {
     time.minute() % 15 == 0 && time.second() == 0 && time.subsec_nanosecond() == 0
 }
 
-/// The instant so much later.
+/// `time` plus `delay`.
 pub(super) fn later(time: DateTime, delay: Delay) -> Option<DateTime> {
     let span = match delay.unit {
         DelayUnit::Minutes => Span::new().try_minutes(delay.count),
@@ -49,9 +49,9 @@ pub(super) fn later(time: DateTime, delay: Delay) -> Option<DateTime> {
     time.checked_add(span.ok()?).ok()
 }
 
-/// Whether a month, `2026-01`, has begun everywhere on the earth by the instant `sent`.
+/// Whether a month, `2026-01`, has started in every time zone by the instant `sent`.
 pub(super) fn has_begun(month: &str, sent: DateTime) -> bool {
-    // The last clocks are 12 hours behind UTC.
+    // The last time zone is UTC-12.
     let last = sent.checked_sub(Span::new().hours(12));
     last.is_ok_and(|last| month <= &*format!("{:04}-{:02}", last.year(), last.month()))
 }
@@ -65,7 +65,7 @@ pub(super) fn is_month(text: &str) -> bool {
         && matches!(&bytes[5..], [b'0', b'1'..=b'9'] | [b'1', b'0'..=b'2'])
 }
 
-/// A duration in ISO 8601, as .NET writes it, too: `P0Y0M1DT0H0M0S`, `P1DT12H`, `-PT30M`, `PT0.5S`.
+/// An ISO 8601 duration, including .NET's variants: `P0Y0M1DT0H0M0S`, `P1DT12H`, `-PT30M`, `PT0.5S`.
 pub(super) fn is_duration(text: &str) -> bool {
     let Some(text) = text.strip_prefix(['-', '+']).unwrap_or(text).strip_prefix('P') else { return false };
     let (days, time) = text.split_once('T').map_or((text, None), |(days, time)| (days, Some(time)));
@@ -77,7 +77,7 @@ pub(super) fn is_duration(text: &str) -> bool {
         && time.is_none_or(|time| !time.is_empty() && has_units(time, "HMS"))
 }
 
-/// Whether a text is numbers, each with one of `units` behind it, in that order; a last one may have a fraction.
+/// Whether `text` is a sequence of numbers followed by `units` in their order; the last number may have a fraction.
 fn has_units(mut text: &str, units: &str) -> bool {
     let mut left = units;
     while !text.is_empty() {
@@ -100,7 +100,7 @@ fn has_units(mut text: &str, units: &str) -> bool {
     true
 }
 
-/// A GUID in its usual form, of either case: `3fa85f64-5717-4562-b3fc-2c963f66afa6`.
+/// A hyphenated GUID in either case: `3fa85f64-5717-4562-b3fc-2c963f66afa6`.
 pub(super) fn is_guid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -110,7 +110,7 @@ pub(super) fn is_guid(text: &str) -> bool {
 }
 
 fn date_time(text: &str) -> Option<DateTime> {
-    // The parser also takes forms that the API isn't known to take: a space for the T, no colons, annotations.
+    // The parser also accepts forms that the API isn't known to accept: a space for the T, no colons, annotations.
     let shaped = text.len() >= "2026-01-31T13:00".len() && text.as_bytes()[10] == b'T' && text.as_bytes()[13] == b':';
     if shaped && is_plain(text) { text.parse().ok() } else { None }
 }

@@ -1,4 +1,4 @@
-//! One value and what lies in it, whatever it is.
+//! Checks a value and everything inside it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,24 +12,23 @@ use super::shape::Shape;
 use super::{object, time};
 use crate::catalogue::Kind;
 
-/// What a value turned out to be, as far as its surroundings have to know.
+/// What a value turned out to be, as far as rules of enclosing objects need it.
 #[derive(Clone, Copy)]
 pub(super) enum Met {
     Null,
-    /// An array: how many items, and which fields their objects have, or which values of an enum they are, a bit for
-    /// each.
+    /// An array: its length, and a bit set of the properties its objects have or of the enum values among its items.
     Items(u32, u128),
-    /// A number, or the sum that is asked for of an array's items.
+    /// A number, or the sum over an array's items.
     Number(f64),
     Time(DateTime),
-    /// The position of a value in its enum; of a boolean 1 is true.
+    /// The position of a value in its enum; for booleans, 1 is true.
     Constant(usize),
-    /// The fields of an object that are there, a bit for each.
+    /// A bit set of the properties present in an object.
     Fields(u128),
     Other,
 }
 
-/// A value about to be checked: seed and visitor in one.
+/// Checks one value: seed and visitor in one.
 pub(super) struct Value<'a> {
     pub(super) report: &'a mut Report,
     pub(super) shape: Shape<'a>,
@@ -37,7 +36,7 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Whether anything is right here.
+    /// Whether any value is allowed.
     fn is_any(&self) -> bool {
         matches!(self.shape.single().map(|field| &field.kind), Some(Kind::Any))
     }
@@ -53,7 +52,7 @@ impl<'a> Value<'a> {
         }
         let Some(field) = self.shape.single().filter(|field| fits(&field.kind)) else { return self.wrong(found) };
         if let Some(range) = &field.range {
-            // The limits of a range are far below what an f64 holds exactly.
+            // Bounds of ranges are small enough to be exact as f64.
             let inside = *range.start() as f64 <= value && value <= *range.end() as f64;
             if !inside {
                 let expected = || match *range.end() {
@@ -79,7 +78,7 @@ impl<'a> Value<'a> {
                         report.add(FindingKind::TooFewCharacters, place, expected, || format!("{count} characters"));
                     }
                 }
-                // No text has more characters than bytes, so that nearly all are never counted.
+                // A text has at most as many characters as bytes, so counting is rarely needed.
                 if let Some(max) = field.max_chars.filter(|&max| text.len() > max as usize) {
                     let count = text.chars().count();
                     if count > max as usize {
@@ -88,8 +87,8 @@ impl<'a> Value<'a> {
                     }
                 }
                 if let Some(pattern) = field.pattern.as_deref().filter(|pattern| !pattern.fits(text)) {
-                    // Such a text may be a card's number, and is not shown.
-                    let found = || "a string of another form".to_owned();
+                    // Not quoted: it could be a card number.
+                    let found = || "a string in a different format".to_owned();
                     report.add(FindingKind::MalformedText, place, || pattern.text.to_string(), found);
                 }
                 Met::Other
@@ -99,7 +98,7 @@ impl<'a> Value<'a> {
                 if let Some(time) = parsed {
                     object::check_latest(field, time, report, place);
                     if field.time_unit && !time::may_begin_time_unit(time) {
-                        let expected = || "the start of a time unit, so of an hour at least".to_owned();
+                        let expected = || "the start of a time unit, at least on the hour".to_owned();
                         report.add(FindingKind::MalformedTime, place, expected, || time.to_string());
                     }
                     return Met::Time(time);
@@ -178,8 +177,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// Checks items that have to be kept whole, as no two may be the same, or a number of theirs is added up: how many
-    /// there are, and the sum.
+    /// Checks items that must be kept, for uniqueness or for a sum; returns their number and the sum.
     fn whole_items<'de, A: SeqAccess<'de>>(
         &mut self,
         mut items: A,
@@ -197,7 +195,7 @@ impl<'a> Value<'a> {
             if let Ok(Met::Null) = (Value { report: &mut *self.report, shape, place: &place }).deserialize(&item) {
                 self.report.wrong_type(&place, shape, "null");
             }
-            // An item without the number is told as such, and then there is no sum.
+            // An item without the number has a finding of its own, and there is no sum.
             let number = total.and_then(|name| item.get(name)?.as_f64());
             sum = sum.zip(number).map(|(sum, number)| sum + number);
             let key = match distinct {
@@ -208,8 +206,8 @@ impl<'a> Value<'a> {
                 self.report.add(
                     FindingKind::Schema,
                     if distinct.is_some() { &place } else { self.place },
-                    || distinct.map_or_else(|| "items that all differ".to_owned(), |name| format!("another `{name}`")),
-                    || "an item twice".to_owned(),
+                    || distinct.map_or_else(|| "distinct items".to_owned(), |name| format!("another `{name}`")),
+                    || "a duplicate item".to_owned(),
                 );
             }
             count += 1;
