@@ -1,7 +1,7 @@
-//! One file to hand over: everything about a session, and what it takes to check it.
+//! The bundle: a signed zip with all evidence of a session.
 //!
-//! The exchanges go through once. Their lines are written into the zip as they come; the HAR and the report's exchanges
-//! wait in temporary files, since a zip takes one file after the other. `crates/export/BUNDLE.md` describes the layout.
+//! Exchanges are read once. Their lines are written to the zip as they come; the HAR and the report are spooled to temporary
+//! files, since a zip is written one file at a time. `crates/export/BUNDLE.md` describes the format.
 
 mod manifest;
 mod readme;
@@ -37,26 +37,26 @@ pub(crate) mod names {
     pub(crate) const SIGNATURE: &str = "signature.json";
 }
 
-/// What makes text a tenth of its size at a good speed.
+/// Compression level: reduces text to a tenth at a good speed.
 const LEVEL: i64 = 4;
-/// What is handed to the compressor at once.
+/// Bytes passed to the compressor at once.
 const CHUNK: usize = 64 << 10;
 
 impl Evidence {
-    /// A writer of a bundle, signed with this key as of this instant.
+    /// A writer of a bundle, signed with `key` at `at`.
     ///
-    /// It holds little in memory, whatever the number of exchanges; `out` and the temporary files take the rest.
+    /// Memory is bounded; exchanges go to `out` and temporary files.
     ///
     /// # Errors
     ///
-    /// [`ExportError`] where the declaration can't be read or there is no room for temporary files.
+    /// [`ExportError`] if the declaration is invalid or temporary files can't be written.
     pub fn bundle<'w>(
         &self,
         out: impl Write + Seek + Send + 'w,
         key: SigningKey,
         at: Timestamp,
     ) -> Result<Box<dyn ExchangeWriter + Send + 'w>, ExportError> {
-        // Whoever signs it is who made it, whatever was said before.
+        // The key in the report must be the signing key.
         let made = self.made.as_ref().map(|made| Made { at: made.at, key: key.fingerprint() });
         let evidence = Self { made, ..self.clone() };
         let mut zip = ZipWriter::new(out);
@@ -156,7 +156,7 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
     }
 }
 
-/// The zip, and what the manifest says of the files that are in it.
+/// The zip and the manifest entries of its files.
 struct Files<W: Write + Seek> {
     zip: ZipWriter<W>,
     entries: BTreeMap<String, FileEntry>,
@@ -180,7 +180,7 @@ pub(crate) fn signature_json(signature: &Signature) -> Vec<u8> {
     json
 }
 
-/// Nothing of the machine or the time goes into the zip, so that the same exchanges give the same bytes.
+/// No machine or time data in the zip, so that the same exchanges give the same bytes.
 fn options(large: bool) -> SimpleFileOptions {
     SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)

@@ -1,10 +1,10 @@
-//! A line an exchange, for a spreadsheet.
+//! One row per exchange, for spreadsheets.
 
 use std::{borrow::Cow, io::Write};
 
 use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, Missing};
 
-use crate::{ExchangeWriter, ExportError, Format, text::bytes_said};
+use crate::{ExchangeWriter, ExportError, Format, text::message_bytes};
 
 /// The columns, in their order.
 const COLUMNS: [&str; 30] = [
@@ -54,7 +54,7 @@ impl<W: Write> CsvWriter<W> {
 
     fn begin(&mut self) -> Result<(), csv::Error> {
         if !std::mem::replace(&mut self.begun, true) {
-            // By a byte order mark Excel tells UTF-8 from the encoding of the country.
+            // The byte order mark makes Excel read UTF-8.
             let first = format!("\u{feff}{}", COLUMNS[0]);
             self.out.write_record([&first].into_iter().map(String::as_str).chain(COLUMNS[1..].iter().copied()))?;
         }
@@ -72,8 +72,8 @@ impl<W: Write> ExchangeWriter for CsvWriter<W> {
         self.out.write_record(record(exchange).iter().map(|field| defused(field).into_owned())).map_err(error)
     }
 
-    /// A row each for the ranges that are missing, with the outcome `missing`, the number of the first, and all of them in
-    /// words as the message of an error.
+    /// One row per missing range, with the outcome `missing`, the first sequence number, and a description as the error
+    /// message.
     fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
         let error = |error: csv::Error| ExportError::Write(error.into());
         self.begin().map_err(error)?;
@@ -99,9 +99,9 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
     }
     let (request, response) = (&exchange.request, exchange.response.as_ref());
     let part = exchange.web_socket.as_ref();
-    // A part of a WebSocket has neither body: what was sent and received is what was said.
+    // A WebSocket part has no bodies; its messages are what was sent and received.
     let (sent, received) = match part {
-        Some(part) => (bytes_said(part, Direction::Send), Some(bytes_said(part, Direction::Receive))),
+        Some(part) => (message_bytes(part, Direction::Send), Some(message_bytes(part, Direction::Receive))),
         None => (request.body.length, response.map(|response| response.body.length)),
     };
     let (envelope, limit, error) = (&exchange.envelope, exchange.limit.as_ref(), exchange.error.as_ref());
@@ -140,7 +140,7 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// The row of a range that is missing; of no range where nobody can tell which exchanges they are.
+/// The row of a missing range; `range` is empty if the exact exchanges are unknown.
 fn missing_record(missing: &Missing, range: &[(u64, u64)]) -> [String; COLUMNS.len()] {
     let (first, count) =
         range.first().map_or((String::new(), missing.count), |(first, last)| (first.to_string(), last - first + 1));
@@ -171,9 +171,9 @@ const fn alteration(alteration: Alteration) -> &'static str {
     }
 }
 
-/// The field with an apostrophe before what a spreadsheet would take for a formula.
+/// The field, prefixed with an apostrophe if a spreadsheet would take it for a formula.
 ///
-/// White space before it does not help: some programs trim it.
+/// Leading white space doesn't protect, since some programs trim it.
 fn defused(field: &str) -> Cow<'_, str> {
     let formula = field.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     if formula || field.starts_with(['\t', '\r', '\n']) { format!("'{field}").into() } else { field.into() }
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_has_rows_of_its_own() {
+    fn missing_ranges_have_their_own_rows() {
         let missing = |ranges: Vec<(u64, u64)>, count, whole_session| Missing {
             session: nightaudit_exchange::SessionId::from_parts(1, 1),
             session_name: "=certification".to_owned(),

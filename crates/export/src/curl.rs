@@ -1,4 +1,4 @@
-//! Commands that send the requests again.
+//! `curl` commands that resend the requests.
 
 use std::{fmt::Write as _, io::Write};
 
@@ -6,19 +6,19 @@ use nightaudit_exchange::{Envelope, Exchange, Header, Missing, Pseudonym};
 
 use crate::{ExchangeWriter, ExportError, text::printable};
 
-/// What stands at the top of the script.
+/// The top of the script.
 const INTRODUCTION: &str = "\
 #!/bin/sh
-# Requests recorded by nightaudit, to be sent again with curl.
-# The tokens were not recorded. Set those that a command names before you run it, such as
+# Requests recorded by nightaudit, to resend with curl.
+# Tokens are not recorded. Before running a command, set the tokens it needs, for example:
 #   ACCESS_TOKEN_3f9a1c0b7d24='the token recorded as REDACTED:3f9a1c0b7d24'
 ";
 
-/// A longer body goes to curl through a pipe: Linux takes no argument of more than 128 KiB.
-const LONGEST_ARGUMENT: usize = 100 << 10;
+/// Longer bodies are piped to curl: Linux limits an argument to 128 KiB.
+const MAX_ARGUMENT: usize = 100 << 10;
 
-/// Header fields that curl makes itself, or that held for the recorded connection only.
-const LEFT_OUT: [&str; 13] = [
+/// Headers that curl sets itself or that applied only to the recorded connection.
+const SKIPPED_HEADERS: [&str; 13] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -55,7 +55,7 @@ impl<W: Write> CurlWriter<W> {
 impl<W: Write> ExchangeWriter for CurlWriter<W> {
     fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
         self.begin()?;
-        // What was said over a WebSocket is no request.
+        // WebSocket messages are not requests.
         if exchange.web_socket.is_some() {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl<W: Write> ExchangeWriter for CurlWriter<W> {
         self.begin()?;
         for missing in missing {
             let mut script = String::new();
-            comment(&mut script, &format!("\n# not here: {}", printable(&missing.to_string())));
+            comment(&mut script, &format!("\n# missing: {}", printable(&missing.to_string())));
             self.out.write_all(script.as_bytes())?;
         }
         Ok(())
@@ -81,7 +81,7 @@ impl<W: Write> ExchangeWriter for CurlWriter<W> {
 fn command(exchange: &Exchange) -> String {
     let Exchange { request, envelope, .. } = exchange;
     let mut script = String::new();
-    let status = exchange.status().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    let status = exchange.status().map_or_else(|| "no response".to_owned(), |status| status.to_string());
     let summary = format!(
         "{}  {}  {}  {}  {}  {}",
         exchange.sequence, exchange.id, exchange.started_at, exchange.operation, status, exchange.outcome
@@ -89,11 +89,11 @@ fn command(exchange: &Exchange) -> String {
     comment(&mut script, &format!("\n# {}", printable(&summary)));
     let (body, decoded) = request.body.decoded();
     if request.body.truncated || !decoded {
-        comment(&mut script, "# The body was not recorded whole: this sends what there is of it.");
+        comment(&mut script, "# The body was recorded only in part; this sends that part.");
     }
 
     let mut arguments = Arguments { envelope, text: String::new() };
-    // What curl would do to the address by itself: take brackets for patterns, take out `..`, open files.
+    // Keep curl from globbing brackets in the URL, removing `..`, or opening files.
     arguments.text.push_str("curl --globoff --path-as-is --proto '=http,https' --compressed");
     if request.method == "HEAD" {
         arguments.text.push_str(" \\\n  --head");
@@ -101,23 +101,21 @@ fn command(exchange: &Exchange) -> String {
         arguments.add("--request", &request.method);
     }
     for header in &request.headers {
-        if LEFT_OUT.iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
+        if SKIPPED_HEADERS.iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
             continue;
         }
         match header_argument(header) {
             Some(argument) => arguments.add("--header", &argument),
-            None => {
-                comment(&mut script, &format!("# Left out, since it is no header field: {}", printable(&header.name)))
-            }
+            None => comment(&mut script, &format!("# Skipped, not a valid header: {}", printable(&header.name))),
         }
     }
     if !body.is_empty() && !request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("content-type")) {
-        // curl would say that it is a form.
+        // Otherwise curl would send the type of a form.
         arguments.add("--header", "Content-Type:");
     }
     match str::from_utf8(&body) {
         Ok("") => {}
-        Ok(text) if !text.contains('\0') && text.len() <= LONGEST_ARGUMENT => arguments.add("--data-raw", text),
+        Ok(text) if !text.contains('\0') && text.len() <= MAX_ARGUMENT => arguments.add("--data-raw", text),
         Ok(text) if !text.contains('\0') => {
             let _ = writeln!(script, "printf %s {} |", quoted(text, envelope));
             arguments.add("--data-binary", "@-");
@@ -142,13 +140,13 @@ impl Arguments<'_> {
     }
 }
 
-/// The field as curl's `--header` takes it; none where curl would take it for something else.
+/// The argument for curl's `--header`; `None` if curl would misread it.
 fn header_argument(header: &Header) -> Option<String> {
     let is_name = http::HeaderName::from_bytes(header.name.as_bytes()).is_ok();
     if !is_name || header.value.contains(['\0', '\r', '\n']) {
         return None;
     }
-    // With a colon and no value curl would leave the field out.
+    // With a colon and no value curl would remove the header.
     Some(if header.value.trim().is_empty() {
         format!("{};", header.name)
     } else {
@@ -156,7 +154,7 @@ fn header_argument(header: &Header) -> Option<String> {
     })
 }
 
-/// The text as one word of the shell, in which every pseudonym of a token is a variable that has to be set.
+/// The text as one quoted shell word, with every token's pseudonym replaced by a variable that must be set.
 fn quoted(text: &str, envelope: &Envelope) -> String {
     let mut word = String::with_capacity(text.len() + 16);
     word.push('\'');
@@ -171,7 +169,7 @@ fn quoted(text: &str, envelope: &Envelope) -> String {
         } else {
             match found.as_bytes()[0] {
                 b'\'' => word.push_str("'\\''"),
-                // No argument can hold one; bodies with one take another way.
+                // Arguments can't contain NUL; bodies with NUL are piped.
                 0 => word.push_str("%00"),
                 other => word.push(char::from(other)),
             }
@@ -192,7 +190,7 @@ fn variable(pseudonym: Pseudonym, envelope: &Envelope) -> String {
     format!("{kind}_{}", &pseudonym.to_string()[Pseudonym::PREFIX.len()..])
 }
 
-/// The bytes as a format of `printf` that prints them.
+/// The bytes as a `printf` format string.
 fn octal(bytes: &[u8]) -> String {
     let mut format = String::with_capacity(bytes.len() * 4);
     for &byte in bytes {
@@ -228,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_reads_every_byte_as_it_was() {
+    fn octal_escapes_round_trip_through_a_shell() {
         let bytes: Vec<u8> = (0..=255).chain(*b"%s\\n'$(id)`id`7").collect();
         assert_eq!(shell(&format!("printf '{}'", octal(&bytes))), bytes);
     }
 
     #[test]
-    fn pseudonyms_are_variables_that_must_be_set() {
+    fn pseudonyms_become_required_variables() {
         let token = Pseudonym::of(b"hello");
         let envelope = Envelope { access_token: Some(token), ..Envelope::default() };
         let word = quoted(&format!("a'{token}'REDACTED:x{}", Pseudonym::of(b"other")), &envelope);
@@ -247,7 +245,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_shell_reads_a_word_as_it_was(text in "[^\0]{0,60}|['\"$`\\\\;&|<>() \n!*?~#-]{0,40}") {
+        fn quoted_words_round_trip_through_a_shell(text in "[^\0]{0,60}|['\"$`\\\\;&|<>() \n!*?~#-]{0,40}") {
             let word = quoted(&text, &Envelope::default());
             prop_assert_eq!(shell(&format!("printf %s {word}")), text.as_bytes());
         }

@@ -1,4 +1,4 @@
-//! What the evidence of a session is made of, gathered in one pass over its exchanges.
+//! The content of a report or bundle, collected in one pass over the exchanges.
 
 use std::{
     collections::BTreeMap,
@@ -16,10 +16,10 @@ use crate::{
     report::{About, Excerpt},
 };
 
-/// The most sessions that one report or bundle reviews.
-const SESSIONS: usize = 50;
+/// Maximum sessions per report or bundle.
+const MAX_SESSIONS: usize = 50;
 
-/// What a report or a bundle says beside the exchanges.
+/// The inputs of a report or bundle other than the exchanges.
 ///
 /// ```
 /// use nightaudit_export::Evidence;
@@ -32,25 +32,25 @@ const SESSIONS: usize = 50;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// The integration's declaration, as its file has it; none where there isn't one.
+    /// The integration's declaration, as TOML; `None` if there isn't one.
     pub declaration: Option<String>,
-    /// What the exchanges had to match; the whole log where it is empty.
+    /// The filter that selected the exchanges; empty for the whole log.
     pub filter: Filter,
-    /// The JSON fields whose values were masked before the exchanges came here.
+    /// The JSON properties whose values were masked beforehand.
     pub masked_fields: Vec<String>,
     /// What requests are held against; the built-in contracts by default.
     pub contracts: Contracts,
     /// The SHA-256 of the OpenAPI document that `contracts` were read from; none for the built-in ones.
     pub openapi: Option<Digest>,
-    /// How many exchanges of each session are known to have passed unrecorded.
+    /// The number of requests per session known to have been forwarded but not recorded.
     pub unrecorded: BTreeMap<SessionId, u64>,
-    /// What was recorded and is not in the log any more, beside what [`ExchangeWriter::missing`] names.
+    /// Recorded exchanges no longer in the log, in addition to [`ExchangeWriter::missing`].
     pub missing: Vec<Missing>,
     /// What was found when sessions were imported.
     pub imported: BTreeMap<SessionId, Import>,
-    /// When and by whose key it is made, for the report's head; the same exchanges give other bytes then.
+    /// When and by which key it is written, for the report's header; makes the output depend on the time.
     pub made: Option<Made>,
-    /// The folder for temporary files; they have no names, and are gone when the writer is.
+    /// The folder for temporary files, which are unnamed and vanish with the writer.
     pub scratch: PathBuf,
 }
 
@@ -59,7 +59,7 @@ impl Evidence {
     ///
     /// # Errors
     ///
-    /// [`ExportError`] where the declaration can't be read or there is no room for temporary files.
+    /// [`ExportError`] if the declaration is invalid or temporary files can't be written.
     pub fn report<'w>(&self, out: impl Write + Send + 'w) -> Result<Box<dyn ExchangeWriter + Send + 'w>, ExportError> {
         Ok(Box::new(ReportWriter { gathered: Gathered::new(self)?, out }))
     }
@@ -96,7 +96,7 @@ impl<W: Write + Send> ExchangeWriter for ReportWriter<W> {
     }
 }
 
-/// The reviews and the report's exchanges while they are gathered.
+/// Collects reviews and the report's exchanges.
 pub(crate) struct Gathered {
     declaration: Declaration,
     contracts: Contracts,
@@ -113,7 +113,7 @@ impl Gathered {
         let declaration = evidence.declaration.as_deref();
         let declaration = declaration.map(|text| Declaration::read(text, &evidence.contracts)).transpose();
         Ok(Self {
-            declaration: declaration.map_err(wrong)?.unwrap_or_default(),
+            declaration: declaration.map_err(invalid_declaration)?.unwrap_or_default(),
             contracts: evidence.contracts.clone(),
             unrecorded: evidence.unrecorded.clone(),
             missing: evidence.missing.clone(),
@@ -126,9 +126,9 @@ impl Gathered {
 
     pub(crate) fn add(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
         let known = self.reviewers.iter().rposition(|(session, _)| *session == exchange.session);
-        let place = match known {
-            Some(place) => place,
-            None if self.reviewers.len() >= SESSIONS => return Err(ExportError::TooManySessions(SESSIONS)),
+        let index = match known {
+            Some(index) => index,
+            None if self.reviewers.len() >= MAX_SESSIONS => return Err(ExportError::TooManySessions(MAX_SESSIONS)),
             None => {
                 let declaration = self.declaration.clone();
                 let mut reviewer = Reviewer::new(declaration).with_contracts(self.contracts.clone());
@@ -140,7 +140,7 @@ impl Gathered {
                 self.reviewers.len() - 1
             }
         };
-        self.reviewers[place].1.push(exchange);
+        self.reviewers[index].1.push(exchange);
         Ok(self.excerpt.add(exchange)?)
     }
 
@@ -161,7 +161,7 @@ impl Gathered {
         self.reviewers.iter().map(review).collect()
     }
 
-    /// Notes what is missing in the place of what was known before.
+    /// Replaces the missing exchanges.
     pub(crate) fn set_missing(&mut self, missing: &[Missing]) {
         self.missing = missing.to_vec();
     }
@@ -171,7 +171,7 @@ impl Gathered {
     }
 }
 
-/// The reviews as they stand in `review.json`: a list, with one for each session.
+/// The content of `review.json`: a list with one review per session.
 pub(crate) fn to_json(reviews: &[Review]) -> Vec<u8> {
     // Strings, numbers, lists and maps of them: there is nothing that JSON can't hold.
     let mut json = serde_json::to_vec_pretty(reviews).unwrap_or_default();
@@ -179,6 +179,6 @@ pub(crate) fn to_json(reviews: &[Review]) -> Vec<u8> {
     json
 }
 
-fn wrong(error: DeclarationError) -> ExportError {
+fn invalid_declaration(error: DeclarationError) -> ExportError {
     ExportError::Declaration(error.into())
 }

@@ -1,7 +1,6 @@
 //! HTTP Archive 1.2.
 //!
-//! The form is that of <http://www.softwareishard.com/blog/har-12-spec/>; what it has no place for stands in fields that
-//! begin with `_`, as it asks.
+//! Follows <http://www.softwareishard.com/blog/har-12-spec/>; extensions are properties that start with `_`, as it requires.
 
 mod entry;
 
@@ -28,7 +27,7 @@ pub(crate) struct HarWriter<W> {
     missing: Vec<Missing>,
 }
 
-/// The entry of an exchange, as it stands in the archive.
+/// An exchange's entry, as in the archive.
 pub(crate) fn entry_json(exchange: &Exchange) -> Result<Vec<u8>, serde_json::Error> {
     Entry::with(exchange, |entry| serde_json::to_vec(entry))
 }
@@ -38,7 +37,7 @@ impl<W: Write> HarWriter<W> {
         Self { out, begun: false, missing: Vec::new() }
     }
 
-    /// Writes what stands behind the last entry, and gives the output back.
+    /// Writes the end of the archive and returns the output.
     pub(crate) fn close(mut self) -> Result<W, ExportError> {
         if !self.begun {
             self.begin(None).map_err(|error| ExportError::Write(error.into()))?;
@@ -53,7 +52,7 @@ impl<W: Write> HarWriter<W> {
         Ok(self.out)
     }
 
-    /// The head; the first exchange says whose traffic it is, which HAR calls the browser.
+    /// Writes the start of the archive; the first exchange's client is HAR's `browser`.
     fn begin(&mut self, client: Option<&str>) -> Result<(), serde_json::Error> {
         let io = serde_json::Error::io;
         self.out.write_all(b"{\"log\":{\"version\":\"1.2\",\"creator\":").map_err(io)?;

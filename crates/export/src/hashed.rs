@@ -1,4 +1,4 @@
-//! Bytes that are counted and hashed as they go by.
+//! Counts and hashes bytes as they pass.
 
 use std::io::{self, Read, Write};
 
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bundle::FileEntry;
 
-/// Passes bytes on, either way, and knows in the end how many they were and what their digest is.
+/// A reader or writer adapter that counts and hashes.
 pub(crate) struct Hashed<T> {
     inner: T,
     hasher: Sha256,
@@ -23,7 +23,7 @@ impl<T> Hashed<T> {
         (self.inner, FileEntry { bytes: self.bytes, sha256: Digest(self.hasher.finalize().into()) })
     }
 
-    fn take_in(&mut self, bytes: &[u8]) {
+    fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
     }
@@ -32,7 +32,7 @@ impl<T> Hashed<T> {
 impl<W: Write> Write for Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
-        self.take_in(&bytes[..written]);
+        self.update(&bytes[..written]);
         Ok(written)
     }
 
@@ -44,7 +44,7 @@ impl<W: Write> Write for Hashed<W> {
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.take_in(&buffer[..read]);
+        self.update(&buffer[..read]);
         Ok(read)
     }
 }

@@ -1,11 +1,11 @@
-//! Exchanges written for other programs: as HAR, NDJSON, CSV and as cURL commands.
+//! Exports exchanges as HAR, NDJSON, CSV and cURL commands.
 //!
-//! A [`Format`] opens an [`ExchangeWriter`] over anything that takes bytes. It takes exchanges one by one and keeps none,
-//! so that a session of any length goes through in the memory of its largest exchange. What has been written is complete
-//! after [`finish`](ExchangeWriter::finish); a session without exchanges gives a valid file as well.
+//! A [`Format`] opens an [`ExchangeWriter`] over any [`Write`]. It takes exchanges one by one and keeps none, so memory is
+//! bounded by the largest exchange. The output is complete after [`finish`](ExchangeWriter::finish); without exchanges it is a
+//! valid, empty file.
 //!
-//! Whatever came over the network is escaped as the format has it: text in a body can't become a formula in a
-//! spreadsheet or a command in a shell.
+//! Data from the network is escaped for each format: text in a body can't become a formula in a spreadsheet or a command in
+//! a shell.
 //!
 //! ```
 //! use nightaudit_export::Format;
@@ -51,17 +51,17 @@ pub use self::{
     },
 };
 
-/// A format in which exchanges can be written.
+/// An export format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
     /// HTTP Archive 1.2, which browsers and HTTP tools open.
     Har,
-    /// An exchange a line, complete: importing it again gives the same log.
+    /// One exchange per line, lossless: importing it gives the same log.
     Ndjson,
-    /// A line an exchange, for a spreadsheet; bodies and header fields are left out.
+    /// One row per exchange, for spreadsheets; without bodies and headers.
     Csv,
-    /// A shell script of `curl` commands that send the requests again; the tokens are shell variables.
+    /// A shell script of `curl` commands that resend the requests; tokens are shell variables.
     Curl,
 }
 
@@ -69,7 +69,7 @@ impl Format {
     /// Every format.
     pub const ALL: [Self; 4] = [Self::Har, Self::Ndjson, Self::Csv, Self::Curl];
 
-    /// The name by which it is asked for.
+    /// Its name on the command line and in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Format {
         }
     }
 
-    /// What the name of such a file ends with, without the dot.
+    /// The file extension, without the dot.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl Format {
         }
     }
 
-    /// The media type, as a `Content-Type` has it.
+    /// The media type for `Content-Type`.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
@@ -100,9 +100,9 @@ impl Format {
         }
     }
 
-    /// A writer that puts exchanges into `out`.
+    /// A writer of this format to `out`.
     ///
-    /// It writes in small pieces: give it a [`BufWriter`](io::BufWriter) where that matters.
+    /// Writes are small: wrap `out` in a [`BufWriter`](io::BufWriter) where that matters.
     pub fn writer<'w>(self, out: impl Write + Send + 'w) -> Box<dyn ExchangeWriter + Send + 'w> {
         match self {
             Self::Har => Box::new(har::HarWriter::new(out)),
@@ -128,68 +128,68 @@ impl FromStr for Format {
     }
 }
 
-/// A text that names no format.
+/// An unknown format name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format `{0}`: there are har, ndjson, csv and curl")]
+#[error("unknown format `{0}`: use har, ndjson, csv or curl")]
 pub struct UnknownFormat(String);
 
-/// Takes exchanges one by one and writes them.
+/// Writes exchanges one by one.
 ///
-/// After an error what was written is incomplete, and going on makes no sense.
+/// After an error the output is incomplete and the writer must not be used again.
 pub trait ExchangeWriter {
     /// Writes an exchange.
     ///
     /// # Errors
     ///
-    /// [`ExportError`] where the output takes no more.
+    /// [`ExportError`] if the output can't be written.
     fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError>;
 
-    /// Names what is missing between or after the exchanges. Call at most once, after the last exchange.
+    /// Records the exchanges missing from the log. Call at most once, after the last exchange.
     ///
-    /// A format that has no place for it leaves it out.
+    /// Formats that can't express it ignore it.
     ///
     /// # Errors
     ///
-    /// [`ExportError`] where the output takes no more.
+    /// [`ExportError`] if the output can't be written.
     fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
         let _ = missing;
         Ok(())
     }
 
-    /// Writes what stands behind the last exchange, and flushes.
+    /// Writes the end of the file and flushes.
     ///
     /// # Errors
     ///
-    /// [`ExportError`] where the output takes no more.
+    /// [`ExportError`] if the output can't be written.
     fn finish(self: Box<Self>) -> Result<(), ExportError>;
 }
 
-/// Why an export ended early.
+/// Why an export failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The output could not be written.
     #[error("the export could not be written")]
     Write(#[from] io::Error),
-    /// An exchange has no form in this format.
+    /// An exchange can't be encoded in this format.
     #[error("exchange {id} could not be written as {format}")]
     Encode {
         /// The exchange.
         id: ExchangeId,
         /// The format.
         format: Format,
-        /// What is in the way.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The declaration can't be read.
     #[error("the declaration: {0}")]
     Declaration(Box<dyn std::error::Error + Send + Sync>),
-    /// There are more sessions than one report or bundle reviews.
-    #[error("these exchanges are of more than {0} sessions: choose one with --session")]
+    /// Too many sessions for one report or bundle.
+    #[error("these exchanges belong to more than {0} sessions: choose one with --session")]
     TooManySessions(usize),
 }
 
 impl ExportError {
-    /// What serde_json says about an exchange: mostly that the output takes no more.
+    /// Maps an error of serde_json, which is mostly an I/O error of the output.
     fn json(id: ExchangeId, format: Format, error: serde_json::Error) -> Self {
         if error.is_io() { Self::Write(error.into()) } else { Self::Encode { id, format, source: error.into() } }
     }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_known_by_its_name() {
+    fn formats_parse_from_their_names() {
         for format in Format::ALL {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_takes_no_more_is_an_error_of_writing() {
+    fn a_full_disk_is_a_write_error() {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! An exchange a line.
+//! One exchange per line.
 
 use std::io::Write;
 
@@ -23,7 +23,7 @@ impl<W: Write> ExchangeWriter for NdjsonWriter<W> {
         Ok(self.out.write_all(b"\n")?)
     }
 
-    /// A line each, `{"missing": …}`, which is no exchange.
+    /// One line `{"missing": …}` each.
     fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
         for missing in missing {
             serde_json::to_writer(&mut self.out, &serde_json::json!({ "missing": missing }))

@@ -1,8 +1,8 @@
-//! Texts from the network, shown to people.
+//! Text from the network, made safe to display.
 
 use nightaudit_exchange::{Direction, WebSocket};
 
-/// Whether a character can't be seen, moves what is read, or ends a line where none should end.
+/// Whether a character is invisible, reorders text, or breaks a line.
 pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -10,13 +10,13 @@ pub(crate) fn is_hidden(character: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The text on one line: whatever could end a comment, or reorder what is read, is shown as a mark.
+/// The text on one line, with invisible, reordering and line-breaking characters replaced by U+FFFD.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if is_hidden(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
-/// The bytes that were said in one direction and kept.
-pub(crate) fn bytes_said(part: &WebSocket, direction: Direction) -> u64 {
+/// Recorded message bytes in one direction.
+pub(crate) fn message_bytes(part: &WebSocket, direction: Direction) -> u64 {
     let messages = part.messages.iter().filter(|message| message.direction == direction);
     messages.map(|message| message.body.length).fold(0, u64::saturating_add)
 }

@@ -1,4 +1,4 @@
-//! What a bundle consists of.
+//! The bundle's manifest.
 
 use std::collections::BTreeMap;
 
@@ -19,43 +19,43 @@ pub struct Manifest {
     pub format: u32,
     /// The version of nightaudit that wrote it.
     pub nightaudit: String,
-    /// How many exchanges it has.
+    /// The number of exchanges.
     pub exchanges: u64,
-    /// What they had to match to be in it; none for all that the log had.
+    /// The filter they matched; empty for the whole log.
     pub filter: BTreeMap<String, String>,
-    /// The JSON fields whose values were masked in bodies on the way out.
+    /// The JSON properties whose values the export masked in bodies.
     pub masked_fields: Vec<String>,
-    /// How many bodies, a WebSocket's messages among them, had such a field. The chain holds the digest of what the log has, not of what stands here.
+    /// The number of bodies, WebSocket messages included, with such a property. The chain has their digests as in the log.
     pub masked_bodies: u64,
     /// The SHA-256 of the OpenAPI document that the requests were held against; none for what is built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openapi: Option<Digest>,
-    /// When it was made, and whose key signs it; none where earlier versions wrote it.
+    /// When it was written, and the signing key; `None` from earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
-    /// What the review of each session comes to; empty where earlier versions wrote it.
+    /// Summaries of the reviews; empty from earlier versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<Outline>,
     /// The sessions, in the order in which they first appear.
     pub sessions: Vec<Chain>,
-    /// What was recorded and was not in the log any more, or could not be read, when the bundle was written.
+    /// Recorded exchanges that were deleted or unreadable when the bundle was written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
-    /// Every other file of the bundle but the signature, by name.
+    /// Every other file except the signature, by name.
     pub files: BTreeMap<String, FileEntry>,
 }
 
-/// When a report or bundle was made, and by whom.
+/// When and by which key a report or bundle was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Made {
-    /// When, by the clock of the machine that made it.
+    /// When, by the writing machine's clock.
     pub at: Timestamp,
-    /// The key of the installation that made it.
+    /// The fingerprint of the installation's key.
     pub key: Fingerprint,
 }
 
-/// A session's review in a few lines.
+/// A summary of a session's review.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Outline {
@@ -83,7 +83,7 @@ impl Outline {
     }
 }
 
-/// Where a session's chain begins and ends.
+/// The start and end of a session's chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Chain {
@@ -93,7 +93,7 @@ pub struct Chain {
     pub name: String,
     /// How many of its exchanges are in the bundle.
     pub exchanges: u64,
-    /// How many are known to have passed unrecorded.
+    /// The number known to have been forwarded but not recorded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unrecorded: u64,
     /// What was found when it was imported; none for what was recorded by the installation that made the bundle.
@@ -103,7 +103,7 @@ pub struct Chain {
     pub first: u64,
     /// The sequence number of the last of them.
     pub last: u64,
-    /// The hash before the first, where the log knew it.
+    /// The hash before the first, if known.
     pub previous_hash: Option<Digest>,
     /// The hash of the last: the head of the chain.
     pub head: Option<Digest>,
@@ -138,14 +138,14 @@ impl Manifest {
 
     /// The manifest as it stands in its file.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        // Strings, numbers and maps of them: there is nothing that JSON can't hold.
+        // Strings, numbers and maps always serialize.
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
         json.push(b'\n');
         json
     }
 }
 
-/// What a manifest says of the exchanges, gathered as they go by.
+/// Collects the manifest's facts about exchanges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) exchanges: u64,
@@ -153,8 +153,8 @@ pub(crate) struct Tally {
     unrecorded: BTreeMap<SessionId, u64>,
     imported: BTreeMap<SessionId, Import>,
     sessions: Vec<Chain>,
-    /// Where in `sessions` each is.
-    places: BTreeMap<SessionId, usize>,
+    /// Indexes into `sessions`.
+    indexes: BTreeMap<SessionId, usize>,
 }
 
 impl Tally {
@@ -166,8 +166,8 @@ impl Tally {
     pub(crate) fn add(&mut self, exchange: &Exchange) {
         self.exchanges += 1;
         self.masked_bodies += exchange.bodies().filter(|body| body.masked).count() as u64;
-        let place = *self.places.entry(exchange.session).or_insert(self.sessions.len());
-        if place == self.sessions.len() {
+        let index = *self.indexes.entry(exchange.session).or_insert(self.sessions.len());
+        if index == self.sessions.len() {
             self.sessions.push(Chain {
                 id: exchange.session,
                 name: exchange.session_name.to_string(),
@@ -180,7 +180,7 @@ impl Tally {
                 head: None,
             });
         }
-        let chain = &mut self.sessions[place];
+        let chain = &mut self.sessions[index];
         chain.exchanges += 1;
         chain.last = exchange.sequence;
         chain.head = exchange.hash;

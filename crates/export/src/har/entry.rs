@@ -1,4 +1,4 @@
-//! One exchange as an entry of an archive.
+//! An exchange as an entry of the archive.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,9 @@ use nightaudit_exchange::{
 };
 use serde::Serialize;
 
-/// What a body is called whose media type nobody said.
+/// The media type of a body without `Content-Type`.
 const UNKNOWN_TYPE: &str = "x-unknown";
-/// The field on answers that the proxy gave in Mews' stead.
+/// The header of local responses.
 const PROXY_ERROR: &str = "x-nightaudit-error";
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ struct WebSocketMessage<'a> {
     /// Seconds since 1970.
     time: f64,
     opcode: u8,
-    /// Text as it is, everything else in base64.
+    /// Text unchanged, anything else in base64.
     data: Cow<'a, str>,
 }
 
@@ -68,7 +68,7 @@ struct Request<'a> {
 struct PostData<'a> {
     mime_type: &'a str,
     text: Cow<'a, str>,
-    /// HAR has `encoding` for answers only.
+    /// HAR has `encoding` only for responses.
     #[serde(rename = "_nightauditEncoding", skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
 }
@@ -124,7 +124,7 @@ struct Cookie<'a> {
     secure: bool,
 }
 
-/// Milliseconds; -1 for what there was not.
+/// Milliseconds; -1 if not applicable.
 #[derive(Serialize)]
 struct Timings {
     blocked: f64,
@@ -136,7 +136,7 @@ struct Timings {
     receive: f64,
 }
 
-/// What is known of an exchange beyond HAR.
+/// The `_nightaudit` extension.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Nightaudit<'a> {
@@ -147,7 +147,7 @@ struct Nightaudit<'a> {
     environment: &'a str,
     operation: &'a str,
     outcome: Outcome,
-    /// The status that the integration got; HAR's own is 0 where Mews gave none.
+    /// The status that the client got; HAR's own is 0 if Mews sent none.
     status: Option<u16>,
     request_id: Option<&'a str>,
     envelope: &'a Envelope,
@@ -178,7 +178,7 @@ struct BodyFacts<'a> {
     stored_sha256: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_encoding: Option<&'a str>,
-    /// Whether the body stands as it came because its coding can't be undone.
+    /// Whether the body is as on the wire because it could not be decoded.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     undecoded: bool,
     truncated: bool,
@@ -187,7 +187,7 @@ struct BodyFacts<'a> {
     withheld: Option<Withheld>,
 }
 
-/// Which part of which WebSocket an entry is, and what HAR has no place for.
+/// The WebSocket part of an entry, as far as HAR can't express it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WebSocketFacts<'a> {
@@ -231,7 +231,7 @@ impl<'a> WebSocketMessage<'a> {
 }
 
 impl Entry<'_> {
-    /// Makes the entry of an exchange and hands it to `take`, before what was decoded for it is dropped.
+    /// Builds the entry of an exchange and passes it to `take`, while its decoded bodies are alive.
     pub(super) fn with<T>(exchange: &Exchange, take: impl FnOnce(&Entry<'_>) -> T) -> T {
         let answer = exchange.response.as_ref();
         let (sent, _) = exchange.request.body.decoded();
@@ -364,7 +364,7 @@ impl<'a> BodyFacts<'a> {
     }
 }
 
-/// Text as it is, anything else in base64.
+/// Text unchanged, anything else in base64.
 fn readable(bytes: &[u8]) -> (Cow<'_, str>, Option<&'static str>) {
     match str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => (text.into(), None),
@@ -372,13 +372,13 @@ fn readable(bytes: &[u8]) -> (Cow<'_, str>, Option<&'static str>) {
     }
 }
 
-/// The decoded length of the whole body, as far as it is known.
+/// The decoded length of the whole body, if known.
 fn content_size(body: &Body, decoded: usize, complete: bool) -> u64 {
     let cut_and_plain = body.truncated && body.content_encoding.is_none();
     if cut_and_plain || !complete { body.length } else { decoded as u64 }
 }
 
-/// The bytes that the coding saved.
+/// The bytes saved by the content coding.
 fn compression(body: &Body, size: u64, complete: bool) -> Option<i64> {
     let coded = body.content_encoding.is_some() && complete && !body.truncated;
     coded.then(|| i64::try_from(size).ok()?.checked_sub(i64::try_from(body.length).ok()?)).flatten()

@@ -11,7 +11,7 @@ use super::{
     figures::{clock, count, micros, size, time},
     messages::messages,
 };
-use crate::text::{bytes_said, printable};
+use crate::text::{message_bytes, printable};
 
 /// Maximum headers shown per message, and maximum bytes of a value.
 const MAX_HEADERS: usize = 60;
@@ -37,7 +37,7 @@ pub(super) fn exchange(exchange: &Exchange, contracts: &Contracts, room: usize) 
         None => pair(exchange, room),
     };
     let (sent, received) = match &exchange.web_socket {
-        Some(part) => (bytes_said(part, Direction::Send), bytes_said(part, Direction::Receive)),
+        Some(part) => (message_bytes(part, Direction::Send), message_bytes(part, Direction::Receive)),
         None => (exchange.request.body.length, exchange.response.as_ref().map_or(0, |response| response.body.length)),
     };
     let class = class(exchange);
