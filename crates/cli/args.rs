@@ -28,13 +28,13 @@ use crate::commands::{
     after_help = "`nightaudit COMMAND --help` has details and examples.",
     after_long_help = "\
 Examples:
-  nightaudit try                                 a demonstration, in half a minute
-  nightaudit serve                               proxy Mews Demo on http://127.0.0.1:8080
-  nightaudit tail --status 4xx,5xx               watch failed requests
-  nightaudit show last-error                     the last failure; takes either end of an id, too
-  nightaudit export --format har --since 1h      a file for any HAR viewer
-  nightaudit simulate                            a simulated Mews on http://127.0.0.1:8090
-  nightaudit export --format bundle              the evidence, in one signed file
+  nightaudit try                             a demonstration, in half a minute
+  nightaudit serve                           proxy Mews Demo on 127.0.0.1:8080
+  nightaudit tail --status 4xx,5xx           watch failed requests
+  nightaudit show last-error                 the last failure
+  nightaudit export --format har --since 1h  a file for any HAR viewer
+  nightaudit simulate                        a simulated Mews on 127.0.0.1:8090
+  nightaudit export --format bundle          the evidence, in one signed file
 
 Every configuration key is also an environment variable: NIGHTAUDIT_LISTEN, NIGHTAUDIT_TIMEOUTS_CONNECT.
 `nightaudit config show` lists all keys and their values."

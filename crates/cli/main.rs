@@ -10,13 +10,13 @@ mod commands;
 mod complete;
 mod error;
 mod filters;
+mod help;
 mod progress;
 mod requests;
 mod signals;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser as _;
 use nightaudit_app::logging::Background;
 
 use crate::{
@@ -29,7 +29,10 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     complete::run();
-    let arguments = Arguments::parse();
+    let arguments = match help::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     signals::survive_file_limits();
     // Long-running commands must not block on a stalled standard error.
     let long_running = matches!(arguments.command, Command::Serve(_) | Command::Simulate(_));

@@ -336,3 +336,87 @@ fn every_shell_gets_a_script() {
         assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_looked_at_and_checked_while_serve_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (_mews, serve, _) = recorded(&data).await;
+    let said = |output: Output| (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned());
+    let (info, check) = (said(serve.run(BINARY, &["log", "info"])), said(serve.run(BINARY, &["log", "check"])));
+    assert!(info.0 == Some(0) && info.1.contains("sessions   1 (1 open)"), "{info:?}");
+    assert!(check.0 == Some(0) && check.1.contains(" in 1 sessions are "), "{check:?}");
+    // As it is told without `serve`, which has closed a segment since.
+    let exchanges = |text: &str| text.lines().find(|line| line.starts_with("exchanges ")).unwrap().to_owned();
+    assert!(serve.stop().0.success());
+    assert_eq!(exchanges(&said(alone(&data, &["log", "info"])).1), exchanges(&info.1));
+    let count = |text: &str| text.split(" exchanges in ").next().unwrap().to_owned();
+    assert_eq!(count(&said(alone(&data, &["log", "check"])).1), count(&check.1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_found_by_a_check_while_serve_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (mews, serve, _) = recorded(&data).await;
+    assert!(serve.stop().0.success());
+    let session = std::fs::read_dir(data.join("sessions")).unwrap().next().unwrap().unwrap().path();
+    let segment = std::fs::read_dir(session).unwrap().map(|entry| entry.unwrap().path());
+    let segment =
+        segment.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "seg")).unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "another"]);
+    let check = serve.run(BINARY, &["log", "check"]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.code() == Some(1) && said.contains("is damaged at byte"), "{said}");
+}
+
+#[test]
+fn regression_a_folder_that_could_not_be_read_was_said_to_have_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let looped = folder.path().join("looped");
+    std::fs::create_dir(&looped).unwrap();
+    std::os::unix::fs::symlink(looped.join("sessions"), looped.join("sessions")).unwrap();
+    let long = folder.path().join("long");
+    std::fs::create_dir(&long).unwrap();
+    std::os::unix::fs::symlink("x".repeat(300), long.join("sessions")).unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir_all(closed.join("sessions")).unwrap();
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    let mut unreadable = vec![(&looped, "symbolic link"), (&long, "too long")];
+    // For root no folder is closed.
+    if std::fs::read_dir(&closed).is_err() {
+        unreadable.push((&closed, "denied"));
+    }
+    for (data, why) in unreadable {
+        for command in [
+            &["log", "info"][..],
+            &["log", "check"],
+            &["log", "compact"],
+            &["log", "delete", "--older-than", "1d"],
+            &["sessions"],
+            &["sessions", "end", "x"],
+            &["show", "last"],
+            &["tail", "--no-follow"],
+            &["export", "--format", "csv", "-o", "-"],
+            &["review"],
+            &["verify"],
+        ] {
+            let output = alone(data, command);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+            assert!(
+                !said.contains("no log") && said.contains("can't read") && said.contains(why),
+                "{command:?}: {said}"
+            );
+        }
+    }
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for missing in [folder.path().join("nowhere"), folder.path().to_owned()] {
+        let output = alone(&missing, &["log", "info"]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("there is no log in"), "{output:?}");
+    }
+}

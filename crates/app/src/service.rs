@@ -63,7 +63,7 @@ impl Service {
         Admit::restore(&limiter, history).await?;
 
         let outcomes = Outcomes::default();
-        let gauges = gauges(&limiter, &outcomes);
+        let gauges = gauges(&limiter, &outcomes, &log);
         let recorder = LogRecorder::new(log.recorder(), outcomes);
         let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())?;
         let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
@@ -204,13 +204,19 @@ fn scheme(tls: bool) -> &'static str {
     if tls { "https" } else { "http" }
 }
 
-fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes) -> Gauges {
+fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, log: &Arc<Log>) -> Gauges {
     let (limits, outcomes) = (limits.clone(), outcomes.clone());
     let report = move || -> LimitReport {
         let limits = limits.clone();
         Box::pin(async move { Ok(wiring::limit_states(limits.report().await?)) })
     };
-    Gauges { limits: Box::new(report), outcomes: Box::new(move || outcomes.list()) }
+    let (totals, checked) = (Arc::clone(log), Arc::clone(log));
+    Gauges {
+        limits: Box::new(report),
+        outcomes: Box::new(move || outcomes.list()),
+        log_info: Box::new(move || serde_json::json!(totals.info())),
+        log_check: Box::new(move |progress| Ok(serde_json::to_value(checked.check(&mut |_| progress())?)?)),
+    }
 }
 
 fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::ListenConfig {

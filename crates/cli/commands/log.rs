@@ -11,17 +11,18 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
 use nightaudit_app::config::{Period, Settings};
-use nightaudit_client::{SessionChange, Source, change_session};
+use nightaudit_client::{Client, Holder, SessionChange, Source, change_session};
 use nightaudit_exchange::{Import, Timestamp};
-use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, StoreConfig};
+use nightaudit_store::{Check, DeleteTarget, Deleted, Info, Log as Store, OpenError, Session, StoreConfig};
 use nightaudit_text::size;
+use serde::Deserialize;
 
 use crate::{error::Usage, progress::Bar};
 
 /// Maintain the log
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-What changes the log needs it for itself: stop `nightaudit serve` first. Only `delete` works while it runs.
+`info`, `check` and `delete` work while `nightaudit serve` runs. Stop it before the others.
 
 Examples:
   nightaudit log info
@@ -62,32 +63,36 @@ impl Log {
         let mut out = anstream::stdout().lock();
         let bar = Bar::new();
         let mut progress = |progress| bar.show_bytes(progress);
-        let read = || Store::open_read_only(&settings.data);
         let mut own = || Store::open_with(own_config(settings), &mut progress);
         // Only `import` creates a log if there is none.
-        let there = || match settings.data.join("sessions").is_dir() {
-            true => Ok(()),
-            false => Err(OpenError::Missing(settings.data.clone())),
-        };
+        let there = || Store::require(&settings.data);
         match &self.action {
             Action::Info => {
-                let log = read()?;
-                let info = log.info();
+                let holder = Holder::find(&settings.data)?;
+                let info: Info = match &holder {
+                    Holder::None(log) => log.info(),
+                    Holder::Serve(client) => client.get("/api/v1/log", &[])?,
+                };
+                let imported = imported(Source::from(holder).sessions()?);
                 writeln!(out, "folder     {}", settings.data.display())?;
                 writeln!(out, "sessions   {} ({} open)", info.sessions, info.open_sessions)?;
                 writeln!(out, "exchanges  {}", info.exchanges)?;
                 if info.missing > 0 {
                     writeln!(out, "missing    {} (`nightaudit log check` lists them)", info.missing)?;
                 }
-                if let Some(imported) = imported(&log) {
+                if let Some(imported) = imported {
                     writeln!(out, "imported   {imported}")?;
                 }
                 writeln!(out, "segments   {} ({})", info.segments, size(info.segment_bytes))?;
                 writeln!(out, "index      {}", size(info.index_bytes))?;
             }
             Action::Check => {
-                let log = read()?;
-                let check = log.check(&mut progress)?;
+                let holder = Holder::find(&settings.data)?;
+                let check = match &holder {
+                    Holder::None(log) => log.check(&mut progress)?,
+                    Holder::Serve(client) => check_by_serve(client)?,
+                };
+                let imported = imported(Source::from(holder).sessions()?);
                 bar.clear();
                 for damage in &check.damage {
                     writeln!(out, "{damage}")?;
@@ -100,7 +105,7 @@ impl Log {
                 }
                 let (exchanges, sessions) = (check.exchanges, check.sessions);
                 writeln!(out, "{exchanges} exchanges in {sessions} sessions are intact ({})", size(check.bytes))?;
-                if let Some(imported) = imported(&log) {
+                if let Some(imported) = imported {
                     writeln!(out, "of them {imported}")?;
                 }
                 if check.unfinished_imports > 0 {
@@ -175,17 +180,17 @@ impl Log {
 }
 
 /// How many sessions were imported, and how much of them is altered; `None` if none were.
-fn imported(log: &Store) -> Option<String> {
+fn imported(sessions: Vec<Session>) -> Option<String> {
     let mut all = Import::default();
-    let mut sessions = 0;
-    for import in log.sessions().into_iter().filter_map(|session| session.imported) {
-        sessions += 1;
+    let mut count = 0;
+    for import in sessions.into_iter().filter_map(|session| session.imported) {
+        count += 1;
         all.exchanges += import.exchanges;
         all.edited += import.edited;
         all.masked += import.masked;
     }
-    let what = if sessions == 1 { "1 session was".to_owned() } else { format!("{sessions} sessions were") };
-    (sessions > 0).then(|| format!("{what} {all}"))
+    let what = if count == 1 { "1 session was".to_owned() } else { format!("{count} sessions were") };
+    (count > 0).then(|| format!("{what} {all}"))
 }
 
 /// An error with the remedy for other formats that are recognised.
@@ -200,6 +205,29 @@ fn no_other_format(begins: &[u8]) -> anyhow::Result<()> {
         return Err(Usage::new(format!("this is a HAR, but only NDJSON can be imported; {why}")).into());
     }
     Ok(())
+}
+
+/// Makes the running `serve` check its log.
+fn check_by_serve(client: &Client) -> anyhow::Result<Check> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Line {
+        Failed { error: String },
+        Done(Check),
+    }
+
+    for line in client.lines("/api/v1/log/check", &[])? {
+        let line = line?;
+        // An empty line is sent each second while the check runs.
+        if line.is_empty() {
+            continue;
+        }
+        return match serde_json::from_slice(&line).context("the console's result of the check can't be read")? {
+            Line::Done(check) => Ok(check),
+            Line::Failed { error } => Err(anyhow::Error::msg(error)),
+        };
+    }
+    anyhow::bail!("`nightaudit serve` ended before the check was done: run it again")
 }
 
 /// Makes the running `serve` delete the sessions that ended before this instant.

@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Args, Command, CommandFactory as _, ValueHint};
+use clap::{Args, Command, ValueHint};
 
-use crate::{args::Arguments, error::Usage};
+use crate::{error::Usage, help};
 
 /// Print the manual pages
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ pub(crate) struct Man {
 
 impl Man {
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
-        let mut whole = Arguments::command();
+        let mut whole = help::command();
         whole.build();
         if let Some(folder) = &self.all {
             fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
@@ -78,7 +78,7 @@ mod tests {
         }
 
         let folder = tempfile::tempdir().unwrap();
-        let mut whole = Arguments::command();
+        let mut whole = help::command();
         whole.build();
         let pages = write_all(&whole, "nightaudit", folder.path()).unwrap();
         assert_eq!(pages, count(&whole));
@@ -86,5 +86,12 @@ mod tests {
         let page = fs::read_to_string(folder.path().join("nightaudit-sessions-delete.1")).unwrap();
         assert!(page.contains(".TH nightaudit-sessions-delete 1") && page.contains("\\-\\-yes"), "{page}");
         assert!(page.contains("Delete a session"));
+        // Each value that a flag takes.
+        for (page, values) in [("review", &["error", "warning", "never"][..]), ("serve", &["sync", "write", "batch"])] {
+            let page = fs::read_to_string(folder.path().join(format!("nightaudit-{page}.1"))).unwrap();
+            for value in values {
+                assert!(page.contains(&format!(".IP \\(bu 2\n{value}")), "{value}: {page}");
+            }
+        }
     }
 }

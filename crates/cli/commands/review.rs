@@ -391,6 +391,7 @@ mod tests {
         for which in [&id[..], &id[14..], &id[14..].to_lowercase(), "last"] {
             assert_eq!(chosen(Some(which)).unwrap(), 1 << 47, "{which}");
         }
+        assert_eq!(chosen(Some("last")).unwrap(), 1 << 47);
         assert!(chosen(Some("0")).unwrap_err().to_string().contains("several sessions"));
         for nobody in ["x", ""] {
             assert!(chosen(Some(nobody)).unwrap_err().to_string().contains("there is no session"), "{nobody}");

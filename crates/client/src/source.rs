@@ -186,9 +186,9 @@ pub enum SessionChange<'a> {
 ///
 /// There is no such session, the change is invalid, or the log can't be changed.
 pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow::Result<Session> {
-    if !matches!(change, SessionChange::Start(_)) && !store.dir.join("sessions").is_dir() {
+    if !matches!(change, SessionChange::Start(_)) {
         // Opening it for writing would create a log.
-        return Err(OpenError::Missing(store.dir.clone()).into());
+        Log::require(&store.dir)?;
     }
     // Quotas are for `serve`; and don't start a session.
     let config = StoreConfig { session: None, max_size: None, max_age: None, ..store.clone() };

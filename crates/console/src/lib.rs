@@ -13,6 +13,8 @@
 //! | `GET /api/v1/sessions` | the sessions; `POST` with `{"name": …}` starts one or continues the open one |
 //! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …, "declaration": …}` changes it, `DELETE` deletes it |
 //! | `POST /api/v1/sessions/{session}/end` | ends it; `current` is the one being recorded |
+//! | `GET /api/v1/log` | totals of the log: `{"sessions": …, "exchanges": …}` |
+//! | `GET /api/v1/log/check` | the result of verifying every byte, which takes as long as reading them |
 //! | `GET /api/v1/limits` | used and remaining permits, per rule and key |
 //! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |
 //! | `GET /api/v1/health` | whether the log is writable; needs no token |
@@ -50,6 +52,7 @@ mod error;
 mod exchanges;
 mod follow;
 mod guard;
+mod log;
 mod metrics;
 mod openapi;
 mod routes;
@@ -105,17 +108,29 @@ pub struct LimitState {
 pub type LimitReport =
     Pin<Box<dyn Future<Output = Result<Vec<LimitState>, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
 
+/// The result of [`Gauges::log_check`].
+pub type CheckResult = Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>>;
+
 /// State that only the running proxy has.
 pub struct Gauges {
     /// The limits' state.
     pub limits: Box<dyn Fn() -> LimitReport + Send + Sync>,
     /// Requests by outcome since start.
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
+    /// Totals of the log. May block.
+    pub log_info: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Verifies every byte of the log, calling the function every now and then. Blocks for as long as reading it takes.
+    pub log_check: Box<dyn Fn(&mut dyn FnMut()) -> CheckResult + Send + Sync>,
 }
 
 impl Default for Gauges {
     fn default() -> Self {
-        Self { limits: Box::new(|| Box::pin(async { Ok(Vec::new()) })), outcomes: Box::new(Vec::new) }
+        Self {
+            limits: Box::new(|| Box::pin(async { Ok(Vec::new()) })),
+            outcomes: Box::new(Vec::new),
+            log_info: Box::new(|| serde_json::json!({})),
+            log_check: Box::new(|_| Err("this log can't be checked here".into())),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post},
 };
 
-use crate::{Shared, exchanges, follow, metrics, openapi, sessions, state};
+use crate::{Shared, exchanges, follow, log, metrics, openapi, sessions, state};
 
 /// A path, a method and their handler.
 pub(crate) struct Route {
@@ -41,6 +41,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("DELETE", "/api/v1/sessions/{session}", || delete(sessions::remove)),
         Route::new("POST", "/api/v1/sessions/{session}/end", || post(sessions::end)),
         Route::new("POST", "/api/v1/sessions/current/end", || post(sessions::end_current)),
+        Route::new("GET", "/api/v1/log", || get(log::info)),
+        Route::new("GET", "/api/v1/log/check", || get(log::check)),
         Route::new("GET", "/api/v1/limits", || get(state::limits)),
         Route::new("GET", "/api/v1/openapi.json", || get(openapi::document)),
         Route::new("GET", "/metrics", || get(metrics::metrics)),

@@ -3,6 +3,7 @@
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use nightaudit_exchange::{ExchangeId, SessionId};
+use serde::{Deserialize, Serialize};
 
 use crate::session::MAX_DECLARATION;
 
@@ -27,7 +28,7 @@ impl Unavailable {
 }
 
 /// Unreadable bytes of the log, and where they are.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{} is damaged at byte {offset}: {what}", path.display())]
 pub struct Damage {
     /// The file, relative to the data folder.

@@ -165,6 +165,15 @@ impl Log {
     ///
     /// # Errors
     ///
+    /// Returns an error unless there is a log in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] if there is none; [`OpenError::Io`] if the folder can't be read.
+    pub fn require(dir: &Path) -> Result<(), OpenError> {
+        open::require(dir)
+    }
+
     /// [`OpenError::Missing`] if there is no log; otherwise as [`open`](Self::open).
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
         let (shared, opened) = open::read(dir)?;

@@ -11,6 +11,7 @@ pub use self::delete::{DeleteError, DeleteTarget};
 
 use nightaudit_exchange::{Import, Missing, SessionId, Timestamp};
 use nightaudit_log::{Damage, ReadError, Session, SessionError};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     index::Listing,
@@ -32,7 +33,8 @@ pub struct Progress {
 }
 
 /// Totals of a log.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Info {
     /// Sessions.
     pub sessions: u64,
@@ -51,7 +53,8 @@ pub struct Info {
 }
 
 /// The result of [`Log::check`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Check {
     /// Sessions checked.
     pub sessions: u64,

@@ -60,9 +60,7 @@ pub(crate) fn open_owned(
 
 /// Opens the log read-only. See [`Log::open_read_only`](crate::Log::open_read_only).
 pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
-    if !dir.join("sessions").is_dir() {
-        return Err(OpenError::Missing(dir.to_owned()));
-    }
+    require(dir)?;
     match read_and_update_index(dir) {
         Err(locked @ OpenError::Locked { .. }) => Err(locked),
         Err(error) => {
@@ -70,6 +68,19 @@ pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
             read_without_index(dir)
         }
         read => read,
+    }
+}
+
+/// Whether there is a log in `dir`. A folder that can't be read isn't taken for a missing one.
+pub(crate) fn require(dir: &Path) -> Result<(), OpenError> {
+    let sessions = dir.join("sessions");
+    match sessions.metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(OpenError::Missing(dir.to_owned())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(OpenError::Missing(dir.to_owned()))
+        }
+        Err(source) => Err(OpenError::Io { what: "read", path: sessions, source }),
     }
 }
 

@@ -73,6 +73,10 @@ impl Checker<'_> {
     fn session(&mut self, seen: &Session) -> Result<(), ReadError> {
         let session = seen.id;
         let folder = self.shared.folder(session);
+        // Read before the files are listed, as a running `serve` may start another segment at any time.
+        let left = self.shared.interrupted.range((session, 0)..=(session, u64::MAX)).count() as u64;
+        let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges() - left);
+        let head = self.shared.sessions().get(&session).map(|entry| entry.head).unwrap_or_default();
         let io = |source: io::Error| ReadError::Io { path: self.shared.shown(&folder), source };
         let numbers = match segment::list(&folder) {
             Ok(numbers) => numbers,
@@ -80,9 +84,6 @@ impl Checker<'_> {
             Err(_) if !self.shared.sessions().contains_key(&session) || !folder.exists() => return Ok(()),
             Err(error) => return Err(io(error)),
         };
-        let left = self.shared.interrupted.range((session, 0)..=(session, u64::MAX)).count() as u64;
-        let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges() - left);
-        let head = self.shared.sessions().get(&session).map(|entry| entry.head).unwrap_or_default();
         let mut chain = Chain { session, hash: chain::genesis(session), last: 0, lost: false, missing: Vec::new() };
         let before = self.found.exchanges;
         for (index, number) in numbers.iter().enumerate() {

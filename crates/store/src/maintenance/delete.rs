@@ -47,9 +47,7 @@ impl Log {
     /// [`DeleteError`] says why not. Sessions already deleted stay so.
     pub fn delete_unopened(config: &StoreConfig, which: DeleteTarget<'_>) -> Result<Deleted, DeleteError> {
         let dir = &config.dir;
-        if !dir.join("sessions").is_dir() {
-            return Err(OpenError::Missing(dir.clone()).into());
-        }
+        open::require(dir)?;
         let _lock = Lock::take(dir)?;
         let shared = open::read_in_memory(dir)?;
         let sessions = match which {
