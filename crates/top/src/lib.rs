@@ -1,7 +1,7 @@
 //! The full-screen view of recorded exchanges.
 //!
-//! [`Model`] is the state, [`Model::update`] its only transition; [`view`] draws it; [`work`] has the threads that produce
-//! events. [`run`] ties them together and restores the terminal in all cases.
+//! `Model` is the state, `Model::update` its only transition; `view` draws it; `work` has the threads that produce
+//! events. `run` ties them together and restores the terminal in all cases.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod document;
