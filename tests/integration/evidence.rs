@@ -48,7 +48,7 @@ async fn a_bundle_is_written_and_verified_with_and_without_serve() {
     let verify = |path: &Path| run(&data, &["verify", path.to_str().unwrap()]);
     let written = export(&first);
     assert!(written.status.success(), "{}", said(&written));
-    assert!(said(&written).contains("signed by SHA256:"), "{}", said(&written));
+    assert!(said(&written).contains("key fingerprint SHA256:"), "{}", said(&written));
     assert!(verify(&first).status.success(), "{}", said(&verify(&first)));
     let log = run(&data, &["verify"]);
     assert!(log.status.success() && said(&log).contains("`serve` has the log"), "{}", said(&log));
@@ -108,7 +108,7 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
     assert!(serve.stop().0.success());
     let (name, text) = integration(&[]);
     assert!(
-        name == "Kept" && text.contains("certification.toml is another than the declaration that is kept"),
+        name == "Kept" && text.contains("certification.toml differs from the declaration stored with the session"),
         "{text}"
     );
     assert_eq!(integration(&["--declaration", "certification.toml"]).0, "In the folder");

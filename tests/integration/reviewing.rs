@@ -43,7 +43,7 @@ async fn a_session_is_reviewed_alike_with_and_without_a_running_serve() {
     let headline =
         format!("Not Mews: {}. This is a rehearsal, not evidence. 2 errors would fail the review", mews.url());
     assert!(shown.replace('\n', " ").starts_with(&headline), "{shown}");
-    assert!(shown.contains("> Call customers/getAll, which seems to be meant."), "{shown}");
+    assert!(shown.contains("> Did you mean customers/getAll?"), "{shown}");
     assert!(!shown.contains("access-token"), "{shown}");
 
     let (code, running, _) = said(&review(folder.path(), &data, &["--json", "--fail-on", "never"]));
@@ -96,11 +96,11 @@ async fn a_declaration_is_written_once_and_then_heeded() {
     assert!(shown.contains("Silenced by the declaration") && shown.contains("silenced: a test"), "{shown}");
     assert!(shown.contains("with 1 rule silenced by the partner"), "{shown}");
     assert!(shown.contains("request/unknown-operation (a test)."), "{shown}");
-    // What the evidence stands on is not the partner's to silence.
+    // A partner can't silence what the evidence depends on.
     let short = "\"run/short\" = { silence = true, reason = \"a test\" }";
     std::fs::write(&file, text.replace("[rules]", &format!("[rules]\n{short}"))).unwrap();
     let (code, _, error) = said(&review(folder.path(), &data, &[]));
-    assert_eq!((code, error.contains("`run/short` can be explained, and not silenced")), (2, true), "{error}");
+    assert_eq!((code, error.contains("`run/short` can only be explained, not silenced")), (2, true), "{error}");
 
     for (arguments, expected) in [
         (&["--declaration", "none.toml"][..], "can't read the declaration none.toml"),
