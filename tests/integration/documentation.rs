@@ -82,7 +82,7 @@ fn an_operation_is_shown_in_eighty_columns() {
 fn an_operation_that_is_not_documented_is_refused_with_what_is_meant() {
     let data = tempfile::tempdir().unwrap();
     let error = refused(&mews(data.path(), &["show", "curencies/getAll"]));
-    assert!(error.contains("is currencies/getAll meant?"), "{error}");
+    assert!(error.contains("did you mean currencies/getAll?"), "{error}");
     for unknown in ["", "/", "\u{1b}[31m", &"x".repeat(5000)] {
         let error = refused(&mews(data.path(), &["show", unknown]));
         assert!(error.contains("no documented operation"), "{error}");
@@ -99,7 +99,7 @@ fn a_folder_of_documentation_is_kept_and_given_up_again() {
     let said = succeeded(&mews(&data, &["update", from, "--dry-run"]));
     assert!(said.contains("\ncurrencies/getAll: Shelf: new, one of Lower (deprecated), Upper, required\n"), "{said}");
     assert!(said.contains("\ncustomers/getAll: gone\n"), "{said}");
-    assert!(said.contains("1 operations, revision 2027-01-15: would be kept in "), "{said}");
+    assert!(said.contains("1 operations, revision 2027-01-15: would be stored in "), "{said}");
     assert!(!data.join("mews").exists(), "a dry run keeps nothing");
 
     // The folder itself and that of its operations serve as well.

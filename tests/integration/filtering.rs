@@ -78,7 +78,7 @@ async fn what_tail_prints_finds_an_exchange_again() {
 async fn a_filter_that_can_match_nothing_says_so() {
     let (_mews, serve) = recorded(&["bills/getAll"]).await;
     for (flags, said) in [
-        (["--status", "9xx"], "HTTP's statuses end at 599"),
+        (["--status", "9xx"], "HTTP statuses end at 599"),
         (["--operation", "bill/*"], "did you mean 'bills/*'?"),
         (["--operation", "!bill/getAll"], "did you mean 'bills/getAll'?"),
     ] {

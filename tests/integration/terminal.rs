@@ -66,7 +66,7 @@ async fn top_shows_what_is_recorded_as_it_is_recorded() {
     top.press("2");
     top.wait_for_text("REFUSED");
     top.press("q?");
-    top.wait_for_text("a page down, up");
+    top.wait_for_text("page down, up");
     top.press("qq");
     let (status, _) = top.wait();
     assert!(status.success() && top.is_put_back());
@@ -167,7 +167,7 @@ async fn a_session_is_deleted_after_a_yes_on_the_terminal() {
     let delete = ["sessions", "delete", "certification"];
 
     let mut asked = Terminal::nightaudit(BINARY, serve.data(), &delete, 100, 24);
-    asked.wait_for_text("Delete session certification with 1 exchange");
+    asked.wait_for_text("Permanently delete session certification with 1 exchange");
     asked.press("n\n");
     assert!(!asked.wait().0.success());
     asked.wait_for_text("was not deleted");
@@ -205,10 +205,10 @@ async fn what_the_form_asks_is_asked_on_the_terminal() {
         ("one of public, private", "private"),
         ("Partner id at Mews", "INT12345"),
         ("Contact for the reviewers", "Ann, ann@acme.example"),
-        ("The integration's name [Kiosk]", ""),
+        ("Name of the integration [Kiosk]", ""),
         ("First property to use it", "Hotel \"Acme\""),
-        ("Does it take webhooks?", "y"),
-        ("Does it take events by WebSocket?", ""),
+        ("Does it receive webhooks?", "y"),
+        ("Does it receive WebSocket events?", ""),
         ("Which documented use case does it follow?", "kiosk"),
     ] {
         asked.wait_for_text(question);
