@@ -372,7 +372,10 @@ async fn commands_that_ask_a_console_that_says_nothing_give_up_and_say_why() {
         let mut said = String::new();
         errors.read_to_string(&mut said).unwrap();
         assert_eq!(status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(said.contains("from the console") && said.contains(" within 10s"), "{arguments:?}: {said}");
+        assert!(
+            said.contains("no response from the console at ") && said.contains(" within 10s: "),
+            "{arguments:?}: {said}"
+        );
     }
 }
 
