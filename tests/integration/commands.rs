@@ -385,7 +385,7 @@ fn regression_a_folder_that_could_not_be_read_was_said_to_have_no_log() {
     std::os::unix::fs::symlink("x".repeat(300), long.join("sessions")).unwrap();
     let closed = folder.path().join("closed");
     std::fs::create_dir_all(closed.join("sessions")).unwrap();
-    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     let mut unreadable = vec![(&looped, "symbolic link"), (&long, "too long")];
     // For root no folder is closed.
     if std::fs::read_dir(&closed).is_err() {

@@ -111,6 +111,9 @@ pub type LimitReport =
 /// The result of [`Gauges::log_check`].
 pub type CheckResult = Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>>;
 
+/// Verifies every byte of the log, calling the function it is given every now and then. Blocks for as long as reading takes.
+pub type LogCheck = dyn Fn(&mut dyn FnMut()) -> CheckResult + Send + Sync;
+
 /// State that only the running proxy has.
 pub struct Gauges {
     /// The limits' state.
@@ -119,8 +122,8 @@ pub struct Gauges {
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
     /// Totals of the log. May block.
     pub log_info: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// Verifies every byte of the log, calling the function every now and then. Blocks for as long as reading it takes.
-    pub log_check: Box<dyn Fn(&mut dyn FnMut()) -> CheckResult + Send + Sync>,
+    /// Checks the log while it is being written.
+    pub log_check: Box<LogCheck>,
 }
 
 impl Default for Gauges {
