@@ -53,7 +53,7 @@ impl Summary<'_> {
     fn checklist(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const STATE: usize = 13;
         const TITLE: usize = 26;
-        heading(f, "What Mews judges")?;
+        heading(f, "Certification checklist")?;
         for check in &self.review.checklist {
             let (style, state) = match check.state {
                 CheckState::Passed => (Style::new().fg_color(Some(AnsiColor::Green.into())), "passed"),
