@@ -350,26 +350,12 @@ mod tests {
     use super::*;
 
     fn session(number: u64, name: &str, last: Option<i64>) -> Session {
+        let started = Timestamp::from_micros(i64::try_from(number).unwrap());
         Session {
-            id: SessionId::from_parts(number, number.into()),
-            name: name.into(),
-            environment: "demo".into(),
-            started: Timestamp::from_micros(i64::try_from(number).unwrap()),
-            ended: None,
             exchanges: 1,
-            first: None,
             last: last.map(Timestamp::from_micros),
-            bytes: 0,
-            note: None,
-            unrecorded: 0,
-            incomplete: false,
-            imported: None,
-            declaration: None,
             open: name == "open",
-            current: false,
-            missing: 0,
-            missing_ranges: Vec::new(),
-            importing: false,
+            ..Session::new(SessionId::from_parts(number, number.into()), name, "demo", started)
         }
     }
 

@@ -271,26 +271,16 @@ mod tests {
     use super::*;
 
     fn session(name: &str, current: bool, open: bool) -> Session {
+        let (id, started) = ("01KAS000000000000000000000".parse().unwrap(), "2026-11-23T12:00:00Z".parse().unwrap());
         Session {
-            id: "01KAS000000000000000000000".parse().unwrap(),
-            name: name.to_owned(),
-            environment: "demo".to_owned(),
-            started: "2026-11-23T12:00:00Z".parse().unwrap(),
             ended: (!open).then(|| "2026-11-23T13:00:00Z".parse().unwrap()),
             exchanges: 12_345,
             first: Some("2026-11-23T12:00:01Z".parse().unwrap()),
             last: Some("2026-11-25T11:30:00Z".parse().unwrap()),
             bytes: 3 << 20,
-            note: None,
-            unrecorded: 0,
-            incomplete: false,
-            imported: None,
-            declaration: None,
             open,
             current,
-            missing: 0,
-            missing_ranges: Vec::new(),
-            importing: false,
+            ..Session::new(id, name, "demo", started)
         }
     }
 

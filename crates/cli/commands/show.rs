@@ -435,7 +435,7 @@ mod tests {
         let mews = exchange();
         let text = shown(&mews, None);
         let expected =
-            "\nsent to: https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority\n";
+            "\nsent to: https://api.mews-demo.com, TLS with api.mews-demo.com, certificate from a public authority\n";
         assert!(text.contains(expected) && !text.contains("imported"), "{text}");
         let text = shown(&mews, Some(Import { exchanges: 1, ..Import::default() }));
         assert!(

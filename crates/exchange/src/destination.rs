@@ -35,11 +35,11 @@ pub struct Destination {
 }
 
 impl fmt::Display for Destination {
-    /// For display: `https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority`.
+    /// For display: `https://api.mews-demo.com, TLS with api.mews-demo.com, certificate from a public authority`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address)?;
         match &self.tls {
-            Some(tls) => write!(f, ", TLS with {}, vouched for by {}", tls.server_name, tls.authority)?,
+            Some(tls) => write!(f, ", TLS with {}, certificate from {}", tls.server_name, tls.authority)?,
             None => f.write_str(", in clear text")?,
         }
         self.proxy.iter().try_for_each(|proxy| write!(f, ", through the proxy {proxy}"))
@@ -108,13 +108,13 @@ mod tests {
         }
         assert_eq!(
             https(Authority::Public).to_string(),
-            "https://api.mews-demo.com, TLS with api.mews-demo.com, vouched for by a public authority"
+            "https://api.mews-demo.com, TLS with api.mews-demo.com, certificate from a public authority"
         );
         let tunnelled = Destination { proxy: Some("proxy.example:3128".into()), ..https(Authority::Configured) };
         assert!(
             tunnelled
                 .to_string()
-                .ends_with("vouched for by a configured authority only, through the proxy proxy.example:3128")
+                .ends_with("certificate from a configured authority only, through the proxy proxy.example:3128")
         );
         let clear = Destination { address: "http://127.0.0.1:8090".into(), tls: None, ..https(Authority::System) };
         assert_eq!(clear.to_string(), "http://127.0.0.1:8090, in clear text");

@@ -57,6 +57,34 @@ pub struct Session {
     pub importing: bool,
 }
 
+impl Session {
+    /// A session without exchanges, neither open nor current.
+    #[must_use]
+    pub fn new(id: SessionId, name: &str, environment: &str, started: Timestamp) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            environment: environment.to_owned(),
+            started,
+            ended: None,
+            exchanges: 0,
+            first: None,
+            last: None,
+            bytes: 0,
+            note: None,
+            unrecorded: 0,
+            incomplete: false,
+            imported: None,
+            declaration: None,
+            open: false,
+            current: false,
+            missing: 0,
+            missing_ranges: Vec::new(),
+            importing: false,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "required by serde")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0

@@ -350,24 +350,9 @@ impl Shared {
 fn gone(note: &Note) -> Session {
     let micros = i64::try_from(note.session.milliseconds()).unwrap_or(0).saturating_mul(1000);
     Session {
-        id: note.session,
-        name: note.name.clone(),
-        environment: String::new(),
-        started: Timestamp::from_micros(micros),
-        ended: None,
-        exchanges: 0,
-        first: None,
-        last: None,
-        bytes: 0,
-        note: None,
-        unrecorded: 0,
         incomplete: true,
-        imported: None,
-        declaration: None,
-        open: false,
-        current: false,
         missing: note.head.count,
         missing_ranges: vec![(1, note.head.last)],
-        importing: false,
+        ..Session::new(note.session, &note.name, "", Timestamp::from_micros(micros))
     }
 }

@@ -43,8 +43,10 @@ impl MemoryLog {
     pub fn record(&self, exchange: Exchange) {
         let mut state = self.state();
         let (at, id) = (exchange.started_at, exchange.session);
-        let session =
-            state.sessions.entry(id).or_insert_with(|| session(id, &exchange.session_name, &exchange.environment, at));
+        let session = state
+            .sessions
+            .entry(id)
+            .or_insert_with(|| Session::new(id, &exchange.session_name, &exchange.environment, at));
         session.exchanges += 1;
         session.first = session.first.or(Some(at));
         session.last = session.last.max(Some(at));
@@ -109,30 +111,6 @@ impl State {
 
     fn session_of(&self, filter: &Filter) -> Result<Option<SessionId>, SessionError> {
         filter.session.as_deref().map(|which| self.resolve(which)).transpose()
-    }
-}
-
-fn session(id: SessionId, name: &str, environment: &str, started: Timestamp) -> Session {
-    Session {
-        id,
-        name: name.to_owned(),
-        environment: environment.to_owned(),
-        started,
-        ended: None,
-        exchanges: 0,
-        first: None,
-        last: None,
-        bytes: 0,
-        note: None,
-        unrecorded: 0,
-        incomplete: false,
-        imported: None,
-        declaration: None,
-        open: false,
-        current: false,
-        missing: 0,
-        missing_ranges: Vec::new(),
-        importing: false,
     }
 }
 
@@ -258,7 +236,7 @@ impl ManageSessions for MemoryLog {
         let id =
             state.sessions.values().rev().find(|session| session.open && session.name == name).map_or(new, |s| s.id);
         let started = Timestamp::from_micros((id.milliseconds() * 1000).cast_signed());
-        let found = state.sessions.entry(id).or_insert_with(|| session(id, name, "", started));
+        let found = state.sessions.entry(id).or_insert_with(|| Session::new(id, name, "", started));
         (found.open, found.current) = (true, true);
         Ok(found.clone())
     }
