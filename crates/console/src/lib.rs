@@ -1,7 +1,7 @@
 //! The console: the local HTTP API, on its own port.
 //!
 //! [`Console`] is a [`Handler`] over any readable log ([`ReadLog`]): exchanges as pages, one by one, as NDJSON and as
-//! server-sent events; sessions, limits, exports, health and metrics. Everything except health requires a [`Token`], in a
+//! server-sent events; sessions, limits, exports, health and metrics. Everything except health and the page's files requires a [`Token`], in a
 //! header for requests that change something, and a `Host` that is one of the console's names. [`Gauges`] supply what is
 //! not in the log.
 //!
@@ -20,6 +20,8 @@
 //! | `GET /api/v1/health` | whether the log is writable; needs no token |
 //! | `GET /metrics` | Prometheus metrics |
 //! | `GET /api/v1/openapi.json` | the OpenAPI document |
+//!
+//! A browser that asks for `/` gets the page, whose files are at `/page/…`; they hold no data and need no token.
 //!
 //! At most 16 exports and NDJSON queries, 32 pages or single exchanges, and 64 followers are served at once; further
 //! requests get 503 with `Retry-After`. The server aborts responses that stall.
@@ -55,6 +57,7 @@ mod guard;
 mod log;
 mod metrics;
 mod openapi;
+mod page;
 mod routes;
 mod sessions;
 mod state;
@@ -70,7 +73,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use nightaudit_exchange::Outcome;
 use nightaudit_listen::{Handler, RefusalKind, RequestContext};
@@ -175,7 +178,8 @@ impl Console {
             .fallback(no_such_address)
             .method_not_allowed_fallback(no_such_method)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), authorise))
-            .merge(routes::router(false).method_not_allowed_fallback(no_such_method))
+            .merge(routes::router(false).merge(page::router()).method_not_allowed_fallback(no_such_method))
+            .layer(middleware::from_fn(page::for_browsers))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), name_and_harden))
             .with_state(shared);
         Self { router, stopping, bounds }
@@ -222,13 +226,18 @@ async fn name_and_harden(State(shared): State<Arc<Shared>>, request: Request, ne
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    // The URL may hold the token: keep it out of caches and out of `Referer`.
     for (name, value) in [
+        // The URL may hold the token: keep it out of caches and out of `Referer`.
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // What was recorded is never a document of this origin, and no other origin's page gets it.
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // The page's files say something else about some of these.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -96,6 +96,11 @@ impl Token {
         (bytes.len() == BYTES).then(|| Self(text.to_owned()))
     }
 
+    /// Whether `text` has the form of a token: only then does it go into a URL.
+    pub(crate) fn has_form(text: &str) -> bool {
+        Self::parse(text).is_some()
+    }
+
     /// The token's text, for a URL or an `Authorization` header.
     #[must_use]
     pub fn as_str(&self) -> &str {
