@@ -35,7 +35,24 @@ macro_rules! files {
 }
 
 /// Every file in the folder `page`; a test compares them.
-static FILES: &[(&str, &[u8])] = &files!["favicon.ico", "favicon.svg", "index.html",];
+static FILES: &[(&str, &[u8])] = &files![
+    "api.js",
+    "app.js",
+    "dom.js",
+    "elements/bar.js",
+    "elements/dialog.js",
+    "elements/icon.js",
+    "elements/notice.js",
+    "favicon.ico",
+    "favicon.svg",
+    "format.js",
+    "index.html",
+    "keys.js",
+    "router.js",
+    "settings.js",
+    "style/base.css",
+    "theme.js",
+];
 
 /// The file at the console's root.
 const INDEX: &str = "index.html";
