@@ -8,14 +8,13 @@ use std::{
 
 use nightaudit_exchange::{Capture, Redactor, SessionId};
 use nightaudit_log::SessionError;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     config::Durability,
-    notifier::Due,
+    pipeline::{Completion, Report},
     records::{BlockBuilder, Records, SessionTail},
     shared::Shared,
-    writer::{Control, Job},
+    writer::{Control, Job, Rescues},
 };
 
 /// Maximum number of exchanges in a batch.
@@ -54,29 +53,10 @@ pub(crate) enum Message {
     Close,
 }
 
-/// The writer finished a job other than records.
-pub(crate) struct Report {
-    /// Whether no exchanges were dropped.
-    pub(crate) whole: bool,
-    /// Block buffers for reuse.
-    pub(crate) spare: Vec<Vec<u8>>,
-}
-
 /// An exchange on its way into the log.
 pub(crate) struct Item {
     pub(crate) capture: Box<Capture>,
     pub(crate) completion: Completion,
-}
-
-/// What to do once an exchange is written.
-pub(crate) struct Completion {
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
-    /// The bytes of its bodies in the backlog.
-    pub(crate) bytes: u64,
-    pub(crate) slot: Option<u32>,
-    /// The number of its notifier.
-    pub(crate) notifier: Option<usize>,
-    pub(crate) due: Due,
 }
 
 /// The session name of an exchange; `None` for the current session.
@@ -84,6 +64,7 @@ type SessionName = Option<Arc<str>>;
 
 pub(crate) struct Encoder {
     shared: Arc<Shared>,
+    rescues: Arc<Rescues>,
     inbox: mpsc::Receiver<Message>,
     writer: mpsc::Sender<Job>,
     reports: mpsc::Receiver<Report>,
@@ -118,6 +99,7 @@ struct Batch {
 impl Encoder {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        rescues: Arc<Rescues>,
         inbox: mpsc::Receiver<Message>,
         writer: mpsc::Sender<Job>,
         reports: mpsc::Receiver<Report>,
@@ -125,6 +107,7 @@ impl Encoder {
     ) -> Self {
         Self {
             shared,
+            rescues,
             inbox,
             writer,
             reports,
@@ -339,7 +322,7 @@ impl Encoder {
         for message in std::mem::take(&mut self.backlog) {
             match message {
                 Message::Control(control) => control(Err(SessionError::Store(failure.clone()))),
-                Message::Rescue(control) => self.shared.rescues.add(control),
+                Message::Rescue(control) => self.rescues.add(control),
                 other => self.backlog.push_back(other),
             }
         }

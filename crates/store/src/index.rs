@@ -4,7 +4,6 @@
 //! in memory, and are read from the segments' tail when the log is opened.
 
 mod chunk;
-mod persist;
 mod row;
 mod snapshot;
 mod table;
@@ -19,7 +18,6 @@ use nightaudit_exchange::SessionId;
 
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, Summary},
-    persist::persist,
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };

@@ -29,9 +29,11 @@
 
 mod block;
 mod config;
+mod deletion;
 pub mod disk;
 mod encoder;
 mod error;
+mod find;
 mod follow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -48,6 +50,8 @@ mod meta;
 mod missing;
 mod notifier;
 mod open;
+mod persist;
+mod pipeline;
 mod private;
 mod query;
 mod reader;
@@ -55,6 +59,8 @@ mod record;
 mod recorder;
 mod records;
 mod recover;
+mod redaction_key;
+mod results;
 mod ring;
 mod segment;
 mod sent;
@@ -66,16 +72,18 @@ mod writer;
 pub use config::{Durability, InvalidChoice, OnFailure, StoreConfig};
 pub use error::OpenError;
 pub use follow::Follower;
-pub use log::{Closed, Log, Opened};
-pub use maintenance::{Check, Compacted, DeleteError, DeleteTarget, Deleted, ImportError, Imported, Info, Progress};
+pub use log::{Closed, Log};
+pub use maintenance::{DeleteError, DeleteTarget, ImportError};
 pub use nightaudit_exchange::JournalEntry;
 pub use nightaudit_log::{
     Damage, FindError, FollowFrom, Followed, InvalidPosition, MAX_DECLARATION, ManageSessions, Order, Position, Query,
     ReadError, ReadLog, Session, SessionError, Status, StoreFailure,
 };
 pub use notifier::Notifier;
-pub use private::{UntrustedFile, read_secret, redaction_key};
+pub use private::{UntrustedFile, read_secret};
 pub use query::Exchanges;
 pub use recorder::{QueuePermit, Receipt, Recorder};
+pub use redaction_key::redaction_key;
+pub use results::{Check, Compacted, Deleted, Imported, Info, Opened, Progress};
 pub use sent::{RecordedResponse, SentRequest};
 pub use waiting::open_when_free;

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,25 +12,26 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, KnownTokens, Missing, PseudonymKey, Redactor};
-use nightaudit_log::{Damage, FindError, FollowFrom, Query, ReadError, SessionError, Status};
+use nightaudit_log::{FindError, FollowFrom, Query, ReadError, SessionError, Status};
 
 use crate::{
     config::StoreConfig,
     disk,
     encoder::{Encoder, Message},
     error::OpenError,
+    find,
     follow::Follower,
-    index::persist,
     journal::{self, Journal},
     lock::Lock,
-    lookup,
-    maintenance::Progress,
-    open, private,
+    open,
+    persist::persist,
+    private,
     query::{Exchanges, Fetch},
     recorder::Recorder,
-    recover,
+    recover, redaction_key,
+    results::{Opened, Progress},
     shared::Shared,
-    writer::Writer,
+    writer::{Rescues, Writer},
 };
 
 /// The log of a data folder, owned by this process.
@@ -45,28 +46,6 @@ pub struct Log {
     /// `None` if read-only.
     encoder: Option<mpsc::Sender<Message>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// What was found when the log was opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Opened {
-    /// Sessions in the log.
-    pub sessions: u64,
-    /// Exchanges in the log.
-    pub exchanges: u64,
-    /// Requests in flight when the last owner ended without closing the log. An owner has recorded them; a reader shows
-    /// them.
-    pub interrupted: u64,
-    /// Bytes cut off the ends of segments because they were incomplete writes.
-    pub torn_bytes: u64,
-    /// Why the index was rebuilt, if it was.
-    pub rebuilt: Option<String>,
-    /// Damage found in the part of the segments that was read, and in the ledger.
-    pub damage: Vec<Damage>,
-    /// Exchanges that were recorded and are no longer in the log.
-    pub missing: Vec<Missing>,
-    /// Paths of the data folder that other users can read.
-    pub readable: Vec<PathBuf>,
 }
 
 /// Totals of the log when it is closed.
@@ -118,7 +97,7 @@ impl Log {
         // Without properties to redact the key is hardly needed, and none is created.
         let key = match config.redact_fields.is_empty() {
             true => PseudonymKey::ephemeral(),
-            false => private::redaction_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
+            false => redaction_key::redaction_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
         };
         let redactor = Redactor::new(&config.redact_fields, key);
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
@@ -131,7 +110,9 @@ impl Log {
         let (jobs, work) = mpsc::channel();
         let (done, reports) = mpsc::channel();
         let (index, to_store) = mpsc::channel();
-        let mut writer = Writer::new(Arc::clone(&shared), &config, work, done, index).map_err(failed("write"))?;
+        let rescues = Arc::new(Rescues::default());
+        let mut writer = Writer::new(Arc::clone(&shared), Arc::clone(&rescues), &config, work, done, index)
+            .map_err(failed("write"))?;
         opened.interrupted = writer.recover(left).map_err(failed("write"))?;
         if config.session.is_some() {
             // Start it before its first exchange: after a crash in between, interrupted requests belong to this
@@ -144,7 +125,7 @@ impl Log {
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed("start the writer of"))
         };
-        let encoder = Encoder::new(Arc::clone(&shared), inbox, jobs, reports, redactor);
+        let encoder = Encoder::new(Arc::clone(&shared), rescues, inbox, jobs, reports, redactor);
         let indexed = Arc::clone(&shared);
         let threads = vec![
             spawn("log-encoder", Box::new(move || encoder.run()))?,
@@ -153,6 +134,15 @@ impl Log {
         ];
         open::count(&shared, &mut opened);
         Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
+    }
+
+    /// Whether there is a log in `dir`: an error if there is none, or if that can't be told.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] if there is none; [`OpenError::Io`] if the folder can't be read.
+    pub fn require(dir: &Path) -> Result<(), OpenError> {
+        open::require(dir)
     }
 
     /// Opens the log of a data folder read-only, as a snapshot of its current state.
@@ -165,15 +155,6 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// Returns an error unless there is a log in `dir`.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::Missing`] if there is none; [`OpenError::Io`] if the folder can't be read.
-    pub fn require(dir: &Path) -> Result<(), OpenError> {
-        open::require(dir)
-    }
-
     /// [`OpenError::Missing`] if there is no log; otherwise as [`open`](Self::open).
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
         let (shared, opened) = open::read(dir)?;
@@ -209,6 +190,13 @@ impl Log {
         }
     }
 
+    /// Exchanges that were recorded and are no longer in the log, by session. Deleted exchanges are not missing.
+    /// Unreadable ones are not counted: each is an error when read.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Missing> {
+        self.shared.missing()
+    }
+
     /// The exchange with this id; `None` if it isn't in the log.
     ///
     /// # Errors
@@ -228,7 +216,7 @@ impl Log {
     ///
     /// [`FindError`] if there is none, there are several, or it can't be read.
     pub fn find(&self, which: &str) -> Result<Exchange, FindError> {
-        lookup::find(&self.shared, which)
+        find::find(&self.shared, which)
     }
 
     /// The exchanges that match a query.

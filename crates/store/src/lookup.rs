@@ -1,62 +1,18 @@
-//! Finding exchanges in the index.
+//! Where exchanges are, by the index.
 
-use std::sync::Arc;
-
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Outcome, OutcomeFilter, SessionId};
-use nightaudit_log::{FindError, Order, Position, Query, ReadError};
+use nightaudit_exchange::{ExchangeId, SessionId};
+use nightaudit_log::{Position, ReadError};
 
 use crate::{
     index::{BlockAt, IndexError, Part, Row},
-    query::{Exchanges, Fetch},
     shared::Shared,
 };
 
 /// Maximum number of candidates listed.
 const MAX_CANDIDATES: usize = 8;
 
-/// The minimum length of a suffix of an id: shorter ones are not worth scanning the index.
-const MIN_SUFFIX: usize = 4;
-
 /// The length of an id.
-const ID_LENGTH: usize = 26;
-
-/// See [`Log::find`](crate::Log::find).
-pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindError> {
-    let none = || FindError::NotFound(which.to_owned());
-    match which {
-        "last" => return newest(shared, Filter::default())?.map(|(_, exchange)| exchange).ok_or(FindError::Empty),
-        "last-error" => return newest_error(shared)?.ok_or(FindError::NoError),
-        _ if which.is_empty() || which.len() > ID_LENGTH || !which.is_ascii() => return Err(none()),
-        _ => {}
-    }
-    let mut found = shared.with_prefix(which)?;
-    if found.is_empty() && (MIN_SUFFIX..ID_LENGTH).contains(&which.len()) {
-        found = shared.with_suffix(which)?;
-    }
-    if found.len() > 1 {
-        let ids = found.iter().map(|found| found.id).collect();
-        return Err(FindError::Ambiguous { prefix: which.to_owned(), ids });
-    }
-    let found = found.pop().ok_or_else(none)?;
-    let mut fetch = Fetch::new(Arc::clone(shared));
-    fetch.exchange(found.position.session, found.position.sequence, found.at)?.ok_or_else(none)
-}
-
-/// The last recorded match, and its position.
-fn newest(shared: &Arc<Shared>, filter: Filter) -> Result<Option<(Position, Exchange)>, ReadError> {
-    let mut found = Exchanges::new(shared, Query { filter, order: Order::Newest, after: None, limit: Some(1) })?;
-    let exchange = found.next().transpose()?;
-    Ok(found.last_position().zip(exchange))
-}
-
-fn newest_error(shared: &Arc<Shared>) -> Result<Option<Exchange>, ReadError> {
-    // Two queries that the index can answer alone.
-    let failed = Filter { status: "400-999".parse().ok(), ..Filter::default() };
-    let answered = Filter { outcome: Some(OutcomeFilter::Is(Outcome::Answered)), ..Filter::default() };
-    let unanswered = Filter { except: Some(Box::new(answered)), ..Filter::default() };
-    let found = [newest(shared, failed)?, newest(shared, unanswered)?];
-    Ok(found.into_iter().flatten().max_by_key(|(position, _)| *position).map(|(_, exchange)| exchange))
-}
+pub(crate) const ID_LENGTH: usize = 26;
 
 /// The location of an exchange.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +61,7 @@ impl Shared {
     }
 
     /// The first exchanges with this prefix of their ids.
-    fn with_prefix(&self, prefix: &str) -> Result<Vec<Found>, ReadError> {
+    pub(crate) fn with_prefix(&self, prefix: &str) -> Result<Vec<Found>, ReadError> {
         let bound = |filler: &str| format!("{prefix}{}", filler.repeat(ID_LENGTH - prefix.len())).parse().ok();
         // The first character of an id has three bits, so 7 is the highest.
         match (bound("0"), bound("Z")) {
@@ -115,7 +71,7 @@ impl Shared {
     }
 
     /// The first exchanges with this suffix of their ids. Scans the index, which is not sorted by suffix.
-    fn with_suffix(&self, suffix: &str) -> Result<Vec<Found>, ReadError> {
+    pub(crate) fn with_suffix(&self, suffix: &str) -> Result<Vec<Found>, ReadError> {
         let Ok(wanted) = format!("{suffix:0>ID_LENGTH$}").parse::<ExchangeId>() else { return Ok(Vec::new()) };
         // Each character has five bits.
         let (wanted, mask) = (u128::from_be_bytes(wanted.to_bytes()), (1u128 << (5 * suffix.len())) - 1);

@@ -5,24 +5,14 @@ use nightaudit_exchange::{Missing, SessionId};
 use crate::{
     index::{Listing, Part},
     ledger::{Head, Note},
-    log::Log,
     shared::{Entry, Shared},
 };
 
 /// Maximum number of ranges of missing exchanges; the last one may include some that are present.
 const MAX_RANGES: usize = 1000;
 
-impl Log {
-    /// Exchanges that were recorded and are no longer in the log, by session. Deleted exchanges are not missing.
-    /// Unreadable ones are not counted: each is an error when read.
-    #[must_use]
-    pub fn missing(&self) -> Vec<Missing> {
-        self.shared.missing()
-    }
-}
-
 impl Shared {
-    /// See [`Log::missing`].
+    /// See [`Log::missing`](crate::Log::missing).
     pub(crate) fn missing(&self) -> Vec<Missing> {
         let of = |entry: &Entry| Missing {
             session: entry.meta.id,

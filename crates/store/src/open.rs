@@ -1,7 +1,5 @@
 //! Opening a log: sessions, ledger and index as found.
 
-use nightaudit_log::Position;
-
 use std::{
     io,
     path::Path,
@@ -11,22 +9,22 @@ use std::{
     },
 };
 
+use nightaudit_log::Position;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
     config::StoreConfig,
-    disk,
+    deletion, disk,
     error::OpenError,
     index::{Index, IndexError, Listing},
     journal,
     ledger::{self, Ledger, Note},
     lock::Lock,
-    log::Opened,
-    maintenance::Progress,
     notifier::Notifiers,
     recover::{self, CatchUp, Found},
+    results::{Opened, Progress},
     ring::Ring,
-    shared::{Closing, Rescues, Shared},
+    shared::{Closing, Shared},
 };
 
 /// Opens the log for its owner.
@@ -50,7 +48,7 @@ pub(crate) fn open_owned(
     shared.note(notes, true).map_err(failed("write the ledger of"))?;
     // Only now that the ledger has recorded the deletion.
     for session in deleted {
-        config.disk.remove_dir(&recover::deletion_path(dir, session)).map_err(failed("write"))?;
+        config.disk.remove_dir(&deletion::path(dir, session)).map_err(failed("write"))?;
     }
     for folder in empty {
         config.disk.remove_dir(&folder).map_err(failed("write"))?;
@@ -172,7 +170,6 @@ fn prepare(
         ring: Ring::new(None),
         journal_failing: Mutex::default(),
         is_journal_failing: AtomicBool::new(false),
-        rescues: Rescues::default(),
         deletions: AtomicU64::default(),
         failing: watch::Sender::new(None),
         queue,

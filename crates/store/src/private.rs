@@ -6,13 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nightaudit_exchange::PseudonymKey;
 use rustix::{fs::OFlags, process::geteuid};
 
-use crate::disk::{self, Disk, OsDisk};
-
 /// The file with the key for pseudonyms of property values: 64 hexadecimal digits.
-const REDACTION_KEY: &str = "redaction-key";
+pub(crate) const REDACTION_KEY: &str = "redaction-key";
 /// Files of a data folder that are secret or reveal what is recorded.
 const FILES: [&str; 6] = ["lock", "journal", "ledger", "console-token", "signing-key", REDACTION_KEY];
 /// Folders of a data folder.
@@ -124,37 +121,6 @@ fn check_trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), UntrustedFi
     Err(UntrustedFile { path: path.to_owned(), problem })
 }
 
-/// The key of this installation's pseudonyms of property values; created if it doesn't exist.
-///
-/// # Errors
-///
-/// The error of the operating system, or [`io::ErrorKind::InvalidData`] if the file holds no key.
-pub fn redaction_key(dir: &Path) -> io::Result<PseudonymKey> {
-    redaction_key_on(&OsDisk, dir)
-}
-
-pub(crate) fn redaction_key_on(disk: &dyn Disk, dir: &Path) -> io::Result<PseudonymKey> {
-    let path = dir.join(REDACTION_KEY);
-    let invalid = || {
-        let message = format!("{} holds no key: put the key back, or remove the file", path.display());
-        io::Error::new(io::ErrorKind::InvalidData, message)
-    };
-    match read_secret(&path) {
-        Ok(text) => {
-            let key: nightaudit_exchange::Digest = text.trim_end().parse().map_err(|_| invalid())?;
-            Ok(PseudonymKey(key.0))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut key = [0; 32];
-            getrandom::fill(&mut key).map_err(io::Error::other)?;
-            let text = format!("{}\n", nightaudit_exchange::Digest(key));
-            disk::replace(disk, &path, text.as_bytes())?;
-            Ok(PseudonymKey(key))
-        }
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -208,19 +174,5 @@ mod tests {
         assert!(open(fs::OpenOptions::new().write(true), &pipe).is_err());
         assert!(check(dir.path()).unwrap_err().to_string().contains("not a regular file"));
         assert_eq!(fs::read_to_string(target).unwrap(), "precious");
-    }
-
-    #[test]
-    fn the_key_is_created_once_with_private_permissions() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = redaction_key(dir.path()).unwrap();
-        assert_eq!(redaction_key(dir.path()).unwrap().0, key.0);
-        let path = dir.path().join(REDACTION_KEY);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        set_mode(&path, 0o666);
-        assert_eq!(redaction_key(dir.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-        set_mode(&path, 0o600);
-        fs::write(&path, "hello").unwrap();
-        assert!(redaction_key(dir.path()).unwrap_err().to_string().contains("holds no key"));
     }
 }

@@ -15,8 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::{
     config::{Durability, OnFailure},
-    encoder::{Completion, Item, Message},
+    encoder::{Item, Message},
     notifier::{Due, Notifier},
+    pipeline::Completion,
     shared::Shared,
 };
 

@@ -11,16 +11,15 @@ use nightaudit_exchange::{Digest, SessionId, chain};
 use nightaudit_log::Damage;
 
 use crate::{
-    disk::{self, Disk},
+    deletion::DELETED,
+    disk,
     error::OpenError,
     index::{BlockAt, Facts, Index, IndexError, Listing},
     ledger::{Head, Note},
-    log::Opened,
-    maintenance::Progress,
     meta::Meta,
+    results::{Opened, Progress},
     segment::{self, HEADER, Header, Step, Walk},
     shared::{Entry, Shared},
-    writer::sessions::DELETED,
 };
 
 /// What was found in the folder of sessions.
@@ -64,33 +63,6 @@ pub(crate) fn sessions(dir: &Path) -> Result<Found, OpenError> {
         found.sessions.insert(id, Entry::new(Meta::read(dir, id), bytes));
     }
     Ok(found)
-}
-
-/// The folder of a session while it is deleted.
-pub(crate) fn deletion_path(dir: &Path, session: SessionId) -> PathBuf {
-    dir.join("sessions").join(format!("{DELETED}{session}"))
-}
-
-/// Removes the contents of a deleted session's folder, records the deletion in the ledger, and removes the folder.
-///
-/// In this order a full disk has space for the ledger's line, and until that is written the folder's name records the
-/// deletion.
-pub(crate) fn finish_deletion(
-    disk: &dyn Disk,
-    deletion: &Path,
-    record: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
-    for entry in fs::read_dir(deletion)? {
-        let entry = entry?;
-        if !entry.file_type()?.is_dir() {
-            disk.remove_file(&entry.path())?;
-        }
-    }
-    if let Err(error) = record() {
-        tracing::warn!(%error, "the ledger will record the deletion when the log is opened next");
-        return Ok(());
-    }
-    disk.remove_dir(deletion)
 }
 
 /// Opens the index of a data folder, and returns why it was created anew, if it was.

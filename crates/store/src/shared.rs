@@ -24,7 +24,6 @@ use crate::{
     meta::{self, Meta},
     notifier::Notifiers,
     ring::Ring,
-    writer::Control,
 };
 
 /// A session's current state.
@@ -58,26 +57,6 @@ pub(crate) struct Closing {
     closed: Condvar,
 }
 
-/// Work that the writer does even while writes fail.
-#[derive(Default)]
-pub(crate) struct Rescues(Mutex<Vec<Control>>);
-
-impl Rescues {
-    pub(crate) fn add(&self, control: Control) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(control);
-    }
-
-    pub(crate) fn take(&self) -> Vec<Control> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl std::fmt::Debug for Rescues {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rescues").finish_non_exhaustive()
-    }
-}
-
 /// The state of a log that is not the writer's alone.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -96,8 +75,6 @@ pub(crate) struct Shared {
     pub(crate) journal_failing: Mutex<Option<Arc<str>>>,
     /// Whether `journal_failing` is set; checked for each request.
     pub(crate) is_journal_failing: AtomicBool,
-    /// Deletions that free space while the writer retries.
-    pub(crate) rescues: Rescues,
     /// Why the log can't be written, while it can't.
     pub(crate) failing: watch::Sender<Option<Arc<str>>>,
     pub(crate) queue: usize,

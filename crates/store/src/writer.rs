@@ -1,26 +1,29 @@
 //! The writer thread: chains, compresses and writes what the encoder produced, and completes it. Only this thread
 //! changes segments and sessions; others ask it through [`Log::control`](crate::Log).
 
+mod active;
 mod append;
+mod pending;
 mod segments;
 pub(crate) mod sessions;
 mod watch;
+mod watched;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
-    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
+    fmt, io, mem,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc},
     time::{Duration, Instant},
 };
 
 use nightaudit_exchange::SessionId;
 use nightaudit_log::SessionError;
 
-use self::{append::Pending, segments::Active, watch::Watch};
+use self::{active::Active, pending::Pending, watched::Watched};
 use crate::{
     block::Packer,
     config::{OnFailure, StoreConfig},
-    encoder::{Completion, Report},
+    pipeline::{Completion, Report},
     records::{Records, SessionTail},
     shared::Shared,
 };
@@ -48,9 +51,31 @@ pub(crate) enum Job {
 /// Work for the writer thread; passed an error if it can't be done now.
 pub(crate) type Control = Box<dyn FnOnce(Result<&mut Writer, SessionError>) + Send>;
 
+/// Work that the writer does even while writes fail.
+#[derive(Default)]
+pub(crate) struct Rescues(Mutex<Vec<Control>>);
+
+impl Rescues {
+    pub(crate) fn add(&self, control: Control) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(control);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Control> {
+        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Rescues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rescues").finish_non_exhaustive()
+    }
+}
+
 /// The state of the writer thread.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
+    /// Deletions that free space, to run while the writer retries.
+    rescues: Arc<Rescues>,
     jobs: mpsc::Receiver<Job>,
     reports: mpsc::Sender<Report>,
     /// Wakes the index thread.
@@ -88,7 +113,7 @@ pub(crate) struct Writer {
     /// When the files were last checked, and whether any was gone.
     files_checked: Instant,
     gone: bool,
-    watch: Watch,
+    watched: Watched,
     /// When the quota was last checked.
     quota_checked: Instant,
     /// Whether the writer is retrying; rescues run meanwhile.
@@ -98,12 +123,14 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        rescues: Arc<Rescues>,
         config: &StoreConfig,
         jobs: mpsc::Receiver<Job>,
         reports: mpsc::Sender<Report>,
         index: mpsc::Sender<()>,
     ) -> io::Result<Self> {
         Ok(Self {
+            rescues,
             jobs,
             reports,
             index,
@@ -128,7 +155,7 @@ impl Writer {
             unfinished: Vec::new(),
             files_checked: Instant::now(),
             gone: false,
-            watch: Watch::default(),
+            watched: Watched::default(),
             quota_checked: Instant::now(),
             retrying: false,
             shared,
@@ -194,7 +221,7 @@ impl Writer {
 
     /// Runs pending rescues. Returns whether there were any.
     fn run_rescues(&mut self) -> bool {
-        let rescues = self.shared.rescues.take();
+        let rescues = self.rescues.take();
         let did = !rescues.is_empty();
         rescues.into_iter().for_each(|control| control(Ok(self)));
         did
@@ -217,7 +244,7 @@ impl Writer {
 
     pub(super) fn report(&mut self, whole: bool) {
         // The encoder may be gone.
-        let _ = self.reports.send(Report { whole, spare: std::mem::take(&mut self.spare) });
+        let _ = self.reports.send(Report { whole, spare: mem::take(&mut self.spare) });
     }
 
     /// The session of exchanges that name this one, and where it ends.

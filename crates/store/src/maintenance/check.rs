@@ -5,10 +5,10 @@ use std::{fs, io};
 use nightaudit_exchange::{Digest, Exchange, Missing, SessionId, chain};
 use nightaudit_log::{Damage, ReadError, Session};
 
-use super::{Check, Progress};
 use crate::{
     index::BlockAt,
     log::Log,
+    results::{Check, Progress},
     segment::{self, Block, Footer, HEADER, Header, Step, Walk},
     shared::Shared,
 };

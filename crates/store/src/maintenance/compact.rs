@@ -5,12 +5,12 @@ use std::{fs, io, path::Path};
 use nightaudit_exchange::SessionId;
 use nightaudit_log::SessionError;
 
-use super::{Compacted, Progress};
 use crate::{
     block::{self, Packer, Salt},
-    log::{Log, Opened},
+    log::Log,
     meta::random,
     recover::CatchUp,
+    results::{Compacted, Opened, Progress},
     segment::{self, Footer, HEADER, Header, Step, Walk},
     shared::Shared,
     writer::sessions::failed,

@@ -5,15 +5,16 @@ use std::io;
 use nightaudit_exchange::{ExchangeId, SessionId, Timestamp};
 use nightaudit_log::{SessionError, StoreFailure};
 
-use super::Deleted;
 use crate::{
     config::StoreConfig,
+    deletion,
     error::OpenError,
     journal,
     ledger::{self, Ledger, Note},
     lock::Lock,
     log::Log,
-    open, recover,
+    open,
+    results::Deleted,
     shared::Shared,
 };
 
@@ -78,12 +79,12 @@ fn delete(config: &StoreConfig, shared: &Shared, session: SessionId) -> io::Resu
     let is_of_it = |id: ExchangeId| matches!(shared.position_of(id), Ok(Some(position)) if position.session == session);
     journal::wipe(dir, is_of_it)?;
     let record = || Ledger::open(disk, dir, ledger::read(dir)?)?.write([Note::deleted(session)], true);
-    let (folder, deletion) = (shared.folder(session), recover::deletion_path(dir, session));
+    let (folder, deletion) = (shared.folder(session), deletion::path(dir, session));
     if !folder.exists() {
         return record();
     }
     disk.rename(&folder, &deletion)?;
-    recover::finish_deletion(disk, &deletion, record)
+    deletion::finish(disk, &deletion, record)
 }
 
 fn failed(error: io::Error) -> SessionError {

@@ -9,10 +9,10 @@ use nightaudit_exchange::{Alteration, Body, Digest, Exchange, Import, Missing, R
 use nightaudit_log::SessionError;
 use serde::Deserialize;
 
-use super::{ImportError, Imported};
 use crate::{
     log::Log,
     meta::{Importing, Meta, random},
+    results::Imported,
     writer::sessions::failed,
 };
 
@@ -20,6 +20,29 @@ use crate::{
 const MAX_LINE: u64 = 192 << 20;
 /// The number of exchanges, and bytes of lines, after which a batch is written.
 const BATCH: (usize, usize) = (256, 2 << 20);
+
+/// A file that can't be imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The file can't be read.
+    #[error("can't read: {0}")]
+    Io(#[from] std::io::Error),
+    /// A line is not an exchange.
+    #[error("line {line} is not an exchange: {reason}")]
+    Line {
+        /// The line number, from 1.
+        line: u64,
+        /// The cause.
+        reason: String,
+    },
+    /// A session of the file is already in the log.
+    #[error("session {0} is already in the log: delete it first, or import into another data folder")]
+    Present(SessionId),
+    /// The exchanges can't be stored.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
 
 /// A session being imported.
 struct Incoming {

@@ -6,14 +6,14 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use nightaudit_exchange::{Digest, Exchange, SessionId};
+use nightaudit_exchange::{Exchange, SessionId};
 use nightaudit_log::Position;
 
-use super::Writer;
+use super::{Writer, active::Active, pending::Pending};
 use crate::{
-    encoder::Completion,
     index::{BlockAt, NewRow},
     ledger::Head,
+    pipeline::Completion,
     records::{BlockBuilder, Records, SessionTail},
     shared::Shared,
 };
@@ -22,24 +22,6 @@ use crate::{
 const MAX_SPARE: usize = 256 << 10;
 /// Maximum size of the buffer kept for the next packed blocks.
 const MAX_SPARE_PACKED: usize = 1 << 20;
-
-/// Packed blocks of a session, not yet written.
-#[derive(Default)]
-pub(super) struct Pending {
-    bytes: Vec<u8>,
-    /// The records, and the offset of their block in `bytes`.
-    blocks: Vec<(Records, u64)>,
-    /// The hash and sequence number of the last exchange.
-    reached: Option<(Digest, u64)>,
-    exchanges: usize,
-}
-
-impl Pending {
-    /// The hash and sequence number of the last exchange; `None` if nothing was packed.
-    pub(super) fn reached(&self) -> Option<(Digest, u64)> {
-        self.reached
-    }
-}
 
 impl Writer {
     /// Chains and packs a block, to write with the next commit.
@@ -197,7 +179,7 @@ impl Writer {
                 self.count_dropped(Some(session), exchanges.len());
                 continue;
             }
-            let Some((_, last)) = self.active.get(&session).map(super::Active::reached) else { continue };
+            let Some((_, last)) = self.active.get(&session).map(Active::reached) else { continue };
             let mut open = BlockBuilder::new(SessionTail { session, name: Arc::default(), last });
             let followed = self.shared.ring.is_followed();
             for exchange in exchanges {

@@ -1,19 +1,14 @@
 //! Opening, writing, sealing and starting segments.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::PoisonError,
-};
+use std::{fs, io, path::Path, sync::PoisonError};
 
 use nightaudit_exchange::{Digest, SessionId, chain};
 
-use super::Writer;
+use super::{Writer, active::Active};
 use crate::{
     block::Salt,
     config::Durability,
-    disk::{self, DiskFile},
-    ledger,
+    disk, ledger,
     meta::random,
     segment::{self, Footer, HEADER, Header},
 };
@@ -25,56 +20,6 @@ const MAX_OPEN: usize = 32;
 const PREALLOCATION: u64 = 1 << 20;
 /// Batches of this size or more, in bytes, are not worth preallocating for: each would need more.
 const LARGE: usize = 64 << 10;
-
-/// A session being written to.
-pub(super) struct Active {
-    path: PathBuf,
-    file: Box<dyn DiskFile>,
-    pub(super) number: u32,
-    pub(super) generation: u64,
-    /// Where the next block goes.
-    end: u64,
-    /// The file's length: there are zeros after `end`.
-    space: u64,
-    /// Whether a failed write may have left other bytes than zeros after `end`.
-    dirty: bool,
-    hash: Digest,
-    last: u64,
-    turn: u64,
-}
-
-impl Active {
-    /// The last exchange's hash and sequence number.
-    pub(super) fn reached(&self) -> (Digest, u64) {
-        (self.hash, self.last)
-    }
-
-    pub(super) fn salt(&self, session: SessionId) -> Salt {
-        Salt::new(session, self.number)
-    }
-
-    /// Records a write, and returns its start and end.
-    pub(super) fn wrote(&mut self, bytes: u64, reached: Option<(Digest, u64)>) -> (u64, u64) {
-        let start = self.end;
-        self.end += bytes;
-        (self.hash, self.last) = reached.unwrap_or(self.reached());
-        (start, self.end)
-    }
-
-    /// Whether the file is still where it was opened.
-    fn is_there(&self) -> io::Result<bool> {
-        self.file.is_at(&self.path)
-    }
-
-    /// Truncates the file after the last block.
-    fn trim(&mut self) -> io::Result<()> {
-        if self.dirty || self.space != self.end {
-            self.file.set_len(self.end)?;
-            (self.space, self.dirty) = (self.end, false);
-        }
-        Ok(())
-    }
-}
 
 impl Writer {
     /// Makes sure the session has a segment to write to.

@@ -7,12 +7,11 @@ use nightaudit_log::{Session, SessionError, StoreFailure};
 
 use super::Writer;
 use crate::{
-    disk,
+    deletion, disk,
     interrupted::{self, Interrupted},
     ledger::{Head, Note},
-    maintenance::Deleted,
     meta::{self, Importing, Meta},
-    recover,
+    results::Deleted,
     shared::Entry,
 };
 
@@ -388,7 +387,7 @@ impl Writer {
             journal.wipe_free()?;
         }
         let folder = self.shared.folder(session);
-        let deletion = recover::deletion_path(&self.shared.dir, session);
+        let deletion = deletion::path(&self.shared.dir, session);
         // The rename removes it from the log atomically; if the process ends during the rest, the next start finishes
         // it.
         match self.shared.disk.rename(&folder, &deletion) {
@@ -400,13 +399,13 @@ impl Writer {
             renamed => renamed?,
         }
         self.forget(session);
-        recover::finish_deletion(&*self.shared.disk, &deletion, || self.shared.note([Note::deleted(session)], true))
+        deletion::finish(&*self.shared.disk, &deletion, || self.shared.note([Note::deleted(session)], true))
     }
 
     /// Forgets a session whose files are gone.
     pub(super) fn forget(&mut self, session: SessionId) {
         self.active.remove(&session);
-        self.watch.forget(session);
+        self.watched.forget(session);
         self.shared.sessions().remove(&session);
         // Before the caller learns that it is gone: an exchange after that starts a new session of its name.
         self.shared.deletions.fetch_add(1, Ordering::Release);
@@ -457,9 +456,6 @@ impl Writer {
         }
     }
 }
-
-/// The prefix of a session's folder while it is deleted.
-pub(crate) const DELETED: &str = ".deleted-";
 
 pub(crate) fn failed(error: io::Error) -> SessionError {
     SessionError::Store(StoreFailure { cause: error.to_string().into() })

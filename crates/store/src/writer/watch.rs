@@ -1,49 +1,30 @@
 //! Detects missing files of sessions that are not being written.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use nightaudit_exchange::SessionId;
 
-use super::Writer;
+use super::{Writer, watched::SegmentKey};
 use crate::{disk, ledger::Note, segment};
 
 /// Maximum number of files per check, which runs once a second.
 const MAX_FILES: usize = 64;
 
-/// The progress of the checks, and their findings.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    /// The last file checked; `None` to start over.
-    at: Option<SegmentKey>,
-    /// Segments known to be gone, with the sequence numbers of their exchanges.
-    gone: BTreeMap<SegmentKey, Vec<(u64, u64)>>,
-}
-
-impl Watch {
-    /// Forgets what is known of a session.
-    pub(super) fn forget(&mut self, session: SessionId) {
-        self.gone.retain(|(of, _), _| *of != session);
-    }
-}
-
-/// A session and the number of one of its segments; 0 is the folder of a session without segments.
-type SegmentKey = (SessionId, u32);
-
 impl Writer {
     /// Checks the next few files of sessions that are not being written, and reports missing ones.
     pub(super) fn check_sessions(&mut self) {
         let keys = self.next_keys();
-        self.watch.at = (keys.len() == MAX_FILES).then(|| keys.last().copied()).flatten();
+        self.watched.at = (keys.len() == MAX_FILES).then(|| keys.last().copied()).flatten();
         for (session, number) in keys {
             if self.is_there(session, number) {
-                if let Some(ranges) = self.watch.gone.remove(&(session, number)) {
+                if let Some(ranges) = self.watched.gone.remove(&(session, number)) {
                     self.restore_segment(session, number, &ranges);
                 }
             } else if !self.is_there(session, 0) {
                 self.lose_session(session);
-            } else if !self.watch.gone.contains_key(&(session, number)) {
+            } else if !self.watched.gone.contains_key(&(session, number)) {
                 let ranges = self.lose_segment(session, number);
-                self.watch.gone.insert((session, number), ranges);
+                self.watched.gone.insert((session, number), ranges);
             }
         }
     }
@@ -51,14 +32,14 @@ impl Writer {
     /// The next files to check. Those being written are checked by their writers.
     fn next_keys(&self) -> Vec<SegmentKey> {
         let listings = self.shared.index.listings();
-        let begin = self.watch.at.unwrap_or((SessionId::from_bytes([0; 16]), 0));
+        let begin = self.watched.at.unwrap_or((SessionId::from_bytes([0; 16]), 0));
         let mut keys = Vec::with_capacity(MAX_FILES);
         for (session, listing) in listings.range(begin.0..) {
             let written = self.active.get(session).map(|active| active.number);
             let folder = listing.segments.is_empty().then_some(0);
             let numbers = listing.segments.iter().map(|known| known.number).chain(folder);
             let next = numbers.filter(|number| Some(*number) != written).map(|number| (*session, number));
-            keys.extend(next.filter(|key| self.watch.at.is_none_or(|at| *key > at)).take(MAX_FILES - keys.len()));
+            keys.extend(next.filter(|key| self.watched.at.is_none_or(|at| *key > at)).take(MAX_FILES - keys.len()));
             if keys.len() == MAX_FILES {
                 break;
             }

@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::IndexError;
-use crate::shared::Shared;
+use crate::{index::IndexError, shared::Shared};
 
 /// How often the stored index is flushed.
 const FLUSH: Duration = Duration::from_secs(1);
