@@ -18,8 +18,8 @@ use crate::{
 };
 pub(crate) use calls::kind_name;
 pub use calls::{
-    Accuracy, ErrorReview, Errors, FailedCall, LatencyMs, LifecycleReview, LifecycleState, OperationReview,
-    PropertyReview, Resolution, Sizes,
+    Accuracy, Attempt, ErrorReview, Errors, FailedCall, LatencyMs, LifecycleReview, LifecycleState, OperationReview,
+    PropertyReview, Resolution, RetryChain, Sizes,
 };
 pub use limits::{
     BusiestWindow, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview,

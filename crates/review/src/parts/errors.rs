@@ -5,6 +5,7 @@
 //! misspelt path. [`Unresolved::resolve`] defines "the same thing". After a 401 the token is at fault, so the call may be
 //! repeated with a token that was first used afterwards.
 
+mod chains;
 mod reason;
 mod rejected;
 mod share;
@@ -23,6 +24,7 @@ use crate::{
     review::{EXAMPLES, ErrorReview, Errors, Evidence, FailedCall, Resolution},
     rule::Rule,
 };
+use chains::{Attempts, Chain, Chains};
 use reason::Reason;
 use share::Shares;
 
@@ -49,6 +51,7 @@ pub(crate) struct ErrorsPart {
     first_seen: HashMap<TokenNo, i64>,
     raised: BTreeMap<(Rule, OperationNo, &'static str), Evidence>,
     shares: Shares,
+    chains: Chains,
 }
 
 /// Operation, token, status, and the hash of the message.
@@ -95,6 +98,7 @@ struct Waiting {
     is_read: bool,
     unresolved: Unresolved,
     calls: Calls,
+    attempts: Attempts,
     /// When the last of them was sent, and when the last failure was known.
     last_at: i64,
     end: i64,
@@ -109,8 +113,15 @@ impl ErrorsPart {
             self.shares.follow(fact, reason);
         }
         if fact.succeeded() {
-            self.resolve(fact, Some(fact.access_token));
-            self.resolve(fact, None);
+            let by_call = self.resolve(fact, Some(fact.access_token));
+            let by_token = self.resolve(fact, None);
+            let resolved = by_call.into_iter().chain(by_token).reduce(|(operation, mut all), (_, more)| {
+                all.merge(more);
+                (operation, all)
+            });
+            if let Some((operation, attempts)) = resolved {
+                self.chains.resolved(operation, fact, attempts);
+            }
         } else if let Some(reason) = reason {
             self.fail(fact, reason);
         }
@@ -172,6 +183,7 @@ impl ErrorsPart {
                     is_read: fact.family.is_read,
                     unresolved: Unresolved::new(fact.intent, failure.fault),
                     calls: Calls::default(),
+                    attempts: Attempts::default(),
                     last_at: fact.at,
                     end: fact.end,
                 });
@@ -186,6 +198,7 @@ impl ErrorsPart {
             examples: vec![FailedCall { exchange: fact.id, request_id }],
             span: Some((at, at)),
         });
+        own.attempts.add(fact);
         own.last_at = own.last_at.max(fact.at);
         own.end = own.end.max(fact.end);
     }
@@ -203,9 +216,11 @@ impl ErrorsPart {
         true
     }
 
-    fn resolve(&mut self, fact: &Fact, by_token: Option<TokenNo>) {
+    /// Returns the attempts that this call has resolved, with the operation that they called.
+    fn resolve(&mut self, fact: &Fact, by_token: Option<TokenNo>) -> Vec<(OperationNo, Attempts)> {
         let key = (fact.family.number, by_token);
-        let Some(waiting) = self.waiting.get_mut(&key) else { return };
+        let mut done = Vec::new();
+        let Some(waiting) = self.waiting.get_mut(&key) else { return done };
         let first_seen = self.first_seen.get(&fact.access_token).copied().unwrap_or(i64::MIN);
         let (groups, resolved, count) = (&mut self.groups, &mut self.resolved, &mut self.waiting_count);
         waiting.retain_mut(|own| {
@@ -224,12 +239,14 @@ impl ErrorsPart {
                 group.resolved.add(&own.calls);
                 let after_ms = u64::try_from((fact.at - own.last_at) / 1000).unwrap_or(0);
                 group.resolution = Some(Resolution { exchange: fact.id, at: fact.recorded_at(), after_ms });
+                done.push((group.key.0, std::mem::take(&mut own.attempts)));
             }
             false
         });
         if waiting.is_empty() {
             self.waiting.remove(&key);
         }
+        done
     }
 
     pub(crate) fn report(
@@ -241,7 +258,7 @@ impl ErrorsPart {
         let mut unresolved: BTreeMap<u32, Calls> = BTreeMap::new();
         let mut waiting: Vec<&Waiting> = self.waiting.values().flatten().collect();
         waiting.sort_by_key(|own| (own.last_at, own.calls.examples.first().map(|called| called.exchange)));
-        for own in waiting {
+        for own in &waiting {
             unresolved.entry(own.group).or_default().add(&own.calls);
         }
         self.raise(&unresolved, (operations, contracts), findings);
@@ -254,6 +271,12 @@ impl ErrorsPart {
             }
         }
         calls.sort_by_key(|call| (call.resolution.is_some(), std::cmp::Reverse(call.count), call.first));
+        let unresolved = waiting.iter().filter_map(|own| {
+            let group = self.groups.get(&own.group)?;
+            let (operation, token) = (group.key.0, own.token);
+            Some(Chain { operation, token, attempts: own.attempts.clone(), resolution: None })
+        });
+        let chains = self.chains.report(unresolved, operations, tokens);
         let unlisted = self.unlisted + self.resolved_unlisted;
         if unlisted > 0 {
             findings.bounds.push(format!("{} are counted and not listed", count_of(unlisted, "failed call")));
@@ -263,6 +286,7 @@ impl ErrorsPart {
             resolved: self.resolved,
             unresolved: self.failed - self.resolved,
             calls,
+            chains,
             unlisted,
         }
     }

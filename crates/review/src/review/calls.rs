@@ -85,6 +85,9 @@ pub struct Errors {
     pub unresolved: u64,
     /// Groups of calls that failed in the same way, unresolved ones first.
     pub calls: Vec<ErrorReview>,
+    /// Attempts at the same thing and the calls that resolved them, unresolved ones first. At most 60.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<RetryChain>,
     /// Failed calls that are counted but not listed.
     pub unlisted: u64,
 }
@@ -135,6 +138,39 @@ pub struct Resolution {
     pub at: Timestamp,
     /// Milliseconds after the last of the failures was sent.
     pub after_ms: u64,
+}
+
+/// Calls for the same thing that failed one after the other, and the call that resolved them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryChain {
+    /// The operation, as first called.
+    pub operation: String,
+    /// The access token; for a resolved chain that of the resolving call.
+    pub access_token: Option<Pseudonym>,
+    /// The number of failed attempts.
+    pub count: u64,
+    /// The first of them in the order of sending, at most ten.
+    pub attempts: Vec<Attempt>,
+    /// The call that resolved them; `None` if unresolved.
+    pub resolution: Option<Resolution>,
+}
+
+/// A failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// The exchange.
+    pub exchange: ExchangeId,
+    /// When it was sent.
+    pub at: Timestamp,
+    /// The status; `None` without a response.
+    pub status: Option<u16>,
+    /// Whether the status came from Mews, not from nightaudit.
+    pub by_mews: bool,
+    /// Seconds of its `Retry-After`, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
 }
 
 /// Requests checked against Mews' documentation.
