@@ -56,7 +56,7 @@ def compare(work, binary, all_cases, install, python, skipped):
         if subprocess.run([*map(str, pip), *wanted], stderr=subprocess.DEVNULL, check=False).returncode:
             shutil.rmtree(packages, ignore_errors=True)
             raise skipped("pip of Python 2.7 can't install it")
-    install("pytest-httpbin==2.1.0")
+    install("pytest==9.2.0", "pytest-httpbin==2.1.0")
     # Certificates for 127.0.0.1, which that package has for the same purpose.
     found = subprocess.run([python, "-c", "from pytest_httpbin import certs; print(certs.where())"], capture_output=True, text=True, check=True)
     authority = Path(found.stdout.strip())
