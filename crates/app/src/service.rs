@@ -1,10 +1,11 @@
 //! Start, run and shutdown.
 
-use std::{net::SocketAddr, panic, sync::Arc, time::Duration};
+use std::{error::Error as _, net::SocketAddr, panic, sync::Arc, time::Duration};
 
 use nightaudit_console::{Console, Gauges, LimitReport, Token};
 use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::{Server, Worker};
+use nightaudit_mews::Contracts;
 use nightaudit_proxy::Proxy;
 use nightaudit_store::{Closed, Log, open_when_free};
 use rustls::ServerConfig;
@@ -63,7 +64,7 @@ impl Service {
         Admit::restore(&limiter, history).await?;
 
         let outcomes = Outcomes::default();
-        let gauges = gauges(&limiter, &outcomes, &log);
+        let gauges = Gauges { contracts: contracts(&settings), ..gauges(&limiter, &outcomes, &log) };
         let recorder = LogRecorder::new(log.recorder(), outcomes);
         let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())?;
         let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
@@ -216,7 +217,17 @@ fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, log: &Arc<Log>) ->
         outcomes: Box::new(move || outcomes.list()),
         log_info: Box::new(move || serde_json::json!(totals.info())),
         log_check: Box::new(move |progress| Ok(serde_json::to_value(checked.check(&mut |_| progress())?)?)),
+        ..Gauges::default()
     }
+}
+
+/// The contracts of the settings, or the built-in ones: recording doesn't depend on them.
+fn contracts(settings: &Settings) -> Contracts {
+    settings.contracts().unwrap_or_else(|error| {
+        let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+        tracing::warn!("{error}{cause}; requests are checked against the built-in documentation");
+        Contracts::built_in()
+    })
 }
 
 fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::ListenConfig {

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `GET /api/v1/exchanges` | a page `{"exchanges": […], "next": …}`; with `format=ndjson` one exchange a line |
 //! | `GET /api/v1/exchanges/{id}` | one exchange, by its id or a unique prefix |
+//! | `GET /api/v1/exchanges/{id}/row` | what a list shows of one exchange |
+//! | `GET /api/v1/rows` | rows of the matches from any position, and how many there are |
 //! | `GET /api/v1/follow` | exchanges as they are recorded, as server-sent events |
 //! | `GET /api/v1/sessions` | the sessions; `POST` with `{"name": …}` starts one or continues the open one |
 //! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …, "declaration": …}` changes it, `DELETE` deletes it |
@@ -59,6 +61,8 @@ mod metrics;
 mod openapi;
 mod page;
 mod routes;
+mod row;
+mod rows;
 mod sessions;
 mod state;
 mod stream;
@@ -78,6 +82,7 @@ use hyper::body::Incoming;
 use nightaudit_exchange::Outcome;
 use nightaudit_listen::{Handler, RefusalKind, RequestContext};
 use nightaudit_log::ReadLog;
+use nightaudit_mews::Contracts;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -127,6 +132,8 @@ pub struct Gauges {
     pub log_info: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Checks the log while it is being written.
     pub log_check: Box<LogCheck>,
+    /// The contracts that requests are checked against.
+    pub contracts: Contracts,
 }
 
 impl Default for Gauges {
@@ -136,6 +143,7 @@ impl Default for Gauges {
             outcomes: Box::new(Vec::new),
             log_info: Box::new(|| serde_json::json!({})),
             log_check: Box::new(|_| Err("this log can't be checked here".into())),
+            contracts: Contracts::built_in(),
         }
     }
 }

@@ -231,6 +231,10 @@ mod tests {
         assert_eq!(page["exchanges"].as_array().map(Vec::len), Some(1));
         fits(&opened, "GET", &format!("/api/v1/exchanges/{exchange}"), "/api/v1/exchanges/{id}", "").await;
         fits(&opened, "GET", "/api/v1/exchanges/01KAS", "/api/v1/exchanges/{id}", "").await;
+        let row = fits(&opened, "GET", "/api/v1/exchanges/01KAS/row", "/api/v1/exchanges/{id}/row", "").await;
+        let rows = fits(&opened, "GET", "/api/v1/rows", "/api/v1/rows", "").await;
+        assert_eq!(rows["rows"], json!([row]));
+        fits(&opened, "GET", "/api/v1/rows?contains=x", "/api/v1/rows", "").await;
         fits(&opened, "GET", "/api/v1/exchanges?status=often", "/api/v1/exchanges", "").await;
         fits(&opened, "GET", "/", "/", "").await;
         fits(&opened, "GET", "/api/v1/health", "/api/v1/health", "").await;

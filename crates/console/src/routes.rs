@@ -7,7 +7,7 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post},
 };
 
-use crate::{Shared, exchanges, follow, log, metrics, openapi, sessions, state};
+use crate::{Shared, exchanges, follow, log, metrics, openapi, rows, sessions, state};
 
 /// A path, a method and their handler.
 pub(crate) struct Route {
@@ -32,6 +32,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/", || get(state::welcome)),
         Route::new("GET", "/api/v1/exchanges", || get(exchanges::list)),
         Route::new("GET", "/api/v1/exchanges/{id}", || get(exchanges::one)),
+        Route::new("GET", "/api/v1/exchanges/{id}/row", || get(rows::one)),
+        Route::new("GET", "/api/v1/rows", || get(rows::list)),
         Route::new("GET", "/api/v1/follow", || get(follow::follow)),
         Route::new("GET", "/api/v1/export", || get(exchanges::export)),
         Route::new("GET", "/api/v1/sessions", || get(sessions::list)),

@@ -23,6 +23,7 @@
 
 mod error;
 mod follow;
+mod list;
 mod query;
 mod reader;
 mod session;
@@ -31,6 +32,7 @@ pub mod testing;
 
 pub use error::{Damage, FindError, ReadError, SessionError, StoreFailure, Unavailable};
 pub use follow::{BoxFuture, Follow, FollowFrom, Followed};
+pub use list::{Place, Start};
 pub use query::{Exchanges, InvalidPosition, Order, Position, Query};
 pub use reader::{ManageSessions, ReadLog, Status};
 pub use session::{Candidate, MAX_DECLARATION, Session, choose, is_session_name};

@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use nightaudit_exchange::{Exchange, Filter, Missing};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 
-use crate::{Exchanges, FindError, Follow, FollowFrom, Query, ReadError, Session, SessionError};
+use crate::{
+    Exchanges, FindError, Follow, FollowFrom, Place, Position, Query, ReadError, Session, SessionError, Start, list,
+};
 
 /// Reads a log.
 ///
@@ -28,6 +30,37 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`ReadError::Session`] if the filter names an unknown session.
     fn query(&self, query: Query) -> Result<Box<dyn Exchanges>, ReadError>;
+
+    /// The position of the exchange with this id; `None` if it isn't in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the log can't be read.
+    fn position(&self, id: ExchangeId) -> Result<Option<Position>, ReadError>;
+
+    /// A counter that changes when the numbers of matches no longer name the same exchanges, as when a session was
+    /// deleted. Recording more exchanges doesn't change it.
+    fn generation(&self) -> u64;
+
+    /// A place among the matches of a filter, in the order of recording, and how many there are. An engine with an
+    /// index answers from it, unless the filter [needs bodies](Filter::needs_body).
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    fn seek(&self, filter: &Filter, start: Start) -> Result<Place, ReadError> {
+        list::seek(&|query| self.query(query), filter, start, self.generation())
+    }
+
+    /// The number of an exchange among the matches of a filter, counted from 0, oldest first; `None` if it doesn't
+    /// match.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    fn rank(&self, filter: &Filter, position: Position) -> Result<Option<u64>, ReadError> {
+        list::rank(&|query| self.query(query), filter, position)
+    }
 
     /// Follows exchanges as they are recorded. The start is fixed when this returns.
     ///

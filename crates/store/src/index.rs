@@ -9,9 +9,13 @@ mod snapshot;
 mod table;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::RandomState},
+    hash::BuildHasher as _,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use nightaudit_exchange::SessionId;
@@ -165,6 +169,8 @@ pub(crate) struct Index {
     stored: Stored,
     listings: Mutex<BTreeMap<SessionId, Listing>>,
     cache: Mutex<Cache>,
+    /// See [`generation`](Self::generation).
+    generation: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -196,13 +202,24 @@ impl Index {
         if broken {
             return Err(IndexError("it has entries that this program never wrote".to_owned()));
         }
-        let index = Self { stored: Stored::Table(table), listings: Mutex::new(listings), cache: Mutex::default() };
-        Ok((index, known))
+        let stored = Stored::Table(table);
+        Ok((Self { listings: Mutex::new(listings), ..Self::of(stored) }, known))
     }
 
     /// An in-memory index, for readers of a read-only folder.
     pub(crate) fn in_memory() -> Self {
-        Self { stored: Stored::Memory(Mutex::default()), listings: Mutex::default(), cache: Mutex::default() }
+        Self::of(Stored::Memory(Mutex::default()))
+    }
+
+    fn of(stored: Stored) -> Self {
+        // Random, so that numbers from before the log was opened aren't taken for current ones.
+        let generation = AtomicU64::new(RandomState::new().hash_one(0));
+        Self { stored, listings: Mutex::default(), cache: Mutex::default(), generation }
+    }
+
+    /// A counter that changes when rows were removed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// The listings. Don't do I/O while holding the lock.
@@ -283,6 +300,7 @@ impl Index {
     /// Removes a session.
     pub(crate) fn remove(&self, session: SessionId) -> Result<(), IndexError> {
         self.listings().remove(&session);
+        self.generation.fetch_add(1, Ordering::Release);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).retain(|((known, _), _)| *known != session);
         if let Stored::Memory(chunks) = &self.stored {
             let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, KnownTokens, Missing, PseudonymKey, Redactor};
-use nightaudit_log::{FindError, FollowFrom, Query, ReadError, SessionError, Status};
+use nightaudit_log::{FindError, FollowFrom, Position, Query, ReadError, SessionError, Status};
 
 use crate::{
     config::StoreConfig,
@@ -205,6 +205,21 @@ impl Log {
     pub fn get(&self, id: ExchangeId) -> Result<Option<Exchange>, ReadError> {
         let Some(found) = self.shared.between((id, id), 1)?.pop() else { return Ok(None) };
         Fetch::new(Arc::clone(&self.shared)).exchange(found.position.session, found.position.sequence, found.at)
+    }
+
+    /// The position of the exchange with this id; `None` if it isn't in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Index`] if the index can't be read.
+    pub fn position(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
+        self.shared.position_of(id)
+    }
+
+    /// A counter that changes when exchanges were removed, and with every opening of the log.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.shared.index.generation()
     }
 
     /// The one exchange that `which` names: a prefix or suffix of its id, `last` or `last-error`.

@@ -1,6 +1,6 @@
 //! The log on disk, read through the seam that all engines have.
 
-use nightaudit_exchange::{Exchange, Filter, Missing};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 use nightaudit_log::{
     BoxFuture, FindError, Follow, FollowFrom, Followed, ManageSessions, Position, Query, ReadError, ReadLog, Session,
     SessionError, Status,
@@ -15,6 +15,14 @@ impl ReadLog for Log {
 
     fn query(&self, query: Query) -> Result<Box<dyn nightaudit_log::Exchanges>, ReadError> {
         Ok(Box::new(self.query(query)?))
+    }
+
+    fn position(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
+        self.position(id)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation()
     }
 
     fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {

@@ -33,6 +33,7 @@ struct State {
     /// Exchanges that can't be read.
     damaged: BTreeSet<ExchangeId>,
     missing: Vec<Missing>,
+    deletions: u64,
     stamp: u64,
     status: Status,
     closed: bool,
@@ -174,6 +175,15 @@ impl ReadLog for MemoryLog {
         Ok(Box::new(Found { left: all.into_iter(), position: None }))
     }
 
+    fn position(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
+        let state = self.state();
+        Ok(state.exchanges.iter().find(|(_, exchange)| exchange.id == id).map(|(position, _)| *position))
+    }
+
+    fn generation(&self) -> u64 {
+        self.state().deletions
+    }
+
     fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {
         let changed = self.shared.changed.subscribe();
         let state = self.state();
@@ -273,6 +283,7 @@ impl ManageSessions for MemoryLog {
         if state.sessions.get(&id).is_some_and(|session| session.current) {
             return Err(SessionError::Recording(which.to_owned()));
         }
+        state.deletions += 1;
         state.exchanges.retain(|position, _| position.session != id);
         state.sessions.remove(&id).ok_or_else(|| SessionError::NotFound(which.to_owned()))
     }
