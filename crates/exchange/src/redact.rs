@@ -17,7 +17,9 @@ mod known_tokens;
 mod layers;
 pub(crate) mod names;
 mod rescan;
+mod searchable;
 mod secrets;
+mod syntax;
 mod text;
 mod value;
 
@@ -33,7 +35,8 @@ use self::{
     layers::Escapes,
     names::Names,
     secrets::Secrets,
-    text::{Syntax, Text},
+    syntax::Syntax,
+    text::Text,
 };
 pub use self::{free_text::redact_text, journal_entry::JournalEntry, known_tokens::KnownTokens};
 use crate::{

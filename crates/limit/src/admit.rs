@@ -4,9 +4,10 @@ use std::future::Future;
 
 use crate::config::KeyParts;
 use crate::key::AdmissionRequest;
-use crate::limiter::{Admission, Limiter};
+use crate::limiter::Limiter;
 use crate::permit::{Sent, WindowPermit};
 use crate::report::{KeyState, LimitSignal, PastResponse, PastSend};
+use crate::verdict::Admission;
 
 /// Admits requests, in this process or through a remote engine.
 ///

@@ -14,8 +14,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::key::Waiter;
-use crate::limiter::{Admission, Keys, Refusal, Shared, lock};
 use crate::permit::WindowPermit;
+use crate::refusal::Refusal;
+use crate::shared::{Keys, Shared, lock};
+use crate::verdict::Admission;
 
 /// Waits until the request may pass; refuses it if that would be after `deadline` or the queue is full.
 pub(crate) async fn wait(

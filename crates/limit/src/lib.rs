@@ -51,8 +51,11 @@ mod gate;
 mod key;
 mod limiter;
 mod permit;
+mod refusal;
 mod report;
+mod shared;
 mod table;
+mod verdict;
 mod window;
 
 pub use admit::{Admit, History, LocalPermit, Permit, Unavailable};
@@ -63,6 +66,8 @@ pub use config::{
     MAX_RULES, MAX_SLACK, MAX_WINDOW, MIN_WINDOW, Rule, UnknownKeyPart,
 };
 pub use key::AdmissionRequest;
-pub use limiter::{Admission, Limiter, Refusal, Verdict};
+pub use limiter::Limiter;
 pub use permit::{Sent, Usage, WindowPermit};
+pub use refusal::Refusal;
 pub use report::{KeyState, LimitSignal, MAX_LISTED, PastResponse, PastSend, RuleState};
+pub use verdict::{Admission, Verdict};

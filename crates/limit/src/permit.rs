@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::limiter::{Keys, PAST, Shared, lock};
+use crate::shared::{Keys, PAST, Shared, Tightest, lock};
 
 /// A permit under all rules.
 ///
@@ -18,13 +18,6 @@ pub struct WindowPermit {
     keys: Keys,
     paginated: bool,
     tightest: Tightest,
-}
-
-/// The rule with the least left, and the units in use there.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tightest {
-    pub(crate) gate: usize,
-    pub(crate) used: u64,
 }
 
 /// Usage of a window.

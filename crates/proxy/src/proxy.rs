@@ -1,6 +1,7 @@
 //! The life of a request.
 
 mod request_head;
+mod request_target;
 mod response;
 mod sender;
 mod web_socket;
@@ -27,9 +28,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::sender::captured;
 use self::{
-    request_head::{authority, with_path},
+    request_target::{authority, with_path},
     sender::Sender,
-    web_socket::switches_to_web_socket,
 };
 use crate::{
     Origin, ProxyConfig, UpstreamConfig, UpstreamConfigError,
@@ -44,7 +44,7 @@ use crate::{
     recorder::Recorder,
     request_body::{BodyPrefix, Upload},
     response_body::ProxyBody,
-    response_head::{Framing, ProxyAddress},
+    response_head::{Framing, ProxyAddress, switches_to_web_socket},
     shares::Shares,
     upstream::{Body, Lease, Route, Upstream},
 };

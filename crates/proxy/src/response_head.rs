@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_LOCATION, LOCATION, REFRESH, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, CONTENT_LOCATION, LOCATION, REFRESH, TRANSFER_ENCODING, UPGRADE},
     uri::Authority,
 };
 use hyper::ext::ReasonPhrase;
@@ -126,6 +126,12 @@ pub(crate) fn rewrite_redirects(headers: &mut HeaderMap, hosts: [&Origin; 2], he
         }
     }
     changed
+}
+
+/// Returns whether a 101 switches to the requested protocol.
+pub(crate) fn switches_to_web_socket<B>(response: &Response<B>) -> bool {
+    let mut protocols = response.headers().get_all(UPGRADE).iter();
+    protocols.next().is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) && protocols.next().is_none()
 }
 
 #[cfg(test)]

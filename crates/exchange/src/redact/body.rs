@@ -7,7 +7,8 @@ use super::{
     kind::{self, Kind},
     names::Names,
     secrets::Secrets,
-    text::{Syntax, Text},
+    syntax::Syntax,
+    text::Text,
 };
 use crate::{Body, CapturedBody, Digest, Withheld, charset, content};
 

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 use super::{
+    known_tokens::KnownTokens,
     names::{Names, has_token_name},
-    secrets::{MIN_LEN, Secrets},
-    text::{Syntax, Text, has_shaped},
+    searchable::MIN_LEN,
+    secrets::Secrets,
+    syntax::Syntax,
+    text::{Text, has_shaped},
 };
 
 /// Redacts a text without the [`Redactor`](super::Redactor)'s memory: replaces the given tokens, values identified by
@@ -27,6 +30,28 @@ pub fn redact_text<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
     without(text, &tokens, Syntax::Target)
 }
 
+impl KnownTokens {
+    /// Like [`redact_text`](super::redact_text), also replacing known tokens where they stand alone: between slashes,
+    /// spaces, quotes and the like.
+    ///
+    /// A path of short or plain-word segments, like those of Mews' API, is scanned but not copied.
+    #[must_use]
+    pub fn redact_text<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+        let known = self.known_in(text);
+        let tokens: Vec<&[u8]> =
+            tokens.iter().map(|token| token.as_bytes()).chain(known.iter().map(|token| &**token)).collect();
+        without(text, &tokens, Syntax::Target)
+    }
+
+    /// Redacts free text such as a session's name, a note or a declaration.
+    #[must_use]
+    pub fn redact_prose(&self, text: &str) -> String {
+        let known = self.known_in(text.as_bytes());
+        let tokens: Vec<&[u8]> = known.iter().map(|token| &**token).collect();
+        String::from_utf8_lossy(&without(text.as_bytes(), &tokens, Syntax::Field)).into_owned()
+    }
+}
+
 /// Bytes that neither separate a name from its value nor start an escape.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
@@ -39,7 +64,7 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-pub(super) fn without<'a>(text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
+fn without<'a>(text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
     let long = |token: &&&[u8]| token.len() >= MIN_LEN;
     let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token).is_some());
     if text.iter().all(|byte| PLAIN[usize::from(*byte)]) && !has_shaped(text) && !has_token() && !has_token_name(text) {

@@ -5,7 +5,8 @@ use memchr::{memchr, memmem};
 use super::{
     names::{self, Names},
     secrets::Secrets,
-    text::{Syntax, Text},
+    syntax::Syntax,
+    text::Text,
 };
 
 /// The kind of some bytes.

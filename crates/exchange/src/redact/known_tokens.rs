@@ -1,17 +1,14 @@
 //! The redactor's known tokens, for texts that do not pass through it.
 
 use std::{
-    borrow::Cow,
     collections::HashSet,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use super::{
-    free_text::without,
     layers::{Escapes, unescape},
-    secrets::{MAX_LEN, MIN_LEN, is_words},
-    text::Syntax,
+    searchable::{MAX_LEN, MIN_LEN, is_words},
 };
 
 /// The tokens that a [`Redactor`](super::Redactor) currently knows. Cheap to clone, usable from any thread.
@@ -73,27 +70,8 @@ impl fmt::Debug for KnownTokens {
 }
 
 impl KnownTokens {
-    /// Like [`redact_text`](super::redact_text), also replacing known tokens where they stand alone: between slashes,
-    /// spaces, quotes and the like.
-    ///
-    /// A path of short or plain-word segments, like those of Mews' API, is scanned but not copied.
-    #[must_use]
-    pub fn redact_text<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        let known = self.known_in(text);
-        let tokens: Vec<&[u8]> =
-            tokens.iter().map(|token| token.as_bytes()).chain(known.iter().map(|token| &**token)).collect();
-        without(text, &tokens, Syntax::Target)
-    }
-
-    /// Redacts free text such as a session's name, a note or a declaration.
-    #[must_use]
-    pub fn redact_prose(&self, text: &str) -> String {
-        let known = self.known_in(text.as_bytes());
-        let tokens: Vec<&[u8]> = known.iter().map(|token| &**token).collect();
-        String::from_utf8_lossy(&without(text.as_bytes(), &tokens, Syntax::Field)).into_owned()
-    }
-
-    fn known_in(&self, text: &[u8]) -> Vec<Arc<[u8]>> {
+    /// The known tokens that stand alone in a text.
+    pub(super) fn known_in(&self, text: &[u8]) -> Vec<Arc<[u8]>> {
         let mut known = Vec::new();
         self.search(text, &mut known);
         let plain = unescape(text, Escapes::Any);

@@ -8,8 +8,9 @@ use super::{
     body::{Joined, Side},
     names::Names,
     secrets::Secrets,
+    syntax::Syntax,
     syntax_of,
-    text::{Syntax, Text},
+    text::Text,
 };
 use crate::{Body, CapturedBody, Exchange};
 

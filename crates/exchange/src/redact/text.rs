@@ -6,29 +6,12 @@ use super::{
     form,
     layers::{Escapes, Layers, unescape},
     names::{Kind, Names},
-    secrets::{Secrets, is_pseudonym},
+    searchable::is_pseudonym,
+    secrets::Secrets,
+    syntax::Syntax,
     value::{self, Context, Form},
 };
 use crate::Pseudonym;
-
-/// The kind of text, which determines how names and values are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Syntax {
-    /// A body: JSON unless it proves otherwise.
-    Json,
-    /// A body of `application/x-www-form-urlencoded`.
-    Form,
-    /// A request's target.
-    Target,
-    /// `Cookie` or `Set-Cookie`.
-    Cookie,
-    /// `Authorization` or `Proxy-Authorization`.
-    Credentials,
-    /// The entire text is a secret.
-    Token,
-    /// Any other header, or free text that may contain URLs.
-    Field,
-}
 
 /// A text and the replacements found so far.
 pub(super) struct Text<'a> {
@@ -248,7 +231,7 @@ impl<'a> Text<'a> {
                 let user = &text[start..at];
                 let start = match memchr::memchr(b':', user) {
                     Some(colon) => start + colon + 1,
-                    None if user.len() >= super::secrets::MIN_LEN && user.iter().any(u8::is_ascii_digit) => start,
+                    None if user.len() >= super::searchable::MIN_LEN && user.iter().any(u8::is_ascii_digit) => start,
                     None => continue,
                 };
                 let raw = &text[start..at];

@@ -4,7 +4,7 @@ use memchr::{memchr, memmem};
 
 use super::{
     names::{self, Kind, Name, is_quote, skip_space, string_end},
-    text::Syntax,
+    syntax::Syntax,
 };
 
 /// How far after a name its value may be if no `:` or `=` connects them.

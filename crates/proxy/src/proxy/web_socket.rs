@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, header::UPGRADE};
+use http::HeaderMap;
 use hyper::upgrade::OnUpgrade;
 use nightaudit_exchange::{CapturedBody, Outcome};
 use nightaudit_limit::Admit;
@@ -44,10 +44,4 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         }
         true
     }
-}
-
-/// Returns whether a 101 switches to the requested protocol.
-pub(super) fn switches_to_web_socket<B>(response: &Response<B>) -> bool {
-    let mut protocols = response.headers().get_all(UPGRADE).iter();
-    protocols.next().is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) && protocols.next().is_none()
 }

@@ -25,7 +25,7 @@ pub(crate) struct ConnectionLimit {
     free: Arc<Semaphore>,
     max: usize,
     /// The number of waiting requests, in all pools.
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     pools: Mutex<Vec<Weak<Pool>>>,
 }
 
@@ -40,12 +40,7 @@ pub(super) enum Granted {
 impl ConnectionLimit {
     pub(crate) fn new(max: usize) -> Arc<Self> {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Arc::new(Self {
-            free: Arc::new(Semaphore::new(max)),
-            max,
-            waiting: AtomicUsize::new(0),
-            pools: Mutex::default(),
-        })
+        Arc::new(Self { free: Arc::new(Semaphore::new(max)), max, waiting: Arc::default(), pools: Mutex::default() })
     }
 
     /// Registers a pool, whose idle connections are closed when others need them.
@@ -55,9 +50,9 @@ impl ConnectionLimit {
         pools.push(Arc::downgrade(pool));
     }
 
-    /// Returns whether requests are waiting for a connection.
-    pub(super) fn is_contended(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+    /// Returns the number of requests that wait for a connection, in all pools.
+    pub(super) fn waiting(&self) -> &Arc<AtomicUsize> {
+        &self.waiting
     }
 
     /// Waits, in order, until another connection may be opened or one of `pool` is free. If the limit is reached,

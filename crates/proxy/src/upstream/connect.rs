@@ -30,11 +30,11 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::{
-    Route,
     corporate::Kind,
     heads::{HeadCapture, MAX_HEAD, MAX_HEADERS},
     http2::{Http2, Window},
     pool::Connection,
+    route::Route,
 };
 use crate::{Origin, local_response::LocalResponse};
 

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri, uri::Authority};
 use percent_encoding::percent_decode_str;
 
-use super::{UpstreamConfigError, UpstreamProxy};
+use super::config::{UpstreamConfigError, UpstreamProxy};
 use crate::Origin;
 
 /// A proxy that tunnels connections.
@@ -248,6 +248,22 @@ fn is_in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
         }
         _ => false,
     }
+}
+
+impl UpstreamProxy {
+    /// Validates what a [`Proxy`](crate::Proxy) for these hosts would use.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamConfigError::Proxy`] for an invalid address in the configuration or the environment.
+    pub fn check(&self, hosts: [&Origin; 2]) -> Result<(), UpstreamConfigError> {
+        CorporateProxies::new(self, hosts, variable).map(drop)
+    }
+}
+
+/// Reads an environment variable. Invalid Unicode is replaced, and then fails validation.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

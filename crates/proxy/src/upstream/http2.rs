@@ -29,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     body::{Body, Http2Body},
     heads::MAX_HEAD,
-    pool::SendError,
+    send_error::SendError,
 };
 use crate::request_body::{ReplayBody, RequestBody};
 

@@ -2,14 +2,17 @@
 
 mod body;
 mod bound;
+mod config;
 mod connect;
 mod corporate;
 mod heads;
 mod http2;
 mod pool;
+mod route;
+mod send_error;
 mod trust;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, Response, Uri, Version,
@@ -19,118 +22,20 @@ use http::{
 use http_body::Body as _;
 use nightaudit_exchange::{Destination, FailureKind};
 
+pub use self::config::{UpstreamConfig, UpstreamConfigError, UpstreamProxy};
 pub(crate) use self::{
     body::{Body, Error},
-    bound::ConnectionLimit,
     heads::WireHead,
     pool::Lease,
+    route::Route,
 };
 use self::{
-    bound::Granted,
+    bound::{ConnectionLimit, Granted},
     connect::Connector,
-    corporate::CorporateProxies,
-    pool::{Connection, Pool, SendError},
+    pool::{Connection, Pool},
+    send_error::SendError,
 };
 use crate::{Origin, Timeouts, headers, local_response::LocalResponse, request_body::RequestBody};
-
-/// How to reach and trust upstream hosts.
-#[derive(Debug, Clone, Default)]
-pub struct UpstreamConfig {
-    /// A PEM file with certificate authorities to trust in addition to the system's.
-    pub ca: Option<PathBuf>,
-    /// The corporate proxy.
-    pub proxy: UpstreamProxy,
-}
-
-/// The corporate proxy between here and Mews.
-#[derive(Debug, Clone, Default)]
-pub enum UpstreamProxy {
-    /// None, regardless of the environment.
-    None,
-    /// From `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (in upper or lower case), and `http_proxy`, as in curl.
-    #[default]
-    Environment,
-    /// This one, except for the hosts in `except`.
-    Fixed {
-        /// The address: `http://[user:password@]host:port`, or the same with `socks5` or `socks5h`.
-        address: String,
-        /// Names, domains and networks to reach directly, separated by commas, as in `NO_PROXY`.
-        except: String,
-    },
-}
-
-impl UpstreamProxy {
-    /// Validates what a [`Proxy`](crate::Proxy) for these hosts would use.
-    ///
-    /// # Errors
-    ///
-    /// [`UpstreamConfigError::Proxy`] for an invalid address in the configuration or the environment.
-    pub fn check(&self, hosts: [&Origin; 2]) -> Result<(), UpstreamConfigError> {
-        CorporateProxies::new(self, hosts, variable).map(drop)
-    }
-}
-
-/// Reads an environment variable. Invalid Unicode is replaced, and then fails validation.
-fn variable(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-}
-
-/// An invalid [`UpstreamConfig`].
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamConfigError {
-    /// The file of certificate authorities can't be read.
-    #[error("can't read certificate authorities from {}: {reason}", path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        reason: String,
-    },
-    /// The proxy address is invalid.
-    #[error(
-        "{setting}: `{address}` is not a valid proxy address: {reason}; for example http://proxy.example:3128 or \
-         socks5h://proxy.example:1080"
-    )]
-    Proxy {
-        /// The configuration key or environment variable.
-        setting: String,
-        /// The address, without user and password.
-        address: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
-    /// rustls rejects the configuration.
-    #[error("TLS can't be set up: {0}")]
-    Tls(#[from] rustls::Error),
-}
-
-/// Shared by all hosts: trust, corporate proxies, connection limit.
-#[derive(Clone)]
-pub(crate) struct Route {
-    /// Offers HTTP/2 and HTTP/1.1.
-    pub(crate) tls: Arc<rustls::ClientConfig>,
-    /// Offers HTTP/1.1 alone.
-    pub(crate) tls_http1: Arc<rustls::ClientConfig>,
-    pub(crate) authority_classifier: Arc<trust::AuthorityClassifier>,
-    pub(crate) proxies: Arc<CorporateProxies>,
-    pub(crate) limit: Arc<ConnectionLimit>,
-}
-
-impl Route {
-    /// Creates a route with at most this many concurrent `connections`.
-    pub(crate) fn new(
-        config: &UpstreamConfig,
-        hosts: [&Origin; 2],
-        connections: usize,
-    ) -> Result<Self, UpstreamConfigError> {
-        let proxies = Arc::new(CorporateProxies::new(&config.proxy, hosts, variable)?);
-        let (tls, authority_classifier) = trust::client_config(config.ca.as_deref())?;
-        let mut tls_http1 = rustls::ClientConfig::clone(&tls);
-        tls_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let (tls_http1, authority_classifier) = (Arc::new(tls_http1), Arc::new(authority_classifier));
-        Ok(Self { tls, tls_http1, authority_classifier, proxies, limit: ConnectionLimit::new(connections) })
-    }
-}
 
 /// A host that requests are forwarded to.
 pub(crate) struct Upstream {
@@ -164,7 +69,7 @@ impl Upstream {
 
     fn of(origin: Origin, connector: Connector, route: &Route, timeouts: &Timeouts) -> Self {
         let limit = Arc::clone(&route.limit);
-        let pool = Pool::new(timeouts.upstream_idle, &limit);
+        let pool = Pool::new(timeouts.upstream_idle, limit.waiting());
         limit.register(&pool);
         Self { origin, connector, pool, limit, timeout: timeouts.connect }
     }

@@ -15,10 +15,10 @@ use nightaudit_exchange::Destination;
 use tokio::sync::Notify;
 
 use super::{
-    body::{Body, Error},
-    bound::ConnectionLimit,
+    body::Body,
     heads::Heads,
     http2::{Http2, Permit, Window},
+    send_error::SendError,
 };
 use crate::request_body::RequestBody;
 
@@ -31,19 +31,6 @@ pub(crate) enum Connection {
     Http1(http1::SendRequest<RequestBody>, Arc<Heads>, Arc<Destination>),
     /// Multiplexed.
     Http2 { connection: Http2, _permit: Permit },
-}
-
-/// Why a request got no response.
-pub(super) enum SendError {
-    /// Certainly not processed. Returns the request, unless it can't be resent.
-    Unprocessed {
-        request: Option<Box<Request<RequestBody>>>,
-        /// Whether the server said so, rather than the connection closing before anything was sent.
-        refused: bool,
-        reason: String,
-    },
-    /// May have been processed.
-    Failed(Error),
 }
 
 impl Connection {
@@ -96,8 +83,9 @@ pub(super) struct Pool {
     /// Concurrent exchanges per connection that the host last allowed: more than one means HTTP/2.
     streams: AtomicUsize,
     turn: tokio::sync::Mutex<()>,
-    limit: Arc<ConnectionLimit>,
-    /// Requests waiting for a connection at the limit.
+    /// Requests waiting in all pools, at the limit on connections.
+    waiting_anywhere: Arc<AtomicUsize>,
+    /// Those among them that wait for a connection of this pool.
     waiting: AtomicUsize,
     /// Notifies them when a connection is free.
     changed: Notify,
@@ -124,13 +112,13 @@ struct Connections {
 }
 
 impl Pool {
-    pub(super) fn new(idle_timeout: Duration, limit: &Arc<ConnectionLimit>) -> Arc<Self> {
+    pub(super) fn new(idle_timeout: Duration, waiting_anywhere: &Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             connections: Mutex::default(),
             idle_timeout,
             streams: AtomicUsize::new(1),
             turn: tokio::sync::Mutex::default(),
-            limit: Arc::clone(limit),
+            waiting_anywhere: Arc::clone(waiting_anywhere),
             waiting: AtomicUsize::new(0),
             changed: Notify::new(),
         })
@@ -199,7 +187,7 @@ impl Pool {
             && !sender.is_closed()
         {
             let has_waiters = self.waiting.load(Ordering::Relaxed) > 0;
-            if !has_waiters && self.limit.is_contended() {
+            if !has_waiters && self.waiting_anywhere.load(Ordering::Relaxed) > 0 {
                 // Close it: the waiting requests are for another host or runtime.
                 return;
             }

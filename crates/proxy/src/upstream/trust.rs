@@ -10,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 
-use super::UpstreamConfigError;
+use super::config::UpstreamConfigError;
 
 /// Returns a TLS configuration that trusts the system's authorities and those in `ca` and offers HTTP/2 and HTTP/1.1,
 /// and a classifier of authorities.

@@ -2,8 +2,6 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::TooComplex;
-
 /// Window size in bytes.
 const WINDOW: usize = 8;
 /// Search strides: for a few long texts, and for all others. Each text contributes as many windows as the stride.
@@ -17,6 +15,10 @@ const END: u32 = u32::MAX;
 const MIN_BUCKETS: usize = 1 << 12;
 /// Filter bits per bucket.
 const FILTER_BITS: usize = 16;
+
+/// The search budget for a text of this length is exhausted: it was made to be slow.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::redact) struct TooComplex;
 
 /// A table of eight-byte windows such that checking every `stride`-th window of a text meets at least one of any
 /// occurrence.
