@@ -125,6 +125,7 @@ export function bar(ctx, notices) {
     element,
     /** Says which view is shown; "" for none. @param {string} name */
     at(name) {
+      element.classList.toggle("closed", name === "");
       for (const { name: own, also, link } of links) {
         if (own === name || also.includes(name)) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
@@ -148,13 +149,17 @@ function say(line, run) {
   line.title = `${visible(run.name)}: ${run.headline}`;
   fill(
     line,
-    h("span", { class: "cutoff" }, h("bdi", { class: "strong" }, visible(run.name, 60)), " ", h("span", { class: "muted" }, run.headline)),
+    h("span", { class: `tag ${run.errors ? "bad" : run.warnings ? "warn" : /^Ready/.test(run.headline) ? "good" : ""}` }, verdict(run.headline)),
+    h("bdi", { class: "cutoff strong" }, visible(run.name, 60)),
     h("span", null, h("b", null, hours(run.hours)), h("span", { class: "muted" }, ` of ${run.hoursNeeded} h`)),
     h("span", { class: run.errors ? "bad" : "muted" }, h("b", null, count(run.errors)), run.errors === 1 ? " error" : " errors"),
     h("span", { class: run.warnings ? "warn" : "muted" }, h("b", null, count(run.warnings)), run.warnings === 1 ? " warning" : " warnings"),
     h("span", { class: "muted" }, "operations ", h("b", null, count(run.called)), ` of ${count(run.declared)}`),
   );
 }
+
+/** The headline's first words, which are the verdict: the rest is in the figures beside it. @param {string} headline */
+const verdict = (headline) => visible(headline.split(/[:.,]/)[0], 40);
 
 /** @param {number} hours */
 const hours = (hours) => (hours >= 10 ? Math.floor(hours) : Math.floor(hours * 10) / 10).toString();
