@@ -63,7 +63,7 @@ export function bar(ctx, notices) {
       "Keys",
       () => ({
         content: ctx.keys.help().filter(({ lines }) => lines.length).map(({ title, lines }) =>
-          h("section", null, h("h3", null, title), h("dl", { class: "keylist" }, lines.flatMap(({ keys, help }) => [
+          h("section", { class: "keys" }, h("h3", null, title), h("dl", { class: "keylist" }, lines.flatMap(({ keys, help }) => [
             h("dt", null, keys.split(" ").map((key) => h("kbd", null, key))),
             h("dd", null, help),
           ]))),
@@ -154,7 +154,7 @@ function say(line, run) {
     h("span", null, h("b", null, hours(run.hours)), h("span", { class: "muted" }, ` of ${run.hoursNeeded} h`)),
     h("span", { class: run.errors ? "bad" : "muted" }, h("b", null, count(run.errors)), run.errors === 1 ? " error" : " errors"),
     h("span", { class: run.warnings ? "warn" : "muted" }, h("b", null, count(run.warnings)), run.warnings === 1 ? " warning" : " warnings"),
-    h("span", { class: "muted" }, "operations ", h("b", null, count(run.called)), ` of ${count(run.declared)}`),
+    h("span", { class: "muted" }, h("b", null, count(run.called)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
   );
 }
 

@@ -13,7 +13,7 @@ import { h } from "../dom.js";
 export function dialog(title, fill, options = {}) {
   const heading = h("h2", { id: "dialog-title" }, title);
   const element = h("dialog", { class: options.wide ? "wide" : "", "aria-labelledby": "dialog-title" });
-  const close = h("button", { class: "button", type: "button", onclick: () => element.close("") }, "Close");
+  const close = h("button", { class: "button", type: "button", autofocus: true, onclick: () => element.close("") }, "Close");
   const { content, footer } = fill(element);
   element.append(h("div", { class: "sheet" }, h("header", null, heading), h("div", { class: "content" }, content), h("footer", null, footer ?? close)));
   // A click on what is behind dismisses it.

@@ -224,6 +224,7 @@ class Traffic {
   /** @param {Error} error */
   #failed(error) {
     this.#state = "failed";
+    this.#chart.element.hidden = true;
     if (error instanceof ApiError && error.status === 401) return;
     this.#filter.say(error.message);
     this.#tell();
