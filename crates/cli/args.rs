@@ -199,9 +199,9 @@ mod tests {
         let mut pages: Vec<String> = command.get_after_long_help().map(ToString::to_string).into_iter().collect();
         pages.extend(command.get_subcommands().filter_map(|sub| Some(sub.get_after_long_help()?.to_string())));
         for line in pages.iter().flat_map(|page| page.lines()).filter(|line| line.starts_with("  nightaudit ")) {
-            // Explanations follow two spaces; pipes and redirections aren't ours.
+            // Explanations follow two spaces; pipes, redirections and continued lines aren't ours.
             let typed = line.trim().split("  ").next().unwrap();
-            let typed = typed.split([';', '|', '>']).next().unwrap();
+            let typed = typed.split([';', '|', '>', '\\']).next().unwrap();
             let parsed = Arguments::try_parse_from(words(typed));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
             examples += 1;

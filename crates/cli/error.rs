@@ -1,15 +1,19 @@
 //! Error reporting and exit codes.
 
 use std::{
+    fs::File,
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use nightaudit_app::{
     StartError,
     config::{ContractsError, kept::UpdateError},
     logging::{Background, InvalidLevel},
 };
+use nightaudit_text::one_line;
 
 /// A mistake in the arguments or the configuration: exit code 2 instead of 1.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +27,21 @@ impl Usage {
     }
 }
 
+/// Opens a file that the user named; it is a mistake of usage if that can't be read.
+pub(crate) fn open_input(path: &Path) -> anyhow::Result<File> {
+    let file = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok(file),
+    });
+    Ok(file.with_context(|| format!("can't read {}", path.display())).map_err(Usage)?)
+}
+
 /// Prints the error and returns the exit code. A closed pipe is success: the reader has seen enough.
 pub(crate) fn report(error: &anyhow::Error, background: Option<&Background>) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    let line = format!("nightaudit: {}\n", one_line(error));
+    let line = format!("nightaudit: {}\n", one_line(error.as_ref()));
     match background {
         Some(background) => background.say(line.as_bytes()),
         // If standard error is closed, the exit code still reports the failure.
@@ -44,21 +57,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<ContractsError>().is_some()
         || error.downcast_ref::<UpdateError>().is_some()
         || error.downcast_ref::<InvalidLevel>().is_some()
+        || error.downcast_ref().is_some_and(nightaudit_client::Error::is_argument)
         || error.downcast_ref().is_some_and(StartError::is_configuration)
-}
-
-/// The error and its causes on one line, like `{:#}`, but without causes that are already part of the message.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if line.is_empty() {
-            line = cause;
-        } else if !line.ends_with(&cause) {
-            line.push_str(": ");
-            line.push_str(&cause);
-        }
-    }
-    line.replace('\n', " ")
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -72,8 +72,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context as _;
-
     use super::*;
 
     #[test]
@@ -93,7 +91,7 @@ mod tests {
         }
         let source = io::Error::other("no room");
         let error = anyhow::Error::new(Unwritable { source }).context("the data folder can't be used");
-        assert_eq!(one_line(&error), "the data folder can't be used: can't write x: no room");
+        assert_eq!(one_line(error.as_ref()), "the data folder can't be used: can't write x: no room");
     }
 
     #[test]

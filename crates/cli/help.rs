@@ -108,6 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn no_example_is_wrapped_at_80_columns() {
+        let mut whole = command();
+        whole.build();
+        for command in all(&whole) {
+            let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines().filter(|line| line.starts_with(' ')) {
+                assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
     fn paragraphs_are_joined_and_examples_are_not() {
         let text = "One\ntwo.\n\nThree:\n  four\n  five\nsix\nseven";
         assert_eq!(joined(text), "One two.\n\nThree:\n  four\n  five\nsix seven");

@@ -10,6 +10,7 @@ mod commands;
 mod crashes;
 mod documentation;
 mod evidence;
+mod exit_codes;
 mod fidelity;
 mod filtering;
 mod frames;

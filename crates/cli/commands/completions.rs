@@ -17,7 +17,8 @@ use crate::complete;
 The script completes commands, flags, sessions, operations and ids; it asks nightaudit for candidates.
 
 Examples:
-  nightaudit completions bash > ~/.local/share/bash-completion/completions/nightaudit
+  nightaudit completions bash \\
+    > ~/.local/share/bash-completion/completions/nightaudit
   nightaudit completions zsh > ~/.zfunc/_nightaudit
   nightaudit completions fish > ~/.config/fish/completions/nightaudit.fish")]
 pub(crate) struct Completions {

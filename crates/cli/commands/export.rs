@@ -421,7 +421,7 @@ fn default_name(session: Option<&str>, time: &str, extension: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nightaudit_client::Unreadable;
+    use nightaudit_client::{ConsoleError, Error, Unreadable};
     use nightaudit_testkit::sample::{exchange, web_socket};
 
     use super::*;
@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(default_name(None, "20261123T120000Z", "csv"), "nightaudit-all-20261123T120000Z.csv");
     }
 
-    fn written(exchanges: Vec<anyhow::Result<Exchange>>, fields: &[&str]) -> (anyhow::Result<Written>, String) {
+    fn written(exchanges: Vec<Result<Exchange, Error>>, fields: &[&str]) -> (anyhow::Result<Written>, String) {
         let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
         let mask = ExportMask { mask: (!fields.is_empty()).then(|| Mask::new(&fields, PseudonymKey([7; 32]))), fields };
         let mut out = Vec::new();
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_source_that_breaks_off_ends_the_export() {
-        let (result, _) = written(vec![Ok(exchange()), Err(anyhow::Error::msg("broke off"))], &[]);
+        let (result, _) = written(vec![Ok(exchange()), Err(ConsoleError::Failed("broke off".to_owned()).into())], &[]);
         assert_eq!(format!("{:#}", result.err().unwrap()), "after 1 exchanges: broke off");
     }
 

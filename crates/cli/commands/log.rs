@@ -1,14 +1,13 @@
 //! `nightaudit log`
 
 use std::{
-    fs::File,
     io::{self, BufRead, Write as _},
     path::PathBuf,
     process::ExitCode,
     time::SystemTime,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueHint};
 use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{Client, Holder, SessionChange, Source, change_session};
@@ -17,7 +16,7 @@ use nightaudit_store::{Check, DeleteTarget, Deleted, Info, Log as Store, OpenErr
 use nightaudit_text::size;
 use serde::Deserialize;
 
-use crate::{error::Usage, progress::Bar};
+use crate::{error::open_input, progress::Bar};
 
 /// Maintain the log
 #[derive(Debug, Args)]
@@ -158,8 +157,7 @@ impl Log {
                 let mut lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
                     Box::new(io::stdin().lock())
                 } else {
-                    let open = File::open(file).with_context(|| format!("can't read {}", file.display()))?;
-                    Box::new(io::BufReader::new(open))
+                    Box::new(io::BufReader::new(open_input(file)?))
                 };
                 no_other_format(lines.fill_buf().with_context(|| format!("can't read {}", file.display()))?)?;
                 let log = own()?;
@@ -198,11 +196,11 @@ fn no_other_format(begins: &[u8]) -> anyhow::Result<()> {
     let object = begins.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     if begins.starts_with(b"PK\x03\x04") {
         let how = "`unzip -p BUNDLE exchanges.ndjson | nightaudit log import -` takes its exchanges";
-        return Err(Usage::new(format!("this is a bundle, but only NDJSON can be imported: {how}")).into());
+        bail!("this is a bundle, but only NDJSON can be imported: {how}");
     }
     if object.is_some_and(|object| object.starts_with(b"\"log\"")) {
         let why = "a HAR doesn't have everything that was recorded: export the exchanges as NDJSON";
-        return Err(Usage::new(format!("this is a HAR, but only NDJSON can be imported; {why}")).into());
+        bail!("this is a HAR, but only NDJSON can be imported; {why}");
     }
     Ok(())
 }
@@ -227,7 +225,7 @@ fn check_by_serve(client: &Client) -> anyhow::Result<Check> {
             Line::Failed { error } => Err(anyhow::Error::msg(error)),
         };
     }
-    anyhow::bail!("`nightaudit serve` ended before the check was done: run it again")
+    bail!("`nightaudit serve` ended before the check was done: run it again")
 }
 
 /// Makes the running `serve` delete the sessions that ended before this instant.

@@ -8,7 +8,6 @@ mod summary;
 mod watch;
 
 use std::{
-    fs,
     io::{self, BufReader, IsTerminal as _, Read as _, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -27,7 +26,11 @@ use nightaudit_store::{Order, Session};
 use nightaudit_text::{plain, plain_lines, terminal::print_json};
 
 use self::{changes::Changes, summary::Summary};
-use crate::{complete, error::Usage, progress::Bar};
+use crate::{
+    complete,
+    error::{Usage, open_input},
+    progress::Bar,
+};
 
 /// Review a session as Mews' reviewers would
 #[derive(Debug, Args)]
@@ -49,13 +52,14 @@ certification form, as text to paste.
 Examples:
   nightaudit review
   nightaudit review --session certification --init
-  nightaudit review --session suite-a --fail-on warning --except run/short,run/environment
+  nightaudit review --session suite-a --fail-on warning --except run/short
   nightaudit review --session certification --form
   nightaudit review --json | jq '.findings[] | .rule'
   nightaudit review --explain retry/no-backoff
   nightaudit review --watch
   nightaudit review --session run-2 --against run-1
-  nightaudit review --json > before.json; nightaudit review --against before.json")]
+  nightaudit review --json > before.json
+  nightaudit review --against before.json")]
 pub(crate) struct Review {
     /// The session: a name, an id, either end of an id, or last [default: the newest]
     #[arg(long, value_name = "NAME|ID", add = complete::sessions())]
@@ -267,7 +271,7 @@ impl Judge<'_> {
             }
             Err(_) => {
                 let unreadable = || format!("{} is not the output of `nightaudit review --json`", plain(which));
-                let file = fs::File::open(which).with_context(|| format!("can't read {}", plain(which)))?;
+                let file = open_input(Path::new(which))?;
                 let review =
                     serde_json::from_reader(BufReader::new(file.take(LARGEST_REVIEW))).with_context(unreadable)?;
                 Ok((review, plain(which)))

@@ -33,7 +33,8 @@ Examples:
   nightaudit serve
   nightaudit serve --session certification
   nightaudit serve --environment production --on-limit delay
-  nightaudit serve --listen 8000 --listen localhost:9000 --upstream http://127.0.0.1:8090
+  nightaudit serve --upstream http://127.0.0.1:8090
+  nightaudit serve --listen 8000 --listen localhost:9000
   nightaudit serve --limit 500/15m --limit 200/30s")]
 pub(crate) struct Serve {
     /// The Mews environment: demo, production, or one from the configuration

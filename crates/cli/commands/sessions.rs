@@ -18,7 +18,11 @@ use nightaudit_store::Session;
 use nightaudit_text::{local, pad, plain, size, span, terminal::print_json};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::{commands::review::declared, complete, error::Usage};
+use crate::{
+    commands::review::{choose, declared},
+    complete,
+    error::Usage,
+};
 
 /// List, start, end, rename, annotate, declare and delete sessions
 #[derive(Debug, Args)]
@@ -125,7 +129,8 @@ impl Sessions {
                 });
             }
             Some(Action::Delete { session, yes }) => {
-                let target = Source::open(&settings.data)?.session(session)?;
+                // From the list, which has sessions whose folder was removed, too.
+                let target = choose(Source::open(&settings.data)?.sessions()?, Some(session))?;
                 if !yes && !confirmed(&target)? {
                     bail!("session {} was not deleted", plain(&target.name));
                 }

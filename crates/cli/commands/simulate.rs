@@ -39,8 +39,10 @@ The header X-Simulator changes the response to one request:
 Examples:
   nightaudit simulate
   nightaudit simulate --listen 127.0.0.1:0 --limit 20/10s --latency 80ms+-40ms
-  nightaudit simulate --fail 5xx=1%,408=0.5% --webhook http://127.0.0.1:3000/hook
-  nightaudit simulate --tls; nightaudit serve --upstream https://127.0.0.1:8090 --upstream-ca simulator-ca.pem")]
+  nightaudit simulate --fail 5xx=1%,408=0.5%
+  nightaudit simulate --webhook http://127.0.0.1:3000/hook
+  nightaudit simulate --tls --tls-ca ca.pem
+  nightaudit serve --upstream https://127.0.0.1:8090 --upstream-ca ca.pem")]
 pub(crate) struct Simulate {
     /// The address to listen on: 8090, localhost:8090; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]

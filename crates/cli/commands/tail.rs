@@ -8,11 +8,11 @@ use std::{
 use clap::Args;
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
-use nightaudit_client::{Follow, News, Source};
+use nightaudit_client::{Error, Follow, News, Source};
 use nightaudit_exchange::{Exchange, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
-use nightaudit_text::{Columns, Line, Row, terminal::print_json};
+use nightaudit_text::{Columns, Line, Row, one_line, terminal::print_json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -66,10 +66,10 @@ impl Tail {
         };
         filters::warn(&filter, &printer.contracts);
         if self.no_follow {
-            let mut newest = Vec::new();
-            if self.count > 0 {
-                newest.extend(Source::open(&settings.data)?.exchanges(&filter, Order::Newest, Some(self.count))?);
-            }
+            let source = Source::open(&settings.data)?;
+            let newest = source.exchanges(&filter, Order::Newest, Some(self.count))?.collect();
+            // Not held while a stalled reader doesn't take the lines.
+            drop(source);
             printer.print_reversed(newest)?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -107,11 +107,11 @@ struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    fn print_reversed(&mut self, newest: Vec<anyhow::Result<Exchange>>) -> io::Result<()> {
+    fn print_reversed(&mut self, newest: Vec<Result<Exchange, Error>>) -> io::Result<()> {
         newest.into_iter().rev().try_for_each(|exchange| match exchange {
             Ok(exchange) => self.print(&exchange),
             Err(error) => {
-                tracing::warn!("{error:#}");
+                tracing::warn!("{}", one_line(&error));
                 Ok(())
             }
         })

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     env,
-    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,14 +12,14 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
-use nightaudit_client::{Holder, Source, Unreadable, missing_of};
+use nightaudit_client::{Holder, Source, missing_of};
 use nightaudit_exchange::{Filter, Missing};
 use nightaudit_export::{Finding, FindingKind, SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
 use nightaudit_store::{Log, Order};
 use nightaudit_text::{local, plain};
 use serde_json::json;
 
-use crate::progress::Bar;
+use crate::{error::open_input, progress::Bar};
 
 /// The most sessions whose origins are printed.
 const ORIGINS: usize = 20;
@@ -34,7 +33,7 @@ with 1.
 
 Examples:
   nightaudit verify nightaudit-certification-20261123T120000Z.zip
-  nightaudit verify evidence.zip --key SHA256:8yk3Zl0bPZ0oTCGbW5yWcJ2c2nF9rq0Qm1y5o8sVw2E
+  nightaudit verify evidence.zip --key SHA256:…
   nightaudit verify exchanges.ndjson --json
   nightaudit verify")]
 pub(crate) struct Verify {
@@ -54,7 +53,7 @@ impl Verify {
         let bar = Bar::new();
         let result = match &self.file {
             Some(path) => {
-                let file = File::open(path).with_context(|| format!("can't read {}", path.display()))?;
+                let file = open_input(path)?;
                 let (contracts, openapi) = settings.openapi()?.unzip();
                 let contracts = contracts.unwrap_or_default();
                 let options = VerifyOptions { key: self.key.clone(), contracts, openapi, scratch: env::temp_dir() };
@@ -97,7 +96,7 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
             last.insert(exchange.session, exchange.sequence);
             Some(Ok(exchange))
         }
-        Err(error) if error.is::<Unreadable>() => {
+        Err(error @ nightaudit_client::Error::Unreadable(_)) => {
             if unreadable.len() < MOST_UNREADABLE {
                 unreadable.push(finding(FindingKind::Unreadable, &error));
             }

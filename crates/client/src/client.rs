@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
-use anyhow::{Context as _, bail};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, body::Incoming};
@@ -11,6 +10,8 @@ use nightaudit_console::Token;
 use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
+
+use crate::error::ConsoleError;
 
 /// The maximum length of a line: an exchange with both bodies at their limit, encoded and decoded.
 const MAX_LINE: usize = 512 << 20;
@@ -35,13 +36,6 @@ impl Timeouts {
     const EVENTS: Duration = Duration::from_secs(60);
 }
 
-/// An error response from the console.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Refused {
-    message: String,
-}
-
 /// A blocking client of the console.
 #[derive(Debug)]
 pub struct Client {
@@ -52,13 +46,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the console at `http://host:port`, which has to be on this machine.
-    pub fn new(address: &str, token: Token) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// A client of the console at `http://host:port`, which has to be on this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsoleError::Foreign`] if it isn't; [`ConsoleError::Runtime`] if the system has no resources for it.
+    pub fn new(address: &str, token: Token) -> Result<Self, ConsoleError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ConsoleError::Runtime)?;
         let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/').to_owned();
         // The address is read from a file: anyone who can write it could otherwise capture the token.
         if !address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) {
-            bail!("the lock file has the console at {address}: the token is sent to this machine only");
+            return Err(ConsoleError::Foreign(address));
         }
         Ok(Self { address, token, runtime: Rc::new(runtime), timeouts: Timeouts::COMMAND })
     }
@@ -72,32 +71,46 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Refused`] with the console's error, or the console can't be reached.
-    pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<T> {
-        self.read(self.send(Method::GET, path, query, None, self.timeouts.head)?)
+    /// [`ConsoleError::Argument`] if what the path or query names doesn't exist, isn't the only one or is invalid;
+    /// otherwise another [`ConsoleError`].
+    pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(String, String)]) -> Result<T, ConsoleError> {
+        self.read(self.send(Method::GET, path, query, None, self.timeouts.head).map_err(ConsoleError::of_reading)?)
     }
 
     /// Sends a change, with a JSON body if given, and reads the response.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// [`ConsoleError::Argument`] if a value is invalid; otherwise as [`get`](Self::get).
     pub fn change<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<&serde_json::Value>,
-    ) -> anyhow::Result<T> {
-        self.read(self.send(method, path, &[], body, Timeouts::CHANGE)?)
+    ) -> Result<T, ConsoleError> {
+        self.read(self.send(method, path, &[], body, Timeouts::CHANGE).map_err(ConsoleError::of_changing)?)
     }
 
     /// Gets `path` and reads the response line by line.
-    pub fn lines(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<Lines> {
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn lines(&self, path: &str, query: &[(String, String)]) -> Result<Lines, ConsoleError> {
         self.stream(path, query, CancellationToken::new(), self.timeouts.body)
     }
 
     /// Gets an event stream and reads it line by line, until it ends or `stop` is cancelled.
-    pub fn events(&self, path: &str, query: &[(String, String)], stop: CancellationToken) -> anyhow::Result<Lines> {
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn events(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+        stop: CancellationToken,
+    ) -> Result<Lines, ConsoleError> {
         self.stream(path, query, stop, Timeouts::EVENTS)
     }
 
@@ -107,20 +120,20 @@ impl Client {
         query: &[(String, String)],
         stop: CancellationToken,
         timeout: Duration,
-    ) -> anyhow::Result<Lines> {
-        let body = self.send(Method::GET, path, query, None, self.timeouts.head)?.into_body();
+    ) -> Result<Lines, ConsoleError> {
+        let response = self.send(Method::GET, path, query, None, self.timeouts.head);
+        let body = response.map_err(ConsoleError::of_reading)?.into_body();
         let runtime = Rc::clone(&self.runtime);
         Ok(Lines { runtime, body, stop, timeout, buffer: Vec::new(), searched: 0, ended: false })
     }
 
-    fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> anyhow::Result<T> {
-        let body = self.runtime.block_on(async {
-            let collecting = response.into_body().collect();
-            tokio::time::timeout(self.timeouts.body, collecting).await.map_err(|_| self.silent(self.timeouts.body))
-        });
-        let body = body??.to_bytes();
+    fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ConsoleError> {
+        let timeout = self.timeouts.body;
+        let collecting = async { tokio::time::timeout(timeout, response.into_body().collect()).await };
+        let body = self.runtime.block_on(collecting).map_err(|_| self.silent(timeout))?;
+        let body = body.map_err(ConsoleError::Truncated)?.to_bytes();
         serde_json::from_slice(&body)
-            .with_context(|| format!("unexpected response from the console at {}", self.address))
+            .map_err(|source| ConsoleError::Unexpected { address: self.address.clone(), source })
     }
 
     fn send(
@@ -130,43 +143,43 @@ impl Client {
         query: &[(String, String)],
         body: Option<&serde_json::Value>,
         timeout: Duration,
-    ) -> anyhow::Result<Response<Incoming>> {
+    ) -> Result<Response<Incoming>, ConsoleError> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let request = Request::builder()
             .method(method)
             .uri(format!("{path}?{query}"))
             .header(header::HOST, &self.address)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token.as_str()))
-            .body(Full::<bytes::Bytes>::from(body.map(serde_json::Value::to_string).unwrap_or_default()))?;
+            .body(Full::<bytes::Bytes>::from(body.map(serde_json::Value::to_string).unwrap_or_default()))
+            .map_err(|source| ConsoleError::Path { path: path.to_owned(), source })?;
         let asking = async {
-            let reach = || format!("can't reach the console of the running `nightaudit serve` at {}", self.address);
-            let stream = TcpStream::connect(&self.address).await.with_context(reach)?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.with_context(reach)?;
+            let stream = TcpStream::connect(&self.address).await.map_err(|error| self.unreachable(error))?;
+            let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+            let (mut sender, connection) = handshake.map_err(|error| self.unreachable(error))?;
             tokio::spawn(connection);
-            let response = sender.send_request(request).await.with_context(reach)?;
-            if response.status() == StatusCode::OK {
+            let response = sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
+            let status = response.status();
+            if status == StatusCode::OK {
                 return Ok(response);
             }
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
+            let body = response.into_body().collect().await.map_err(ConsoleError::Truncated)?.to_bytes();
             let told = serde_json::from_slice::<serde_json::Value>(&body).ok();
             let message = match told.as_ref().and_then(|told| told["error"].as_str()) {
                 Some(error) => error.to_owned(),
                 None => format!("the console at {} responded with {status}", self.address),
             };
-            Err(Refused { message }.into())
+            Err(ConsoleError::Refused { status, message })
         };
         let answered = self.runtime.block_on(async { tokio::time::timeout(timeout, asking).await });
         answered.unwrap_or_else(|_| Err(self.silent(timeout)))
     }
 
-    fn silent(&self, timeout: Duration) -> anyhow::Error {
-        anyhow::anyhow!(
-            "no response from the console at {} within {timeout:?}: the `nightaudit serve` that has the log open hangs, or \
-             another program listens there",
-            self.address
-        )
+    fn unreachable(&self, source: impl std::error::Error + Send + Sync + 'static) -> ConsoleError {
+        ConsoleError::Unreachable { address: self.address.clone(), source: Box::new(source) }
+    }
+
+    fn silent(&self, timeout: Duration) -> ConsoleError {
+        ConsoleError::Silent { address: self.address.clone(), timeout }
     }
 }
 
@@ -183,7 +196,7 @@ pub struct Lines {
 }
 
 impl Iterator for Lines {
-    type Item = anyhow::Result<Vec<u8>>;
+    type Item = Result<Vec<u8>, ConsoleError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -205,8 +218,7 @@ impl Iterator for Lines {
             let Ok(frame) = frame else {
                 (self.ended, self.buffer) = (true, Vec::new());
                 self.searched = 0;
-                let silent = format!("no data from the console within {:?}", self.timeout);
-                return Some(Err(anyhow::Error::msg(silent)));
+                return Some(Err(ConsoleError::Stalled(self.timeout)));
             };
             match frame.flatten() {
                 None => {
@@ -217,13 +229,13 @@ impl Iterator for Lines {
                 Some(Err(error)) => {
                     (self.ended, self.buffer) = (true, Vec::new());
                     self.searched = 0;
-                    return Some(Err(anyhow::Error::new(error).context("the console's response was truncated")));
+                    return Some(Err(ConsoleError::Truncated(error)));
                 }
             }
             if self.buffer.len() > MAX_LINE {
                 (self.ended, self.buffer) = (true, Vec::new());
                 self.searched = 0;
-                return Some(Err(anyhow::Error::msg("the console's response has an overlong line")));
+                return Some(Err(ConsoleError::Overlong));
             }
         }
     }

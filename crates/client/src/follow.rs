@@ -11,7 +11,8 @@ use nightaudit_store::{OpenError, Order, Position, Query};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{Client, Lines, Refused},
+    client::{Client, Lines},
+    error::{ConsoleError, Error},
     source::Source,
 };
 
@@ -58,25 +59,23 @@ impl Follow {
         filter: Filter,
         last: usize,
         stop: CancellationToken,
-        mut take: impl FnMut(anyhow::Result<Exchange>),
-    ) -> anyhow::Result<Self> {
+        mut take: impl FnMut(Result<Exchange, Error>),
+    ) -> Result<Self, Error> {
         let mut follow =
             Self { data: data.to_owned(), filter, last, seen: None, stream: None, waiting: false, found: None, stop };
         match Source::open(data) {
             Ok(Source::Console(client)) => follow.found = Some(client),
             Ok(source @ Source::Log(_)) => {
-                follow.seen = Some(newest_place(&source)?.to_string());
+                follow.seen = Some(newest_position(&source)?.to_string());
                 if last > 0 {
                     source.exchanges(&follow.filter, Order::Newest, Some(last))?.for_each(&mut take);
                 }
             }
-            Err(error) => match error.downcast_ref() {
-                // There may be a log later; all of it will be new.
-                Some(OpenError::Missing(_)) => follow.seen = Some(Position::START.to_string()),
-                // Another command has the log open, or a `serve` without a console yet.
-                Some(OpenError::Locked { .. }) => {}
-                _ => return Err(error),
-            },
+            // There may be a log later; all of it will be new.
+            Err(Error::Open(OpenError::Missing(_))) => follow.seen = Some(Position::START.to_string()),
+            // Another command has the log open, or a `serve` without a console yet.
+            Err(Error::Open(OpenError::Locked { .. })) => {}
+            Err(error) => return Err(error),
         }
         Ok(follow)
     }
@@ -94,15 +93,15 @@ impl Follow {
     ///
     /// Errors that waiting can't fix: `serve` rejects the filter, or sends unreadable events.
     #[allow(clippy::should_implement_trait, reason = "an error ends the stream")]
-    pub fn next(&mut self) -> anyhow::Result<Option<News>> {
+    pub fn next(&mut self) -> Result<Option<News>, Error> {
         while !self.stop.is_cancelled() {
             if let Some(stream) = &mut self.stream {
                 match read_event(stream, &mut self.seen) {
                     Ok(Some(news)) => return Ok(Some(news)),
                     Ok(None) => {}
-                    Err(error) if error.is::<serde_json::Error>() => return Err(error),
+                    Err(error @ ConsoleError::Invalid { .. }) => return Err(error.into()),
                     // The stream breaks off when `serve` exits.
-                    Err(error) => tracing::debug!("{error:#}"),
+                    Err(error) => tracing::debug!("{error}"),
                 }
                 self.stream = None;
                 // A `serve` that is shutting down accepts connections and closes them at once.
@@ -113,8 +112,8 @@ impl Follow {
                     (self.stream, self.waiting) = (Some(stream), false);
                     return Ok(Some(News::Connected));
                 }
-                Some(Err(error)) if error.is::<Refused>() => return Err(error),
-                Some(Err(error)) => tracing::debug!("{error:#}"),
+                Some(Err(error)) if error.is_refusal() => return Err(error.into()),
+                Some(Err(error)) => tracing::debug!("{error}"),
                 None => {}
             }
             if !self.waiting {
@@ -123,7 +122,7 @@ impl Follow {
                 if self.seen.is_none()
                     && let Ok(source @ Source::Log(_)) = Source::open(&self.data)
                 {
-                    self.seen = Some(newest_place(&source)?.to_string());
+                    self.seen = Some(newest_position(&source)?.to_string());
                 }
                 return Ok(Some(News::Waiting));
             }
@@ -132,7 +131,7 @@ impl Follow {
         Ok(None)
     }
 
-    fn connect(&self, client: &Client) -> anyhow::Result<Lines> {
+    fn connect(&self, client: &Client) -> Result<Lines, ConsoleError> {
         let mut query = self.filter.to_query();
         query.push(match &self.seen {
             Some(id) => ("after".to_owned(), id.clone()),
@@ -143,7 +142,8 @@ impl Follow {
 }
 
 /// The next event of a stream; `None` at its end.
-fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> anyhow::Result<Option<News>> {
+fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> Result<Option<News>, ConsoleError> {
+    let invalid = |source| ConsoleError::Invalid { what: "event", source };
     let (mut event, mut data, mut id) = (Vec::new(), Vec::new(), None);
     for line in stream {
         let line = line?;
@@ -157,8 +157,8 @@ fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> anyhow::Result<O
             // An event is complete only with its empty line.
             *seen = id.take().or_else(|| seen.take());
             match &event[..] {
-                b"exchange" => return Ok(Some(News::Exchange(serde_json::from_slice(&data)?))),
-                b"missed" => return Ok(Some(News::Missed(serde_json::from_slice(&data)?))),
+                b"exchange" => return Ok(Some(News::Exchange(serde_json::from_slice(&data).map_err(invalid)?))),
+                b"missed" => return Ok(Some(News::Missed(serde_json::from_slice(&data).map_err(invalid)?))),
                 _ => event.clear(),
             }
         }
@@ -167,7 +167,7 @@ fn read_event(stream: &mut Lines, seen: &mut Option<String>) -> anyhow::Result<O
 }
 
 /// The position after the last recorded exchange.
-fn newest_place(source: &Source) -> anyhow::Result<Position> {
+fn newest_position(source: &Source) -> Result<Position, Error> {
     let Source::Log(log) = source else { return Ok(Position::START) };
     let mut newest = log.query(Query { order: Order::Newest, limit: Some(1), ..Query::default() })?;
     let _ = newest.next();

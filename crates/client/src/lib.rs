@@ -5,12 +5,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod client;
+mod error;
 mod follow;
 mod losses;
 mod source;
 
 pub use self::{
-    client::{Client, Lines, Refused, Timeouts},
+    client::{Client, Lines, Timeouts},
+    error::{ConsoleError, Error},
     follow::{Follow, News},
     losses::{Losses, Unreadable, missing_of},
     source::{Holder, SessionChange, Source, Stream, change_session},

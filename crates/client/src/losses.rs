@@ -3,6 +3,8 @@
 use nightaudit_exchange::{Gaps, Missing, SessionId};
 use nightaudit_store::Session;
 
+use crate::error::Error;
+
 /// The most errors that are logged one by one.
 const MOST_TOLD: u64 = 10;
 
@@ -41,8 +43,8 @@ impl Losses {
     /// # Errors
     ///
     /// The error itself, if nothing can be read after it.
-    pub fn note(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
-        let Unreadable { session, first, last, message } = error.downcast()?;
+    pub fn note(&mut self, error: Error) -> Result<(), Error> {
+        let Error::Unreadable(Unreadable { session, first, last, message }) = error else { return Err(error) };
         self.unreadable += 1;
         match self.unreadable {
             ..=MOST_TOLD => tracing::warn!("{message}"),
@@ -95,7 +97,7 @@ mod tests {
         for (first, last) in [(3, 3), (4, 4), (9, 11)] {
             losses.note(Unreadable { session, first, last, message: "damaged".to_owned() }.into()).unwrap();
         }
-        assert!(losses.note(anyhow::anyhow!("the stream ended")).is_err());
+        assert!(losses.note(Error::NoCurrentSession).is_err());
         let missing = losses.tell();
         assert_eq!((missing[0].count, &missing[0].ranges[..]), (5, &[(3, 4), (9, 11)][..]));
     }

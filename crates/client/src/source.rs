@@ -2,8 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, bail};
-use http::Method;
+use http::{Method, StatusCode};
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{FindError, Order, Query, ReadError, ReadLog, Session};
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use crate::{
     client::{Client, Timeouts},
+    error::{ConsoleError, Error},
     losses::Unreadable,
 };
 
@@ -38,11 +38,11 @@ impl Holder {
     /// # Errors
     ///
     /// There is no log, it can't be read, or the process that has it open has no console (yet).
-    pub fn find(data: &Path) -> anyhow::Result<Self> {
+    pub fn find(data: &Path) -> Result<Self, Error> {
         Self::find_within(data, PATIENCE)
     }
 
-    fn find_within(data: &Path, timeout: Duration) -> anyhow::Result<Self> {
+    fn find_within(data: &Path, timeout: Duration) -> Result<Self, Error> {
         match open_when_free(timeout, || Log::open_read_only(data)) {
             Ok(log) => Ok(Self::None(Box::new(log))),
             Err(OpenError::Locked { console: Some(address), .. }) => {
@@ -66,7 +66,7 @@ impl From<Holder> for Source {
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A stream of exchanges; unreadable ones are errors in their position.
-pub type Stream = Box<dyn Iterator<Item = anyhow::Result<Exchange>>>;
+pub type Stream = Box<dyn Iterator<Item = Result<Exchange, Error>>>;
 
 impl Source {
     /// Opens the log of this data folder, or connects to the `serve` that has it open.
@@ -74,12 +74,12 @@ impl Source {
     /// # Errors
     ///
     /// There is no log, it can't be read, or the process that has it open has no console (yet).
-    pub fn open(data: &Path) -> anyhow::Result<Self> {
+    pub fn open(data: &Path) -> Result<Self, Error> {
         Ok(Holder::find(data)?.into())
     }
 
     /// Like [`open`](Self::open), but without waiting for other commands, and hardly for a console.
-    pub fn open_now(data: &Path) -> anyhow::Result<Self> {
+    pub fn open_now(data: &Path) -> Result<Self, Error> {
         Ok(match Holder::find_within(data, Duration::ZERO)?.into() {
             Self::Console(client) => Self::Console(client.with_timeouts(Timeouts::TYPING)),
             source => source,
@@ -95,7 +95,11 @@ impl Source {
     }
 
     /// Finds an exchange by either end of its id, `last` or `last-error`.
-    pub fn find(&self, prefix: &str) -> anyhow::Result<Exchange> {
+    ///
+    /// # Errors
+    ///
+    /// There is none, there are several, or it can't be read.
+    pub fn find(&self, prefix: &str) -> Result<Exchange, Error> {
         match self {
             Self::Log(log) => Ok(log.find(prefix)?),
             Self::Console(client) => {
@@ -103,13 +107,21 @@ impl Source {
                 if prefix.is_empty() || !prefix.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-') {
                     return Err(FindError::NotFound(prefix.to_owned()).into());
                 }
-                client.get(&format!("/api/v1/exchanges/{prefix}"), &[])
+                match (client.get(&format!("/api/v1/exchanges/{prefix}"), &[]), prefix) {
+                    (Err(ConsoleError::Argument(_)), "last") => Err(FindError::Empty.into()),
+                    (Err(ConsoleError::Argument(_)), "last-error") => Err(FindError::NoError.into()),
+                    (found, _) => Ok(found?),
+                }
             }
         }
     }
 
     /// The matching exchanges in this order, at most `limit`.
-    pub fn exchanges(&self, filter: &Filter, order: Order, limit: Option<usize>) -> anyhow::Result<Stream> {
+    ///
+    /// # Errors
+    ///
+    /// The filter names an unknown session, or the console can't be reached.
+    pub fn exchanges(&self, filter: &Filter, order: Order, limit: Option<usize>) -> Result<Stream, Error> {
         match self {
             Self::Log(log) => {
                 let query = Query { filter: filter.clone(), order, after: None, limit };
@@ -129,7 +141,11 @@ impl Source {
     }
 
     /// All sessions.
-    pub fn sessions(&self) -> anyhow::Result<Vec<Session>> {
+    ///
+    /// # Errors
+    ///
+    /// The console can't be reached.
+    pub fn sessions(&self) -> Result<Vec<Session>, Error> {
         #[derive(Deserialize)]
         struct Page {
             sessions: Vec<Session>,
@@ -142,15 +158,23 @@ impl Source {
     }
 
     /// Finds a session by name, id, or either end of its id.
-    pub fn session(&self, which: &str) -> anyhow::Result<Session> {
+    ///
+    /// # Errors
+    ///
+    /// There is none, there are several, or the console can't be reached.
+    pub fn session(&self, which: &str) -> Result<Session, Error> {
         match self {
             Self::Log(log) => Ok(log.session(which)?),
-            Self::Console(client) => client.get(&session_path(which), &[]),
+            Self::Console(client) => Ok(client.get(&session_path(which), &[])?),
         }
     }
 
     /// The limiter's state; `None` if no `serve` is running.
-    pub fn limits(&self) -> anyhow::Result<Option<Vec<LimitState>>> {
+    ///
+    /// # Errors
+    ///
+    /// The console can't be reached.
+    pub fn limits(&self) -> Result<Option<Vec<LimitState>>, Error> {
         #[derive(Deserialize)]
         struct Page {
             limits: Vec<LimitState>,
@@ -185,7 +209,7 @@ pub enum SessionChange<'a> {
 /// # Errors
 ///
 /// There is no such session, the change is invalid, or the log can't be changed.
-pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow::Result<Session> {
+pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> Result<Session, Error> {
     if !matches!(change, SessionChange::Start(_)) {
         // Opening it for writing would create a log.
         Log::require(&store.dir)?;
@@ -195,10 +219,7 @@ pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow
     let log = match open_when_free(PATIENCE, || Log::open(config.clone())) {
         Ok(log) => log,
         Err(OpenError::Locked { console: Some(address), .. }) => {
-            let client = Client::new(&address, Token::load(&store.dir)?)?;
-            // A change may take long. A fast request first finds out whether the console responds at all.
-            client.get::<IgnoredAny>("/api/v1/limits", &[])?;
-            return ask_for(&client, change);
+            return ask_for(&Client::new(&address, Token::load(&store.dir)?)?, change);
         }
         // On a full disk, only a deletion can make room.
         Err(error) => match *change {
@@ -209,9 +230,7 @@ pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow
     let session = match *change {
         SessionChange::Start(name) => log.start_session(name),
         SessionChange::End(Some(which)) => log.end_session(which),
-        SessionChange::End(None) => {
-            bail!("no session is being recorded: name the one to end")
-        }
+        SessionChange::End(None) => return Err(Error::NoCurrentSession),
         SessionChange::Rename(which, name) => log.rename_session(which, name),
         SessionChange::Note(which, note) => log.note_session(which, note),
         SessionChange::Declare(which, declaration) => log.declare_session(which, declaration),
@@ -222,28 +241,46 @@ pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> anyhow
 }
 
 /// Deletes a session from a log that can't be opened for writing.
-fn delete_unopened(store: &StoreConfig, which: &str) -> anyhow::Result<Session> {
+fn delete_unopened(store: &StoreConfig, which: &str) -> Result<Session, Error> {
     let doomed = Source::open(&store.dir)?.session(which)?;
     Log::delete_unopened(store, DeleteTarget::Session(&doomed.id.to_string()))?;
     Ok(doomed)
 }
 
-fn ask_for(client: &Client, change: &SessionChange<'_>) -> anyhow::Result<Session> {
-    match *change {
-        SessionChange::Start(name) => client.change(Method::POST, "/api/v1/sessions", Some(&json!({ "name": name }))),
-        SessionChange::End(None) => client.change(Method::POST, "/api/v1/sessions/current/end", None),
-        SessionChange::End(Some(which)) => client.change(Method::POST, &format!("{}/end", session_path(which)), None),
-        SessionChange::Rename(which, name) => {
-            client.change(Method::PATCH, &session_path(which), Some(&json!({ "name": name })))
+/// Sends a change to the console.
+fn ask_for(client: &Client, change: &SessionChange<'_>) -> Result<Session, Error> {
+    // A change may take long. A fast request first finds out whether the console responds at all, and which session is
+    // meant.
+    let path = match *change {
+        SessionChange::Start(_) | SessionChange::End(None) => {
+            client.get::<IgnoredAny>("/api/v1/limits", &[])?;
+            "/api/v1/sessions".to_owned()
         }
-        SessionChange::Note(which, note) => {
-            client.change(Method::PATCH, &session_path(which), Some(&json!({ "note": note })))
+        SessionChange::End(Some(which))
+        | SessionChange::Rename(which, _)
+        | SessionChange::Note(which, _)
+        | SessionChange::Declare(which, _)
+        | SessionChange::Delete(which) => {
+            match (client.get::<Session>(&session_path(which), &[]), change) {
+                (Ok(session), _) => session_path(&session.id.to_string()),
+                // A session whose folder was removed can only be forgotten.
+                (Err(ConsoleError::Refused { status: StatusCode::GONE, .. }), SessionChange::Delete(which)) => {
+                    session_path(which)
+                }
+                (Err(error), _) => return Err(error.into()),
+            }
         }
-        SessionChange::Declare(which, declaration) => {
-            client.change(Method::PATCH, &session_path(which), Some(&json!({ "declaration": declaration })))
-        }
-        SessionChange::Delete(which) => client.change(Method::DELETE, &session_path(which), None),
-    }
+    };
+    let done = match *change {
+        SessionChange::Start(name) => client.change(Method::POST, &path, Some(&json!({ "name": name }))),
+        SessionChange::End(None) => client.change(Method::POST, &format!("{path}/current/end"), None),
+        SessionChange::End(Some(_)) => client.change(Method::POST, &format!("{path}/end"), None),
+        SessionChange::Rename(_, name) => client.change(Method::PATCH, &path, Some(&json!({ "name": name }))),
+        SessionChange::Note(_, note) => client.change(Method::PATCH, &path, Some(&json!({ "note": note }))),
+        SessionChange::Declare(_, text) => client.change(Method::PATCH, &path, Some(&json!({ "declaration": text }))),
+        SessionChange::Delete(_) => client.change(Method::DELETE, &path, None),
+    };
+    Ok(done?)
 }
 
 /// A session's path on the console, with its name percent-encoded.
@@ -258,7 +295,7 @@ fn session_path(which: &str) -> String {
     path
 }
 
-fn unreadable(error: ReadError) -> anyhow::Error {
+fn unreadable(error: ReadError) -> Error {
     match error.exchanges() {
         Some((session, first, last)) => Unreadable { session, first, last, message: error.to_string() }.into(),
         None => error.into(),
@@ -266,7 +303,7 @@ fn unreadable(error: ReadError) -> anyhow::Error {
 }
 
 /// Parses a line of the console's NDJSON: an exchange, or `{"error": …}` for an unreadable one.
-fn read_line(line: &[u8]) -> anyhow::Result<Exchange> {
+fn read_line(line: &[u8]) -> Result<Exchange, Error> {
     #[derive(Deserialize)]
     struct Failed {
         error: String,
@@ -281,8 +318,8 @@ fn read_line(line: &[u8]) -> anyhow::Result<Exchange> {
             Ok(Failed { error: message, session: Some(session), first: Some(first), last: Some(last) }) => {
                 Err(Unreadable { session, first, last, message }.into())
             }
-            Ok(failed) => Err(anyhow::Error::msg(failed.error)),
-            Err(_) => Err(error).context("the console sent an invalid exchange"),
+            Ok(failed) => Err(ConsoleError::Failed(failed.error).into()),
+            Err(_) => Err(ConsoleError::Invalid { what: "exchange", source: error }.into()),
         },
     }
 }

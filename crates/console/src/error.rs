@@ -85,7 +85,8 @@ impl From<FindError> for ApiError {
 impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         let status = match error {
-            SessionError::NotFound(_) | SessionError::Gone { .. } => StatusCode::NOT_FOUND,
+            SessionError::NotFound(_) => StatusCode::NOT_FOUND,
+            SessionError::Gone { .. } => StatusCode::GONE,
             SessionError::Ambiguous { .. } | SessionError::Recording(_) | SessionError::Current { .. } => {
                 StatusCode::CONFLICT
             }

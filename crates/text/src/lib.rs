@@ -1,4 +1,4 @@
-//! Formatting for humans: sizes, durations and times, untrusted text on a terminal, indented JSON, and an exchange on one
+//! Formatting for humans: sizes, durations and times, errors, untrusted text on a terminal, indented JSON, and an exchange on one
 //! line ([`Row`]).
 //!
 //! ```
@@ -10,12 +10,14 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod error;
 pub mod json;
 mod line;
 mod row;
 pub mod terminal;
 
 pub use self::{
+    error::one_line,
     line::{cut, cut_before, cut_operation, duration, local, pad, plain, plain_lines, size, span, status_style},
     row::{Column, Columns, Line, Mark, Row, findings},
 };

@@ -219,7 +219,7 @@ impl Model {
             Asked::Filter => match parse_filter(&prompt.text, self.now) {
                 Ok(filter) => Some(self.set_filter(filter)),
                 Err(wrong) => {
-                    self.message = Some((wrong, true));
+                    self.message = Some((wrong.to_string(), true));
                     self.prompt = Some(prompt);
                     None
                 }
@@ -229,7 +229,7 @@ impl Model {
                 match format_of(&path) {
                     Ok(_) => Some(Action::Export(self.chosen(), path)),
                     Err(wrong) => {
-                        self.message = Some((wrong, true));
+                        self.message = Some((wrong.to_string(), true));
                         self.prompt = Some(prompt);
                         None
                     }

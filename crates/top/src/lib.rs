@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod document;
+mod error;
 mod keys;
 mod layout;
 mod model;
@@ -22,12 +23,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{Filter, Timestamp};
 use nightaudit_mews::Contracts;
 use ratatui::DefaultTerminal;
 
+pub use self::error::Error;
 use self::{
     model::{Action, Event, Model},
     work::{Heard, Request},
@@ -45,51 +46,51 @@ const TICK: Duration = Duration::from_millis(500);
 /// What is shown.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The exchanges to begin with.
+    /// The exchanges to show at first.
     pub filter: Filter,
-    /// What requests are held against.
+    /// The documentation that requests are checked against.
     pub contracts: Contracts,
-    /// Whether there are colours.
+    /// Whether to use colours.
     pub colors: bool,
 }
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// A person or a signal ended it.
+    /// The user or a signal ended it.
     Quit,
-    /// A part of it panicked, which was told.
+    /// A thread panicked; the panic has been printed.
     Panicked,
 }
 
-/// Shows the log of this data folder in the terminal that standard input and output are, until it is left.
+/// Shows the log of this data folder on the terminal, until the user or a signal ends it.
 ///
 /// # Errors
 ///
-/// The terminal can't be used, or a thread can't be started.
-pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> anyhow::Result<Ended> {
+/// The terminal can't be used, or a thread can't be spawned.
+pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> Result<Ended, Error> {
     let (heard, inbox) = sync_channel(WAITING);
     let (ask, requests) = channel();
     work::hear_signals(&heard)?;
     let mut screen = Screen::open()?;
     let terminal = &mut screen.terminal;
-    let size = terminal.size()?;
+    let size = terminal.size().map_err(Error::Terminal)?;
     let mut model = Model::new((size.width, size.height), now(), filter.clone());
     let mut feed = work::feed(&heard, 0, data, filter, contracts.clone())?;
     let _unfinished = work::serve(&heard, data, requests)?;
     work::read_terminal(&heard)?;
     let zone = TimeZone::system();
     let mut drawn = Instant::now();
-    terminal.draw(|frame| view::draw(&model, &zone, colors, frame))?;
+    terminal.draw(|frame| view::draw(&model, &zone, colors, frame)).map_err(Error::Terminal)?;
     loop {
-        // Wait for something, and then for what comes with it, until it is time for a picture.
+        // Waits for an event, then takes all that follow until the next frame is due.
         let mut wait = TICK;
         loop {
             let event = match inbox.recv_timeout(wait) {
                 Ok(Heard::Event(event)) => event,
                 Ok(Heard::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Quit),
                 Ok(Heard::Panicked) => {
-                    screen.is_put_back = true;
+                    screen.is_restored = true;
                     return Ok(Ended::Panicked);
                 }
                 Err(RecvTimeoutError::Timeout) => break,
@@ -97,14 +98,14 @@ pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> anyho
             match model.update(event) {
                 None => {}
                 Some(Action::Quit) => return Ok(Ended::Quit),
-                Some(Action::Redraw) => terminal.clear()?,
+                Some(Action::Redraw) => terminal.clear().map_err(Error::Terminal)?,
                 Some(Action::Follow(number, filter)) => {
                     feed.cancel();
                     feed = work::feed(&heard, number, data, *filter, contracts.clone())?;
                 }
-                Some(Action::Load(id)) => ask.send(Request::Load(id)).context("the log's thread has ended")?,
+                Some(Action::Load(id)) => ask.send(Request::Load(id)).map_err(|_| Error::LogThread)?,
                 Some(Action::Export(ids, path)) => {
-                    ask.send(Request::Export(ids, path)).context("the log's thread has ended")?;
+                    ask.send(Request::Export(ids, path)).map_err(|_| Error::LogThread)?;
                 }
             }
             wait = FRAME.saturating_sub(drawn.elapsed());
@@ -113,7 +114,7 @@ pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> anyho
             }
         }
         model.update(Event::Tick(now()));
-        terminal.draw(|frame| view::draw(&model, &zone, colors, frame))?;
+        terminal.draw(|frame| view::draw(&model, &zone, colors, frame)).map_err(Error::Terminal)?;
         drawn = Instant::now();
     }
 }
@@ -125,22 +126,22 @@ fn now() -> Timestamp {
 /// The terminal in raw mode. It is restored on drop, and before a panic is reported.
 struct Screen {
     terminal: DefaultTerminal,
-    /// A panic, of whatever thread, has put it back already: doing so again would put the cursor onto what was told.
-    is_put_back: bool,
+    /// Whether a panic, on any thread, has restored it already: doing so again would move the cursor over the message.
+    is_restored: bool,
 }
 
 impl Screen {
-    fn open() -> anyhow::Result<Self> {
-        let terminal = ratatui::try_init().context("the terminal can't be used")?;
-        Ok(Self { terminal, is_put_back: false })
+    fn open() -> Result<Self, Error> {
+        let terminal = ratatui::try_init().map_err(Error::Terminal)?;
+        Ok(Self { terminal, is_restored: false })
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A terminal that has gone away needs nothing put back.
+        // Fails if the terminal is gone; nothing to restore then.
         let _ = self.terminal.show_cursor();
-        if !self.is_put_back && !thread::panicking() {
+        if !self.is_restored && !thread::panicking() {
             let _ = ratatui::try_restore();
         }
     }

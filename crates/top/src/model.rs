@@ -7,10 +7,10 @@ use std::{
 
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Timestamp};
-use nightaudit_text::Row;
+use nightaudit_text::{Row, one_line};
 use ratatui::crossterm::event::KeyEvent;
 
-use super::{document::Document, layout, prompt::Prompt, rates::Rates};
+use super::{document::Document, error::WriteError, layout, prompt::Prompt, rates::Rates};
 
 /// The most rows kept; older ones are in the log.
 pub(super) const KEEP: usize = 5_000;
@@ -26,9 +26,9 @@ pub(super) enum Event {
     /// The limiter's state; `None` if no `serve` is running.
     Limits(Option<Vec<LimitState>>),
     /// A requested exchange, or why it can't be read.
-    Loaded(ExchangeId, Result<Box<Exchange>, String>),
-    /// The result of an export, in a sentence.
-    Exported(Result<String, String>),
+    Loaded(ExchangeId, Result<Box<Exchange>, nightaudit_client::Error>),
+    /// The result of an export; if it succeeded, in a sentence.
+    Exported(Result<String, WriteError>),
     Tick(Timestamp),
 }
 
@@ -41,8 +41,8 @@ pub(super) enum Fed {
     Missed(u64),
     Connected,
     Waiting,
-    /// It ended with an error of the filter or the log.
-    Failed(String),
+    /// It ended: the filter is at fault, or the log.
+    Failed(nightaudit_client::Error),
 }
 
 /// An effect to run outside the model.
@@ -70,7 +70,7 @@ pub(super) enum Tab {
 pub(super) struct Detail {
     pub(super) id: ExchangeId,
     pub(super) row: Row,
-    pub(super) loaded: Option<Result<Loaded, String>>,
+    pub(super) loaded: Option<Result<Loaded, nightaudit_client::Error>>,
     /// Whether the response's pane is focused rather than the request's.
     pub(super) on_response: bool,
 }
@@ -166,7 +166,7 @@ impl Model {
             Event::Limits(limits) => self.limits = limits,
             Event::Loaded(id, exchange) => self.loaded(id, exchange),
             Event::Exported(Ok(told)) => self.message = Some((told, false)),
-            Event::Exported(Err(told)) => self.message = Some((told, true)),
+            Event::Exported(Err(error)) => self.message = Some((one_line(&error), true)),
             Event::Tick(now) => self.now = now,
         }
         self.settle();
@@ -184,7 +184,7 @@ impl Model {
             Fed::Waiting => self.feed = Feed::Waiting,
             Fed::Failed(why) => {
                 self.feed = Feed::Failed;
-                self.message = Some((why, true));
+                self.message = Some((one_line(&why), true));
             }
         }
     }
@@ -205,7 +205,7 @@ impl Model {
         }
     }
 
-    fn loaded(&mut self, id: ExchangeId, exchange: Result<Box<Exchange>, String>) {
+    fn loaded(&mut self, id: ExchangeId, exchange: Result<Box<Exchange>, nightaudit_client::Error>) {
         // It may no longer be open.
         let Some(detail) = self.detail.as_mut().filter(|detail| detail.id == id) else { return };
         detail.loaded = Some(exchange.map(|exchange| Loaded {

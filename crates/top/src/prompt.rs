@@ -7,6 +7,8 @@ use nightaudit_exchange::{Filter, Statuses, Timestamp};
 use nightaudit_export::Format;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::error::{FilterError, UnknownExtension, extensions};
+
 /// The maximum length of an input, in characters.
 const LONGEST: usize = 500;
 
@@ -54,11 +56,7 @@ impl Prompt {
             Asked::Filter => {
                 "4xx  rates/*  !5xx  outcome=failed  client='Acme*'  since=12:00  …  empty for all".to_owned()
             }
-            Asked::Export => {
-                let endings: Vec<String> =
-                    Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
-                format!("format by extension: {}", endings.join(" "))
-            }
+            Asked::Export => format!("format by extension: {}", extensions()),
         }
     }
 
@@ -87,17 +85,14 @@ impl Prompt {
 }
 
 /// The format for a file's extension.
-pub(super) fn format_of(path: &Path) -> Result<Format, String> {
+pub(super) fn format_of(path: &Path) -> Result<Format, UnknownExtension> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let found = Format::ALL.into_iter().find(|format| name.ends_with(&format!(".{}", format.extension())));
-    found.ok_or_else(|| {
-        let endings: Vec<String> = Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
-        format!("no format has the extension of `{name}`: use {}", endings.join(" "))
-    })
+    found.ok_or(UnknownExtension(name))
 }
 
 /// Parses a filter: `name=value`, or just a status or an operation.
-pub(super) fn parse_filter(text: &str, now: Timestamp) -> Result<Filter, String> {
+pub(super) fn parse_filter(text: &str, now: Timestamp) -> Result<Filter, FilterError> {
     let pairs = words(text)?.into_iter().map(|word| {
         if let Some((name, value)) = word.split_once('=') {
             return (name.trim_start_matches('-').to_owned(), value.to_owned());
@@ -109,10 +104,10 @@ pub(super) fn parse_filter(text: &str, now: Timestamp) -> Result<Filter, String>
             _ => ("operation".to_owned(), format!("{mark}*{bare}*")),
         }
     });
-    Filter::from_query_in(pairs, now, &TimeZone::system()).map_err(|error| error.to_string())
+    Ok(Filter::from_query_in(pairs, now, &TimeZone::system())?)
 }
 
-/// Formats a filter in the syntax that [`filter`] parses.
+/// Formats a filter in the syntax of [`parse_filter`].
 pub(super) fn write_filter(filter: &Filter) -> String {
     let words = filter.to_query().into_iter().map(|(name, value)| match value.contains([' ', '\'']) {
         true => format!("{name}=\"{value}\""),
@@ -122,7 +117,7 @@ pub(super) fn write_filter(filter: &Filter) -> String {
 }
 
 /// Splits at blanks, except within quotes.
-fn words(text: &str) -> Result<Vec<String>, String> {
+fn words(text: &str) -> Result<Vec<String>, FilterError> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for letter in text.chars() {
         match (quote, letter) {
@@ -136,7 +131,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
         }
     }
     if quote.is_some() {
-        return Err("unclosed quotation mark".to_owned());
+        return Err(FilterError::Quote);
     }
     words.extend(word);
     Ok(words)
@@ -146,7 +141,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
+    fn parse(text: &str) -> Result<Vec<(String, String)>, FilterError> {
         parse_filter(text, Timestamp::from_micros(0)).map(|filter| filter.to_query())
     }
 
@@ -176,6 +171,7 @@ mod tests {
         for format in Format::ALL {
             assert_eq!(format_of(Path::new(&format!("/tmp/a.{}", format.extension()))), Ok(format));
         }
-        assert!(format_of(Path::new("a.pdf")).unwrap_err().contains(".har"));
+        assert_eq!(format_of(Path::new("a.pdf")), Err(UnknownExtension("a.pdf".to_owned())));
+        assert!(UnknownExtension("a.pdf".to_owned()).to_string().contains("`a.pdf`: use .har "));
     }
 }

@@ -235,7 +235,7 @@ fn in_an_exchange_the_keys_are_its_own() {
     assert_eq!(press(&mut model, "K"), Some(Action::Load(row(38).id)));
     assert_eq!(detail(&model), Some((row(38).id, true)));
     // A response that arrives too late is not shown.
-    model.update(Event::Loaded(id, Err("gone".to_owned())));
+    model.update(Event::Loaded(id, Err(nightaudit_log::FindError::Empty.into())));
     assert!(model.detail.as_ref().unwrap().loaded.is_none());
     press(&mut model, "q");
     assert_eq!(detail(&model), None);

@@ -12,10 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
-use nightaudit_client::{Follow, News, Source};
+use nightaudit_client::{Error as LogError, Follow, News, Source};
 use nightaudit_console::LimitState;
-use nightaudit_exchange::{ExchangeId, Filter};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_mews::Contracts;
 use nightaudit_text::{Row, size};
 use ratatui::crossterm::event;
@@ -23,6 +22,7 @@ use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    error::{Error, WriteError},
     model::{Event, Fed},
     prompt::format_of,
 };
@@ -61,18 +61,18 @@ impl Drop for Guard {
     }
 }
 
-fn spawn(name: &str, heard: &SyncSender<Heard>, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+fn spawn(name: &str, heard: &SyncSender<Heard>, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let guard = Guard(heard.clone());
     let body = move || {
         let _guard = guard;
         work();
     };
-    thread::Builder::new().name(name.to_owned()).spawn(body).context("can't spawn a thread")?;
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(Error::Thread)?;
     Ok(())
 }
 
 /// Reads keys and resizes until the terminal is gone.
-pub(super) fn read_terminal(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
+pub(super) fn read_terminal(heard: &SyncSender<Heard>) -> Result<(), Error> {
     let events = heard.clone();
     spawn("top-keys", heard, move || {
         loop {
@@ -90,8 +90,8 @@ pub(super) fn read_terminal(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
 }
 
 /// Waits for a termination signal.
-pub(super) fn hear_signals(heard: &SyncSender<Heard>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub(super) fn hear_signals(heard: &SyncSender<Heard>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
     let stop = heard.clone();
     let (ready, listening) = channel();
     spawn("top-signals", heard, move || {
@@ -131,31 +131,32 @@ pub(super) fn feed(
     data: &Path,
     filter: Filter,
     contracts: Contracts,
-) -> anyhow::Result<CancellationToken> {
+) -> Result<CancellationToken, Error> {
     let stop = CancellationToken::new();
     let (events, stopped, data) = (heard.clone(), stop.clone(), data.to_owned());
     spawn("top-feed", heard, move || {
-        let send = |fed| events.send(Heard::Event(Event::Feed(number, fed)));
-        let result = (|| -> anyhow::Result<()> {
+        // Whether the view is still there.
+        let send = |fed| events.send(Heard::Event(Event::Feed(number, fed))).is_ok();
+        let result = (|| -> Result<(), LogError> {
             let mut history = Vec::new();
-            let take = |exchange: anyhow::Result<_>| {
+            let take = |exchange: Result<Exchange, LogError>| {
                 // Unreadable exchanges are reported by `log check`.
                 history.extend(exchange.ok().map(|exchange| Row::new(&exchange, &contracts)));
             };
             let mut follow = Follow::start(&data, filter, HISTORY, stopped, take)?;
-            send(Fed::History(history))?;
-            while let Some(news) = follow.next()? {
-                send(match news {
+            let mut sent = send(Fed::History(history));
+            while let (true, Some(news)) = (sent, follow.next()?) {
+                sent = send(match news {
                     News::Exchange(exchange) => Fed::Row(Box::new(Row::new(&exchange, &contracts))),
                     News::Missed(count) => Fed::Missed(count),
                     News::Connected => Fed::Connected,
                     News::Waiting => Fed::Waiting,
-                })?;
+                });
             }
             Ok(())
         })();
         if let Err(error) = result {
-            let _ = send(Fed::Failed(format!("{error:#}")));
+            send(Fed::Failed(error));
         }
     })?;
     Ok(stop)
@@ -177,7 +178,7 @@ impl Drop for Unfinished {
 }
 
 /// Runs queries of the log one after the other, and polls the limits in between.
-pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<Request>) -> anyhow::Result<Unfinished> {
+pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<Request>) -> Result<Unfinished, Error> {
     let (events, data) = (heard.clone(), data.to_owned());
     let unfinished = Unfinished::default();
     let writing = Arc::clone(&unfinished.0);
@@ -201,25 +202,33 @@ pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<R
     Ok(unfinished)
 }
 
-fn load(data: &Path, id: ExchangeId) -> Result<Box<nightaudit_exchange::Exchange>, String> {
-    let found = Source::open(data).and_then(|source| source.find(&id.to_string()));
-    found.map(Box::new).map_err(|error| format!("{error:#}"))
+fn load(data: &Path, id: ExchangeId) -> Result<Box<Exchange>, LogError> {
+    Ok(Box::new(Source::open(data)?.find(&id.to_string())?))
 }
 
 fn limits(data: &Path) -> Option<Vec<LimitState>> {
     Source::Console(Source::console(data)?).limits().ok()?
 }
 
-/// Writes exchanges to a new file atomically. `writing` names the temporary file meanwhile.
-fn export(data: &Path, ids: &[ExchangeId], path: &Path, writing: &Mutex<Option<PathBuf>>) -> Result<String, String> {
+/// Writes exchanges to a new file atomically, and says so. `writing` names the temporary file meanwhile.
+fn export(
+    data: &Path,
+    ids: &[ExchangeId],
+    path: &Path,
+    writing: &Mutex<Option<PathBuf>>,
+) -> Result<String, WriteError> {
     let note = |path: Option<PathBuf>| *writing.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| WriteError::Io { path, source }
+    };
     let format = format_of(path)?;
-    let write = || -> anyhow::Result<u64> {
-        if path.exists() {
-            anyhow::bail!("{} already exists: choose another name", path.display());
-        }
+    if path.exists() {
+        return Err(WriteError::Exists(path.to_owned()));
+    }
+    let write = || -> Result<u64, WriteError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
+        let mut file = NamedTempFile::new_in(folder).map_err(failed(folder))?;
         note(Some(file.path().to_owned()));
         let mut out = BufWriter::new(file.as_file_mut());
         let source = Source::open(data)?;
@@ -228,16 +237,15 @@ fn export(data: &Path, ids: &[ExchangeId], path: &Path, writing: &Mutex<Option<P
             writer.write(&source.find(&id.to_string())?)?;
         }
         writer.finish()?;
-        out.flush()?;
+        out.flush().map_err(failed(path))?;
         drop(out);
-        file.persist_noclobber(path).with_context(|| format!("can't write {}", path.display()))?;
-        Ok(fs::metadata(path)?.len())
+        file.persist_noclobber(path).map_err(|error| failed(path)(error.error))?;
+        Ok(fs::metadata(path).map_err(failed(path))?.len())
     };
     let written = write();
     note(None);
-    let length = written.map_err(|error| format!("{error:#}"))?;
     let exchanges = if ids.len() == 1 { "1 exchange".to_owned() } else { format!("{} exchanges", ids.len()) };
-    Ok(format!("{exchanges} written to {} ({})", path.display(), size(length)))
+    Ok(format!("{exchanges} written to {} ({})", path.display(), size(written?)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use nightaudit_client::{Follow, News};
+use nightaudit_client::{Error, Follow, News};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_review::{Comparison, Review};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ const WAITING: usize = 1024;
 
 /// Follows a session on its own thread.
 pub(super) struct Watch {
-    exchanges: Receiver<anyhow::Result<Exchange>>,
+    exchanges: Receiver<Result<Exchange, Error>>,
 }
 
 impl Watch {
@@ -64,7 +64,7 @@ pub(super) fn draw(out: &mut impl Write, review: &Review, first: &Review, last: 
 }
 
 /// Sends exchanges until the receiver is dropped or the log can't be followed.
-fn follow(data: &Path, filter: Filter, last: Option<ExchangeId>, to: &SyncSender<anyhow::Result<Exchange>>) {
+fn follow(data: &Path, filter: Filter, last: Option<ExchangeId>, to: &SyncSender<Result<Exchange, Error>>) {
     let mut follow = Follow::after(data, filter, last, CancellationToken::new());
     loop {
         let sent = match follow.next() {

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use nightaudit_exchange::Exchange;
-use nightaudit_text::{Row, cut, duration, local, plain, size};
+use nightaudit_text::{Row, cut, duration, local, one_line, plain, size};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -26,7 +26,10 @@ pub(super) fn draw(model: &Model, detail: &Detail, zone: &TimeZone, area: Rect, 
         Layout::vertical([Constraint::Length(summary_height(model)), Constraint::Min(0)]).areas(area);
     let loaded = match &detail.loaded {
         None => return frame.render_widget(Line::styled(" loading", DIM), summary),
-        Some(Err(why)) => return frame.render_widget(Line::styled(format!(" {}", plain(why)), Color::Red), summary),
+        Some(Err(error)) => {
+            let line = format!(" {}", plain(&one_line(error)));
+            return frame.render_widget(Line::styled(line, Color::Red), summary);
+        }
         Some(Ok(loaded)) => loaded,
     };
     let marked = model.marked.contains(&detail.id);
