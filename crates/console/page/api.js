@@ -1,13 +1,13 @@
 // The console's API: requests with the token, and the stream of live rows, which resumes where it was interrupted.
 
 /**
- * A row of the list, as `GET /api/v1/rows` describes it.
+ * A row of the list, as `GET /api/v1/rows` describes it. One that can't be read has `unreadable`, and of the rest only `session` and `sequence`.
  * @typedef {{
  *   id: string, session: string, sessionName: string, sequence: number, startedAt: string, method: string, path: string,
  *   operation: string, environment: string, status: number | null, outcome: string, durationUs: number, waitedMs: number,
  *   requestBytes: number, responseBytes: number, limit: null | {left: number, limit: number, rule: string},
  *   client: string | null, token: string | null, marks: string[], origin: string | null, findings: number,
- *   firstFinding: string | null, webSocket: null | {messages: number}
+ *   firstFinding: string | null, webSocket: null | {messages: number}, unreadable?: string
  * }} Row
  */
 /** @typedef {"opening" | "live" | "waiting" | "failed"} FollowState */

@@ -151,7 +151,7 @@ export class Store {
     }
     this.#log = found.log;
     this.#listener.reloaded();
-    return this.#tail.at(-1)?.id ?? "";
+    return this.#tail.findLast(({ id }) => id)?.id ?? "";
   }
 
   /**

@@ -69,13 +69,15 @@ export function paintRow(element, position, row, is) {
   element.id = `row-${position}`;
   element.setAttribute("aria-rowindex", String(position + 1));
   element.setAttribute("aria-selected", String(is.open || is.cursor));
-  const level = row ? (row.webSocket && row.status === null ? "info" : statusLevel(row.status)) : "none";
+  const level = row?.id ? (row.webSocket && row.status === null ? "info" : statusLevel(row.status)) : "none";
   const name = `vrow s-${level}${is.cursor ? " is-cursor" : ""}${is.open ? " is-open" : ""}${row ? "" : " is-absent"}${row?.limit && row.limit.left === 0 ? " is-out" : ""}`;
   if (element.className !== name) element.className = name;
   set(cells["c-mark"], is.marked ? "●" : "");
-  if (!row) {
-    for (const [column, cell] of Object.entries(cells)) set(cell, column === "c-time" ? "…" : "");
+  if (!row || row.unreadable !== undefined) {
+    for (const [column, cell] of Object.entries(cells)) set(cell, column === "c-time" && !row ? "…" : "");
+    if (row) set(cells["c-operation"], "unreadable");
     [event, finding, origin].forEach((part) => say(part, ""));
+    say(event, visible(row?.unreadable ?? "", LONGEST));
     element.title = "";
     return;
   }

@@ -41,8 +41,15 @@ export function search({ api, query, found }) {
     element.hidden = true;
   }
 
-  /** Reads the next matches. @param {AbortSignal} signal */
+  /** Reads until there are more matches: the console pauses after each second of reading. @param {AbortSignal} signal */
   async function more(signal) {
+    const had = hits.length;
+    do await part(signal);
+    while (next && hits.length === had);
+  }
+
+  /** @param {AbortSignal} signal */
+  async function part(signal) {
     const asked = new URLSearchParams(query());
     asked.set("contains", sought.startsWith("!") || sought.startsWith("\\") ? `\\${sought}` : sought);
     asked.set("limit", String(PAGE));
@@ -50,7 +57,7 @@ export function search({ api, query, found }) {
     if (next) asked.set("after", next);
     const page = await api.get(`/api/v1/rows?${asked}`, { signal });
     next = page.next ?? null;
-    hits.push(...page.rows.map((/** @type {import("../api.js").Row} */ row) => row.id));
+    hits.push(...page.rows.map((/** @type {import("../api.js").Row} */ row) => row.id).filter(Boolean));
   }
 
   function tell() {

@@ -63,6 +63,14 @@ class Traffic {
   /** @type {{element: HTMLElement, leave?: () => void, update?: (id: string) => void} | null} */
   #pane = null;
   #paneTurn = 0;
+  #paneOptions = {
+    query: new URLSearchParams(),
+    onOpen: (/** @type {string} */ id) => {
+      this.#openAt = -1;
+      this.#goTo(id);
+    },
+    onClose: () => this.#goTo(""),
+  };
   /** @type {(() => void)[]} */
   #leaving = [];
   #state = "opening";
@@ -138,6 +146,7 @@ class Traffic {
       this.#chosen = chosen;
       this.#filter.set([...chosen]);
       this.#query = resolve(chosen, Date.now());
+      this.#paneOptions.query = this.#query;
       this.#cursor = -1;
       this.#openAt = -1;
       this.#search.close();
@@ -179,6 +188,7 @@ class Traffic {
   #reloaded() {
     this.#fresh = 0;
     this.#incoming = [];
+    if ((this.#store.total ?? 0) < this.#list.count) this.#cursor = -1;
     this.#filter.say("");
     this.#list.setCount(this.#store.total ?? 0);
     this.#list.refresh();
@@ -311,7 +321,8 @@ class Traffic {
   #openRow(position) {
     const row = this.#store.row(position);
     this.#cursor = position;
-    if (!row) return;
+    this.#list.refresh();
+    if (!row?.id) return;
     if (this.#list.follows) this.#list.setFollows(false);
     this.#openAt = position;
     this.#goTo(row.id);
@@ -350,15 +361,9 @@ class Traffic {
     try {
       const { exchangePane } = await import("./exchange.js");
       if (mine !== this.#paneTurn || this.#open !== id) return;
-      this.#pane = exchangePane(id, this.#ctx, {
-        query: this.#query,
-        onOpen: (/** @type {string} */ other) => {
-          this.#openAt = -1;
-          this.#goTo(other);
-        },
-        onClose: () => this.#goTo(""),
-      });
-      fill(this.#side, this.#pane.element);
+      const pane = exchangePane(id, this.#ctx, this.#paneOptions);
+      this.#pane = pane;
+      fill(this.#side, pane.element);
     } catch (error) {
       console.error(error);
       fill(this.#side, h("div", { class: "blank" }, h("p", null, "This exchange can't be shown."), h("button", { class: "button", type: "button", onclick: () => this.#goTo("") }, "Close")));
@@ -458,7 +463,7 @@ class Traffic {
 
   #mark() {
     const row = this.#store.row(this.#cursor >= 0 ? this.#cursor : this.#openAt >= 0 ? this.#openAt : this.#list.count - 1);
-    if (!row) return;
+    if (!row?.id) return;
     marks.toggle(row.id);
     if (this.#cursor >= 0 && !this.#open) this.#move(1);
   }
