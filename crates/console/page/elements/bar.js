@@ -13,149 +13,142 @@ const EVERY = 4000;
 
 const THEMES = ["system", "light", "dark"];
 
-/**
- * @param {Context} ctx
- * @param {ReturnType<typeof import("./notice.js").notice>} notices
- */
+/** @param {Context} ctx @param {ReturnType<typeof import("./notice.js").notice>} notices */
 export function bar(ctx, notices) {
-  const links = [
-    { name: "traffic", text: "Traffic", also: ["exchange", "compare"] },
-    { name: "limits", text: "Limits", also: [] },
-    { name: "run", text: "Run", also: [] },
-    { name: "sessions", text: "Sessions", also: [] },
-  ].map(({ name, text, also }) => ({
-    name,
-    also,
-    link: h("a", { href: `#/${name}`, title: name === "run" ? "Certification run" : null }, icon(name), text),
-  }));
-  const run = h("a", { class: "runline", href: "#/run", hidden: true });
-  const dot = h("span", { class: "dot" });
-  const words = h("span", { class: "words" });
-  const live = h("span", { class: "live", role: "status" }, dot, words);
-  const theme = h("button", { class: "button quiet icon", type: "button", onclick: () => change() });
-  const help = h("button", { class: "button quiet icon", type: "button", "aria-label": "Keys", title: "Keys (?)", onclick: () => void showKeys() }, icon("help"));
-  const element = h(
-    "header",
-    { class: "bar" },
-    h("a", { class: "brand", href: "#/traffic" }, logo(), "nightaudit"),
-    h("nav", { "aria-label": "Views" }, links.map(({ link }) => link)),
-    run,
-    h("div", { class: "tools" }, live, theme, help),
-  );
+	const links = [
+		{ name: "traffic", text: "Traffic", also: ["exchange", "compare"] },
+		{ name: "limits", text: "Limits", also: [] },
+		{ name: "run", text: "Run", also: [] },
+		{ name: "sessions", text: "Sessions", also: [] },
+	].map(({ name, text, also }) => ({
+		name,
+		also,
+		link: h("a", { href: `#/${name}`, title: name === "run" ? "Certification run" : null }, icon(name), text),
+	}));
+	const run = h("a", { class: "runline", href: "#/run", hidden: true });
+	const dot = h("span", { class: "dot" });
+	const words = h("span", { class: "words" });
+	const live = h("span", { class: "live", role: "status" }, dot, words);
+	const theme = h("button", { class: "button quiet icon", type: "button", onclick: () => change() });
+	const help = h("button", { class: "button quiet icon", type: "button", "aria-label": "Keys", title: "Keys (?)", onclick: () => void showKeys() }, icon("help"));
+	const element = h(
+		"header",
+		{ class: "bar" },
+		h("a", { class: "brand", href: "#/traffic" }, logo(), "nightaudit"),
+		h("nav", { "aria-label": "Views" }, links.map(({ link }) => link)),
+		run,
+		h("div", { class: "tools" }, live, theme, help),
+	);
 
-  const paint = () => {
-    const chosen = ctx.settings.get("theme", "system");
-    fill(theme, icon(chosen));
-    const say = `Colours: ${chosen === "system" ? "as the system" : chosen}`;
-    theme.setAttribute("aria-label", say);
-    theme.title = say;
-    if (chosen === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = chosen;
-  };
-  const change = () => {
-    ctx.settings.set("theme", THEMES[(THEMES.indexOf(ctx.settings.get("theme", "system")) + 1) % THEMES.length]);
-    paint();
-  };
-  paint();
+	const paint = () => {
+		const chosen = ctx.settings.get("theme", "system");
+		fill(theme, icon(chosen));
+		const say = `Colours: ${chosen === "system" ? "as the system" : chosen}`;
+		theme.setAttribute("aria-label", say);
+		theme.title = say;
+		if (chosen === "system") delete document.documentElement.dataset.theme;
+		else document.documentElement.dataset.theme = chosen;
+	};
+	const change = () => {
+		ctx.settings.set("theme", THEMES[(THEMES.indexOf(ctx.settings.get("theme", "system")) + 1) % THEMES.length]);
+		paint();
+	};
+	paint();
 
-  async function showKeys() {
-    await dialog(
-      "Keys",
-      () => ({
-        content: ctx.keys.help().filter(({ lines }) => lines.length).map(({ title, lines }) =>
-          h("section", { class: "keys" }, h("h3", null, title), h("dl", { class: "keylist" }, lines.flatMap(({ keys, help }) => [
-            h("dt", null, keys.split(" ").map((key) => h("kbd", null, key))),
-            h("dd", null, help),
-          ]))),
-        ),
-      }),
-      { wide: true },
-    );
-  }
+	async function showKeys() {
+		await dialog(
+			"Keys",
+			() => ({
+				content: ctx.keys.help().filter(({ lines }) => lines.length).map(({ title, lines }) =>
+					h("section", { class: "keys" }, h("h3", null, title), h("dl", { class: "keylist" }, lines.flatMap(({ keys, help }) => [
+						h("dt", null, keys.split(" ").map((key) => h("kbd", null, key))),
+						h("dd", null, help),
+					]))),
+				),
+			}),
+			{ wide: true },
+		);
+	}
 
-  ctx.keys.layer("Everywhere", [
-    ...links.map(({ name, link }, place) => ({ keys: [String(place + 1)], help: `${link.title || link.textContent}`, run: () => ctx.go(`#/${name}`) })),
-    { keys: ["t"], help: "colours: system, light, dark", run: change },
-    { keys: ["?"], help: "this help", run: () => void showKeys() },
-  ]);
+	ctx.keys.layer("Everywhere", [
+		...links.map(({ name, link }, place) => ({ keys: [String(place + 1)], help: `${link.title || link.textContent}`, run: () => ctx.go(`#/${name}`) })),
+		{ keys: ["t"], help: "colours: system, light, dark", run: change },
+		{ keys: ["?"], help: "this help", run: () => void showKeys() },
+	]);
 
-  /** @param {"good" | "warn" | "bad" | ""} level @param {string} text */
-  const state = (level, text) => {
-    dot.className = `dot ${level}`;
-    if (words.textContent !== text) words.textContent = text;
-    live.title = text;
-  };
+	/** @param {"good" | "warn" | "bad" | ""} level @param {string} text */
+	const state = (level, text) => {
+		dot.className = `dot ${level}`;
+		if (words.textContent !== text) words.textContent = text;
+		live.title = text;
+	};
 
-  const look = async () => {
-    if (!ctx.api.hasToken) {
-      run.hidden = true;
-      return state("", "");
-    }
-    try {
-      const status = await ctx.api.get("/api/v1/status");
-      notices.clear("gone");
-      tell(status, notices);
-      if (status.recording?.failing) state("bad", "not recording");
-      else if (status.readOnly || !status.proxy) state("", "log only");
-      else state("good", "recording");
-    } catch (error) {
-      if (isGone(error)) {
-        state("warn", "serve is not running");
-        notices.show("gone", "warn", "`nightaudit serve` can't be reached. What is here stays; the page goes on when it is back.");
-        return;
-      }
-    }
-    try {
-      say(run, await ctx.api.get("/api/v1/sessions/current/run"));
-    } catch (error) {
-      if (!isGone(error)) run.hidden = true;
-    }
-  };
-  let timer = 0;
-  const again = async () => {
-    clearTimeout(timer);
-    if (!document.hidden) await look();
-    clearTimeout(timer);
-    timer = window.setTimeout(again, EVERY);
-  };
-  document.addEventListener("visibilitychange", () => void again());
-  void again();
+	const look = async () => {
+		if (!ctx.api.hasToken) {
+			run.hidden = true;
+			return state("", "");
+		}
+		try {
+			const status = await ctx.api.get("/api/v1/status");
+			notices.clear("gone");
+			tell(status, notices);
+			if (status.recording?.failing) state("bad", "not recording");
+			else if (status.readOnly || !status.proxy) state("", "log only");
+			else state("good", "recording");
+		} catch (error) {
+			if (isGone(error)) {
+				state("warn", "serve is not running");
+				notices.show("gone", "warn", "`nightaudit serve` can't be reached. What is here stays; the page goes on when it is back.");
+				return;
+			}
+		}
+		try {
+			say(run, await ctx.api.get("/api/v1/sessions/current/run"));
+		} catch (error) {
+			if (!isGone(error)) run.hidden = true;
+		}
+	};
+	let timer = 0;
+	const again = async () => {
+		clearTimeout(timer);
+		if (!document.hidden) await look();
+		clearTimeout(timer);
+		timer = window.setTimeout(again, EVERY);
+	};
+	document.addEventListener("visibilitychange", () => void again());
+	void again();
 
-  return {
-    element,
-    /** Says which view is shown; "" for none. @param {string} name */
-    at(name) {
-      element.classList.toggle("closed", name === "");
-      for (const { name: own, also, link } of links) {
-        if (own === name || also.includes(name)) link.setAttribute("aria-current", "page");
-        else link.removeAttribute("aria-current");
-      }
-      void again();
-    },
-  };
+	return {
+		element,
+		/** Says which view is shown; "" for none. @param {string} name */
+		at(name) {
+			element.classList.toggle("closed", name === "");
+			for (const { name: own, also, link } of links) {
+				if (own === name || also.includes(name)) link.setAttribute("aria-current", "page");
+				else link.removeAttribute("aria-current");
+			}
+			void again();
+		},
+	};
 }
 
 /** @param {unknown} error */
 const isGone = (error) => error instanceof Error && "status" in error && error.status === 0;
 
-/**
- * The run in one line.
- * @param {HTMLAnchorElement} line
- * @param {any} run
- */
+/** The run in one line. @param {HTMLAnchorElement} line @param {any} run */
 function say(line, run) {
-  line.hidden = false;
-  line.href = address(["run", run.session]);
-  line.title = `${visible(run.name)}: ${run.headline}`;
-  fill(
-    line,
-    h("span", { class: `tag ${run.errors ? "bad" : run.warnings ? "warn" : /^Ready/.test(run.headline) ? "good" : ""}` }, verdict(run.headline)),
-    h("bdi", { class: "cutoff strong" }, visible(run.name, 60)),
-    h("span", null, h("b", null, hours(run.hours)), h("span", { class: "muted" }, ` of ${run.hoursNeeded} h`)),
-    h("span", { class: run.errors ? "bad" : "muted" }, h("b", null, count(run.errors)), run.errors === 1 ? " error" : " errors"),
-    h("span", { class: run.warnings ? "warn" : "muted" }, h("b", null, count(run.warnings)), run.warnings === 1 ? " warning" : " warnings"),
-    h("span", { class: "muted" }, h("b", null, count(run.called)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
-  );
+	line.hidden = false;
+	line.href = address(["run", run.session]);
+	line.title = `${visible(run.name)}: ${run.headline}`;
+	fill(
+		line,
+		h("span", { class: `tag ${run.errors ? "bad" : run.warnings ? "warn" : /^Ready/.test(run.headline) ? "good" : ""}` }, verdict(run.headline)),
+		h("bdi", { class: "cutoff strong" }, visible(run.name, 60)),
+		h("span", null, h("b", null, hours(run.hours)), h("span", { class: "muted" }, ` of ${run.hoursNeeded} h`)),
+		h("span", { class: run.errors ? "bad" : "muted" }, h("b", null, count(run.errors)), run.errors === 1 ? " error" : " errors"),
+		h("span", { class: run.warnings ? "warn" : "muted" }, h("b", null, count(run.warnings)), run.warnings === 1 ? " warning" : " warnings"),
+		h("span", { class: "muted" }, h("b", null, count(run.called)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
+	);
 }
 
 /** The headline's first words, which are the verdict: the rest is in the figures beside it. @param {string} headline */
@@ -164,26 +157,22 @@ const verdict = (headline) => visible(headline.split(/[:.,]/)[0], 40);
 /** @param {number} hours */
 const hours = (hours) => (hours >= 10 ? Math.floor(hours) : Math.floor(hours * 10) / 10).toString();
 
-/**
- * Says what is wrong with the recording and the upstream.
- * @param {any} status
- * @param {ReturnType<typeof import("./notice.js").notice>} notices
- */
+/** Says what is wrong with the recording and the upstream. @param {any} status @param {ReturnType<typeof import("./notice.js").notice>} notices */
 function tell({ recording, upstream }, notices) {
-  /** @param {string} name @param {"warn" | "bad"} level @param {string | false | null | undefined} text */
-  const set = (name, level, text) => (text ? notices.show(name, level, text) : notices.clear(name));
-  set("failing", "bad", recording?.failing && `The log can't be written: ${visible(String(recording.failing))}`);
-  set("unrecorded", "bad", recording?.unrecorded > 0 && `${exchanges(recording.unrecorded)} could not be recorded and are lost.`);
-  set("missing", "bad", recording?.missing > 0 && `${exchanges(recording.missing)} are missing from the log's files: \`nightaudit log check\` says which.`);
-  const why = upstream?.lastError ? `: ${visible(String(upstream.lastError))}` : ".";
-  set("upstream", "warn", upstream?.reachable === false && `The upstream can't be reached${why}`);
+	/** @param {string} name @param {"warn" | "bad"} level @param {string | false | null | undefined} text */
+	const set = (name, level, text) => (text ? notices.show(name, level, text) : notices.clear(name));
+	set("failing", "bad", recording?.failing && `The log can't be written: ${visible(String(recording.failing))}`);
+	set("unrecorded", "bad", recording?.unrecorded > 0 && `${exchanges(recording.unrecorded)} could not be recorded and are lost.`);
+	set("missing", "bad", recording?.missing > 0 && `${exchanges(recording.missing)} are missing from the log's files: \`nightaudit log check\` says which.`);
+	const why = upstream?.lastError ? `: ${visible(String(upstream.lastError))}` : ".";
+	set("upstream", "warn", upstream?.reachable === false && `The upstream can't be reached${why}`);
 }
 
 /** @param {number} number */
 const exchanges = (number) => `${count(number)} ${number === 1 ? "exchange" : "exchanges"}`;
 
 function logo() {
-  return svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" },
-    svg("path", { d: "M16.800 12.300A7.300 7.300 0 1 1 7.700 3.200a5.900 5.900 0 0 0 9.100 9.100z", fill: "var(--accent)" }),
-    svg("path", { d: "M11 7.500h5M11 4.800h7", stroke: "currentColor", "stroke-width": "1.6", "stroke-linecap": "round" }));
+	return svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" },
+		svg("path", { d: "M16.800 12.300A7.300 7.300 0 1 1 7.700 3.200a5.900 5.900 0 0 0 9.100 9.100z", fill: "var(--accent)" }),
+		svg("path", { d: "M11 7.500h5M11 4.800h7", stroke: "currentColor", "stroke-width": "1.6", "stroke-linecap": "round" }));
 }

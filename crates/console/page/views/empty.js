@@ -5,27 +5,27 @@ import { icon } from "../elements/icon.js";
 
 /** The lines per language, for the proxy's address. Tokens are the reader's own. */
 const LINES = /** @type {[string, (proxy: string) => string][]} */ ([
-  ["cURL", (proxy) => `curl ${proxy}/api/connector/v1/configuration/get \\
+	["cURL", (proxy) => `curl ${proxy}/api/connector/v1/configuration/get \\
   -H 'Content-Type: application/json' \\
   -d '{"ClientToken": "…", "AccessToken": "…", "Client": "My Integration 1.0.0"}'`],
-  ["Node", (proxy) => `const response = await fetch("${proxy}/api/connector/v1/configuration/get", {
+	["Node", (proxy) => `const response = await fetch("${proxy}/api/connector/v1/configuration/get", {
   method: "POST",
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify({ ClientToken: "…", AccessToken: "…", Client: "My Integration 1.0.0" }),
 });`],
-  ["Python", (proxy) => `requests.post("${proxy}/api/connector/v1/configuration/get",
+	["Python", (proxy) => `requests.post("${proxy}/api/connector/v1/configuration/get",
     json={"ClientToken": "…", "AccessToken": "…", "Client": "My Integration 1.0.0"})`],
-  ["C#", (proxy) => `var mews = new HttpClient { BaseAddress = new Uri("${proxy}/") };
+	["C#", (proxy) => `var mews = new HttpClient { BaseAddress = new Uri("${proxy}/") };
 var response = await mews.PostAsJsonAsync("api/connector/v1/configuration/get",
     new Dictionary<string, string> { ["ClientToken"] = "…", ["AccessToken"] = "…", ["Client"] = "My Integration 1.0.0" });`],
-  ["PHP", (proxy) => `$request = curl_init("${proxy}/api/connector/v1/configuration/get");
+	["PHP", (proxy) => `$request = curl_init("${proxy}/api/connector/v1/configuration/get");
 curl_setopt_array($request, [
     CURLOPT_RETURNTRANSFER => true,
     CURLOPT_HTTPHEADER => ["Content-Type: application/json"],
     CURLOPT_POSTFIELDS => json_encode(["ClientToken" => "…", "AccessToken" => "…", "Client" => "My Integration 1.0.0"]),
 ]);
 $response = curl_exec($request);`],
-  ["Java", (proxy) => `var request = HttpRequest.newBuilder(URI.create("${proxy}/api/connector/v1/configuration/get"))
+	["Java", (proxy) => `var request = HttpRequest.newBuilder(URI.create("${proxy}/api/connector/v1/configuration/get"))
     .header("Content-Type", "application/json")
     .POST(BodyPublishers.ofString("""
         {"ClientToken": "…", "AccessToken": "…", "Client": "My Integration 1.0.0"}"""))
@@ -33,70 +33,64 @@ $response = curl_exec($request);`],
 var response = HttpClient.newHttpClient().send(request, BodyHandlers.ofString());`],
 ]);
 
-/**
- * @param {import("../app.js").Context} ctx
- * @returns {HTMLElement}
- */
+/** @param {import("../app.js").Context} ctx @returns {HTMLElement} */
 export function empty(ctx) {
-  const element = h("div", { class: "empty" });
-  ctx.api.get("/api/v1/status").then(
-    (status) => fill(element, status.proxy ? pointed(ctx, status.proxy) : unserved()),
-    () => fill(element, unserved()),
-  );
-  return element;
+	const element = h("div", { class: "empty" });
+	ctx.api.get("/api/v1/status").then(
+		(status) => fill(element, status.proxy ? pointed(ctx, status.proxy) : unserved()),
+		() => fill(element, unserved()),
+	);
+	return element;
 }
 
 function unserved() {
-  return h("div", { class: "blank" }, h("h2", null, "This log is empty"), h("p", null, "Nothing is being recorded into it: ", h("code", null, "nightaudit serve"), " does that."));
+	return h("div", { class: "blank" }, h("h2", null, "This log is empty"), h("p", null, "Nothing is being recorded into it: ", h("code", null, "nightaudit serve"), " does that."));
 }
 
-/**
- * @param {import("../app.js").Context} ctx
- * @param {{address: string, environment: string, upstream: string}} proxy
- */
+/** @param {import("../app.js").Context} ctx @param {{address: string, environment: string, upstream: string}} proxy */
 function pointed(ctx, { address, environment, upstream }) {
-  const proxy = /^https?:/.test(address) ? address.replace(/\/$/, "") : `http://${address}`;
-  const text = h("pre", { tabindex: 0, "aria-label": "Example" });
-  const copy = h("button", { class: "button small", type: "button" }, icon("copy"), "Copy");
-  copy.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text.textContent ?? "");
-      ctx.notify("good", "Copied.");
-    } catch {
-      getSelection()?.selectAllChildren(text);
-      ctx.notify("warn", "The browser doesn't allow copying; the text is selected instead.");
-    }
-  });
-  const panel = h("div", { class: "code", role: "tabpanel", id: "example", "aria-labelledby": "example-0" }, text, copy);
-  const tabs = LINES.map(([name], place) => h("button", { type: "button", role: "tab", id: `example-${place}`, "aria-controls": "example", onclick: () => choose(place) }, name));
-  const choose = (/** @type {number} */ chosen) => {
-    ctx.settings.set("language", LINES[chosen][0]);
-    text.textContent = LINES[chosen][1](proxy);
-    panel.setAttribute("aria-labelledby", `example-${chosen}`);
-    tabs.forEach((tab, place) => {
-      tab.setAttribute("aria-selected", String(place === chosen));
-      tab.tabIndex = place === chosen ? 0 : -1;
-    });
-  };
-  const list = h("div", { class: "tabs", role: "tablist", "aria-label": "Language" }, tabs);
-  list.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by) return;
-    const place = (tabs.findIndex((tab) => tab.tabIndex === 0) + by + tabs.length) % tabs.length;
-    choose(place);
-    tabs[place].focus();
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  choose(Math.max(0, LINES.findIndex(([name]) => name === ctx.settings.get("language", "cURL"))));
-  return [
-    h("h1", null, "Nothing recorded yet"),
-    h("p", null, "Point your integration at the proxy instead of Mews. Everything else stays as it is; the first request appears here."),
-    h("dl", { class: "facts swap" },
-      h("dt", null, "instead of"), h("dd", { class: "mono" }, upstream),
-      h("dt", null, "use"), h("dd", { class: "mono strong" }, proxy)),
-    h("p", { class: "muted" }, `The environment is ${environment}. Replace … with your tokens; the log keeps only pseudonyms of them.`),
-    h("section", { "aria-label": "Examples" }, list, panel),
-    h("p", { class: "muted" }, "No tokens at hand? ", h("code", null, "nightaudit simulate"), " is a Mews on your machine, and ", h("code", null, "nightaudit try"), " shows everything in half a minute."),
-  ];
+	const proxy = /^https?:/.test(address) ? address.replace(/\/$/, "") : `http://${address}`;
+	const text = h("pre", { tabindex: 0, "aria-label": "Example" });
+	const copy = h("button", { class: "button small", type: "button" }, icon("copy"), "Copy");
+	copy.addEventListener("click", async () => {
+		try {
+			await navigator.clipboard.writeText(text.textContent ?? "");
+			ctx.notify("good", "Copied.");
+		} catch {
+			getSelection()?.selectAllChildren(text);
+			ctx.notify("warn", "The browser doesn't allow copying; the text is selected instead.");
+		}
+	});
+	const panel = h("div", { class: "code", role: "tabpanel", id: "example", "aria-labelledby": "example-0" }, text, copy);
+	const tabs = LINES.map(([name], place) => h("button", { type: "button", role: "tab", id: `example-${place}`, "aria-controls": "example", onclick: () => choose(place) }, name));
+	const choose = (/** @type {number} */ chosen) => {
+		ctx.settings.set("language", LINES[chosen][0]);
+		text.textContent = LINES[chosen][1](proxy);
+		panel.setAttribute("aria-labelledby", `example-${chosen}`);
+		tabs.forEach((tab, place) => {
+			tab.setAttribute("aria-selected", String(place === chosen));
+			tab.tabIndex = place === chosen ? 0 : -1;
+		});
+	};
+	const list = h("div", { class: "tabs", role: "tablist", "aria-label": "Language" }, tabs);
+	list.addEventListener("keydown", (event) => {
+		const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+		if (!by) return;
+		const place = (tabs.findIndex((tab) => tab.tabIndex === 0) + by + tabs.length) % tabs.length;
+		choose(place);
+		tabs[place].focus();
+		event.preventDefault();
+		event.stopPropagation();
+	});
+	choose(Math.max(0, LINES.findIndex(([name]) => name === ctx.settings.get("language", "cURL"))));
+	return [
+		h("h1", null, "Nothing recorded yet"),
+		h("p", null, "Point your integration at the proxy instead of Mews. Everything else stays as it is; the first request appears here."),
+		h("dl", { class: "facts swap" },
+			h("dt", null, "instead of"), h("dd", { class: "mono" }, upstream),
+			h("dt", null, "use"), h("dd", { class: "mono strong" }, proxy)),
+		h("p", { class: "muted" }, `The environment is ${environment}. Replace … with your tokens; the log keeps only pseudonyms of them.`),
+		h("section", { "aria-label": "Examples" }, list, panel),
+		h("p", { class: "muted" }, "No tokens at hand? ", h("code", null, "nightaudit simulate"), " is a Mews on your machine, and ", h("code", null, "nightaudit try"), " shows everything in half a minute."),
+	];
 }
