@@ -1,7 +1,7 @@
 // Builds the page's elements. Everything recorded is hostile: text only ever becomes text nodes.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
-/** @typedef {Child | Child[]} Children */
+/** @typedef {Child | (Child | (Child | Child[])[])[]} Children */
 /** @typedef {Record<string, unknown>} Props */
 
 /**
