@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Settings,
+    config::{BasisSource, Settings},
     error::{BindError, RunError, StartError},
     files::{self, Files},
     recorder::{LogRecorder, Outcomes},
@@ -64,7 +64,8 @@ impl Service {
         Admit::restore(&limiter, history).await?;
 
         let outcomes = Outcomes::default();
-        let gauges = Gauges { contracts: contracts(&settings), ..gauges(&limiter, &outcomes, &log) };
+        let basis = settings.basis_source();
+        let gauges = Gauges { contracts: contracts(&settings), ..gauges(&limiter, &outcomes, &log, basis) };
         let recorder = LogRecorder::new(log.recorder(), outcomes);
         let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())?;
         let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
@@ -205,7 +206,7 @@ fn scheme(tls: bool) -> &'static str {
     if tls { "https" } else { "http" }
 }
 
-fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, log: &Arc<Log>) -> Gauges {
+fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, log: &Arc<Log>, basis: BasisSource) -> Gauges {
     let (limits, outcomes) = (limits.clone(), outcomes.clone());
     let report = move || -> LimitReport {
         let limits = limits.clone();
@@ -215,6 +216,7 @@ fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, log: &Arc<Log>) ->
     Gauges {
         limits: Box::new(report),
         outcomes: Box::new(move || outcomes.list()),
+        basis: Box::new(move || Ok(basis.current()?)),
         log_info: Box::new(move || serde_json::json!(totals.info())),
         log_check: Box::new(move |progress| Ok(serde_json::to_value(checked.check(&mut |_| progress())?)?)),
         ..Gauges::default()

@@ -20,8 +20,7 @@ use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, Source, Stream};
 use nightaudit_exchange::{ExchangeId, Filter, Missing};
 use nightaudit_log::Candidate;
-use nightaudit_mews::Contracts;
-use nightaudit_review::{Comparison, Declaration, RequestLimit, Review as Said, Reviewer, Rule, Severity, form};
+use nightaudit_review::{Basis, Comparison, Declaration, Review as Said, Reviewer, Rule, SessionFacts, Severity, form};
 use nightaudit_store::{Order, Session};
 use nightaudit_text::{plain, plain_lines, terminal::print_json};
 
@@ -114,17 +113,17 @@ impl Review {
             declared::explain(&mut out, rule, summary::width())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let contracts = settings.contracts()?;
+        let basis = settings.basis()?;
         let except = self.except.iter().map(|text| rule(text)).collect::<anyhow::Result<Vec<Rule>>>()?;
         let source = Source::open(&settings.data)?;
         let session = choose(source.sessions()?, self.session.as_deref())?;
         let found = match self.init {
             true => None,
-            false => declared::find(self.declaration.as_deref(), Some(&session), &contracts)?,
+            false => declared::find(self.declaration.as_deref(), Some(&session), &basis.contracts)?,
         };
         let (declaration, declared_in) = found.map(|found| (found.declaration, found.source)).unzip();
         let declaration = declaration.unwrap_or_default();
-        let judge = Judge { source: &source, settings, declaration: &declaration, contracts: &contracts };
+        let judge = Judge { source: &source, declaration: &declaration, basis: &basis };
         let (reading, lost) = judge.read(&session)?;
         if reading.count == 0 && !self.watch {
             bail!(
@@ -228,34 +227,30 @@ impl Review {
 pub(crate) fn review_of(settings: &Settings, session: &str) -> anyhow::Result<Said> {
     let source = Source::open(&settings.data)?;
     let session = choose(source.sessions()?, Some(session))?;
-    let (declaration, contracts) = (Declaration::default(), settings.contracts()?);
-    let judge = Judge { source: &source, settings, declaration: &declaration, contracts: &contracts };
+    let (declaration, basis) = (Declaration::default(), settings.basis()?);
+    let judge = Judge { source: &source, declaration: &declaration, basis: &basis };
     Ok(judge.read(&session)?.0.reviewer.into_review())
 }
 
 /// What sessions are reviewed against.
 struct Judge<'a> {
     source: &'a Source,
-    settings: &'a Settings,
     declaration: &'a Declaration,
-    contracts: &'a Contracts,
+    basis: &'a Basis,
 }
 
 impl Judge<'_> {
     /// Reads a session and warns of exchanges that are missing.
     fn read(&self, session: &Session) -> anyhow::Result<(Reading, Vec<Missing>)> {
-        let mut reviewer = Reviewer::new(self.declaration.clone())
-            .with_contracts(self.contracts.clone())
-            .with_limits(limits(self.settings));
-        reviewer.set_unrecorded(session.unrecorded);
-        if let Some(import) = session.imported {
-            reviewer.set_imported(import);
-        }
+        let mut facts = SessionFacts::from(session);
+        let reviewer = self.basis.reviewer(self.declaration.clone(), &facts);
         let losses = Losses::new(std::slice::from_ref(session));
         let mut reading = Reading { reviewer, filter: of(session), last: None, count: 0, losses };
         reading.take(self.source.exchanges(&reading.filter, Order::Oldest, None)?)?;
         let lost = std::mem::take(&mut reading.losses).tell();
-        lost.iter().for_each(|missing| reading.reviewer.set_missing(missing));
+        // Now with what couldn't be read.
+        facts.missing = lost.first().cloned();
+        reading.reviewer.set_facts(&facts);
         Ok((reading, lost))
     }
 
@@ -325,21 +320,6 @@ pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Res
     let named = sessions.iter().map(|session| Candidate { id: session.id, name: &session.name, open: session.open });
     let id = nightaudit_log::choose(which, named).map_err(|error| Usage(error.into()))?;
     Ok(sessions.into_iter().find(|session| session.id == id).expect("it was chosen among them"))
-}
-
-/// The configured limits that can be evaluated over a window.
-fn limits(settings: &Settings) -> Vec<RequestLimit> {
-    let rules = settings.limit.rules.iter().filter(|rule| rule.paginated_factor == 1);
-    rules
-        .map(|rule| RequestLimit {
-            name: rule.name.clone(),
-            requests: rule.requests,
-            window: rule.window,
-            access_token: rule.key.access_token,
-            client_token: rule.key.client_token,
-            operation: rule.key.operation,
-        })
-        .collect()
 }
 
 /// Lists all rules, for an unknown one.

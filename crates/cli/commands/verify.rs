@@ -12,10 +12,10 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
-use nightaudit_client::{Holder, Source, missing_of};
+use nightaudit_client::{Holder, Source};
 use nightaudit_exchange::{Filter, Missing};
 use nightaudit_export::{Finding, FindingKind, SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
-use nightaudit_store::{Log, Order};
+use nightaudit_store::{Log, Order, Session};
 use nightaudit_text::{local, plain};
 use serde_json::json;
 
@@ -88,7 +88,8 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
         extra = damage(log)?;
     }
     let source = Source::from(holder);
-    let mut missing: Vec<Missing> = source.sessions()?.iter().filter(|s| s.missing > 0).map(missing_of).collect();
+    let mut missing: Vec<Missing> =
+        source.sessions()?.iter().filter(|s| s.missing > 0).map(Session::missing_exchanges).collect();
     let exchanges = source.exchanges(&Filter::default(), Order::Oldest, None)?;
     let (mut last, mut unreadable) = (BTreeMap::new(), Vec::new());
     let readable = exchanges.filter_map(|exchange| match exchange {

@@ -14,6 +14,6 @@ pub use self::{
     client::{Client, Lines, Timeouts},
     error::{ConsoleError, Error},
     follow::{Follow, News},
-    losses::{Losses, Unreadable, missing_of},
+    losses::{Losses, Unreadable},
     source::{Holder, SessionChange, Source, Stream, change_session},
 };

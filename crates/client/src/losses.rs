@@ -33,7 +33,7 @@ pub struct Losses {
 impl Losses {
     /// Starts with the exchanges that these sessions are known to lack.
     pub fn new(sessions: &[Session]) -> Self {
-        let missing = sessions.iter().filter(|session| session.missing > 0).map(missing_of);
+        let missing = sessions.iter().filter(|session| session.missing > 0).map(Session::missing_exchanges);
         let names = sessions.iter().map(|session| (session.id, session.name.clone())).collect();
         Self { gaps: Gaps::new(missing), names, unreadable: 0 }
     }
@@ -72,17 +72,6 @@ impl Losses {
             tracing::warn!("`nightaudit log check` lists the damaged files; restore them from a copy");
         }
         missing
-    }
-}
-
-/// What a session lacks.
-pub fn missing_of(session: &Session) -> Missing {
-    Missing {
-        session: session.id,
-        session_name: session.name.clone(),
-        count: session.missing,
-        ranges: session.missing_ranges.clone(),
-        whole_session: session.exchanges == 0 && !session.open && session.bytes == 0,
     }
 }
 

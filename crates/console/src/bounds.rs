@@ -15,6 +15,9 @@ pub(crate) const PAGES: usize = 32;
 /// Event streams.
 pub(crate) const FOLLOWERS: usize = 64;
 
+/// Requests that wait for a review to change.
+pub(crate) const POLLS: usize = 64;
+
 /// Other short reads.
 const READS: usize = 64;
 
@@ -32,6 +35,7 @@ pub(crate) struct Bounds {
     exports: Arc<Semaphore>,
     pages: Arc<Semaphore>,
     followers: Arc<Semaphore>,
+    polls: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     events: Arc<Semaphore>,
 }
@@ -46,6 +50,7 @@ impl Default for Bounds {
             exports: semaphore(EXPORTS),
             pages: semaphore(PAGES),
             followers: semaphore(FOLLOWERS),
+            polls: semaphore(POLLS),
             reads: semaphore(READS),
             events: semaphore(EVENTS as usize),
         }
@@ -80,6 +85,15 @@ impl Bounds {
         try_acquire(&self.followers).ok_or_else(|| busy(FOLLOWERS, "followers"))
     }
 
+    /// A permit to wait for a review to change.
+    ///
+    /// # Errors
+    ///
+    /// 503 if none is free.
+    pub(crate) fn poll(&self) -> Result<Permit, ApiError> {
+        try_acquire(&self.polls).ok_or_else(|| busy(POLLS, "requests that wait for a review"))
+    }
+
     /// A permit for another short read; waits up to [`WAIT_TIMEOUT`].
     ///
     /// # Errors
@@ -98,6 +112,11 @@ impl Bounds {
         // JSON escapes and base64 make bodies larger, and a decoded body is there twice.
         let kib = u32::try_from(bytes.saturating_mul(3) >> 10).unwrap_or(u32::MAX).min(EVENTS);
         Arc::clone(&self.events).acquire_many_owned(kib).await.ok()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn polls_taken(&self) -> usize {
+        POLLS - self.polls.available_permits()
     }
 
     /// Whether any limit is reached, so that others wait or are refused.

@@ -15,6 +15,10 @@
 //! | `GET /api/v1/sessions` | the sessions; `POST` with `{"name": …}` starts one or continues the open one |
 //! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …, "declaration": …}` changes it, `DELETE` deletes it |
 //! | `POST /api/v1/sessions/{session}/end` | ends it; `current` is the one being recorded |
+//! | `GET /api/v1/sessions/{session}/review` | the review, as `review --json` prints it, and how far it goes |
+//! | `GET /api/v1/sessions/{session}/run` | the review in a few figures |
+//! | `GET /api/v1/sessions/{session}/declaration` | the declaration, with a template; `PUT` stores it; `.toml` downloads it |
+//! | `GET /api/v1/catalogue` | use cases, operations and rules, for the declaration |
 //! | `GET /api/v1/log` | totals of the log: `{"sessions": …, "exchanges": …}` |
 //! | `GET /api/v1/log/check` | the result of verifying every byte, which takes as long as reading them |
 //! | `GET /api/v1/limits` | used and remaining permits, per rule and key |
@@ -52,6 +56,8 @@
 //! ```
 
 mod bounds;
+mod catalogue;
+mod declaration;
 mod error;
 mod exchanges;
 mod follow;
@@ -60,6 +66,7 @@ mod log;
 mod metrics;
 mod openapi;
 mod page;
+mod review;
 mod routes;
 mod row;
 mod rows;
@@ -83,12 +90,13 @@ use nightaudit_exchange::Outcome;
 use nightaudit_listen::{Handler, RefusalKind, RequestContext};
 use nightaudit_log::ReadLog;
 use nightaudit_mews::Contracts;
+use nightaudit_review::Basis;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 pub use self::token::{Token, TokenError};
-use self::{bounds::Bounds, error::ApiError, guard::Names};
+use self::{bounds::Bounds, error::ApiError, guard::Names, review::Reviews};
 
 /// The current state of one key under one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +130,9 @@ pub type CheckResult = Result<serde_json::Value, Box<dyn std::error::Error + Sen
 /// Verifies every byte of the log, calling the function it is given every now and then. Blocks for as long as reading takes.
 pub type LogCheck = dyn Fn(&mut dyn FnMut()) -> CheckResult + Send + Sync;
 
+/// Reads what sessions are reviewed against.
+pub type BasisReader = dyn Fn() -> Result<Arc<Basis>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
+
 /// State that only the running proxy has.
 pub struct Gauges {
     /// The limits' state.
@@ -134,6 +145,8 @@ pub struct Gauges {
     pub log_check: Box<LogCheck>,
     /// The contracts that requests are checked against.
     pub contracts: Contracts,
+    /// What sessions are reviewed against; the same `Arc` while it is unchanged. May block.
+    pub basis: Box<BasisReader>,
 }
 
 impl Default for Gauges {
@@ -144,6 +157,10 @@ impl Default for Gauges {
             log_info: Box::new(|| serde_json::json!({})),
             log_check: Box::new(|_| Err("this log can't be checked here".into())),
             contracts: Contracts::built_in(),
+            basis: {
+                let built_in = Arc::<Basis>::default();
+                Box::new(move || Ok(Arc::clone(&built_in)))
+            },
         }
     }
 }
@@ -158,8 +175,7 @@ impl fmt::Debug for Gauges {
 #[derive(Debug)]
 pub struct Console {
     router: Router,
-    stopping: CancellationToken,
-    bounds: Arc<Bounds>,
+    shared: Arc<Shared>,
 }
 
 /// State shared by the routes.
@@ -171,17 +187,22 @@ struct Shared {
     gauges: Gauges,
     stopping: CancellationToken,
     bounds: Arc<Bounds>,
+    reviews: Reviews,
 }
 
 impl Console {
     /// A console over `log`, bound to `address`. It accepts that address, the names of loopback, and `names` as `Host`.
     #[must_use]
     pub fn new(log: Arc<dyn ReadLog>, token: Token, address: SocketAddr, names: Vec<String>, gauges: Gauges) -> Self {
-        let stopping = CancellationToken::new();
-        let names = Names::new(address, names);
-        let bounds = Arc::<Bounds>::default();
-        let shared = Shared { log, token, names, gauges, stopping: stopping.clone(), bounds: Arc::clone(&bounds) };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            log,
+            token,
+            names: Names::new(address, names),
+            gauges,
+            stopping: CancellationToken::new(),
+            bounds: Arc::default(),
+            reviews: Reviews::default(),
+        });
         let router = routes::router(true)
             .fallback(no_such_address)
             .method_not_allowed_fallback(no_such_method)
@@ -189,13 +210,13 @@ impl Console {
             .merge(routes::router(false).merge(page::router()).method_not_allowed_fallback(no_such_method))
             .layer(middleware::from_fn(page::for_browsers))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), name_and_harden))
-            .with_state(shared);
-        Self { router, stopping, bounds }
+            .with_state(Arc::clone(&shared));
+        Self { router, shared }
     }
 
     /// Waits for `stop`, then ends the followers, which would otherwise never end.
     pub fn stop_signal<S: Future<Output = ()>>(&self, stop: S) -> impl Future<Output = ()> + use<S> {
-        let stopping = self.stopping.clone();
+        let stopping = self.shared.stopping.clone();
         async move {
             stop.await;
             stopping.cancel();
@@ -224,7 +245,7 @@ impl Handler for Console {
     }
 
     fn is_crowded(&self) -> bool {
-        self.bounds.any_reached()
+        self.shared.bounds.any_reached()
     }
 }
 
@@ -326,22 +347,47 @@ pub(crate) mod tests {
             serde_json::from_str::<serde_json::Value>(EXCHANGE).unwrap()["id"].as_str().unwrap().to_owned()
         }
 
+        fn shared(&self) -> &Shared {
+            &self.console.shared
+        }
+
         /// Takes an export's permit.
         pub(crate) fn hold_export(&self) -> Option<crate::bounds::Permit> {
-            self.console.bounds.export().ok()
+            self.shared().bounds.export().ok()
         }
 
         pub(crate) fn is_crowded(&self) -> bool {
             Handler::is_crowded(&self.console)
         }
 
+        /// Takes the permit of a request that waits for a review.
+        pub(crate) fn hold_poll(&self) -> Option<crate::bounds::Permit> {
+            self.shared().bounds.poll().ok()
+        }
+
+        /// How many requests wait for a review.
+        pub(crate) fn waiting_polls(&self) -> usize {
+            self.shared().bounds.polls_taken()
+        }
+
+        /// How many sessions' reviewers are kept.
+        pub(crate) fn kept_reviews(&self) -> usize {
+            self.shared().reviews.count()
+        }
+
         /// A response that may never end.
         pub(crate) async fn get(&self, path: &str, last_event: Option<&str>) -> Response {
+            let name = http::HeaderName::from_static("last-event-id");
+            self.get_with(path, &last_event.map(|id| (name, id)).into_iter().collect::<Vec<_>>()).await
+        }
+
+        /// A response that may never end, to a request with these headers.
+        pub(crate) async fn get_with(&self, path: &str, headers: &[(http::HeaderName, &str)]) -> Response {
             let mut request = http::Request::get(path)
                 .header(header::HOST, "localhost")
                 .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
-            if let Some(id) = last_event {
-                request = request.header("last-event-id", id);
+            for (name, value) in headers {
+                request = request.header(name, *value);
             }
             self.console.router.clone().call(request.body(Body::empty()).unwrap()).await.unwrap()
         }
@@ -350,8 +396,13 @@ pub(crate) mod tests {
     pub(crate) const EXCHANGE: &str = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"certification","sequence":1,"environment":"demo","operation":"configuration/get","startedAt":"2026-11-23T12:00:00.123456Z","timesUs":{"forwarded":210,"responseHead":84312,"responseEnd":85120},"peer":"127.0.0.1:51234","envelope":{"client":"Acme Kiosk 2.1.0","clientToken":null,"accessToken":"REDACTED:b1946ac92492","paginated":false},"request":{"method":"POST","url":"https://api.mews-demo.com/api/connector/v1/configuration/get","httpVersion":"HTTP/1.1","headers":[{"name":"Content-Type","value":"application/json"}],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":{"status":200,"httpVersion":"HTTP/2","headers":[],"requestId":"r-1","body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"limit":{"decision":"admitted","rule":"published","used":12,"limit":200,"waitedMs":0,"retryAfterS":null},"outcome":"answered","error":null}"#;
 
     pub(crate) fn console() -> Opened {
-        let folder = tempfile::tempdir().unwrap();
         let log = MemoryLog::default();
+        console_over(log.clone(), Arc::new(log))
+    }
+
+    /// A console over `read`, which reads `log`.
+    pub(crate) fn console_over(log: MemoryLog, read: Arc<dyn ReadLog>) -> Opened {
+        let folder = tempfile::tempdir().unwrap();
         let token = Token::load_or_create(folder.path()).unwrap();
         let text = token.as_str().to_owned();
         let address = "127.0.0.1:8081".parse().unwrap();
@@ -370,7 +421,7 @@ pub(crate) mod tests {
             Box::pin(async { Ok(limits) })
         };
         let gauges = Gauges { limits: Box::new(limits), ..Gauges::default() };
-        let console = Console::new(Arc::new(log.clone()), token, address, Vec::new(), gauges);
+        let console = Console::new(read, token, address, Vec::new(), gauges);
         Opened { console, token: text, log, _folder: folder }
     }
 
@@ -384,10 +435,36 @@ pub(crate) mod tests {
         answer(opened, method, path, true, body).await
     }
 
+    /// A request with the token and these headers.
+    pub(crate) async fn send_with(
+        opened: &Opened,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(http::HeaderName, &str)],
+    ) -> (StatusCode, String) {
+        let token = format!("Bearer {}", opened.token);
+        let headers = [&[(header::AUTHORIZATION, &*token)], headers].concat();
+        answer_to(opened, method, path, body, &headers).await
+    }
+
     async fn answer(opened: &Opened, method: &str, path: &str, bearer: bool, body: &str) -> (StatusCode, String) {
+        match bearer {
+            true => send_with(opened, method, path, body, &[]).await,
+            false => answer_to(opened, method, path, body, &[]).await,
+        }
+    }
+
+    async fn answer_to(
+        opened: &Opened,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(http::HeaderName, &str)],
+    ) -> (StatusCode, String) {
         let mut request = http::Request::builder().method(method).uri(path).header(header::HOST, "localhost:8081");
-        if bearer {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", opened.token));
+        for (name, value) in headers {
+            request = request.header(name, *value);
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = opened.console.router.clone().call(request).await.unwrap();

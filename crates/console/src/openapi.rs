@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(misfits(serde_json::json!({})), [": \"a\" is missing"]);
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn real_answers_are_as_the_document_says() {
         let opened = console();
         let exchange = opened.record();
@@ -245,6 +245,18 @@ mod tests {
         fits(&opened, "POST", all, all, "").await;
         let sessions = fits(&opened, "GET", all, all, "").await;
         assert_eq!(sessions["sessions"].as_array().map(Vec::len), Some(2));
+        for part in ["review", "run", "declaration"] {
+            let path = format!("{one}/{part}");
+            fits(&opened, "GET", &format!("/api/v1/sessions/certification/{part}"), &path, "").await;
+            fits(&opened, "GET", &format!("/api/v1/sessions/none/{part}"), &path, "").await;
+        }
+        let declaration = "/api/v1/sessions/{session}/declaration";
+        for body in [r#"{"toml":"pilot = 'A'"}"#, r#"{"toml":"pilt = 'A'"}"#, r#"{"declaration":{"pilot":"B"}}"#] {
+            fits(&opened, "PUT", "/api/v1/sessions/certification/declaration", declaration, body).await;
+        }
+        let run = "/api/v1/sessions/current/run";
+        fits(&opened, "GET", run, run, "").await;
+        fits(&opened, "GET", "/api/v1/catalogue", "/api/v1/catalogue", "").await;
         fits(&opened, "PATCH", "/api/v1/sessions/a", one, r#"{"note":"x"}"#).await;
         fits(&opened, "DELETE", "/api/v1/sessions/a", one, "").await;
         fits(&opened, "POST", "/api/v1/sessions/current/end", "/api/v1/sessions/current/end", "").await;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{MethodRouter, delete, get, patch, post},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
 
-use crate::{Shared, exchanges, follow, log, metrics, openapi, rows, sessions, state};
+use crate::{Shared, catalogue, declaration, exchanges, follow, log, metrics, openapi, review, rows, sessions, state};
 
 /// A path, a method and their handler.
 pub(crate) struct Route {
@@ -43,6 +43,13 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("DELETE", "/api/v1/sessions/{session}", || delete(sessions::remove)),
         Route::new("POST", "/api/v1/sessions/{session}/end", || post(sessions::end)),
         Route::new("POST", "/api/v1/sessions/current/end", || post(sessions::end_current)),
+        Route::new("GET", "/api/v1/sessions/{session}/review", || get(review::session_review)),
+        Route::new("GET", "/api/v1/sessions/{session}/run", || get(review::run)),
+        Route::new("GET", "/api/v1/sessions/current/run", || get(review::current_run)),
+        Route::new("GET", "/api/v1/sessions/{session}/declaration", || get(declaration::get)),
+        Route::new("PUT", "/api/v1/sessions/{session}/declaration", || put(declaration::put)),
+        Route::new("GET", "/api/v1/sessions/{session}/declaration.toml", || get(declaration::download)),
+        Route::new("GET", "/api/v1/catalogue", || get(catalogue::catalogue)),
         Route::new("GET", "/api/v1/log", || get(log::info)),
         Route::new("GET", "/api/v1/log/check", || get(log::check)),
         Route::new("GET", "/api/v1/limits", || get(state::limits)),

@@ -109,12 +109,21 @@ async fn run(
         Some(sessions) => work(&*shared.log, sessions),
         None => Err(SessionError::ReadOnly),
     };
-    Ok(Json(blocking(&shared, change).await??))
+    let changed = blocking(&shared, change).await?;
+    shared.reviews.note_change();
+    Ok(Json(changed?))
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let too_large = |_| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is incomplete, or larger than 64 KiB");
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+    read_up_to(MAX_BODY, body).await
+}
+
+/// A JSON body of at most `most` bytes.
+pub(crate) async fn read_up_to<T: DeserializeOwned>(most: usize, body: Body) -> Result<T, ApiError> {
+    let bytes = to_bytes(body, most).await.map_err(|_| {
+        let message = format!("the body is incomplete, or larger than {} KiB", most >> 10);
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
     serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("the body: {error}")))
 }
 

@@ -1,6 +1,6 @@
 //! Sessions as readers see them.
 
-use nightaudit_exchange::{Import, SessionId, Timestamp};
+use nightaudit_exchange::{Import, Missing, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::SessionError;
@@ -81,6 +81,18 @@ impl Session {
             missing: 0,
             missing_ranges: Vec::new(),
             importing: false,
+        }
+    }
+
+    /// Its exchanges that were recorded and are no longer in the log.
+    #[must_use]
+    pub fn missing_exchanges(&self) -> Missing {
+        Missing {
+            session: self.id,
+            session_name: self.name.clone(),
+            count: self.missing,
+            ranges: self.missing_ranges.clone(),
+            whole_session: self.exchanges == 0 && !self.open && self.bytes == 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reviews a recorded session as Mews' reviewers would.
 //!
 //! - [`Reviewer`]: takes exchanges one by one, and produces a review at any time.
+//! - [`Basis`]: what sessions are reviewed against; makes the reviewer of a session.
 //! - [`Review`]: a verdict, [`Finding`]s with the exchanges that show them, and all figures.
 //! - [`Declaration`]: what the integration declares about itself, in `certification.toml`.
 //! - [`Comparison`]: the changes from one review to another.
@@ -34,6 +35,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod basis;
 mod body;
 mod checklist;
 mod comparison;
@@ -51,6 +53,7 @@ mod reviewer;
 mod rule;
 mod verdict;
 
+pub use basis::{Basis, SessionFacts};
 pub use comparison::{Comparison, RemainingFinding};
 pub use declaration::{Declaration, DeclarationError, IntegrationKind, RuleChange, guess, template};
 pub use form::form;

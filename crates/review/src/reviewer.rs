@@ -4,6 +4,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, Import, Missing, Outcome};
 use nightaudit_mews::{Contracts, Environment, OtherApi, operation};
 
 use crate::{
+    basis::SessionFacts,
     body::{self, BodySummary, MailDomains},
     checklist::checklist,
     declaration::Declaration,
@@ -107,6 +108,30 @@ impl Reviewer {
     pub fn with_limits(mut self, limits: impl IntoIterator<Item = RequestLimit>) -> Self {
         limits.into_iter().for_each(|limit| self.fold.limits.add(limit));
         self
+    }
+
+    /// Sets what the log knows of the session, in place of what it knew before.
+    pub fn set_facts(&mut self, facts: &SessionFacts) {
+        self.fold.run.set_unrecorded(facts.unrecorded);
+        if let Some(import) = facts.imported {
+            self.fold.origin.set_imported(import);
+        }
+        match &facts.missing {
+            Some(missing) => self.fold.run.set_missing(missing),
+            None => self.fold.run.set_nothing_missing(),
+        }
+    }
+
+    /// Replaces the declaration. Returns `false` and changes nothing if exchanges taken so far would have to be read
+    /// again: their review depends on `domains`, `leave_out` and `every_hours`.
+    #[must_use]
+    pub fn redeclare(&mut self, declaration: &Declaration) -> bool {
+        let read_by = |own: &Declaration| (own.domains.clone(), own.leave_out.clone(), own.every_hours);
+        let fits = read_by(&self.declaration) == read_by(declaration);
+        if fits {
+            self.declaration = declaration.clone();
+        }
+        fits
     }
 
     /// Sets how many exchanges of the session are known to have passed unrecorded.

@@ -18,9 +18,7 @@ impl Settings {
     ///
     /// [`ContractsError`] if the document can't be read or used.
     pub fn contracts(&self) -> Result<Contracts, ContractsError> {
-        let base = kept::contracts(&self.data)?;
-        let Some(path) = &self.openapi else { return Ok(base) };
-        base.with_openapi(&read(path)?).map_err(|source| ContractsError::OpenApi { path: path.clone(), source })
+        Ok(self.basis()?.contracts)
     }
 
     /// The contracts of the document that `openapi` names, and its SHA-256; `None` if it isn't set.
@@ -37,7 +35,7 @@ impl Settings {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ContractsError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ContractsError> {
     kept::read(path).map_err(|source| ContractsError::Document { path: path.to_owned(), source })
 }
 

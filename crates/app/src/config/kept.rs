@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nightaudit_exchange::Digest;
 use nightaudit_mews::{
     Contracts, InvalidOpenApi,
     docs::{Docs, InvalidDocs},
@@ -156,7 +157,7 @@ pub fn folder(data: &Path) -> PathBuf {
     data.join("mews")
 }
 
-fn file(data: &Path) -> PathBuf {
+pub(super) fn file(data: &Path) -> PathBuf {
     folder(data).join("contracts.json")
 }
 
@@ -166,14 +167,24 @@ fn file(data: &Path) -> PathBuf {
 ///
 /// [`ContractsError`] if the stored contracts can't be read or used.
 pub fn contracts(data: &Path) -> Result<Contracts, ContractsError> {
+    Ok(stored(data)?.map_or_else(Contracts::built_in, |(contracts, _)| contracts))
+}
+
+/// The stored contracts, and the SHA-256 of the documentation that they were read from; `None` without any.
+///
+/// # Errors
+///
+/// As [`contracts`].
+pub(super) fn stored(data: &Path) -> Result<Option<(Contracts, Digest)>, ContractsError> {
     let path = file(data);
     let text = match read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contracts::built_in()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(ContractsError::Unreadable { path, source }),
     };
     let kept = serde_json::from_slice::<Kept>(&text).map_err(UnusableContent::from);
-    kept.and_then(|kept| kept.contracts()).map_err(|source| ContractsError::Kept { path, source })
+    let read = kept.and_then(|kept| Ok((kept.contracts()?, Digest::of(kept.content.as_bytes()))));
+    read.map(Some).map_err(|source| ContractsError::Kept { path, source })
 }
 
 /// Removes the stored contracts.

@@ -4,6 +4,7 @@
 //! result and holds each crate's own configuration.
 
 mod address;
+mod basis;
 mod contracts;
 mod file;
 pub mod kept;
@@ -22,6 +23,7 @@ use toml::Value;
 
 pub use self::{
     address::{Address, Addresses, InvalidAddress},
+    basis::BasisSource,
     file::{Choice, Durability, LogFormat, OnLimit, OnStoreFailure},
     kept::ContractsError,
     layers::{ConfigError, Layers, Origin, PREFIX, variable},

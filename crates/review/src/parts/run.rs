@@ -185,6 +185,11 @@ impl RunPart {
         self.lost = (missing.count, missing.ranges.clone());
     }
 
+    /// Sets that the log has lost nothing.
+    pub(crate) fn set_nothing_missing(&mut self) {
+        self.lost = (0, Vec::new());
+    }
+
     /// The run's length in hours; at least one second.
     pub(crate) fn hours(&self) -> f64 {
         self.seconds().max(1) as f64 / 3600.0
