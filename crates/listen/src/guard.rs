@@ -20,8 +20,9 @@ pub(crate) use self::heads::{AcceptedHead, Heads};
 use self::waiting::{Linger, WaitTimeout};
 use crate::{
     chunked::Chunked,
-    head::{self, Fault, Framing, RefusalKind},
+    head::{self, Framing},
     link::Link,
+    refusal::{Fault, RefusalKind},
 };
 
 /// The HTTP/2 connection preface (RFC 9113, section 3.4).
@@ -404,7 +405,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::head::Refusal;
+    use crate::refusal::Refusal;
 
     const LIMITS: Limits =
         Limits { max_head: 200, head_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName, Method, Version, header, request::Parts};
 
-use crate::head::{Fault, MAX_HEADERS};
+use crate::refusal::{Fault, MAX_HEADERS};
 
 /// The largest `Content-Length`, in bytes (8 EiB): hyper can't represent some lengths near 2^64.
 const MAX_CONTENT_LENGTH: u64 = i64::MAX as u64;

@@ -43,13 +43,14 @@ mod guard;
 mod head;
 mod headers;
 mod link;
+mod refusal;
 mod server;
 mod slots;
 mod streams;
 mod tls;
 mod watch;
 
-pub use head::{Refusal, RefusalKind};
 pub use link::ClientProgress;
+pub use refusal::{Refusal, RefusalKind};
 pub use server::{Drained, HalfClose, Handler, ListenConfig, RequestContext, Server, Worker};
 pub use tls::{TlsError, server_config, server_config_from};

@@ -34,8 +34,9 @@ use self::response::{InFlight, ResponseBody};
 use crate::{
     accept::accept,
     guard::{Guard, Limits, Protocol},
-    head::{Fault, TLS_HANDSHAKE},
+    head::TLS_HANDSHAKE,
     link::{Link, StallGuard, StallTimeout},
+    refusal::Fault,
     slots::Slots,
 };
 

@@ -14,7 +14,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::head::{Refusal, RefusalKind};
+use crate::refusal::{Refusal, RefusalKind};
 
 /// The most refusals of a connection that are reported one by one; the rest is reported as a count.
 const MAX_REPORTED: u64 = 100;

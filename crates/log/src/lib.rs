@@ -21,6 +21,7 @@
 //! # assert!(newest(&log, "", 1).is_err());
 //! ```
 
+mod choose;
 mod error;
 mod follow;
 mod list;
@@ -30,9 +31,10 @@ mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use choose::{Candidate, choose};
 pub use error::{Damage, FindError, ReadError, SessionError, StoreFailure, Unavailable};
 pub use follow::{BoxFuture, Follow, FollowFrom, Followed};
 pub use list::{Place, Start};
 pub use query::{Exchanges, InvalidPosition, Order, Position, Query};
 pub use reader::{ManageSessions, ReadLog, Status};
-pub use session::{Candidate, MAX_DECLARATION, Session, choose, is_session_name};
+pub use session::{MAX_DECLARATION, Session, is_session_name};

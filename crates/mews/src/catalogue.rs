@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+mod data;
 mod field;
 mod model;
 mod pattern;
@@ -13,12 +14,12 @@ mod suggest;
 mod types;
 mod words;
 
+pub(crate) use data::InvalidData;
 pub use model::{
     Delay, DelayUnit, Deprecation, Enum, Field, Kind, Lifecycle, Need, Object, Operation, Rule, Section, UseCase,
 };
 pub(crate) use model::{MOST_FIELDS, MOST_WATCHED};
 pub use pattern::Pattern;
-pub(crate) use source::InvalidData;
 pub(crate) use suggest::nearest;
 pub use suggest::{NearMiss, Suggestion};
 
@@ -45,7 +46,8 @@ impl Catalogue {
 
     /// Parses a catalogue from files (name and text) and the text of the use cases.
     pub(crate) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Self, InvalidData> {
-        source::read(files, use_cases)
+        let (operations, use_cases) = source::read(files, use_cases)?;
+        Ok(Self { operations, use_cases })
     }
 
     /// This catalogue with `operations` added, replacing those with the same paths.
@@ -78,7 +80,8 @@ impl Catalogue {
 
     /// Reads a catalogue from one text in the form of the data, with the built-in use cases.
     pub(crate) fn from_data(data: &str) -> Result<Self, InvalidData> {
-        source::read_one(data)
+        let (operations, use_cases) = source::read_one(data)?;
+        Ok(Self { operations, use_cases })
     }
 
     /// All operations, in the order of their paths.
@@ -96,7 +99,7 @@ impl Catalogue {
     ///
     /// `None` for a path that is known, and for one that is like no other.
     pub fn suggest(&self, path: &str) -> Option<Suggestion<'_>> {
-        suggest::suggest(self, path)
+        suggest::suggest(&self.operations, path)
     }
 
     /// The documented use cases, in the order of their names.

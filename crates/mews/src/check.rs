@@ -4,6 +4,7 @@
 //! are skipped. The contract bounds the recursion depth, not the body.
 
 mod finding;
+mod met;
 mod object;
 mod partners;
 mod place;
@@ -18,9 +19,10 @@ use serde::de::DeserializeSeed;
 use crate::catalogue::Operation;
 pub(crate) use finding::Report;
 pub use finding::{Finding, FindingKind};
+use met::Met;
 use place::Place;
 use shape::Shape;
-use value::{Met, Value};
+use value::Value;
 
 /// Every mismatch between `body` and the contract of `operation`, in document order.
 ///

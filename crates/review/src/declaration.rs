@@ -1,6 +1,8 @@
 //! The integration's declaration: `certification.toml`.
 
+mod error;
 mod keys;
+mod kind;
 mod template;
 
 use std::collections::BTreeMap;
@@ -13,18 +15,12 @@ use crate::{
     review::Declared,
     rule::{Rule, Severity},
 };
+pub use error::DeclarationError;
+pub use kind::IntegrationKind;
 pub use template::{guess, template};
 
-/// Whether an integration is listed in the Marketplace; the requirements differ.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IntegrationKind {
-    /// Listed: 48 hours of activity are required.
-    #[default]
-    Public,
-    /// For one customer: no minimum duration, but each declared operation must have been called.
-    Private,
-}
+/// Marks a purpose that is still to be written; such a declaration is rejected.
+const UNSAID: &str = "say what for";
 
 /// What a partner states in its application for certification, and its overrides of the review's rules.
 ///
@@ -131,16 +127,6 @@ impl RuleChange {
     }
 }
 
-/// An invalid declaration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", line.map_or_else(String::new, |line| format!("line {line}: ")))]
-pub struct DeclarationError {
-    /// The line, from 1, if known.
-    pub line: Option<usize>,
-    /// What is wrong, and what would be valid.
-    pub message: String,
-}
-
 impl Declaration {
     /// Parses a declaration from TOML. Operations are looked up in `contracts`.
     ///
@@ -197,7 +183,7 @@ impl Declaration {
 
     /// Checks that each operation has a purpose in the partner's own words.
     fn check_purposes(&self, text: &str) -> Result<(), DeclarationError> {
-        let lacks = |purpose: &str| purpose.trim().is_empty() || purpose.contains(template::UNSAID);
+        let lacks = |purpose: &str| purpose.trim().is_empty() || purpose.contains(UNSAID);
         let mut lacking = self.operations.iter().filter(|(_, purpose)| lacks(purpose)).map(|(name, _)| name);
         let Some(first) = lacking.next() else { return Ok(()) };
         let more = match lacking.count() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::StatusCode;
 use jiff::Timestamp;
 use nightaudit_mews::Contracts;
-use thiserror::Error;
 
 use crate::limit::{Anchor, Limit};
+use crate::option::{InvalidOption, duration};
 use crate::webhook::WebhookUrl;
 
 /// How a simulated Mews behaves.
@@ -56,21 +56,6 @@ impl Default for Config {
             webhook: None,
             now: Timestamp::now,
         }
-    }
-}
-
-/// An invalid option.
-#[derive(Debug, Error)]
-#[error("`{text}` is not {what}: {remedy}")]
-pub struct InvalidOption {
-    what: &'static str,
-    text: String,
-    remedy: &'static str,
-}
-
-impl InvalidOption {
-    pub(crate) fn new(what: &'static str, text: &str, remedy: &'static str) -> Self {
-        Self { what, text: text.to_owned(), remedy }
     }
 }
 
@@ -184,11 +169,6 @@ impl FromStr for Latency {
         let spread = duration(spread).filter(|spread| *spread <= mean).ok_or_else(invalid)?;
         Ok(Self { mean, spread })
     }
-}
-
-/// Parses a duration: `500ms`, `30s`, `15m`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    Duration::try_from(text.trim().parse::<jiff::SignedDuration>().ok()?).ok()
 }
 
 #[cfg(test)]

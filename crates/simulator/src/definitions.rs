@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 
 use nightaudit_mews::operations;
 use serde::Deserialize;
-use thiserror::Error;
 
-use crate::kind::{Field, InvalidKind, Kind};
-use crate::name::{capitalised, fits};
-use crate::operation_spec::SpecSource;
+use crate::collection::{Collection, CollectionSource};
+use crate::kind::{Field, Kind};
+use crate::operation_spec::{OperationSpec, ResponseSpec, SpecSource};
+use crate::rules::{InvalidData, Rules, Words};
 
 /// All definitions.
 #[derive(Debug)]
@@ -18,102 +18,6 @@ pub(crate) struct Definitions {
     pub(crate) objects: HashMap<Box<str>, Vec<Field>>,
     pub(crate) operations: HashMap<Box<str>, OperationSpec>,
     pub(crate) words: Words,
-}
-
-/// Vocabulary of generated texts.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Words {
-    pub(crate) first: Vec<String>,
-    pub(crate) last: Vec<String>,
-    pub(crate) cities: Vec<String>,
-    pub(crate) streets: Vec<String>,
-    pub(crate) countries: Vec<String>,
-    pub(crate) languages: Vec<String>,
-    pub(crate) adjectives: Vec<String>,
-    pub(crate) nouns: Vec<String>,
-    pub(crate) sentences: Vec<String>,
-}
-
-/// A collection of items.
-#[derive(Debug)]
-pub(crate) struct Collection {
-    /// Its name in responses: `Resources`.
-    pub(crate) title: Box<str>,
-    /// The initial number of items.
-    pub(crate) items: usize,
-    pub(crate) fields: Vec<Field>,
-    /// The object published over WebSockets when an item changes.
-    pub(crate) event: Option<Box<str>>,
-    /// The discriminator of the webhook event.
-    pub(crate) webhook: Option<Box<str>>,
-}
-
-/// What an operation does, and its response.
-#[derive(Debug, Clone)]
-pub(crate) struct OperationSpec {
-    pub(crate) step: Step,
-    /// Further steps.
-    pub(crate) then: Vec<Step>,
-    pub(crate) response: ResponseSpec,
-    /// An event published in addition to those of the collections.
-    pub(crate) event: Option<Box<str>>,
-    /// A webhook discriminator that overrides the collection's.
-    pub(crate) webhook: Option<Box<str>>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum ResponseSpec {
-    /// The affected item.
-    Item,
-    Fields(Vec<Field>),
-}
-
-/// One step of an operation.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Step {
-    pub(crate) effect: Effect,
-    /// The request's property with the items; `None` for the request itself.
-    pub(crate) from: Option<Box<str>>,
-    /// The request's properties with ids, and the item's properties they are compared with.
-    pub(crate) by: Vec<(Box<str>, Box<str>)>,
-    /// Properties named differently in the item.
-    pub(crate) rename: Vec<(Box<str>, Box<str>)>,
-    pub(crate) set: Vec<Field>,
-    /// Values that found items must have, in addition to the request's filters.
-    pub(crate) require: Vec<Field>,
-    /// A property of the request that must be a prefix of the item's.
-    pub(crate) begins: Option<(Box<str>, Box<str>)>,
-}
-
-/// The effect of a step on a collection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Effect {
-    #[default]
-    None,
-    Reads(Box<str>),
-    Adds(Box<str>),
-    Changes(Box<str>),
-    Removes(Box<str>),
-}
-
-impl Effect {
-    pub(crate) fn collection(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::Reads(name) | Self::Adds(name) | Self::Changes(name) | Self::Removes(name) => Some(name),
-        }
-    }
-}
-
-/// An error in the data.
-#[derive(Debug, Error)]
-pub(crate) enum InvalidData {
-    #[error("{0}: {1}")]
-    Toml(&'static str, toml::de::Error),
-    #[error("{0}: {1}")]
-    Kind(String, InvalidKind),
-    #[error("{0} names `{1}`, which is not defined")]
-    Unknown(String, String),
 }
 
 impl Definitions {
@@ -198,67 +102,11 @@ fn read<T: for<'de> Deserialize<'de>>(name: &'static str, text: &str) -> Result<
     toml::from_str(text).map_err(|error| InvalidData::Toml(name, error))
 }
 
-/// Default kinds of properties, by name.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Rules {
-    name: Vec<NameRule>,
-    words: Words,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NameRule {
-    pattern: String,
-    kind: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CollectionSource {
-    #[serde(rename = "as")]
-    title: Option<Box<str>>,
-    items: usize,
-    fields: String,
-    event: Option<String>,
-    webhook: Option<Box<str>>,
-}
-
-impl Rules {
-    /// Parses properties, each `Name` or `Name:kind`.
-    pub(crate) fn fields(&self, owner: &str, text: &str) -> Result<Vec<Field>, InvalidData> {
-        text.split_whitespace().map(|word| self.field(owner, word)).collect()
-    }
-
-    fn field(&self, owner: &str, word: &str) -> Result<Field, InvalidData> {
-        let (name, kind) = match word.split_once(':') {
-            Some((name, kind)) => (name, kind),
-            None => {
-                let rule = self.name.iter().find(|rule| fits(&rule.pattern, word));
-                (word, rule.map_or("null", |rule| &rule.kind))
-            }
-        };
-        let known = Kind::parse(kind).map_err(|error| InvalidData::Kind(format!("{owner}: {word}"), error))?;
-        Ok(Field { name: name.into(), kind: known })
-    }
-}
-
-impl CollectionSource {
-    fn collection(self, rules: &Rules, name: &str) -> Result<Collection, InvalidData> {
-        Ok(Collection {
-            title: self.title.unwrap_or_else(|| capitalised(name).into()),
-            items: self.items,
-            fields: rules.fields(name, &self.fields)?,
-            event: self.event.map(|event| format!("{event}Event").into()),
-            webhook: self.webhook,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::name::singular;
+    use crate::operation_spec::Effect;
 
     #[test]
     fn the_data_is_consistent() {

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::definitions::{Definitions, OperationSpec};
+use crate::definitions::Definitions;
 use crate::generator::{Context, Generator};
 use crate::kind::Kind;
+use crate::operation_spec::OperationSpec;
 use crate::property::{Item, Property};
 
 /// How many events a WebSocket may lag behind before it misses some.

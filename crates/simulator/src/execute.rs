@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use nightaudit_mews::{Kind as RequestKind, Operation, operation};
 use serde_json::{Map, Value};
 
-use crate::definitions::{Definitions, Effect, OperationSpec, ResponseSpec, Step};
+use crate::definitions::Definitions;
 use crate::events::Event;
 use crate::generator::{Context, Generator, amount};
 use crate::kind::Kind;
 use crate::name::{capitalised, singular};
+use crate::operation_spec::{Effect, OperationSpec, ResponseSpec, Step};
 use crate::property::{Item, Property};
 use crate::query::{self, Page, UnknownCursor};
 

@@ -23,6 +23,7 @@
 //! ```
 
 mod certificate;
+mod collection;
 mod config;
 mod definitions;
 mod events;
@@ -32,17 +33,20 @@ mod kind;
 mod limit;
 mod name;
 mod operation_spec;
+mod option;
 mod overrides;
 mod property;
 mod query;
 mod response;
+mod rules;
 mod simulator;
 mod socket;
 mod webhook;
 
 pub use certificate::{CertificateError, SelfSigned, self_signed};
-pub use config::{Config, Faults, InvalidOption, Latency};
+pub use config::{Config, Faults, Latency};
 pub use limit::{Anchor, Limit, Windows};
+pub use option::InvalidOption;
 pub use response::Body;
 pub use simulator::Simulator;
 pub use webhook::WebhookUrl;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{InvalidOption, duration};
+use crate::option::{InvalidOption, duration};
 
 /// A limit, written `200/30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

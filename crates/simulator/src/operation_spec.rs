@@ -5,7 +5,66 @@ use std::collections::HashMap;
 use nightaudit_mews::{Kind as RequestKind, Operation};
 use serde::Deserialize;
 
-use crate::definitions::{Collection, Effect, InvalidData, OperationSpec, ResponseSpec, Rules, Step};
+use crate::collection::Collection;
+use crate::kind::Field;
+use crate::rules::{InvalidData, Rules};
+
+/// What an operation does, and its response.
+#[derive(Debug, Clone)]
+pub(crate) struct OperationSpec {
+    pub(crate) step: Step,
+    /// Further steps.
+    pub(crate) then: Vec<Step>,
+    pub(crate) response: ResponseSpec,
+    /// An event published in addition to those of the collections.
+    pub(crate) event: Option<Box<str>>,
+    /// A webhook discriminator that overrides the collection's.
+    pub(crate) webhook: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum ResponseSpec {
+    /// The affected item.
+    Item,
+    Fields(Vec<Field>),
+}
+
+/// One step of an operation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Step {
+    pub(crate) effect: Effect,
+    /// The request's property with the items; `None` for the request itself.
+    pub(crate) from: Option<Box<str>>,
+    /// The request's properties with ids, and the item's properties they are compared with.
+    pub(crate) by: Vec<(Box<str>, Box<str>)>,
+    /// Properties named differently in the item.
+    pub(crate) rename: Vec<(Box<str>, Box<str>)>,
+    pub(crate) set: Vec<Field>,
+    /// Values that found items must have, in addition to the request's filters.
+    pub(crate) require: Vec<Field>,
+    /// A property of the request that must be a prefix of the item's.
+    pub(crate) begins: Option<(Box<str>, Box<str>)>,
+}
+
+/// The effect of a step on a collection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Effect {
+    #[default]
+    None,
+    Reads(Box<str>),
+    Adds(Box<str>),
+    Changes(Box<str>),
+    Removes(Box<str>),
+}
+
+impl Effect {
+    pub(crate) fn collection(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Reads(name) | Self::Adds(name) | Self::Changes(name) | Self::Removes(name) => Some(name),
+        }
+    }
+}
 
 /// An operation as written in the data. Everything is optional where the defaults apply.
 #[derive(Default, Deserialize)]

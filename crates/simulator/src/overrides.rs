@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::{HeaderMap, StatusCode};
 
-use crate::config::{MAX_LATENCY, duration, error_status};
+use crate::config::{MAX_LATENCY, error_status};
+use crate::option::duration;
 
 /// `X-Simulator: size=20MB, status=503, latency=2s`; each part is optional.
 #[derive(Debug, Default, PartialEq, Eq)]

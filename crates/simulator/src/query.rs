@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::definitions::Step;
 use crate::generator::utc;
 use crate::kind::Kind;
 use crate::name::{capitalised, singular};
+use crate::operation_spec::Step;
 use crate::property::{Item, Table};
 
 /// Default and maximum page size.

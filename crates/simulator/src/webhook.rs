@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::InvalidOption;
+use crate::option::InvalidOption;
 
 /// Time allowed for the receiver's 2xx.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@
 //! events. `run` ties them together and restores the terminal in all cases.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod cursor;
 mod document;
 mod error;
 mod keys;

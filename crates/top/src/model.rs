@@ -10,7 +10,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter, Timestamp};
 use nightaudit_text::{Row, one_line};
 use ratatui::crossterm::event::KeyEvent;
 
-use super::{document::Document, error::WriteError, layout, prompt::Prompt, rates::Rates};
+use super::{document::Document, error::WriteError, prompt::Prompt, rates::Rates};
 
 /// The most rows kept; older ones are in the log.
 pub(super) const KEEP: usize = 5_000;
@@ -215,28 +215,9 @@ impl Model {
         }));
     }
 
-    /// Scrolls to the selection.
-    fn settle(&mut self) {
-        let height = layout::list_height(self);
-        self.selected = self.selected.min(self.rows.len().saturating_sub(1));
-        let lowest = (self.selected + 1).saturating_sub(height);
-        let highest = self.selected.min(self.rows.len().saturating_sub(height).max(lowest));
-        self.top = self.top.clamp(lowest, highest.max(lowest));
-    }
-
     /// The row under the cursor.
     pub(super) fn current(&self) -> Option<&Row> {
         self.rows.get(self.selected)
-    }
-
-    /// Moves the cursor; leaving the newest row stops following.
-    pub(super) fn go(&mut self, by: isize) {
-        let last = self.rows.len().saturating_sub(1);
-        self.selected = self.selected.saturating_add_signed(by).min(last);
-        if by < 0 {
-            self.follow = false;
-        }
-        self.settle();
     }
 
     /// Moves to the next or previous row that matches the search.

@@ -1,33 +1,32 @@
 //! Draws the model.
 
 mod detail;
+mod style;
 mod tables;
 
 use std::time::Duration;
 
-use anstyle::AnsiColor;
 use jiff::tz::TimeZone;
-use nightaudit_console::LimitState;
-use nightaudit_text::{Column, Columns, Mark, cut, duration, plain, status_style};
+use nightaudit_text::{Column, Columns, Mark, cut, duration, plain};
 use ratatui::{
     Frame,
     buffer::Buffer,
     layout::{Constraint, Layout, Rect},
-    style::{Color, Modifier, Style},
+    style::{Color, Style},
     text::{Line, Span},
     widgets::{Block, Clear, Paragraph},
 };
 
+use self::{
+    style::{BOLD, DIM, SELECTED, status},
+    tables::{bar, fullest},
+};
 use super::{
     keys::HELP,
     layout::{self, Areas},
     model::{Feed, Model, Tab},
     prompt::write_filter,
 };
-
-const DIM: Style = Style::new().add_modifier(Modifier::DIM);
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
 
 /// Draws everything, without colours if disabled.
 pub(super) fn draw(model: &Model, zone: &TimeZone, colors: bool, frame: &mut Frame<'_>) {
@@ -145,41 +144,6 @@ fn draw_bars(model: &Model, area: Rect, frame: &mut Frame<'_>) {
     }
 }
 
-/// The limits, fullest first.
-fn fullest(model: &Model) -> Vec<&LimitState> {
-    let mut limits: Vec<&LimitState> = model.limits.iter().flatten().collect();
-    // Thousandths, because floats aren't `Ord`.
-    let left = |limit: &LimitState| u64::from(limit.left) * 1000 / u64::from(limit.used + limit.left).max(1);
-    limits.sort_by_key(|limit| (left(limit), limit.rule.clone(), limit.key.clone()));
-    limits
-}
-
-/// A limit's usage as a bar.
-fn bar(limit: &LimitState, width: usize) -> Line<'static> {
-    let (used, whole) = (limit.used as usize, (limit.used + limit.left) as usize);
-    let key = plain(limit.key.trim_start_matches("REDACTED:"));
-    let name = format!(" {:12} {:14} ", cut(&plain(&limit.rule), 12), cut(&key, 14));
-    let free = match (limit.closed_for_ms, limit.next_free_ms) {
-        (Some(closed), _) => format!("blocked {}", duration(Duration::from_millis(closed))),
-        (None, 0) => "free now".to_owned(),
-        (None, wait) => format!("free in {}", duration(Duration::from_millis(wait))),
-    };
-    let text = format!(" {:>9} used  {free:15}", format!("{used}/{whole}"));
-    let room = width.saturating_sub(name.chars().count() + text.chars().count() + 1);
-    let full = (room * used).checked_div(whole).unwrap_or(0).min(room);
-    let color = match (used * 100).checked_div(whole).unwrap_or(0) {
-        0..70 => Color::Green,
-        70..95 => Color::Yellow,
-        _ => Color::Red,
-    };
-    Line::from(vec![
-        Span::raw(name),
-        Span::styled("█".repeat(full), color),
-        Span::styled("░".repeat(room - full), DIM),
-        Span::styled(text, if free == "free now" { DIM } else { Style::new().fg(Color::Red) }),
-    ])
-}
-
 fn draw_footer(model: &Model, area: Rect, frame: &mut Frame<'_>) {
     if let Some(prompt) = &model.prompt {
         let room = usize::from(area.width).saturating_sub(prompt.label().len() + 2);
@@ -223,17 +187,6 @@ fn draw_help(frame: &mut Frame<'_>) {
         .collect();
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" keys ")), area);
-}
-
-/// The style of a status, as in `tail`.
-fn status(status: Option<u16>) -> Style {
-    let color = match status_style(status).get_fg_color() {
-        Some(anstyle::Color::Ansi(AnsiColor::Green)) => Color::Green,
-        Some(anstyle::Color::Ansi(AnsiColor::Cyan)) => Color::Cyan,
-        Some(anstyle::Color::Ansi(AnsiColor::Yellow)) => Color::Yellow,
-        _ => Color::Red,
-    };
-    Style::new().fg(color)
 }
 
 fn remove_colors(buffer: &mut Buffer) {

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::{head::Refusal, link::Link};
+use crate::{link::Link, refusal::Refusal};
 
 /// A head that the guard accepted.
 #[derive(Debug)]

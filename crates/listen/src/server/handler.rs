@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::{Request, Response, body::Incoming};
 
-use crate::{guard::Heads, head::Refusal, link::ClientProgress};
+use crate::{guard::Heads, link::ClientProgress, refusal::Refusal};
 
 /// How a request was received.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! What holds between the fields of an object: from the lines of the data to positions.
 
+use super::data::InvalidData;
 use super::field::InvalidLine;
 use super::model::MOST_WATCHED;
-use super::source::InvalidData;
 use super::{Field, Kind, Need, Object, Rule};
 
 /// What tells a start from an end, in the names of two fields of an object.

@@ -1,15 +1,14 @@
 //! The catalogue as it is written down, and how it becomes one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::civil::Date;
 use serde::Deserialize;
-use thiserror::Error;
 
-use super::field::InvalidLine;
+use super::data::{EnumSource, InvalidData, ObjectSource};
 use super::types::{Source, Types};
-use super::{Catalogue, Lifecycle, Object, Operation, Section, UseCase};
+use super::{Lifecycle, Object, Operation, Section, UseCase};
 
 macro_rules! data {
     ($($name:literal),* $(,)?) => {
@@ -40,50 +39,20 @@ pub(super) const FILES: &[(&str, &str)] = data![
 /// The file of use cases.
 pub(super) const USE_CASES: &str = include_str!("../../data/use-cases.toml");
 
-/// What is wrong with the data.
-#[derive(Debug, Error)]
-pub(crate) enum InvalidData {
-    #[error("{file}: {error}")]
-    Toml { file: String, error: Box<toml::de::Error> },
-    #[error("`{0}` is defined twice")]
-    Twice(String),
-    #[error("`{0}` is defined and never used")]
-    Unused(String),
-    #[error("{owner}: the line `{line}` can't be read: {error}")]
-    Line { owner: String, line: String, error: InvalidLine },
-    #[error("{owner}: {field} has the kind `{kind}`, which is defined nowhere")]
-    UnknownKind { owner: String, field: String, kind: String },
-    #[error("{owner}: {field} has the rule `{rule}`, which its kind can't have")]
-    Misplaced { owner: String, field: String, rule: &'static str },
-    #[error("`{0}` contains itself")]
-    Recursive(String),
-    #[error("`{0}` has more fields than can be checked")]
-    TooManyFields(String),
-    #[error("`{0}` has more rules than can be checked")]
-    TooManyRules(String),
-    #[error("{owner} names the operation `{path}`, which there is not")]
-    UnknownOperation { owner: String, path: String },
-    #[error("{0} has a date that there is not, or a date of the end without one of the deprecation")]
-    Dates(String),
-}
-
-impl InvalidData {
-    pub(super) fn line((owner, line): (String, String), error: InvalidLine) -> Self {
-        Self::Line { owner, line, error }
-    }
-}
+/// The operations, sorted by path, and the use cases.
+type Contents = (Vec<Operation>, Vec<UseCase>);
 
 /// Reads a catalogue from one text, which may have types that nothing uses and lack operations of the use cases.
-pub(super) fn read_one(data: &str) -> Result<Catalogue, InvalidData> {
+pub(super) fn read_one(data: &str) -> Result<Contents, InvalidData> {
     build(&[("contracts", data)], USE_CASES, false)
 }
 
 /// Reads the whole catalogue.
-pub(super) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Catalogue, InvalidData> {
+pub(super) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Contents, InvalidData> {
     build(files, use_cases, true)
 }
 
-fn build(files: &[(&str, &str)], use_cases: &str, strict: bool) -> Result<Catalogue, InvalidData> {
+fn build(files: &[(&str, &str)], use_cases: &str, strict: bool) -> Result<Contents, InvalidData> {
     let mut types = Types::default();
     let mut operations = Vec::new();
     for (name, text) in files {
@@ -112,29 +81,26 @@ fn build(files: &[(&str, &str)], use_cases: &str, strict: bool) -> Result<Catalo
     }
 
     let use_cases: UseCaseFile = toml("use-cases.toml", use_cases)?;
-    let use_cases = use_cases.use_case.into_iter().map(|(name, source)| source.build(name)).collect();
-    let mut catalogue = Catalogue { operations, use_cases };
+    let use_cases: Vec<UseCase> = use_cases.use_case.into_iter().map(|(name, source)| source.build(name)).collect();
+    let known: HashSet<Box<str>> = operations.iter().map(|operation| operation.path.clone()).collect();
     if strict {
-        check_paths(&catalogue)?;
+        check_paths(&operations, &use_cases, &known)?;
     } else {
-        let known: std::collections::HashSet<_> = catalogue.operations.iter().map(|known| known.path.clone()).collect();
-        catalogue.operations.iter_mut().for_each(|operation| operation.replaced_by.retain(|path| known.contains(path)));
+        operations.iter_mut().for_each(|operation| operation.replaced_by.retain(|path| known.contains(path)));
     }
-    Ok(catalogue)
+    Ok((operations, use_cases))
 }
 
 /// Every path that is referred to is the path of an operation.
-fn check_paths(catalogue: &Catalogue) -> Result<(), InvalidData> {
-    let replacements = catalogue
-        .operations
-        .iter()
-        .flat_map(|operation| operation.replaced_by.iter().map(move |path| (&operation.path, path)));
-    let steps = catalogue.use_cases.iter().flat_map(|use_case| {
+fn check_paths(operations: &[Operation], use_cases: &[UseCase], known: &HashSet<Box<str>>) -> Result<(), InvalidData> {
+    let replacements =
+        operations.iter().flat_map(|operation| operation.replaced_by.iter().map(move |path| (&operation.path, path)));
+    let steps = use_cases.iter().flat_map(|use_case| {
         let paths = use_case.sections.iter().flat_map(|section| &section.operations);
         paths.map(move |path| (&use_case.name, path))
     });
     for (owner, path) in replacements.chain(steps) {
-        if catalogue.operation(path).is_none() {
+        if !known.contains(path) {
             return Err(InvalidData::UnknownOperation { owner: owner.to_string(), path: path.to_string() });
         }
     }
@@ -181,28 +147,6 @@ struct OperationSource {
     rules: String,
     #[serde(default)]
     disputed: BTreeMap<String, Box<str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ObjectSource {
-    #[serde(default)]
-    pub(super) interval: bool,
-    pub(super) fields: String,
-    #[serde(default)]
-    pub(super) rules: String,
-    #[serde(default)]
-    pub(super) disputed: BTreeMap<String, Box<str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EnumSource {
-    pub(super) values: Vec<Box<str>>,
-    #[serde(default)]
-    pub(super) deprecated: Vec<Box<str>>,
-    #[serde(default)]
-    pub(super) open: bool,
 }
 
 #[derive(Deserialize)]
@@ -340,8 +284,8 @@ mod tests {
     fn a_limit_on_an_update_is_one_on_its_value() {
         let data =
             operation("fields = '''\nName Update max 10\nOther Update'''\n[object.Update]\nfields = 'Value string'");
-        let catalogue = read(&[("shared.toml", ENVELOPE), ("test.toml", &data)], "[use-case]").unwrap();
-        let limit = |name| match &catalogue.operation("a/b").unwrap().request.field(name).unwrap().kind {
+        let (operations, _) = read(&[("shared.toml", ENVELOPE), ("test.toml", &data)], "[use-case]").unwrap();
+        let limit = |name| match &operations[0].request.field(name).unwrap().kind {
             Kind::Object(update) => update.field("Value").unwrap().max_chars,
             other => panic!("{other:?}"),
         };

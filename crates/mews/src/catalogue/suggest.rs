@@ -1,6 +1,6 @@
 //! What somebody is likely to have meant.
 
-use super::{Catalogue, Operation};
+use super::Operation;
 
 /// Longer names are like no other; comparing them would cost more than it could tell.
 const LONGEST: usize = 100;
@@ -27,18 +27,19 @@ pub enum NearMiss {
     Spelling,
 }
 
-pub(super) fn suggest<'a>(catalogue: &'a Catalogue, path: &str) -> Option<Suggestion<'a>> {
-    if path.len() > LONGEST || catalogue.operation(path).is_some() {
+/// The one of these operations, sorted by path, that is probably meant by a `path` that none has.
+pub(super) fn suggest<'a>(all: &'a [Operation], path: &str) -> Option<Suggestion<'a>> {
+    let exactly = |path: &str| all.iter().find(|operation| *operation.path == *path);
+    if path.len() > LONGEST || exactly(path).is_some() {
         return None;
     }
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let trimmed = segments.join("/");
     let found = |operation, reason| Some(Suggestion { operation, reason });
 
-    if let Some(operation) = catalogue.operation(&trimmed) {
+    if let Some(operation) = exactly(&trimmed) {
         return found(operation, NearMiss::Slash);
     }
-    let all = catalogue.operations();
     if let Some(operation) = all.iter().find(|operation| operation.path.eq_ignore_ascii_case(&trimmed)) {
         return found(operation, NearMiss::Case);
     }

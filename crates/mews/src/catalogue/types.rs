@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::data::{EnumSource, InvalidData, ObjectSource};
 use super::field::{InvalidLine, Line, deprecation};
 use super::pattern;
-use super::source::{EnumSource, InvalidData, ObjectSource};
 use super::{Enum, Field, Kind, MOST_FIELDS, Object};
 
 /// What is written of a type.

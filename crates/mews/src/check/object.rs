@@ -7,11 +7,12 @@ use jiff::civil::DateTime;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::finding::{FindingKind, Report};
+use super::met::{Met, Seen};
 use super::place::Place;
-use super::rules::{Seen, check_rules};
+use super::rules::check_rules;
 use super::shape::Shape;
 use super::time;
-use super::value::{Met, Value};
+use super::value::Value;
 use crate::catalogue::{Field, Kind, Object};
 
 /// Checks an object's properties; returns what was met, and the times of the first two properties of an interval.

@@ -1,9 +1,8 @@
 //! Rules by which the presence or value of one property constrains others.
 
 use super::finding::{FindingKind, Report};
+use super::met::{Met, Seen, names};
 use super::place::Place;
-use super::rules::{Seen, names};
-use super::value::Met;
 use crate::catalogue::{Field, Kind, Object, Rule};
 
 /// Checks that all of `others` are present if the property (or the inner one) is.

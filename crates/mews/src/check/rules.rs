@@ -3,55 +3,11 @@
 use jiff::civil::DateTime;
 
 use super::finding::{FindingKind, Report};
+use super::met::{Met, Seen, names};
 use super::partners;
 use super::place::Place;
 use super::time;
-use super::value::Met;
-use crate::catalogue::{MOST_WATCHED, Need, Object, Rule};
-
-/// What was read of an object.
-pub(super) struct Seen {
-    /// A bit set of the properties that are present and not null; the catalogue has no larger objects.
-    pub(super) present: u128,
-    /// A bit set of the properties that are null.
-    pub(super) null: u128,
-    /// A bit set of the empty arrays.
-    pub(super) empty: u128,
-    /// The values that rules refer to, in the order of [`Object::watched`].
-    pub(super) watched: [Met; MOST_WATCHED],
-}
-
-impl Seen {
-    pub(super) fn new() -> Self {
-        Self { present: 0, null: 0, empty: 0, watched: [Met::Other; MOST_WATCHED] }
-    }
-
-    /// Whether the property at `position` is present.
-    pub(super) fn has(&self, position: usize) -> bool {
-        self.present & (1 << position) != 0
-    }
-
-    fn count(&self, positions: &[usize]) -> usize {
-        positions.iter().filter(|&&at| self.has(at)).count()
-    }
-
-    /// Whether one of these properties is present and not an empty array.
-    pub(super) fn has_any(&self, positions: &[usize]) -> bool {
-        positions.iter().any(|&at| self.has(at) && self.empty & (1 << at) == 0)
-    }
-
-    pub(super) fn met(&self, object: &Object, position: usize) -> Option<Met> {
-        let slot = object.watched.iter().position(|&watched| watched == position)?;
-        self.watched.get(slot).copied()
-    }
-
-    pub(super) fn time(&self, object: &Object, position: usize) -> Option<DateTime> {
-        match self.met(object, position)? {
-            Met::Time(time) => Some(time),
-            _ => None,
-        }
-    }
-}
+use crate::catalogue::{Need, Object, Rule};
 
 /// Checks an object against its rules.
 pub(super) fn check_rules(object: &Object, seen: &Seen, report: &mut Report, place: &Place<'_>) {
@@ -211,10 +167,4 @@ fn check_span(
         (format!("at most {days} days after the first time unit{by_month}"), format!("{start} to {end}"))
     };
     report.add_disputed(FindingKind::IntervalTooLong, &place, texts, reason);
-}
-
-pub(super) fn names(object: &Object, positions: &[usize], between: &str) -> String {
-    let names: Vec<_> =
-        positions.iter().filter_map(|&at| object.fields.get(at)).map(|field| format!("`{}`", field.name)).collect();
-    names.join(between)
 }

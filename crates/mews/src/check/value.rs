@@ -3,30 +3,14 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use jiff::civil::DateTime;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::finding::{FindingKind, Report, allowed, shown};
+use super::met::Met;
 use super::place::Place;
 use super::shape::Shape;
 use super::{object, time};
 use crate::catalogue::Kind;
-
-/// What a value turned out to be, as far as rules of enclosing objects need it.
-#[derive(Clone, Copy)]
-pub(super) enum Met {
-    Null,
-    /// An array: its length, and a bit set of the properties its objects have or of the enum values among its items.
-    Items(u32, u128),
-    /// A number, or the sum over an array's items.
-    Number(f64),
-    Time(DateTime),
-    /// The position of a value in its enum; for booleans, 1 is true.
-    Constant(usize),
-    /// A bit set of the properties present in an object.
-    Fields(u128),
-    Other,
-}
 
 /// Checks one value: seed and visitor in one.
 pub(super) struct Value<'a> {

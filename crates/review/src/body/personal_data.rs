@@ -1,22 +1,15 @@
 //! Values that look like real people's data.
 
-use super::{BodySummary, person};
+use super::{
+    person,
+    summary::{BodySummary, Suspicion},
+};
 use crate::review::DataKind;
 
 /// Which mail addresses are nobody's.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MailDomains {
     own: Vec<String>,
-}
-
-/// A value that may be somebody's, masked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Suspicion {
-    pub(crate) kind: DataKind,
-    /// The field in whose value it is.
-    pub(crate) field: String,
-    /// What may be shown of it.
-    pub(crate) masked: String,
 }
 
 /// How much of one value is looked at, in bytes. What is longer is a file.

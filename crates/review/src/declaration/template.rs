@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use nightaudit_mews::{Environment, UseCase, operation, use_cases};
 
-use super::{Declaration, IntegrationKind};
+use super::{Declaration, IntegrationKind, UNSAID};
 use crate::review::Review;
 
 /// What can be derived from a session: the integration's name and `Client`, the best matching use case, and WebSocket
@@ -92,9 +92,6 @@ fn use_cases_comment() -> String {
     }
     comment
 }
-
-/// Marks a purpose that is still to be written; such a declaration is rejected.
-pub(super) const UNSAID: &str = "say what for";
 
 const HEAD: &str = "\
 # What this integration states when it applies for certification at Mews. `nightaudit review` compares the recorded

@@ -4,8 +4,6 @@ mod failure_series;
 
 use std::collections::{BTreeMap, HashMap};
 
-use nightaudit_exchange::ExchangeId;
-
 use super::limits::short;
 use crate::{
     fact::Fact,
@@ -14,7 +12,7 @@ use crate::{
     review::{Evidence, RetryCause, RetryOrigin, RetryReview},
     rule::Rule,
 };
-use failure_series::{FailureSeries, Pauses};
+use failure_series::{FailureSeries, Pauses, TallyKey};
 
 /// How early before the end of `Retry-After` a request may be sent, in microseconds: timers are not exact.
 const EARLY: i64 = 250_000;
@@ -40,8 +38,6 @@ const SWEEP: i64 = 600_000_000;
 
 /// The most combinations of token, origin and cause that are counted.
 const MOST_TALLIES: usize = 1024;
-
-type TallyKey = (TokenNo, RetryOrigin, RetryCause);
 
 /// Follows what was sent after refusals and failures.
 #[derive(Debug, Clone, Default)]
@@ -335,6 +331,3 @@ impl RetriesPart {
         }
     }
 }
-
-/// An exchange and when it was recorded.
-type Seen = (ExchangeId, nightaudit_exchange::Timestamp);

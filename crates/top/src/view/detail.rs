@@ -11,7 +11,7 @@ use ratatui::{
     widgets::{Block, BorderType},
 };
 
-use super::{BOLD, DIM, SELECTED, status};
+use super::style::{BOLD, DIM, SELECTED, status};
 use crate::{
     document::{Document, Kind},
     layout::summary_height,

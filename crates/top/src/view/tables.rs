@@ -1,13 +1,16 @@
 //! The limits and the findings as tables.
 
-use nightaudit_text::{cut, cut_before};
+use std::time::Duration;
+
+use nightaudit_console::LimitState;
+use nightaudit_text::{cut, cut_before, duration, plain};
 use ratatui::{
     Frame,
-    style::Color,
+    style::{Color, Style},
     text::{Line, Span},
 };
 
-use super::{BOLD, DIM, SELECTED, bar, fullest};
+use super::style::{BOLD, DIM, SELECTED};
 use crate::{layout::Areas, model::Model};
 
 /// Every limit with its usage, refusals and delays.
@@ -59,4 +62,39 @@ pub(super) fn draw_findings(model: &Model, areas: &Areas, frame: &mut Frame<'_>)
 fn first(place: usize, lines: usize, areas: &Areas) -> usize {
     let height = usize::from(areas.body.height).max(1);
     (place + 1).saturating_sub(height).min(lines.saturating_sub(height))
+}
+
+/// The limits, fullest first.
+pub(super) fn fullest(model: &Model) -> Vec<&LimitState> {
+    let mut limits: Vec<&LimitState> = model.limits.iter().flatten().collect();
+    // Thousandths, because floats aren't `Ord`.
+    let left = |limit: &LimitState| u64::from(limit.left) * 1000 / u64::from(limit.used + limit.left).max(1);
+    limits.sort_by_key(|limit| (left(limit), limit.rule.clone(), limit.key.clone()));
+    limits
+}
+
+/// A limit's usage as a bar.
+pub(super) fn bar(limit: &LimitState, width: usize) -> Line<'static> {
+    let (used, whole) = (limit.used as usize, (limit.used + limit.left) as usize);
+    let key = plain(limit.key.trim_start_matches("REDACTED:"));
+    let name = format!(" {:12} {:14} ", cut(&plain(&limit.rule), 12), cut(&key, 14));
+    let free = match (limit.closed_for_ms, limit.next_free_ms) {
+        (Some(closed), _) => format!("blocked {}", duration(Duration::from_millis(closed))),
+        (None, 0) => "free now".to_owned(),
+        (None, wait) => format!("free in {}", duration(Duration::from_millis(wait))),
+    };
+    let text = format!(" {:>9} used  {free:15}", format!("{used}/{whole}"));
+    let room = width.saturating_sub(name.chars().count() + text.chars().count() + 1);
+    let full = (room * used).checked_div(whole).unwrap_or(0).min(room);
+    let color = match (used * 100).checked_div(whole).unwrap_or(0) {
+        0..70 => Color::Green,
+        70..95 => Color::Yellow,
+        _ => Color::Red,
+    };
+    Line::from(vec![
+        Span::raw(name),
+        Span::styled("█".repeat(full), color),
+        Span::styled("░".repeat(room - full), DIM),
+        Span::styled(text, if free == "free now" { DIM } else { Style::new().fg(Color::Red) }),
+    ])
 }

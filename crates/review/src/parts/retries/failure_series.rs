@@ -1,7 +1,13 @@
 //! A series of failures of the same request, and the pauses between them.
 
-use super::{Seen, TallyKey};
-use crate::{fact::Fact, intent::Intent};
+use nightaudit_exchange::ExchangeId;
+
+use crate::{
+    fact::Fact,
+    intent::Intent,
+    names::TokenNo,
+    review::{RetryCause, RetryOrigin},
+};
 
 /// A shorter pause is no pause, in microseconds.
 const SHORT: i64 = 1_000_000;
@@ -17,6 +23,12 @@ const LONGEST: i64 = 1_800_000_000;
 
 /// The most pauses kept per series; older ones are dropped.
 const MOST: usize = 32;
+
+/// What failures and refusals are counted by: the token, who refused, and why.
+pub(super) type TallyKey = (TokenNo, RetryOrigin, RetryCause);
+
+/// An exchange and when it was recorded.
+pub(super) type Seen = (ExchangeId, nightaudit_exchange::Timestamp);
 
 /// Consecutive failures of the same request.
 #[derive(Debug, Clone)]
