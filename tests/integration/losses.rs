@@ -142,8 +142,7 @@ async fn regression_interrupted_requests_were_invisible_until_the_next_serve() {
 
 /// The console's response, and its status.
 async fn ask(serve: &Process, path: &str) -> (u16, String) {
-    let (address, token) = serve.console().split_once("/?token=").unwrap();
-    let address = address.strip_prefix("http://").unwrap();
+    let (address, token) = (serve.console_host(), serve.token());
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");

@@ -132,8 +132,7 @@ async fn no_token_is_in_the_data_directory_exports_logs_or_metrics() {
     }
     assert!(tokens.len() > 60, "{}", tokens.len());
 
-    let console = serve.console().strip_prefix("http://").unwrap();
-    let (address, query) = console.split_once("/?").unwrap();
+    let (address, query) = (serve.console_host(), format!("token={}", serve.token()));
     for path in ["metrics", "api/v1/limits", "api/v1/sessions", "api/v1/exchanges?limit=1000"] {
         let separator = if path.contains('?') { '&' } else { '?' };
         let request = format!("GET /{path}{separator}{query} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -357,8 +356,7 @@ async fn a_known_token_was_shown_in_the_key_of_a_limit() {
     let limits = serve.run(BINARY, &["limits", "--json"]);
     let shown = String::from_utf8(limits.stdout).unwrap();
     assert!(shown.contains("hooks/REDACTED:") && !shown.contains(OWN), "{shown}");
-    let address = serve.console().strip_prefix("http://").unwrap();
-    let (address, query) = address.split_once("/?").unwrap();
+    let (address, query) = (serve.console_host(), format!("token={}", serve.token()));
     for path in ["metrics", "api/v1/limits"] {
         let get = format!("GET /{path}?{query} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         let answer = send(address.parse().unwrap(), get.as_bytes()).await;

@@ -105,10 +105,16 @@ impl Service {
         async move { proxy.probe().await }
     }
 
-    /// The console's URL.
+    /// The console's URL, for this machine.
     #[must_use]
     pub fn console_url(&self) -> String {
-        format!("{}://{}", scheme(self.settings.console.tls), self.ports.console_address)
+        format!("{}://{}", scheme(self.settings.console.tls), wiring::reachable(self.ports.console_address))
+    }
+
+    /// The URL that opens the page, with the token.
+    #[must_use]
+    pub fn page_url(&self) -> String {
+        self.token.page_url(&self.console_url())
     }
 
     /// The console's token.

@@ -177,7 +177,7 @@ fn addresses(service: &Service, to_person: bool) -> Vec<String> {
     let api = &settings.proxy.api;
     let mut lines: Vec<String> =
         service.proxy_urls().map(|url| format!("proxy    {url} -> {api} ({})", settings.proxy.environment)).collect();
-    lines.push(format!("console  {}/?token={}", service.console_url(), service.token().as_str()));
+    lines.push(format!("console  {}", service.page_url()));
     let session = service.log().sessions().into_iter().find(|session| session.current);
     lines.push(match session {
         Some(session) => format!("session  {}", plain(&session.name)),
@@ -186,7 +186,7 @@ fn addresses(service: &Service, to_person: bool) -> Vec<String> {
     if to_person && let Some(url) = service.proxy_urls().next() {
         lines.push(String::new());
         lines.push(format!("Point the integration's base URL at {url} instead of {api}."));
-        lines.push("The console's address shows what is recorded; Ctrl-C stops.".to_owned());
+        lines.push("The console's address opens a page that shows what is recorded; Ctrl-C stops.".to_owned());
         lines.push(String::new());
     }
     lines

@@ -107,6 +107,13 @@ impl Token {
         &self.0
     }
 
+    /// The address that opens the page of the console at `origin`. The token is in the fragment, which browsers send to
+    /// no one; the page removes it from the address.
+    #[must_use]
+    pub fn page_url(&self, origin: &str) -> String {
+        format!("{origin}/#token={}", self.0)
+    }
+
     /// Whether `text` is the token, compared in constant time.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {

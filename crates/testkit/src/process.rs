@@ -74,10 +74,26 @@ impl Process {
         self.proxy
     }
 
-    /// The console's address with its token.
+    /// The address of the console's page, with its token.
     #[must_use]
     pub fn console(&self) -> &str {
         &self.console
+    }
+
+    /// Where the console listens, as in a `Host` header.
+    #[must_use]
+    pub fn console_host(&self) -> &str {
+        self.console_parts().0
+    }
+
+    /// The console's token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.console_parts().1
+    }
+
+    fn console_parts(&self) -> (&str, &str) {
+        self.console.strip_prefix("http://").and_then(|rest| rest.split_once("/#token=")).unwrap()
     }
 
     /// The data folder.
