@@ -11,8 +11,9 @@ use http::{HeaderMap, Uri, header};
 use http_body_util::channel::{Channel, Sender};
 use nightaudit_exchange::Filter;
 use nightaudit_log::{Follow, FollowFrom, Followed};
+use nightaudit_mews::Contracts;
 
-use crate::{Shared, blocking, bounds::Bounds, error::ApiError, now, pairs, take};
+use crate::{Shared, blocking, bounds::Bounds, error::ApiError, now, pairs, row::Row, take};
 
 /// Keep-alive interval of an idle stream, by which a closed connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -20,7 +21,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Maximum of `last`.
 const MAX_LAST: usize = 10_000;
 
-/// `GET /api/v1/follow`: an event `exchange` with its id for each matching exchange, and `missed` with a count.
+/// `GET /api/v1/follow`: an event `exchange` with its id for each matching exchange, or with `rows=true` an event `row`
+/// with what a list shows of it; and `missed` with a count.
 ///
 /// Starts with the latest `last` exchanges, after the id in `Last-Event-ID` or `after`, or now. Events without data carry
 /// ids of positions between exchanges: at the start, and while nothing matches. A client that resumes from the last id
@@ -33,6 +35,11 @@ pub(crate) async fn follow(
     let mut pairs = pairs(&shared, &uri)?;
     let named = take(&mut pairs, "after");
     let last = take(&mut pairs, "last");
+    let rows = match take(&mut pairs, "rows").as_deref() {
+        None | Some("false") => None,
+        Some("true") => Some(shared.gauges.contracts.clone()),
+        Some(other) => return Err(ApiError::bad_request(format!("invalid rows `{other}`: use true or false"))),
+    };
     // A reconnecting browser repeats the URL and adds the header, so the header is newer.
     let resume = match headers.get("last-event-id") {
         Some(id) => Some(id.to_str().map_err(|_| ApiError::bad_request("invalid `Last-Event-ID`"))?.to_owned()),
@@ -54,13 +61,18 @@ pub(crate) async fn follow(
     let stopping = shared.stopping.clone();
     tokio::spawn(async move {
         let _permit = permit;
-        stopping.run_until_cancelled(send(follower, sender, &shared.bounds)).await
+        stopping.run_until_cancelled(send(follower, sender, &shared.bounds, rows)).await
     });
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response())
 }
 
-/// Sends until the log is closed or the client disconnects.
-async fn send(mut follower: Box<dyn Follow>, mut sender: Sender<Bytes, io::Error>, bounds: &Bounds) {
+/// Sends until the log is closed or the client disconnects: rows if there are contracts to check requests against.
+async fn send(
+    mut follower: Box<dyn Follow>,
+    mut sender: Sender<Bytes, io::Error>,
+    bounds: &Bounds,
+    rows: Option<Contracts>,
+) {
     // Sent at once, so that the client knows where its stream starts.
     let mut event = place(&*follower);
     // For the last large event. The one before it may still wait to be taken: to hold the memory of both while waiting for
@@ -76,11 +88,11 @@ async fn send(mut follower: Box<dyn Follow>, mut sender: Sender<Bytes, io::Error
             Err(_) => place(&*follower),
             Ok(None) => return,
             Ok(Some(followed)) => {
-                if let Followed::Exchange(exchange) = &followed {
+                if let (Followed::Exchange(exchange), None) = (&followed, &rows) {
                     drop(memory.take());
                     memory = bounds.event(exchange).await;
                 }
-                write_event(&followed)
+                write_event(&followed, rows.as_ref())
             }
         };
     }
@@ -99,12 +111,15 @@ fn after(id: &str) -> Result<FollowFrom, ApiError> {
     id.parse().map(FollowFrom::After).map_err(|error| ApiError::bad_request(format!("`after`: {error}")))
 }
 
-fn write_event(followed: &Followed) -> Option<Bytes> {
+fn write_event(followed: &Followed, rows: Option<&Contracts>) -> Option<Bytes> {
     match followed {
         Followed::Exchange(exchange) => {
             // Line breaks inside JSON strings are escaped, so the event stays on one line.
-            let json = serde_json::to_string(exchange).ok()?;
-            Some(format!("id: {}\nevent: exchange\ndata: {json}\n\n", exchange.id).into())
+            let (event, json) = match rows {
+                Some(contracts) => ("row", serde_json::to_string(&Row::new(exchange, contracts)).ok()?),
+                None => ("exchange", serde_json::to_string(exchange).ok()?),
+            };
+            Some(format!("id: {}\nevent: {event}\ndata: {json}\n\n", exchange.id).into())
         }
         Followed::Missed(count) => Some(format!("event: missed\ndata: {count}\n\n").into()),
         _ => None,
@@ -151,5 +166,20 @@ mod tests {
         let nothing = events(&opened, "", Some(&exchange), "\n\n").await;
         assert!(nothing.starts_with("id: ") && !nothing.contains("event"), "{nothing}");
         assert_ne!(nothing, greeting);
+    }
+
+    #[tokio::test]
+    async fn rows_have_the_same_ids_and_are_those_of_the_list() {
+        let opened = console();
+        let exchange = opened.record();
+        let (_, row) = crate::tests::ask(&opened, "GET", "/api/v1/exchanges/last/row", true).await;
+        let seen = events(&opened, "?last=5&rows=true", None, "data: ").await;
+        let data = seen.split_once(&format!("id: {exchange}\nevent: row\ndata: ")).unwrap().1;
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(value(data), value(&row));
+        let resumed = events(&opened, "?rows=true", Some(&exchange), "\n\n").await;
+        assert!(!resumed.contains("event"), "{resumed}");
+        let (status, _) = crate::tests::ask(&opened, "GET", "/api/v1/follow?rows=1", true).await;
+        assert_eq!(status, http::StatusCode::BAD_REQUEST);
     }
 }

@@ -10,7 +10,13 @@
 //! | `GET /api/v1/exchanges` | a page `{"exchanges": […], "next": …}`; with `format=ndjson` one exchange a line |
 //! | `GET /api/v1/exchanges/{id}` | one exchange, by its id or a unique prefix |
 //! | `GET /api/v1/exchanges/{id}/row` | what a list shows of one exchange |
+//! | `GET /api/v1/exchanges/{id}/position` | its position among the matches, as `rows` counts them |
+//! | `GET /api/v1/exchanges/{id}/neighbours` | the exchanges before and after it with the same operation, token or error |
+//! | `GET /api/v1/exchanges/{id}/contract` | its request against the documentation, with each finding's place |
+//! | `GET /api/v1/exchanges/{id}/body` | a recorded body as a file |
 //! | `GET /api/v1/rows` | rows of the matches from any position, and how many there are |
+//! | `GET /api/v1/histogram` | how many matches started when, failures and refusals apart |
+//! | `GET /api/v1/facets` | the values that matches have, and how often |
 //! | `GET /api/v1/follow` | exchanges as they are recorded, as server-sent events |
 //! | `GET /api/v1/sessions` | the sessions; `POST` with `{"name": …}` starts one or continues the open one |
 //! | `GET /api/v1/sessions/{session}` | one session; `PATCH` with `{"name": …, "note": …, "declaration": …}` changes it, `DELETE` deletes it |
@@ -55,8 +61,12 @@
 //! # }
 //! ```
 
+mod around;
+mod body;
 mod bounds;
 mod catalogue;
+mod contract;
+mod counts;
 mod declaration;
 mod error;
 mod exchanges;

@@ -235,6 +235,16 @@ mod tests {
         let rows = fits(&opened, "GET", "/api/v1/rows", "/api/v1/rows", "").await;
         assert_eq!(rows["rows"], json!([row]));
         fits(&opened, "GET", "/api/v1/rows?contains=x", "/api/v1/rows", "").await;
+        for (path, described) in [
+            ("/api/v1/histogram?buckets=10", "/api/v1/histogram"),
+            ("/api/v1/histogram?status=599", "/api/v1/histogram"),
+            ("/api/v1/facets", "/api/v1/facets"),
+            ("/api/v1/exchanges/last/position", "/api/v1/exchanges/{id}/position"),
+            ("/api/v1/exchanges/last/neighbours", "/api/v1/exchanges/{id}/neighbours"),
+            ("/api/v1/exchanges/last/contract", "/api/v1/exchanges/{id}/contract"),
+        ] {
+            fits(&opened, "GET", path, described, "").await;
+        }
         fits(&opened, "GET", "/api/v1/exchanges?status=often", "/api/v1/exchanges", "").await;
         fits(&opened, "GET", "/", "/", "").await;
         fits(&opened, "GET", "/api/v1/health", "/api/v1/health", "").await;

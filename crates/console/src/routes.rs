@@ -7,7 +7,10 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post, put},
 };
 
-use crate::{Shared, catalogue, declaration, exchanges, follow, log, metrics, openapi, review, rows, sessions, state};
+use crate::{
+    Shared, around, body, catalogue, contract, counts, declaration, exchanges, follow, log, metrics, openapi, review,
+    rows, sessions, state,
+};
 
 /// A path, a method and their handler.
 pub(crate) struct Route {
@@ -33,7 +36,13 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/exchanges", || get(exchanges::list)),
         Route::new("GET", "/api/v1/exchanges/{id}", || get(exchanges::one)),
         Route::new("GET", "/api/v1/exchanges/{id}/row", || get(rows::one)),
+        Route::new("GET", "/api/v1/exchanges/{id}/position", || get(around::position)),
+        Route::new("GET", "/api/v1/exchanges/{id}/neighbours", || get(around::neighbours)),
+        Route::new("GET", "/api/v1/exchanges/{id}/contract", || get(contract::contract)),
+        Route::new("GET", "/api/v1/exchanges/{id}/body", || get(body::body)),
         Route::new("GET", "/api/v1/rows", || get(rows::list)),
+        Route::new("GET", "/api/v1/histogram", || get(counts::histogram)),
+        Route::new("GET", "/api/v1/facets", || get(counts::facets)),
         Route::new("GET", "/api/v1/follow", || get(follow::follow)),
         Route::new("GET", "/api/v1/export", || get(exchanges::export)),
         Route::new("GET", "/api/v1/sessions", || get(sessions::list)),

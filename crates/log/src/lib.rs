@@ -23,7 +23,9 @@
 
 mod choose;
 mod error;
+mod facets;
 mod follow;
+mod histogram;
 mod list;
 mod query;
 mod reader;
@@ -33,7 +35,9 @@ pub mod testing;
 
 pub use choose::{Candidate, choose};
 pub use error::{Damage, FindError, ReadError, SessionError, StoreFailure, Unavailable};
+pub use facets::{Facet, FacetCounts, Facets};
 pub use follow::{BoxFuture, Follow, FollowFrom, Followed};
+pub use histogram::{Bucket, Ending, Histogram, MAX_BUCKETS, Timeline};
 pub use list::{Place, Start};
 pub use query::{Exchanges, InvalidPosition, Order, Position, Query};
 pub use reader::{ManageSessions, ReadLog, Status};

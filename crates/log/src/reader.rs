@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 
 use crate::{
-    Exchanges, FindError, Follow, FollowFrom, Place, Position, Query, ReadError, Session, SessionError, Start, list,
+    Exchanges, FacetCounts, Facets, FindError, Follow, FollowFrom, Histogram, Place, Position, Query, ReadError,
+    Session, SessionError, Start, Timeline, list,
 };
 
 /// Reads a log.
@@ -60,6 +61,30 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     /// As [`query`](Self::query).
     fn rank(&self, filter: &Filter, position: Position) -> Result<Option<u64>, ReadError> {
         list::rank(&|query| self.query(query), filter, position)
+    }
+
+    /// How many matches started when, in at most `buckets` buckets. Unreadable exchanges may be left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    fn histogram(&self, filter: &Filter, buckets: usize) -> Result<Histogram, ReadError> {
+        let mut timeline = Timeline::default();
+        let matches = self.query(Query { filter: filter.clone(), ..Query::default() })?;
+        matches.flatten().for_each(|exchange| timeline.add(&exchange));
+        Ok(timeline.histogram(filter.since, filter.until, buckets))
+    }
+
+    /// The values that matches have, and how often. Unreadable exchanges may be left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    fn facets(&self, filter: &Filter) -> Result<Facets, ReadError> {
+        let mut counts = FacetCounts::default();
+        let matches = self.query(Query { filter: filter.clone(), ..Query::default() })?;
+        matches.flatten().for_each(|exchange| counts.add(&exchange));
+        Ok(counts.facets())
     }
 
     /// Follows exchanges as they are recorded. The start is fixed when this returns.

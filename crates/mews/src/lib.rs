@@ -31,6 +31,7 @@
 pub const REVISION: &str = "2026-08-07";
 
 mod address;
+mod anchor;
 mod catalogue;
 mod check;
 mod contracts;

@@ -156,3 +156,12 @@ fn fiscal_machine_commands_are_asked_for_by_one_of_two_sets() {
 }
 
 const ID: &str = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
+
+#[test]
+fn every_operation_has_its_address_in_the_documentation() {
+    let addresses: Vec<_> = nightaudit_mews::operations()
+        .iter()
+        .map(|operation| format!("{}  {}", operation.path, operation.documentation.as_deref().unwrap_or("none")))
+        .collect();
+    insta::assert_snapshot!(addresses.join("\n"));
+}

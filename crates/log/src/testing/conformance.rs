@@ -7,6 +7,7 @@ use nightaudit_exchange::{Exchange, Filter};
 use super::{exchanges, session_id};
 use crate::{
     FindError, Follow, FollowFrom, Followed, MAX_DECLARATION, Order, Position, Query, ReadError, ReadLog, SessionError,
+    Start,
 };
 
 /// A log of the engine under test, empty at first.
@@ -22,10 +23,12 @@ pub trait Engine {
 pub type Case = fn(&dyn Engine);
 
 /// All cases by name. Each needs a log of its own.
-pub const CASES: [(&str, Case); 8] = [
+pub const CASES: [(&str, Case); 10] = [
     ("an empty log returns nothing", empty),
     ("pages follow each other in both orders", pages),
     ("filters apply, and an unknown session is an error", filters),
+    ("matches are found by their numbers", places),
+    ("matches are counted in time and by value", counts),
     ("an exchange is found by a prefix of its id", finding),
     ("sessions are listed and resolved", sessions),
     ("followers start where requested", following),
@@ -122,6 +125,102 @@ fn filters(engine: &dyn Engine) {
     };
     wrong(log.query(Query { filter: of("c"), ..Query::default() }).map(drop));
     wrong(log.follow(of("c"), FollowFrom::Now).map(drop));
+}
+
+/// Filters, and the exchanges that they match of two sessions of 30 and 6.
+fn filtered() -> [(Filter, Vec<(String, u64)>); 6] {
+    let parse = |pairs: &[(&str, &str)]| {
+        let now = nightaudit_exchange::Timestamp::from_micros(0);
+        Filter::from_query(pairs.iter().copied(), now).expect("a filter")
+    };
+    let until = super::exchange(1, "a", 11).started_at.to_string();
+    [
+        (Filter::default(), [named("a", 1..=30), named("b", 1..=6)].concat()),
+        (of("b"), named("b", 1..=6)),
+        (parse(&[("operation", "customers/*")]), [named("a", (2..=30).step_by(3)), named("b", [2, 5])].concat()),
+        (parse(&[("operation", "!customers/*"), ("session", "b")]), named("b", [1, 3, 4, 6])),
+        (parse(&[("until", &until), ("session", "!b")]), named("a", 1..=10)),
+        (parse(&[("status", "404")]), vec![]),
+    ]
+}
+
+fn places(engine: &dyn Engine) {
+    let log = engine.log();
+    let nothing = log.seek(&Filter::default(), Start::Newest(5)).expect("the query succeeds");
+    assert_eq!((nothing.total, nothing.from), (0, 0));
+    engine.add(exchanges(1, "a", 30));
+    engine.add(exchanges(2, "b", 6));
+    for (filter, all) in filtered() {
+        let total = all.len() as u64;
+        let starts = (0..total + 2).flat_map(|number| [Start::At(number), Start::Newest(number)]);
+        for start in starts.chain([Start::At(u64::MAX), Start::Newest(u64::MAX)]) {
+            let place = log.seek(&filter, start).expect("the query succeeds");
+            let from = match start {
+                Start::At(number) => number.min(total),
+                Start::Newest(count) => total.saturating_sub(count),
+            };
+            assert_eq!((place.total, place.from), (total, from), "{filter:?} {start:?}");
+            let rest = query(log, Query { filter: filter.clone(), after: place.after, ..Query::default() });
+            assert_eq!(rest, all[from as usize..], "{filter:?} {start:?}");
+        }
+        for session in [1, 2] {
+            for exchange in exchanges(session, ["a", "b"][session as usize - 1], 30) {
+                let position = log.position(exchange.id).expect("the query succeeds");
+                let wanted = (exchange.session_name.to_string(), exchange.sequence);
+                let expected = all.iter().position(|known| *known == wanted).map(|number| number as u64);
+                let rank = position.and_then(|it| log.rank(&filter, it).expect("the query succeeds"));
+                assert_eq!(rank, expected, "{filter:?} {wanted:?}");
+            }
+        }
+    }
+    assert!(matches!(log.seek(&of("c"), Start::At(0)), Err(ReadError::Session(SessionError::NotFound(_)))));
+    // What comes later leaves numbers as they are, and a deleted session doesn't.
+    let generation = log.generation();
+    engine.add(exchanges(3, "c", 1));
+    let place = log.seek(&Filter::default(), Start::At(35)).expect("the query succeeds");
+    assert_eq!((place.total, place.generation, log.generation()), (37, generation, generation));
+    let Some(manage) = log.manage() else { return };
+    manage.delete_session("a").expect("it can be deleted");
+    let place = log.seek(&Filter::default(), Start::At(5)).expect("the query succeeds");
+    assert_ne!(place.generation, generation);
+    assert_eq!(
+        query(log, Query { after: place.after, ..Query::default() }),
+        [named("b", [6]), named("c", [1])].concat()
+    );
+}
+
+fn counts(engine: &dyn Engine) {
+    let log = engine.log();
+    assert_eq!(log.histogram(&Filter::default(), 10).expect("the query succeeds").buckets, []);
+    engine.add(exchanges(1, "a", 30));
+    engine.add(exchanges(2, "b", 6));
+    for (filter, all) in filtered() {
+        let histogram = log.histogram(&filter, 10).expect("the query succeeds");
+        assert_eq!(histogram.total, all.len() as u64, "{filter:?}");
+        let sum: u64 = histogram.buckets.iter().map(|bucket| bucket.requests).sum();
+        assert_eq!(sum, all.len() as u64, "{filter:?}");
+        let facets = log.facets(&filter).expect("the query succeeds");
+        let of = |name: &str| all.iter().filter(|(session, _)| session == name).count() as u64;
+        let expected: Vec<_> = [(session_id(1), of("a")), (session_id(2), of("b"))].into_iter().collect();
+        let expected: Vec<_> = expected.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(facets.sessions.values, expected, "{filter:?}");
+        let operations: u64 = facets.operations.values.iter().map(|(_, count)| count).sum();
+        assert_eq!(operations, all.len() as u64, "{filter:?}");
+    }
+    let first = log.histogram(&of("a"), 3).expect("the query succeeds");
+    // 30 exchanges, a millisecond apart, from 101 ms on.
+    let requests: Vec<_> = first.buckets.iter().map(|bucket| bucket.requests).collect();
+    assert_eq!((first.bucket_ms, requests), (20, vec![19, 11]));
+    let facets = log.facets(&Filter::default()).expect("the query succeeds");
+    let operations = [("configuration/get", 12), ("customers/search", 12), ("reservations/getAll", 12)];
+    let operations: Vec<_> = operations.into_iter().map(|(name, count)| (Box::from(name), count)).collect();
+    assert_eq!(facets.operations.values, operations);
+    assert_eq!(facets.clients.values, [(Box::from("Kiosk 1"), 36)]);
+    assert_eq!(facets.statuses.values, [(Some(200), 36)]);
+    assert!(facets.tokens.values.is_empty());
+    engine.add(exchanges(3, "b", 1));
+    let later = log.histogram(&Filter::default(), 10).expect("the query succeeds");
+    assert_eq!((later.total, later.last), (37, Some(super::exchange(3, "b", 1).started_at)));
 }
 
 fn finding(engine: &dyn Engine) {

@@ -16,6 +16,8 @@ pub struct Operation {
     pub title: Box<str>,
     /// The part of the documentation where it stands: `Customers`.
     pub group: Box<str>,
+    /// The address of its description in Mews' public documentation; `None` if it isn't there.
+    pub documentation: Option<Box<str>>,
     /// Whether it answers in pages.
     pub paginated: bool,
     /// Whether it takes an AccessToken that is valid for several enterprises.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::data::{EnumSource, InvalidData, ObjectSource};
 use super::types::{Source, Types};
 use super::{Lifecycle, Object, Operation, Section, UseCase};
+use crate::anchor::{address, page_of};
 
 macro_rules! data {
     ($($name:literal),* $(,)?) => {
@@ -129,6 +130,8 @@ struct OperationSource {
     title: Box<str>,
     /// The part of the documentation, where it isn't the file's.
     group: Option<String>,
+    /// The documentation's page, where it isn't that of the resource.
+    page: Option<String>,
     #[serde(default)]
     paginated: bool,
     #[serde(default)]
@@ -196,7 +199,9 @@ impl OperationSource {
         let mut request = Object::new(path.as_str(), fields, false).disputed(&self.disputed)?;
         request.open = self.fields.is_none();
         let request = request.checked()?.with_rules(&self.rules)?;
+        let page = self.page.unwrap_or_else(|| page_of(&path));
         Ok(Operation {
+            documentation: Some(address(&page, &self.title).into()),
             path: path.into(),
             title: self.title,
             group: group.into(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::anchor::slug;
+
 /// A page as far as it is of use.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -212,11 +214,4 @@ pub(super) fn code(text: &str) -> impl Iterator<Item = &str> {
 /// A heading without its marks.
 fn plain(title: &str) -> String {
     title.replace("~~", "").replace('\\', "").trim().to_owned()
-}
-
-/// The anchor of a heading, as the documentation makes it.
-pub(super) fn slug(title: &str) -> String {
-    let title = title.to_ascii_lowercase();
-    let words: Vec<&str> = title.split_whitespace().collect();
-    words.join("-").chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect()
 }

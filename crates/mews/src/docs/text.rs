@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::deprecations;
-use super::page::{Operation, Page, Row, Type, links, slug};
+use super::page::{Operation, Page, Row, Type, links};
 use super::prose;
 use super::rules;
 use super::types::{Types, UPDATES};
+use crate::anchor::{page_of, slug};
 
 /// The envelope of every request. Its two codes stand in the guidelines, not in the tables.
 const ENVELOPE: &str = r#"
@@ -56,6 +57,10 @@ impl Writer<'_> {
         let _ = write!(self.text, "\n[operation.{}]\ntitle = {}\n", quoted(&operation.path), quoted(&operation.title));
         if !group.is_empty() {
             let _ = writeln!(self.text, "group = {}", quoted(group));
+        }
+        let page_name = page.trim_end_matches(".md");
+        if page_name != page_of(&operation.path) {
+            let _ = writeln!(self.text, "page = {}", quoted(page_name));
         }
         let says = |text: &str| operation.description.contains(text);
         for (name, is) in [

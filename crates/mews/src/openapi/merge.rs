@@ -66,6 +66,7 @@ impl<'d> Reader<'d> {
             title: text("summary")
                 .map_or_else(|| known.map_or_else(|| path.into(), |known| known.title.clone()), Box::from),
             group: known.map(|known| known.group.clone()).or_else(|| group.map(Box::from)).unwrap_or_default(),
+            documentation: known.and_then(|known| known.documentation.clone()),
             paginated: known.map_or_else(|| request.field("Limitation").is_some(), |known| known.paginated),
             portfolio: known.is_some_and(|known| known.portfolio),
             restricted: described
