@@ -114,6 +114,21 @@ class Serve {
   }
 }
 
+/** Lets the browser have the page's files from a folder instead of the program: for work on them, without a build. */
+async function fromFolder(page, origin, folder) {
+  await page.setRequestInterception(true);
+  page.on("request", async (request) => {
+    const url = new URL(request.url());
+    const name = url.origin !== origin ? null : url.pathname === "/" ? "index.html" : /^\/page\/(.*)$/.exec(url.pathname)?.[1];
+    if (!name) return request.continue();
+    const { headers } = await fetch(`${origin}/page/index.html`);
+    const file = path.join(folder, name);
+    const type = { html: "text/html", js: "text/javascript", css: "text/css" }[name.split(".").pop()];
+    const answer = fs.existsSync(file) ? { status: 200, body: fs.readFileSync(file) } : { status: 404, body: "" };
+    return request.respond({ ...answer, headers: { "content-security-policy": headers.get("content-security-policy"), "content-type": `${type}; charset=utf-8` } });
+  });
+}
+
 class Test {
   wrong = [];
 
@@ -138,8 +153,10 @@ class Test {
     page.on("request", (request) => {
       const { origin, protocol } = new URL(request.url());
       if (origin !== serve.origin && protocol !== "blob:") say(`it asked for ${request.url()}`);
-      if (request.url().includes(serve.token)) say(`the token is in ${request.url().replace(serve.token, "…")}`);
+      // Without the fragment, which isn't sent.
+      if (request.url().split("#")[0].includes(serve.token)) say(`the token is in ${request.url().replace(serve.token, "…")}`);
     });
+    if (process.env.PAGE_FOLDER) await fromFolder(page, serve.origin, process.env.PAGE_FOLDER);
     await page.setViewport({ width, height });
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     if (token) await page.evaluateOnNewDocument((origin, token) => location.origin === origin && localStorage.setItem("nightaudit.token", token), serve.origin, serve.token);

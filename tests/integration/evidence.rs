@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 
 use nightaudit_testkit::{Process, Upstream, post, send};
+
+use crate::browser::browser;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Acme 1.0","Email":"ann@example.com"}"#;
@@ -153,7 +154,7 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn report_and_har_open_in_a_browser() {
-    let Some((chromium, packages)) = browser() else { return };
+    let Some((chromium, packages)) = browser("report and HAR in a browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let serve = recorded(folder.path()).await;
     let data = folder.path().join("data");
@@ -170,27 +171,4 @@ async fn report_and_har_open_in_a_browser() {
     check.arg(script).arg(chromium).arg(report).arg(har).arg(EXCHANGES.to_string());
     let found = check.env("NODE_PATH", packages).output().unwrap();
     assert!(found.status.success(), "{}", said(&found));
-}
-
-/// The browser, and the folder of the packages that drive it; none, aloud, where something is not installed.
-fn browser() -> Option<(PathBuf, PathBuf)> {
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser/node_modules");
-    let packages = std::env::var_os("TEST_NODE_MODULES").map_or(packages, PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(found);
-    match (chromium, found("node"), packages.join("puppeteer-core").is_dir()) {
-        (Some(chromium), Some(_), true) => Some((chromium, packages)),
-        (chromium, node, installed) => {
-            // Not through `eprintln!`, which the test's harness keeps to itself.
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: report and HAR in a browser (chromium: {}, node: {}, npm packages: {})",
-                chromium.is_some(),
-                node.is_some(),
-                installed
-            );
-            None
-        }
-    }
 }

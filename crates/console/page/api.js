@@ -1,7 +1,7 @@
 // The console's API: requests with the token, and the stream of live rows, which resumes where it was interrupted.
 
 /**
- * A row of the list, as `GET /api/v1/rows` describes it. One that can't be read has `unreadable`, and of the rest only `session` and `sequence`.
+ * Of a row that can't be read, there are only `session`, `sequence` and `unreadable`.
  * @typedef {{
  *   id: string, session: string, sessionName: string, sequence: number, startedAt: string, method: string, path: string,
  *   operation: string, environment: string, status: number | null, outcome: string, durationUs: number, waitedMs: number,
@@ -30,7 +30,6 @@ export class ApiError extends Error {
 
 const KEY = "nightaudit.token";
 
-/** Why nothing can be reached. */
 const GONE = "`nightaudit serve` can't be reached";
 
 /** Milliseconds between attempts to reconnect: the first, and the longest. */
@@ -49,12 +48,11 @@ export class Api {
 		this.#token = this.#taken() ?? stored();
 	}
 
-	/** Whether there is a token, right or wrong. */
 	get hasToken() {
 		return this.#token !== null;
 	}
 
-	/** Calls the function whenever a request is answered with 401. @param {() => void} unauthorized */
+	/** @param {() => void} unauthorized */
 	whenUnauthorized(unauthorized) {
 		this.#unauthorized = unauthorized;
 	}
@@ -83,7 +81,6 @@ export class Api {
 		return true;
 	}
 
-	/** Forgets the token. */
 	forget() {
 		this.#token = null;
 		keep(null);
@@ -109,7 +106,7 @@ export class Api {
 		return response;
 	}
 
-	/** The JSON at a path. @param {string} path @param {{signal?: AbortSignal}} [options] @returns {Promise<any>} */
+	/** @param {string} path @param {{signal?: AbortSignal}} [options] @returns {Promise<any>} */
 	async get(path, options = {}) {
 		return (await this.request(path, { signal: options.signal, headers: { Accept: "application/json" } })).json();
 	}

@@ -86,7 +86,7 @@ export function bar(ctx, notices) {
 	const look = async () => {
 		if (!ctx.api.hasToken) {
 			run.hidden = true;
-			return state("", "");
+			return;
 		}
 		try {
 			const status = await ctx.api.get("/api/v1/status");
@@ -95,17 +95,16 @@ export function bar(ctx, notices) {
 			if (status.recording?.failing) state("bad", "not recording");
 			else if (status.readOnly || !status.proxy) state("", "log only");
 			else state("good", "recording");
+			run.hidden = !status.session;
+			if (status.session) say(run, await ctx.api.get("/api/v1/sessions/current/run"));
 		} catch (error) {
-			if (isGone(error)) {
-				state("warn", "serve is not running");
-				notices.show("gone", "warn", "`nightaudit serve` can't be reached. What is here stays; the page goes on when it is back.");
+			if (!isGone(error)) {
+				// Its view says why: a declaration that has become invalid, say.
+				run.hidden = true;
 				return;
 			}
-		}
-		try {
-			say(run, await ctx.api.get("/api/v1/sessions/current/run"));
-		} catch (error) {
-			if (!isGone(error)) run.hidden = true;
+			state("warn", "serve is not running");
+			notices.show("gone", "warn", "`nightaudit serve` can't be reached. What is here stays; the page goes on when it is back.");
 		}
 	};
 	let timer = 0;
@@ -137,16 +136,22 @@ const isGone = (error) => error instanceof Error && "status" in error && error.s
 
 /** The run in one line. @param {HTMLAnchorElement} line @param {any} run */
 function say(line, run) {
-	line.hidden = false;
 	line.href = address(["run", run.session]);
-	line.title = `${visible(run.name)}: ${run.headline}`;
+	line.title = run.headline ? `${visible(run.name)}: ${run.headline}` : visible(run.name);
+	const name = h("bdi", { class: "cutoff strong" }, visible(run.name, 60));
+	if (run.building) {
+		fill(line, name, h("span", { class: "muted" }, `reading ${count(run.building.read)} of ${count(run.building.of)}`));
+		return;
+	}
+	/** @param {string} level @param {number} number @param {string} noun */
+	const figure = (level, number, noun) => h("span", { class: number ? level : "muted" }, h("b", null, count(number)), ` ${noun}${number === 1 ? "" : "s"}`);
 	fill(
 		line,
 		h("span", { class: `tag ${run.errors ? "bad" : run.warnings ? "warn" : /^Ready/.test(run.headline) ? "good" : ""}` }, verdict(run.headline)),
-		h("bdi", { class: "cutoff strong" }, visible(run.name, 60)),
-		h("span", null, h("b", null, hours(run.hours)), h("span", { class: "muted" }, ` of ${run.hoursNeeded} h`)),
-		h("span", { class: run.errors ? "bad" : "muted" }, h("b", null, count(run.errors)), run.errors === 1 ? " error" : " errors"),
-		h("span", { class: run.warnings ? "warn" : "muted" }, h("b", null, count(run.warnings)), run.warnings === 1 ? " warning" : " warnings"),
+		name,
+		h("span", { class: "muted" }, h("b", null, hours(run.hours)), run.hoursNeeded === null ? " h" : ` of ${run.hoursNeeded} h`),
+		figure("bad", run.errors, "error"),
+		figure("warn", run.warnings, "warning"),
 		h("span", { class: "muted" }, h("b", null, count(run.called)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
 	);
 }
@@ -155,7 +160,7 @@ function say(line, run) {
 const verdict = (headline) => visible(headline.split(/[:.,]/)[0], 40);
 
 /** @param {number} hours */
-const hours = (hours) => (hours >= 10 ? Math.floor(hours) : Math.floor(hours * 10) / 10).toString();
+const hours = (hours) => String(hours >= 10 ? Math.floor(hours) : hours);
 
 /** Says what is wrong with the recording and the upstream. @param {any} status @param {ReturnType<typeof import("./notice.js").notice>} notices */
 function tell({ recording, upstream }, notices) {

@@ -1,0 +1,29 @@
+//! The browser that reports and the page are opened in, where there is one.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// The browser, and the folder of the packages that drive it; none, and `what` is said to be skipped, where something is not
+/// installed.
+pub(crate) fn browser(what: &str) -> Option<(PathBuf, PathBuf)> {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser/node_modules");
+    let packages = std::env::var_os("TEST_NODE_MODULES").map_or(packages, PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(found);
+    match (chromium, found("node"), packages.join("puppeteer-core").is_dir()) {
+        (Some(chromium), Some(_), true) => Some((chromium, packages)),
+        (chromium, node, installed) => {
+            // Not through `eprintln!`, which the test's harness keeps to itself.
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: {what} (chromium: {}, node: {}, npm packages: {installed})",
+                chromium.is_some(),
+                node.is_some()
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The console's page in a real browser. The tests themselves are in `tests/browser`.
+
+use std::{path::Path, process::Command};
+
+use crate::browser::browser;
+
+/// Runs a file of `tests/browser`, and fails with the lines it prints.
+fn browser_test(name: &str) {
+    let Some((chromium, packages)) = browser("the page in a browser") else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(name);
+    let mut node = Command::new("node");
+    node.arg(script).arg(env!("CARGO_BIN_EXE_nightaudit")).arg(chromium).env("NODE_PATH", packages);
+    // The folder for pictures, to look at.
+    node.args(std::env::var_os("NIGHTAUDIT_TEST_PICTURES"));
+    let output = node.output().unwrap();
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name}:\n{said}{failed}");
+}
+
+#[test]
+fn traffic_is_seen_filtered_searched_and_followed() {
+    browser_test("traffic.cjs");
+}
