@@ -19,11 +19,18 @@ pub(crate) struct Requests {
     last: Option<Row>,
     /// Refusals like `last` that came after it and were not shown.
     more: usize,
+    /// Whether lines are marked if the response isn't from Mews.
+    marks_origin: bool,
 }
 
 impl Requests {
     pub(crate) fn new(contracts: Contracts) -> Self {
-        Self { contracts, zone: TimeZone::system(), last: None, more: 0 }
+        Self { contracts, zone: TimeZone::system(), last: None, more: 0, marks_origin: true }
+    }
+
+    /// Leaves out the mark of responses that aren't from Mews, when none can be.
+    pub(crate) fn without_origin(self) -> Self {
+        Self { marks_origin: false, ..self }
     }
 
     /// Says each exchange of the follower with `say`, until the log is closed; `seen` is told of each, too.
@@ -61,7 +68,8 @@ impl Requests {
 
     /// The lines that this exchange makes due: none while it is like the refusal before it.
     fn lines(&mut self, exchange: &Exchange) -> Vec<String> {
-        let row = Row::new(exchange, &self.contracts);
+        let mut row = Row::new(exchange, &self.contracts);
+        row.origin = row.origin.filter(|_| self.marks_origin);
         if exchange.outcome == Outcome::Refused && self.last.as_ref().is_some_and(|last| is_like(&row, last)) {
             self.more += 1;
             return Vec::new();
@@ -122,5 +130,14 @@ mod tests {
         assert_eq!(said.len(), 6, "{said:#?}");
         assert_eq!(said[3].trim(), "200 × 27 more like this");
         assert!(said[4].contains("rates/getAll"));
+    }
+
+    #[test]
+    fn a_mark_that_every_line_would_have_can_be_left_out() {
+        let mut elsewhere = exchange();
+        elsewhere.destination.as_mut().unwrap().address = "http://127.0.0.1:8090".into();
+        let line = |mut requests: Requests| anstream::adapter::strip_str(&requests.lines(&elsewhere)[0]).to_string();
+        assert!(line(Requests::new(Contracts::built_in())).contains("not Mews"));
+        assert!(!line(Requests::new(Contracts::built_in()).without_origin()).contains("not Mews"));
     }
 }

@@ -41,12 +41,12 @@ const SESSION: &str = "try";
 /// A free port of loopback.
 const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// See what nightaudit does, in half a minute and without anything else
+/// See what nightaudit does: a demonstration that needs nothing else
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A simulated Mews, nightaudit before it, and a kiosk that checks guests in through both, on free ports of this machine.
-Some requests are wrong on purpose, and once the kiosk is too fast. It leaves a log in a folder of its own, with a report,
-which a terminal with a browser opens, and says which commands to go on with.
+Runs a simulated Mews, nightaudit in front of it, and a kiosk that checks guests in, on free ports of this machine. Some
+requests are wrong on purpose, and once the kiosk exceeds the request limit. It leaves a log in a new folder, with a report,
+which it opens if there is a browser, and prints commands to explore it. Ctrl-C stops it early.
 
 Examples:
   nightaudit try
@@ -55,7 +55,7 @@ pub(crate) struct Try {
     /// The pause between two requests
     #[arg(long, value_name = "TIME", default_value = "80ms")]
     pace: Period,
-    /// The request limit, of the simulated Mews as of nightaudit
+    /// The request limit of both the simulated Mews and nightaudit
     #[arg(long, value_name = "COUNT/TIME", default_value = "60/5s")]
     limit: String,
     /// Don't open the report in a browser
@@ -87,7 +87,9 @@ impl Try {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
 
-        say("A simulated Mews, nightaudit before it, and a kiosk that checks guests in. Ctrl-C ends it sooner.\n")?;
+        say(
+            "A simulated Mews, nightaudit in front of it, and a kiosk that checks guests in. No response is from Mews.\n",
+        )?;
         let simulator = Arc::new(Simulator::new(Config { limit: Some(limit), ..Config::default() }));
         let listen = nightaudit_listen::ListenConfig { drain: Duration::from_secs(2), ..Default::default() };
         let simulating = tokio::spawn(simulator.serve(port, listen, stop.clone().cancelled_owned()));
@@ -107,7 +109,7 @@ impl Try {
     }
 }
 
-/// What `serve` needs to know, whatever else is configured.
+/// The settings for `serve`, independent of the configuration.
 fn settings(folder: &Path, upstream: &str, limit: &str) -> anyhow::Result<Settings> {
     let mut layers = Layers::new();
     let text = |text: &str| toml::Value::String(text.to_owned());
@@ -137,7 +139,11 @@ struct Seen {
 /// Prints what is recorded until the log is closed.
 async fn watch(follower: Follower) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
-    Requests::new(Contracts::built_in()).follow(follower, |exchange| seen.count(exchange), say).await?;
+    // Every line would say that the response isn't from Mews; the first and the last line of `try` do.
+    Requests::new(Contracts::built_in())
+        .without_origin()
+        .follow(follower, |exchange| seen.count(exchange), say)
+        .await?;
     Ok(seen)
 }
 
@@ -151,12 +157,12 @@ impl Seen {
         }
     }
 
-    /// Says what came of it and how to go on, with commands that can be typed as they stand.
+    /// Prints the verdict and commands to explore the log, ready to paste.
     fn tell(&self, folder: &Path, settings: &Settings, open: bool) -> anyhow::Result<()> {
         let program = env::args().next().unwrap_or_else(|| "nightaudit".to_owned());
         let (program, data) = (quoted(&program), quoted(&folder.to_string_lossy()));
         say(&format!(
-            "\n{} requests were recorded: {} were refused by the limit, {} went wrong.",
+            "\n{} requests recorded: {} refused by the limit, {} failed.",
             self.requests, self.refused, self.wrong
         ))?;
         if self.requests > 0 {
@@ -167,7 +173,7 @@ impl Seen {
             let opened = open && browser::open(&report);
             say(&format!("{} {}", if opened { "Opened: " } else { "Report: " }, report.display()))?;
         }
-        say("\nLook at it with these:\n")?;
+        say("\nExplore the log:\n")?;
         say(&format!("  export NIGHTAUDIT_DATA={data}"))?;
         for command in
             ["tail -n 20 --no-follow --status 4xx", "show last-error", &format!("review --session {SESSION}")]
@@ -178,7 +184,7 @@ impl Seen {
     }
 }
 
-/// A word as a shell takes it.
+/// A word quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:".contains(letter);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -194,14 +200,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_a_shell_would_take_them_apart() {
+    fn words_with_blanks_or_quotes_are_quoted() {
         assert_eq!(quoted("target/release/nightaudit"), "target/release/nightaudit");
         assert_eq!(quoted("/tmp/my folder"), "'/tmp/my folder'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 
     #[test]
-    fn the_configuration_of_the_tour_is_good() {
+    fn the_settings_of_the_tour_are_valid() {
         let settings = settings(Path::new("/data"), "http://127.0.0.1:1", "60/5s").unwrap();
         assert_eq!(settings.proxy.events.to_string(), "http://127.0.0.1:1");
         assert_eq!(settings.data, Path::new("/data"));

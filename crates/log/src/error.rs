@@ -117,7 +117,7 @@ pub enum FindError {
     #[error("the log has no exchanges yet")]
     Empty,
     /// `last-error` in a log without errors.
-    #[error("no exchange in the log has an error: each has a response with a status below 400")]
+    #[error("no exchange in the log has an error: each was answered with a status below 400")]
     NoError,
     /// Several match; at most eight are listed.
     #[error("`{prefix}` could be any of several exchanges: {}; give more of the id", List(ids))]

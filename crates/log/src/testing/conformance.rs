@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_exchange::{Exchange, Filter};
+use nightaudit_exchange::{Exchange, Filter, Outcome};
 
 use super::{exchanges, session_id};
 use crate::{
@@ -23,13 +23,14 @@ pub trait Engine {
 pub type Case = fn(&dyn Engine);
 
 /// All cases by name. Each needs a log of its own.
-pub const CASES: [(&str, Case); 10] = [
+pub const CASES: [(&str, Case); 11] = [
     ("an empty log returns nothing", empty),
     ("pages follow each other in both orders", pages),
     ("filters apply, and an unknown session is an error", filters),
     ("matches are found by their numbers", places),
     ("matches are counted in time and by value", counts),
     ("an exchange is found by a prefix of its id", finding),
+    ("the last exchange and the last error are found by name", latest),
     ("sessions are listed and resolved", sessions),
     ("followers start where requested", following),
     ("a follower resumes from an earlier position", resuming),
@@ -242,6 +243,43 @@ fn finding(engine: &dyn Engine) {
     }
     for nothing in ["", "7", "é", "nothing", &format!("{whole}0"), "../../etc"] {
         assert!(matches!(log.find(nothing), Err(FindError::NotFound(prefix)) if prefix == nothing), "{nothing}");
+    }
+}
+
+fn latest(engine: &dyn Engine) {
+    let log = engine.log();
+    assert!(matches!(log.find("last"), Err(FindError::Empty)));
+    assert!(matches!(log.find("last-error"), Err(FindError::NoError)));
+    let found = |which: &str| log.find(which).map(|exchange| (exchange.session_name.to_string(), exchange.sequence));
+    let mut number = 0;
+    let mut add = |name: &str, outcome: Outcome, status: Option<u16>| {
+        number += 1;
+        let mut session = exchanges(number, name, 3);
+        session[1].outcome = outcome;
+        match (status, &mut session[1].response) {
+            (Some(status), Some(response)) => response.status = status,
+            (_, response) => *response = None,
+        }
+        engine.add(session);
+        assert_eq!(found("last").expect("there is one"), (name.to_owned(), 3));
+    };
+    for status in [200, 201, 302, 399] {
+        add("good", Outcome::Answered, Some(status));
+        assert!(matches!(found("last-error"), Err(FindError::NoError)), "{status}");
+    }
+    for (name, outcome, status) in [
+        ("rejected by Mews", Outcome::Answered, Some(400)),
+        ("an error of Mews", Outcome::Answered, Some(503)),
+        ("refused", Outcome::Refused, Some(429)),
+        ("failed", Outcome::Failed, None),
+        ("aborted before the response", Outcome::Aborted, None),
+        ("aborted during a good response", Outcome::Aborted, Some(200)),
+        ("interrupted", Outcome::Interrupted, None),
+    ] {
+        add(name, outcome, status);
+        assert_eq!(found("last-error").expect("there is one"), (name.to_owned(), 2));
+        add("good", Outcome::Answered, Some(200));
+        assert_eq!(found("last-error").expect("there is one"), (name.to_owned(), 2));
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing, SessionId, Timestamp};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing, Outcome, SessionId, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
@@ -119,7 +119,9 @@ impl ReadLog for MemoryLog {
     fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
         let state = self.state();
         let wanted = prefix.to_ascii_uppercase();
-        let wrong = |exchange: &&Arc<Exchange>| exchange.status().is_none_or(|status| status >= 400);
+        let wrong = |exchange: &&Arc<Exchange>| {
+            exchange.outcome != Outcome::Answered || exchange.status().is_some_and(|status| status >= 400)
+        };
         let mut newest = state.exchanges.values().rev();
         match prefix {
             "last" => return newest.next().map(|exchange| Exchange::clone(exchange)).ok_or(FindError::Empty),
