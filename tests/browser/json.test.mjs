@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { NotJson, parseJson, parseJsonNow } from "../../crates/console/page/elements/json-doc.js";
-import { countChanges, diffJson } from "../../crates/console/page/elements/json-diff.js";
+import { diffJson } from "../../crates/console/page/elements/json-diff.js";
 
 /** The value that the index describes. */
 function built(doc, value = 0) {
@@ -16,6 +16,9 @@ function built(doc, value = 0) {
   }
   return JSON.parse(doc.raw(value));
 }
+
+/** How many lines say that something differs. */
+const countChanges = (lines) => lines.filter(({ kind }) => kind !== "same" && kind !== "inside").length;
 
 /** Pseudo-random, the same each time. */
 function random(seed) {

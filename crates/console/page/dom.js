@@ -1,7 +1,6 @@
 // Builds the page's elements. Everything recorded is hostile: text only ever becomes text nodes.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
-/** @typedef {Child | (Child | (Child | Child[])[])[]} Children */
 /** @typedef {Record<string, unknown>} Props */
 
 /**

@@ -6,7 +6,7 @@ import { h } from "../dom.js";
  * Opens a dialog; resolves with its return value once it is closed, "" if it was dismissed. A button of `footer` closes it
  * with `dialog.close(value)`; by default there is one to close it.
  * @param {string} title
- * @param {(dialog: HTMLDialogElement) => {content: import("../dom.js").Children, footer?: import("../dom.js").Children}} fill
+ * @param {(dialog: HTMLDialogElement) => {content: Children, footer?: Children}} fill
  * @param {{wide?: boolean}} [options]
  * @returns {Promise<string>}
  */
@@ -34,7 +34,7 @@ export function dialog(title, fill, options = {}) {
 
 /**
  * Asks before something is done. With `typed`, that text must be typed first.
- * @param {{title: string, text: import("../dom.js").Children, action: string, danger?: boolean, typed?: string}} ask
+ * @param {{title: string, text: Children, action: string, danger?: boolean, typed?: string}} ask
  * @returns {Promise<boolean>}
  */
 export async function confirm({ title, text, action, danger, typed }) {

@@ -4,53 +4,32 @@ import { h } from "../dom.js";
 import { duration } from "../format.js";
 
 /**
- * @typedef {{ forwarded: number | null, responseHead: number | null, responseEnd: number | null }} TimesUs
- * @typedef {{ name: string, from: number, until: number, kind: string, about: string }} Phase
- */
-
-/**
- * The phases that the recorded times tell, in microseconds from the request's head.
+ * The phases that the recorded times tell: name, look, and from when to when in microseconds.
  * @param {TimesUs} times @param {number} waitedMs
- * @returns {Phase[]}
  */
 export function phases({ forwarded, responseHead, responseEnd }, waitedMs) {
-  /** @type {Phase[]} */
-  const all = [];
-  const end = responseEnd ?? responseHead ?? forwarded ?? 0;
-  const before = forwarded ?? end;
-  const waited = Math.min(waitedMs * 1000, before);
-  if (waited > 0) all.push({ name: "Waited for the limit", from: 0, until: waited, kind: "wait", about: "held back until there was room in the window" });
-  if (forwarded === null) {
-    all.push({ name: "Answered here", from: waited, until: end, kind: "own", about: "not forwarded to Mews" });
-    return all;
-  }
-  all.push({ name: "Received, connected", from: waited, until: forwarded, kind: "own", about: "until the request was handed to the connection" });
-  if (responseHead !== null) all.push({ name: "Mews", from: forwarded, until: responseHead, kind: "mews", about: "until the response's head arrived" });
-  if (responseEnd !== null) {
-    const from = responseHead ?? forwarded;
-    const name = responseHead === null ? "Without a response" : "Response";
-    all.push({ name, from, until: responseEnd, kind: responseHead === null ? "wait" : "body", about: responseHead === null ? "until the attempt ended" : "until the body ended" });
-  }
-  return all;
+	const end = responseEnd ?? responseHead ?? forwarded ?? 0;
+	const waited = Math.min(waitedMs * 1000, forwarded ?? end);
+	/** @type {[string, string, number, number | null][]} */
+	const all = [
+		["Waited for the limit", "wait", 0, waited || null],
+		[forwarded === null ? "Answered without Mews" : "Received, connected", "own", waited, forwarded ?? end],
+		["Mews", "mews", forwarded ?? 0, forwarded === null ? null : responseHead],
+		[responseHead === null ? "No response" : "Response", responseHead === null ? "wait" : "body", responseHead ?? forwarded ?? 0, forwarded === null ? null : responseEnd],
+	];
+	return all.flatMap(([name, look, from, until]) => (until === null ? [] : [{ name, look, from, until }]));
 }
 
 /** @param {TimesUs} times @param {number} waitedMs */
 export function waterfall(times, waitedMs) {
-  const all = phases(times, waitedMs);
-  const total = Math.max(1, ...all.map(({ until }) => until));
-  const rows = all.map(({ name, from, until, kind, about }) => {
-    const bar = h("span", { class: `wf-bar ${kind}` });
-    bar.style.insetInlineStart = `${(from / total) * 100}%`;
-    bar.style.inlineSize = `max(2px, ${((until - from) / total) * 100}%)`;
-    return h(
-      "tr",
-      { title: about },
-      h("th", { scope: "row" }, name, h("span", { class: "hush" }, `, ${about}`)),
-      h("td", { class: "wf-track" }, h("div", null, bar)),
-      h("td", { class: "right" }, duration(until - from)),
-      h("td", { class: "right muted" }, duration(until)),
-    );
-  });
-  const names = ["Phase", "", "Took", "At"].map((name) => h("th", { scope: "col", class: name === "Took" || name === "At" ? "right" : null }, name || h("span", { class: "hush" }, "Share")));
-  return h("table", { class: "waterfall" }, h("caption", { class: "hush" }, "Time from the request's head"), h("thead", null, h("tr", null, names)), h("tbody", null, rows));
+	const all = phases(times, waitedMs);
+	const share = (time = 0) => `${(time / Math.max(1, ...all.map(({ until }) => until))) * 100}%`;
+	const rows = all.map(({ name, look, from, until }) => {
+		const bar = h("span", { class: `wf-bar ${look}` });
+		bar.style.insetInlineStart = share(from);
+		bar.style.inlineSize = `max(2px, ${share(until - from)})`;
+		return h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "wf-track" }, h("div", null, bar)), h("td", { class: "right" }, duration(until - from)), h("td", { class: "right muted" }, duration(until)));
+	});
+	const heads = ["Phase", "Share", "Took", "Until"].map((name) => h("th", { scope: "col" }, name));
+	return h("table", { class: "waterfall" }, h("thead", null, h("tr", null, heads)), h("tbody", null, rows));
 }

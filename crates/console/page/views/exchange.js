@@ -1,365 +1,276 @@
 // One exchange, as a view of its own and as the pane beside the list.
 
-import { append, fill, h, recorded } from "../dom.js";
-import { contractView, noContract, remarksOf } from "../elements/contract.js";
+import { fill, h, recorded } from "../dom.js";
+import { contractView, remarksOf } from "../elements/contract.js";
 import { copyMenu } from "../elements/copy.js";
 import { icon } from "../elements/icon.js";
 import { LINE } from "../elements/lines.js";
 import { marks } from "../elements/marks.js";
 import { messageView } from "../elements/message.js";
 import { messageList, partList } from "../elements/messages.js";
-import { outcomeText, overview, took } from "../elements/overview.js";
+import { overview, took } from "../elements/overview.js";
 import { tabs } from "../elements/tabs.js";
 import { count, dateTime, duration, size, status, statusLevel } from "../format.js";
 import { address } from "../router.js";
 
-/** @typedef {import("../app.js").Context} Context */
-/** @typedef {import("../router.js").Route} Route */
-/** @typedef {import("../elements/overview.js").Exchange} Exchange */
-/** @typedef {import("../elements/contract.js").Contract} Contract */
-/** @typedef {import("../elements/body.js").Shown} Shown */
-/**
- * `query`: the filter of the list that it is beside; `onOpen`: opens another exchange; `onClose`: closes the pane;
- * `onTab`: another tab is shown.
- * @typedef {{ query?: URLSearchParams, onOpen?: (id: string) => void, onClose?: () => void, onTab?: (tab: string) => void, tab?: string | null }} PaneOptions
- */
-
 /** What next and previous mean. */
-const BY = [
-  ["any", "any exchange"],
-  ["operation", "same operation"],
-  ["token", "same token"],
-  ["error", "same error"],
-];
+const BY = [["any", "any exchange"], ["operation", "same operation"], ["token", "same token"], ["error", "same error"]];
 
 /** Milliseconds before a slow exchange is said to be loading. */
 const PATIENCE = 200;
 
-class Pane {
-  /** @type {Exchange | null} */
-  #exchange = null;
-  /** @type {Contract | null} */
-  #contract = null;
-  #contractFault = "";
-  /** @type {import("../api.js").Row | null} */
-  #row = null;
-  /** @type {{ previous: string | null, next: string | null }} */
-  #around = { previous: null, next: null };
-  #loading = new AbortController();
-  /** @type {Shown | null} */
-  #shown = null;
-  /** The part of a message that is shown. */
-  #part = "body";
-  #id = "";
+/** @param {string} first @param {Context} ctx @param {PaneOptions} options */
+function pane(first, ctx, options) {
+	const { api } = ctx;
+	let id = "";
+	/** @type {Exchange | null} */
+	let exchange = null;
+	/** @type {Contract | null} */
+	let contract = null;
+	let fault = "";
+	/** @type {import("../api.js").Row | null} */
+	let row = null;
+	/** @type {{ previous: string | null, next: string | null }} */
+	let around = { previous: null, next: null };
+	let loading = new AbortController();
+	/** @type {Shown | null} */
+	let shown = null;
+	/** Of a message. */
+	let part = "body";
 
-  /** @param {Context} ctx @param {PaneOptions} options */
-  constructor(ctx, options) {
-    this.ctx = ctx;
-    this.options = options;
-    this.tabs = tabs("Exchange", (name) => {
-      this.ctx.settings.set("exchange.tab", name);
-      this.options.onTab?.(name);
-      this.#showTab();
-    });
-    this.tabs.panel.tabIndex = -1;
-    this.head = h("header", { class: "exchange-head" });
-    this.by = h("select", { class: "field small", "aria-label": "Next and previous", onchange: () => void this.#look() }, BY.map(([value, text]) => h("option", { value }, text)));
-    const step = (/** @type {"previous" | "next"} */ way, /** @type {string} */ name, /** @type {string} */ title) =>
-      h("button", { class: "button small icon", type: "button", title, "aria-label": title, disabled: true, onclick: () => this.#go(way) }, icon(name));
-    this.steps = { previous: step("previous", "up", "Previous exchange (K)"), next: step("next", "down", "Next exchange (J)") };
-    this.mark = h("button", { class: "button small", type: "button", "aria-pressed": "false", title: "Mark, to compare (m)", onclick: () => this.#toggleMark() }, icon("mark"), "Mark");
-    this.compare = h("a", { class: "button small", hidden: true }, "Compare");
-    const close = options.onClose && h("button", { class: "button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
-    this.whole = options.onClose ? h("a", { class: "button small icon", title: "Open on its own", "aria-label": "Open on its own" }, icon("link")) : null;
-    this.tools = h(
-      "div",
-      { class: "exchange-tools" },
-      h("span", { class: "steps" }, this.steps.previous, this.steps.next, this.by),
-      this.mark,
-      this.compare,
-      copyMenu(() => this.#id, ctx),
-      this.whole,
-      close,
-    );
-    this.element = h("section", { class: "exchange view", "aria-label": "Exchange" }, h("div", { class: "exchange-top" }, this.head, this.tools), this.tabs.element, this.tabs.panel);
-    this.unsubscribe = marks.subscribe(() => this.#sayMark());
-    this.tabs.set([["overview", "Overview"], ["request", "Request"], ["response", "Response"], ["contract", "Contract"]]);
-    this.tabs.select(options.tab || ctx.settings.get("exchange.tab", "overview"));
-    this.removeKeys = ctx.keys.layer("In an exchange", this.#keys());
-  }
+	const tab = tabs("Exchange", (name) => {
+		ctx.settings.set("exchange.tab", name);
+		options.onTab?.(name);
+		showTab();
+	});
+	const head = h("header", { class: "exchange-head" });
+	const by = h("select", { class: "field small", "aria-label": "Next and previous", onchange: () => void look() }, BY.map(([value, text]) => h("option", { value }, text)));
+	/** @param {"previous" | "next"} way @param {string} look @param {string} title */
+	const step = (way, look, title) => h("button", { class: "button small icon", type: "button", title, "aria-label": title, disabled: true, onclick: () => go(way) }, icon(look));
+	const steps = { previous: step("previous", "up", "Previous (K)"), next: step("next", "down", "Next (J)") };
+	const mark = h("button", { class: "button small", type: "button", title: "Mark, to compare (m)", onclick: () => toggleMark() });
+	const compare = h("a", { class: "button small" }, "Compare");
+	const whole = h("a", { class: "button small icon", title: "Open on its own (w)", "aria-label": "Open on its own", hidden: !options.onClose }, icon("link"));
+	const close = options.onClose && h("button", { class: "button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
+	const tools = h("div", { class: "exchange-tools" }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), whole, close);
+	const element = h("section", { class: "exchange view", "aria-label": "Exchange" }, h("div", { class: "exchange-top" }, head, tools), tab.element, tab.panel);
 
-  /** @param {string} id */
-  async show(id) {
-    if (id === this.#id) return;
-    this.#id = id;
-    this.#loading.abort();
-    this.#loading = new AbortController();
-    const { signal } = this.#loading;
-    this.#around = { previous: null, next: null };
-    this.#sayMark();
-    if (this.whole) this.whole.href = address(["exchange", id]);
-    const slow = setTimeout(() => this.element.setAttribute("aria-busy", "true"), PATIENCE);
-    const path = `/api/v1/exchanges/${encodeURIComponent(id)}`;
-    const { api } = this.ctx;
-    try {
-      const row = api.get(`${path}/row`, { signal }).catch(() => null);
-      const contract = api.get(`${path}/contract`, { signal }).catch((error) => error);
-      this.#exchange = /** @type {Exchange} */ (await api.get(path, { signal }));
-      [this.#contract, this.#contractFault, this.#row] = [null, "", null];
-      // An end of an id, or `last`, has led here.
-      this.#id = this.#exchange.id;
-      this.#sayMark();
-      this.#sayHead();
-      this.#sayTabs();
-      this.#showTab();
-      void this.#look();
-      const [known, found] = await Promise.all([row, contract]);
-      if (signal.aborted) return;
-      this.#row = known;
-      if (found instanceof Error) this.#contractFault = found.message;
-      else this.#contract = found;
-      this.#sayHead();
-      this.#sayTabs();
-      // What is shown already and depends on it.
-      const hasFindings = this.#contract !== null && this.#contract.findings.length > 0;
-      if (this.tabs.selected === "contract" || (this.tabs.selected === "overview" && known) || (this.tabs.selected === "request" && hasFindings)) this.#showTab();
-    } catch (error) {
-      if (!signal.aborted) this.#fail(error instanceof Error ? error.message : String(error));
-    } finally {
-      clearTimeout(slow);
-      if (!signal.aborted) this.element.removeAttribute("aria-busy");
-    }
-  }
+	const show = async (wanted = "") => {
+		if (wanted === id) return;
+		id = wanted;
+		loading.abort();
+		loading = new AbortController();
+		const { signal } = loading;
+		const slow = setTimeout(() => element.setAttribute("aria-busy", "true"), PATIENCE);
+		const path = `/api/v1/exchanges/${encodeURIComponent(id)}`;
+		try {
+			const more = Promise.allSettled([api.get(`${path}/row`, { signal }), api.get(`${path}/contract`, { signal })]);
+			exchange = /** @type {Exchange} */ (await api.get(path, { signal }));
+			[contract, fault, row] = [null, "", null];
+			// The end of an id, or `last`, has led here.
+			id = exchange.id;
+			say();
+			showTab();
+			void look();
+			const [known, found] = await more;
+			if (signal.aborted) return;
+			if (known.status === "fulfilled") row = known.value;
+			if (found.status === "fulfilled") contract = found.value;
+			else fault = found.reason.message;
+			say();
+			// What is shown already and depends on it.
+			if (tab.selected === "contract" || tab.selected === "overview" || (tab.selected === "request" && contract?.findings.length)) showTab();
+		} catch (error) {
+			if (!signal.aborted) fail(error instanceof Error ? error.message : `${error}`);
+		} finally {
+			clearTimeout(slow);
+			if (!signal.aborted) element.removeAttribute("aria-busy");
+		}
+	};
 
-  /** @param {string} why */
-  #fail(why) {
-    this.#exchange = null;
-    this.#leaveTab();
-    fill(this.head, h("h1", null, "Exchange"), h("p", { class: "muted mono" }, recorded(this.#id, { longest: 80 })));
-    const again = h("button", { class: "button", type: "button", onclick: () => this.#again() }, "Try again");
-    fill(this.tabs.panel, h("div", { class: "blank" }, h("h2", null, "This exchange can't be shown."), h("p", null, recorded(why)), again));
-  }
+	const fail = (why = "") => {
+		exchange = null;
+		shown?.leave?.();
+		shown = null;
+		const again = () => {
+			const wanted = id;
+			id = "";
+			void show(wanted);
+		};
+		fill(head, h("h1", null, "Exchange ", recorded(id, { longest: 80 })));
+		fill(tab.panel, h("div", { class: "blank" }, h("h2", null, "This exchange can't be shown"), h("p", null, recorded(why)), h("button", { class: "button", type: "button", onclick: again }, "Try again")));
+	};
 
-  #again() {
-    const id = this.#id;
-    this.#id = "";
-    void this.show(id);
-  }
+	/** Says what is known. */
+	const say = () => {
+		sayMark();
+		if (!exchange) return;
+		const { request, response, webSocket } = exchange;
+		const code = response?.status ?? null;
+		const events = row?.marks ?? (exchange.outcome === "answered" ? [] : [exchange.outcome]);
+		whole.href = address(["exchange", id]);
+		fill(
+			head,
+			h("h1", null, h("span", { class: `tag ${statusLevel(code)}` }, status(code)), " ", recorded(exchange.operation, { longest: 200 })),
+			h(
+				"p",
+				{ class: "exchange-facts muted" },
+				recorded(request.method),
+				h("span", null, dateTime(exchange.startedAt)),
+				h("span", null, duration(took(exchange))),
+				h("a", { href: address(["run", exchange.session]) }, recorded(exchange.sessionName, { longest: 60 }), ` ${count(exchange.sequence)}`),
+				events.map((event) => recorded(event, { class: "bad strong" })),
+				row?.origin && recorded(row.origin),
+			),
+		);
+		const findings = contract?.findings.length ?? 0;
+		/** @type {[string, string, string?, string?][]} */
+		const messages = webSocket ? [["messages", "Messages", count(webSocket.messages.length)]] : code === 101 ? [["messages", "Messages"]] : [];
+		tab.set([
+			["overview", "Overview"],
+			...messages,
+			["request", "Request", size(request.bodyLength)],
+			["response", "Response", response ? size(response.bodyLength) : ""],
+			["contract", "Contract", findings > 0 ? count(findings) : "", "finding"],
+		]);
+	};
 
-  #sayHead() {
-    const exchange = this.#exchange;
-    if (!exchange) return;
-    const { request, response } = exchange;
-    const code = response?.status ?? null;
-    const events = this.#row?.marks ?? [];
-    const origin = this.#row?.origin ?? null;
-    fill(
-      this.head,
-      h(
-        "div",
-        { class: "exchange-title" },
-        h("span", { class: `status-tag tag ${statusLevel(code)}` }, h("span", { class: "hush" }, "Status "), status(code)),
-        h("h1", null, recorded(exchange.operation, { longest: 200 })),
-      ),
-      h(
-        "p",
-        { class: "exchange-facts muted" },
-        h("span", null, recorded(request.method)),
-        h("span", null, dateTime(exchange.startedAt)),
-        h("span", null, duration(took(exchange))),
-        h("span", null, `${size(request.bodyLength)} sent`),
-        response && h("span", null, `${size(response.bodyLength)} received`),
-        h("a", { href: address(["run", exchange.session]) }, recorded(exchange.sessionName, { longest: 60 }), ` ${count(exchange.sequence)}`),
-        events.length === 0 && exchange.outcome !== "answered" && h("b", { class: "bad", title: outcomeText(exchange) }, exchange.outcome),
-        events.map((event) => h("b", { class: "bad" }, recorded(event))),
-        origin && h("span", null, recorded(origin)),
-      ),
-    );
-  }
+	const showTab = () => {
+		shown?.leave?.();
+		shown = exchange && view(exchange);
+		if (shown) fill(tab.panel, shown.element);
+	};
 
-  #sayTabs() {
-    const exchange = this.#exchange;
-    if (!exchange) return;
-    const findings = this.#contract?.findings.length ?? 0;
-    /** @type {[string, string, string?, string?][]} */
-    const all = [["overview", "Overview"]];
-    if (exchange.webSocket) all.push(["messages", "Messages", count(exchange.webSocket.messages.length)]);
-    else if (exchange.response?.status === 101) all.push(["messages", "Messages"]);
-    all.push(["request", "Request", size(exchange.request.bodyLength)]);
-    all.push(["response", "Response", exchange.response ? size(exchange.response.bodyLength) : undefined]);
-    all.push(["contract", "Contract", findings > 0 ? count(findings) : undefined, "finding"]);
-    this.tabs.set(all);
-  }
+	/** @param {Exchange} exchange @returns {Shown} */
+	const view = (exchange) => {
+		const { signal } = loading;
+		const { webSocket } = exchange;
+		switch (tab.selected) {
+			case "request":
+				return messageView("request", exchange, ctx, { signal, part, onPart: (name) => (part = name), remarks: remarksOf(contract) });
+			case "response":
+				return messageView("response", exchange, ctx, { signal, part, onPart: (name) => (part = name) });
+			case "contract":
+				return contract ? contractView(contract, exchange, ctx, signal) : { element: h("p", { class: "blank" }, fault || "Checking…") };
+			case "messages":
+				return webSocket ? messageList({ ...exchange, webSocket }, ctx) : { element: partList(exchange, ctx, signal) };
+			default:
+				return { element: overview(exchange, ctx, row?.origin ?? null) };
+		}
+	};
 
-  #leaveTab() {
-    this.#shown?.leave?.();
-    this.#shown = null;
-  }
+	/** Looks for the exchanges before and after. */
+	const look = async () => {
+		const { signal } = loading;
+		const query = new URLSearchParams(by.value === "any" ? options.query : "");
+		query.set("by", by.value);
+		around = await api.get(`/api/v1/exchanges/${id}/neighbours?${query}`, { signal }).catch(() => ({ previous: null, next: null }));
+		if (signal.aborted) return;
+		for (const way of /** @type {const} */ (["previous", "next"])) steps[way].disabled = around[way] === null;
+	};
 
-  #showTab() {
-    const exchange = this.#exchange;
-    if (!exchange) return;
-    this.#leaveTab();
-    this.#shown = this.#tab(exchange);
-    fill(this.tabs.panel, this.#shown.element);
-  }
+	/** @param {"previous" | "next"} way */
+	const go = (way) => {
+		const other = around[way];
+		// The newest may have one by now.
+		if (other === null) void look();
+		else (options.onOpen ?? show)(other);
+	};
 
-  /** @param {Exchange} exchange @returns {Shown} */
-  #tab(exchange) {
-    const { signal } = this.#loading;
-    const { selected } = this.tabs;
-    if (selected === "request" || selected === "response") {
-      const onPart = (/** @type {string} */ part) => (this.#part = part);
-      return messageView(selected, exchange, this.ctx, { signal, part: this.#part, onPart, remarks: selected === "request" ? remarksOf(this.#contract) : undefined });
-    }
-    if (selected === "contract") return this.#contract ? contractView(this.#contract, exchange, this.ctx, signal) : noContract(this.#contractFault || "Checking…");
-    if (selected === "messages" && exchange.webSocket) {
-      const download = (/** @type {number} */ message) => {
-        const path = `/api/v1/exchanges/${encodeURIComponent(exchange.id)}/body?of=response&message=${message}`;
-        this.ctx.api.download(path).catch((error) => this.ctx.notify("bad", error.message));
-      };
-      return messageList(exchange.webSocket, this.ctx, { download });
-    }
-    if (selected === "messages") return { element: partList(exchange, this.ctx, signal) };
-    return { element: overview(exchange, this.ctx, { origin: this.#row?.origin ?? null }) };
-  }
+	const toggleMark = () => void (exchange && marks.toggle(id));
+	const sayMark = () => {
+		const isMarked = marks.has(id);
+		mark.setAttribute("aria-pressed", `${isMarked}`);
+		fill(mark, icon("mark"), isMarked ? "Marked" : "Mark");
+		// With the one that was marked last before.
+		const other = marks.all.findLast((other) => other !== id);
+		compare.hidden = !other;
+		compare.href = address(["compare", other ?? "", id]);
+		compare.title = `Compare with the marked exchange ${other}`;
+	};
 
-  /** Looks for the exchanges before and after. */
-  async #look() {
-    const { signal } = this.#loading;
-    const query = new URLSearchParams(this.by.value === "any" ? this.options.query : undefined);
-    query.delete("open");
-    query.set("by", this.by.value);
-    try {
-      this.#around = await this.ctx.api.get(`/api/v1/exchanges/${encodeURIComponent(this.#id)}/neighbours?${query}`, { signal });
-    } catch {
-      this.#around = { previous: null, next: null };
-    }
-    if (signal.aborted) return;
-    for (const way of /** @type {const} */ (["previous", "next"])) this.steps[way].disabled = this.#around[way] === null;
-  }
+	/** @param {number} lines */
+	const scroll = (lines) => {
+		if (shown?.acts?.move) shown.acts.move(lines);
+		else tab.panel.querySelector(".scrolls")?.scrollBy(0, Math.max(-1e7, Math.min(1e7, lines * LINE)));
+	};
+	const page = () => (shown?.acts?.lines?.fits ?? tab.panel.clientHeight / LINE) - 2;
+	/** Beside the list the keys are the list's, unless the focus is here. @param {string} keys @param {string} help @param {() => unknown} run */
+	const key = (keys, help, run) => ({
+		keys: keys.split(" ").map((key) => key.replace("Space", " ")),
+		help,
+		run: () => {
+			if (options.onClose && !element.contains(document.activeElement)) return false;
+			return run() !== false;
+		},
+	});
+	/** @param {(acts: Acts) => unknown} run */
+	const act = (run) => () => (shown?.acts ? run(shown.acts) : false);
+	const bindings = [
+		key("j ArrowDown", "down", () => scroll(1)),
+		key("k ArrowUp", "up", () => scroll(-1)),
+		key("Space PageDown", "page down", () => scroll(page())),
+		key("b PageUp", "page up", () => scroll(-page())),
+		key("g Home", "first", () => scroll(-Infinity)),
+		key("G End", "last", () => scroll(Infinity)),
+		key("Enter", "fold or unfold", act((acts) => acts.toggle?.())),
+		key("z", "fold or unfold all", act((acts) => acts.foldAll?.())),
+		key("h ArrowLeft", "fold, or scroll left", act((acts) => (acts.aside ? acts.aside(false) : acts.lines?.scrollBy(0, -64)))),
+		key("l ArrowRight", "unfold, or scroll right", act((acts) => (acts.aside ? acts.aside(true) : acts.lines?.scrollBy(0, 64)))),
+		key("/", "search; a JSON pointer leads to its place", act((acts) => (acts.focusSearch ? acts.focusSearch() : false))),
+		key("n", "next match", act((acts) => (acts.step ? acts.step(true) : false))),
+		key("N", "previous match", act((acts) => (acts.step ? acts.step(false) : false))),
+		key("c", "copy the value", act((acts) => acts.copyValue?.())),
+		key("p", "copy the JSON pointer", act((acts) => acts.copyPointer?.())),
+		key("[", "previous tab", () => tab.move(-1)),
+		key("]", "next tab", () => tab.move(1)),
+		key("m", "mark or unmark", toggleMark),
+	];
+	// Beside the list these are the list's own.
+	if (!options.onClose) bindings.push(key("J", "next exchange", () => go("next")), key("K", "previous exchange", () => go("previous")), key("q Escape", "back to the list", () => ctx.go("#/traffic")));
+	const leaving = [ctx.keys.layer("In an exchange", bindings), marks.subscribe(sayMark)];
 
-  /** @param {"previous" | "next"} way */
-  #go(way) {
-    const id = this.#around[way];
-    if (id === null) {
-      // The newest may have one by now.
-      void this.#look();
-      return;
-    }
-    if (this.options.onOpen) this.options.onOpen(id);
-    else void this.show(id);
-  }
-
-  #toggleMark() {
-    if (this.#exchange) marks.toggle(this.#id);
-  }
-
-  #sayMark() {
-    const isMarked = marks.has(this.#id);
-    this.mark.setAttribute("aria-pressed", String(isMarked));
-    fill(this.mark, icon("mark"), isMarked ? "Marked" : "Mark");
-    // With the one that was marked last before.
-    const other = marks.all.filter((id) => id !== this.#id).at(-1);
-    this.compare.hidden = other === undefined;
-    if (other !== undefined) {
-      this.compare.href = address(["compare", other, this.#id]);
-      this.compare.title = `Compare with the marked exchange ${other}`;
-    }
-  }
-
-  /** @returns {import("../keys.js").Binding[]} */
-  #keys() {
-    /** Acts in the view, or with the focus in the pane. @param {(shown: Shown) => void | boolean} run */
-    const here = (run) => () => {
-      const isHere = !this.options.onClose || this.element.contains(document.activeElement);
-      return isHere && this.#shown ? run(this.#shown) : false;
-    };
-    const scroll = (/** @type {number} */ lines) => here((shown) => this.#scroll(shown, lines));
-    const page = (/** @type {number} */ way) => here((shown) => this.#scroll(shown, way * ((shown.lines?.fits ?? this.tabs.panel.clientHeight / LINE) - 2)));
-    const all = [
-      { keys: ["j", "ArrowDown"], help: "down", run: scroll(1) },
-      { keys: ["k", "ArrowUp"], help: "up", run: scroll(-1) },
-      { keys: [" ", "PageDown"], help: "page down", run: page(1) },
-      { keys: ["b", "PageUp"], help: "page up", run: page(-1) },
-      { keys: ["g", "Home"], help: "first", run: scroll(-Infinity) },
-      { keys: ["G", "End"], help: "last", run: scroll(Infinity) },
-      { keys: ["Enter"], help: "fold or unfold", run: here((shown) => shown.toggle?.()) },
-      { keys: ["z"], help: "fold or unfold all", run: here((shown) => shown.foldAll?.()) },
-      { keys: ["l", "ArrowRight"], help: "unfold, or to the right", run: here((shown) => (shown.aside ? shown.aside(true) : shown.lines?.scrollBy(0, 64))) },
-      { keys: ["h", "ArrowLeft"], help: "fold, or to the left", run: here((shown) => (shown.aside ? shown.aside(false) : shown.lines?.scrollBy(0, -64))) },
-      { keys: ["/"], help: "search; a JSON pointer leads to its place", run: here((shown) => (shown.focusSearch ? shown.focusSearch() : false)) },
-      { keys: ["n"], help: "next match", run: here((shown) => (shown.step ? shown.step(true) : false)) },
-      { keys: ["N"], help: "previous match", run: here((shown) => (shown.step ? shown.step(false) : false)) },
-      { keys: ["c"], help: "copy the value", run: here((shown) => shown.copyValue?.()) },
-      { keys: ["p"], help: "copy the JSON pointer", run: here((shown) => shown.copyPointer?.()) },
-      { keys: ["["], help: "previous tab", run: here(() => this.tabs.move(-1, false)) },
-      { keys: ["]"], help: "next tab", run: here(() => this.tabs.move(1, false)) },
-      { keys: ["m"], help: "mark or unmark", run: here(() => this.#toggleMark()) },
-    ];
-    if (!this.options.onClose) {
-      all.push({ keys: ["J"], help: "next exchange", run: here(() => this.#go("next")) }, { keys: ["K"], help: "previous exchange", run: here(() => this.#go("previous")) });
-      all.push({ keys: ["q", "Escape"], help: "back to the list", run: () => this.ctx.go("#/traffic") });
-    }
-    return all;
-  }
-
-  /** @param {Shown} shown @param {number} lines */
-  #scroll(shown, lines) {
-    if (shown.move) {
-      shown.move(lines);
-      return;
-    }
-    const scrolling = this.tabs.panel.querySelector(".scrolls");
-    if (!scrolling) return;
-    if (Number.isFinite(lines)) scrolling.scrollTop += lines * LINE;
-    else scrolling.scrollTop = lines < 0 ? 0 : scrolling.scrollHeight;
-  }
-
-  /** @param {string | null} tab */
-  select(tab) {
-    if (!tab || tab === this.tabs.selected) return;
-    this.tabs.select(tab);
-    this.#showTab();
-  }
-
-  leave() {
-    this.#loading.abort();
-    this.#leaveTab();
-    this.unsubscribe();
-    this.removeKeys();
-  }
+	tab.select(options.tab || ctx.settings.get("exchange.tab", "overview"));
+	void show(first);
+	return {
+		element,
+		/** @param {string} id */
+		update: (id) => void show(id),
+		/** @param {string | null} name */
+		select(name) {
+			if (!name || name === tab.selected) return;
+			tab.select(name);
+			showTab();
+		},
+		leave() {
+			loading.abort();
+			shown?.leave?.();
+			for (const leave of leaving) leave();
+		},
+	};
 }
 
-/**
- * The pane beside the list.
- * @param {string} id @param {Context} ctx @param {PaneOptions} [options]
- */
+/** The pane beside the list. @param {string} id @param {Context} ctx @param {PaneOptions} [options] */
 export function exchangePane(id, ctx, options = {}) {
-  const pane = new Pane(ctx, options);
-  void pane.show(id);
-  return { element: pane.element, update: (/** @type {string} */ id) => void pane.show(id), leave: () => pane.leave() };
+	return pane(id, ctx, options);
 }
 
-/** @param {Route} route @param {Context} ctx @returns {import("../router.js").View} */
+/** @param {import("../router.js").Route} route @param {Context} ctx @returns {import("../router.js").View} */
 export function view(route, ctx) {
-  let id = route.path[1] ?? "last";
-  const pane = new Pane(ctx, {
-    tab: route.query.get("tab"),
-    onOpen: (other) => ctx.go(address(["exchange", other])),
-    onTab: (tab) => ctx.go(address(["exchange", id], { tab }), { replace: true }),
-  });
-  void pane.show(id);
-  const element = h("div", { class: "exchange-view view" });
-  append(element, [pane.element]);
-  return {
-    element,
-    title: "Exchange",
-    update: (route) => {
-      id = route.path[1] ?? "last";
-      void pane.show(id);
-      pane.select(route.query.get("tab"));
-    },
-    leave: () => pane.leave(),
-  };
+	let id = route.path[1] ?? "last";
+	const { element, update, select, leave } = pane(id, ctx, {
+		tab: route.query.get("tab"),
+		onOpen: (other) => ctx.go(address(["exchange", other])),
+		onTab: (tab) => ctx.go(address(["exchange", id], { tab }), { replace: true }),
+	});
+	return {
+		element,
+		title: "Exchange",
+		update: (route) => {
+			id = route.path[1] ?? "last";
+			update(id);
+			select(route.query.get("tab"));
+		},
+		leave,
+	};
 }
