@@ -3,6 +3,7 @@
 import type { Context as PageContext } from "../../crates/console/page/app.js";
 import type { Child as PageChild } from "../../crates/console/page/dom.js";
 import type { JsonDoc as Document } from "../../crates/console/page/elements/json-doc.js";
+import type { Route as PageRoute, View as PageView } from "../../crates/console/page/router.js";
 import type { Lines } from "../../crates/console/page/elements/lines.js";
 
 declare global {
@@ -10,6 +11,8 @@ declare global {
 	type Child = PageChild;
 	type Children = Child | Children[];
 	type Doc = Document;
+	type Route = PageRoute;
+	type View = PageView;
 
 	/** What keys do in something shown; not everything has all of it. */
 	interface Acts {
@@ -138,5 +141,250 @@ declare global {
 		onClose?: () => void;
 		onTab?: (tab: string) => void;
 		tab?: string | null;
+	}
+
+	/** A session, as `GET /api/v1/sessions` lists it. */
+	interface Session {
+		id: string;
+		name: string;
+		environment: string;
+		started: string;
+		ended: string | null;
+		exchanges: number;
+		first: string | null;
+		last: string | null;
+		bytes: number;
+		note: string | null;
+		incomplete: boolean;
+		imported?: { exchanges: number; edited: number; masked: number };
+		declaration?: string;
+		open: boolean;
+		current: boolean;
+		missing?: number;
+		importing?: boolean;
+	}
+
+	type Severity = "error" | "warning" | "note";
+	type Verdict = "empty" | "ready" | "questions" | "not-ready" | "not-mews" | "not-proven";
+
+	interface Finding {
+		rule: string;
+		severity: Severity;
+		message: string;
+		operation: string | null;
+		count: number;
+		exchanges: string[];
+		first: string | null;
+		last: string | null;
+		advice: string;
+		ruling: { was: Severity; reason: string } | null;
+	}
+
+	interface Check {
+		id: string;
+		title: string;
+		state: "passed" | "failed" | "not-judged";
+		figure: string;
+		rules: string[];
+		silenced?: string[];
+	}
+
+	interface CertificationRun {
+		session: string | null;
+		sessionName: string;
+		environment: string;
+		exchanges: number;
+		outcomes: Record<string, number>;
+		first: string | null;
+		last: string | null;
+		durationS: number;
+		askedS: number;
+		activeHours: number;
+		totalHours: number;
+		hours: { at: string; calls: number; failed: number }[];
+		hourS: number;
+		gaps: { from: string; to: string; seconds: number; endedBy: string }[];
+		starts: number | null;
+		missing: number;
+	}
+
+	interface CoverageReview {
+		operation: string;
+		declared: boolean;
+		purpose: string | null;
+		calls: number;
+		succeeded: number;
+	}
+
+	interface Resolution {
+		exchange: string;
+		at: string;
+		afterMs: number;
+	}
+
+	interface Attempt {
+		exchange: string;
+		at: string;
+		status: number | null;
+		byMews: boolean;
+		retryAfterS?: number;
+	}
+
+	interface RetryChain {
+		operation: string;
+		accessToken: string | null;
+		count: number;
+		attempts: Attempt[];
+		resolution: Resolution | null;
+	}
+
+	interface ErrorReview {
+		operation: string;
+		accessToken: string | null;
+		status: number | null;
+		byMews: boolean;
+		message: string;
+		count: number;
+		exchanges: { exchange: string; requestId: string | null }[];
+		first: string;
+		last: string;
+		resolution: Resolution | null;
+	}
+
+	interface LimitReview {
+		rule: string;
+		requests: number;
+		windowMs: number | null;
+		accessToken: string | null;
+		clientToken: string | null;
+		operation: string | null;
+		sent: number;
+		busiest: null | { from: string; to: string; requests: number; share: number; exchange: string };
+		refusedByUs: number;
+		refusedByMews: number;
+		delayed: number;
+	}
+
+	interface RetryReview {
+		accessToken: string | null;
+		origin: "mews" | "nightaudit";
+		cause: string;
+		count: number;
+		withRetryAfter: number;
+		ignored: number;
+		heeded: number;
+		backedOff: number;
+		fixedPauses: number;
+		withoutBackoff: number;
+		hammered: number;
+		shortestPauseMs: number | null;
+		longestPauseMs: number | null;
+	}
+
+	/** What `review --json` prints, with how far it has read. */
+	interface Review {
+		verdict: Verdict;
+		headline: string;
+		summary: string;
+		checklist: Check[];
+		counts: { errors: number; warnings: number; notes: number; silenced: number };
+		findings: Finding[];
+		silenced: Finding[];
+		leftOut?: { exchange: string; reason: string; operation: string | null; status: number | null }[];
+		declared: null | { useCase: string | null; operations: number; everyHours?: number; kind: string };
+		run: CertificationRun;
+		coverage: { declared: number; succeeded: number; onlyFailed: number; notCalled: number; undeclared: number; operations: CoverageReview[] };
+		useCase: null | { name: string; title: string; sections: { title: string; operations: { operation: string; calls: number; succeeded: number }[] }[] };
+		operations: { operation: string; title: string | null; latency: null | { p50: number; p99: number } }[];
+		limits: LimitReview[];
+		retries: RetryReview[];
+		errors: { failed: number; resolved: number; unresolved: number; calls: ErrorReview[]; chains?: RetryChain[]; unlisted: number };
+		bounds: string[];
+		upTo?: { sequence: number; at: string | null };
+		current?: boolean;
+	}
+
+	/** What changed from one review to another. */
+	interface Comparison {
+		was: Verdict;
+		is: Verdict;
+		fixed: Finding[];
+		new: Finding[];
+		standing: { finding: Finding; was: number }[];
+	}
+
+	/** What a declaration can name. */
+	interface Catalogue {
+		useCases: { name: string; title: string; operations: string[] }[];
+		operations: { name: string; title: string; documentation: string | null }[];
+		rules: { id: string; severity: Severity; title: string; advice: string; canBeSilenced: boolean }[];
+	}
+
+	/** A declaration, by the keys of `certification.toml`. */
+	interface Declaration {
+		partner?: string;
+		contact?: string;
+		kind?: string;
+		integration?: string;
+		client?: string;
+		use_case?: string;
+		pilot?: string;
+		webhooks?: boolean;
+		websocket?: boolean;
+		every_hours?: number;
+		domains?: string[];
+		operations?: Record<string, string>;
+		leave_out?: Record<string, string>;
+		rules?: Record<string, RuleChange>;
+	}
+
+	interface RuleChange {
+		severity?: string;
+		silence?: boolean;
+		operations?: string[];
+		reason: string;
+	}
+
+	interface StoredDeclaration {
+		toml: string;
+		template: string;
+		declaration: Declaration | null;
+		error: string | null;
+	}
+
+	/** A key of a limit, as `GET /api/v1/limits` lists it. */
+	interface LimitState {
+		rule: string;
+		key: string;
+		limit?: number;
+		windowMs?: number;
+		used: number;
+		left: number;
+		nextFreeMs: number;
+		refused: number;
+		refusedByMews?: number;
+		delayed: number;
+		closedForMs: number | null;
+	}
+
+	interface LimitHistory {
+		from: string;
+		stepMs: number;
+		rules: { rule: string; limit: number; points: number[] }[];
+		refused: number[];
+		refusedByMews: number[];
+	}
+
+	interface EvidenceJob {
+		id: string;
+		session: string;
+		format: string;
+		state: "running" | "done" | "failed";
+		exchanges: number;
+		of: number;
+		bytes: number;
+		error: string | null;
+		fileName: string;
+		fingerprint: string | null;
 	}
 }
