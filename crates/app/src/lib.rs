@@ -20,6 +20,7 @@
 pub mod config;
 mod error;
 mod files;
+mod keys;
 pub mod logging;
 mod recorder;
 mod service;
@@ -28,5 +29,6 @@ mod workers;
 
 pub use self::{
     error::{BindError, RunError, StartError},
+    keys::{SigningKeyError, mask_key, signing_key},
     service::{Service, bind},
 };

@@ -1,7 +1,6 @@
 //! `nightaudit export`
 
 use std::{
-    collections::BTreeMap,
     env, fs,
     io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -11,14 +10,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum, ValueHint};
-use jiff::tz::TimeZone;
-use nightaudit_app::config::Settings;
+use nightaudit_app::{config::Settings, mask_key, signing_key};
 use nightaudit_client::{Losses, Source, Stream};
-use nightaudit_exchange::{Exchange, Filter, Import, Mask, PseudonymKey, SessionId, Timestamp};
-use nightaudit_export::{Evidence, ExchangeWriter, ExportError, Made, SigningKey};
+use nightaudit_exchange::{Filter, Timestamp};
+use nightaudit_export::{Evidence, ExchangeWriter, ExportError, ExportMask, Made, default_name};
 use nightaudit_mews::Contracts;
-use nightaudit_store::Order;
-use nightaudit_text::{local, terminal};
+use nightaudit_review::Basis;
+use nightaudit_store::{Order, Session};
+use nightaudit_text::terminal;
 use tempfile::NamedTempFile;
 
 use crate::{
@@ -132,32 +131,21 @@ impl Export {
             return Err(Usage::new("--declaration is only for --format html and --format bundle").into());
         }
         let mask = self.mask(settings)?;
-        let (contracts, openapi) = match format {
-            Format::Html | Format::Bundle => settings.openapi()?.unzip(),
-            _ => (None, None),
-        };
-        let contracts = contracts.unwrap_or_default();
-        filters::warn(&filter, &contracts);
+        let basis = if is_evidence { settings.basis()? } else { Basis::default() };
+        filters::warn(&filter, &basis.contracts);
         let (declaration, made) = match is_evidence {
             true => {
                 let key = signing_key(&settings.data)?.fingerprint();
-                (self.declaration(settings, &contracts)?, Some(Made { at: now, key }))
+                (self.declaration(settings, &basis.contracts)?, Some(Made { at: now, key }))
             }
             false => (None, None),
         };
-        let evidence = Evidence {
-            declaration,
-            filter,
-            masked_fields: mask.fields.clone(),
-            contracts,
-            openapi,
-            made,
-            ..Evidence::default()
-        };
+        let evidence =
+            Evidence { declaration, filter, masked_fields: mask.fields().to_vec(), basis, made, ..Evidence::default() };
         if self.output.as_deref() == Some(Path::new("-")) {
             let exchanges = Exchanges::open(settings, &evidence.filter)?;
             let folder = env::temp_dir();
-            let evidence = exchanges.marked(Evidence { scratch: folder.clone(), ..evidence });
+            let evidence = Evidence { scratch: folder.clone(), ..evidence }.with_sessions(&exchanges.sessions);
             let is_whole;
             if let Format::Bundle = format {
                 // Writing a zip needs to seek.
@@ -172,16 +160,16 @@ impl Export {
             }
             return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        let path = self.output.clone().unwrap_or_else(|| {
-            let time = local(now, &TimeZone::UTC, "%Y%m%dT%H%M%SZ");
-            PathBuf::from(default_name(self.filters.session(), &time, format.extension()))
-        });
+        let path = self
+            .output
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(default_name(self.filters.session(), now, format.extension())));
         if !self.force && path.exists() {
             return Err(taken(&path));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let exchanges = Exchanges::open(settings, &evidence.filter)?;
-        let evidence = exchanges.marked(Evidence { scratch: folder.to_owned(), ..evidence });
+        let evidence = Evidence { scratch: folder.to_owned(), ..evidence }.with_sessions(&exchanges.sessions);
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
         let _unfinished = Unfinished::at(file.path())?;
         let Written { count, is_whole } = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?;
@@ -240,10 +228,7 @@ impl Export {
         if fields.iter().any(|field| field.trim().is_empty()) {
             return Err(Usage::new("--redact-field is empty: give a property's name").into());
         }
-        fields.sort();
-        fields.dedup();
-        let mask = if fields.is_empty() { None } else { Some(Mask::new(&fields, redaction_key(&settings.data))) };
-        Ok(ExportMask { mask, fields })
+        Ok(ExportMask::new(fields, || mask_key(&settings.data)))
     }
 }
 
@@ -274,10 +259,8 @@ struct Exchanges {
     stream: Stream,
     total: Option<u64>,
     losses: Losses,
-    /// How many exchanges of each session were forwarded unrecorded.
-    unrecorded: BTreeMap<SessionId, u64>,
-    /// The findings of sessions' imports.
-    imported: BTreeMap<SessionId, Import>,
+    /// The sessions that they may be of.
+    sessions: Vec<Session>,
 }
 
 impl Exchanges {
@@ -288,18 +271,10 @@ impl Exchanges {
             let wanted = source.session(which)?.id;
             sessions.retain(|session| session.id == wanted);
         }
-        let marked = sessions.iter().filter(|session| session.unrecorded > 0);
-        let unrecorded = marked.map(|session| (session.id, session.unrecorded)).collect();
-        let imported = sessions.iter().filter_map(|session| Some((session.id, session.imported?))).collect();
         let all = Filter { session: filter.session.clone(), ..Filter::default() } == *filter;
         let total = Some(sessions.iter().map(|session| session.exchanges).sum()).filter(|total| all && *total > 0);
         let losses = Losses::new(&sessions);
-        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, losses, unrecorded, imported })
-    }
-
-    /// Adds what the log knows about the sessions to the evidence.
-    fn marked(&self, evidence: Evidence) -> Evidence {
-        Evidence { unrecorded: self.unrecorded.clone(), imported: self.imported.clone(), ..evidence }
+        Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, losses, sessions })
     }
 }
 
@@ -308,40 +283,6 @@ struct Written {
     count: u64,
     /// Whether no recorded exchange is missing.
     is_whole: bool,
-}
-
-/// The installation's signing key; an error if others could have replaced it.
-fn signing_key(data: &Path) -> anyhow::Result<SigningKey> {
-    let path = data.join("signing-key");
-    match nightaudit_store::read_secret(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("can't read the signing key {}", path.display()))
-        }
-        _ => Ok(SigningKey::load_or_create(data)?),
-    }
-}
-
-/// The installation's key for pseudonyms of masked values, or a new one for this export if it can't be read or created,
-/// as in a read-only copy of a log.
-fn redaction_key(data: &Path) -> PseudonymKey {
-    nightaudit_store::redaction_key(data).unwrap_or_else(|error| {
-        tracing::warn!("pseudonyms of masked values are valid for this export only: {error}");
-        PseudonymKey::ephemeral()
-    })
-}
-
-/// The properties whose values are masked on export.
-struct ExportMask {
-    fields: Vec<String>,
-    mask: Option<Mask>,
-}
-
-impl ExportMask {
-    fn apply(&self, exchange: &mut Exchange) {
-        if let Some(mask) = &self.mask {
-            mask.apply_to(exchange);
-        }
-    }
 }
 
 /// Standard output, which can't seek.
@@ -408,37 +349,20 @@ fn plain(error: ExportError) -> anyhow::Error {
     }
 }
 
-/// A portable file name.
-fn default_name(session: Option<&str>, time: &str, extension: &str) -> String {
-    let session: String = session
-        .unwrap_or("all")
-        .chars()
-        .map(|letter| if letter.is_alphanumeric() || "-_.".contains(letter) { letter } else { '-' })
-        .take(80)
-        .collect();
-    format!("nightaudit-{session}-{time}.{extension}")
-}
-
 #[cfg(test)]
 mod tests {
     use nightaudit_client::{ConsoleError, Error, Unreadable};
+    use nightaudit_exchange::{Exchange, PseudonymKey};
     use nightaudit_testkit::sample::{exchange, web_socket};
 
     use super::*;
 
-    #[test]
-    fn a_default_name_can_stand_anywhere() {
-        assert_eq!(default_name(Some("a/b: c"), "20261123T120000Z", "har"), "nightaudit-a-b--c-20261123T120000Z.har");
-        assert_eq!(default_name(None, "20261123T120000Z", "csv"), "nightaudit-all-20261123T120000Z.csv");
-    }
-
     fn written(exchanges: Vec<Result<Exchange, Error>>, fields: &[&str]) -> (anyhow::Result<Written>, String) {
         let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
-        let mask = ExportMask { mask: (!fields.is_empty()).then(|| Mask::new(&fields, PseudonymKey([7; 32]))), fields };
+        let mask = ExportMask::new(fields, || PseudonymKey([7; 32]));
         let mut out = Vec::new();
         let (stream, losses) = (Box::new(exchanges.into_iter()), Losses::default());
-        let exchanges =
-            Exchanges { stream, total: None, losses, unrecorded: BTreeMap::new(), imported: BTreeMap::new() };
+        let exchanges = Exchanges { stream, total: None, losses, sessions: Vec::new() };
         let result = write(nightaudit_export::Format::Ndjson.writer(&mut out), exchanges, &mask);
         (result, String::from_utf8(out).unwrap())
     }

@@ -54,9 +54,8 @@ impl Verify {
         let result = match &self.file {
             Some(path) => {
                 let file = open_input(path)?;
-                let (contracts, openapi) = settings.openapi()?.unzip();
-                let contracts = contracts.unwrap_or_default();
-                let options = VerifyOptions { key: self.key.clone(), contracts, openapi, scratch: env::temp_dir() };
+                let documentation = settings.documentation()?;
+                let options = VerifyOptions { key: self.key.clone(), documentation, scratch: env::temp_dir() };
                 verify(file, &options, &mut |progress| {
                     bar.show(progress.exchanges, Some(progress.total).filter(|total| *total > 0));
                 })

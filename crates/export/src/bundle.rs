@@ -130,6 +130,7 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
         if let Some(declaration) = &evidence.declaration {
             files.add(names::DECLARATION, |out| out.write_all(declaration.as_bytes()))?;
         }
+        let revision = evidence.basis.contracts.revision().to_owned();
         let mut manifest = Manifest {
             format: FORMAT,
             nightaudit: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,14 +138,16 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
             filter: evidence.filter.to_query().into_iter().collect(),
             masked_fields: evidence.masked_fields,
             masked_bodies: tally.masked_bodies,
-            openapi: evidence.openapi,
+            documentation: evidence.basis.updated,
+            openapi: evidence.basis.openapi,
+            limits: evidence.basis.limits,
             made: evidence.made,
             reviews: Outline::of(&reviews),
             sessions: tally.into_sessions(),
             missing: evidence.missing,
             files: BTreeMap::new(),
         };
-        let readme = readme::readme(&manifest, evidence.declaration.is_some());
+        let readme = readme::readme(&manifest, &revision, evidence.declaration.is_some());
         files.add(names::README, |out| out.write_all(readme.as_bytes()))?;
         manifest.files = std::mem::take(&mut files.entries);
         let manifest = manifest.to_json();

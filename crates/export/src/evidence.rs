@@ -6,9 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Digest, Exchange, Filter, Import, Missing, SessionId};
-use nightaudit_mews::Contracts;
-use nightaudit_review::{Declaration, DeclarationError, Review, Reviewer};
+use nightaudit_exchange::{Exchange, Filter, Import, Missing, SessionId};
+use nightaudit_log::Session;
+use nightaudit_review::{Basis, Declaration, DeclarationError, Review, Reviewer, SessionFacts};
 
 use crate::{
     ExchangeWriter, ExportError,
@@ -38,10 +38,8 @@ pub struct Evidence {
     pub filter: Filter,
     /// The JSON properties whose values were masked beforehand.
     pub masked_fields: Vec<String>,
-    /// What requests are held against; the built-in contracts by default.
-    pub contracts: Contracts,
-    /// The SHA-256 of the OpenAPI document that `contracts` were read from; none for the built-in ones.
-    pub openapi: Option<Digest>,
+    /// What sessions are reviewed against; the built-in documentation by default.
+    pub basis: Basis,
     /// The number of requests per session known to have been forwarded but not recorded.
     pub unrecorded: BTreeMap<SessionId, u64>,
     /// Recorded exchanges no longer in the log, in addition to [`ExchangeWriter::missing`].
@@ -55,6 +53,15 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// The same with what the log knows of these sessions.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: &[Session]) -> Self {
+        let marked = sessions.iter().filter(|session| session.unrecorded > 0);
+        self.unrecorded = marked.map(|session| (session.id, session.unrecorded)).collect();
+        self.imported = sessions.iter().filter_map(|session| Some((session.id, session.imported?))).collect();
+        self
+    }
+
     /// A writer of the report alone.
     ///
     /// # Errors
@@ -68,7 +75,9 @@ impl Evidence {
         About {
             filter: self.filter.to_query().into_iter().collect(),
             masked_fields: self.masked_fields.clone(),
-            openapi: self.openapi,
+            revision: self.basis.contracts.revision().to_owned(),
+            updated: self.basis.updated,
+            openapi: self.basis.openapi,
             made: self.made.clone(),
         }
     }
@@ -99,7 +108,7 @@ impl<W: Write + Send> ExchangeWriter for ReportWriter<W> {
 /// Collects reviews and the report's exchanges.
 pub(crate) struct Gathered {
     declaration: Declaration,
-    contracts: Contracts,
+    basis: Basis,
     unrecorded: BTreeMap<SessionId, u64>,
     missing: Vec<Missing>,
     imported: BTreeMap<SessionId, Import>,
@@ -111,16 +120,16 @@ pub(crate) struct Gathered {
 impl Gathered {
     pub(crate) fn new(evidence: &Evidence) -> Result<Self, ExportError> {
         let declaration = evidence.declaration.as_deref();
-        let declaration = declaration.map(|text| Declaration::read(text, &evidence.contracts)).transpose();
+        let declaration = declaration.map(|text| Declaration::read(text, &evidence.basis.contracts)).transpose();
         Ok(Self {
             declaration: declaration.map_err(invalid_declaration)?.unwrap_or_default(),
-            contracts: evidence.contracts.clone(),
+            basis: evidence.basis.clone(),
             unrecorded: evidence.unrecorded.clone(),
             missing: evidence.missing.clone(),
             imported: evidence.imported.clone(),
             about: evidence.about(),
             reviewers: Vec::new(),
-            excerpt: Excerpt::new(&evidence.scratch, evidence.contracts.clone())?,
+            excerpt: Excerpt::new(&evidence.scratch, evidence.basis.contracts.clone())?,
         })
     }
 
@@ -130,12 +139,7 @@ impl Gathered {
             Some(index) => index,
             None if self.reviewers.len() >= MAX_SESSIONS => return Err(ExportError::TooManySessions(MAX_SESSIONS)),
             None => {
-                let declaration = self.declaration.clone();
-                let mut reviewer = Reviewer::new(declaration).with_contracts(self.contracts.clone());
-                reviewer.set_unrecorded(self.unrecorded.get(&exchange.session).copied().unwrap_or(0));
-                if let Some(import) = self.imported.get(&exchange.session) {
-                    reviewer.set_imported(*import);
-                }
+                let reviewer = self.basis.reviewer(self.declaration.clone(), &self.facts(exchange.session));
                 self.reviewers.push((exchange.session, reviewer));
                 self.reviewers.len() - 1
             }
@@ -146,19 +150,21 @@ impl Gathered {
 
     /// A review of each session, in the order in which they first appeared.
     pub(crate) fn reviews(&self) -> Vec<Review> {
-        let review = |(session, reviewer): &(SessionId, Reviewer)| match self
-            .missing
-            .iter()
-            .find(|missing| missing.session == *session)
-        {
-            Some(missing) => {
-                let mut reviewer = reviewer.clone();
-                reviewer.set_missing(missing);
-                reviewer.into_review()
-            }
-            None => reviewer.review(),
+        let review = |(session, reviewer): &(SessionId, Reviewer)| {
+            let mut reviewer = reviewer.clone();
+            // What is missing is known last.
+            reviewer.set_facts(&self.facts(*session));
+            reviewer.into_review()
         };
         self.reviewers.iter().map(review).collect()
+    }
+
+    fn facts(&self, session: SessionId) -> SessionFacts {
+        SessionFacts {
+            unrecorded: self.unrecorded.get(&session).copied().unwrap_or(0),
+            imported: self.imported.get(&session).copied(),
+            missing: self.missing.iter().find(|missing| missing.session == session).cloned(),
+        }
     }
 
     /// Replaces the missing exchanges.

@@ -28,6 +28,8 @@ mod evidence;
 mod har;
 mod hashed;
 mod key;
+mod mask;
+mod name;
 mod ndjson;
 mod report;
 mod text;
@@ -45,6 +47,8 @@ pub use self::{
     bundle::{Chain, FileEntry, Made, Manifest, Outline},
     evidence::Evidence,
     key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},
+    mask::ExportMask,
+    name::default_name,
     verify::{
         Finding, FindingKind, Progress, SessionOrigin, SignedBy, Verification, VerifyError, VerifyOptions, verify,
         verify_exchanges,

@@ -41,6 +41,9 @@ const BODY_PREFIX: usize = 1 << 10;
 pub(crate) struct About {
     pub(crate) filter: BTreeMap<String, String>,
     pub(crate) masked_fields: Vec<String>,
+    /// The documentation's revision, and its SHA-256 unless it is the built-in one.
+    pub(crate) revision: String,
+    pub(crate) updated: Option<Digest>,
     pub(crate) openapi: Option<Digest>,
     pub(crate) made: Option<Made>,
 }
@@ -110,6 +113,8 @@ impl Excerpt {
         let facts = Facts {
             filter: &about.filter,
             masked_fields: &about.masked_fields,
+            revision: &about.revision,
+            updated: about.updated,
             openapi: about.openapi,
             made: about.made.as_ref(),
             exchanges: self.exchanges,

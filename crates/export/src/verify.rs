@@ -19,8 +19,9 @@ use std::{
     path::PathBuf,
 };
 
-use nightaudit_exchange::{Alteration, Digest, Exchange, Import, SessionId, Timestamp};
-use nightaudit_mews::{Contracts, Environment};
+use nightaudit_exchange::{Alteration, Exchange, Import, SessionId, Timestamp};
+use nightaudit_mews::Environment;
+use nightaudit_review::Basis;
 use serde::Serialize;
 
 use self::{chain::ChainCheck, finding::Findings, lines::check_lines, origins::SessionOrigins};
@@ -38,10 +39,8 @@ const MAX_FOREIGN: usize = 10;
 pub struct VerifyOptions {
     /// The fingerprint of the expected signing key; `None` accepts any key.
     pub key: Option<String>,
-    /// Contracts from an OpenAPI document, for a bundle whose requests were checked against it.
-    pub contracts: Contracts,
-    /// The SHA-256 of that document, if any.
-    pub openapi: Option<Digest>,
+    /// Documentation besides the built-in one, for bundles whose requests were checked against it.
+    pub documentation: Vec<Basis>,
     /// The folder for an unnamed temporary file, to which a bundle's report is rendered again.
     pub scratch: PathBuf,
 }

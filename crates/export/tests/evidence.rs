@@ -9,6 +9,7 @@ use std::io::Cursor;
 use nightaudit_exchange::{Body, Digest, Exchange, Filter, Mask, PseudonymKey, Timestamp};
 use nightaudit_export::{Evidence, FindingKind, Format, Made, SigningKey, VerifyOptions, verify};
 use nightaudit_mews::Contracts;
+use nightaudit_review::{Basis, RequestLimit};
 
 use self::{
     bundles::*,
@@ -165,12 +166,14 @@ fn a_part_of_a_websocket_is_shown_as_messages_and_is_no_failure() {
 fn a_bundle_held_against_an_openapi_document_says_so_and_is_checked_with_it() {
     let content = "{post: {requestBody: {content: {application/json: {schema: {type: object}}}}}}";
     let document = format!("openapi: 3.1.0\npaths: {{/api/connector/v1/new/getAll: {content}}}");
-    let (contracts, openapi) =
-        (Contracts::from_openapi(document.as_bytes()).unwrap(), Some(Digest::of(document.as_bytes())));
+    let basis = Basis {
+        contracts: Contracts::from_openapi(document.as_bytes()).unwrap(),
+        openapi: Some(Digest::of(document.as_bytes())),
+        ..Basis::default()
+    };
     let evidence = Evidence {
         declaration: Some("[operations]\n\"new/getAll\" = \"what is new\"\n".to_owned()),
-        contracts: contracts.clone(),
-        openapi,
+        basis: basis.clone(),
         unrecorded: [(exchange(1).session, 3)].into(),
         ..evidence()
     };
@@ -187,14 +190,20 @@ fn a_bundle_held_against_an_openapi_document_says_so_and_is_checked_with_it() {
     });
     let changed = packed(&resigned(changed.collect(), &key()));
 
-    let here = VerifyOptions { contracts, openapi, scratch: std::env::temp_dir(), key: None };
+    let options = |documentation: Vec<Basis>| VerifyOptions {
+        documentation,
+        scratch: std::env::temp_dir(),
+        ..VerifyOptions::default()
+    };
+    let here = options(vec![basis.clone()]);
     let with = |bytes: &[u8]| verify(file_of(bytes), &here, &mut |_| {}).unwrap();
     assert_eq!((with(&zip).findings, with(&zip).notes), (vec![], vec![]));
     assert_eq!(with(&changed).findings[0].file.as_deref(), Some("review.json"));
     // Without the document, or with another, it says what it could not rebuild.
-    for openapi in [None, Some(Digest::of(b"another"))] {
-        let options = VerifyOptions { openapi, scratch: std::env::temp_dir(), ..VerifyOptions::default() };
-        let without = verify(file_of(&zip), &options, &mut |_| {}).unwrap();
+    let another = Basis { openapi: Some(Digest::of(b"another")), ..basis.clone() };
+    let with_updated = Basis { updated: Some(Digest::of(b"newer")), ..basis.clone() };
+    for documentation in [vec![], vec![another], vec![with_updated]] {
+        let without = verify(file_of(&zip), &options(documentation), &mut |_| {}).unwrap();
         assert_eq!(without.findings, []);
         assert!(
             without.notes.iter().any(|note| note.contains("pass that document with --openapi")),
@@ -202,4 +211,32 @@ fn a_bundle_held_against_an_openapi_document_says_so_and_is_checked_with_it() {
             without.notes
         );
     }
+}
+
+#[test]
+fn a_bundle_is_reviewed_with_the_configured_limits_and_verified_with_them() {
+    let limit = RequestLimit {
+        name: "ours".to_owned(),
+        requests: 1,
+        window: std::time::Duration::from_secs(600),
+        access_token: false,
+        client_token: false,
+        operation: false,
+    };
+    let limited = Evidence { basis: Basis { limits: vec![limit], ..Basis::default() }, ..evidence() };
+    let zip = bundle_of(&limited, &recorded());
+    let files = unpacked(&zip);
+    let review: serde_json::Value = serde_json::from_slice(&files["review.json"]).unwrap();
+    let limits: Vec<_> = review[0]["limits"].as_array().unwrap().iter().map(|own| own["rule"].clone()).collect();
+    assert!(limits.contains(&"ours".into()), "{limits:?}");
+    let manifest: serde_json::Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    assert_eq!(manifest["limits"][0]["windowUs"], 600_000_000);
+    assert_eq!(check(&zip).unwrap().findings, []);
+    // Without its limit the review is another one.
+    let unlimited = bundle_of(&evidence(), &recorded());
+    assert_ne!(unpacked(&unlimited)["review.json"], files["review.json"]);
+    let mut moved = unpacked(&unlimited);
+    moved.insert("review.json".to_owned(), files["review.json"].clone());
+    let noticed = findings(&resigned(moved, &key()));
+    assert!(noticed.iter().any(|found| found.file.as_deref() == Some("review.json")), "{noticed:?}");
 }

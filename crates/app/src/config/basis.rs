@@ -9,7 +9,6 @@ use std::{
 
 use nightaudit_exchange::Digest;
 use nightaudit_limit::Rule;
-use nightaudit_mews::Contracts;
 use nightaudit_review::{Basis, RequestLimit};
 
 use super::{Settings, contracts, kept, kept::ContractsError};
@@ -23,6 +22,20 @@ impl Settings {
     /// [`ContractsError`] if the contracts can't be read or used.
     pub fn basis(&self) -> Result<Basis, ContractsError> {
         self.basis_source().read()
+    }
+
+    /// All documentation at hand besides the built-in one: stored by `nightaudit mews update`, named by `openapi`, and both.
+    ///
+    /// # Errors
+    ///
+    /// [`ContractsError`] if some of it can't be read or used.
+    pub fn documentation(&self) -> Result<Vec<Basis>, ContractsError> {
+        let source = self.basis_source();
+        let stored = kept::stored(&self.data)?;
+        let stored = stored.map(|(contracts, digest)| Basis { contracts, updated: Some(digest), ..Basis::default() });
+        let mut all = vec![source.over(stored.clone().unwrap_or_default())?, source.over(Basis::default())?];
+        all.extend(stored);
+        Ok(all)
     }
 
     /// The source of [`basis`](Self::basis), for a process that outlives changes to its files.
@@ -69,17 +82,18 @@ impl BasisSource {
     }
 
     fn read(&self) -> Result<Basis, ContractsError> {
-        let (contracts, updated) = match kept::stored(&self.data)? {
-            Some((contracts, digest)) => (contracts, Some(digest)),
-            None => (Contracts::built_in(), None),
-        };
-        let limits = self.limits.clone();
-        let Some(path) = &self.openapi else { return Ok(Basis { contracts, updated, openapi: None, limits }) };
+        let stored = kept::stored(&self.data)?;
+        let stored = stored.map(|(contracts, digest)| Basis { contracts, updated: Some(digest), ..Basis::default() });
+        self.over(Basis { limits: self.limits.clone(), ..stored.unwrap_or_default() })
+    }
+
+    /// The basis with the document that `openapi` names on top, if any.
+    fn over(&self, basis: Basis) -> Result<Basis, ContractsError> {
+        let Some(path) = &self.openapi else { return Ok(basis) };
         let document = contracts::read(path)?;
-        let contracts = contracts
-            .with_openapi(&document)
-            .map_err(|source| ContractsError::OpenApi { path: path.clone(), source })?;
-        Ok(Basis { contracts, updated, openapi: Some(Digest::of(&document)), limits })
+        let read = basis.contracts.with_openapi(&document);
+        let contracts = read.map_err(|source| ContractsError::OpenApi { path: path.clone(), source })?;
+        Ok(Basis { contracts, openapi: Some(Digest::of(&document)), ..basis })
     }
 }
 

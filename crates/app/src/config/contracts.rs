@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use nightaudit_exchange::Digest;
 use nightaudit_mews::Contracts;
 
 use super::{
@@ -19,19 +18,6 @@ impl Settings {
     /// [`ContractsError`] if the document can't be read or used.
     pub fn contracts(&self) -> Result<Contracts, ContractsError> {
         Ok(self.basis()?.contracts)
-    }
-
-    /// The contracts of the document that `openapi` names, and its SHA-256; `None` if it isn't set.
-    ///
-    /// # Errors
-    ///
-    /// As [`contracts`](Self::contracts).
-    pub fn openapi(&self) -> Result<Option<(Contracts, Digest)>, ContractsError> {
-        let Some(path) = &self.openapi else { return Ok(None) };
-        let document = read(path)?;
-        let contracts = Contracts::from_openapi(&document)
-            .map_err(|source| ContractsError::OpenApi { path: path.clone(), source })?;
-        Ok(Some((contracts, Digest::of(&document))))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nightaudit_exchange::{Digest, Exchange, Import, Missing, SessionId, Timestamp};
-use nightaudit_review::{Review, Verdict};
+use nightaudit_review::{RequestLimit, Review, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::Fingerprint;
@@ -27,9 +27,15 @@ pub struct Manifest {
     pub masked_fields: Vec<String>,
     /// The number of bodies, WebSocket messages included, with such a property. The chain has their digests as in the log.
     pub masked_bodies: u64,
+    /// The SHA-256 of the newer documentation that requests were checked against; `None` for the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documentation: Option<Digest>,
     /// The SHA-256 of the OpenAPI document that the requests were held against; none for what is built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openapi: Option<Digest>,
+    /// The configured limits that requests were checked against, besides the one that Mews publishes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<RequestLimit>,
     /// When it was written, and the signing key; `None` from earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::manifest::Manifest;
 
 /// The text of `README.txt`; `declared` if the bundle has a declaration.
-pub(super) fn readme(manifest: &Manifest, declared: bool) -> String {
+pub(super) fn readme(manifest: &Manifest, revision: &str, declared: bool) -> String {
     let mut text = String::from(
         "\
 Evidence of an integration's session with the Mews Connector API
@@ -34,7 +34,10 @@ Recorded by nightaudit, a proxy between the integration and Mews.
     if let Some(made) = &manifest.made {
         let _ = writeln!(text, "Written    {}, key fingerprint {}", made.at, made.key);
     }
-    let _ = writeln!(text, "Reviewed   against Mews' documentation, revision {}", nightaudit_mews::REVISION);
+    let _ = writeln!(text, "Reviewed   against Mews' documentation, revision {}", crate::text::printable(revision));
+    if let Some(digest) = manifest.documentation {
+        let _ = writeln!(text, "           SHA-256 {digest}; nightaudit mews update reads it");
+    }
     if let Some(digest) = manifest.openapi {
         let _ = writeln!(text, "OpenAPI    SHA-256 {digest}; pass it to nightaudit verify with --openapi");
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use nightaudit_exchange::Digest;
-use nightaudit_mews::REVISION;
 use nightaudit_review::{IntegrationKind, Review, Verdict};
 
 use crate::bundle::Made;
@@ -23,6 +22,9 @@ const SCRIPT: &str = include_str!("script.js");
 pub(super) struct Facts<'a> {
     pub(super) filter: &'a BTreeMap<String, String>,
     pub(super) masked_fields: &'a [String],
+    /// The documentation's revision, and its SHA-256 unless it is the built-in one.
+    pub(super) revision: &'a str,
+    pub(super) updated: Option<Digest>,
     /// SHA-256 of the OpenAPI document that requests were checked against.
     pub(super) openapi: Option<Digest>,
     pub(super) made: Option<&'a Made>,
@@ -153,7 +155,8 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                     (fact("Key", html! { code { (made.key) } }))
                 }
                 (fact("Written by", html! { "nightaudit " (env!("CARGO_PKG_VERSION")) }))
-                (fact("Documentation", html! { "Mews' revision of " (REVISION)
+                (fact("Documentation", html! { "Mews' revision of " (short(facts.revision, 100))
+                    @if let Some(digest) = facts.updated { " with SHA-256 " code.hash { (digest) } }
                     @if let Some(digest) = facts.openapi { ", and the OpenAPI document with SHA-256 " code.hash { (digest) } } }))
             }
             @let filter: Vec<_> = facts.filter.iter().filter(|(flag, _)| *flag != "session").collect();

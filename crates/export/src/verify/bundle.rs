@@ -12,6 +12,7 @@ use std::{
 
 use nightaudit_exchange::{Digest, Exchange, Filter, Timestamp};
 use nightaudit_mews::Contracts;
+use nightaudit_review::Basis;
 
 use super::{
     Progress, SignedBy, Verification, VerifyError, VerifyOptions,
@@ -50,7 +51,7 @@ pub(super) fn verify(
     }
     let mut check = BundleCheck {
         same_version: manifest.nightaudit == env!("CARGO_PKG_VERSION"),
-        same_contracts: manifest.openapi.is_none() || manifest.openapi == options.openapi,
+        contracts: contracts(&manifest, options),
         container,
         manifest,
         findings,
@@ -69,7 +70,7 @@ pub(super) fn verify(
         check.digest(names::REPORT);
     }
     check.missing();
-    let BundleCheck { manifest, findings, origins, mut notes, same_version, same_contracts, .. } = check;
+    let BundleCheck { manifest, findings, origins, mut notes, same_version, contracts, .. } = check;
     if !same_version {
         let version = shown(&manifest.nightaudit);
         notes.push(format!(
@@ -78,11 +79,8 @@ pub(super) fn verify(
             env!("CARGO_PKG_VERSION")
         ));
     }
-    if let Some(digest) = manifest.openapi.filter(|_| same_version && !same_contracts) {
-        notes.push(format!(
-            "its requests were checked against an OpenAPI document (SHA-256 {digest}): report and review were checked by \
-             digest only; pass that document with --openapi to rebuild and compare them"
-        ));
+    if same_version && contracts.is_none() {
+        notes.extend(missing_contracts(&manifest));
     }
     if manifest.masked_bodies > 0 {
         notes.push(format!(
@@ -105,6 +103,32 @@ pub(super) fn verify(
     })
 }
 
+/// The contracts that a bundle's requests were checked against, if they are available.
+fn contracts(manifest: &Manifest, options: &VerifyOptions) -> Option<Contracts> {
+    let built_in = Basis::default();
+    let mut known = options.documentation.iter().chain([&built_in]);
+    let is_it = |basis: &&Basis| (basis.updated, basis.openapi) == (manifest.documentation, manifest.openapi);
+    known.find(is_it).map(|basis| basis.contracts.clone())
+}
+
+/// What a bundle's requests were checked against, and the remedy if it isn't available.
+fn missing_contracts(manifest: &Manifest) -> Option<String> {
+    let (what, digest, how) = match (manifest.openapi, manifest.documentation) {
+        (Some(digest), None) => ("an OpenAPI document", digest, "pass that document with --openapi"),
+        (None, Some(digest)) => ("newer documentation", digest, "read it with `nightaudit mews update`"),
+        (Some(_), Some(digest)) => (
+            "newer documentation and an OpenAPI document",
+            digest,
+            "read it with `nightaudit mews update`, and pass the document with --openapi",
+        ),
+        (None, None) => return None,
+    };
+    Some(format!(
+        "its requests were checked against {what} (SHA-256 {digest}): report and review were checked by digest only; {how} \
+         to rebuild and compare them"
+    ))
+}
+
 /// Whether the export left exchanges out on purpose.
 fn is_filtered(manifest: &Manifest) -> bool {
     manifest.filter.keys().any(|flag| flag != "session")
@@ -121,8 +145,8 @@ struct BundleCheck {
     origins: Vec<SessionOrigin>,
     notes: Vec<String>,
     same_version: bool,
-    /// Whether the contracts that the requests were checked against are available.
-    same_contracts: bool,
+    /// The contracts that the requests were checked against; `None` if they aren't available.
+    contracts: Option<Contracts>,
 }
 
 /// What was rebuilt from the exchanges.
@@ -236,21 +260,24 @@ impl BundleCheck {
     /// The report's other inputs.
     fn evidence(&mut self, options: &VerifyOptions) -> Option<Evidence> {
         // With other contracts the declaration may be invalid, and the review isn't rebuilt anyway.
-        let declaration = if self.same_contracts && self.manifest.files.contains_key(names::DECLARATION) {
+        let declaration = if self.contracts.is_some() && self.manifest.files.contains_key(names::DECLARATION) {
             String::from_utf8(self.container.small(names::DECLARATION).ok()?).ok()
         } else {
             None
         };
         let filter = Filter::from_query(&self.manifest.filter, Timestamp::from_micros(0)).ok()?;
         let masked_fields = self.manifest.masked_fields.clone();
-        let openapi = self.manifest.openapi.filter(|_| self.same_contracts);
-        let contracts = openapi.map_or_else(Contracts::built_in, |_| options.contracts.clone());
+        let basis = Basis {
+            contracts: self.contracts.clone().unwrap_or_default(),
+            updated: self.manifest.documentation,
+            openapi: self.manifest.openapi,
+            limits: self.manifest.limits.clone(),
+        };
         Some(Evidence {
             declaration,
             filter,
             masked_fields,
-            contracts,
-            openapi,
+            basis,
             unrecorded: self.manifest.unrecorded(),
             missing: self.manifest.missing.clone(),
             imported: self.manifest.imported(),
@@ -314,7 +341,7 @@ impl BundleCheck {
         } else if !har_signed || signed(names::HAR) != Some(har) {
             self.compare_har(true)?;
         }
-        if !self.same_version || !self.same_contracts {
+        if !self.same_version || self.contracts.is_none() {
             return Ok(());
         }
         let reviews = gathered.reviews();

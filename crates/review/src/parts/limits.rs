@@ -6,6 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use nightaudit_exchange::{Decision, ExchangeId, Outcome, Timestamp};
 use nightaudit_mews::Environment;
+use serde::{Deserialize, Serialize};
 
 use super::series::{Series, Step};
 use crate::{
@@ -18,13 +19,15 @@ use crate::{
 use window::Window;
 
 /// A limit that requests are checked against.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestLimit {
     /// The limit's name.
     pub name: String,
     /// Requests allowed per window.
     pub requests: u32,
-    /// The length of the window.
+    /// The length of the window; in JSON in microseconds.
+    #[serde(rename = "windowUs", with = "microseconds")]
     pub window: Duration,
     /// Whether requests are counted per access token.
     pub access_token: bool,
@@ -32,6 +35,21 @@ pub struct RequestLimit {
     pub client_token: bool,
     /// Whether they are counted per operation.
     pub operation: bool,
+}
+
+/// Durations as whole microseconds.
+mod microseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        Ok(Duration::from_micros(u64::deserialize(from)?))
+    }
 }
 
 /// The most keys that are tracked, over all limits.
