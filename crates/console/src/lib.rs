@@ -71,6 +71,7 @@ mod declaration;
 mod error;
 mod exchanges;
 mod follow;
+mod gauges;
 mod guard;
 mod log;
 mod metrics;
@@ -81,11 +82,12 @@ mod routes;
 mod row;
 mod rows;
 mod sessions;
+mod shared;
 mod state;
 mod stream;
 mod token;
 
-use std::{convert::Infallible, fmt, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -96,108 +98,23 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use hyper::body::Incoming;
-use nightaudit_exchange::Outcome;
 use nightaudit_listen::{Handler, RefusalKind, RequestContext};
 use nightaudit_log::ReadLog;
-use nightaudit_mews::Contracts;
-use nightaudit_review::Basis;
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-pub use self::token::{Token, TokenError};
-use self::{bounds::Bounds, error::ApiError, guard::Names, review::Reviews};
-
-/// The current state of one key under one rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LimitState {
-    /// The rule's name.
-    pub rule: String,
-    /// The key: the pseudonyms and operation that the rule counts by.
-    pub key: String,
-    /// Permits used in the window.
-    pub used: u32,
-    /// Permits left in the window.
-    pub left: u32,
-    /// Milliseconds until the next permit is free; 0 if one is free now.
-    pub next_free_ms: u64,
-    /// Requests refused so far.
-    pub refused: u64,
-    /// Requests delayed so far.
-    pub delayed: u64,
-    /// Milliseconds until the key is open again after a 429 from Mews; `None` if it is open.
-    pub closed_for_ms: Option<u64>,
-}
-
-/// The limits' state, possibly from elsewhere; an error if it is unavailable.
-pub type LimitReport =
-    Pin<Box<dyn Future<Output = Result<Vec<LimitState>, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
-
-/// The result of [`Gauges::log_check`].
-pub type CheckResult = Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>>;
-
-/// Verifies every byte of the log, calling the function it is given every now and then. Blocks for as long as reading takes.
-pub type LogCheck = dyn Fn(&mut dyn FnMut()) -> CheckResult + Send + Sync;
-
-/// Reads what sessions are reviewed against.
-pub type BasisReader = dyn Fn() -> Result<Arc<Basis>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
-
-/// State that only the running proxy has.
-pub struct Gauges {
-    /// The limits' state.
-    pub limits: Box<dyn Fn() -> LimitReport + Send + Sync>,
-    /// Requests by outcome since start.
-    pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
-    /// Totals of the log. May block.
-    pub log_info: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// Checks the log while it is being written.
-    pub log_check: Box<LogCheck>,
-    /// The contracts that requests are checked against.
-    pub contracts: Contracts,
-    /// What sessions are reviewed against; the same `Arc` while it is unchanged. May block.
-    pub basis: Box<BasisReader>,
-}
-
-impl Default for Gauges {
-    fn default() -> Self {
-        Self {
-            limits: Box::new(|| Box::pin(async { Ok(Vec::new()) })),
-            outcomes: Box::new(Vec::new),
-            log_info: Box::new(|| serde_json::json!({})),
-            log_check: Box::new(|_| Err("this log can't be checked here".into())),
-            contracts: Contracts::built_in(),
-            basis: {
-                let built_in = Arc::<Basis>::default();
-                Box::new(move || Ok(Arc::clone(&built_in)))
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Gauges {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gauges").finish_non_exhaustive()
-    }
-}
+pub(crate) use self::shared::{Shared, blocking, now, pairs, take};
+use self::{error::ApiError, guard::Names, review::Reviews};
+pub use self::{
+    gauges::{BasisReader, CheckResult, Gauges, LimitReport, LimitState, LogCheck},
+    token::{Token, TokenError},
+};
 
 /// The console's request handler.
 #[derive(Debug)]
 pub struct Console {
     router: Router,
     shared: Arc<Shared>,
-}
-
-/// State shared by the routes.
-#[derive(Debug)]
-struct Shared {
-    log: Arc<dyn ReadLog>,
-    token: Token,
-    names: Names,
-    gauges: Gauges,
-    stopping: CancellationToken,
-    bounds: Arc<Bounds>,
-    reviews: Reviews,
 }
 
 impl Console {
@@ -288,12 +205,6 @@ async fn authorise(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     }
 }
 
-/// The limits' state.
-async fn limits(shared: &Shared) -> Result<Vec<LimitState>, ApiError> {
-    let unavailable = |error| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}"));
-    (shared.gauges.limits)().await.map_err(unavailable)
-}
-
 async fn no_such_address(uri: Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("no such path: `{}` (see `/` for the list)", uri.path()))
 }
@@ -301,39 +212,6 @@ async fn no_such_address(uri: Uri) -> ApiError {
 async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     let message = format!("`{}` doesn't support {method} (see `/` for the list)", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
-}
-
-/// Runs blocking file access on a blocking thread.
-async fn blocking<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    let permit = shared.bounds.read().await?;
-    let shared = Arc::clone(shared);
-    let run = move || {
-        let _permit = permit;
-        work(&shared)
-    };
-    tokio::task::spawn_blocking(run).await.map_err(ApiError::internal)
-}
-
-/// The pairs of a query string, without the console's token.
-fn pairs(shared: &Shared, uri: &Uri) -> Result<Vec<(String, String)>, ApiError> {
-    let axum::extract::Query(mut pairs) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|error| ApiError::bad_request(error.body_text()))?;
-    // `token` is also a filter, but its values are pseudonyms and never the console's token.
-    pairs.retain(|(name, value)| name != "token" || !shared.token.matches(value));
-    Ok(pairs)
-}
-
-/// Removes and returns the pair of this name.
-fn take(pairs: &mut Vec<(String, String)>, name: &str) -> Option<String> {
-    let place = pairs.iter().position(|(given, _)| given == name)?;
-    Some(pairs.swap_remove(place).1)
-}
-
-fn now() -> nightaudit_exchange::Timestamp {
-    nightaudit_exchange::Timestamp::from_system(std::time::SystemTime::now())
 }
 
 #[cfg(test)]

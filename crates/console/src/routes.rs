@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Json, Router,
     routing::{MethodRouter, delete, get, patch, post, put},
 };
+use serde_json::{Value, json};
 
 use crate::{
     Shared, around, body, catalogue, contract, counts, declaration, exchanges, follow, log, metrics, openapi, review,
@@ -32,7 +33,7 @@ impl Route {
 /// All routes. A test compares them with `openapi.json`.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/", || get(state::welcome)),
+        Route::new("GET", "/", || get(welcome)),
         Route::new("GET", "/api/v1/exchanges", || get(exchanges::list)),
         Route::new("GET", "/api/v1/exchanges/{id}", || get(exchanges::one)),
         Route::new("GET", "/api/v1/exchanges/{id}/row", || get(rows::one)),
@@ -72,4 +73,10 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) fn router(guarded: bool) -> Router<Arc<Shared>> {
     let chosen = routes().into_iter().filter(move |route| route.guarded == guarded);
     chosen.fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+}
+
+/// `GET /`: the list of paths.
+async fn welcome() -> Json<Value> {
+    let api: Vec<_> = routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    Json(json!({ "name": "nightaudit", "version": env!("CARGO_PKG_VERSION"), "api": api }))
 }

@@ -10,17 +10,11 @@ use axum::{
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{Shared, error::ApiError, routes::routes};
-
-/// `GET /`: the list of paths.
-pub(crate) async fn welcome() -> Json<Value> {
-    let api: Vec<_> = routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
-    Json(json!({ "name": "nightaudit", "version": env!("CARGO_PKG_VERSION"), "api": api }))
-}
+use crate::{Shared, error::ApiError};
 
 /// `GET /api/v1/limits`
 pub(crate) async fn limits(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!({ "limits": crate::limits(&shared).await? })))
+    Ok(Json(json!({ "limits": crate::shared::limits(&shared).await? })))
 }
 
 /// `GET /api/v1/health`: says only whether it works, because it needs no token.
