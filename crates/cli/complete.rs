@@ -2,7 +2,6 @@
 
 use std::{env, ffi::OsStr, path::PathBuf};
 
-use clap::CommandFactory as _;
 use clap_complete::{
     CompletionCandidate,
     engine::{ArgValueCandidates, ArgValueCompleter},
@@ -13,17 +12,15 @@ use nightaudit_exchange::Filter;
 use nightaudit_store::Order;
 use nightaudit_text::plain;
 
-use crate::args::Arguments;
-
 /// Set by the completion script when it asks for candidates.
 pub(crate) const VARIABLE: &str = "_NIGHTAUDIT_COMPLETE";
 
 /// How many exchange ids are offered.
 const EXCHANGES: usize = 20;
 
-/// Prints candidates and exits if the shell asked for completion; otherwise does nothing.
-pub(crate) fn run() {
-    clap_complete::CompleteEnv::with_factory(Arguments::command).var(VARIABLE).complete();
+/// Prints candidates for `command` and exits if the shell asked for completion; otherwise does nothing.
+pub(crate) fn run(command: fn() -> clap::Command) {
+    clap_complete::CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
 /// The names of the sessions.

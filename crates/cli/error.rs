@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -14,6 +15,9 @@ use nightaudit_app::{
     logging::{Background, InvalidLevel},
 };
 use nightaudit_text::one_line;
+
+/// How long flushing the last log lines may delay the exit.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A mistake in the arguments or the configuration: exit code 2 instead of 1.
 #[derive(Debug, thiserror::Error)]

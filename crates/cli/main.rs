@@ -10,25 +10,24 @@ mod commands;
 mod complete;
 mod error;
 mod filters;
+mod global;
 mod help;
 mod progress;
 mod requests;
 mod signals;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use nightaudit_app::logging::Background;
 
 use crate::{
     args::{Arguments, Command},
-    error::Usage,
+    error::{LAST_WORDS, Usage},
 };
 
-/// How long flushing the last log lines may delay the exit.
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
-
 fn main() -> ExitCode {
-    complete::run();
+    complete::run(Arguments::command);
     let arguments = match help::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,
@@ -52,7 +51,7 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
     match command {
         // These must work with a broken configuration.
         Command::Completions(completions) => return completions.run(),
-        Command::Man(man) => return man.run(),
+        Command::Man(man) => return man.run(help::command()),
         Command::Config(config) => return config.run(&global),
         // `try` has its own configuration.
         Command::Try(tour) => return tour.run(&global),

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use nightaudit_app::config::{self, Loaded, variable};
 use serde_json::json;
 
-use crate::{args::GlobalArgs, error::Usage};
+use crate::{error::Usage, global::GlobalArgs};
 
 /// Check the configuration, or show each value and its origin
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Command, ValueHint};
 
-use crate::{error::Usage, help};
+use crate::error::Usage;
 
 /// Print the manual pages
 #[derive(Debug, Args)]
@@ -31,8 +31,8 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
-        let mut whole = help::command();
+    /// Prints the pages of this command and its subcommands.
+    pub(crate) fn run(&self, mut whole: Command) -> anyhow::Result<ExitCode> {
         whole.build();
         if let Some(folder) = &self.all {
             fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
@@ -70,6 +70,7 @@ fn page(command: &Command, title: &str) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::help;
 
     #[test]
     fn every_command_has_a_page() {

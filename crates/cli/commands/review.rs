@@ -2,6 +2,7 @@
 
 mod changes;
 pub(crate) mod declared;
+mod layout;
 mod questions;
 mod sections;
 mod summary;
@@ -24,7 +25,7 @@ use nightaudit_review::{Basis, Comparison, Declaration, Review as Said, Reviewer
 use nightaudit_store::{Order, Session};
 use nightaudit_text::{plain, plain_lines, terminal::print_json};
 
-use self::{changes::Changes, summary::Summary};
+use self::{changes::Changes, declared::rule, layout::Summary};
 use crate::{
     complete,
     error::{Usage, open_input},
@@ -110,7 +111,7 @@ impl Review {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut out = anstream::stdout().lock();
         if let Some(rule) = &self.explain {
-            declared::explain(&mut out, rule, summary::width())?;
+            declared::explain(&mut out, rule, layout::width())?;
             return Ok(ExitCode::SUCCESS);
         }
         let basis = settings.basis()?;
@@ -197,7 +198,7 @@ impl Review {
             serde_json::to_writer(&mut *out, &comparison)?;
             writeln!(out)?;
         } else {
-            write!(out, "{}", Changes { review, comparison: &comparison, against, width: summary::width() })?;
+            write!(out, "{}", Changes { review, comparison: &comparison, against, width: layout::width() })?;
         }
         Ok(())
     }
@@ -206,7 +207,7 @@ impl Review {
         if self.json {
             print_json(review)?;
         } else {
-            let summary = Summary { review, declaration, width: summary::width(), zone: &TimeZone::system() };
+            let summary = Summary { review, declaration, width: layout::width(), zone: &TimeZone::system() };
             write!(out, "{summary}")?;
         }
         Ok(())
@@ -320,11 +321,6 @@ pub(crate) fn choose(sessions: Vec<Session>, which: Option<&str>) -> anyhow::Res
     let named = sessions.iter().map(|session| Candidate { id: session.id, name: &session.name, open: session.open });
     let id = nightaudit_log::choose(which, named).map_err(|error| Usage(error.into()))?;
     Ok(sessions.into_iter().find(|session| session.id == id).expect("it was chosen among them"))
-}
-
-/// Lists all rules, for an unknown one.
-fn rule(text: &str) -> anyhow::Result<Rule> {
-    Ok(text.parse::<Rule>().map_err(|error| Usage(error.into()))?)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use nightaudit_text::plain;
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
-use crate::{LAST_WORDS, args::choice, requests::Requests, signals::stop_on_signal};
+use crate::{error::LAST_WORDS, global::choice, requests::Requests, signals::stop_on_signal};
 
 /// Forward, limit and record requests to Mews
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use nightaudit_app::config::Settings;
 use nightaudit_exchange::Timestamp;
 use nightaudit_top::{Ended, Options};
 
-use crate::{args::Color, error::Usage, filters::Filters};
+use crate::{error::Usage, filters::Filters, global::Color};
 
 /// Watch exchanges, limits and findings on a full screen
 #[derive(Debug, Args)]

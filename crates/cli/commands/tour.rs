@@ -28,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::morning::Morning;
 use crate::{
-    args::GlobalArgs,
     browser,
     commands::{export, review},
+    global::GlobalArgs,
     requests::Requests,
     signals::stop_on_signal,
 };

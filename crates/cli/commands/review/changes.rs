@@ -6,7 +6,7 @@ use anstyle::Style;
 use nightaudit_review::{Comparison, Finding, Review};
 use nightaudit_text::plain;
 
-use super::summary::{severity_style, thousands, wrapped};
+use super::layout::{severity_style, thousands, wrapped};
 
 /// The most findings printed per list; `--json` has all.
 const MOST: usize = 40;

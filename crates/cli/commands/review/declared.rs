@@ -14,8 +14,8 @@ use nightaudit_store::Session;
 use nightaudit_text::plain;
 
 use super::{
-    questions, rule,
-    summary::{severity_style, wrapped},
+    layout::{severity_style, wrapped},
+    questions,
 };
 use crate::{error::Usage, signals::Unfinished};
 
@@ -137,4 +137,9 @@ pub(super) fn explain(out: &mut impl Write, text: &str, width: usize) -> anyhow:
     writeln!(out, "{}\n", wrapped(rule.why(), width, ""))?;
     writeln!(out, "{}", wrapped(rule.advice(), width, ""))?;
     Ok(())
+}
+
+/// Lists all rules, for an unknown one.
+pub(super) fn rule(text: &str) -> anyhow::Result<Rule> {
+    Ok(text.parse::<Rule>().map_err(|error| Usage(error.into()))?)
 }

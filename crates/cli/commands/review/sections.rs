@@ -6,7 +6,7 @@ use nightaudit_exchange::Pseudonym;
 use nightaudit_review::{RetryCause, RetryOrigin};
 use nightaudit_text::{duration, local, plain, size};
 
-use super::summary::{Summary, heading, thousands, wrapped};
+use super::layout::{Summary, heading, thousands, wrapped};
 
 /// The most rows of a table; `--json` has all.
 const ROWS: usize = 25;
