@@ -4,10 +4,9 @@ use std::{error::Error as StdError, io, time::Duration};
 
 use http::StatusCode;
 use nightaudit_console::TokenError;
+use nightaudit_exchange::SessionId;
 use nightaudit_log::{FindError, ReadError, SessionError};
 use nightaudit_store::{DeleteError, OpenError};
-
-use crate::losses::Unreadable;
 
 /// A log can't be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +65,20 @@ fn is_argument(error: &SessionError) -> bool {
             | SessionError::Name(_)
             | SessionError::Declaration(_)
     )
+}
+
+/// A range of unreadable exchanges within a stream. The exchanges after them can be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Unreadable {
+    /// Their session.
+    pub session: SessionId,
+    /// The sequence number of the first.
+    pub first: u64,
+    /// The sequence number of the last.
+    pub last: u64,
+    /// Why, in a sentence.
+    pub message: String,
 }
 
 /// A request to the console of a running `serve` failed.

@@ -12,8 +12,8 @@ mod source;
 
 pub use self::{
     client::{Client, Lines, Timeouts},
-    error::{ConsoleError, Error},
+    error::{ConsoleError, Error, Unreadable},
     follow::{Follow, News},
-    losses::{Losses, Unreadable},
+    losses::Losses,
     source::{Holder, SessionChange, Source, Stream, change_session},
 };

@@ -3,24 +3,10 @@
 use nightaudit_exchange::{Gaps, Missing, SessionId};
 use nightaudit_store::Session;
 
-use crate::error::Error;
+use crate::error::{Error, Unreadable};
 
 /// The most errors that are logged one by one.
 const MOST_TOLD: u64 = 10;
-
-/// A range of unreadable exchanges within a stream. The exchanges after them can be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Unreadable {
-    /// Their session.
-    pub session: SessionId,
-    /// The sequence number of the first.
-    pub first: u64,
-    /// The sequence number of the last.
-    pub last: u64,
-    /// Why, in a sentence.
-    pub message: String,
-}
 
 /// The missing and unreadable exchanges of a log.
 #[derive(Debug, Default)]

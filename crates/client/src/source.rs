@@ -12,8 +12,7 @@ use serde_json::json;
 
 use crate::{
     client::{Client, Timeouts},
-    error::{ConsoleError, Error},
-    losses::Unreadable,
+    error::{ConsoleError, Error, Unreadable},
 };
 
 /// Both return the same results in the same order.

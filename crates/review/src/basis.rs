@@ -1,10 +1,9 @@
-//! What a session is reviewed against, and what its log knows of it besides its exchanges.
+//! What a session is reviewed against.
 
-use nightaudit_exchange::{Digest, Import, Missing};
-use nightaudit_log::Session;
+use nightaudit_exchange::Digest;
 use nightaudit_mews::Contracts;
 
-use crate::{Declaration, RequestLimit, Reviewer};
+use crate::{Declaration, RequestLimit, Reviewer, SessionFacts};
 
 /// What every session is reviewed against. With the same basis, declaration and record, all reviews are equal, wherever
 /// they are made.
@@ -20,24 +19,6 @@ pub struct Basis {
     pub openapi: Option<Digest>,
     /// Limits that requests are checked against, besides the one that Mews publishes.
     pub limits: Vec<RequestLimit>,
-}
-
-/// What a log knows of a session besides its exchanges.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionFacts {
-    /// How many exchanges are known to have passed unrecorded.
-    pub unrecorded: u64,
-    /// What its import found; `None` if it was recorded here.
-    pub imported: Option<Import>,
-    /// The recorded exchanges that are no longer in the log; `None` for none.
-    pub missing: Option<Missing>,
-}
-
-impl From<&Session> for SessionFacts {
-    fn from(session: &Session) -> Self {
-        let missing = (session.missing > 0).then(|| session.missing_exchanges());
-        Self { unrecorded: session.unrecorded, imported: session.imported, missing }
-    }
 }
 
 impl Basis {

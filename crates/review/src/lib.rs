@@ -41,6 +41,7 @@ mod checklist;
 mod comparison;
 mod declaration;
 mod fact;
+mod facts;
 mod findings;
 mod form;
 mod intent;
@@ -53,9 +54,10 @@ mod reviewer;
 mod rule;
 mod verdict;
 
-pub use basis::{Basis, SessionFacts};
+pub use basis::Basis;
 pub use comparison::{Comparison, RemainingFinding};
 pub use declaration::{Declaration, DeclarationError, IntegrationKind, RuleChange, guess, template};
+pub use facts::SessionFacts;
 pub use form::form;
 pub use parts::{limits::RequestLimit, origin::OriginTracker};
 pub use review::{

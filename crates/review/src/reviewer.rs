@@ -4,11 +4,11 @@ use nightaudit_exchange::{Exchange, ExchangeId, Import, Missing, Outcome};
 use nightaudit_mews::{Contracts, Environment, OtherApi, operation};
 
 use crate::{
-    basis::SessionFacts,
     body::{self, BodySummary, MailDomains},
     checklist::checklist,
     declaration::Declaration,
     fact::{Blamed, Fact, FactInput},
+    facts::SessionFacts,
     findings::{Findings, count_of},
     names::{Operations, Tokens},
     order::{Clock, HORIZON, Order},
