@@ -1,5 +1,5 @@
 //! The recording proxy as a library: [`config`] loads [`Settings`](config::Settings) from a file and the environment, and
-//! [`Service`] runs them.
+//! [`Service`] runs them; [`Viewer`] serves only the console, over a log that nothing is recorded into.
 //!
 //! Nothing here reads arguments or writes to the terminal. Messages go through `tracing`; [`logging`] has a subscriber.
 //!
@@ -18,12 +18,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+mod console_port;
 mod error;
 mod files;
 mod keys;
+mod limit_history;
 pub mod logging;
+mod reachability;
 mod recorder;
 mod service;
+mod viewer;
 mod wiring;
 mod workers;
 
@@ -31,4 +35,5 @@ pub use self::{
     error::{BindError, RunError, StartError},
     keys::{SigningKeyError, mask_key, signing_key},
     service::{Service, bind},
+    viewer::Viewer,
 };

@@ -12,6 +12,8 @@ use nightaudit_exchange::{Capture, Outcome};
 use nightaudit_proxy::{RecordPermit, Recorder, Unrecordable};
 use nightaudit_store::{Notifier, Receipt, StoreFailure};
 
+use crate::reachability::Reachability;
+
 /// All outcomes, in the order of [`Outcomes`]' counters.
 const OUTCOMES: [Outcome; 6] =
     [Outcome::Answered, Outcome::Refused, Outcome::Rejected, Outcome::Failed, Outcome::Aborted, Outcome::Interrupted];
@@ -38,17 +40,18 @@ impl Outcomes {
 pub(crate) struct LogRecorder {
     log: nightaudit_store::Recorder,
     outcomes: Outcomes,
+    upstream: Reachability,
 }
 
 impl LogRecorder {
-    pub(crate) fn new(log: nightaudit_store::Recorder, outcomes: Outcomes) -> Self {
-        Self { log, outcomes }
+    pub(crate) fn new(log: nightaudit_store::Recorder, outcomes: Outcomes, upstream: Reachability) -> Self {
+        Self { log, outcomes, upstream }
     }
 
     /// See [`nightaudit_store::Recorder::with_notifier`].
     pub(crate) fn with_notifier(&self) -> (Self, Notifier) {
         let (log, notifier) = self.log.with_notifier();
-        (Self { log, outcomes: self.outcomes.clone() }, notifier)
+        (Self { log, outcomes: self.outcomes.clone(), upstream: self.upstream.clone() }, notifier)
     }
 }
 
@@ -57,7 +60,7 @@ impl Recorder for LogRecorder {
 
     async fn reserve(&self) -> Result<LogPermit, Unrecordable> {
         let permit = self.log.reserve().await.map_err(unrecordable)?;
-        Ok(LogPermit { permit, outcomes: self.outcomes.clone() })
+        Ok(LogPermit { permit, outcomes: self.outcomes.clone(), upstream: self.upstream.clone() })
     }
 }
 
@@ -65,6 +68,7 @@ impl Recorder for LogRecorder {
 pub(crate) struct LogPermit {
     permit: nightaudit_store::QueuePermit,
     outcomes: Outcomes,
+    upstream: Reachability,
 }
 
 impl RecordPermit for LogPermit {
@@ -81,6 +85,7 @@ impl RecordPermit for LogPermit {
 
     fn record(self, capture: Box<Capture>) -> Receipt {
         self.outcomes.count(capture.outcome);
+        self.upstream.note(&capture);
         self.permit.record(capture)
     }
 }

@@ -1,8 +1,15 @@
 //! Start, run and shutdown.
 
-use std::{error::Error as _, net::SocketAddr, panic, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    net::SocketAddr,
+    panic,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
-use nightaudit_console::{Console, Gauges, LimitReport, Token};
+use nightaudit_console::{Console, Gauges, LimitReport, ProxyState, Token, TokenError};
+use nightaudit_exchange::Timestamp;
 use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::{Server, Worker};
 use nightaudit_mews::Contracts;
@@ -13,9 +20,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{BasisSource, Settings},
+    config::Settings,
+    console_port::ConsolePort,
     error::{BindError, RunError, StartError},
-    files::{self, Files},
+    files::Files,
+    limit_history::History,
+    reachability::{Reachability, State},
     recorder::{LogRecorder, Outcomes},
     wiring,
     workers::Workers,
@@ -30,6 +40,9 @@ pub struct Service {
     console: Arc<Console>,
     proxy: Proxy<LogRecorder>,
     recorder: LogRecorder,
+    limiter: Limiter,
+    history: History,
+    upstream: Reachability,
     ports: Ports,
 }
 
@@ -38,10 +51,7 @@ struct Ports {
     /// Never empty.
     proxy: Vec<TcpListener>,
     proxy_addresses: Vec<SocketAddr>,
-    console: TcpListener,
-    console_address: SocketAddr,
-    /// The console's port for local commands, if they can't use the other one.
-    commands: Option<TcpListener>,
+    console: ConsolePort,
 }
 
 impl Service {
@@ -64,10 +74,10 @@ impl Service {
         Admit::restore(&limiter, history).await?;
 
         let outcomes = Outcomes::default();
-        let basis = settings.basis_source();
-        let gauges = Gauges { contracts: contracts(&settings), ..gauges(&limiter, &outcomes, &log, basis) };
-        let recorder = LogRecorder::new(log.recorder(), outcomes);
-        let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter, recorder.clone())?;
+        let mut gauges = gauges(&limiter, &outcomes, log_gauges(&log, &settings));
+        let upstream = Reachability::of(Arc::clone(settings.proxy.api.text()));
+        let recorder = LogRecorder::new(log.recorder(), outcomes, upstream.clone());
+        let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter.clone(), recorder.clone())?;
         let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
         routes.dedup();
         for (host, via) in routes {
@@ -75,16 +85,17 @@ impl Service {
                 tracing::info!("connecting to {host} through the proxy {via}");
             }
         }
+        let history = History::default();
+        let shown = history.clone();
+        gauges.limit_history = Box::new(move |minutes| shown.last(minutes));
+        gauges.started = Some(Timestamp::from_system(SystemTime::now()));
+        let addresses = ports.proxy_urls(tls.is_some()).collect();
+        gauges.proxy = proxy_state(addresses, &settings, proxy.sibling(recorder.clone()), upstream.clone());
         let names = settings.console.names.clone();
-        let console = Console::new(log.clone(), token.clone(), ports.console_address, names, gauges);
-        let for_commands = ports
-            .commands
-            .as_ref()
-            .map_or(Ok(ports.console_address), TcpListener::local_addr)
-            .map_err(StartError::System)?;
-        log.set_console(&format!("http://{}", wiring::reachable(for_commands)))
-            .map_err(|source| StartError::LockFile { folder: settings.data.clone(), source })?;
-        Ok(Self { settings, tls, log, token, console: Arc::new(console), proxy, recorder, ports })
+        let console = Console::new(log.clone(), token.clone(), ports.console.address(), names, gauges);
+        ports.console.announce(&log, &settings)?;
+        let console = Arc::new(console);
+        Ok(Self { settings, tls, log, token, console, proxy, recorder, limiter, history, upstream, ports })
     }
 
     /// The first address the proxy listens on.
@@ -95,26 +106,38 @@ impl Service {
 
     /// The base URLs for the integration, one for each address the proxy listens on.
     pub fn proxy_urls(&self) -> impl Iterator<Item = String> {
-        let scheme = scheme(self.tls.is_some());
-        self.ports.proxy_addresses.iter().map(move |address| format!("{scheme}://{address}"))
+        self.ports.proxy_urls(self.tls.is_some())
     }
 
     /// The upstream hosts that can't be reached now, and why. Connections are opened, including TLS; nothing is sent.
     pub fn probe(&self) -> impl Future<Output = Vec<String>> + Send + 'static {
-        let proxy = self.proxy.sibling(self.recorder.clone());
-        async move { proxy.probe().await }
+        let (proxy, upstream) = (self.proxy.sibling(self.recorder.clone()), self.upstream.clone());
+        async move {
+            let problems = proxy.probe().await;
+            upstream.note_probe(&problems);
+            problems.iter().map(ToString::to_string).collect()
+        }
     }
 
     /// The console's URL, for this machine.
     #[must_use]
     pub fn console_url(&self) -> String {
-        format!("{}://{}", scheme(self.settings.console.tls), wiring::reachable(self.ports.console_address))
+        self.ports.console.url()
     }
 
     /// The URL that opens the page, with the token.
     #[must_use]
     pub fn page_url(&self) -> String {
         self.token.page_url(&self.console_url())
+    }
+
+    /// A URL that opens the page once, within a minute, and doesn't have the token.
+    ///
+    /// # Errors
+    ///
+    /// The system's random number generator failed.
+    pub fn ticket_url(&self) -> Result<String, TokenError> {
+        Ok(self.console_url() + &self.console.ticket()?)
     }
 
     /// The console's token.
@@ -141,17 +164,11 @@ impl Service {
     ///
     /// [`RunError`] if threads can't be spawned, or exchanges can't be written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, RunError> {
-        let Self { settings, tls, log, token: _, console, proxy, recorder, ports } = self;
-        let console_tls = tls.clone().filter(|_| settings.console.tls);
+        let Self { settings, tls, log, token: _, console, proxy, recorder, limiter, history, upstream: _, ports } =
+            self;
         let console_stop = CancellationToken::new();
-        let mut consoles = tokio::task::JoinSet::new();
-        let for_commands = ports.commands.map(|port| (port, None));
-        for (port, tls) in [(ports.console, console_tls)].into_iter().chain(for_commands) {
-            let stop = console.stop_signal(console_stop.clone().cancelled_owned());
-            let server = Server::new(console_config(tls));
-            let console = Arc::clone(&console);
-            consoles.spawn(async move { server.serve(port, console, stop).await });
-        }
+        let consoles = ports.console.serve(&console, tls.clone(), &console_stop);
+        let watching = tokio::spawn(history.watch(limiter));
 
         let server = Server::new(nightaudit_listen::ListenConfig { tls, ..settings.server });
         let workers = Workers::start().map_err(RunError::Threads)?;
@@ -166,6 +183,7 @@ impl Service {
         if drained.aborted > 0 {
             tracing::warn!("{} connections were aborted after `timeouts.drain`", drained.aborted);
         }
+        watching.abort();
         // The console shuts down last, so that followers see the requests that just finished.
         console_stop.cancel();
         consoles.join_all().await;
@@ -184,18 +202,14 @@ impl Ports {
         for address in &settings.listen {
             proxy.push(bind(*address, "listen").await?);
         }
-        let console = bind(settings.console.address, "console").await?;
         let address = |port: &TcpListener| port.local_addr().map_err(StartError::System);
-        let console_address = address(&console)?;
         let proxy_addresses = proxy.iter().map(address).collect::<Result<_, _>>()?;
-        // A console with TLS, or one not reachable through loopback, is for other machines; local commands get a
-        // clear-text port on loopback.
-        let local = wiring::reachable(console_address).ip().is_loopback();
-        let commands = match settings.console.tls || !local {
-            true => Some(bind(SocketAddr::from(([127, 0, 0, 1], 0)), "console").await?),
-            false => None,
-        };
-        Ok(Self { proxy, proxy_addresses, console, console_address, commands })
+        Ok(Self { proxy, proxy_addresses, console: ConsolePort::bind(settings).await? })
+    }
+
+    /// The proxy's base URLs.
+    fn proxy_urls(&self, tls: bool) -> impl Iterator<Item = String> {
+        self.proxy_addresses.iter().map(move |address| format!("{}://{address}", scheme(tls)))
     }
 }
 
@@ -208,21 +222,54 @@ pub async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener,
     TcpListener::bind(address).await.map_err(|source| BindError { address, key, source })
 }
 
-fn scheme(tls: bool) -> &'static str {
+pub(crate) fn scheme(tls: bool) -> &'static str {
     if tls { "https" } else { "http" }
 }
 
-fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, log: &Arc<Log>, basis: BasisSource) -> Gauges {
+/// The proxy's state for the console. While Mews isn't known to be reachable, asking for it makes an attempt to connect, so
+/// that whoever looks need not send a request to learn it.
+fn proxy_state(
+    addresses: Vec<String>,
+    settings: &Settings,
+    proxy: Proxy<LogRecorder>,
+    upstream: Reachability,
+) -> Box<dyn Fn() -> Option<ProxyState> + Send + Sync> {
+    let environment = settings.proxy.environment.to_string();
+    let host = Arc::clone(settings.proxy.api.text());
+    let proxy = Arc::new(proxy);
+    Box::new(move || {
+        if upstream.wants_probe(Instant::now()) {
+            let (proxy, upstream) = (Arc::clone(&proxy), upstream.clone());
+            tokio::spawn(async move { upstream.note_probe(&proxy.probe().await) });
+        }
+        let State { reachable, since, last_error, .. } = upstream.state();
+        Some(ProxyState {
+            addresses: addresses.clone(),
+            environment: environment.clone(),
+            upstream: host.to_string(),
+            reachable,
+            since,
+            last_error,
+        })
+    })
+}
+
+fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, of_log: Gauges) -> Gauges {
     let (limits, outcomes) = (limits.clone(), outcomes.clone());
     let report = move || -> LimitReport {
         let limits = limits.clone();
         Box::pin(async move { Ok(wiring::limit_states(limits.report().await?)) })
     };
+    Gauges { limits: Box::new(report), outcomes: Box::new(move || outcomes.list()), ..of_log }
+}
+
+/// What the console gets from the log and the configuration, whether or not there is a proxy.
+pub(crate) fn log_gauges(log: &Arc<Log>, settings: &Settings) -> Gauges {
     let (totals, checked) = (Arc::clone(log), Arc::clone(log));
+    let basis = settings.basis_source();
     Gauges {
-        limits: Box::new(report),
-        outcomes: Box::new(move || outcomes.list()),
         basis: Box::new(move || Ok(basis.current()?)),
+        contracts: contracts(settings),
         log_info: Box::new(move || serde_json::json!(totals.info())),
         log_check: Box::new(move |progress| Ok(serde_json::to_value(checked.check(&mut |_| progress())?)?)),
         ..Gauges::default()
@@ -236,17 +283,6 @@ fn contracts(settings: &Settings) -> Contracts {
         tracing::warn!("{error}{cause}; requests are checked against the built-in documentation");
         Contracts::built_in()
     })
-}
-
-fn console_config(tls: Option<Arc<ServerConfig>>) -> nightaudit_listen::ListenConfig {
-    nightaudit_listen::ListenConfig {
-        tls,
-        max_connections: files::CONSOLE,
-        // A user may page through an export.
-        response_taken: Duration::from_secs(300),
-        drain: Duration::from_secs(2),
-        ..Default::default()
-    }
 }
 
 /// Raises the limit of open files, and lowers the connection limits to fit.
@@ -275,7 +311,7 @@ fn make_room(settings: &mut Settings) {
 /// How long to wait for a command that has the log open.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Log, StartError> {
+pub(crate) async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Log, StartError> {
     let opened = tokio::task::spawn_blocking(move || open_when_free(PATIENCE, || Log::open(config.clone())));
     let log = unwind(opened.await)?;
     let opened = log.opened();
@@ -297,6 +333,6 @@ async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Log, StartErr
 }
 
 /// A task's result. Our tasks are never cancelled, so a join error is a panic, which is resumed here.
-fn unwind<T>(joined: Result<T, tokio::task::JoinError>) -> T {
+pub(crate) fn unwind<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     joined.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
 }

@@ -69,10 +69,13 @@ pub(crate) fn limit_states(states: Vec<KeyState>) -> Vec<LimitState> {
         .map(|state| LimitState {
             rule: state.rule.to_string(),
             key: state.key,
+            limit: state.limit,
+            window_ms: millis(state.window),
             used: state.used,
             left: state.left,
             next_free_ms: millis(state.next_free),
             refused: state.refused,
+            refused_by_mews: state.refused_by_host,
             delayed: state.delayed,
             closed_for_ms: (!state.closed_for.is_zero()).then(|| millis(state.closed_for)),
         })

@@ -2,7 +2,7 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
-use nightaudit_exchange::Outcome;
+use nightaudit_exchange::{Outcome, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
 use serde::{Deserialize, Serialize};
@@ -15,14 +15,23 @@ pub struct LimitState {
     pub rule: String,
     /// The key: the pseudonyms and operation that the rule counts by.
     pub key: String,
+    /// Requests allowed per window; 0 from a `serve` that doesn't say.
+    #[serde(default)]
+    pub limit: u32,
+    /// The window's length in milliseconds; 0 from a `serve` that doesn't say.
+    #[serde(default)]
+    pub window_ms: u64,
     /// Permits used in the window.
     pub used: u32,
     /// Permits left in the window.
     pub left: u32,
     /// Milliseconds until the next permit is free; 0 if one is free now.
     pub next_free_ms: u64,
-    /// Requests refused so far.
+    /// Requests refused by this proxy so far.
     pub refused: u64,
+    /// Requests refused by Mews with 429 so far; those of earlier runs don't count.
+    #[serde(default)]
+    pub refused_by_mews: u64,
     /// Requests delayed so far.
     pub delayed: u64,
     /// Milliseconds until the key is open again after a 429 from Mews; `None` if it is open.
@@ -32,6 +41,56 @@ pub struct LimitState {
 /// The limits' state, possibly from elsewhere; an error if it is unavailable.
 pub type LimitReport =
     Pin<Box<dyn Future<Output = Result<Vec<LimitState>, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+
+/// Minutes of [`LimitHistory`] that are kept.
+pub const MAX_MINUTES: u32 = 60;
+
+/// How full the windows were, step by step. `None` where nothing was measured, because the machine was suspended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitHistory {
+    /// When the first step began; `None` if there is none.
+    pub from: Option<Timestamp>,
+    /// A step's length in milliseconds.
+    pub step_ms: u64,
+    /// The rules.
+    pub rules: Vec<RuleHistory>,
+    /// Requests refused by this proxy in each step.
+    pub refused: Vec<Option<u64>>,
+    /// Requests refused by Mews with 429 in each step.
+    pub refused_by_mews: Vec<Option<u64>>,
+}
+
+/// How full the windows of a rule were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleHistory {
+    /// The rule's name.
+    pub rule: String,
+    /// Requests allowed per window.
+    pub limit: u32,
+    /// The window's length in milliseconds.
+    pub window_ms: u64,
+    /// The most requests that counted for any key at any time in each step.
+    pub points: Vec<Option<u32>>,
+}
+
+/// The running proxy and its way to Mews.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyState {
+    /// The base URLs for the integration; at least one.
+    pub addresses: Vec<String>,
+    /// The environment's name.
+    pub environment: String,
+    /// The host it forwards to, as `https://host`.
+    pub upstream: String,
+    /// Whether a connection to that host could be opened when one was last tried; `None` if none was.
+    pub reachable: Option<bool>,
+    /// Since when that is so.
+    pub since: Option<Timestamp>,
+    /// Why it can't be reached, or the last time couldn't.
+    pub last_error: Option<String>,
+}
 
 /// The result of [`Gauges::log_check`].
 pub type CheckResult = Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>>;
@@ -46,6 +105,12 @@ pub type BasisReader = dyn Fn() -> Result<Arc<Basis>, Box<dyn std::error::Error 
 pub struct Gauges {
     /// The limits' state.
     pub limits: Box<dyn Fn() -> LimitReport + Send + Sync>,
+    /// The limits of the last so many minutes.
+    pub limit_history: Box<dyn Fn(u32) -> LimitHistory + Send + Sync>,
+    /// When it started; `None` if nothing is being recorded.
+    pub started: Option<Timestamp>,
+    /// The proxy; `None` if there is none, because the console shows a log that nothing is recorded into.
+    pub proxy: Box<dyn Fn() -> Option<ProxyState> + Send + Sync>,
     /// Requests by outcome since start.
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
     /// Totals of the log. May block.
@@ -62,6 +127,9 @@ impl Default for Gauges {
     fn default() -> Self {
         Self {
             limits: Box::new(|| Box::pin(async { Ok(Vec::new()) })),
+            limit_history: Box::new(|_| LimitHistory::default()),
+            started: None,
+            proxy: Box::new(|| None),
             outcomes: Box::new(Vec::new),
             log_info: Box::new(|| serde_json::json!({})),
             log_check: Box::new(|_| Err("this log can't be checked here".into())),

@@ -27,7 +27,10 @@
 //! | `GET /api/v1/catalogue` | use cases, operations and rules, for the declaration |
 //! | `GET /api/v1/log` | totals of the log: `{"sessions": …, "exchanges": …}` |
 //! | `GET /api/v1/log/check` | the result of verifying every byte, which takes as long as reading them |
+//! | `GET /api/v1/status` | whether it records and reaches Mews, and what it is |
 //! | `GET /api/v1/limits` | used and remaining permits, per rule and key |
+//! | `GET /api/v1/limits/history` | how full the windows were in the last minutes |
+//! | `POST /api/v1/tickets` | a path that opens the page once, within a minute |
 //! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |
 //! | `GET /api/v1/health` | whether the log is writable; needs no token |
 //! | `GET /metrics` | Prometheus metrics |
@@ -75,7 +78,9 @@ mod gauges;
 mod guard;
 mod log;
 mod metrics;
+mod open;
 mod openapi;
+mod owner;
 mod page;
 mod review;
 mod routes;
@@ -85,6 +90,7 @@ mod sessions;
 mod shared;
 mod state;
 mod stream;
+mod tickets;
 mod token;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
@@ -104,9 +110,12 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 pub(crate) use self::shared::{Shared, blocking, now, pairs, take};
-use self::{error::ApiError, guard::Names, review::Reviews};
+use self::{error::ApiError, guard::Names, review::Reviews, shared::Peer, tickets::Tickets};
 pub use self::{
-    gauges::{BasisReader, CheckResult, Gauges, LimitReport, LimitState, LogCheck},
+    gauges::{
+        BasisReader, CheckResult, Gauges, LimitHistory, LimitReport, LimitState, LogCheck, MAX_MINUTES, ProxyState,
+        RuleHistory,
+    },
     token::{Token, TokenError},
 };
 
@@ -129,16 +138,31 @@ impl Console {
             stopping: CancellationToken::new(),
             bounds: Arc::default(),
             reviews: Reviews::default(),
+            tickets: Tickets::default(),
         });
         let router = routes::router(true)
             .fallback(no_such_address)
             .method_not_allowed_fallback(no_such_method)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), authorise))
-            .merge(routes::router(false).merge(page::router()).method_not_allowed_fallback(no_such_method))
+            .merge(
+                routes::router(false)
+                    .merge(page::router())
+                    .merge(open::router())
+                    .method_not_allowed_fallback(no_such_method),
+            )
             .layer(middleware::from_fn(page::for_browsers))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), name_and_harden))
             .with_state(Arc::clone(&shared));
         Self { router, shared }
+    }
+
+    /// A path that opens the page once, within a minute: for the arguments of a browser, which other users can read.
+    ///
+    /// # Errors
+    ///
+    /// The system's random number generator failed.
+    pub fn ticket(&self) -> Result<String, TokenError> {
+        open::ticket_path(&self.shared).map_err(TokenError::Random)
     }
 
     /// Waits for `stop`, then ends the followers, which would otherwise never end.
@@ -164,6 +188,8 @@ impl Handler for Console {
             };
             return ApiError::new(status, refusal.message).into_response();
         }
+        let mut request = request;
+        request.extensions_mut().insert(Peer(arrival.peer));
         let result: Result<Response, Infallible> = self.router.clone().call(request).await;
         match result {
             Ok(response) => response,
@@ -297,10 +323,13 @@ pub(crate) mod tests {
         let limit = LimitState {
             rule: "published".to_owned(),
             key: "REDACTED:b1946ac92492".to_owned(),
+            limit: 200,
+            window_ms: 30_000,
             used: 12,
             left: 188,
             next_free_ms: 0,
             refused: 0,
+            refused_by_mews: 0,
             delayed: 0,
             closed_for_ms: None,
         };

@@ -76,10 +76,13 @@ mod tests {
         let limit = |rule: &str, left| LimitState {
             rule: rule.to_owned(),
             key: "REDACTED:b1946ac92492".to_owned(),
+            limit: left + 1,
+            window_ms: 30_000,
             used: 1,
             left,
             next_free_ms: 0,
             refused: 0,
+            refused_by_mews: 0,
             delayed: 0,
             closed_for_ms: None,
         };

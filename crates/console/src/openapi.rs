@@ -250,6 +250,10 @@ mod tests {
         fits(&opened, "GET", "/api/v1/health", "/api/v1/health", "").await;
         let limits = fits(&opened, "GET", "/api/v1/limits", "/api/v1/limits", "").await;
         assert_eq!(limits["limits"].as_array().map(Vec::len), Some(1));
+        fits(&opened, "GET", "/api/v1/status", "/api/v1/status", "").await;
+        fits(&opened, "GET", "/api/v1/limits/history?minutes=5", "/api/v1/limits/history", "").await;
+        fits(&opened, "GET", "/api/v1/limits/history?minutes=0", "/api/v1/limits/history", "").await;
+        fits(&opened, "POST", "/api/v1/tickets", "/api/v1/tickets", "").await;
         let (all, one) = ("/api/v1/sessions", "/api/v1/sessions/{session}");
         fits(&opened, "POST", all, all, r#"{"name":"a"}"#).await;
         fits(&opened, "POST", all, all, "").await;

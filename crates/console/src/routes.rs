@@ -9,8 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    Shared, around, body, catalogue, contract, counts, declaration, exchanges, follow, log, metrics, openapi, review,
-    rows, sessions, state,
+    Shared, around, body, catalogue, contract, counts, declaration, exchanges, follow, log, metrics, open, openapi,
+    review, rows, sessions, state,
 };
 
 /// A path, a method and their handler.
@@ -62,7 +62,10 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/catalogue", || get(catalogue::catalogue)),
         Route::new("GET", "/api/v1/log", || get(log::info)),
         Route::new("GET", "/api/v1/log/check", || get(log::check)),
+        Route::new("GET", "/api/v1/status", || get(state::status)),
         Route::new("GET", "/api/v1/limits", || get(state::limits)),
+        Route::new("GET", "/api/v1/limits/history", || get(state::limit_history)),
+        Route::new("POST", "/api/v1/tickets", || post(open::issue)),
         Route::new("GET", "/api/v1/openapi.json", || get(openapi::document)),
         Route::new("GET", "/metrics", || get(metrics::metrics)),
         Route { guarded: false, ..Route::new("GET", "/api/v1/health", || get(state::health)) },

@@ -1,6 +1,6 @@
 //! What all routes use.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use http::{StatusCode, Uri};
 use nightaudit_log::ReadLog;
@@ -12,6 +12,7 @@ use crate::{
     gauges::{Gauges, LimitState},
     guard::Names,
     review::Reviews,
+    tickets::Tickets,
     token::Token,
 };
 
@@ -25,7 +26,12 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) bounds: Arc<Bounds>,
     pub(crate) reviews: Reviews,
+    pub(crate) tickets: Tickets,
 }
+
+/// The client's address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// The limits' state.
 pub(crate) async fn limits(shared: &Shared) -> Result<Vec<LimitState>, ApiError> {

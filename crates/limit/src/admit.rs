@@ -6,7 +6,7 @@ use crate::config::KeyParts;
 use crate::key::AdmissionRequest;
 use crate::limiter::Limiter;
 use crate::permit::{Sent, WindowPermit};
-use crate::report::{KeyState, LimitSignal, PastResponse, PastSend};
+use crate::report::{KeyState, LimitSignal, PastResponse, PastSend, Totals};
 use crate::verdict::Admission;
 
 /// Admits requests, in this process or through a remote engine.
@@ -52,6 +52,13 @@ pub trait Admit: Send + Sync + 'static {
     ///
     /// [`Unavailable`] if the engine can't be reached.
     fn report(&self) -> impl Future<Output = Result<Vec<KeyState>, Unavailable>> + Send;
+
+    /// Totals and peaks, as [`Limiter::totals`] reports them.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if the engine can't be reached.
+    fn totals(&self) -> impl Future<Output = Result<Totals, Unavailable>> + Send;
 }
 
 /// Permission to send one request. Dropped unsent, it is released; dropped after the send, it counts for its window.
@@ -125,6 +132,10 @@ impl Admit for Limiter {
 
     async fn report(&self) -> Result<Vec<KeyState>, Unavailable> {
         Ok(self.state())
+    }
+
+    async fn totals(&self) -> Result<Totals, Unavailable> {
+        Ok(self.totals())
     }
 }
 

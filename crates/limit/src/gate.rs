@@ -25,6 +25,9 @@ pub(crate) struct Gate {
     pub(crate) table: Table,
     pub(crate) refused: AtomicU64,
     pub(crate) delayed: AtomicU64,
+    pub(crate) refused_by_host: AtomicU64,
+    /// Most units in use by any key since the last [`Limiter::totals`](crate::Limiter::totals).
+    peak: AtomicU64,
 }
 
 impl Gate {
@@ -50,6 +53,8 @@ impl Gate {
             table: Table::new(),
             refused: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
+            refused_by_host: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
         }
     }
 
@@ -121,6 +126,21 @@ impl Gate {
     #[inline]
     pub(crate) fn take(&self, state: &mut State, paginated: bool) {
         state.pending += u64::from(self.span.units(paginated).get());
+        // Usually only a load: worker threads write this line to each other while the peak grows, not at each request.
+        let used = state.used();
+        if used > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(used, Ordering::Relaxed);
+        }
+    }
+
+    /// Most units in use by any key since the last call, and now.
+    pub(crate) fn take_peak(&self, now: u64) -> u64 {
+        let used = |key: Arc<Key>| {
+            let mut state = key.state.lock();
+            state.window.expire(&self.span, now);
+            state.used()
+        };
+        self.peak.swap(0, Ordering::Relaxed).max(self.table.keys().map(used).max().unwrap_or(0))
     }
 
     /// Releases a permit as if it had never been taken.
@@ -149,6 +169,12 @@ impl Gate {
     pub(crate) fn count_refusal(&self, state: &mut State) {
         state.refused += 1;
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a rejection by the host of a request that passed this gate.
+    pub(crate) fn count_host_refusal(&self, state: &mut State) {
+        state.refused_by_host += 1;
+        self.refused_by_host.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a delay at this gate.

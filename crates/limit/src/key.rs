@@ -102,6 +102,8 @@ pub(crate) struct State {
     pub(crate) waiting: VecDeque<Waiter>,
     pub(crate) refused: u64,
     pub(crate) delayed: u64,
+    /// Requests that the host rejected with 429.
+    pub(crate) refused_by_host: u64,
 }
 
 /// A queued request.

@@ -69,5 +69,5 @@ pub use key::AdmissionRequest;
 pub use limiter::Limiter;
 pub use permit::{Sent, Usage, WindowPermit};
 pub use refusal::Refusal;
-pub use report::{KeyState, LimitSignal, MAX_LISTED, PastResponse, PastSend, RuleState};
+pub use report::{KeyState, LimitSignal, MAX_LISTED, PastResponse, PastSend, RuleState, Totals};
 pub use verdict::{Admission, Verdict};

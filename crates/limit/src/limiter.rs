@@ -44,6 +44,7 @@ impl Limiter {
             action: config.action,
             clock: Box::new(clock),
             next_ticket,
+            refused_by_host: AtomicU64::new(0),
             key: KeyParts {
                 access_token: any(|rule| rule.key.access_token),
                 client_token: any(|rule| rule.key.client_token),

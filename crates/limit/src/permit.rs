@@ -3,6 +3,7 @@
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::shared::{Keys, PAST, Shared, Tightest, lock};
@@ -106,8 +107,10 @@ impl Sent {
     /// Waiters for such a key that could not go before their deadline are refused at once.
     pub fn too_many_requests(&self, retry_after: Option<Duration>) {
         let now = self.shared.now();
+        self.shared.refused_by_host.fetch_add(1, Ordering::Relaxed);
         for (gate, key) in self.shared.gates.iter().zip(&self.keys) {
             let mut state = key.state.lock();
+            gate.count_host_refusal(&mut state);
             state.closure.close(self.at, now, retry_after);
             if !state.waiting.is_empty() {
                 state.window.expire(&gate.span, now);

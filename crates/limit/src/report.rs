@@ -20,6 +20,8 @@ pub struct KeyState {
     pub key: String,
     /// Requests allowed per window.
     pub limit: u32,
+    /// The window's length, without slack.
+    pub window: Duration,
     /// Requests that count now. Paginated ones count by their share; the sum is rounded up.
     pub used: u32,
     /// Requests without pagination that still fit.
@@ -33,6 +35,8 @@ pub struct KeyState {
     pub refused: u64,
     /// Requests delayed since the key was last idle.
     pub delayed: u64,
+    /// Requests that the host rejected with 429 since the key was last idle.
+    pub refused_by_host: u64,
     /// Time until the key reopens after the host rejected a request; zero if it is open.
     pub closed_for: Duration,
 }
@@ -52,6 +56,22 @@ pub struct RuleState {
     pub refused: u64,
     /// Requests delayed.
     pub delayed: u64,
+    /// Requests that the host rejected with 429.
+    pub refused_by_host: u64,
+}
+
+/// Totals since the limiter started, and how full the windows have been.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// The rules, in configuration order.
+    pub rules: Vec<RuleState>,
+    /// For each rule, the most requests that counted for any key at any time since the previous [`Limiter::totals`], and
+    /// at this one.
+    pub peaks: Vec<u32>,
+    /// Requests over a limit.
+    pub refused: u64,
+    /// Requests that the host rejected with 429, each once, however many rules it passed.
+    pub refused_by_host: u64,
 }
 
 /// A request sent by an earlier run.
@@ -174,8 +194,26 @@ impl Limiter {
             keys: gate.table.len(),
             refused: gate.refused.load(Ordering::Relaxed),
             delayed: gate.delayed.load(Ordering::Relaxed),
+            refused_by_host: gate.refused_by_host.load(Ordering::Relaxed),
         };
         self.shared().gates.iter().map(rule).collect()
+    }
+
+    /// Totals, and the peaks since the last call. There is one record of peaks, so only one caller gets each.
+    ///
+    /// Visits every key once.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let shared = self.shared();
+        let now = shared.now();
+        let rules = self.rules();
+        Totals {
+            peaks: shared.gates.iter().map(|gate| gate.span.requests(gate.take_peak(now))).collect(),
+            // A refusal counts under the rule with the longest wait only.
+            refused: rules.iter().map(|rule| rule.refused).sum(),
+            refused_by_host: shared.refused_by_host.load(Ordering::Relaxed),
+            rules,
+        }
     }
 }
 
@@ -184,7 +222,8 @@ fn fullness(gate: &Gate, key: &Key, now: u64) -> Option<u64> {
     let mut state = key.state.lock();
     state.window.expire(&gate.span, now);
     let fullness = state.used() + state.waiting.len() as u64;
-    let is_notable = fullness > 0 || state.closure.until > now || state.refused > 0 || state.delayed > 0;
+    let counted = state.refused > 0 || state.delayed > 0 || state.refused_by_host > 0;
+    let is_notable = fullness > 0 || state.closure.until > now || counted;
     is_notable.then_some(fullness)
 }
 
@@ -197,12 +236,14 @@ fn key_state(gate: &Gate, key: &Key, now: u64) -> KeyState {
         rule: Arc::clone(&gate.name),
         key: key.to_string(),
         limit: gate.requests,
+        window: gate.window,
         used,
         left: gate.requests.saturating_sub(used),
         next_free: Duration::from_nanos(opens_at - now),
         waiting: state.waiting.len(),
         refused: state.refused,
         delayed: state.delayed,
+        refused_by_host: state.refused_by_host,
         closed_for: Duration::from_nanos(state.closure.until.saturating_sub(now)),
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Shared {
     pub(crate) action: Action,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) next_ticket: AtomicU64,
+    /// Requests that the host rejected with 429.
+    pub(crate) refused_by_host: AtomicU64,
     pub(crate) key: KeyParts,
     pub(crate) counts_pages: bool,
 }

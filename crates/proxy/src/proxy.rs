@@ -7,6 +7,7 @@ mod sender;
 mod web_socket;
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::Arc,
@@ -57,6 +58,21 @@ pub struct Proxy<R, A = Limiter> {
     recorder: Arc<R>,
     api: Upstream,
     events: Upstream,
+}
+
+/// A host that can't be reached; see [`Proxy::probe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Scheme and authority, such as `https://api.mews-demo.com`.
+    pub host: Arc<str>,
+    /// Why.
+    pub cause: String,
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: requests fail until {} can be reached", self.cause, self.host)
+    }
 }
 
 /// State shared by a proxy and its [`sibling`](Proxy::sibling)s.
@@ -122,15 +138,15 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         hosts.into_iter().map(|host| (host, self.shared.route.proxies.for_host(host).map(ToString::to_string)))
     }
 
-    /// Opens and drops a connection to each host, including TLS, without sending a request. Returns a message for each
-    /// host that can't be reached.
-    pub async fn probe(&self) -> Vec<String> {
+    /// Opens and drops a connection to each host, including TLS, without sending a request. Returns the hosts that can't be
+    /// reached.
+    pub async fn probe(&self) -> Vec<Unreachable> {
         let mut problems = Vec::new();
         let hosts =
             [Some(&self.api), Some(&self.events).filter(|events| events.origin().text() != self.api.origin().text())];
         for host in hosts.into_iter().flatten() {
             if let Err(LocalResponse::Failed(failure)) = host.probe().await {
-                problems.push(format!("{}: requests fail until {} can be reached", failure.message, host.origin()));
+                problems.push(Unreachable { host: host.origin().text().clone(), cause: failure.message });
             }
         }
         problems

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use nightaudit_limit::{
-    Admission, AdmissionRequest, Admit, History, KeyParts, KeyState, LimitSignal, Permit, Refusal, Unavailable,
+    Admission, AdmissionRequest, Admit, History, KeyParts, KeyState, LimitSignal, Permit, Refusal, Totals, Unavailable,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
@@ -113,6 +113,10 @@ impl Admit for ScriptedLimits {
 
     async fn report(&self) -> Result<Vec<KeyState>, Unavailable> {
         Ok(Vec::new())
+    }
+
+    async fn totals(&self) -> Result<Totals, Unavailable> {
+        Ok(Totals::default())
     }
 }
 

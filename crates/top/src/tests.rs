@@ -61,10 +61,13 @@ fn limits() -> Vec<LimitState> {
     let limit = |key: &str, used, next_free_ms, closed_for_ms| LimitState {
         rule: "published".to_owned(),
         key: key.to_owned(),
+        limit: 200,
+        window_ms: 30_000,
         used,
         left: 200 - used,
         next_free_ms,
         refused: 3,
+        refused_by_mews: 0,
         delayed: 0,
         closed_for_ms,
     };

@@ -58,6 +58,41 @@ fn a_closed_key_shows_the_time_left() {
 }
 
 #[test]
+fn rejections_by_the_host_are_counted_apart() {
+    let by_operation = Rule { name: "operation".to_owned(), key: BY_OPERATION, ..rule(3, 60) };
+    let (limiter, clock) = limiter(vec![rule(2, 30), by_operation], Action::Reject);
+    admitted(limiter.check(&arrival("a"))).sent().too_many_requests(Some(Duration::from_secs(5)));
+    refused(limiter.check(&arrival("a")));
+    let counted: Vec<_> = limiter.state().iter().map(|key| (key.refused_by_host, key.refused)).collect();
+    assert_eq!(counted.iter().map(|(by_host, _)| by_host).collect::<Vec<_>>(), [&1, &1]);
+    assert_eq!(counted.iter().map(|(_, ours)| ours).sum::<u64>(), 1);
+    let totals = limiter.totals();
+    // It passed two rules and was one request.
+    assert_eq!((totals.refused, totals.refused_by_host), (1, 1));
+    assert_eq!(totals.rules.iter().map(|rule| rule.refused_by_host).collect::<Vec<_>>(), [1, 1]);
+    // Still listed once its window is empty, because there is something to say about it.
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(limiter.state()[0].used, 0);
+}
+
+#[test]
+fn a_peak_is_that_of_the_fullest_key_since_it_was_last_asked_for() {
+    let (limiter, clock) = limiter(vec![rule(4, 1), rule(10, 60)], Action::Reject);
+    for _ in 0..3 {
+        admitted(limiter.check(&arrival("a"))).sent();
+    }
+    admitted(limiter.check(&arrival("b"))).sent();
+    // The short window is empty again before anyone looks.
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(limiter.totals().peaks, [3, 3]);
+    assert_eq!(limiter.totals().peaks, [0, 3], "what still counts now is part of the next peak, too");
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(limiter.totals().peaks, [0, 0]);
+    drop(admitted(limiter.check(&arrival("a"))));
+    assert_eq!(limiter.totals().peaks, [1, 1], "a permit counts while it is held");
+}
+
+#[test]
 fn an_idle_key_is_not_shown() {
     let (limiter, clock) = limiter(vec![rule(2, 30)], Action::Reject);
     admitted(limiter.check(&arrival("a"))).sent();

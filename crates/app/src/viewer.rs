@@ -1,0 +1,108 @@
+//! The console over a log that nothing is recorded into.
+
+use std::sync::Arc;
+
+use nightaudit_console::{Console, Token, TokenError};
+use nightaudit_store::{Log, OpenError};
+use rustls::ServerConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Settings,
+    console_port::ConsolePort,
+    error::StartError,
+    service::{log_gauges, open_log, unwind},
+};
+
+/// The console of a log that no `serve` has open, without a proxy: exchanges are read and exported, sessions and their
+/// declarations can be changed, and nothing is recorded.
+pub struct Viewer {
+    settings: Settings,
+    tls: Option<Arc<ServerConfig>>,
+    log: Arc<Log>,
+    token: Token,
+    console: Arc<Console>,
+    port: ConsolePort,
+}
+
+impl Viewer {
+    /// Opens the log, which must exist, and the console's port.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: among others there is no log, or a `serve` has it open.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let tls = match &settings.tls {
+            Some(files) if settings.console.tls => {
+                Some(nightaudit_listen::server_config(&files.certificate, &files.key)?)
+            }
+            _ => None,
+        };
+        Log::require(&settings.data)?;
+        // Nothing is recorded, so no session is continued either.
+        let config = nightaudit_store::StoreConfig { session: None, ..settings.store.clone() };
+        let log = Arc::new(open_log(config).await?);
+        let port = ConsolePort::bind(&settings).await?;
+        let token = Token::load_or_create(&settings.data)?;
+        let gauges = log_gauges(&log, &settings);
+        let names = settings.console.names.clone();
+        let console = Arc::new(Console::new(log.clone(), token.clone(), port.address(), names, gauges));
+        port.announce(&log, &settings)?;
+        Ok(Self { settings, tls, log, token, console, port })
+    }
+
+    /// The console's URL, for this machine.
+    #[must_use]
+    pub fn console_url(&self) -> String {
+        self.port.url()
+    }
+
+    /// The URL that opens the page, with the token.
+    #[must_use]
+    pub fn page_url(&self) -> String {
+        self.token.page_url(&self.console_url())
+    }
+
+    /// A URL that opens the page once, within a minute, and doesn't have the token.
+    ///
+    /// # Errors
+    ///
+    /// The system's random number generator failed.
+    pub fn ticket_url(&self) -> Result<String, TokenError> {
+        Ok(self.console_url() + &self.console.ticket()?)
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Serves until `stop` resolves, and closes the log.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let stopping = CancellationToken::new();
+        let serving = self.port.serve(&self.console, self.tls, &stopping);
+        stop.await;
+        stopping.cancel();
+        serving.join_all().await;
+        let log = self.log;
+        unwind(tokio::task::spawn_blocking(move || log.close()).await);
+    }
+}
+
+impl StartError {
+    /// The process that has the log open, and its console's address, if that is why it can't be opened here.
+    #[must_use]
+    pub fn holder(&self) -> Option<(Option<u32>, Option<&str>)> {
+        match self {
+            Self::Locked(OpenError::Locked { pid, console, .. }) => Some((*pid, console.as_deref())),
+            _ => None,
+        }
+    }
+}
