@@ -74,7 +74,7 @@ export function evidence(session, ctx, withKey) {
 		if (running) await look();
 	});
 	return {
-		element: h("div", { class: "evidence" }, h("ul", null, Object.entries(FORMATS).map(([format, [name, what]]) =>
+		element: h("section", { class: withKey ? "card evidence" : "evidence" }, h("ul", null, Object.entries(FORMATS).map(([format, [name, what]]) =>
 			h("li", null, h("div", null, h("b", null, name), h("p", { class: "muted" }, prose(what))), button("Build", () => build(format), format === "bundle" ? "primary" : "", { dataset: { format }, "aria-label": `Build ${name}` })))), jobs, key),
 		leave: () => leaving.abort(),
 	};

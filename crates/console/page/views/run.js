@@ -27,6 +27,7 @@ export async function view(route, ctx) {
 	let turn = 0;
 	const open = async (/** @type {Route} */ { path, query }) => {
 		const mine = ++turn;
+		if (shown && shown.id === path[1]) return shown.turnTo(query);
 		const { sessions } = await ctx.api.get("/api/v1/sessions");
 		const session = chosen(sessions, path[1]);
 		if (mine !== turn) return;
@@ -85,9 +86,11 @@ async function show({ id }, sessions, query, ctx) {
 	const place = h("div", { class: "stack" });
 
 	const inEditor = (/** @type {() => Promise<void>} */ edit) => {
-		ctx.go(at("declaration"));
-		// Once the editor is there to take the focus.
-		setTimeout(() => void edit());
+		// At once, so that the editor is there to take the focus.
+		tab = "declaration";
+		paint();
+		ctx.go(at(tab));
+		void edit();
 	};
 	const find = (/** @type {string} */ rule) => {
 		place.querySelector(`[data-rule="${CSS.escape(rule)}"] a, [data-rule="${CSS.escape(rule)}"]`)?.scrollIntoView({ block: "center" });
@@ -102,7 +105,7 @@ async function show({ id }, sessions, query, ctx) {
 	const paint = () => {
 		TABS.forEach((name, at) => (name === tab ? links[at].setAttribute("aria-current", "page") : links[at].removeAttribute("aria-current")));
 		if (tab === "evidence") building ??= evidence(id, ctx, true);
-		const fixed = tab === "declaration" ? editor.element : tab === "evidence" && building ? card("Evidence", muted("with the declaration of this session"), h("div", { class: "body" }, building.element)) : null;
+		const fixed = tab === "declaration" ? editor.element : tab === "evidence" ? building?.element : null;
 		// What is typed stays; the rest is drawn anew only when it has changed.
 		const text = fixed ? tab : tab + JSON.stringify({ ...review, upTo: 0, run: review?.run.session });
 		if (text === painted) return;

@@ -57,7 +57,7 @@ export function view(route, ctx) {
 	const take = async (files = [...(input.files ?? [])]) => {
 		for (const file of files) {
 			state.textContent = `Importing ${visible(file.name, 80)} (${size(file.size)})…`;
-			await act(async () => `Imported ${described(await ctx.api.send("POST", `${API}/import`, file, { signal, type: "application/x-ndjson" }))}`);
+			await act(async () => `Imported ${described(await ctx.api.send("POST", "/api/v1/import", file, { signal, type: "application/x-ndjson" }))}`);
 		}
 		state.textContent = input.value = "";
 	};
@@ -121,9 +121,13 @@ export function view(route, ctx) {
 		const [a, b] = query.get("compare")?.split(",") ?? [];
 		if (!b) return fill(compared);
 		try {
-			const found = await ctx.api.get(`${API}/compare?${new URLSearchParams({ a, b })}`, { signal });
-			if (!sessions.length) await refresh();
-			fill(compared, comparison(found, named(a), named(b)));
+			let found;
+			// 202 while a session is first read.
+			do {
+				found = await ctx.api.get(`/api/v1/compare?${new URLSearchParams({ a, b })}`, { signal });
+				if (found.building) fill(compared, muted("Reading the sessions…"));
+			} while (found.building);
+			fill(compared, comparison(found.comparison, found.a.name, found.b.name));
 		} catch (error) {
 			if (!signal.aborted) fill(compared, h("p", { class: "fault" }, said(error)));
 		}
