@@ -3,11 +3,13 @@
 //! Its files are in the folder `page` and part of the program. They hold no data, so they need no token: what the page
 //! shows it gets from the API, with the token that was in its address.
 
+mod compact;
+
 use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, Request},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -108,18 +110,28 @@ const INDEX: &str = "index.html";
 
 /// A file of the page.
 struct File {
-    bytes: &'static [u8],
+    bytes: Bytes,
     media_type: &'static str,
     /// From a digest of its bytes, so that a browser asks again after an update, and gets a file it has only once.
     etag: HeaderValue,
 }
 
 static BY_PATH: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
-    FILES
-        .iter()
-        .filter_map(|&(path, bytes)| Some((path, File { bytes, media_type: media_type(path)?, etag: etag(bytes) })))
-        .collect()
+    let file = |&(path, written): &(&'static str, &'static [u8])| {
+        let bytes = sent(path, written);
+        Some((path, File { media_type: media_type(path)?, etag: etag(&bytes), bytes }))
+    };
+    FILES.iter().filter_map(file).collect()
 });
+
+/// What is sent of a file: scripts and style sheets without what only people read.
+fn sent(path: &str, written: &'static [u8]) -> Bytes {
+    match (path.rsplit_once('.').map(|(_, extension)| extension), str::from_utf8(written)) {
+        (Some("js"), Ok(text)) => compact::script(text).into(),
+        (Some("css"), Ok(text)) => compact::style(text).into(),
+        _ => Bytes::from_static(written),
+    }
+}
 
 /// The media type by the file's extension; `None` for one that the page doesn't use.
 fn media_type(path: &str) -> Option<&'static str> {
@@ -205,7 +217,7 @@ fn serve(path: &str, headers: &HeaderMap) -> Response {
     };
     let mut response = match is_known(&file.etag, headers) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, file.media_type)], Body::from(file.bytes)).into_response(),
+        false => ([(header::CONTENT_TYPE, file.media_type)], Body::from(file.bytes.clone())).into_response(),
     };
     let sent = response.headers_mut();
     sent.insert(header::ETAG, file.etag.clone());
@@ -282,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_page_is_small() {
-        let bytes: usize = FILES.iter().map(|(_, bytes)| bytes.len()).sum();
+        let bytes: usize = BY_PATH.values().map(|file| file.bytes.len()).sum();
         assert!(bytes < 250_000, "{bytes} bytes");
     }
 
