@@ -171,7 +171,11 @@ export function filterLine({ api, chosen }) {
 			accept(active);
 		} else if (event.key === "Enter") {
 			if (!list.hidden && active >= 0) accept(active);
-			else apply();
+			else {
+				apply();
+				// So that keys are the list's again.
+				if (!fault.textContent) input.blur();
+			}
 		} else if (event.key === "Escape" && !list.hidden) {
 			close();
 		} else if (event.key === "Escape") {
