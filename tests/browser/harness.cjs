@@ -167,8 +167,11 @@ class Test {
   /** Looks at a page as it is now: its width, what axe finds, a picture. */
   async look(page, name) {
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-    const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-    this.expect(wide <= width, `${name}: it is ${wide} pixels wide`);
+    const wide = await page.evaluate(() =>
+      [document.documentElement, ...document.querySelectorAll("main, main > *, main > * > *, .list-blank, dialog[open], dialog[open] .content")]
+        .filter((element) => element.scrollWidth > element.clientWidth && element.clientWidth > 0 && getComputedStyle(element).display !== "inline")
+        .map((element) => `${element.tagName}.${element.className} ${element.scrollWidth} of ${element.clientWidth}`));
+    this.expect(wide.length === 0, `${name}: wider than its place: ${wide}`);
     // A script element of the page may not hold text, and the policy allows no other: axe comes over the debugger.
     await page.evaluate(axe.source);
     const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));

@@ -74,6 +74,7 @@ test(async (it, folder) => {
     await it.look(page, `empty-${width}-${scheme}`);
   }
   await page.setViewport({ width: 1400, height: 900 });
+  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
 
   // Live rows, and hostile ones.
   await serve.call("bills/getAll");
@@ -109,7 +110,7 @@ test(async (it, folder) => {
   await until("only that is listed", async () => (await column(page, "c-status")).join() === "403");
   page.allowed.push(/400 \(Bad Request\)/);
   await filter("colour=red");
-  await until("an unknown filter is said", async () => (await text(page, ".filter .fault")).includes("unknown filter `colour`"));
+  await until("an unknown filter is said", async () => (await text(page, ".filter .fault")).includes("unknown filter colour"));
   await it.look(page, "bad-filter-1400-light");
   await filter("418");
   await until("nothing matches", async () => (await text(page, ".list-blank")).includes("No exchange matches"));

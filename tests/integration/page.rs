@@ -21,3 +21,8 @@ fn browser_test(name: &str) {
 fn traffic_is_seen_filtered_searched_and_followed() {
     browser_test("traffic.cjs");
 }
+
+#[test]
+fn scripts_are_sent_as_they_are_written() {
+    browser_test("served.cjs");
+}

@@ -300,7 +300,7 @@ function keep(token) {
 }
 
 /** @param {number} ms @param {AbortSignal} [signal] @returns {Promise<void>} */
-function pause(ms, signal) {
+export function pause(ms, signal) {
 	return new Promise((done) => {
 		const end = () => {
 			clearTimeout(timer);

@@ -115,6 +115,11 @@ export function recorded(text, options = {}) {
 	return element;
 }
 
+/** A sentence with what is in backticks as code. @param {string} text */
+export function prose(text) {
+	return text.split("`").map((part, place, { length }) => (place % 2 && place < length - 1 ? h("code", null, part) : part));
+}
+
 /**
  * A function that runs at most once per animation frame, however often it is called. In a hidden tab, where frames stop,
  * it runs once the tab is shown.

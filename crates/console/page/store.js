@@ -1,7 +1,7 @@
 // The rows that match a filter: those seen are fetched by position, the newest come live. However many match, only a few
 // thousand are held.
 
-import { ApiError } from "./api.js";
+import { ApiError, pause } from "./api.js";
 
 /** @typedef {import("./api.js").Row} Row */
 
@@ -113,7 +113,7 @@ export class Store {
 					return;
 				}
 				this.#listener.state("waiting", error instanceof Error ? error.message : String(error));
-				await new Promise((done) => setTimeout(done, wait));
+				await pause(wait, signal);
 				if (signal.aborted) return;
 				wait = Math.min(wait * 2, 5000);
 			}

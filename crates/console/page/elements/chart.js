@@ -1,7 +1,7 @@
 // Requests over time: bars of requests, failures and refusals, on which a span is chosen by dragging, or by keys.
 
 import { fill, h, perFrame, svg } from "../dom.js";
-import { count, counted, day, dateTime, span, time } from "../format.js";
+import { count, counted, day, dateTime, duration, span, time } from "../format.js";
 
 /**
  * @typedef {{requests: number, failed: number, refused: number}} Bucket
@@ -9,6 +9,8 @@ import { count, counted, day, dateTime, span, time } from "../format.js";
  */
 
 const HEIGHT = 56;
+/** The widest bar. */
+const WIDEST = 16;
 /** Pixels below the bars, for the times. */
 const AXIS = 16;
 
@@ -44,7 +46,7 @@ export function chart({ chosen }) {
 		let [good, failed, refused] = ["", "", ""];
 		buckets.forEach((bucket, place) => {
 			if (!bucket.requests) return;
-			const [x, w] = [place * each, Math.max(each - gap, 0.5)];
+			const [x, w] = [place * each, Math.min(Math.max(each - gap, 0.5), WIDEST)];
 			// What is there is seen, however little it is of the whole.
 			const scaled = (/** @type {number} */ n) => (n ? Math.max(2, (n / highest) * (HEIGHT - 4)) : 0);
 			const heights = [scaled(bucket.refused), scaled(bucket.failed)];
@@ -57,7 +59,7 @@ export function chart({ chosen }) {
 		bars.good.setAttribute("d", good);
 		bars.failed.setAttribute("d", failed);
 		bars.refused.setAttribute("d", refused);
-		most.textContent = buckets.length ? `${count(highest)} in ${span(Math.max(1, data.bucketMs / 1000))}` : "";
+		most.textContent = buckets.length ? `${count(highest)} in ${data.bucketMs < 1000 ? duration(data.bucketMs * 1000) : span(data.bucketMs / 1000)}` : "";
 		drawAxis();
 		drawPick();
 		element.setAttribute("aria-valuemax", String(Math.max(0, buckets.length - 1)));
@@ -67,11 +69,12 @@ export function chart({ chosen }) {
 		fill(axis);
 		if (!data.buckets.length || width < 100) return;
 		const labels = Math.max(2, Math.min(8, Math.floor(width / 150)));
+		const short = data.bucketMs * data.buckets.length < 10_000;
 		const long = data.bucketMs * data.buckets.length > 20 * 3_600_000;
 		for (let label = 0; label < labels; label++) {
 			const x = (width / (labels - 1)) * label;
 			const when = at((data.buckets.length / (labels - 1)) * label);
-			const text = long ? `${day(when).slice(5)} ${time(when).slice(0, 5)}` : time(when).slice(0, 8);
+			const text = long ? `${day(when).slice(5)} ${time(when).slice(0, 5)}` : time(when).slice(0, short ? 10 : 8);
 			const anchor = label === 0 ? "start" : label === labels - 1 ? "end" : "middle";
 			axis.append(svg("text", { x: x.toFixed(1), y: HEIGHT + 12, "text-anchor": anchor }, text));
 		}

@@ -1,6 +1,6 @@
 // The line that filters: the command line's language, with completion and the number of exchanges behind each value.
 
-import { fill, h, visible } from "../dom.js";
+import { fill, h, prose, visible } from "../dom.js";
 import { FILTERS, OUTCOMES, parse, quoted, resolve, words, write } from "../filter.js";
 import { count, status, token } from "../format.js";
 import { icon } from "./icon.js";
@@ -48,7 +48,7 @@ export function filterLine({ api, chosen }) {
 
 	/** @param {string} text */
 	function say(text) {
-		fault.textContent = text;
+		fill(fault, prose(text));
 		if (text) {
 			input.setAttribute("aria-invalid", "true");
 			input.setAttribute("aria-describedby", fault.id);

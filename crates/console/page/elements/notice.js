@@ -1,6 +1,6 @@
 // What has to be said: notices that last as long as their cause, and toasts that pass.
 
-import { h } from "../dom.js";
+import { h, prose } from "../dom.js";
 
 /** @typedef {import("../app.js").Level} Level */
 
@@ -26,7 +26,7 @@ export function notice() {
 			const key = `${level} ${text}`;
 			const before = lasting.get(name);
 			if (before?.key === key) return;
-			const made = h("div", { class: `notice ${level}` }, h("span", { class: "kind" }, WORDS[level]), h("span", { class: "say" }, text));
+			const made = h("div", { class: `notice ${level}` }, h("span", { class: "kind" }, WORDS[level]), h("span", { class: "say" }, prose(text)));
 			if (before) before.element.replaceWith(made);
 			else element.append(made);
 			lasting.set(name, { element: made, key });
@@ -39,7 +39,7 @@ export function notice() {
 		/** Says something once. @param {Level} level @param {string} text */
 		notify(level, text) {
 			const close = h("button", { class: "button quiet small", type: "button", onclick: () => made.remove() }, "Dismiss");
-			const made = h("div", { class: `toast ${level}` }, h("span", null, text), close);
+			const made = h("div", { class: `toast ${level}` }, h("span", null, prose(text)), close);
 			toasts.append(made);
 			while (toasts.children.length > MOST) toasts.firstElementChild?.remove();
 			setTimeout(() => made.remove(), level === "bad" || level === "warn" ? STAYS.long : STAYS.short);

@@ -23,7 +23,7 @@ import { empty } from "./empty.js";
 /** Milliseconds between two updates while exchanges come in: more often, nobody could read. */
 const TICK = 100;
 /** Milliseconds between two histograms while exchanges come in. */
-const REDRAW = 3000;
+const REDRAW = { few: 1000, many: 3000 };
 /** The list's width below which a row takes two lines. */
 const NARROW = 560;
 
@@ -283,7 +283,7 @@ class Traffic {
 
 	#histogramSoon() {
 		if (this.#histogramTimer) return;
-		const wait = Math.max(300, this.#histogramAt + REDRAW - Date.now());
+		const wait = Math.max(300, this.#histogramAt + ((this.#store.total ?? 0) < 10_000 ? REDRAW.few : REDRAW.many) - Date.now());
 		this.#histogramTimer = window.setTimeout(() => void this.#histogram(), wait);
 	}
 
