@@ -368,11 +368,11 @@ declare global {
 	}
 
 	interface LimitHistory {
-		from: string;
+		from: string | null;
 		stepMs: number;
-		rules: { rule: string; limit: number; points: number[] }[];
-		refused: number[];
-		refusedByMews: number[];
+		rules: { rule: string; limit: number; points: (number | null)[] }[];
+		refused: (number | null)[];
+		refusedByMews: (number | null)[];
 	}
 
 	interface EvidenceJob {

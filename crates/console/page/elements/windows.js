@@ -29,9 +29,9 @@ function chart(height, paint) {
 	new ResizeObserver(draw).observe(element);
 	return {
 		element,
-		/** @param {LimitHistory} history @param {number[]} values */
+		/** @param {LimitHistory} history @param {(number | null)[]} values `null` while the machine slept. */
 		draw({ from, stepMs }, values) {
-			points = values.map((value, place) => ({ at: new Date(from).getTime() + place * stepMs, value }));
+			points = values.flatMap((value, place) => (value === null ? [] : { at: new Date(from ?? 0).getTime() + place * stepMs, value }));
 			draw();
 		},
 	};
@@ -65,7 +65,7 @@ export function windowChart(rule) {
 	});
 	return {
 		element: h("figure", null, own.element, readout),
-		/** @param {LimitHistory} history @param {{limit: number, points: number[]}} values */
+		/** @param {LimitHistory} history @param {LimitHistory["rules"][0]} values */
 		draw(history, values) {
 			limit = values.limit;
 			own.draw(history, values.points);

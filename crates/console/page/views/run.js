@@ -83,6 +83,7 @@ async function show({ id }, sessions, query, ctx) {
 	const activity = h("section", { class: "card weight" }, hours.element);
 	const badges = TABS.map(() => tag("", ""));
 	const links = TABS.map((name, place) => h("a", { href: at(name) }, name[0].toUpperCase() + name.slice(1), badges[place]));
+	const nav = h("nav", { class: "subtabs", "aria-label": "Certification run" }, links);
 	const place = h("div", { class: "stack" });
 
 	const inEditor = (/** @type {() => Promise<void>} */ edit) => {
@@ -115,6 +116,7 @@ async function show({ id }, sessions, query, ctx) {
 	const turnTo = (/** @type {URLSearchParams} */ now) => {
 		tab = TABS.find((name) => name === now.get("tab")) ?? TABS[0];
 		paint();
+		nav.scrollLeft = links[TABS.indexOf(tab)].offsetLeft - nav.offsetLeft - 40;
 	};
 
 	let declared = "";
@@ -150,7 +152,7 @@ async function show({ id }, sessions, query, ctx) {
 		turnTo,
 		element: h("div", { class: "stack" },
 			h("div", { class: "heading" }, h("h1", null, "Certification run"), select, state, h("span", { class: "spacer" }), h("a", { href: address(["traffic"], { session: id }) }, "Its traffic")),
-			verdict, activity, h("nav", { class: "subtabs", "aria-label": "Certification run" }, links), place),
+			verdict, activity, nav, place),
 		leave() {
 			leaving.abort();
 			building?.leave();
