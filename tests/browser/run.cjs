@@ -14,13 +14,13 @@ const hash = (page) => page.evaluate(() => location.hash);
 /** Waits until an element's text is as it should be. */
 const says = (page, selector, expected) => until(`${selector} says ${expected}`, async () => expected.test(await text(page, selector).catch(() => "")));
 /** Clicks the first element whose text is this one. */
-const press = async (page, selector, said) => {
-  const found = await until(`there is ${selector} “${said}”`, async () => {
-    for (const element of await page.$$(selector)) if ((await element.evaluate((own) => own.innerText.trim())) === said) return element;
-    return null;
-  });
-  await found.click();
-};
+const press = (page, selector, said) =>
+  until(`there is ${selector} “${said}”`, () =>
+    page.$$eval(selector, (all, said) => {
+      const found = all.find((own) => own.innerText.trim() === said);
+      found?.click();
+      return Boolean(found);
+    }, said));
 /** Types into a field instead of what is there. */
 const fillIn = async (page, selector, value) => {
   await page.waitForSelector(selector);
@@ -156,21 +156,19 @@ async function evidence(it, serve, folder) {
 /** The item of a session's menu. */
 async function act(page, name, action) {
   await until(`there is ${name}`, async () => {
-    for (const row of await page.$$("tbody tr")) {
-      if (!(await row.$eval("td:nth-child(2) a", (own, name) => own.innerText === name, name))) continue;
-      await (await row.$("button")).click();
-      return true;
-    }
-    return false;
+    // In one go: the list may be drawn anew at any time.
+    await page.$$eval("tbody tr", (rows, name) => rows.find((own) => own.querySelector("td:nth-child(2) a").innerText === name)?.querySelector("button").click(), name);
+    return page.$("dialog");
   });
   await page.waitForSelector(`dialog [data-action=${action}]`);
   await page.click(`dialog [data-action=${action}]`);
+  await page.waitForSelector("dialog [data-action]", { hidden: true });
 }
 const row = (page, name) => page.$$eval("tbody tr", (rows, name) => rows.find((own) => own.querySelector("td:nth-child(2) a").innerText === name)?.innerText ?? "", name);
 
 async function sessions(it, serve) {
   const page = await it.open(serve, "#/sessions", { name: "sessions" });
-  await page.type("form input", "rehearsal");
+  await fillIn(page, "form input", "rehearsal");
   await page.keyboard.press("Enter");
   await until("it is being recorded", async () => /recording/.test(await row(page, "rehearsal")));
   it.expect(/open/.test(await row(page, "certification")), "the session before is open");
@@ -266,6 +264,8 @@ test(async (it, folder) => {
   for (const [width, scheme] of [[1400, "light"], [1400, "dark"], [390, "light"], [390, "dark"]]) {
     for (const [name, at] of [["limits", "#/limits"], ["findings", "#/run"], ["operations", "#/run?tab=operations"], ["errors", "#/run?tab=errors"], ["declaration", "#/run?tab=declaration"], ["evidence", "#/run?tab=evidence"], ["sessions", "#/sessions"]]) {
       const page = await it.open(serve, at, { width, scheme, name: `${name}-${width}-${scheme}` });
+      // Last shown as text.
+      if (name === "declaration") await press(page, "button", "Form");
       await page.waitForSelector(`main ${{ limits: ".usage", findings: ".findings", operations: ".points", errors: ".chains", declaration: ".rows", evidence: ".evidence", sessions: "tbody" }[name]}`);
       await it.look(page, `${name}-${width}-${scheme}`);
       await page.close();

@@ -46,7 +46,10 @@ export async function confirm({ title, text, action, danger, typed }) {
 			const input = h("input", { class: "field", id: "dialog-typed", type: "text", autocomplete: "off", spellcheck: "false" });
 			input.addEventListener("input", () => (go.disabled = input.value !== typed));
 			input.addEventListener("keydown", (event) => {
-				if (event.key === "Enter" && !go.disabled) element.close("yes");
+				if (event.key !== "Enter" || go.disabled) return;
+				// The key must not press what gets the focus back.
+				event.preventDefault();
+				element.close("yes");
 			});
 			content.push(h("p", null, h("label", { class: "label", for: "dialog-typed" }, "Type ", h("bdi", { class: "mono rec" }, typed), " to confirm"), input));
 		}
@@ -69,7 +72,9 @@ export async function prompt({ title, label, value, action, hint, check }) {
 			if (!fault.textContent) element.close("yes");
 		};
 		input.addEventListener("keydown", (event) => {
-			if (event.key === "Enter" && !event.isComposing) submit();
+			if (event.key !== "Enter" || event.isComposing) return;
+			event.preventDefault();
+			submit();
 		});
 		const cancel = h("button", { class: "button", type: "button", onclick: () => element.close("") }, "Cancel");
 		const go = h("button", { class: "button primary", type: "button", onclick: submit }, action);

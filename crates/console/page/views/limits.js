@@ -1,7 +1,7 @@
 // The limits: what is used and left of each rule and token, when the next permit is free, and what was refused by whom.
 
 import { fill, h, recorded } from "../dom.js";
-import { blank, card, meter, muted, refill, table } from "../elements/parts.js";
+import { blank, card, meter, muted, prose, refill, table } from "../elements/parts.js";
 import { refusalLane, windowChart } from "../elements/windows.js";
 import { count, counted, duration, span, token } from "../format.js";
 import { poll } from "../poll.js";
@@ -25,6 +25,8 @@ export function view(_route, ctx) {
 	/** @type {LimitHistory | null} */
 	let history = null;
 	let at = 0;
+	/** @type {Promise<{proxy: unknown}> | undefined} */
+	let status;
 	const chart = () => history?.rules.forEach((own) => history && cards.get(own.rule)?.chart.draw(history, own));
 	const countdown = () => {
 		const passed = performance.now() - at;
@@ -54,7 +56,9 @@ export function view(_route, ctx) {
 		}
 		countdown();
 		state.textContent = limits.length ? `${counted(limits.length, "window")} in use` : "";
-		if (!cards.size) fill(rules, h("div", { class: "card" }, blank("No requests counted yet", "Each limit appears with the first request that it counts.")));
+		if (cards.size) return;
+		const recording = (await (status ??= ctx.api.get("/api/v1/status", { signal }))).proxy;
+		fill(rules, h("div", { class: "card" }, recording ? blank("No requests counted yet", "Each limit appears with the first request that it counts.") : blank("Nothing is recorded here", prose("Limits exist only while `nightaudit serve` runs."))));
 	}, () => (state.textContent = "Limits exist only while `nightaudit serve` runs."));
 
 	void poll(10_000, signal, async () => {

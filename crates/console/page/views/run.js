@@ -72,6 +72,8 @@ async function show({ id }, sessions, query, ctx) {
 	let review;
 	let tab = "";
 	let painted = "";
+	/** Why there is no review yet. */
+	let why = "";
 
 	const at = (/** @type {string} */ name) => address(["run", id], { tab: name });
 	const select = h("select", { class: "field", "aria-label": "Session", onchange: () => ctx.go(address(["run", select.value])) },
@@ -108,10 +110,10 @@ async function show({ id }, sessions, query, ctx) {
 		if (tab === "evidence") building ??= evidence(id, ctx, true);
 		const fixed = tab === "declaration" ? editor.element : tab === "evidence" ? building?.element : null;
 		// What is typed stays; the rest is drawn anew only when it has changed.
-		const text = fixed ? tab : tab + JSON.stringify({ ...review, upTo: 0, run: review?.run.session });
+		const text = fixed ? tab : tab + why + JSON.stringify({ ...review, upTo: 0, run: review?.run.session });
 		if (text === painted) return;
 		painted = text;
-		refill(place, fixed ?? (review ? content(review) : blank("Reading the session…")));
+		refill(place, fixed ?? (review ? content(review) : h("div", { class: "card" }, blank(why ? "There is no review of this session" : "Reading the session…", prose(why)))));
 	};
 	const turnTo = (/** @type {URLSearchParams} */ now) => {
 		tab = TABS.find((name) => name === now.get("tab")) ?? TABS[0];
@@ -130,6 +132,7 @@ async function show({ id }, sessions, query, ctx) {
 		if (review && text !== declared) void editor.refresh().catch(() => {});
 		declared = text;
 		review = now;
+		why = "";
 		state.textContent = "";
 		head(verdict, now);
 		activity.hidden = !now.run.exchanges;
@@ -144,6 +147,8 @@ async function show({ id }, sessions, query, ctx) {
 		const gone = error instanceof ApiError && error.status === 404;
 		state.textContent = gone ? "This session is no longer in the log." : `Not up to date: ${said(error)}`;
 		if (gone) leaving.abort();
+		why = said(error);
+		paint();
 	});
 	turnTo(query);
 
@@ -165,20 +170,22 @@ async function show({ id }, sessions, query, ctx) {
  * @param {HTMLElement} place
  * @param {Review} review
  */
-function head(place, { verdict, counts, run, headline, summary, coverage: { declared, succeeded } }) {
-	const text = JSON.stringify([verdict, counts, run.durationS, run.exchanges, summary, declared, succeeded]);
+function head(place, { verdict, counts, run, headline, summary, declared: stated, coverage: { declared, succeeded } }) {
+	const text = JSON.stringify([verdict, counts, run.durationS, run.exchanges, summary, declared, succeeded, stated?.kind]);
 	if (place.dataset.shown === text) return;
 	place.dataset.shown = text;
 	const [level] = VERDICT[verdict];
 	const rest = summary.startsWith(headline) ? summary.slice(headline.length).replace(/^[.:]\s*/, "") : summary;
-	const [asked, minutes] = [run.askedS / 3600, Math.floor(run.durationS / 60)];
+	const minutes = Math.floor(run.durationS / 60);
+	// A private integration needs no hours.
+	const asked = stated?.kind === "private" ? 0 : run.askedS / 3600;
 	const figure = (/** @type {string} */ title, /** @type {Children} */ value, kind = "", /** @type {Children} */ more = null) => h("div", null, h("dt", null, title), h("dd", null, h("b", { class: kind }, value), more));
 	place.className = "card verdict";
 	place.dataset.level = level;
 	fill(place,
 		h("div", { class: "weight" }, h("h2", { class: level }, recorded(headline, { longest: 300 })), h("p", null, prose(rest.charAt(0).toUpperCase() + rest.slice(1)))),
 		h("dl", { class: "weight" },
-			figure("Hours", `${Math.floor(minutes / 60)} h ${minutes % 60} min`, "", [muted(` of ${asked} h`), meter(minutes / 60 / asked, minutes / 60 < asked ? "" : "good")]),
+			figure("Hours", `${Math.floor(minutes / 60)} h ${minutes % 60} min`, "", asked > 0 && [muted(` of ${asked} h`), meter(minutes / 60 / asked, minutes / 60 < asked ? "" : "good")]),
 			figure("Errors", count(counts.errors), counts.errors ? "bad" : "muted"),
 			figure("Warnings", count(counts.warnings), counts.warnings ? "warn" : "muted"),
 			figure("Notes", count(counts.notes), counts.notes ? "info" : "muted"),

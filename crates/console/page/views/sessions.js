@@ -53,7 +53,10 @@ export function view(route, ctx) {
 		}
 		await refresh().catch(() => {});
 	};
-	const begin = (/** @type {string} */ name) => act(async () => `Session ${visible((await ctx.api.send("POST", API, { name })).name)} is being recorded`);
+	const begin = (/** @type {string} */ name) => act(async () => {
+		const own = await ctx.api.send("POST", API, { name });
+		return `Session ${visible(own.name)} is ${own.current ? "being recorded" : "open: `nightaudit serve --session` with its name records into it"}`;
+	});
 	const take = async (files = [...(input.files ?? [])]) => {
 		for (const file of files) {
 			state.textContent = `Importing ${visible(file.name, 80)} (${size(file.size)})…`;
