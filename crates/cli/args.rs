@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        completions, config, export, limits, log, man, mews, review, serve, sessions, show, simulate, tail, top, tour,
-        verify,
+        completions, config, console, export, limits, log, man, mews, open, review, serve, sessions, show, simulate,
+        tail, top, tour, verify,
     },
     global::GlobalArgs,
 };
@@ -22,6 +22,7 @@ use crate::{
 Examples:
   nightaudit try                             a demonstration, in half a minute
   nightaudit serve                           proxy Mews Demo on 127.0.0.1:8080
+  nightaudit open                            see the traffic in the browser
   nightaudit tail --status 4xx,5xx           watch failed requests
   nightaudit show last-error                 the last failure
   nightaudit export --format har --since 1h  a file for any HAR viewer
@@ -42,6 +43,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Try(tour::Try),
     Serve(Box<serve::Serve>),
+    Open(open::Open),
     Tail(Box<tail::Tail>),
     Top(Box<top::Top>),
     Show(show::Show),
@@ -51,6 +53,7 @@ pub(crate) enum Command {
     Export(Box<export::Export>),
     Verify(verify::Verify),
     Log(log::Log),
+    Console(console::Console),
     Simulate(Box<simulate::Simulate>),
     Mews(mews::Mews),
     Config(config::Config),

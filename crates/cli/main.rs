@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     };
     signals::survive_file_limits();
     // Long-running commands must not block on a stalled standard error.
-    let long_running = matches!(arguments.command, Command::Serve(_) | Command::Simulate(_));
+    let long_running = matches!(arguments.command, Command::Serve(_) | Command::Console(_) | Command::Simulate(_));
     let background = if long_running { Background::start().ok() } else { None };
     let code = match run(arguments, background.as_ref()) {
         Ok(code) => code,
@@ -58,8 +58,10 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
         _ => {}
     }
     let mut flags = global.flags();
-    if let Command::Serve(serve) = &command {
-        flags.extend(serve.flags());
+    match &command {
+        Command::Serve(serve) => flags.extend(serve.flags()),
+        Command::Console(console) => flags.extend(console.flags()),
+        _ => {}
     }
     let loaded = nightaudit_app::config::load(global.config(), flags).map_err(|error| Usage(error.into()))?;
     let settings = loaded.settings;
@@ -74,6 +76,8 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
     warn_of_unknown_zone();
     match command {
         Command::Serve(serve) => serve.run(settings),
+        Command::Console(console) => console.run(settings),
+        Command::Open(open) => open.run(&settings),
         Command::Tail(tail) => tail.run(&settings),
         Command::Show(show) => show.run(&settings),
         Command::Sessions(sessions) => sessions.run(&settings),

@@ -33,6 +33,7 @@ const WITHOUT_LOG: &[Case] = &[
     ("serve --listen example", USAGE),
     ("simulate --limit fast", USAGE),
     ("try --limit fast", USAGE),
+    ("console --listen example", USAGE),
     ("log delete --older-than often", USAGE),
     // Filters.
     ("tail --no-follow --status often", USAGE),
@@ -72,6 +73,8 @@ const WITHOUT_LOG: &[Case] = &[
     ("sessions end x", FAILED),
     ("sessions delete x --yes", FAILED),
     ("limits", FAILED),
+    ("open", FAILED),
+    ("console --listen 127.0.0.1:0", FAILED),
     ("review", FAILED),
     ("export --format har -o -", FAILED),
     ("verify", FAILED),

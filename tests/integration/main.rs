@@ -19,6 +19,7 @@ mod http2_attacks;
 mod http2_upstreams;
 mod limits;
 mod losses;
+mod opening;
 mod packaging;
 mod page;
 mod provenance;

@@ -2,11 +2,13 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod export;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod mews;
+pub(crate) mod open;
 pub(crate) mod review;
 pub(crate) mod serve;
 pub(crate) mod sessions;

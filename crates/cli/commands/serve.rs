@@ -20,7 +20,7 @@ use nightaudit_text::plain;
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
-use crate::{error::LAST_WORDS, global::choice, requests::Requests, signals::stop_on_signal};
+use crate::{browser, error::LAST_WORDS, global::choice, requests::Requests, signals::stop_on_signal};
 
 /// Forward, limit and record requests to Mews
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ Ctrl-C: requests in flight still finish.
 
 Examples:
   nightaudit serve
-  nightaudit serve --session certification
+  nightaudit serve --session certification --open
   nightaudit serve --environment production --on-limit delay
   nightaudit serve --upstream http://127.0.0.1:8090
   nightaudit serve --listen 8000 --listen localhost:9000
@@ -46,6 +46,9 @@ pub(crate) struct Serve {
     /// The console's address: 8081, localhost:8081
     #[arg(long, value_name = "ADDRESS")]
     console: Option<Address>,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
     /// Print a line for each request, even if standard output isn't a terminal
     #[arg(long)]
     requests: bool,
@@ -133,6 +136,9 @@ impl Serve {
             let service = Service::start(settings).await?;
             let watched = self.requests || !self.quiet && io::stdout().is_terminal();
             announce(&addresses(&service, io::stdout().is_terminal()));
+            if self.open {
+                open_page(service.ticket_url()?);
+            }
             let watching = if watched { Some(watch(&service)?) } else { None };
             if watched || io::stdout().is_terminal() {
                 // In the background: a start without a network waits for nothing.
@@ -151,6 +157,15 @@ impl Serve {
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     }
+}
+
+/// Opens the page in the background; the port is bound already, so the browser finds it. `address` is one that works once.
+pub(crate) fn open_page(address: String) {
+    tokio::task::spawn_blocking(move || {
+        if let Err(reason) = browser::open(address) {
+            tracing::warn!("no browser was opened: {reason}; open the console's address");
+        }
+    });
 }
 
 /// Shows what is recorded; a terminal that takes nothing, as after Ctrl-S, holds up nothing but its lines.

@@ -170,7 +170,7 @@ impl Seen {
             say(&format!("Verdict: {}", plain(&review.headline)))?;
             let report = folder.join("report.html");
             export::report(settings, SESSION, &report)?;
-            let opened = open && browser::open(&report);
+            let opened = open && browser::open(&report).is_ok();
             say(&format!("{} {}", if opened { "Opened: " } else { "Report: " }, report.display()))?;
         }
         say("\nExplore the log:\n")?;
@@ -180,6 +180,7 @@ impl Seen {
         {
             say(&format!("  {program} {command}"))?;
         }
+        say(&format!("\nSee it in a browser: {program} console --open --data {data}"))?;
         say(&format!("\nThe log stays until you delete it: rm -r {data}"))
     }
 }

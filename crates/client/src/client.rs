@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, body::Incoming};
 use hyper_util::rt::TokioIo;
@@ -60,6 +60,18 @@ impl Client {
             return Err(ConsoleError::Foreign(address));
         }
         Ok(Self { address, token, runtime: Rc::new(runtime), timeouts: Timeouts::COMMAND })
+    }
+
+    /// The console's URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The URL that opens its page, with the token.
+    #[must_use]
+    pub fn page_url(&self) -> String {
+        self.token.page_url(&self.url())
     }
 
     /// The same client with other timeouts.
@@ -159,7 +171,7 @@ impl Client {
             tokio::spawn(connection);
             let response = sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
             let status = response.status();
-            if status == StatusCode::OK {
+            if status.is_success() {
                 return Ok(response);
             }
             let body = response.into_body().collect().await.map_err(ConsoleError::Truncated)?.to_bytes();
