@@ -110,7 +110,8 @@ declare global {
 		documentation: string | null;
 		checked: boolean;
 		why: string | null;
-		findings: { pointer: string; message: string; expected: string | null; kind: string }[];
+		findings: { pointer: string; message: string; expected: string; found: string; kind: string; disputed: string | null; ends: string | null }[];
+		sideline: { title: string | null; notes: string[]; replacedBy: string[]; revision: string; suggestion: { operation: string; reason: string } | null };
 	}
 
 	/** Said at a place in JSON. */

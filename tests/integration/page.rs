@@ -26,3 +26,8 @@ fn traffic_is_seen_filtered_searched_and_followed() {
 fn scripts_are_sent_as_they_are_written() {
     browser_test("served.cjs");
 }
+
+#[test]
+fn an_exchange_is_seen_whatever_is_in_it() {
+    browser_test("exchange.cjs");
+}

@@ -56,6 +56,8 @@ export function bodyView(body, ctx, { label, signal, remarks, download }) {
 	const text = body.body;
 	if (text === null) fill(element, h("p", { class: "blank" }, body.bodyLength === 0 ? "No body." : "The body was not recorded."));
 	else if (body.bodyEncoding === "base64") show(bytesView(fromBase64(text), label, tools));
+	// Some files are text by chance.
+	else if (/^(%PDF-|GIF8)/.test(text)) show(bytesView(new TextEncoder().encode(text), label, tools));
 	else if (!/^\ufeff?\s*[[{"]/.test(text)) show(textView(text, label, tools));
 	else {
 		fill(element, h("p", { class: "blank" }, "Reading…"));

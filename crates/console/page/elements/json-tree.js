@@ -10,7 +10,7 @@ import { LINE, Lines } from "./lines.js";
 import { textView } from "./text-view.js";
 
 /** More lines than this aren't all unfolded at first. */
-const UNFOLDED = 3000;
+const UNFOLDED = 20_000;
 /** Characters of a value on its line. */
 const LONGEST = 400;
 /** Levels that are indented; deeper ones say their number. */

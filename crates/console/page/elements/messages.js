@@ -32,7 +32,7 @@ export function messageList({ id, webSocket: part }, ctx) {
 		opened = new AbortController();
 		body?.leave?.();
 		const message = messages[selected];
-		const path = `/api/v1/exchanges/${id}/body?of=response&message=${selected}`;
+		const path = `/api/v1/exchanges/${id}/body?message=${selected}`;
 		const download = () => void ctx.api.download(path).catch((error) => ctx.notify("bad", error.message));
 		body = bodyView(message, ctx, { label: `message ${count(selected + 1)}`, signal: opened.signal, download });
 		fill(below, remarksOn(message), message.opcode === 8 ? h("p", { class: "blank" }, recorded(kindOf(message))) : body.element);

@@ -18,6 +18,7 @@ export function tabs(label, onSelect, look = "") {
 			button.setAttribute("aria-selected", `${other === selected}`);
 			button.tabIndex = other === selected ? 0 : -1;
 		}
+		buttons.get(selected)?.scrollIntoView({ block: "nearest", inline: "nearest" });
 		panel.setAttribute("aria-labelledby", `${own}-${selected}`);
 	};
 	const choose = (name = "") => {

@@ -37,8 +37,11 @@ function pane(first, ctx, options) {
 	let shown = null;
 	/** Of a message. */
 	let part = "body";
+	/** The tab to show, if the exchange has it. */
+	let wantedTab = options.tab || ctx.settings.get("exchange.tab", "overview");
 
 	const tab = tabs("Exchange", (name) => {
+		wantedTab = name;
 		ctx.settings.set("exchange.tab", name);
 		options.onTab?.(name);
 		showTab();
@@ -52,7 +55,7 @@ function pane(first, ctx, options) {
 	const compare = h("a", { class: "button small" }, "Compare");
 	const whole = h("a", { class: "button small icon", title: "Open on its own (w)", "aria-label": "Open on its own", hidden: !options.onClose }, icon("link"));
 	const close = options.onClose && h("button", { class: "button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
-	const tools = h("div", { class: "exchange-tools" }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), whole, close);
+	const tools = h("div", { class: "exchange-tools", hidden: true }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), whole, close);
 	const element = h("section", { class: "exchange view", "aria-label": "Exchange" }, h("div", { class: "exchange-top" }, head, tools), tab.element, tab.panel);
 
 	const show = async (wanted = "") => {
@@ -69,6 +72,7 @@ function pane(first, ctx, options) {
 			[contract, fault, row] = [null, "", null];
 			// The end of an id, or `last`, has led here.
 			id = exchange.id;
+			tools.hidden = false;
 			say();
 			showTab();
 			void look();
@@ -90,6 +94,7 @@ function pane(first, ctx, options) {
 
 	const fail = (why = "") => {
 		exchange = null;
+		tools.hidden = true;
 		shown?.leave?.();
 		shown = null;
 		const again = () => {
@@ -133,6 +138,7 @@ function pane(first, ctx, options) {
 			["response", "Response", response ? size(response.bodyLength) : ""],
 			["contract", "Contract", findings > 0 ? count(findings) : "", "finding"],
 		]);
+		tab.select(wantedTab);
 	};
 
 	const showTab = () => {
@@ -230,17 +236,17 @@ function pane(first, ctx, options) {
 	if (!options.onClose) bindings.push(key("J", "next exchange", () => go("next")), key("K", "previous exchange", () => go("previous")), key("q Escape", "back to the list", () => ctx.go("#/traffic")));
 	const leaving = [ctx.keys.layer("In an exchange", bindings), marks.subscribe(sayMark)];
 
-	tab.select(options.tab || ctx.settings.get("exchange.tab", "overview"));
 	void show(first);
 	return {
 		element,
-		/** @param {string} id */
-		update: (id) => void show(id),
-		/** @param {string | null} name */
-		select(name) {
-			if (!name || name === tab.selected) return;
-			tab.select(name);
-			showTab();
+		/** @param {string} other @param {string | null} [name] a tab */
+		update(other, name) {
+			wantedTab = name || wantedTab;
+			if (other !== id) void show(other);
+			else if (tab.selected !== wantedTab) {
+				tab.select(wantedTab);
+				showTab();
+			}
 		},
 		leave() {
 			loading.abort();
@@ -258,7 +264,7 @@ export function exchangePane(id, ctx, options = {}) {
 /** @param {import("../router.js").Route} route @param {Context} ctx @returns {import("../router.js").View} */
 export function view(route, ctx) {
 	let id = route.path[1] ?? "last";
-	const { element, update, select, leave } = pane(id, ctx, {
+	const { element, update, leave } = pane(id, ctx, {
 		tab: route.query.get("tab"),
 		onOpen: (other) => ctx.go(address(["exchange", other])),
 		onTab: (tab) => ctx.go(address(["exchange", id], { tab }), { replace: true }),
@@ -268,8 +274,7 @@ export function view(route, ctx) {
 		title: "Exchange",
 		update: (route) => {
 			id = route.path[1] ?? "last";
-			update(id);
-			select(route.query.get("tab"));
+			update(id, route.query.get("tab"));
 		},
 		leave,
 	};
