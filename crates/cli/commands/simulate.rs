@@ -10,11 +10,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use bytesize::ByteSize;
 use clap::{Args, ValueHint};
 use nightaudit_app::{
     bind,
-    config::{Address, Settings},
+    config::{Address, Settings, Size},
 };
 use nightaudit_mews::PUBLISHED_TOKENS;
 use nightaudit_simulator::{Anchor, Config, Faults, Latency, Limit, Simulator, WebhookUrl, self_signed};
@@ -70,7 +69,7 @@ pub(crate) struct Simulate {
     seed: u64,
     /// Maximum size of a request body
     #[arg(long, value_name = "SIZE", default_value = "20 MiB")]
-    max_body: ByteSize,
+    max_body: Size,
     /// Serve TLS with a self-signed CA
     #[arg(long)]
     tls: bool,
@@ -128,7 +127,7 @@ impl Simulate {
             anchor: if self.limit_anchored { Anchor::Burst } else { Anchor::Sliding },
             faults: self.fail.clone().unwrap_or_default(),
             latency: self.latency.unwrap_or_default(),
-            max_body: usize::try_from(self.max_body.as_u64()).unwrap_or(usize::MAX),
+            max_body: usize::try_from(self.max_body.0).unwrap_or(usize::MAX),
             webhook: self.webhook.clone(),
             ..Config::default()
         })

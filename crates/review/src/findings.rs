@@ -1,5 +1,7 @@
 //! Collects findings and applies the declaration's overrides.
 
+pub(crate) use nightaudit_units::{count as thousands, period as span};
+
 use crate::{
     declaration::Declaration,
     review::{Counts, Evidence, Finding, RuleOverride},
@@ -94,43 +96,15 @@ pub(crate) fn count_of(count: u64, what: &str) -> String {
     format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
-/// `60,000`
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `45 s`, `12 min`, `47 h 59 min`.
-pub(crate) fn span(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
-        _ if seconds % 3600 < 60 => format!("{} h", seconds / 3600),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_formatted_for_people() {
+    fn counts_have_their_noun() {
         assert_eq!(
             ["1 call", "0 calls", "60,000 calls"],
             [1, 0, 60_000].map(|n| count_of(n, "call")).each_ref().map(|t| &**t)
-        );
-        assert_eq!(thousands(1_234_567), "1,234,567");
-        assert_eq!(
-            [45, 119, 120, 7199, 7200, 172_740, 172_800].map(span),
-            ["45 s", "119 s", "2 min", "119 min", "2 h", "47 h 59 min", "48 h"]
         );
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use http::StatusCode;
 use jiff::Timestamp;
 use nightaudit_mews::Contracts;
+use nightaudit_units::parse_duration;
 
 use crate::limit::{Anchor, Limit};
-use crate::option::{InvalidOption, duration};
+use crate::option::InvalidOption;
 use crate::webhook::WebhookUrl;
 
 /// How a simulated Mews behaves.
@@ -165,8 +166,8 @@ impl FromStr for Latency {
         let invalid = || InvalidOption::new("a latency", text, "write it like 80ms or 80ms±40ms, at most 10m");
         let parts = ["±", "+-", "+/-"].iter().find_map(|sign| text.split_once(sign));
         let (mean, spread) = parts.unwrap_or((text, "0s"));
-        let mean = duration(mean).filter(|mean| *mean <= MAX_LATENCY).ok_or_else(invalid)?;
-        let spread = duration(spread).filter(|spread| *spread <= mean).ok_or_else(invalid)?;
+        let mean = parse_duration(mean).ok().filter(|mean| *mean <= MAX_LATENCY).ok_or_else(invalid)?;
+        let spread = parse_duration(spread).ok().filter(|spread| *spread <= mean).ok_or_else(invalid)?;
         Ok(Self { mean, spread })
     }
 }

@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::option::{InvalidOption, duration};
+use nightaudit_units::Rate;
+
+use crate::option::InvalidOption;
 
 /// A limit, written `200/30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +35,9 @@ impl FromStr for Limit {
 
     fn from_str(text: &str) -> Result<Self, InvalidOption> {
         let invalid = || InvalidOption::new("a limit", text, "write it like 200/30s");
-        let (requests, window) = text.split_once('/').ok_or_else(invalid)?;
-        let requests = requests.trim().parse().map_err(|_| invalid())?;
-        let window = duration(window).filter(|window| !window.is_zero()).ok_or_else(invalid)?;
-        Ok(Self { requests, window })
+        let Rate { requests, window } = text.parse().map_err(|_| invalid())?;
+        let requests = NonZeroU32::new(requests).ok_or_else(invalid)?;
+        if window.is_zero() { Err(invalid()) } else { Ok(Self { requests, window }) }
     }
 }
 

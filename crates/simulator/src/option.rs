@@ -1,7 +1,5 @@
 //! Options as people write them.
 
-use std::time::Duration;
-
 use thiserror::Error;
 
 /// An invalid option.
@@ -17,9 +15,4 @@ impl InvalidOption {
     pub(crate) fn new(what: &'static str, text: &str, remedy: &'static str) -> Self {
         Self { what, text: text.to_owned(), remedy }
     }
-}
-
-/// Parses a duration: `500ms`, `30s`, `15m`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    Duration::try_from(text.trim().parse::<jiff::SignedDuration>().ok()?).ok()
 }

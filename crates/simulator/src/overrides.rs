@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use http::{HeaderMap, StatusCode};
 
 use crate::config::{MAX_LATENCY, error_status};
-use crate::option::duration;
 
 /// `X-Simulator: size=20MB, status=503, latency=2s`; each part is optional.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,9 +27,10 @@ impl Overrides {
                 let invalid = |remedy: &str| format!("X-Simulator: `{part}`: {remedy}");
                 match part.split_once('=') {
                     Some(("size", size)) => {
-                        let size = size.parse::<ByteSize>().map_err(|_| invalid("write it like size=20MB"))?.as_u64();
+                        let size =
+                            nightaudit_units::parse_size(size).map_err(|_| invalid("write it like size=20MB"))?;
                         if size > max_size {
-                            return Err(invalid(&format!("at most {}", ByteSize(max_size))));
+                            return Err(invalid(&format!("at most {}", nightaudit_units::size(max_size))));
                         }
                         overrides.size = Some(size);
                     }
@@ -40,7 +39,8 @@ impl Overrides {
                         overrides.status = Some(status);
                     }
                     Some(("latency", latency)) => {
-                        let latency = duration(latency).filter(|latency| *latency <= MAX_LATENCY);
+                        let latency =
+                            nightaudit_units::parse_duration(latency).ok().filter(|latency| *latency <= MAX_LATENCY);
                         overrides.latency =
                             Some(latency.ok_or_else(|| invalid("write it like latency=2s, at most 10m"))?);
                     }

@@ -18,6 +18,7 @@ pub mod terminal;
 
 pub use self::{
     error::one_line,
-    line::{cut, cut_before, cut_operation, duration, local, pad, plain, plain_lines, size, span, status_style},
+    line::{cut, cut_before, cut_operation, local, pad, plain, plain_lines, status_style},
     row::{Column, Columns, Line, Mark, Row, findings},
 };
+pub use nightaudit_units::{duration, size, span};

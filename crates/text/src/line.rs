@@ -1,6 +1,4 @@
-//! Figures and text for a terminal.
-
-use std::time::Duration;
+//! Text for a terminal.
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
@@ -26,36 +24,6 @@ pub fn local(time: Timestamp, zone: &TimeZone, pattern: &str) -> String {
         Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime(pattern).to_string(),
         Err(_) => time.to_string(),
     }
-}
-
-/// A duration with three significant digits: `84.3 ms`, `1.25 s`, `3m 20s`.
-pub fn duration(duration: Duration) -> String {
-    let micros = duration.as_micros();
-    let seconds = duration.as_secs_f64();
-    match micros {
-        0..1_000 => format!("{micros} us"),
-        1_000..100_000 => format!("{:.1} ms", seconds * 1e3),
-        100_000..1_000_000 => format!("{:.0} ms", seconds * 1e3),
-        1_000_000..60_000_000 => format!("{seconds:.2} s"),
-        _ => format!("{}m {:02}s", duration.as_secs() / 60, duration.as_secs() % 60),
-    }
-}
-
-/// A long duration in its two largest units: `42s`, `3m 20s`, `47h 30m`, `5d 2h`.
-pub fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{minutes}m {:02}s", seconds % 60),
-        3600..172_800 => format!("{hours}h {:02}m", minutes % 60),
-        _ => format!("{days}d {}h", hours % 24),
-    }
-}
-
-/// A number of bytes: `412 B`, `2.0 KiB`.
-pub fn size(bytes: u64) -> String {
-    bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
 /// Replaces control characters in untrusted text on one line.
@@ -125,12 +93,6 @@ mod tests {
     }
 
     #[test]
-    fn a_long_time_has_two_units() {
-        let of = |seconds| span(Duration::from_secs(seconds));
-        assert_eq!([of(0), of(42), of(200), of(171_000), of(180_000)], ["0s", "42s", "3m 20s", "47h 30m", "2d 2h"]);
-    }
-
-    #[test]
     fn what_is_cut_says_so() {
         assert_eq!([cut("reservations", 12), cut("reservations", 6)], ["reservations", "reser…"]);
         // Letters that take two columns.
@@ -148,14 +110,5 @@ mod tests {
         );
         assert_eq!(cut_operation("services/getAvailability", 20), "services/getAvailab…");
         assert_eq!(cut_operation("2023-06-06", 5), "2023…");
-    }
-
-    #[test]
-    fn durations_have_three_figures() {
-        let of = |micros| duration(Duration::from_micros(micros));
-        assert_eq!(
-            [of(0), of(999), of(84_312), of(843_120), of(1_250_000), of(200_000_000)],
-            ["0 us", "999 us", "84.3 ms", "843 ms", "1.25 s", "3m 20s"]
-        );
     }
 }

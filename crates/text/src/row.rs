@@ -7,9 +7,10 @@ use jiff::tz::TimeZone;
 use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, ExchangeId, Outcome, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_review::OriginStatus;
+use nightaudit_units::{duration, size};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::line::{cut, cut_operation, duration, local, pad, plain, size, status_style};
+use crate::line::{cut, cut_operation, local, pad, plain, status_style};
 
 /// An exchange's data for one line: small, and free of control characters.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use nightaudit_units::{InvalidRate, Rate};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{
@@ -264,16 +265,13 @@ impl RuleKeys {
 
     /// Parses a rule in the short form of `--limit` and `limit.rule`: `200/30s`, counted by access token and named after its
     /// text.
-    fn from_text(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a limit: use COUNT/TIME, such as 200/30s");
-        let (requests, window) = text.split_once('/').ok_or_else(wrong)?;
-        let requests = requests.trim().parse().map_err(|_| wrong())?;
-        let window = window.parse().map_err(|_| wrong())?;
+    fn from_text(text: &str) -> Result<Self, InvalidRate> {
+        let Rate { requests, window } = text.parse()?;
         Ok(Self {
             name: text.to_owned(),
             key: vec![KeyPart::AccessToken],
             requests,
-            window,
+            window: Period(window),
             burst: requests,
             paginated_factor: 1,
         })
@@ -350,7 +348,7 @@ mod tests {
     #[test]
     fn a_limit_that_is_no_limit_is_named() {
         for text in ["200", "x/30s", "200/soon", "-1/30s"] {
-            assert!(RuleKeys::from_text(text).unwrap_err().contains(text), "{text}");
+            assert!(RuleKeys::from_text(text).unwrap_err().to_string().contains(text), "{text}");
         }
     }
 }

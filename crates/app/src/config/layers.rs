@@ -60,6 +60,15 @@ pub enum ConfigError {
     },
 }
 
+/// An environment variable's text that is not of its key's type.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum WrongType {
+    #[error("`{0}` is not a whole number")]
+    Integer(String),
+    #[error("`{0}` is neither true nor false")]
+    Boolean(String),
+}
+
 /// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -179,10 +188,10 @@ impl Layers {
                 unknown.push(name);
                 continue;
             };
-            let value = value_like(default, &text).map_err(|message| ConfigError::Value {
+            let value = value_like(default, &text).map_err(|wrong| ConfigError::Value {
                 place: Origin::Variable(name.clone()),
                 key: key.clone(),
-                message,
+                message: wrong.to_string(),
             })?;
             self.set(key, value, Origin::Variable(name));
         }
@@ -341,10 +350,10 @@ fn merge(under: &mut Table, over: Table) {
 }
 
 /// Parses a variable's text as a value of the same type as the key's default.
-fn value_like(default: &Value, text: &str) -> Result<Value, String> {
+fn value_like(default: &Value, text: &str) -> Result<Value, WrongType> {
     Ok(match default {
-        Value::Integer(_) => Value::Integer(text.parse().map_err(|_| format!("`{text}` is not a whole number"))?),
-        Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| format!("`{text}` is neither true nor false"))?),
+        Value::Integer(_) => Value::Integer(text.parse().map_err(|_| WrongType::Integer(text.to_owned()))?),
+        Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| WrongType::Boolean(text.to_owned()))?),
         Value::Array(_) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())

@@ -28,7 +28,7 @@ pub use self::{
     kept::ContractsError,
     layers::{ConfigError, Layers, Origin, PREFIX, variable},
     settings::{Console, Logging, Settings, TlsFiles},
-    values::Period,
+    values::{Period, Size},
 };
 
 /// A flag given on the command line: its name, its key and its value.

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use nightaudit_units::{InvalidDuration, InvalidSize, parse_duration, parse_size, size};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration: `500ms`, `30s`, `15m`, `90d`; a day has 24 hours.
@@ -9,13 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Period(pub Duration);
 
 impl FromStr for Period {
-    type Err = String;
+    type Err = InvalidDuration;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not a duration: use 500ms, 30s, 15m or 90d");
-        let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
-        let signed = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-        Duration::try_from(signed).map(Self).map_err(|_| format!("`{text}` is negative"))
+        parse_duration(text).map(Self)
     }
 }
 
@@ -33,18 +31,16 @@ impl fmt::Display for Period {
 pub struct Size(pub u64);
 
 impl FromStr for Size {
-    type Err = String;
+    type Err = InvalidSize;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let size: bytesize::ByteSize =
-            text.parse().map_err(|_| format!("`{text}` is not a size: use 64 KiB, 8 MiB or 10 GB"))?;
-        Ok(Self(size.as_u64()))
+        parse_size(text).map(Self)
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        bytesize::ByteSize(self.0).display().iec().fmt(f)
+        f.write_str(&size(self.0))
     }
 }
 
@@ -105,10 +101,10 @@ mod tests {
     #[test]
     fn invalid_values_are_named_with_an_example() {
         for text in ["", "soon", "-5s", "3 months", "1e99s"] {
-            let error = text.parse::<Period>().unwrap_err();
+            let error = text.parse::<Period>().unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }
-        assert_eq!("many".parse::<Size>().unwrap_err(), "`many` is not a size: use 64 KiB, 8 MiB or 10 GB");
+        assert_eq!("many".parse::<Size>().unwrap_err().to_string(), "`many` is not a size: use 64 KiB, 8 MiB or 10 GB");
     }
 
     #[test]

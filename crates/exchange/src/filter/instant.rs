@@ -2,7 +2,7 @@
 
 use jiff::{ToSpan as _, civil, tz::TimeZone};
 
-use super::{InvalidFilter, parse};
+use super::InvalidFilter;
 use crate::Timestamp;
 
 const ACCEPTED: &str = "10m, 2h or 3d (ago), a local time like 12:00, 12:00:00.123 or 2026-11-23 12:00, or \
@@ -21,7 +21,7 @@ pub(super) fn parse(
     after: Option<Timestamp>,
 ) -> Result<Timestamp, InvalidFilter> {
     let text = text.trim();
-    if let Some(ago) = parse::duration(text) {
+    if let Ok(ago) = nightaudit_units::parse_duration(text) {
         return Ok(now.minus(ago));
     }
     // `show` prints a space before the offset.

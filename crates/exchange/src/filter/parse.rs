@@ -98,9 +98,10 @@ pub(super) fn escape(value: &str) -> String {
     }
 }
 
-/// Parses `--slower-than`: a number with `us`, `ms`, `s`, `m` or `h`, such as `500ms` or `1.5s`.
+/// Parses `--slower-than`: `500ms`, `1.5s`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, InvalidFilter> {
-    duration(text.trim()).ok_or_else(|| InvalidFilter::value("slower-than", text, "a time like 500ms, 1.5s or 2m"))
+    nightaudit_units::parse_duration(text)
+        .map_err(|_| InvalidFilter::value("slower-than", text, "a time like 500ms, 1.5s or 2m"))
 }
 
 /// Parses `--token`: a pseudonym, with or without `REDACTED:`. The error does not quote the value, which may be the
@@ -129,33 +130,6 @@ pub(super) fn write_duration(duration: Duration) -> String {
         }
     }
     format!("{}.{:09}s", duration.as_secs(), duration.subsec_nanos())
-}
-
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = (text[..unit].trim_end(), &text[unit..]);
-    let nanos: u128 = match unit {
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" | "min" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        "d" => 86_400_000_000_000,
-        "w" => 604_800_000_000_000,
-        _ => return None,
-    };
-    // Integer arithmetic: a float could not represent every written duration.
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 26 || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-    let parts = whole.parse::<u128>().ok()?.checked_mul(scale)?
-        + if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
-    let nanos = parts.checked_mul(nanos)? / scale;
-    let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
-    Some(Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).ok()?))
 }
 
 fn shortened(text: &str) -> String {
