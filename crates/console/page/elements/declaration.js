@@ -1,9 +1,9 @@
 // The declaration of a session, as a form and as TOML. It is stored with the session: `review`, report and bundle use it.
 
-import { fill, h } from "../dom.js";
+import { fill, h, prose } from "../dom.js";
 import { declarationForm } from "./declaration-form.js";
 import { confirm } from "./dialog.js";
-import { button, card, prose, said } from "./parts.js";
+import { button, card, said } from "./parts.js";
 
 /** What was typed and not saved, by session: it outlives the view. @type {Map<string, {form: Declaration, toml: string, mode: string}>} */
 const drafts = new Map();

@@ -1,10 +1,10 @@
 // Evidence of a session: built by the console, with progress, then downloaded.
 
-import { fill, h, visible } from "../dom.js";
+import { fill, h, prose, visible } from "../dom.js";
 import { counted, count, size } from "../format.js";
 import { poll } from "../poll.js";
 import { copyText } from "./copy.js";
-import { button, meter, muted, prose, refill, said } from "./parts.js";
+import { button, meter, muted, refill, said } from "./parts.js";
 
 const FORMATS = /** @type {Record<string, [string, string]>} */ ({
 	bundle: ["Bundle", "Report, HAR, exchanges and review in one signed file; `nightaudit verify` checks it"],

@@ -3,7 +3,7 @@
 import { h, recorded } from "../dom.js";
 import { count } from "../format.js";
 import { address } from "../router.js";
-import { LEVEL, VERDICT, blank, button, card, exchangeLink, exchangeLinks, folded, muted, prose, tag } from "./parts.js";
+import { LEVEL, VERDICT, blank, button, card, exchangeLink, exchangeLinks, folded, muted, sentence, tag } from "./parts.js";
 
 const WEIGHTS = /** @type {[Severity, string, string][]} */ ([["error", "Errors", "would fail the review"], ["warning", "Warnings", "would raise questions"], ["note", "Notes", ""]]);
 
@@ -14,7 +14,7 @@ const MOST = 60;
 const weight = (title, level, aside, items) => items.length > 0 && h("section", { class: "weight" }, h("h3", null, title, " ", tag(level, count(items.length)), " ", aside), folded(items, "findings", MOST));
 
 /** @param {Finding} own @param {Children} beside @param {Children[]} below */
-const item = (own, beside, ...below) => h("li", { dataset: { rule: own.rule, level: LEVEL[own.severity] } }, h("div", { class: "row" }, h("code", { class: "muted" }, own.rule), beside), h("p", { class: "strong" }, prose(own.message)), below);
+const item = (own, beside, ...below) => h("li", { dataset: { rule: own.rule, level: LEVEL[own.severity] } }, h("div", { class: "row" }, h("code", { class: "muted" }, own.rule), beside), h("p", { class: "strong" }, sentence(own.message)), below);
 
 /**
  * @param {Review} review
@@ -31,24 +31,24 @@ export function findings(review, titles, change) {
 			h("span", { class: "spacer" }),
 			button("Silence or explain", () => change(rule, operation), "small quiet", { dataset: { key: `${rule} ${operation} ${own.message}` }, title: titles.get(rule), "aria-label": `Silence or explain ${rule}` }),
 		],
-		h("p", null, prose(own.advice)),
-		ruling && h("p", { class: "muted" }, was, prose(ruling.reason)),
+		h("p", null, sentence(own.advice)),
+		ruling && h("p", { class: "muted" }, was, sentence(ruling.reason)),
 		h("p", { class: "proof" }, exchangeLinks(own.exchanges, own.count), operation && own.exchanges.length > 0 && h("a", { class: "muted", href: address(["traffic"], { session, operation }) }, "all calls of the operation")));
 	})));
 }
 
 /** What the declaration silences and leaves out. @param {Review} review */
 export const silenced = ({ silenced: quiet, leftOut = [] }) => [
-	weight("Silenced by the declaration", "", null, quiet.map((own) => item(own, muted(own.severity), h("p", { class: "muted" }, "Reason: ", prose(own.ruling?.reason ?? "")), h("p", { class: "proof" }, exchangeLinks(own.exchanges, own.count))))),
+	weight("Silenced by the declaration", "", null, quiet.map((own) => item(own, muted(own.severity), h("p", { class: "muted" }, "Reason: ", sentence(own.ruling?.reason ?? "")), h("p", { class: "proof" }, exchangeLinks(own.exchanges, own.count))))),
 	weight("Left out by the declaration", "", null, leftOut.map((own) => h("li", null,
 		h("p", null, own.operation ? [exchangeLink(own.exchange), ` ${own.status ?? "---"} `, recorded(own.operation)] : `${own.exchange}: not in this session`),
-		h("p", { class: "muted" }, "Reason: ", prose(own.reason))))),
+		h("p", { class: "muted" }, "Reason: ", sentence(own.reason))))),
 ];
 
 /** @param {Check[]} checks @param {(rule: string) => void} show */
 export const checklist = (checks, show) => h("ul", { class: "points" }, checks.map(({ title, state, figure, rules, silenced: quiet = [] }) => h("li", null,
 	tag({ passed: "good", failed: "bad", "not-judged": "" }[state], state.replace("-", " ")),
-	h("div", null, h("p", { class: "strong" }, title), h("p", { class: "muted" }, prose(figure), rules.map((rule) => [" ", h("button", { class: "as-link", type: "button", onclick: () => show(rule) }, rule), quiet.includes(rule) && " silenced by the partner"]))))));
+	h("div", null, h("p", { class: "strong" }, title), h("p", { class: "muted" }, sentence(figure), rules.map((rule) => [" ", h("button", { class: "as-link", type: "button", onclick: () => show(rule) }, rule), quiet.includes(rule) && " silenced by the partner"]))))));
 
 /** @param {Comparison} found @param {string} before @param {string} after The names of the sessions. */
 export function comparison(found, before, after) {

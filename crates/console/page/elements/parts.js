@@ -22,8 +22,8 @@ export const muted = (...text) => h("span", { class: "muted" }, text);
 /** @param {string} text */
 export const mono = (text) => h("span", { class: "mono" }, recorded(text, { longest: 200 }));
 
-/** Text with `code` in it. @param {string} text */
-export function prose(text) {
+/** A recorded sentence with what is in backticks as code. @param {string} text */
+export function sentence(text) {
 	const parts = text.split("`");
 	return parts.length % 2 ? parts.map((part, place) => (place % 2 ? h("code", null, recorded(part)) : recorded(part, { longest: 1500 }))) : recorded(text, { longest: 1500 });
 }

@@ -1,7 +1,7 @@
 // The limits: what is used and left of each rule and token, when the next permit is free, and what was refused by whom.
 
-import { fill, h, recorded } from "../dom.js";
-import { blank, card, meter, muted, prose, refill, table } from "../elements/parts.js";
+import { fill, h, prose, recorded } from "../dom.js";
+import { blank, card, meter, muted, refill, table } from "../elements/parts.js";
 import { refusalLane, windowChart } from "../elements/windows.js";
 import { count, counted, duration, span, token } from "../format.js";
 import { poll } from "../poll.js";

@@ -7,7 +7,7 @@ import { declaration } from "../elements/declaration.js";
 import { errors } from "../elements/errors.js";
 import { evidence } from "../elements/evidence.js";
 import { checklist, findings, silenced } from "../elements/findings.js";
-import { VERDICT, blank, card, meter, muted, prose, refill, said, tag } from "../elements/parts.js";
+import { VERDICT, blank, card, meter, muted, sentence, refill, said, tag } from "../elements/parts.js";
 import { strip } from "../elements/strip.js";
 import { count } from "../format.js";
 import { poll } from "../poll.js";
@@ -113,7 +113,7 @@ async function show({ id }, sessions, query, ctx) {
 		const text = fixed ? tab : tab + why + JSON.stringify({ ...review, upTo: 0, run: review?.run.session });
 		if (text === painted) return;
 		painted = text;
-		refill(place, fixed ?? (review ? content(review) : h("div", { class: "card" }, blank(why ? "There is no review of this session" : "Reading the session…", prose(why)))));
+		refill(place, fixed ?? (review ? content(review) : h("div", { class: "card" }, blank(why ? "There is no review of this session" : "Reading the session…", sentence(why)))));
 	};
 	const turnTo = (/** @type {URLSearchParams} */ now) => {
 		tab = TABS.find((name) => name === now.get("tab")) ?? TABS[0];
@@ -183,7 +183,7 @@ function head(place, { verdict, counts, run, headline, summary, declared: stated
 	place.className = "card verdict";
 	place.dataset.level = level;
 	fill(place,
-		h("div", { class: "weight" }, h("h2", { class: level }, recorded(headline, { longest: 300 })), h("p", null, prose(rest.charAt(0).toUpperCase() + rest.slice(1)))),
+		h("div", { class: "weight" }, h("h2", { class: level }, recorded(headline, { longest: 300 })), h("p", null, sentence(rest.charAt(0).toUpperCase() + rest.slice(1)))),
 		h("dl", { class: "weight" },
 			figure("Hours", `${Math.floor(minutes / 60)} h ${minutes % 60} min`, "", asked > 0 && [muted(` of ${asked} h`), meter(minutes / 60 / asked, minutes / 60 < asked ? "" : "good")]),
 			figure("Errors", count(counts.errors), counts.errors ? "bad" : "muted"),
