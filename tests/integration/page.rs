@@ -1,6 +1,6 @@
 //! The console's page in a real browser. The tests themselves are in `tests/browser`.
 
-use std::{path::Path, process::Command};
+use std::{io::Write as _, path::Path, process::Command};
 
 use crate::browser::browser;
 
@@ -15,6 +15,8 @@ fn browser_test(name: &str) {
     let output = node.output().unwrap();
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name}:\n{said}{failed}");
+    // What it left out, which the test's harness would keep to itself.
+    let _ = std::io::stderr().write_all(&output.stderr);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // The page's modules that need no browser: the filter's language, the words for figures, addresses, the stream's events.
 //
-//   node tests/browser/modules.mjs
+//   node tests/browser/modules.test.mjs
 import assert from "node:assert/strict";
 import test from "node:test";
 
