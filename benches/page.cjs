@@ -47,7 +47,7 @@ async function load(serve) {
 
 test(async (it, folder) => {
   const mews = await upstream(() => ({ body: '{"Enterprise":{"Name":"Hotel"}}' }));
-  const serve = await Serve.start(`${folder}/data`, ["--upstream", mews.url, "--limit", "10000000/30s"]);
+  const serve = await Serve.start(`${folder}/data`, ["--upstream", mews.url, "--limit", "1000000/30s"]);
   console.error(`without the page  ${(await load(serve)).text}`);
 
   const page = await it.open(serve, "#/traffic");

@@ -44,7 +44,7 @@ async function upstream(answer) {
     });
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => (server.close(), server.closeAllConnections()) };
 }
 
 /** A running `serve`; `arguments` come on top of its addresses and data folder. */

@@ -152,6 +152,28 @@ test(async (it, folder) => {
   await it.look(page, "search-1400-light");
   await page.keyboard.press("Escape");
 
+  // A filter that reads bodies, and finds what comes later, too.
+  await filter("contains=NEEDLE");
+  await until("the needle alone", async () => (await total(page)) === 1 && (await text(page, ".counts")) === "1 match");
+  await serve.call("bills/getAll", { Note: "another needle" });
+  await until("the new one, too", async () => (await total(page)) === 2);
+  await filter(" ");
+  await until("all again", async () => (await total(page)) === 196);
+
+  // Marks, and what is exported.
+  await page.keyboard.press("F");
+  for (const key of ["k", "k", "m", "m"]) await page.keyboard.press(key);
+  await until("two are marked", async () => (await text(page, ".marked")).includes("2 marked"));
+  const pair = await page.$eval(".marked a", (link) => link.getAttribute("href"));
+  it.expect(/^#\/compare\/[0-9A-Z]{26}\/[0-9A-Z]{26}$/.test(pair), `compare: ${pair}`);
+  await page.keyboard.press("M");
+  await until("none is marked", () => page.$eval(".marked", (marked) => marked.hidden));
+  await page.keyboard.press("x");
+  await page.waitForSelector("dialog[open] .choice");
+  await it.look(page, "export-1400-light");
+  const [exported] = await Promise.all([page.waitForResponse((response) => response.url().includes("/api/v1/export")), page.click("dialog[open] .choice:nth-child(2)")]);
+  it.expect(exported.url().endsWith("?format=ndjson") && exported.status() === 200, `exported: ${exported.status()} ${exported.url()}`);
+
   // A row opens beside the list, by keys and by the mouse, and has an address.
   await page.$eval(".vlist", (list) => list.focus());
   await page.keyboard.press("Enter");
@@ -180,7 +202,7 @@ test(async (it, folder) => {
   await page.mouse.up();
   await until("a span is chosen", async () => /since=.*until=/.test(await hash(page)));
   await page.goBack();
-  await until("back is all", async () => (await total(page)) === 195);
+  await until("back is all", async () => (await total(page)) === 196);
 
   // `serve` ends and comes back under the open page.
   page.allowed.push(/net::ERR_/);
@@ -191,14 +213,26 @@ test(async (it, folder) => {
   await it.look(page, "stopped-1400-light");
   await serve.again();
   await many(50);
-  await until("it goes on", async () => (await total(page)) === 245);
+  await until("it goes on", async () => (await total(page)) === 246);
   await until("the notice is gone", async () => !(await text(page, ".notices")).includes("can't be reached"));
   const operations = await everyOperation(page);
   const numbers = operations.filter((operation) => operation.startsWith("numbers/"));
-  it.expect(operations.length === 245, `${operations.length} rows`);
+  it.expect(operations.length === 246, `${operations.length} rows`);
   it.expect(new Set(numbers).size === 240 && numbers.length === 240, `${numbers.length} rows of 240, ${new Set(numbers).size} of them different`);
   const recorded = await serve.api("GET", "/api/v1/rows?from=0&limit=500");
   it.expect(recorded.rows.map(({ operation }) => operation).join() === operations.map((shown, place) => (shown.startsWith("numbers/") ? shown : recorded.rows[place].operation)).join(), "the order isn't that of the log");
+
+  // An upstream that can't be reached is said.
+  mews.close();
+  await serve.stop();
+  const alone = await Serve.start(`${folder}/alone`, ["--upstream", "http://127.0.0.1:9"]);
+  const unreached = await it.open(alone, "#/traffic", { name: "unreached" });
+  await alone.call("bills/getAll").catch(() => {});
+  await until("the upstream is said to be gone", async () => (await text(unreached, ".notices")).includes("upstream can't be reached"));
+  await until("its failure is listed", async () => (await column(unreached, "c-marks")).join().includes("failed"));
+  await it.look(unreached, "unreached-1400-light");
+  await unreached.close();
+  await serve.again();
 
   // Everything by its keys, and at every size.
   await page.keyboard.press("?");
@@ -212,5 +246,4 @@ test(async (it, folder) => {
     await it.look(other, `traffic-${width}-${scheme}`);
     await other.close();
   }
-  mews.close();
 });

@@ -95,8 +95,8 @@ export function bar(ctx, notices) {
 			if (status.recording?.failing) state("bad", "not recording");
 			else if (status.readOnly || !status.proxy) state("", "log only");
 			else state("good", "recording");
-			run.hidden = !status.session;
 			if (status.session) say(run, await ctx.api.get("/api/v1/sessions/current/run"));
+			run.hidden = !status.session;
 		} catch (error) {
 			if (!isGone(error)) {
 				// Its view says why: a declaration that has become invalid, say.

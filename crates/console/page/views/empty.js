@@ -1,7 +1,9 @@
 // What an empty log shows: how to point an integration at the proxy.
 
 import { fill, h } from "../dom.js";
+import { copyText } from "../elements/copy.js";
 import { icon } from "../elements/icon.js";
+import { tabs } from "../elements/tabs.js";
 
 /** The lines per language, for the proxy's address. Tokens are the reader's own. */
 const LINES = /** @type {[string, (proxy: string) => string][]} */ ([
@@ -51,38 +53,19 @@ function unserved() {
 function pointed(ctx, { address, environment, upstream }) {
 	const proxy = /^https?:/.test(address) ? address.replace(/\/$/, "") : `http://${address}`;
 	const text = h("pre", { tabindex: 0, "aria-label": "Example" });
-	const copy = h("button", { class: "button small", type: "button" }, icon("copy"), "Copy");
-	copy.addEventListener("click", async () => {
-		try {
-			await navigator.clipboard.writeText(text.textContent ?? "");
-			ctx.notify("good", "Copied.");
-		} catch {
-			getSelection()?.selectAllChildren(text);
-			ctx.notify("warn", "The browser doesn't allow copying; the text is selected instead.");
-		}
-	});
-	const panel = h("div", { class: "code", role: "tabpanel", id: "example", "aria-labelledby": "example-0" }, text, copy);
-	const tabs = LINES.map(([name], place) => h("button", { type: "button", role: "tab", id: `example-${place}`, "aria-controls": "example", onclick: () => choose(place) }, name));
-	const choose = (/** @type {number} */ chosen) => {
-		ctx.settings.set("language", LINES[chosen][0]);
-		text.textContent = LINES[chosen][1](proxy);
-		panel.setAttribute("aria-labelledby", `example-${chosen}`);
-		tabs.forEach((tab, place) => {
-			tab.setAttribute("aria-selected", String(place === chosen));
-			tab.tabIndex = place === chosen ? 0 : -1;
-		});
+	const show = (language = "") => {
+		const [, line] = LINES.find(([name]) => name === language) ?? LINES[0];
+		text.textContent = line(proxy);
 	};
-	const list = h("div", { class: "tabs", role: "tablist", "aria-label": "Language" }, tabs);
-	list.addEventListener("keydown", (event) => {
-		const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-		if (!by) return;
-		const place = (tabs.findIndex((tab) => tab.tabIndex === 0) + by + tabs.length) % tabs.length;
-		choose(place);
-		tabs[place].focus();
-		event.preventDefault();
-		event.stopPropagation();
+	const languages = tabs("Language", (language) => {
+		ctx.settings.set("language", language);
+		show(language);
 	});
-	choose(Math.max(0, LINES.findIndex(([name]) => name === ctx.settings.get("language", "cURL"))));
+	languages.set(LINES.map(([name]) => [name, name]));
+	languages.select(ctx.settings.get("language", ""));
+	show(languages.selected);
+	const copy = h("button", { class: "button small", type: "button", onclick: () => void copyText(text.textContent ?? "", ctx, "The example") }, icon("copy"), "Copy");
+	fill(languages.panel, h("div", { class: "code" }, text, copy));
 	return [
 		h("h1", null, "Nothing recorded yet"),
 		h("p", null, "Point your integration at the proxy instead of Mews. Everything else stays as it is; the first request appears here."),
@@ -90,7 +73,7 @@ function pointed(ctx, { address, environment, upstream }) {
 			h("dt", null, "instead of"), h("dd", { class: "mono" }, upstream),
 			h("dt", null, "use"), h("dd", { class: "mono strong" }, proxy)),
 		h("p", { class: "muted" }, `The environment is ${environment}. Replace … with your tokens; the log keeps only pseudonyms of them.`),
-		h("section", { "aria-label": "Examples" }, list, panel),
+		h("section", { "aria-label": "Examples" }, languages.element, languages.panel),
 		h("p", { class: "muted" }, "No tokens at hand? ", h("code", null, "nightaudit simulate"), " is a Mews on your machine, and ", h("code", null, "nightaudit try"), " shows everything in half a minute."),
 	];
 }

@@ -216,7 +216,10 @@ class Traffic {
 	#stateIs(state, why) {
 		const before = this.#state;
 		this.#state = state;
-		if (state === "failed") this.#filter.say(why);
+		if (state === "failed") {
+			this.#failed(new Error(why));
+			return;
+		}
 		if (before === "waiting" && state === "live") {
 			this.#list.refresh();
 			this.#histogramSoon();
@@ -228,6 +231,7 @@ class Traffic {
 	#failed(error) {
 		this.#state = "failed";
 		this.#chart.element.hidden = true;
+		this.#list.setCount(0);
 		if (error instanceof ApiError && error.status === 401) return;
 		this.#filter.say(error.message);
 		this.#tell();
