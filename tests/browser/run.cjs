@@ -17,7 +17,7 @@ const says = (page, selector, expected) => until(`${selector} says ${expected}`,
 const press = (page, selector, said) =>
   until(`there is ${selector} “${said}”`, () =>
     page.$$eval(selector, (all, said) => {
-      const found = all.find((own) => own.innerText.trim() === said);
+      const found = all.find((own) => own.checkVisibility() && own.innerText.trim() === said);
       found?.click();
       return Boolean(found);
     }, said));

@@ -122,8 +122,8 @@ async function show({ id }, sessions, query, ctx) {
 	};
 
 	let declared = "";
-	void poll(1000, signal, async () => {
-		const now = /** @type {Review & {building?: {read: number, of: number}}} */ (await ctx.api.get(`/api/v1/sessions/${encodeURIComponent(id)}/review${review?.upTo ? `?wait=${review.upTo.sequence}` : ""}`, { signal }));
+	void poll(1000, signal, async (seen) => {
+		const now = /** @type {Review & {building?: {read: number, of: number}}} */ (await ctx.api.get(`/api/v1/sessions/${encodeURIComponent(id)}/review${review?.upTo ? `?wait=${review.upTo.sequence}` : ""}`, { signal: seen }));
 		if (now.building) {
 			state.textContent = `Reading the session: ${count(now.building.read)} of ${count(now.building.of)} exchanges`;
 			return;
