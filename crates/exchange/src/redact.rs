@@ -282,14 +282,14 @@ fn search_headers<'a>(fields: &'a [Field<'_>], names: &Names, secrets: &mut Secr
 
 fn syntax_of(field: &[u8]) -> Syntax {
     let is = |name: &str| field.eq_ignore_ascii_case(name.as_bytes());
-    if is("cookie") || is("set-cookie") {
-        Syntax::Cookie
-    } else if is("authorization") || is("proxy-authorization") {
-        Syntax::Credentials
-    } else if names::is_token_name(field) {
-        Syntax::Token
-    } else {
-        Syntax::Field
+    // By length first, since every header's name is looked up.
+    match field.len() {
+        6 if is("cookie") => Syntax::Cookie,
+        10 if is("set-cookie") => Syntax::Cookie,
+        13 if is("authorization") => Syntax::Credentials,
+        19 if is("proxy-authorization") => Syntax::Credentials,
+        _ if !head::is_usual(field) && names::is_token_name(field) => Syntax::Token,
+        _ => Syntax::Field,
     }
 }
 

@@ -17,14 +17,25 @@ const WINDOW: usize = 16;
 /// At the end of a truncated text, a run of this many digits and hyphens may be the prefix of a token.
 const MIN_PREFIX: usize = 13;
 
+/// Whether a byte is a hexadecimal digit.
+const IS_DIGIT: [bool; 256] = {
+    let mut digits = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = (byte as u8).is_ascii_hexdigit();
+        byte += 1;
+    }
+    digits
+};
+
 /// Calls `found` with the start and end of each token.
 pub(super) fn tokens(text: &[u8], mut found: impl FnMut(usize, usize)) {
     let mut at = 0;
     while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
         let mut next = at + STRIDE;
-        // Three bytes rule out most windows.
-        let few = [window[0], window[WINDOW / 2], window[WINDOW - 1]];
-        if few.iter().all(u8::is_ascii_hexdigit) && all_digits(window) {
+        // One of three bytes rules out nearly all windows.
+        let is_digit = |at: usize| IS_DIGIT[usize::from(window[at])];
+        if is_digit(0) && is_digit(WINDOW / 2) && is_digit(WINDOW - 1) && all_digits(window) {
             let (start, end) = run(text, at);
             if let Some((start, end)) = token_in(text, start, end) {
                 found(start, end);

@@ -9,37 +9,31 @@ const MAX_HEADERS: usize = 8192;
 /// Capacity given to httparse; a head with more headers is split line by line.
 const USUAL_HEADERS: usize = 96;
 
-/// Common header names.
-const USUAL_NAMES: [&str; 24] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "date",
-    "etag",
-    "expires",
-    "host",
-    "location",
-    "pragma",
-    "request-id",
-    "server",
-    "set-cookie",
-    "strict-transport-security",
-    "transfer-encoding",
-    "user-agent",
-    "vary",
-    "x-request-id",
-];
-
 /// Whether this is a common header name.
 pub(super) fn is_usual(name: &[u8]) -> bool {
-    USUAL_NAMES.iter().any(|usual| usual.len() == name.len() && name.eq_ignore_ascii_case(usual.as_bytes()))
+    // By length and in the usual cases first, since every header's name is looked up.
+    let usual: &[[&str; 2]] = match name.len() {
+        4 => &[["host", "Host"], ["date", "Date"], ["etag", "ETag"], ["vary", "Vary"]],
+        6 => &[["accept", "Accept"], ["cookie", "Cookie"], ["pragma", "Pragma"], ["server", "Server"]],
+        7 => &[["expires", "Expires"]],
+        8 => &[["location", "Location"]],
+        10 => &[
+            ["connection", "Connection"],
+            ["request-id", "Request-Id"],
+            ["set-cookie", "Set-Cookie"],
+            ["user-agent", "User-Agent"],
+        ],
+        12 => &[["content-type", "Content-Type"], ["x-request-id", "X-Request-Id"]],
+        13 => &[["authorization", "Authorization"], ["cache-control", "Cache-Control"]],
+        14 => &[["content-length", "Content-Length"]],
+        15 => &[["accept-encoding", "Accept-Encoding"], ["accept-language", "Accept-Language"]],
+        16 => &[["content-encoding", "Content-Encoding"]],
+        17 => &[["transfer-encoding", "Transfer-Encoding"]],
+        25 => &[["strict-transport-security", "Strict-Transport-Security"]],
+        _ => &[],
+    };
+    usual.iter().flatten().any(|usual| name == usual.as_bytes())
+        || usual.iter().any(|[usual, _]| name.eq_ignore_ascii_case(usual.as_bytes()))
 }
 
 /// A header's name and value.
@@ -155,6 +149,16 @@ mod tests {
         );
         assert_eq!(read(b"\x16\x03\x01\x02"), []);
         assert_eq!(read(b""), []);
+    }
+
+    #[test]
+    fn common_names_are_recognised_in_any_case() {
+        for name in ["Content-Type", "content-type", "CONTENT-TYPE", "eTag", "Strict-Transport-Security"] {
+            assert!(is_usual(name.as_bytes()), "{name}");
+        }
+        for name in ["", "Content-Typo", "X-Content-Type", "Hos", "X-Access-Token"] {
+            assert!(!is_usual(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

@@ -182,10 +182,10 @@ impl Secrets {
         for _ in 0..MAX_STEPS {
             let (value, index) =
                 self.indices.range::<[u8], _>((Bound::Unbounded, Bound::Included(text))).next_back()?;
-            let common = value.iter().zip(text).take_while(|(one, other)| one == other).count();
-            if common == value.len() {
-                return Some((common, *index));
+            if text.starts_with(value) {
+                return Some((value.len(), *index));
             }
+            let common = value.iter().zip(text).take_while(|(one, other)| one == other).count();
             // Any other match is no longer than the common prefix.
             text = &text[..common];
         }
