@@ -152,7 +152,7 @@ function say(line, run) {
 		h("span", { class: "muted" }, h("b", null, hours(run.hours)), run.hoursNeeded === null ? " h" : ` of ${run.hoursNeeded} h`),
 		figure("bad", run.errors, "error"),
 		figure("warn", run.warnings, "warning"),
-		h("span", { class: "muted" }, h("b", null, count(run.called)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
+		h("span", { class: "muted" }, h("b", null, count(run.succeeded)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
 	);
 }
 

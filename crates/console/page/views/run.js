@@ -183,12 +183,12 @@ function head(place, { verdict, counts, run, headline, summary, declared: stated
 	place.className = "card verdict";
 	place.dataset.level = level;
 	fill(place,
-		h("div", { class: "weight" }, h("h2", { class: level }, recorded(headline, { longest: 300 })), h("p", null, sentence(rest.charAt(0).toUpperCase() + rest.slice(1)))),
+		h("div", { class: "weight" }, h("h2", { class: level }, recorded(headline, { longest: 300 })), h("p", null, sentence(rest.replace(/^[a-z](?![^ ]*\/)/, (letter) => letter.toUpperCase())))),
 		h("dl", { class: "weight" },
 			figure("Hours", `${Math.floor(minutes / 60)} h ${minutes % 60} min`, "", asked > 0 && [muted(` of ${asked} h`), meter(minutes / 60 / asked, minutes / 60 < asked ? "" : "good")]),
 			figure("Errors", count(counts.errors), counts.errors ? "bad" : "muted"),
 			figure("Warnings", count(counts.warnings), counts.warnings ? "warn" : "muted"),
 			figure("Notes", count(counts.notes), counts.notes ? "info" : "muted"),
-			figure("Declared operations", declared ? count(succeeded) : "none", declared ? "" : "muted", declared > 0 && muted(` of ${count(declared)}`)),
+			figure("Declared operations", declared ? count(succeeded) : "none", declared ? "" : "muted", declared > 0 && muted(` of ${count(declared)} succeeded`)),
 			figure("Exchanges", count(run.exchanges))));
 }
