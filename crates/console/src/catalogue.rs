@@ -23,7 +23,7 @@ pub(crate) async fn catalogue(State(shared): State<Arc<Shared>>) -> Result<Json<
     });
     let operations = catalogue.operations().iter().map(|own| {
         json!({
-            "name": own.path, "title": own.title, "group": own.group, "documentation": Value::Null,
+            "name": own.path, "title": own.title, "group": own.group, "documentation": own.documentation,
             "deprecated": own.lifecycle.is_deprecated(),
         })
     });
