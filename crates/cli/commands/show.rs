@@ -9,12 +9,12 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::Source;
 use nightaudit_exchange::{Alteration, Body, Destination, Direction, Exchange, Header, Import, WebSocket};
-use nightaudit_export::Format;
+use nightaudit_export::{Format, Language, code};
 use nightaudit_review::OriginStatus;
 use nightaudit_text::{
     duration, findings,
@@ -36,6 +36,7 @@ Examples:
   nightaudit show 01KAS3Z --response --body -o reservations.json
   nightaudit show 01KAS3Z --request --wire
   nightaudit show 01KAS3Z --curl
+  nightaudit show 01KAS3Z --as python
   nightaudit show 01KAS3Z --json | jq .limit")]
 pub(crate) struct Show {
     /// An id, either end of an id, last, or last-error
@@ -59,9 +60,43 @@ pub(crate) struct Show {
     /// As a curl command that takes the tokens from environment variables
     #[arg(long, conflicts_with_all = ["json", "request", "response"])]
     curl: bool,
+    /// As code that sends the request again, with the tokens from environment variables
+    #[arg(
+        long = "as",
+        value_name = "LANGUAGE",
+        conflicts_with_all = ["curl", "json", "request", "response", "body", "wire"]
+    )]
+    language: Option<As>,
     /// As a JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Languages and programs that send a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum As {
+    /// A curl command; the same as --curl
+    Curl,
+    /// An HTTPie command
+    Httpie,
+    /// JavaScript with fetch, for Node
+    Fetch,
+    /// C# with HttpClient
+    Csharp,
+    /// Python with requests
+    Python,
+}
+
+impl From<As> for Language {
+    fn from(chosen: As) -> Self {
+        match chosen {
+            As::Curl => Self::Curl,
+            As::Httpie => Self::Httpie,
+            As::Fetch => Self::Fetch,
+            As::Csharp => Self::CSharp,
+            As::Python => Self::Python,
+        }
+    }
 }
 
 /// Which messages to show.
@@ -86,7 +121,7 @@ impl Show {
         let imported = session.and_then(|session| session.imported);
         drop(source);
         let Some(path) = &self.output else {
-            if self.body || self.wire || self.curl || self.json {
+            if self.body || self.wire || self.curl || self.json || self.language.is_some() {
                 // Raw bytes must not go through the colour stripper. On a terminal, control characters are escaped.
                 self.write(&mut terminal::stdout(), &exchange, imported, settings)?;
             } else {
@@ -127,6 +162,12 @@ impl Show {
             writer.write(exchange)?;
             writer.finish()?;
             out.write_all(&script)?;
+        } else if let Some(language) = self.language {
+            let id = exchange.id;
+            let Some(code) = code(exchange, language.into()) else {
+                anyhow::bail!("exchange {id} has messages of a WebSocket, which are no request: use --json");
+            };
+            out.write_all(code.as_bytes())?;
         } else if self.json {
             serde_json::to_writer(&mut *out, exchange)?;
             writeln!(out)?;

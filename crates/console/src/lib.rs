@@ -14,6 +14,7 @@
 //! | `GET /api/v1/exchanges/{id}/neighbours` | the exchanges before and after it with the same operation, token or error |
 //! | `GET /api/v1/exchanges/{id}/contract` | its request against the documentation, with each finding's place |
 //! | `GET /api/v1/exchanges/{id}/body` | a recorded body as a file |
+//! | `GET /api/v1/exchanges/{id}/code` | its request as code that sends it again |
 //! | `GET /api/v1/rows` | rows of the matches from any position, and how many there are |
 //! | `GET /api/v1/histogram` | how many matches started when, failures and refusals apart |
 //! | `GET /api/v1/facets` | the values that matches have, and how often |
@@ -68,6 +69,7 @@ mod around;
 mod body;
 mod bounds;
 mod catalogue;
+mod code;
 mod contract;
 mod counts;
 mod declaration;

@@ -9,8 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    Shared, around, body, catalogue, contract, counts, declaration, exchanges, follow, log, metrics, open, openapi,
-    review, rows, sessions, state,
+    Shared, around, body, catalogue, code, contract, counts, declaration, exchanges, follow, log, metrics, open,
+    openapi, review, rows, sessions, state,
 };
 
 /// A path, a method and their handler.
@@ -41,6 +41,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/exchanges/{id}/neighbours", || get(around::neighbours)),
         Route::new("GET", "/api/v1/exchanges/{id}/contract", || get(contract::contract)),
         Route::new("GET", "/api/v1/exchanges/{id}/body", || get(body::body)),
+        Route::new("GET", "/api/v1/exchanges/{id}/code", || get(code::request)),
         Route::new("GET", "/api/v1/rows", || get(rows::list)),
         Route::new("GET", "/api/v1/histogram", || get(counts::histogram)),
         Route::new("GET", "/api/v1/facets", || get(counts::facets)),

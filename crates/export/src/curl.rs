@@ -78,15 +78,29 @@ impl<W: Write> ExchangeWriter for CurlWriter<W> {
     }
 }
 
+/// The script for one exchange.
+pub(crate) fn script(exchange: &Exchange) -> String {
+    INTRODUCTION.to_owned() + &command(exchange)
+}
+
+/// An exchange in one line.
+pub(crate) fn summary(exchange: &Exchange) -> String {
+    let status = exchange.status().map_or_else(|| "no response".to_owned(), |status| status.to_string());
+    format!(
+        "{}  {}  {}  {}  {}  {}",
+        exchange.sequence, exchange.id, exchange.started_at, exchange.operation, status, exchange.outcome
+    )
+}
+
+/// Whether a header is not to be sent again: the client sets it itself, or it applied only to the recorded connection.
+pub(crate) fn is_skipped(name: &str) -> bool {
+    SKIPPED_HEADERS.iter().any(|skipped| name.eq_ignore_ascii_case(skipped))
+}
+
 fn command(exchange: &Exchange) -> String {
     let Exchange { request, envelope, .. } = exchange;
     let mut script = String::new();
-    let status = exchange.status().map_or_else(|| "no response".to_owned(), |status| status.to_string());
-    let summary = format!(
-        "{}  {}  {}  {}  {}  {}",
-        exchange.sequence, exchange.id, exchange.started_at, exchange.operation, status, exchange.outcome
-    );
-    comment(&mut script, &format!("\n# {}", printable(&summary)));
+    comment(&mut script, &format!("\n# {}", printable(&summary(exchange))));
     let (body, decoded) = request.body.decoded();
     if request.body.truncated || !decoded {
         comment(&mut script, "# The body was recorded only in part; this sends that part.");
@@ -101,7 +115,7 @@ fn command(exchange: &Exchange) -> String {
         arguments.add("--request", &request.method);
     }
     for header in &request.headers {
-        if SKIPPED_HEADERS.iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
+        if is_skipped(&header.name) {
             continue;
         }
         match header_argument(header) {
@@ -154,34 +168,48 @@ fn header_argument(header: &Header) -> Option<String> {
     })
 }
 
+/// A part of a recorded text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece<'t> {
+    Text(&'t str),
+    /// The place of a token.
+    Token(Pseudonym),
+}
+
+/// The parts of a text between and at its tokens' pseudonyms; none of them is empty.
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let token_at = |at: usize| rest.get(at..at + Pseudonym::LEN)?.parse().ok();
+        if let Some(token) = token_at(0) {
+            rest = &rest[Pseudonym::LEN..];
+            return Some(Piece::Token(token));
+        }
+        let next = rest.match_indices(Pseudonym::PREFIX).map(|(at, _)| at).find(|at| token_at(*at).is_some());
+        let (text, after) = rest.split_at(next.unwrap_or(rest.len()));
+        rest = after;
+        (!text.is_empty()).then_some(Piece::Text(text))
+    })
+}
+
 /// The text as one quoted shell word, with every token's pseudonym replaced by a variable that must be set.
-fn quoted(text: &str, envelope: &Envelope) -> String {
+pub(crate) fn quoted(text: &str, envelope: &Envelope) -> String {
     let mut word = String::with_capacity(text.len() + 16);
     word.push('\'');
-    let mut rest = text;
-    while let Some(at) = rest.find([Pseudonym::PREFIX.as_bytes()[0] as char, '\'', '\0']) {
-        let (before, found) = rest.split_at(at);
-        word.push_str(before);
-        let pseudonym = found.get(..Pseudonym::LEN).filter(|text| text.starts_with(Pseudonym::PREFIX));
-        rest = if let Some(pseudonym) = pseudonym.and_then(|text| text.parse().ok()) {
-            let _ = write!(word, "'\"${{{}:?}}\"'", variable(pseudonym, envelope));
-            &found[Pseudonym::LEN..]
-        } else {
-            match found.as_bytes()[0] {
-                b'\'' => word.push_str("'\\''"),
-                // Arguments can't contain NUL; bodies with NUL are piped.
-                0 => word.push_str("%00"),
-                other => word.push(char::from(other)),
+    for piece in pieces(text) {
+        match piece {
+            // Arguments can't contain NUL; bodies with NUL are piped.
+            Piece::Text(text) => word.push_str(&text.replace('\'', "'\\''").replace('\0', "%00")),
+            Piece::Token(token) => {
+                let _ = write!(word, "'\"${{{}:?}}\"'", variable(token, envelope));
             }
-            &found[1..]
-        };
+        }
     }
-    word.push_str(rest);
     word.push('\'');
     word
 }
 
-fn variable(pseudonym: Pseudonym, envelope: &Envelope) -> String {
+pub(crate) fn variable(pseudonym: Pseudonym, envelope: &Envelope) -> String {
     let kind = match Some(pseudonym) {
         token if token == envelope.access_token => "ACCESS_TOKEN",
         token if token == envelope.client_token => "CLIENT_TOKEN",
@@ -191,7 +219,7 @@ fn variable(pseudonym: Pseudonym, envelope: &Envelope) -> String {
 }
 
 /// The bytes as a `printf` format string.
-fn octal(bytes: &[u8]) -> String {
+pub(crate) fn octal(bytes: &[u8]) -> String {
     let mut format = String::with_capacity(bytes.len() * 4);
     for &byte in bytes {
         match byte {

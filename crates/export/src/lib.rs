@@ -1,4 +1,4 @@
-//! Exports exchanges as HAR, NDJSON, CSV and cURL commands.
+//! Exports exchanges as HAR, NDJSON, CSV and cURL commands, and single requests as [`code`] in several languages.
 //!
 //! A [`Format`] opens an [`ExchangeWriter`] over any [`Write`]. It takes exchanges one by one and keeps none, so memory is
 //! bounded by the largest exchange. The output is complete after [`finish`](ExchangeWriter::finish); without exchanges it is a
@@ -22,6 +22,7 @@
 //! ```
 
 mod bundle;
+mod code;
 mod csv;
 mod curl;
 mod evidence;
@@ -41,6 +42,7 @@ use std::io::Write;
 
 pub use self::{
     bundle::{Chain, FileEntry, Made, Manifest, Outline},
+    code::{Language, UnknownLanguage, code},
     evidence::Evidence,
     format::{Format, UnknownFormat},
     key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},

@@ -21,6 +21,7 @@
 //! # assert!(newest(&log, "", 1).is_err());
 //! ```
 
+pub mod by_reading;
 mod choose;
 mod error;
 mod facets;

@@ -1,8 +1,6 @@
 //! Lists by position: what a scroll bar needs.
 
-use nightaudit_exchange::Filter;
-
-use crate::{Exchanges, Position, Query, ReadError};
+use crate::Position;
 
 /// The first exchange of a part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,33 +33,4 @@ pub struct Place {
     pub after: Option<Position>,
     /// Changes when earlier numbers no longer name the same exchanges.
     pub generation: u64,
-}
-
-/// Runs a query of the log.
-pub(crate) type Run<'r> = &'r dyn Fn(Query) -> Result<Box<dyn Exchanges>, ReadError>;
-
-/// Finds a place by reading every match.
-pub(crate) fn seek(run: Run<'_>, filter: &Filter, start: Start, generation: u64) -> Result<Place, ReadError> {
-    let query = || run(Query { filter: filter.clone(), ..Query::default() });
-    let total = query()?.count() as u64;
-    let from = start.of(total);
-    let mut passed = query()?;
-    for _ in 0..from {
-        passed.next();
-    }
-    Ok(Place { total, from, after: passed.last_position(), generation })
-}
-
-/// The number of a match by reading those before it; `None` if no match is at this position.
-pub(crate) fn rank(run: Run<'_>, filter: &Filter, position: Position) -> Result<Option<u64>, ReadError> {
-    let mut matches = run(Query { filter: filter.clone(), ..Query::default() })?;
-    let mut number = 0;
-    while matches.next().is_some() {
-        match matches.last_position() {
-            Some(here) if here == position => return Ok(Some(number)),
-            Some(here) if here > position => break,
-            _ => number += 1,
-        }
-    }
-    Ok(None)
 }

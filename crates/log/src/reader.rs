@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 
 use crate::{
-    Exchanges, FacetCounts, Facets, FindError, Follow, FollowFrom, Histogram, Place, Position, Query, ReadError,
-    Session, SessionError, Start, Timeline, list,
+    Exchanges, Facets, FindError, Follow, FollowFrom, Histogram, Place, Position, Query, ReadError, Session,
+    SessionError, Start, by_reading,
 };
 
 /// Reads a log.
@@ -50,7 +50,7 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// As [`query`](Self::query).
     fn seek(&self, filter: &Filter, start: Start) -> Result<Place, ReadError> {
-        list::seek(&|query| self.query(query), filter, start, self.generation())
+        by_reading::seek(&|query| self.query(query), filter, start, self.generation())
     }
 
     /// The number of an exchange among the matches of a filter, counted from 0, oldest first; `None` if it doesn't
@@ -60,7 +60,7 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// As [`query`](Self::query).
     fn rank(&self, filter: &Filter, position: Position) -> Result<Option<u64>, ReadError> {
-        list::rank(&|query| self.query(query), filter, position)
+        by_reading::rank(&|query| self.query(query), filter, position)
     }
 
     /// How many matches started when, in at most `buckets` buckets. Unreadable exchanges may be left out.
@@ -69,10 +69,7 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// As [`query`](Self::query).
     fn histogram(&self, filter: &Filter, buckets: usize) -> Result<Histogram, ReadError> {
-        let mut timeline = Timeline::default();
-        let matches = self.query(Query { filter: filter.clone(), ..Query::default() })?;
-        matches.flatten().for_each(|exchange| timeline.add(&exchange));
-        Ok(timeline.histogram(filter.since, filter.until, buckets))
+        by_reading::histogram(&|query| self.query(query), filter, buckets)
     }
 
     /// The values that matches have, and how often. Unreadable exchanges may be left out.
@@ -81,10 +78,7 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// As [`query`](Self::query).
     fn facets(&self, filter: &Filter) -> Result<Facets, ReadError> {
-        let mut counts = FacetCounts::default();
-        let matches = self.query(Query { filter: filter.clone(), ..Query::default() })?;
-        matches.flatten().for_each(|exchange| counts.add(&exchange));
-        Ok(counts.facets())
+        by_reading::facets(&|query| self.query(query), filter)
     }
 
     /// Follows exchanges as they are recorded. The start is fixed when this returns.

@@ -25,6 +25,7 @@ use crate::{
     results::{Opened, Progress},
     ring::Ring,
     shared::{Closing, Shared},
+    tallies::Tallies,
 };
 
 /// Opens the log for its owner.
@@ -165,6 +166,7 @@ fn prepare(
         on_failure: config.on_failure,
         now: config.now,
         index,
+        tallies: Tallies::default(),
         journal: OnceLock::new(),
         known_tokens: OnceLock::new(),
         ring: Ring::new(None),

@@ -3,7 +3,6 @@
 mod cursor;
 mod fetch;
 mod read_ahead;
-mod rows;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -11,8 +10,8 @@ use nightaudit_exchange::{Exchange, Filter};
 use nightaudit_log::{Order, Position, Query, ReadError};
 
 use self::cursor::{Cursor, Hit};
-pub(crate) use self::{fetch::Fetch, rows::RowFilter};
-use crate::shared::Shared;
+pub(crate) use self::fetch::Fetch;
+use crate::{row_filter::RowFilter, shared::Shared};
 
 /// Maximum number of rows read ahead of the blocks.
 const MAX_LOOKAHEAD: usize = 4096;
@@ -122,6 +121,17 @@ impl Exchanges {
 
     fn advance(&mut self, cursor: &mut Cursor) -> Option<Hit> {
         cursor.next(&self.fetch.shared().index, &mut self.rows, &mut self.failed)
+    }
+
+    /// The same, with rows decided by another filter.
+    pub(crate) fn by_index(mut self, rows: RowFilter) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// The positions of the rows that the index matches.
+    pub(crate) fn positions(mut self) -> impl Iterator<Item = Position> {
+        std::iter::from_fn(move || self.hit().map(|hit| hit.position))
     }
 
     /// Counts the matches, from the index alone if that is exact.

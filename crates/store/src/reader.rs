@@ -2,11 +2,11 @@
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 use nightaudit_log::{
-    BoxFuture, FindError, Follow, FollowFrom, Followed, ManageSessions, Position, Query, ReadError, ReadLog, Session,
-    SessionError, Status,
+    BoxFuture, Facets, FindError, Follow, FollowFrom, Followed, Histogram, ManageSessions, Place, Position, Query,
+    ReadError, ReadLog, Session, SessionError, Start, Status, by_reading,
 };
 
-use crate::{follow::Follower, log::Log, query::Exchanges};
+use crate::{follow::Follower, log::Log, matches, query::Exchanges};
 
 impl ReadLog for Log {
     fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
@@ -23,6 +23,34 @@ impl ReadLog for Log {
 
     fn generation(&self) -> u64 {
         self.generation()
+    }
+
+    fn seek(&self, filter: &Filter, start: Start) -> Result<Place, ReadError> {
+        if filter.needs_body() {
+            return by_reading::seek(&|query| ReadLog::query(self, query), filter, start, self.generation());
+        }
+        matches::seek(&self.shared, filter, start)
+    }
+
+    fn rank(&self, filter: &Filter, position: Position) -> Result<Option<u64>, ReadError> {
+        if filter.needs_body() {
+            return by_reading::rank(&|query| ReadLog::query(self, query), filter, position);
+        }
+        matches::rank(&self.shared, filter, position)
+    }
+
+    fn histogram(&self, filter: &Filter, buckets: usize) -> Result<Histogram, ReadError> {
+        if filter.needs_body() {
+            return by_reading::histogram(&|query| ReadLog::query(self, query), filter, buckets);
+        }
+        matches::histogram(&self.shared, filter, buckets)
+    }
+
+    fn facets(&self, filter: &Filter) -> Result<Facets, ReadError> {
+        if filter.needs_body() {
+            return by_reading::facets(&|query| ReadLog::query(self, query), filter);
+        }
+        matches::facets(&self.shared, filter)
     }
 
     fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {

@@ -24,6 +24,7 @@ use crate::{
     meta::{self, Meta},
     notifier::Notifiers,
     ring::Ring,
+    tallies::Tallies,
 };
 
 /// A session's current state.
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) on_failure: OnFailure,
     pub(crate) now: fn() -> Timestamp,
     pub(crate) index: Index,
+    pub(crate) tallies: Tallies,
     /// `None` for a read-only log.
     pub(crate) journal: OnceLock<Journal>,
     /// The tokens that the redactor has seen; empty if nothing is recorded.

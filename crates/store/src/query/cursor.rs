@@ -5,8 +5,10 @@ use std::sync::Arc;
 use nightaudit_exchange::SessionId;
 use nightaudit_log::{Order, Position, ReadError};
 
-use super::RowFilter;
-use crate::index::{BlockAt, Chunk, Index, Part};
+use crate::{
+    index::{BlockAt, Chunk, Index, Part},
+    row_filter::RowFilter,
+};
 
 /// A matching row, and its location.
 #[derive(Debug, Clone, Copy)]

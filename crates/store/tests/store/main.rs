@@ -11,6 +11,7 @@ mod following;
 mod full;
 mod losses;
 mod maintenance;
+mod matches;
 mod reader;
 mod reading;
 mod support;

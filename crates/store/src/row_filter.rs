@@ -13,6 +13,8 @@ pub(crate) struct RowFilter {
     /// The filter without conditions on what rows don't hold.
     filter: Filter,
     request_id: Option<u64>,
+    /// What the hash must not be; only where the index decides alone.
+    except_request_id: Option<u64>,
     all: bool,
     exact: bool,
     /// A stub exchange with a row's data, to match the filter against.
@@ -26,7 +28,21 @@ impl RowFilter {
         let held = |side: &Filter| Filter { session: None, contains: None, request_id: None, ..side.clone() };
         let except = filter.except.as_deref().map(|except| Box::new(held(except)));
         let filter = Filter { except: except.filter(|except| **except != Filter::default()), ..held(filter) };
-        Self { all: filter == Filter::default(), filter, request_id, exact, stub: Box::new(stub()) }
+        let all = filter == Filter::default() && request_id.is_none();
+        Self { all, filter, request_id, except_request_id: None, exact, stub: Box::new(stub()) }
+    }
+
+    /// Decides by the row alone, also on a `Request-Id`, of which it has a hash. The filter must not need bodies.
+    pub(crate) fn by_index(filter: &Filter) -> Self {
+        let except = filter.except.as_ref().and_then(|except| except.request_id.as_deref());
+        let except_request_id = except.map(request_id_hash);
+        let rows = Self::new(filter);
+        Self { all: rows.all && except_request_id.is_none(), exact: true, except_request_id, ..rows }
+    }
+
+    /// Whether every row matches.
+    pub(crate) fn is_all(&self) -> bool {
+        self.all
     }
 
     /// Whether a match of the row is a match of the exchange.
@@ -41,11 +57,13 @@ impl RowFilter {
     }
 
     pub(crate) fn matches(&mut self, row: &Row, chunk: &Chunk) -> bool {
-        if self.request_id.is_some_and(|wanted| wanted != row.request_id) {
-            return false;
-        }
         if self.all {
             return true;
+        }
+        if self.request_id.is_some_and(|wanted| wanted != row.request_id)
+            || self.except_request_id.is_some_and(|unwanted| unwanted == row.request_id)
+        {
+            return false;
         }
         let exchange = &mut *self.stub;
         exchange.started_at = Timestamp::from_micros(row.started);

@@ -1,0 +1,176 @@
+//! Reading the rows of all sessions in the order of recording, once.
+
+use std::sync::Arc;
+
+use nightaudit_exchange::SessionId;
+use nightaudit_log::Position;
+
+use super::selection::Selection;
+use crate::{
+    index::{Chunk, Index, Part, Row, Summary},
+    row_filter::RowFilter,
+};
+
+/// What rows are counted by.
+pub(crate) trait Tally: Default {
+    /// Counts all rows of a chunk by its summary; false if they have to be read.
+    fn whole(&mut self, _session: SessionId, _summary: &Summary) -> bool {
+        false
+    }
+
+    /// Counts matching rows of a chunk, which come in order.
+    fn rows<'r>(&mut self, session: SessionId, chunk: &Chunk, rows: impl Iterator<Item = &'r Row>);
+}
+
+/// A tally, and up to where it has counted.
+#[derive(Debug)]
+pub(super) struct Scan<T> {
+    generation: Option<u64>,
+    /// The rows that were passed, matching or not.
+    passed: u64,
+    /// Those of them that had to be read.
+    read: u64,
+    /// Every row up to here was passed.
+    reached: Option<Position>,
+    tally: T,
+}
+
+impl<T: Default> Default for Scan<T> {
+    fn default() -> Self {
+        Self { generation: None, passed: 0, read: 0, reached: None, tally: T::default() }
+    }
+}
+
+impl<T: Tally> Scan<T> {
+    pub(super) fn tally(&self) -> &T {
+        &self.tally
+    }
+
+    pub(super) fn rows_read(&self) -> u64 {
+        self.read
+    }
+
+    /// Counts what was recorded since the last time; everything anew if rows were removed or came in between.
+    pub(super) fn update(&mut self, index: &Index, selection: &Selection, filter: &mut RowFilter) {
+        let generation = index.generation();
+        if self.generation != Some(generation) {
+            *self = Self { generation: Some(generation), ..Self::default() };
+        }
+        let (new, total) = streams(index, selection, self.reached);
+        self.pass(index, new, filter);
+        if self.passed != total && self.reached.is_some() {
+            let (streams, _) = streams(index, selection, None);
+            *self = Self { generation: Some(generation), ..Self::default() };
+            self.pass(index, streams, filter);
+        }
+    }
+
+    fn pass(&mut self, index: &Index, mut streams: Vec<Stream>, filter: &mut RowFilter) {
+        let end = streams.iter().map(|stream| stream.end).max();
+        let after = self.reached;
+        loop {
+            streams.retain_mut(Stream::is_open);
+            let mut next: Vec<Position> = streams.iter_mut().map(Stream::position).collect();
+            let Some(first) = (0..next.len()).min_by_key(|at| next[*at]) else { break };
+            next.swap_remove(first);
+            let bound = next.into_iter().min();
+            self.advance(index, &mut streams[first], (after, bound), filter);
+        }
+        self.reached = end.max(after);
+    }
+
+    /// Passes a stream's rows up to `bound`, or its next chunk.
+    fn advance(
+        &mut self,
+        index: &Index,
+        stream: &mut Stream,
+        (after, bound): (Option<Position>, Option<Position>),
+        filter: &mut RowFilter,
+    ) {
+        let session = stream.session;
+        let Some((chunk, at)) = &mut stream.open else {
+            let Some(part) = stream.parts.next() else { return };
+            let summary = &part.summary;
+            let position = |written, sequence| Position { written, session, sequence };
+            let is_new = Some(position(summary.written.0, summary.first)) > after;
+            let is_alone = bound.is_none_or(|bound| position(summary.written.1, summary.last) < bound);
+            let rows = u64::from(summary.rows);
+            // The order of what doesn't match is of no importance.
+            if is_new
+                && (!filter.may_match(summary) || filter.is_all() && is_alone && self.tally.whole(session, summary))
+            {
+                self.passed += rows;
+                return;
+            }
+            match index.chunk(session, &part) {
+                Ok(chunk) => {
+                    let start = chunk.rows.partition_point(|row| Some(position(row.written, row.sequence)) <= after);
+                    self.read += rows;
+                    stream.open = Some((chunk, start));
+                }
+                Err(error) => {
+                    // As queries do: what the index has lost can't be listed.
+                    tracing::warn!(?error, %session, first = summary.first, "rows of the index can't be read");
+                    self.passed += rows;
+                }
+            }
+            return;
+        };
+        let rest = &chunk.rows[*at..];
+        let before = |row: &Row| {
+            bound.is_none_or(|bound| Position { written: row.written, session, sequence: row.sequence } < bound)
+        };
+        let count = rest.partition_point(before);
+        self.tally.rows(session, chunk, rest[..count].iter().filter(|row| filter.matches(row, chunk)));
+        self.passed += count as u64;
+        *at += count;
+        if *at == chunk.rows.len() {
+            stream.open = None;
+        }
+    }
+}
+
+/// The rows of a session that come after some position.
+struct Stream {
+    session: SessionId,
+    parts: std::iter::Peekable<std::vec::IntoIter<Part>>,
+    /// The current chunk, and how many of its rows were passed.
+    open: Option<(Arc<Chunk>, usize)>,
+    end: Position,
+}
+
+impl Stream {
+    fn is_open(&mut self) -> bool {
+        self.open.as_ref().is_some_and(|(chunk, at)| *at < chunk.rows.len()) || self.parts.peek().is_some()
+    }
+
+    /// The position of the next row, or one before it.
+    fn position(&mut self) -> Position {
+        let session = self.session;
+        let of = |written, sequence| Position { written, session, sequence };
+        if let Some(row) = self.open.as_ref().and_then(|(chunk, at)| chunk.rows.get(*at)) {
+            return of(row.written, row.sequence);
+        }
+        self.parts.peek().map_or(self.end, |part| of(part.summary.written.0, part.summary.first))
+    }
+}
+
+/// The streams of a selection's sessions after a position, and how many rows the sessions have in all.
+fn streams(index: &Index, selection: &Selection, after: Option<Position>) -> (Vec<Stream>, u64) {
+    let mut streams = Vec::new();
+    let mut total = 0;
+    for (session, listing) in index.listings().iter().filter(|(session, _)| selection.has(**session)) {
+        total += listing.exchanges();
+        let Some(last) = listing.parts.last().map(|part| &part.summary) else { continue };
+        let end = Position { written: last.written.1, session: *session, sequence: last.last };
+        let from = listing.parts.partition_point(|part| {
+            let summary = &part.summary;
+            Some(Position { written: summary.written.1, session: *session, sequence: summary.last }) <= after
+        });
+        let parts: Vec<Part> = listing.parts[from..].to_vec();
+        if !parts.is_empty() {
+            streams.push(Stream { session: *session, parts: parts.into_iter().peekable(), open: None, end });
+        }
+    }
+    (streams, total)
+}
