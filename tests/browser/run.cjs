@@ -1,39 +1,11 @@
 // The page's limits, certification run and sessions: limits that move, a planted fault that leads to its exchange, the
-// declaration, evidence that `verify` accepts, sessions from start to deletion, and the import of a dropped file.
+// declaration, and sessions from start to deletion.
 "use strict";
-const { spawnSync } = require("child_process");
-const fs = require("fs");
-const path = require("path");
-const { Serve, binary, test, until, upstream } = require("./harness.cjs");
+const { fillIn, hash, press, reviewed, row, says, text } = require("./actions.cjs");
+const { Serve, test, until, upstream } = require("./harness.cjs");
 
 /** What a recorded text may try. */
 const HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe\u0007</script>";
-
-const text = (page, selector) => page.$eval(selector, (element) => element.innerText);
-const hash = (page) => page.evaluate(() => location.hash);
-/** Waits until an element's text is as it should be. */
-const says = (page, selector, expected) => until(`${selector} says ${expected}`, async () => expected.test(await text(page, selector).catch(() => "")));
-/** Clicks the first element whose text is this one. */
-const press = (page, selector, said) =>
-  until(`there is ${selector} “${said}”`, () =>
-    page.$$eval(selector, (all, said) => {
-      const found = all.find((own) => own.checkVisibility() && own.innerText.trim() === said);
-      found?.click();
-      return Boolean(found);
-    }, said));
-/** Types into a field instead of what is there. */
-const fillIn = async (page, selector, value) => {
-  await page.waitForSelector(selector);
-  await page.$eval(selector, (field) => field.select());
-  await page.type(selector, value);
-};
-
-/** Runs a command on the log; returns its output. */
-function command(serve, ...args) {
-  const { stdout, stderr, status } = spawnSync(binary, [...args, "--data", serve.data], { encoding: "utf8", cwd: serve.data });
-  return { stdout, stderr, status };
-}
-const reviewed = (serve) => JSON.parse(command(serve, "review", "--session", "certification", "--json", "--fail-on", "never").stdout);
 
 async function limits(it, serve) {
   const page = await it.open(serve, "#/limits", { name: "limits" });
@@ -131,28 +103,6 @@ async function declaration(it, serve) {
   await page.close();
 }
 
-/** A bundle built on the page passes `verify`, which prints the fingerprint that the page shows. */
-async function evidence(it, serve, folder) {
-  const page = await it.open(serve, "#/run?tab=evidence", { name: "evidence" });
-  const client = await page.createCDPSession();
-  await client.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder });
-  for (const format of ["bundle", "report", "har"]) {
-    await page.waitForSelector(`[data-format=${format}]`);
-    await page.click(`[data-format=${format}]`);
-    await page.waitForSelector(`[data-job=${format}]`, { timeout: 60_000 });
-    await page.click(`[data-job=${format}]`);
-  }
-  const file = (end) => until(`${end} is downloaded`, () => fs.readdirSync(folder).find((name) => name.endsWith(end)));
-  const bundle = path.join(folder, await file(".zip"));
-  const { stdout, status } = spawnSync(binary, ["verify", bundle], { encoding: "utf8" });
-  it.expect(status === 0, `verify: ${status} ${stdout}`);
-  const fingerprint = await text(page, ".evidence pre");
-  it.expect(fingerprint.length > 20 && stdout.includes(fingerprint), `the fingerprint on the page is ${fingerprint}, and verify says ${stdout}`);
-  it.expect(fs.readFileSync(path.join(folder, await file(".html")), "utf8").includes("sent to see the error page"), "the report has the declaration's reason");
-  it.expect(JSON.parse(fs.readFileSync(path.join(folder, await file(".har")), "utf8")).log.entries.length > 10, "the HAR has the exchanges");
-  await page.close();
-}
-
 /** The item of a session's menu. */
 async function act(page, name, action) {
   await until(`there is ${name}`, async () => {
@@ -164,7 +114,6 @@ async function act(page, name, action) {
   await page.click(`dialog [data-action=${action}]`);
   await page.waitForSelector("dialog [data-action]", { hidden: true });
 }
-const row = (page, name) => page.$$eval("tbody tr", (rows, name) => rows.find((own) => own.querySelector("td:nth-child(2) a").innerText === name)?.innerText ?? "", name);
 
 async function sessions(it, serve) {
   const page = await it.open(serve, "#/sessions", { name: "sessions" });
@@ -205,37 +154,6 @@ async function sessions(it, serve) {
   await page.close();
 }
 
-/** Drops a file on the page, as a person would. */
-const drop = (page, name, content) =>
-  page.evaluate((name, content) => {
-    const transfer = new DataTransfer();
-    transfer.items.add(new File([content], name));
-    for (const kind of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
-  }, name, content);
-
-async function imports(it, serve, other, folder) {
-  const file = path.join(folder, "certification.ndjson");
-  const { stderr, status } = command(serve, "export", "--session", "certification", "--format", "ndjson", "-o", file);
-  it.expect(status === 0, `export: ${stderr}`);
-  const page = await it.open(other, "#/sessions", { name: "import" });
-  page.allowed.push(/400|409|422/);
-  await page.waitForSelector(".drop");
-  await drop(page, "junk.ndjson", "this is no export\n");
-  await says(page, ".toast", /junk\.ndjson|not|line 1/);
-  await drop(page, "certification.ndjson", fs.readFileSync(file, "utf8"));
-  await until("the session is imported", async () => /imported/.test(await row(page, "certification")));
-  await page.waitForSelector("tbody input");
-
-  // Two sessions side by side.
-  await until("both are there", async () => (await page.$$("tbody input")).length === 2);
-  for (const place of [0, 1]) await (await page.$$("tbody input"))[place].click();
-  await page.waitForSelector("a[href*='compare=']");
-  await page.click("a[href*='compare=']");
-  await says(page, ".sessions", /\d+ fixed, \d+ new, \d+ remains?/);
-  await it.look(page, "comparison-1400-light");
-  await page.close();
-}
-
 test(async (it, folder) => {
   let busy = true;
   const mews = await upstream((request) => {
@@ -259,21 +177,17 @@ test(async (it, folder) => {
   await until("the services are there", async () => (await call("services/getAll", services)) === 200);
   await findings(it, serve);
   await declaration(it, serve);
-  await evidence(it, serve, folder);
 
   for (const [width, scheme] of [[1400, "light"], [1400, "dark"], [390, "light"], [390, "dark"]]) {
-    for (const [name, at] of [["limits", "#/limits"], ["findings", "#/run"], ["operations", "#/run?tab=operations"], ["errors", "#/run?tab=errors"], ["declaration", "#/run?tab=declaration"], ["evidence", "#/run?tab=evidence"], ["sessions", "#/sessions"]]) {
+    for (const [name, at] of [["limits", "#/limits"], ["findings", "#/run"], ["operations", "#/run?tab=operations"], ["errors", "#/run?tab=errors"], ["declaration", "#/run?tab=declaration"], ["sessions", "#/sessions"]]) {
       const page = await it.open(serve, at, { width, scheme, name: `${name}-${width}-${scheme}` });
       // Last shown as text.
       if (name === "declaration") await press(page, "button", "Form");
-      await page.waitForSelector(`main ${{ limits: ".usage", findings: ".findings", operations: ".points", errors: ".chains", declaration: ".rows", evidence: ".evidence", sessions: "tbody" }[name]}`);
+      await page.waitForSelector(`main ${{ limits: ".usage", findings: ".findings", operations: ".points", errors: ".chains", declaration: ".rows", sessions: "tbody" }[name]}`);
       await it.look(page, `${name}-${width}-${scheme}`);
       await page.close();
     }
   }
   await sessions(it, serve);
-  const other = await Serve.start(`${folder}/other`, ["--upstream", mews.url, "--session", "here"]);
-  await other.call("configuration/get");
-  await imports(it, serve, other, folder);
   mews.close();
 });

@@ -33,3 +33,8 @@ fn scripts_are_sent_as_they_are_written() {
 fn an_exchange_is_seen_whatever_is_in_it() {
     browser_test("exchange.cjs");
 }
+
+#[test]
+fn limits_run_and_sessions_are_seen_and_changed() {
+    browser_test("run.cjs");
+}
