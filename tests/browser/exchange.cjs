@@ -132,6 +132,10 @@ test(async (it, folder) => {
       for (const [name, hash, selector] of views) {
         await page.evaluate((hash) => (location.hash = hash), hash);
         await page.waitForSelector(selector);
+        if (name === "response") {
+          await page.type(".find-bar input", "confirmed");
+          await page.waitForSelector("mark");
+        }
         await it.look(page, `exchange-${name}-${width}-${scheme}`);
       }
       await page.close();
@@ -290,7 +294,7 @@ test(async (it, folder) => {
   it.expect((await text(page, "dialog .lines")).endsWith("needle"), "a long value doesn't show its end");
   await press("Escape", "Escape", "Escape");
   await page.waitForFunction(() => !document.querySelector("dialog"));
-  await show("big/text", "response", ".lines.text");
+  await show("big/text", "response", ".lines.text .line");
   await page.focus(".lines");
   await press("G");
   it.expect((await lines(page)).at(-1).endsWith("needle") && (await drawn()) < 2500, "a long text doesn't show its end");
@@ -301,10 +305,10 @@ test(async (it, folder) => {
   await show("images/get", "response", ".picture img");
   await page.waitForFunction(() => document.querySelector(".picture img").naturalWidth === 10);
   await show("bills/getPdf", "response", ".picture iframe");
-  await show("pages/html", "response", ".lines.text");
+  await show("pages/html", "response", ".lines.text .line");
   const html = await lines(page);
   it.expect(html[0] === `<!doctype html>${MARKUP}` && html[1] === "alone\\u000dnul\\u0000", `a page is shown as ${JSON.stringify(html)}`);
-  await show("broken/json", "response", ".lines.text");
+  await show("broken/json", "response", ".lines.text .line");
   it.expect((await text(page, "#tabs-response")).includes("expected a value, found `]` at character 21"), `broken JSON: ${await text(page, "#tabs-response")}`);
   await show("empty/body", "response", ".blank");
 

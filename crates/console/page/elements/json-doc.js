@@ -9,6 +9,9 @@ export const MAX_VALUES = 600_000;
 /** Values between two looks at the clock. */
 const SLICE = 4096;
 
+/** Characters of a value that is kept once it was read. */
+const LONG = 100_000;
+
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
 /** Why text can't be shown as JSON. */
@@ -22,6 +25,9 @@ export class NotJson extends Error {
 
 /** Values are numbered in the order of the text; 0 is the whole. */
 export class JsonDoc {
+	/** The long value that was read last: a line of it is drawn again and again. */
+	#long = { value: -1, text: "" };
+
 	/** @param {string} text @param {number} count @param {Int32Array[]} columns */
 	constructor(text, count, columns) {
 		this.text = text;
@@ -56,7 +62,9 @@ export class JsonDoc {
 
 	/** A string's text; anything else as it is written. @param {number} value */
 	scalar(value) {
-		return unquote(this.raw(value));
+		if (this.ends[value] - this.starts[value] < LONG) return unquote(this.raw(value));
+		if (this.#long.value !== value) this.#long = { value, text: unquote(this.raw(value)) };
+		return this.#long.text;
 	}
 
 	/** The name in an object, or `null`. @param {number} value */
