@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let seconds = words.get(1).map_or(Ok(30), |word| word.parse())?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let mews = runtime.block_on(Upstream::answering(200, ANSWER));
+    let mews = runtime.block_on(Upstream::responding(200, ANSWER));
     match words.first().map(String::as_str) {
         Some("stalled") => stalled(&runtime, &mews.url(), seconds),
         _ => rate(&runtime, &serve(&mews.url()), seconds),

@@ -31,16 +31,16 @@ fn asked() -> LimitEvent {
 
 #[tokio::test]
 async fn a_request_admitted_late_is_sent_late_and_once() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let now = Arc::new(Notify::new());
     let (harness, mut events) = harness(&mews, Treatment { admit: Reply::after(&now), ..Treatment::default() }).await;
     let address = harness.address();
-    let answer = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
+    let response = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
     assert_eq!(next(&mut events).await, asked());
     assert!(mews.seen().is_empty(), "it was sent before it was admitted");
     now.notify_one();
-    let answer = answer.await.unwrap();
-    assert_eq!((answer.status, &answer.body[..], mews.seen().len()), (200, &b"{}"[..], 1));
+    let response = response.await.unwrap();
+    assert_eq!((response.status, &response.body[..], mews.seen().len()), (200, &b"{}"[..], 1));
     assert_eq!(next(&mut events).await, LimitEvent::Sent);
     assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(LimitSignal::Accepted)));
     assert_eq!(harness.recorded().await.outcome, Outcome::Answered);
@@ -48,16 +48,16 @@ async fn a_request_admitted_late_is_sent_late_and_once() {
 
 #[tokio::test]
 async fn a_send_waits_until_it_is_recorded() {
-    let mews = Upstream::answering(429, "{}").await;
+    let mews = Upstream::responding(429, "{}").await;
     let now = Arc::new(Notify::new());
     let sent = VecDeque::from([Reply::after(&now)]);
     let (harness, mut events) = harness(&mews, Treatment { sent, ..Treatment::default() }).await;
     let address = harness.address();
-    let answer = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
+    let response = tokio::spawn(async move { send(address, &post("configuration/get", BODY)).await });
     assert_eq!(next(&mut events).await, asked());
     assert!(mews.seen().is_empty(), "it was sent before the send was recorded");
     now.notify_one();
-    assert_eq!(answer.await.unwrap().status, 429);
+    assert_eq!(response.await.unwrap().status, 429);
     assert_eq!(next(&mut events).await, LimitEvent::Sent);
     assert_eq!(next(&mut events).await, LimitEvent::Answered(Some(LimitSignal::TooManyRequests(None))));
     assert_eq!(mews.seen().len(), 1);
@@ -65,17 +65,17 @@ async fn a_send_waits_until_it_is_recorded() {
 
 #[tokio::test]
 async fn unreachable_limits_admit_nothing_and_the_record_says_why() {
-    let cause = "the limits at redis.example can't be asked: no answer within 50 ms";
+    let cause = "the limits at redis.example can't be asked: no response within 50 ms";
     let admit = Treatment { admit: Reply::failure(cause), ..Treatment::default() };
     let sent = Treatment { sent: VecDeque::from([Reply::failure(cause)]), ..Treatment::default() };
     for treatment in [admit, sent] {
-        let mews = Upstream::answering(200, "{}").await;
+        let mews = Upstream::responding(200, "{}").await;
         let (harness, mut events) = harness(&mews, treatment).await;
-        let answer = send(harness.address(), &post("configuration/get", BODY)).await;
-        assert_eq!(answer.status, 503);
-        assert_eq!(answer.field("x-nightaudit-error"), Some("limit-store"));
-        assert_eq!(answer.field("retry-after"), Some("1"));
-        assert_eq!(answer.json()["Message"], cause);
+        let response = send(harness.address(), &post("configuration/get", BODY)).await;
+        assert_eq!(response.status, 503);
+        assert_eq!(response.header("x-nightaudit-error"), Some("limit-store"));
+        assert_eq!(response.header("retry-after"), Some("1"));
+        assert_eq!(response.json()["Message"], cause);
         let exchange = harness.recorded().await;
         let error = exchange.error.unwrap();
         assert_eq!((exchange.outcome, error.kind, &*error.message), (Outcome::Failed, FailureKind::LimitStore, cause));
@@ -90,7 +90,7 @@ async fn unreachable_limits_admit_nothing_and_the_record_says_why() {
 
 #[tokio::test]
 async fn a_refusal_from_a_remote_engine_looks_like_any_other() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let refusal = Refusal {
         rule: "fleet".into(),
         used: 200,
@@ -101,16 +101,16 @@ async fn a_refusal_from_a_remote_engine_looks_like_any_other() {
     };
     let treatment = Treatment { refusal: Some(refusal), ..Treatment::default() };
     let (harness, _events) = harness(&mews, treatment).await;
-    let answer = send(harness.address(), &post("configuration/get", BODY)).await;
-    assert_eq!((answer.status, answer.field("retry-after")), (429, Some("7")));
-    assert_eq!(answer.field("x-nightaudit-limited"), Some("test/fleet"));
+    let response = send(harness.address(), &post("configuration/get", BODY)).await;
+    assert_eq!((response.status, response.header("retry-after")), (429, Some("7")));
+    assert_eq!(response.header("x-nightaudit-limited"), Some("test/fleet"));
     assert_eq!(harness.recorded().await.limit.unwrap().rule, "fleet");
     assert!(mews.seen().is_empty());
 }
 
 #[tokio::test]
 async fn a_client_that_disconnects_while_waiting_releases_its_permit() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let never = Arc::new(Notify::new());
     let (harness, mut events) = harness(&mews, Treatment { admit: Reply::after(&never), ..Treatment::default() }).await;
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();

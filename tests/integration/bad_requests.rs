@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use nightaudit_exchange::{Exchange, FailureKind, Outcome};
-use nightaudit_testkit::{Answer, Harness, Setup, Upstream, leave, post, send, send_slowly};
+use nightaudit_testkit::{Harness, RawResponse, Setup, Upstream, leave, post, send, send_slowly};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 const QUICK: Duration = Duration::from_millis(50);
@@ -17,14 +17,14 @@ async fn harness(upstream: &Upstream) -> Harness {
 }
 
 /// Sends `bytes`, checks what becomes of them, and that the next request is served.
-async fn refused(bytes: &[u8], status: u16, kind: FailureKind) -> (Answer, Exchange) {
-    let upstream = Upstream::answering(200, "{}").await;
+async fn refused(bytes: &[u8], status: u16, kind: FailureKind) -> (RawResponse, Exchange) {
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = harness(&upstream).await;
-    let answer = send(harness.address(), bytes).await;
+    let response = send(harness.address(), bytes).await;
     let what = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-    assert_eq!(answer.status, status, "{what}");
-    assert_eq!(answer.field("x-nightaudit-error"), Some(kind.as_str()), "{what}");
-    assert!(answer.json()["Message"].is_string(), "{what}");
+    assert_eq!(response.status, status, "{what}");
+    assert_eq!(response.header("x-nightaudit-error"), Some(kind.as_str()), "{what}");
+    assert!(response.json()["Message"].is_string(), "{what}");
 
     let exchange = harness.recorded().await;
     assert_eq!(exchange.outcome, Outcome::Rejected, "{what}");
@@ -34,7 +34,7 @@ async fn refused(bytes: &[u8], status: u16, kind: FailureKind) -> (Answer, Excha
     assert!(upstream.seen().is_empty(), "{what}");
 
     next_is_served(&harness, harness.address()).await;
-    (answer, exchange)
+    (response, exchange)
 }
 
 async fn next_is_served(harness: &Harness, address: SocketAddr) {
@@ -111,10 +111,10 @@ async fn a_target_on_another_host() {
 
 #[tokio::test]
 async fn connect() {
-    let (answer, _) =
+    let (response, _) =
         refused(b"CONNECT other.invalid:443 HTTP/1.1\r\nHost: other.invalid:443\r\n\r\n", 405, FailureKind::Method)
             .await;
-    assert!(answer.field("allow").is_some());
+    assert!(response.header("allow").is_some());
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn an_invalid_chunk() {
 
 #[tokio::test]
 async fn a_client_that_leaves_within_its_body() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
     send_slowly(&mut stream, &[&with_fields("Content-Length: 100\r\n\r\n{\"A")]).await;

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use nightaudit_exchange::{Exchange, FailureKind, Outcome};
 use nightaudit_proxy::UpstreamProxy;
-use nightaudit_testkit::{Answer, Authority, Harness, Setup, Upstream, post, send};
+use nightaudit_testkit::{Authority, Harness, RawResponse, Setup, Upstream, post, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
-async fn ask(setup: Setup) -> (Answer, Exchange) {
+async fn ask(setup: Setup) -> (RawResponse, Exchange) {
     let harness = Harness::with(setup).await;
     let answer = send(harness.address(), &post("bills/add", r#"{"AccessToken":"secret-token"}"#)).await;
     (answer, harness.recorded().await)
 }
 
-fn assert_failed((answer, exchange): &(Answer, Exchange), status: u16, kind: FailureKind) {
+fn assert_failed((answer, exchange): &(RawResponse, Exchange), status: u16, kind: FailureKind) {
     assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.field("x-nightaudit-error"), Some(kind.as_str()), "{answer:?}");
+    assert_eq!(answer.header("x-nightaudit-error"), Some(kind.as_str()), "{answer:?}");
     assert_eq!((exchange.outcome, exchange.status()), (Outcome::Failed, Some(status)));
     let error = exchange.error.as_ref().unwrap();
     assert_eq!(error.kind, kind, "{error:?}");
@@ -148,10 +148,10 @@ async fn the_upstream_sends_a_broken_chunk() {
 
 #[tokio::test]
 async fn an_error_of_mews_is_an_answer() {
-    let upstream = Upstream::answering(500, r#"{"Message":"oops","RequestId":"r-1"}"#).await;
+    let upstream = Upstream::responding(500, r#"{"Message":"oops","RequestId":"r-1"}"#).await;
     let (answer, exchange) = ask(Setup::new(&upstream.url())).await;
     assert_eq!(answer.status, 500);
-    assert_eq!(answer.field("x-nightaudit-error"), None);
+    assert_eq!(answer.header("x-nightaudit-error"), None);
     assert_eq!((exchange.outcome, exchange.request_id()), (Outcome::Answered, Some("r-1")));
 }
 
@@ -188,7 +188,7 @@ async fn a_corporate_proxy_is_used() {
 
 #[tokio::test]
 async fn a_corporate_proxy_refuses() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let (via, _proxy) =
         corporate_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", upstream.address()).await;
     let mut setup = Setup::new("https://mews.invalid");
@@ -253,7 +253,7 @@ async fn socks_proxy(
 
 #[tokio::test]
 async fn a_socks_proxy_is_used_and_resolves_names_only_where_it_is_to() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let port = upstream.address().port();
     for (scheme, host) in [("socks5h", "localhost"), ("socks5", "127.0.0.1")] {
         let (sender, mut asked) = tokio::sync::mpsc::unbounded_channel();

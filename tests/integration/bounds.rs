@@ -11,7 +11,7 @@ use std::{
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use nightaudit_exchange::FailureKind;
-use nightaudit_testkit::{Harness, Process, Setup, Upstream, open_web_socket, post, read_answer, send};
+use nightaudit_testkit::{Harness, Process, Setup, Upstream, open_web_socket, post, read_response, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -194,7 +194,7 @@ async fn a_request_for_which_no_connection_becomes_free_is_answered_503() {
         tokio::task::yield_now().await;
     }
     let answer = send(address, GET).await;
-    assert_eq!((answer.status, answer.field("x-nightaudit-error")), (503, Some("overloaded")));
+    assert_eq!((answer.status, answer.header("x-nightaudit-error")), (503, Some("overloaded")));
     let error = harness.recorded().await.error.unwrap();
     assert_eq!(error.kind, FailureKind::Overloaded);
     assert!(error.message.contains("all 1 connections to Mews were in use for 300ms (`max_upstream_connections`)"));
@@ -222,7 +222,7 @@ async fn an_unused_connection_is_closed_for_one_to_another_host() {
         let mut client = TcpStream::connect(harness.address()).await.unwrap();
         client.write_all(&open_web_socket("")).await.unwrap();
         // The host opens none, and its connection stays.
-        assert_eq!(timeout(AT_LAST, read_answer(&mut client)).await.expect("no connection").status, 200);
+        assert_eq!(timeout(AT_LAST, read_response(&mut client)).await.expect("no connection").status, 200);
     }
     assert_eq!((api.upstream.raw_heads().len(), events.upstream.raw_heads().len()), (2, 2));
 }

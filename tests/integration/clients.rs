@@ -316,7 +316,7 @@ async fn regression_clients_that_said_nothing_made_a_newcomer_wait() {
     let mut working = TcpStream::connect(harness.address()).await.unwrap();
     let mut ask = async || {
         working.write_all(b"GET /api/connector/v1/rates/getAll HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        let response = timeout(AT_LAST, nightaudit_testkit::read_answer(&mut working)).await;
+        let response = timeout(AT_LAST, nightaudit_testkit::read_response(&mut working)).await;
         assert_eq!(response.expect("no response on the connection that works").status, 200);
     };
     ask().await;

@@ -24,7 +24,7 @@ fn alone(data: &Path, arguments: &[&str]) -> Output {
 
 /// A log of three exchanges in two sessions, and the id of the first exchange.
 async fn recorded(data: &Path) -> (Upstream, Process, String) {
-    let mews = Upstream::answering(404, r#"{"Message":"no"}"#).await;
+    let mews = Upstream::responding(404, r#"{"Message":"no"}"#).await;
     let serve = Process::serve_on(BINARY, data, &["--upstream", &mews.url(), "--session", "first"]);
     for operation in ["bills/add", "bills/close", "rates/getAll"] {
         send(serve.proxy(), &post(operation, BODY)).await;
@@ -166,7 +166,7 @@ impl Tail {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_goes_on_across_restarts_without_a_gap_and_without_repetition() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let arguments = ["--upstream", &mews.url(), "--session", "long", "--limit", "100000/1s"];
@@ -197,7 +197,7 @@ async fn tail_goes_on_across_restarts_without_a_gap_and_without_repetition() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tail_whose_filter_lets_nothing_through_loses_nothing_in_a_restart() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let arguments = ["--upstream", &mews.url()];
@@ -220,7 +220,7 @@ async fn a_tail_whose_filter_lets_nothing_through_loses_nothing_in_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tail_that_is_not_read_loses_nothing_and_holds_nothing_up() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--limit", "100000/1s", "--durability", "batch"]);
     let mut tail = Tail::start(serve.data(), &["-n", "0"]);
     // Read once, so that it is known to follow.
@@ -246,7 +246,7 @@ async fn a_tail_that_is_not_read_loses_nothing_and_holds_nothing_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_waiting_tail_sends_no_token_to_what_a_killed_serve_left_in_the_lock_file() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let arguments = ["--upstream", &mews.url()];
@@ -256,7 +256,7 @@ async fn regression_a_waiting_tail_sends_no_token_to_what_a_killed_serve_left_in
     assert_eq!(tail.operation().await, "bills/add");
     serve.kill();
     // Somebody else listens there by now.
-    let stranger = Upstream::answering(200, "{}").await;
+    let stranger = Upstream::responding(200, "{}").await;
     std::fs::write(data.join("lock"), format!("1\n{}\n", stranger.url().replace("localhost", "127.0.0.1"))).unwrap();
     let mut second = Tail::start(&data, &["-n", "1"]);
     assert_eq!(second.operation().await, "bills/add");

@@ -53,7 +53,8 @@ async fn no_answered_request_is_lost_and_no_forwarded_one_is_unknown() {
             let number = number(&request.head.uri.to_string());
             reached.lock().unwrap().insert(number);
             async move {
-                let body = format!("{{\"Answer\":{number},\"Padding\":\"{}\"}}", "x".repeat(number as usize % 3000));
+                let body =
+                    format!("{{\"RawResponse\":{number},\"Padding\":\"{}\"}}", "x".repeat(number as usize % 3000));
                 http::Response::new(http_body_util::Full::from(body).map_err(|never| match never {}).boxed())
             }
         })

@@ -25,7 +25,7 @@ fn run(data: &Path, arguments: &[&str]) -> Output {
 
 /// A `serve` that has recorded a run, and its data folder.
 async fn recorded(folder: &Path) -> Process {
-    let mews = Upstream::answering(200, "{\"Note\":\"</script><script>alert(1)</script>\",\"Cursor\":null}").await;
+    let mews = Upstream::responding(200, "{\"Note\":\"</script><script>alert(1)</script>\",\"Cursor\":null}").await;
     let arguments = ["--upstream", &mews.url(), "--session", "certification", "--limit", "20/10m"];
     let serve = Process::serve_on(BINARY, &folder.join("data"), &arguments);
     for number in 0..EXCHANGES {
@@ -137,7 +137,7 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
     assert_eq!(beside(&["sessions", "declare", "certification", "--remove"]).1, 0);
     assert_eq!(integration(&[]).0, "In the folder");
 
-    // The answers for the form, of a declaration that says little.
+    // The responses for the form, of a declaration that says little.
     let (form, code) = beside(&["review", "--session", "certification", "--form"]);
     assert_eq!(code, 0, "{form}");
     for line in [

@@ -227,7 +227,7 @@ fn mistakes_that_need_no_log_exit_alike() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_about_a_log_exit_alike_with_and_without_a_running_serve() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     files(folder.path());
     let data = folder.path().join("data");
@@ -248,7 +248,7 @@ async fn mistakes_about_a_log_exit_alike_with_and_without_a_running_serve() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_session_whose_folder_was_removed_could_not_be_forgotten() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     for running in [true, false] {

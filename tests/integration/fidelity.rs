@@ -8,7 +8,7 @@ use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nightaudit_exchange::{Exchange, FailureKind, Note, Outcome};
 use nightaudit_testkit::{
-    Answer, Authority, Harness, Setup, Upstream, leave, post, read_answer, send, send_and_half_close,
+    Authority, Harness, RawResponse, Setup, Upstream, leave, post, read_response, send, send_and_half_close,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -32,7 +32,7 @@ async fn saying(response: impl Into<Bytes>) -> Upstream {
 const GET: &[u8] = b"GET /x HTTP/1.1\r\nHost: proxy:8080\r\nConnection: close\r\n\r\n";
 
 /// What the client gets and what is recorded of a response of these bytes.
-async fn answered(response: impl Into<Bytes>) -> (Answer, Exchange) {
+async fn answered(response: impl Into<Bytes>) -> (RawResponse, Exchange) {
     let upstream = saying(response).await;
     let harness = Harness::start(&upstream.url()).await;
     let answer = send(harness.address(), GET).await;
@@ -117,7 +117,7 @@ async fn regression_a_response_with_a_length_and_chunks_was_cut_at_the_length() 
     for head in ["Content-Length: 3\r\nTransfer-Encoding: chunked", "Transfer-Encoding: Chunked\r\nContent-Length: 300"]
     {
         let (answer, exchange) = answered(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
-        assert_eq!((answer.field("content-length"), &answer.body[..]), (None, &b"5\r\nhello\r\n0\r\n\r\n"[..]));
+        assert_eq!((answer.header("content-length"), &answer.body[..]), (None, &b"5\r\nhello\r\n0\r\n\r\n"[..]));
         assert_eq!((exchange.outcome, &exchange.notes[..]), (Outcome::Answered, &[Note::LengthIgnored][..]));
         let response = exchange.response.unwrap();
         assert_eq!(&response.body.bytes[..], b"hello");
@@ -147,7 +147,7 @@ async fn a_response_that_is_framed_in_no_valid_way_is_none() {
         "Transfer-Encoding: chunked, chunked",
     ] {
         let (answer, exchange) = answered(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{{}}")).await;
-        assert_eq!((answer.status, answer.field("x-nightaudit-error")), (502, Some("invalid-response")), "{head}");
+        assert_eq!((answer.status, answer.header("x-nightaudit-error")), (502, Some("invalid-response")), "{head}");
         assert_eq!(exchange.error.unwrap().kind, FailureKind::InvalidResponse);
     }
     let (answer, _) = answered("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
@@ -274,7 +274,7 @@ async fn regression_the_reason_phrase_was_made_up_or_lost() {
     assert!(read.starts_with(b"HTTP/1.1 404 caf\xe9\r\n"), "{}", read.escape_ascii());
     assert_eq!(harness.recorded().await.response.unwrap().reason.as_deref(), Some("caf\u{e9}"));
     // The proxy's own answer has the one that it wrote.
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     assert_eq!(send(harness.address(), b"GET / HTTP/1.1\r\n\r\n").await.status, 400);
     assert_eq!(harness.recorded().await.response.unwrap().reason.as_deref(), Some("Bad Request"));
@@ -336,7 +336,7 @@ async fn regression_clients_ignored_the_cookies_of_mews() {
     let cookies =
         "Set-Cookie: ARRAffinity=a;Path=/;HttpOnly;Domain=localhost\r\nSet-Cookie: b=c; Domain=elsewhere.example\r\n";
     let upstream = saying(format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 2\r\n\r\n{{}}")).await;
-    let set = |answer: &Answer| {
+    let set = |answer: &RawResponse| {
         let lines = answer.head.lines().filter_map(|line| line.split_once(": "));
         let cookies = lines.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
         cookies.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
@@ -359,12 +359,12 @@ async fn regression_clients_ignored_the_cookies_of_mews() {
 
 /// Refused and recorded with our header, and nothing of it reaches Mews.
 async fn refused(request: &[u8], message: &str) {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let answer = send(harness.address(), request).await;
     let what = request.escape_ascii();
     assert_eq!(answer.status, 400, "{what}");
-    assert!(answer.field("x-nightaudit-error").is_some(), "{what}");
+    assert!(answer.header("x-nightaudit-error").is_some(), "{what}");
     let exchange = harness.recorded().await;
     assert_eq!(exchange.outcome, Outcome::Rejected, "{what}");
     let said = exchange.error.unwrap().message;
@@ -422,7 +422,7 @@ async fn regression_a_client_that_half_closed_got_no_answer() {
 
 #[tokio::test]
 async fn a_client_that_half_closes_within_its_request_has_left() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
     stream.write_all(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{").await.unwrap();
@@ -473,7 +473,7 @@ async fn regression_a_trailer_with_our_name_reached_mews_and_the_client() {
     let body = String::from_utf8(answer.body.clone()).unwrap().to_lowercase();
     assert!(body.contains("x-check: 7") && !body.contains("nightaudit") && !body.contains("content-length"), "{body}");
     assert!(body.contains("x-sum: 1"), "{body}");
-    assert_eq!(answer.field("trailer"), Some("X-Sum"));
+    assert_eq!(answer.header("trailer"), Some("X-Sum"));
     assert_eq!(harness.recorded().await.session_name, "test");
 }
 
@@ -503,19 +503,19 @@ async fn regression_a_redirect_to_mews_led_past_the_proxy() {
     .await;
     let harness = Harness::start(&upstream.url()).await;
     let answer = send(harness.address(), GET).await;
-    assert_eq!(answer.field("location"), Some("http://proxy:8080/there?a=%20b"));
-    assert_eq!(answer.field("content-location"), Some("http://elsewhere/"));
+    assert_eq!(answer.header("location"), Some("http://proxy:8080/there?a=%20b"));
+    assert_eq!(answer.header("content-location"), Some("http://elsewhere/"));
     let exchange = harness.recorded().await;
     assert_eq!(exchange.notes, [Note::RedirectRewritten]);
     let original = format!("{}/there?a=%20b", upstream.url());
     assert_eq!(exchange.response.unwrap().headers[0].value, original);
     let old = send(harness.address(), b"GET /x HTTP/1.0\r\n\r\n").await;
-    assert_eq!(old.field("location"), Some("/there?a=%20b"));
+    assert_eq!(old.header("location"), Some("/there?a=%20b"));
 
     let mut setup = Setup::new(&upstream.url());
     setup.proxy = |config| config.rewrite_redirects = false;
     let harness = Harness::with(setup).await;
-    assert_eq!(send(harness.address(), GET).await.field("location"), Some(&*original));
+    assert_eq!(send(harness.address(), GET).await.header("location"), Some(&*original));
     assert_eq!(harness.recorded().await.notes, []);
 }
 
@@ -546,14 +546,14 @@ async fn regression_white_space_before_a_colon_made_a_response_invalid() {
 #[tokio::test]
 async fn regression_clear_text_to_a_port_with_tls_was_dropped_without_a_word() {
     let authority = Authority::new();
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let (certificate, key) = authority.certificate_files();
     let mut setup = Setup::new(&upstream.url());
     setup.listen.tls = Some(nightaudit_listen::server_config(&certificate, &key).unwrap());
     let harness = Harness::with(setup).await;
     for request in [post("bills/add", "{}"), GET.to_vec(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()] {
         let answer = send(harness.address(), &request).await;
-        assert_eq!((answer.status, answer.field("x-nightaudit-error")), (400, Some("malformed")));
+        assert_eq!((answer.status, answer.header("x-nightaudit-error")), (400, Some("malformed")));
         let exchange = harness.recorded().await;
         assert_eq!(exchange.outcome, Outcome::Rejected);
         assert!(exchange.error.unwrap().message.starts_with("received cleartext HTTP on a TLS port"));
@@ -584,7 +584,7 @@ async fn a_broken_response_leaves_the_connections_of_others_alone() {
     for _ in 0..3 {
         let mut stream = TcpStream::connect(harness.address()).await.unwrap();
         stream.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        assert_eq!(read_answer(&mut stream).await.field("transfer-encoding"), Some("chunked"));
+        assert_eq!(read_response(&mut stream).await.header("transfer-encoding"), Some("chunked"));
         harness.recorded().await;
     }
     assert_eq!(upstream.raw_heads().len(), 3, "each on a connection of its own");

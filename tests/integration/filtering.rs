@@ -9,7 +9,7 @@ const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-t
     "Name":"caf\u00e9"}"#;
 
 async fn recorded(operations: &[&str]) -> (Upstream, Process) {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
     for operation in operations {
         assert_eq!(send(serve.proxy(), &post(operation, BODY)).await.status, 200);
@@ -118,7 +118,7 @@ async fn times_are_in_the_zone_that_tz_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn marks_take_the_room_of_columns_that_stay_the_same() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification", "--limit", "1/1h"]);
     for _ in 0..3 {
         send(serve.proxy(), &post("reservations/getAll/2023-06-06", BODY)).await;

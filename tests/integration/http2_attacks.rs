@@ -54,7 +54,7 @@ async fn answer(harness: &Harness, frames: &[u8]) -> Option<(u8, u32)> {
 
 #[tokio::test]
 async fn what_would_be_read_in_two_ways_as_http_1_is_not_forwarded() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let attacks: [(&str, Vec<u8>); 12] = [
         ("a list of chunks", request("/x", &[("transfer-encoding", "chunked")])),
@@ -98,7 +98,7 @@ async fn what_would_be_read_in_two_ways_as_http_1_is_not_forwarded() {
 
 #[tokio::test]
 async fn regression_what_http_1_refuses_was_forwarded_where_it_came_by_http_2() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     for (headers, body, kind) in [
         (&[("content-length", "2"), ("content-length", "2")][..], &b"{}"[..], FailureKind::Framing),
@@ -123,7 +123,7 @@ async fn regression_what_http_1_refuses_was_forwarded_where_it_came_by_http_2() 
 
 #[tokio::test]
 async fn regression_cookies_of_http_2_reached_http_1_in_pieces() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let pieces = [("cookie", "ClientToken=client"), ("a", "b"), ("cookie", "AccessToken=access"), ("cookie", "x=y")];
     let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("/x", &pieces));
@@ -139,7 +139,7 @@ async fn regression_cookies_of_http_2_reached_http_1_in_pieces() {
 
 #[tokio::test]
 async fn floods_end_the_connection_and_nothing_else() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     // A head without end, in continuations (CVE-2024-27316).
     let mut endless = frame(HEADERS, 0, 1, &request("/x", &[]));

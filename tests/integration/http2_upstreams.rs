@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Response;
 use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_limit::{Action, Config, KeyParts, Limiter, Rule};
-use nightaudit_testkit::{Answer, Authority, Harness, Process, Setup, Upstream, post, read_answer, send};
+use nightaudit_testkit::{Authority, Harness, Process, RawResponse, Setup, Upstream, post, read_response, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -35,14 +35,14 @@ const REFUSED_STREAM: u32 = 7;
 /// What a scripted host does with a request.
 #[derive(Clone, Copy)]
 enum Act {
-    Answer,
+    RawResponse,
     /// Resets its stream with this code as soon as so many bytes of its body have come.
     Reset(u32, usize),
-    /// Says that no more requests are taken, as a host does that is about to be restarted, and answers.
+    /// Says that no more requests are taken, as a host does that is about to be restarted, and responses.
     Farewell,
     /// Waits for one that says what becomes of all.
     Wait,
-    /// When this many requests are there, names the first of them as the last one in a GOAWAY, answers it, and closes.
+    /// When this many requests are there, names the first of them as the last one in a GOAWAY, responses it, and closes.
     GoAway(usize),
     /// Closes the connection.
     Close,
@@ -112,7 +112,7 @@ impl Host {
                         }
                         let Some(request) = open.get_mut(&next.stream) else { continue };
                         request.ended |= matches!(next.kind, DATA | HEADERS) && next.has(END_STREAM);
-                        let answer = |id: u32, body: Vec<u8>| {
+                        let response = |id: u32, body: Vec<u8>| {
                             processed.lock().unwrap().push(body);
                             // `:status: 200` stands in HPACK's own table.
                             [frame(HEADERS, END_HEADERS, id, &[0x88]), frame(DATA, END_STREAM, id, b"{}")].concat()
@@ -128,13 +128,13 @@ impl Host {
                             Act::Together(count) if request.ended => {
                                 present.send_modify(|present| *present += 1);
                                 present.subscribe().wait_for(|present| *present >= count).await.unwrap();
-                                request.act = Act::Answer;
+                                request.act = Act::RawResponse;
                             }
                             Act::Close if request.ended => return,
                             Act::Farewell if request.ended => {
                                 let payload = [0x7fff_ffff_u32.to_be_bytes(), NO_ERROR.to_be_bytes()].concat();
                                 stream.write_all(&frame(GOAWAY, 0, 0, &payload)).await.unwrap();
-                                request.act = Act::Answer;
+                                request.act = Act::RawResponse;
                             }
                             _ => {}
                         }
@@ -147,18 +147,18 @@ impl Host {
                             let (id, first) = open.pop_first().unwrap();
                             let payload = [id.to_be_bytes(), NO_ERROR.to_be_bytes()].concat();
                             stream.write_all(&frame(GOAWAY, 0, 0, &payload)).await.unwrap();
-                            stream.write_all(&answer(id, first.body)).await.unwrap();
+                            stream.write_all(&response(id, first.body)).await.unwrap();
                             let _ = stream.shutdown().await;
                             // Until the other side has closed, too, as servers do lest a reset destroys what they sent.
                             let _ = stream.read_to_end(&mut Vec::new()).await;
                             return;
                         }
                         if let Some(request) = open.get(&next.stream)
-                            && matches!(request.act, Act::Answer)
+                            && matches!(request.act, Act::RawResponse)
                             && request.ended
                         {
                             let body = open.remove(&next.stream).unwrap().body;
-                            let _ = stream.write_all(&answer(next.stream, body)).await;
+                            let _ = stream.write_all(&response(next.stream, body)).await;
                         }
                     }
                 }
@@ -186,7 +186,7 @@ async fn harness(authority: &Authority, host: &Host) -> Harness {
 }
 
 /// Sends as many requests at once; the bodies differ.
-async fn send_all(harness: &Harness, count: usize) -> (Vec<Vec<u8>>, Vec<Answer>) {
+async fn send_all(harness: &Harness, count: usize) -> (Vec<Vec<u8>>, Vec<RawResponse>) {
     let bodies: Vec<String> = (0..count).map(|at| format!(r#"{{"AccessToken":"T","At":{at:03}}}"#)).collect();
     let mut sending = JoinSet::new();
     for body in &bodies {
@@ -215,17 +215,17 @@ async fn regression_requests_above_the_last_stream_of_a_goaway_became_502() {
     let host = Host::start(&authority, None, |at| match at {
         1 | 2 => Act::Wait,
         3 => Act::GoAway(3),
-        _ => Act::Answer,
+        _ => Act::RawResponse,
     })
     .await;
     let mut setup = Setup::new(&host.upstream.url());
     setup.ca = Some(authority.ca_file());
     setup.limiter = limiter(4);
     let harness = Harness::with(setup).await;
-    let (first, answers) = send_all(&harness, 1).await;
-    assert_eq!(answers[0].status, 200);
-    let (others, answers) = send_all(&harness, 3).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    let (first, responses) = send_all(&harness, 1).await;
+    assert_eq!(responses[0].status, 200);
+    let (others, responses) = send_all(&harness, 3).await;
+    assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
     // Each is processed once, whole, recorded once, and counted once.
     let mut expected = [first, others].concat();
     expected.sort();
@@ -235,8 +235,8 @@ async fn regression_requests_above_the_last_stream_of_a_goaway_became_502() {
         assert_eq!((exchange.outcome, exchange.status()), (Outcome::Answered, Some(200)));
         assert!(exchange.times_us.forwarded.is_some() && exchange.destination.is_some());
     }
-    let (_, answers) = send_all(&harness, 1).await;
-    assert_eq!((answers[0].status, answers[0].field("x-nightaudit-limited")), (429, Some("test/published")));
+    let (_, responses) = send_all(&harness, 1).await;
+    assert_eq!((responses[0].status, responses[0].header("x-nightaudit-limited")), (429, Some("test/published")));
     assert_eq!(harness.recorded().await.limit.unwrap().used, 4);
 }
 
@@ -246,8 +246,8 @@ async fn a_graceful_goaway_disturbs_neither_what_is_under_way_nor_what_follows()
     let host = Host::start(&authority, None, |_| Act::Farewell).await;
     let harness = harness(&authority, &host).await;
     for requests in 1..=5 {
-        let (_, answers) = send_all(&harness, 1).await;
-        assert_eq!((answers[0].status, host.came()), (200, requests));
+        let (_, responses) = send_all(&harness, 1).await;
+        assert_eq!((responses[0].status, host.came()), (200, requests));
         // Each has a connection of its own, since the one before takes no more.
         assert_eq!(host.upstream.raw_heads().len(), requests);
     }
@@ -258,12 +258,12 @@ async fn regression_a_refused_stream_became_502() {
     let authority = Authority::new();
     let host = Host::start(&authority, None, |at| match at {
         0..4 => Act::Reset(REFUSED_STREAM, 0),
-        _ => Act::Answer,
+        _ => Act::RawResponse,
     })
     .await;
     let harness = harness(&authority, &host).await;
-    let (bodies, answers) = send_all(&harness, 1).await;
-    assert_eq!((answers[0].status, host.came()), (200, 5));
+    let (bodies, responses) = send_all(&harness, 1).await;
+    assert_eq!((responses[0].status, host.came()), (200, 5));
     assert_eq!(host.processed(), bodies);
 }
 
@@ -303,8 +303,8 @@ async fn what_is_always_refused_is_tried_a_bounded_number_of_times_and_counts_fo
     setup.limiter = limiter(1);
     let harness = Harness::with(setup).await;
     for again in 1..=2 {
-        let (_, answers) = send_all(&harness, 1).await;
-        assert_eq!((answers[0].status, answers[0].field("x-nightaudit-error")), (502, Some("closed")));
+        let (_, responses) = send_all(&harness, 1).await;
+        assert_eq!((responses[0].status, responses[0].header("x-nightaudit-error")), (502, Some("closed")));
         assert_eq!(host.came(), 8 * again);
         let exchange = harness.recorded().await;
         assert_eq!((exchange.outcome, exchange.times_us.forwarded), (Outcome::Failed, None));
@@ -317,8 +317,8 @@ async fn what_may_have_been_processed_is_not_sent_again() {
     for act in [|_| Act::Reset(INTERNAL_ERROR, 0), |_| Act::Reset(NO_ERROR, 0), |_| Act::Close] {
         let host = Host::start(&authority, None, act).await;
         let harness = harness(&authority, &host).await;
-        let (_, answers) = send_all(&harness, 1).await;
-        assert_eq!((answers[0].status, answers[0].field("x-nightaudit-error")), (502, Some("closed")));
+        let (_, responses) = send_all(&harness, 1).await;
+        assert_eq!((responses[0].status, responses[0].header("x-nightaudit-error")), (502, Some("closed")));
         assert_eq!(host.came(), 1);
         let exchange = harness.recorded().await;
         assert_eq!(exchange.outcome, Outcome::Failed);
@@ -331,7 +331,7 @@ async fn a_refused_body_is_sent_again_as_far_as_it_is_kept() {
     let authority = Authority::new();
     let host = Host::start(&authority, None, |at| match at {
         0 => Act::Reset(REFUSED_STREAM, 800_000),
-        1 => Act::Answer,
+        1 => Act::RawResponse,
         _ => Act::Reset(REFUSED_STREAM, 3_000_000),
     })
     .await;
@@ -345,13 +345,13 @@ async fn a_refused_body_is_sent_again_as_far_as_it_is_kept() {
         tokio::task::yield_now().await;
     }
     stream.write_all(&request[900_000..]).await.unwrap();
-    assert_eq!(read_answer(&mut stream).await.status, 200);
+    assert_eq!(read_response(&mut stream).await.status, 200);
     assert!(host.processed() == [body.clone().into_bytes()], "the body is not the same");
     let exchange = harness.recorded().await;
     assert_eq!((exchange.outcome, exchange.request.body.length), (Outcome::Answered, body.len() as u64));
     // Too much of the next has passed when it is refused.
-    let answer = send(harness.address(), &post("bills/add", &body)).await;
-    assert_eq!((answer.status, answer.field("x-nightaudit-error")), (502, Some("closed")));
+    let response = send(harness.address(), &post("bills/add", &body)).await;
+    assert_eq!((response.status, response.header("x-nightaudit-error")), (502, Some("closed")));
     assert_eq!(host.came(), 3);
     let error = harness.recorded().await.error.unwrap();
     assert!(error.kind == FailureKind::Closed && error.message.contains("too much of its body"), "{}", error.message);
@@ -360,35 +360,35 @@ async fn a_refused_body_is_sent_again_as_far_as_it_is_kept() {
 #[tokio::test]
 async fn a_host_that_allows_one_stream_gets_more_connections() {
     let authority = Authority::new();
-    // Asserts that no connection has two at once, and answers none before all are there.
+    // Asserts that no connection has two at once, and responses none before all are there.
     let host = Host::start(&authority, Some(1), |_| Act::Together(8)).await;
     let harness = harness(&authority, &host).await;
-    let (bodies, answers) = send_all(&harness, 8).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    let (bodies, responses) = send_all(&harness, 8).await;
+    assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
     assert_eq!((host.processed(), host.came()), (bodies, 8));
 }
 
 #[tokio::test]
 async fn a_connection_that_was_idle_for_too_long_is_not_used_again() {
     let authority = Authority::new();
-    let host = Host::start(&authority, None, |_| Act::Answer).await;
+    let host = Host::start(&authority, None, |_| Act::RawResponse).await;
     let mut setup = Setup::new(&host.upstream.url());
     setup.ca = Some(authority.ca_file());
     setup.proxy = |config| config.timeouts.upstream_idle = Duration::ZERO;
     let harness = Harness::with(setup).await;
     for requests in 1..=3 {
-        let (_, answers) = send_all(&harness, 1).await;
-        assert_eq!((answers[0].status, host.upstream.raw_heads().len()), (200, requests));
+        let (_, responses) = send_all(&harness, 1).await;
+        assert_eq!((responses[0].status, host.upstream.raw_heads().len()), (200, requests));
     }
 }
 
 #[tokio::test]
 async fn a_host_that_allows_no_stream_is_said_to_be_the_cause() {
     let authority = Authority::new();
-    let host = Host::start(&authority, Some(0), |_| Act::Answer).await;
+    let host = Host::start(&authority, Some(0), |_| Act::RawResponse).await;
     let harness = harness(&authority, &host).await;
-    let (_, answers) = send_all(&harness, 1).await;
-    assert_eq!((answers[0].status, answers[0].field("x-nightaudit-error")), (502, Some("closed")));
+    let (_, responses) = send_all(&harness, 1).await;
+    assert_eq!((responses[0].status, responses[0].header("x-nightaudit-error")), (502, Some("closed")));
     assert!(harness.recorded().await.error.unwrap().message.contains("MAX_CONCURRENT_STREAMS"));
 }
 

@@ -159,7 +159,7 @@ async fn immediate_retries_gain_nothing_and_never_reach_mews() {
         let answer = send(harness.address(), &request).await;
         assert_eq!(answer.status, 429);
         // The window ends one nanosecond after 30 s.
-        assert_eq!(answer.field("retry-after"), Some((31 - waited).to_string().as_str()));
+        assert_eq!(answer.header("retry-after"), Some((31 - waited).to_string().as_str()));
         clock.advance(Duration::from_secs(1));
     }
     clock.advance(Duration::from_secs(1));
@@ -209,7 +209,7 @@ async fn delayed_requests_finish_as_soon_as_the_limit_allows() {
 #[tokio::test]
 async fn observed_requests_are_sent_and_marked() {
     let clock = FakeClock::default();
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = proxy(&upstream, Action::Observe, &clock).await;
     let crowd = Crowd::new(harness.address()).await;
     assert_eq!(crowd.count(LIMIT as usize + 3).await, (LIMIT as usize + 3, 0));
@@ -235,17 +235,17 @@ async fn a_429_of_mews_closes_the_key_and_is_recorded_as_mews_own() {
     let harness = proxy(&upstream, Action::Reject, &clock).await;
     let request = post("resources/getAll", r#"{"AccessToken":"the-token-of-all"}"#);
     let answer = send(harness.address(), &request).await;
-    assert_eq!((answer.status, answer.field("x-nightaudit-limited")), (429, None));
+    assert_eq!((answer.status, answer.header("x-nightaudit-limited")), (429, None));
     assert_eq!(harness.recorded().await.outcome, Outcome::Answered);
 
     let answer = send(harness.address(), &request).await;
-    assert_eq!((answer.status, answer.field("x-nightaudit-limited")), (429, Some("test/published")));
-    assert_eq!(answer.field("retry-after"), Some("7"));
+    assert_eq!((answer.status, answer.header("x-nightaudit-limited")), (429, Some("test/published")));
+    assert_eq!(answer.header("retry-after"), Some("7"));
     let exchange = harness.recorded().await;
     assert_eq!((exchange.outcome, exchange.limit.unwrap().retry_after_s), (Outcome::Refused, Some(7)));
     // Another token is unaffected.
     assert_eq!(
-        send(harness.address(), &post("a/b", r#"{"AccessToken":"another"}"#)).await.field("x-nightaudit-limited"),
+        send(harness.address(), &post("a/b", r#"{"AccessToken":"another"}"#)).await.header("x-nightaudit-limited"),
         None
     );
 
@@ -271,7 +271,7 @@ async fn an_unsent_request_does_not_count() {
 #[tokio::test]
 async fn without_a_token_requests_count_by_client_address() {
     let clock = FakeClock::default();
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = proxy(&upstream, Action::Reject, &clock).await;
     for body in ["", "not json", "{}", "[1]"].iter().cycle().take(LIMIT as usize) {
         assert_eq!(send(harness.address(), &post("resources/getAll", body)).await.status, 200);

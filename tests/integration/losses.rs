@@ -37,7 +37,7 @@ fn segments(data: &Path) -> Vec<PathBuf> {
 
 /// A closed log with this many exchanges in the session `certification`.
 async fn recorded(data: &Path, exchanges: usize) {
-    let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let serve = Process::serve_on(BINARY, data, &["--upstream", &mews.url(), "--session", "certification"]);
     for _ in 0..exchanges {
         assert_eq!(send(serve.proxy(), &post("reservations/getAll/2023-06-06", "{}")).await.status, 200);
@@ -154,7 +154,7 @@ async fn ask(serve: &Process, path: &str) -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_session_folder_deleted_under_serve_was_not_noticed() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
     assert_eq!(send(serve.proxy(), &post("bills/add", "{}")).await.status, 200);
     assert_eq!(ask(&serve, "/api/v1/health").await.0, 200);

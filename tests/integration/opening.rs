@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_testkit::{Answer, Process, Upstream, post, send};
+use nightaudit_testkit::{Process, RawResponse, Upstream, post, send};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
@@ -18,7 +18,7 @@ const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-t
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
 
 /// A request to the console at `host`.
-async fn ask(host: &str, method: &str, path: &str, headers: &str) -> Answer {
+async fn ask(host: &str, method: &str, path: &str, headers: &str) -> RawResponse {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
     send(host.parse().unwrap(), request.as_bytes()).await
 }
@@ -226,7 +226,7 @@ async fn serve_opens_the_page_if_asked_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_says_whether_mews_is_reached_and_who_refused() {
-    let mews = Upstream::answering(429, "{}").await;
+    let mews = Upstream::responding(429, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "s", "--limit", "2/30s"]);
     let (host, token) = (serve.console_host(), serve.token());
     assert_eq!(send(serve.proxy(), &post("bills/add", BODY)).await.status, 429);
@@ -268,7 +268,7 @@ async fn the_status_says_why_mews_is_not_reached() {
 async fn a_log_without_serve_has_a_page_too() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
     assert_eq!(send(serve.proxy(), &post("bills/add", BODY)).await.status, 200);
     // While it runs, its page is the one.

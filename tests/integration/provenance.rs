@@ -192,7 +192,7 @@ fn session(data: &Path) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_of_a_stand_in_with_edited_times_is_never_called_mews_or_ready_or_unaltered() {
-    let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let data = recorded(folder, &["--upstream", &mews.url()]).await;
@@ -318,7 +318,7 @@ async fn a_forged_certificate_behind_a_proxy_is_never_mews_demo_whoever_vouches_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn top_marks_what_mews_did_not_answer() {
-    let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let data = recorded(folder.path(), &["--upstream", &mews.url()]).await;
     let mut top = Terminal::nightaudit(BINARY, &data, &["top"], 160, 24);
@@ -332,7 +332,7 @@ async fn top_marks_what_mews_did_not_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_ndjson_is_not_imported_and_what_is_packed_again_is_found_out() {
-    let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let data = recorded(folder, &["--upstream", &mews.url()]).await;
@@ -401,7 +401,7 @@ async fn what_is_no_ndjson_is_not_imported_and_what_is_packed_again_is_found_out
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_was_edited_by_hand_is_not_whole() {
-    let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let data = recorded(folder, &["--upstream", &mews.url()]).await;

@@ -8,7 +8,9 @@ use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nightaudit_exchange::{Digest, Outcome, Pseudonym};
-use nightaudit_testkit::{Authority, Harness, Setup, Upstream, open_web_socket, post, read_answer, send, send_slowly};
+use nightaudit_testkit::{
+    Authority, Harness, Setup, Upstream, open_web_socket, post, read_response, send, send_slowly,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -88,13 +90,13 @@ async fn a_request_and_its_answer_keep_their_bytes_their_order_and_their_spellin
 
 #[tokio::test]
 async fn connections_are_kept_on_both_sides() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
     let keep = "POST /api/connector/v1/bills/add HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
     for _ in 0..3 {
         send_slowly(&mut stream, &[keep.as_bytes()]).await;
-        assert_eq!(read_answer(&mut stream).await.status, 200);
+        assert_eq!(read_response(&mut stream).await.status, 200);
     }
     // Two at once: the second waits for the first.
     send_slowly(&mut stream, &[keep.repeat(2).as_bytes()]).await;
@@ -123,7 +125,7 @@ async fn a_pooled_connection_that_mews_has_closed_fails_no_request() {
 
 #[tokio::test]
 async fn a_chunked_body_stays_chunked_and_an_empty_one_is_not_invented() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let chunked = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
                    3\r\n{\"A\r\n4\r\n\":1}\r\n0\r\n\r\n";
@@ -146,11 +148,11 @@ async fn head_204_and_304_have_no_body() {
     .await;
     let harness = Harness::start(&upstream.url()).await;
     let answer = send(harness.address(), b"HEAD /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert_eq!((answer.status, answer.field("content-length"), answer.body.len()), (200, Some("1000"), 0));
+    assert_eq!((answer.status, answer.header("content-length"), answer.body.len()), (200, Some("1000"), 0));
     assert_eq!(harness.recorded().await.outcome, Outcome::Answered);
 
     for status in [204, 304] {
-        let upstream = Upstream::answering(status, "").await;
+        let upstream = Upstream::responding(status, "").await;
         let harness = Harness::start(&upstream.url()).await;
         let answer = send(harness.address(), &post("bills/add", "{}")).await;
         assert_eq!((answer.status, answer.body.len()), (status, 0));
@@ -160,7 +162,7 @@ async fn head_204_and_304_have_no_body() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_100_continue_gets_it() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
     let head = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
@@ -169,7 +171,7 @@ async fn a_client_that_waits_for_100_continue_gets_it() {
     stream.read_exact(&mut interim).await.unwrap();
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     send_slowly(&mut stream, &[b"{}"]).await;
-    assert_eq!(read_answer(&mut stream).await.status, 200);
+    assert_eq!(read_response(&mut stream).await.status, 200);
 }
 
 #[tokio::test]
@@ -216,7 +218,7 @@ async fn an_answer_flows_while_it_comes_and_only_its_end_waits_for_the_record() 
 
 #[tokio::test]
 async fn of_an_answer_of_known_length_the_last_piece_waits_for_the_record() {
-    let upstream = Upstream::answering(200, "whole").await;
+    let upstream = Upstream::responding(200, "whole").await;
     let harness = Harness::start(&upstream.url()).await;
     harness.gate().close();
     let request = post("exports/getAll", "{}");
@@ -233,7 +235,7 @@ async fn of_an_answer_of_known_length_the_last_piece_waits_for_the_record() {
 
 /// What the integration has got of an answer of `whole` when the receipt is there at once, or else never.
 async fn got_first(receipt: bool) -> String {
-    let upstream = Upstream::answering(200, "whole").await;
+    let upstream = Upstream::responding(200, "whole").await;
     let harness = Harness::start(&upstream.url()).await;
     harness.gate().close();
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
@@ -261,7 +263,7 @@ async fn a_head_does_not_wait_for_a_disk_that_hangs() {
 
 #[tokio::test]
 async fn a_request_flows_while_it_comes_once_its_envelope_is_read() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let mut setup = Setup::new(&upstream.url());
     setup.proxy = |config| config.keep_body = 64 * 1024;
     let harness = Harness::with(setup).await;
@@ -383,7 +385,7 @@ fn futures(
 
 #[tokio::test]
 async fn a_websocket_goes_to_the_host_of_events_and_carries_bytes_both_ways() {
-    let api = Upstream::answering(500, "not here").await;
+    let api = Upstream::responding(500, "not here").await;
     let events = Upstream::raw(|mut stream| async move {
         let accept = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
         stream.write_all(accept.as_bytes()).await.unwrap();
@@ -413,7 +415,7 @@ async fn a_websocket_goes_to_the_host_of_events_and_carries_bytes_both_ways() {
 
 #[tokio::test]
 async fn an_address_of_its_own_or_of_mews_may_be_absolute() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     for authority in [harness.address().to_string(), upstream.url().replace("http://", "")] {
         let request = format!("GET http://{authority}/x?y HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

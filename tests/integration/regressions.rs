@@ -1,7 +1,7 @@
 //! Bugs that were found, each with the test that found it again.
 
 use nightaudit_exchange::{FailureKind, Outcome};
-use nightaudit_testkit::{Harness, Process, Upstream, leave, open_web_socket, post, read_answer, send, send_slowly};
+use nightaudit_testkit::{Harness, Process, Upstream, leave, open_web_socket, post, read_response, send, send_slowly};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -11,14 +11,14 @@ const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
 #[tokio::test]
 async fn an_upgrade_field_without_the_connection_option_let_ambiguous_requests_past_the_guard() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
     send_slowly(&mut stream, &[b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\n"]).await;
-    assert_eq!(read_answer(&mut stream).await.status, 200);
+    assert_eq!(read_response(&mut stream).await.status, 200);
     let smuggled = b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     send_slowly(&mut stream, &[smuggled]).await;
-    assert_eq!(read_answer(&mut stream).await.status, 400);
+    assert_eq!(read_response(&mut stream).await.status, 400);
     assert_eq!(upstream.seen().len(), 1);
     assert_eq!(harness.recorded().await.outcome, Outcome::Answered);
     assert_eq!(harness.recorded().await.error.unwrap().kind, FailureKind::Framing);
@@ -37,7 +37,7 @@ async fn a_request_waited_behind_an_upload_that_mews_had_answered_early() {
     let head = format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 100 << 20);
     uploading.write_all(head.as_bytes()).await.unwrap();
     uploading.write_all(&vec![b'x'; 2 << 20]).await.unwrap();
-    assert_eq!(read_answer(&mut uploading).await.status, 413);
+    assert_eq!(read_response(&mut uploading).await.status, 413);
     // The upload is still under way; another request must get a connection of its own.
     assert_eq!(send(harness.address(), &post("bills/add", "{}")).await.status, 413);
     assert_eq!(upstream.raw_heads().len(), 2);
@@ -56,7 +56,7 @@ async fn a_websocket_that_was_open_when_serve_stopped_was_not_recorded() {
     let serve = Process::serve_on(BINARY, &folder.path().join("data"), &["--upstream", &events.url()]);
     let mut stream = TcpStream::connect(serve.proxy()).await.unwrap();
     stream.write_all(&open_web_socket("")).await.unwrap();
-    assert_eq!(read_answer(&mut stream).await.status, 101);
+    assert_eq!(read_response(&mut stream).await.status, 101);
     let (status, said) = tokio::task::spawn_blocking(move || serve.stop()).await.unwrap();
     assert!(status.success() && said.contains("2 exchanges"), "{said}");
 }
@@ -157,10 +157,10 @@ async fn open_websockets_counted_for_no_bound() {
     let request = &open_web_socket("");
     let mut first = TcpStream::connect(harness.address()).await.unwrap();
     first.write_all(request).await.unwrap();
-    assert_eq!(read_answer(&mut first).await.status, 101);
+    assert_eq!(read_response(&mut first).await.status, 101);
     assert_eq!(harness.recorded().await.status(), Some(101));
     let refused = send(harness.address(), request).await;
-    assert_eq!((refused.status, refused.field("x-nightaudit-error")), (503, Some("overloaded")));
+    assert_eq!((refused.status, refused.header("x-nightaudit-error")), (503, Some("overloaded")));
     assert_eq!(harness.recorded().await.outcome, Outcome::Rejected);
     assert_eq!(events.raw_heads().len(), 1);
     // One that ends makes room.
@@ -169,7 +169,7 @@ async fn open_websockets_counted_for_no_bound() {
     loop {
         let mut next = TcpStream::connect(harness.address()).await.unwrap();
         next.write_all(request).await.unwrap();
-        if read_answer(&mut next).await.status == 101 {
+        if read_response(&mut next).await.status == 101 {
             break;
         }
     }

@@ -31,7 +31,7 @@ fn said(output: &Output) -> (i32, String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_reviewed_alike_with_and_without_a_running_serve() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
@@ -63,7 +63,7 @@ async fn a_session_is_reviewed_alike_with_and_without_a_running_serve() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_declaration_is_written_once_and_then_heeded() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
@@ -118,7 +118,7 @@ async fn a_declaration_is_written_once_and_then_heeded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_review_goes_on() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "watched"]);
     send(serve.proxy(), &post("configuration/get", BODY)).await;
     let mut watch = Command::new(BINARY)
@@ -143,7 +143,7 @@ async fn a_watched_review_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_reviews_are_compared() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     for (session, operations) in

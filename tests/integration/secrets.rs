@@ -4,7 +4,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
-use nightaudit_testkit::{Answer, Process, Terminal, Upstream, post, send};
+use nightaudit_testkit::{Process, RawResponse, Terminal, Upstream, post, send};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
@@ -117,7 +117,7 @@ fn forms(token: &str) -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_is_in_the_data_directory_exports_logs_or_metrics() {
-    let mews = Upstream::answering(200, r#"{"Needle":"haystack"}"#).await;
+    let mews = Upstream::responding(200, r#"{"Needle":"haystack"}"#).await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "s", "--log", "trace"]);
     let mut tokens = Vec::new();
     let mut next = || {
@@ -126,7 +126,7 @@ async fn no_token_is_in_the_data_directory_exports_logs_or_metrics() {
     };
     let mut all: Vec<(String, Vec<u8>)> = Vec::new();
     for request in requests(&mut next) {
-        let Answer { body, head, .. } = send(serve.proxy(), &request).await;
+        let RawResponse { body, head, .. } = send(serve.proxy(), &request).await;
         all.push(("an answer".into(), body));
         all.push(("an answer's head".into(), head.into_bytes()));
     }
@@ -179,7 +179,7 @@ async fn no_token_is_in_the_data_directory_exports_logs_or_metrics() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_utf_16_and_utf_32_are_limited_by_their_token() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--limit", "3/30s"]);
     let body = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Kiosk 1.0"}"#;
     let mut statuses = Vec::new();
@@ -194,7 +194,7 @@ async fn requests_in_utf_16_and_utf_32_are_limited_by_their_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn control_sequences_are_escaped_on_terminals_and_kept_in_files() {
     const EVIL: &str = "\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}31m\u{202e}";
-    let mews = Upstream::answering(200, "\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}31m\u{202e}").await;
+    let mews = Upstream::responding(200, "\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}31m\u{202e}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "s"]);
     assert_eq!(send(serve.proxy(), &post("bills/getAll", &format!("\"{EVIL}\""))).await.status, 200);
     let tail = serve.run(BINARY, &["tail", "--no-follow", "--json"]);
@@ -239,7 +239,7 @@ fn refused(data: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_owned_or_writable_by_others_is_refused() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let precious = folder.path().join("precious");
@@ -290,7 +290,7 @@ fn the_consoles_token_is_sent_to_this_machine_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn masked_properties_have_keyed_pseudonyms_and_exports_still_verify() {
-    let mews = Upstream::answering(200, r#"{"Code":"4711"}"#).await;
+    let mews = Upstream::responding(200, r#"{"Code":"4711"}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nightaudit.toml");
     fs::write(&config, "\u{feff}[redact]\nfields = ['Pin']\n").unwrap();
@@ -323,7 +323,7 @@ async fn masked_properties_have_keyed_pseudonyms_and_exports_still_verify() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_declaration_respects_the_umask() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "s"]);
     assert_eq!(send(serve.proxy(), &post("bills/getAll", "{}")).await.status, 200);
     for (umask, expected) in [("077", 0o600), ("027", 0o640), ("022", 0o644)] {
@@ -342,7 +342,7 @@ async fn a_new_declaration_respects_the_umask() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_token_was_shown_in_the_key_of_a_limit() {
     const OWN: &str = "kQ7own-secret.Token_42";
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nightaudit.toml");
     let rule = "[[limit.rule]]\nname = 'each'\nkey = ['operation']\nrequests = 250\nwindow = '15m'\n";

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use nightaudit_testkit::{Process, Upstream, post, read_answer, send, send_slowly};
+use nightaudit_testkit::{Process, Upstream, post, read_response, send, send_slowly};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
@@ -44,13 +44,13 @@ const FREE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--console", "127.0
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_main_job() {
-    let mews = Upstream::answering(200, r#"{"Reservations":[],"Cursor":null}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
     for _ in 0..201 {
         send(serve.proxy(), &post("reservations/getAll/2023-06-06", BODY)).await;
     }
     let refused = send(serve.proxy(), &post("reservations/getAll/2023-06-06", BODY)).await;
-    assert_eq!((refused.status, refused.field("x-nightaudit-limited")), (429, Some("stand-in/published")));
+    assert_eq!((refused.status, refused.header("x-nightaudit-limited")), (429, Some("stand-in/published")));
     assert_eq!(mews.seen().len(), 200);
 
     let recorded = lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json", "-n", "1000"]));
@@ -67,15 +67,15 @@ async fn the_main_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_way_to_mews_it_starts_and_records_why_each_request_failed() {
     let serve = Process::serve(BINARY, &["--upstream", "http://mews.invalid"]);
-    let answer = send(serve.proxy(), &post("configuration/get", BODY)).await;
-    assert_eq!((answer.status, answer.field("x-nightaudit-error")), (502, Some("resolve")));
+    let response = send(serve.proxy(), &post("configuration/get", BODY)).await;
+    assert_eq!((response.status, response.header("x-nightaudit-error")), (502, Some("resolve")));
     let recorded = lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json"]));
     assert_eq!((&recorded[0]["outcome"], &recorded[0]["error"]["kind"]), (&"failed".into(), &"resolve".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_reaches_the_disk() {
-    let mews = Upstream::answering(200, r#"{"Echo":"access-token-0001","Set":"cl\u0069ent-token-0001"}"#).await;
+    let mews = Upstream::responding(200, r#"{"Echo":"access-token-0001","Set":"cl\u0069ent-token-0001"}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
@@ -108,7 +108,7 @@ async fn no_secret_reaches_the_disk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_fills_no_window() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let arguments = ["--upstream", &mews.url(), "--limit", "5/1h", "--session", "certification"];
@@ -157,14 +157,14 @@ async fn a_request_under_way_finishes_when_serve_is_told_to_stop() {
         tokio::task::yield_now().await;
     }
     release.send_replace(true);
-    assert_eq!(read_answer(&mut under_way).await.status, 200);
+    assert_eq!(read_response(&mut under_way).await.status, 200);
     let (status, said) = stopping.await.unwrap();
     assert!(status.success() && said.contains("1 exchange"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_follows_what_is_recorded() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url()]);
     let mut tail = tokio::process::Command::new(BINARY)
         .args(["tail", "--json", "-n", "0", "--data"])
@@ -265,7 +265,7 @@ fn a_data_folder_that_can_not_be_written_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_serve_on_the_same_data_is_refused_and_harms_nothing() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url()]);
     let said = fails(&FREE, serve.data(), 1);
     assert!(said.contains(&serve.id().to_string()) && said.contains("--data"), "{said}");

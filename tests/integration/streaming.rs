@@ -2,13 +2,13 @@
 
 use nightaudit_exchange::{Outcome, Pseudonym};
 use nightaudit_limit::{Action, Config, KeyParts, Limiter, Rule};
-use nightaudit_testkit::{Harness, Setup, Upstream, read_answer};
+use nightaudit_testkit::{Harness, Setup, Upstream, read_response};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-/// A Mews that answers as soon as it has the head, and then reads on.
+/// A Mews that responses as soon as it has the head, and then reads on.
 async fn answers_early() -> Upstream {
     Upstream::raw(|mut stream| async move {
         stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
@@ -34,7 +34,7 @@ async fn regression_a_client_that_ended_its_body_only_after_it_had_the_head_wait
     let harness = Harness::start(&upstream.url()).await;
     for beginning in [r#"{"AccessToken":"token-one","Data":["#, r#"{"AccessToken":"token-one"}"#] {
         let mut stream = begin(&harness, "Transfer-Encoding: chunked", &chunk(beginning)).await;
-        assert_eq!(read_answer(&mut stream).await.status, 200);
+        assert_eq!(read_response(&mut stream).await.status, 200);
         stream.write_all(b"0\r\n\r\n").await.unwrap();
         let exchange = harness.recorded().await;
         assert_eq!(exchange.outcome, Outcome::Answered);
@@ -44,7 +44,7 @@ async fn regression_a_client_that_ended_its_body_only_after_it_had_the_head_wait
     for (framing, beginning) in [("Transfer-Encoding: chunked", chunk("a=b")), ("Content-Length: 4", "a=b".to_owned())]
     {
         let mut stream = begin(&harness, framing, &beginning).await;
-        assert_eq!(read_answer(&mut stream).await.status, 200);
+        assert_eq!(read_response(&mut stream).await.status, 200);
         drop(stream);
         harness.recorded().await;
     }
@@ -75,10 +75,10 @@ async fn a_body_waits_for_what_the_limits_count_by() {
         let mut stream = begin(&harness, "Transfer-Encoding: chunked", &chunk(beginning)).await;
         // By another connection it is seen that time enough has passed.
         let mut other = begin(&harness, "Content-Length: 2", "{}").await;
-        assert_eq!(read_answer(&mut other).await.status, 200);
+        assert_eq!(read_response(&mut other).await.status, 200);
         assert_eq!(upstream.raw_heads().len(), sent + 1, "{beginning}");
         stream.write_all(chunk(rest).as_bytes()).await.unwrap();
-        assert_eq!(read_answer(&mut stream).await.status, 200, "{beginning}");
+        assert_eq!(read_response(&mut stream).await.status, 200, "{beginning}");
     }
 }
 
@@ -107,11 +107,11 @@ async fn what_the_rest_of_a_body_says_of_its_sender_is_recorded() {
 
 #[tokio::test]
 async fn a_body_that_has_arrived_is_read_before_anything_is_sent() {
-    let upstream = Upstream::answering(200, "{}").await;
+    let upstream = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&upstream.url()).await;
     let body = format!(r#"{{"AccessToken":"A","Data":"{}"}}"#, "x".repeat(60_000));
     let mut stream = begin(&harness, &format!("Content-Length: {}", body.len()), &body).await;
-    assert_eq!(read_answer(&mut stream).await.status, 200);
+    assert_eq!(read_response(&mut stream).await.status, 200);
     assert_eq!(upstream.seen()[0].body, body);
     assert_eq!(harness.recorded().await.request.body.length, body.len() as u64);
 }
@@ -133,7 +133,7 @@ async fn a_request_whose_client_closes_its_side_while_it_waits_for_its_turn_is_n
     setup.limiter = limiter.clone();
     let harness = Harness::with(setup).await;
     let mut first = begin(&harness, "Content-Length: 2", "{}").await;
-    assert_eq!(read_answer(&mut first).await.status, 200);
+    assert_eq!(read_response(&mut first).await.status, 200);
     harness.recorded().await;
     let mut second = begin(&harness, "Content-Length: 2", "{}").await;
     while limiter.state()[0].waiting == 0 {

@@ -19,7 +19,7 @@ fn top(data: &Path, arguments: &[&str], columns: u16, lines: u16) -> Terminal {
 }
 
 async fn recorded(operations: &[&str]) -> (Upstream, Process) {
-    let mews = Upstream::answering(200, r#"{"Needle":{"Items":[1,2,3]},"Cursor":null}"#).await;
+    let mews = Upstream::responding(200, r#"{"Needle":{"Items":[1,2,3]},"Cursor":null}"#).await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
     for operation in operations {
         assert_eq!(send(serve.proxy(), &post(operation, BODY)).await.status, 200);
@@ -74,7 +74,7 @@ async fn top_shows_what_is_recorded_as_it_is_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn top_goes_on_when_serve_is_restarted_and_shows_the_log_without_it() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let arguments = ["--upstream", &mews.url()];
@@ -252,7 +252,7 @@ fn serve_on_terminal(data: &Path, upstream: &str, flags: &[&str]) -> (Terminal, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_shows_the_requests_on_a_terminal_unless_it_is_to_be_quiet() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     for (flags, shown) in [(&[][..], true), (&["--quiet"], false)] {
         let (mut serve, proxy) = serve_on_terminal(&folder.path().join("data"), &mews.url(), flags);
@@ -284,7 +284,7 @@ async fn serve_warns_on_a_terminal_when_the_upstream_cant_be_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_writes_the_requests_to_a_pipe_when_asked() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let mut serve = Command::new(BINARY)
         .args([

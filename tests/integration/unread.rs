@@ -97,7 +97,7 @@ async fn answers(address: SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_serve_could_not_be_stopped_once_nobody_read_what_it_said() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     for signal in ["-TERM", "-INT"] {
         let folder = tempfile::tempdir().unwrap();
         let (proxy, upstream) = (free(), mews.url());
@@ -117,7 +117,7 @@ async fn regression_serve_could_not_be_stopped_once_nobody_read_what_it_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_works_and_stops_while_its_output_is_a_pipe_that_is_full_and_never_read() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let (proxy, upstream) = (free(), mews.url());
     let listen = proxy.to_string();
@@ -133,7 +133,7 @@ async fn serve_works_and_stops_while_its_output_is_a_pipe_that_is_full_and_never
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_starts_where_standard_output_can_not_be_written() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let (proxy, upstream) = (free(), mews.url());
     let listen = proxy.to_string();
@@ -178,7 +178,7 @@ fn shell(line: &str, data: &Path) -> (Option<i32>, Option<i32>, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_pipe_is_no_error_for_anything_that_is_piped() {
-    let mews = Upstream::answering(200, r#"{"Reservations":[]}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[]}"#).await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "piped"]);
     for _ in 0..20 {
         send(serve.proxy(), &post("reservations/getAll/2023-06-06", "{}")).await;
@@ -207,7 +207,7 @@ async fn a_closed_pipe_is_no_error_for_anything_that_is_piped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_review_that_is_watched_ends_well_when_its_reader_does() {
-    let mews = Upstream::answering(200, r#"{"Reservations":[]}"#).await;
+    let mews = Upstream::responding(200, r#"{"Reservations":[]}"#).await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "watched"]);
     send(serve.proxy(), &post("reservations/getAll/2023-06-06", "{}")).await;
     for form in [&["--json"][..], &[]] {
@@ -236,7 +236,7 @@ async fn a_review_that_is_watched_ends_well_when_its_reader_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_limit_of_file_sizes_killed_serve() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let (proxy, upstream) = (free(), mews.url());
     let arguments = format!(
@@ -289,7 +289,7 @@ fn scramble(number: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_that_is_interrupted_leaves_no_file() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url()]);
     send(serve.proxy(), &post("rates/getAll", "{}")).await;
     // A console that never comes to an end of its answer: so the export is under way when the signal comes.
@@ -355,7 +355,7 @@ impl Silent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_ask_a_console_that_says_nothing_give_up_and_say_why() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url()]);
     let console = Silent::console(serve.data(), None).await;
     let commands: [&[&str]; 4] =
@@ -381,7 +381,7 @@ async fn commands_that_ask_a_console_that_says_nothing_give_up_and_say_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_raises_its_limit_of_open_files_and_says_what_it_got() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     for (limits, says) in [
         (
             "ulimit -Hn 20000; ulimit -Sn 300",

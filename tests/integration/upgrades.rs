@@ -6,7 +6,7 @@ use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_limit::{Action, Config, KeyParts, Limiter, Rule};
 use nightaudit_mews::PUBLISHED_TOKENS;
 use nightaudit_testkit::{
-    Authority, Harness, Process, Setup, Simulated, Upstream, open_web_socket, post, read_answer, send, send_slowly,
+    Authority, Harness, Process, Setup, Simulated, Upstream, open_web_socket, post, read_response, send, send_slowly,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -39,7 +39,7 @@ async fn switching(protocol: &'static str) -> Upstream {
 
 #[tokio::test]
 async fn regression_any_upgrade_went_to_the_host_of_events_past_the_limits() {
-    let api = Upstream::answering(200, "{}").await;
+    let api = Upstream::responding(200, "{}").await;
     let events = switching("h2c").await;
     let mut setup = Setup::new(&api.url());
     setup.events = Some(events.url());
@@ -66,8 +66,8 @@ async fn regression_any_upgrade_went_to_the_host_of_events_past_the_limits() {
     let mut stream = TcpStream::connect(harness.address()).await.unwrap();
     for (method, headers) in &offers {
         send_slowly(&mut stream, &[&with_headers(method, headers)]).await;
-        let answer = read_answer(&mut stream).await;
-        assert_eq!((answer.status, answer.field("connection")), (200, None), "{headers}");
+        let answer = read_response(&mut stream).await;
+        assert_eq!((answer.status, answer.header("connection")), (200, None), "{headers}");
         let exchange = harness.recorded().await;
         assert_eq!((exchange.outcome, &exchange.operation[..]), (Outcome::Answered, "bills/add"), "{headers}");
         assert_eq!(&exchange.request.body.bytes[..], b"{}", "{headers}");
@@ -78,8 +78,8 @@ async fn regression_any_upgrade_went_to_the_host_of_events_past_the_limits() {
         }
     }
     send_slowly(&mut stream, &[&with_headers("POST", H2C)]).await;
-    let answer = read_answer(&mut stream).await;
-    assert_eq!((answer.status, answer.field("x-nightaudit-limited")), (429, Some("test/published")));
+    let answer = read_response(&mut stream).await;
+    assert_eq!((answer.status, answer.header("x-nightaudit-limited")), (429, Some("test/published")));
     assert!(events.raw_heads().is_empty());
 }
 
@@ -95,7 +95,7 @@ async fn regression_a_101_that_nobody_asked_for_opened_a_tunnel() {
         let mews = switching(protocol).await;
         let harness = Harness::start(&mews.url()).await;
         let answer = send(harness.address(), &[&request[..], &post("bills/add", "{}")].concat()).await;
-        let error = answer.field("x-nightaudit-error");
+        let error = answer.header("x-nightaudit-error");
         assert_eq!((answer.status, error), (502, Some("invalid-response")), "{protocol}");
         let exchange = harness.recorded().await;
         assert_eq!((exchange.outcome, exchange.status()), (Outcome::Failed, Some(502)), "{protocol}");
@@ -186,7 +186,7 @@ async fn regression_a_websocket_failed_at_each_host_that_offers_http_2() {
     setup.ca = Some(authority.ca_file());
     let harness = Harness::with(setup).await;
     let answer = send(harness.address(), &open_web_socket("")).await;
-    assert_eq!((answer.status, answer.field("x-nightaudit-error")), (502, Some("tls")));
+    assert_eq!((answer.status, answer.header("x-nightaudit-error")), (502, Some("tls")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +216,7 @@ async fn curl_that_offers_http_2_is_served() {
         eprintln!("SKIPPED: curl is not installed");
         return;
     }
-    let api = Upstream::answering(200, "{}").await;
+    let api = Upstream::responding(200, "{}").await;
     let harness = Harness::start(&api.url()).await;
     let address = format!("http://{}/api/connector/v1/bills/add", harness.address());
     let output = tokio::task::spawn_blocking(move || {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use nightaudit_exchange::{Digest, Direction, Exchange, FailureKind, Outcome, Pseudonym, WebSocket};
-use nightaudit_testkit::{Harness, Process, Upstream, open_web_socket, read_answer};
+use nightaudit_testkit::{Harness, Process, Upstream, open_web_socket, read_response};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -237,7 +237,7 @@ async fn what_was_said_survives_a_crash_of_an_open_connection() {
     let data = folder.path().join("data");
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "events"]);
     let mut stream = connect(serve.proxy()).await;
-    assert_eq!(read_answer(&mut stream).await.status, 101);
+    assert_eq!(read_response(&mut stream).await.status, 101);
     let lines = |serve: &Process| {
         let output = serve.run(BINARY, &["tail", "--no-follow", "--json"]);
         let text = String::from_utf8(output.stdout).unwrap();

@@ -25,7 +25,7 @@ async fn start(data: &Path, lines: &str) -> Result<Service, StartError> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exchange_is_recorded_without_a_process() {
-    let mews = Upstream::answering(200, r#"{"Enterprise": {}}"#).await;
+    let mews = Upstream::responding(200, r#"{"Enterprise": {}}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let service = start(folder.path(), &format!("upstream = '{}'\nsession = 'alone'", mews.url())).await.unwrap();
     let proxy = service.proxy_address();
@@ -49,7 +49,7 @@ async fn an_exchange_is_recorded_without_a_process() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_run_beside_each_other_in_one_process() {
-    let mews = Upstream::answering(200, "{}").await;
+    let mews = Upstream::responding(200, "{}").await;
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let upstream = format!("upstream = '{}'", mews.url());
     let stop = CancellationToken::new();

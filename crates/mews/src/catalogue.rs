@@ -61,8 +61,8 @@ impl Catalogue {
         Self { operations, use_cases: self.use_cases.clone() }
     }
 
-    /// Takes over what another catalogue has in doubt, and what it knows out of sentences, where this one still has the
-    /// fields: not all of what is said in words is understood by whoever reads the documentation anew.
+    /// Copies another catalogue's disputes and rules from prose for the properties that this one still has: reading the
+    /// documentation again doesn't recover all of them.
     pub(crate) fn keep_words_of(&mut self, other: &Self) {
         for operation in &mut self.operations {
             if let Some(known) = other.operation(&operation.path) {
@@ -71,44 +71,44 @@ impl Catalogue {
         }
     }
 
-    /// The fields of the envelope that every request may have, and that no table has.
+    /// The envelope's properties that every request may have and no table lists.
     #[cfg(feature = "openapi")]
     pub(crate) fn codes(&self) -> impl Iterator<Item = &Field> {
         let codes = self.operations.first().map(|operation| &operation.request.fields).into_iter().flatten();
         codes.filter(|field| matches!(&*field.name, "LanguageCode" | "CultureCode"))
     }
 
-    /// Reads a catalogue from one text in the form of the data, with the built-in use cases.
+    /// Parses a catalogue from one text in the data's format, with the built-in use cases.
     pub(crate) fn from_data(data: &str) -> Result<Self, InvalidData> {
         let (operations, use_cases) = source::read_one(data)?;
         Ok(Self { operations, use_cases })
     }
 
-    /// All operations, in the order of their paths.
+    /// All operations, sorted by path.
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
 
-    /// The operation at exactly `path`, which is what follows `/api/connector/v1/`.
+    /// The operation with exactly this `path`, the part after `/api/connector/v1/`.
     pub fn operation(&self, path: &str) -> Option<&Operation> {
         let found = self.operations.binary_search_by(|operation| (*operation.path).cmp(path)).ok()?;
         self.operations.get(found)
     }
 
-    /// The operation that somebody who called the unknown `path` is likely to have meant.
+    /// The operation most likely meant by the unknown `path`.
     ///
-    /// `None` for a path that is known, and for one that is like no other.
+    /// `None` if the path is known, or similar to none.
     pub fn suggest(&self, path: &str) -> Option<Suggestion<'_>> {
         suggest::suggest(&self.operations, path)
     }
 
-    /// The documented use cases, in the order of their names.
+    /// The documented use cases, sorted by name.
     pub fn use_cases(&self) -> &[UseCase] {
         &self.use_cases
     }
 }
 
-/// The operation at exactly `path`, which is what follows `/api/connector/v1/`: see [`operation_of`].
+/// The operation with exactly this `path`, the part after `/api/connector/v1/`: see [`operation_of`].
 ///
 /// ```
 /// let operation = nightaudit_mews::operation("reservations/getAll/2023-06-06").expect("it is documented");
@@ -122,12 +122,12 @@ pub fn operation(path: &str) -> Option<&'static Operation> {
     Catalogue::built_in().operation(path)
 }
 
-/// All operations, in the order of their paths.
+/// All operations, sorted by path.
 pub fn operations() -> &'static [Operation] {
     Catalogue::built_in().operations()
 }
 
-/// The operation that somebody who called the unknown `path` is likely to have meant: see [`Catalogue::suggest`].
+/// The operation most likely meant by the unknown `path`: see [`Catalogue::suggest`].
 ///
 /// ```
 /// use nightaudit_mews::{NearMiss, suggest};
@@ -139,7 +139,7 @@ pub fn suggest(path: &str) -> Option<Suggestion<'static>> {
     Catalogue::built_in().suggest(path)
 }
 
-/// The documented use cases, in the order of their names.
+/// The documented use cases, sorted by name.
 pub fn use_cases() -> &'static [UseCase] {
     Catalogue::built_in().use_cases()
 }

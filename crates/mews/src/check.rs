@@ -4,12 +4,12 @@
 //! are skipped. The contract bounds the recursion depth, not the body.
 
 mod finding;
-mod met;
+mod location;
 mod object;
 mod partners;
-mod place;
 mod rules;
 mod shape;
+mod summary;
 mod time;
 mod value;
 
@@ -19,9 +19,9 @@ use serde::de::DeserializeSeed;
 use crate::catalogue::Operation;
 pub(crate) use finding::Report;
 pub use finding::{Finding, FindingKind};
-use met::Met;
-use place::Place;
+use location::Location;
 use shape::Shape;
+use summary::Summary;
 use value::Value;
 
 /// Every mismatch between `body` and the contract of `operation`, in document order.
@@ -52,10 +52,10 @@ pub fn check_sent(operation: &Operation, body: &[u8], sent: Option<DateTime>) ->
     let mut report = Report::default();
     report.sent = sent;
     let mut json = serde_json::Deserializer::from_slice(body);
-    let request = Value { report: &mut report, shape: Shape::Object(&operation.request), place: &Place::Root };
-    let read = request.deserialize(&mut json).and_then(|met| json.end().map(|()| met));
+    let request = Value { report: &mut report, shape: Shape::Object(&operation.request), location: &Location::Root };
+    let read = request.deserialize(&mut json).and_then(|summary| json.end().map(|()| summary));
     match read {
-        Ok(Met::Null) => report.wrong_type(&Place::Root, Shape::Object(&operation.request), "null"),
+        Ok(Summary::Null) => report.wrong_type(&Location::Root, Shape::Object(&operation.request), "null"),
         Ok(_) => {}
         Err(error) => report.broken(&error),
     }

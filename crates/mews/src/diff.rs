@@ -50,7 +50,7 @@ impl std::fmt::Display for Change {
     }
 }
 
-/// The changes from one catalogue to another, in the order of operations and fields.
+/// The changes from one catalogue to another, in the order of operations and properties.
 pub fn changes(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
     let mut changes = Vec::new();
     let all = |catalogue: &Catalogue| -> Vec<Box<str>> {

@@ -1,8 +1,8 @@
-//! The documentation's own Markdown, read into the form in which the data of this crate is written.
+//! Converts the documentation's Markdown to the format of this crate's data.
 //!
-//! Mews generates most of its pages from its OpenAPI document, so that tables and lists look alike everywhere. What a
-//! table says is taken as it stands; of what is said in words, the forms that recur are understood: which filters are
-//! asked for, what excludes what, how long an interval may be, formats, and what is deprecated. No sentence is kept.
+//! Mews generates most pages from its OpenAPI document, so tables and lists are uniform. Tables are taken literally. Of the
+//! prose, recurring forms are recognised: required and mutually exclusive filters, maximum intervals, formats and
+//! deprecations. No sentence is kept.
 
 mod deprecations;
 mod page;
@@ -18,16 +18,16 @@ use thiserror::Error;
 use crate::catalogue::{Catalogue, InvalidData};
 use page::Page;
 
-/// The longest page that is read, in bytes. The longest of Mews' has 200 KiB.
+/// Maximum length of a page in bytes; Mews' longest has 200 KiB.
 pub const LONGEST_PAGE: usize = 4 << 20;
 
-/// Why a folder doesn't serve as documentation.
+/// A folder that can't be used as documentation.
 #[derive(Debug, Error)]
 pub enum InvalidDocs {
-    /// No page has the tables of an operation.
+    /// No page has an operation's tables.
     #[error("no page has an operation below /api/connector/v1/; is it the Connector API's documentation?")]
     NoOperations,
-    /// What was read contradicts itself.
+    /// The pages contradict each other.
     #[error("what the pages say doesn't fit together: {0}")]
     Data(String),
 }
@@ -45,7 +45,7 @@ pub struct Docs {
 }
 
 impl Docs {
-    /// Whether a page at `path` below `connector-api` says anything that is read here.
+    /// Whether a page at `path` below `connector-api` is used.
     pub fn wants(path: &str) -> bool {
         if path.ends_with("/_export-types.md") {
             return false;
@@ -55,7 +55,7 @@ impl Docs {
         is_operation || matches!(path, "guidelines/pagination.md" | "deprecations/README.md" | "changelog/README.md")
     }
 
-    /// Adds a page. One beyond [`LONGEST_PAGE`] is cut.
+    /// Adds a page, truncated to [`LONGEST_PAGE`].
     pub fn add(&mut self, path: &str, mut text: String) {
         let cut = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= LONGEST_PAGE).last().unwrap_or_default();
         if text.len() > LONGEST_PAGE {
@@ -64,18 +64,18 @@ impl Docs {
         self.pages.insert(path.to_owned(), text.replace('\r', ""));
     }
 
-    /// The day of the newest change that the documentation's changelog names.
+    /// The date of the newest change in the documentation's changelog.
     pub fn revision(&self) -> Option<String> {
         let changelog = self.pages.get("changelog/README.md")?;
         let days = changelog.split("date=\"").skip(1).filter_map(|rest| rest.get(..10));
         days.filter(|day| day.parse::<jiff::civil::Date>().is_ok()).max().map(str::to_owned)
     }
 
-    /// What the pages say, in the form of this crate's data: see its README.
+    /// The pages in the format of this crate's data: see its README.
     ///
     /// # Errors
     ///
-    /// [`InvalidDocs`] where there are no operations, or the result can't be read.
+    /// [`InvalidDocs`] if there are no operations, or the result can't be parsed.
     pub fn data(&self) -> Result<String, InvalidDocs> {
         let pages: BTreeMap<&str, Page> = self
             .pages
@@ -97,7 +97,7 @@ impl Docs {
         Ok(data)
     }
 
-    /// The catalogue that the pages are.
+    /// The pages as a catalogue.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ pub struct Envelope<'a> {
 /// assert_eq!(envelope::read(b"<html>"), envelope::Envelope::default());
 /// ```
 pub fn read(body: &[u8]) -> Envelope<'_> {
-    read_beginning(body).0
+    read_prefix(body).0
 }
 
 /// Like [`read`], and whether the envelope is final: more of the body can't change it, because the object has ended, there is
@@ -47,12 +47,12 @@ pub fn read(body: &[u8]) -> Envelope<'_> {
 /// ```
 /// use nightaudit_mews::envelope;
 ///
-/// let (envelope, is_final) = envelope::read_beginning(br#"{"AccessToken": "B", "#);
+/// let (envelope, is_final) = envelope::read_prefix(br#"{"AccessToken": "B", "#);
 /// assert_eq!((envelope.access_token.as_deref(), is_final), (Some("B"), false));
-/// assert!(envelope::read_beginning(br#"{"AccessToken": "B"}"#).1);
-/// assert!(envelope::read_beginning(b"a=b").1);
+/// assert!(envelope::read_prefix(br#"{"AccessToken": "B"}"#).1);
+/// assert!(envelope::read_prefix(b"a=b").1);
 /// ```
-pub fn read_beginning(body: &[u8]) -> (Envelope<'_>, bool) {
+pub fn read_prefix(body: &[u8]) -> (Envelope<'_>, bool) {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let mut envelope = Envelope::default();
@@ -306,15 +306,15 @@ mod tests {
     #[test]
     fn an_envelope_is_final_once_nothing_can_change_it() {
         for cut in (0..WHOLE.len()).filter(|cut| *cut < WHOLE.len()) {
-            assert!(!read_beginning(&WHOLE.as_bytes()[..cut]).1, "{cut}");
+            assert!(!read_prefix(&WHOLE.as_bytes()[..cut]).1, "{cut}");
         }
         for body in [WHOLE, "{}", "[", "a=b", "\"text\"", "{\"AccessToken\":\"A\",}", "\u{feff}{}", "\u{feff}a"] {
-            assert!(read_beginning(body.as_bytes()).1, "{body}");
+            assert!(read_prefix(body.as_bytes()).1, "{body}");
         }
         for body in ["", " \n", "\u{feff}", "\u{feff} {", "{\"Client\":\"K"] {
-            assert!(!read_beginning(body.as_bytes()).1, "{body}");
+            assert!(!read_prefix(body.as_bytes()).1, "{body}");
         }
-        assert!(!read_beginning(b"\xef\xbb").1);
+        assert!(!read_prefix(b"\xef\xbb").1);
     }
 
     #[test]

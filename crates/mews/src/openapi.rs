@@ -1,7 +1,7 @@
-//! Contracts out of an OpenAPI document, for somebody who has Mews' current one.
+//! Contracts from an OpenAPI document, such as Mews' current one.
 //!
-//! The document is read into the same model as what is built in. It adds to that and replaces only what it says: of a
-//! field that it has, its type, its being required and its limits; fields, rules and dates that it doesn't know stay.
+//! The document is read into the built-in model. It adds to that, and replaces only what it states: a property's type,
+//! whether it is required, and its limits. Properties, rules and dates that it lacks stay.
 
 mod flat;
 mod merge;
@@ -16,7 +16,7 @@ use crate::catalogue::Catalogue;
 use crate::check::{Finding, check_request, without_mark};
 use flat::Unusable;
 
-/// The contracts of an OpenAPI document, over those of a catalogue.
+/// The contracts of an OpenAPI document on top of a catalogue's.
 #[derive(Debug)]
 pub struct OpenApi {
     catalogue: Catalogue,
@@ -24,37 +24,36 @@ pub struct OpenApi {
     own: BTreeSet<Box<str>>,
 }
 
-/// Why a document can't serve as contracts.
+/// A document that can't be used as contracts.
 #[derive(Debug, Error)]
 pub enum InvalidOpenApi {
-    /// It begins as JSON does and is none.
+    /// It starts like JSON and isn't valid JSON.
     #[error("the OpenAPI document is broken JSON: {0}")]
     Json(#[source] serde_json::Error),
-    /// It is neither JSON nor YAML. The reason is on one line.
+    /// It is neither JSON nor YAML; the reason, on one line.
     #[error("the OpenAPI document is neither JSON nor YAML: {0}")]
     Yaml(String),
     /// It has no path below `/api/connector/v1/` that takes JSON.
     #[error("the OpenAPI document has no operation below {OPERATION_PREFIX}; is it that of the Connector API?")]
     NoOperations,
-    /// Its schemas refer to each other so often that reading them would not end in a reasonable time.
+    /// Its schemas reference each other so often that reading them would take too long.
     #[error("the OpenAPI document can't be used: its schemas take more than {MOST_STEPS} steps to read")]
     TooMuch,
-    /// The schema of a request can't be understood.
+    /// The schema of a request can't be used.
     #[error("the OpenAPI document's schema of the request to {operation} can't be used: {reason}")]
     Schema {
-        /// The operation whose request it is.
+        /// The request's operation.
         operation: String,
         /// What is wrong with its schema.
         reason: String,
     },
 }
 
-/// How many schemas are looked at, each time that one is referred to in another context counted. Mews' own document takes
-/// some ten thousand.
+/// The most schemas that are visited, counting each reference. Mews' own document takes about ten thousand.
 const MOST_STEPS: u32 = 500_000;
 
 impl OpenApi {
-    /// Reads a document of OpenAPI 3, in JSON or YAML, over the built-in catalogue.
+    /// Reads an OpenAPI 3 document, in JSON or YAML, on top of the built-in catalogue.
     ///
     /// # Errors
     ///
@@ -63,7 +62,7 @@ impl OpenApi {
         Self::read_over(document, Catalogue::built_in())
     }
 
-    /// As [`read`](Self::read), over another catalogue.
+    /// Like [`read`](Self::read), on top of another catalogue.
     pub(crate) fn read_over(document: &[u8], base: &Catalogue) -> Result<Self, InvalidOpenApi> {
         let document = tree(document)?;
         let paths = document.get("paths").and_then(Value::as_object);
@@ -88,7 +87,7 @@ impl OpenApi {
         Ok(Self { catalogue: base.with(operations), own })
     }
 
-    /// The paths of the operations that the document has, in their order.
+    /// The paths of the document's operations, in its order.
     pub fn operations(&self) -> impl Iterator<Item = &str> {
         self.own.iter().map(|path| &**path)
     }
@@ -98,13 +97,13 @@ impl OpenApi {
         self.own.contains(path)
     }
 
-    /// Everything in `body` that doesn't fit what the operation at `path` takes; `None` where the document doesn't
-    /// have the operation. The findings are those of [`check_request`].
+    /// Everything in `body` that violates the operation at `path`; `None` if the document lacks the
+    /// operation. The findings are those of [`check_request`].
     pub fn check_request(&self, path: &str, body: &[u8]) -> Option<Vec<Finding>> {
         self.catalogue.operation(path).filter(|_| self.has(path)).map(|operation| check_request(operation, body))
     }
 
-    /// The document's operations, and for those that it doesn't have the ones that it was read over.
+    /// The document's operations, and those of the underlying catalogue that it lacks.
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }
@@ -114,14 +113,14 @@ impl OpenApi {
     }
 }
 
-/// The document as a tree. What is JSON is read as such: most documents are, and it takes a tenth of the time.
+/// The document as a tree. JSON is parsed as JSON: most documents are, and it takes a tenth of the time.
 fn tree(document: &[u8]) -> Result<Value, InvalidOpenApi> {
     let document = without_mark(document);
     if document.trim_ascii_start().starts_with(b"{") {
         return serde_json::from_slice(document).map_err(InvalidOpenApi::Json);
     }
-    // The library's own bounds are for configurations; those on depth, aliases and their copies stay as they are. Country
-    // codes stand in lists of values: the booleans are those of YAML 1.2, in which `NO` is a string.
+    // The library's default size limits are meant for configuration files; those on depth and aliases stay. Booleans are
+    // those of YAML 1.2, in which the country code `NO` is a string.
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_events: 10_000_000, max_nodes: 5_000_000 },
         strict_booleans: true,

@@ -181,7 +181,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
         let is_enough = |prefix: &[u8]| {
             let prefix = as_utf8(prefix);
-            let (envelope, is_final) = envelope::read_beginning(&prefix);
+            let (envelope, is_final) = envelope::read_prefix(&prefix);
             let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
             is_final || (tokens && (envelope.paginated || !counts_pages))
         };

@@ -1,4 +1,4 @@
-//! A certificate authority for one test.
+//! A certificate authority for a test.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// What certificates are for, unless a test asks for others.
+/// The names in certificates, unless a test gives others.
 const LOOPBACK: [&str; 2] = ["localhost", "127.0.0.1"];
 
 /// A certificate authority whose certificates are for `localhost` and `127.0.0.1`.
@@ -32,13 +32,13 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    /// The file with the authority's own certificate.
+    /// The file with the CA certificate.
     #[must_use]
     pub fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// Files with a certificate and its key.
+    /// The files with a certificate and its key.
     #[must_use]
     pub fn certificate_files(&self) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.issue(&LOOPBACK);
@@ -48,13 +48,13 @@ impl Authority {
         (certificate_file, key_file)
     }
 
-    /// A server's TLS that offers these protocols.
+    /// A server's TLS configuration that offers these protocols.
     #[must_use]
     pub fn server_config(&self, protocols: &[&str]) -> Arc<ServerConfig> {
         self.server_config_for(&LOOPBACK, protocols)
     }
 
-    /// A server's TLS with a certificate for these names, whoever they belong to.
+    /// A server's TLS configuration with a certificate for these names.
     #[must_use]
     pub fn server_config_for(&self, names: &[&str], protocols: &[&str]) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(names);
@@ -70,7 +70,7 @@ impl Authority {
         Arc::new(config)
     }
 
-    /// Connects as a client that trusts the authority and offers these protocols.
+    /// Connects as a client that trusts the CA and offers these protocols.
     pub async fn connect(&self, address: SocketAddr, protocols: &[&str]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();

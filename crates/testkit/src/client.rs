@@ -1,4 +1,4 @@
-//! A client that sends what it is told.
+//! A client that sends bytes exactly as given.
 
 use std::net::SocketAddr;
 
@@ -7,21 +7,21 @@ use tokio::{
     net::TcpStream,
 };
 
-/// An answer as it came.
+/// A response as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct RawResponse {
     /// The status.
     pub status: u16,
-    /// Start line and fields, as they were on the wire.
+    /// Status line and headers, as on the wire.
     pub head: String,
-    /// The body's bytes on the wire: of a chunked body the chunks.
+    /// The body's bytes on the wire, with chunk framing.
     pub body: Vec<u8>,
 }
 
-impl Answer {
-    /// The value of a header field, whatever its spelling.
+impl RawResponse {
+    /// The value of a header, ignoring case.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// A request of the API with a JSON body, after which the connection is closed.
+/// An API request with a JSON body and `Connection: close`.
 #[must_use]
 pub fn post(operation: &str, body: &str) -> Vec<u8> {
     format!(
@@ -46,7 +46,7 @@ pub fn post(operation: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A request that opens a WebSocket, with `headers` beside its own (each with its line end).
+/// A WebSocket handshake with additional `headers`, each with its line end.
 #[must_use]
 pub fn open_web_socket(headers: &str) -> Vec<u8> {
     format!(
@@ -56,18 +56,18 @@ pub fn open_web_socket(headers: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends bytes on a connection of their own and reads until the server closes it.
-pub async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
+/// Sends bytes on a new connection and reads until the server closes it.
+pub async fn send(address: SocketAddr, bytes: &[u8]) -> RawResponse {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // A server may refuse before it has read everything.
+    // A server may respond before it has read everything.
     let _ = stream.write_all(bytes).await;
     let mut read = Vec::new();
     let _ = stream.read_to_end(&mut read).await;
     parse(&read)
 }
 
-/// Sends bytes, closes its own side of the connection as a client may that has no more to say, and reads on.
-pub async fn send_and_half_close(address: SocketAddr, bytes: &[u8]) -> Answer {
+/// Sends bytes, half-closes the connection, and keeps reading.
+pub async fn send_and_half_close(address: SocketAddr, bytes: &[u8]) -> RawResponse {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -76,12 +76,12 @@ pub async fn send_and_half_close(address: SocketAddr, bytes: &[u8]) -> Answer {
     parse(&read)
 }
 
-/// Leaves, so that the other side can tell: a close alone could mean that the client has no more to say.
+/// Resets the connection, which the peer can distinguish from a half-close.
 pub fn leave(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
 }
 
-/// Sends bytes in pieces, waiting after each until the server may have read it.
+/// Sends bytes in pieces, with a pause after each for the server to read it.
 pub async fn send_slowly(stream: &mut TcpStream, pieces: &[&[u8]]) {
     for piece in pieces {
         stream.write_all(piece).await.unwrap();
@@ -90,13 +90,13 @@ pub async fn send_slowly(stream: &mut TcpStream, pieces: &[&[u8]]) {
     }
 }
 
-/// Reads one answer with a `Content-Length` (or without a body) from a connection that stays open.
-pub async fn read_answer(stream: &mut TcpStream) -> Answer {
+/// Reads one response with a `Content-Length`, or without a body, from a connection that stays open.
+pub async fn read_response(stream: &mut TcpStream) -> RawResponse {
     let mut read = Vec::new();
     loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             let answer = parse(&read);
-            let length = answer.field("content-length").map_or(0, |length| length.parse().unwrap());
+            let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
             if read.len() >= end + 4 + length {
                 return answer;
             }
@@ -108,11 +108,11 @@ pub async fn read_answer(stream: &mut TcpStream) -> Answer {
     }
 }
 
-fn parse(read: &[u8]) -> Answer {
+fn parse(read: &[u8]) -> RawResponse {
     let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") else {
         panic!("no HTTP answer: {:?}", String::from_utf8_lossy(read));
     };
     let head = String::from_utf8_lossy(&read[..end]).into_owned();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head, body: read[end + 4..].to_vec() }
+    RawResponse { status, head, body: read[end + 4..].to_vec() }
 }

@@ -1,4 +1,4 @@
-//! A proxy in the test's own process.
+//! A proxy within the test's process.
 
 use std::{net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 
@@ -12,26 +12,26 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How a [`Harness`] differs from the defaults.
+/// The configuration of a [`Harness`].
 pub struct Setup<A = Limiter> {
-    /// The host of the API.
+    /// The API's host.
     pub upstream: String,
-    /// The host of the WebSocket; by default the API's.
+    /// The WebSocket host; by default the API's.
     pub events: Option<String>,
-    /// Authorities to trust.
+    /// Certificate authorities to trust.
     pub ca: Option<PathBuf>,
-    /// The proxy's configuration, changed from the defaults.
+    /// The proxy's configuration.
     pub proxy: fn(&mut ProxyConfig),
     /// The listener's configuration.
     pub listen: nightaudit_listen::ListenConfig,
-    /// The proxy on the way to Mews.
+    /// The corporate proxy.
     pub via: nightaudit_proxy::UpstreamProxy,
-    /// What keeps the limits.
+    /// The limits.
     pub limiter: A,
 }
 
 impl Setup {
-    /// The defaults, without limits and without a proxy on the way.
+    /// The defaults, without limits and corporate proxy.
     #[must_use]
     pub fn new(upstream: &str) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Setup {
         }
     }
 
-    /// The same with limits of another kind.
+    /// The same with other limits.
     #[must_use]
     pub fn limited_by<A>(self, limiter: A) -> Setup<A> {
         let Self { upstream, events, ca, proxy, listen, via, limiter: _ } = self;
@@ -53,7 +53,7 @@ impl Setup {
     }
 }
 
-/// A proxy on a free port of loopback that records in memory; it ends when it is dropped.
+/// A proxy on a free loopback port that records in memory; stopped on drop.
 pub struct Harness {
     address: SocketAddr,
     exchanges: tokio::sync::Mutex<mpsc::UnboundedReceiver<Exchange>>,
@@ -62,12 +62,12 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Starts a proxy before this upstream.
+    /// Starts a proxy for this upstream.
     pub async fn start(upstream: &str) -> Self {
         Self::with(Setup::new(upstream)).await
     }
 
-    /// Starts a proxy that is set up like this.
+    /// Starts a proxy with this configuration.
     pub async fn with<A: Admit>(setup: Setup<A>) -> Self {
         let events = setup.events.as_ref().unwrap_or(&setup.upstream);
         let mut config = ProxyConfig::new("test", setup.upstream.parse().unwrap(), events.parse().unwrap());
@@ -86,35 +86,35 @@ impl Harness {
         Self { address, exchanges, gate, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Where the proxy listens.
+    /// The proxy's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The next exchange that is recorded, waiting for it.
+    /// Waits for the next recorded exchange.
     pub async fn recorded(&self) -> Exchange {
         self.exchanges.lock().await.recv().await.unwrap()
     }
 
-    /// The gate before the recorder's receipts.
+    /// The gate for the recorder's receipts.
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
 }
 
-/// Holds receipts back, as a slow disk would.
+/// Holds receipts back, like a slow disk.
 #[derive(Clone)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 
 impl Gate {
-    /// From now on no receipt is given.
+    /// Holds all receipts from now on.
     pub fn close(&self) {
         self.0.send_replace(false);
     }
 
-    /// All receipts are given.
+    /// Releases all receipts.
     pub fn open(&self) {
         self.0.send_replace(true);
     }
@@ -153,7 +153,7 @@ impl RecordPermit for InMemory {
         let session = SessionId::from_parts(0, 0);
         let name = capture.session.clone().unwrap_or_else(|| "test".into());
         let exchange = Redactor::default().exchange(&mut capture, session, &name, 1);
-        // A test that has seen enough no longer receives.
+        // The test may have stopped receiving.
         let _ = self.sender.send(exchange);
         let mut open = self.gate.0.subscribe();
         Box::pin(async move {

@@ -1,4 +1,4 @@
-//! Limits that answer as a test scripts it.
+//! Scripted limits.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -8,22 +8,22 @@ use nightaudit_limit::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-/// What was asked of [`ScriptedLimits`], or told them.
+/// A call of [`ScriptedLimits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LimitEvent {
-    /// Whether this operation may be sent.
+    /// Whether to admit this operation.
     Asked(String),
-    /// The request is handed over.
+    /// The request is about to be sent.
     Sent,
-    /// Nothing of it was sent after all.
+    /// Nothing of it was sent.
     Unsent,
-    /// Mews has answered.
+    /// Mews has responded.
     Answered(Option<LimitSignal>),
     /// An unsent request's permit was dropped.
     GivenBack,
 }
 
-/// How [`ScriptedLimits`] answer one question.
+/// The response of [`ScriptedLimits`] to a call.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
     after: Option<Arc<Notify>>,
@@ -37,7 +37,7 @@ impl Reply {
         Self { after: Some(Arc::clone(notify)), failure: None }
     }
 
-    /// Nobody can say, because of this.
+    /// Unavailable, for this reason.
     #[must_use]
     pub fn failure(cause: &'static str) -> Self {
         Self { after: None, failure: Some(cause) }
@@ -51,27 +51,27 @@ impl Reply {
     }
 }
 
-/// How one request is treated.
+/// The script for one request.
 #[derive(Debug, Clone, Default)]
 pub struct Treatment {
-    /// Whether it may be sent.
+    /// The response to `admit`.
     pub admit: Reply,
-    /// Refuses it, where it is said.
+    /// Refuses it, if set.
     pub refusal: Option<Refusal>,
-    /// What comes when it is handed over, each time; what is not said is yes.
+    /// The responses to each `sent`; yes if there are no more.
     pub sent: VecDeque<Reply>,
-    /// What comes when nothing of it was sent.
+    /// The response to `unsent`.
     pub unsent: Reply,
 }
 
-/// Limits that treat requests as they are told, one after the other, and further ones without any limit.
+/// Limits with a script for each request, and no limit for further ones.
 pub struct ScriptedLimits {
     treatments: Mutex<VecDeque<Treatment>>,
     events: mpsc::UnboundedSender<LimitEvent>,
 }
 
 impl ScriptedLimits {
-    /// The limits, and what will be asked of them.
+    /// The limits, and the calls they receive.
     #[must_use]
     pub fn new(treatments: impl IntoIterator<Item = Treatment>) -> (Self, mpsc::UnboundedReceiver<LimitEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
@@ -79,7 +79,7 @@ impl ScriptedLimits {
     }
 
     fn tell(&self, event: LimitEvent) {
-        // A test that has seen enough no longer receives.
+        // The test may have stopped receiving.
         let _ = self.events.send(event);
     }
 }
@@ -98,7 +98,7 @@ impl Admit for ScriptedLimits {
     async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Result<Admission<ScriptedPermit>, Unavailable> {
         self.tell(LimitEvent::Asked(arrival.operation.to_owned()));
         let Treatment { admit, refusal, sent, unsent } = self.treatments.lock().pop_front().unwrap_or_default();
-        // From here on a permit is taken, and dropping the future gives it back.
+        // From here on the permit is taken, and dropping the future releases it.
         let permit = ScriptedPermit { events: self.events.clone(), sent, unsent, is_sent: false };
         admit.come().await?;
         Ok(match refusal {

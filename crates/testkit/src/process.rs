@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A running `nightaudit serve`; it is killed when it is dropped.
+/// A running `nightaudit serve`; killed on drop.
 pub struct Process {
     child: Child,
     proxy: SocketAddr,
@@ -21,7 +21,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `binary serve` with a data folder of its own, free ports, and these arguments.
+    /// Starts `binary serve` with a new data folder, free ports, and these arguments.
     pub fn serve(binary: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -30,12 +30,12 @@ impl Process {
         process
     }
 
-    /// As [`serve`](Self::serve), on a data folder that outlives the process.
+    /// Like [`serve`](Self::serve), on a data folder that outlives the process.
     pub fn serve_on(binary: &str, data: &Path, arguments: &[&str]) -> Self {
         Self::serve_with(binary, data, arguments, &[])
     }
 
-    /// As [`serve_on`](Self::serve_on), with these variables in its environment.
+    /// Like [`serve_on`](Self::serve_on), with these environment variables.
     pub fn serve_with(binary: &str, data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--data"])
@@ -68,7 +68,7 @@ impl Process {
         Self { child, proxy, console, stderr: Some(stderr), folder: None, data: data.to_owned() }
     }
 
-    /// Where the proxy listens.
+    /// The proxy's address.
     #[must_use]
     pub fn proxy(&self) -> SocketAddr {
         self.proxy
@@ -80,7 +80,7 @@ impl Process {
         &self.console
     }
 
-    /// Where the console listens, as in a `Host` header.
+    /// The console's address, as in a `Host` header.
     #[must_use]
     pub fn console_host(&self) -> &str {
         self.console_parts().0
@@ -114,19 +114,19 @@ impl Process {
         Command::new(binary).args(arguments).arg("--data").arg(&self.data).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Ends it with SIGKILL, as a crash does.
+    /// Kills it with SIGKILL, like a crash.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop with SIGTERM, without waiting.
+    /// Sends SIGTERM, without waiting.
     pub fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 
-    /// Asks it to stop with SIGTERM and waits until it has; what it said on stderr.
+    /// Sends SIGTERM and waits for the end; returns its standard error.
     pub fn stop(mut self) -> (ExitStatus, String) {
         self.terminate();
         let status = self.child.wait().unwrap();
@@ -134,7 +134,7 @@ impl Process {
     }
 }
 
-/// A running `nightaudit simulate`; it is killed when it is dropped.
+/// A running `nightaudit simulate`; killed on drop.
 pub struct Simulated {
     child: Child,
     url: String,
@@ -142,7 +142,7 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// Starts `binary simulate` on a free port, with a data folder of its own and these arguments.
+    /// Starts `binary simulate` on a free port, with a new data folder and these arguments.
     #[must_use]
     pub fn start(binary: &str, arguments: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ impl Simulated {
         &self.url
     }
 
-    /// Where it listens.
+    /// Its socket address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.url.rsplit_once('/').unwrap().1.parse().unwrap()
@@ -179,7 +179,7 @@ impl Simulated {
         self.data.path()
     }
 
-    /// Asks it to stop with SIGTERM and waits until it has.
+    /// Sends SIGTERM and waits for the end.
     pub fn stop(mut self) -> ExitStatus {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -189,7 +189,7 @@ impl Simulated {
 
 impl Drop for Simulated {
     fn drop(&mut self) {
-        // It may have ended before, which is as good.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -197,7 +197,7 @@ impl Drop for Simulated {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended before, which is as good.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,8 +1,8 @@
-//! Exchanges for the tests of whatever reads, prints, reviews or exports them.
+//! Sample exchanges for the tests of what prints, reviews or exports them.
 
 use nightaudit_exchange::{Body, Decision, Exchange, Failure, FailureKind, Outcome, WebSocket};
 
-/// A request for reservations that Mews answered, with all that an exchange can have.
+/// A successful `reservations/getAll` with all fields of an exchange.
 #[must_use]
 pub fn exchange() -> Exchange {
     let json = r#"{"id": "01KAS00000000000000000000A", "session": "01KAS000000000000000000000",
@@ -27,8 +27,8 @@ pub fn exchange() -> Exchange {
     serde_json::from_str(json).unwrap()
 }
 
-/// One exchange of each kind: answered, refused by Mews, by the limit, failed, aborted, delayed, and one whose operation
-/// would drive a terminal.
+/// One exchange of each kind: answered, rejected by Mews, refused by the limit, failed, aborted, delayed, and one whose
+/// operation has control characters.
 #[must_use]
 pub fn exchanges() -> Vec<Exchange> {
     let with = |change: &dyn Fn(&mut Exchange)| {
@@ -75,8 +75,7 @@ pub fn exchanges() -> Vec<Exchange> {
     ]
 }
 
-/// A part of what was said over a WebSocket: text, a ping of a control character and a close.
-/// Seven more messages are not in it.
+/// A part of a WebSocket's messages: text, a ping with a control character, and a close. Seven more messages are missing.
 #[must_use]
 pub fn web_socket() -> WebSocket {
     let json = r#"{"handshake": "01KAS00000000000000000000A", "part": 2, "omitted": {"messages": 7, "bytes": 9000},

@@ -1,4 +1,4 @@
-//! A program on a terminal.
+//! A program in a terminal.
 
 use std::{
     ffi::OsStr,
@@ -12,10 +12,10 @@ use std::{
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize};
 use vt100::Screen;
 
-/// How long a program may take to show what a test waits for, before the test gives up.
+/// How long a test waits for what a program should show.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A program in a pseudo-terminal, with the screen that a person would see; it is killed when this is dropped.
+/// A program in a pseudo-terminal, with its screen; killed on drop.
 pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     pty: Box<dyn MasterPty + Send>,
@@ -25,7 +25,7 @@ pub struct Terminal {
 
 struct Seen {
     parser: vt100::Parser,
-    /// Every byte, for what a screen doesn't keep.
+    /// Every byte written.
     bytes: Vec<u8>,
     ended: bool,
 }
@@ -65,20 +65,20 @@ impl Terminal {
         Self { child, pty: pair.master, keys, seen }
     }
 
-    /// As [`start`](Self::start), of this binary on this data folder.
+    /// Like [`start`](Self::start), for this binary and data folder.
     pub fn nightaudit(binary: &str, data: &Path, arguments: &[&str], columns: u16, lines: u16) -> Self {
         let mut all: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         all.extend([OsStr::new("--data"), data.as_os_str()]);
         Self::start(binary, &all, columns, lines)
     }
 
-    /// Types.
+    /// Types text.
     pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }
 
-    /// Gives the terminal another size.
+    /// Resizes the terminal.
     pub fn resize(&self, columns: u16, lines: u16) {
         {
             let mut seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,11 +88,11 @@ impl Terminal {
         self.pty.resize(size(columns, lines)).unwrap();
     }
 
-    /// Waits until the screen is as wanted, and gives its text.
+    /// Waits until the screen matches, and returns its text.
     ///
     /// # Panics
     ///
-    /// Where it never is; the message has what is there instead.
+    /// If it never does; the message has the screen.
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Screen) -> bool) -> String {
         let seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = |seen: &mut Seen| !wanted(seen.parser.screen()) && !seen.ended;
@@ -113,7 +113,7 @@ impl Terminal {
         self.child.process_id().unwrap()
     }
 
-    /// Waits for the program's end: how it ended, and all that it wrote.
+    /// Waits for the program's end; returns its status and all that it wrote.
     pub fn wait(&mut self) -> (ExitStatus, Vec<u8>) {
         let status = self.child.wait().unwrap();
         let seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,12 +121,12 @@ impl Terminal {
         (status, seen.bytes.clone())
     }
 
-    /// Whether the terminal is as a shell wants it: the main screen, with a cursor, and lines that can be edited.
+    /// Whether the terminal is restored: the main screen, a cursor, and line editing.
     #[must_use]
     pub fn is_put_back(&self) -> bool {
         let seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
         let screen = seen.parser.screen();
-        // Of a terminal in raw mode lines aren't edited.
+        // In raw mode there is no line editing.
         let lines = self.pty.get_termios().is_none_or(|modes| format!("{:?}", modes.local_flags).contains("ICANON"));
         lines && !screen.alternate_screen() && !screen.hide_cursor()
     }
@@ -134,7 +134,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended before, which is as good.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

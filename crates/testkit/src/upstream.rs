@@ -1,4 +1,4 @@
-//! A stand-in for Mews that does what a test wants.
+//! A scripted upstream in place of Mews.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
@@ -18,13 +18,13 @@ use tokio_util::task::AbortOnDropHandle;
 /// A request that reached an [`Upstream`].
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Method, target, version and fields.
+    /// Method, target, version and headers.
     pub head: http::request::Parts,
     /// The whole body.
     pub body: Bytes,
 }
 
-/// A stand-in for Mews on a free port of loopback; it ends when it is dropped.
+/// An upstream on a free loopback port in place of Mews; stopped on drop.
 pub struct Upstream {
     address: SocketAddr,
     tls: bool,
@@ -37,8 +37,8 @@ type Answering = Pin<Box<dyn Future<Output = Response<BoxBody<Bytes, std::io::Er
 type Script = Arc<dyn Fn(Seen) -> Answering + Send + Sync>;
 
 impl Upstream {
-    /// Answers every request with this status and body.
-    pub async fn answering(status: u16, body: &'static str) -> Self {
+    /// Responds to every request with this status and body.
+    pub async fn responding(status: u16, body: &'static str) -> Self {
         Self::scripted(move |_| async move {
             let mut response = Response::new(Full::from(body).map_err(|never| match never {}).boxed());
             *response.status_mut() = status.try_into().unwrap();
@@ -48,7 +48,7 @@ impl Upstream {
         .await
     }
 
-    /// Answers with what `script` makes of each request.
+    /// Responds with the result of `script` for each request.
     pub async fn scripted<S, F>(script: S) -> Self
     where
         S: Fn(Seen) -> F + Send + Sync + 'static,
@@ -57,7 +57,7 @@ impl Upstream {
         Self::http(None, script).await
     }
 
-    /// As [`scripted`](Self::scripted), over TLS where it is given.
+    /// Like [`scripted`](Self::scripted), over TLS if given.
     pub async fn http<S, F>(tls: Option<Arc<ServerConfig>>, script: S) -> Self
     where
         S: Fn(Seen) -> F + Send + Sync + 'static,
@@ -77,7 +77,7 @@ impl Upstream {
                         match tls {
                             None => serve(stream, false, seen, script).await,
                             Some(tls) => {
-                                // A client that does not trust the certificate is what some tests want.
+                                // Some tests have a client that doesn't trust the certificate.
                                 let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else { return };
                                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                                 serve(stream, http2, seen, script).await;
@@ -90,7 +90,7 @@ impl Upstream {
         Self { address, tls: tls.is_some(), seen, raw: Arc::default(), _task: spawn(task) }
     }
 
-    /// Hands each connection to `script`, after the first request's head has been read from it and kept.
+    /// Passes each connection to `script`, after reading and keeping the first request's head.
     pub async fn raw<S, F>(script: S) -> Self
     where
         S: Fn(TcpStream) -> F + Send + Sync + 'static,
@@ -110,7 +110,7 @@ impl Upstream {
         Self { address, tls: false, seen: Arc::default(), raw, _task: spawn(task) }
     }
 
-    /// As [`raw`](Self::raw), over TLS.
+    /// Like [`raw`](Self::raw), over TLS.
     pub async fn raw_over_tls<S, F>(tls: Arc<ServerConfig>, script: S) -> Self
     where
         S: Fn(TlsStream<TcpStream>) -> F + Send + Sync + 'static,
@@ -135,7 +135,7 @@ impl Upstream {
         Self { address, tls: true, seen: Arc::default(), raw, _task: spawn(task) }
     }
 
-    /// Where it listens.
+    /// Its socket address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -147,13 +147,13 @@ impl Upstream {
         format!("{}://localhost:{}", if self.tls { "https" } else { "http" }, self.address.port())
     }
 
-    /// The requests that arrived, in their order.
+    /// The received requests, in order.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().clone()
     }
 
-    /// The heads that a [`raw`](Self::raw) upstream has read.
+    /// The heads read by a [`raw`](Self::raw) upstream.
     #[must_use]
     pub fn raw_heads(&self) -> Vec<String> {
         self.raw.lock().iter().map(|head| String::from_utf8_lossy(head).into_owned()).collect()
@@ -201,7 +201,7 @@ where
             Ok::<_, Infallible>(script(request).await)
         }
     });
-    // How a connection ends is for the test to see at its own end.
+    // The test sees how the connection ends.
     if http2 {
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         let _ = builder.serve_connection(TokioIo::new(stream), service).await;

@@ -1,4 +1,4 @@
-//! The data of types, and what may be wrong with the data.
+//! Types as written in the data, and errors in the data.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::field::InvalidLine;
 
-/// What is wrong with the data.
+/// An error in the data.
 #[derive(Debug, Error)]
 pub(crate) enum InvalidData {
     #[error("{file}: {error}")]

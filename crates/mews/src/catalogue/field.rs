@@ -1,4 +1,4 @@
-//! One line of the data: a field and its rules.
+//! One line of the data: a property and its rules.
 
 use std::ops::RangeInclusive;
 
@@ -7,16 +7,16 @@ use thiserror::Error;
 
 use super::{Delay, DelayUnit, Deprecation};
 
-/// A field as it is written: `UpdatedUtc  TimeInterval[]  required  max 10`.
+/// A property as written in the data: `UpdatedUtc  TimeInterval[]  required  max 10`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Line<'a> {
     pub(super) name: &'a str,
-    /// The name of the kind, without the brackets of arrays.
+    /// The kind's name, without array brackets.
     pub(super) kind: &'a str,
     pub(super) array: u8,
     pub(super) required: bool,
     pub(super) deprecated: Option<Deprecation>,
-    /// Items of an array, else characters of a string.
+    /// Items of an array, or characters of a string.
     pub(super) min: u32,
     pub(super) max: Option<u32>,
     pub(super) unique: bool,
@@ -32,7 +32,7 @@ pub(super) struct Line<'a> {
     pub(super) with: Option<&'a str>,
 }
 
-/// Why a line can't be read.
+/// A line that can't be parsed.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum InvalidLine {
     #[error("it needs a name and a kind")]
@@ -60,7 +60,7 @@ pub(crate) enum InvalidLine {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line that is not empty.
+    /// Parses a non-empty line.
     pub(super) fn parse(text: &'a str) -> Result<Self, InvalidLine> {
         let mut words = text.split_whitespace();
         let (Some(name), Some(kind)) = (words.next(), words.next()) else { return Err(InvalidLine::Incomplete) };
@@ -118,7 +118,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// What follows the word `deprecated`, or a value: `since 2025-01-09 ends 2026-01-10 instead AccountId`.
+/// Parses what follows `deprecated`, or a value: `since 2025-01-09 ends 2026-01-10 instead AccountId`.
 pub(super) fn deprecation<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Deprecation, InvalidLine> {
     let mut deprecation = Deprecation::default();
     while let Some(word) = words.next() {

@@ -1,4 +1,4 @@
-//! What an operation is, as plain data.
+//! Operations and their requests as plain data.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -10,38 +10,38 @@ use super::Pattern;
 /// One operation of the Connector API.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// What follows `/api/connector/v1/`: `customers/getAll`.
+    /// The path after `/api/connector/v1/`: `customers/getAll`.
     pub path: Box<str>,
-    /// The name that people know it by: `Get all customers`.
+    /// Its title: `Get all customers`.
     pub title: Box<str>,
-    /// The part of the documentation where it stands: `Customers`.
+    /// Its section of the documentation: `Customers`.
     pub group: Box<str>,
-    /// The address of its description in Mews' public documentation; `None` if it isn't there.
+    /// The URL of its description in Mews' public documentation, if it has one.
     pub documentation: Option<Box<str>>,
-    /// Whether it answers in pages.
+    /// Whether its results are paginated.
     pub paginated: bool,
-    /// Whether it takes an AccessToken that is valid for several enterprises.
+    /// Whether it accepts portfolio access tokens, which are valid for several enterprises.
     pub portfolio: bool,
-    /// Whether it is in restricted beta, for chosen partners only.
+    /// Whether it is in restricted beta, for selected partners.
     pub restricted: bool,
-    /// Whether it is still to be used.
+    /// Whether it should still be used.
     pub lifecycle: Lifecycle,
-    /// The paths of the operations that are to be used instead; empty unless there are any.
+    /// The paths of its replacements, if any.
     pub replaced_by: Vec<Box<str>>,
-    /// What its request takes, the envelope included.
+    /// Its request, including the envelope.
     pub request: Arc<Object>,
 }
 
-/// Whether an operation is still to be used.
+/// Whether an operation should still be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifecycle {
-    /// It is.
+    /// It should.
     Current,
-    /// It works, but is not to be used any more.
+    /// It works but should no longer be used.
     Deprecated {
-        /// The day on which it was declared so, where it is known.
+        /// The day of its deprecation, if known.
         since: Option<Date>,
-        /// The day from which it no longer works, where one is set. May lie in the past.
+        /// The day from which it no longer works, if set; may be in the past.
         discontinued: Option<Date>,
     },
     /// It no longer works.
@@ -54,7 +54,7 @@ impl Lifecycle {
         self != Self::Current
     }
 
-    /// Whether the operation no longer works on the day `today`.
+    /// Whether the operation no longer works on `today`.
     pub fn is_discontinued(self, today: Date) -> bool {
         match self {
             Self::Current => false,
@@ -64,36 +64,36 @@ impl Lifecycle {
     }
 }
 
-/// An object with named fields.
+/// An object with named properties.
 #[derive(Debug, Clone)]
 pub struct Object {
-    /// Its name in the catalogue: `TimeInterval`; the operation's path for a whole request.
+    /// Its name in the catalogue: `TimeInterval`; for a whole request, the operation's path.
     pub name: Box<str>,
-    /// Its fields, in the order of the documentation. At most 128.
+    /// Its properties, in the documentation's order; at most 128.
     pub fields: Vec<Field>,
-    /// Whether it may have fields that aren't known: the request of an operation that isn't documented.
+    /// Whether it may have unknown properties, as requests of undocumented operations may.
     pub open: bool,
-    /// Whether its first two fields are the start and the end of an interval.
+    /// Whether its first two properties are the start and end of an interval.
     pub interval: bool,
-    /// What holds between its fields.
+    /// Rules between its properties.
     pub rules: Vec<Rule>,
-    /// The positions of the fields whose values the rules ask for. At most [`MOST_WATCHED`].
+    /// The positions of the properties whose values rules refer to; at most [`MOST_WATCHED`].
     pub(crate) watched: Vec<usize>,
 }
 
-/// How many fields an object may have: a bit for each is kept while a body is checked.
+/// The most properties of an object: each takes a bit while a body is checked.
 pub(crate) const MOST_FIELDS: usize = u128::BITS as usize;
 
-/// How many values of an object its rules may ask for: as many are kept while a body is checked.
+/// The most values of an object that its rules may refer to: these are kept while a body is checked.
 pub(crate) const MOST_WATCHED: usize = 8;
 
 impl Object {
-    /// The field called `name`, exactly.
+    /// The property with exactly this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.position(name, 0).and_then(|position| self.fields.get(position))
     }
 
-    /// Where the field called `name` stands, trying the one at `likely` first: most bodies keep the documented order.
+    /// The position of the property `name`, trying `likely` first: most bodies keep the documented order.
     pub(crate) fn position(&self, name: &str, likely: usize) -> Option<usize> {
         let (before, after) = self.fields.split_at(likely.min(self.fields.len()));
         let is_it = |field: &Field| *field.name == *name;
@@ -101,65 +101,65 @@ impl Object {
     }
 }
 
-/// A field of an object.
+/// A property of an object.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// Its name, exactly as in JSON.
+    /// Its name, as in JSON.
     pub name: Box<str>,
-    /// What kind of value it takes; with [`array`](Self::array), what kind of items.
+    /// The kind of its value; with [`array`](Self::array), of the items.
     pub kind: Kind,
-    /// How many arrays lie around the value: 0 for a single value, 1 for a list.
+    /// How many arrays enclose the value: 0 for a single value, 1 for a list.
     pub array: u8,
-    /// Whether it must be there, and not null. Never so for a deprecated field.
+    /// Whether it must be present and not null; never for a deprecated property.
     pub required: bool,
-    /// The fewest items that an array may have; 0 where nothing is said.
+    /// Minimum number of items of an array; 0 if unspecified.
     pub min_items: u32,
-    /// The most items that an array may have.
+    /// Maximum number of items of an array.
     pub max_items: Option<u32>,
-    /// Whether an array may hold no value twice.
+    /// Whether the items of an array must be unique.
     pub unique: bool,
-    /// The fewest characters that a string may have; 0 where nothing is said.
+    /// Minimum length of a string in characters; 0 if unspecified.
     pub min_chars: u32,
-    /// The most characters that a string may have.
+    /// Maximum length of a string in characters.
     pub max_chars: Option<u32>,
-    /// The longest that an interval may be, in calendar months.
+    /// Maximum length of an interval in calendar months.
     pub max_months: Option<u8>,
-    /// The longest that an interval may be, in days.
+    /// Maximum length of an interval in days.
     pub max_days: Option<u16>,
-    /// The numbers that are allowed. Without an upper end it ends at [`i64::MAX`].
+    /// The allowed range of a number; without an upper bound it ends at [`i64::MAX`].
     pub range: Option<RangeInclusive<i64>>,
-    /// The latest that a time may be, or an interval's end, as seen from when the request is sent.
+    /// The latest time, or end of an interval, relative to when the request is sent.
     pub latest: Option<Delay>,
-    /// Whether a month must be one that has not begun when the request is sent.
+    /// Whether a month must not have started when the request is sent.
     pub future: bool,
-    /// Whether a time must be the start of a time unit, at least on the hour by some clock: all of them are set a
-    /// multiple of 15 minutes apart from UTC.
+    /// Whether a time must be the start of a time unit: on the hour in some time zone, all of which differ from UTC by a
+    /// multiple of 15 minutes.
     pub time_unit: bool,
-    /// The form that a string must have.
+    /// The form of a string.
     pub pattern: Option<Arc<Pattern>>,
-    /// The field by which the items of an array must all differ.
+    /// The property by which all items of an array must differ.
     pub distinct: Option<Box<str>>,
-    /// The field of an array's items whose sum a rule asks for.
+    /// The property of an array's items whose sum a rule refers to.
     pub(crate) total: Option<Box<str>>,
-    /// The field that must be there where this one is.
+    /// The property that must be present if this one is.
     pub with: Option<Box<str>>,
-    /// Set where it is not to be used any more.
+    /// Set if it should no longer be used.
     pub deprecated: Option<Box<Deprecation>>,
-    /// Why an integration is not to blame for leaving the field out, or for sending it: Mews' sources contradict each
-    /// other. What is found about its being there deserves a note at most.
+    /// Why the integration isn't at fault for omitting the property, or for sending it: Mews' sources contradict each
+    /// other. A finding about its presence is a note at most.
     pub disputed: Option<Box<str>>,
 }
 
-/// A time as seen from when a request is sent.
+/// A time relative to when a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay {
-    /// How many of them after the request; negative for a time before it.
+    /// How many units after the request; negative for before.
     pub count: i32,
-    /// What is counted.
+    /// The unit.
     pub unit: DelayUnit,
 }
 
-/// What a [`Delay`] counts.
+/// The unit of a [`Delay`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DelayUnit {
     /// Minutes.
@@ -170,173 +170,173 @@ pub enum DelayUnit {
     Years,
 }
 
-/// What is known of the end of a field, or of a value.
+/// The deprecation of a property or a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deprecation {
-    /// The day on which it was declared deprecated, where it is known.
+    /// The day of its deprecation, if known.
     pub since: Option<Date>,
-    /// The day from which it no longer works, where one is set. May lie in the past.
+    /// The day from which it no longer works, if set; may be in the past.
     pub ends: Option<Date>,
-    /// What is to be used instead, in a few words: names of fields, values and operations.
+    /// What to use instead: names of properties, values and operations.
     pub instead: Option<Box<str>>,
 }
 
-/// Something that holds between the fields of an object. Fields are given by their positions.
+/// A rule between the properties of an object, which are given by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
-    /// At least one of these filters must be there. An empty array is no filter.
+    /// At least one of these filters must be present; an empty array is no filter.
     AnyOf(Vec<usize>),
-    /// At least one of these fields must be there.
+    /// At least one of these properties must be present.
     SomeOf(Vec<usize>),
-    /// At most one of these fields may be there.
+    /// At most one of these properties may be present.
     OneOf(Vec<usize>),
-    /// The field asks for at least one of the others beside it.
+    /// The property requires at least one of the others.
     Beside {
-        /// The field.
+        /// The property.
         field: usize,
-        /// Those of which one must be there.
+        /// Those of which one must be present.
         others: Vec<usize>,
     },
-    /// The field must be there where another has one of some values.
+    /// The property is required if another has one of some values.
     When {
-        /// The field that must be there.
+        /// The required property.
         field: usize,
-        /// A field of that one's object, where it is this that must be there.
+        /// A property of its object, if that is the required one.
         inner: Option<usize>,
-        /// The field whose value decides.
+        /// The property whose value decides.
         on: usize,
-        /// The values, as positions in its enum; of a boolean 1 is true.
+        /// The values, as positions in its enum; for a boolean, 1 is true.
         values: Vec<usize>,
-        /// What is asked for.
+        /// What is required.
         need: Need,
     },
-    /// Where the field is, all of the others must be.
+    /// If the property is present, all of the others must be.
     With {
-        /// The field.
+        /// The property.
         field: usize,
-        /// A field of that one's object, or of its items, where it is this by which the others are asked for.
+        /// A property of its object or items, if that is what requires the others.
         inner: Option<usize>,
         /// The others.
         others: Vec<usize>,
     },
-    /// The field may be there only where another has one of some values.
+    /// The property is allowed only if another has one of some values.
     Only {
-        /// The field.
+        /// The property.
         field: usize,
-        /// The field whose value decides.
+        /// The property whose value decides.
         on: usize,
         /// The values, as positions in its enum.
         values: Vec<usize>,
     },
-    /// The field, where it is there, has one of some values where another has one of some values.
+    /// If another property has one of some values, this one, if present, must have one of some values.
     Value {
-        /// The field.
+        /// The property.
         field: usize,
-        /// The values that it may have, as positions in its enum.
+        /// Its allowed values, as positions in its enum.
         allowed: Vec<usize>,
-        /// The field whose value decides.
+        /// The property whose value decides.
         on: usize,
         /// The values, as positions in its enum.
         values: Vec<usize>,
     },
-    /// Where the field is, an array beside it must have a value among its items.
+    /// If the property is present, an array of the same object must contain a value.
     Has {
-        /// The field.
+        /// The property.
         field: usize,
         /// The array.
         array: usize,
         /// The value, as a position in its enum.
         value: usize,
     },
-    /// Where another field is, an array has at most so many items.
+    /// If another property is present, an array has a maximum number of items.
     AtMost {
         /// The array.
         field: usize,
-        /// The most items.
+        /// The maximum.
         count: u32,
-        /// The field beside which that holds.
+        /// The other property.
         beside: usize,
     },
-    /// A number of all items of an array adds up to another number, whatever the sign of that.
+    /// A number in the items of an array must add up to another number, ignoring its sign.
     Sum {
         /// The array.
         field: usize,
-        /// The name of the number in its items.
+        /// The number's name in the items.
         inner: Box<str>,
-        /// The field with the sum.
+        /// The property with the sum.
         of: usize,
     },
-    /// The requests fit one of these sets of fields: all of a set must be there, and none of another set's own.
+    /// The request must match one of these sets: all properties of the set, and none that only another set has.
     Sets(Vec<Vec<usize>>),
-    /// The second time doesn't come before the first.
+    /// The second time must not be before the first.
     Order(usize, usize),
-    /// From the first time unit to the last there are at most so many.
+    /// The maximum number of time units from the first to the last.
     Span {
-        /// The field with the start of the first time unit.
+        /// The property with the start of the first time unit.
         from: usize,
-        /// The field with the start of the last.
+        /// The property with the start of the last one.
         to: usize,
-        /// The most days, for a service by the day.
+        /// Maximum days, for services by the day.
         days: u16,
-        /// The most months, for a service by the month; 0 where nothing is said of such services.
+        /// Maximum months, for services by the month; 0 if unspecified.
         months: u8,
     },
 }
 
-/// How a field is needed.
+/// How a property is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// It must be there.
+    /// It must be present.
     Present,
-    /// It must be there, and be no empty array.
+    /// It must be present, and not an empty array.
     Filled,
-    /// It may be left out, and must be no empty array.
+    /// It may be omitted, but must not be an empty array.
     FilledIfPresent,
 }
 
-/// What kind of value a field takes.
+/// The kind of a value.
 #[derive(Debug, Clone)]
 pub enum Kind {
     /// A string.
     String,
-    /// A time in UTC, in ISO 8601: `2026-01-31T13:00:00Z`.
+    /// A UTC time in ISO 8601: `2026-01-31T13:00:00Z`.
     Utc,
-    /// A day, or a time, in ISO 8601: `2026-01-31`.
+    /// A date or a time in ISO 8601: `2026-01-31`.
     Date,
-    /// A month, in ISO 8601: `2026-01`.
+    /// A month in ISO 8601: `2026-01`.
     Month,
-    /// A duration, in ISO 8601: `P1DT12H`, with or without a sign before it.
+    /// A duration in ISO 8601: `P1DT12H`, optionally signed.
     Duration,
     /// A unique identifier: `3fa85f64-5717-4562-b3fc-2c963f66afa6`.
     Guid,
     /// True or false.
     Boolean,
-    /// A number without a fraction.
+    /// An integer.
     Integer,
     /// A number.
     Number,
     /// An object of strings by language: `{"en-GB": "Children"}`.
     Texts,
-    /// An object of which nothing more is known.
+    /// An object of unknown content.
     AnyObject,
-    /// Any value: nothing is known of it.
+    /// Any value.
     Any,
-    /// An object with named fields.
+    /// An object with named properties.
     Object(Arc<Object>),
     /// One of several strings.
     Enum(Arc<Enum>),
 }
 
-/// A set of strings of which a field takes one.
+/// A set of strings.
 #[derive(Debug, Clone)]
 pub struct Enum {
     /// Its name in the catalogue: `ActivityState`.
     pub name: Box<str>,
-    /// The known values, in the order of the documentation.
+    /// The known values, in the documentation's order.
     pub values: Vec<Box<str>>,
-    /// Those of the values that are not to be used any more.
+    /// The values that should no longer be used.
     pub deprecated: Vec<(Box<str>, Deprecation)>,
-    /// Whether there may be more values than the known ones.
+    /// Whether there may be unknown values.
     pub open: bool,
 }
 
@@ -346,32 +346,32 @@ impl Enum {
         self.values.iter().any(|known| **known == *value)
     }
 
-    /// Whether `value` is one of those that are not to be used any more.
+    /// Whether `value` should no longer be used.
     pub fn is_deprecated(&self, value: &str) -> bool {
         self.deprecation(value).is_some()
     }
 
-    /// What is known of the end of `value`, where it is not to be used any more.
+    /// The deprecation of `value`, if it should no longer be used.
     pub fn deprecation(&self, value: &str) -> Option<&Deprecation> {
         self.deprecated.iter().find(|(known, _)| **known == *value).map(|(_, deprecation)| deprecation)
     }
 }
 
-/// A use case that Mews documents: what an integration of that kind is expected to do.
+/// A documented use case: what an integration of this kind is expected to do.
 #[derive(Debug, Clone)]
 pub struct UseCase {
     /// A name for commands and files: `kiosk`.
     pub name: Box<str>,
-    /// The name that people know it by.
+    /// Its title.
     pub title: Box<str>,
-    /// Its steps, in the order of the documentation.
+    /// Its steps, in the documentation's order.
     pub sections: Vec<Section>,
 }
 
 /// A step of a use case.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// What the step is for.
+    /// The step's purpose.
     pub title: Box<str>,
     /// The paths of the operations that the documentation names for it.
     pub operations: Vec<Box<str>>,

@@ -1,4 +1,4 @@
-//! Forms that strings have, as regular expressions.
+//! Forms of strings, as regular expressions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -6,27 +6,27 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use regex_lite::{Regex, RegexBuilder};
 use serde::Deserialize;
 
-/// The most memory that a compiled expression may take, in bytes: a supplied document can have as many as it likes.
+/// Maximum memory of a compiled expression in bytes: a supplied document can have any number of them.
 const LARGEST: usize = 256 << 10;
 
-/// A form that a string must have.
+/// A form of strings.
 #[derive(Debug)]
 pub struct Pattern {
-    /// Its name in the catalogue; empty for one that a document has.
+    /// Its name in the catalogue; empty for one from a document.
     pub name: Box<str>,
-    /// What it is, in words: `a currency code of ISO 4217, as EUR`.
+    /// Its description: `a currency code of ISO 4217, as EUR`.
     pub text: Box<str>,
     /// The regular expression.
     pub regex: Box<str>,
-    /// Compiled when it is first asked for; `None` where that can't be done.
+    /// Compiled on first use; `None` if that fails.
     compiled: OnceLock<Option<Regex>>,
 }
 
 impl Pattern {
-    /// The expression that a document has for a field.
+    /// A document's expression for a property.
     ///
-    /// What it says is held only as far as the expression is one that takes linear time: look-around,
-    /// references back and classes of Unicode are not, and then everything fits.
+    /// Only expressions that match in linear time are checked; with look-around, back references or Unicode classes,
+    /// everything matches.
     #[cfg(feature = "openapi")]
     pub(crate) fn of_document(regex: &str) -> Self {
         let shown: String = regex.chars().take(100).collect();
@@ -38,7 +38,7 @@ impl Pattern {
         }
     }
 
-    /// Whether `text` has the form.
+    /// Whether `text` matches.
     pub fn fits(&self, text: &str) -> bool {
         let compile = || RegexBuilder::new(&self.regex).size_limit(LARGEST).build().ok();
         self.compiled.get_or_init(compile).as_ref().is_none_or(|regex| regex.is_match(text))
@@ -52,9 +52,9 @@ struct Source {
     regex: Box<str>,
 }
 
-/// The patterns of the data, by their names.
+/// The data's patterns by name.
 pub(super) fn known() -> &'static BTreeMap<Box<str>, Arc<Pattern>> {
-    // The text is a constant, and a test below reads all of it.
+    // A constant, all of which a test below reads.
     static KNOWN: LazyLock<BTreeMap<Box<str>, Arc<Pattern>>> = LazyLock::new(|| {
         let sources: BTreeMap<Box<str>, Source> =
             toml::from_str(include_str!("../../data/patterns.toml")).expect("the built-in patterns are read by a test");

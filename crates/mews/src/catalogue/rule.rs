@@ -1,15 +1,15 @@
-//! What holds between the fields of an object: from the lines of the data to positions.
+//! Rules between the properties of an object: from the data's lines to positions.
 
 use super::data::InvalidData;
 use super::field::InvalidLine;
 use super::model::MOST_WATCHED;
 use super::{Field, Kind, Need, Object, Rule};
 
-/// What tells a start from an end, in the names of two fields of an object.
+/// Words that distinguish a start from an end in the names of two properties.
 const ENDS: [(&str, &str); 2] = [("Start", "End"), ("First", "Last")];
 
 impl Object {
-    /// Reads the rules that are written of the object, and adds those that its fields' names tell.
+    /// Parses the object's rules, and adds those implied by its properties' names.
     pub(super) fn with_rules(mut self, lines: &str) -> Result<Self, InvalidData> {
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
             let rule = self.rule(line).map_err(|error| InvalidData::Line {
@@ -18,7 +18,7 @@ impl Object {
                 error,
             })?;
             match (rule, self.rules.last_mut()) {
-                // Sets stand on lines of their own, and are one rule.
+                // Sets are on separate lines and form one rule.
                 (Rule::Sets(more), Some(Rule::Sets(sets))) => sets.extend(more),
                 (rule, _) => self.rules.push(rule),
             }
@@ -28,7 +28,7 @@ impl Object {
         Ok(self)
     }
 
-    /// Adds the order of the times that belong together.
+    /// Adds the order of start and end times.
     pub(crate) fn pair(&mut self) {
         for from in 0..self.fields.len() {
             for (start, end) in ENDS {
@@ -46,7 +46,7 @@ impl Object {
         }
     }
 
-    /// Notes whose values the rules ask for.
+    /// Notes which properties' values rules refer to.
     pub(crate) fn watch(&mut self) -> Result<(), InvalidData> {
         let mut watched: Vec<usize> = if self.interval { vec![0, 1] } else { Vec::new() };
         for rule in &self.rules {
@@ -158,7 +158,7 @@ impl Object {
         }
     }
 
-    /// The positions of a field and, after a dot, of one in its object.
+    /// The positions of a property and, after a dot, of one in its object.
     fn path(&self, name: &str) -> Result<(usize, Option<usize>), InvalidLine> {
         let unknown = || InvalidLine::UnknownField(name.to_owned());
         let (outer, inner) = name.split_once('.').map_or((name, None), |(outer, inner)| (outer, Some(inner)));
@@ -171,7 +171,7 @@ impl Object {
         Ok((field, Some(known.ok_or_else(unknown)?)))
     }
 
-    /// The positions of values in the enum of the field at a position.
+    /// The positions of values in a property's enum.
     fn constants(&self, field: usize, values: &[&str]) -> Result<Vec<usize>, InvalidLine> {
         let field = self.fields.get(field).ok_or(InvalidLine::Incomplete)?;
         let position =
@@ -181,7 +181,7 @@ impl Object {
 }
 
 impl Field {
-    /// The position of `value` among those of the field's enum, or of its update's; of a boolean 0 and 1.
+    /// The position of `value` in the enum of the property, or of its update; for a boolean, 0 and 1.
     pub(crate) fn constant(&self, value: &str) -> Option<usize> {
         match &self.updated().kind {
             Kind::Enum(values) => values.values.iter().position(|known| **known == *value),
@@ -190,7 +190,7 @@ impl Field {
         }
     }
 
-    /// The value at a position that [`constant`](Self::constant) gave.
+    /// The value at a position from [`constant`](Self::constant).
     pub(crate) fn constant_name(&self, position: usize) -> &str {
         match &self.updated().kind {
             Kind::Enum(values) => values.values.get(position).map_or("", |value| value),
@@ -198,7 +198,7 @@ impl Field {
         }
     }
 
-    /// The field whose value counts: the `Value` of an update, else the field itself.
+    /// The property whose value counts: an update's `Value`, else the property itself.
     pub(crate) fn updated(&self) -> &Self {
         match &self.kind {
             Kind::Object(object) if self.array == 0 => match &object.fields[..] {

@@ -1,4 +1,4 @@
-//! The catalogue as it is written down, and how it becomes one.
+//! The catalogue's files and their parsing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ macro_rules! data {
     };
 }
 
-/// The files of operations and their types, by name.
+/// The files with operations and types, by name.
 pub(super) const FILES: &[(&str, &str)] = data![
     "accounts.toml",
     "billing-automations.toml",
@@ -43,12 +43,12 @@ pub(super) const USE_CASES: &str = include_str!("../../data/use-cases.toml");
 /// The operations, sorted by path, and the use cases.
 type Contents = (Vec<Operation>, Vec<UseCase>);
 
-/// Reads a catalogue from one text, which may have types that nothing uses and lack operations of the use cases.
+/// Parses a catalogue from one text, which may have unused types and lack operations of the use cases.
 pub(super) fn read_one(data: &str) -> Result<Contents, InvalidData> {
     build(&[("contracts", data)], USE_CASES, false)
 }
 
-/// Reads the whole catalogue.
+/// Parses the whole catalogue.
 pub(super) fn read(files: &[(&str, &str)], use_cases: &str) -> Result<Contents, InvalidData> {
     build(files, use_cases, true)
 }
@@ -92,7 +92,7 @@ fn build(files: &[(&str, &str)], use_cases: &str, strict: bool) -> Result<Conten
     Ok((operations, use_cases))
 }
 
-/// Every path that is referred to is the path of an operation.
+/// Checks that every referenced path is an operation's.
 fn check_paths(operations: &[Operation], use_cases: &[UseCase], known: &HashSet<Box<str>>) -> Result<(), InvalidData> {
     let replacements =
         operations.iter().flat_map(|operation| operation.replaced_by.iter().map(move |path| (&operation.path, path)));
@@ -128,9 +128,9 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct OperationSource {
     title: Box<str>,
-    /// The part of the documentation, where it isn't the file's.
+    /// The section of the documentation, if it isn't the file's.
     group: Option<String>,
-    /// The documentation's page, where it isn't that of the resource.
+    /// The documentation's page, if it isn't the resource's.
     page: Option<String>,
     #[serde(default)]
     paginated: bool,
@@ -144,7 +144,7 @@ struct OperationSource {
     discontinued: bool,
     #[serde(default)]
     replaced_by: Vec<Box<str>>,
-    /// Missing where the request isn't documented.
+    /// Missing if the request isn't documented.
     fields: Option<String>,
     #[serde(default)]
     rules: String,

@@ -1,33 +1,33 @@
-//! What somebody is likely to have meant.
+//! Suggestions for mistyped paths.
 
 use super::Operation;
 
-/// Longer names are like no other; comparing them would cost more than it could tell.
+/// Longer names aren't compared, which would be expensive and find nothing.
 const LONGEST: usize = 100;
 
-/// An operation that a mistaken path is near to.
+/// An operation similar to a mistyped path.
 #[derive(Debug, Clone, Copy)]
 pub struct Suggestion<'a> {
-    /// The operation that was probably meant.
+    /// The operation probably meant.
     pub operation: &'a Operation,
     /// What is wrong with the path.
     pub reason: NearMiss,
 }
 
-/// What is wrong with a path that is almost right.
+/// The mistake in an almost correct path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NearMiss {
-    /// There is a slash too many.
+    /// One slash too many.
     Slash,
-    /// The case differs, and Mews matches it.
+    /// The case differs, which Mews distinguishes.
     Case,
     /// The operation exists, but not in this version.
     Version,
-    /// Some letters differ.
+    /// Letters differ.
     Spelling,
 }
 
-/// The one of these operations, sorted by path, that is probably meant by a `path` that none has.
+/// The operation, of those sorted by path, probably meant by the unknown `path`.
 pub(super) fn suggest<'a>(all: &'a [Operation], path: &str) -> Option<Suggestion<'a>> {
     let exactly = |path: &str| all.iter().find(|operation| *operation.path == *path);
     if path.len() > LONGEST || exactly(path).is_some() {
@@ -44,7 +44,7 @@ pub(super) fn suggest<'a>(all: &'a [Operation], path: &str) -> Option<Suggestion
         return found(operation, NearMiss::Case);
     }
     if let [resource, action, ..] = segments[..] {
-        // Versions are dates and the operations are in order, so the last one is the newest.
+        // Versions are dates and operations are sorted, so the last one is the newest.
         let versions = all.iter().rfind(|operation| {
             let mut known = operation.path.split('/');
             known.next().is_some_and(|known| known.eq_ignore_ascii_case(resource))
@@ -58,8 +58,8 @@ pub(super) fn suggest<'a>(all: &'a [Operation], path: &str) -> Option<Suggestion
     found(operation, NearMiss::Spelling)
 }
 
-/// The one of `candidates` whose name is most like `name`, if any is: at most a third of the letters differ, and no
-/// more than three.
+/// The candidate most similar to `name`, if any: at most a third of the letters differ, and at most
+/// three.
 pub(crate) fn nearest<'c, T>(name: &str, candidates: &'c [T], name_of: impl Fn(&T) -> &str) -> Option<&'c T> {
     if name.len() > LONGEST {
         return None;

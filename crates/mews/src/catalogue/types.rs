@@ -1,4 +1,4 @@
-//! The types that requests are made of, from what is written of them.
+//! The types in requests, parsed from the data.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
@@ -9,13 +9,13 @@ use super::field::{InvalidLine, Line, deprecation};
 use super::pattern;
 use super::{Enum, Field, Kind, MOST_FIELDS, Object};
 
-/// What is written of a type.
+/// A type as written in the data.
 pub(super) enum Source {
     Object(ObjectSource),
     Enum(EnumSource),
 }
 
-/// Types by name: as they are written, until one is first used, and then as they are.
+/// Types by name: as written until first used, then parsed.
 #[derive(Default)]
 pub(super) struct Types {
     sources: HashMap<String, Source>,
@@ -30,12 +30,12 @@ impl Types {
         }
     }
 
-    /// A type that nothing has used.
+    /// An unused type.
     pub(super) fn unused(self) -> Option<String> {
         self.sources.into_keys().min()
     }
 
-    /// The kind called `name`; `None` where there is none.
+    /// The kind `name`, if it exists.
     fn kind(&mut self, name: &str) -> Result<Option<Kind>, InvalidData> {
         let simple = match name {
             "string" => Kind::String,
@@ -81,7 +81,7 @@ impl Types {
             }
             Some(Source::Object(source)) => {
                 let fields = self.fields(name, &source.fields).map_err(|error| match error {
-                    // Its source is taken while its fields are built, so within itself it isn't there.
+                    // Its source is taken out while its properties are built, so a type can't contain itself.
                     InvalidData::UnknownKind { kind, .. } if kind == name => InvalidData::Recursive(kind),
                     other => other,
                 })?;
@@ -186,7 +186,7 @@ impl Types {
 }
 
 impl Field {
-    /// A field that may be left out, and has no further rules.
+    /// An optional property without further rules.
     pub(crate) fn new(name: &str, kind: Kind) -> Self {
         Self {
             name: name.into(),
@@ -213,7 +213,7 @@ impl Field {
         }
     }
 
-    /// The `Value` of an update, for this field only.
+    /// The `Value` of an update, for this property only.
     fn value_mut(&mut self) -> Option<&mut Self> {
         match &mut self.kind {
             Kind::Object(object) if self.array == 0 => {
@@ -223,7 +223,7 @@ impl Field {
         }
     }
 
-    /// Sets the numbers that it may be, or the `Value` of an update may be.
+    /// Sets the range of its number, or of an update's `Value`.
     fn bound(&mut self, range: Option<RangeInclusive<i64>>) -> Option<()> {
         match &mut self.kind {
             Kind::Integer | Kind::Number => self.range = range,
@@ -232,7 +232,7 @@ impl Field {
         Some(())
     }
 
-    /// Sets the longest that it may be: in items, or characters, or those of the `Value` of an update.
+    /// Sets its maximum length: items, or characters, also of an update's `Value`.
     fn limit(&mut self, max: u32) -> Option<()> {
         if self.array > 0 {
             self.max_items = Some(max);
@@ -247,12 +247,12 @@ impl Field {
 }
 
 impl Object {
-    /// An object that is all known.
+    /// An object without unknown properties.
     pub(crate) fn new(name: impl Into<Box<str>>, fields: Vec<Field>, interval: bool) -> Self {
         Self { name: name.into(), fields, open: false, interval, rules: Vec::new(), watched: Vec::new() }
     }
 
-    /// Notes which fields are disputed, and why.
+    /// Notes which properties are disputed, and why.
     pub(super) fn disputed(mut self, reasons: &BTreeMap<String, Box<str>>) -> Result<Self, InvalidData> {
         for (path, reason) in reasons {
             if self.dispute(path, reason).is_none() {
@@ -263,7 +263,7 @@ impl Object {
         Ok(self)
     }
 
-    /// Notes why the field at `path` is disputed; within this object only, where others use the same types.
+    /// Notes why the property at `path` is disputed; within this object only, as others may use the same types.
     pub(crate) fn dispute(&mut self, path: &str, reason: &str) -> Option<()> {
         let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
         let position = self.position(name, 0)?;
@@ -276,7 +276,7 @@ impl Object {
         Some(())
     }
 
-    /// Refuses more fields than can be checked, two of one name, and a partner that is none.
+    /// Rejects too many properties, duplicates, and references to unknown ones.
     pub(super) fn checked(self) -> Result<Self, InvalidData> {
         if self.fields.len() > MOST_FIELDS {
             return Err(InvalidData::TooManyFields(self.name.into()));

@@ -1,11 +1,11 @@
-//! What is known out of sentences, carried over to a contract that was read anew.
+//! Carries rules from the documentation's prose over to contracts read again.
 
 use std::sync::Arc;
 
 use super::{Field, Kind, Object, Rule};
 
 impl Object {
-    /// Takes over rules, forms, bounds and doubts of the fields that both have.
+    /// Copies rules, forms, limits and disputes of the properties that both have.
     pub(super) fn keep_words_of(&mut self, known: &Self) {
         for (position, before) in known.fields.iter().enumerate() {
             if let Some(position) = self.position(&before.name, position)
@@ -17,13 +17,13 @@ impl Object {
         for rule in &known.rules {
             if let Some(rule) = rule.moved(known, self)
                 && !self.rules.contains(&rule)
-                // Which filters are asked for is read of the documentation itself.
+                // Required filters are read from the documentation itself.
                 && !matches!(rule, Rule::AnyOf(_) | Rule::Beside { .. } | Rule::Sets(_) | Rule::Span { .. })
             {
                 self.rules.push(rule);
             }
         }
-        // More than can be held is not taken over.
+        // No more than the maximum is copied.
         while self.watch().is_err() {
             self.rules.pop();
         }
@@ -58,8 +58,8 @@ impl Field {
 }
 
 impl Rule {
-    /// This rule of `known` for another object with fields of the same names; `None` where it lacks some, or the values
-    /// that it asks for.
+    /// This rule of `known` for another object with properties of the same names; `None` if it lacks some of them, or the
+    /// values that the rule refers to.
     pub(crate) fn moved(&self, known: &Object, object: &Object) -> Option<Self> {
         let at = |position: usize| object.position(&known.fields.get(position)?.name, position);
         let all = |positions: &[usize]| positions.iter().map(|&position| at(position)).collect::<Option<Vec<_>>>();

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::{Place, Shape};
+use super::{Location, Shape};
 use crate::catalogue::{Deprecation, Enum, Object, nearest};
 
 /// Maximum findings per body; further ones are only counted.
@@ -122,11 +122,11 @@ impl Report {
     pub(super) fn add(
         &mut self,
         kind: FindingKind,
-        place: &Place<'_>,
+        location: &Location<'_>,
         expected: impl FnOnce() -> String,
         found: impl FnOnce() -> String,
     ) {
-        self.add_at(kind, || place.pointer(), expected, found);
+        self.add_at(kind, || location.pointer(), expected, found);
     }
 
     /// Like [`add`](Self::add), with the pointer given directly.
@@ -148,21 +148,21 @@ impl Report {
     pub(super) fn add_disputed(
         &mut self,
         kind: FindingKind,
-        place: &Place<'_>,
+        location: &Location<'_>,
         texts: impl FnOnce() -> (String, String),
         reason: Option<&str>,
     ) {
         if self.findings.len() < MAX_FINDINGS {
             let (expected, found) = texts();
             let disputed = reason.map(str::to_owned);
-            self.findings.push(Finding { disputed, ..Finding::new(kind, place.pointer(), expected, found) });
+            self.findings.push(Finding { disputed, ..Finding::new(kind, location.pointer(), expected, found) });
         } else {
             self.omitted += 1;
         }
     }
 
     /// Adds a finding about a deprecated property or value, named in `found`.
-    pub(super) fn deprecated(&mut self, kind: FindingKind, place: &Place<'_>, what: &Deprecation, found: String) {
+    pub(super) fn deprecated(&mut self, kind: FindingKind, location: &Location<'_>, what: &Deprecation, found: String) {
         if self.findings.len() < MAX_FINDINGS {
             let what_else = if kind == FindingKind::DeprecatedField { "a property" } else { "a value" };
             let expected = what
@@ -179,29 +179,29 @@ impl Report {
                 (None, None) => {}
             }
             let ends = what.ends.map(|day| day.to_string());
-            self.findings.push(Finding { ends, ..Finding::new(kind, place.pointer(), expected, found) });
+            self.findings.push(Finding { ends, ..Finding::new(kind, location.pointer(), expected, found) });
         } else {
             self.omitted += 1;
         }
     }
 
-    pub(super) fn wrong_type(&mut self, place: &Place<'_>, expected: Shape<'_>, found: &str) {
+    pub(super) fn wrong_type(&mut self, location: &Location<'_>, expected: Shape<'_>, found: &str) {
         let reason = expected.single().and_then(|field| field.disputed.as_deref());
-        self.add_disputed(FindingKind::WrongType, place, || (expected.to_string(), found.to_owned()), reason);
+        self.add_disputed(FindingKind::WrongType, location, || (expected.to_string(), found.to_owned()), reason);
     }
 
-    pub(super) fn unknown_field(&mut self, place: &Place<'_>, object: &Object, name: &str) {
+    pub(super) fn unknown_field(&mut self, location: &Location<'_>, object: &Object, name: &str) {
         let expected = || match nearest(name, &object.fields, |field| &field.name) {
             Some(field) => format!("`{}`, the nearest known name", field.name),
             None => "no property of this name".to_owned(),
         };
-        let place = Place::Field(place, name);
-        self.add(FindingKind::UnknownField, &place, expected, || format!("the property {}", shown(name)));
+        let location = Location::Field(location, name);
+        self.add(FindingKind::UnknownField, &location, expected, || format!("the property {}", shown(name)));
     }
 
     /// Records where parsing stopped. The first call wins: it comes from the innermost value.
-    pub(super) fn stopped_at(&mut self, place: &Place<'_>) {
-        self.stopped_at.get_or_insert_with(|| place.pointer());
+    pub(super) fn stopped_at(&mut self, location: &Location<'_>) {
+        self.stopped_at.get_or_insert_with(|| location.pointer());
     }
 
     pub(crate) fn broken(&mut self, error: &serde_json::Error) {

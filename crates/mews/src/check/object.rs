@@ -7,95 +7,95 @@ use jiff::civil::DateTime;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::finding::{FindingKind, Report};
-use super::met::{Met, Seen};
-use super::place::Place;
+use super::location::Location;
 use super::rules::check_rules;
 use super::shape::Shape;
+use super::summary::{Seen, Summary};
 use super::time;
 use super::value::Value;
 use crate::catalogue::{Field, Kind, Object};
 
-/// Checks an object's properties; returns what was met, and the times of the first two properties of an interval.
+/// Checks an object's properties; returns what was summary, and the times of the first two properties of an interval.
 pub(super) fn check_fields<'de, A: MapAccess<'de>>(
     object: &Object,
     map: &mut A,
     report: &mut Report,
-    place: &Place<'_>,
-) -> Result<(Met, [Option<DateTime>; 2]), A::Error> {
+    location: &Location<'_>,
+) -> Result<(Summary, [Option<DateTime>; 2]), A::Error> {
     let mut seen = Seen::new();
-    let mut last = Met::Other;
+    let mut last = Summary::Other;
     let mut likely = 0;
-    while let Some(name) = map.next_key_seed(Name { object, likely, report: &mut *report, place })? {
+    while let Some(name) = map.next_key_seed(Name { object, likely, report: &mut *report, location })? {
         let known = name.and_then(|position| Some((position, object.fields.get(position)?)));
         let Some((position, field)) = known else {
             map.next_value::<IgnoredAny>()?;
             continue;
         };
-        let place = Place::Field(place, &field.name);
-        let value = Value { report: &mut *report, shape: Shape::Field(field, 0), place: &place };
+        let location = Location::Field(location, &field.name);
+        let value = Value { report: &mut *report, shape: Shape::Field(field, 0), location: &location };
         likely = position + 1;
-        let met = map.next_value_seed(value)?;
-        match met {
-            Met::Null => {
+        let summary = map.next_value_seed(value)?;
+        match summary {
+            Summary::Null => {
                 seen.null |= 1 << position;
                 continue;
             }
-            Met::Items(0, _) => seen.empty |= 1 << position,
+            Summary::Items(0, _) => seen.empty |= 1 << position,
             _ => {}
         }
         seen.present |= 1 << position;
-        last = met;
+        last = summary;
         if !object.watched.is_empty()
             && let Some(slot) = object.watched.iter().position(|&watched| watched == position)
             && let Some(slot) = seen.watched.get_mut(slot)
         {
-            *slot = met;
+            *slot = summary;
         }
         if let Some(deprecation) = &field.deprecated {
-            report.deprecated(FindingKind::DeprecatedField, &place, deprecation, format!("`{}`", field.name));
+            report.deprecated(FindingKind::DeprecatedField, &location, deprecation, format!("`{}`", field.name));
         }
     }
     for (position, field) in object.fields.iter().enumerate() {
         let is_present = seen.has(position);
         if field.required && !is_present {
-            let place = Place::Field(place, &field.name);
+            let location = Location::Field(location, &field.name);
             let found = if seen.null & (1 << position) != 0 { "null" } else { "nothing" };
             let texts = || (Shape::Field(field, 0).to_string(), found.to_owned());
-            report.add_disputed(FindingKind::MissingField, &place, texts, field.disputed.as_deref());
+            report.add_disputed(FindingKind::MissingField, &location, texts, field.disputed.as_deref());
         }
         let Some(with) = field.with.as_deref().filter(|_| is_present) else { continue };
         if object.position(with, 0).is_some_and(|other| !seen.has(other)) {
-            let place = Place::Field(place, &field.name);
+            let location = Location::Field(location, &field.name);
             let expected = || format!("`{with}` as well");
-            report.add(FindingKind::MissingPartner, &place, expected, || format!("`{}` alone", field.name));
+            report.add(FindingKind::MissingPartner, &location, expected, || format!("`{}` alone", field.name));
         }
     }
     if !object.rules.is_empty() {
-        check_rules(object, &seen, report, place);
+        check_rules(object, &seen, report, location);
     }
     let times = if object.interval { [seen.time(object, 0), seen.time(object, 1)] } else { [None; 2] };
     // An update object stands for its value.
     let is_update = matches!(&object.fields[..], [value] if *value.name == *"Value");
-    let met = if is_update { last } else { Met::Fields(seen.present) };
-    Ok((met, times))
+    let summary = if is_update { last } else { Summary::Fields(seen.present) };
+    Ok((summary, times))
 }
 
 /// Checks an object of strings by language.
 pub(super) fn check_texts<'de, A: MapAccess<'de>>(
     mut map: A,
     report: &mut Report,
-    place: &Place<'_>,
-) -> Result<Met, A::Error> {
+    location: &Location<'_>,
+) -> Result<Summary, A::Error> {
     let text = Field::new("", Kind::String);
     while let Some(language) = map.next_key::<Cow<'_, str>>()? {
-        let place = Place::Field(place, &language);
-        map.next_value_seed(Value { report: &mut *report, shape: Shape::Field(&text, 0), place: &place })?;
+        let location = Location::Field(location, &language);
+        map.next_value_seed(Value { report: &mut *report, shape: Shape::Field(&text, 0), location: &location })?;
     }
-    Ok(Met::Other)
+    Ok(Summary::Other)
 }
 
 /// Checks the length and the latest end of an interval.
-pub(super) fn check_length(field: &Field, times: [Option<DateTime>; 2], report: &mut Report, place: &Place<'_>) {
+pub(super) fn check_length(field: &Field, times: [Option<DateTime>; 2], report: &mut Report, location: &Location<'_>) {
     let [Some(start), Some(end)] = times else { return };
     let (most, unit, is_longer) = match (field.max_months, field.max_days) {
         (Some(months), _) => (u16::from(months), "month", time::is_longer(start, end, months)),
@@ -104,17 +104,17 @@ pub(super) fn check_length(field: &Field, times: [Option<DateTime>; 2], report: 
     };
     if is_longer {
         let expected = || format!("at most {most} {unit}{}", if most == 1 { "" } else { "s" });
-        report.add(FindingKind::IntervalTooLong, place, expected, || format!("{start} to {end}"));
+        report.add(FindingKind::IntervalTooLong, location, expected, || format!("{start} to {end}"));
     }
-    check_latest(field, end, report, place);
+    check_latest(field, end, report, location);
 }
 
 /// Checks the latest allowed time, relative to when the request was sent.
-pub(super) fn check_latest(field: &Field, time: DateTime, report: &mut Report, place: &Place<'_>) {
+pub(super) fn check_latest(field: &Field, time: DateTime, report: &mut Report, location: &Location<'_>) {
     let (Some(delay), Some(sent)) = (field.latest, report.sent) else { return };
     if time::later(sent, delay).is_some_and(|latest| time > latest) {
         let expected = || format!("at the latest {delay} the request of {sent}");
-        report.add(FindingKind::OutOfRange, place, expected, || time.to_string());
+        report.add(FindingKind::OutOfRange, location, expected, || time.to_string());
     }
 }
 
@@ -123,7 +123,7 @@ struct Name<'a> {
     object: &'a Object,
     likely: usize,
     report: &'a mut Report,
-    place: &'a Place<'a>,
+    location: &'a Location<'a>,
 }
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
@@ -144,7 +144,7 @@ impl Visitor<'_> for Name<'_> {
     fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
         let position = self.object.position(name, self.likely);
         if position.is_none() && !self.object.open {
-            self.report.unknown_field(self.place, self.object, name);
+            self.report.unknown_field(self.location, self.object, name);
         }
         Ok(position)
     }

@@ -1,4 +1,4 @@
-//! The documentation's list of what is deprecated: dates, and what replaces it.
+//! The documentation's list of deprecations, with dates and replacements.
 
 use jiff::civil::Date;
 
@@ -7,20 +7,20 @@ use super::page::{code, links};
 /// A row of the list.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    /// What it says is deprecated: names in backticks, else the text of an operation.
+    /// What is deprecated: names in backticks, or an operation's text.
     pub(super) names: Vec<String>,
     pub(super) title: String,
-    /// Where: operations and types, by page and anchor.
+    /// The operations and types, by page and anchor.
     pub(super) targets: Vec<(String, String)>,
-    /// Names of what is to be used instead.
+    /// Names of replacements.
     pub(super) instead: Vec<String>,
-    /// Operations that are to be used instead, by page and anchor.
+    /// Replacing operations, by page and anchor.
     pub(super) replaced_by: Vec<(String, String)>,
     pub(super) since: Option<Date>,
     pub(super) ends: Option<Date>,
 }
 
-/// Reads the list.
+/// Parses the list.
 pub(super) fn read(text: &str) -> Vec<Row> {
     let rows = text.lines().filter_map(|line| {
         let cells: Vec<&str> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
@@ -40,7 +40,7 @@ pub(super) fn read(text: &str) -> Vec<Row> {
     rows.collect()
 }
 
-/// A day as the list writes it: `10 Jan 2026`, also `9th Jan 2025`.
+/// A date as in the list: `10 Jan 2026`, also `9th Jan 2025`.
 fn date(text: &str) -> Option<Date> {
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let text = text.to_ascii_lowercase();
@@ -48,7 +48,7 @@ fn date(text: &str) -> Option<Date> {
     let day = words.next()?.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).parse().ok()?;
     let month = words.next()?.get(..3)?.to_owned();
     let month = MONTHS.iter().position(|known| *known == month)?;
-    // A digit too many or a second month are slips that the list has.
+    // The list has slips: a digit too many, a second month.
     let year = words.last()?.get(..4)?.parse().ok()?;
     Date::new(year, i8::try_from(month).ok()? + 1, day).ok()
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::anchor::slug;
 
-/// A page as far as it is of use.
+/// A parsed page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     pub(super) operations: Vec<Operation>,
-    /// The types that the page describes, by their anchors.
+    /// The types described on the page, by anchor.
     pub(super) types: BTreeMap<String, Type>,
 }
 
-/// An operation as its page describes it.
+/// An operation as described on its page.
 #[derive(Debug, Default)]
 pub(super) struct Operation {
     pub(super) title: String,
@@ -20,24 +20,24 @@ pub(super) struct Operation {
     pub(super) description: String,
     pub(super) deprecated: bool,
     pub(super) restricted: bool,
-    /// Missing where no table stands below the request.
+    /// Missing if the request has no table.
     pub(super) request: Option<Vec<Row>>,
-    /// The sets of parameters that exclude each other, where the request is one of them.
+    /// The mutually exclusive sets of parameters, if the request is one of several.
     pub(super) sets: Vec<Vec<Row>>,
-    /// Whether the request is one of several sets, and below which heading the last one stands.
+    /// Whether the request is one of several sets, and the heading of the last one.
     has_sets: bool,
     optional_interval: bool,
     set: Option<String>,
 }
 
-/// A type: a table of fields, or a list of values.
+/// A type: a table of properties, or a list of values.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Type {
     pub(super) title: String,
     pub(super) rows: Vec<Row>,
     /// The values, and whether the list calls them deprecated.
     pub(super) values: Vec<(String, bool)>,
-    /// Whether the list says that there may be more.
+    /// Whether the list may be incomplete.
     pub(super) open: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Row {
     pub(super) deprecated: bool,
 }
 
-/// Where the lines belong to.
+/// The section being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     None,
@@ -84,7 +84,7 @@ impl Page {
             } else if let Some(title) = line.strip_prefix("#### ").or_else(|| line.strip_prefix("### ")) {
                 let title = plain(title);
                 let slug = slug(&title);
-                // A page of objects has no operations; on others the first of two of one name counts.
+                // Pages of objects have no operations; elsewhere the first of two with the same name counts.
                 page.types.entry(slug.clone()).or_insert_with(|| Type { title, ..Type::default() });
                 anchor = Some(slug);
             } else {
@@ -114,7 +114,7 @@ impl Page {
                     if let (Some(row), None) = (&row, anchor) {
                         operation.request.get_or_insert_default().push(row.clone());
                     }
-                    // A set says in words what of it may be left out.
+                    // A set's prose says what is optional.
                     operation.optional_interval = match &row {
                         None if !line.trim().is_empty() && !line.starts_with('|') => {
                             line.contains("optional") && line.contains("interval")
@@ -160,7 +160,7 @@ impl Page {
     }
 }
 
-/// A row of a table of properties; `None` for its head, its rule, and other lines.
+/// A row of a property table; `None` for its header, separator, and other lines.
 fn row(line: &str) -> Option<Row> {
     let mut cells = line.strip_prefix('|')?.splitn(4, '|').map(str::trim);
     let (name, kind, contract, description) = (cells.next()?, cells.next()?, cells.next()?, cells.next()?);
@@ -177,7 +177,7 @@ fn row(line: &str) -> Option<Row> {
     })
 }
 
-/// The groups of operations, by the page and anchor of each.
+/// The groups of operations, by page and anchor.
 pub(super) fn groups(text: &str) -> BTreeMap<(String, String), String> {
     let mut groups = BTreeMap::new();
     let mut group = String::new();
@@ -193,7 +193,7 @@ pub(super) fn groups(text: &str) -> BTreeMap<(String, String), String> {
     groups
 }
 
-/// What a text links to: pages and anchors in them.
+/// A text's links: pages and anchors.
 pub(super) fn links(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for rest in text.split("](").skip(1) {
@@ -206,12 +206,12 @@ pub(super) fn links(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// What stands in backticks in a text.
+/// The texts in backticks.
 pub(super) fn code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// A heading without its marks.
+/// A heading's text.
 fn plain(title: &str) -> String {
     title.replace("~~", "").replace('\\', "").trim().to_owned()
 }

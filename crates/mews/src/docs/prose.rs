@@ -1,8 +1,8 @@
-//! What descriptions say of fields, as far as it is said in forms that recur.
+//! Rules from descriptions of properties, in recurring forms.
 
 use super::page::{Row, code};
 
-/// How a string is written, by its description; `string` where nothing is said.
+/// A string's kind by its description; `string` if unspecified.
 pub(super) fn format(row: &Row) -> &'static str {
     let (name, text) = (&*row.name, row.description.to_ascii_lowercase());
     if text.contains("iso 8601 duration") {
@@ -20,16 +20,16 @@ pub(super) fn format(row: &Row) -> &'static str {
     }
 }
 
-/// Whether a name is one of ids of Mews.
+/// Whether a name is that of a Mews id.
 fn is_id(name: &str) -> bool {
     (name == "Id" || name.ends_with("Id") || name == "Ids" || name.ends_with("Ids") || name.ends_with("IdsToRemove"))
         && !name.starts_with("External")
         && !name.starts_with("Provider")
-        // The documentation's own samples call one `FM-001`.
+        // The documentation's samples have `FM-001` as one.
         && name != "FiscalMachineId"
 }
 
-/// The most items, characters or months that a contract names, as rules of the data.
+/// The maximum items, characters or months that a contract names, as rules of the data.
 pub(super) fn limits(contract: &str) -> String {
     let mut rules = String::new();
     for part in contract.split(',').map(str::trim) {
@@ -49,7 +49,7 @@ pub(super) fn limits(contract: &str) -> String {
     rules
 }
 
-/// What a description says of numbers and intervals, as rules of the data.
+/// A description's limits of numbers and intervals, as rules of the data.
 pub(super) fn bounds(row: &Row, kind: &str, is_interval: bool) -> String {
     let text = row.description.to_ascii_lowercase();
     let is_number = matches!(kind, "integer" | "number" | "IntegerUpdateValue" | "NumberUpdateValue");
@@ -79,7 +79,7 @@ pub(super) fn bounds(row: &Row, kind: &str, is_interval: bool) -> String {
     rules
 }
 
-/// The most days and months of a span of time units, where a description names them.
+/// The maximum days and months of a span of time units, if the description has them.
 pub(super) fn span(text: &str) -> Option<(u32, u32)> {
     let text = text.to_ascii_lowercase().replace("__", "");
     let (_, rest) = text.split_once("maximum size of time interval")?;
@@ -90,18 +90,18 @@ pub(super) fn span(text: &str) -> Option<(u32, u32)> {
     Some((counts(" days")?, counts(" months").unwrap_or(0)))
 }
 
-/// How a field depends on whether others are there.
+/// How a property depends on the presence of others.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Filter {
-    /// It is required if no other filter is there.
+    /// Required if there is no other filter.
     Required,
-    /// It is required if one other field isn't there.
+    /// Required if one other property is absent.
     RequiredWithout(String),
-    /// It is no filter on its own.
+    /// Not a filter by itself.
     NotAlone,
 }
 
-/// What a description says of a field as a filter.
+/// A property's role as a filter, by its description.
 pub(super) fn filter(text: &str) -> Option<Filter> {
     let text = text.to_ascii_lowercase();
     if text.contains("required if no other filter") {
@@ -117,8 +117,8 @@ pub(super) fn filter(text: &str) -> Option<Filter> {
     }
 }
 
-/// Why an integration is not to blame for leaving out a field that is called required; the field may be one of the type
-/// that the row's field has, and is named then.
+/// Why the integration isn't at fault for omitting a property documented as required; the property may be one of the row's
+/// type, and is named then.
 pub(super) fn dispute(row: &Row) -> Option<(Option<&str>, &'static str)> {
     let text = row.description.to_ascii_lowercase();
     if let Some(at) = text.find("is not required") {
@@ -129,13 +129,13 @@ pub(super) fn dispute(row: &Row) -> Option<(Option<&str>, &'static str)> {
     (says && row.contract.contains("required")).then_some((None, "its description says what holds without it"))
 }
 
-/// The field that excludes this one.
+/// The property that excludes this one.
 pub(super) fn excludes(text: &str) -> Option<&str> {
     let at = text.find("annot be used with ")?;
     code(&text[at..]).next()
 }
 
-/// The field and the values by which this one is required: `Required when `Discriminator` is `Customer``.
+/// The property and values that make this one required: `Required when `Discriminator` is `Customer``.
 pub(super) fn condition(text: &str) -> Option<(String, Vec<String>)> {
     let lower = text.to_ascii_lowercase();
     let starts = ["required when ", "required if ", "required only if ", "required for "];
@@ -170,7 +170,7 @@ pub(super) fn condition(text: &str) -> Option<(String, Vec<String>)> {
     }
 }
 
-/// What a note of deprecation names in place of the field, but for the operations that it links to.
+/// The replacements that a deprecation note names, except for the operations that it links to.
 pub(super) fn instead(text: &str) -> Vec<String> {
     let Some((_, note)) = text.rsplit_once("**Deprecated!**") else { return Vec::new() };
     let mut names: Vec<String> = code(note).map(str::to_owned).collect();

@@ -1,13 +1,13 @@
-//! What descriptions tell of how fields go together, as lines of the data's rules.
+//! Rules between properties from descriptions, as lines of the data.
 
 use super::page::{Row, code};
 use super::prose::{self, Filter};
 use super::types::Types;
 
-/// Fields that say for whom, what and in which pages data is wanted, and are no filters.
+/// Properties that select enterprise, content and page, and are no filters.
 const NO_FILTERS: [&str; 6] = ["EnterpriseIds", "EnterpriseId", "ChainIds", "Limitation", "Extent", "Currency"];
 
-/// The rules between the fields `rows` of a request or a type; `description` is the operation's.
+/// The rules between the properties `rows` of a request or type; `description` is the operation's.
 pub(super) fn of(types: &Types<'_>, page: &str, rows: &[Row], description: &str) -> Vec<String> {
     let mut rules = Vec::new();
     for row in rows {
@@ -19,7 +19,7 @@ pub(super) fn of(types: &Types<'_>, page: &str, rows: &[Row], description: &str)
             rules.push(format!("one of {} {other}", row.name));
         }
         rules.extend(condition(types, page, rows, row, None));
-        // The value by which a field of a type is required may stand beside what holds it.
+        // The value that makes a type's property required may be next to its container.
         if let Some((_, inner)) = types.get(&types.kind(row, page)) {
             rules.extend(inner.rows.iter().filter_map(|field| condition(types, page, rows, field, Some(row))));
         }
@@ -28,7 +28,7 @@ pub(super) fn of(types: &Types<'_>, page: &str, rows: &[Row], description: &str)
     if let Some(last) = rows.iter().find(|row| row.name == "LastTimeUnitStartUtc")
         && rows.iter().any(|row| row.name == "FirstTimeUnitStartUtc")
     {
-        // Where the operation and its field name different spans, the longer one is held against nobody.
+        // If the operation and its property name different spans, the longer one applies.
         let spans = [prose::span(&last.description), prose::span(description)];
         if let Some((days, months)) = spans.iter().flatten().copied().reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))) {
             let months = if months > 0 { format!(" or {months} months") } else { String::new() };
@@ -38,7 +38,7 @@ pub(super) fn of(types: &Types<'_>, page: &str, rows: &[Row], description: &str)
     rules
 }
 
-/// Which filters are asked for.
+/// The required filters.
 fn filters(rows: &[Row], description: &str) -> Vec<String> {
     let mut rules: Vec<String> = Vec::new();
     let (mut marked, mut not_alone) = (Vec::new(), Vec::new());
@@ -72,7 +72,7 @@ fn filters(rows: &[Row], description: &str) -> Vec<String> {
             marked.extend(named);
         }
     }
-    // Where only one field is said to be required without others, the others are all that there are.
+    // If only one property is required in the absence of others, the others are all filters.
     if let [_] = marked[..] {
         marked.extend(all(&not_alone));
     }
@@ -87,7 +87,7 @@ fn filters(rows: &[Row], description: &str) -> Vec<String> {
     rules
 }
 
-/// The rule by which `row` is required where another of `rows` has a value; `within` is the field that holds it.
+/// The rule that requires `row` if another of `rows` has a value; `within` is the enclosing property.
 fn condition(types: &Types<'_>, page: &str, rows: &[Row], row: &Row, within: Option<&Row>) -> Option<String> {
     let (on, values) = prose::condition(&row.description)?;
     let decides = rows.iter().find(|known| known.name == on && known.name != row.name)?;
@@ -99,7 +99,7 @@ fn condition(types: &Types<'_>, page: &str, rows: &[Row], row: &Row, within: Opt
     (!values.is_empty()).then(|| format!("{field} when {on} {}", values.join(" ")))
 }
 
-/// The values that a field may have, if they are known.
+/// A property's allowed values, if known.
 fn constants(types: &Types<'_>, page: &str, row: &Row) -> Vec<String> {
     let kind = types.kind(row, page);
     if kind == "boolean" {
@@ -112,7 +112,7 @@ fn constants(types: &Types<'_>, page: &str, row: &Row) -> Vec<String> {
     }
 }
 
-/// The sets of fields of which a request is one: what all of them have tells none from the others.
+/// The sets of properties of which a request has one, without what all of them share.
 pub(super) fn sets(sets: &[Vec<Row>]) -> Vec<String> {
     let is_common = |name: &str| sets.iter().all(|set| set.iter().any(|row| row.name == name));
     let lines = sets.iter().map(|set| {

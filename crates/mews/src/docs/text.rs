@@ -1,4 +1,4 @@
-//! What was read of the documentation, as text in the form of this crate's data.
+//! Writes what was read from the documentation in the format of this crate's data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use super::rules;
 use super::types::{Types, UPDATES};
 use crate::anchor::{page_of, slug};
 
-/// The envelope of every request. Its two codes stand in the guidelines, not in the tables.
+/// The envelope of every request; its two codes are in the guidelines, not in the tables.
 const ENVELOPE: &str = r#"
 [object.Envelope]
 fields = """
@@ -22,10 +22,10 @@ CultureCode string with LanguageCode
 """
 "#;
 
-/// The fields of the envelope that the tables have.
+/// The envelope's properties that the tables have.
 const ENVELOPE_FIELDS: [&str; 3] = ["ClientToken", "AccessToken", "Client"];
 
-/// Writes all operations, and the types that they use.
+/// Writes all operations and the types they use.
 pub(super) fn write(
     pages: &BTreeMap<&str, Page>,
     groups: &BTreeMap<(String, String), String>,
@@ -47,7 +47,7 @@ struct Writer<'a> {
     types: &'a Types<'a>,
     pages: &'a BTreeMap<&'a str, Page>,
     deprecations: &'a [deprecations::Row],
-    /// The types that something written names.
+    /// The types referenced so far.
     used: BTreeSet<String>,
     text: String,
 }
@@ -78,7 +78,7 @@ impl Writer<'_> {
         for row in operation.sets.iter().flatten() {
             let rows = rows.get_or_insert_default();
             if !rows.iter().any(|known| known.name == row.name) {
-                // What only one of the sets requires is a rule.
+                // What only one set requires becomes a rule.
                 let is_common = operation.sets.iter().all(|set| set.iter().any(|other| other.name == row.name));
                 let contract =
                     if is_common { row.contract.clone() } else { row.contract.replace("required", "optional") };
@@ -116,7 +116,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The paths of the operations among some places of the documentation.
+    /// The paths of the operations at these anchors.
     fn operations_at(&self, targets: &[(String, String)]) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for (page, anchor) in targets {
@@ -130,7 +130,7 @@ impl Writer<'_> {
         found
     }
 
-    /// Writes the lines of fields. `concerns` tells which rows of the list of deprecations are about their owner.
+    /// Writes the lines of properties. `concerns` says which rows of the list of deprecations are about their owner.
     fn fields(&mut self, page: &str, rows: &[Row], concerns: &dyn Fn(&deprecations::Row) -> bool) {
         self.text.push_str("fields = \"\"\"\n");
         for row in rows {
@@ -142,7 +142,7 @@ impl Writer<'_> {
             if row.contract.contains("required") && !row.deprecated {
                 line.push_str(" required");
             }
-            // Of a type that no page has nothing is known that a limit could hold for.
+            // A limit is meaningless for a type that no page has.
             if kind != "object" && kind != "any" {
                 line.push_str(&prose::limits(&row.contract));
             }
@@ -162,7 +162,7 @@ impl Writer<'_> {
         self.disputed(rows);
     }
 
-    /// Writes which fields the documentation is in doubt about.
+    /// Writes the disputed properties.
     fn disputed(&mut self, rows: &[Row]) {
         let mut lines = Vec::new();
         for row in rows {
@@ -170,7 +170,7 @@ impl Writer<'_> {
                 let path = inner.map_or_else(|| row.name.clone(), |inner| format!("{}.{inner}", row.name));
                 lines.push(format!("{} = {}", quoted(&path), quoted(reason)));
             } else if ENVELOPE_FIELDS.contains(&&*row.name) {
-                // Operations' own tables don't come here with theirs.
+                // Those of operations' own tables are handled elsewhere.
                 lines.push(format!(
                     "{} = {}",
                     quoted(&row.name),
@@ -183,7 +183,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether a row of the list is about an operation of this page that has the field in one of its types.
+    /// Whether a row of the list is about an operation of this page with the property in one of its types.
     fn is_below(&self, listed: &deprecations::Row, page: &str, name: &str) -> bool {
         let Some(content) = self.pages.get(page) else { return false };
         listed.targets.iter().filter(|(target, _)| target == page).any(|(_, anchor)| {
@@ -226,7 +226,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes the types that are used, and those that they use.
+    /// Writes the used types, transitively.
     fn used_types(&mut self) {
         let mut written = BTreeSet::new();
         while let Some(name) = self.used.iter().find(|name| !written.contains(*name)).cloned() {

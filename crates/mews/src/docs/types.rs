@@ -1,11 +1,11 @@
-//! Names for the types of all pages, and what a cell of a table says of one.
+//! Names for all pages' types, and parsing of table cells that refer to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::page::{Page, Row, Type, links};
 use super::prose;
 
-/// What a type of `_objects.md` and the like is called in the data, where it has no table of its own.
+/// The data's name for a type of `_objects.md` and the like that has no table.
 const PLAIN: [(&str, &str); 6] = [
     ("decimal-update-value", "NumberUpdateValue"),
     ("hybrid-identifier", "string"),
@@ -15,7 +15,7 @@ const PLAIN: [(&str, &str); 6] = [
     ("dictionary-of-integer-arrays", "object"),
 ];
 
-/// The types of all pages.
+/// All pages' types.
 pub(super) struct Types<'a> {
     names: BTreeMap<(String, String), String>,
     known: BTreeMap<String, (&'a str, &'a Type)>,
@@ -45,11 +45,11 @@ impl<'a> Types<'a> {
     /// The name of the type at `anchor` of `page`.
     pub(super) fn name(&self, page: &str, anchor: &str) -> Option<&str> {
         let at = |page: &str| self.names.get(&(page.to_owned(), anchor.to_owned()));
-        // Some links name a page that there is not; the common objects are where they mean.
+        // Links to pages that don't exist mean the common objects.
         at(page).or_else(|| at("_objects.md")).map(String::as_str)
     }
 
-    /// The kind of a field, as the data writes it, brackets included.
+    /// A property's kind in the data's notation, with brackets.
     pub(super) fn kind(&self, row: &Row, page: &str) -> String {
         let mut text = row.kind.as_str();
         let mut brackets = String::new();
@@ -93,12 +93,12 @@ impl<'a> Types<'a> {
     }
 }
 
-/// The update whose value is written as `format` says.
+/// The update whose value has this `format`.
 fn update(format: &str) -> &'static str {
     UPDATES.iter().find(|(name, _)| *name == format).map_or("StringUpdateValue", |(_, update)| update)
 }
 
-/// The updates that the tables don't tell apart: the format of the value stands in the field's description.
+/// The updates that the tables don't distinguish: the value's format is in the property's description.
 pub(super) const UPDATES: [(&str, &str); 8] = [
     ("number", "NumberUpdateValue"),
     ("string[]", "StringsUpdateValue"),
@@ -116,7 +116,7 @@ fn is_same(one: &Type, other: &Type) -> bool {
     fields(one) == fields(other) && values(one) == values(other)
 }
 
-/// A title as a name: `Time interval` is `TimeInterval`.
+/// A title as a name: `Time interval` becomes `TimeInterval`.
 fn camel(title: &str) -> String {
     let words = title.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words

@@ -1,19 +1,19 @@
-//! A schema with everything that it refers to and puts together, on one level.
+//! A schema with its references and compositions resolved.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use serde_json::Value;
 
-/// How deep schemas may refer to each other. Mews' own are at most a dozen deep.
+/// Maximum depth of references between schemas; Mews' own are at most a dozen deep.
 const DEEPEST: u32 = 100;
 
-/// Why a schema can't be used.
+/// A schema that can't be used.
 #[derive(Debug)]
 pub(super) enum Unusable {
-    /// Reading takes more steps than are allowed.
+    /// Reading exceeds the maximum number of steps.
     TooMuch,
-    /// For a reason that a person can mend.
+    /// A reason that the user can fix.
     Because(String),
 }
 
@@ -23,22 +23,22 @@ impl Unusable {
     }
 }
 
-/// What a schema says, with all that it is put together of.
+/// A schema with everything it is composed of.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flat<'d> {
-    /// The types that it allows, but for null; empty where it doesn't say.
+    /// The allowed types other than null; empty if unspecified.
     pub(super) types: BTreeSet<&'d str>,
-    /// Whether null is right; `None` where it doesn't say.
+    /// Whether null is allowed; `None` if unspecified.
     pub(super) nullable: Option<bool>,
-    /// The fields in the order in which they stand.
+    /// The properties, in the document's order.
     pub(super) properties: Vec<(&'d str, &'d Value)>,
-    /// The fields that must be there; `None` where nothing is said of that.
+    /// The required properties; `None` if unspecified.
     pub(super) required: Option<BTreeSet<&'d str>>,
-    /// Whether there may be other fields; `None` where it doesn't say.
+    /// Whether other properties are allowed; `None` if unspecified.
     pub(super) additional: Option<&'d Value>,
     pub(super) items: Option<&'d Value>,
     pub(super) values: Option<Vec<String>>,
-    /// What is said of each value, in their order.
+    /// The values' descriptions, in order.
     pub(super) descriptions: Option<&'d Vec<Value>>,
     pub(super) open: bool,
     pub(super) format: Option<&'d str>,
@@ -48,13 +48,13 @@ pub(super) struct Flat<'d> {
     pub(super) unique: bool,
     pub(super) deprecated: bool,
     pub(super) message: Option<&'d str>,
-    /// The forms of which a value has one, where there are several.
+    /// The alternative forms of a value, if there are several.
     pub(super) alternatives: Vec<Rc<Flat<'d>>>,
-    /// The field whose value tells the forms apart, and for each form its value.
+    /// The discriminator, and its value for each form.
     pub(super) discriminator: Option<(&'d str, Vec<String>)>,
 }
 
-/// The words whose numbers are kept.
+/// The keywords whose numbers are kept.
 const NUMBERS: [&str; 9] = [
     "minimum",
     "maximum",
@@ -67,11 +67,11 @@ const NUMBERS: [&str; 9] = [
     "x-max-interval-in-months",
 ];
 
-/// Reads schemas of a document, each that is referred to once.
+/// Reads a document's schemas, each referenced one once.
 pub(super) struct Schemas<'d> {
     document: &'d Value,
     known: HashMap<&'d str, Rc<Flat<'d>>>,
-    /// The references on the way, so that a schema that holds itself is noticed.
+    /// The references being followed, to detect a schema that contains itself.
     pending: Vec<&'d str>,
     steps: u32,
 }
@@ -81,19 +81,19 @@ impl<'d> Schemas<'d> {
         Self { document, known: HashMap::new(), pending: Vec::new(), steps }
     }
 
-    /// Counts one step of work.
+    /// Counts a step.
     pub(super) fn step(&mut self) -> Result<(), Unusable> {
         self.steps = self.steps.checked_sub(1).ok_or(Unusable::TooMuch)?;
         Ok(())
     }
 
-    /// The place of what `reference` refers to, the same for whoever refers to it.
+    /// The schema that `reference` points to, shared by all references.
     pub(super) fn number_of(&self, reference: &str) -> Option<usize> {
         let target = self.document.pointer(&percent_decoded(reference.strip_prefix('#')?)?)?;
         Some(std::ptr::from_ref(target).addr())
     }
 
-    /// What `schema` says.
+    /// `schema`, flattened.
     pub(super) fn flat(&mut self, schema: &'d Value) -> Result<Flat<'d>, Unusable> {
         self.flat_at(schema, 0)
     }
@@ -191,7 +191,7 @@ impl<'d> Schemas<'d> {
         Ok(())
     }
 
-    /// Adds what another schema says; where both say something of the same, the other has the last word.
+    /// Adds another schema, which takes precedence.
     fn take(&mut self, flat: &mut Flat<'d>, other: &Flat<'d>) -> Result<(), Unusable> {
         let copied = other.properties.len() + other.values.as_ref().map_or(0, Vec::len) + other.alternatives.len();
         let left = u32::try_from(copied).ok().and_then(|count| self.steps.checked_sub(count));
@@ -234,7 +234,7 @@ impl<'d> Schemas<'d> {
     }
 }
 
-/// What a schema says itself.
+/// A schema without its references.
 fn own(map: &serde_json::Map<String, Value>) -> Result<Flat<'_>, Unusable> {
     let mut flat = Flat::default();
     match map.get("type") {
@@ -256,7 +256,7 @@ fn own(map: &serde_json::Map<String, Value>) -> Result<Flat<'_>, Unusable> {
         let Some(properties) = properties.as_object() else { return Unusable::because("its properties are no object") };
         flat.properties = properties.iter().map(|(name, schema)| (name.as_str(), schema)).collect();
     }
-    // Up to draft 3 a boolean stood here.
+    // A boolean up to draft 3.
     if let Some(required) = map.get("required").and_then(Value::as_array) {
         flat.required = Some(required.iter().filter_map(Value::as_str).collect());
     }
@@ -284,7 +284,7 @@ fn own(map: &serde_json::Map<String, Value>) -> Result<Flat<'_>, Unusable> {
             flat.numbers.insert(name, number);
         }
     }
-    // Up to 3.0 an exclusive bound is said beside the bound.
+    // Up to OpenAPI 3.0, exclusive bounds are flags of the bound.
     for (word, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if map.get(word).and_then(Value::as_bool) == Some(true)
             && let Some(number) = flat.numbers.remove(bound)
@@ -306,7 +306,7 @@ impl<'d> Flat<'d> {
     }
 }
 
-/// A fragment of a URI as it is meant; `None` where it can't be read.
+/// A URI fragment, decoded; `None` if it is invalid.
 fn percent_decoded(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());

@@ -1,4 +1,4 @@
-//! From schemas to contracts, over what is known already.
+//! Merges schemas into the contracts already known.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use crate::catalogue::{
     Catalogue, Deprecation, Enum, Field, Kind, Lifecycle, MOST_FIELDS, Need, Object, Operation, Pattern, Rule,
 };
 
-/// How deep objects may lie in each other. What is deeper is an object of which nothing is known.
+/// Maximum nesting of objects; deeper ones are objects of unknown content.
 const DEEPEST: usize = 24;
 
-/// The schema of a field of which nothing is said.
+/// The schema of an undescribed property.
 static ANYTHING: Value = Value::Bool(true);
 
-/// The types that a schema has in the document, as they became.
+/// The types made from the document's schemas.
 pub(super) struct Reader<'d> {
     schemas: Schemas<'d>,
-    /// Objects by their schemas and what they were merged with, both by address.
+    /// Objects by the addresses of their schema and of what it was merged with.
     objects: HashMap<(usize, usize), Arc<Object>>,
-    /// The schemas on the way, so that one that holds itself is noticed.
+    /// The schemas being merged, to detect one that contains itself.
     pending: Vec<usize>,
     patterns: HashMap<&'d str, Arc<Pattern>>,
 }
@@ -36,7 +36,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// The operation at `path` as it is described, over the one in `base`.
+    /// The operation at `path` as described, on top of the one in `base`.
     pub(super) fn operation(
         &mut self,
         path: &str,
@@ -47,7 +47,7 @@ impl<'d> Reader<'d> {
         let known = base.operation(path);
         let flat = self.schemas.flat(schema)?;
         let mut request = (*self.object(path, &flat, known.map(|known| &*known.request))?).clone();
-        // Neither Mews' document nor its tables have the two codes, which every request may have.
+        // Every request may have the two codes, which neither Mews' document nor its tables list.
         for code in base.codes() {
             if request.position(&code.name, 0).is_none() && request.fields.len() < MOST_FIELDS {
                 request.fields.push(code.clone());
@@ -90,12 +90,12 @@ impl<'d> Reader<'d> {
         object.open = match flat.additional {
             Some(Value::Bool(false)) => false,
             Some(_) => true,
-            // Who says nothing allows all; but what is known is known.
+            // An unspecified schema allows everything, but known limits stay.
             None => known.is_none_or(|known| known.open),
         };
         object.fields = known.map(|known| known.fields.clone()).unwrap_or_default();
         for (name, schema) in flat.properties.clone() {
-            // Mews' document writes a few names small that its API writes with a capital.
+            // Mews' document has a few names in lower case that its API capitalises.
             let position = object.position(name, 0).or_else(|| {
                 let same = |field: &Field| {
                     field.name.eq_ignore_ascii_case(name) && name.starts_with(|first: char| first.is_ascii_lowercase())
@@ -107,7 +107,7 @@ impl<'d> Reader<'d> {
             if let Some(required) = &flat.required {
                 field.required = required.contains(name);
             }
-            // A deprecated field is not asked for, whatever the list says.
+            // Deprecated properties aren't required, whatever the list says.
             field.required &= field.deprecated.is_none();
             match position.and_then(|at| object.fields.get_mut(at)) {
                 Some(place) => *place = field,
@@ -119,7 +119,7 @@ impl<'d> Reader<'d> {
         }
         let names: Vec<&str> = object.fields.iter().map(|field| &*field.name).collect();
         if known.is_none() && matches!(names[..], ["EndUtc", "StartUtc"] | ["End", "Start"]) {
-            // The start stands first in an interval; documents are read in the order of names.
+            // An interval's start comes first; documents are sorted by name.
             object.fields.reverse();
             object.interval = true;
         }
@@ -140,7 +140,7 @@ impl<'d> Reader<'d> {
         Ok(Arc::new(object))
     }
 
-    /// Adds the fields that are asked for by name alone: a schema may require what none of its properties describes.
+    /// Adds properties that are only named as required: a schema may require some that it doesn't describe.
     fn require(&mut self, flat: &mut Flat<'d>, names: &[&'d str]) -> Result<(), Unusable> {
         let mut known: HashSet<&str> = flat.properties.iter().map(|(name, _)| *name).collect();
         for &name in names {
@@ -152,7 +152,7 @@ impl<'d> Reader<'d> {
         Ok(())
     }
 
-    /// Puts the forms of a schema into one, and tells by which rules they differ.
+    /// Merges a schema's forms into one, with rules for their differences.
     fn join(&mut self, flat: &mut Flat<'d>, depth: usize) -> Result<Vec<Told>, Unusable> {
         let mut rules = Vec::new();
         let mut forms = Vec::new();
@@ -185,7 +185,7 @@ impl<'d> Reader<'d> {
             let names: Vec<&str> = fields.iter().copied().collect();
             self.require(flat, &names)?;
         }
-        // Closed is what every form closes.
+        // Closed only if every form is.
         let is_closed = |form: &Flat<'d>| matches!(form.additional, Some(Value::Bool(false)));
         if flat.additional.is_none() && forms.iter().all(is_closed) {
             flat.additional = forms.first().and_then(|form| form.additional);
@@ -225,7 +225,7 @@ impl<'d> Reader<'d> {
             place = items;
         }
         let same = known.filter(|known| known.array == array).map(|known| &known.kind);
-        // Where it says nothing of the type, what is known stays.
+        // Without a type, the known one stays.
         let says_nothing = array == 0
             && flat.types.is_empty()
             && flat.properties.is_empty()
@@ -288,7 +288,7 @@ impl<'d> Reader<'d> {
                 Some("date") => Kind::Date,
                 Some("duration") => Kind::Duration,
                 _ if flat.name == Some("HybridIdentifier") => Kind::String,
-                // It says less than is known, which therefore stays.
+                // Less specific than what is known, which stays.
                 _ => known.filter(|known| is_text(known)).cloned().unwrap_or(Kind::String),
             },
             (Some("boolean"), None) => Kind::Boolean,
@@ -322,7 +322,7 @@ impl<'d> Reader<'d> {
             Some(Kind::Object(object)) => Some(&**object),
             _ => None,
         };
-        // A schema that is referred to stands at one address, whoever refers to it.
+        // A referenced schema has one address for all references.
         let referred = target(place).and_then(|reference| self.schemas.number_of(reference));
         let schema = referred.unwrap_or_else(|| std::ptr::from_ref(place).addr());
         let key = (schema, known.map_or(0, |known| std::ptr::from_ref(known).addr()));
@@ -341,7 +341,7 @@ impl<'d> Reader<'d> {
     }
 }
 
-/// The schema that this one is but another name for.
+/// The schema that this one is an alias of.
 fn target(schema: &Value) -> Option<&str> {
     let direct = schema.get("$ref").and_then(Value::as_str);
     let wrapped = || {
@@ -363,7 +363,7 @@ fn values_of(name: &str, flat: &Flat<'_>, values: &[String], known: Option<&Kind
         Some(Kind::Enum(known)) => Some(&**known),
         _ => None,
     };
-    // Those that are known keep their places.
+    // Known ones keep their positions.
     let mut all: Vec<Box<str>> = known
         .map(|known| {
             known.values.iter().filter(|value| values.iter().any(|told| **told == ***value)).cloned().collect()
@@ -390,7 +390,7 @@ fn values_of(name: &str, flat: &Flat<'_>, values: &[String], known: Option<&Kind
     }
 }
 
-/// The numbers that are allowed. A bound with a fraction is taken to the next whole number beyond it.
+/// The allowed range of a number; fractional bounds are rounded outwards.
 fn range(flat: &Flat<'_>, known: Option<std::ops::RangeInclusive<i64>>) -> Option<std::ops::RangeInclusive<i64>> {
     let bound = |name: &str| flat.numbers.get(name).copied();
     let least = bound("minimum").map(|least| least.floor() as i64);
@@ -408,7 +408,7 @@ fn range(flat: &Flat<'_>, known: Option<std::ops::RangeInclusive<i64>>) -> Optio
     Some(least.unwrap_or(from)..=most.unwrap_or(to))
 }
 
-/// What a message of deprecation names, else its beginning.
+/// The replacement that a deprecation message names, or else its first words.
 fn instead(message: &str) -> Option<Box<str>> {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).filter(|name| !name.is_empty()).collect();
     if !names.is_empty() {
@@ -418,7 +418,7 @@ fn instead(message: &str) -> Option<Box<str>> {
     (!short.is_empty()).then(|| short.into())
 }
 
-/// A rule that forms of a schema tell, by names.
+/// A rule between a schema's forms, by names.
 enum Told {
     When(String, String, String),
     Sets(Vec<Vec<String>>),

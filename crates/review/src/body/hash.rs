@@ -1,8 +1,8 @@
-//! A hash that is the same in every run, so that a session always has the same review.
+//! A hash that is the same in every run, so that a session's review is reproducible.
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The hash of these bytes. Not fit to withstand those who look for collisions; they would only fool themselves.
+/// The hash of these bytes. Not collision-resistant: forging one would only deceive the forger's own review.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let mut state = bytes.len() as u64;
     let mut chunks = bytes.chunks_exact(8);
@@ -13,7 +13,7 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     mix(state, rest)
 }
 
-/// Two hashes made one; the order counts.
+/// Combines two hashes; the order matters.
 pub(crate) fn mix(left: u64, right: u64) -> u64 {
     let wide = u128::from(left ^ FACTOR) * u128::from(right.rotate_left(29) ^ FACTOR.rotate_left(17) | 1);
     let (high, low) = ((wide >> 64) as u64, wide as u64);

@@ -1,21 +1,21 @@
-//! Values that look like a real person's: telephone numbers, numbers of documents, bank accounts, names with birth dates.
+//! Values that look like a real person's: telephone and document numbers, bank accounts, names with birth dates.
 //!
-//! Whether a person is real can't be told from a text. What is looked for is what made-up data doesn't have: numbers
-//! without the runs of digits that people type, outside of the ranges that are kept for fiction, with a right checksum
-//! where there is one; and names only where something else of the same person looks real, too.
+//! Text alone doesn't show whether a person is real. These rules look for what made-up data lacks: numbers without typed runs
+//! of digits, outside the ranges reserved for fiction, with a valid checksum if there is one; and names only if something
+//! else of the same person looks real, too.
 
-/// What of the person in an object looks real, gathered from its properties.
+/// What looks real about the person in an object.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Person {
     first: bool,
     last: bool,
     birth: bool,
-    /// Something that says that this is nobody: a name such as Test, an address at example.com.
+    /// Evidence of made-up data: a name such as Test, an address at example.com.
     is_made_up: bool,
 }
 
 impl Person {
-    /// Looks at a property.
+    /// Adds a property.
     pub(super) fn note(&mut self, key: &str, value: &str) {
         match key {
             "FirstName" => self.first = self.is_name(value),
@@ -32,12 +32,12 @@ impl Person {
         value.chars().count() >= 2 && words.clone().next().is_some_and(|word| !word.starts_with(char::is_lowercase))
     }
 
-    /// Whether the name looks real: both of them, and a birth date, or something else of the same person that does.
+    /// Whether the name looks real: first and last name, and a birth date or another real-looking value.
     pub(super) fn looks_real(&self, something_else: bool) -> bool {
         self.first && self.last && !self.is_made_up && (self.birth || something_else)
     }
 
-    /// Takes in what another object says of the same person: a value that is wrapped in an object of its own.
+    /// Merges a nested object about the same person, such as a wrapped value.
     pub(super) fn merge(&mut self, other: Self) {
         self.first |= other.first;
         self.last |= other.last;
@@ -45,13 +45,13 @@ impl Person {
         self.is_made_up |= other.is_made_up;
     }
 
-    /// Whether the birth date is a part of that.
+    /// Whether the birth date counts towards that.
     pub(super) fn has_birth_date(&self) -> bool {
         self.birth
     }
 }
 
-/// Words that stand for a name and are none.
+/// Placeholder names.
 const PLACEHOLDERS: &[&str] = &[
     "test",
     "tester",
@@ -103,7 +103,7 @@ fn is_placeholder(word: &str) -> bool {
     PLACEHOLDERS.iter().any(|own| word.eq_ignore_ascii_case(own))
 }
 
-/// Whether a text has a mail address of a domain that is kept for examples.
+/// Whether a text has an e-mail address at a domain reserved for examples.
 fn is_example(value: &str) -> bool {
     let domain = value.rsplit('@').next().unwrap_or_default().trim_end_matches(['>', '.', ' ']).to_ascii_lowercase();
     [".example", ".test", ".invalid", ".localhost"].iter().any(|end| domain.ends_with(end))
@@ -112,7 +112,7 @@ fn is_example(value: &str) -> bool {
             .any(|own| domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
-/// `1987-04-23`: a day of the last hundred years that isn't the first of January, which people take where they need any.
+/// `1987-04-23`: a date in the last hundred years other than the first of January, a common placeholder.
 fn is_birth_date(value: &str) -> bool {
     let mut parts = value.get(..10).unwrap_or_default().split('-').map(|part| part.parse::<u32>().unwrap_or(0));
     let date = (parts.next(), parts.next(), parts.next());
@@ -120,8 +120,8 @@ fn is_birth_date(value: &str) -> bool {
     (month, day) != (1, 1) && (month, day) != (12, 31) && year > 1900
 }
 
-/// Whether digits are of the kind that people type where they need any: five in a row that are equal or go up or down by
-/// one, or no more than three different ones.
+/// Whether digits look like a placeholder: five in a row that are equal, ascending or descending, or at most three
+/// different ones.
 fn is_typed(digits: &[u8]) -> bool {
     let steps: Vec<i16> = digits.windows(2).map(|pair| i16::from(pair[1]) - i16::from(pair[0])).collect();
     let has_run = steps.windows(4).any(|run| run[0].abs() <= 1 && run.iter().all(|step| *step == run[0]));
@@ -131,15 +131,15 @@ fn is_typed(digits: &[u8]) -> bool {
     has_run || different.len() <= 3
 }
 
-/// Numbers that are kept for films and examples, without the country's own prefix of a zero: North America's 555-01xx,
-/// and those of the United Kingdom (Ofcom), Australia (ACMA) and France (Arcep).
+/// Telephone numbers reserved for fiction, without the national zero: North America's 555-01xx, and those of the United
+/// Kingdom (Ofcom), Australia (ACMA) and France (Arcep).
 const FICTION: &[&str] = &[
     "55501", "7700900", "2079460", "1632960", "1134960", "1144960", "1154960", "1164960", "1174960", "1184960",
     "1214960", "1314960", "1414960", "1514960", "1614960", "491570", "255501", "355501", "755501", "855501", "19900",
     "26191", "35301", "46571", "53649", "63998",
 ];
 
-/// Whether a text is a telephone number that looks like somebody's.
+/// Whether a text looks like a real telephone number.
 pub(super) fn is_phone(value: &str) -> bool {
     if !value.chars().all(|letter| letter.is_ascii_digit() || " -+()./\u{a0}".contains(letter)) {
         return false;
@@ -149,7 +149,7 @@ pub(super) fn is_phone(value: &str) -> bool {
     (9..=15).contains(&digits.len()) && !is_typed(&digits) && !FICTION.iter().any(|own| text.contains(own))
 }
 
-/// A telephone number in a text, from its `+` on.
+/// A telephone number in a text, from its `+`.
 pub(super) fn phone_in(text: &str) -> Option<&str> {
     text.match_indices('+').take(5).find_map(|(at, _)| {
         let before = text[..at].chars().next_back();
@@ -160,8 +160,8 @@ pub(super) fn phone_in(text: &str) -> Option<&str> {
     })
 }
 
-/// Whether a text is the number of a passport or the like that may be somebody's: 6 to 15 letters and digits, five digits
-/// at least.
+/// Whether a text looks like the number of a real passport or similar document: 6 to 15 letters and digits, at least five
+/// of them digits.
 pub(super) fn is_document(value: &str) -> bool {
     let letters: Vec<u8> = value.bytes().filter(|letter| !b" -<".contains(letter)).collect();
     let digits: Vec<u8> = letters.iter().copied().filter(u8::is_ascii_digit).collect();
@@ -174,7 +174,7 @@ pub(super) fn is_document(value: &str) -> bool {
         && !is_made_up.iter().any(|own| upper.contains(own))
 }
 
-/// A bank account's number (ISO 13616) in a text: the country's length, and a right checksum.
+/// An IBAN (ISO 13616) in a text, with the country's length and a valid checksum.
 pub(super) fn iban_in(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let is_start = |at: usize| {
@@ -200,7 +200,8 @@ pub(super) fn iban_in(text: &str) -> Option<&str> {
     })
 }
 
-/// The first four go to the end, letters become numbers from 10 on, and the whole has a remainder of 1 by 97.
+/// The check of ISO 7064: the first four characters go to the end, letters become numbers from 10, and the whole modulo 97
+/// is 1.
 fn has_iban_checksum(number: &[u8]) -> bool {
     let rotated = number[4..].iter().chain(&number[..4]);
     let remainder = rotated.fold(0_u32, |rest, byte| {
@@ -210,7 +211,7 @@ fn has_iban_checksum(number: &[u8]) -> bool {
     remainder == 1
 }
 
-/// The lengths of the countries' numbers.
+/// The length of IBANs by country.
 const IBAN_LENGTHS: &[(&str, usize)] = &[
     ("AD", 24),
     ("AE", 23),
@@ -281,7 +282,7 @@ const IBAN_LENGTHS: &[(&str, usize)] = &[
     ("XK", 20),
 ];
 
-/// The numbers that the registry of the standard and banks print as examples.
+/// IBANs that the standard's registry and banks print as examples.
 const EXAMPLE_IBANS: &[&str] = &[
     "GB29NWBK60161331926819",
     "GB82WEST12345698765432",

@@ -6,42 +6,42 @@ use super::{
 };
 use crate::review::DataKind;
 
-/// Which mail addresses are nobody's.
+/// Domains whose e-mail addresses aren't personal data.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MailDomains {
     own: Vec<String>,
 }
 
-/// How much of one value is looked at, in bytes. What is longer is a file.
+/// The most of a value that is searched, in bytes; longer ones are files.
 const MOST_BYTES: usize = 4096;
 
-/// How many are told of one request.
+/// The most findings of a request.
 const MOST: usize = 5;
 
-/// The longest name of a field that is shown, in characters.
+/// The longest property name shown, in characters.
 const LONGEST_NAME: usize = 60;
 
 impl MailDomains {
-    /// With the integration's own domains.
+    /// Adds the integration's own domains.
     pub(crate) fn new(own: &[String]) -> Self {
         Self { own: own.iter().map(|domain| domain.trim_start_matches(['@', '.']).to_ascii_lowercase()).collect() }
     }
 
-    /// Whether an address of this domain may be somebody's.
+    /// Whether an address at this domain may be a person's.
     fn is_suspect(&self, domain: &str) -> bool {
         let domain = domain.to_ascii_lowercase();
         let is_or_below = |of: &str| domain.strip_suffix(of).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-        // RFC 2606 and RFC 6761 keep these for examples and tests.
+        // Reserved for examples and tests by RFC 2606 and RFC 6761.
         let kept = ["example.com", "example.net", "example.org", "example", "test", "invalid", "localhost"];
-        // Mews' own, which stand in its documentation's samples.
+        // Mews' own, from the documentation's samples.
         let mews = ["mews.com", "mews.li", "mewssystems.com", "mews-demo.com"];
         !kept.into_iter().chain(mews).any(is_or_below) && !self.own.iter().any(|own| is_or_below(own))
     }
 }
 
-/// Looks at a value under a name.
+/// Checks a value and its name.
 pub(super) fn look(value: &str, key: &str, mail: &MailDomains, found: &mut Vec<Suspicion>) {
-    // Most values are neither, and most of those can be told by a glance.
+    // Most values are neither, which a quick check shows for most of them.
     let bytes = value.as_bytes();
     if bytes.len() < 6 || found.len() >= MOST {
         return;
@@ -68,11 +68,11 @@ pub(super) fn look(value: &str, key: &str, mail: &MailDomains, found: &mut Vec<S
     }
 }
 
-/// Objects whose `Number` is that of a document.
+/// Objects whose `Number` is a document's.
 const DOCUMENTS: &[&str] =
     &["Passport", "IdentityCard", "Visa", "DriversLicense", "ResidencePermit", "IdentityDocument", "IdentityDocuments"];
 
-/// Looks at a value by what it is called: telephone and document numbers, bank accounts, and what says who a person is.
+/// Checks a value by its name: telephone and document numbers, bank accounts, and what identifies a person.
 pub(super) fn look_at_property(value: &str, key: &str, parent: &str, asked: &mut BodySummary<'_>) {
     let bytes = value.as_bytes();
     if bytes.len() < 2 || bytes.len() > MOST_BYTES || is_uuid(bytes) {
@@ -85,7 +85,7 @@ pub(super) fn look_at_property(value: &str, key: &str, parent: &str, asked: &mut
     let is_phone = ["Phone", "Telephone", "Mobile"].iter().any(|part| key.contains(part));
     let is_document = (key == "Number" && DOCUMENTS.contains(&parent))
         || ["PassportNumber", "DocumentNumber", "IdentityCardNumber"].contains(&key);
-    // Times have no plus but in their offset.
+    // Times have a plus only in their offset.
     let has_phone = (is_phone && person::is_phone(value))
         || (!key.ends_with("Utc") && memchr::memchr(b'+', bytes).is_some() && person::phone_in(value).is_some());
     let mut add = |kind, masked: String| {
@@ -106,7 +106,7 @@ pub(super) fn look_at_property(value: &str, key: &str, parent: &str, asked: &mut
     }
 }
 
-/// Says what of the person in an object looks real. What was found in the object stands after the first `known`.
+/// Reports what looks real about the person in an object; findings after the first `known` are the object's.
 pub(super) fn look_at_person(asked: &mut BodySummary<'_>, known: usize) {
     let person = asked.person;
     let something_else = asked.suspicions.len() > known;
@@ -125,7 +125,7 @@ pub(super) fn look_at_person(asked: &mut BodySummary<'_>, known: usize) {
     }
 }
 
-/// A text of Mews' with the addresses, card numbers, telephone numbers and bank accounts in it masked.
+/// A message from Mews with addresses, card numbers, telephone numbers and bank accounts masked.
 pub(crate) fn mask_text(text: &str) -> String {
     let mut masked = text.to_owned();
     for (local, domain) in addresses(text) {
@@ -139,7 +139,7 @@ pub(crate) fn mask_text(text: &str) -> String {
         masked = masked.replace(&run, &masked_card(&digits));
     }
     for find in [person::phone_in, person::iban_in] {
-        // Each replacement takes one away, and a message has few.
+        // Each replacement removes one, and a message has few.
         for _ in 0..5 {
             let Some(found) = find(&masked).map(str::to_owned) else { break };
             masked = masked.replace(&found, "…");
@@ -148,7 +148,7 @@ pub(crate) fn mask_text(text: &str) -> String {
     masked
 }
 
-/// The mail addresses in a text: what stands before and after each `@`.
+/// The e-mail addresses in a text, as the parts before and after each `@`.
 fn addresses(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.match_indices('@').take(20).filter_map(|(at, _)| {
         let before = text.get(..at)?;
@@ -181,13 +181,13 @@ fn is_uuid(bytes: &[u8]) -> bool {
     bytes.len() == 36 && [8, 13, 18, 23].iter().all(|dash| bytes[*dash] == b'-')
 }
 
-/// Digits with at most one space or dash between them.
+/// Digits separated by at most one space or dash.
 struct Run<'t> {
     text: &'t str,
     digits: String,
 }
 
-/// The runs that are long enough for a card, and no part of a longer word or number.
+/// Runs of digits that are long enough for a card, and not part of a longer word or number.
 fn runs(bytes: &[u8]) -> impl Iterator<Item = Run<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -223,7 +223,7 @@ fn cards(bytes: &[u8]) -> impl Iterator<Item = String> {
     runs(bytes).map(|run| run.digits).filter(|digits| is_card(digits) && !TEST_CARDS.contains(&&**digits))
 }
 
-/// Whether a brand gives out numbers of this beginning and length, and the check digit is right.
+/// Whether a brand issues numbers with this prefix and length, and the check digit is valid.
 fn is_card(digits: &str) -> bool {
     let beginning = |length: usize| digits.get(..length).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
     let is_of_brand = match digits.len() {
@@ -254,7 +254,7 @@ fn passes_luhn(digits: &str) -> bool {
     sum.is_multiple_of(10)
 }
 
-/// The numbers that card brands and payment providers publish for tests, and those of Mews' documentation.
+/// Test numbers published by card brands and payment providers, and those in Mews' documentation.
 const TEST_CARDS: &[&str] = &[
     "4111111111111111",
     "4242424242424242",
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn every_test_card_looks_like_a_card() {
-        // A number that no brand gives out need not be in the list.
+        // Numbers that no brand issues needn't be listed.
         let odd: Vec<_> = TEST_CARDS.iter().filter(|card| !is_card(card)).collect();
         assert_eq!(odd, [""; 0].iter().collect::<Vec<_>>());
     }

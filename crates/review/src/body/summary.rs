@@ -1,4 +1,4 @@
-//! What a request's body says.
+//! A summary of a request's body.
 
 use std::borrow::Cow;
 
@@ -8,55 +8,55 @@ use smallvec::SmallVec;
 use super::person::Person;
 use crate::review::DataKind;
 
-/// What a request's body says, as far as a review is concerned.
+/// A request's body, as far as the review needs it.
 #[derive(Debug, Default)]
 pub(crate) struct BodySummary<'b> {
-    /// Whether it is a JSON object to its end.
+    /// Whether it is a complete JSON object.
     pub(crate) is_object: bool,
-    /// The names at the top level whose values are neither null nor empty, the envelope and `Limitation` left out.
+    /// The top-level names whose values are neither null nor empty, without the envelope and `Limitation`.
     pub(crate) fields: SmallVec<[Cow<'b, str>; 8]>,
-    /// Equal for bodies that are equal in all but the envelope's tokens, the order of names, and the page.
+    /// Equal for bodies that differ only in the envelope's tokens, the order of names, and the page.
     pub(crate) question: u64,
-    /// The page that is asked for; 0 for the first one.
+    /// The requested page; 0 for the first.
     pub(crate) cursor: u64,
-    /// How many items a page may have; none without a `Limitation` that says so.
+    /// The page size, if `Limitation` has one.
     pub(crate) count: Option<u64>,
-    /// The names of the properties in it, each as one of 64 bits: those of the envelope, of `Limitation` and of the extents
-    /// left out, as are those whose values are null or empty.
+    /// The names of its properties, each as one of 64 bits, without the envelope, `Limitation`, extents, and null or empty
+    /// values.
     pub(crate) names: u64,
-    /// The lists of ids at the top level.
+    /// The top-level lists of ids.
     pub(crate) lists: SmallVec<[List; 4]>,
-    /// From the earliest `StartUtc` to the latest `EndUtc`, or the same of time units, in microseconds; 0 for none.
+    /// From the earliest `StartUtc` to the latest `EndUtc`, or likewise for time units, in microseconds; 0 for none.
     pub(crate) interval: (i64, i64),
-    /// How many extents are asked for.
+    /// The number of requested extents.
     pub(crate) extents: u32,
-    /// What it is about.
+    /// Its subject.
     pub(crate) subject: Subject,
-    /// What may be real people's data.
+    /// What may be personal data.
     pub(crate) suspicions: Vec<Suspicion>,
-    /// The person in the object that is being read.
+    /// The person in the object being read.
     pub(super) person: Person,
 }
 
-/// A list of ids at the top level of a request.
+/// A top-level list of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct List {
     /// The hash of its name.
     pub(crate) name: u64,
-    /// How many ids are in it.
+    /// The number of ids.
     pub(crate) ids: u64,
-    /// Whether they are ids of what a property has set up, such as services.
+    /// Whether they are ids of a property's configuration, such as services.
     pub(crate) is_set_up: bool,
 }
 
 impl BodySummary<'_> {
-    /// Whether it is about exactly one id, what a property has set up left aside.
+    /// Whether its subject is exactly one id, apart from configuration.
     pub(crate) fn is_single(&self) -> bool {
         let mut lists = self.lists.iter().filter(|list| !list.is_set_up);
         lists.next().is_some_and(|list| list.ids == 1) && lists.next().is_none()
     }
 
-    /// Takes in an end of an interval.
+    /// Adds an end of an interval.
     pub(super) fn reach(&mut self, is_end: bool, time: &str) {
         let Ok(at) = time.parse::<Timestamp>() else { return };
         let (from, until) = &mut self.interval;
@@ -68,21 +68,21 @@ impl BodySummary<'_> {
     }
 }
 
-/// What a change is about: hashes of the ids in it, and of its other texts. Of many the smallest are kept, so that equal
-/// bodies keep equal ones.
+/// The subject of a change: hashes of its ids and its other texts. Of many, the smallest are kept, so that equal bodies keep
+/// the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Subject {
     pub(crate) ids: Hashes,
     pub(crate) texts: Hashes,
-    /// Ids of what a property has set up. Where there are neither ids nor texts, these are what it is about: a price's rate.
+    /// Ids of configuration. Without other ids and texts, these are the subject, such as a price's rate.
     pub(crate) set_up: Hashes,
-    /// The names under which the ids stand, a bit each as in [`BodySummary::names`].
+    /// The names of the ids' properties, a bit each as in [`BodySummary::names`].
     pub(crate) id_names: u64,
-    /// The names of times, likewise.
+    /// The names of times' properties, likewise.
     pub(crate) time_names: u64,
 }
 
-/// The smallest of some hashes, in order. 0 stands for none.
+/// The smallest hashes, sorted; 0 means none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Hashes(pub(super) [u32; 8]);
 
@@ -107,7 +107,7 @@ impl Hashes {
         self.0[0] == 0
     }
 
-    /// Takes those out that are in the other.
+    /// Removes those in the other.
     pub(crate) fn remove(&mut self, other: &Self) {
         let mut kept = [0; 8];
         let rest = self.0.iter().filter(|own| **own != 0 && !other.0.contains(own));
@@ -115,9 +115,9 @@ impl Hashes {
         self.0 = kept;
     }
 
-    /// How many are in both.
+    /// The number in both.
     pub(crate) fn shared(&self, other: &Self) -> usize {
-        // Both are in order.
+        // Both are sorted.
         let (mut left, mut right, mut count) = (0, 0, 0);
         while let (Some(own), Some(others)) = (self.0.get(left), other.0.get(right)) {
             if *own == 0 || *others == 0 {
@@ -129,23 +129,23 @@ impl Hashes {
         count
     }
 
-    /// A bit for each of them. Where two have none in common they share nothing.
+    /// A bit for each. Two without a common bit share nothing.
     pub(crate) fn mask(&self) -> u64 {
         self.0.iter().filter(|own| **own != 0).fold(0, |mask, own| mask | 1 << (own & 63))
     }
 }
 
-/// The bit of a property's name in [`BodySummary::names`], by the hash of the name.
+/// A property's bit in [`BodySummary::names`], by the hash of its name.
 pub(crate) fn name_bit(hash: u64) -> u64 {
     1 << (hash >> 58)
 }
 
-/// A value that may be somebody's, masked.
+/// A value that may be personal, masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Suspicion {
     pub(crate) kind: DataKind,
-    /// The field in whose value it is.
+    /// Its property.
     pub(crate) field: String,
-    /// What may be shown of it.
+    /// Its masked form.
     pub(crate) masked: String,
 }

@@ -1,4 +1,4 @@
-//! The walk through a body: a serde visitor that builds nothing.
+//! Walks a body with a serde visitor that builds no tree.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,10 +6,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::{BodySummary, List, MailDomains, hash, mix, name_bit, personal_data};
 
-/// The most filters that are told apart in one request.
+/// The most filters of a request that are distinguished.
 const MOST_FIELDS: usize = 32;
 
-/// Ids of what a property has set up rather than of what a request is about.
+/// Ids of a property's configuration, as opposed to a request's subject.
 const SET_UP: &[&str] = &[
     "EnterpriseId",
     "ChainId",
@@ -33,12 +33,12 @@ const SET_UP: &[&str] = &[
     "VoucherId",
 ];
 
-/// Texts that are out of a list, and alike in many requests.
+/// Whether the values are from a fixed list, and so the same in many requests.
 fn is_common(key: &str) -> bool {
     ["Currency", "Code", "Codes", "Type", "State", "States", "Title", "Sex", "Utc"].iter().any(|end| key.ends_with(end))
 }
 
-/// The object that is the body.
+/// The body's top-level object.
 pub(super) struct Top<'a, 'b> {
     pub(super) asked: &'a mut BodySummary<'b>,
     pub(super) mail: &'a MailDomains,
@@ -62,26 +62,26 @@ impl<'b> Visitor<'b> for Top<'_, 'b> {
     fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Name(key)) = map.next_key()? {
             let mut value =
-                Value { asked: &mut *self.asked, mail: self.mail, key: &key, parent: "", place: Place::Inside };
+                Value { asked: &mut *self.asked, mail: self.mail, key: &key, parent: "", context: Context::Inside };
             match &*key {
                 "AccessToken" | "ClientToken" | "Client" | "LanguageCode" | "CultureCode" => {
                     map.next_value::<serde::de::IgnoredAny>()?;
                     continue;
                 }
-                "Limitation" => value.place = Place::Limitation,
-                "Extent" => value.place = Place::Extent,
+                "Limitation" => value.context = Context::Limitation,
+                "Extent" => value.context = Context::Extent,
                 _ => {}
             }
-            let is_filter = value.place != Place::Limitation;
-            let met = map.next_value_seed(value)?;
+            let is_filter = value.context != Context::Limitation;
+            let summary = map.next_value_seed(value)?;
             let name = hash(key.as_bytes());
             let asked = &mut *self.asked;
-            asked.question = asked.question.wrapping_add(mix(name, met.hash));
-            if is_filter && !met.is_empty {
+            asked.question = asked.question.wrapping_add(mix(name, summary.hash));
+            if is_filter && !summary.is_empty {
                 asked.names |= name_bit(name);
-                if met.items > 0 && key.ends_with("Ids") && asked.lists.len() < MOST_FIELDS {
+                if summary.items > 0 && key.ends_with("Ids") && asked.lists.len() < MOST_FIELDS {
                     let is_set_up = SET_UP.contains(&key.trim_end_matches('s'));
-                    asked.lists.push(List { name, ids: met.items, is_set_up });
+                    asked.lists.push(List { name, ids: summary.items, is_set_up });
                 }
                 if asked.fields.len() < MOST_FIELDS {
                     asked.fields.push(key);
@@ -93,7 +93,7 @@ impl<'b> Visitor<'b> for Top<'_, 'b> {
     }
 }
 
-/// A name, borrowed where it has no escapes.
+/// A name, borrowed unless it has escapes.
 struct Name<'b>(Cow<'b, str>);
 
 impl<'b> serde::Deserialize<'b> for Name<'b> {
@@ -118,91 +118,91 @@ impl<'b> serde::Deserialize<'b> for Name<'b> {
     }
 }
 
-/// Where a value stands.
+/// The context of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Context {
     Inside,
     Limitation,
     Extent,
 }
 
-/// A value, under the name that is nearest to it.
+/// A value and the innermost name for it.
 struct Value<'a, 'b, 'k> {
     asked: &'a mut BodySummary<'b>,
     mail: &'a MailDomains,
     key: &'k str,
-    /// The name of the object or array that it stands in.
+    /// The name of the enclosing object or array.
     parent: &'k str,
-    place: Place,
+    context: Context,
 }
 
-/// What was met.
-struct Met {
+/// What was read of a value.
+struct Summary {
     hash: u64,
     is_empty: bool,
-    /// How many items there are, where it is an array.
+    /// The number of items, for an array.
     items: u64,
 }
 
-impl Met {
+impl Summary {
     fn full(hash: u64) -> Self {
         Self { hash, is_empty: false, items: 0 }
     }
 }
 
 impl<'b> DeserializeSeed<'b> for Value<'_, 'b, '_> {
-    type Value = Met;
+    type Value = Summary;
 
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Met, D::Error> {
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Summary, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
-    type Value = Met;
+    type Value = Summary;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Met, E> {
-        Ok(Met { hash: 0, is_empty: true, items: 0 })
+    fn visit_unit<E>(self) -> Result<Summary, E> {
+        Ok(Summary { hash: 0, is_empty: true, items: 0 })
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Met, E> {
-        if value && self.place == Place::Extent {
+    fn visit_bool<E>(self, value: bool) -> Result<Summary, E> {
+        if value && self.context == Context::Extent {
             self.asked.extents += 1;
         }
-        Ok(Met::full(1 + u64::from(value)))
+        Ok(Summary::full(1 + u64::from(value)))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Met, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Summary, E> {
         if value >= 1_000_000_000_000 {
             personal_data::look(&value.to_string(), self.key, self.mail, &mut self.asked.suspicions);
         }
-        if self.place == Place::Limitation && self.key == "Count" {
+        if self.context == Context::Limitation && self.key == "Count" {
             self.asked.count = Some(value);
         }
-        Ok(Met::full(mix(3, value)))
+        Ok(Summary::full(mix(3, value)))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Met, E> {
-        Ok(Met::full(mix(4, value.unsigned_abs())))
+    fn visit_i64<E>(self, value: i64) -> Result<Summary, E> {
+        Ok(Summary::full(mix(4, value.unsigned_abs())))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Met, E> {
-        Ok(Met::full(mix(5, value.to_bits())))
+    fn visit_f64<E>(self, value: f64) -> Result<Summary, E> {
+        Ok(Summary::full(mix(5, value.to_bits())))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Met, E> {
+    fn visit_str<E>(self, value: &str) -> Result<Summary, E> {
         let hashed = hash(value.as_bytes());
-        if self.place == Place::Limitation {
+        if self.context == Context::Limitation {
             if self.key != "Cursor" {
-                return Ok(Met::full(hashed));
+                return Ok(Summary::full(hashed));
             }
             self.asked.cursor = hashed.max(1);
-            // The page is no part of the question.
-            return Ok(Met::full(0));
+            // The page isn't part of the question.
+            return Ok(Summary::full(0));
         }
         match self.key {
             "StartUtc" | "FirstTimeUnitStartUtc" => self.asked.reach(false, value),
@@ -230,42 +230,42 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
                 subject.id_names |= name_bit(hash(self.key.as_bytes()));
             }
         }
-        Ok(Met { hash: hashed, is_empty: value.is_empty(), items: 0 })
+        Ok(Summary { hash: hashed, is_empty: value.is_empty(), items: 0 })
     }
 
-    fn visit_seq<A: SeqAccess<'b>>(self, mut items: A) -> Result<Met, A::Error> {
+    fn visit_seq<A: SeqAccess<'b>>(self, mut items: A) -> Result<Summary, A::Error> {
         let (mut hash, mut count) = (6, 0_u64);
         let (asked, mail) = (self.asked, self.mail);
-        while let Some(met) = items.next_element_seed(Value {
+        while let Some(summary) = items.next_element_seed(Value {
             asked: &mut *asked,
             mail,
             key: self.key,
             parent: self.parent,
-            place: Place::Inside,
+            context: Context::Inside,
         })? {
-            (hash, count) = (mix(hash, met.hash), count + 1);
+            (hash, count) = (mix(hash, summary.hash), count + 1);
         }
-        Ok(Met { hash: mix(hash, count), is_empty: count == 0, items: count })
+        Ok(Summary { hash: mix(hash, count), is_empty: count == 0, items: count })
     }
 
-    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Met, A::Error> {
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Summary, A::Error> {
         let (mut sum, mut is_empty, mut is_wrapper) = (7_u64, true, false);
         let (around, known) = (std::mem::take(&mut self.asked.person), self.asked.suspicions.len());
         while let Some(Name(key)) = map.next_key()? {
-            // An update object's `Value` says nothing of what it is; the name of the object does.
+            // The `Value` of an update object is named by the object.
             is_wrapper |= key == "Value";
             let (name, parent) = if key == "Value" { (self.key, self.parent) } else { (&*key, self.key) };
-            let value = Value { asked: &mut *self.asked, mail: self.mail, key: name, parent, place: self.place };
-            let met = map.next_value_seed(value)?;
-            // A field that is null is as good as none.
-            if !(met.is_empty && met.hash == 0) {
+            let value = Value { asked: &mut *self.asked, mail: self.mail, key: name, parent, context: self.context };
+            let summary = map.next_value_seed(value)?;
+            // A null property counts as absent.
+            if !(summary.is_empty && summary.hash == 0) {
                 is_empty = false;
                 let name = hash(key.as_bytes());
-                if self.place == Place::Inside && !met.is_empty && key != "Value" {
+                if self.context == Context::Inside && !summary.is_empty && key != "Value" {
                     self.asked.names |= name_bit(name);
                 }
-                if !(self.place == Place::Limitation && key == "Cursor") {
-                    sum = sum.wrapping_add(mix(name, met.hash));
+                if !(self.context == Context::Limitation && key == "Cursor") {
+                    sum = sum.wrapping_add(mix(name, summary.hash));
                 }
             }
         }
@@ -276,6 +276,6 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
         if is_wrapper {
             self.asked.person.merge(inner);
         }
-        Ok(Met { hash: sum, is_empty, items: 0 })
+        Ok(Summary { hash: sum, is_empty, items: 0 })
     }
 }

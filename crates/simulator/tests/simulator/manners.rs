@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use nightaudit_mews::PUBLISHED_TOKENS;
 use nightaudit_simulator::Config;
-use nightaudit_testkit::{Answer, send};
+use nightaudit_testkit::{RawResponse, send};
 use serde_json::{Value, json};
 
 use crate::support::{Mews, enveloped};
@@ -15,11 +15,11 @@ fn rooms() -> Value {
     json!({ "Extent": { "Resources": true }, "Limitation": { "Count": 1000 } })
 }
 
-fn rejected(response: &Answer, status: u16, message: &str) {
+fn rejected(response: &RawResponse, status: u16, message: &str) {
     assert_eq!(response.status, status, "{}", String::from_utf8_lossy(&response.body));
     let error = response.json();
     assert!(error["Message"].as_str().unwrap().contains(message), "{error}");
-    assert_eq!(error["RequestId"].as_str(), response.field("request-id"));
+    assert_eq!(error["RequestId"].as_str(), response.header("request-id"));
     assert!(error.as_object().unwrap().contains_key("Details"));
 }
 
@@ -52,7 +52,7 @@ async fn invalid_requests_are_rejected_as_by_mews() {
     let get = b"GET /api/connector/v1/resources/getAll HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n";
     let response = send(mews.address, get).await;
     rejected(&response, 405, "POST");
-    assert_eq!(response.field("allow"), Some("POST"));
+    assert_eq!(response.header("allow"), Some("POST"));
     let two_lengths = b"POST / HTTP/1.1\r\nHost: m\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
     rejected(&send(mews.address, two_lengths).await, 400, "Content-Length");
 }
@@ -87,7 +87,7 @@ async fn over_the_limit_it_sends_retry_after() {
     }
     let response = mews.ask(ROOMS, rooms(), "").await;
     rejected(&response, 429, "Too many requests");
-    let seconds: u64 = response.field("retry-after").unwrap().parse().unwrap();
+    let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=30).contains(&seconds), "{seconds}");
     let other = json!({ "AccessToken": PUBLISHED_TOKENS[1].access });
     mews.call("currencies/getAll", other).await;
@@ -100,7 +100,7 @@ async fn an_empty_page_may_have_no_body() {
     nothing["ResourceIds"] = json!(["nothing"]);
     let response = mews.ask(ROOMS, nothing.clone(), "Prefer: return=minimal\r\n").await;
     assert_eq!((response.status, &response.body[..]), (204, &b""[..]));
-    assert!(response.field("request-id").is_some());
+    assert!(response.header("request-id").is_some());
     let page = mews.call(ROOMS, nothing).await;
     assert_eq!((&page["Resources"], &page["Cursor"]), (&json!([]), &Value::Null));
     assert_eq!(mews.ask(ROOMS, rooms(), "Prefer: return=minimal\r\n").await.status, 200);
@@ -113,11 +113,11 @@ async fn an_empty_page_may_have_no_body() {
 async fn responses_are_compressed_if_accepted() {
     let mews = Mews::start().await;
     let response = mews.ask(ROOMS, rooms(), "Accept-Encoding: br, gzip\r\n").await;
-    assert_eq!(response.field("content-encoding"), Some("gzip"));
+    assert_eq!(response.header("content-encoding"), Some("gzip"));
     let mut text = String::new();
     flate2::read::GzDecoder::new(&response.body[..]).read_to_string(&mut text).unwrap();
     let plain = mews.ask(ROOMS, rooms(), "").await;
-    assert_eq!(plain.field("content-encoding"), None);
+    assert_eq!(plain.header("content-encoding"), None);
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), plain.json());
     assert!(response.body.len() * 3 < plain.body.len());
 }
@@ -131,7 +131,7 @@ async fn a_request_can_ask_for_a_size_or_an_error() {
     for status in [403, 408, 409, 429, 500, 503] {
         let response = mews.ask(ROOMS, rooms(), &format!("X-Simulator: status={status}\r\n")).await;
         rejected(&response, status, "");
-        assert_eq!(response.field("retry-after").is_some(), status == 429);
+        assert_eq!(response.header("retry-after").is_some(), status == 429);
     }
     rejected(&mews.ask(ROOMS, rooms(), "X-Simulator: size=1GB\r\n").await, 400, "size=1GB");
 }

@@ -15,8 +15,8 @@ async fn every_operation_accepts_its_minimal_request() {
         let response = mews.ask(&operation.path, minimal_request(operation), "").await;
         assert_eq!(response.status, 200, "{}: {}", operation.path, String::from_utf8_lossy(&response.body));
         assert!(response.json().is_object(), "{}", operation.path);
-        assert!(response.field("request-id").is_some_and(|id| id.len() == 36), "{}", operation.path);
-        assert_eq!(response.field("content-type"), Some("application/json; charset=utf-8"));
+        assert!(response.header("request-id").is_some_and(|id| id.len() == 36), "{}", operation.path);
+        assert_eq!(response.header("content-type"), Some("application/json; charset=utf-8"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nightaudit_mews::{Field, Kind, Object, Operation, PUBLISHED_TOKENS, Rule};
 use nightaudit_simulator::{Config, Simulator};
-use nightaudit_testkit::{Answer, send};
+use nightaudit_testkit::{RawResponse, send};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,11 +32,11 @@ impl Mews {
     }
 
     /// Calls an operation with the envelope plus `fields`, and these header lines.
-    pub(crate) async fn ask(&self, operation: &str, fields: Value, headers: &str) -> Answer {
+    pub(crate) async fn ask(&self, operation: &str, fields: Value, headers: &str) -> RawResponse {
         self.raw(operation, enveloped(fields).to_string().as_bytes(), headers).await
     }
 
-    pub(crate) async fn raw(&self, operation: &str, body: &[u8], headers: &str) -> Answer {
+    pub(crate) async fn raw(&self, operation: &str, body: &[u8], headers: &str) -> RawResponse {
         let head = format!(
             "POST /api/connector/v1/{operation} HTTP/1.1\r\nHost: mews\r\nContent-Length: {}\r\nConnection: close\r\n\
              {headers}\r\n",

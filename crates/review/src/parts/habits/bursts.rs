@@ -1,4 +1,4 @@
-//! Calls that should have been one: one id per call, many times, and the same change twice within seconds.
+//! Calls that should have been one: many with a single id each, or the same change twice within seconds.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -8,20 +8,20 @@ use crate::{
     review::Evidence,
 };
 
-/// How many calls with one id each, within how long, are many: 20 in 30 seconds.
+/// How many calls with a single id each within how long are a burst: 20 in 30 seconds.
 pub(super) const SINGLES: usize = 20;
 const SINGLES_TIME: i64 = 30_000_000;
 
-/// Within how long the same change is one that was sent twice, in microseconds: 10 seconds.
+/// The time within which the same change counts as sent twice, in microseconds: 10 seconds.
 const TWICE: i64 = 10_000_000;
 
-/// The most changes of one operation and token that are looked back at.
+/// The most recent changes kept per operation and token.
 const MOST_CHANGES: usize = 32;
 
-/// The most operations and tokens that are looked at.
+/// The most pairs of operation and token followed.
 const MOST: usize = 4096;
 
-/// Follows calls that come in bursts.
+/// Detects bursts of calls.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bursts {
     singles: HashMap<(OperationNo, TokenNo), Singles>,
@@ -31,7 +31,7 @@ pub(super) struct Bursts {
     unfollowed: u64,
 }
 
-/// The last calls with one id each.
+/// The latest calls with a single id each.
 #[derive(Debug, Clone, Default)]
 struct Singles {
     question: u64,
@@ -39,7 +39,7 @@ struct Singles {
 }
 
 impl Bursts {
-    /// Looks at a question.
+    /// Adds a read call.
     pub(super) fn follow_question(&mut self, fact: &Fact) {
         if !fact.is_single {
             return;
@@ -50,7 +50,7 @@ impl Bursts {
             return;
         }
         let singles = self.singles.entry(key).or_default();
-        // The same id again is a repetition, or a retry.
+        // The same id again is a repetition or a retry.
         if singles.question == fact.intent.question {
             return;
         }
@@ -60,13 +60,13 @@ impl Bursts {
             singles.calls.pop_front();
         }
         if singles.calls.len() >= SINGLES {
-            // All of them are told of, and the next ones make another burst or go on with this one.
+            // All of them are reported; further ones continue this burst or start another.
             let evidence = self.one_by_one.entry(fact.operation).or_default();
             singles.calls.drain(..).for_each(|(_, id, at)| evidence.add(id, at));
         }
     }
 
-    /// Looks at a change that succeeded.
+    /// Adds a successful change.
     pub(super) fn follow_change(&mut self, fact: &Fact) {
         if !fact.succeeded() || fact.intent.names == 0 {
             return;
@@ -87,12 +87,12 @@ impl Bursts {
         changes.push_back((fact.intent.question, fact.at));
     }
 
-    /// The calls with one id each, of which there were many at once.
+    /// The bursts of calls with a single id each.
     pub(super) fn one_by_one(&self) -> &BTreeMap<OperationNo, Evidence> {
         &self.one_by_one
     }
 
-    /// The changes that were sent again though they had succeeded, within seconds.
+    /// The successful changes that were sent again within seconds.
     pub(super) fn twice(&self) -> &BTreeMap<OperationNo, Evidence> {
         &self.twice
     }

@@ -1,4 +1,4 @@
-//! Cursor loops: whether what stands behind a full page was fetched.
+//! Cursor loops: whether the page after a full one was fetched.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -10,17 +10,17 @@ use crate::{
     review::Evidence,
 };
 
-/// For how long a page may wait to be fetched, in microseconds: 10 minutes.
+/// The time within which the next page must be fetched, in microseconds: 10 minutes.
 const PATIENCE: i64 = 600_000_000;
 
-/// How much of it is granted at the end of the session, in microseconds: a minute.
+/// How much of that applies at the end of the session, in microseconds: a minute.
 const LAST_PATIENCE: i64 = 60_000_000;
 
-/// The most lists that are read at once, by one operation and token, and by all.
+/// The most lists read concurrently, per operation and token, and in total.
 const MOST_EACH: usize = 64;
 const MOST: usize = 4096;
 
-/// Follows the loops.
+/// Detects abandoned loops.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pages {
     open: HashMap<(OperationNo, TokenNo), VecDeque<Offered>>,
@@ -31,7 +31,7 @@ pub(super) struct Pages {
     unfollowed: u64,
 }
 
-/// A page that stands behind a full one and was not fetched yet.
+/// A page after a full one, not fetched yet.
 #[derive(Debug, Clone, Copy)]
 struct Offered {
     next: u64,
@@ -68,7 +68,7 @@ impl Pages {
         }
     }
 
-    /// Gives up on what was offered too long ago.
+    /// Drops pages offered too long ago.
     fn sweep(&mut self, patience: i64) {
         let until = self.newest - patience;
         let (count, unfinished) = (&mut self.count, &mut self.unfinished);
@@ -85,11 +85,11 @@ impl Pages {
         });
     }
 
-    /// What was never fetched, by operation.
+    /// The pages never fetched, by operation.
     pub(super) fn finish(&mut self) -> BTreeMap<OperationNo, Evidence> {
         self.sweep(LAST_PATIENCE);
         for evidence in self.unfinished.values_mut() {
-            // Many were given up in one sweep, in no order.
+            // Many may have been dropped at once, unordered.
             evidence.exchanges.sort_unstable();
         }
         std::mem::take(&mut self.unfinished)

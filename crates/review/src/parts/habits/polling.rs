@@ -1,4 +1,4 @@
-//! Polling: the same kind of question at intervals that are alike.
+//! Polling: similar read calls at regular intervals.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -11,20 +11,20 @@ use crate::{
 /// The longest interval that counts as polling, in microseconds: 15 minutes.
 const LONGEST: i64 = 900_000_000;
 
-/// Calls that follow each other within this belong together, in microseconds.
+/// Calls within this time of each other count as one, in microseconds.
 const TOGETHER: i64 = 2_000_000;
 
-/// How many calls at the same interval make polling.
+/// How many calls at equal intervals are polling.
 const CALLS: u32 = 10;
 
-/// How many intervals in a row make polling where chance is in them.
+/// How many similar intervals in a row are polling, if they are jittered.
 const INTERVALS: usize = 16;
 
-/// The most kinds of questions that are looked at.
+/// The most kinds of calls followed.
 const MOST: usize = 4096;
 
-/// Follows questions without ids. Those that have the same properties are of one kind, so that a person's question for
-/// another list in between changes nothing.
+/// Follows read calls without ids. Those with the same properties are of one kind, so that a user's request for another
+/// list in between doesn't matter.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Polling {
     kinds: HashMap<(OperationNo, TokenNo, u64), Kind>,
@@ -34,18 +34,18 @@ pub(super) struct Polling {
 
 #[derive(Debug, Clone, Default)]
 struct Kind {
-    /// When the last call came, and the first of those that belong together with it.
+    /// The time of the last call, and of the first that counts as one with it.
     last: Option<(i64, i64)>,
-    /// An interval, and how many calls kept to it one after the other.
+    /// An interval, and how many consecutive calls had it.
     interval: i64,
     row: u32,
-    /// The last intervals.
+    /// The latest intervals.
     intervals: VecDeque<i64>,
 }
 
 impl Polling {
     pub(super) fn follow(&mut self, fact: &Fact) {
-        // Who asks for ids has them from somewhere: an event, mostly. Further pages are the same question.
+        // Ids usually come from an event. Further pages belong to the same call.
         if fact.cursor != 0 || !fact.intent.subject.ids.is_empty() {
             return;
         }
@@ -61,7 +61,7 @@ impl Polling {
         }
     }
 
-    /// What was polled, with the seconds between two calls.
+    /// What was polled, with the seconds between calls.
     pub(super) fn polled(&self) -> &BTreeMap<OperationNo, (Evidence, u64)> {
         &self.polled
     }
@@ -72,7 +72,7 @@ impl Polling {
 }
 
 impl Kind {
-    /// The interval, if this call makes a row of calls at intervals that are alike long enough.
+    /// The interval, if enough consecutive calls had similar ones.
     fn polls_again(&mut self, at: i64) -> Option<i64> {
         let Some((last, first)) = self.last else {
             self.last = Some((at, at));
@@ -94,12 +94,12 @@ impl Kind {
         } else {
             (self.interval, self.row) = (since, 1);
         }
-        // So many intervals lie between one call more.
+        // One more call than intervals.
         if self.row + 1 >= CALLS { Some(self.interval) } else { self.median_of_alike() }
     }
 
-    /// The median of the last intervals, if they are alike: with chance of up to 40 % in each, none is shorter than half of
-    /// the median or much longer than one and a half of it. Calls that come by chance have intervals of all lengths.
+    /// The median of the latest intervals, if they are similar: with a jitter of up to 40 %, none is shorter than half the
+    /// median or much longer than one and a half times. Random calls have intervals of all lengths.
     fn median_of_alike(&self) -> Option<i64> {
         if self.intervals.len() < INTERVALS {
             return None;
@@ -117,7 +117,7 @@ impl Kind {
 mod tests {
     use super::*;
 
-    /// A generator of numbers from 0 to 1, by Knuth's constants.
+    /// A generator of numbers from 0 to 1, with Knuth's constants.
     fn chance(seed: u64) -> impl FnMut() -> f64 {
         let mut state = seed;
         move || {
@@ -151,10 +151,10 @@ mod tests {
     fn what_people_ask_for_is_no_polling() {
         for seed in 0..50 {
             let mut chance = chance(seed);
-            // As often, and each independent of the one before.
+            // As often, but independently.
             assert!(!polls((0..500).map(|_| -300.0 * (1.0 - chance()).ln())), "seed {seed}");
         }
-        // Every 20 minutes is no polling.
+        // Every 20 minutes isn't polling.
         assert!(!polls((0..100).map(|_| 1200.0)));
     }
 }

@@ -1,4 +1,4 @@
-//! The same question again: within a minute, data that seldom changes within an hour, and an interval that is over.
+//! Repeated read calls: within a minute, for data that seldom changes, and for a past interval.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -9,49 +9,50 @@ use crate::{
     review::Evidence,
 };
 
-/// Within how long a question is a repetition, in microseconds.
+/// The time within which the same call is a repetition, in microseconds.
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 3_600_000_000;
 
-/// How many repetitions within an hour make a habit.
+/// How many repetitions within an hour are a habit.
 const REPEATS: usize = 3;
 
-/// How many repetitions of questions for data that seldom changes, within how long, make a habit: 5 in a day. A few
-/// processes that each fetch it when they start make fewer.
+/// How many repeated calls for data that seldom changes, within how long, are a habit: 5 in a day. A few processes that
+/// fetch it at their start make fewer.
 const STATIC_REPEATS: usize = 5;
 const DAY: i64 = 24 * HOUR;
 
-/// Within how long a past interval is asked again, in microseconds: 12 hours. Whoever looks for corrections every day may.
+/// The time within which a past interval is fetched again, in microseconds: 12 hours, so that a daily search for corrections
+/// is fine.
 const HALF_A_DAY: i64 = 12 * HOUR;
 
-/// The most changes of a token that are looked back at.
+/// The most recent changes kept per token.
 const MOST_CHANGES: usize = 16;
 
-/// The most operations and tokens that are looked at, and questions of each.
+/// The most pairs of operation and token followed, and calls of each.
 const MOST: usize = 4096;
 const MOST_QUESTIONS: usize = 16;
 
-/// Follows the questions.
+/// Detects repetitions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Repeats {
     asked: HashMap<(OperationNo, TokenNo), Reads>,
     repeated: BTreeMap<OperationNo, Times>,
     static_data: BTreeMap<OperationNo, Times>,
-    /// The last changes, by token.
+    /// The latest changes, by token.
     changed: HashMap<TokenNo, VecDeque<Changed>>,
     past: BTreeMap<OperationNo, Evidence>,
     unfollowed: u64,
 }
 
-/// What was asked by one operation and token: the last questions that were answered, and when they were asked.
+/// The calls of one operation and token: the latest successful ones, and when they were made.
 #[derive(Debug, Clone, Default)]
 struct Reads {
     questions: VecDeque<(u64, i64)>,
-    /// Those for an interval that was over. They stay where others are asked in between.
+    /// Those for a past interval, kept even if there are others in between.
     past: VecDeque<(u64, i64)>,
 }
 
-/// A change: what is asked after it about the same may have another answer.
+/// A change: a call after it about the same subject may get another response.
 #[derive(Debug, Clone, Copy)]
 struct Changed {
     at: i64,
@@ -59,17 +60,17 @@ struct Changed {
     ids: Hashes,
 }
 
-/// Repetitions of the questions of an operation.
+/// Repeated calls of an operation.
 #[derive(Debug, Clone, Default)]
 struct Times {
     evidence: Evidence,
-    /// When the last ones were.
+    /// The times of the latest ones.
     last: VecDeque<i64>,
     is_habit: bool,
 }
 
 impl Times {
-    /// Takes in another one. So many within this time make a habit.
+    /// Adds another one; this many within this time are a habit.
     fn add(&mut self, fact: &Fact, count: usize, within: i64) {
         self.evidence.add(fact.id, fact.recorded_at());
         self.last.push_back(fact.at);
@@ -79,13 +80,13 @@ impl Times {
     }
 }
 
-/// Those that are habits.
+/// Those that became habits.
 fn habits(times: &BTreeMap<OperationNo, Times>) -> impl Iterator<Item = (OperationNo, &Evidence)> {
     times.iter().filter(|(_, own)| own.is_habit).map(|(number, own)| (*number, &own.evidence))
 }
 
 impl Repeats {
-    /// Looks at a change.
+    /// Adds a change.
     pub(super) fn follow_change(&mut self, fact: &Fact) {
         if self.changed.len() >= MOST && !self.changed.contains_key(&fact.access_token) {
             return;
@@ -97,7 +98,7 @@ impl Repeats {
         changed.push_back(Changed { at: fact.at, resource: fact.family.resource, ids: fact.intent.subject.ids });
     }
 
-    /// Whether what a question is about was changed since: things of its kind, or by an id that is in it.
+    /// Whether the call's subject has changed since: things of its kind, or with one of its ids.
     fn has_changed(&self, fact: &Fact, since: i64) -> bool {
         let is_it = |own: &Changed| {
             own.at >= fact.at - since
@@ -116,7 +117,7 @@ impl Repeats {
         let repeated = self.asked.get(&key).and_then(|asked| since(&asked.questions, question, fact.at));
         let has_changed = repeated.is_some_and(|since| since < MINUTE && self.has_changed(fact, since));
         let asked = self.asked.entry(key).or_default();
-        // Of a call that is tried again until it succeeds the last one counts.
+        // Of a call retried until it succeeds, the last counts.
         if let Some(since) = repeated.filter(|_| fact.succeeded()) {
             if (0..MINUTE).contains(&since) && !has_changed {
                 self.repeated.entry(fact.operation).or_default().add(fact, REPEATS, HOUR);
@@ -142,17 +143,17 @@ impl Repeats {
         }
     }
 
-    /// The questions that came again within a minute of their answer, where they are a habit.
+    /// The calls repeated within a minute of their response, if that is a habit.
     pub(super) fn repeated(&self) -> impl Iterator<Item = (OperationNo, &Evidence)> {
         habits(&self.repeated)
     }
 
-    /// Those for data that seldom changes, within an hour, likewise.
+    /// Those for data that seldom changes, likewise.
     pub(super) fn static_data(&self) -> impl Iterator<Item = (OperationNo, &Evidence)> {
         habits(&self.static_data)
     }
 
-    /// Those for an interval that had ended before it was asked for the first time.
+    /// Those for an interval that had ended before the first call.
     pub(super) fn past(&self) -> &BTreeMap<OperationNo, Evidence> {
         &self.past
     }
@@ -162,7 +163,7 @@ impl Repeats {
     }
 }
 
-/// How long ago a question was asked.
+/// How long ago a call was made.
 fn since(questions: &VecDeque<(u64, i64)>, question: u64, at: i64) -> Option<i64> {
     questions.iter().find(|(own, _)| *own == question).map(|(_, asked)| at - asked)
 }

@@ -3,16 +3,16 @@
 /// A position in a body: a linked list on the stack from the current value up to the root.
 ///
 /// Free until a finding needs its pointer.
-pub(super) enum Place<'p> {
+pub(super) enum Location<'p> {
     Root,
-    Field(&'p Place<'p>, &'p str),
-    Item(&'p Place<'p>, usize),
+    Field(&'p Location<'p>, &'p str),
+    Item(&'p Location<'p>, usize),
 }
 
 /// Maximum characters of a name in a pointer.
 const LONGEST_NAME: usize = 80;
 
-impl Place<'_> {
+impl Location<'_> {
     /// The JSON pointer (RFC 6901) of this position.
     ///
     /// Overlong names are truncated, so that findings stay small whatever the body.
@@ -52,10 +52,10 @@ mod tests {
 
     #[test]
     fn a_pointer_is_escaped_and_bounded() {
-        assert_eq!(Place::Root.pointer(), "");
-        let list = Place::Field(&Place::Root, "a/b~c");
-        let item = Place::Item(&list, 7);
-        assert_eq!(Place::Field(&item, "").pointer(), "/a~1b~0c/7/");
-        assert_eq!(Place::Field(&Place::Root, &"é".repeat(1000)).pointer().chars().count(), 82);
+        assert_eq!(Location::Root.pointer(), "");
+        let list = Location::Field(&Location::Root, "a/b~c");
+        let item = Location::Item(&list, 7);
+        assert_eq!(Location::Field(&item, "").pointer(), "/a~1b~0c/7/");
+        assert_eq!(Location::Field(&Location::Root, &"é".repeat(1000)).pointer().chars().count(), 82);
     }
 }

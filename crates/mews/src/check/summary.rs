@@ -6,7 +6,7 @@ use crate::catalogue::{MOST_WATCHED, Object};
 
 /// What a value turned out to be, as far as rules of enclosing objects need it.
 #[derive(Clone, Copy)]
-pub(super) enum Met {
+pub(super) enum Summary {
     Null,
     /// An array: its length, and a bit set of the properties its objects have or of the enum values among its items.
     Items(u32, u128),
@@ -29,12 +29,12 @@ pub(super) struct Seen {
     /// A bit set of the empty arrays.
     pub(super) empty: u128,
     /// The values that rules refer to, in the order of [`Object::watched`].
-    pub(super) watched: [Met; MOST_WATCHED],
+    pub(super) watched: [Summary; MOST_WATCHED],
 }
 
 impl Seen {
     pub(super) fn new() -> Self {
-        Self { present: 0, null: 0, empty: 0, watched: [Met::Other; MOST_WATCHED] }
+        Self { present: 0, null: 0, empty: 0, watched: [Summary::Other; MOST_WATCHED] }
     }
 
     /// Whether the property at `position` is present.
@@ -51,14 +51,14 @@ impl Seen {
         positions.iter().any(|&at| self.has(at) && self.empty & (1 << at) == 0)
     }
 
-    pub(super) fn met(&self, object: &Object, position: usize) -> Option<Met> {
+    pub(super) fn summary(&self, object: &Object, position: usize) -> Option<Summary> {
         let slot = object.watched.iter().position(|&watched| watched == position)?;
         self.watched.get(slot).copied()
     }
 
     pub(super) fn time(&self, object: &Object, position: usize) -> Option<DateTime> {
-        match self.met(object, position)? {
-            Met::Time(time) => Some(time),
+        match self.summary(object, position)? {
+            Summary::Time(time) => Some(time),
             _ => None,
         }
     }
