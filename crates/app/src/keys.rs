@@ -5,8 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nightaudit_console::EvidenceTools;
 use nightaudit_exchange::PseudonymKey;
 use nightaudit_export::{KeyError, SigningKey};
+
+use crate::config::Settings;
 
 /// The signing key can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,17 @@ pub fn signing_key(data: &Path) -> Result<SigningKey, SigningKeyError> {
     match nightaudit_store::read_secret(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(SigningKeyError::Unreadable { path, source }),
         _ => Ok(SigningKey::load_or_create(data)?),
+    }
+}
+
+/// What the console needs to make evidence.
+pub(crate) fn evidence_tools(settings: &Settings) -> EvidenceTools {
+    let (signing, masking) = (settings.data.clone(), settings.data.clone());
+    EvidenceTools {
+        folder: settings.data.clone(),
+        masked_fields: settings.export_mask.clone(),
+        mask_key: Box::new(move || mask_key(&masking)),
+        signing_key: Box::new(move || Ok(signing_key(&signing)?)),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     console_port::ConsolePort,
     error::{BindError, RunError, StartError},
     files::Files,
+    keys,
     limit_history::History,
     reachability::{Reachability, State},
     recorder::{LogRecorder, Outcomes},
@@ -265,11 +266,13 @@ fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, of_log: Gauges) ->
 
 /// What the console gets from the log and the configuration, whether or not there is a proxy.
 pub(crate) fn log_gauges(log: &Arc<Log>, settings: &Settings) -> Gauges {
-    let (totals, checked) = (Arc::clone(log), Arc::clone(log));
+    let (totals, checked, importing) = (Arc::clone(log), Arc::clone(log), Arc::clone(log));
     let basis = settings.basis_source();
     Gauges {
         basis: Box::new(move || Ok(basis.current()?)),
         contracts: contracts(settings),
+        evidence: Some(keys::evidence_tools(settings)),
+        import: Some(Box::new(move |lines| importing.import(lines))),
         log_info: Box::new(move || serde_json::json!(totals.info())),
         log_check: Box::new(move |progress| Ok(serde_json::to_value(checked.check(&mut |_| progress())?)?)),
         ..Gauges::default()

@@ -12,7 +12,9 @@ use clap::{Args, Subcommand, ValueHint};
 use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{Client, Holder, SessionChange, Source, change_session};
 use nightaudit_exchange::{Import, Timestamp};
-use nightaudit_store::{Check, DeleteTarget, Deleted, Info, Log as Store, OpenError, Session, StoreConfig};
+use nightaudit_store::{
+    Check, DeleteTarget, Deleted, ImportError, Info, Log as Store, OpenError, Session, StoreConfig,
+};
 use nightaudit_text::size;
 use serde::Deserialize;
 
@@ -159,7 +161,11 @@ impl Log {
                 } else {
                     Box::new(io::BufReader::new(open_input(file)?))
                 };
-                no_other_format(lines.fill_buf().with_context(|| format!("can't read {}", file.display()))?)?;
+                // Before a log is opened, which may create one.
+                let begins = lines.fill_buf().with_context(|| format!("can't read {}", file.display()))?;
+                if let Some(error) = ImportError::of_other_format(begins) {
+                    return Err(error.into());
+                }
                 let log = own()?;
                 let done = log.import(&mut *lines).with_context(|| format!("importing {}", file.display()))?;
                 writeln!(out, "{} exchanges in {} sessions imported", done.exchanges, done.sessions.len())?;
@@ -189,20 +195,6 @@ fn imported(sessions: Vec<Session>) -> Option<String> {
     }
     let what = if count == 1 { "1 session was".to_owned() } else { format!("{count} sessions were") };
     (count > 0).then(|| format!("{what} {all}"))
-}
-
-/// An error with the remedy for other formats that are recognised.
-fn no_other_format(begins: &[u8]) -> anyhow::Result<()> {
-    let object = begins.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
-    if begins.starts_with(b"PK\x03\x04") {
-        let how = "`unzip -p BUNDLE exchanges.ndjson | nightaudit log import -` takes its exchanges";
-        bail!("this is a bundle, but only NDJSON can be imported: {how}");
-    }
-    if object.is_some_and(|object| object.starts_with(b"\"log\"")) {
-        let why = "a HAR doesn't have everything that was recorded: export the exchanges as NDJSON";
-        bail!("this is a HAR, but only NDJSON can be imported; {why}");
-    }
-    Ok(())
 }
 
 /// Makes the running `serve` check its log.

@@ -18,6 +18,9 @@ pub(crate) const FOLLOWERS: usize = 64;
 /// Requests that wait for a review to change.
 pub(crate) const POLLS: usize = 64;
 
+/// Imports. Each changes the log for as long as its file takes.
+const IMPORTS: usize = 1;
+
 /// Other short reads.
 const READS: usize = 64;
 
@@ -36,6 +39,7 @@ pub(crate) struct Bounds {
     pages: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     polls: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     events: Arc<Semaphore>,
 }
@@ -51,6 +55,7 @@ impl Default for Bounds {
             pages: semaphore(PAGES),
             followers: semaphore(FOLLOWERS),
             polls: semaphore(POLLS),
+            imports: semaphore(IMPORTS),
             reads: semaphore(READS),
             events: semaphore(EVENTS as usize),
         }
@@ -92,6 +97,15 @@ impl Bounds {
     /// 503 if none is free.
     pub(crate) fn poll(&self) -> Result<Permit, ApiError> {
         try_acquire(&self.polls).ok_or_else(|| busy(POLLS, "requests that wait for a review"))
+    }
+
+    /// A permit for an import.
+    ///
+    /// # Errors
+    ///
+    /// 503 if none is free.
+    pub(crate) fn import(&self) -> Result<Permit, ApiError> {
+        try_acquire(&self.imports).ok_or_else(|| busy(IMPORTS, "imports"))
     }
 
     /// A permit for another short read; waits up to [`WAIT_TIMEOUT`].

@@ -7,6 +7,8 @@ use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
 use serde::{Deserialize, Serialize};
 
+use crate::{evidence::EvidenceTools, import::Importer};
+
 /// The current state of one key under one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,6 +121,10 @@ pub struct Gauges {
     pub log_check: Box<LogCheck>,
     /// The contracts that requests are checked against.
     pub contracts: Contracts,
+    /// What evidence needs; `None` if it isn't made here.
+    pub evidence: Option<EvidenceTools>,
+    /// Imports sessions into the log; `None` if nothing can be imported here. May block.
+    pub import: Option<Box<Importer>>,
     /// What sessions are reviewed against; the same `Arc` while it is unchanged. May block.
     pub basis: Box<BasisReader>,
 }
@@ -134,6 +140,8 @@ impl Default for Gauges {
             log_info: Box::new(|| serde_json::json!({})),
             log_check: Box::new(|_| Err("this log can't be checked here".into())),
             contracts: Contracts::built_in(),
+            evidence: None,
+            import: None,
             basis: {
                 let built_in = Arc::<Basis>::default();
                 Box::new(move || Ok(Arc::clone(&built_in)))

@@ -25,6 +25,10 @@
 //! | `GET /api/v1/sessions/{session}/review` | the review, as `review --json` prints it, and how far it goes |
 //! | `GET /api/v1/sessions/{session}/run` | the review in a few figures |
 //! | `GET /api/v1/sessions/{session}/declaration` | the declaration, with a template; `PUT` stores it; `.toml` downloads it |
+//! | `POST /api/v1/import` | imports the sessions of an NDJSON export |
+//! | `GET /api/v1/compare?a=…&b=…` | what changed from the review of one session to that of another |
+//! | `POST /api/v1/evidence` | writes a report, HAR, bundle or NDJSON; `GET …/{id}` says how far it is, `…/file` downloads it |
+//! | `GET /api/v1/key` | the fingerprint of the signing key |
 //! | `GET /api/v1/catalogue` | use cases, operations and rules, for the declaration |
 //! | `GET /api/v1/log` | totals of the log: `{"sessions": …, "exchanges": …}` |
 //! | `GET /api/v1/log/check` | the result of verifying every byte, which takes as long as reading them |
@@ -73,11 +77,14 @@ mod code;
 mod contract;
 mod counts;
 mod declaration;
+mod disk;
 mod error;
+mod evidence;
 mod exchanges;
 mod follow;
 mod gauges;
 mod guard;
+mod import;
 mod log;
 mod metrics;
 mod open;
@@ -90,6 +97,8 @@ mod row;
 mod rows;
 mod sessions;
 mod shared;
+#[cfg(test)]
+mod slow;
 mod state;
 mod stream;
 mod tickets;
@@ -112,12 +121,14 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 pub(crate) use self::shared::{Shared, blocking, now, pairs, take};
-use self::{error::ApiError, guard::Names, review::Reviews, shared::Peer, tickets::Tickets};
+use self::{error::ApiError, evidence::Jobs, guard::Names, review::Reviews, shared::Peer, tickets::Tickets};
 pub use self::{
+    evidence::{EvidenceTools, KeyResult},
     gauges::{
         BasisReader, CheckResult, Gauges, LimitHistory, LimitReport, LimitState, LogCheck, MAX_MINUTES, ProxyState,
         RuleHistory,
     },
+    import::Importer,
     token::{Token, TokenError},
 };
 
@@ -132,6 +143,7 @@ impl Console {
     /// A console over `log`, bound to `address`. It accepts that address, the names of loopback, and `names` as `Host`.
     #[must_use]
     pub fn new(log: Arc<dyn ReadLog>, token: Token, address: SocketAddr, names: Vec<String>, gauges: Gauges) -> Self {
+        let jobs = Jobs::new(gauges.evidence.as_ref().map(|tools| &*tools.folder));
         let shared = Arc::new(Shared {
             log,
             token,
@@ -141,6 +153,7 @@ impl Console {
             bounds: Arc::default(),
             reviews: Reviews::default(),
             tickets: Tickets::default(),
+            jobs,
         });
         let router = routes::router(true)
             .fallback(no_such_address)
@@ -313,11 +326,11 @@ pub(crate) mod tests {
 
     pub(crate) fn console() -> Opened {
         let log = MemoryLog::default();
-        console_over(log.clone(), Arc::new(log))
+        console_over(log.clone(), Arc::new(log), Gauges::default())
     }
 
     /// A console over `read`, which reads `log`.
-    pub(crate) fn console_over(log: MemoryLog, read: Arc<dyn ReadLog>) -> Opened {
+    pub(crate) fn console_over(log: MemoryLog, read: Arc<dyn ReadLog>, gauges: Gauges) -> Opened {
         let folder = tempfile::tempdir().unwrap();
         let token = Token::load_or_create(folder.path()).unwrap();
         let text = token.as_str().to_owned();
@@ -339,7 +352,7 @@ pub(crate) mod tests {
             let limits = vec![limit.clone()];
             Box::pin(async { Ok(limits) })
         };
-        let gauges = Gauges { limits: Box::new(limits), ..Gauges::default() };
+        let gauges = Gauges { limits: Box::new(limits), ..gauges };
         let console = Console::new(read, token, address, Vec::new(), gauges);
         Opened { console, token: text, log, _folder: folder }
     }

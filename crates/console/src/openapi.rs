@@ -271,6 +271,16 @@ mod tests {
         let run = "/api/v1/sessions/current/run";
         fits(&opened, "GET", run, run, "").await;
         fits(&opened, "GET", "/api/v1/catalogue", "/api/v1/catalogue", "").await;
+        fits(&opened, "GET", "/api/v1/compare?a=certification&b=a", "/api/v1/compare", "").await;
+        fits(&opened, "GET", "/api/v1/compare?a=certification", "/api/v1/compare", "").await;
+        fits(&opened, "POST", "/api/v1/import", "/api/v1/import", "").await;
+        fits(&opened, "GET", "/api/v1/key", "/api/v1/key", "").await;
+        fits(&opened, "GET", "/api/v1/evidence", "/api/v1/evidence", "").await;
+        let body = r#"{"session":"certification","format":"har"}"#;
+        fits(&opened, "POST", "/api/v1/evidence", "/api/v1/evidence", body).await;
+        for method in ["GET", "DELETE"] {
+            fits(&opened, method, "/api/v1/evidence/none", "/api/v1/evidence/{id}", "").await;
+        }
         fits(&opened, "PATCH", "/api/v1/sessions/a", one, r#"{"note":"x"}"#).await;
         fits(&opened, "DELETE", "/api/v1/sessions/a", one, "").await;
         fits(&opened, "POST", "/api/v1/sessions/current/end", "/api/v1/sessions/current/end", "").await;

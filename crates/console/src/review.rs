@@ -3,6 +3,7 @@
 //! [`Reviews`] keeps the reviewers of the sessions asked for last. A session is read from its beginning once, on a
 //! blocking thread; after that an update costs what was recorded since. Nothing is read while nobody asks.
 
+mod compare;
 mod handlers;
 mod kept;
 mod reading;
@@ -17,6 +18,7 @@ use nightaudit_review::{Basis, Declaration};
 use tokio::sync::{Semaphore, watch};
 
 pub(crate) use self::{
+    compare::compare,
     handlers::{current_run, run, session_review},
     kept::{Made, Progress},
 };

@@ -9,8 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    Shared, around, body, catalogue, code, contract, counts, declaration, exchanges, follow, log, metrics, open,
-    openapi, review, rows, sessions, state,
+    Shared, around, body, catalogue, code, contract, counts, declaration, evidence, exchanges, follow, import, log,
+    metrics, open, openapi, review, rows, sessions, state,
 };
 
 /// A path, a method and their handler.
@@ -60,6 +60,14 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/sessions/{session}/declaration", || get(declaration::get)),
         Route::new("PUT", "/api/v1/sessions/{session}/declaration", || put(declaration::put)),
         Route::new("GET", "/api/v1/sessions/{session}/declaration.toml", || get(declaration::download)),
+        Route::new("POST", "/api/v1/import", || post(import::import)),
+        Route::new("GET", "/api/v1/compare", || get(review::compare)),
+        Route::new("GET", "/api/v1/evidence", || get(evidence::list)),
+        Route::new("POST", "/api/v1/evidence", || post(evidence::begin)),
+        Route::new("GET", "/api/v1/evidence/{id}", || get(evidence::one)),
+        Route::new("DELETE", "/api/v1/evidence/{id}", || delete(evidence::remove)),
+        Route::new("GET", "/api/v1/evidence/{id}/file", || get(evidence::download)),
+        Route::new("GET", "/api/v1/key", || get(evidence::key)),
         Route::new("GET", "/api/v1/catalogue", || get(catalogue::catalogue)),
         Route::new("GET", "/api/v1/log", || get(log::info)),
         Route::new("GET", "/api/v1/log/check", || get(log::check)),

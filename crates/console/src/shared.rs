@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bounds::Bounds,
     error::ApiError,
+    evidence::Jobs,
     gauges::{Gauges, LimitState},
     guard::Names,
     review::Reviews,
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) bounds: Arc<Bounds>,
     pub(crate) reviews: Reviews,
+    pub(crate) jobs: Jobs,
     pub(crate) tickets: Tickets,
 }
 

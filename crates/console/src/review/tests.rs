@@ -1,23 +1,20 @@
 //! Tests through the console's router.
 
-use std::{
-    sync::{Arc, Condvar, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{StatusCode, header};
 use http_body_util::BodyExt as _;
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
-use nightaudit_log::{
-    Exchanges, FindError, Follow, FollowFrom, ManageSessions, Position, Query, ReadError, ReadLog, Session,
-    SessionError,
-    testing::{self, MemoryLog},
-};
+use nightaudit_exchange::{Exchange, Missing};
+use nightaudit_log::{ReadLog as _, Session, testing};
 use nightaudit_review::{Basis, Declaration, Review, SessionFacts};
 use serde_json::Value;
 
 use super::KEPT;
-use crate::tests::{Opened, ask, console, console_over, send};
+use crate::{
+    Gauges,
+    slow::Slow,
+    tests::{Opened, ask, console, console_over, send},
+};
 
 /// Starts a session and returns the number that its fixtures have.
 fn started(opened: &Opened, number: u64, name: &str, count: u64) {
@@ -233,57 +230,10 @@ async fn an_invalid_request_for_a_review_is_refused() {
     }
 }
 
-/// A log whose queries wait until they are let go on.
-#[derive(Debug, Clone)]
-struct Slow {
-    log: MemoryLog,
-    open: Arc<(Mutex<bool>, Condvar)>,
-}
-
-impl ReadLog for Slow {
-    fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
-        self.log.find(prefix)
-    }
-
-    fn position(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
-        self.log.position(id)
-    }
-
-    fn generation(&self) -> u64 {
-        self.log.generation()
-    }
-
-    fn query(&self, query: Query) -> Result<Box<dyn Exchanges>, ReadError> {
-        let (open, changed) = &*self.open;
-        drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
-        self.log.query(query)
-    }
-
-    fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {
-        self.log.follow(filter, from)
-    }
-
-    fn sessions(&self) -> Result<Vec<Session>, ReadError> {
-        self.log.sessions()
-    }
-
-    fn session(&self, which: &str) -> Result<Session, SessionError> {
-        ReadLog::session(&self.log, which)
-    }
-
-    fn missing(&self) -> Result<Vec<Missing>, ReadError> {
-        self.log.missing()
-    }
-
-    fn manage(&self) -> Option<&dyn ManageSessions> {
-        self.log.manage()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_takes_long_to_read_tells_how_far_it_is() {
-    let slow = Slow { log: MemoryLog::default(), open: Arc::default() };
-    let opened = console_over(slow.log.clone(), Arc::new(slow.clone()));
+    let slow = Slow::default();
+    let opened = console_over(slow.log.clone(), Arc::new(slow.clone()), Gauges::default());
     started(&opened, 1, "a", 9);
     for path in ["review", "run", "review?wait=9"] {
         let (status, body) = json(&opened, &format!("/api/v1/sessions/a/{path}")).await;
@@ -292,8 +242,7 @@ async fn a_session_that_takes_long_to_read_tells_how_far_it_is() {
     }
     let (_, declaration) = json(&opened, "/api/v1/sessions/a/declaration").await;
     assert_eq!((&declaration["template"], &declaration["building"]["of"]), (&Value::Null, &9.into()));
-    *slow.open.0.lock().unwrap() = true;
-    slow.open.1.notify_all();
+    slow.go_on();
     let made = async {
         loop {
             let (status, review) = json(&opened, "/api/v1/sessions/a/review").await;

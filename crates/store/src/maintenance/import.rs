@@ -36,12 +36,36 @@ pub enum ImportError {
         /// The cause.
         reason: String,
     },
+    /// The file is a bundle.
+    #[error(
+        "this is a bundle, but only NDJSON can be imported: `unzip -p BUNDLE exchanges.ndjson | nightaudit log import -` \
+         takes its exchanges"
+    )]
+    Bundle,
+    /// The file is a HAR.
+    #[error(
+        "this is a HAR, but only NDJSON can be imported; a HAR doesn't have everything that was recorded: export the \
+         exchanges as NDJSON"
+    )]
+    Har,
     /// A session of the file is already in the log.
     #[error("session {0} is already in the log: delete it first, or import into another data folder")]
     Present(SessionId),
     /// The exchanges can't be stored.
     #[error(transparent)]
     Session(#[from] SessionError),
+}
+
+impl ImportError {
+    /// The error for a file that begins so, if it is of another known format.
+    #[must_use]
+    pub fn of_other_format(begins: &[u8]) -> Option<Self> {
+        let object = begins.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+        if begins.starts_with(b"PK\x03\x04") {
+            return Some(Self::Bundle);
+        }
+        object.is_some_and(|object| object.starts_with(b"\"log\"")).then_some(Self::Har)
+    }
 }
 
 /// A session being imported.
@@ -73,6 +97,9 @@ impl Log {
     /// imported then. If the process ends before that, the sessions are marked as unfinished and removed by the next
     /// import.
     pub fn import(&self, lines: &mut dyn BufRead) -> Result<Imported, ImportError> {
+        if let Some(error) = ImportError::of_other_format(lines.fill_buf()?) {
+            return Err(error);
+        }
         self.undo_unfinished()?;
         let mut imported = Imported::default();
         let mut sessions = BTreeMap::new();
