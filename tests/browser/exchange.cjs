@@ -210,6 +210,12 @@ test(async (it, folder) => {
   await until("a pointer leads to its place", async () => (await selected(page)) === 'State:"Started"');
   await press("Escape", "Escape");
 
+  // The request as code.
+  await page.click(".menu summary");
+  await page.evaluate(() => [...document.querySelectorAll(".menu button")].find(({ textContent }) => textContent === "as cURL").click());
+  const curl = await copied("The request as cURL");
+  it.expect(/curl/.test(curl) && curl.includes("/api/connector/v1/reservations/getAll/2023-06-06") && !curl.includes("access-token-0001"), `as cURL: ${curl}`);
+
   // Headers, cookies, and as it was on the wire.
   const showPart = async (name, part, ...said) => {
     await page.click(`#tabs-${name}-${part}`);

@@ -128,15 +128,13 @@ export function jsonTree(doc, ctx, { label, remarks = [], tools }) {
 	};
 
 	const lines = new Lines({ label, look: "json", role: "tree", line });
-	lines.element.addEventListener("mousedown", (event) => {
+	lines.element.addEventListener("click", (event) => {
 		const target = /** @type {Element} */ (event.target);
 		const at = /** @type {HTMLElement | null} */ (target.closest("[data-value]"));
-		if (!at || event.button !== 0) return;
+		// Text that is being selected must not be drawn anew.
+		if (!at || getSelection()?.isCollapsed === false) return;
 		select(Number(at.dataset.value));
-		if (!target.closest(".fold, .sum")) return;
-		event.preventDefault();
-		lines.element.focus({ preventScroll: true });
-		toggle();
+		if (target.closest(".fold, .sum")) toggle();
 	});
 
 	const select = (value = 0) => {

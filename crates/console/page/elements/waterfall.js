@@ -13,8 +13,8 @@ export function phases({ forwarded, responseHead, responseEnd }, waitedMs) {
 	/** @type {[string, string, number, number | null][]} */
 	const all = [
 		["Waited for the limit", "wait", 0, waited || null],
-		[forwarded === null ? "Answered without Mews" : "Received, connected", "own", waited, forwarded ?? end],
-		["Mews", "mews", forwarded ?? 0, forwarded === null ? null : responseHead],
+		[forwarded === null ? "Not forwarded" : "Received, connected", "own", waited, forwarded ?? (end || null)],
+		["Waited for Mews", "mews", forwarded ?? 0, forwarded === null ? null : responseHead],
 		[responseHead === null ? "No response" : "Response", responseHead === null ? "wait" : "body", responseHead ?? forwarded ?? 0, forwarded === null ? null : responseEnd],
 	];
 	return all.flatMap(([name, look, from, until]) => (until === null ? [] : [{ name, look, from, until }]));
@@ -23,6 +23,7 @@ export function phases({ forwarded, responseHead, responseEnd }, waitedMs) {
 /** @param {TimesUs} times @param {number} waitedMs */
 export function waterfall(times, waitedMs) {
 	const all = phases(times, waitedMs);
+	if (all.length === 0) return h("p", { class: "muted" }, "No times were recorded.");
 	const share = (time = 0) => `${(time / Math.max(1, ...all.map(({ until }) => until))) * 100}%`;
 	const rows = all.map(({ name, look, from, until }) => {
 		const bar = h("span", { class: `wf-bar ${look}` });

@@ -56,7 +56,7 @@ function pane(first, ctx, options) {
 	const whole = h("a", { class: "button small icon", title: "Open on its own (w)", "aria-label": "Open on its own", hidden: !options.onClose }, icon("link"));
 	const close = options.onClose && h("button", { class: "button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
 	const tools = h("div", { class: "exchange-tools", hidden: true }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), whole, close);
-	const element = h("section", { class: "exchange view", "aria-label": "Exchange" }, h("div", { class: "exchange-top" }, head, tools), tab.element, tab.panel);
+	const element = h("section", { class: "exchange view", "aria-label": options.onClose ? null : "Exchange" }, h("div", { class: "exchange-top" }, head, tools), tab.element, tab.panel);
 
 	const show = async (wanted = "") => {
 		if (wanted === id) return;
