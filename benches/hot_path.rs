@@ -196,7 +196,7 @@ impl Captures {
 /// Redacted and encoded, as it is before it is compressed.
 fn exchange(criterion: &mut Criterion) {
     let mut captures = Captures::new();
-    let mut redactor = Redactor::default();
+    let mut redactor = Redactor::new(&nightaudit_mews::API, &[], nightaudit_exchange::PseudonymKey::ephemeral());
     let session = SessionId::from_parts(1_795_000_000_000, 1);
     let mut group = criterion.benchmark_group("exchange");
     group.throughput(Throughput::Bytes((captures.request.len() + captures.response.len()) as u64));
@@ -240,7 +240,7 @@ fn log(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH as u64)).sample_size(20);
     for (name, durability) in [("batch", Durability::Batch), ("write", Durability::Write)] {
         let folder = TempDir::new().expect("there is a folder for temporary files");
-        let mut config = nightaudit_store::StoreConfig::new(folder.path().join("data"));
+        let mut config = nightaudit_store::StoreConfig::new(folder.path().join("data"), &nightaudit_mews::API);
         config.durability = durability;
         let log = Log::open(config).expect("a new folder can be opened");
         let recorder = log.recorder();

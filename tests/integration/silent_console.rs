@@ -45,7 +45,7 @@ fn ended(mut child: Child, deadline: Instant) -> Result<(bool, String), &'static
 fn no_command_hangs_at_a_console_that_says_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let log = Log::open(StoreConfig::new(&data)).unwrap();
+    let log = Log::open(StoreConfig::new(&data, &nightaudit_mews::API)).unwrap();
     Token::load_or_create(&data).unwrap();
     // The system takes the connections; nobody reads what they say, or answers.
     let console = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -20,7 +20,12 @@ pub(crate) struct Names {
     pub(crate) imports: Vec<Import>,
     pub(crate) children: Vec<String>,
     pub(crate) paths: Vec<Vec<String>>,
+    /// The names of items that the file defines.
+    pub(crate) defined: BTreeSet<String>,
 }
+
+/// The words before the name of an item.
+const ITEMS: [&str; 9] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static", "mod"];
 
 impl Names {
     pub(crate) fn of(tokens: &[Token<'_>]) -> Self {
@@ -30,6 +35,13 @@ impl Names {
         while at < tokens.len() {
             if let Token::Name(name) = tokens[at] {
                 mentioned.insert(name);
+            }
+            if let [Token::Name(word), Token::Name(name), ..] = &tokens[at..]
+                && ITEMS.contains(word)
+                // `&'static T` and `*const T` define nothing.
+                && !matches!(tokens[..at].last(), Some(Token::Other('\'' | '*')))
+            {
+                names.defined.insert((*name).to_owned());
             }
             at = match &tokens[at..] {
                 // `impl Trait + use<'a>` imports nothing.

@@ -91,6 +91,9 @@ impl Modules {
                 (module, rest, is_first) = (next, after, false);
                 continue;
             }
+            if !is_first && inner.names.defined.contains(name) {
+                return Some((module, name.clone()));
+            }
             let import = inner.names.imports.iter().find(|import| import.name == *name && import.path != path);
             if let Some(import) = import {
                 let whole: Vec<String> = import.path.iter().chain(after).cloned().collect();

@@ -8,7 +8,7 @@ pub(crate) enum Token<'a> {
     Other(char),
 }
 
-/// The tokens of a file, without those of what `#[cfg(test)]` stands before.
+/// The tokens of a file, without those of tests.
 pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     without_tests(&scan(text))
 }
@@ -65,15 +65,17 @@ fn literal(text: &str) -> Option<usize> {
     Some(prefix + 1 + end + 1)
 }
 
-/// Leaves out each item that `#[cfg(test)]` stands before.
+/// Leaves out each item that is compiled for tests only: `#[cfg(test)]`, `#[cfg(all(test, unix))]`.
 fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     use Token::{Name, Other};
-    let attribute = [Other('#'), Other('['), Name("cfg"), Other('('), Name("test"), Other(')'), Other(']')];
+    let attribute = [Other('#'), Other('['), Name("cfg"), Other('(')];
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        if tokens[at..].starts_with(&attribute) {
-            at = end_of_item(tokens, at + attribute.len());
+        let inner = tokens[at..].strip_prefix(&attribute).unwrap_or_default();
+        let end = inner.iter().position(|token| *token == Other(']')).unwrap_or_default();
+        if inner[..end].contains(&Name("test")) && !inner[..end].contains(&Name("not")) {
+            at = end_of_item(tokens, at + attribute.len() + end + 1);
         } else {
             kept.push(tokens[at]);
             at += 1;
@@ -105,7 +107,7 @@ fn end_of_item(tokens: &[Token<'_>], mut at: usize) -> usize {
 #[test]
 fn comments_literals_and_tests_are_left_out() {
     let source = "use a::b; // c::d\nlet x = \"e::f\"; let y = ('\\'', '\"', b'g', r#\"h\"::\"#);\nfn k<'l>() {}\n\
-                  #[cfg(test)]\nmod m { fn n() { o::p(); } }\n#[cfg(test)]\nmod q;\nr::s()";
+                  #[cfg(test)]\nmod m { fn n() { o::p(); } }\n#[cfg(all(test, unix))]\nmod q;\nr::s()";
     let names: Vec<&str> = tokens(source)
         .into_iter()
         .filter_map(|token| match token {

@@ -13,7 +13,7 @@ use crate::{
     config::Settings,
     error::StartError,
     files,
-    service::{bind, scheme},
+    listening::{bind, scheme},
     wiring,
 };
 

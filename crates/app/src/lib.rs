@@ -23,6 +23,7 @@ mod error;
 mod files;
 mod keys;
 mod limit_history;
+mod listening;
 pub mod logging;
 mod reachability;
 mod recorder;
@@ -34,6 +35,7 @@ mod workers;
 pub use self::{
     error::{BindError, RunError, StartError},
     keys::{SigningKeyError, mask_key, signing_key},
-    service::{Service, bind},
+    listening::bind,
+    service::Service,
     viewer::Viewer,
 };

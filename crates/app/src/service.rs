@@ -22,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Settings,
     console_port::ConsolePort,
-    error::{BindError, RunError, StartError},
+    error::{RunError, StartError},
     files::Files,
     keys,
     limit_history::History,
+    listening::{bind, scheme},
     reachability::{Reachability, State},
     recorder::{LogRecorder, Outcomes},
     wiring,
@@ -212,19 +213,6 @@ impl Ports {
     fn proxy_urls(&self, tls: bool) -> impl Iterator<Item = String> {
         self.proxy_addresses.iter().map(move |address| format!("{}://{address}", scheme(tls)))
     }
-}
-
-/// Listens on the address set by the configuration key `key`.
-///
-/// # Errors
-///
-/// The address is in use, or not this machine's.
-pub async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { address, key, source })
-}
-
-pub(crate) fn scheme(tls: bool) -> &'static str {
-    if tls { "https" } else { "http" }
 }
 
 /// The proxy's state for the console. While Mews isn't known to be reachable, asking for it makes an attempt to connect, so

@@ -40,7 +40,7 @@ async fn an_exchange_is_recorded_without_a_process() {
     stop.cancel();
     let closed = running.await.unwrap().unwrap();
     assert_eq!((closed.recorded, closed.unrecorded, closed.lost), (1, 0, 0));
-    let log = Log::open_read_only(folder.path()).unwrap();
+    let log = Log::open_read_only(folder.path(), &nightaudit_mews::API).unwrap();
     let exchanges: Vec<_> = log.query(Query::default()).unwrap().map(Result::unwrap).collect();
     let [exchange] = &exchanges[..] else { panic!("{} exchanges", exchanges.len()) };
     assert_eq!((&*exchange.operation, exchange.outcome), ("configuration/get", Outcome::Answered));

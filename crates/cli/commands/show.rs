@@ -462,7 +462,7 @@ mod tests {
         write_summary(&mut out, &exchange, None, &[], &TimeZone::UTC).unwrap();
         write_messages(&mut out, &exchange, Parts::BOTH, None).unwrap();
         let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
-        assert!(text.contains("\nthe redirect to Mews was rewritten to point to the proxy\n"), "{text}");
+        assert!(text.contains("\nthe redirect to the host was rewritten to point to the proxy\n"), "{text}");
         assert!(text.contains("\"Reservations\"") && text.contains("not entirely valid utf-8"), "{text}");
     }
 

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{FindError, Order, Query, ReadError, ReadLog, Session};
+use nightaudit_mews::API;
 use nightaudit_store::{DeleteTarget, Log, OpenError, StoreConfig, open_when_free};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
@@ -42,7 +43,7 @@ impl Holder {
     }
 
     fn find_within(data: &Path, timeout: Duration) -> Result<Self, Error> {
-        match open_when_free(timeout, || Log::open_read_only(data)) {
+        match open_when_free(timeout, || Log::open_read_only(data, &API)) {
             Ok(log) => Ok(Self::None(Box::new(log))),
             Err(OpenError::Locked { console: Some(address), .. }) => {
                 Ok(Self::Serve(Client::new(&address, Token::load(data)?)?))

@@ -59,7 +59,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = std::path::Path::new("/var/lib/nightaudit");
-//! let log = Arc::new(Log::open(StoreConfig::new(folder))?);
+//! let log = Arc::new(Log::open(StoreConfig::new(folder, &nightaudit_mews::API))?);
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8081").await?;
 //! let token = Token::load_or_create(folder)?;
 //! let console = Console::new(log, token, listener.local_addr()?, Vec::new(), Gauges::default());

@@ -29,6 +29,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod api;
 mod body;
 mod capture;
 pub mod chain;
@@ -48,6 +49,7 @@ mod text;
 mod time;
 mod web_socket;
 
+pub use api::{Api, TokenForm};
 pub use body::{Body, Withheld};
 pub use capture::{
     Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedWebSocket,

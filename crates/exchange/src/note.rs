@@ -15,9 +15,9 @@ pub enum Note {
     /// The response had `Alt-Svc` or `Strict-Transport-Security`, which would make the client bypass the proxy; they
     /// were not passed on.
     OriginHeadersRemoved,
-    /// The response redirected to Mews; the client was redirected to the proxy instead.
+    /// The response redirected to the host itself; the client was redirected to the proxy instead.
     RedirectRewritten,
-    /// The response set cookies for Mews' host, or `Secure` ones; the client received them for the proxy.
+    /// The response set cookies for the host, or `Secure` ones; the client received them for the proxy.
     CookiesRewritten,
     /// The response had both `Content-Length` and chunked coding; `Content-Length` was ignored (RFC 9112, section 6.3).
     LengthIgnored,
@@ -50,8 +50,8 @@ impl fmt::Display for Note {
             Self::OriginHeadersRemoved => {
                 "Alt-Svc and Strict-Transport-Security, which bypass the proxy, were removed from the response"
             }
-            Self::RedirectRewritten => "the redirect to Mews was rewritten to point to the proxy",
-            Self::CookiesRewritten => "cookies for Mews' host were rewritten for the proxy",
+            Self::RedirectRewritten => "the redirect to the host was rewritten to point to the proxy",
+            Self::CookiesRewritten => "cookies for the host were rewritten for the proxy",
             Self::LengthIgnored => {
                 "the response had both Content-Length and chunked coding; Content-Length was ignored"
             }

@@ -2,7 +2,7 @@
 //!
 //! A token is found in four ways. By name ([`names`]), in any notation of name and value ([`value`]): JSON, forms,
 //! queries, cookies, XML, YAML, multipart, Python. By position: credentials in `Authorization`, passwords in URLs. By
-//! form: that of Mews' tokens ([`form`]). And by value ([`secrets`]): anything found before, in this exchange or an
+//! form: that of the API's tokens ([`form`]). And by value ([`secrets`]): anything found before, in this exchange or an
 //! earlier one, wherever it occurs. All four scan texts both as they are and with their escapes decoded ([`layers`]),
 //! and bodies with their content codings removed and their text as UTF-8 ([`body`]). None keeps parser state, so
 //! malformed or truncated input can't hide what follows it. Unreadable bodies are withheld ([`kind`]).
@@ -40,7 +40,7 @@ use self::{
 };
 pub use self::{free_text::redact_text, journal_entry::JournalEntry, known_tokens::KnownTokens};
 use crate::{
-    Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
+    Api, Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
     Exchange, Failure, Head, Header, Message, Outcome, Pseudonym, PseudonymKey, Request, Response, SessionId, TimesUs,
     WebSocket,
 };
@@ -55,35 +55,31 @@ use crate::{
 /// elsewhere. The envelope's `Client` is not a secret.
 #[derive(Debug)]
 pub struct Redactor {
+    api: &'static Api,
     names: Names,
     request_id: Names,
     secrets: Secrets,
 }
 
-impl Default for Redactor {
-    fn default() -> Self {
-        Self::new(&[], PseudonymKey::ephemeral())
-    }
-}
-
 impl Redactor {
-    /// A redactor that also replaces the values of these properties, wherever they occur, with pseudonyms made with
+    /// A redactor for this API that also replaces the values of these properties, wherever they occur, with pseudonyms made with
     /// `key`.
     ///
     /// Names are compared ignoring ASCII case, `_` and `-`; values of any type are replaced, except `null`.
     #[must_use]
-    pub fn new(fields: &[String], key: PseudonymKey) -> Self {
+    pub fn new(api: &'static Api, fields: &[String], key: PseudonymKey) -> Self {
         Self {
-            names: Names::tokens_and(fields),
-            request_id: Names::only(["RequestId"]),
-            secrets: Secrets::with_key(key),
+            api,
+            names: Names::tokens_and(api, fields),
+            request_id: Names::only([api.request_id_property]),
+            secrets: Secrets::with_key(key).with_form(api.token_form),
         }
     }
 
     /// The tokens it knows, for texts that do not pass through it.
     #[must_use]
     pub fn known_tokens(&self) -> KnownTokens {
-        self.secrets.known_tokens()
+        KnownTokens { api: self.api, shared: self.secrets.known_tokens() }
     }
 
     /// A session's name, safe to write: tokens sent as a name are replaced.
@@ -111,7 +107,7 @@ impl Redactor {
         session_name: &str,
         sequence: u64,
     ) -> Exchange {
-        let Self { names, request_id, secrets } = self;
+        let Self { api, names, request_id, secrets } = self;
         // Forwarded data is a valid request; anything else may be arbitrary bytes.
         let is_request = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
         let method = if is_request && is_usual(&capture.request.method) {
@@ -157,7 +153,7 @@ impl Redactor {
         };
         let response = response_parts.zip(response_search).map(|((status, response_version, head), search)| {
             let headers = headers(&response_headers, response_texts, names, secrets);
-            let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case("request-id"));
+            let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case(api.request_id_header));
             let request_id = match named {
                 Some(header) => Some(header.value.to_string()),
                 None if status.as_u16() >= 400 => {
@@ -186,7 +182,7 @@ impl Redactor {
             session_name: session_name.into(),
             sequence,
             environment: CompactString::from(&*capture.environment),
-            operation: operation(&target).to_owned(),
+            operation: operation(api, &target).to_owned(),
             started_at: capture.received,
             times_us: TimesUs {
                 forwarded: capture.forwarded.map(micros),
@@ -277,10 +273,10 @@ fn search_named<'a>(text: &'a [u8], syntax: Syntax, names: &Names, secrets: &mut
 }
 
 fn search_headers<'a>(fields: &'a [Field<'_>], names: &Names, secrets: &mut Secrets) -> Vec<Text<'a>> {
-    fields.iter().map(|(name, value)| search_named(value, syntax_of(name), names, secrets)).collect()
+    fields.iter().map(|(name, value)| search_named(value, syntax_of(name, names), names, secrets)).collect()
 }
 
-fn syntax_of(field: &[u8]) -> Syntax {
+fn syntax_of(field: &[u8], names: &Names) -> Syntax {
     let is = |name: &str| field.eq_ignore_ascii_case(name.as_bytes());
     // By length first, since every header's name is looked up.
     match field.len() {
@@ -288,7 +284,7 @@ fn syntax_of(field: &[u8]) -> Syntax {
         10 if is("set-cookie") => Syntax::Cookie,
         13 if is("authorization") => Syntax::Credentials,
         19 if is("proxy-authorization") => Syntax::Credentials,
-        _ if !head::is_usual(field) && names::is_token_name(field) => Syntax::Token,
+        _ if !head::is_usual(field) && names.is_token_name(field) => Syntax::Token,
         _ => Syntax::Field,
     }
 }
@@ -409,18 +405,18 @@ const fn version(version: Version) -> &'static str {
     }
 }
 
-/// The path after `/api/connector/v1/`; any other path in full.
-fn operation(target: &str) -> &str {
+/// The operation that a target addresses; outside the API, the path in full.
+fn operation<'a>(api: &Api, target: &'a str) -> &'a str {
     let path = match target.split_once("://") {
         // A target in absolute form: its path begins with the slash after the authority.
         Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
         _ => target,
     };
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    path.strip_prefix("/api/connector/v1/").filter(|operation| !operation.is_empty()).unwrap_or(path)
+    api.operation_of(path).unwrap_or(path)
 }
 
-/// The value of `RequestId` in an error's body.
+/// The host's id of the request in an error's body.
 fn request_id_of(names: &Names, body: &[u8]) -> Option<Vec<u8>> {
     const MAX: usize = 256;
     let mut request_id = None;

@@ -6,10 +6,22 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, ExchangeId, Failure,
-    FailureKind, Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, Timestamp, chain,
+    Api, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, ExchangeId,
+    Failure, FailureKind, Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, Timestamp, TokenForm, chain,
 };
 use proptest::prelude::*;
+
+/// The API whose exchanges are recorded.
+static API: Api = Api {
+    name: "Mews",
+    possessive: "Mews'",
+    operation_prefix: "/api/connector/v1/",
+    request_id_header: "Request-Id",
+    request_id_property: "RequestId",
+    message_property: "Message",
+    token_words: &["access", "client", "connection"],
+    token_form: TokenForm::new(32, 31),
+};
 
 const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 const CLIENT: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";
@@ -61,7 +73,12 @@ fn head(start: &str, fields: &[(&str, &str)]) -> Head {
 }
 
 fn exchange(mut capture: Capture) -> Exchange {
-    Redactor::new(&["Note".to_owned()], KEY).exchange(&mut capture, SessionId::from_parts(1, 1), "certification", 42)
+    Redactor::new(&API, &["Note".to_owned()], KEY).exchange(
+        &mut capture,
+        SessionId::from_parts(1, 1),
+        "certification",
+        42,
+    )
 }
 
 fn request_text(request: &str) -> String {
@@ -174,7 +191,7 @@ fn a_secret_that_is_a_number_becomes_a_string() {
 
 #[test]
 fn a_token_known_from_one_exchange_is_found_in_the_next() {
-    let mut redactor = Redactor::default();
+    let mut redactor = Redactor::new(&API, &[], PseudonymKey::ephemeral());
     let session = SessionId::from_parts(1, 1);
     drop(redactor.exchange(&mut capture(br#"{"AccessToken":"seen-by-name-once"}"#, b""), session, "s", 1));
     let mut later = capture(b"{}", format!("{{\"echo\":\"{ACCESS} seen-by-name-once\"}}").as_bytes());

@@ -9,11 +9,23 @@ use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Body, Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
+    Api, Body, Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
     CapturedWebSocket, Direction, Exchange, ExchangeId, Failure, FailureKind, Head, Header, Omitted, Outcome,
-    PseudonymKey, Redactor, SessionId, Timestamp, Withheld,
+    PseudonymKey, Redactor, SessionId, Timestamp, TokenForm, Withheld,
 };
 use proptest::prelude::*;
+
+/// The API whose exchanges are recorded.
+static API: Api = Api {
+    name: "Mews",
+    possessive: "Mews'",
+    operation_prefix: "/api/connector/v1/",
+    request_id_header: "Request-Id",
+    request_id_property: "RequestId",
+    message_property: "Message",
+    token_words: &["access", "client", "connection"],
+    token_form: TokenForm::new(32, 31),
+};
 
 const MEWS: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
 const OWN: &str = "kQ7own-secret.Token_42";
@@ -184,7 +196,7 @@ fn head(text: &str) -> Head {
 }
 
 fn recorded(mut capture: Capture) -> Exchange {
-    Redactor::new(&[], PseudonymKey([7; 32])).exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1)
+    Redactor::new(&API, &[], PseudonymKey([7; 32])).exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1)
 }
 
 type InBody = fn(Vec<u8>) -> Capture;
@@ -378,13 +390,16 @@ fn no_token_is_left_in_a_foreign_exchange() {
             for (encoding, encode) in [ENCODINGS[0], ENCODINGS[2], ENCODINGS[5], ENCODINGS[10], ENCODINGS[12]] {
                 for (place, mut exchange) in elsewhere(&text, encode) {
                     assert!(leak(&exchange, secret).is_some() || encoding != "UTF-8", "{way} in {place}");
-                    let had_tokens = Redactor::default().rescan(&mut exchange);
+                    let had_tokens = Redactor::new(&API, &[], PseudonymKey::ephemeral()).rescan(&mut exchange);
                     if let Some(left) = leak(&exchange, secret) {
                         leaks.push(format!("{way} in {place}, {encoding}: {left}"));
                     }
                     assert!(had_tokens || leak(&exchange, secret).is_some(), "{way} in {place}, {encoding}");
                     let clean = exchange.clone();
-                    assert!(!Redactor::default().rescan(&mut exchange), "{way} in {place}, {encoding}: {exchange:#?}");
+                    assert!(
+                        !Redactor::new(&API, &[], PseudonymKey::ephemeral()).rescan(&mut exchange),
+                        "{way} in {place}, {encoding}: {exchange:#?}"
+                    );
                     assert_eq!(exchange, clean);
                 }
             }
@@ -398,7 +413,7 @@ fn rescan_leaves_recorded_exchanges_alone() {
     let mut other = Vec::new();
     let mut look = |way: &str, place: &str, mut exchange: Exchange| {
         let before = exchange.clone();
-        if Redactor::default().rescan(&mut exchange) || exchange != before {
+        if Redactor::new(&API, &[], PseudonymKey::ephemeral()).rescan(&mut exchange) || exchange != before {
             other.push(format!("{way} in {place}: {before:?}\nbecame {exchange:?}"));
         }
     };
@@ -418,7 +433,10 @@ fn rescan_leaves_recorded_exchanges_alone() {
         let mut beside = recorded(capture());
         let body = format!("{{\"AccessToken\":\"REDACTED:0f312628d173{between}{OWN}\"}}");
         beside.request.body = Body::whole(body.into());
-        assert!(Redactor::default().rescan(&mut beside) && leak(&beside, OWN).is_none(), "{between}");
+        assert!(
+            Redactor::new(&API, &[], PseudonymKey::ephemeral()).rescan(&mut beside) && leak(&beside, OWN).is_none(),
+            "{between}"
+        );
     }
 }
 
@@ -479,7 +497,7 @@ fn ordinary_files_and_responses_are_kept() {
 
 #[test]
 fn regression_names_and_words_sent_as_tokens_vanished_from_later_records() {
-    let mut redactor = Redactor::new(&[], PseudonymKey([7; 32]));
+    let mut redactor = Redactor::new(&API, &[], PseudonymKey([7; 32]));
     let mut record = |body: &str, client: Option<&str>, token: &str| {
         let mut capture = capture();
         capture.request.head = head(&format!("POST / HTTP/1.1\r\n{token}: 1\r\n\r\n"));
@@ -507,7 +525,7 @@ fn regression_names_and_words_sent_as_tokens_vanished_from_later_records() {
 
 #[test]
 fn regression_a_token_was_forgotten_after_320_others_and_beside_80() {
-    let mut redactor = Redactor::new(&[], PseudonymKey([7; 32]));
+    let mut redactor = Redactor::new(&API, &[], PseudonymKey([7; 32]));
     let mut record = |body: String| {
         let mut capture = capture();
         capture.request.body = CapturedBody::whole(body.into());
@@ -530,7 +548,7 @@ fn keyed_pseudonyms_cannot_be_guessed() {
     let of = |key: u8, body: &str| {
         let mut capture = capture();
         capture.request.body = CapturedBody::whole(Bytes::copy_from_slice(body.as_bytes()));
-        let mut redactor = Redactor::new(&["Door_Code".to_owned()], PseudonymKey([key; 32]));
+        let mut redactor = Redactor::new(&API, &["Door_Code".to_owned()], PseudonymKey([key; 32]));
         let body = redactor.exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1).request.body;
         String::from_utf8(body.bytes.to_vec()).unwrap()
     };
@@ -566,7 +584,7 @@ proptest! {
         let kept = recorded(BODIES[place].1(ENCODINGS[encoding].1(&text)));
         prop_assert_eq!(leak(&kept, &token), None, "{}", text);
         let mut again = kept.clone();
-        prop_assert!(!Redactor::default().rescan(&mut again) && again == kept, "{}", text);
+        prop_assert!(!Redactor::new(&API, &[], PseudonymKey::ephemeral()).rescan(&mut again) && again == kept, "{}", text);
     }
 
     #[test]
@@ -576,7 +594,7 @@ proptest! {
     ) {
         let text = NOTATIONS[way].1.replace('^', NAMES[name]).replace('@', &token);
         let (_, mut exchange) = elsewhere(&text, ENCODINGS[encoding].1).swap_remove(place);
-        prop_assert!(Redactor::default().rescan(&mut exchange));
+        prop_assert!(Redactor::new(&API, &[], PseudonymKey::ephemeral()).rescan(&mut exchange));
         prop_assert_eq!(leak(&exchange, &token), None, "{}", text);
     }
 }

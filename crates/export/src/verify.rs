@@ -20,7 +20,7 @@ use std::{
 };
 
 use nightaudit_exchange::{Alteration, Exchange, Import, SessionId};
-use nightaudit_mews::Environment;
+use nightaudit_mews::{API, Environment};
 
 use self::{chain::ChainCheck, finding::Findings, lines::check_lines, origins::SessionOrigins};
 pub use self::{
@@ -184,7 +184,7 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
     ];
     if !foreign.is_empty() {
         let hosts: Vec<String> = foreign.into_iter().collect();
-        notes.push(format!("not Mews: {}", hosts.join(", ")));
+        notes.push(format!("not {}: {}", API.name, hosts.join(", ")));
     }
     Ok(unsigned("har", exchanges, u64::from(exchanges > 0), notes, findings))
 }

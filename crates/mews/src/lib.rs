@@ -32,6 +32,7 @@ pub const REVISION: &str = "2026-08-07";
 
 mod address;
 mod anchor;
+mod api;
 mod catalogue;
 mod check;
 mod contracts;
@@ -46,6 +47,7 @@ mod openapi;
 mod tokens;
 
 pub use address::{OPERATION_PREFIX, OtherApi, operation_of};
+pub use api::API;
 pub use catalogue::{
     Catalogue, Delay, DelayUnit, Deprecation, Enum, Field, Kind, Lifecycle, NearMiss, Need, Object, Operation, Pattern,
     Rule, Section, Suggestion, UseCase, operation, operations, suggest, use_cases,

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use nightaudit_exchange::Api;
+
 use crate::Origin;
 
 /// Configuration of a [`Proxy`](crate::Proxy).
@@ -9,6 +11,8 @@ use crate::Origin;
 pub struct ProxyConfig {
     /// Name of the environment, as recorded.
     pub environment: Arc<str>,
+    /// What is particular to the API.
+    pub description: &'static Api,
     /// Host of the API.
     pub api: Origin,
     /// Host of the WebSocket.
@@ -39,11 +43,12 @@ pub struct ProxyConfig {
 }
 
 impl ProxyConfig {
-    /// Returns the defaults for an environment with this name and these hosts.
+    /// Returns the defaults for an environment of an API, with this name and these hosts.
     #[must_use]
-    pub fn new(environment: &str, api: Origin, events: Origin) -> Self {
+    pub fn new(environment: &str, description: &'static Api, api: Origin, events: Origin) -> Self {
         Self {
             environment: environment.into(),
+            description,
             api,
             events,
             keep_body: 8 << 20,

@@ -10,11 +10,12 @@
 //! may have been processed is never retried.
 //!
 //! ```no_run
-//! use std::sync::Arc;
+//! use std::{borrow::Cow, sync::Arc};
 //!
-//! use nightaudit_exchange::Capture;
+//! use nightaudit_exchange::{Capture, redact_text};
 //! use nightaudit_limit::Limiter;
 //! use nightaudit_listen::Server;
+//! use nightaudit_mews::API;
 //! use nightaudit_proxy::{ProxyConfig, RecordPermit, Proxy, Recorder, Unrecordable, UpstreamConfig};
 //!
 //! /// Records nothing.
@@ -33,6 +34,9 @@
 //!     fn begin(&mut self, _: &Capture) -> Result<(), Unrecordable> {
 //!         Ok(())
 //!     }
+//!     fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+//!         redact_text(&API, text, tokens)
+//!     }
 //!     fn record(self, capture: Box<Capture>) -> Self::Receipt {
 //!         println!("{}", capture.outcome as u8);
 //!         std::future::ready(())
@@ -40,7 +44,7 @@
 //! }
 //!
 //! # async fn example(limiter: Limiter) -> Result<(), Box<dyn std::error::Error>> {
-//! let config = ProxyConfig::new("demo", "https://api.mews-demo.com".parse()?, "wss://ws.mews-demo.com".parse()?);
+//! let config = ProxyConfig::new("demo", &API, "https://api.mews-demo.com".parse()?, "wss://ws.mews-demo.com".parse()?);
 //! let proxy = Proxy::new(config, &UpstreamConfig::default(), limiter, Nowhere)?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! Server::new(Default::default()).serve(listener, Arc::new(proxy), std::future::pending()).await;

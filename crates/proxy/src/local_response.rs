@@ -5,7 +5,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
-use nightaudit_exchange::{Failure, FailureKind, Outcome, redact_text};
+use nightaudit_exchange::{Api, Failure, FailureKind, Outcome, redact_text};
 
 use crate::headers::{ERROR, LIMITED};
 
@@ -66,12 +66,13 @@ impl LocalResponse {
         }
     }
 
-    /// Returns the response.
-    pub(crate) fn response(&self) -> Response<Bytes> {
+    /// Returns the response, in the form of this API's errors.
+    pub(crate) fn response(&self, api: &'static Api) -> Response<Bytes> {
         let message = match self {
             Self::Limited { closed: true, retry_after_secs, .. } => {
                 format!(
-                    "Too many requests: Mews has rejected recent requests with this token. Try again in {retry_after_secs} s."
+                    "Too many requests: {} has rejected recent requests with this token. Try again in {retry_after_secs} s.",
+                    api.name
                 )
             }
             Self::Limited { environment, rule, used, limit, retry_after_secs, .. } => format!(
@@ -80,10 +81,10 @@ impl LocalResponse {
             ),
             // It may quote the request.
             Self::Failed(failure) => {
-                String::from_utf8_lossy(&redact_text(failure.message.as_bytes(), &[])).into_owned()
+                String::from_utf8_lossy(&redact_text(api, failure.message.as_bytes(), &[])).into_owned()
             }
         };
-        let body = Bytes::from(nightaudit_mews::error_body(&message, None));
+        let body = Bytes::from(api.error_body(&message));
         let mut response = Response::new(body);
         *response.status_mut() = self.status();
         let length = HeaderValue::from(response.body().len());
@@ -113,6 +114,8 @@ impl LocalResponse {
 
 #[cfg(test)]
 mod tests {
+    use nightaudit_mews::API;
+
     use super::*;
 
     #[test]
@@ -125,7 +128,7 @@ mod tests {
             closed: false,
             retry_after_secs: 7,
         };
-        let response = local_response.response();
+        let response = local_response.response(&API);
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()[RETRY_AFTER], "7");
         assert_eq!(response.headers()[LIMITED], "demo/published");
@@ -136,7 +139,7 @@ mod tests {
     #[test]
     fn a_failure_names_its_kind() {
         let local_response = LocalResponse::failed(FailureKind::Connect, "nobody listens");
-        let response = local_response.response();
+        let response = local_response.response(&API);
         assert_eq!(
             (response.status().as_u16(), &response.headers()[ERROR]),
             (502, &HeaderValue::from_static("connect"))

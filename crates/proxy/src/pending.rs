@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Note, Outcome, as_utf8};
+use nightaudit_exchange::{Api, Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Note, Outcome, as_utf8};
 use nightaudit_listen::{ClientProgress, HalfClose};
 use nightaudit_mews::envelope;
 
@@ -22,6 +22,7 @@ use crate::{
 /// It is recorded exactly once: by [`finish`](Self::finish), or as aborted when the future or body that owns it is
 /// dropped, which is how hyper signals that the client has left.
 pub(crate) struct PendingExchange<P: RecordPermit> {
+    api: &'static Api,
     /// `None` once recorded.
     open: Option<(P, Box<Capture>)>,
     started: Instant,
@@ -34,8 +35,15 @@ pub(crate) struct PendingExchange<P: RecordPermit> {
 }
 
 impl<P: RecordPermit> PendingExchange<P> {
-    pub(crate) fn new(permit: P, share: Share, capture: Capture, started: Instant, progress: ClientProgress) -> Self {
+    pub(crate) fn new(
+        api: &'static Api,
+        (permit, share): (P, Share),
+        capture: Capture,
+        started: Instant,
+        progress: ClientProgress,
+    ) -> Self {
         Self {
+            api,
             open: Some((permit, Box::new(capture))),
             started,
             upload: None,
@@ -43,6 +51,11 @@ impl<P: RecordPermit> PendingExchange<P> {
             half_close: None,
             _share: share,
         }
+    }
+
+    /// Returns what is particular to the API.
+    pub(crate) fn api(&self) -> &'static Api {
+        self.api
     }
 
     /// Returns the half-close state of the client, if it is to be noted.
@@ -94,7 +107,7 @@ impl<P: RecordPermit> PendingExchange<P> {
     pub(crate) fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         match &self.open {
             Some((permit, _)) => permit.redact(text, tokens),
-            None => nightaudit_exchange::redact_text(text, tokens),
+            None => nightaudit_exchange::redact_text(self.api, text, tokens),
         }
     }
 

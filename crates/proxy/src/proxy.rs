@@ -21,10 +21,10 @@ use http::{
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use nightaudit_exchange::{Failure, FailureKind, Outcome, as_utf8};
+use nightaudit_exchange::{Api, Failure, FailureKind, Outcome, as_utf8};
 use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Handler, RefusalKind, RequestContext};
-use nightaudit_mews::{envelope, operation_of};
+use nightaudit_mews::envelope;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::sender::captured;
@@ -105,7 +105,12 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             request_budget: budget.half(),
             budget,
             shares: Shares::new(config.queue),
-            route: Route::new(upstream, [&config.api, &config.events], config.max_upstream_connections)?,
+            route: Route::new(
+                upstream,
+                [&config.api, &config.events],
+                config.max_upstream_connections,
+                config.description,
+            )?,
             limiter,
             ids: Arc::new(IdGenerator::new()),
             config,
@@ -120,6 +125,11 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
     #[must_use]
     pub fn sibling(&self, recorder: R) -> Self {
         Self::of(Arc::clone(&self.shared), recorder)
+    }
+
+    /// What is particular to the API.
+    fn api(&self) -> &'static Api {
+        self.shared.config.description
     }
 
     fn of(shared: Arc<Shared<A>>, recorder: R) -> Self {
@@ -210,7 +220,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             Some(upload)
         };
 
-        let mut operation = operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
+        let mut operation = self.api().operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
         if key.operation {
             // The limiter's key is displayed, and a path may contain anything.
             let envelope = &sender.envelope;
@@ -256,7 +266,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let sent = {
             // Pinned here rather than moved, which would make the future hold it twice.
             let response = pin!(host.send(request, &mut sends));
-            within(response, timeouts.response_head, upload.as_deref()).await
+            within(response, timeouts.response_head, upload.as_deref(), self.api()).await
         };
         if let Some(upload) = &upload {
             upload.discard_replay();
@@ -271,10 +281,13 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             && (upgrade.is_none() || !switches_to_web_socket(&response))
         {
             let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
-            let message = format!("Mews switched protocols (101, to {to}) although the request did not ask for it");
+            let message = format!(
+                "{} switched protocols (101, to {to}) although the request did not ask for it",
+                self.api().name
+            );
             return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
         }
-        let framing = Framing::of(&mut response, &method)?;
+        let framing = Framing::of(&mut response, &method, self.api())?;
         if framing.ambiguous {
             lease.poison();
         }
@@ -322,7 +335,9 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         let permit = match shares.count_waiting(self.recorder.reserve()).await {
             Ok(permit) => permit,
             Err(failure) => {
-                return LocalResponse::failed(FailureKind::Store, failure.cause).response().map(ProxyBody::whole);
+                return LocalResponse::failed(FailureKind::Store, failure.cause)
+                    .response(self.api())
+                    .map(ProxyBody::whole);
             }
         };
         let (mut parts, body) = request.into_parts();
@@ -393,6 +408,7 @@ async fn within<T>(
     mut response: Pin<&mut impl Future<Output = Result<T, LocalResponse>>>,
     timeout: std::time::Duration,
     upload: Option<&Upload>,
+    api: &Api,
 ) -> Result<T, LocalResponse> {
     let mut deadline = tokio::time::Instant::now() + timeout;
     loop {
@@ -402,7 +418,7 @@ async fn within<T>(
         match upload.map(|upload| upload.last() + timeout) {
             Some(later) if later > deadline => deadline = later,
             _ => {
-                let message = format!("Mews sent no response within {timeout:?}");
+                let message = format!("{} sent no response within {timeout:?}", api.name);
                 return Err(LocalResponse::failed(FailureKind::ResponseTimeout, message));
             }
         }
@@ -441,6 +457,10 @@ mod tests {
 
         fn begin(&mut self, _: &Capture) -> Result<(), crate::Unrecordable> {
             Ok(())
+        }
+
+        fn redact<'a>(&self, text: &'a [u8], _: &[&str]) -> std::borrow::Cow<'a, [u8]> {
+            text.into()
         }
 
         fn record(self, _: Box<Capture>) -> Self::Receipt {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, future::Future, time::Duration};
 
-use nightaudit_exchange::{Capture, redact_text};
+use nightaudit_exchange::{Api, Capture};
 
 /// Waits for a receipt; returns false on timeout. The recorder still has the exchange; only the client does not wait
 /// indefinitely for a full disk, say.
@@ -11,11 +11,12 @@ pub(crate) async fn recorded(receipt: impl Future<Output = ()>, timeout: Duratio
 }
 
 /// The message to the client then.
-pub(crate) fn not_recorded(timeout: Duration) -> String {
+pub(crate) fn not_recorded(api: &Api, timeout: Duration) -> String {
     let seconds = timeout.as_secs_f64();
     format!(
-        "Mews has responded, but the exchange could not be recorded within {seconds} s (`timeouts.record`); it will be \
-         recorded as soon as possible"
+        "{} has responded, but the exchange could not be recorded within {seconds} s (`timeouts.record`); it will be \
+         recorded as soon as possible",
+        api.name
     )
 }
 
@@ -50,9 +51,7 @@ pub trait RecordPermit: Send + 'static {
 
     /// Redacts these tokens, and others the recorder knows, from a text of the request that is shown before the
     /// exchange is recorded. Must not block.
-    fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        redact_text(text, tokens)
-    }
+    fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]>;
 
     /// Records the exchange. Must not block.
     fn record(self, capture: Box<Capture>) -> Self::Receipt;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use nightaudit_exchange::{Failure, FailureKind, Outcome};
+use nightaudit_exchange::{Api, Failure, FailureKind, Outcome};
 use tokio::time::Sleep;
 
 use crate::{
@@ -154,7 +154,10 @@ impl<P: RecordPermit> RelayedBody<P> {
                         ready!(timer.as_mut().poll(cx));
                         // Drops the receipt; the exchange stays queued.
                         self.end = End::Ended;
-                        return Poll::Ready(Some(Err(BodyError(recorder::not_recorded(self.record_timeout)))));
+                        return Poll::Ready(Some(Err(BodyError(recorder::not_recorded(
+                            self.pending.api(),
+                            self.record_timeout,
+                        )))));
                     }
                     let frame = frame.take();
                     self.end = End::Ended;
@@ -169,7 +172,7 @@ impl<P: RecordPermit> RelayedBody<P> {
             let Poll::Ready(next) = next else {
                 let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
                 ready!(timer.as_mut().poll(cx));
-                let message = format!("Mews' response stalled for {:?}", self.timeout);
+                let message = format!("{} response stalled for {:?}", self.pending.api().possessive, self.timeout);
                 return Poll::Ready(Some(Err(self.fail(FailureKind::BodyTimeout, message))));
             };
             self.timer = None;
@@ -184,7 +187,7 @@ impl<P: RecordPermit> RelayedBody<P> {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {
-                    let (kind, message) = failure(&error);
+                    let (kind, message) = failure(&error, self.pending.api());
                     return Poll::Ready(Some(Err(self.fail(kind, message))));
                 }
                 None => self.finish(None),
@@ -235,12 +238,12 @@ impl<P: RecordPermit> Drop for RelayedBody<P> {
     }
 }
 
-fn failure(error: &upstream::Error) -> (FailureKind, String) {
-    let reason = error.reason();
+fn failure(error: &upstream::Error, api: &Api) -> (FailureKind, String) {
+    let (whose, reason) = (api.possessive, error.reason());
     if error.is_invalid() {
-        (FailureKind::InvalidResponse, format!("Mews' response is not valid HTTP: {reason}"))
+        (FailureKind::InvalidResponse, format!("{whose} response is not valid HTTP: {reason}"))
     } else {
-        (FailureKind::Incomplete, format!("Mews' response is incomplete: {reason}"))
+        (FailureKind::Incomplete, format!("{whose} response is incomplete: {reason}"))
     }
 }
 

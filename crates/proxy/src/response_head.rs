@@ -7,7 +7,7 @@ use http::{
     uri::Authority,
 };
 use hyper::ext::ReasonPhrase;
-use nightaudit_exchange::FailureKind;
+use nightaudit_exchange::{Api, FailureKind};
 
 use crate::{Origin, headers, local_response::LocalResponse};
 
@@ -31,7 +31,7 @@ impl Framing {
     ///
     /// A [`LocalResponse`] for a transfer coding that was not requested (RFC 9112, section 6.1), which the client could
     /// not decode.
-    pub(crate) fn of<B>(response: &mut Response<B>, method: &Method) -> Result<Self, LocalResponse> {
+    pub(crate) fn of<B>(response: &mut Response<B>, method: &Method, api: &Api) -> Result<Self, LocalResponse> {
         let status = response.status();
         let has_body = *method != Method::HEAD
             && !status.is_informational()
@@ -43,7 +43,8 @@ impl Framing {
         let chunked = matches!(codings[..], [only] if is(only, "chunked"));
         if has_body && !chunked && !codings.iter().all(|coding| is(coding, "identity")) {
             let named = String::from_utf8_lossy(&codings.join(&b", "[..])).into_owned();
-            let message = format!("Mews' response has the transfer coding `{named}`, which was not requested");
+            let message =
+                format!("{} response has the transfer coding `{named}`, which was not requested", api.possessive);
             return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
         }
         let lengths = list(headers, &CONTENT_LENGTH);
@@ -136,6 +137,8 @@ pub(crate) fn switches_to_web_socket<B>(response: &Response<B>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use nightaudit_mews::API;
+
     use super::*;
 
     fn framed(method: &Method, status: u16, headers: &[(&str, &str)]) -> (Result<Framing, FailureKind>, Vec<String>) {
@@ -144,7 +147,7 @@ mod tests {
             response = response.header(*name, *value);
         }
         let mut response = response.body(()).unwrap();
-        let framing = Framing::of(&mut response, method).map_err(|local_response| match local_response {
+        let framing = Framing::of(&mut response, method, &API).map_err(|local_response| match local_response {
             LocalResponse::Failed(failure) => failure.kind,
             LocalResponse::Limited { .. } => unreachable!(),
         });

@@ -31,7 +31,7 @@ fn line(number: u64) -> String {
 
 fn log(c: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
-    let log = Log::open(StoreConfig::new(dir.path())).unwrap();
+    let log = Log::open(StoreConfig::new(dir.path(), &nightaudit_mews::API)).unwrap();
     let lines: Vec<String> = (0..4096).map(line).collect();
     log.import(&mut lines.join("\n").as_bytes()).unwrap();
     let id = nightaudit_exchange::ExchangeId::from_parts(1_795_435_200_000 + 2000, 2000);

@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     let raw = (0..1000).map(|number| size(&capture(number))).sum::<u64>() / 1000;
     println!("an exchange: {raw} bytes raw");
-    let config = || StoreConfig { session: Some("numbers".into()), ..StoreConfig::new(dir) };
+    let config = || StoreConfig { session: Some("numbers".into()), ..StoreConfig::new(dir, &nightaudit_mews::API) };
 
     let bare = bare(dir)?;
     println!("a bare loop of one write of 700 bytes and one fdatasync: {bare:.0}/s appending");

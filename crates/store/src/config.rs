@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use nightaudit_exchange::Timestamp;
+use nightaudit_exchange::{Api, Timestamp};
 
 use crate::disk::{Disk, OsDisk};
 
@@ -11,6 +11,8 @@ use crate::disk::{Disk, OsDisk};
 pub struct StoreConfig {
     /// The data folder. Created with mode 0700 if it doesn't exist.
     pub dir: PathBuf,
+    /// The API whose exchanges are recorded.
+    pub api: &'static Api,
     /// What the end of a response waits for.
     pub durability: Durability,
     /// What happens to requests while the log can't be written.
@@ -44,17 +46,12 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// The defaults, for this data folder.
+    /// The defaults, for this data folder and the exchanges of this API.
     #[must_use]
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), ..Self::default() }
-    }
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
+    pub fn new(dir: impl Into<PathBuf>, api: &'static Api) -> Self {
         Self {
-            dir: PathBuf::new(),
+            dir: dir.into(),
+            api,
             durability: Durability::Sync,
             on_failure: OnFailure::Refuse,
             retry_interval: Duration::from_secs(1),

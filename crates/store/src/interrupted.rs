@@ -63,7 +63,7 @@ pub(crate) fn from_journal(shared: &Shared, left: Vec<journal::Entry<'_>>) -> Re
                 (id, meta.name.clone(), Some(meta))
             }
         };
-        found.push(Interrupted { exchange: entry.exchange(session, &name), started: new });
+        found.push(Interrupted { exchange: entry.exchange(shared.api, session, &name), started: new });
     }
     Ok(found)
 }

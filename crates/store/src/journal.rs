@@ -9,8 +9,8 @@ use std::{
 };
 
 use nightaudit_exchange::{
-    Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, JournalEntry, Outcome, Pseudonym, Request, SessionId,
-    TimesUs, Timestamp,
+    Api, Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, JournalEntry, Outcome, Pseudonym, Request,
+    SessionId, TimesUs, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -231,12 +231,12 @@ impl Entry<'_> {
     }
 
     /// The exchange that shows the request as interrupted.
-    pub(crate) fn exchange(self, session: SessionId, session_name: &str) -> Exchange {
+    pub(crate) fn exchange(self, api: &Api, session: SessionId, session_name: &str) -> Exchange {
         let path = self.url.find("://").map_or(&self.url[..], |scheme| {
             let rest = &self.url[scheme + 3..];
             rest.find('/').map_or("/", |slash| &rest[slash..])
         });
-        let operation = path.strip_prefix("/api/connector/v1/").unwrap_or(path).to_owned();
+        let operation = api.operation_of(path).unwrap_or(path).to_owned();
         Exchange {
             id: self.id,
             session,
@@ -265,7 +265,7 @@ impl Entry<'_> {
             outcome: Outcome::Interrupted,
             error: Some(Failure {
                 kind: FailureKind::Interrupted,
-                message: "the proxy ended while the request was in flight; it may have reached Mews".to_owned(),
+                message: format!("the proxy ended while the request was in flight; it may have reached {}", api.name),
             }),
             web_socket: None,
             destination: None,

@@ -14,7 +14,7 @@
 //! use nightaudit_store::{StoreConfig, Log, Order, Query};
 //!
 //! # let dir = tempfile::tempdir()?;
-//! let log = Log::open(StoreConfig { session: Some("certification".into()), ..StoreConfig::new(dir.path()) })?;
+//! let log = Log::open(StoreConfig { session: Some("certification".into()), ..StoreConfig::new(dir.path(), &nightaudit_mews::API) })?;
 //! let recorder = log.recorder();
 //! # let _ = recorder;
 //! // In the proxy: recorder.reserve().await?, permit.begin(&started)?, permit.record(capture).await

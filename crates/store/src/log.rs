@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use nightaudit_exchange::{Exchange, ExchangeId, Filter, KnownTokens, Missing, PseudonymKey, Redactor};
+use nightaudit_exchange::{Api, Exchange, ExchangeId, Filter, KnownTokens, Missing, PseudonymKey, Redactor};
 use nightaudit_log::{FindError, FollowFrom, Position, Query, ReadError, SessionError, Status};
 
 use crate::{
@@ -76,7 +76,7 @@ impl Log {
     /// As [`open`](Self::open).
     pub fn open_with(config: StoreConfig, progress: &mut dyn FnMut(Progress)) -> Result<Self, OpenError> {
         // The name might be a token by mistake.
-        let session = config.session.as_deref().map(|name| KnownTokens::default().redact_prose(name));
+        let session = config.session.as_deref().map(|name| KnownTokens::new(config.api).redact_prose(name));
         let config = StoreConfig { session, ..config };
         let dir = &config.dir;
         let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
@@ -99,7 +99,7 @@ impl Log {
             true => PseudonymKey::ephemeral(),
             false => redaction_key::redaction_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
         };
-        let redactor = Redactor::new(&config.redact_fields, key);
+        let redactor = Redactor::new(config.api, &config.redact_fields, key);
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
         let index = recover::index(dir)?;
         let (shared, mut opened) = open::open_owned(&config, index, progress)?;
@@ -156,8 +156,8 @@ impl Log {
     /// # Errors
     ///
     /// [`OpenError::Missing`] if there is no log; otherwise as [`open`](Self::open).
-    pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
-        let (shared, opened) = open::read(dir)?;
+    pub fn open_read_only(dir: &Path, api: &'static Api) -> Result<Self, OpenError> {
+        let (shared, opened) = open::read(&StoreConfig::new(dir, api))?;
         Ok(Self { shared: Arc::new(shared), opened, lock: None, encoder: None, threads: Mutex::default() })
     }
 

@@ -58,13 +58,13 @@ pub(crate) fn open_owned(
 }
 
 /// Opens the log read-only. See [`Log::open_read_only`](crate::Log::open_read_only).
-pub(crate) fn read(dir: &Path) -> Result<(Shared, Opened), OpenError> {
-    require(dir)?;
-    match read_and_update_index(dir) {
+pub(crate) fn read(config: &StoreConfig) -> Result<(Shared, Opened), OpenError> {
+    require(&config.dir)?;
+    match read_and_update_index(config) {
         Err(locked @ OpenError::Locked { .. }) => Err(locked),
         Err(error) => {
             tracing::debug!(%error, "the index can't be used or updated: reading the segments");
-            read_without_index(dir)
+            read_without_index(config)
         }
         read => read,
     }
@@ -84,13 +84,14 @@ pub(crate) fn require(dir: &Path) -> Result<(), OpenError> {
 }
 
 /// Brings the index up to date with the segments, so that the next reader finds it so.
-fn read_and_update_index(dir: &Path) -> Result<(Shared, Opened), OpenError> {
+fn read_and_update_index(config: &StoreConfig) -> Result<(Shared, Opened), OpenError> {
+    let dir = &config.dir;
     let failed = |broken: IndexError| OpenError::Index { path: dir.join("index"), reason: broken.0 };
     let _lock = Lock::take(dir)?;
     // Fail here on a full disk, which sled handles badly.
-    disk::try_room(dir).map_err(|source| OpenError::Io { what: "write in", path: dir.to_owned(), source })?;
+    disk::try_room(dir).map_err(|source| OpenError::Io { what: "write in", path: dir.clone(), source })?;
     let index = recover::index(dir)?;
-    let (mut shared, mut opened) = prepare_to_read(dir, index)?;
+    let (mut shared, mut opened) = prepare_to_read(config, index)?;
     shared.index.store(true).map_err(failed)?;
     shared.index = shared.index.detach(dir).map_err(failed)?;
     opened.interrupted = add_interrupted(&mut shared, dir)?;
@@ -99,9 +100,10 @@ fn read_and_update_index(dir: &Path) -> Result<(Shared, Opened), OpenError> {
 }
 
 /// Reads all segments and writes nothing.
-fn read_without_index(dir: &Path) -> Result<(Shared, Opened), OpenError> {
+fn read_without_index(config: &StoreConfig) -> Result<(Shared, Opened), OpenError> {
+    let dir = &config.dir;
     let lock = Lock::share(dir)?;
-    let (mut shared, mut opened) = prepare_to_read(dir, (Index::in_memory(), None))?;
+    let (mut shared, mut opened) = prepare_to_read(config, (Index::in_memory(), None))?;
     opened.interrupted = add_interrupted(&mut shared, dir)?;
     drop(lock);
     count(&shared, &mut opened);
@@ -109,16 +111,16 @@ fn read_without_index(dir: &Path) -> Result<(Shared, Opened), OpenError> {
 }
 
 /// Opens the log from its segments alone, for a caller that holds the lock.
-pub(crate) fn read_in_memory(dir: &Path) -> Result<Shared, OpenError> {
-    prepare_to_read(dir, (Index::in_memory(), None)).map(|(shared, _)| shared)
+pub(crate) fn read_in_memory(config: &StoreConfig) -> Result<Shared, OpenError> {
+    prepare_to_read(config, (Index::in_memory(), None)).map(|(shared, _)| shared)
 }
 
-fn prepare_to_read(dir: &Path, index: (Index, Option<String>)) -> Result<(Shared, Opened), OpenError> {
-    let config = StoreConfig::new(dir);
+fn prepare_to_read(config: &StoreConfig, index: (Index, Option<String>)) -> Result<(Shared, Opened), OpenError> {
+    let dir = &config.dir;
     let failed = |source| OpenError::Io { what: "read the ledger of", path: dir.to_owned(), source };
     let found = recover::sessions(dir)?;
     let ledger = ledger::read(dir).map_err(failed)?;
-    let (shared, opened) = prepare(&config, found, &ledger, index, false, &mut |_| {})?;
+    let (shared, opened) = prepare(config, found, &ledger, index, false, &mut |_| {})?;
     for session in shared.imported() {
         if let Some(entry) = shared.sessions().get_mut(&session) {
             entry.meta.importing = None;
@@ -161,6 +163,7 @@ fn prepare(
     let queue = config.queue.clamp(1, Semaphore::MAX_PERMITS);
     let mut shared = Shared {
         dir: dir.clone(),
+        api: config.api,
         disk: Arc::clone(&config.disk),
         durability: config.durability,
         on_failure: config.on_failure,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{Capture, JournalEntry, KnownTokens};
+use nightaudit_exchange::{Capture, JournalEntry};
 use nightaudit_log::StoreFailure;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -125,13 +125,13 @@ impl QueuePermit {
     /// A text of a request with these tokens, and those seen before, redacted.
     #[must_use]
     pub fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        self.recorder.shared.known_tokens.get_or_init(KnownTokens::default).redact_text(text, tokens)
+        self.recorder.shared.known_tokens().redact_text(text, tokens)
     }
 
     /// The journal entry of this capture for [`begin`](Self::begin), with its tokens, and those seen before, redacted.
     #[must_use]
     pub fn journal_entry(&self, capture: &Capture) -> JournalEntry {
-        self.recorder.shared.known_tokens.get_or_init(KnownTokens::default).journal_entry(capture)
+        self.recorder.shared.known_tokens().journal_entry(capture)
     }
 
     /// Hands an exchange over without blocking; the work happens on the log's threads.

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_exchange::{Exchange, KnownTokens, SessionId, Timestamp};
+use nightaudit_exchange::{Api, Exchange, KnownTokens, SessionId, Timestamp};
 use nightaudit_log::{Candidate, Damage, Session, SessionError, StoreFailure, choose};
 use tokio::sync::{Semaphore, watch};
 
@@ -62,6 +62,7 @@ pub(crate) struct Closing {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
+    pub(crate) api: &'static Api,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) durability: Durability,
     pub(crate) on_failure: OnFailure,
@@ -270,7 +271,12 @@ impl Shared {
 
     /// User input with tokens redacted.
     pub(crate) fn cleaned(&self, text: &str) -> String {
-        self.known_tokens.get_or_init(KnownTokens::default).redact_prose(text)
+        self.known_tokens().redact_prose(text)
+    }
+
+    /// The tokens that the redactor has seen; none if nothing is recorded.
+    pub(crate) fn known_tokens(&self) -> &KnownTokens {
+        self.known_tokens.get_or_init(|| KnownTokens::new(self.api))
     }
 
     fn resolve_exactly(&self, which: &str) -> Result<SessionId, SessionError> {

@@ -1,10 +1,11 @@
 //! A proxy within the test's process.
 
-use std::{net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc};
 
-use nightaudit_exchange::{Capture, Exchange, Redactor, SessionId};
+use nightaudit_exchange::{Capture, Exchange, PseudonymKey, Redactor, SessionId, redact_text};
 use nightaudit_limit::{Admit, Limiter};
 use nightaudit_listen::Server;
+use nightaudit_mews::API;
 use nightaudit_proxy::{Proxy, ProxyConfig, RecordPermit, Recorder, Unrecordable, UpstreamConfig};
 use tokio::{
     net::TcpListener,
@@ -70,7 +71,7 @@ impl Harness {
     /// Starts a proxy with this configuration.
     pub async fn with<A: Admit>(setup: Setup<A>) -> Self {
         let events = setup.events.as_ref().unwrap_or(&setup.upstream);
-        let mut config = ProxyConfig::new("test", setup.upstream.parse().unwrap(), events.parse().unwrap());
+        let mut config = ProxyConfig::new("test", &API, setup.upstream.parse().unwrap(), events.parse().unwrap());
         (setup.proxy)(&mut config);
         let upstream = UpstreamConfig { ca: setup.ca, proxy: setup.via };
         let (sender, exchanges) = mpsc::unbounded_channel();
@@ -149,10 +150,14 @@ impl RecordPermit for InMemory {
         Ok(())
     }
 
+    fn redact<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+        redact_text(&API, text, tokens)
+    }
+
     fn record(self, mut capture: Box<Capture>) -> Self::Receipt {
         let session = SessionId::from_parts(0, 0);
         let name = capture.session.clone().unwrap_or_else(|| "test".into());
-        let exchange = Redactor::default().exchange(&mut capture, session, &name, 1);
+        let exchange = Redactor::new(&API, &[], PseudonymKey::ephemeral()).exchange(&mut capture, session, &name, 1);
         // The test may have stopped receiving.
         let _ = self.sender.send(exchange);
         let mut open = self.gate.0.subscribe();

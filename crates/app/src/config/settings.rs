@@ -95,7 +95,12 @@ impl Settings {
             let key = format!("timeouts.{key}");
             if period.0.is_zero() { Err(layers.wrong(&key, "must be greater than zero")) } else { Ok(period.0) }
         };
-        let mut proxy = nightaudit_proxy::ProxyConfig::new(&environment.name, environment.api, environment.events);
+        let mut proxy = nightaudit_proxy::ProxyConfig::new(
+            &environment.name,
+            &nightaudit_mews::API,
+            environment.api,
+            environment.events,
+        );
         (proxy.keep_body, proxy.keep_total) = kept(layers, &file)?;
         proxy.min_body_rate = bytes(layers, "body.min_rate", file.body.min_rate, 0..=1 << 30)? as u64;
         proxy.rewrite_redirects = file.rewrite_redirects;
@@ -227,7 +232,7 @@ fn store(
     data: &Path,
     environment: Arc<str>,
 ) -> Result<nightaudit_store::StoreConfig, ConfigError> {
-    let mut config = nightaudit_store::StoreConfig::new(data);
+    let mut config = nightaudit_store::StoreConfig::new(data, &nightaudit_mews::API);
     config.durability = match file.durability {
         Durability::Sync => nightaudit_store::Durability::Sync,
         Durability::Write => nightaudit_store::Durability::Write,
@@ -321,12 +326,12 @@ mod tests {
         assert_eq!((server.head_timeout, server.idle_timeout), (listen.head_timeout, listen.idle_timeout));
         assert_eq!((server.drain, server.response_taken), (listen.drain, listen.response_taken));
         let origin = || "https://api.mews-demo.com".parse().unwrap();
-        let proxy = nightaudit_proxy::ProxyConfig::new("demo", origin(), origin());
+        let proxy = nightaudit_proxy::ProxyConfig::new("demo", &nightaudit_mews::API, origin(), origin());
         assert_eq!((settings.proxy.keep_body, settings.proxy.timeouts), (proxy.keep_body, proxy.timeouts));
         assert_eq!((settings.proxy.keep_total, settings.proxy.max_tunnels), (proxy.keep_total, proxy.max_tunnels));
         assert_eq!((settings.proxy.queue, settings.proxy.min_body_rate), (proxy.queue, proxy.min_body_rate));
         assert_eq!(settings.proxy.rewrite_redirects, proxy.rewrite_redirects);
-        let store = nightaudit_store::StoreConfig::default();
+        let store = nightaudit_store::StoreConfig::new("", &nightaudit_mews::API);
         assert_eq!((settings.store.queue, settings.store.durability), (store.queue, store.durability));
         assert_eq!((settings.store.max_backlog, settings.store.on_failure), (store.max_backlog, store.on_failure));
         assert_eq!(settings.store.max_sessions, store.max_sessions);

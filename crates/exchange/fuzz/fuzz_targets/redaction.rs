@@ -8,8 +8,19 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use libfuzzer_sys::fuzz_target;
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Failure, FailureKind, Head,
-    Outcome, Redactor, SessionId, Timestamp,
+    Api, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Failure, FailureKind, Head,
+    Outcome, PseudonymKey, Redactor, SessionId, Timestamp, TokenForm,
+};
+
+static API: Api = Api {
+    name: "Mews",
+    possessive: "Mews'",
+    operation_prefix: "/api/connector/v1/",
+    request_id_header: "Request-Id",
+    request_id_property: "RequestId",
+    message_property: "Message",
+    token_words: &["access", "client", "connection"],
+    token_form: TokenForm::new(32, 31),
 };
 
 const TOKEN: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
@@ -30,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
             capture.error = Some(Failure { kind: FailureKind::Closed, message });
         }
     }
-    let exchange = Redactor::default().exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1);
+    let exchange = Redactor::new(&API, &[], PseudonymKey::ephemeral()).exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1);
     let json = serde_json::to_vec(&exchange).expect("an exchange serializes");
     let bodies = exchange.bodies().map(|body| body.bytes.to_vec());
     for kept in bodies.chain([json]) {

@@ -225,7 +225,7 @@ impl Searched<'_> {
     /// Why the body must not be stored.
     ///
     /// Text can be searched, and known file formats are trusted. Responses may contain other binary data, but requests
-    /// to Mews are JSON with tokens in it: one in an unknown format may contain them unreadably.
+    /// are JSON with tokens in it: one in an unknown format may contain them unreadably.
     fn withheld(&self, names: &Names, secrets: &mut Secrets, complete: bool) -> Option<Withheld> {
         let body = self.body;
         let too_complex = self.text.is_too_complex() || self.wire.as_ref().is_some_and(Text::is_too_complex);

@@ -1,16 +1,13 @@
 //! Recognising tokens by their form.
 //!
-//! Mews' tokens are 32 hexadecimal digits, a hyphen and 31 more. Nothing else in its messages looks like that: a UUID
+//! A [`TokenForm`] such as 32 hexadecimal digits, a hyphen and 31 more. Nothing else in messages looks like that: a UUID
 //! has at most 12 digits in a row, a digest has no hyphen, and a trace id has 32 digits before and 16 after the hyphen.
 
-/// The length of a token in bytes.
-pub(super) const LENGTH: usize = BEFORE + 1 + AFTER;
-/// The digits before and after the hyphen.
-const BEFORE: usize = 32;
-const AFTER: usize = 31;
+use crate::TokenForm;
 
-/// Sampling stride and window, in bytes. Wherever a 64-byte token lies, one sampled window of 16 bytes is all digits:
-/// such windows start at its bytes 0 to 16 or 33 to 48, and any 24 consecutive offsets include one.
+/// Sampling stride and window, in bytes. Wherever a token of [`TokenForm::SHORTEST`] bytes or more lies, one sampled
+/// window of 16 bytes is all digits: with 32 digits before the hyphen and 31 after it, such windows start at its bytes 0
+/// to 16 or 33 to 48, and any 24 consecutive offsets include one.
 const STRIDE: usize = 24;
 const WINDOW: usize = 16;
 
@@ -29,7 +26,7 @@ const IS_DIGIT: [bool; 256] = {
 };
 
 /// Calls `found` with the start and end of each token.
-pub(super) fn tokens(text: &[u8], mut found: impl FnMut(usize, usize)) {
+pub(super) fn tokens(form: TokenForm, text: &[u8], mut found: impl FnMut(usize, usize)) {
     let mut at = 0;
     while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
         let mut next = at + STRIDE;
@@ -37,7 +34,7 @@ pub(super) fn tokens(text: &[u8], mut found: impl FnMut(usize, usize)) {
         let is_digit = |at: usize| IS_DIGIT[usize::from(window[at])];
         if is_digit(0) && is_digit(WINDOW / 2) && is_digit(WINDOW - 1) && all_digits(window) {
             let (start, end) = run(text, at);
-            if let Some((start, end)) = token_in(text, start, end) {
+            if let Some((start, end)) = token_in(form, text, start, end) {
                 found(start, end);
             }
             next = next.max(end);
@@ -47,12 +44,12 @@ pub(super) fn tokens(text: &[u8], mut found: impl FnMut(usize, usize)) {
 }
 
 /// The start of a token's prefix at the end of a truncated text.
-pub(super) fn prefix_at_end(text: &[u8]) -> Option<usize> {
-    let run = text.iter().rev().take(LENGTH).take_while(|byte| is_part(**byte)).count();
+pub(super) fn prefix_at_end(form: TokenForm, text: &[u8]) -> Option<usize> {
+    let run = text.iter().rev().take(form.length()).take_while(|byte| is_part(**byte)).count();
     let start = text.len() - run;
-    // A token has no hyphen before its 33rd byte.
+    // The first run of a token has no hyphen.
     let digits = text[start..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    (digits == run && run >= MIN_PREFIX || digits >= BEFORE).then_some(start)
+    (digits == run && run >= MIN_PREFIX || digits >= form.before()).then_some(start)
 }
 
 /// The run of digits and hyphens around a byte.
@@ -63,14 +60,14 @@ fn run(text: &[u8], at: usize) -> (usize, usize) {
 }
 
 /// The part of a run that consists of tokens.
-fn token_in(text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+fn token_in(form: TokenForm, text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
     let run = &text[start..end];
     let mut span: Option<(usize, usize)> = None;
     for hyphen in memchr::memchr_iter(b'-', run) {
         let digits = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| **byte != b'-').count();
         let before = digits(&mut run[..hyphen].iter().rev());
         let after = digits(&mut run[hyphen + 1..].iter());
-        if before >= BEFORE && after >= AFTER {
+        if before >= form.before() && after >= form.after() {
             let (from, to) = (start + hyphen - before, start + hyphen + 1 + after);
             span = Some(span.map_or((from, to), |(first, _)| (first, to)));
         }
@@ -92,8 +89,8 @@ fn all_digits(window: &[u8; WINDOW]) -> bool {
 }
 
 /// Whether the value is exactly one token.
-pub(super) fn is_token(value: &[u8]) -> bool {
-    value.len() == LENGTH && token_in(value, 0, value.len()) == Some((0, value.len()))
+pub(super) fn is_token(form: TokenForm, value: &[u8]) -> bool {
+    value.len() == form.length() && token_in(form, value, 0, value.len()) == Some((0, value.len()))
 }
 
 #[cfg(test)]
@@ -102,11 +99,12 @@ mod tests {
 
     use super::*;
 
+    const FORM: TokenForm = TokenForm::new(32, 31);
     const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 
     fn found(text: &str) -> Vec<&str> {
         let mut all = Vec::new();
-        tokens(text.as_bytes(), |start, end| all.push(&text[start..end]));
+        tokens(FORM, text.as_bytes(), |start, end| all.push(&text[start..end]));
         all
     }
 
@@ -121,19 +119,19 @@ mod tests {
             "00000000000000000000000000000000000000000000000000000000000000000000000000000",
         ] {
             assert_eq!(found(&format!("{text} {text},{text}")), [""; 0], "{text}");
-            assert!(!is_token(text.as_bytes()));
+            assert!(!is_token(FORM, text.as_bytes()));
         }
-        assert!(is_token(TOKEN.as_bytes()) && !is_token(format!("{TOKEN}0").as_bytes()));
+        assert!(is_token(FORM, TOKEN.as_bytes()) && !is_token(FORM, format!("{TOKEN}0").as_bytes()));
     }
 
     #[test]
     fn a_truncated_token_is_found_at_the_end() {
         for length in [MIN_PREFIX, 32, 33, 40, 63] {
             let text = format!("\"{}", &TOKEN[..length]);
-            assert_eq!(prefix_at_end(text.as_bytes()), Some(1), "{length}");
+            assert_eq!(prefix_at_end(FORM, text.as_bytes()), Some(1), "{length}");
         }
-        assert_eq!(prefix_at_end(b"\"0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9"), None);
-        assert_eq!(prefix_at_end(b"abc"), None);
+        assert_eq!(prefix_at_end(FORM, b"\"0c19d2e4-bb3e-4d9c-9b3c-b1f0008a3b9"), None);
+        assert_eq!(prefix_at_end(FORM, b"abc"), None);
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use super::{
     syntax::Syntax,
     text::{Text, has_shaped},
 };
+use crate::Api;
 
 /// Redacts a text without the [`Redactor`](super::Redactor)'s memory: replaces the given tokens, values identified by
 /// name, and anything with the shape of a token.
@@ -19,36 +20,39 @@ use super::{
 /// Meant for log messages about requests. A text with nothing suspicious is scanned but not copied.
 ///
 /// ```
+/// # use nightaudit_exchange::{Api, TokenForm};
+/// # static API: Api = Api { name: "Books", possessive: "Books'", operation_prefix: "/", request_id_header: "", request_id_property: "",
+/// #     message_property: "", token_words: &["library"], token_form: TokenForm::new(32, 31) };
 /// let token = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
-/// let clean = nightaudit_exchange::redact_text(format!("/a/{token}").as_bytes(), &[]).into_owned();
+/// let clean = nightaudit_exchange::redact_text(&API, format!("/a/{token}").as_bytes(), &[]).into_owned();
 /// assert_eq!(clean, b"/a/REDACTED:e7fcd8b29db2");
-/// assert_eq!(&*nightaudit_exchange::redact_text(b"/a/my-own-secret-0001", &["my-own-secret-0001"]), b"/a/REDACTED:46dea97852c4");
+/// assert_eq!(&*nightaudit_exchange::redact_text(&API, b"/a/my-own-secret-0001", &["my-own-secret-0001"]), b"/a/REDACTED:46dea97852c4");
 /// ```
 #[must_use]
-pub fn redact_text<'a>(text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
+pub fn redact_text<'a>(api: &'static Api, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
     let tokens: Vec<&[u8]> = tokens.iter().map(|token| token.as_bytes()).collect();
-    without(text, &tokens, Syntax::Target)
+    without(api, text, &tokens, Syntax::Target)
 }
 
 impl KnownTokens {
     /// Like [`redact_text`](super::redact_text), also replacing known tokens where they stand alone: between slashes,
     /// spaces, quotes and the like.
     ///
-    /// A path of short or plain-word segments, like those of Mews' API, is scanned but not copied.
+    /// A path of short or plain-word segments is scanned but not copied.
     #[must_use]
     pub fn redact_text<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-        let known = self.known_in(text);
+        let known = self.shared.known_in(text);
         let tokens: Vec<&[u8]> =
             tokens.iter().map(|token| token.as_bytes()).chain(known.iter().map(|token| &**token)).collect();
-        without(text, &tokens, Syntax::Target)
+        without(self.api, text, &tokens, Syntax::Target)
     }
 
     /// Redacts free text such as a session's name, a note or a declaration.
     #[must_use]
     pub fn redact_prose(&self, text: &str) -> String {
-        let known = self.known_in(text.as_bytes());
+        let known = self.shared.known_in(text.as_bytes());
         let tokens: Vec<&[u8]> = known.iter().map(|token| &**token).collect();
-        String::from_utf8_lossy(&without(text.as_bytes(), &tokens, Syntax::Field)).into_owned()
+        String::from_utf8_lossy(&without(self.api, text.as_bytes(), &tokens, Syntax::Field)).into_owned()
     }
 }
 
@@ -64,18 +68,19 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-fn without<'a>(text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
+fn without<'a>(api: &'static Api, text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
     let long = |token: &&&[u8]| token.len() >= MIN_LEN;
     let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token).is_some());
-    if text.iter().all(|byte| PLAIN[usize::from(*byte)]) && !has_shaped(text) && !has_token() && !has_token_name(text) {
+    let is_plain = text.iter().all(|byte| PLAIN[usize::from(*byte)]);
+    if is_plain && !has_shaped(text) && !has_token() && !has_token_name(api, text) {
         return text.into();
     }
-    let mut secrets = Secrets::default();
+    let mut secrets = Secrets::default().with_form(api.token_form);
     for token in tokens {
         secrets.learn(token);
     }
     let mut found = Text::new(text, syntax);
-    found.find_named(&Names::tokens_and(&[]), &mut secrets);
+    found.find_named(&Names::tokens_and(api, &[]), &mut secrets);
     found.find_shaped(&mut secrets);
     found.find_values(&secrets);
     if found.is_too_complex() {
@@ -87,12 +92,12 @@ fn without<'a>(text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pseudonym;
+    use crate::{Pseudonym, api::SAMPLE};
 
     const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 
     fn redacted(text: &str) -> String {
-        String::from_utf8(redact_text(text.as_bytes(), &["a secret/of my own", "short"]).into_owned()).unwrap()
+        String::from_utf8(redact_text(&SAMPLE, text.as_bytes(), &["a secret/of my own", "short"]).into_owned()).unwrap()
     }
 
     #[test]

@@ -2,12 +2,7 @@
 
 use memchr::{memchr, memmem};
 
-use super::{
-    names::{self, Names},
-    secrets::Secrets,
-    syntax::Syntax,
-    text::Text,
-};
+use super::{names::Names, secrets::Secrets, syntax::Syntax, text::Text};
 
 /// The kind of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +97,7 @@ fn is_file(bytes: &[u8]) -> bool {
 /// Whether binary data contains a secret interleaved with zeros, as in UTF-16 that starts somewhere inside; or, unless
 /// a known file, a token name, after which the token may follow unreadably.
 pub(super) fn hides_secret(bytes: &[u8], kind: Kind, names: &Names, secrets: &mut Secrets) -> bool {
-    let named = |bytes: &[u8]| kind == Kind::Unknown && names::has_token_name(bytes);
+    let named = |bytes: &[u8]| kind == Kind::Unknown && names.has_token_name(bytes);
     if named(bytes) {
         return true;
     }

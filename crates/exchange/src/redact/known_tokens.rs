@@ -10,12 +10,20 @@ use super::{
     layers::{Escapes, unescape},
     searchable::{MAX_LEN, MIN_LEN, is_words},
 };
+use crate::Api;
 
 /// The tokens that a [`Redactor`](super::Redactor) currently knows. Cheap to clone, usable from any thread.
 ///
 /// Its lock is held while a text is scanned or a token is added, never across I/O.
+#[derive(Clone)]
+pub struct KnownTokens {
+    pub(super) api: &'static Api,
+    pub(super) shared: SharedTokens,
+}
+
+/// The tokens themselves, which the redactor adds to.
 #[derive(Clone, Default)]
-pub struct KnownTokens(Arc<RwLock<Known>>);
+pub(super) struct SharedTokens(Arc<RwLock<Known>>);
 
 /// The tokens and their lengths: nearly every word in a text is ruled out by its length.
 #[derive(Default)]
@@ -70,6 +78,14 @@ impl fmt::Debug for KnownTokens {
 }
 
 impl KnownTokens {
+    /// None yet, of this API.
+    #[must_use]
+    pub fn new(api: &'static Api) -> Self {
+        Self { api, shared: SharedTokens::default() }
+    }
+}
+
+impl SharedTokens {
     /// The known tokens that stand alone in a text.
     pub(super) fn known_in(&self, text: &[u8]) -> Vec<Arc<[u8]>> {
         let mut known = Vec::new();
@@ -136,14 +152,14 @@ impl KnownTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pseudonym;
+    use crate::{Pseudonym, api::SAMPLE};
 
     const OWN: &str = "kQ7own-secret.Token_42";
     const SLASHED: &str = "q7/Zk3+own/secret0042";
 
     fn known() -> KnownTokens {
-        let known = KnownTokens::default();
-        [OWN, SLASHED].iter().for_each(|token| known.add(token.as_bytes().into()));
+        let known = KnownTokens::new(&SAMPLE);
+        [OWN, SLASHED].iter().for_each(|token| known.shared.add(token.as_bytes().into()));
         known
     }
 
@@ -180,12 +196,12 @@ mod tests {
         {
             assert_eq!(known.redact_prose(text), text);
         }
-        known.remove(OWN.as_bytes());
+        known.shared.remove(OWN.as_bytes());
         assert_eq!(known.redact_prose(OWN), OWN);
-        known.replace(HashSet::default());
+        known.shared.replace(HashSet::default());
         assert_eq!(known.redact_prose(SLASHED), SLASHED);
         let long: Arc<[u8]> = "q0".repeat(600).into_bytes().into();
-        known.replace(HashSet::from([Arc::clone(&long)]));
+        known.shared.replace(HashSet::from([Arc::clone(&long)]));
         let text = String::from_utf8_lossy(&long).into_owned();
         assert_eq!(known.redact_prose(&text), Pseudonym::of(&long).to_string());
         assert_eq!(known.redact_prose(&text.replacen('q', "Q", 1)), text.replacen('q', "Q", 1));

@@ -2,8 +2,10 @@
 
 use memchr::{memchr_iter, memchr2, memchr2_iter, memchr3_iter};
 
-/// Prefixes of `token` in token names: Mews' own, and those of its other interfaces.
-const TOKENS: [&str; 6] = ["access", "client", "connection", "refresh", "auth", "bearer"];
+use crate::Api;
+
+/// Prefixes of `token` in names that are usual whatever the API.
+const USUAL: [&str; 3] = ["refresh", "auth", "bearer"];
 /// Prefixes of `key`.
 const KEYS: [&str; 2] = ["api", "subscription"];
 /// The name of credentials.
@@ -31,8 +33,8 @@ pub(super) struct Name {
 /// The names to search for, in any notation: ignoring ASCII case, `_` and `-`.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// Whether to search for token names and `Authorization`.
-    tokens: bool,
+    /// The API whose token names, and the usual ones, are searched for; `None` if they aren't.
+    tokens: Option<&'static Api>,
     /// Configured names, verbatim.
     fields: Vec<Box<[u8]>>,
     /// Configured names in lower case, without `_` and `-`.
@@ -42,17 +44,17 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Token names plus these.
-    pub(crate) fn tokens_and(fields: &[String]) -> Self {
-        Self::new(true, fields.iter().map(String::as_str))
+    /// Token names of this API plus these.
+    pub(crate) fn tokens_and(api: &'static Api, fields: &[String]) -> Self {
+        Self::new(Some(api), fields.iter().map(String::as_str))
     }
 
     /// Only these names.
     pub(crate) fn only<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::new(false, fields)
+        Self::new(None, fields)
     }
 
-    fn new<'a>(tokens: bool, names: impl IntoIterator<Item = &'a str>) -> Self {
+    fn new<'a>(tokens: Option<&'static Api>, names: impl IntoIterator<Item = &'a str>) -> Self {
         let fields: Vec<Box<[u8]>> = names.into_iter().map(|name| name.as_bytes().into()).collect();
         let mut ends = Box::new([false; 256]);
         for last in fields.iter().filter_map(|name| name.last()) {
@@ -73,9 +75,9 @@ impl Names {
     /// Keeps no state, so that malformed text before a name can't hide it. Every token name contains a `k`, which is so
     /// rare that a search for a few bytes finds little else.
     pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(Name)) {
-        if self.tokens {
+        if let Some(api) = self.tokens {
             for at in memchr3_iter(b'k', b'K', b'z', text) {
-                if let Some(name) = token_name(text, at) {
+                if let Some(name) = token_name(api, text, at) {
                     found(name);
                 }
             }
@@ -90,6 +92,17 @@ impl Names {
                 }
             }
         }
+    }
+
+    /// Whether a text contains a token name.
+    pub(super) fn has_token_name(&self, text: &[u8]) -> bool {
+        self.tokens.is_some_and(|api| has_token_name(api, text))
+    }
+
+    /// Whether this is the name of a header whose entire value is a token.
+    pub(super) fn is_token_name(&self, name: &[u8]) -> bool {
+        let is = |api, at| token_name(api, name, at).is_some_and(|found| found.end == name.len());
+        self.tokens.is_some_and(|api| memchr2_iter(b'k', b'K', name).any(|at| is(api, at)))
     }
 
     /// The span of the configured name before a separator.
@@ -231,7 +244,7 @@ pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
 }
 
 /// The token name, or `Authorization`, that contains the letter at `at`.
-fn token_name(text: &[u8], at: usize) -> Option<Name> {
+fn token_name(api: &'static Api, text: &[u8], at: usize) -> Option<Name> {
     let matches = |start: usize, word: &str| {
         text.get(start..start + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     };
@@ -242,11 +255,8 @@ fn token_name(text: &[u8], at: usize) -> Option<Name> {
         let end = if value { end + 5 } else { end };
         (!text.get(end).is_some_and(u8::is_ascii_alphanumeric)).then_some(end)
     };
-    let named = |start: usize, end: usize, prefixes: &[&str]| {
-        let end = ends(end)?;
-        let start = prefixes.iter().find_map(|prefix| word_before(&text[..start], prefix))?;
-        Some(Name { start, end, kind: Kind::Token })
-    };
+    let after = |words: &[&str], start: usize| words.iter().find_map(|word| word_before(&text[..start], word));
+    let named = |start: usize, end: usize| Some(Name { start, end: ends(end)?, kind: Kind::Token });
     match text[at] {
         b'z' => {
             let start = at.checked_sub(7)?;
@@ -254,8 +264,10 @@ fn token_name(text: &[u8], at: usize) -> Option<Name> {
             let ends = !text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
             (matches(start, AUTHORIZATION) && ends).then_some(Name { start, end, kind: Kind::Credentials })
         }
-        _ if at >= 2 && matches(at - 2, "token") => named(at - 2, at + 3, &TOKENS),
-        _ if matches(at, "key") => named(at, at + 3, &KEYS),
+        _ if at >= 2 && matches(at - 2, "token") => {
+            named(after(api.token_words, at - 2).or_else(|| after(&USUAL, at - 2))?, at + 3)
+        }
+        _ if matches(at, "key") => named(after(&KEYS, at)?, at + 3),
         _ => None,
     }
 }
@@ -304,24 +316,20 @@ pub(super) fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
-/// Whether a text contains a token name.
-pub(super) fn has_token_name(text: &[u8]) -> bool {
-    memchr2_iter(b'k', b'K', text).any(|at| token_name(text, at).is_some())
-}
-
-/// Whether this is the name of a header whose entire value is a token.
-pub(super) fn is_token_name(name: &[u8]) -> bool {
-    memchr2_iter(b'k', b'K', name).any(|at| token_name(name, at).is_some_and(|found| found.end == name.len()))
+/// Whether a text contains a token name of this API.
+pub(super) fn has_token_name(api: &'static Api, text: &[u8]) -> bool {
+    memchr2_iter(b'k', b'K', text).any(|at| token_name(api, text, at).is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::SAMPLE;
 
     fn names(text: &str) -> Vec<&str> {
         let mut names = Vec::new();
         let fields = ["LastName".to_owned()];
-        Names::tokens_and(&fields).find(text.as_bytes(), |name| names.push(&text[name.start..name.end]));
+        Names::tokens_and(&SAMPLE, &fields).find(text.as_bytes(), |name| names.push(&text[name.start..name.end]));
         names
     }
 
@@ -400,10 +408,10 @@ mod tests {
     #[test]
     fn a_token_header_is_recognised_by_its_suffix() {
         for name in ["AccessToken", "x-access-token", "X-Api-Key", "Ocp-Apim-Subscription-Key"] {
-            assert!(is_token_name(name.as_bytes()), "{name}");
+            assert!(Names::tokens_and(&SAMPLE, &[]).is_token_name(name.as_bytes()), "{name}");
         }
         for name in ["X-Token", "Access-Token-Id", "Idempotency-Key", "Sec-WebSocket-Key"] {
-            assert!(!is_token_name(name.as_bytes()), "{name}");
+            assert!(!Names::tokens_and(&SAMPLE, &[]).is_token_name(name.as_bytes()), "{name}");
         }
     }
 }

@@ -62,7 +62,7 @@ fn pass(exchange: &mut Exchange, names: &Names, secrets: &mut Secrets) -> bool {
     }
     let response = exchange.response.iter_mut().flat_map(|response| &mut response.headers);
     for header in exchange.request.headers.iter_mut().chain(response) {
-        clean(&mut header.value, syntax_of(header.name.as_bytes()));
+        clean(&mut header.value, syntax_of(header.name.as_bytes(), names));
         if !super::head::is_usual(header.name.as_bytes()) {
             clean(&mut header.name, Syntax::Field);
         }

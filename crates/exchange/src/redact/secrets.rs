@@ -7,11 +7,11 @@ use std::{collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 use self::windows::{TooComplex, Windows};
 use super::{
     form,
-    known_tokens::KnownTokens,
+    known_tokens::SharedTokens,
     layers::{Escapes, Layers, unescape},
     searchable::{MAX_LEN, MIN_LEN, is_phrase, is_pseudonym, is_words},
 };
-use crate::{Pseudonym, PseudonymKey};
+use crate::{Pseudonym, PseudonymKey, TokenForm};
 
 /// At the end of a truncated body, a secret's prefix of this length or more is removed.
 const MIN_PREFIX: usize = 4;
@@ -40,8 +40,10 @@ pub(super) struct Secrets {
     /// Secrets searched in this exchange only: too much like ordinary text to replace in others.
     transient: Vec<(Box<[u8]>, Pseudonym)>,
     key: Option<PseudonymKey>,
+    /// The form of tokens; `None` if they have none.
+    form: Option<TokenForm>,
     /// The same values, shared with other threads.
-    known_tokens: KnownTokens,
+    known_tokens: SharedTokens,
 }
 
 struct Secret {
@@ -64,7 +66,17 @@ impl Secrets {
         Self { key: Some(key), ..Self::default() }
     }
 
-    pub(super) fn known_tokens(&self) -> KnownTokens {
+    /// Recognises tokens of this form.
+    pub(super) fn with_form(self, form: TokenForm) -> Self {
+        Self { form: Some(form), ..self }
+    }
+
+    /// The form of tokens; `None` if they have none.
+    pub(super) fn form(&self) -> Option<TokenForm> {
+        self.form
+    }
+
+    pub(super) fn known_tokens(&self) -> SharedTokens {
         self.known_tokens.clone()
     }
 
@@ -139,7 +151,7 @@ impl Secrets {
     /// Forgets a secret that turns out to be a client's name, unless it has the form of a token.
     pub(super) fn forget(&mut self, client: &[u8]) {
         if let Some(index) = self.index(client)
-            && !form::is_token(client)
+            && !self.form.is_some_and(|form| form::is_token(form, client))
         {
             self.indices.remove(client);
             self.known_tokens.remove(client);

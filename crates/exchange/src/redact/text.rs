@@ -11,7 +11,7 @@ use super::{
     syntax::Syntax,
     value::{self, Context, Form},
 };
-use crate::Pseudonym;
+use crate::{Pseudonym, TokenForm};
 
 /// A text and the replacements found so far.
 pub(super) struct Text<'a> {
@@ -69,7 +69,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Finds and learns anything with the shape of Mews' tokens.
+    /// Finds and learns anything with the shape of tokens.
     pub(super) fn find_shaped(&mut self, secrets: &mut Secrets) {
         let Self { layers, edits, .. } = self;
         for layer in 0..layers.count() {
@@ -106,11 +106,11 @@ impl<'a> Text<'a> {
 
     /// Finds the prefix of a secret at the very end of a truncated text.
     pub(super) fn find_prefix_at_end(&mut self, secrets: &Secrets) {
-        let whole = self.layers.text(0).len();
+        let (whole, form) = (self.layers.text(0).len(), secrets.form());
         for layer in 0..self.layers.count() {
             let text = self.layers.text(layer);
             let known = secrets.prefix_at_end(text);
-            if let Some(start) = known.into_iter().chain(form::prefix_at_end(text)).min() {
+            if let Some(start) = known.into_iter().chain(form.and_then(|form| form::prefix_at_end(form, text))).min() {
                 let (start, _) = self.layers.position(layer, start, text.len());
                 self.edits.push(Edit { start, end: whole, pseudonym: None, quoted_in: None });
             }
@@ -248,12 +248,13 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Finds anything in the form of Mews' tokens.
+    /// Finds anything in the form of tokens.
     fn find_tokens(&mut self, secrets: &mut Secrets) {
+        let Some(form) = secrets.form() else { return };
         let Self { layers, edits, .. } = self;
         for layer in 0..layers.count() {
             let text = layers.text(layer);
-            form::tokens(text, |start, end| {
+            form::tokens(form, text, |start, end| {
                 let pseudonym = secrets.learn(&text[start..end]);
                 let (start, end) = layers.position(layer, start, end);
                 edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
@@ -292,7 +293,7 @@ fn is_replaced(text: &[u8]) -> bool {
     others.len() < text.len() && unescape(&others, Escapes::Any).split(is_edge).all(|word| word.len() < SHORT)
 }
 
-/// Whether a text is so short that scanning its bytes proves it contains no name, password, escape or Mews token. True
+/// Whether a text is so short that scanning its bytes proves it contains no name, password, escape or token. True
 /// for most headers.
 fn is_plain(text: &[u8]) -> bool {
     const TELLING: [bool; 256] = {
@@ -305,13 +306,13 @@ fn is_plain(text: &[u8]) -> bool {
         }
         telling
     };
-    text.len() < form::LENGTH && !text.iter().any(|byte| TELLING[usize::from(*byte)])
+    text.len() < TokenForm::SHORTEST && !text.iter().any(|byte| TELLING[usize::from(*byte)])
 }
 
 /// Consecutive hexadecimal digits that look like part of a token.
 const DIGITS: usize = 31;
 
-/// Spans with the shape of Mews' tokens: hexadecimal digits and hyphens, with 31 or more digits in a row. A UUID has at
+/// Spans with the shape of tokens: hexadecimal digits and hyphens, with 31 or more digits in a row. A UUID has at
 /// most twelve.
 fn shaped(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use nightaudit_exchange::{
     AdmissionRecord, Alteration, Body, Decision, Destination, Direction, Exchange, Header, Outcome,
 };
-use nightaudit_mews::{Contracts, FindingKind};
+use nightaudit_mews::{API, Contracts, FindingKind};
 
 use super::{
     body::{Text, show},
@@ -110,7 +110,7 @@ fn facts(exchange: &Exchange) -> Markup {
                 Alteration::Edited => "edited before the import",
                 Alteration::Masked => "values masked before the import",
             }) } } }
-            @if let Some(id) = exchange.request_id() { dt { "Request-Id" } dd { code { (short(id, MAX_TEXT)) } } }
+            @if let Some(id) = exchange.request_id() { dt { (API.request_id_header) } dd { code { (short(id, MAX_TEXT)) } } }
             dt { "Outcome" } dd { (exchange.outcome) @if let Some(error) = &exchange.error { ": " (error.kind) ", " (short(&error.message, MAX_TEXT)) } }
             @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, MAX_TEXT)) } }
             @if let Some(token) = envelope.access_token { dt { "Access token" } dd { code { (token) } } }

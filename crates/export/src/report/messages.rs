@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use nightaudit_exchange::{Direction, Message, WebSocket};
+use nightaudit_mews::API;
 
 use super::{
     body::show,
@@ -39,10 +40,10 @@ pub(super) fn messages(part: &WebSocket, room: usize) -> (Markup, usize) {
     (markup, taken)
 }
 
-fn direction(message: &Message) -> &'static str {
+fn direction(message: &Message) -> String {
     match message.direction {
-        Direction::Send => "Client to Mews",
-        Direction::Receive => "Mews to client",
+        Direction::Send => format!("Client to {}", API.name),
+        Direction::Receive => format!("{} to client", API.name),
     }
 }
 

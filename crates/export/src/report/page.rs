@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use nightaudit_exchange::Digest;
+use nightaudit_mews::API;
 use nightaudit_review::{IntegrationKind, Review, Verdict};
 
 use crate::bundle::Made;
@@ -123,8 +124,8 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
     html! {
         header {
             p.eyebrow {
-                @if review.verdict == Verdict::NotMews { "Rehearsal of a run against the Mews Connector API" }
-                @else { "Evidence of a run against the Mews Connector API" }
+                @if review.verdict == Verdict::NotMews { "Rehearsal of a run against the " (API.name) " Connector API" }
+                @else { "Evidence of a run against the " (API.name) " Connector API" }
             }
             h1 {
                 @match declared.and_then(|declared| declared.integration.as_ref()) {
@@ -155,7 +156,7 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                     (fact("Key", html! { code { (made.key) } }))
                 }
                 (fact("Written by", html! { "nightaudit " (env!("CARGO_PKG_VERSION")) }))
-                (fact("Documentation", html! { "Mews' revision of " (short(facts.revision, 100))
+                (fact("Documentation", html! { (API.possessive) " revision of " (short(facts.revision, 100))
                     @if let Some(digest) = facts.updated { " with SHA-256 " code.hash { (digest) } }
                     @if let Some(digest) = facts.openapi { ", and the OpenAPI document with SHA-256 " code.hash { (digest) } } }))
             }

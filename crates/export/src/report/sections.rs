@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 use nightaudit_exchange::ExchangeId;
+use nightaudit_mews::API;
 use nightaudit_review::{
     CheckState, CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, RetryCause, RetryOrigin, Review,
     Severity,
@@ -263,10 +264,10 @@ fn limits(limits: &[LimitReview], shown: &Shown) -> Markup {
         }
         (table("Limits", &html! {
             th scope="col" { "Limit" } th scope="col" { "Source" } th scope="col" { "Key" } th.num scope="col" { "Sent" } th.num scope="col" { "Peak in a window" }
-            th.num scope="col" { "Refused by nightaudit" } th.num scope="col" { "Rejected by Mews" } th.num scope="col" { "Delayed" } th scope="col" { "Peak at" }
+            th.num scope="col" { "Refused by nightaudit" } th.num scope="col" { "Rejected by " (API.name) } th.num scope="col" { "Delayed" } th scope="col" { "Peak at" }
         }, limits.iter().map(|limit| html! {
             th scope="row" { (short(&limit.rule, TEXT)) ", " (window(limit)) }
-            td { (match limit.source { LimitSource::Published => "Mews", LimitSource::Configured => "configuration", LimitSource::Noted => "recorded exchanges" }) }
+            td { (match limit.source { LimitSource::Published => API.name, LimitSource::Configured => "configuration", LimitSource::Noted => "recorded exchanges" }) }
             td { (key(limit)) } td.num { (count(limit.sent)) }
             td.num { @if let Some(busiest) = &limit.busiest { (count(busiest.requests.into())) } @else { "–" } }
             td.num { (count(limit.refused_by_us)) } td.num { (count(limit.refused_by_mews)) } td.num { (count(limit.delayed)) }
@@ -284,7 +285,7 @@ fn retries(review: &Review) -> Option<Markup> {
         th.num scope="col" { "Retry-After honored" } th.num scope="col" { "Ignored" } th.num scope="col" { "Growing delays" } th.num scope="col" { "Constant delays" } th.num scope="col" { "No backoff" } th.num scope="col" { "Continued at full rate" }
     }, review.retries.iter().map(|row| html! {
         th scope="row" { (match row.cause { RetryCause::TooManyRequests => "429", RetryCause::TooHeavy => "408", RetryCause::ServerError => "5xx", RetryCause::NoAnswer => "no response" }) }
-        td { (match row.origin { RetryOrigin::Mews => "Mews", RetryOrigin::Nightaudit => "nightaudit" }) }
+        td { (match row.origin { RetryOrigin::Mews => API.name, RetryOrigin::Nightaudit => "nightaudit" }) }
         td { @if let Some(token) = row.access_token { code { (token) } } @else { span.dim { "none" } } }
         td.num { (count(row.count)) } td.num { (count(row.heeded)) " of " (count(row.with_retry_after)) } td.num { (count(row.ignored)) }
         td.num { (count(row.backed_off)) } td.num { (count(row.fixed_pauses)) } td.num { (count(row.without_backoff)) } td.num { (count(row.hammered)) }
@@ -298,8 +299,8 @@ fn errors(review: &Review, shown: &Shown) -> Markup {
         @else {
             p.lead { (counted(errors.failed, "call", "calls")) " failed; " (count(errors.resolved)) " were later resolved, " (count(errors.unresolved)) " were not." }
             (table("Errors", &html! {
-                th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" { "Message" } th.num scope="col" { "Times" }
-                th scope="col" { "Exchange and Request-Id" } th scope="col" { "Last" } th scope="col" { "Resolution" }
+                th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" { (API.message_property) } th.num scope="col" { "Times" }
+                th scope="col" { "Exchange and " (API.request_id_header) } th scope="col" { "Last" } th scope="col" { "Resolution" }
             }, errors.calls.iter().map(|row| error(row, shown))))
             @if errors.unlisted > 0 { p.omitted { (counted(errors.unlisted, "failed call is", "failed calls are")) " counted but not listed." } }
         }
@@ -350,7 +351,7 @@ fn accuracy(review: &Review, shown: &Shown) -> Option<Markup> {
         return None;
     }
     Some(html! {
-        p.lead { (count(accuracy.accurate)) " of " (counted(accuracy.checked, "request", "requests")) " checked against Mews' documentation match it."
+        p.lead { (count(accuracy.accurate)) " of " (counted(accuracy.checked, "request", "requests")) " checked against " (API.possessive) " documentation match it."
             @if accuracy.unchecked > 0 { " " (count(accuracy.unchecked)) " could not be parsed." } }
         @if !accuracy.fields.is_empty() {
             (table("Properties that don't match", &html! {

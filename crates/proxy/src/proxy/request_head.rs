@@ -63,6 +63,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             destination: None,
             notes: Vec::new(),
         };
-        PendingExchange::new(permit, share, capture, started, context.progress.clone()).watch(context.half_close.take())
+        PendingExchange::new(self.api(), (permit, share), capture, started, context.progress.clone())
+            .watch(context.half_close.take())
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
-use nightaudit_exchange::{CapturedBody, CapturedResponse, FailureKind, Head, Note, Outcome};
+use nightaudit_exchange::{Api, CapturedBody, CapturedResponse, FailureKind, Head, Note, Outcome};
 use nightaudit_limit::Admit;
 
 use super::{Forwarded, Proxy};
@@ -67,7 +67,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             parts.headers = headers::returned(parts.headers, Hop::WebSocket, false);
             pending.note(|capture| capture.notes = notes);
             if !self.open_tunnel(pending, &parts.headers, downstream, upstream).await {
-                return not_recorded(self.shared.config.timeouts.record);
+                return not_recorded(self.api(), self.shared.config.timeouts.record);
             }
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));
         }
@@ -90,7 +90,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             if let Some(receipt) = pending.finish_with_body(CapturedBody::default(), Outcome::Answered, None)
                 && !recorded(receipt, self.shared.config.timeouts.record).await
             {
-                return not_recorded(self.shared.config.timeouts.record);
+                return not_recorded(self.api(), self.shared.config.timeouts.record);
             }
             // HTTP/2 has its own end of message.
             ProxyBody::none(framing.length.filter(|_| is_http1 && parts.headers.contains_key(CONTENT_LENGTH)))
@@ -114,7 +114,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         version: Version,
         local_response: LocalResponse,
     ) -> Response<ProxyBody<R::Permit>> {
-        let response = local_response.response();
+        let response = local_response.response(self.api());
         let now = pending.elapsed();
         pending.note(|capture| {
             capture.response_head = Some(now);
@@ -136,15 +136,15 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         if let Some(receipt) = pending.finish_with_body(body, outcome, error).filter(|_| waits)
             && !recorded(receipt, self.shared.config.timeouts.record).await
         {
-            return not_recorded(self.shared.config.timeouts.record);
+            return not_recorded(self.api(), self.shared.config.timeouts.record);
         }
         response.map(ProxyBody::whole)
     }
 }
 
 /// The local response if the exchange could not be recorded in time.
-fn not_recorded<P: RecordPermit>(timeout: Duration) -> Response<ProxyBody<P>> {
-    LocalResponse::failed(FailureKind::Store, recorder::not_recorded(timeout)).response().map(ProxyBody::whole)
+fn not_recorded<P: RecordPermit>(api: &'static Api, timeout: Duration) -> Response<ProxyBody<P>> {
+    LocalResponse::failed(FailureKind::Store, recorder::not_recorded(api, timeout)).response(api).map(ProxyBody::whole)
 }
 
 /// Returns the head of a local response; for HTTP/1 with the status line that hyper writes.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_exchange::FailureKind;
+use nightaudit_exchange::{Api, FailureKind};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
@@ -22,6 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The limit on all connections, of all hosts and all siblings of a proxy.
 pub(crate) struct ConnectionLimit {
+    api: &'static Api,
     free: Arc<Semaphore>,
     max: usize,
     /// The number of waiting requests, in all pools.
@@ -38,9 +39,15 @@ pub(super) enum Granted {
 }
 
 impl ConnectionLimit {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
+    pub(crate) fn new(max: usize, api: &'static Api) -> Arc<Self> {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Arc::new(Self { free: Arc::new(Semaphore::new(max)), max, waiting: Arc::default(), pools: Mutex::default() })
+        Arc::new(Self {
+            api,
+            free: Arc::new(Semaphore::new(max)),
+            max,
+            waiting: Arc::default(),
+            pools: Mutex::default(),
+        })
     }
 
     /// Registers a pool, whose idle connections are closed when others need them.
@@ -84,8 +91,8 @@ impl ConnectionLimit {
             }
             if Instant::now() >= deadline {
                 let message = format!(
-                    "all {} connections to Mews were in use for {timeout:?} (`max_upstream_connections`)",
-                    self.max
+                    "all {} connections to {} were in use for {timeout:?} (`max_upstream_connections`)",
+                    self.max, self.api.name
                 );
                 return Err(LocalResponse::failed(FailureKind::Overloaded, message));
             }

@@ -174,7 +174,7 @@ impl Connector {
             .map_err(|error| self.handshake_failed(&error))?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "HTTP/1 connection to Mews ended");
+                tracing::debug!(%error, "HTTP/1 connection to the upstream ended");
             }
             // WebSockets have their own limit.
             drop(permit);

@@ -246,9 +246,9 @@ where
     });
     tokio::select! {
         ended = driving => if let Err(error) = ended {
-            tracing::debug!(%error, "HTTP/2 connection to Mews ended");
+            tracing::debug!(%error, "HTTP/2 connection to the upstream ended");
         },
-        () = keep_alive(pings, &shared) => tracing::debug!("HTTP/2 connection to Mews: ping timed out"),
+        () = keep_alive(pings, &shared) => tracing::debug!("HTTP/2 connection to the upstream: ping timed out"),
     }
     drop(connection);
     drop(slot);

@@ -20,7 +20,7 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 use http_body::Body as _;
-use nightaudit_exchange::{Destination, FailureKind};
+use nightaudit_exchange::{Api, Destination, FailureKind};
 
 pub use self::config::{UpstreamConfig, UpstreamConfigError, UpstreamProxy};
 pub(crate) use self::{
@@ -39,6 +39,7 @@ use crate::{Origin, Timeouts, headers, local_response::LocalResponse, request_bo
 
 /// A host that requests are forwarded to.
 pub(crate) struct Upstream {
+    api: &'static Api,
     origin: Origin,
     connector: Connector,
     pool: Arc<Pool>,
@@ -71,7 +72,7 @@ impl Upstream {
         let limit = Arc::clone(&route.limit);
         let pool = Pool::new(timeouts.upstream_idle, limit.waiting());
         limit.register(&pool);
-        Self { origin, connector, pool, limit, timeout: timeouts.connect }
+        Self { api: route.api, origin, connector, pool, limit, timeout: timeouts.connect }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
@@ -104,26 +105,29 @@ impl Upstream {
             match connection.send(request).await {
                 Ok(response) if !connection.is_http2() && response.extensions().get::<WireHead>().is_none() => {
                     // hyper only checks its limit when it needs to read more.
-                    let message = format!("the headers of Mews' response exceed {} KiB", heads::MAX_HEAD >> 10);
+                    let message =
+                        format!("the headers of {} response exceed {} KiB", self.api.possessive, heads::MAX_HEAD >> 10);
                     return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
                 }
                 Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
                 Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
-                    tracing::debug!(%reason, "Mews has not processed a request; retrying");
+                    tracing::debug!(%reason, "a request was not processed; retrying");
                     observer.not_sent().await?;
                     refusals += usize::from(refused);
                     (request, last) = (*unsent, reason);
                 }
                 Err(SendError::Unprocessed { request: None, reason, .. }) => {
                     let message = format!(
-                        "Mews refused the request unprocessed ({reason}), and too much of its body was sent to retry"
+                        "{} refused the request unprocessed ({reason}), and too much of its body was sent to retry",
+                        self.api.name
                     );
                     return Err(LocalResponse::failed(FailureKind::Closed, message));
                 }
-                Err(SendError::Failed(error)) => return Err(response_failed(&error)),
+                Err(SendError::Failed(error)) => return Err(response_failed(&error, self.api)),
             }
         }
-        let message = format!("Mews accepted the request on none of {ATTEMPTS} connections; last error: {last}");
+        let name = self.api.name;
+        let message = format!("{name} accepted the request on none of {ATTEMPTS} connections; last error: {last}");
         Err(LocalResponse::failed(FailureKind::Closed, message))
     }
 
@@ -190,11 +194,15 @@ pub(crate) trait SendObserver: Send {
     fn not_sent(&mut self) -> impl Future<Output = Result<(), LocalResponse>> + Send;
 }
 
-fn response_failed(error: &Error) -> LocalResponse {
+fn response_failed(error: &Error, api: &Api) -> LocalResponse {
+    let Api { name, possessive: whose, .. } = api;
     let reason = error.reason();
     if error.is_invalid() {
-        LocalResponse::failed(FailureKind::InvalidResponse, format!("Mews' response is not valid HTTP: {reason}"))
+        LocalResponse::failed(FailureKind::InvalidResponse, format!("{whose} response is not valid HTTP: {reason}"))
     } else {
-        LocalResponse::failed(FailureKind::Closed, format!("Mews closed the connection before it responded: {reason}"))
+        LocalResponse::failed(
+            FailureKind::Closed,
+            format!("{name} closed the connection before it responded: {reason}"),
+        )
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use nightaudit_exchange::Api;
+
 use super::{
     bound::ConnectionLimit,
     config::{UpstreamConfig, UpstreamConfigError},
@@ -13,6 +15,7 @@ use crate::Origin;
 /// Shared by all hosts: trust, corporate proxies, connection limit.
 #[derive(Clone)]
 pub(crate) struct Route {
+    pub(crate) api: &'static Api,
     /// Offers HTTP/2 and HTTP/1.1.
     pub(crate) tls: Arc<rustls::ClientConfig>,
     /// Offers HTTP/1.1 alone.
@@ -28,12 +31,13 @@ impl Route {
         config: &UpstreamConfig,
         hosts: [&Origin; 2],
         connections: usize,
+        api: &'static Api,
     ) -> Result<Self, UpstreamConfigError> {
         let proxies = Arc::new(CorporateProxies::new(&config.proxy, hosts, variable)?);
         let (tls, authority_classifier) = trust::client_config(config.ca.as_deref())?;
         let mut tls_http1 = rustls::ClientConfig::clone(&tls);
         tls_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         let (tls_http1, authority_classifier) = (Arc::new(tls_http1), Arc::new(authority_classifier));
-        Ok(Self { tls, tls_http1, authority_classifier, proxies, limit: ConnectionLimit::new(connections) })
+        Ok(Self { api, tls, tls_http1, authority_classifier, proxies, limit: ConnectionLimit::new(connections, api) })
     }
 }

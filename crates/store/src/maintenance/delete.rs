@@ -50,7 +50,7 @@ impl Log {
         let dir = &config.dir;
         open::require(dir)?;
         let _lock = Lock::take(dir)?;
-        let shared = open::read_in_memory(dir)?;
+        let shared = open::read_in_memory(config)?;
         let sessions = match which {
             DeleteTarget::Session(which) => match shared.resolve(which) {
                 Err(SessionError::Gone { id, .. }) => vec![id],

@@ -5,7 +5,9 @@ use std::{
     io::{BufRead, Read as _},
 };
 
-use nightaudit_exchange::{Alteration, Body, Digest, Exchange, Import, Missing, Redactor, SessionId, Timestamp, chain};
+use nightaudit_exchange::{
+    Alteration, Body, Digest, Exchange, Import, Missing, PseudonymKey, Redactor, SessionId, Timestamp, chain,
+};
 use nightaudit_log::SessionError;
 use serde::Deserialize;
 
@@ -133,7 +135,7 @@ impl Log {
         let mut batch = Vec::new();
         let mut bytes = 0;
         // The file may come from anywhere.
-        let mut redactor = Redactor::default();
+        let mut redactor = Redactor::new(self.shared.api, &[], PseudonymKey::ephemeral());
         for number in 1.. {
             let mut line = Vec::new();
             (&mut *lines).take(MAX_LINE).read_until(b'\n', &mut line)?;

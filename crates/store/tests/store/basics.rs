@@ -227,12 +227,17 @@ fn a_second_owner_learns_who_the_first_is() {
     let error = Log::open(config(dir.path())).unwrap_err().to_string();
     assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     assert!(error.ends_with("with its console on http://127.0.0.1:8081"), "{error}");
-    assert!(Log::open_read_only(dir.path()).is_err());
+    assert!(Log::open_read_only(dir.path(), &nightaudit_mews::API).is_err());
     drop(log);
-    let log = Log::open_read_only(dir.path()).unwrap();
+    let log = Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap();
     assert!(log.start_session("x").unwrap_err().to_string().contains("not open for writing"));
     assert!(wait(log.recorder().reserve()).is_err());
-    assert!(Log::open_read_only(&dir.path().join("nothing")).unwrap_err().to_string().contains("there is no log"));
+    assert!(
+        Log::open_read_only(&dir.path().join("nothing"), &nightaudit_mews::API)
+            .unwrap_err()
+            .to_string()
+            .contains("there is no log")
+    );
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn a_full_disk_can_be_read_and_freed_with_and_without_an_owner() {
     fs::remove_file(disk.path().join("filler")).unwrap();
     disk.fill();
     assert!(Log::open(config(&data)).is_err());
-    let reader = Log::open_read_only(&data).unwrap();
+    let reader = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
     let count = reader.count(&Filter::default()).unwrap();
     assert!(reader.check(&mut |_| {}).unwrap().is_whole());
     drop(reader);
@@ -212,7 +212,7 @@ fn a_read_only_file_system_is_readable_with_or_without_an_index() {
     let remount = || Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();
     assert!((0..200).any(|_| remount().success()), "it stays busy");
     for (copy, exchanges, interrupted) in [("data", 50, 0), ("killed", 51, 1), ("bare", 50, 0)] {
-        let log = Log::open_read_only(&disk.path().join(copy)).unwrap();
+        let log = Log::open_read_only(&disk.path().join(copy), &nightaudit_mews::API).unwrap();
         assert_eq!((log.opened().exchanges, log.opened().interrupted), (exchanges, interrupted), "{copy}");
         let check = log.check(&mut |_| {}).unwrap();
         assert!(check.is_whole() && check.exchanges == 50, "{copy}: {check:?}");
@@ -262,7 +262,7 @@ fn regression_an_open_session_could_not_be_deleted_on_a_full_disk() {
     let killed = disk.path().join("killed");
     fs::remove_file(disk.path().join("filler")).unwrap();
     crate::disks::copy(&data, &killed);
-    let reader = Log::open_read_only(&killed).unwrap();
+    let reader = Log::open_read_only(&killed, &nightaudit_mews::API).unwrap();
     let found = reader.check(&mut |_| {}).unwrap();
     assert!(found.is_whole() && found.interrupted == 0 && found.exchanges == 11 + 11 + 1, "{found:?}");
     drop(reader);

@@ -25,7 +25,7 @@ fn whole(log: &Log) -> (Vec<Exchange>, usize) {
 }
 
 fn check(dir: &Path) -> Check {
-    Log::open_read_only(dir).unwrap().check(&mut |_| {}).unwrap()
+    Log::open_read_only(dir, &nightaudit_mews::API).unwrap().check(&mut |_| {}).unwrap()
 }
 
 /// A session's name, its number of missing exchanges, and their ranges.
@@ -47,7 +47,7 @@ fn log_of_two(dir: &Path) {
 }
 
 fn folder(dir: &Path, name: &str) -> PathBuf {
-    let log = Log::open_read_only(dir).unwrap();
+    let log = Log::open_read_only(dir, &nightaudit_mews::API).unwrap();
     dir.join("sessions").join(log.session(name).unwrap().id.to_string())
 }
 
@@ -99,7 +99,7 @@ fn regression_a_removed_segment_or_session_was_not_reported_missing() {
         copy(&original, &data);
         let gone = certification.join(format!("{number:06}.seg"));
         fs::remove_file(data.join(gone.strip_prefix(&original).unwrap())).unwrap();
-        let log = Log::open_read_only(&data).unwrap();
+        let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
         let (there, failed) = whole(&log);
         let missing: u64 = log.check(&mut |_| {}).unwrap().missing.iter().map(|missing| missing.count).sum();
         assert_eq!((there.len() as u64 + missing, failed), (84, 0), "{number}");
@@ -109,7 +109,7 @@ fn regression_a_removed_segment_or_session_was_not_reported_missing() {
     copy(&original, &data);
     fs::remove_dir_all(data.join(other.strip_prefix(&original).unwrap())).unwrap();
     for _ in 0..2 {
-        let log = Log::open_read_only(&data).unwrap();
+        let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
         assert_eq!(reported(&log.missing()), [("other".to_owned(), 24, vec![(1, 24)])]);
         assert!(matches!(log.session("other"), Err(SessionError::Gone { exchanges: 24, .. })));
         assert_eq!(log.check(&mut |_| {}).unwrap().missing, log.missing());
@@ -224,7 +224,7 @@ fn interrupted_requests_are_the_same_before_and_after_they_are_recorded() {
     let _later = [begin(3, None), begin(4, Some("suite")), begin(5, None)];
     copy(&data, &killed);
     for (killed, recorded) in [(early, 0), (killed, 3)] {
-        let reader = Log::open_read_only(&killed).unwrap();
+        let reader = Log::open_read_only(&killed, &nightaudit_mews::API).unwrap();
         let (shown, _) = whole(&reader);
         let interrupted = shown.iter().filter(|exchange| exchange.outcome == Outcome::Interrupted).count() as u64;
         assert_eq!((interrupted, shown.len()), (reader.opened().interrupted, recorded + interrupted as usize));
@@ -290,7 +290,7 @@ fn regression_a_killed_import_passed_for_a_complete_one_and_could_not_be_repeate
     let mut half = io::BufReader::new(Broken { lines: first.as_bytes(), at_end: &at_end });
     other.import(&mut half).unwrap();
     drop(other);
-    let reader = Log::open_read_only(&killed).unwrap();
+    let reader = Log::open_read_only(&killed, &nightaudit_mews::API).unwrap();
     let unfinished: Vec<_> = reader.sessions().into_iter().filter(|session| session.importing).collect();
     assert_eq!(unfinished.len(), 1);
     assert!(unfinished[0].incomplete && unfinished[0].exchanges < 700);
@@ -306,7 +306,7 @@ fn regression_a_killed_import_passed_for_a_complete_one_and_could_not_be_repeate
             assert_eq!(imported.unwrap().exchanges, 720);
         }
         drop(log);
-        let log = Log::open_read_only(&killed).unwrap();
+        let log = Log::open_read_only(&killed, &nightaudit_mews::API).unwrap();
         let mut there = whole(&log).0;
         there.retain(|exchange| exchange.request_id().is_some_and(|id| id.len() < "req-5000".len() || id < "req-5000"));
         assert_eq!(there.len(), 720);
@@ -382,7 +382,7 @@ fn in_500_damaged_copies_every_loss_is_reported_and_everything_intact_is_readabl
         Log::open(StoreConfig { segment_size: 64 << 20, session: Some("third".into()), ..config(&original) }).unwrap();
     (0..10).for_each(|round| record(&log, 2000 + round * 3..2003 + round * 3));
     drop(log);
-    let reader = Log::open_read_only(&original).unwrap();
+    let reader = Log::open_read_only(&original, &nightaudit_mews::API).unwrap();
     let all = whole(&reader).0;
     let truth: BTreeMap<ExchangeId, Digest> = all.iter().map(|e| (e.id, e.hash.unwrap())).collect();
     assert_eq!(truth.len(), 114);
@@ -419,7 +419,7 @@ fn in_500_damaged_copies_every_loss_is_reported_and_everything_intact_is_readabl
         for owner in [false, true] {
             let log = match owner {
                 true => Log::open(config(&data)).unwrap(),
-                false => Log::open_read_only(&data).unwrap(),
+                false => Log::open_read_only(&data, &nightaudit_mews::API).unwrap(),
             };
             let found = log.check(&mut |_| {}).unwrap();
             let (there, failed) = whole(&log);

@@ -27,6 +27,6 @@ impl conformance::Engine for OnDisk {
 fn the_log_on_disk_conforms() {
     conformance::run(|| {
         let folder = tempfile::tempdir().unwrap();
-        OnDisk { log: Log::open(StoreConfig::new(folder.path())).unwrap(), _folder: folder }
+        OnDisk { log: Log::open(StoreConfig::new(folder.path(), &nightaudit_mews::API)).unwrap(), _folder: folder }
     });
 }

@@ -25,7 +25,7 @@ fn a_reader_continues_while_another_process_owns_compacts_and_deletes() {
     log.end_session("certification").unwrap();
     drop(log);
 
-    let reader = Log::open_read_only(dir.path()).unwrap();
+    let reader = Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap();
     let mut exchanges = reader.query(Query::default()).unwrap();
     let mut seen: Vec<u64> = Vec::new();
     let number = |exchange: &nightaudit_exchange::Exchange| exchange.request_id().unwrap()[4..].parse().unwrap();
@@ -33,7 +33,7 @@ fn a_reader_continues_while_another_process_owns_compacts_and_deletes() {
 
     let owner = Log::open(config(dir.path())).unwrap();
     assert_eq!(owner.opened().rebuilt, None);
-    assert!(matches!(Log::open_read_only(dir.path()), Err(OpenError::Locked { .. })));
+    assert!(matches!(Log::open_read_only(dir.path(), &nightaudit_mews::API), Err(OpenError::Locked { .. })));
     record(&owner, 3000..3010);
     assert!(owner.compact(&mut |_| {}).unwrap().segments > 0);
     owner.end_session("other").unwrap();

@@ -140,7 +140,7 @@ pub(crate) fn config(dir: &std::path::Path) -> StoreConfig {
         session: Some("certification".into()),
         retry_interval: Duration::from_millis(5),
         now: || Timestamp::from_micros(1_795_435_200_000_000),
-        ..StoreConfig::new(dir)
+        ..StoreConfig::new(dir, &nightaudit_mews::API)
     }
 }
 

@@ -136,7 +136,7 @@ fn a_scan_gives_the_same_results_as_direct_reads_in_order() {
     // With more sessions than cached blocks, each block is read, and requested ahead, several times.
     for (sessions, segments) in [(1, 8), (3, 4), (6, 3)] {
         let (dir, keys) = folder(sessions, segments);
-        let log = Log::open_read_only(dir.path()).unwrap();
+        let log = Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap();
         let all = direct(&log, &Query::default());
         assert_eq!(all.len() as u64, keys.concat().len() as u64 * RECORDS);
         for query in queries(&all) {
@@ -155,8 +155,8 @@ fn an_error_comes_in_its_position_and_the_scan_continues() {
         for sessions in [1, 3] {
             let (dir, keys) = folder(sessions, 8);
             let log = match is_owner {
-                true => Log::open(StoreConfig::new(dir.path())).unwrap(),
-                false => Log::open_read_only(dir.path()).unwrap(),
+                true => Log::open(StoreConfig::new(dir.path(), &nightaudit_mews::API)).unwrap(),
+                false => Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap(),
             };
             let all = direct(&log, &Query::default());
             // One that is read ahead, one right after it, one further on, and a missing segment.
@@ -192,7 +192,7 @@ fn started(log: &Log) -> Exchanges {
 #[test]
 fn dropping_an_unfinished_scan_ends_its_thread() {
     let (dir, keys) = folder(1, 8);
-    let log = Log::open_read_only(dir.path()).unwrap();
+    let log = Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap();
     let exchanges = started(&log);
     // A remaining sender does not keep it alive: it ends at the first block that is not taken.
     let requests = exchanges.fetch.ahead.as_ref().unwrap().requests.clone();
@@ -205,7 +205,7 @@ fn dropping_an_unfinished_scan_ends_its_thread() {
 #[test]
 fn a_thread_without_requests_ends_and_unpacks_only_what_was_requested() {
     let (dir, _) = folder(1, 8);
-    let log = Log::open_read_only(dir.path()).unwrap();
+    let log = Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap();
     let mut exchanges = started(&log);
     let ReadAhead { requests, ready, in_flight } = exchanges.fetch.ahead.take().unwrap();
     drop((exchanges, requests));
