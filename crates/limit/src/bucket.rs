@@ -1,4 +1,4 @@
-//! A rule's token bucket: governor's, with the state held by the key.
+//! A rule's token bucket: governor's decision over a state that the key holds. The crate's documentation says why.
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -88,7 +88,7 @@ impl Hash for Debt {
     }
 }
 
-/// A store without storage: the state is in the key.
+/// Hands governor the state that it is asked about, and takes back the next one, which is dropped: asking takes nothing.
 #[derive(Debug)]
 struct DebtOfKey;
 

@@ -11,6 +11,26 @@
 //! its window during `[t, t + window + slack]`, both ends included. A permit dropped unused is released as if it had
 //! never been taken.
 //!
+//! # The bucket and the window
+//!
+//! The two checks share the work like this:
+//!
+//! | | bucket | window |
+//! |---|---|---|
+//! | answers | may these units go now, and if not, when? | do fewer sends than the limit fall into the window? |
+//! | enforces | `burst` and the rule's rate | the limit itself, to the nanosecond |
+//! | state per key | one instant: when it will be full again | the instants of the sends that still count |
+//! | computed by | governor, by its generic cell rate algorithm | this crate |
+//!
+//! governor's quota and its decision are used as they are. Its state is not: governor takes what it grants, and grants for
+//! the present instant only, while a permit here may be released unsent, a send is taken when it happens rather than when
+//! it is admitted, and a waiting request needs to know when it may go if those ahead of it go first. So a bucket's instant
+//! is kept with its key, and governor is asked about it through a store that hands it over for the length of one question
+//! and keeps nothing. What is taken and given back is arithmetic on that instant, with governor's interval.
+//!
+//! Without a `burst` of its own a rule would be enforced by its window alone; the bucket then refuses nothing that the
+//! window admits.
+//!
 //! Keys are strings; this crate knows nothing of HTTP. Time comes from a monotonic [`Clock`], so changing the wall
 //! clock has no effect.
 //!
