@@ -255,7 +255,6 @@ fn token_name(api: &'static Api, text: &[u8], at: usize) -> Option<Name> {
         let end = if value { end + 5 } else { end };
         (!text.get(end).is_some_and(u8::is_ascii_alphanumeric)).then_some(end)
     };
-    let after = |words: &[&str], start: usize| words.iter().find_map(|word| word_before(&text[..start], word));
     let named = |start: usize, end: usize| Some(Name { start, end: ends(end)?, kind: Kind::Token });
     match text[at] {
         b'z' => {
@@ -265,18 +264,27 @@ fn token_name(api: &'static Api, text: &[u8], at: usize) -> Option<Name> {
             (matches(start, AUTHORIZATION) && ends).then_some(Name { start, end, kind: Kind::Credentials })
         }
         _ if at >= 2 && matches(at - 2, "token") => {
-            named(after(api.token_words, at - 2).or_else(|| after(&USUAL, at - 2))?, at + 3)
+            let before = without_separators(&text[..at - 2]);
+            named(word_before(before, api.token_words).or_else(|| word_before(before, &USUAL))?, at + 3)
         }
-        _ if matches(at, "key") => named(after(&KEYS, at)?, at + 3),
+        _ if matches(at, "key") => named(word_before(without_separators(&text[..at]), &KEYS)?, at + 3),
         _ => None,
     }
 }
 
-/// The start of a word at the end of a text, followed by at most `_`, `-`, `.` or a space.
-fn word_before(text: &[u8], word: &str) -> Option<usize> {
+/// A text without the `_`, `-`, `.` or spaces at its end, of which two at most separate the words of a name.
+fn without_separators(text: &[u8]) -> &[u8] {
     let separators = text.iter().rev().take(2).take_while(|byte| matches!(byte, b'_' | b'-' | b'.' | b' ')).count();
-    let start = (text.len() - separators).checked_sub(word.len())?;
-    text[start..start + word.len()].eq_ignore_ascii_case(word.as_bytes()).then_some(start)
+    &text[..text.len() - separators]
+}
+
+/// The start of the one of these words, in lower case, with which a text ends.
+fn word_before(text: &[u8], words: &[&str]) -> Option<usize> {
+    let last = text.last()?.to_ascii_lowercase();
+    words.iter().find_map(|word| {
+        let start = text.len().checked_sub(word.len()).filter(|_| word.as_bytes().last() == Some(&last))?;
+        text[start..].eq_ignore_ascii_case(word.as_bytes()).then_some(start)
+    })
 }
 
 /// A name in lower case, without `_` and `-`.
