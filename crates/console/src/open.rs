@@ -11,7 +11,12 @@ use axum::{
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::{Shared, error::ApiError, owner, shared::Peer, tickets::LIFETIME};
+use crate::{
+    error::ApiError,
+    owner::is_another_user,
+    shared::{Peer, Shared},
+    tickets::LIFETIME,
+};
 
 /// The path that opens the page once.
 ///
@@ -44,7 +49,7 @@ async fn exchange(
         return StatusCode::NO_CONTENT.into_response();
     }
     let local = match peer {
-        Some(Extension(Peer(peer))) => tokio::task::spawn_blocking(move || owner::is_another_user(peer)).await,
+        Some(Extension(Peer(peer))) => tokio::task::spawn_blocking(move || is_another_user(peer)).await,
         None => Ok(false),
     };
     if local.unwrap_or(true) {

@@ -60,8 +60,10 @@ mod linux {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    #![cfg(target_os = "linux")]
+
     use std::net::{TcpListener, TcpStream};
 
     use super::*;

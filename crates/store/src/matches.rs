@@ -28,12 +28,10 @@ pub(crate) fn seek(shared: &Arc<Shared>, filter: &Filter, start: Start) -> Resul
 pub(crate) fn rank(shared: &Arc<Shared>, filter: &Filter, position: Position) -> Result<Option<u64>, ReadError> {
     let selection = resolved(shared, filter)?;
     let mark = shared.tallies.places.with(&shared.index, &selection, |places| places.at(position));
-    let mut number = mark.number;
-    for hit in hits(shared, &selection, mark.after)? {
+    for (number, hit) in (mark.number..).zip(hits(shared, &selection, mark.after)?) {
         if hit >= position {
             return Ok((hit == position).then_some(number));
         }
-        number += 1;
     }
     Ok(None)
 }
