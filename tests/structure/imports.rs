@@ -33,7 +33,10 @@ impl Names {
         let mut mentioned = BTreeSet::new();
         let mut at = 0;
         while at < tokens.len() {
-            if let Token::Name(name) = tokens[at] {
+            // A method of the same name is no mention.
+            if let Token::Name(name) = tokens[at]
+                && !matches!(tokens[..at].last(), Some(Token::Other('.') | Token::Name("fn")))
+            {
                 mentioned.insert(name);
             }
             if let [Token::Name(word), Token::Name(name), ..] = &tokens[at..]

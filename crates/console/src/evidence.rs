@@ -14,8 +14,6 @@ use std::{
 };
 
 use http::StatusCode;
-use nightaudit_exchange::PseudonymKey;
-use nightaudit_export::SigningKey;
 
 pub(crate) use self::handlers::{begin, download, key, list, one, remove};
 use self::job::Job;
@@ -27,27 +25,6 @@ const MOST_RUNNING: usize = 2;
 const MOST: usize = 8;
 /// How long a file can be downloaded.
 const LIFETIME: Duration = Duration::from_secs(3600);
-
-/// The installation's key can't be used.
-pub type KeyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-/// What evidence needs besides the log.
-pub struct EvidenceTools {
-    /// The data folder, in which files are written while they are made.
-    pub folder: PathBuf,
-    /// The JSON properties whose values are masked in bodies.
-    pub masked_fields: Vec<String>,
-    /// The key that makes the pseudonyms of masked values. May block.
-    pub mask_key: Box<dyn Fn() -> PseudonymKey + Send + Sync>,
-    /// The installation's signing key, created if there is none. May block.
-    pub signing_key: Box<dyn Fn() -> KeyResult<SigningKey> + Send + Sync>,
-}
-
-impl std::fmt::Debug for EvidenceTools {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EvidenceTools").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
 
 /// The jobs, oldest first.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! What the console shows and the log doesn't have.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, io::BufRead, path::PathBuf, pin::Pin, sync::Arc};
 
-use nightaudit_exchange::{Outcome, Timestamp};
+use nightaudit_exchange::{Outcome, PseudonymKey, Timestamp};
+use nightaudit_export::SigningKey;
 use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
+use nightaudit_store::{ImportError, Imported};
 use serde::{Deserialize, Serialize};
-
-use crate::{evidence::EvidenceTools, import::Importer};
 
 /// The current state of one key under one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,30 @@ pub type LogCheck = dyn Fn(&mut dyn FnMut()) -> CheckResult + Send + Sync;
 
 /// Reads what sessions are reviewed against.
 pub type BasisReader = dyn Fn() -> Result<Arc<Basis>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
+
+/// The installation's key can't be used.
+pub type KeyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What evidence needs besides the log.
+pub struct EvidenceTools {
+    /// The data folder, in which files are written while they are made.
+    pub folder: PathBuf,
+    /// The JSON properties whose values are masked in bodies.
+    pub masked_fields: Vec<String>,
+    /// The key that makes the pseudonyms of masked values. May block.
+    pub mask_key: Box<dyn Fn() -> PseudonymKey + Send + Sync>,
+    /// The installation's signing key, created if there is none. May block.
+    pub signing_key: Box<dyn Fn() -> KeyResult<SigningKey> + Send + Sync>,
+}
+
+impl fmt::Debug for EvidenceTools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvidenceTools").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// Imports an export; as [`Log::import`](nightaudit_store::Log::import).
+pub type Importer = dyn Fn(&mut dyn BufRead) -> Result<Imported, ImportError> + Send + Sync;
 
 /// State that only the running proxy has.
 pub struct Gauges {

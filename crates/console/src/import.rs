@@ -25,9 +25,6 @@ use crate::{Shared, disk, error::ApiError, pairs, take};
 /// How long the client may send nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Imports an export; as [`Log::import`](nightaudit_store::Log::import).
-pub type Importer = dyn Fn(&mut dyn BufRead) -> Result<Imported, ImportError> + Send + Sync;
-
 /// `POST /api/v1/import`: the sessions of an NDJSON export. `name` renames the imported session, if it is one.
 pub(crate) async fn import(State(shared): State<Arc<Shared>>, uri: Uri, body: Body) -> Result<Response, ApiError> {
     let mut pairs = pairs(&shared, &uri)?;

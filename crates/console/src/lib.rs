@@ -123,12 +123,10 @@ use tower_service::Service as _;
 pub(crate) use self::shared::{Shared, blocking, now, pairs, take};
 use self::{error::ApiError, evidence::Jobs, guard::Names, review::Reviews, shared::Peer, tickets::Tickets};
 pub use self::{
-    evidence::{EvidenceTools, KeyResult},
     gauges::{
-        BasisReader, CheckResult, Gauges, LimitHistory, LimitReport, LimitState, LogCheck, MAX_MINUTES, ProxyState,
-        RuleHistory,
+        BasisReader, CheckResult, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState,
+        LogCheck, MAX_MINUTES, ProxyState, RuleHistory,
     },
-    import::Importer,
     token::{Token, TokenError},
 };
 

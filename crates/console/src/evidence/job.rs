@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempPath};
 use tokio_util::sync::CancellationToken;
 
-use super::{EvidenceTools, meter::Meter};
-use crate::{Shared, disk, error::ApiError, review};
+use super::meter::Meter;
+use crate::{Shared, disk, error::ApiError, gauges::EvidenceTools, review};
 
 /// What a file of evidence contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,9 +14,9 @@ use nightaudit_export::{SigningKey, VerifyOptions, verify};
 use nightaudit_log::{ReadLog, testing, testing::MemoryLog};
 use serde_json::{Value, json};
 
-use super::{EvidenceTools, LIFETIME, MOST, MOST_RUNNING};
+use super::{LIFETIME, MOST, MOST_RUNNING};
 use crate::{
-    Gauges,
+    EvidenceTools, Gauges,
     slow::Slow,
     tests::{Opened, ask, console_over, send},
 };
