@@ -141,9 +141,22 @@ test(async (it, folder) => {
   await page.keyboard.press("F");
   await until("it follows again", atEnd);
 
+  // A tab that nobody sees holds no connection, and is up to date when it is seen again.
+  const show = (shown) =>
+    page.evaluate((shown) => {
+      Object.defineProperty(document, "hidden", { value: !shown, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, shown);
+  const inLog = () => serve.api("GET", "/api/v1/rows?limit=1").then(({ total }) => total);
+  await show(false);
+  await many(7);
+  it.expect((await inLog()) === 161 && (await total(page)) === 154, `hidden: ${await total(page)} of ${await inLog()} rows`);
+  await show(true);
+  await until("it has caught up", async () => (await total(page)) === 161 && (await atEnd()));
+
   // Search, in bodies that no row shows.
   await serve.call("bills/getAll", { Note: "needle in a haystack" });
-  await until("the needle is there", async () => (await total(page)) === 155);
+  await until("the needle is there", async () => (await total(page)) === 162);
   await many(40);
   await page.keyboard.press("/");
   await page.keyboard.type("NEEDLE in a");
@@ -158,7 +171,7 @@ test(async (it, folder) => {
   await serve.call("bills/getAll", { Note: "another needle" });
   await until("the new one, too", async () => (await total(page)) === 2);
   await filter(" ");
-  await until("all again", async () => (await total(page)) === 196);
+  await until("all again", async () => (await total(page)) === 203);
 
   // Marks, and what is exported.
   await page.keyboard.press("F");
@@ -202,7 +215,7 @@ test(async (it, folder) => {
   await page.mouse.up();
   await until("a span is chosen", async () => /since=.*until=/.test(await hash(page)));
   await page.goBack();
-  await until("back is all", async () => (await total(page)) === 196);
+  await until("back is all", async () => (await total(page)) === 203);
 
   // `serve` ends and comes back under the open page.
   page.allowed.push(/net::ERR_/);
@@ -213,12 +226,12 @@ test(async (it, folder) => {
   await it.look(page, "stopped-1400-light");
   await serve.again();
   await many(50);
-  await until("it goes on", async () => (await total(page)) === 246);
+  await until("it goes on", async () => (await total(page)) === 253);
   await until("the notice is gone", async () => !(await text(page, ".notices")).includes("can't be reached"));
   const operations = await everyOperation(page);
   const numbers = operations.filter((operation) => operation.startsWith("numbers/"));
-  it.expect(operations.length === 246, `${operations.length} rows`);
-  it.expect(new Set(numbers).size === 240 && numbers.length === 240, `${numbers.length} rows of 240, ${new Set(numbers).size} of them different`);
+  it.expect(operations.length === 253, `${operations.length} rows`);
+  it.expect(new Set(numbers).size === 247 && numbers.length === 247, `${numbers.length} rows of 247, ${new Set(numbers).size} of them different`);
   const recorded = await serve.api("GET", "/api/v1/rows?from=0&limit=500");
   it.expect(recorded.rows.map(({ operation }) => operation).join() === operations.map((shown, place) => (shown.startsWith("numbers/") ? shown : recorded.rows[place].operation)).join(), "the order isn't that of the log");
 

@@ -102,7 +102,8 @@ export class Store {
 		for (;;) {
 			try {
 				const last = await this.#newest(signal);
-				if (signal.aborted) return;
+				// A browser opens six connections to the console, for all its tabs: those that nobody sees hold none.
+				if (signal.aborted || (document.hidden && !this.isSearch)) return;
 				await this.#follow(signal, last);
 				return;
 			} catch (error) {

@@ -70,6 +70,8 @@ class Traffic {
 	/** @type {(() => void)[]} */
 	#leaving = [];
 	#state = "opening";
+	/** Whether the rows on their way are those of another filter. */
+	#isNew = true;
 
 	#counts = h("span", { class: "counts", role: "status" });
 	#followButton = h("button", { class: "button small", type: "button", "aria-pressed": "true", title: "Follow new exchanges (F)", onclick: () => this.#follow(!this.#list.follows) }, icon("follow"), h("span", { class: "words" }, "Follow"));
@@ -125,7 +127,13 @@ class Traffic {
 		const split = splitter(ctx.settings, this.#side);
 		this.element = h("div", { class: "traffic view" }, h("h1", { class: "hush" }, "Traffic"), tools, this.#search.element, this.#chart.element,
 			h("div", { class: "split" }, this.#listBox, split, this.#side));
-		this.#leaving.push(ctx.keys.layer("Traffic", this.#keys()), marks.subscribe(() => this.#markedChanged()));
+		const seen = () => {
+			if (this.#store.isSearch) return;
+			if (document.hidden) this.#store.close();
+			else this.#store.reload();
+		};
+		document.addEventListener("visibilitychange", seen);
+		this.#leaving.push(ctx.keys.layer("Traffic", this.#keys()), marks.subscribe(() => this.#markedChanged()), () => document.removeEventListener("visibilitychange", seen));
 		this.#markedChanged();
 		this.update(route);
 	}
@@ -144,6 +152,7 @@ class Traffic {
 			this.#openAt = -1;
 			this.#search.close();
 			this.#list.setFollows(!open);
+			this.#isNew = true;
 			this.#store.open(this.#query);
 		}
 		if (open !== this.#open) void this.#show(open);
@@ -179,7 +188,8 @@ class Traffic {
 	// What the store says.
 
 	#reloaded() {
-		this.#fresh = 0;
+		this.#fresh = this.#isNew || this.#list.follows ? 0 : this.#fresh + Math.max(0, (this.#store.total ?? 0) - this.#list.count);
+		this.#isNew = false;
 		this.#incoming = [];
 		if ((this.#store.total ?? 0) < this.#list.count) this.#cursor = -1;
 		this.#filter.say("");
