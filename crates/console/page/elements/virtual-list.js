@@ -50,7 +50,9 @@ export class VirtualList {
 		this.element = h("div", { class: "vlist", role: "grid", tabindex: 0, "aria-label": options.label, "aria-rowcount": 0 }, this.#space);
 		this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
 		// At once: a scroll event comes after the next live rows, which would put the list back to its end.
-		this.element.addEventListener("wheel", (event) => event.deltaY < 0 && this.#setFollows(false), { passive: true });
+		const leaves = () => this.#end > 0 && this.#setFollows(false);
+		this.element.addEventListener("wheel", (event) => event.deltaY < 0 && leaves(), { passive: true });
+		this.element.addEventListener("touchmove", leaves, { passive: true });
 		this.element.addEventListener("click", (event) => {
 			const row = event.target instanceof Element ? event.target.closest("[role=row]") : null;
 			const place = row instanceof HTMLElement ? this.#rows.indexOf(row) : -1;
@@ -119,7 +121,7 @@ export class VirtualList {
 		this.#at += rows * this.#rowHeight;
 		this.#dirty = true;
 		this.element.setAttribute("aria-rowcount", String(this.#count));
-		this.#place();
+		this.#place(true);
 	}
 
 	/** Paints all rows anew. */
@@ -150,24 +152,19 @@ export class VirtualList {
 		else if (below > this.#at) this.#at = below;
 		else return;
 		this.#setFollows(false);
-		this.#place();
-	}
-
-	/** Scrolls by rows. @param {number} rows */
-	scrollBy(rows) {
-		this.#at += rows * this.#rowHeight;
-		this.#setFollows(this.#at >= this.#end - 1);
-		this.#place();
+		this.#place(true);
 	}
 
 	/** Puts the scroll bar where the list is, and draws. */
-	#place() {
+	#place(corrects = false) {
 		this.#at = this.#follows ? this.#end : Math.min(Math.max(0, this.#at), this.#end);
 		const height = `${Math.max(this.#scrollable, 1)}px`;
 		if (this.#space.style.height !== height) this.#space.style.height = height;
 		const range = this.#scrollable - this.#height;
 		const bar = this.#end > 0 && range > 0 ? Math.round((this.#at / this.#end) * range) : 0;
-		if (Math.abs(bar - this.#bar) >= 1 || this.element.scrollTop !== bar) {
+		// While someone scrolls, the bar is theirs: to set it would end that. It is put right once they rest.
+		const isTheirs = this.#rest !== 0 && !this.#follows && !corrects;
+		if (!isTheirs && (Math.abs(bar - this.#bar) >= 1 || (this.#follows && this.element.scrollTop !== bar))) {
 			this.element.scrollTop = bar;
 			// As the browser has it: it may round.
 			this.#bar = this.element.scrollTop;
@@ -185,12 +182,15 @@ export class VirtualList {
 		else if (Math.abs(by) < this.#height * 2) this.#at += by;
 		else this.#at = (bar / range) * this.#end;
 		this.#at = Math.min(Math.max(0, this.#at), this.#end);
-		// The bar is at an end, and the list is not.
-		if (this.#isScaled && ((bar <= 0 && this.#at > 1) || (bar >= range - 1 && this.#at < this.#end - 1))) this.#place();
 		this.#setFollows(this.#at >= this.#end - 2);
+		// The bar is at an end, and the list is not.
+		if (this.#isScaled && ((bar <= 0 && this.#at > 1) || (bar >= range - 1 && this.#at < this.#end - 1))) this.#place(true);
 		this.draw();
 		clearTimeout(this.#rest);
-		if (this.#isScaled) this.#rest = window.setTimeout(() => this.#place(), REST);
+		this.#rest = window.setTimeout(() => {
+			this.#rest = 0;
+			this.#place();
+		}, REST);
 	}
 
 	#draw() {

@@ -100,7 +100,11 @@ class Traffic {
 				const row = this.#store.row(position);
 				paintRow(element, position, row, { cursor: position === this.#cursor, open: row !== undefined && row.id === this.#open, marked: row !== undefined && marks.has(row.id) });
 			},
-			range: (first, last) => this.#store.want(first, last),
+			range: (first, last) => {
+				this.#store.want(first, last);
+				if (this.#cursor >= first && this.#cursor < last) this.#list.element.setAttribute("aria-activedescendant", `row-${this.#cursor}`);
+				else this.#list.element.removeAttribute("aria-activedescendant");
+			},
 			follows: (follows) => this.#follows(follows),
 			open: (position) => this.#openRow(position),
 		});
@@ -434,7 +438,6 @@ class Traffic {
 		this.#cursor = Math.min(Math.max(0, from + by), rows - 1);
 		if (by < 0) this.#list.setFollows(false);
 		this.#list.show(this.#cursor);
-		this.#list.element.setAttribute("aria-activedescendant", `row-${this.#cursor}`);
 		this.#list.refresh();
 	}
 
