@@ -152,7 +152,7 @@ function say(line, run) {
 		h("span", { class: "muted" }, h("b", null, hours(run.hours)), run.hoursNeeded === null ? " h" : ` of ${run.hoursNeeded} h`),
 		figure("bad", run.errors, "error"),
 		figure("warn", run.warnings, "warning"),
-		h("span", { class: "muted" }, h("b", null, count(run.succeeded)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
+		run.declared === 0 ? h("span", { class: "muted long" }, "no operations declared") : h("span", { class: "muted" }, h("b", null, count(run.succeeded)), ` of ${count(run.declared)} `, h("span", { class: "long" }, "declared operations"), h("span", { class: "short" }, "ops")),
 	);
 }
 

@@ -71,10 +71,13 @@ export function chart({ chosen }) {
 		const labels = Math.max(2, Math.min(8, Math.floor(width / 150)));
 		const short = data.bucketMs * data.buckets.length < 10_000;
 		const long = data.bucketMs * data.buckets.length > 20 * 3_600_000;
+		let before = "";
 		for (let label = 0; label < labels; label++) {
 			const x = (width / (labels - 1)) * label;
 			const when = at((data.buckets.length / (labels - 1)) * label);
 			const text = long ? `${day(when).slice(5)} ${time(when).slice(0, 5)}` : time(when).slice(0, short ? 10 : 8);
+			if (text === before) continue;
+			before = text;
 			const anchor = label === 0 ? "start" : label === labels - 1 ? "end" : "middle";
 			axis.append(svg("text", { x: x.toFixed(1), y: HEIGHT + 12, "text-anchor": anchor }, text));
 		}

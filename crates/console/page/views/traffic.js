@@ -1,7 +1,7 @@
 // The live list of exchanges, with the one that is open beside it.
 
 import { ApiError } from "../api.js";
-import { append, fill, h } from "../dom.js";
+import { append, fill, h, prose } from "../dom.js";
 import { chart } from "../elements/chart.js";
 import { dialog } from "../elements/dialog.js";
 import { filterLine } from "../elements/filter-line.js";
@@ -494,7 +494,7 @@ class Traffic {
 		const format = await dialog("Export", (element) => ({
 			content: [
 				h("p", null, `The file has ${what}, oldest first.`),
-				h("div", { class: "choices" }, formats.map(([value, name, note]) => h("button", { class: "choice", type: "button", onclick: () => element.close(value) }, h("span", { class: "strong" }, name), h("span", { class: "muted" }, note)))),
+				h("div", { class: "choices" }, formats.map(([value, name, note]) => h("button", { class: "choice", type: "button", onclick: () => element.close(value) }, h("span", { class: "strong" }, name), h("span", { class: "muted" }, prose(note))))),
 			],
 			footer: h("button", { class: "button", type: "button", onclick: () => element.close("") }, "Cancel"),
 		}));
