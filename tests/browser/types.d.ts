@@ -384,6 +384,7 @@ declare global {
 		exchanges: number;
 		of: number;
 		bytes: number;
+		missing: number;
 		error: string | null;
 		fileName: string;
 		fingerprint: string | null;

@@ -38,3 +38,8 @@ fn an_exchange_is_seen_whatever_is_in_it() {
 fn limits_run_and_sessions_are_seen_and_changed() {
     browser_test("run.cjs");
 }
+
+#[test]
+fn evidence_is_built_and_exports_are_imported() {
+    browser_test("evidence.cjs");
+}

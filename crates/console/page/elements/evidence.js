@@ -23,6 +23,7 @@ export function evidence(session, ctx, withKey) {
 	const { signal } = leaving;
 	const jobs = h("ul", { class: "jobs" });
 	const key = h("div", { hidden: true });
+	const built = h("p", { class: "hush", role: "status" });
 	/** What was asked for here. @type {Set<string>} */
 	const asked = new Set();
 	let running = true;
@@ -40,20 +41,21 @@ export function evidence(session, ctx, withKey) {
 	async function look() {
 		const all = /** @type {EvidenceJob[]} */ ((await ctx.api.get("/api/v1/evidence", { signal })).evidence).filter((job) => job.session === session);
 		running = all.some(({ state }) => state === "running");
-		refill(jobs, all.map(row));
+		refill(jobs, all.toReversed().map(row));
 		for (const { id, state, format, fileName } of all) {
 			if (state === "done" && asked.delete(id)) {
-				ctx.notify("good", `${FORMATS[format][0]} built: ${visible(fileName)}`);
+				// Said, not shown: a toast would cover the button to download it.
+				built.textContent = `${FORMATS[format][0]} built: ${visible(fileName)}`;
 				void showKey();
 			}
 		}
 	}
 
 	/** @param {EvidenceJob} job */
-	function row({ id, format, state, exchanges, of, bytes, error, fileName, fingerprint }) {
+	function row({ id, format, state, exchanges, of, bytes, missing, error, fileName, fingerprint }) {
 		const path = `/api/v1/evidence/${encodeURIComponent(id)}`;
 		const [name] = FORMATS[format] ?? [format];
-		const about = muted(`${state === "running" ? `${count(exchanges)} of ${counted(of, "exchange")}` : counted(exchanges, "exchange")}, ${size(bytes)}`, fingerprint && `, signed by ${fingerprint}`);
+		const about = muted(`${state === "running" ? `${count(exchanges)} of ${counted(of, "exchange")}` : counted(exchanges, "exchange")}, ${size(bytes)}`, missing > 0 && `, ${count(missing)} missing`, fingerprint && `, signed by ${fingerprint}`);
 		const text = state === "done" ? [h("b", { class: "mono" }, visible(fileName)), about] : state === "failed" ? [h("b", null, `${name} failed`), h("span", { class: "bad" }, visible(error ?? ""))] : [h("b", null, `Building ${name}`), meter(of ? exchanges / of : 0), about];
 		return h("li", null, h("div", null, text.map((own) => h("p", null, own))),
 			state === "done" && button("Download", () => attempt(() => ctx.api.download(`${path}/file`, fileName)), "small primary", { dataset: { key: `get ${id}`, job: format } }),
@@ -75,7 +77,7 @@ export function evidence(session, ctx, withKey) {
 	});
 	return {
 		element: h("section", { class: withKey ? "card evidence" : "evidence" }, h("ul", null, Object.entries(FORMATS).map(([format, [name, what]]) =>
-			h("li", null, h("div", null, h("b", null, name), h("p", { class: "muted" }, prose(what))), button("Build", () => build(format), format === "bundle" ? "primary" : "", { dataset: { format }, "aria-label": `Build ${name}` })))), jobs, key),
+			h("li", null, h("div", null, h("b", null, name), h("p", { class: "muted" }, prose(what))), button("Build", () => build(format), format === "bundle" ? "primary" : "", { dataset: { format }, "aria-label": `Build ${name}` })))), jobs, key, built),
 		leave: () => leaving.abort(),
 	};
 }

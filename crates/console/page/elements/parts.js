@@ -52,7 +52,7 @@ export function meter(share, level = "") {
 export function table(columns, rows) {
 	const names = columns.map((name) => name.replace(">", ""));
 	const side = columns.map((name) => (name[0] === ">" ? "right" : null));
-	return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": names[0] }, h("table", { class: "table" },
+	return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table" }, h("table", { class: "table" },
 		h("thead", null, h("tr", null, names.map((name, place) => h("th", { class: side[place] }, name)))),
 		h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell, place) => h("td", { class: side[place], dataset: { label: names[place] } }, cell)))))));
 }
