@@ -60,10 +60,8 @@ mod linux {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
-    #![cfg(target_os = "linux")]
-
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
