@@ -323,4 +323,13 @@ test(async (it, folder) => {
   await page.waitForSelector(".side .exchange .waterfall, .side .exchange .lines");
   await page.click(".side .exchange [aria-label=Close]");
   await page.waitForFunction(() => !document.querySelector(".side .exchange"));
+
+  // What an imported exchange says about its host is a claim.
+  const other = await Serve.start(`${folder}/other`, ["--upstream", upstream.url]);
+  const from = (serve, path, options) => fetch(serve.origin + path, { ...options, headers: { Authorization: `Bearer ${serve.token}` } });
+  const exported = await (await from(serve, "/api/v1/exchanges?format=ndjson&operation=customers/add")).text();
+  const imported = await from(other, "/api/v1/import?name=copy", { method: "POST", body: exported });
+  it.expect(imported.status === 201, `the import says ${await imported.text()}`);
+  const copy = await it.open(other, `#/exchange/${id("customers/add")}?tab=overview`, { name: "imported" });
+  await until("an imported exchange says that it is one", async () => /Imported: .*, as claimed/s.test(await copy.evaluate(() => document.querySelector(".overview")?.textContent ?? "")));
 });

@@ -15,8 +15,8 @@ export function took({ timesUs }) {
 const LEVELS = /** @type {Record<string, string>} */ ({ admitted: "good", delayed: "warn" });
 const AUTHORITIES = /** @type {Record<string, string>} */ ({ public: "a public authority", system: "an authority of the machine only", configured: "a configured authority only" });
 
-/** @param {Exchange} exchange @param {Context} ctx @param {string | null} origin why it doesn't show how Mews behaves */
-export function overview(exchange, ctx, origin) {
+/** @param {Exchange} exchange @param {Context} ctx @param {string | null} origin why it doesn't show how Mews behaves @param {boolean} isImported */
+export function overview(exchange, ctx, origin, isImported) {
 	const { alteration, destination, envelope, error, limit, notes = [], request, response } = exchange;
 	/** @param {string | null | undefined} text @param {string} [what] copies it */
 	const mono = (text, what) => text && [recorded(text, { class: "mono", longest: 4000 }), what && copyButton(text, ctx, what)];
@@ -45,7 +45,7 @@ export function overview(exchange, ctx, origin) {
 		const { address, remote, tls, proxy } = destination;
 		const how = tls ? `, TLS with ${tls.serverName}, certificate from ${AUTHORITIES[tls.authority] ?? tls.authority}` : ", in clear text";
 		const isNotMews = origin?.includes("Mews");
-		return [isNotMews && [h("span", { class: "tag warn" }, origin), " "], recorded(`${address}${how}${proxy ? `, through the proxy ${proxy}` : ""}${remote ? ` (${remote})` : ""}${alteration ? ", as claimed" : ""}`, { longest: 1000 })];
+		return [isNotMews && [h("span", { class: "tag warn" }, origin), " "], recorded(`${address}${how}${proxy ? `, through the proxy ${proxy}` : ""}${remote ? ` (${remote})` : ""}${alteration || isImported ? ", as claimed" : ""}`, { longest: 1000 })];
 	};
 	const isStoredOtherwise = [request, response].some((message) => message?.storedSha256);
 	return h(
@@ -53,7 +53,7 @@ export function overview(exchange, ctx, origin) {
 		{ class: "overview scrolls", tabindex: 0, role: "region", "aria-label": "Overview" },
 		error && callout("bad", [h("b", null, recorded(error.kind)), ": ", recorded(error.message, { longest: 2000 })]),
 		notes.map((note) => callout("info", recorded(note.replaceAll("-", " ")))),
-		alteration && callout("warn", `Imported: ${alteration === "masked" ? "values were masked before export" : "altered since it was recorded"}.`),
+		(alteration || isImported) && callout("warn", `Imported: ${alteration === "masked" ? "values were masked before export" : alteration ? "altered since it was recorded" : "the hash matches, which alone proves nothing"}.`),
 		h("div", null, section("Time", [], waterfall(exchange.timesUs, limit?.waitedMs ?? 0)), limitFacts()),
 		section("Exchange", [
 			["Request-Id", mono(response?.requestId, "The Request-Id")],

@@ -27,7 +27,7 @@ function pane(first, ctx, options) {
 	let exchange = null;
 	/** @type {Contract | null} */
 	let contract = null;
-	let fault = "";
+	let [fault, isImported] = ["", false];
 	/** @type {import("../api.js").Row | null} */
 	let row = null;
 	/** @type {{ previous: string | null, next: string | null }} */
@@ -67,17 +67,20 @@ function pane(first, ctx, options) {
 		const slow = setTimeout(() => element.setAttribute("aria-busy", "true"), PATIENCE);
 		const path = `/api/v1/exchanges/${encodeURIComponent(id)}`;
 		try {
-			const more = Promise.allSettled([api.get(`${path}/row`, { signal }), api.get(`${path}/contract`, { signal })]);
+			const more = [api.get(`${path}/row`, { signal }), api.get(`${path}/contract`, { signal })];
+			// Their failures are looked at below.
+			for (const one of more) one.catch(() => {});
 			exchange = /** @type {Exchange} */ (await api.get(path, { signal }));
-			[contract, fault, row] = [null, "", null];
+			[contract, fault, row, isImported] = [null, "", null, false];
 			// The end of an id, or `last`, has led here.
 			id = exchange.id;
 			tools.hidden = false;
 			say();
 			showTab();
 			void look();
-			const [known, found] = await more;
+			const [known, found, session] = await Promise.allSettled([...more, api.get(`/api/v1/sessions/${exchange.session}`, { signal })]);
 			if (signal.aborted) return;
+			isImported = session.status === "fulfilled" && Boolean(session.value.imported);
 			if (known.status === "fulfilled") row = known.value;
 			if (found.status === "fulfilled") contract = found.value;
 			else fault = found.reason.message;
@@ -161,7 +164,7 @@ function pane(first, ctx, options) {
 			case "messages":
 				return webSocket ? messageList({ ...exchange, webSocket }, ctx) : { element: partList(exchange, ctx, signal) };
 			default:
-				return { element: overview(exchange, ctx, row?.origin ?? null) };
+				return { element: overview(exchange, ctx, row?.origin ?? null, isImported) };
 		}
 	};
 
