@@ -25,6 +25,11 @@ async function limits(it, serve) {
   // The countdown runs on its own.
   const before = await text(page, ".limits tbody td:nth-child(4)");
   await until("the countdown goes on", async () => (await text(page, ".limits tbody td:nth-child(4)")) !== before);
+  // What is selected, to be copied, stays while the limits are read again.
+  await page.evaluate(() => getSelection().selectAllChildren(document.querySelector(".limits tbody a")));
+  for (let read = 0; read < 2; read++) await page.waitForResponse((response) => response.url().endsWith("/limits"));
+  const selected = await page.evaluate(() => String(getSelection()));
+  it.expect(/^[0-9a-f]{12}$/.test(selected), `the selected token: ${selected}`);
   await page.close();
 }
 

@@ -83,5 +83,11 @@ export function refill(place, ...children) {
 	if (focus) /** @type {HTMLElement | null} */ (place.querySelector(`[data-key="${CSS.escape(focus)}"], [href="${CSS.escape(focus)}"]`))?.focus({ preventScroll: true });
 }
 
+/** Whether one is selecting text there, which drawing it anew would undo. @param {Element} place */
+export function selecting(place) {
+	const selection = getSelection();
+	return selection !== null && !selection.isCollapsed && place.contains(selection.anchorNode);
+}
+
 /** @param {unknown} error */
 export const said = (error) => (error instanceof Error ? error.message : String(error));

@@ -1,7 +1,7 @@
 // The limits: what is used and left of each rule and token, when the next permit is free, and what was refused by whom.
 
 import { fill, h, prose, recorded } from "../dom.js";
-import { blank, card, meter, muted, refill, table } from "../elements/parts.js";
+import { blank, card, meter, muted, refill, selecting, table } from "../elements/parts.js";
 import { refusalLane, windowChart } from "../elements/windows.js";
 import { count, counted, duration, span, token } from "../format.js";
 import { poll } from "../poll.js";
@@ -51,6 +51,7 @@ export function view(_route, ctx) {
 		for (const [rule, { about, keys }] of cards) {
 			const own = by.get(rule) ?? [];
 			if (own[0]) about.textContent = `${counted(all(own[0]), "request")}${own[0].windowMs ? ` in ${own[0].windowMs < 60_000 ? `${own[0].windowMs / 1000} s` : span(own[0].windowMs / 1000)}` : ""}`;
+			if (selecting(keys)) continue;
 			// The fullest first, as in `top`.
 			refill(keys, table(["Token", "Used", ">Left", "Next permit", ">Refused by us", ">Refused by Mews", ">Delayed"], own.sort((a, b) => a.left / all(a) - b.left / all(b) || a.key.localeCompare(b.key)).map(cells)));
 		}

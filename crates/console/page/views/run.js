@@ -7,7 +7,7 @@ import { declaration } from "../elements/declaration.js";
 import { errors } from "../elements/errors.js";
 import { evidence } from "../elements/evidence.js";
 import { checklist, findings, silenced } from "../elements/findings.js";
-import { VERDICT, blank, card, meter, muted, sentence, refill, said, tag } from "../elements/parts.js";
+import { VERDICT, blank, card, meter, muted, refill, said, selecting, sentence, tag } from "../elements/parts.js";
 import { strip } from "../elements/strip.js";
 import { count } from "../format.js";
 import { poll } from "../poll.js";
@@ -111,7 +111,7 @@ async function show({ id }, sessions, query, ctx) {
 		const fixed = tab === "declaration" ? editor.element : tab === "evidence" ? building?.element : null;
 		// What is typed stays; the rest is drawn anew only when it has changed.
 		const text = fixed ? tab : tab + why + JSON.stringify({ ...review, upTo: 0, run: review?.run.session });
-		if (text === painted) return;
+		if (text === painted || (painted.startsWith(tab) && selecting(place))) return;
 		painted = text;
 		refill(place, fixed ?? (review ? content(review) : h("div", { class: "card" }, blank(why ? "There is no review of this session" : "Reading the session…", sentence(why)))));
 	};
