@@ -217,6 +217,11 @@ impl Index {
         Self { stored, listings: Mutex::default(), cache: Mutex::default(), generation }
     }
 
+    /// Changes the [`generation`](Self::generation): rows came before others that had been seen.
+    pub(crate) fn renumber(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// A counter that changes when rows were removed.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

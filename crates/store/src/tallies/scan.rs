@@ -58,10 +58,14 @@ impl<T: Tally> Scan<T> {
         }
         let (new, total) = streams(index, selection, self.reached);
         self.pass(index, new, filter);
-        if self.passed != total && self.reached.is_some() {
-            let (streams, _) = streams(index, selection, None);
-            *self = Self { generation: Some(generation), ..Self::default() };
-            self.pass(index, streams, filter);
+        if self.passed != total {
+            // Numbers from before are void, whoever has them.
+            index.renumber();
+            *self = Self { generation: Some(index.generation()), ..Self::default() };
+            let (all, total) = streams(index, selection, None);
+            self.pass(index, all, filter);
+            // A chunk of another length than its summary says must not void the numbers again and again.
+            self.passed = total;
         }
     }
 
