@@ -254,15 +254,13 @@ fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, of_log: Gauges) ->
 
 /// What the console gets from the log and the configuration, whether or not there is a proxy.
 pub(crate) fn log_gauges(log: &Arc<Log>, settings: &Settings) -> Gauges {
-    let (totals, checked, importing) = (Arc::clone(log), Arc::clone(log), Arc::clone(log));
+    let importing = Arc::clone(log);
     let basis = settings.basis_source();
     Gauges {
         basis: Box::new(move || Ok(basis.current()?)),
         contracts: contracts(settings),
         evidence: Some(keys::evidence_tools(settings)),
         import: Some(Box::new(move |lines| importing.import(lines))),
-        log_info: Box::new(move || serde_json::json!(totals.info())),
-        log_check: Box::new(move |progress| Ok(serde_json::to_value(checked.check(&mut |_| progress())?)?)),
         ..Gauges::default()
     }
 }

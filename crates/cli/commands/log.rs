@@ -7,16 +7,13 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueHint};
 use nightaudit_app::config::{Period, Settings};
-use nightaudit_client::{Client, Holder, SessionChange, Source, change_session};
+use nightaudit_client::{SessionChange, Source, change_session};
 use nightaudit_exchange::{Import, Timestamp};
-use nightaudit_store::{
-    Check, DeleteTarget, Deleted, ImportError, Info, Log as Store, OpenError, Session, StoreConfig,
-};
+use nightaudit_store::{DeleteTarget, Deleted, ImportError, Log as Store, OpenError, Session, StoreConfig};
 use nightaudit_text::size;
-use serde::Deserialize;
 
 use crate::{error::open_input, progress::Bar};
 
@@ -69,12 +66,9 @@ impl Log {
         let there = || Store::require(&settings.data);
         match &self.action {
             Action::Info => {
-                let holder = Holder::find(&settings.data)?;
-                let info: Info = match &holder {
-                    Holder::None(log) => log.info(),
-                    Holder::Serve(client) => client.get("/api/v1/log", &[])?,
-                };
-                let imported = imported(Source::from(holder).sessions()?);
+                let source = Source::open(&settings.data)?;
+                let info = source.info()?;
+                let imported = imported(source.sessions()?);
                 writeln!(out, "folder     {}", settings.data.display())?;
                 writeln!(out, "sessions   {} ({} open)", info.sessions, info.open_sessions)?;
                 writeln!(out, "exchanges  {}", info.exchanges)?;
@@ -88,12 +82,9 @@ impl Log {
                 writeln!(out, "index      {}", size(info.index_bytes))?;
             }
             Action::Check => {
-                let holder = Holder::find(&settings.data)?;
-                let check = match &holder {
-                    Holder::None(log) => log.check(&mut progress)?,
-                    Holder::Serve(client) => check_by_serve(client)?,
-                };
-                let imported = imported(Source::from(holder).sessions()?);
+                let source = Source::open(&settings.data)?;
+                let check = source.check(&mut progress)?;
+                let imported = imported(source.sessions()?);
                 bar.clear();
                 for damage in &check.damage {
                     writeln!(out, "{damage}")?;
@@ -195,29 +186,6 @@ fn imported(sessions: Vec<Session>) -> Option<String> {
     }
     let what = if count == 1 { "1 session was".to_owned() } else { format!("{count} sessions were") };
     (count > 0).then(|| format!("{what} {all}"))
-}
-
-/// Makes the running `serve` check its log.
-fn check_by_serve(client: &Client) -> anyhow::Result<Check> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Line {
-        Failed { error: String },
-        Done(Check),
-    }
-
-    for line in client.lines("/api/v1/log/check", &[])? {
-        let line = line?;
-        // An empty line is sent each second while the check runs.
-        if line.is_empty() {
-            continue;
-        }
-        return match serde_json::from_slice(&line).context("the console's result of the check can't be read")? {
-            Line::Done(check) => Ok(check),
-            Line::Failed { error } => Err(anyhow::Error::msg(error)),
-        };
-    }
-    bail!("`nightaudit serve` ended before the check was done: run it again")
 }
 
 /// Makes the running `serve` delete the sessions that ended before this instant.

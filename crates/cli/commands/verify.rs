@@ -12,10 +12,11 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
-use nightaudit_client::{Holder, Source};
+use nightaudit_client::Source;
 use nightaudit_exchange::{Filter, Missing};
 use nightaudit_export::{Finding, FindingKind, SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
-use nightaudit_store::{Log, Order, Session};
+use nightaudit_log::ReadLog;
+use nightaudit_store::{Order, Session};
 use nightaudit_text::{local, plain};
 use serde_json::json;
 
@@ -82,11 +83,10 @@ impl Verify {
 /// Checks the log's files, or, while `serve` has the log open, the exchanges it returns.
 fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
     let mut extra = Vec::new();
-    let holder = Holder::find(data)?;
-    if let Holder::None(log) = &holder {
-        extra = damage(log)?;
+    let source = Source::open(data)?;
+    if let Source::Log(log) = &source {
+        extra = damage(&**log)?;
     }
-    let source = Source::from(holder);
     let mut missing: Vec<Missing> =
         source.sessions()?.iter().filter(|s| s.missing > 0).map(Session::missing_exchanges).collect();
     let exchanges = source.exchanges(&Filter::default(), Order::Oldest, None)?;
@@ -131,7 +131,7 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
 /// The most unreadable exchanges that are listed one by one.
 const MOST_UNREADABLE: usize = 1000;
 
-fn damage(log: &Log) -> anyhow::Result<Vec<Finding>> {
+fn damage(log: &dyn ReadLog) -> anyhow::Result<Vec<Finding>> {
     let check = log.check(&mut |_| {})?;
     Ok(check.damage.iter().map(|damage| finding(FindingKind::Unreadable, damage)).collect())
 }

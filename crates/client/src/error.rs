@@ -154,6 +154,9 @@ pub enum ConsoleError {
         /// The console's own words.
         message: String,
     },
+    /// The `serve` ended during a check.
+    #[error("`nightaudit serve` ended before the check was done: run it again")]
+    Unfinished,
     /// The `serve` failed while it sent a stream; its own words.
     #[error("{0}")]
     Failed(String),

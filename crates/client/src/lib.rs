@@ -15,5 +15,5 @@ pub use self::{
     error::{ConsoleError, Error, Unreadable},
     follow::{Follow, News},
     losses::Losses,
-    source::{Holder, SessionChange, Source, Stream, change_session},
+    source::{SessionChange, Source, Stream, change_session},
 };

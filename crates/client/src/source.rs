@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use http::{Method, StatusCode};
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
-use nightaudit_log::{FindError, Order, Query, ReadError, ReadLog, Session};
+use nightaudit_log::{Check, FindError, Info, Order, Progress, Query, ReadError, ReadLog, Session};
 use nightaudit_mews::API;
 use nightaudit_store::{DeleteTarget, Log, OpenError, StoreConfig, open_when_free};
 use serde::{Deserialize, de::IgnoredAny};
@@ -24,44 +24,6 @@ pub enum Source {
     Console(Client),
 }
 
-/// Who has a data folder's log open.
-pub enum Holder {
-    /// No other process: it is open for reading here.
-    None(Box<Log>),
-    /// A running `serve`, reachable through its console.
-    Serve(Client),
-}
-
-impl Holder {
-    /// Opens the log of this data folder, or finds the `serve` that has it open; waits briefly for other commands.
-    ///
-    /// # Errors
-    ///
-    /// There is no log, it can't be read, or the process that has it open has no console (yet).
-    pub fn find(data: &Path) -> Result<Self, Error> {
-        Self::find_within(data, PATIENCE)
-    }
-
-    fn find_within(data: &Path, timeout: Duration) -> Result<Self, Error> {
-        match open_when_free(timeout, || Log::open_read_only(data, &API)) {
-            Ok(log) => Ok(Self::None(Box::new(log))),
-            Err(OpenError::Locked { console: Some(address), .. }) => {
-                Ok(Self::Serve(Client::new(&address, Token::load(data)?)?))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl From<Holder> for Source {
-    fn from(holder: Holder) -> Self {
-        match holder {
-            Holder::None(log) => Self::Log(log),
-            Holder::Serve(client) => Self::Console(client),
-        }
-    }
-}
-
 /// How long to wait for a log that another command has open.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -75,15 +37,25 @@ impl Source {
     ///
     /// There is no log, it can't be read, or the process that has it open has no console (yet).
     pub fn open(data: &Path) -> Result<Self, Error> {
-        Ok(Holder::find(data)?.into())
+        Self::open_within(data, PATIENCE)
     }
 
     /// Like [`open`](Self::open), but without waiting for other commands, and hardly for a console.
     pub fn open_now(data: &Path) -> Result<Self, Error> {
-        Ok(match Holder::find_within(data, Duration::ZERO)?.into() {
+        Ok(match Self::open_within(data, Duration::ZERO)? {
             Self::Console(client) => Self::Console(client.with_timeouts(Timeouts::TYPING)),
             source => source,
         })
+    }
+
+    fn open_within(data: &Path, timeout: Duration) -> Result<Self, Error> {
+        match open_when_free(timeout, || Log::open_read_only(data, &API)) {
+            Ok(log) => Ok(Self::Log(Box::new(log))),
+            Err(OpenError::Locked { console: Some(address), .. }) => {
+                Ok(Self::Console(Client::new(&address, Token::load(data)?)?))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The console of the process that has the log open; `None` if there is none.
@@ -169,6 +141,30 @@ impl Source {
         }
     }
 
+    /// Totals of the log.
+    ///
+    /// # Errors
+    ///
+    /// The log can't be read, or the console can't be reached.
+    pub fn info(&self) -> Result<Info, Error> {
+        match self {
+            Self::Log(log) => Ok(log.info()?),
+            Self::Console(client) => Ok(client.get("/api/v1/log", &[])?),
+        }
+    }
+
+    /// Reads everything, and verifies every checksum and hash. `progress` is called only if this process reads the log.
+    ///
+    /// # Errors
+    ///
+    /// The check can't be completed. Damage is part of its result.
+    pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<Check, Error> {
+        match self {
+            Self::Log(log) => Ok(log.check(progress)?),
+            Self::Console(client) => check_by_serve(client),
+        }
+    }
+
     /// The limiter's state; `None` if no `serve` is running.
     ///
     /// # Errors
@@ -185,6 +181,30 @@ impl Source {
             Self::Console(client) => Ok(Some(client.get::<Page>("/api/v1/limits", &[])?.limits)),
         }
     }
+}
+
+/// Makes the running `serve` check its log.
+fn check_by_serve(client: &Client) -> Result<Check, Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Line {
+        Failed { error: String },
+        Done(Check),
+    }
+
+    for line in client.lines("/api/v1/log/check", &[])? {
+        let line = line?;
+        // An empty line is sent each second while the check runs.
+        if line.is_empty() {
+            continue;
+        }
+        return match serde_json::from_slice(&line) {
+            Ok(Line::Done(check)) => Ok(check),
+            Ok(Line::Failed { error }) => Err(ConsoleError::Failed(error).into()),
+            Err(source) => Err(ConsoleError::Invalid { what: "result of a check", source }.into()),
+        };
+    }
+    Err(ConsoleError::Unfinished.into())
 }
 
 /// A change to the sessions.

@@ -94,12 +94,6 @@ pub struct ProxyState {
     pub last_error: Option<String>,
 }
 
-/// The result of [`Gauges::log_check`].
-pub type CheckResult = Result<serde_json::Value, Box<dyn std::error::Error + Send + Sync>>;
-
-/// Verifies every byte of the log, calling the function it is given every now and then. Blocks for as long as reading takes.
-pub type LogCheck = dyn Fn(&mut dyn FnMut()) -> CheckResult + Send + Sync;
-
 /// Reads what sessions are reviewed against.
 pub type BasisReader = dyn Fn() -> Result<Arc<Basis>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
 
@@ -139,10 +133,6 @@ pub struct Gauges {
     pub proxy: Box<dyn Fn() -> Option<ProxyState> + Send + Sync>,
     /// Requests by outcome since start.
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
-    /// Totals of the log. May block.
-    pub log_info: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// Checks the log while it is being written.
-    pub log_check: Box<LogCheck>,
     /// The contracts that requests are checked against.
     pub contracts: Contracts,
     /// What evidence needs; `None` if it isn't made here.
@@ -161,8 +151,6 @@ impl Default for Gauges {
             started: None,
             proxy: Box::new(|| None),
             outcomes: Box::new(Vec::new),
-            log_info: Box::new(|| serde_json::json!({})),
-            log_check: Box::new(|_| Err("this log can't be checked here".into())),
             contracts: Contracts::built_in(),
             evidence: None,
             import: None,

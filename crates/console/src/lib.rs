@@ -124,8 +124,8 @@ pub(crate) use self::shared::{Shared, blocking, now, pairs, take};
 use self::{error::ApiError, evidence::Jobs, guard::Names, review::Reviews, shared::Peer, tickets::Tickets};
 pub use self::{
     gauges::{
-        BasisReader, CheckResult, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState,
-        LogCheck, MAX_MINUTES, ProxyState, RuleHistory,
+        BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState, MAX_MINUTES,
+        ProxyState, RuleHistory,
     },
     token::{Token, TokenError},
 };

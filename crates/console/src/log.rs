@@ -1,7 +1,6 @@
 //! The log as a whole.
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +11,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::header;
-use serde_json::{Value, json};
+use nightaudit_log::Info;
+use serde_json::json;
 
 use crate::{Shared, blocking, error::ApiError, stream::written};
 
@@ -20,8 +20,8 @@ use crate::{Shared, blocking, error::ApiError, stream::written};
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// `GET /api/v1/log`: totals of the log.
-pub(crate) async fn info(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(blocking(&shared, |shared| (shared.gauges.log_info)()).await?))
+pub(crate) async fn info(State(shared): State<Arc<Shared>>) -> Result<Json<Info>, ApiError> {
+    Ok(Json(blocking(&shared, |shared| shared.log.info()).await??))
 }
 
 /// `GET /api/v1/log/check`: the result of verifying every byte. While that runs, an empty line is sent each second, which
@@ -31,15 +31,17 @@ pub(crate) async fn check(State(shared): State<Arc<Shared>>) -> Result<Response,
     let body = written(permit, move |out| {
         let mut last = Instant::now();
         let mut sent = Ok(());
-        let result = (shared.gauges.log_check)(&mut || {
+        let result = shared.log.check(&mut |_| {
             if sent.is_ok() && last.elapsed() >= HEARTBEAT {
                 sent = out.write_all(b"\n").and_then(|()| out.flush());
                 last = Instant::now();
             }
         });
         sent?;
-        let result = result.unwrap_or_else(|error| json!({ "error": error.to_string() }));
-        serde_json::to_writer(&mut *out, &result).map_err(io::Error::from)?;
+        match result {
+            Ok(check) => serde_json::to_writer(&mut *out, &check)?,
+            Err(error) => serde_json::to_writer(&mut *out, &json!({ "error": error.to_string() }))?,
+        }
         out.write_all(b"\n")
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())

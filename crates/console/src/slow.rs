@@ -4,8 +4,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 use nightaudit_log::{
-    Exchanges, FindError, Follow, FollowFrom, ManageSessions, Position, Query, ReadError, ReadLog, Session,
-    SessionError, testing::MemoryLog,
+    Check, Exchanges, FindError, Follow, FollowFrom, Info, ManageSessions, Position, Progress, Query, ReadError,
+    ReadLog, Session, SessionError, testing::MemoryLog,
 };
 
 /// A log whose queries wait until they are let go on.
@@ -56,6 +56,14 @@ impl ReadLog for Slow {
 
     fn missing(&self) -> Result<Vec<Missing>, ReadError> {
         self.log.missing()
+    }
+
+    fn info(&self) -> Result<Info, ReadError> {
+        self.log.info()
+    }
+
+    fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<Check, ReadError> {
+        self.log.check(progress)
     }
 
     fn manage(&self) -> Option<&dyn ManageSessions> {

@@ -23,6 +23,7 @@
 
 pub mod by_reading;
 mod choose;
+mod contents;
 mod error;
 mod facets;
 mod follow;
@@ -35,6 +36,7 @@ mod session;
 pub mod testing;
 
 pub use choose::{Candidate, choose};
+pub use contents::{Check, Info, Progress};
 pub use error::{Damage, FindError, ReadError, SessionError, StoreFailure, Unavailable};
 pub use facets::{Facet, FacetCounts, Facets};
 pub use follow::{BoxFuture, Follow, FollowFrom, Followed};

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 
 use crate::{
-    Exchanges, Facets, FindError, Follow, FollowFrom, Histogram, Place, Position, Query, ReadError, Session,
-    SessionError, Start, by_reading,
+    Check, Exchanges, Facets, FindError, Follow, FollowFrom, Histogram, Info, Place, Position, Progress, Query,
+    ReadError, Session, SessionError, Start, by_reading,
 };
 
 /// Reads a log.
@@ -109,6 +109,20 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`ReadError::Unavailable`] if a remote log can't be reached.
     fn missing(&self) -> Result<Vec<Missing>, ReadError>;
+
+    /// Totals of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the log can't be read.
+    fn info(&self) -> Result<Info, ReadError>;
+
+    /// Reads everything, and verifies every checksum and hash. Calls `progress` now and then.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the check can't be completed. Damage is part of its result.
+    fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<Check, ReadError>;
 
     /// The state of recording in this process; zeros for a read-only log. Returns at once.
     fn status(&self) -> Status {

@@ -2,8 +2,8 @@
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 use nightaudit_log::{
-    BoxFuture, Facets, FindError, Follow, FollowFrom, Followed, Histogram, ManageSessions, Place, Position, Query,
-    ReadError, ReadLog, Session, SessionError, Start, Status, by_reading,
+    BoxFuture, Check, Facets, FindError, Follow, FollowFrom, Followed, Histogram, Info, ManageSessions, Place,
+    Position, Progress, Query, ReadError, ReadLog, Session, SessionError, Start, Status, by_reading,
 };
 
 use crate::{follow::Follower, log::Log, matches, query::Exchanges};
@@ -55,6 +55,14 @@ impl ReadLog for Log {
 
     fn follow(&self, filter: Filter, from: FollowFrom) -> Result<Box<dyn Follow>, ReadError> {
         Ok(Box::new(self.follow(filter, from)?))
+    }
+
+    fn info(&self) -> Result<Info, ReadError> {
+        Ok(self.info())
+    }
+
+    fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<Check, ReadError> {
+        self.check(progress)
     }
 
     fn sessions(&self) -> Result<Vec<Session>, ReadError> {

@@ -23,7 +23,7 @@ pub trait Engine {
 pub type Case = fn(&dyn Engine);
 
 /// All cases by name. Each needs a log of its own.
-pub const CASES: [(&str, Case); 11] = [
+pub const CASES: [(&str, Case); 12] = [
     ("an empty log returns nothing", empty),
     ("pages follow each other in both orders", pages),
     ("filters apply, and an unknown session is an error", filters),
@@ -32,6 +32,7 @@ pub const CASES: [(&str, Case); 11] = [
     ("an exchange is found by a prefix of its id", finding),
     ("the last exchange and the last error are found by name", latest),
     ("sessions are listed and resolved", sessions),
+    ("the whole log is summed up and checked", whole),
     ("followers start where requested", following),
     ("a follower resumes from an earlier position", resuming),
     ("sessions are changed", managing),
@@ -299,6 +300,22 @@ fn sessions(engine: &dyn Engine) {
     let prefix = &session_id(1).to_string()[..3];
     assert!(matches!(log.session(prefix), Err(SessionError::Ambiguous { ids, .. }) if ids.len() == 3));
     assert!(matches!(log.session(""), Err(SessionError::NotFound(_))));
+}
+
+fn whole(engine: &dyn Engine) {
+    let log = engine.log();
+    let totals = || {
+        let info = log.info().expect("it can be read");
+        (info.sessions, info.open_sessions, info.exchanges, info.missing)
+    };
+    assert_eq!(totals(), (0, 0, 0, 0));
+    engine.add(exchanges(1, "a", 3));
+    engine.add(exchanges(2, "b", 2));
+    assert_eq!(totals(), (2, 0, 5, 0));
+    let mut progress = 0;
+    let check = log.check(&mut |at| progress = at.exchanges).expect("it can be checked");
+    assert_eq!((check.sessions, check.exchanges, progress), (2, 5, 5));
+    assert!(check.is_whole() && check.unfinished_imports == 0, "{check:?}");
 }
 
 /// Runs a future with a timeout that only a failure reaches.

@@ -9,8 +9,9 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing, Outcome, Sessio
 use tokio::sync::watch;
 
 use crate::{
-    BoxFuture, Candidate, Damage, Exchanges, FindError, Follow, FollowFrom, Followed, MAX_DECLARATION, ManageSessions,
-    Order, Position, Query, ReadError, ReadLog, Session, SessionError, Status, choose, is_session_name,
+    BoxFuture, Candidate, Check, Damage, Exchanges, FindError, Follow, FollowFrom, Followed, Info, MAX_DECLARATION,
+    ManageSessions, Order, Position, Progress, Query, ReadError, ReadLog, Session, SessionError, Status, choose,
+    is_session_name,
 };
 
 /// An in-memory log. Clones share it. Nothing is redacted or bounded.
@@ -223,6 +224,31 @@ impl ReadLog for MemoryLog {
         Ok(self.state().missing.clone())
     }
 
+    fn info(&self) -> Result<Info, ReadError> {
+        let state = self.state();
+        Ok(Info {
+            sessions: state.sessions.len() as u64,
+            open_sessions: state.sessions.values().filter(|session| session.open).count() as u64,
+            exchanges: state.exchanges.len() as u64,
+            missing: state.missing.iter().map(|missing| missing.count).sum(),
+            ..Info::default()
+        })
+    }
+
+    fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<Check, ReadError> {
+        let state = self.state();
+        let exchanges = state.exchanges.len() as u64;
+        progress(Progress { exchanges, ..Progress::default() });
+        let damaged = state.exchanges.values().filter(|exchange| state.damaged.contains(&exchange.id)).count();
+        Ok(Check {
+            sessions: state.sessions.len() as u64,
+            exchanges: exchanges - damaged as u64,
+            damage: (0..damaged).map(|_| damaged_bytes()).collect(),
+            missing: state.missing.clone(),
+            ..Check::default()
+        })
+    }
+
     fn status(&self) -> Status {
         self.state().status.clone()
     }
@@ -358,5 +384,9 @@ impl Follow for Following {
 }
 
 fn damage() -> ReadError {
-    Damage { path: "memory".into(), offset: 0, what: "damaged on purpose".to_owned() }.into()
+    damaged_bytes().into()
+}
+
+fn damaged_bytes() -> Damage {
+    Damage { path: "memory".into(), offset: 0, what: "damaged on purpose".to_owned() }
 }
