@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{finding::Finding, origins::SessionOrigin};
 use crate::key::Fingerprint;
 
-/// Options of [`verify`](crate::verify).
+/// Options of [`verify`](fn@crate::verify).
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
     /// The fingerprint of the expected signing key; `None` accepts any key.
