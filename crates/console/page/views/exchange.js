@@ -53,8 +53,8 @@ function pane(first, ctx, options) {
 	const steps = { previous: step("previous", "up", "Previous (K)"), next: step("next", "down", "Next (J)") };
 	const mark = h("button", { class: "button small", type: "button", title: "Mark, to compare (m)", onclick: () => toggleMark() });
 	const compare = h("a", { class: "button small" }, "Compare");
-	const whole = h("a", { class: "button small icon", title: "Open on its own (w)", "aria-label": "Open on its own", hidden: !options.onClose }, icon("link"));
-	const close = options.onClose && h("button", { class: "button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
+	const whole = h("a", { class: "whole button small icon", title: "Open on its own (w)", "aria-label": "Open on its own", hidden: !options.onClose }, icon("link"));
+	const close = options.onClose && h("button", { class: "shut button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
 	const tools = h("div", { class: "exchange-tools", hidden: true }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), whole, close);
 	const element = h("section", { class: "exchange view", "aria-label": options.onClose ? null : "Exchange" }, h("div", { class: "exchange-top" }, head, tools), tab.element, tab.panel);
 
