@@ -6,6 +6,7 @@ mod bad_requests;
 mod bad_upstreams;
 mod bounds;
 mod browser;
+mod certifying;
 mod clients;
 mod commands;
 mod crashes;

@@ -51,7 +51,9 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, body: Body) -> Resu
                 own.run(&writing, &folder, tools);
             }
         };
-        let _ = tokio::task::spawn_blocking(write).await;
+        if let Err(error) = tokio::task::spawn_blocking(write).await {
+            job.fail(&error);
+        }
         // It can be downloaded for a while.
         let id = job.id.clone();
         drop(job);

@@ -115,6 +115,12 @@ impl Job {
         matches!(*self.state(), Progress::Running)
     }
 
+    /// Notes that the thread that wrote it panicked.
+    pub(super) fn fail(&self, error: &tokio::task::JoinError) {
+        tracing::error!(%error, "a file of evidence could not be written");
+        *self.state() = Progress::Failed("internal error; see the log of `nightaudit serve`".to_owned());
+    }
+
     /// Ends the writing, if it isn't done.
     pub(super) fn cancel(&self) {
         self.stop.cancel();
