@@ -174,8 +174,7 @@ test(async (it, folder) => {
   await until("all again", async () => (await total(page)) === 203);
 
   // Marks, and what is exported.
-  await page.keyboard.press("F");
-  for (const key of ["k", "k", "m", "m"]) await page.keyboard.press(key);
+  for (const key of ["G", "k", "k", "m", "m"]) await page.keyboard.press(key);
   await until("two are marked", async () => (await text(page, ".marked")).includes("2 marked"));
   const pair = await page.$eval(".marked a", (link) => link.getAttribute("href"));
   it.expect(/^#\/compare\/[0-9A-Z]{26}\/[0-9A-Z]{26}$/.test(pair), `compare: ${pair}`);
