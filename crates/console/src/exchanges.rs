@@ -8,11 +8,11 @@ use axum::{
 };
 use http::{HeaderMap, Uri, header};
 use nightaudit_exchange::{Filter, Gaps};
-use nightaudit_export::{ExportError, Format};
+use nightaudit_export::{ExportError, ExportMask, Format};
 use nightaudit_log::{Exchanges, Order, Query, ReadError};
 use serde_json::json;
 
-use crate::{Shared, blocking, error::ApiError, now, pairs, stream::written, take};
+use crate::{Shared, blocking, error::ApiError, gauges::EvidenceTools, now, pairs, stream::written, take};
 
 /// Default and maximum page size.
 const PAGE: usize = 100;
@@ -85,14 +85,16 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     let filter = Filter::from_query(pairs, now())?;
     let permit = shared.bounds.export()?;
     let named = filter.session.clone();
-    let (exchanges, sessions, missing) = blocking(&shared, move |shared| {
+    let (exchanges, sessions, missing, mask) = blocking(&shared, move |shared| {
         let sessions = shared.log.sessions()?;
         let wanted = named.map(|which| shared.log.session(&which).map(|session| session.id)).transpose()?;
         let missing = shared.log.missing()?;
         let missing = missing.into_iter().filter(|missing| wanted.is_none_or(|wanted| wanted == missing.session));
         let missing: Vec<_> = missing.collect();
         let exchanges = shared.log.query(Query { filter, ..Query::default() })?;
-        Ok::<_, ReadError>((exchanges, sessions, missing))
+        // As in every export.
+        let mask = shared.gauges.evidence.as_ref().map_or_else(ExportMask::default, EvidenceTools::mask);
+        Ok::<_, ReadError>((exchanges, sessions, missing, mask))
     })
     .await??;
     let disposition = format!("attachment; filename=\"nightaudit.{}\"", format.extension());
@@ -101,7 +103,10 @@ pub(crate) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
         let mut gaps = Gaps::new(missing);
         for exchange in exchanges {
             match exchange {
-                Ok(exchange) => writer.write(&exchange).map_err(as_io)?,
+                Ok(mut exchange) => {
+                    mask.apply(&mut exchange);
+                    writer.write(&exchange).map_err(as_io)?;
+                }
                 Err(error) => {
                     let Some((session, first, last)) = error.exchanges() else { return Err(io::Error::other(error)) };
                     tracing::warn!(%error, "an export skips exchanges that can't be read");

@@ -3,7 +3,7 @@
 use std::{fmt, io::BufRead, path::PathBuf, pin::Pin, sync::Arc};
 
 use nightaudit_exchange::{Outcome, PseudonymKey, Timestamp};
-use nightaudit_export::SigningKey;
+use nightaudit_export::{ExportMask, SigningKey};
 use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
 use nightaudit_store::{ImportError, Imported};
@@ -110,6 +110,13 @@ pub struct EvidenceTools {
     pub mask_key: Box<dyn Fn() -> PseudonymKey + Send + Sync>,
     /// The installation's signing key, created if there is none. May block.
     pub signing_key: Box<dyn Fn() -> KeyResult<SigningKey> + Send + Sync>,
+}
+
+impl EvidenceTools {
+    /// The mask of every export. May block.
+    pub(crate) fn mask(&self) -> ExportMask {
+        ExportMask::new(self.masked_fields.clone(), &self.mask_key)
+    }
 }
 
 impl fmt::Debug for EvidenceTools {

@@ -184,7 +184,7 @@ impl Job {
 
     fn write(&self, shared: &Shared, folder: &Path, tools: &EvidenceTools) -> Result<Written, String> {
         let basis = review::basis(shared).map_err(|error| error.message().to_owned())?;
-        let mask = ExportMask::new(tools.masked_fields.clone(), &tools.mask_key);
+        let mask = tools.mask();
         let signing = || (tools.signing_key)().map_err(|error| crate::error::chain(&*error));
         let key = match self.kind {
             Kind::Report | Kind::Bundle => Some(signing()?),

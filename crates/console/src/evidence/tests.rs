@@ -282,3 +282,15 @@ async fn without_a_data_folder_no_evidence_is_made() {
     assert!(status == StatusCode::CONFLICT && text.contains("use `nightaudit export`"), "{text}");
     assert_eq!(ask(&opened, "GET", "/api/v1/key", true).await.1, r#"{"fingerprint":null}"#);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_an_export_of_the_console_masked_nothing() {
+    let made = made();
+    for format in ["ndjson", "har", "curl"] {
+        let path = format!("/api/v1/export?session=a&format={format}");
+        let (status, text) = ask(&made.opened, "GET", &path, true).await;
+        assert!(status == StatusCode::OK && text.contains("Email") && !text.contains("ann@example.com"), "{format}");
+    }
+    // What is no export is as the log has it.
+    assert!(ask(&made.opened, "GET", "/api/v1/exchanges", true).await.1.contains("ann@example.com"));
+}
