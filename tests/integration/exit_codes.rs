@@ -31,6 +31,7 @@ const WITHOUT_LOG: &[Case] = &[
     ("review --fail-on sometimes", USAGE),
     ("completions csh", USAGE),
     ("serve --listen example", USAGE),
+    ("console --listen example", USAGE),
     ("simulate --limit fast", USAGE),
     ("try --limit fast", USAGE),
     ("console --listen example", USAGE),

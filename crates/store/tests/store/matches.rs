@@ -14,7 +14,7 @@ fn filter(pairs: &[(&str, &str)]) -> Filter {
 fn record_alternately(log: &Log, numbers: std::ops::Range<u64>, each: u64) {
     let of = |number: u64| Capture {
         session: Some(["one", "two"][(number / each) as usize % 2].into()),
-        outcome: if number % 41 == 0 { Outcome::Refused } else { Outcome::Answered },
+        outcome: if number.is_multiple_of(41) { Outcome::Refused } else { Outcome::Answered },
         ..capture(number)
     };
     for start in numbers.clone().step_by(each as usize) {
