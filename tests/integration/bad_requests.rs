@@ -1,4 +1,4 @@
-//! What an integration may send that is no request: each is answered, recorded, and followed by a good one.
+//! Malformed requests: each gets a response and a record, and a valid request after it works.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What Mews, or the way to it, may do instead of answering: each is told to the integration and recorded.
+//! Upstream failures: the client gets an error response for each, and each is recorded.
 
 use std::time::Duration;
 

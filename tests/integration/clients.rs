@@ -1,4 +1,4 @@
-//! Clients that don't take what they asked for, and clients that don't send what they announced.
+//! Clients that don't read their response, and clients that don't send their whole request.
 
 use std::{
     net::SocketAddr,

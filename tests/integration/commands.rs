@@ -1,4 +1,4 @@
-//! The commands that look at the log: the same with and without a running `serve`, and across its restarts.
+//! Commands that read the log: the same with and without a running `serve`, and across its restarts.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! SIGKILL at any instant of recording, opening, sealing, compacting or reindexing: no answered exchange is lost.
+//! SIGKILL at any instant of recording, opening, sealing, compacting or reindexing: no exchange whose response was completed is lost.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -1,4 +1,4 @@
-//! `nightaudit mews`: contracts that are shown, brought up to date and compared with what a session calls.
+//! `nightaudit mews`: showing and updating contracts, and comparing them with a session's calls.
 
 use std::{
     fs,

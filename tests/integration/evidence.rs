@@ -1,4 +1,4 @@
-//! Evidence from the outside: exported beside a running `serve` and without one, verified, and opened in a browser.
+//! Evidence: exported with and without a running `serve`, verified, and opened in a browser.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The same mistake has the same exit code in every command, with and without a running `serve`: the table in README.md.
+//! The same mistake has the same exit code in every command, with and without a running `serve`: see README.md, "Exit codes".
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Messages byte by byte: what goes out is what came in, but for what a proxy has to change.
+//! Messages are forwarded byte for byte, except for what a proxy must change.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which exchanges are shown, and by what they are named: the real binary over a real log.
+//! Filters, and the ways to name an exchange: the real binary over a real log.
 
 use std::process::{Command, Output};
 

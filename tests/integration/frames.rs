@@ -1,4 +1,4 @@
-//! HTTP/2, frame by frame, as no library would send it.
+//! HTTP/2 frames that no library would send.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 

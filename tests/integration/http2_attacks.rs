@@ -1,4 +1,4 @@
-//! HTTP/2 that would become something else on its way to an HTTP/1 host, written frame by frame.
+//! HTTP/2 requests that would change their meaning when forwarded over HTTP/1, written frame by frame.
 
 use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_testkit::{Harness, Upstream, post, send};

@@ -1,4 +1,4 @@
-//! What hosts that speak HTTP/2 do to a connection, and what must not come of it.
+//! What HTTP/2 hosts do to a connection, and what must not follow from it.
 
 use std::{
     collections::BTreeMap,

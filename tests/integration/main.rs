@@ -1,4 +1,4 @@
-//! The whole, from the outside: real sockets, real TLS, real files, real processes.
+//! Integration tests: real sockets, real TLS, real files, real processes.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
 mod admitting;

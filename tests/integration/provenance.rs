@@ -1,5 +1,5 @@
-//! Evidence that isn't any: made with a stand-in and with edited times, by every way through the commands. Nothing that is
-//! written of it calls it ready, an answer of Mews Demo, or unaltered.
+//! Forged evidence, from a stand-in and with edited times, through every command: no output calls it ready, a response of
+//! Mews Demo, or unaltered.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What goes through, unchanged.
+//! Requests and responses are forwarded unchanged.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Bugs that were found, each with the test that found it again.
+//! Regression tests.
 
 use nightaudit_exchange::{FailureKind, Outcome};
 use nightaudit_testkit::{Harness, Process, Upstream, leave, open_web_socket, post, read_response, send, send_slowly};

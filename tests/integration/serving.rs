@@ -1,4 +1,4 @@
-//! The real binary: what it says, what it keeps, and how it ends.
+//! The real binary: its output, its log, and its shutdown.
 
 use std::{
     net::TcpListener,

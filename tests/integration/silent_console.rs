@@ -1,4 +1,4 @@
-//! A console that takes connections and says nothing: no command waits for it for ever.
+//! A console that accepts connections and never responds: every command times out.
 
 use std::{
     io::Read as _,

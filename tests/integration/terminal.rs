@@ -1,4 +1,4 @@
-//! What a person sees: the real binary in a pseudo-terminal.
+//! The real binary in a pseudo-terminal.
 
 use std::{
     io::{BufRead as _, BufReader},

@@ -1,4 +1,4 @@
-//! What is said and not read, and what is asked and not answered: nothing of it blocks or ends anything.
+//! Output that nobody reads and requests that get no response: neither blocks or ends anything.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _},

@@ -1,4 +1,4 @@
-//! What is said over a WebSocket: carried byte by byte, and recorded in parts that follow the handshake.
+//! WebSocket messages: forwarded byte for byte, and recorded in parts that follow the handshake.
 
 use std::io::Write as _;
 
