@@ -162,7 +162,7 @@ impl Seen {
         let program = env::args().next().unwrap_or_else(|| "nightaudit".to_owned());
         let (program, data) = (quoted(&program), quoted(&folder.to_string_lossy()));
         say(&format!(
-            "\n{} requests recorded: {} refused by the limit, {} failed.",
+            "\nRequests recorded: {}, {} of them refused by the limit, {} failed.",
             self.requests, self.refused, self.wrong
         ))?;
         if self.requests > 0 {

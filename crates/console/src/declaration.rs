@@ -93,6 +93,8 @@ fn text(put: Put, basis: &Basis) -> Result<String, ApiError> {
             Declaration::read(text, &basis.contracts).map_err(invalid)?;
             Ok(text.to_owned())
         }
+        // A struct would also be read from an array of its values.
+        (None, Some(value)) if !value.is_object() => Err(ApiError::bad_request("`declaration`: not an object")),
         (None, Some(value)) => {
             let declaration: Declaration = serde_json::from_value(value)
                 .map_err(|error| ApiError::bad_request(format!("`declaration`: {error}")))?;
@@ -231,7 +233,7 @@ mod tests {
             (json!({ "toml": format!("# {}", "x".repeat(33 << 10)) }), "the limit is 32768 bytes"),
         ] {
             let (status, told) = put_json(&opened, body.clone()).await;
-            let error = told["error"].as_str().unwrap();
+            let error = told["error"].as_str().unwrap_or_else(|| panic!("{body:.80}: {status} {told}"));
             assert!(status == StatusCode::BAD_REQUEST && error.contains(named), "{body:.80}: {status} {error}");
             // A line of a text that was never sent says nothing.
             assert!(body.get("toml").is_some() || !error.contains("line "), "{error}");
