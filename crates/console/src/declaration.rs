@@ -236,7 +236,7 @@ mod tests {
             let error = told["error"].as_str().unwrap_or_else(|| panic!("{body:.80}: {status} {told}"));
             assert!(status == StatusCode::BAD_REQUEST && error.contains(named), "{body:.80}: {status} {error}");
             // A line of a text that was never sent says nothing.
-            assert!(body.get("toml").is_some() || !error.contains("line "), "{error}");
+            assert!(body.get("declaration").is_none() || !error.contains("line "), "{error}");
         }
         let large = format!(r#"{{"toml":"{}"}}"#, "x".repeat(MAX_BODY));
         assert_eq!(send(&opened, "PUT", PATH, &large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
