@@ -72,8 +72,8 @@ fn peak(id: u32) -> usize {
 async fn bodies_for_an_upstream_that_does_not_read_take_no_more_memory_than_they_may() {
     const CLIENTS: usize = 200;
     const BOUND: usize = 16 * MIB;
-    /// Of one connection, both sides: what is being read and written, a body's first 16 KiB, and what the allocator's arenas
-    /// keep beside, which is more the busier the machine is.
+    /// Of one exchange, as the buffers may grow: 128 KiB read from the client and 128 KiB to be written to the upstream by
+    /// hyper, 16 KiB in the guard, a body's first 16 KiB, and two tasks with their heads.
     const OVERHEAD: usize = 320 << 10;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

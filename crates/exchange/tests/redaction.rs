@@ -1,27 +1,19 @@
 //! No secret gets through, in any wrapping, and nothing else is changed.
 #![allow(clippy::unwrap_used, reason = "clippy recognises only functions marked as tests")]
 
+mod api;
+
 use std::{io::Write as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Api, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, ExchangeId,
-    Failure, FailureKind, Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, Timestamp, TokenForm, chain,
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, ExchangeId, Failure,
+    FailureKind, Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, Timestamp, chain,
 };
 use proptest::prelude::*;
 
-/// The API whose exchanges are recorded.
-static API: Api = Api {
-    name: "Mews",
-    possessive: "Mews'",
-    operation_prefix: "/api/connector/v1/",
-    request_id_header: "Request-Id",
-    request_id_property: "RequestId",
-    message_property: "Message",
-    token_words: &["access", "client", "connection"],
-    token_form: TokenForm::new(32, 31),
-};
+use self::api::API;
 
 const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 const CLIENT: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";

@@ -3,29 +3,21 @@
 //! nothing else in the exchange reveals.
 #![allow(clippy::unwrap_used, reason = "clippy recognises only functions marked as tests")]
 
+mod api;
+
 use std::{io::Write as _, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Api, Body, Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
+    Body, Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
     CapturedWebSocket, Direction, Exchange, ExchangeId, Failure, FailureKind, Head, Header, Omitted, Outcome,
-    PseudonymKey, Redactor, SessionId, Timestamp, TokenForm, Withheld,
+    PseudonymKey, Redactor, SessionId, Timestamp, Withheld,
 };
 use proptest::prelude::*;
 
-/// The API whose exchanges are recorded.
-static API: Api = Api {
-    name: "Mews",
-    possessive: "Mews'",
-    operation_prefix: "/api/connector/v1/",
-    request_id_header: "Request-Id",
-    request_id_property: "RequestId",
-    message_property: "Message",
-    token_words: &["access", "client", "connection"],
-    token_form: TokenForm::new(32, 31),
-};
+use self::api::API;
 
 const MEWS: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
 const OWN: &str = "kQ7own-secret.Token_42";

@@ -104,7 +104,7 @@ export function bar(ctx, notices) {
 				return;
 			}
 			state("warn", "serve is not running");
-			notices.show("gone", "warn", "`nightaudit serve` can't be reached. What is here stays; the page goes on when it is back.");
+			notices.show("gone", "warn", "`nightaudit serve` can't be reached. What is here stays; it resumes when `serve` is back.");
 		}
 	};
 	let timer = 0;

@@ -59,7 +59,7 @@ export function view(_route, ctx) {
 		state.textContent = limits.length ? `${counted(limits.length, "window")} in use` : "";
 		if (cards.size) return;
 		const recording = (await (status ??= ctx.api.get("/api/v1/status", { signal }))).proxy;
-		fill(rules, h("div", { class: "card" }, recording ? blank("No requests counted yet", "Each limit appears with the first request that it counts.") : blank("Nothing is recorded here", prose("Limits exist only while `nightaudit serve` runs."))));
+		fill(rules, h("div", { class: "card" }, recording ? blank("No requests counted yet", "Each limit appears with the first request that it counts.") : blank("Nothing is being recorded", prose("Limits exist only while `nightaudit serve` runs."))));
 	}, () => (state.textContent = "Limits exist only while `nightaudit serve` runs."));
 
 	void poll(10_000, signal, async () => {

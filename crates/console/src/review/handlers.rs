@@ -36,7 +36,7 @@ pub(crate) async fn session_review(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Path(which) = which?;
-    answer(&shared, which, &uri, &headers, |_, made, current| {
+    respond(&shared, which, &uri, &headers, |_, made, current| {
         // The review's own bytes, with two more properties.
         let mut body = made.json.strip_suffix(b"}").unwrap_or_default().to_vec();
         body.extend_from_slice(format!(r#","upTo":{},"current":{current}}}"#, json!(made.up_to)).as_bytes());
@@ -53,7 +53,7 @@ pub(crate) async fn run(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Path(which) = which?;
-    answer(&shared, which, &uri, &headers, |session, made, current| {
+    respond(&shared, which, &uri, &headers, |session, made, current| {
         serde_json::to_vec(&Run::of(session, made, current)).unwrap_or_default()
     })
     .await
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
 }
 
 /// Responds with what `render` makes of the review, or 202 while there is none, or 304.
-async fn answer(
+async fn respond(
     shared: &Arc<Shared>,
     which: String,
     uri: &Uri,

@@ -2,26 +2,20 @@
 
 #![no_main]
 
+#[path = "../../tests/api/mod.rs"]
+mod api;
+
 use std::{io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use libfuzzer_sys::fuzz_target;
 use nightaudit_exchange::{
-    Api, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Failure, FailureKind, Head,
-    Outcome, PseudonymKey, Redactor, SessionId, Timestamp, TokenForm,
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, ExchangeId, Failure, FailureKind, Head,
+    Outcome, PseudonymKey, Redactor, SessionId, Timestamp,
 };
 
-static API: Api = Api {
-    name: "Mews",
-    possessive: "Mews'",
-    operation_prefix: "/api/connector/v1/",
-    request_id_header: "Request-Id",
-    request_id_property: "RequestId",
-    message_property: "Message",
-    token_words: &["access", "client", "connection"],
-    token_form: TokenForm::new(32, 31),
-};
+use self::api::API;
 
 const TOKEN: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
 
