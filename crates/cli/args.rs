@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        completions, config, console, export, limits, log, man, mews, open, review, serve, sessions, show, simulate,
-        tail, top, tour, verify,
+        completions, config, console, export, limits, log, man, mews, open, replay, review, serve, sessions, show,
+        simulate, tail, top, tour, verify,
     },
     global::GlobalArgs,
 };
@@ -55,6 +55,7 @@ pub(crate) enum Command {
     Log(log::Log),
     Console(console::Console),
     Simulate(Box<simulate::Simulate>),
+    Replay(Box<replay::Replay>),
     Mews(mews::Mews),
     Config(config::Config),
     Completions(completions::Completions),

@@ -14,6 +14,7 @@ mod global;
 mod help;
 mod progress;
 mod requests;
+mod self_signed;
 mod signals;
 
 use std::process::ExitCode;
@@ -34,7 +35,10 @@ fn main() -> ExitCode {
     };
     signals::survive_file_limits();
     // Long-running commands must not block on a stalled standard error.
-    let long_running = matches!(arguments.command, Command::Serve(_) | Command::Console(_) | Command::Simulate(_));
+    let long_running = matches!(
+        arguments.command,
+        Command::Serve(_) | Command::Console(_) | Command::Simulate(_) | Command::Replay(_)
+    );
     let background = if long_running { Background::start().ok() } else { None };
     let code = match run(arguments, background.as_ref()) {
         Ok(code) => code,
@@ -87,6 +91,7 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
         Command::Verify(verify) => verify.run(&settings),
         Command::Log(log) => log.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
+        Command::Replay(replay) => replay.run(&settings),
         Command::Mews(mews) => mews.run(&settings),
         Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) | Command::Try(_) => {
             Ok(ExitCode::SUCCESS)

@@ -26,6 +26,7 @@ mod page;
 mod provenance;
 mod proxying;
 mod regressions;
+mod replaying;
 mod reviewing;
 mod secrets;
 mod serving;

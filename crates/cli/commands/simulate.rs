@@ -1,28 +1,21 @@
 //! `nightaudit simulate`
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use nightaudit_app::{
     bind,
     config::{Address, Settings, Size},
 };
 use nightaudit_mews::PUBLISHED_TOKENS;
-use nightaudit_simulator::{Anchor, Config, Faults, Latency, Limit, Simulator, WebhookUrl, self_signed};
+use nightaudit_simulator::{Anchor, Config, Faults, Latency, Limit, Simulator, WebhookUrl};
 use tokio_util::sync::CancellationToken;
 
-use crate::{commands::serve::announce, signals::stop_on_signal};
-
-/// The default file name of the CA certificate, in the data folder.
-const AUTHORITY: &str = "simulator-ca.pem";
+use crate::{
+    commands::serve::announce,
+    self_signed::{SelfSignedTls, Served},
+    signals::stop_on_signal,
+};
 
 /// Run a simulated Mews: serves every operation, stores what is added, rejects what Mews rejects
 #[derive(Debug, Args)]
@@ -70,12 +63,8 @@ pub(crate) struct Simulate {
     /// Maximum size of a request body
     #[arg(long, value_name = "SIZE", default_value = "20 MiB")]
     max_body: Size,
-    /// Serve TLS with a self-signed CA
-    #[arg(long)]
-    tls: bool,
-    /// Where to write the CA certificate [default: simulator-ca.pem in the data folder]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls")]
-    tls_ca: Option<PathBuf>,
+    #[command(flatten)]
+    tls: SelfSignedTls,
 }
 
 /// A limit, or `none`.
@@ -104,13 +93,7 @@ impl Simulate {
         stop_on_signal(stop.clone())?;
         let listener = bind(self.listen.0, "listen").await?;
         let address = listener.local_addr()?;
-        let authority = match self.tls {
-            true => Some(self.authority(settings, address)?),
-            false => None,
-        };
-        let (tls, authority) = authority.map(|(tls, file)| (Some(tls), Some(file))).unwrap_or_default();
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = format!("{scheme}://{address}");
+        let Served { tls, authority, url } = self.tls.serve(settings, address)?;
         announce(&[format!("simulator  {url}")]);
         advise(&url, authority.as_deref());
         let listen = nightaudit_listen::ListenConfig { tls, drain: Duration::from_secs(2), ..settings.server.clone() };
@@ -131,26 +114,6 @@ impl Simulate {
             webhook: self.webhook.clone(),
             ..Config::default()
         })
-    }
-
-    /// Makes a server certificate and writes its CA's certificate to a file.
-    fn authority(
-        &self,
-        settings: &Settings,
-        address: SocketAddr,
-    ) -> anyhow::Result<(Arc<rustls::ServerConfig>, PathBuf)> {
-        let made = self_signed(address.ip())?;
-        let file = match &self.tls_ca {
-            Some(file) => file.clone(),
-            None => {
-                fs::create_dir_all(&settings.data)
-                    .with_context(|| format!("can't make the data folder {}", settings.data.display()))?;
-                settings.data.join(AUTHORITY)
-            }
-        };
-        fs::write(&file, made.authority)
-            .with_context(|| format!("can't write {}: name another file with --tls-ca", file.display()))?;
-        Ok((made.tls, file))
     }
 }
 

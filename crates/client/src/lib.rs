@@ -6,6 +6,7 @@
 
 mod client;
 mod error;
+mod fetch;
 mod follow;
 mod losses;
 mod source;
@@ -13,6 +14,7 @@ mod source;
 pub use self::{
     client::{Client, Lines, Timeouts},
     error::{ConsoleError, Error, Unreadable},
+    fetch::{Fetcher, Fetching},
     follow::{Follow, News},
     losses::Losses,
     source::{SessionChange, Source, Stream, change_session},

@@ -4,8 +4,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 use nightaudit_log::{
-    Check, Exchanges, FindError, Follow, FollowFrom, Info, ManageSessions, Position, Progress, Query, ReadError,
-    ReadLog, Session, SessionError, testing::MemoryLog,
+    Check, Exchanges, Fetcher, FindError, Follow, FollowFrom, Info, ManageSessions, Position, Progress, Query,
+    ReadError, ReadLog, Session, SessionError, testing::MemoryLog,
 };
 
 /// A log whose queries wait until they are let go on.
@@ -34,6 +34,10 @@ impl ReadLog for Slow {
 
     fn generation(&self) -> u64 {
         self.log.generation()
+    }
+
+    fn fetcher(&self) -> Box<dyn Fetcher> {
+        self.log.fetcher()
     }
 
     fn query(&self, query: Query) -> Result<Box<dyn Exchanges>, ReadError> {

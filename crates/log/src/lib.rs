@@ -43,5 +43,5 @@ pub use follow::{BoxFuture, Follow, FollowFrom, Followed};
 pub use histogram::{Bucket, Ending, Histogram, MAX_BUCKETS, Timeline};
 pub use list::{Place, Start};
 pub use query::{Exchanges, InvalidPosition, Order, Position, Query};
-pub use reader::{ManageSessions, ReadLog, Status};
+pub use reader::{Fetcher, ManageSessions, ReadLog, Status};
 pub use session::{MAX_DECLARATION, Session, is_session_name};

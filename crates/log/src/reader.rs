@@ -25,6 +25,9 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     /// [`FindError`] if there is none, there are several, or it can't be read.
     fn find(&self, prefix: &str) -> Result<Exchange, FindError>;
 
+    /// Reads exchanges one by one, for callers that need many.
+    fn fetcher(&self) -> Box<dyn Fetcher>;
+
     /// The exchanges that match a query. Exchanges recorded after the call may be missing.
     ///
     /// # Errors
@@ -133,6 +136,16 @@ pub trait ReadLog: fmt::Debug + Send + Sync + 'static {
     fn manage(&self) -> Option<&dyn ManageSessions> {
         None
     }
+}
+
+/// Reads exchanges one by one, and keeps what it unpacked last: the next one is often near.
+pub trait Fetcher: Send {
+    /// The exchange with this id; `None` if it isn't in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if it exists but can't be read.
+    fn fetch(&mut self, id: ExchangeId) -> Result<Option<Exchange>, ReadError>;
 }
 
 /// Changes the sessions of a log. The methods may block, like those of [`ReadLog`].

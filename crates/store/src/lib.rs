@@ -33,6 +33,7 @@ mod deletion;
 pub mod disk;
 mod encoder;
 mod error;
+mod fetcher;
 mod find;
 mod follow;
 #[cfg(feature = "fuzzing")]

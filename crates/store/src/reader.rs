@@ -2,15 +2,19 @@
 
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing};
 use nightaudit_log::{
-    BoxFuture, Check, Facets, FindError, Follow, FollowFrom, Followed, Histogram, Info, ManageSessions, Place,
+    BoxFuture, Check, Facets, Fetcher, FindError, Follow, FollowFrom, Followed, Histogram, Info, ManageSessions, Place,
     Position, Progress, Query, ReadError, ReadLog, Session, SessionError, Start, Status, by_reading,
 };
 
-use crate::{follow::Follower, log::Log, matches, query::Exchanges};
+use crate::{fetcher::OneByOne, follow::Follower, log::Log, matches, query::Exchanges};
 
 impl ReadLog for Log {
     fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
         self.find(prefix)
+    }
+
+    fn fetcher(&self) -> Box<dyn Fetcher> {
+        Box::new(OneByOne::new(&self.shared))
     }
 
     fn query(&self, query: Query) -> Result<Box<dyn nightaudit_log::Exchanges>, ReadError> {

@@ -37,6 +37,6 @@ pub use authority::Authority;
 pub use client::{RawResponse, leave, open_web_socket, post, read_response, send, send_and_half_close, send_slowly};
 pub use harness::{Gate, Harness, Setup};
 pub use limits::{LimitEvent, Reply, ScriptedLimits, ScriptedPermit, Treatment};
-pub use process::{Process, Simulated};
+pub use process::{Process, Replayed, Simulated};
 pub use terminal::Terminal;
 pub use upstream::{Seen, Upstream};

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     thread::JoinHandle,
 };
 
@@ -184,6 +184,81 @@ impl Simulated {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         self.child.wait().unwrap()
+    }
+}
+
+/// A running `nightaudit replay`; killed on drop.
+pub struct Replayed {
+    child: Child,
+    url: String,
+    output: BufReader<ChildStdout>,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl Replayed {
+    /// Starts `binary replay` on a free port, over the log in `data`, with these arguments.
+    ///
+    /// # Errors
+    ///
+    /// Its exit status and standard error, if it ends instead.
+    pub fn start(binary: &str, data: &Path, arguments: &[&str]) -> Result<Self, (ExitStatus, String)> {
+        let mut child = Command::new(binary)
+            .args(["replay", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        match line.trim_end().strip_prefix("replay     ") {
+            Some(url) => Ok(Self { child, url: url.to_owned(), output, errors: Some(errors) }),
+            None => Err((child.wait().unwrap(), errors.join().unwrap())),
+        }
+    }
+
+    /// Its address for `--upstream`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its socket address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.url.rsplit_once('/').unwrap().1.parse().unwrap()
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM and waits for the end; returns the exit status, the summary and standard error.
+    pub fn stop(mut self) -> (ExitStatus, String, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let mut summary = String::new();
+        self.output.read_to_string(&mut summary).unwrap();
+        (self.child.wait().unwrap(), summary, self.errors.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Replayed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

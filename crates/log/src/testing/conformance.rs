@@ -23,13 +23,14 @@ pub trait Engine {
 pub type Case = fn(&dyn Engine);
 
 /// All cases by name. Each needs a log of its own.
-pub const CASES: [(&str, Case); 12] = [
+pub const CASES: [(&str, Case); 13] = [
     ("an empty log returns nothing", empty),
     ("pages follow each other in both orders", pages),
     ("filters apply, and an unknown session is an error", filters),
     ("matches are found by their numbers", places),
     ("matches are counted in time and by value", counts),
     ("an exchange is found by a prefix of its id", finding),
+    ("exchanges are read one by one", fetching),
     ("the last exchange and the last error are found by name", latest),
     ("sessions are listed and resolved", sessions),
     ("the whole log is summed up and checked", whole),
@@ -245,6 +246,22 @@ fn finding(engine: &dyn Engine) {
     for nothing in ["", "7", "é", "nothing", &format!("{whole}0"), "../../etc"] {
         assert!(matches!(log.find(nothing), Err(FindError::NotFound(prefix)) if prefix == nothing), "{nothing}");
     }
+}
+
+fn fetching(engine: &dyn Engine) {
+    let added = [exchanges(1, "a", 1200), exchanges(2, "b", 30)];
+    added.iter().for_each(|session| engine.add(session.clone()));
+    let mut fetcher = engine.log().fetcher();
+    // Forwards, backwards, and to and fro between two sessions.
+    let order = (0..1200).chain((0..1200).rev()).map(|number| &added[0][number]);
+    let order = order.step_by(7).chain((0..30).flat_map(|number| [&added[0][40 * number], &added[1][number]]));
+    for exchange in order {
+        let found = fetcher.fetch(exchange.id).expect("it can be read").expect("it is there");
+        let wanted = (exchange.id, &exchange.session_name, exchange.sequence);
+        assert_eq!((found.id, &found.session_name, found.sequence), wanted);
+        assert_eq!(found.request.body.bytes, exchange.request.body.bytes);
+    }
+    assert!(fetcher.fetch(exchanges(3, "c", 1)[0].id).expect("the query succeeds").is_none());
 }
 
 fn latest(engine: &dyn Engine) {

@@ -9,9 +9,9 @@ use nightaudit_exchange::{Exchange, ExchangeId, Filter, Missing, Outcome, Sessio
 use tokio::sync::watch;
 
 use crate::{
-    BoxFuture, Candidate, Check, Damage, Exchanges, FindError, Follow, FollowFrom, Followed, Info, MAX_DECLARATION,
-    ManageSessions, Order, Position, Progress, Query, ReadError, ReadLog, Session, SessionError, Status, choose,
-    is_session_name,
+    BoxFuture, Candidate, Check, Damage, Exchanges, Fetcher, FindError, Follow, FollowFrom, Followed, Info,
+    MAX_DECLARATION, ManageSessions, Order, Position, Progress, Query, ReadError, ReadLog, Session, SessionError,
+    Status, choose, is_session_name,
 };
 
 /// An in-memory log. Clones share it. Nothing is redacted or bounded.
@@ -116,6 +116,16 @@ impl State {
     }
 }
 
+impl Fetcher for MemoryLog {
+    fn fetch(&mut self, id: ExchangeId) -> Result<Option<Exchange>, ReadError> {
+        let state = self.state();
+        if state.damaged.contains(&id) {
+            return Err(damage());
+        }
+        Ok(state.exchanges.values().find(|exchange| exchange.id == id).map(|exchange| Exchange::clone(exchange)))
+    }
+}
+
 impl ReadLog for MemoryLog {
     fn find(&self, prefix: &str) -> Result<Exchange, FindError> {
         let state = self.state();
@@ -147,6 +157,10 @@ impl ReadLog for MemoryLog {
                 Err(FindError::Ambiguous { prefix: prefix.to_owned(), ids })
             }
         }
+    }
+
+    fn fetcher(&self) -> Box<dyn Fetcher> {
+        Box::new(self.clone())
     }
 
     fn query(&self, query: Query) -> Result<Box<dyn Exchanges>, ReadError> {
