@@ -112,6 +112,15 @@ pub struct Pseudonym(pub [u8; 6]);
 pub struct InvalidPseudonym(String);
 
 impl Pseudonym {
+    /// The prefix and 12 hexadecimal digits.
+    pub(crate) fn text(&self) -> [u8; Self::LEN] {
+        let mut text = [0; Self::LEN];
+        let (prefix, digits) = text.split_at_mut(Self::PREFIX.len());
+        prefix.copy_from_slice(Self::PREFIX.as_bytes());
+        hex(&self.0, digits);
+        text
+    }
+
     /// The prefix of every pseudonym.
     pub const PREFIX: &str = "REDACTED:";
     /// The length of a pseudonym in bytes.
@@ -173,10 +182,7 @@ impl fmt::Debug for PseudonymKey {
 
 impl fmt::Display for Pseudonym {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 12];
-        hex(&self.0, &mut text);
-        f.write_str(Self::PREFIX)?;
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

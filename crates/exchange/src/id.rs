@@ -32,6 +32,13 @@ macro_rules! ulid_newtype {
                 self.0.to_bytes()
             }
 
+            /// Its 26 letters and digits.
+            pub(crate) fn digits(self) -> [u8; ulid::ULID_LEN] {
+                let mut text = [0; ulid::ULID_LEN];
+                self.0.array_to_str(&mut text);
+                text
+            }
+
             /// The id with these 16 bytes.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {

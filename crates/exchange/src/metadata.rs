@@ -5,16 +5,16 @@
 
 use serde::Serialize;
 
-use crate::{Body, Digest, Exchange, Header};
+use crate::{Body, Digest, Envelope, Exchange, Header, Pseudonym, TimesUs};
 
 /// Appends the metadata to `out`.
 pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
     out.reserve(1024);
-    put(out, r#"{"id":"#);
-    json(out, &exchange.id);
-    put(out, r#","session":"#);
-    json(out, &exchange.session);
-    put(out, r#","sessionName":"#);
+    put(out, r#"{"id":""#);
+    out.extend_from_slice(&exchange.id.digits());
+    put(out, r#"","session":""#);
+    out.extend_from_slice(&exchange.session.digits());
+    put(out, r#"","sessionName":"#);
     text(out, &exchange.session_name);
     put(out, r#","sequence":"#);
     json(out, &exchange.sequence);
@@ -24,14 +24,26 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
     text(out, &exchange.operation);
     put(out, r#","startedAt":"#);
     json(out, &exchange.started_at);
-    put(out, r#","timesUs":"#);
-    json(out, &exchange.times_us);
-    put(out, r#","peer":"#);
+    let TimesUs { forwarded, response_head, response_end } = &exchange.times_us;
+    put(out, r#","timesUs":{"forwarded":"#);
+    or_null(out, forwarded, json);
+    put(out, r#","responseHead":"#);
+    or_null(out, response_head, json);
+    put(out, r#","responseEnd":"#);
+    or_null(out, response_end, json);
+    put(out, r#"},"peer":"#);
     json(out, &exchange.peer);
-    put(out, r#","envelope":"#);
-    json(out, &exchange.envelope);
+    let Envelope { client, client_token, access_token, paginated } = &exchange.envelope;
+    put(out, r#","envelope":{"client":"#);
+    or_null(out, client, |out, client| text(out, client));
+    put(out, r#","clientToken":"#);
+    or_null(out, client_token, pseudonym);
+    put(out, r#","accessToken":"#);
+    or_null(out, access_token, pseudonym);
+    put(out, r#","paginated":"#);
+    put(out, if *paginated { "true" } else { "false" });
     let request = &exchange.request;
-    put(out, r#","request":{"method":"#);
+    put(out, r#"},"request":{"method":"#);
     text(out, &request.method);
     put(out, r#","url":"#);
     text(out, &request.url);
@@ -51,10 +63,7 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
         }
         headers(out, &response.headers);
         put(out, r#","requestId":"#);
-        match &response.request_id {
-            Some(id) => text(out, id),
-            None => put(out, "null"),
-        }
+        or_null(out, &response.request_id, |out, id| text(out, id));
         body(out, &response.body);
     } else {
         put(out, "null");
@@ -117,7 +126,7 @@ fn body(out: &mut Vec<u8>, body: &Body) {
         digest(out, stored);
     }
     put(out, r#","truncated":"#);
-    json(out, &body.truncated);
+    put(out, if body.truncated { "true" } else { "false" });
     if let Some(withheld) = body.withheld {
         put(out, r#","withheld":""#);
         put(out, withheld.as_str());
@@ -130,6 +139,19 @@ fn digest(out: &mut Vec<u8>, digest: &Digest) {
     out.push(b'"');
     out.extend_from_slice(&digest.digits());
     out.push(b'"');
+}
+
+fn pseudonym(out: &mut Vec<u8>, pseudonym: &Pseudonym) {
+    out.push(b'"');
+    out.extend_from_slice(&pseudonym.text());
+    out.push(b'"');
+}
+
+fn or_null<T>(out: &mut Vec<u8>, value: &Option<T>, write: impl FnOnce(&mut Vec<u8>, &T)) {
+    match value {
+        Some(value) => write(out, value),
+        None => put(out, "null"),
+    }
 }
 
 fn put(out: &mut Vec<u8>, json: &str) {
@@ -173,8 +195,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        AdmissionRecord, Alteration, Authority, Decision, Destination, Direction, Envelope, ExchangeId, Failure,
-        FailureKind, Message, Note, Omitted, Outcome, Pseudonym, Timestamp, Tls, WebSocket, body,
+        AdmissionRecord, Alteration, Authority, Decision, Destination, Direction, ExchangeId, Failure, FailureKind,
+        Message, Note, Omitted, Outcome, Timestamp, Tls, WebSocket, body,
     };
 
     /// The same metadata, written by serde.

@@ -1,5 +1,6 @@
 //! Prints the log's performance on this machine: `cargo run --profile dist -p nightaudit-store --example log_numbers
-//! [EXCHANGES]`.
+//! [EXCHANGES]`. `log_numbers fill DIR EXCHANGES` only records so many into a log, as of the hour before, for
+//! `benches/growth.py`.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +21,13 @@ use nightaudit_exchange::{
 use nightaudit_store::{Durability, Log, Order, Query, StoreConfig};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let exchanges = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse::<u64>())?;
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, dir, exchanges] = &words[..]
+        && word == "fill"
+    {
+        return fill(Path::new(dir), exchanges.parse()?);
+    }
+    let exchanges = words.first().map_or(Ok(200_000), |text| text.parse::<u64>())?;
     let folder = std::env::var_os("LOG_NUMBERS_DIR").map_or_else(std::env::temp_dir, Into::into);
     let dir = folder.join(format!("log-numbers-{}", std::process::id()));
     let result = measure(&dir, exchanges);
@@ -104,6 +111,28 @@ fn measure(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Records so many exchanges of one session, all started within the last hour, and says how fast the first and the last
+/// 100,000 were recorded.
+fn fill(dir: &Path, exchanges: u64) -> Result<(), Box<dyn Error>> {
+    const PART: u64 = 100_000;
+    let config = StoreConfig { session: Some("growth".into()), ..StoreConfig::new(dir, &nightaudit_mews::API) };
+    let log = Log::open(StoreConfig { durability: Durability::Write, ..config })?;
+    let begin = Timestamp::from_system(std::time::SystemTime::now()).minus(Duration::from_secs(3600));
+    let capture = |number: u64| {
+        let at = Duration::from_micros(number * 3_600_000_000 / exchanges);
+        Capture { received: begin.plus(at), ..capture(number) }
+    };
+    for first in (0..exchanges).step_by(PART as usize) {
+        let last = exchanges.min(first + PART);
+        let time = append_made(&log, first..last, 256, Next::WhenOneIsDone, capture);
+        if first == 0 || last == exchanges {
+            rate("recorded, 256 in flight at once", last - first, time);
+        }
+    }
+    log.close();
+    Ok(())
+}
+
 /// How many times per second this disk takes one write and one `fdatasync` at a file's end.
 fn bare(dir: &Path) -> Result<f64, Box<dyn Error>> {
     const ROUNDS: u64 = 1000;
@@ -145,12 +174,22 @@ const IN_HAND: u64 = 2048;
 
 /// Records with this many in flight.
 fn append(log: &Log, numbers: std::ops::Range<u64>, at_once: usize, next_is_recorded: Next) -> Duration {
+    append_made(log, numbers, at_once, next_is_recorded, capture)
+}
+
+fn append_made(
+    log: &Log,
+    numbers: std::ops::Range<u64>,
+    at_once: usize,
+    next_is_recorded: Next,
+    capture: impl Fn(u64) -> Capture,
+) -> Duration {
     let recorder = log.recorder();
     let mut time = Duration::ZERO;
     let mut next = numbers.start;
     while next < numbers.end {
         let end = numbers.end.min(next + IN_HAND);
-        let captures: Vec<Capture> = (next..end).map(capture).collect();
+        let captures: Vec<Capture> = (next..end).map(&capture).collect();
         next = end;
         let start = Instant::now();
         let mut waiting = VecDeque::new();

@@ -21,7 +21,7 @@ use std::{
 use nightaudit_exchange::SessionId;
 
 pub(crate) use self::{
-    chunk::{BlockAt, Chunk, Summary},
+    chunk::{BlockAt, Chunk, StatusClasses, Summary},
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };

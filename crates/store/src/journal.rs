@@ -68,7 +68,7 @@ impl Journal {
     }
 
     /// Writes a request and returns its slot.
-    pub(crate) fn begin(&self, started: &JournalEntry) -> io::Result<u32> {
+    pub(crate) fn begin(&self, started: &JournalEntry<'_>) -> io::Result<u32> {
         let bytes = slot(started);
         let slot = {
             let mut slots = self.slots();
@@ -146,17 +146,17 @@ fn path(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
-fn slot(started: &JournalEntry) -> Vec<u8> {
+fn slot(started: &JournalEntry<'_>) -> Vec<u8> {
     // The query may hold secrets, and has not been redacted yet.
     let path = started.target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let url = format!("{}{}", started.origin, String::from_utf8_lossy(path));
     let entry = |longest: usize| Entry {
         id: started.id,
         session: started.session.as_deref().map(Cow::Borrowed),
-        environment: shorten(&started.environment, 64),
+        environment: shorten(started.environment, 64),
         received: started.received,
         forwarded_us: u64::try_from(started.forwarded.as_micros()).unwrap_or(u64::MAX),
-        method: shorten(&started.method, 16),
+        method: shorten(started.method, 16),
         url: shorten(&url, longest),
         peer: started.peer,
         client: started.client.as_deref().map(|client| shorten(client, longest / 4)),
@@ -164,17 +164,19 @@ fn slot(started: &JournalEntry) -> Vec<u8> {
         client_token: started.client_token,
         paginated: started.paginated,
     };
-    let mut text = Vec::new();
+    let mut bytes = Vec::with_capacity(SLOT / 2);
     for longest in [384, 64, 0] {
-        text = serde_json::to_vec(&entry(longest)).unwrap_or_default();
-        if text.len() <= SLOT - HEAD {
+        bytes.clear();
+        bytes.resize(HEAD, 0);
+        // Strings and numbers only, so serialization can't fail.
+        let _ = serde_json::to_writer(&mut bytes, &entry(longest));
+        if bytes.len() <= SLOT {
             break;
         }
     }
-    text.truncate(SLOT - HEAD);
-    let mut bytes = vec![0; HEAD];
-    bytes[4..].copy_from_slice(&(text.len() as u16).to_le_bytes());
-    bytes.extend(text);
+    bytes.truncate(SLOT);
+    let length = (bytes.len() - HEAD) as u16;
+    bytes[4..HEAD].copy_from_slice(&length.to_le_bytes());
     let sum = crc32c::crc32c(&bytes[4..]);
     bytes[..4].copy_from_slice(&sum.to_le_bytes());
     bytes

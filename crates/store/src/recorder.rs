@@ -104,7 +104,7 @@ impl QueuePermit {
     /// # Errors
     ///
     /// [`StoreFailure`] if the journal can't be written and the policy is to refuse requests.
-    pub fn begin(&mut self, started: &JournalEntry) -> Result<(), StoreFailure> {
+    pub fn begin(&mut self, started: &JournalEntry<'_>) -> Result<(), StoreFailure> {
         let shared = &self.recorder.shared;
         let (Some(journal), None) = (shared.journal.get(), self.slot) else { return Ok(()) };
         let begun = journal.begin(started);
@@ -130,7 +130,7 @@ impl QueuePermit {
 
     /// The journal entry of this capture for [`begin`](Self::begin), with its tokens, and those seen before, redacted.
     #[must_use]
-    pub fn journal_entry(&self, capture: &Capture) -> JournalEntry {
+    pub fn journal_entry<'a>(&self, capture: &'a Capture) -> JournalEntry<'a> {
         self.recorder.shared.known_tokens().journal_entry(capture)
     }
 

@@ -5,7 +5,7 @@ use nightaudit_exchange::{
     TimesUs, Timestamp,
 };
 
-use crate::index::{Chunk, Row, Summary, request_id_hash};
+use crate::index::{Chunk, Row, StatusClasses, Summary, request_id_hash};
 
 /// Decides whether a row's exchange can match.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub(crate) struct RowFilter {
     request_id: Option<u64>,
     /// What the hash must not be; only where the index decides alone.
     except_request_id: Option<u64>,
+    /// The classes of statuses that can match.
+    statuses: Option<StatusClasses>,
+    /// When matches ended at the earliest, in microseconds since the epoch.
+    ended_since: Option<i64>,
     all: bool,
     exact: bool,
     /// A stub exchange with a row's data, to match the filter against.
@@ -29,7 +33,14 @@ impl RowFilter {
         let except = filter.except.as_deref().map(|except| Box::new(held(except)));
         let filter = Filter { except: except.filter(|except| **except != Filter::default()), ..held(filter) };
         let all = filter == Filter::default() && request_id.is_none();
-        Self { all, filter, request_id, except_request_id: None, exact, stub: Box::new(stub()) }
+        let statuses = filter.status.as_ref().map(StatusClasses::of_set);
+        let stub = Box::new(stub());
+        Self { filter, request_id, except_request_id: None, statuses, ended_since: None, all, exact, stub }
+    }
+
+    /// Matches only what ended at or after `since`, or started then if it has no end.
+    pub(crate) fn ended_since(self, since: Timestamp) -> Self {
+        Self { ended_since: Some(since.micros()), all: false, ..self }
     }
 
     /// Decides by the row alone, also on a `Request-Id`, of which it has a hash. The filter must not need bodies.
@@ -54,6 +65,8 @@ impl RowFilter {
     pub(crate) fn may_match(&self, summary: &Summary) -> bool {
         self.filter.since.is_none_or(|since| summary.last_started() >= since)
             && self.filter.until.is_none_or(|until| summary.first_started() < until)
+            && self.ended_since.is_none_or(|since| summary.ended >= since)
+            && self.statuses.is_none_or(|wanted| summary.statuses.overlap(wanted))
     }
 
     pub(crate) fn matches(&mut self, row: &Row, chunk: &Chunk) -> bool {
@@ -62,6 +75,7 @@ impl RowFilter {
         }
         if self.request_id.is_some_and(|wanted| wanted != row.request_id)
             || self.except_request_id.is_some_and(|unwanted| unwanted == row.request_id)
+            || self.ended_since.is_some_and(|since| row.ended() < since)
         {
             return false;
         }

@@ -351,7 +351,7 @@ impl Edit {
             }
         };
         quote(text);
-        text.extend_from_slice(pseudonym.to_string().as_bytes());
+        text.extend_from_slice(&pseudonym.text());
         quote(text);
     }
 }

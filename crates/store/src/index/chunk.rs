@@ -1,6 +1,6 @@
 //! Consecutive rows of one session, as the index stores them.
 
-use nightaudit_exchange::{ExchangeId, Timestamp};
+use nightaudit_exchange::{ExchangeId, Statuses, Timestamp};
 
 use super::row::{ROW, Row};
 
@@ -116,6 +116,37 @@ fn intern(list: &mut Vec<Box<str>>, bytes: &mut usize, text: &str) -> u16 {
     (list.len() - 1) as u16
 }
 
+/// Classes of statuses: a bit each for 1xx to 5xx, for 429, which is not part of 4xx here, for other statuses, and for
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StatusClasses(u8);
+
+impl StatusClasses {
+    /// The class of a row's status, which is 0 if there is none.
+    pub(crate) fn of(status: u16) -> Self {
+        Self(match status {
+            0 => 1,
+            429 => 1 << 6,
+            100..600 => 1 << (status / 100),
+            _ => 1 << 7,
+        })
+    }
+
+    /// The classes that statuses of the set belong to.
+    pub(crate) fn of_set(statuses: &Statuses) -> Self {
+        let all = statuses.ranges().iter().flat_map(|range| range.clone().filter(|status| *status < 1000));
+        all.fold(Self(0), |classes, status| classes.with(Self::of(status)))
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn overlap(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// What is known of a chunk without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -125,10 +156,13 @@ pub(crate) struct Summary {
     pub(crate) written: (u64, u64),
     pub(crate) ids: (ExchangeId, ExchangeId),
     pub(crate) started: (i64, i64),
+    /// When the last of them ended, in microseconds since the epoch.
+    pub(crate) ended: i64,
+    pub(crate) statuses: StatusClasses,
 }
 
 /// The size of a stored summary, in bytes.
-const SUMMARY: usize = 4 + 8 * 6 + 32;
+const SUMMARY: usize = 4 + 8 * 7 + 32 + 1;
 
 impl Summary {
     pub(crate) fn of(row: &Row) -> Self {
@@ -139,6 +173,8 @@ impl Summary {
             written: (row.written, row.written),
             ids: (row.id, row.id),
             started: (row.started, row.started),
+            ended: row.ended(),
+            statuses: StatusClasses::of(row.status),
         }
     }
 
@@ -148,6 +184,8 @@ impl Summary {
         self.written.1 = row.written;
         self.ids = (self.ids.0.min(row.id), self.ids.1.max(row.id));
         self.started = (self.started.0.min(row.started), self.started.1.max(row.started));
+        self.ended = self.ended.max(row.ended());
+        self.statuses = self.statuses.with(StatusClasses::of(row.status));
     }
 
     pub(crate) fn first_started(&self) -> Timestamp {
@@ -164,22 +202,23 @@ impl Summary {
         for number in [self.first, self.last, self.written.0, self.written.1] {
             out.extend(number.to_le_bytes());
         }
-        for time in [self.started.0, self.started.1] {
+        for time in [self.started.0, self.started.1, self.ended] {
             out.extend(time.to_le_bytes());
         }
         out.extend(self.ids.0.to_bytes());
         out.extend(self.ids.1.to_bytes());
+        out.push(self.statuses.0);
         out
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         let rows = u32::from_le_bytes(take(&mut rest)?);
-        let mut numbers = [0; 6];
+        let mut numbers = [0; 7];
         for number in &mut numbers {
             *number = u64::from_le_bytes(take(&mut rest)?);
         }
-        let [first, last, from, to, earliest, latest] = numbers;
+        let [first, last, from, to, earliest, latest, ended] = numbers;
         let ids = (ExchangeId::from_bytes(take(&mut rest)?), ExchangeId::from_bytes(take(&mut rest)?));
         Some(Self {
             rows,
@@ -188,6 +227,8 @@ impl Summary {
             written: (from, to),
             ids,
             started: (earliest.cast_signed(), latest.cast_signed()),
+            ended: ended.cast_signed(),
+            statuses: StatusClasses(u8::from_le_bytes(take(&mut rest)?)),
         })
     }
 }

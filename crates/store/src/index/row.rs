@@ -38,6 +38,11 @@ pub(crate) struct Row {
 pub(crate) const ROW: usize = 78;
 
 impl Row {
+    /// When it ended, in microseconds since the epoch.
+    pub(crate) fn ended(&self) -> i64 {
+        self.started.saturating_add_unsigned(self.took)
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend(self.sequence.to_le_bytes());
         out.extend(self.written.to_le_bytes());

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The layout of the index; one of another version is rebuilt.
-const VERSION: &[u8] = b"nightaudit index 1";
+const VERSION: &[u8] = b"nightaudit index 2";
 
 /// The bytes of pages that sled may cache, in addition to the last page of each of its 256 lists, whatever its size.
 /// The index has a cache of its own.

@@ -1,6 +1,7 @@
 //! Recorded exchanges can be read in every way the log offers.
 
-use nightaudit_exchange::{CapturedBody, Exchange, Filter, Outcome, Pseudonym, chain};
+use http::StatusCode;
+use nightaudit_exchange::{Capture, CapturedBody, Exchange, Filter, Outcome, Pseudonym, chain};
 use nightaudit_store::{Durability, FindError, Log, Order, Query, StoreConfig};
 
 use crate::support::{ACCESS, CLIENT, capture, config, id, numbers, record, record_all, started, wait};
@@ -294,6 +295,45 @@ fn recent_sends_are_known_after_a_restart() {
 }
 
 #[test]
+fn regression_a_start_read_every_exchange_of_the_last_hour() {
+    // More than a few chunks of rows: most were over long before, some arrived then and were sent or rejected later.
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let micros = std::time::Duration::from_micros;
+    let since = capture(3000).received;
+    let all: Vec<Capture> = (0..4000)
+        .map(|number| {
+            let mut capture = capture(number);
+            let late = number % 700 == 0;
+            let until = since.since(capture.received);
+            if late {
+                (capture.forwarded, capture.response_head) = (Some(until + micros(1)), Some(until + micros(2)));
+                capture.response_end = capture.response_head;
+            }
+            if number % 900 == 0 {
+                capture.response.as_mut().unwrap().status = StatusCode::TOO_MANY_REQUESTS;
+            }
+            capture
+        })
+        .collect();
+    let sent_at = |capture: &Capture| capture.received.plus(capture.forwarded.unwrap());
+    let responded_at = |capture: &Capture| capture.received.plus(capture.response_head.unwrap());
+    let expected: Vec<_> = all.iter().map(sent_at).filter(|at| *at >= since).collect();
+    let is_rejected = |capture: &&Capture| capture.response.as_ref().unwrap().status.as_u16() == 429;
+    let rejected: Vec<_> = all.iter().filter(is_rejected).map(responded_at).filter(|at| *at >= since).collect();
+    record_all(&log, all);
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    let sends: Vec<_> = log.recent_sends(since).unwrap().map(|sent| sent.at).collect();
+    assert_eq!(sends, expected);
+    assert!(sends.len() > 1000, "some of them arrived earlier");
+    let end = capture(9000).received;
+    let rejections: Vec<_> = log.recent_rejections(since, end).unwrap().iter().map(|response| response.at).collect();
+    assert_eq!(rejections, rejected);
+    assert!(rejections.len() > 1);
+}
+
+#[test]
 fn large_exchanges_among_small_ones_are_chained_and_read_alike() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
@@ -468,7 +508,7 @@ fn regression_a_known_token_was_stored_in_a_path_of_the_journal() {
     let noted = |path: &str| {
         let mut capture = capture(1);
         capture.request.target = path.to_owned().into();
-        permit.journal_entry(&capture).target
+        permit.journal_entry(&capture).target.into_owned()
     };
     assert_eq!(&noted(&path)[..], format!("/hooks/{own}/last").as_bytes());
     assert_eq!(log.start_session(&format!("run of {OWN}")).unwrap().name, format!("run of {own}"));

@@ -105,16 +105,16 @@ pub(crate) fn capture(number: u64) -> Capture {
     }
 }
 
-pub(crate) fn started(number: u64) -> JournalEntry {
+pub(crate) fn started(number: u64) -> JournalEntry<'static> {
     JournalEntry {
         id: id(number),
         session: None,
-        environment: "demo".into(),
+        environment: "demo",
         received: Timestamp::from_micros(1_795_435_200_000_000 + number as i64 * 1000),
         forwarded: std::time::Duration::from_micros(150),
-        method: "POST".into(),
-        origin: "https://api.mews-demo.com".into(),
-        target: "/api/connector/v1/configuration/get?token=secret".into(),
+        method: "POST",
+        origin: "https://api.mews-demo.com",
+        target: b"/api/connector/v1/configuration/get?token=secret".into(),
         peer: "127.0.0.1:51234".parse().unwrap(),
         client: Some("Kiosk 1".into()),
         access_token: Some(Pseudonym::of(ACCESS.as_bytes())),
