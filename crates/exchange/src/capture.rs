@@ -5,7 +5,9 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use crate::{AdmissionRecord, Destination, Digest, Direction, ExchangeId, Failure, Note, Omitted, Outcome, Timestamp};
+use crate::{
+    AdmissionRecord, Destination, Digest, Direction, ExchangeId, Failure, Note, Omitted, Outcome, Pseudonym, Timestamp,
+};
 
 /// One request with its response or failure, as it passed: secrets included, nothing hashed or encoded.
 ///
@@ -59,9 +61,9 @@ impl fmt::Debug for Capture {
 #[derive(Clone, Default)]
 pub struct CapturedEnvelope {
     /// `AccessToken`.
-    pub access_token: Option<Box<str>>,
+    pub access_token: Option<CapturedToken>,
     /// `ClientToken`.
-    pub client_token: Option<Box<str>>,
+    pub client_token: Option<CapturedToken>,
     /// `Client`.
     pub client: Option<Box<str>>,
     /// Whether there is a `Limitation`.
@@ -71,6 +73,47 @@ pub struct CapturedEnvelope {
 impl fmt::Debug for CapturedEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CapturedEnvelope").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// A token with its pseudonym, so that it is hashed once.
+#[derive(Clone)]
+pub struct CapturedToken {
+    value: Arc<str>,
+    pseudonym: Pseudonym,
+}
+
+impl CapturedToken {
+    /// The pseudonym of the token.
+    #[must_use]
+    pub fn pseudonym(&self) -> Pseudonym {
+        self.pseudonym
+    }
+}
+
+impl From<&str> for CapturedToken {
+    fn from(token: &str) -> Self {
+        Self { value: token.into(), pseudonym: Pseudonym::of(token.as_bytes()) }
+    }
+}
+
+impl From<String> for CapturedToken {
+    fn from(token: String) -> Self {
+        Self::from(&*token)
+    }
+}
+
+impl std::ops::Deref for CapturedToken {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.value
+    }
+}
+
+impl fmt::Debug for CapturedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.pseudonym, f)
     }
 }
 

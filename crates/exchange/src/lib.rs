@@ -52,8 +52,8 @@ mod web_socket;
 pub use api::{Api, TokenForm};
 pub use body::{Body, Withheld};
 pub use capture::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedWebSocket,
-    Head,
+    Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedToken,
+    CapturedWebSocket, Head,
 };
 pub use charset::as_utf8;
 pub use destination::{Authority, Destination, Tls};

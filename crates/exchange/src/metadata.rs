@@ -141,25 +141,25 @@ fn digest(out: &mut Vec<u8>, digest: &Digest) {
     out.push(b'"');
 }
 
-fn pseudonym(out: &mut Vec<u8>, pseudonym: &Pseudonym) {
+pub(crate) fn pseudonym(out: &mut Vec<u8>, pseudonym: &Pseudonym) {
     out.push(b'"');
     out.extend_from_slice(&pseudonym.text());
     out.push(b'"');
 }
 
-fn or_null<T>(out: &mut Vec<u8>, value: &Option<T>, write: impl FnOnce(&mut Vec<u8>, &T)) {
+pub(crate) fn or_null<T>(out: &mut Vec<u8>, value: &Option<T>, write: impl FnOnce(&mut Vec<u8>, &T)) {
     match value {
         Some(value) => write(out, value),
         None => put(out, "null"),
     }
 }
 
-fn put(out: &mut Vec<u8>, json: &str) {
+pub(crate) fn put(out: &mut Vec<u8>, json: &str) {
     out.extend_from_slice(json.as_bytes());
 }
 
 /// A string; serde handles those that need escaping.
-fn text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
     if is_plain(text.as_bytes()) {
         out.reserve(text.len() + 2);
         out.push(b'"');
@@ -183,7 +183,7 @@ fn is_plain(text: &[u8]) -> bool {
         && !rest.iter().any(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'))
 }
 
-fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // Strings, numbers and structs only, so serialization can't fail.
     let _ = serde_json::to_writer(out, value);
 }

@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::sender::captured;
 use self::{
     request_target::{authority, with_path},
-    sender::Sender,
+    sender::{RecentTokens, Sender},
 };
 use crate::{
     Origin, ProxyConfig, UpstreamConfig, UpstreamConfigError,
@@ -58,6 +58,7 @@ pub struct Proxy<R, A = Limiter> {
     recorder: Arc<R>,
     api: Upstream,
     events: Upstream,
+    recent_tokens: RecentTokens,
 }
 
 /// A host that can't be reached; see [`Proxy::probe`].
@@ -139,6 +140,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             events: Upstream::for_web_sockets(config.events.clone(), route, &config.timeouts),
             shared,
             recorder: Arc::new(recorder),
+            recent_tokens: RecentTokens::default(),
         }
     }
 
@@ -207,7 +209,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             prefix.remove_if_empty();
         }
         let bytes = prefix.bytes();
-        let sender = Sender::new(&parts.headers, &bytes, peer);
+        let sender = Sender::new(&parts.headers, &bytes, peer, &self.recent_tokens);
         drop(bytes);
         pending.note(|capture| capture.envelope = sender.envelope.clone());
 

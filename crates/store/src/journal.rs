@@ -12,7 +12,7 @@ use nightaudit_exchange::{
     Api, Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, JournalEntry, Outcome, Pseudonym, Request,
     SessionId, TimesUs, Timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::{
     disk::{Disk, DiskFile},
@@ -38,8 +38,8 @@ struct Slots {
     used: u32,
 }
 
-/// The content of a slot.
-#[derive(Debug, Serialize, Deserialize)]
+/// The content of a slot, as [`JournalEntry::write`] writes it.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Entry<'a> {
     pub(crate) id: ExchangeId,
     /// The session that the request named.
@@ -147,29 +147,11 @@ fn path(dir: &Path) -> PathBuf {
 }
 
 fn slot(started: &JournalEntry<'_>) -> Vec<u8> {
-    // The query may hold secrets, and has not been redacted yet.
-    let path = started.target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let url = format!("{}{}", started.origin, String::from_utf8_lossy(path));
-    let entry = |longest: usize| Entry {
-        id: started.id,
-        session: started.session.as_deref().map(Cow::Borrowed),
-        environment: shorten(started.environment, 64),
-        received: started.received,
-        forwarded_us: u64::try_from(started.forwarded.as_micros()).unwrap_or(u64::MAX),
-        method: shorten(started.method, 16),
-        url: shorten(&url, longest),
-        peer: started.peer,
-        client: started.client.as_deref().map(|client| shorten(client, longest / 4)),
-        access_token: started.access_token,
-        client_token: started.client_token,
-        paginated: started.paginated,
-    };
     let mut bytes = Vec::with_capacity(SLOT / 2);
     for longest in [384, 64, 0] {
         bytes.clear();
         bytes.resize(HEAD, 0);
-        // Strings and numbers only, so serialization can't fail.
-        let _ = serde_json::to_writer(&mut bytes, &entry(longest));
+        started.write(longest, &mut bytes);
         if bytes.len() <= SLOT {
             break;
         }
@@ -180,12 +162,6 @@ fn slot(started: &JournalEntry<'_>) -> Vec<u8> {
     let sum = crc32c::crc32c(&bytes[4..]);
     bytes[..4].copy_from_slice(&sum.to_le_bytes());
     bytes
-}
-
-/// The first `length` characters of the text at most.
-fn shorten(text: &str, length: usize) -> Cow<'_, str> {
-    let end = if text.len() <= length { None } else { text.char_indices().nth(length) };
-    Cow::Borrowed(end.map_or(text, |(end, _)| &text[..end]))
 }
 
 /// Wipes these requests from a journal without an owner, so that deleted exchanges don't come back.
@@ -275,6 +251,66 @@ impl Entry<'_> {
             notes: Vec::new(),
             previous_hash: None,
             hash: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = r#"([ -~]|["\\\x00-\x1f\x7f]|\PC){0,20}"#;
+
+    proptest! {
+        #[test]
+        fn an_entry_is_read_as_it_was_written(
+            texts in prop::collection::vec(TEXT, 6),
+            path in "/[ -~]{0,2000}",
+            micros in any::<u32>(),
+            has in any::<[bool; 4]>(),
+            token: Option<[u8; 6]>,
+        ) {
+            let started = JournalEntry {
+                id: ExchangeId::from_parts(micros.into(), 7),
+                session: has[0].then(|| texts[0].as_str().into()),
+                environment: &texts[1],
+                received: Timestamp::from_micros(micros.into()),
+                forwarded: Duration::from_micros(micros.into()),
+                method: &texts[2],
+                origin: &texts[3],
+                target: path.as_bytes().into(),
+                peer: if has[1] { ([127, 0, 0, 1], 80).into() } else { ([0; 8], 81).into() },
+                client: has[2].then(|| texts[4].as_str().into()),
+                access_token: token.map(Pseudonym),
+                client_token: None,
+                paginated: has[3],
+            };
+            let read = entry(&slot(&started)).unwrap();
+            let first = |text: &str, length| text.chars().take(length).collect::<String>();
+            let url = format!("{}{}", texts[3], path.split('?').next().unwrap());
+            prop_assert!(url.starts_with(&*read.url) && (read.url == url || read.url.chars().count() >= 64));
+            let expected = Entry {
+                id: started.id,
+                session: started.session.clone(),
+                environment: texts[1].as_str().into(),
+                received: started.received,
+                forwarded_us: micros.into(),
+                method: first(&texts[2], 16).into(),
+                url: read.url.clone(),
+                peer: started.peer,
+                client: started.client.clone(),
+                access_token: started.access_token,
+                client_token: None,
+                paginated: started.paginated,
+            };
+            // Where the path has many escapes less of the client is kept, too.
+            let client = read.client.as_ref().zip(expected.client.as_ref());
+            prop_assert!(client.is_none_or(|(read, whole)| whole.starts_with(&**read)));
+            prop_assert_eq!(Entry { client: read.client.clone(), ..expected }, read);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use super::KnownTokens;
-use crate::{Capture, ExchangeId, Pseudonym, Timestamp};
+use crate::{Capture, CapturedToken, ExchangeId, Pseudonym, Timestamp, metadata};
 
 /// A request as recorded in the journal before it is sent, free of secrets.
 ///
@@ -42,7 +42,7 @@ impl KnownTokens {
     /// The journal entry of this capture: its tokens as pseudonyms, its texts without them and without known tokens.
     #[must_use]
     pub fn journal_entry<'a>(&self, capture: &'a Capture) -> JournalEntry<'a> {
-        let pseudonym = |token: &Option<Box<str>>| token.as_ref().map(|token| Pseudonym::of(token.as_bytes()));
+        let pseudonym = |token: &Option<CapturedToken>| token.as_ref().map(CapturedToken::pseudonym);
         let (request, envelope) = (&capture.request, &capture.envelope);
         let tokens = [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
         let redact = |text: &'a str| match self.redact_text(text.as_bytes(), &tokens) {
@@ -65,4 +65,43 @@ impl KnownTokens {
             paginated: envelope.paginated,
         }
     }
+}
+
+impl JournalEntry<'_> {
+    /// Appends the entry as JSON. Of the URL, without its query, which may hold secrets and is not redacted yet, there
+    /// are at most `longest` characters, of the client a quarter of that.
+    pub fn write(&self, longest: usize, out: &mut Vec<u8>) {
+        let path = self.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let url = [self.origin.into(), String::from_utf8_lossy(path)].concat();
+        let text = |out: &mut Vec<u8>, text: &str, longest| metadata::text(out, shorten(text, longest));
+        metadata::put(out, r#"{"id":""#);
+        out.extend_from_slice(&self.id.digits());
+        metadata::put(out, r#"","session":"#);
+        metadata::or_null(out, &self.session, |out, session| metadata::text(out, session));
+        metadata::put(out, r#","environment":"#);
+        text(out, self.environment, 64);
+        metadata::put(out, r#","received":"#);
+        metadata::json(out, &self.received);
+        metadata::put(out, r#","forwarded_us":"#);
+        metadata::json(out, &u64::try_from(self.forwarded.as_micros()).unwrap_or(u64::MAX));
+        metadata::put(out, r#","method":"#);
+        text(out, self.method, 16);
+        metadata::put(out, r#","url":"#);
+        text(out, &url, longest);
+        metadata::put(out, r#","peer":"#);
+        metadata::json(out, &self.peer);
+        metadata::put(out, r#","client":"#);
+        metadata::or_null(out, &self.client, |out, client| text(out, client, longest / 4));
+        metadata::put(out, r#","access_token":"#);
+        metadata::or_null(out, &self.access_token, metadata::pseudonym);
+        metadata::put(out, r#","client_token":"#);
+        metadata::or_null(out, &self.client_token, metadata::pseudonym);
+        metadata::put(out, if self.paginated { r#","paginated":true}"# } else { r#","paginated":false}"# });
+    }
+}
+
+/// The first `length` characters of the text at most.
+fn shorten(text: &str, length: usize) -> &str {
+    let end = if text.len() <= length { None } else { text.char_indices().nth(length) };
+    end.map_or(text, |(end, _)| &text[..end])
 }
