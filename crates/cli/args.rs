@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        completions, config, console, export, limits, log, man, mews, open, replay, review, serve, sessions, show,
-        simulate, tail, top, tour, verify,
+        compare, completions, config, console, export, limits, log, man, mews, open, replay, review, serve, sessions,
+        show, simulate, tail, top, tour, verify,
     },
     global::GlobalArgs,
 };
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Sessions(sessions::Sessions),
     Limits(limits::Limits),
     Review(Box<review::Review>),
+    Compare(Box<compare::Compare>),
     Export(Box<export::Export>),
     Verify(verify::Verify),
     Log(log::Log),

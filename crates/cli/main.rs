@@ -87,6 +87,7 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
         Command::Sessions(sessions) => sessions.run(&settings),
         Command::Limits(limits) => limits.run(&settings),
         Command::Review(review) => review.run(&settings),
+        Command::Compare(compare) => compare.run(&settings),
         Command::Export(export) => export.run(&settings),
         Command::Verify(verify) => verify.run(&settings),
         Command::Log(log) => log.run(&settings),

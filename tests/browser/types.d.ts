@@ -314,6 +314,26 @@ declare global {
 		standing: { finding: Finding; was: number }[];
 	}
 
+	/** A difference between the traffic of two sessions. */
+	interface Difference {
+		kind: string;
+		change: string;
+		severity: Severity;
+		certain: boolean;
+		operation: string | null;
+		subject: string;
+		message: string;
+		examples: { side: "a" | "b"; exchange: string }[];
+	}
+
+	interface Differences {
+		counts: { error: number; warning: number; note: number };
+		differences: Difference[];
+		operations: { operation: string }[];
+		bounds: string[];
+		method: string;
+	}
+
 	/** What a declaration can name. */
 	interface Catalogue {
 		useCases: { name: string; title: string; operations: string[] }[];

@@ -9,6 +9,7 @@ mod browser;
 mod certifying;
 mod clients;
 mod commands;
+mod comparing;
 mod crashes;
 mod documentation;
 mod evidence;

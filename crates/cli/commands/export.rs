@@ -32,8 +32,11 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Without -o the file is nightaudit-SESSION-TIME.EXTENSION in the current folder. An existing file is replaced only with
---force, and never left half written. Without --format the file's extension selects it: .har, .ndjson, .csv, .sh, .html
-or .zip.
+--force, and never left half written. Without --format the file's extension selects it: .har, .ndjson, .csv, .sh, .html,
+.zip, .postman_collection.json or .openapi.json.
+
+Postman collections and OpenAPI documents merge all requests and responses of an operation. They say what was observed,
+which isn't what Mews documents: other requests may be valid, and what was always there may be optional.
 
 Reports and bundles are reviewed against the file given with --declaration, else the declaration stored with the session
 (`nightaudit sessions declare`), else certification.toml in the current folder.
@@ -43,6 +46,7 @@ Examples:
   nightaudit export --session certification -o report.html
   nightaudit export --format html --session certification --redact-field Email
   nightaudit export --format har --session certification
+  nightaudit export --format openapi --session certification
   nightaudit export --format ndjson -o - --since 1h | jq .operation
   nightaudit export --format csv -o calls.csv --force --status 4xx")]
 pub(crate) struct Export {
@@ -80,6 +84,11 @@ enum Format {
     Csv,
     /// A shell script that repeats the requests
     Curl,
+    /// A Postman collection of the operations as they were called, with tokens as variables
+    Postman,
+    /// An OpenAPI document of what was observed, which isn't Mews' documentation
+    #[value(name = "openapi")]
+    OpenApi,
     /// A report for the reviewers, as one HTML page
     Html,
     /// Report, HAR, exchanges and review in one signed file; `nightaudit verify` checks it
@@ -89,9 +98,9 @@ enum Format {
 impl Format {
     /// The format for this file's extension.
     fn of(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-        let all = [Self::Har, Self::Ndjson, Self::Csv, Self::Curl, Self::Html, Self::Bundle];
-        all.into_iter().find(|format| format.extension() == extension)
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let is_it = |format: &Self| name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.'));
+        Self::value_variants().iter().copied().find(is_it)
     }
 
     /// The file extension, without the dot.
@@ -101,6 +110,8 @@ impl Format {
             Self::Ndjson => nightaudit_export::Format::Ndjson.extension(),
             Self::Csv => nightaudit_export::Format::Csv.extension(),
             Self::Curl => nightaudit_export::Format::Curl.extension(),
+            Self::Postman => nightaudit_export::Format::Postman.extension(),
+            Self::OpenApi => nightaudit_export::Format::OpenApi.extension(),
             Self::Html => "html",
             Self::Bundle => "zip",
         }
@@ -203,7 +214,7 @@ impl Export {
         let named = || self.output.as_deref().and_then(Format::of);
         self.format.or_else(named).ok_or_else(|| {
             let path = self.output.as_deref().unwrap_or(Path::new("-")).display();
-            let known = "use --format, or one of .har, .ndjson, .csv, .sh, .html and .zip";
+            let known = "use --format, or one of .har, .ndjson, .csv, .sh, .html, .zip, .postman_collection.json and .openapi.json";
             Usage::new(format!("no format has the extension of {path}: {known}")).into()
         })
     }
@@ -248,6 +259,8 @@ fn write_as(
         Format::Ndjson => nightaudit_export::Format::Ndjson.writer(out),
         Format::Csv => nightaudit_export::Format::Csv.writer(out),
         Format::Curl => nightaudit_export::Format::Curl.writer(out),
+        Format::Postman => nightaudit_export::Format::Postman.writer(out),
+        Format::OpenApi => nightaudit_export::Format::OpenApi.writer(out),
         Format::Html => evidence.report(out).map_err(plain)?,
         Format::Bundle => evidence.bundle(out, signing_key(&settings.data)?, signed()).map_err(plain)?,
     };

@@ -2,7 +2,7 @@
 
 mod changes;
 pub(crate) mod declared;
-mod layout;
+pub(crate) mod layout;
 mod questions;
 mod sections;
 mod summary;

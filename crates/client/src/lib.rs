@@ -17,5 +17,5 @@ pub use self::{
     fetch::{Fetcher, Fetching},
     follow::{Follow, News},
     losses::Losses,
-    source::{SessionChange, Source, Stream, change_session},
+    source::{SessionChange, Source, Stream, change_session, log_exchanges},
 };

@@ -95,10 +95,7 @@ impl Source {
     /// The filter names an unknown session, or the console can't be reached.
     pub fn exchanges(&self, filter: &Filter, order: Order, limit: Option<usize>) -> Result<Stream, Error> {
         match self {
-            Self::Log(log) => {
-                let query = Query { filter: filter.clone(), order, after: None, limit };
-                Ok(Box::new(log.query(query)?.map(|exchange| exchange.map_err(unreadable))))
-            }
+            Self::Log(log) => log_exchanges(&**log, filter, order, limit),
             Self::Console(client) => {
                 let mut query = filter.to_query();
                 let mut add = |name: &str, value: String| query.push((name.to_owned(), value));
@@ -181,6 +178,16 @@ impl Source {
             Self::Console(client) => Ok(Some(client.get::<Page>("/api/v1/limits", &[])?.limits)),
         }
     }
+}
+
+/// As [`Source::exchanges`], of a log that several threads read.
+///
+/// # Errors
+///
+/// The filter names an unknown session.
+pub fn log_exchanges(log: &dyn ReadLog, filter: &Filter, order: Order, limit: Option<usize>) -> Result<Stream, Error> {
+    let query = Query { filter: filter.clone(), order, after: None, limit };
+    Ok(Box::new(log.query(query)?.map(|exchange| exchange.map_err(unreadable))))
 }
 
 /// Makes the running `serve` check its log.

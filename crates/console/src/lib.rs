@@ -77,6 +77,7 @@ mod code;
 mod contract;
 mod counts;
 mod declaration;
+mod differences;
 mod disk;
 mod error;
 mod evidence;
@@ -121,7 +122,10 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 pub(crate) use self::shared::{Shared, blocking, now, pairs, take};
-use self::{error::ApiError, evidence::Jobs, guard::Names, review::Reviews, shared::Peer, tickets::Tickets};
+use self::{
+    differences::Comparisons, error::ApiError, evidence::Jobs, guard::Names, review::Reviews, shared::Peer,
+    tickets::Tickets,
+};
 pub use self::{
     gauges::{
         BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState, MAX_MINUTES,
@@ -150,6 +154,7 @@ impl Console {
             stopping: CancellationToken::new(),
             bounds: Arc::default(),
             reviews: Reviews::default(),
+            comparisons: Comparisons::default(),
             tickets: Tickets::default(),
             jobs,
         });

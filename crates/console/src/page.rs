@@ -49,6 +49,7 @@ static FILES: &[(&str, &[u8])] = &files![
     "elements/coverage.js",
     "elements/declaration-form.js",
     "elements/declaration.js",
+    "elements/differences.js",
     "elements/dialog.js",
     "elements/errors.js",
     "elements/evidence.js",

@@ -9,8 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    Shared, around, body, catalogue, code, contract, counts, declaration, evidence, exchanges, follow, import, log,
-    metrics, open, openapi, review, rows, sessions, state,
+    Shared, around, body, catalogue, code, contract, counts, declaration, differences, evidence, exchanges, follow,
+    import, log, metrics, open, openapi, review, rows, sessions, state,
 };
 
 /// A path, a method and their handler.
@@ -62,6 +62,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/sessions/{session}/declaration.toml", || get(declaration::download)),
         Route::new("POST", "/api/v1/import", || post(import::import)),
         Route::new("GET", "/api/v1/compare", || get(review::compare)),
+        Route::new("GET", "/api/v1/differences", || get(differences::differences)),
         Route::new("GET", "/api/v1/evidence", || get(evidence::list)),
         Route::new("POST", "/api/v1/evidence", || post(evidence::begin)),
         Route::new("GET", "/api/v1/evidence/{id}", || get(evidence::one)),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bounds::Bounds,
+    differences::Comparisons,
     error::ApiError,
     evidence::Jobs,
     gauges::{Gauges, LimitState},
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) bounds: Arc<Bounds>,
     pub(crate) reviews: Reviews,
+    pub(crate) comparisons: Comparisons,
     pub(crate) jobs: Jobs,
     pub(crate) tickets: Tickets,
 }

@@ -14,11 +14,16 @@ pub enum Format {
     Csv,
     /// A shell script of `curl` commands that resend the requests; tokens are shell variables.
     Curl,
+    /// A Postman collection 2.1 with a request for each operation, merged over all that were recorded; tokens are variables.
+    Postman,
+    /// An OpenAPI 3.1 document of the recorded requests and responses, merged over all: what was observed, which isn't
+    /// what Mews documents.
+    OpenApi,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 4] = [Self::Har, Self::Ndjson, Self::Csv, Self::Curl];
+    pub const ALL: [Self; 6] = [Self::Har, Self::Ndjson, Self::Csv, Self::Curl, Self::Postman, Self::OpenApi];
 
     /// Its name on the command line and in the API.
     #[must_use]
@@ -28,6 +33,8 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Csv => "csv",
             Self::Curl => "curl",
+            Self::Postman => "postman",
+            Self::OpenApi => "openapi",
         }
     }
 
@@ -36,6 +43,9 @@ impl Format {
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Curl => "sh",
+            // As Postman itself names them.
+            Self::Postman => "postman_collection.json",
+            Self::OpenApi => "openapi.json",
             _ => self.name(),
         }
     }
@@ -44,7 +54,7 @@ impl Format {
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
-            Self::Har => "application/json",
+            Self::Har | Self::Postman | Self::OpenApi => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::Csv => "text/csv; charset=utf-8; header=present",
             Self::Curl => "application/x-sh",
@@ -69,5 +79,5 @@ impl FromStr for Format {
 
 /// An unknown format name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`: use har, ndjson, csv or curl")]
+#[error("unknown format `{0}`: use har, ndjson, csv, curl, postman or openapi")]
 pub struct UnknownFormat(String);

@@ -1,7 +1,8 @@
-//! Exports exchanges as HAR, NDJSON, CSV and cURL commands, and single requests as [`code`] in several languages.
+//! Exports exchanges as HAR, NDJSON, CSV and cURL commands, merged as a Postman collection and an OpenAPI document, and single
+//! requests as [`code`] in several languages.
 //!
 //! A [`Format`] opens an [`ExchangeWriter`] over any [`Write`]. It takes exchanges one by one and keeps none, so memory is
-//! bounded by the largest exchange. The output is complete after [`finish`](ExchangeWriter::finish); without exchanges it is a
+//! bounded by the largest exchange; what merges them is bounded by the operations and properties that it keeps. The output is complete after [`finish`](ExchangeWriter::finish); without exchanges it is a
 //! valid, empty file.
 //!
 //! Data from the network is escaped for each format: text in a body can't become a formula in a spreadsheet or a command in
@@ -33,6 +34,8 @@ mod key;
 mod mask;
 mod name;
 mod ndjson;
+mod observed;
+mod read;
 mod report;
 mod text;
 mod verify;
@@ -48,6 +51,8 @@ pub use self::{
     key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},
     mask::ExportMask,
     name::default_name,
+    read::{ReadFileError, read_exchanges},
+    report::comparison_page,
     verify::{
         Finding, FindingKind, Progress, SessionOrigin, SignedBy, Verification, VerifyError, VerifyOptions, verify,
         verify_exchanges,
@@ -65,6 +70,8 @@ impl Format {
             Self::Ndjson => Box::new(ndjson::NdjsonWriter::new(out)),
             Self::Csv => Box::new(csv::CsvWriter::new(out)),
             Self::Curl => Box::new(curl::CurlWriter::new(out)),
+            Self::Postman => Box::new(observed::postman::PostmanWriter::new(out)),
+            Self::OpenApi => Box::new(observed::openapi::OpenApiWriter::new(out)),
         }
     }
 }
@@ -95,7 +102,7 @@ mod tests {
                 Ok(())
             }
         }
-        for format in [Format::Har, Format::Csv, Format::Curl] {
+        for format in [Format::Har, Format::Csv, Format::Curl, Format::Postman, Format::OpenApi] {
             let error = format.writer(Full).finish().unwrap_err();
             assert!(
                 matches!(&error, ExportError::Write(error) if error.kind() == io::ErrorKind::StorageFull),

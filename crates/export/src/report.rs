@@ -5,6 +5,7 @@
 
 mod body;
 mod chart;
+mod comparison;
 mod exchange;
 mod figures;
 mod messages;
@@ -22,6 +23,7 @@ use nightaudit_exchange::{Digest, Exchange, ExchangeId};
 use nightaudit_mews::Contracts;
 use nightaudit_review::Review;
 
+pub use self::comparison::comparison_page;
 use self::page::Facts;
 use crate::bundle::Made;
 

@@ -8,7 +8,7 @@ use nightaudit_review::{Review, Severity};
 use nightaudit_text::plain;
 
 /// The width of the terminal, clamped to 60–120 columns; 80 without a terminal.
-pub(super) fn width() -> usize {
+pub(crate) fn width() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).clamp(60, 120))
 }
 
@@ -27,7 +27,7 @@ pub(super) fn heading(f: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
 }
 
 /// The colour of a severity.
-pub(super) fn severity_style(severity: Severity) -> Style {
+pub(crate) fn severity_style(severity: Severity) -> Style {
     let color = match severity {
         Severity::Error => AnsiColor::Red,
         Severity::Warning => AnsiColor::Yellow,
@@ -37,7 +37,7 @@ pub(super) fn severity_style(severity: Severity) -> Style {
 }
 
 /// Wraps text to `width`, each line indented, without control characters. Longer words are split.
-pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
+pub(crate) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let room = width.saturating_sub(indent.chars().count()).max(20);
     let mut lines: Vec<String> = vec![String::new()];
     let mut length = 0;
@@ -62,7 +62,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
 }
 
 /// `60,000`
-pub(super) fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let grouped = digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or_default());
     grouped.collect::<Vec<_>>().join(",")

@@ -2,6 +2,7 @@
 
 import { fill, h, recorded, visible } from "../dom.js";
 import { confirm, dialog, prompt } from "../elements/dialog.js";
+import { differences } from "../elements/differences.js";
 import { evidence } from "../elements/evidence.js";
 import { comparison } from "../elements/findings.js";
 import { blank, button, muted, refill, said, table, tag } from "../elements/parts.js";
@@ -124,13 +125,20 @@ export function view(route, ctx) {
 		const [a, b] = query.get("compare")?.split(",") ?? [];
 		if (!b) return fill(compared);
 		try {
-			let found;
-			// 202 while a session is first read.
-			do {
-				found = await ctx.api.get(`/api/v1/compare?${new URLSearchParams({ a, b })}`, { signal });
-				if (found.building) fill(compared, muted("Reading the sessions…"));
-			} while (found.building);
-			fill(compared, comparison(found.comparison, found.a.name, found.b.name));
+			const asked = `${new URLSearchParams({ a, b })}`;
+			/** @param {string} path */
+			const read = async (path) => {
+				for (;;) {
+					const found = await ctx.api.get(`${path}?${asked}`, { signal });
+					// 202 while a session is first read.
+					if (!found.building) return found;
+					fill(compared, muted("Reading the sessions…"));
+				}
+			};
+			const reviews = await read("/api/v1/compare");
+			const traffic = await read("/api/v1/differences");
+			const download = () => ctx.api.download(`/api/v1/differences?${asked}&format=html`).catch((error) => ctx.notify("bad", said(error)));
+			fill(compared, comparison(reviews.comparison, reviews.a.name, reviews.b.name), differences(traffic.differences, b, download));
 		} catch (error) {
 			if (!signal.aborted) fill(compared, h("p", { class: "fault" }, said(error)));
 		}

@@ -16,7 +16,7 @@ use super::{
     sections::{self, Shown},
 };
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// Facts about the export, shown next to the reviews.

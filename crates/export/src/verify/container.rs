@@ -19,12 +19,12 @@ const MAX_DIRECTORY: u64 = 1 << 20;
 /// Maximum bytes of a file that is read into memory.
 const MAX_SMALL: u64 = 64 << 20;
 
-pub(super) struct Container {
+pub(crate) struct Container {
     archive: ZipArchive<BufReader<File>>,
 }
 
 impl Container {
-    pub(super) fn open(mut file: File) -> Result<Self, VerifyError> {
+    pub(crate) fn open(mut file: File) -> Result<Self, VerifyError> {
         let wrong = |error: zip::result::ZipError| match error {
             zip::result::ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => error.into(),
             error => VerifyError::NotABundle(error.to_string()),
@@ -51,21 +51,21 @@ impl Container {
     }
 
     /// The names of the files, lossily decoded.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.archive.file_names_raw().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.archive.index_for_name(name).is_some()
     }
 
     /// A reader that decompresses a file; fails at the end if its checksum is wrong.
-    pub(super) fn read(&mut self, name: &str) -> io::Result<impl Read> {
+    pub(crate) fn read(&mut self, name: &str) -> io::Result<impl Read> {
         Ok(self.archive.by_name(name)?)
     }
 
     /// Reads a small file into memory.
-    pub(super) fn small(&mut self, name: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn small(&mut self, name: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read(name)?.take(MAX_SMALL + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_SMALL {

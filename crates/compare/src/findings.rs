@@ -1,0 +1,90 @@
+//! What contradicts Mews' documentation, by operation.
+
+use std::collections::{BTreeMap, HashMap};
+
+use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
+use nightaudit_mews::{Contracts, FindingKind};
+
+/// The most places with findings, of all operations together.
+pub(crate) const MOST_FINDINGS: usize = 4_000;
+
+/// What was found in the requests of an operation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Findings {
+    /// Requests that were checked.
+    pub(crate) checked: u64,
+    pub(crate) found: HashMap<(FindingKind, Box<str>), Found>,
+}
+
+/// A finding at a place.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// Requests with it.
+    pub(crate) requests: u64,
+    pub(crate) first: ExchangeId,
+    /// In words, as in the first request.
+    pub(crate) text: Box<str>,
+    /// Whether Mews' sources contradict each other everywhere that it was found.
+    pub(crate) disputed: bool,
+    /// The number of the last request with it.
+    stamp: u64,
+}
+
+impl Findings {
+    /// Checks a request; `room` is how many more places there may be.
+    pub(crate) fn note(&mut self, exchange: &Exchange, contracts: &Contracts, room: &mut usize) {
+        let body = &exchange.request.body;
+        // The body of an interrupted request was not recorded.
+        let has_body = !body.truncated && body.withheld.is_none() && exchange.outcome != Outcome::Interrupted;
+        if exchange.request.method != "POST" || !has_body || !contracts.has(&exchange.operation) {
+            return;
+        }
+        let (bytes, true) = body.decoded() else { return };
+        self.checked += 1;
+        let sent = exchange.started_at.to_string().strip_suffix('Z').and_then(|sent| sent.parse().ok());
+        for finding in contracts.check_sent(&exchange.operation, &bytes, sent) {
+            // A redacted value is not what was sent.
+            if finding.kind == FindingKind::More || finding.found.contains("REDACTED:") {
+                continue;
+            }
+            let key = (finding.kind, without_indices(&finding.pointer).into());
+            if let Some(found) = self.found.get_mut(&key) {
+                found.disputed &= finding.disputed.is_some();
+                if std::mem::replace(&mut found.stamp, self.checked) != self.checked {
+                    found.requests += 1;
+                }
+            } else if *room > 0 {
+                *room -= 1;
+                let found = Found {
+                    requests: 1,
+                    first: exchange.id,
+                    text: format!("expected {}, found {}", finding.expected, finding.found).into(),
+                    disputed: finding.disputed.is_some(),
+                    stamp: self.checked,
+                };
+                self.found.insert(key, found);
+            }
+        }
+    }
+}
+
+impl Findings {
+    /// What was found, by the JSON name of its kind and its place.
+    pub(crate) fn sorted(&self) -> BTreeMap<(String, &str), &Found> {
+        self.found.iter().map(|((kind, pointer), found)| ((kind_name(*kind), &**pointer), found)).collect()
+    }
+}
+
+/// The JSON name of a finding's kind.
+fn kind_name(kind: FindingKind) -> String {
+    serde_json::to_value(kind).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// A JSON pointer with `*` for array indices.
+fn without_indices(pointer: &str) -> String {
+    let part = |part: &str| {
+        let is_index = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if is_index { "*".to_owned() } else { part.to_owned() }
+    };
+    pointer.split('/').map(part).collect::<Vec<_>>().join("/")
+}
