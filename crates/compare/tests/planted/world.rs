@@ -1,6 +1,9 @@
 //! Recordings without differences, until one is planted.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::LazyLock,
+};
 
 use nightaudit_compare::Recording;
 use nightaudit_exchange::{Body, Decision, Exchange, ExchangeId, Outcome, SessionId, Timestamp};
@@ -67,7 +70,8 @@ impl Call {
 
     /// The exchange of this number in its recording.
     pub(crate) fn exchange(&self, number: u64, session: u64) -> Exchange {
-        let mut exchange: Exchange = serde_json::from_str(TEMPLATE).unwrap();
+        static MADE: LazyLock<Exchange> = LazyLock::new(|| serde_json::from_str(TEMPLATE).unwrap());
+        let mut exchange = MADE.clone();
         exchange.id = ExchangeId::from_parts(1_790_000_000_000 + number, session.into());
         exchange.session = SessionId::from_parts(1_790_000_000_000, session.into());
         exchange.sequence = number;
