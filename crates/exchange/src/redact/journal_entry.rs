@@ -89,7 +89,7 @@ impl JournalEntry<'_> {
         metadata::put(out, r#","url":"#);
         text(out, &url, longest);
         metadata::put(out, r#","peer":"#);
-        metadata::json(out, &self.peer);
+        metadata::address(out, &self.peer);
         metadata::put(out, r#","client":"#);
         metadata::or_null(out, &self.client, |out, client| text(out, client, longest / 4));
         metadata::put(out, r#","access_token":"#);
