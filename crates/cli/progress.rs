@@ -55,6 +55,27 @@ impl Bar {
         self.0.set_message(format!("{} exchanges", progress.exchanges));
     }
 
+    /// Counts the bytes of a file, out of `total` if known.
+    pub(crate) fn show_file(&self, done: u64, total: Option<u64>) {
+        if self.0.is_hidden() || self.0.elapsed() < Self::AFTER {
+            return;
+        }
+        if self.0.position() == 0 {
+            let template = match total {
+                Some(_) => "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
+                None => "{spinner} {bytes}  {bytes_per_sec}  {elapsed}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.0.set_style(style);
+            }
+        }
+        if let Some(total) = total {
+            // A compressed file has more in it.
+            self.0.set_length(total.max(done));
+        }
+        self.0.set_position(done);
+    }
+
     pub(crate) fn clear(&self) {
         self.0.finish_and_clear();
     }

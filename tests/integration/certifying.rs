@@ -217,8 +217,11 @@ async fn an_export_is_imported_while_exchanges_are_recorded() {
         (&ndjson[..], 409, "is already in the log"),
         (&broken, 409, "is already in the log"),
         (b"{\"id\": 5}", 400, "line 1 is not an exchange"),
-        (b"PK\x03\x04rest", 400, "this is a bundle, but only NDJSON can be imported"),
-        (b"{ \"log\": {}}", 400, "this is a HAR, but only NDJSON can be imported"),
+        (b"PK\x03\x04rest", 400, "this is a bundle: `unzip"),
+        (b"{ \"log\": {}}", 400, "this is not a HAR: it has no `log.entries`"),
+        (b"{ \"log\": {\"entries\": []}}", 400, "the file has no exchanges"),
+        (b"{ \"log\": {\"entries\": [{}]}}", 400, "log.entries[0] can't be read, at byte 22: missing field `request`"),
+        (b"<html>", 400, "the format is unknown"),
         (b"", 400, "the file has no exchanges"),
     ] {
         let refused = ask(&serve, "POST", "/api/v1/import", body).await;

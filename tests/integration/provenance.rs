@@ -331,7 +331,7 @@ async fn top_marks_what_mews_did_not_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_ndjson_is_not_imported_and_what_is_packed_again_is_found_out() {
+async fn a_bundle_is_not_imported_a_har_proves_nothing_and_what_is_packed_again_is_found_out() {
     let mews = Upstream::responding(200, r#"{"Reservations":[],"Cursor":null}"#).await;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -342,16 +342,26 @@ async fn what_is_no_ndjson_is_not_imported_and_what_is_packed_again_is_found_out
     for file in [&zip, &har] {
         done(&data, &["export", "-o", file.to_str().unwrap()]);
     }
-    let edited = fs::read_to_string(&har).unwrap().replace(&mews.url(), "https://api.mews-demo.com");
+    let destination = |address: &str, tls: &str| format!(r#""destination":{{"address":"{address}"{tls},"#);
+    let tls = r#","tls":{"serverName":"api.mews-demo.com","authority":"public"}"#;
+    let edited = fs::read_to_string(&har).unwrap();
+    let edited = edited.replace(&destination(&mews.url(), ""), &destination("https://api.mews-demo.com", tls));
+    let edited = edited.replace(&mews.url(), "https://api.mews-demo.com");
     let (pretty, forged_har) = (folder.join("pretty.har"), folder.join("forged.har"));
     fs::write(&forged_har, &edited).unwrap();
     let value: Value = serde_json::from_str(&edited).unwrap();
     fs::write(&pretty, serde_json::to_string_pretty(&value).unwrap()).unwrap();
-    for (file, expected) in [(&zip, "this is a bundle"), (&forged_har, "this is a HAR"), (&pretty, "this is a HAR")] {
-        let (said, code) = run(&other, &["log", "import", file.to_str().unwrap()]);
-        assert_eq!((code, said.contains(expected), said.contains("NDJSON")), (1, true, true), "{said}");
-    }
+    let (said, code) = run(&other, &["log", "import", zip.to_str().unwrap()]);
+    assert_eq!((code, said.contains("this is a bundle"), said.contains("ndjson")), (1, true, true), "{said}");
     assert!(!other.join("sessions").exists(), "a refused import begins no log");
+    // Whatever an edited HAR says of its origin is a claim.
+    for har in [&forged_har, &pretty] {
+        let said = done(&other, &["log", "import", har.to_str().unwrap(), "--session", "certification"]);
+        assert!(said.contains("50 exchanges in 1 sessions imported\nrecorded by nightaudit 0.1.0"), "{said}");
+        assert_honest(&other, "imported");
+        fs::remove_dir_all(&other).unwrap();
+        fs::create_dir(&other).unwrap();
+    }
 
     // An edited HAR, by itself.
     let (said, code) = run(&data, &["verify", forged_har.to_str().unwrap()]);

@@ -260,7 +260,7 @@ pub(crate) fn log_gauges(log: &Arc<Log>, settings: &Settings) -> Gauges {
         basis: Box::new(move || Ok(basis.current()?)),
         contracts: contracts(settings),
         evidence: Some(keys::evidence_tools(settings)),
-        import: Some(Box::new(move |lines| importing.import(lines))),
+        import: Some(Box::new(move |exchanges| importing.import(exchanges))),
         ..Gauges::default()
     }
 }

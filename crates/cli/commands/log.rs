@@ -1,32 +1,28 @@
 //! `nightaudit log`
 
-use std::{
-    io::{self, BufRead, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    time::SystemTime,
-};
+use std::{io::Write as _, process::ExitCode, time::SystemTime};
 
-use anyhow::Context as _;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Subcommand};
 use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{SessionChange, Source, change_session};
-use nightaudit_exchange::{Import, Timestamp};
-use nightaudit_store::{DeleteTarget, Deleted, ImportError, Log as Store, OpenError, Session, StoreConfig};
+use nightaudit_exchange::{Import as Found, Timestamp};
+use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, Session, StoreConfig};
 use nightaudit_text::size;
 
-use crate::{error::open_input, progress::Bar};
+use super::log_import::Import;
+use crate::progress::Bar;
 
 /// Maintain the log
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-`info`, `check` and `delete` work while `nightaudit serve` runs. Stop it before the others.
+`info`, `check`, `delete` and `import` work while `nightaudit serve` runs. Stop it before the others.
 
 Examples:
   nightaudit log info
   nightaudit log check
   nightaudit log delete --older-than 90d
-  nightaudit log import exchanges.ndjson")]
+  nightaudit log import exchanges.ndjson
+  nightaudit log import recording.har --session before")]
 pub(crate) struct Log {
     #[command(subcommand)]
     action: Action,
@@ -48,12 +44,7 @@ enum Action {
         #[arg(long, value_name = "TIME")]
         older_than: Period,
     },
-    /// Import the sessions of an NDJSON export
-    Import {
-        /// The file, or - for standard input
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-    },
+    Import(Import),
 }
 
 impl Log {
@@ -146,29 +137,7 @@ impl Log {
                 let sessions = done.sessions.len();
                 writeln!(out, "{sessions} sessions with {} exchanges deleted ({})", done.exchanges, size(done.bytes))?;
             }
-            Action::Import { file } => {
-                let mut lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
-                    Box::new(io::stdin().lock())
-                } else {
-                    Box::new(io::BufReader::new(open_input(file)?))
-                };
-                // Before a log is opened, which may create one.
-                let begins = lines.fill_buf().with_context(|| format!("can't read {}", file.display()))?;
-                if let Some(error) = ImportError::of_other_format(begins) {
-                    return Err(error.into());
-                }
-                let log = own()?;
-                let done = log.import(&mut *lines).with_context(|| format!("importing {}", file.display()))?;
-                writeln!(out, "{} exchanges in {} sessions imported", done.exchanges, done.sessions.len())?;
-                if done.import.altered() > 0 {
-                    writeln!(out, "{}: the session is marked", done.import)?;
-                }
-                if done.rehashed > 0 {
-                    let why = "they were altered, or follow altered or missing ones";
-                    writeln!(out, "{} of them have a different hash than when exported: {why}", done.rehashed)?;
-                }
-                log.close();
-            }
+            Action::Import(import) => import.run(settings, &mut out, &bar)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -176,13 +145,14 @@ impl Log {
 
 /// How many sessions were imported, and how much of them is altered; `None` if none were.
 fn imported(sessions: Vec<Session>) -> Option<String> {
-    let mut all = Import::default();
+    let mut all = Found::default();
     let mut count = 0;
     for import in sessions.into_iter().filter_map(|session| session.imported) {
         count += 1;
         all.exchanges += import.exchanges;
         all.edited += import.edited;
         all.masked += import.masked;
+        all.foreign += import.foreign;
     }
     let what = if count == 1 { "1 session was".to_owned() } else { format!("{count} sessions were") };
     (count > 0).then(|| format!("{what} {all}"))
@@ -202,6 +172,6 @@ fn delete_by_serve(settings: &Settings, before: Timestamp) -> anyhow::Result<Del
 }
 
 /// The log as its owner has it; quotas are for `serve`, and no session is begun.
-fn own_config(settings: &Settings) -> StoreConfig {
+pub(super) fn own_config(settings: &Settings) -> StoreConfig {
     StoreConfig { session: None, max_size: None, max_age: None, ..settings.store.clone() }
 }

@@ -7,6 +7,7 @@ pub(crate) mod console;
 pub(crate) mod export;
 pub(crate) mod limits;
 pub(crate) mod log;
+mod log_import;
 pub(crate) mod man;
 pub(crate) mod mews;
 pub(crate) mod open;

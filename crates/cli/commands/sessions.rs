@@ -244,6 +244,7 @@ fn cells(session: &Session, zone: &TimeZone) -> [String; 7] {
         Some(import) if import.altered() > 0 => {
             let _ = write!(state, ", imported, {} of {} altered", import.altered(), import.exchanges);
         }
+        Some(import) if import.foreign > 0 => state.push_str(", imported from another tool"),
         Some(_) => state.push_str(", imported"),
         None => {}
     }
@@ -300,7 +301,7 @@ mod tests {
             incomplete: true,
             ..session("a rather long name of a suite", false, false)
         };
-        let import = |edited| Some(nightaudit_exchange::Import { exchanges: 99, edited, masked: 0 });
+        let import = |edited| Some(nightaudit_exchange::Import { exchanges: 99, edited, masked: 0, foreign: 0 });
         let altered = Session { exchanges: 99, imported: import(99), ..session("from elsewhere", false, false) };
         let fits = Session { exchanges: 99, imported: import(0), ..session("moved", false, false) };
         let cut = Session { missing: 1227, ..session("cut", false, false) };

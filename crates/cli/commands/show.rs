@@ -258,15 +258,20 @@ fn write_summary(
         }
         writeln!(out)?;
     }
+    if let Some(tool) = &exchange.recorded_by {
+        writeln!(out, "imported: recorded by {}, whose word its times and bytes are", plain(tool))?;
+    }
     match (exchange.alteration, imported) {
         (Some(Alteration::Edited), _) => writeln!(out, "imported: altered since it was recorded")?,
         (Some(Alteration::Masked), _) => writeln!(out, "imported: values were masked before export")?,
         // Anyone can compute matching hashes.
-        (None, Some(_)) => writeln!(out, "imported: the hash matches, which alone proves nothing")?,
-        (None, None) => {}
+        (None, Some(_)) if exchange.recorded_by.is_none() => {
+            writeln!(out, "imported: the hash matches, which alone proves nothing")?
+        }
+        (None, _) => {}
     }
     exchange.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
-    let is_claim = imported.is_some() || exchange.alteration.is_some();
+    let is_claim = imported.is_some() || exchange.alteration.is_some() || exchange.recorded_by.is_some();
     let envelope = &exchange.envelope;
     for (name, value) in [
         ("client", envelope.client.as_deref().map(plain)),

@@ -1,17 +1,20 @@
 //! A client of a running `serve`'s console.
 
-use std::{net::SocketAddr, rc::Rc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Response, body::Incoming};
+use hyper::{
+    Response,
+    body::{Body, Incoming},
+};
 use hyper_util::rt::TokioIo;
 use nightaudit_console::Token;
 use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::ConsoleError;
+use crate::{error::ConsoleError, upload::Upload};
 
 /// The maximum length of a line: an exchange with both bodies at their limit, encoded and decoded.
 const MAX_LINE: usize = 512 << 20;
@@ -103,6 +106,43 @@ impl Client {
         self.read(self.send(method, path, &[], body, Timeouts::CHANGE).map_err(ConsoleError::of_changing)?)
     }
 
+    /// Sends a file as it is read, and reads the response. Calls `progress` with the bytes sent so far, a few times a
+    /// second. Times out once nothing more of the file is taken for as long as a response may pause.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or is refused; otherwise as [`change`](Self::change).
+    pub fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+        file: impl io::Read + Send + 'static,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<T, ConsoleError> {
+        let (upload, state) = Upload::start(file);
+        let request = self.request(Method::POST, path, query, upload)?;
+        let answered = self.runtime.block_on(async {
+            let mut asking = std::pin::pin!(self.ask(request));
+            let mut stalled = Stalled::default();
+            loop {
+                tokio::select! {
+                    answered = &mut asking => break answered,
+                    () = tokio::time::sleep(Stalled::TICK) => {}
+                }
+                let sent = state.sent();
+                progress(sent);
+                if stalled.is(sent, self.timeouts.body) {
+                    break Err(self.silent(self.timeouts.body));
+                }
+            }
+        });
+        // What could not be read is the reason for whatever the console made of it.
+        match (answered, state.failure()) {
+            (_, Some(error)) => Err(ConsoleError::File(error)),
+            (answered, None) => self.read(answered?),
+        }
+    }
+
     /// Gets `path` and reads the response line by line.
     ///
     /// # Errors
@@ -156,34 +196,50 @@ impl Client {
         body: Option<&serde_json::Value>,
         timeout: Duration,
     ) -> Result<Response<Incoming>, ConsoleError> {
+        let body = Full::<bytes::Bytes>::from(body.map(serde_json::Value::to_string).unwrap_or_default());
+        let asking = self.ask(self.request(method, path, query, body)?);
+        let answered = self.runtime.block_on(async { tokio::time::timeout(timeout, asking).await });
+        answered.unwrap_or_else(|_| Err(self.silent(timeout)))
+    }
+
+    fn request<B>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(String, String)],
+        body: B,
+    ) -> Result<Request<B>, ConsoleError> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let request = Request::builder()
+        Request::builder()
             .method(method)
             .uri(format!("{path}?{query}"))
             .header(header::HOST, &self.address)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token.as_str()))
-            .body(Full::<bytes::Bytes>::from(body.map(serde_json::Value::to_string).unwrap_or_default()))
-            .map_err(|source| ConsoleError::Path { path: path.to_owned(), source })?;
-        let asking = async {
-            let stream = TcpStream::connect(&self.address).await.map_err(|error| self.unreachable(error))?;
-            let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-            let (mut sender, connection) = handshake.map_err(|error| self.unreachable(error))?;
-            tokio::spawn(connection);
-            let response = sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
-            let status = response.status();
-            if status.is_success() {
-                return Ok(response);
-            }
-            let body = response.into_body().collect().await.map_err(ConsoleError::Truncated)?.to_bytes();
-            let told = serde_json::from_slice::<serde_json::Value>(&body).ok();
-            let message = match told.as_ref().and_then(|told| told["error"].as_str()) {
-                Some(error) => error.to_owned(),
-                None => format!("the console at {} responded with {status}", self.address),
-            };
-            Err(ConsoleError::Refused { status, message })
+            .body(body)
+            .map_err(|source| ConsoleError::Path { path: path.to_owned(), source })
+    }
+
+    async fn ask<B>(&self, request: Request<B>) -> Result<Response<Incoming>, ConsoleError>
+    where
+        B: Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let stream = TcpStream::connect(&self.address).await.map_err(|error| self.unreachable(error))?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.unreachable(error))?;
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.into_body().collect().await.map_err(ConsoleError::Truncated)?.to_bytes();
+        let told = serde_json::from_slice::<serde_json::Value>(&body).ok();
+        let message = match told.as_ref().and_then(|told| told["error"].as_str()) {
+            Some(error) => error.to_owned(),
+            None => format!("the console at {} responded with {status}", self.address),
         };
-        let answered = self.runtime.block_on(async { tokio::time::timeout(timeout, asking).await });
-        answered.unwrap_or_else(|_| Err(self.silent(timeout)))
+        Err(ConsoleError::Refused { status, message })
     }
 
     fn unreachable(&self, source: impl std::error::Error + Send + Sync + 'static) -> ConsoleError {
@@ -192,6 +248,24 @@ impl Client {
 
     fn silent(&self, timeout: Duration) -> ConsoleError {
         ConsoleError::Silent { address: self.address.clone(), timeout }
+    }
+}
+
+/// Tells when nothing more of an upload is taken.
+#[derive(Default)]
+struct Stalled {
+    sent: u64,
+    ticks: u32,
+}
+
+impl Stalled {
+    const TICK: Duration = Duration::from_millis(250);
+
+    /// Whether so many bytes were sent for so long.
+    fn is(&mut self, sent: u64, timeout: Duration) -> bool {
+        self.ticks = if sent == self.sent { self.ticks + 1 } else { 0 };
+        self.sent = sent;
+        Self::TICK * self.ticks >= timeout
     }
 }
 

@@ -118,6 +118,9 @@ pub enum ConsoleError {
         /// How long was waited.
         timeout: Duration,
     },
+    /// The file to send can't be read.
+    #[error("can't read: {0}")]
+    File(io::Error),
     /// A response stopped.
     #[error("no data from the console within {0:?}")]
     Stalled(Duration),

@@ -1,9 +1,10 @@
 //! What the console shows and the log doesn't have.
 
-use std::{fmt, io::BufRead, path::PathBuf, pin::Pin, sync::Arc};
+use std::{fmt, path::PathBuf, pin::Pin, sync::Arc};
 
 use nightaudit_exchange::{Outcome, PseudonymKey, Timestamp};
 use nightaudit_export::{ExportMask, SigningKey};
+use nightaudit_import::Reader;
 use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
 use nightaudit_store::{ImportError, Imported};
@@ -125,8 +126,8 @@ impl fmt::Debug for EvidenceTools {
     }
 }
 
-/// Imports an export; as [`Log::import`](nightaudit_store::Log::import).
-pub type Importer = dyn Fn(&mut dyn BufRead) -> Result<Imported, ImportError> + Send + Sync;
+/// Imports the exchanges of a file; as [`Log::import`](nightaudit_store::Log::import).
+pub type Importer = dyn Fn(&mut Reader<'_>) -> Result<Imported, ImportError> + Send + Sync;
 
 /// State that only the running proxy has.
 pub struct Gauges {

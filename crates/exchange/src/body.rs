@@ -32,7 +32,7 @@ pub struct Body {
     pub withheld: Option<Withheld>,
 }
 
-/// Why a body is withheld: it may contain a token that can't be located. Its length and digest are kept.
+/// Why a body is not stored. Mostly because it may contain a token that can't be located; its length and digest are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Withheld {
@@ -42,6 +42,9 @@ pub enum Withheld {
     Unreadable,
     /// Scanning it for tokens would take too long.
     TooComplex,
+    /// The file that the exchange was imported from doesn't have it. The length is as stated there, or 0; the digest is
+    /// that of an empty body.
+    Absent,
 }
 
 impl Withheld {
@@ -52,6 +55,7 @@ impl Withheld {
             Self::Undecodable => "its content coding can't be decoded",
             Self::Unreadable => "it is neither text nor a known file format",
             Self::TooComplex => "scanning it for tokens would take too long",
+            Self::Absent => "the file that it was imported from doesn't have it",
         }
     }
 
@@ -60,6 +64,7 @@ impl Withheld {
             Self::Undecodable => "undecodable",
             Self::Unreadable => "unreadable",
             Self::TooComplex => "too-complex",
+            Self::Absent => "absent",
         }
     }
 }
@@ -77,6 +82,18 @@ impl Body {
             truncated: false,
             masked: false,
             withheld: None,
+        }
+    }
+
+    /// A body that the file it was imported from doesn't have, of this length on the wire.
+    #[must_use]
+    pub fn absent(length: u64) -> Self {
+        Self {
+            length,
+            stored_sha256: Some(Digest::of(b"")),
+            truncated: true,
+            withheld: Some(Withheld::Absent),
+            ..Self::empty()
         }
     }
 
@@ -262,7 +279,13 @@ pub(crate) mod tests {
         ];
         let coding = prop::option::of("zstd|gzip|nonsense|");
         let withheld = prop::sample::select(
-            &[None, Some(Withheld::Undecodable), Some(Withheld::Unreadable), Some(Withheld::TooComplex)][..],
+            &[
+                None,
+                Some(Withheld::Undecodable),
+                Some(Withheld::Unreadable),
+                Some(Withheld::TooComplex),
+                Some(Withheld::Absent),
+            ][..],
         );
         (bytes, any::<u64>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), coding, any::<[bool; 2]>(), withheld)
             .prop_map(|(bytes, length, sha256, stored, content_encoding, [truncated, masked], withheld)| Body {

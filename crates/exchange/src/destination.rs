@@ -66,6 +66,8 @@ pub enum Authority {
     System,
     /// Only the file that the configuration names (`upstream_ca`).
     Configured,
+    /// Not stated: another tool recorded the exchange, and its file doesn't say who vouched for the host, if anyone.
+    Unknown,
 }
 
 impl Authority {
@@ -76,6 +78,7 @@ impl Authority {
             Self::Public => "public",
             Self::System => "system",
             Self::Configured => "configured",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -86,6 +89,7 @@ impl fmt::Display for Authority {
             Self::Public => "a public authority",
             Self::System => "an authority of the machine only",
             Self::Configured => "a configured authority only",
+            Self::Unknown => "an authority that was not recorded",
         })
     }
 }
@@ -103,7 +107,7 @@ mod tests {
             tls: tls(authority),
             proxy: None,
         };
-        for authority in [Authority::Public, Authority::System, Authority::Configured] {
+        for authority in [Authority::Public, Authority::System, Authority::Configured, Authority::Unknown] {
             assert_eq!(serde_json::to_value(authority).unwrap(), authority.as_str());
         }
         assert_eq!(

@@ -54,6 +54,10 @@ pub struct Exchange {
     /// How an imported exchange differs from what was recorded; `None` if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alteration: Option<Alteration>,
+    /// The tool that recorded it, as its file states, if that was not nightaudit: `WebInspector 537.36`. Covered by the
+    /// hash chain, so that an import stays recognisable however it is exported and imported again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_by: Option<CompactString>,
     /// Remarks about the messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
@@ -301,6 +305,8 @@ pub enum FailureKind {
     LimitStore,
     /// The proxy was killed or stopped.
     Interrupted,
+    /// The tool that recorded the exchange names no cause that is one of these.
+    Unknown,
 }
 
 impl fmt::Display for FailureKind {
@@ -310,6 +316,22 @@ impl fmt::Display for FailureKind {
 }
 
 impl FailureKind {
+    /// What becomes of a request that fails so.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Malformed
+            | Self::Framing
+            | Self::HeadTooLarge
+            | Self::RequestTimeout
+            | Self::Misdirected
+            | Self::Method
+            | Self::Overloaded => Outcome::Rejected,
+            Self::ClientLeft | Self::ClientStalled => Outcome::Aborted,
+            _ => Outcome::Failed,
+        }
+    }
+
     /// The kind as written in JSON and in `X-Nightaudit-Error`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -336,6 +358,7 @@ impl FailureKind {
             Self::Store => "store",
             Self::LimitStore => "limit-store",
             Self::Interrupted => "interrupted",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -448,6 +471,7 @@ pub(crate) fn sample() -> Exchange {
         web_socket: None,
         destination: None,
         alteration: None,
+        recorded_by: None,
         notes: Vec::new(),
         previous_hash: None,
         hash: None,

@@ -63,7 +63,7 @@ pub use exchange::{
 };
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
-pub use import::{Alteration, Import};
+pub use import::{Alteration, Import, Incoming};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;
 pub use redact::{JournalEntry, KnownTokens, Mask, Redactor, redact_text};

@@ -105,6 +105,10 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
         put(out, r#","alteration":"#);
         json(out, alteration);
     }
+    if let Some(tool) = &exchange.recorded_by {
+        put(out, r#","recordedBy":"#);
+        text(out, tool);
+    }
     if !exchange.notes.is_empty() {
         put(out, r#","notes":"#);
         json(out, &exchange.notes);
@@ -341,6 +345,7 @@ mod tests {
             });
             exchange.notes = if has[0] { vec![Note::LengthIgnored, Note::RedirectRewritten] } else { Vec::new() };
             exchange.alteration = has[5].then_some(Alteration::Edited);
+            exchange.recorded_by = has[4].then(|| client.into());
             exchange.hash = has[5].then(|| Digest::of(b""));
             prop_assert_eq!(by_hand(&exchange), by_serde(&exchange));
         }

@@ -23,6 +23,9 @@ pub enum Note {
     LengthIgnored,
     /// The client half-closed the connection before the response; it may have left.
     ClientHalfClosed,
+    /// The tool that recorded the exchange kept a body decoded from its `Content-Encoding`: length and digest are those
+    /// of the decoded bytes.
+    BodyDecoded,
 }
 
 impl Note {
@@ -36,6 +39,7 @@ impl Note {
             Self::CookiesRewritten => "cookies-rewritten",
             Self::LengthIgnored => "length-ignored",
             Self::ClientHalfClosed => "client-half-closed",
+            Self::BodyDecoded => "body-decoded",
         }
     }
 }
@@ -56,6 +60,9 @@ impl fmt::Display for Note {
                 "the response had both Content-Length and chunked coding; Content-Length was ignored"
             }
             Self::ClientHalfClosed => "the client half-closed the connection before the response",
+            Self::BodyDecoded => {
+                "a body was recorded decoded from its Content-Encoding; length and digest are of the decoded bytes"
+            }
         })
     }
 }
@@ -73,6 +80,7 @@ mod tests {
             Note::CookiesRewritten,
             Note::LengthIgnored,
             Note::ClientHalfClosed,
+            Note::BodyDecoded,
         ] {
             assert_eq!(serde_json::to_value(note).unwrap(), note.as_str());
         }

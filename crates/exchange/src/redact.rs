@@ -208,6 +208,7 @@ impl Redactor {
             web_socket,
             destination: capture.destination.as_deref().cloned(),
             alteration: None,
+            recorded_by: None,
             previous_hash: None,
             hash: None,
         }

@@ -143,6 +143,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             web_socket: None,
             destination: None,
             alteration: None,
+            recorded_by: None,
             notes: Vec::new(),
             previous_hash: Some(last),
             hash: None,

@@ -7,7 +7,7 @@ use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, Missing};
 use crate::{ExchangeWriter, ExportError, Format, text::message_bytes};
 
 /// The columns, in their order.
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 31] = [
     "sequence",
     "id",
     "startedAt",
@@ -38,6 +38,7 @@ const COLUMNS: [&str; 30] = [
     "destination",
     "authority",
     "alteration",
+    "recordedBy",
 ];
 
 pub(crate) struct CsvWriter<W: Write> {
@@ -137,6 +138,7 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         text(destination.map(|destination| &destination.address)),
         text(destination.and_then(|destination| destination.tls.as_ref()).map(|tls| tls.authority.as_str())),
         text(exchange.alteration.map(alteration)),
+        text(exchange.recorded_by.as_ref()),
     ]
 }
 

@@ -35,17 +35,7 @@ impl LocalResponse {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Limited { .. } => Outcome::Refused,
-            Self::Failed(failure) => match failure.kind {
-                FailureKind::Malformed
-                | FailureKind::Framing
-                | FailureKind::HeadTooLarge
-                | FailureKind::RequestTimeout
-                | FailureKind::Misdirected
-                | FailureKind::Method
-                | FailureKind::Overloaded => Outcome::Rejected,
-                FailureKind::ClientLeft | FailureKind::ClientStalled => Outcome::Aborted,
-                _ => Outcome::Failed,
-            },
+            Self::Failed(failure) => failure.kind.outcome(),
         }
     }
 

@@ -453,7 +453,8 @@ rules! {
     RecordImported "record/imported" Note {
         "The session was recorded elsewhere",
         why: "Matching hashes show that nothing was changed by accident. Anyone who can edit an export can also \
-              recompute them, so an imported session proves nothing on its own. Raised for every imported session.",
+              recompute them, so an imported session proves nothing on its own. What another tool recorded has no \
+              hashes: its times and bytes are as that tool's file has them. Raised for every imported session.",
         advice: "Export the evidence where the session was recorded; there it is signed."
     }
     RecordDates "record/dates" Error {

@@ -107,10 +107,10 @@ fn an_import_is_not_proven_and_an_edited_one_fails() {
         session(calls).iter().for_each(|exchange| reviewer.push(exchange));
         reviewer.into_review()
     };
-    let fits = with(Some(Import { exchanges: 50, edited: 0, masked: 0 }), quiet());
+    let fits = with(Some(Import { exchanges: 50, edited: 0, masked: 0, foreign: 0 }), quiet());
     assert_eq!(fits.verdict, Verdict::NotProven);
     assert_eq!(fits.findings.iter().map(|own| own.rule).collect::<Vec<_>>(), [Rule::RecordImported]);
-    let edited = with(Some(Import { exchanges: 99, edited: 99, masked: 0 }), quiet());
+    let edited = with(Some(Import { exchanges: 99, edited: 99, masked: 0, foreign: 0 }), quiet());
     let said = "Imported; 99 of 99 exchanges are not as they were recorded; claims to come from api.mews-demo.com.";
     assert!(edited.verdict == Verdict::NotReady && edited.summary.contains(said), "{}", edited.summary);
     // The exchanges bear the mark, whatever the log knows.

@@ -6,6 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nightaudit_exchange::{Body, Exchange};
+use nightaudit_import::{Options, Reader};
 use nightaudit_store::{Log, Query, StoreConfig};
 
 fn line(number: u64) -> String {
@@ -33,7 +34,7 @@ fn log(c: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(StoreConfig::new(dir.path(), &nightaudit_mews::API)).unwrap();
     let lines: Vec<String> = (0..4096).map(line).collect();
-    log.import(&mut lines.join("\n").as_bytes()).unwrap();
+    log.import(Reader::open(lines.join("\n").as_bytes(), Options::default()).unwrap()).unwrap();
     let id = nightaudit_exchange::ExchangeId::from_parts(1_795_435_200_000 + 2000, 2000);
 
     let mut group = c.benchmark_group("log");

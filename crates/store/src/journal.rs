@@ -248,6 +248,7 @@ impl Entry<'_> {
             web_socket: None,
             destination: None,
             alteration: None,
+            recorded_by: None,
             notes: Vec::new(),
             previous_hash: None,
             hash: None,

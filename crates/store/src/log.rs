@@ -41,11 +41,19 @@ use crate::{
 pub struct Log {
     pub(crate) shared: Arc<Shared>,
     opened: Opened,
+    pub(crate) redacted: Redacted,
     /// `None` if read-only: another process may own the log.
     lock: Option<Lock>,
     /// `None` if read-only.
     encoder: Option<mpsc::Sender<Message>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What is redacted besides tokens, and the key of its pseudonyms.
+#[derive(Debug)]
+pub(crate) struct Redacted {
+    pub(crate) fields: Vec<String>,
+    pub(crate) key: PseudonymKey,
 }
 
 /// Totals of the log when it is closed.
@@ -99,6 +107,7 @@ impl Log {
             true => PseudonymKey::ephemeral(),
             false => redaction_key::redaction_key_on(&*config.disk, &config.dir).map_err(failed("use the key in"))?,
         };
+        let redacted = Redacted { fields: config.redact_fields.clone(), key: key.clone() };
         let redactor = Redactor::new(config.api, &config.redact_fields, key);
         let left = journal::read(&config.dir).map_err(failed("read the journal of"))?;
         let index = recover::index(dir)?;
@@ -133,7 +142,7 @@ impl Log {
             spawn("log-index", Box::new(move || persist(&indexed, &to_store)))?,
         ];
         open::count(&shared, &mut opened);
-        Ok(Self { shared, opened, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
+        Ok(Self { shared, opened, redacted, lock: Some(lock), encoder: Some(sender), threads: Mutex::new(threads) })
     }
 
     /// Whether there is a log in `dir`: an error if there is none, or if that can't be told.
@@ -158,7 +167,8 @@ impl Log {
     /// [`OpenError::Missing`] if there is no log; otherwise as [`open`](Self::open).
     pub fn open_read_only(dir: &Path, api: &'static Api) -> Result<Self, OpenError> {
         let (shared, opened) = open::read(&StoreConfig::new(dir, api))?;
-        Ok(Self { shared: Arc::new(shared), opened, lock: None, encoder: None, threads: Mutex::default() })
+        let redacted = Redacted { fields: Vec::new(), key: PseudonymKey::ephemeral() };
+        Ok(Self { shared: Arc::new(shared), opened, redacted, lock: None, encoder: None, threads: Mutex::default() })
     }
 
     /// What was found when the log was opened.

@@ -138,6 +138,7 @@ fn stub() -> Exchange {
         web_socket: None,
         destination: None,
         alteration: None,
+        recorded_by: None,
         notes: Vec::new(),
         previous_hash: None,
         hash: None,

@@ -136,6 +136,8 @@ fn origin(exchange: &Exchange) -> Option<&'static str> {
         (_, Some(OriginStatus::NotMews)) => Some("not Mews"),
         (Some(Alteration::Edited), _) => Some("altered"),
         (Some(Alteration::Masked), _) => Some("values masked"),
+        // What another tool says of the host is in the exchange.
+        (None, _) if exchange.recorded_by.is_some() => Some("imported"),
         (None, Some(OriginStatus::NotVouched)) => Some("not proven to be Mews"),
         _ => None,
     }

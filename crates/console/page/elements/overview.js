@@ -13,11 +13,11 @@ export function took({ timesUs }) {
 }
 
 const LEVELS = /** @type {Record<string, string>} */ ({ admitted: "good", delayed: "warn" });
-const AUTHORITIES = /** @type {Record<string, string>} */ ({ public: "a public authority", system: "an authority of the machine only", configured: "a configured authority only" });
+const AUTHORITIES = /** @type {Record<string, string>} */ ({ public: "a public authority", system: "an authority of the machine only", configured: "a configured authority only", unknown: "an authority that was not recorded" });
 
 /** @param {Exchange} exchange @param {Context} ctx @param {string | null} origin why it doesn't show how Mews behaves @param {boolean} isImported */
 export function overview(exchange, ctx, origin, isImported) {
-	const { alteration, destination, envelope, error, limit, notes = [], request, response } = exchange;
+	const { alteration, destination, envelope, error, limit, notes = [], recordedBy, request, response } = exchange;
 	/** @param {string | null | undefined} text @param {string} [what] copies it */
 	const mono = (text, what) => text && [recorded(text, { class: "mono", longest: 4000 }), what && copyButton(text, ctx, what)];
 	const only = (token = "") => h("a", { href: address(["traffic"], { token }), title: "Only its exchanges" }, token);
@@ -45,7 +45,7 @@ export function overview(exchange, ctx, origin, isImported) {
 		const { address, remote, tls, proxy } = destination;
 		const how = tls ? `, TLS with ${tls.serverName}, certificate from ${AUTHORITIES[tls.authority] ?? tls.authority}` : ", in clear text";
 		const isNotMews = origin?.includes("Mews");
-		return [isNotMews && [h("span", { class: "tag warn" }, origin), " "], recorded(`${address}${how}${proxy ? `, through the proxy ${proxy}` : ""}${remote ? ` (${remote})` : ""}${alteration || isImported ? ", as claimed" : ""}`, { longest: 1000 })];
+		return [isNotMews && [h("span", { class: "tag warn" }, origin), " "], recorded(`${address}${how}${proxy ? `, through the proxy ${proxy}` : ""}${remote ? ` (${remote})` : ""}${alteration || recordedBy || isImported ? ", as claimed" : ""}`, { longest: 1000 })];
 	};
 	const isStoredOtherwise = [request, response].some((message) => message?.storedSha256);
 	return h(
@@ -53,7 +53,8 @@ export function overview(exchange, ctx, origin, isImported) {
 		{ class: "overview scrolls", tabindex: 0, role: "region", "aria-label": "Overview" },
 		error && callout("bad", [h("b", null, recorded(error.kind)), ": ", recorded(error.message, { longest: 2000 })]),
 		notes.map((note) => callout("info", recorded(note.replaceAll("-", " ")))),
-		(alteration || isImported) && callout("warn", `Imported: ${alteration === "masked" ? "values were masked before export" : alteration ? "altered since it was recorded" : "the hash matches, which alone proves nothing"}.`),
+		recordedBy && callout("warn", ["Imported: recorded by ", recorded(recordedBy, { longest: 200 }), ", whose word its times and bytes are."]),
+		(alteration || (isImported && !recordedBy)) && callout("warn", `Imported: ${alteration === "masked" ? "values were masked before export" : alteration ? "altered since it was recorded" : "the hash matches, which alone proves nothing"}.`),
 		h("div", null, section("Time", [], waterfall(exchange.timesUs, limit?.waitedMs ?? 0)), limitFacts()),
 		section("Exchange", [
 			["Request-Id", mono(response?.requestId, "The Request-Id")],

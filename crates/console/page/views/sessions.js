@@ -13,6 +13,19 @@ import { address } from "../router.js";
 const API = "/api/v1/sessions";
 
 const at = (/** @type {Session} */ { id }, rest = "") => `${API}/${encodeURIComponent(id)}${rest}`;
+/**
+ * What was made of an imported file, and what of it was left out.
+ * @param {any} told
+ */
+const imported = (told) => {
+	const { tool, skipped, otherHosts, notHttp } = told.file;
+	const left = [
+		skipped && `${counted(skipped, "damaged entry", "damaged entries")} skipped`,
+		otherHosts && `${counted(otherHosts, "request")} to other hosts left out`,
+		notHttp && `${counted(notHttp, "entry", "entries")} that are not HTTP left out`,
+	].filter(Boolean);
+	return `Imported ${described(told)}${tool ? `, recorded by ${visible(tool, 80)}` : ""}${left.length ? `; ${left.join(", ")}` : ""}`;
+};
 const described = (/** @type {Session} */ { name, exchanges, bytes }) => `session ${visible(name)} with ${counted(exchanges, "exchange")} (${size(bytes)})`;
 
 /**
@@ -37,9 +50,9 @@ export function view(route, ctx) {
 	const compared = h("div");
 	const picked = h("div", { role: "status" });
 	const list = h("section", { class: "card" });
-	const input = h("input", { type: "file", id: "import-file", class: "hush", accept: ".ndjson,.jsonl", onchange: () => void take() });
+	const input = h("input", { type: "file", id: "import-file", class: "hush", accept: ".ndjson,.jsonl,.har,.zhar,.json,.flow,.flows,.mitm,.gz", onchange: () => void take() });
 	const state = h("p", { role: "status" });
-	const drop = h("section", { class: "drop muted" }, input, h("p", null, h("label", { class: "button", for: input.id }, "Import an NDJSON export"), " or drop it anywhere on this page"), state);
+	const drop = h("section", { class: "drop muted" }, input, h("p", null, h("label", { class: "button", for: input.id }, "Import a file"), " or drop it anywhere on this page: an NDJSON export, a HAR of another tool, or a flow file of mitmproxy"), state);
 
 	const refresh = async () => {
 		sessions = (await ctx.api.get(API, { signal })).sessions;
@@ -61,7 +74,7 @@ export function view(route, ctx) {
 	const take = async (files = [...(input.files ?? [])]) => {
 		for (const file of files) {
 			state.textContent = `Importing ${visible(file.name, 80)} (${size(file.size)})…`;
-			await act(async () => `Imported ${described(await ctx.api.send("POST", "/api/v1/import", file, { signal, type: "application/x-ndjson" }))}`);
+			await act(async () => imported(await ctx.api.send("POST", `/api/v1/import?${new URLSearchParams({ file: file.name })}`, file, { signal, type: "application/octet-stream" })));
 		}
 		state.textContent = input.value = "";
 	};
@@ -173,7 +186,7 @@ function states({ importing, current, open, imported, missing, incomplete }) {
 	const altered = imported ? imported.edited + imported.masked : 0;
 	return [
 		current ? ["good", "recording"] : open ? ["info", "open"] : ["", "closed"],
-		.../** @type {[string, string][]} */ (imported ? [altered ? ["bad", `imported, ${count(altered)} of ${count(imported.exchanges)} altered`] : ["", "imported"]] : []),
+		.../** @type {[string, string][]} */ (imported ? [altered ? ["bad", `imported, ${count(altered)} of ${count(imported.exchanges)} altered`] : ["", imported.foreign ? "imported from another tool" : "imported"]] : []),
 		.../** @type {[string, string][]} */ (missing ? [["bad", `${count(missing)} missing`]] : incomplete ? [["bad", "incomplete"]] : []),
 	];
 }

@@ -145,6 +145,18 @@ impl Searched<'_> {
     ///
     /// `complete` says whether the whole message arrived; if not, its end is checked for a partial token.
     pub(super) fn finish(mut self, names: &Names, secrets: &mut Secrets, complete: bool) -> Body {
+        self.find_values(secrets, complete);
+        self.conclude(names, secrets, complete)
+    }
+
+    /// As [`finish`](Self::finish), for a body that another tool recorded and that may already have pseudonyms.
+    pub(super) fn finish_foreign(mut self, names: &Names, secrets: &mut Secrets, complete: bool) -> Body {
+        self.find_values(secrets, complete);
+        [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten().for_each(Text::keep_pseudonyms);
+        self.conclude(names, secrets, complete)
+    }
+
+    fn find_values(&mut self, secrets: &Secrets, complete: bool) {
         let body = self.body;
         for text in [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten() {
             text.find_values(secrets);
@@ -152,6 +164,10 @@ impl Searched<'_> {
                 text.find_prefix_at_end(secrets);
             }
         }
+    }
+
+    fn conclude(mut self, names: &Names, secrets: &mut Secrets, complete: bool) -> Body {
+        let body = self.body;
         if let Some(withheld) = self.withheld(names, secrets, complete) {
             return body.without_bytes(withheld);
         }

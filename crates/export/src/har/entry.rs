@@ -164,6 +164,8 @@ struct Nightaudit<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     alteration: Option<Alteration>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    recorded_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     previous_hash: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<Digest>,
@@ -317,6 +319,7 @@ impl Entry<'_> {
                 web_socket: exchange.web_socket.as_ref().map(WebSocketFacts::of),
                 destination: exchange.destination.as_ref(),
                 alteration: exchange.alteration,
+                recorded_by: exchange.recorded_by.as_deref(),
                 previous_hash: exchange.previous_hash,
                 hash: exchange.hash,
             },

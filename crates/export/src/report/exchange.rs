@@ -110,6 +110,7 @@ fn facts(exchange: &Exchange) -> Markup {
                 Alteration::Edited => "edited before the import",
                 Alteration::Masked => "values masked before the import",
             }) } } }
+            @if let Some(tool) = &exchange.recorded_by { dt { "Imported" } dd { span.pill.bad { "recorded by another tool" } " " (short(tool, MAX_TEXT)) } }
             @if let Some(id) = exchange.request_id() { dt { (API.request_id_header) } dd { code { (short(id, MAX_TEXT)) } } }
             dt { "Outcome" } dd { (exchange.outcome) @if let Some(error) = &exchange.error { ": " (error.kind) ", " (short(&error.message, MAX_TEXT)) } }
             @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, MAX_TEXT)) } }

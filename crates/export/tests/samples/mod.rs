@@ -81,6 +81,7 @@ pub fn exchange(sequence: u64) -> Exchange {
         web_socket: None,
         destination: Some(demo()),
         alteration: None,
+        recorded_by: None,
         notes: Vec::new(),
         previous_hash: Some(Digest([1; 32])),
         hash: Some(Digest([2; 32])),

@@ -67,6 +67,10 @@ fn has_public_certificate(destination: &Destination) -> bool {
     destination.tls.as_ref().is_some_and(|tls| tls.authority == Authority::Public)
 }
 
+fn has_unstated_authority(destination: &Destination) -> bool {
+    destination.tls.as_ref().is_some_and(|tls| tls.authority == Authority::Unknown)
+}
+
 impl Host {
     fn is_same(&self, other: &Destination) -> bool {
         let own = &self.destination;
@@ -92,7 +96,7 @@ impl OriginTracker {
     pub fn push(&mut self, exchange: &Exchange) {
         let (id, at) = (exchange.id, exchange.started_at);
         self.first.get_or_insert((id, at));
-        self.marked.add(exchange.alteration);
+        self.marked.add(exchange);
         if exchange.alteration.is_some() {
             self.altered.add(id, at);
         }
@@ -134,7 +138,9 @@ impl OriginTracker {
         if host.environment.as_ref() != Some(&Environment::DEMO) {
             self.not_demo.add(id, at);
         }
-        if host.environment.is_some() && !has_public_certificate(&host.destination) {
+        // What another tool doesn't say is no finding of its own: the whole session is a claim.
+        let is_unstated = exchange.recorded_by.is_some() && has_unstated_authority(&host.destination);
+        if host.environment.is_some() && !has_public_certificate(&host.destination) && !is_unstated {
             self.untrusted.add(id, at);
         }
     }
@@ -158,12 +164,13 @@ impl OriginTracker {
 
     /// The import as known to the log and the exchanges; the larger of each figure.
     fn import(&self) -> Option<Import> {
-        let marked = Some(self.marked).filter(|marked| marked.altered() > 0);
+        let marked = Some(self.marked).filter(|marked| marked.altered() + marked.foreign > 0);
         match (self.imported, marked) {
             (Some(known), Some(marked)) => Some(Import {
                 exchanges: known.exchanges.max(marked.exchanges),
                 edited: known.edited.max(marked.edited),
                 masked: known.masked.max(marked.masked),
+                foreign: known.foreign.max(marked.foreign),
             }),
             (known, marked) => known.or(marked),
         }

@@ -51,6 +51,7 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         web_socket: None,
         destination: Some(demo()),
         alteration: None,
+        recorded_by: None,
         notes: Vec::new(),
         previous_hash: None,
         hash: None,

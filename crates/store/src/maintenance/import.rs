@@ -1,15 +1,11 @@
-//! Import of exported exchanges.
+//! Import of exchanges.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::{BufRead, Read as _},
-};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use nightaudit_exchange::{
-    Alteration, Body, Digest, Exchange, Import, Missing, PseudonymKey, Redactor, SessionId, Timestamp, chain,
+    Alteration, Body, Digest, Exchange, Import, Incoming, Redactor, SessionId, Timestamp, chain,
 };
 use nightaudit_log::SessionError;
-use serde::Deserialize;
 
 use crate::{
     log::Log,
@@ -18,38 +14,26 @@ use crate::{
     writer::sessions::failed,
 };
 
-/// The maximum length of a line, in bytes: two bodies of 64 MiB in base64.
-const MAX_LINE: u64 = 192 << 20;
-/// The number of exchanges, and bytes of lines, after which a batch is written.
+/// The number of exchanges, and bytes of their bodies, after which a batch is written.
 const BATCH: (usize, usize) = (256, 2 << 20);
 
-/// A file that can't be imported.
+/// Exchanges that can't be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The file can't be read.
-    #[error("can't read: {0}")]
-    Io(#[from] std::io::Error),
-    /// A line is not an exchange.
-    #[error("line {line} is not an exchange: {reason}")]
-    Line {
-        /// The line number, from 1.
-        line: u64,
-        /// The cause.
-        reason: String,
+    /// Their source failed: the file can't be read, or is damaged.
+    #[error(transparent)]
+    Source(Box<dyn std::error::Error + Send + Sync>),
+    /// Exchanges of a session aren't in order.
+    #[error("exchange {sequence} of session {session} comes after exchange {last}")]
+    Order {
+        /// The session.
+        session: SessionId,
+        /// The sequence of the exchange that comes too late.
+        sequence: u64,
+        /// The sequence of the one before it.
+        last: u64,
     },
-    /// The file is a bundle.
-    #[error(
-        "this is a bundle, but only NDJSON can be imported: `unzip -p BUNDLE exchanges.ndjson | nightaudit log import -` \
-         takes its exchanges"
-    )]
-    Bundle,
-    /// The file is a HAR.
-    #[error(
-        "this is a HAR, but only NDJSON can be imported; a HAR doesn't have everything that was recorded: export the \
-         exchanges as NDJSON"
-    )]
-    Har,
     /// A session of the file is already in the log.
     #[error("session {0} is already in the log: delete it first, or import into another data folder")]
     Present(SessionId),
@@ -58,20 +42,8 @@ pub enum ImportError {
     Session(#[from] SessionError),
 }
 
-impl ImportError {
-    /// The error for a file that begins so, if it is of another known format.
-    #[must_use]
-    pub fn of_other_format(begins: &[u8]) -> Option<Self> {
-        let object = begins.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
-        if begins.starts_with(b"PK\x03\x04") {
-            return Some(Self::Bundle);
-        }
-        object.is_some_and(|object| object.starts_with(b"\"log\"")).then_some(Self::Har)
-    }
-}
-
 /// A session being imported.
-struct Incoming {
+struct Session {
     hash: Digest,
     /// The hash of the previous exchange, as exported.
     exported: Option<Digest>,
@@ -83,29 +55,96 @@ struct Incoming {
     incomplete: bool,
 }
 
-/// A line of an export that lists missing exchanges.
-#[derive(Deserialize)]
-struct MissingLine {
-    missing: Missing,
+impl Session {
+    /// The session of its first exchange.
+    fn of(exchange: &Exchange) -> Self {
+        let genesis = chain::genesis(exchange.session);
+        Self {
+            hash: genesis,
+            exported: Some(genesis),
+            import: Import::default(),
+            last: 0,
+            name: exchange.session_name.to_string(),
+            ended: exchange.started_at,
+            incomplete: false,
+        }
+    }
+}
+
+/// What an exchange's hashes told before it was redacted.
+struct Exported {
+    hash: Option<Digest>,
+    previous: Option<Digest>,
+    /// Whether it matches its own hash.
+    fits: bool,
+    /// Whether its bodies match their digests, and whether those that don't are masked.
+    kept: bool,
+    masked: bool,
+    /// The finding of an earlier import.
+    alteration: Option<Alteration>,
+}
+
+impl Exported {
+    fn of(exchange: &Exchange) -> Self {
+        let fits = match (exchange.previous_hash, exchange.hash) {
+            (Some(previous), Some(hash)) => chain::hash(previous, exchange) == hash,
+            _ => false,
+        };
+        let is_kept = |body: &Body| Digest::of(&body.bytes) == body.stored_digest();
+        let (mut kept, mut masked) = (true, true);
+        for body in exchange.bodies().filter(|body| !is_kept(body)) {
+            (kept, masked) = (false, masked && body.masked);
+        }
+        Self {
+            hash: exchange.hash,
+            previous: exchange.previous_hash,
+            fits,
+            kept,
+            masked,
+            alteration: exchange.alteration,
+        }
+    }
+
+    /// How the exchange differs from the recorded one, as far as the file's hashes tell: whether it matches its own hash,
+    /// and whether that is chained to the one before it.
+    fn alteration(&self, session: &Session, sequence: u64) -> Option<Alteration> {
+        // If exchanges were left out, the one this is chained to is absent.
+        let is_chained = sequence != session.last + 1 || self.previous == session.exported;
+        if !self.fits || !is_chained || !self.kept && !self.masked {
+            return Some(Alteration::Edited);
+        }
+        self.alteration.max((!self.kept).then_some(Alteration::Masked))
+    }
 }
 
 impl Log {
-    /// Imports an NDJSON export: the same sessions, exchanges and hashes as exported, unless something was left out or
-    /// masked. Tokens in the file are redacted as in live traffic, which counts as masked.
+    /// Imports exchanges: those that nightaudit recorded as the same sessions, exchanges and hashes as exported, unless
+    /// something was left out or masked; those of another tool as sessions of their own. Tokens and the configured
+    /// properties are redacted as in live traffic, which counts as masked.
     ///
     /// # Errors
     ///
-    /// [`ImportError`] names the line that is not an exchange, or the session that is already in the log. Nothing is
-    /// imported then. If the process ends before that, the sessions are marked as unfinished and removed by the next
-    /// import.
-    pub fn import(&self, lines: &mut dyn BufRead) -> Result<Imported, ImportError> {
-        if let Some(error) = ImportError::of_other_format(lines.fill_buf()?) {
-            return Err(error);
-        }
+    /// [`ImportError`] is that of the source, or names the session that is already in the log. Nothing is imported then.
+    /// If the process ends before that, the sessions are marked as unfinished and removed by the next import.
+    pub fn import<E>(&self, exchanges: impl IntoIterator<Item = Result<Incoming, E>>) -> Result<Imported, ImportError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let exchanges = exchanges.into_iter();
+        self.import_all(&mut exchanges.map(|incoming| incoming.map_err(|error| ImportError::Source(error.into()))))
+    }
+
+    fn import_all(
+        &self,
+        exchanges: &mut dyn Iterator<Item = Result<Incoming, ImportError>>,
+    ) -> Result<Imported, ImportError> {
+        // Before anything is undone or begun: most files that can't be read fail here.
+        let first = exchanges.next().transpose()?;
         self.undo_unfinished()?;
         let mut imported = Imported::default();
         let mut sessions = BTreeMap::new();
-        let read = self.take_in(lines, random(), &mut sessions, &mut imported);
+        let mut exchanges = first.into_iter().map(Ok).chain(exchanges);
+        let read = self.take_in(&mut exchanges, random(), &mut sessions, &mut imported);
         let finished = read.and_then(|()| self.finish_import(&sessions));
         imported.sessions = sessions.keys().copied().collect();
         match finished {
@@ -127,83 +166,73 @@ impl Log {
 
     fn take_in(
         &self,
-        lines: &mut dyn BufRead,
+        exchanges: &mut dyn Iterator<Item = Result<Incoming, ImportError>>,
         import: u64,
-        sessions: &mut BTreeMap<SessionId, Incoming>,
+        sessions: &mut BTreeMap<SessionId, Session>,
         imported: &mut Imported,
     ) -> Result<(), ImportError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         // The file may come from anywhere.
-        let mut redactor = Redactor::new(self.shared.api, &[], PseudonymKey::ephemeral());
-        for number in 1.. {
-            let mut line = Vec::new();
-            (&mut *lines).take(MAX_LINE).read_until(b'\n', &mut line)?;
-            if line.is_empty() {
-                break;
-            }
-            // Some editors write a byte order mark.
-            let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
-            let wrong = |reason: String| ImportError::Line { line: number, reason };
-            if line.len() as u64 == MAX_LINE {
-                return Err(wrong(format!("it is longer than {MAX_LINE} bytes")));
-            }
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let mut exchange: Exchange = match serde_json::from_slice(line) {
-                Ok(exchange) => exchange,
-                Err(error) => match serde_json::from_slice::<MissingLine>(line) {
-                    Ok(MissingLine { missing }) => {
-                        sessions.get_mut(&missing.session).into_iter().for_each(|session| session.incomplete = true);
-                        continue;
-                    }
-                    Err(_) => return Err(wrong(error.to_string())),
-                },
-            };
-            let read = exchange.clone();
-            let had_tokens = redactor.rescan(&mut exchange);
-            let session = match sessions.entry(exchange.session) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    self.begin_import(&exchange, import)?;
-                    entry.insert(Incoming {
-                        hash: chain::genesis(exchange.session),
-                        exported: Some(chain::genesis(exchange.session)),
-                        import: Import::default(),
-                        last: 0,
-                        name: exchange.session_name.to_string(),
-                        ended: exchange.started_at,
-                        incomplete: false,
-                    })
+        let mut redactor = self.redactor();
+        for incoming in exchanges {
+            let (mut exchange, exported) = match incoming? {
+                Incoming::Missing(missing) => {
+                    sessions.get_mut(&missing.session).into_iter().for_each(|session| session.incomplete = true);
+                    continue;
+                }
+                Incoming::Recorded(mut exchange) => {
+                    let read = Exported::of(&exchange);
+                    let had_tokens = redactor.rescan(&mut exchange);
+                    (exchange, Some((read, had_tokens)))
+                }
+                Incoming::Foreign(mut exchange) => {
+                    redactor.redact(&mut exchange);
+                    (exchange, None)
                 }
             };
-            if exchange.sequence <= session.last {
-                return Err(wrong(format!("exchange {} comes after exchange {}", exchange.sequence, session.last)));
+            let session = match sessions.entry(exchange.session) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    self.begin_import(&exchange, import)?;
+                    entry.insert(Session::of(&exchange))
+                }
+            };
+            let (sequence, last) = (exchange.sequence, session.last);
+            if sequence <= last {
+                return Err(ImportError::Order { session: exchange.session, sequence, last });
             }
-            session.incomplete |= exchange.sequence != session.last + 1;
-            exchange.alteration = alteration(&read, session).max(had_tokens.then_some(Alteration::Masked));
-            session.import.add(exchange.alteration);
-            imported.import.add(exchange.alteration);
+            session.incomplete |= sequence != last + 1;
+            if let Some((exported, had_tokens)) = exported {
+                exchange.alteration =
+                    exported.alteration(session, sequence).max(had_tokens.then_some(Alteration::Masked));
+                session.exported = exported.hash;
+            }
+            session.import.add(&exchange);
+            imported.import.add(&exchange);
             session.incomplete |= exchange.alteration.is_some();
-            session.exported = read.hash;
             exchange.bodies_mut().for_each(unmask);
             let hash = chain::hash(session.hash, &exchange);
             if exchange.hash.is_some_and(|exported| exported != hash) {
                 imported.rehashed += 1;
                 session.incomplete = true;
             }
-            (session.hash, session.last) = (hash, exchange.sequence);
+            (session.hash, session.last) = (hash, sequence);
             session.ended = session.ended.max(exchange.started_at.plus(exchange.duration()));
             imported.exchanges += 1;
-            bytes += line.len();
-            batch.push(exchange);
+            bytes += exchange.bodies().map(|body| body.bytes.len()).sum::<usize>();
+            batch.push(*exchange);
             if batch.len() >= BATCH.0 || bytes >= BATCH.1 {
                 self.append(std::mem::take(&mut batch))?;
                 bytes = 0;
             }
         }
         self.append(batch)
+    }
+
+    /// A redactor with the tokens and properties of live traffic.
+    fn redactor(&self) -> Redactor {
+        Redactor::new(self.shared.api, &self.redacted.fields, self.redacted.key.clone())
     }
 
     fn begin_import(&self, exchange: &Exchange, import: u64) -> Result<(), ImportError> {
@@ -227,7 +256,7 @@ impl Log {
         })?)
     }
 
-    fn finish_import(&self, sessions: &BTreeMap<SessionId, Incoming>) -> Result<(), ImportError> {
+    fn finish_import(&self, sessions: &BTreeMap<SessionId, Session>) -> Result<(), ImportError> {
         let names: BTreeSet<&str> = sessions.values().map(|session| &session.name[..]).collect();
         tracing::debug!(sessions = sessions.len(), ?names, "imported");
         for (id, session) in sessions {
@@ -238,25 +267,6 @@ impl Log {
         let ids: Vec<SessionId> = sessions.keys().copied().collect();
         Ok(self.control(move |writer| writer.finish_import(&ids).map_err(failed))?)
     }
-}
-
-/// How an exchange differs from the recorded one, as far as the file's hashes tell: whether it matches its own hash,
-/// and whether that is chained to the one before it.
-///
-/// The finding of an earlier import is kept.
-fn alteration(exchange: &Exchange, session: &Incoming) -> Option<Alteration> {
-    let fits = match (exchange.previous_hash, exchange.hash) {
-        (Some(previous), Some(hash)) => chain::hash(previous, exchange) == hash,
-        _ => false,
-    };
-    // If exchanges were left out, the one this is chained to is absent.
-    let is_chained = exchange.sequence != session.last + 1 || exchange.previous_hash == session.exported;
-    let is_kept = |body: &Body| Digest::of(&body.bytes) == body.stored_digest();
-    if !fits || !is_chained || !exchange.bodies().all(|body| body.masked || is_kept(body)) {
-        return Some(Alteration::Edited);
-    }
-    let masked = (!exchange.bodies().all(is_kept)).then_some(Alteration::Masked);
-    exchange.alteration.max(masked)
 }
 
 /// Makes the body verifiable: once masked, it no longer matches the exported digest.

@@ -11,7 +11,7 @@ use nightaudit_store::{Check, Log, Query, SessionError, StoreConfig};
 
 use crate::{
     disks::{blocks, copy, segments},
-    support::{capture, config, record, record_all, started, wait},
+    support::{capture, config, ndjson, record, record_all, started, wait},
 };
 
 fn of(session: &str, number: u64) -> Capture {
@@ -287,8 +287,8 @@ fn regression_a_killed_import_passed_for_a_complete_one_and_could_not_be_repeate
         copy(&data, &killed);
     };
     let first = lines[..600].join("\n");
-    let mut half = io::BufReader::new(Broken { lines: first.as_bytes(), at_end: &at_end });
-    other.import(&mut half).unwrap();
+    let half = io::BufReader::new(Broken { lines: first.as_bytes(), at_end: &at_end });
+    other.import(ndjson(half)).unwrap();
     drop(other);
     let reader = Log::open_read_only(&killed, &nightaudit_mews::API).unwrap();
     let unfinished: Vec<_> = reader.sessions().into_iter().filter(|session| session.importing).collect();
@@ -299,7 +299,7 @@ fn regression_a_killed_import_passed_for_a_complete_one_and_could_not_be_repeate
     for again in [false, true] {
         let log = Log::open(StoreConfig { session: None, ..config(&killed) }).unwrap();
         assert_eq!(log.sessions().iter().filter(|session| session.importing).count(), usize::from(!again));
-        let imported = log.import(&mut text.as_bytes());
+        let imported = log.import(ndjson(text.as_bytes()));
         if again {
             assert!(imported.is_err());
         } else {

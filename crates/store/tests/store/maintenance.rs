@@ -7,7 +7,7 @@ use nightaudit_store::{ImportError, Log, Query, StoreConfig};
 
 use crate::{
     disks::{blocks, segments},
-    support::{ACCESS, capture, config, record, record_all},
+    support::{ACCESS, capture, config, ndjson, record, record_all},
 };
 
 fn all(log: &Log) -> Vec<Exchange> {
@@ -76,7 +76,7 @@ fn an_export_is_imported_with_the_same_hashes() {
     let text = lines.join("\n");
     let unnamed = |dir: &str| StoreConfig { session: None, ..config(&tempdir.path().join(dir)) };
     let other = Log::open(unnamed("two")).unwrap();
-    let imported = other.import(&mut text.as_bytes()).unwrap();
+    let imported = other.import(ndjson(text.as_bytes())).unwrap();
     assert_eq!((imported.exchanges, imported.rehashed, imported.sessions.len()), (701, 0, 2));
     let mut after = all(&other);
     after.sort_by_key(|exchange| (exchange.session, exchange.sequence));
@@ -85,14 +85,15 @@ fn an_export_is_imported_with_the_same_hashes() {
     assert_eq!(after, due);
     assert!(other.sessions().iter().all(|session| !session.open && !session.incomplete), "{:#?}", other.sessions());
     assert_eq!(other.check(&mut |_| {}).unwrap().damage, []);
-    assert!(matches!(other.import(&mut text.as_bytes()), Err(ImportError::Present(_))));
+    assert!(matches!(other.import(ndjson(text.as_bytes())), Err(ImportError::Present(_))));
 
     let third = Log::open(unnamed("three")).unwrap();
     let broken = format!("{}\n\nnonsense\n", lines[0]);
-    assert!(matches!(third.import(&mut broken.as_bytes()), Err(ImportError::Line { line: 3, .. })));
+    let Err(ImportError::Source(error)) = third.import(ndjson(broken.as_bytes())) else { panic!() };
+    assert!(matches!(error.downcast_ref(), Some(nightaudit_import::Error::Line { line: 3, .. })), "{error}");
     assert_eq!(third.sessions(), []);
     let edited = lines[0].replace("guest", "giest") + "\n" + &lines[5];
-    assert_eq!(third.import(&mut edited.as_bytes()).unwrap().rehashed, 2);
+    assert_eq!(third.import(ndjson(edited.as_bytes())).unwrap().rehashed, 2);
     assert!(third.sessions()[0].incomplete);
     assert_eq!(third.check(&mut |_| {}).unwrap().damage, []);
 }
@@ -175,7 +176,7 @@ fn regression_tokens_in_an_imported_file_were_stored() {
     let lines: Vec<_> = exchanges.iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect();
     let data = dir.path().join("two");
     let log = Log::open(StoreConfig { session: None, ..config(&data) }).unwrap();
-    let imported = log.import(&mut lines.join("\n").as_bytes()).unwrap();
+    let imported = log.import(ndjson(lines.join("\n").as_bytes())).unwrap();
     assert_eq!((imported.exchanges, imported.import.altered()), (4, 4));
     let there = all(&log);
     let json = serde_json::to_string(&there).unwrap();

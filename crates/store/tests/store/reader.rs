@@ -4,6 +4,8 @@ use nightaudit_exchange::Exchange;
 use nightaudit_log::{ReadLog, testing::conformance};
 use nightaudit_store::{Log, StoreConfig};
 
+use crate::support::ndjson;
+
 struct OnDisk {
     log: Log,
     _folder: tempfile::TempDir,
@@ -19,7 +21,7 @@ impl conformance::Engine for OnDisk {
             .iter()
             .flat_map(|exchange| [serde_json::to_vec(exchange).unwrap(), b"\n".to_vec()].concat())
             .collect();
-        self.log.import(&mut &*lines).unwrap();
+        self.log.import(ndjson(&*lines)).unwrap();
     }
 }
 

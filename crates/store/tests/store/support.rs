@@ -149,3 +149,8 @@ pub(crate) fn numbers(log: &Log, query: Query) -> Vec<u64> {
     let exchanges = log.query(query).unwrap();
     exchanges.map(|exchange| exchange.unwrap().request_id().unwrap()[4..].parse().unwrap()).collect()
 }
+
+/// The exchanges of an NDJSON export.
+pub(crate) fn ndjson<'a>(lines: impl std::io::BufRead + 'a) -> nightaudit_import::Reader<'a> {
+    nightaudit_import::Reader::open(lines, nightaudit_import::Options::default()).unwrap()
+}

@@ -1,0 +1,401 @@
+//! Exchanges from what another tool recorded.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use compact_str::CompactString;
+use nightaudit_exchange::{
+    AdmissionRecord, Authority, Body, Destination, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header,
+    Message, Note, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls, WebSocket,
+};
+use nightaudit_mews::{API, Environment, envelope};
+
+use crate::url::Url;
+
+/// The most messages of a WebSocket, and bytes of them, in one exchange.
+const PART: (usize, usize) = (1_000, 1 << 20);
+/// The most handshakes remembered.
+const HANDSHAKES: usize = 4_096;
+/// The longest error body that is searched for the request's id, in bytes.
+const MAX_ERROR: usize = 64 << 10;
+/// The error of an exchange of which the file has no response, and doesn't say why.
+const NO_RESPONSE: &str = "the file has no response, and no reason";
+
+/// A request and its response as a tool recorded them.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) started: Timestamp,
+    pub(crate) times: TimesUs,
+    pub(crate) peer: Option<SocketAddr>,
+    /// The address of the host, or of a proxy before it.
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) method: CompactString,
+    pub(crate) url: Url,
+    pub(crate) http_version: CompactString,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Body,
+    pub(crate) response: Option<Reply>,
+    /// What the tool says went wrong.
+    pub(crate) error: Option<String>,
+    pub(crate) messages: Option<Messages>,
+    pub(crate) facts: Option<Facts>,
+}
+
+/// A response as a tool recorded it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) http_version: CompactString,
+    pub(crate) reason: Option<CompactString>,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Body,
+}
+
+/// The messages of a WebSocket.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    pub(crate) list: Vec<Message>,
+    /// Whether the connection is known to have ended.
+    pub(crate) ended: bool,
+}
+
+/// What only nightaudit's own HAR says.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) id: ExchangeId,
+    pub(crate) environment: CompactString,
+    pub(crate) envelope: Envelope,
+    pub(crate) outcome: Outcome,
+    pub(crate) limit: Option<AdmissionRecord>,
+    pub(crate) error: Option<Failure>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) destination: Option<Destination>,
+    /// The part of a WebSocket that it is, without its messages.
+    pub(crate) part: Option<WebSocket>,
+}
+
+/// Makes exchanges of calls, for one session.
+#[derive(Debug)]
+pub(crate) struct Maker {
+    random: fastrand::Rng,
+    session: SessionId,
+    tool: CompactString,
+    /// The ids of handshakes as the file has them, and as they are now.
+    handshakes: HashMap<ExchangeId, ExchangeId>,
+}
+
+impl Maker {
+    pub(crate) fn new() -> Self {
+        let mut random = fastrand::Rng::new();
+        let session = SessionId::from_parts(0, random.u128(..));
+        Self { random, session, tool: CompactString::const_new("unknown"), handshakes: HashMap::new() }
+    }
+
+    /// Names the tool, in a word or two.
+    pub(crate) fn set_tool(&mut self, name: &str, version: &str) {
+        const MAX: usize = 100;
+        let text = format!("{} {}", name.trim(), version.trim());
+        let tool: CompactString = text.trim().chars().filter(|letter| !letter.is_control()).take(MAX).collect();
+        if !tool.is_empty() {
+            self.tool = tool;
+        }
+    }
+
+    pub(crate) fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// The session's id, which begins with the time of its first exchange.
+    pub(crate) fn session_at(&self, started: Timestamp) -> SessionId {
+        let bytes = self.session.to_bytes();
+        let random = bytes[6..].iter().fold(0, |random: u128, byte| random << 8 | u128::from(*byte));
+        SessionId::from_parts(milliseconds(started), random)
+    }
+
+    /// A new id of an exchange.
+    pub(crate) fn id_at(&mut self, started: Timestamp) -> ExchangeId {
+        ExchangeId::from_parts(milliseconds(started), self.random.u128(..))
+    }
+
+    /// The exchange, and those with the messages of its WebSocket. Session and sequence are left for later.
+    pub(crate) fn exchanges(&mut self, call: Call) -> Vec<Exchange> {
+        let Call { started, times, peer, remote, method, url, http_version, headers, body, .. } = call;
+        let id = self.id_at(started);
+        let is_web_socket = call.messages.is_some() || url.as_str().starts_with("ws");
+        let url = if is_web_socket { url.into_web_socket() } else { url };
+        let mut notes = Vec::new();
+        let decoded = |headers: &[Header], body: &Body| {
+            body.content_encoding.is_none() && !body.bytes.is_empty() && is_coded(headers)
+        };
+        let was_decoded = decoded(&headers, &body)
+            || call.response.as_ref().is_some_and(|reply| decoded(&reply.headers, &reply.body));
+        notes.extend(was_decoded.then_some(Note::BodyDecoded));
+        let (mut outcome, mut error) = outcome(call.response.as_ref(), call.error, call.messages.is_some());
+        let mut envelope = envelope_of(&headers, &body);
+        let mut request_id = call.response.as_ref().and_then(request_id_of);
+        let known = url.environment();
+        let mut environment = known.map_or(Environment::STAND_IN.into(), |known| CompactString::from(&*known.name));
+        let mut destination = Some(destination(&url, remote));
+        let (mut limit, mut web_socket) = (None, None);
+        if let Some(facts) = call.facts {
+            (outcome, error, limit) = (facts.outcome, facts.error, facts.limit);
+            (envelope, environment, destination) = (facts.envelope, facts.environment, facts.destination);
+            request_id = facts.request_id;
+            notes.extend(facts.notes.into_iter().filter(|note| *note != Note::BodyDecoded));
+            match facts.part {
+                Some(part) => {
+                    let handshake = self.handshakes.get(&part.handshake).copied().unwrap_or(part.handshake);
+                    web_socket = Some(WebSocket { handshake, ..part });
+                }
+                None if is_web_socket => self.note_handshake(facts.id, id),
+                None => {}
+            }
+        }
+        let mut exchange = Exchange {
+            id,
+            session: self.session,
+            session_name: CompactString::default(),
+            sequence: 0,
+            environment,
+            operation: url.operation().to_owned(),
+            started_at: started,
+            times_us: times,
+            peer,
+            envelope,
+            request: Request { method, url: url.into_string(), http_version, headers, body },
+            response: call.response.map(|reply| Response {
+                status: reply.status,
+                http_version: reply.http_version,
+                reason: reply.reason,
+                headers: reply.headers,
+                request_id,
+                body: reply.body,
+            }),
+            limit,
+            outcome,
+            error,
+            web_socket: None,
+            destination,
+            alteration: None,
+            recorded_by: Some(self.tool.clone()),
+            notes,
+            previous_hash: None,
+            hash: None,
+        };
+        match (web_socket, call.messages) {
+            // A part is an entry of its own.
+            (Some(part), messages) => {
+                exchange.web_socket = Some(WebSocket { messages: messages.map_or_else(Vec::new, |m| m.list), ..part });
+                exchange.response = None;
+                vec![exchange]
+            }
+            (None, Some(messages)) => {
+                let parts = self.parts(&exchange, messages);
+                std::iter::once(exchange).chain(parts).collect()
+            }
+            (None, None) => vec![exchange],
+        }
+    }
+
+    fn note_handshake(&mut self, in_file: ExchangeId, id: ExchangeId) {
+        if self.handshakes.len() == HANDSHAKES {
+            self.handshakes.clear();
+        }
+        self.handshakes.insert(in_file, id);
+    }
+
+    /// The parts of a WebSocket, each an exchange.
+    pub(crate) fn parts(&mut self, handshake: &Exchange, messages: Messages) -> Vec<Exchange> {
+        let Messages { list, ended } = messages;
+        let mut parts: Vec<Exchange> = Vec::new();
+        let mut list = list.into_iter().peekable();
+        while list.peek().is_some() || (parts.is_empty() && ended) {
+            let mut held = Vec::new();
+            let mut bytes = 0;
+            while let Some(message) = list.next_if(|_| held.len() < PART.0 && bytes < PART.1) {
+                bytes += message.body.bytes.len();
+                held.push(message);
+            }
+            let started = held.first().map_or(handshake.started_at, |message| message.time);
+            let end = held.last().map_or(started, |message| message.time).since(started);
+            let response_end = Some(u64::try_from(end.as_micros()).unwrap_or(u64::MAX));
+            parts.push(Exchange {
+                id: self.id_at(started),
+                started_at: started,
+                times_us: TimesUs { forwarded: None, response_head: None, response_end },
+                request: Request { headers: Vec::new(), body: Body::empty(), ..handshake.request.clone() },
+                response: None,
+                outcome: Outcome::Answered,
+                error: None,
+                notes: Vec::new(),
+                web_socket: Some(WebSocket {
+                    handshake: handshake.id,
+                    part: u32::try_from(parts.len() + 1).unwrap_or(u32::MAX),
+                    messages: held,
+                    omitted: Omitted::default(),
+                    unreadable_bytes: 0,
+                    ended: ended && list.peek().is_none(),
+                }),
+                ..handshake.clone()
+            });
+        }
+        parts
+    }
+}
+
+fn milliseconds(time: Timestamp) -> u64 {
+    u64::try_from(time.micros() / 1000).unwrap_or(0)
+}
+
+/// The value of the first header of this name.
+pub(crate) fn header<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
+    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| &*header.value)
+}
+
+/// The content coding that the headers declare; `None` for none.
+pub(crate) fn coding(headers: &[Header]) -> Option<String> {
+    let named = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("content-encoding"));
+    // Repeated headers form one list (RFC 9110, section 5.3).
+    let coding = named.map(|header| &*header.value).collect::<Vec<_>>().join(", ").trim().to_ascii_lowercase();
+    (!coding.is_empty() && coding != "identity").then_some(coding)
+}
+
+fn is_coded(headers: &[Header]) -> bool {
+    coding(headers).is_some()
+}
+
+/// Where the request went, as far as the file says.
+fn destination(url: &Url, remote: Option<SocketAddr>) -> Destination {
+    let tls = url.is_tls().then(|| Tls { server_name: url.host().into(), authority: Authority::Unknown });
+    Destination { address: url.origin().into(), remote, tls, proxy: None }
+}
+
+fn envelope_of(headers: &[Header], body: &Body) -> Envelope {
+    let (decoded, _) = body.decoded();
+    let cookies = || headers.iter().filter(|header| header.name.eq_ignore_ascii_case("cookie"));
+    let read = match decoded.is_empty() {
+        true => envelope::from_cookies(cookies().map(|header| header.value.as_bytes())),
+        false => envelope::read(&decoded),
+    };
+    let pseudonym = |token: &str| match token.parse() {
+        // The file was exported with pseudonyms.
+        Ok(pseudonym) if token.starts_with(Pseudonym::PREFIX) => pseudonym,
+        _ => Pseudonym::of(token.as_bytes()),
+    };
+    let token = |token: Option<&str>| token.filter(|token| !token.is_empty()).map(pseudonym);
+    Envelope {
+        client: read.client.as_deref().map(str::to_owned),
+        client_token: token(read.client_token.as_deref()),
+        access_token: token(read.access_token.as_deref()),
+        paginated: read.paginated,
+    }
+}
+
+/// Mews' id of the request: in a header, or in an error's body.
+fn request_id_of(reply: &Reply) -> Option<String> {
+    const MAX: usize = 256;
+    if let Some(id) = header(&reply.headers, API.request_id_header) {
+        return Some(id.to_owned());
+    }
+    let (decoded, _) = (reply.status >= 400 && reply.body.bytes.len() <= MAX_ERROR).then(|| reply.body.decoded())?;
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&decoded).ok()?;
+    let id = object.get(API.request_id_property)?.as_str()?;
+    (1..=MAX).contains(&id.len()).then(|| id.to_owned())
+}
+
+/// What became of the request. Whoever sent messages had opened the WebSocket.
+fn outcome(reply: Option<&Reply>, error: Option<String>, has_messages: bool) -> (Outcome, Option<Failure>) {
+    if let Some(reply) = reply {
+        // Responses that nightaudit itself made, seen by a tool before it.
+        if header(&reply.headers, "x-nightaudit-limited").is_some() {
+            return (Outcome::Refused, None);
+        }
+        if let Some(kind) = header(&reply.headers, "x-nightaudit-error") {
+            let kind = serde_json::from_value(kind.into()).unwrap_or(FailureKind::Unknown);
+            let message = String::from_utf8_lossy(&reply.body.decoded().0).chars().take(1_000).collect();
+            return (kind.outcome(), Some(Failure { kind, message }));
+        }
+    }
+    let error = error.filter(|message| !message.trim().is_empty());
+    let Some(message) = error.or_else(|| (reply.is_none() && !has_messages).then(|| NO_RESPONSE.to_owned())) else {
+        return (Outcome::Answered, None);
+    };
+    let kind = match kind_of(&message) {
+        // There was a response, which is not complete then.
+        FailureKind::Unknown if reply.is_some() => FailureKind::Incomplete,
+        kind => kind,
+    };
+    (kind.outcome(), Some(Failure { kind, message }))
+}
+
+/// The kind of failure that a tool's message tells, by the words that Chromium, Firefox and mitmproxy use.
+fn kind_of(message: &str) -> FailureKind {
+    let message = message.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["err_aborted", "binding_aborted", "client disconnect", "cancel", "connection killed", "flow killed"]) {
+        FailureKind::ClientLeft
+    } else if says(&["name_not_resolved", "unknown_host", "name resolution", "getaddrinfo", "enotfound"]) {
+        FailureKind::Resolve
+    } else if says(&["err_proxy", "err_tunnel", "proxy_"]) {
+        FailureKind::UpstreamProxy
+    } else if says(&["err_cert", "err_ssl", "ssl_", "sec_error", "certificate", "tls"]) {
+        FailureKind::Tls
+    } else if says(&["connection_timed_out", "connect timeout", "net_timeout"]) {
+        FailureKind::ConnectTimeout
+    } else if says(&["timed_out", "timed out", "timeout"]) {
+        FailureKind::ResponseTimeout
+    } else if says(&["refused", "address_unreachable", "internet_disconnected", "unreachable", "econnrefused"]) {
+        FailureKind::Connect
+    } else if says(&["content_length_mismatch", "incomplete_chunked", "partial_transfer"]) {
+        FailureKind::Incomplete
+    } else if says(&["invalid_http", "invalid_response", "protocol_error", "http2_", "quic_protocol"]) {
+        FailureKind::InvalidResponse
+    } else if says(&["reset", "closed", "empty_response", "server disconnected"]) {
+        FailureKind::Closed
+    } else {
+        FailureKind::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_by_the_words_of_each_tool() {
+        for (message, kind) in [
+            ("net::ERR_NAME_NOT_RESOLVED", FailureKind::Resolve),
+            ("NS_ERROR_UNKNOWN_HOST", FailureKind::Resolve),
+            ("net::ERR_CONNECTION_REFUSED", FailureKind::Connect),
+            ("NS_ERROR_CONNECTION_REFUSED", FailureKind::Connect),
+            ("net::ERR_CERT_AUTHORITY_INVALID", FailureKind::Tls),
+            ("Certificate verify failed: self-signed certificate", FailureKind::Tls),
+            ("net::ERR_CONNECTION_TIMED_OUT", FailureKind::ConnectTimeout),
+            ("net::ERR_TIMED_OUT", FailureKind::ResponseTimeout),
+            ("net::ERR_ABORTED", FailureKind::ClientLeft),
+            ("NS_BINDING_ABORTED", FailureKind::ClientLeft),
+            ("Client disconnected.", FailureKind::ClientLeft),
+            ("net::ERR_EMPTY_RESPONSE", FailureKind::Closed),
+            ("server disconnected", FailureKind::Closed),
+            ("net::ERR_CONTENT_LENGTH_MISMATCH", FailureKind::Incomplete),
+            ("net::ERR_PROXY_CONNECTION_FAILED", FailureKind::UpstreamProxy),
+            ("something else", FailureKind::Unknown),
+        ] {
+            assert_eq!(kind_of(message), kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_tool_is_named_in_a_line() {
+        let mut maker = Maker::new();
+        assert_eq!(maker.tool(), "unknown");
+        maker.set_tool("WebInspector", "537.36");
+        assert_eq!(maker.tool(), "WebInspector 537.36");
+        maker.set_tool("\u{1b}[2J", "\n");
+        assert_eq!(maker.tool(), "[2J");
+        maker.set_tool(&"x".repeat(1_000), "");
+        assert_eq!(maker.tool().len(), 100);
+        maker.set_tool("", " ");
+        assert_eq!(maker.tool().len(), 100);
+    }
+}
