@@ -19,6 +19,7 @@ mod filtering;
 mod frames;
 mod http2_attacks;
 mod http2_upstreams;
+mod importing;
 mod limits;
 mod losses;
 mod opening;

@@ -87,7 +87,7 @@ impl Import {
         let opened = Store::open_with(own_config(settings), &mut |_| {});
         let done = match opened {
             Ok(log) => {
-                let done = self.into_log(&log, file, &mut progress).with_context(importing)?;
+                let done = self.import_into(&log, file, &mut progress).with_context(importing)?;
                 log.close();
                 done
             }
@@ -107,7 +107,7 @@ impl Import {
     }
 
     /// Imports into a log that this process owns.
-    fn into_log(
+    fn import_into(
         &self,
         log: &Store,
         file: Box<dyn BufRead + Send>,
@@ -194,7 +194,11 @@ impl Done {
             writeln!(out, "{} of them have a different hash than when exported: {why}", self.rehashed)?;
         }
         if self.other_hosts > 0 {
-            writeln!(out, "{} requests to other hosts left out: `--all-hosts` imports them", self.other_hosts)?;
+            writeln!(
+                out,
+                "{} requests to other hosts or paths left out: `--all-hosts` imports them",
+                self.other_hosts
+            )?;
         }
         if self.not_http > 0 {
             writeln!(out, "{} entries left out that are not HTTP requests", self.not_http)?;

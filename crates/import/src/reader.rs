@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
     fn emptiness(&self) -> Option<Error> {
         let Summary { format, entries, other_hosts, .. } = self.summary;
         let is_empty = if format == Format::Ndjson { entries == 0 } else { self.sequence == 0 };
-        is_empty.then(|| if other_hosts > 0 { Error::OtherHosts(other_hosts) } else { Error::Empty })
+        is_empty.then_some(if other_hosts > 0 { Error::OtherHosts(other_hosts) } else { Error::Empty })
     }
 }
 

@@ -21,7 +21,7 @@ const imported = (told) => {
 	const { tool, skipped, otherHosts, notHttp } = told.file;
 	const left = [
 		skipped && `${counted(skipped, "damaged entry", "damaged entries")} skipped`,
-		otherHosts && `${counted(otherHosts, "request")} to other hosts left out`,
+		otherHosts && `${counted(otherHosts, "request")} to other hosts or paths left out`,
 		notHttp && `${counted(notHttp, "entry", "entries")} that are not HTTP left out`,
 	].filter(Boolean);
 	return `Imported ${described(told)}${tool ? `, recorded by ${visible(tool, 80)}` : ""}${left.length ? `; ${left.join(", ")}` : ""}`;
