@@ -186,6 +186,7 @@ impl Captures {
             }),
             outcome: Outcome::Answered,
             error: None,
+            fault: None,
             web_socket: None,
             destination: None,
             notes: Vec::new(),

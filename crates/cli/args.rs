@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        compare, completions, config, console, export, limits, log, man, mews, open, replay, review, serve, sessions,
-        show, simulate, tail, top, tour, verify,
+        compare, completions, config, console, export, fault, limits, log, man, mews, open, replay, review, serve,
+        sessions, show, simulate, tail, top, tour, verify,
     },
     global::GlobalArgs,
 };
@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Show(show::Show),
     Sessions(sessions::Sessions),
     Limits(limits::Limits),
+    Fault(fault::Fault),
     Review(Box<review::Review>),
     Compare(Box<compare::Compare>),
     Export(Box<export::Export>),

@@ -52,6 +52,26 @@ pub(crate) fn operations() -> ArgValueCompleter {
     })
 }
 
+/// The numbers of the running `serve`'s fault rules.
+pub(crate) fn faults() -> ArgValueCandidates {
+    #[derive(serde::Deserialize)]
+    struct Listed {
+        faults: Vec<nightaudit_fault::FaultState>,
+    }
+
+    ArgValueCandidates::new(|| {
+        let listed = match source() {
+            Some(Source::Console(client)) => client.get::<Listed>("/api/v1/faults", &[]).ok(),
+            _ => None,
+        };
+        let offered = listed
+            .into_iter()
+            .flat_map(|listed| listed.faults)
+            .map(|fault| CompletionCandidate::new(fault.number.to_string()).help(Some(plain(&fault.rule).into())));
+        offered.collect()
+    })
+}
+
 /// The review's rules, and `all`.
 pub(crate) fn rules() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

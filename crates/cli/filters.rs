@@ -111,7 +111,8 @@ fn warnings(filter: &Filter, contracts: &Contracts) -> Vec<String> {
     warnings
 }
 
-fn unknown_operation(pattern: &str, contracts: &Contracts) -> Option<String> {
+/// Says that no documented operation matches a pattern, and what may be meant.
+pub(crate) fn unknown_operation(pattern: &str, contracts: &Contracts) -> Option<String> {
     let operations = contracts.catalogue().operations();
     let glob: Glob = pattern.parse().ok()?;
     if operations.iter().any(|operation| glob.matches(&operation.path)) {

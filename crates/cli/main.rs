@@ -86,6 +86,7 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
         Command::Show(show) => show.run(&settings),
         Command::Sessions(sessions) => sessions.run(&settings),
         Command::Limits(limits) => limits.run(&settings),
+        Command::Fault(fault) => fault.run(&settings),
         Command::Review(review) => review.run(&settings),
         Command::Compare(compare) => compare.run(&settings),
         Command::Export(export) => export.run(&settings),

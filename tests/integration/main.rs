@@ -14,6 +14,8 @@ mod crashes;
 mod documentation;
 mod evidence;
 mod exit_codes;
+mod fault_commands;
+mod faults;
 mod fidelity;
 mod filtering;
 mod frames;

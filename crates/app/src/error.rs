@@ -18,6 +18,9 @@ pub enum StartError {
     /// The limits are invalid.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The fault rules can't be used.
+    #[error(transparent)]
+    Faults(#[from] nightaudit_fault::FaultsError),
     /// The limiter's backend can't be reached, and nothing may be sent without it.
     #[error(transparent)]
     LimitStore(#[from] nightaudit_limit::Unavailable),
@@ -64,7 +67,7 @@ impl StartError {
     /// Whether the configuration is at fault, so that a retry can't help.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Limit(_) | Self::Upstream(_))
+        matches!(self, Self::Tls(_) | Self::Limit(_) | Self::Faults(_) | Self::Upstream(_))
     }
 }
 

@@ -14,22 +14,18 @@ use nightaudit_store::{Notifier, Receipt, StoreFailure};
 
 use crate::reachability::Reachability;
 
-/// All outcomes, in the order of [`Outcomes`]' counters.
-const OUTCOMES: [Outcome; 6] =
-    [Outcome::Answered, Outcome::Refused, Outcome::Rejected, Outcome::Failed, Outcome::Aborted, Outcome::Interrupted];
-
-/// Requests by outcome since the start.
+/// Requests by outcome since the start, in the order of [`Outcome::ALL`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Outcomes(Arc<[AtomicU64; OUTCOMES.len()]>);
+pub(crate) struct Outcomes(Arc<[AtomicU64; Outcome::ALL.len()]>);
 
 impl Outcomes {
     /// The outcomes with their counts.
     pub(crate) fn list(&self) -> Vec<(Outcome, u64)> {
-        OUTCOMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed))).collect()
+        Outcome::ALL.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed))).collect()
     }
 
     fn count(&self, outcome: Outcome) {
-        if let Some(place) = OUTCOMES.iter().position(|known| *known == outcome) {
+        if let Some(place) = Outcome::ALL.iter().position(|known| *known == outcome) {
             self.0[place].fetch_add(1, Ordering::Relaxed);
         }
     }

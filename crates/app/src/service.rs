@@ -79,6 +79,8 @@ impl Service {
         let mut gauges = gauges(&limiter, &outcomes, log_gauges(&log, &settings));
         let upstream = Reachability::of(Arc::clone(settings.proxy.api.text()));
         let recorder = LogRecorder::new(log.recorder(), outcomes, upstream.clone());
+        settings.proxy.faults = wiring::faults(&log, &settings.faults)?;
+        gauges.faults = Some(settings.proxy.faults.clone());
         let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter.clone(), recorder.clone())?;
         let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
         routes.dedup();

@@ -2,15 +2,20 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Pseudonym, Timestamp};
+use nightaudit_fault::Faults;
 use nightaudit_limit::{Config as LimitConfig, History, KeyState, LimitSignal, PastResponse, PastSend};
 use nightaudit_store::{Log, RecordedResponse, SentRequest};
 
-use crate::error::StartError;
+use crate::{
+    config::{FaultSettings, REFUSED},
+    error::StartError,
+};
 
 /// Restores the limits from the requests sent before the start and Mews' responses, so that a restart doesn't reset them.
 pub(crate) fn history(log: &Log, config: &LimitConfig) -> Result<History, StartError> {
@@ -80,6 +85,21 @@ pub(crate) fn limit_states(states: Vec<KeyState>) -> Vec<LimitState> {
             closed_for_ms: (!state.closed_for.is_zero()).then(|| millis(state.closed_for)),
         })
         .collect()
+}
+
+/// The fault rules that the run starts with, and those that may be added.
+pub(crate) fn faults(log: &Arc<Log>, settings: &FaultSettings) -> Result<Faults, StartError> {
+    if !settings.allowed {
+        return Ok(Faults::refused(REFUSED));
+    }
+    // Requests still being served must not keep the log open.
+    let log = Arc::downgrade(log);
+    let current_session = move || Some(log.upgrade()?.current_session()?.name.to_string());
+    let faults = Faults::new(settings.seed, current_session);
+    for rule in &settings.rules {
+        faults.add(rule.clone(), Instant::now())?;
+    }
+    Ok(faults)
 }
 
 /// The address at which local commands reach a port bound to `address`.

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod console;
 pub(crate) mod export;
+pub(crate) mod fault;
 pub(crate) mod limits;
 pub(crate) mod log;
 mod log_import;

@@ -20,7 +20,7 @@ use nightaudit_text::plain;
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
-use crate::{browser, error::LAST_WORDS, global::choice, requests::Requests, signals::stop_on_signal};
+use crate::{browser, commands::fault, error::LAST_WORDS, global::choice, requests::Requests, signals::stop_on_signal};
 
 /// Forward, limit and record requests to Mews
 #[derive(Debug, Args)]
@@ -35,7 +35,8 @@ Examples:
   nightaudit serve --environment production --on-limit delay
   nightaudit serve --upstream http://127.0.0.1:8090
   nightaudit serve --listen 8000 --listen localhost:9000
-  nightaudit serve --limit 500/15m --limit 200/30s")]
+  nightaudit serve --limit 500/15m --limit 200/30s
+  nightaudit serve --fault 'bills/*: 429=2%, latency=200ms..2s'")]
 pub(crate) struct Serve {
     /// The Mews environment: demo, production, or one from the configuration
     #[arg(long, value_name = "NAME")]
@@ -79,6 +80,15 @@ pub(crate) struct Serve {
     /// What to do with a request over a limit
     #[arg(long, value_name = "ACTION", value_parser = choice::<OnLimit>())]
     on_limit: Option<OnLimit>,
+    /// A fault to inject on purpose; repeatable; `nightaudit fault --help` has the rules
+    #[arg(long = "fault", value_name = "RULE")]
+    faults: Vec<String>,
+    /// The seed of what the faults decide
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    fault_seed: Option<u64>,
+    /// Allow faults although real guests are concerned
+    #[arg(long)]
+    allow_faults_in_production: bool,
     /// What a response waits for before its end is sent
     #[arg(long, value_name = "WHAT", value_parser = choice::<Durability>())]
     durability: Option<Durability>,
@@ -116,6 +126,16 @@ impl Serve {
         if self.insecure_console {
             flags.push(("--insecure-console", "insecure_console", Value::Boolean(true)));
         }
+        if self.allow_faults_in_production {
+            flags.push(("--allow-faults-in-production", "allow_faults_in_production", Value::Boolean(true)));
+        }
+        if let Some(seed) = self.fault_seed.and_then(|seed| i64::try_from(seed).ok()) {
+            flags.push(("--fault-seed", "fault_seed", Value::Integer(seed)));
+        }
+        if !self.faults.is_empty() {
+            let rules = self.faults.iter().cloned().map(Value::String).collect();
+            flags.push(("--fault", "fault", Value::Array(rules)));
+        }
         if !self.limits.is_empty() {
             let rules = self.limits.iter().cloned().map(Value::String).collect();
             flags.push(("--limit", "limit.rule", Value::Array(rules)));
@@ -133,6 +153,7 @@ impl Serve {
         let result = runtime.block_on(async {
             let stop = CancellationToken::new();
             stop_on_signal(stop.clone())?;
+            settings.faults.rules.iter().for_each(|rule| fault::warn(rule, &settings));
             let service = Service::start(settings).await?;
             let watched = self.requests || !self.quiet && io::stdout().is_terminal();
             announce(&addresses(&service, io::stdout().is_terminal()));
@@ -198,6 +219,7 @@ fn addresses(service: &Service, to_person: bool) -> Vec<String> {
         Some(session) => format!("session  {}", plain(&session.name)),
         None => "session  a new one, named by the time of its first request; --session NAME chooses one".to_owned(),
     });
+    lines.extend(settings.faults.rules.iter().map(|rule| format!("fault    {}", plain(&rule.to_string()))));
     if to_person && let Some(url) = service.proxy_urls().next() {
         lines.push(String::new());
         lines.push(format!("Point the integration's base URL at {url} instead of {api}."));
@@ -261,12 +283,12 @@ mod tests {
         let typed = "nightaudit serve --environment production --listen 127.0.0.1:1 --console 127.0.0.1:2 \
             --insecure-console --upstream http://a --upstream-ca ca --upstream-proxy none --events ws://a \
             --session s --limit 5/1s --limit 6/1s --on-limit delay --durability batch --on-store-failure forward \
-            --tls-cert c --tls-key k";
+            --tls-cert c --tls-key k --fault 429=2% --fault latency=1s --fault-seed 7 --allow-faults-in-production";
         let Command::Serve(serve) = Arguments::parse_from(typed.split_whitespace()).command else { panic!("serve") };
         let mut layers = Layers::new();
         let defaults: Vec<_> = layers.list().into_iter().map(|(key, value, _)| (key, value)).collect();
         let flags = serve.flags();
-        assert_eq!(flags.len(), 15);
+        assert_eq!(flags.len(), 18);
         for (flag, key, value) in flags {
             let default = &defaults.iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("{flag}: {key}")).1;
             assert_ne!(default, &value, "{flag}");

@@ -247,6 +247,12 @@ fn write_summary(
     if let Some(failure) = &exchange.error {
         writeln!(out, "{}: {}", failure.kind, plain(&failure.message))?;
     }
+    if let Some(fault) = &exchange.fault {
+        writeln!(out, "injected fault: {}, by {}", plain(&fault.to_string()), plain(&fault.rules.join("; ")))?;
+        if let Some(status) = fault.upstream_status {
+            writeln!(out, "the upstream had responded with {status}, which the client didn't get")?;
+        }
+    }
     if let Some(limit) = &exchange.limit {
         let decision = format!("{:?}", limit.decision).to_lowercase();
         write!(out, "limit {}: {decision}, {} of {} used", plain(&limit.rule), limit.used, limit.limit)?;

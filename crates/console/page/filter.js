@@ -26,6 +26,7 @@ export const OUTCOMES = /** @type {Record<string, string>} */ ({
 	interrupted: "nightaudit was killed meanwhile",
 	rejected: "the request could not be forwarded",
 	aborted: "the client disconnected before it had the response",
+	faulted: "an injected fault ended it",
 });
 
 /** A status, a class of them, a range, or a list of these. */

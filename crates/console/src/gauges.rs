@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf, pin::Pin, sync::Arc};
 
 use nightaudit_exchange::{Outcome, PseudonymKey, Timestamp};
 use nightaudit_export::{ExportMask, SigningKey};
+use nightaudit_fault::Faults;
 use nightaudit_import::Reader;
 use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
@@ -141,6 +142,8 @@ pub struct Gauges {
     pub proxy: Box<dyn Fn() -> Option<ProxyState> + Send + Sync>,
     /// Requests by outcome since start.
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
+    /// The fault rules; `None` if no requests are served.
+    pub faults: Option<Faults>,
     /// The contracts that requests are checked against.
     pub contracts: Contracts,
     /// What evidence needs; `None` if it isn't made here.
@@ -159,6 +162,7 @@ impl Default for Gauges {
             started: None,
             proxy: Box::new(|| None),
             outcomes: Box::new(Vec::new),
+            faults: None,
             contracts: Contracts::built_in(),
             evidence: None,
             import: None,

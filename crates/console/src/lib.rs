@@ -35,6 +35,7 @@
 //! | `GET /api/v1/status` | whether it records and reaches Mews, and what it is |
 //! | `GET /api/v1/limits` | used and remaining permits, per rule and key |
 //! | `GET /api/v1/limits/history` | how full the windows were in the last minutes |
+//! | `GET /api/v1/faults` | the fault rules; `POST` with `{"rule": …}` adds one, `DELETE` clears all, `DELETE …/{number}` one |
 //! | `POST /api/v1/tickets` | a path that opens the page once, within a minute |
 //! | `GET /api/v1/export?format=har` | a file; also `ndjson`, `csv` and `curl` |
 //! | `GET /api/v1/health` | whether the log is writable; needs no token |
@@ -82,6 +83,7 @@ mod disk;
 mod error;
 mod evidence;
 mod exchanges;
+mod faults;
 mod follow;
 mod gauges;
 mod guard;
@@ -329,7 +331,8 @@ pub(crate) mod tests {
 
     pub(crate) fn console() -> Opened {
         let log = MemoryLog::default();
-        console_over(log.clone(), Arc::new(log), Gauges::default())
+        let faults = Some(nightaudit_fault::Faults::default());
+        console_over(log.clone(), Arc::new(log), Gauges { faults, ..Gauges::default() })
     }
 
     /// A console over `read`, which reads `log`.

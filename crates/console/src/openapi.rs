@@ -58,7 +58,7 @@ mod tests {
         for path in described.iter().map(|(_, path)| path.clone()).collect::<BTreeSet<_>>() {
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
                 let opened = console();
-                let here = path.replace("{id}", "01KAS").replace("{session}", "none");
+                let here = path.replace("{id}", "01KAS").replace("{session}", "none").replace("{number}", "1");
                 // A follower's response never ends.
                 if (method, here.as_str()) == ("GET", "/api/v1/follow") {
                     continue;
@@ -253,6 +253,14 @@ mod tests {
         fits(&opened, "GET", "/api/v1/status", "/api/v1/status", "").await;
         fits(&opened, "GET", "/api/v1/limits/history?minutes=5", "/api/v1/limits/history", "").await;
         fits(&opened, "GET", "/api/v1/limits/history?minutes=0", "/api/v1/limits/history", "").await;
+        let (all, one) = ("/api/v1/faults", "/api/v1/faults/{number}");
+        fits(&opened, "POST", all, all, r#"{"rule":"429=2%, count=5, for=1m"}"#).await;
+        fits(&opened, "POST", all, all, r#"{"rule":"lattency=1s"}"#).await;
+        let listed = fits(&opened, "GET", all, all, "").await;
+        assert_eq!(listed["faults"].as_array().map(Vec::len), Some(1));
+        fits(&opened, "DELETE", "/api/v1/faults/1", one, "").await;
+        fits(&opened, "DELETE", "/api/v1/faults/1", one, "").await;
+        fits(&opened, "DELETE", all, all, "").await;
         fits(&opened, "POST", "/api/v1/tickets", "/api/v1/tickets", "").await;
         let (all, one) = ("/api/v1/sessions", "/api/v1/sessions/{session}");
         fits(&opened, "POST", all, all, r#"{"name":"a"}"#).await;

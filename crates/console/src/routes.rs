@@ -9,8 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    Shared, around, body, catalogue, code, contract, counts, declaration, differences, evidence, exchanges, follow,
-    import, log, metrics, open, openapi, review, rows, sessions, state,
+    Shared, around, body, catalogue, code, contract, counts, declaration, differences, evidence, exchanges, faults,
+    follow, import, log, metrics, open, openapi, review, rows, sessions, state,
 };
 
 /// A path, a method and their handler.
@@ -75,6 +75,10 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/status", || get(state::status)),
         Route::new("GET", "/api/v1/limits", || get(state::limits)),
         Route::new("GET", "/api/v1/limits/history", || get(state::limit_history)),
+        Route::new("GET", "/api/v1/faults", || get(faults::list)),
+        Route::new("POST", "/api/v1/faults", || post(faults::add)),
+        Route::new("DELETE", "/api/v1/faults", || delete(faults::clear)),
+        Route::new("DELETE", "/api/v1/faults/{number}", || delete(faults::clear_one)),
         Route::new("POST", "/api/v1/tickets", || post(open::issue)),
         Route::new("GET", "/api/v1/openapi.json", || get(openapi::document)),
         Route::new("GET", "/metrics", || get(metrics::metrics)),

@@ -114,7 +114,7 @@ async fn run(
     Ok(Json(changed?))
 }
 
-async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+pub(crate) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     read_up_to(MAX_BODY, body).await
 }
 

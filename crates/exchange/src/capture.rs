@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::{
-    AdmissionRecord, Destination, Digest, Direction, ExchangeId, Failure, Note, Omitted, Outcome, Pseudonym, Timestamp,
+    AdmissionRecord, Destination, Digest, Direction, ExchangeId, Failure, InjectedFault, Note, Omitted, Outcome,
+    Pseudonym, Timestamp,
 };
 
 /// One request with its response or failure, as it passed: secrets included, nothing hashed or encoded.
@@ -45,6 +46,8 @@ pub struct Capture {
     pub outcome: Outcome,
     /// Why there is no response from Mews.
     pub error: Option<Failure>,
+    /// What fault rules did to it.
+    pub fault: Option<Box<InjectedFault>>,
     /// Remarks about the messages.
     pub notes: Vec<Note>,
     /// WebSocket messages, if this is a part of a connection.

@@ -6,7 +6,8 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alteration, Destination, Digest, Direction, ExchangeId, Message, Note, Pseudonym, SessionId, Timestamp, WebSocket,
+    Alteration, Destination, Digest, Direction, ExchangeId, InjectedFault, Message, Note, Pseudonym, SessionId,
+    Timestamp, WebSocket,
     body::{Body, BodyJson},
 };
 
@@ -51,6 +52,9 @@ pub struct Exchange {
     /// record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
+    /// What fault rules did to it; `None` if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Box<InjectedFault>>,
     /// How an imported exchange differs from what was recorded; `None` if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alteration: Option<Alteration>,
@@ -231,6 +235,14 @@ pub enum Outcome {
     Aborted,
     /// The proxy was killed while the exchange was in flight.
     Interrupted,
+    /// The response was made up, or broken off, by an injected fault; see [`InjectedFault`].
+    Faulted,
+}
+
+impl Outcome {
+    /// All outcomes, in the order in which stored numbers stand for them: new ones are appended.
+    pub const ALL: [Self; 7] =
+        [Self::Answered, Self::Refused, Self::Rejected, Self::Failed, Self::Aborted, Self::Interrupted, Self::Faulted];
 }
 
 impl fmt::Display for Outcome {
@@ -242,6 +254,7 @@ impl fmt::Display for Outcome {
             Self::Failed => "failed",
             Self::Aborted => "aborted",
             Self::Interrupted => "interrupted",
+            Self::Faulted => "faulted",
         })
     }
 }
@@ -470,6 +483,7 @@ pub(crate) fn sample() -> Exchange {
         error: None,
         web_socket: None,
         destination: None,
+        fault: None,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),

@@ -228,7 +228,7 @@ pub enum OutcomeFilter {
 
 impl OutcomeFilter {
     /// All values, in the order listed by help and errors.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Is(Outcome::Answered),
         Self::Is(Outcome::Refused),
         Self::Delayed,
@@ -236,6 +236,7 @@ impl OutcomeFilter {
         Self::Is(Outcome::Interrupted),
         Self::Is(Outcome::Rejected),
         Self::Is(Outcome::Aborted),
+        Self::Is(Outcome::Faulted),
     ];
 
     fn matches(self, exchange: &Exchange) -> bool {

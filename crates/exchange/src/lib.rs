@@ -41,6 +41,7 @@ mod exchange;
 mod filter;
 mod id;
 mod import;
+mod injected;
 mod metadata;
 mod missing;
 mod note;
@@ -64,6 +65,7 @@ pub use exchange::{
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
 pub use import::{Alteration, Import, Incoming};
+pub use injected::{FaultEnding, InjectedFault};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;
 pub use redact::{JournalEntry, KnownTokens, Mask, Redactor, redact_text};

@@ -101,6 +101,10 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
         }
         out.push(b'}');
     }
+    if let Some(fault) = &exchange.fault {
+        put(out, r#","fault":"#);
+        json(out, fault);
+    }
     if let Some(alteration) = &exchange.alteration {
         put(out, r#","alteration":"#);
         json(out, alteration);
@@ -243,8 +247,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Alteration, Authority, Decision, Direction, ExchangeId, Failure, FailureKind, Message, Note, Omitted, Outcome,
-        Timestamp, Tls, WebSocket, body,
+        Alteration, Authority, Decision, Direction, ExchangeId, Failure, FailureKind, FaultEnding, InjectedFault,
+        Message, Note, Omitted, Outcome, Timestamp, Tls, WebSocket, body,
     };
 
     /// The same metadata, written by serde.
@@ -344,6 +348,12 @@ mod tests {
                 proxy: has[4].then(|| name.into()),
             });
             exchange.notes = if has[0] { vec![Note::LengthIgnored, Note::RedirectRewritten] } else { Vec::new() };
+            exchange.fault = has[4].then(|| Box::new(InjectedFault {
+                rules: vec![name.clone()],
+                ending: has[0].then_some(FaultEnding::Status(429)),
+                delayed_ms: has[1].then_some(numbers[2]),
+                ..InjectedFault::default()
+            }));
             exchange.alteration = has[5].then_some(Alteration::Edited);
             exchange.recorded_by = has[4].then(|| client.into());
             exchange.hash = has[5].then(|| Digest::of(b""));

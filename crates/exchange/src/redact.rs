@@ -41,8 +41,8 @@ use self::{
 pub use self::{free_text::redact_text, journal_entry::JournalEntry, known_tokens::KnownTokens};
 use crate::{
     Api, Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
-    Exchange, Failure, Head, Header, Message, Outcome, Pseudonym, PseudonymKey, Request, Response, SessionId, TimesUs,
-    WebSocket,
+    Exchange, Failure, FaultEnding, Head, Header, Message, Outcome, Pseudonym, PseudonymKey, Request, Response,
+    SessionId, TimesUs, WebSocket,
 };
 
 /// Turns captures into exchanges free of secrets.
@@ -109,7 +109,7 @@ impl Redactor {
     ) -> Exchange {
         let Self { api, names, request_id, secrets } = self;
         // Forwarded data is a valid request; anything else may be arbitrary bytes.
-        let is_request = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
+        let is_request = matches!(capture.outcome, Outcome::Answered | Outcome::Refused | Outcome::Faulted);
         let method = if is_request && is_usual(&capture.request.method) {
             CompactString::from(capture.request.method.as_str())
         } else {
@@ -142,7 +142,8 @@ impl Redactor {
 
         let web_socket = capture.web_socket.take().map(|part| messages(*part, names, secrets));
 
-        let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused);
+        let made_up = matches!(capture.fault.as_ref().and_then(|fault| fault.ending), Some(FaultEnding::Status(_)));
+        let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused) || made_up;
         let target: String = finish(target, secrets);
         let request = Request {
             method,
@@ -207,6 +208,7 @@ impl Redactor {
                 .map(|error| Failure { message: clean(error.message.as_bytes(), names, secrets), ..error }),
             web_socket,
             destination: capture.destination.as_deref().cloned(),
+            fault: capture.fault.take(),
             alteration: None,
             recorded_by: None,
             previous_hash: None,

@@ -53,6 +53,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
         limit: None,
         outcome: Outcome::Answered,
         error: None,
+        fault: None,
         web_socket: None,
         destination: None,
         notes: Vec::new(),

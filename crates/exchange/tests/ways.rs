@@ -177,6 +177,7 @@ fn capture() -> Capture {
         limit: None,
         outcome: Outcome::Answered,
         error: None,
+        fault: None,
         web_socket: None,
         destination: None,
         notes: Vec::new(),

@@ -142,6 +142,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             error: None,
             web_socket: None,
             destination: None,
+            fault: None,
             alteration: None,
             recorded_by: None,
             notes: Vec::new(),

@@ -7,7 +7,7 @@ use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, Missing};
 use crate::{ExchangeWriter, ExportError, Format, text::message_bytes};
 
 /// The columns, in their order.
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 32] = [
     "sequence",
     "id",
     "startedAt",
@@ -39,6 +39,7 @@ const COLUMNS: [&str; 31] = [
     "authority",
     "alteration",
     "recordedBy",
+    "fault",
 ];
 
 pub(crate) struct CsvWriter<W: Write> {
@@ -139,6 +140,7 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         text(destination.and_then(|destination| destination.tls.as_ref()).map(|tls| tls.authority.as_str())),
         text(exchange.alteration.map(alteration)),
         text(exchange.recorded_by.as_ref()),
+        text(exchange.fault.as_ref()),
     ]
 }
 

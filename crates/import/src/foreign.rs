@@ -176,6 +176,7 @@ impl Maker {
             error,
             web_socket: None,
             destination,
+            fault: None,
             alteration: None,
             recorded_by: Some(self.tool.clone()),
             notes,

@@ -52,5 +52,5 @@ mod watch;
 
 pub use link::ClientProgress;
 pub use refusal::{Refusal, RefusalKind};
-pub use server::{Drained, HalfClose, Handler, ListenConfig, RequestContext, Server, Worker};
+pub use server::{Drained, HalfClose, Handler, ListenConfig, RequestContext, Reset, Server, Worker};
 pub use tls::{TlsError, server_config, server_config_from};

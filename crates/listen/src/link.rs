@@ -14,6 +14,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
     time::{Instant, Sleep, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -119,6 +120,8 @@ pub(crate) struct Link {
     has_sent_request: AtomicBool,
     /// Whether the connection no longer carries HTTP.
     upgraded: AtomicBool,
+    /// Whether closing the connection resets it.
+    resets: AtomicBool,
 }
 
 impl Link {
@@ -130,6 +133,7 @@ impl Link {
             idle: Mutex::new(Some(Instant::now())),
             has_sent_request: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            resets: AtomicBool::new(false),
         })
     }
 
@@ -180,13 +184,31 @@ impl Link {
         self.upgraded.store(true, Ordering::Relaxed);
     }
 
+    /// Makes the end of the connection a reset.
+    pub(crate) fn reset(&self) {
+        self.resets.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_upgraded(&self) -> bool {
         self.upgraded.load(Ordering::Relaxed)
     }
 }
 
+/// A stream that can be closed with a reset.
+pub(crate) trait Resettable {
+    /// Makes closing it discard what is unsent and tell the peer by a reset (RFC 9293, section 3.10.5, ABORT).
+    fn reset_on_close(&self);
+}
+
+impl Resettable for TcpStream {
+    fn reset_on_close(&self) {
+        // It is closed anyway, in the other way if this fails.
+        let _ = self.set_zero_linger();
+    }
+}
+
 /// A stream whose writes time out when the client reads nothing. Sits below TLS, where progress is visible.
-pub(crate) struct StallGuard<S> {
+pub(crate) struct StallGuard<S: Resettable> {
     inner: S,
     link: Arc<Link>,
     stall_timeout: StallTimeout,
@@ -195,7 +217,7 @@ pub(crate) struct StallGuard<S> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> StallGuard<S> {
+impl<S: Resettable> StallGuard<S> {
     pub(crate) fn new(inner: S, link: Arc<Link>, stall_timeout: StallTimeout) -> Self {
         Self { inner, link, stall_timeout, since: None, timer: None }
     }
@@ -236,13 +258,21 @@ impl<S> StallGuard<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
+impl<S: Resettable> Drop for StallGuard<S> {
+    fn drop(&mut self) {
+        if self.link.resets.load(Ordering::Relaxed) {
+            self.inner.reset_on_close();
+        }
+    }
+}
+
+impl<S: AsyncRead + Resettable + Unpin> AsyncRead for StallGuard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
+impl<S: AsyncWrite + Resettable + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, buf);
@@ -279,6 +309,10 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+
+    impl Resettable for tokio::io::DuplexStream {
+        fn reset_on_close(&self) {}
+    }
 
     fn stall_timeout(limit: u64, crowded: &Arc<AtomicBool>) -> StallTimeout {
         let crowded = Arc::clone(crowded);

@@ -5,7 +5,6 @@ mod http2;
 mod response;
 
 use std::{
-    convert::Infallible,
     future::Future,
     net::SocketAddr,
     pin::pin,
@@ -29,8 +28,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::handler::{HalfClose, Handler, RequestContext};
-use self::response::{InFlight, ResponseBody};
+pub use self::handler::{HalfClose, Handler, RequestContext, Reset};
+use self::{
+    handler::WasReset,
+    response::{InFlight, ResponseBody},
+};
 use crate::{
     accept::accept,
     guard::{Guard, Limits, Protocol},
@@ -315,7 +317,7 @@ impl<H: Handler> Serving<H> {
     {
         let heads = guard.heads();
         let service = service_fn(|mut request: Request<Incoming>| {
-            let (heads, progress) = (Arc::clone(&heads), link.progress.clone());
+            let (heads, progress, link) = (Arc::clone(&heads), link.progress.clone(), &link);
             async move {
                 let mut context = RequestContext {
                     peer,
@@ -341,17 +343,16 @@ impl<H: Handler> Serving<H> {
                 }
                 let in_flight = InFlight(heads);
                 let mut response = self.handler.handle(context, request).await;
+                if response.extensions().get::<Reset>().is_some() {
+                    link.reset();
+                    return Err(WasReset);
+                }
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
                     // The guard still parses HTTP, and would feed its placeholder to the upgraded protocol.
                     tracing::error!(%peer, "the handler returned 101 to a request that opens no WebSocket");
                     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 }
-                Ok::<_, Infallible>(response.map(|body| ResponseBody {
-                    body,
-                    progress: None,
-                    in_flight,
-                    failing: None,
-                }))
+                Ok(response.map(|body| ResponseBody { body, progress: None, in_flight, failing: None }))
             }
         });
         let connection = conn::http1::Builder::new()

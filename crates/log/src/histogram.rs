@@ -107,9 +107,9 @@ pub struct Histogram {
 pub struct Bucket {
     /// All of them.
     pub requests: u64,
-    /// Those without a response from Mews or with a status of 400 and above, and not refused by the limiter.
+    /// Those without a response from Mews or with a status of 400 and above, unless by nightaudit's own decision.
     pub failed: u64,
-    /// Those that the limiter refused.
+    /// Those that the limiter refused, and those whose response a fault rule made up or broke off.
     pub refused: u64,
 }
 
@@ -120,7 +120,7 @@ pub enum Ending {
     Good,
     /// Without a response, or with a status of 400 and above.
     Failed,
-    /// Refused by the limiter.
+    /// By nightaudit's own decision: refused by the limiter, or ended by an injected fault.
     Refused,
 }
 
@@ -129,7 +129,7 @@ impl Ending {
     #[must_use]
     pub fn of(outcome: Outcome, status: Option<u16>) -> Self {
         match outcome {
-            Outcome::Refused => Self::Refused,
+            Outcome::Refused | Outcome::Faulted => Self::Refused,
             Outcome::Failed | Outcome::Aborted | Outcome::Interrupted => Self::Failed,
             Outcome::Answered | Outcome::Rejected if status.is_none_or(|status| status >= 400) => Self::Failed,
             Outcome::Answered | Outcome::Rejected => Self::Good,
@@ -323,6 +323,8 @@ mod tests {
             (Outcome::Answered, Some(200), Ending::Good),
             (Outcome::Answered, Some(429), Ending::Failed),
             (Outcome::Refused, Some(429), Ending::Refused),
+            (Outcome::Faulted, Some(503), Ending::Refused),
+            (Outcome::Faulted, None, Ending::Refused),
             (Outcome::Rejected, Some(400), Ending::Failed),
             (Outcome::Failed, Some(502), Ending::Failed),
             (Outcome::Aborted, Some(200), Ending::Failed),

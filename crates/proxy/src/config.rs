@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use nightaudit_exchange::Api;
+use nightaudit_fault::Faults;
 
 use crate::Origin;
 
@@ -38,6 +39,8 @@ pub struct ProxyConfig {
     /// Whether redirects to the hosts are rewritten to point to the proxy (default true). They are recorded as
     /// received.
     pub rewrite_redirects: bool,
+    /// The fault rules, which may change at any time.
+    pub faults: Faults,
     /// Timeouts.
     pub timeouts: Timeouts,
 }
@@ -58,6 +61,7 @@ impl ProxyConfig {
             max_upstream_connections: 4096,
             queue: 4096,
             rewrite_redirects: true,
+            faults: Faults::default(),
             timeouts: Timeouts::default(),
         }
     }

@@ -14,6 +14,8 @@ use http::{
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("x-nightaudit-session");
 /// On a local response of the limiter: `<environment>/<rule>`.
 pub(crate) const LIMITED: HeaderName = HeaderName::from_static("x-nightaudit-limited");
+/// On a response that fault rules made up, delayed or altered: what they did.
+pub(crate) const FAULT: HeaderName = HeaderName::from_static("x-nightaudit-fault");
 /// On any other local response: the kind of failure.
 pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-nightaudit-error");
 

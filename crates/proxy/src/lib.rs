@@ -53,6 +53,7 @@
 //! ```
 
 mod admission;
+mod body_fault;
 mod body_recorder;
 mod budget;
 mod config;

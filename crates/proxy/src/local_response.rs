@@ -7,7 +7,7 @@ use http::{
 };
 use nightaudit_exchange::{Api, Failure, FailureKind, Outcome, redact_text};
 
-use crate::headers::{ERROR, LIMITED};
+use crate::headers::{ERROR, FAULT, LIMITED};
 
 /// A response that the proxy makes instead of Mews.
 #[derive(Debug)]
@@ -22,6 +22,13 @@ pub(crate) enum LocalResponse {
         closed: bool,
         retry_after_secs: u64,
     },
+    /// A fault rule made up this response.
+    Injected {
+        status: StatusCode,
+        retry_after_secs: Option<u64>,
+        /// What was injected, for the header.
+        fault: String,
+    },
     /// The request failed or was invalid.
     Failed(Failure),
 }
@@ -35,14 +42,17 @@ impl LocalResponse {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Limited { .. } => Outcome::Refused,
+            Self::Injected { .. } => Outcome::Faulted,
             Self::Failed(failure) => failure.kind.outcome(),
         }
     }
 
     /// Returns the status for the client. The only mapping of causes to statuses.
     pub(crate) fn status(&self) -> StatusCode {
-        let Self::Failed(failure) = self else {
-            return StatusCode::TOO_MANY_REQUESTS;
+        let failure = match self {
+            Self::Limited { .. } => return StatusCode::TOO_MANY_REQUESTS,
+            Self::Injected { status, .. } => return *status,
+            Self::Failed(failure) => failure,
         };
         match failure.kind {
             FailureKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -69,6 +79,10 @@ impl LocalResponse {
                 "Too many requests: {used} of the {limit} that the rule {environment}/{rule} allows. \
                  Try again in {retry_after_secs} s."
             ),
+            Self::Injected { status, .. } => {
+                let reason = status.canonical_reason().unwrap_or("Error");
+                format!("{reason}. This response was made up by a fault rule of nightaudit.")
+            }
             // It may quote the request.
             Self::Failed(failure) => {
                 String::from_utf8_lossy(&redact_text(api, failure.message.as_bytes(), &[])).into_owned()
@@ -86,6 +100,14 @@ impl LocalResponse {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_secs));
                 if let Ok(limited) = HeaderValue::from_str(&format!("{environment}/{rule}")) {
                     headers.insert(LIMITED, limited);
+                }
+            }
+            Self::Injected { retry_after_secs, fault, .. } => {
+                if let Some(seconds) = retry_after_secs {
+                    headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
+                }
+                if let Ok(fault) = HeaderValue::from_str(fault) {
+                    headers.insert(FAULT, fault);
                 }
             }
             Self::Failed(failure) => {

@@ -108,7 +108,7 @@ mod tests {
     fn the_message_says_which_limit_was_exceeded() {
         let message = |pace: &BodyPace| match pace.exhausted() {
             LocalResponse::Failed(failure) => failure.message,
-            LocalResponse::Limited { .. } => String::new(),
+            LocalResponse::Limited { .. } | LocalResponse::Injected { .. } => String::new(),
         };
         let mut pace = BodyPace::new(secs(30), 240);
         pace.waited(secs(30));

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nightaudit_exchange::{Api, Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, Note, Outcome, as_utf8};
+use nightaudit_exchange::{
+    Api, Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, InjectedFault, Note, Outcome, as_utf8,
+};
 use nightaudit_listen::{ClientProgress, HalfClose};
 use nightaudit_mews::envelope;
 
@@ -91,6 +93,14 @@ impl<P: RecordPermit> PendingExchange<P> {
         if let Some((_, capture)) = &mut self.open {
             change(capture);
         }
+    }
+
+    /// Updates what is recorded of the faults that these rules inject.
+    pub(crate) fn note_fault(&mut self, rules: &[String], change: impl FnOnce(&mut InjectedFault)) {
+        self.note(|capture| {
+            let first = || Box::new(InjectedFault { rules: rules.to_vec(), ..InjectedFault::default() });
+            change(capture.fault.get_or_insert_with(first));
+        });
     }
 
     /// Returns the capture so far; `None` once recorded.

@@ -1,5 +1,6 @@
 //! The life of a request.
 
+mod faults;
 mod request_head;
 mod request_target;
 mod response;
@@ -22,6 +23,7 @@ use http::{
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{Api, Failure, FailureKind, Outcome, as_utf8};
+use nightaudit_fault::Plan;
 use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Handler, RefusalKind, RequestContext};
 use nightaudit_mews::envelope;
@@ -252,6 +254,11 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         };
         pending.note(|capture| capture.limit = note);
         let mut permit = permit?;
+        let plan = self.plan_faults(pending, &operation);
+        if let Some(plan) = &plan {
+            // Boxed, because hardly any request has one.
+            Box::pin(self.inject(pending, plan)).await?;
+        }
 
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
         let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::EndToEnd };
@@ -293,7 +300,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         if framing.ambiguous {
             lease.poison();
         }
-        Ok(Forwarded { response, framing, lease, upgrade })
+        Ok(Forwarded { response, framing, lease, upgrade, plan })
     }
 
     /// Returns the host that a request is forwarded to.
@@ -403,6 +410,8 @@ struct Forwarded {
     lease: Lease,
     /// The client's side of the connection, if the request opens a WebSocket.
     upgrade: Option<OnUpgrade>,
+    /// The faults to inject into the response.
+    plan: Option<Box<Plan>>,
 }
 
 /// Waits for a response, with a timeout that starts at the end of the request.

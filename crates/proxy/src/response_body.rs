@@ -9,10 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use nightaudit_exchange::{Api, Failure, FailureKind, Outcome};
+use nightaudit_exchange::{Api, Failure, FailureKind, FaultEnding, Outcome};
 use tokio::time::Sleep;
 
 use crate::{
+    body_fault::{BodyFault, Next},
     body_recorder::BodyRecorder,
     headers,
     pending::PendingExchange,
@@ -47,13 +48,22 @@ struct RelayedBody<P: RecordPermit> {
     /// The `Content-Length` of the response.
     content_length: Option<u64>,
     /// A frame received with the head, or waiting for memory, and not kept yet.
-    first: Option<Option<Result<Frame<Bytes>, upstream::Error>>>,
+    first: Option<Option<Result<Frame<Bytes>, Broken>>>,
+    /// A fault to inject.
+    fault: Option<Box<BodyFault>>,
     /// The upstream connection, for the next request.
     lease: Option<Lease>,
     timeout: Duration,
     record_timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     end: End<P>,
+}
+
+/// Why a body ends early.
+enum Broken {
+    Upstream(upstream::Error),
+    /// A fault rule breaks it off.
+    Fault,
 }
 
 enum End<P: RecordPermit> {
@@ -90,12 +100,21 @@ impl<P: RecordPermit> ProxyBody<P> {
             body_recorder,
             content_length,
             first: None,
+            fault: None,
             lease: Some(lease),
             timeout,
             record_timeout,
             timer: None,
             end: End::Open,
         })))
+    }
+
+    /// The same with a fault, if any.
+    pub(crate) fn with_fault(mut self, fault: Option<Box<BodyFault>>) -> Self {
+        if let Kind::RelayedBody(relayed) = &mut self.0 {
+            relayed.fault = fault;
+        }
+        self
     }
 
     /// Returns immediately, unless the response is already complete, by its length or by END_STREAM. Then it is
@@ -127,19 +146,26 @@ impl<P: RecordPermit> RelayedBody<P> {
     }
 
     /// Polls the next frame, filtering trailers.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, upstream::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let frame = match &mut self.fault {
+            None => ready!(Pin::new(&mut self.body).poll_frame(cx)),
+            Some(fault) => match ready!(fault.poll(&mut self.body, cx)) {
+                Next::Frame(frame) => frame,
+                Next::Cut => return Poll::Ready(Some(Err(Broken::Fault))),
+            },
+        };
         Poll::Ready(match frame {
             Some(Ok(frame)) if frame.is_trailers() => {
                 frame.into_trailers().ok().and_then(headers::trailers).map(|trailers| Ok(Frame::trailers(trailers)))
             }
-            frame => frame,
+            frame => frame.map(|frame| frame.map_err(Broken::Upstream)),
         })
     }
 
     fn is_last(&self, frame: &Frame<Bytes>) -> bool {
         let length = self.body_recorder.length() + frame.data_ref().map_or(0, |piece| piece.len() as u64);
-        frame.is_trailers() || self.body.is_end_stream() || self.content_length == Some(length)
+        let has_rest = self.fault.as_ref().is_some_and(|fault| fault.has_rest());
+        frame.is_trailers() || (self.body.is_end_stream() && !has_rest) || self.content_length == Some(length)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -186,7 +212,8 @@ impl<P: RecordPermit> RelayedBody<P> {
                     self.keep(&frame);
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                Some(Err(error)) => {
+                Some(Err(Broken::Fault)) => return Poll::Ready(Some(Err(self.break_off()))),
+                Some(Err(Broken::Upstream(error))) => {
                     let (kind, message) = failure(&error, self.pending.api());
                     return Poll::Ready(Some(Err(self.fail(kind, message))));
                 }
@@ -218,6 +245,16 @@ impl<P: RecordPermit> RelayedBody<P> {
         }
         let receipt = self.pending.finish_with_body(self.body_recorder.take(), Outcome::Answered, None);
         self.end = End::AwaitingReceipt(receipt, last);
+    }
+
+    /// Ends the body as a fault rule demands.
+    fn break_off(&mut self) -> BodyError {
+        self.end = End::Ended;
+        let rules = self.fault.as_ref().map_or(&[][..], |fault| fault.rules());
+        self.pending.note_fault(rules, |fault| fault.ending = Some(FaultEnding::Truncated));
+        // The client sees the incomplete response, which needs no durable record.
+        drop(self.pending.finish_with_body(self.body_recorder.take(), Outcome::Faulted, None));
+        BodyError("a fault rule broke the response off".to_owned())
     }
 
     fn fail(&mut self, kind: FailureKind, message: String) -> BodyError {

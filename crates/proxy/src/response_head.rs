@@ -149,7 +149,7 @@ mod tests {
         let mut response = response.body(()).unwrap();
         let framing = Framing::of(&mut response, method, &API).map_err(|local_response| match local_response {
             LocalResponse::Failed(failure) => failure.kind,
-            LocalResponse::Limited { .. } => unreachable!(),
+            LocalResponse::Limited { .. } | LocalResponse::Injected { .. } => unreachable!(),
         });
         let left = response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
         (framing, left.collect())

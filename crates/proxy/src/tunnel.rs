@@ -119,6 +119,7 @@ impl<R: Recorder> Tunnel<R> {
             limit: None,
             outcome,
             error,
+            fault: None,
             notes: Vec::new(),
             web_socket: Some(Box::new(CapturedWebSocket {
                 handshake: handshake.id,

@@ -81,6 +81,7 @@ fn capture(parts: &Parts, wire: Option<Bytes>, body: &Bytes, peer: SocketAddr) -
         // Of a complete request.
         outcome: Outcome::Answered,
         error: None,
+        fault: None,
         notes: Vec::new(),
         web_socket: None,
     }

@@ -27,9 +27,12 @@ const POINTS: [(&str, &str); 13] = [
 /// The point that a rule belongs to. New rules go by their group.
 pub(crate) fn point_of(rule: Rule) -> &'static str {
     match rule {
-        Rule::RunEnvironment | Rule::RecordOrigin | Rule::RecordAltered | Rule::RecordImported | Rule::RecordDates => {
-            "origin"
-        }
+        Rule::RunEnvironment
+        | Rule::RecordOrigin
+        | Rule::RecordAltered
+        | Rule::RecordImported
+        | Rule::RecordFaults
+        | Rule::RecordDates => "origin",
         Rule::RequestDeprecated | Rule::RequestDiscontinued | Rule::RequestRestricted => "deprecated",
         Rule::Unpaged | Rule::UnfinishedPages | Rule::Unfiltered | Rule::Extents => "filters",
         rule => match rule.id().split('/').next().unwrap_or_default() {

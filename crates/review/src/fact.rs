@@ -111,6 +111,11 @@ impl Fact {
             (Outcome::Answered, 408) => Some((RetryOrigin::Mews, RetryCause::TooHeavy)),
             (Outcome::Answered, 500..) => Some((RetryOrigin::Mews, RetryCause::ServerError)),
             (Outcome::Failed, _) => Some((RetryOrigin::Mews, RetryCause::NoAnswer)),
+            (Outcome::Faulted, 429) => Some((RetryOrigin::Fault, RetryCause::TooManyRequests)),
+            (Outcome::Faulted, 408) => Some((RetryOrigin::Fault, RetryCause::TooHeavy)),
+            (Outcome::Faulted, 500..) => Some((RetryOrigin::Fault, RetryCause::ServerError)),
+            // Reset or truncated: the integration doesn't know what became of its call.
+            (Outcome::Faulted, 0..=399) => Some((RetryOrigin::Fault, RetryCause::NoAnswer)),
             _ => None,
         }
     }
@@ -186,7 +191,7 @@ fn failure(exchange: &Exchange, asked: &BodySummary<'_>, blamed: Blamed) -> Opti
     let status = exchange.status().unwrap_or(0);
     let has_failed = match exchange.outcome {
         Outcome::Answered => status >= 400,
-        Outcome::Refused | Outcome::Rejected | Outcome::Failed => true,
+        Outcome::Refused | Outcome::Rejected | Outcome::Failed | Outcome::Faulted => true,
         Outcome::Aborted | Outcome::Interrupted => false,
     };
     if !has_failed {
@@ -203,10 +208,14 @@ fn failure(exchange: &Exchange, asked: &BodySummary<'_>, blamed: Blamed) -> Opti
         let (body, _) = response.body.decoded();
         error = serde_json::from_slice(&body).unwrap_or_default();
     }
-    let message = match (&exchange.error, error.message) {
-        (Some(failure), _) => format!("{}: {}", failure.kind, failure.message),
-        (None, Some(message)) => message,
-        (None, None) => "no message".to_owned(),
+    let message = match (&exchange.error, &exchange.fault, error.message) {
+        (Some(failure), ..) => format!("{}: {}", failure.kind, failure.message),
+        (None, Some(fault), _) if exchange.outcome == Outcome::Faulted => match fault.ending {
+            Some(ending) => format!("injected by nightaudit: {ending}"),
+            None => "injected by nightaudit".to_owned(),
+        },
+        (None, _, Some(message)) => message,
+        (None, _, None) => "no message".to_owned(),
     };
     let message: String = mask_text(&message).chars().take(LONGEST_MESSAGE).collect();
     let request_id = exchange.request_id().map(str::to_owned).or(error.request_id);

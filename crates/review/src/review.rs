@@ -24,7 +24,7 @@ pub use calls::{
 pub use limits::{
     BusiestWindow, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview,
 };
-pub use provenance::{Check, CheckState, DateReview, HostReview, OriginStatus, Provenance};
+pub use provenance::{Check, CheckState, DateReview, FaultReview, HostReview, OriginStatus, Provenance};
 pub use run::{
     ClockStep, Coverage, CoverageReview, Gap, Hour, OutcomeCounts, Run, UseCaseReview, UseCaseSection, UseCaseStep,
 };

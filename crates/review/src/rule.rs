@@ -457,6 +457,14 @@ rules! {
               hashes: its times and bytes are as that tool's file has them. Raised for every imported session.",
         advice: "Export the evidence where the session was recorded; there it is signed."
     }
+    RecordFaults "record/faults" Warning {
+        "Faults were injected on purpose",
+        why: "A made-up error shows how the integration bears trouble, and nothing about Mews: the reviewers never saw \
+              those requests, or saw other responses than the integration. Retries after injected faults are judged \
+              like any others; they count as no errors of Mews. Raised when fault rules (`serve --fault`) made up, \
+              delayed or altered responses of the session.",
+        advice: "Record the run for the certification in a session without faults."
+    }
     RecordDates "record/dates" Error {
         "Recorded times disagree with Mews' clock",
         why: "Mews' responses carry the time in `Date`. If the recorded times differ from it, the machine's clock \

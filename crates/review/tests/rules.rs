@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::*;
-use nightaudit_exchange::{Alteration, FailureKind, Outcome, TimesUs, Timestamp};
+use nightaudit_exchange::{Alteration, FailureKind, FaultEnding, Outcome, TimesUs, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Rule};
 
@@ -215,6 +215,11 @@ fn cases() -> Vec<Case> {
             Rule::RecordAltered,
             one(question(AT, "x").altered(Alteration::Masked)),
             one(question(AT, "x").called("a session that was imported")),
+        ),
+        case(
+            Rule::RecordFaults,
+            one(question(AT, "x").faulted(FaultEnding::Status(403))),
+            among([question(AT, "x").fails(503, "Unavailable."), question(AT + 60.0, "x")]),
         ),
         case(
             Rule::RecordDates,

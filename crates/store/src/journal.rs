@@ -247,6 +247,7 @@ impl Entry<'_> {
             }),
             web_socket: None,
             destination: None,
+            fault: None,
             alteration: None,
             recorded_by: None,
             notes: Vec::new(),

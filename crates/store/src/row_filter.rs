@@ -137,6 +137,7 @@ fn stub() -> Exchange {
         error: None,
         web_socket: None,
         destination: None,
+        fault: None,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),

@@ -104,7 +104,8 @@ fn said(exchange: &Exchange, direction: Direction) -> u64 {
 fn events(exchange: &Exchange) -> Vec<String> {
     let mut marks = Vec::new();
     match exchange.outcome {
-        Outcome::Answered => {}
+        // The fault says it.
+        Outcome::Answered | Outcome::Faulted => {}
         Outcome::Refused => {
             let rule = exchange.limit.as_ref().map_or("", |limit| &limit.rule);
             marks.push(format!("refused by {}", plain(rule)));
@@ -113,6 +114,9 @@ fn events(exchange: &Exchange) -> Vec<String> {
             Some(failure) => format!("{outcome}: {}", failure.kind),
             None => outcome.to_string(),
         }),
+    }
+    if let Some(fault) = &exchange.fault {
+        marks.push(format!("fault: {}", plain(&fault.to_string())));
     }
     if let Some(part) = &exchange.web_socket {
         let (sent, received) = part.counts();

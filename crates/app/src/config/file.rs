@@ -50,6 +50,9 @@ pub struct File {
     pub timeouts: Timeouts,
     pub redact: RedactKeys,
     pub limit: LimitKeys,
+    pub fault: Vec<FaultKeys>,
+    pub fault_seed: u64,
+    pub allow_faults_in_production: bool,
     pub environments: BTreeMap<String, EnvironmentKeys>,
 }
 
@@ -101,6 +104,12 @@ pub struct RuleKeys {
     pub window: Period,
     pub burst: u32,
     pub paginated_factor: u32,
+}
+
+/// `[[fault]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultKeys {
+    pub rule: String,
 }
 
 /// A component of the key that a rule counts by.
@@ -244,6 +253,9 @@ impl Default for File {
                 max_queued: 1000,
                 rule: vec![RuleKeys::published()],
             },
+            fault: Vec::new(),
+            fault_seed: 1,
+            allow_faults_in_production: false,
             environments: BTreeMap::new(),
         }
     }
@@ -322,6 +334,36 @@ impl<'de> Deserialize<'de> for RuleKeys {
         }
 
         deserializer.deserialize_any(Rule)
+    }
+}
+
+impl<'de> Deserialize<'de> for FaultKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+
+        impl<'de> de::Visitor<'de> for Keys {
+            type Value = FaultKeys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table with `rule`, or a string such as 'reservations/*: 429=2%'")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FaultKeys, E> {
+                Ok(FaultKeys { rule: text.to_owned() })
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<FaultKeys, A::Error> {
+                #[derive(Deserialize)]
+                struct Table {
+                    rule: String,
+                }
+
+                let Table { rule } = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(FaultKeys { rule })
+            }
+        }
+
+        deserializer.deserialize_any(Keys)
     }
 }
 

@@ -188,7 +188,9 @@ impl Layers {
                 unknown.push(name);
                 continue;
             };
-            let value = value_like(default, &text).map_err(|wrong| ConfigError::Value {
+            // Rules of faults have commas themselves.
+            let separator = if key == "fault" { ';' } else { ',' };
+            let value = value_like(default, &text, separator).map_err(|wrong| ConfigError::Value {
                 place: Origin::Variable(name.clone()),
                 key: key.clone(),
                 message: wrong.to_string(),
@@ -308,6 +310,8 @@ fn known_keys() -> Vec<String> {
     for key in ["api", "events"] {
         any.insert(key.to_owned(), Value::String(String::new()));
     }
+    let rule = Table::from_iter([("rule".to_owned(), Value::String(String::new()))]);
+    file.insert("fault".to_owned(), Value::Array(vec![Value::Table(rule)]));
     file.insert("environments".to_owned(), Value::Table(Table::from_iter([("*".to_owned(), Value::Table(any))])));
     let mut known: Vec<String> = Vec::new();
     for (key, value) in leaves(&file) {
@@ -349,13 +353,14 @@ fn merge(under: &mut Table, over: Table) {
     }
 }
 
-/// Parses a variable's text as a value of the same type as the key's default.
-fn value_like(default: &Value, text: &str) -> Result<Value, WrongType> {
+/// Parses a variable's text as a value of the same type as the key's default; items of a list have the separator between
+/// them.
+fn value_like(default: &Value, text: &str, separator: char) -> Result<Value, WrongType> {
     Ok(match default {
         Value::Integer(_) => Value::Integer(text.parse().map_err(|_| WrongType::Integer(text.to_owned()))?),
         Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| WrongType::Boolean(text.to_owned()))?),
         Value::Array(_) => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = text.split(separator).map(str::trim).filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
         _ => Value::String(text.to_owned()),

@@ -6,6 +6,7 @@
 mod address;
 mod basis;
 mod contracts;
+mod faults;
 mod file;
 pub mod kept;
 mod layers;
@@ -24,12 +25,15 @@ use toml::Value;
 pub use self::{
     address::{Address, Addresses, InvalidAddress},
     basis::BasisSource,
+    faults::FaultSettings,
     file::{Choice, Durability, LogFormat, OnLimit, OnStoreFailure},
     kept::ContractsError,
     layers::{ConfigError, Layers, Origin, PREFIX, variable},
     settings::{Console, Logging, Settings, TlsFiles},
     values::{Period, Size},
 };
+
+pub(crate) use self::faults::REFUSED;
 
 /// A flag given on the command line: its name, its key and its value.
 pub type Flag = (&'static str, &'static str, Value);

@@ -10,6 +10,7 @@ use nightaudit_mews::Environment;
 use nightaudit_proxy::{Origin, UpstreamConfig, UpstreamProxy};
 
 use super::{
+    faults::{self, FaultSettings},
     file::{Durability, File, LogFormat, OnStoreFailure},
     layers::{ConfigError, Layers},
     limits,
@@ -35,6 +36,8 @@ pub struct Settings {
     pub upstream: UpstreamConfig,
     /// The request limits.
     pub limit: nightaudit_limit::Config,
+    /// The faults to inject.
+    pub faults: FaultSettings,
     /// An OpenAPI document to check requests against, in addition to the built-in contracts.
     pub openapi: Option<PathBuf>,
     /// The log.
@@ -115,7 +118,9 @@ impl Settings {
             record: positive("record", timeouts.record)?,
             upstream_idle: timeouts.upstream_idle.0,
         };
+        let faults = faults::config(layers, &file, &environment.name, [&proxy.api, &proxy.events])?;
         Ok(Self {
+            faults,
             server: nightaudit_listen::ListenConfig {
                 tls: None,
                 max_head: bytes(layers, "max_head", file.max_head, 1 << 10..=1 << 20)?,

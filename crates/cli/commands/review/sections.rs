@@ -42,6 +42,7 @@ pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
         (outcomes.failed, "failed"),
         (outcomes.aborted, "aborted"),
         (outcomes.interrupted, "interrupted"),
+        (outcomes.faulted, "faulted"),
     ];
     let parts: Vec<String> = parts
         .iter()
@@ -120,7 +121,11 @@ pub(super) fn retries(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt:
         "token", "", "times", "heeded", "ignored", "backed", "not backed"
     )?;
     for own in retries.iter().take(ROWS) {
-        let origin = if own.origin == RetryOrigin::Mews { "Mews" } else { "nightaudit" };
+        let origin = match own.origin {
+            RetryOrigin::Mews => "Mews",
+            RetryOrigin::Nightaudit => "nightaudit",
+            RetryOrigin::Fault => "a fault",
+        };
         let cause = match own.cause {
             RetryCause::TooManyRequests => "429",
             RetryCause::TooHeavy => "408",

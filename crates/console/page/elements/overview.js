@@ -17,7 +17,7 @@ const AUTHORITIES = /** @type {Record<string, string>} */ ({ public: "a public a
 
 /** @param {Exchange} exchange @param {Context} ctx @param {string | null} origin why it doesn't show how Mews behaves @param {boolean} isImported */
 export function overview(exchange, ctx, origin, isImported) {
-	const { alteration, destination, envelope, error, limit, notes = [], recordedBy, request, response } = exchange;
+	const { alteration, destination, envelope, error, fault, limit, notes = [], recordedBy, request, response } = exchange;
 	/** @param {string | null | undefined} text @param {string} [what] copies it */
 	const mono = (text, what) => text && [recorded(text, { class: "mono", longest: 4000 }), what && copyButton(text, ctx, what)];
 	const only = (token = "") => h("a", { href: address(["traffic"], { token }), title: "Only its exchanges" }, token);
@@ -52,6 +52,7 @@ export function overview(exchange, ctx, origin, isImported) {
 		"div",
 		{ class: "overview scrolls", tabindex: 0, role: "region", "aria-label": "Overview" },
 		error && callout("bad", [h("b", null, recorded(error.kind)), ": ", recorded(error.message, { longest: 2000 })]),
+		fault && callout("warn", ["Injected fault, by ", recorded(fault.rules.join("; "), { class: "mono", longest: 2000 }), fault.upstreamStatus && `; Mews had responded with ${fault.upstreamStatus}`]),
 		notes.map((note) => callout("info", recorded(note.replaceAll("-", " ")))),
 		recordedBy && callout("warn", ["Imported: recorded by ", recorded(recordedBy, { longest: 200 }), ", whose word its times and bytes are."]),
 		(alteration || (isImported && !recordedBy)) && callout("warn", `Imported: ${alteration === "masked" ? "values were masked before export" : alteration ? "altered since it was recorded" : "the hash matches, which alone proves nothing"}.`),

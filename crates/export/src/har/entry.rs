@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nightaudit_exchange::{
     AdmissionRecord, Alteration, Body, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header,
-    Note, Omitted, Outcome, SessionId, Timestamp, WebSocket, Withheld,
+    InjectedFault, Note, Omitted, Outcome, SessionId, Timestamp, WebSocket, Withheld,
 };
 use serde::Serialize;
 
@@ -162,6 +162,8 @@ struct Nightaudit<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<&'a Destination>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'a InjectedFault>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     alteration: Option<Alteration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded_by: Option<&'a str>,
@@ -299,7 +301,11 @@ impl Entry<'_> {
             timings,
             resource_type: if status == 101 || request.url.starts_with("ws") { "websocket" } else { "fetch" },
             web_socket_messages: exchange.web_socket.as_ref().map(WebSocketMessage::all),
-            error: exchange.error.as_ref().map(|error| format!("{}: {}", error.kind, error.message)),
+            error: match (&exchange.error, &exchange.fault) {
+                (Some(error), _) => Some(format!("{}: {}", error.kind, error.message)),
+                (None, Some(fault)) => Some(format!("injected fault: {fault}")),
+                (None, None) => None,
+            },
             nightaudit: Nightaudit {
                 id: exchange.id,
                 session: exchange.session,
@@ -318,6 +324,7 @@ impl Entry<'_> {
                 response_body: answer.map(|answer| BodyFacts::of(&answer.body)),
                 web_socket: exchange.web_socket.as_ref().map(WebSocketFacts::of),
                 destination: exchange.destination.as_ref(),
+                fault: exchange.fault.as_deref(),
                 alteration: exchange.alteration,
                 recorded_by: exchange.recorded_by.as_deref(),
                 previous_hash: exchange.previous_hash,

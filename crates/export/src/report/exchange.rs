@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use nightaudit_exchange::{
-    AdmissionRecord, Alteration, Body, Decision, Destination, Direction, Exchange, Header, Outcome,
+    AdmissionRecord, Alteration, Body, Decision, Destination, Direction, Exchange, Header, InjectedFault, Outcome,
 };
 use nightaudit_mews::{API, Contracts, FindingKind};
 
@@ -113,6 +113,7 @@ fn facts(exchange: &Exchange) -> Markup {
             @if let Some(tool) = &exchange.recorded_by { dt { "Imported" } dd { span.pill.bad { "recorded by another tool" } " " (short(tool, MAX_TEXT)) } }
             @if let Some(id) = exchange.request_id() { dt { (API.request_id_header) } dd { code { (short(id, MAX_TEXT)) } } }
             dt { "Outcome" } dd { (exchange.outcome) @if let Some(error) = &exchange.error { ": " (error.kind) ", " (short(&error.message, MAX_TEXT)) } }
+            @if let Some(fault) = &exchange.fault { dt { "Injected fault" } dd { (fault_note(fault)) } }
             @if let Some(client) = &envelope.client { dt { "Client" } dd { (short(client, MAX_TEXT)) } }
             @if let Some(token) = envelope.access_token { dt { "Access token" } dd { code { (token) } } }
             @if let Some(token) = envelope.client_token { dt { "Client token" } dd { code { (token) } } }
@@ -153,6 +154,14 @@ fn misfits(exchange: &Exchange, contracts: &Contracts) -> Markup {
                 @if found.len() > MAX_MISFITS { p.omitted { (found.len() - MAX_MISFITS) " more omitted." } }
             }
         }
+    }
+}
+
+fn fault_note(fault: &InjectedFault) -> Markup {
+    html! {
+        span.pill.refused { (fault.to_string()) } " by "
+        @for (number, rule) in fault.rules.iter().enumerate() { @if number > 0 { ", " } code { (short(rule, MAX_TEXT)) } }
+        @if let Some(status) = fault.upstream_status { "; " (API.name) " had responded with " (status) }
     }
 }
 
@@ -216,7 +225,7 @@ fn label(exchange: &Exchange) -> String {
 /// The CSS class, which is also what the page filters by.
 fn class(exchange: &Exchange) -> &'static str {
     match exchange.outcome {
-        Outcome::Refused => "refused",
+        Outcome::Refused | Outcome::Faulted => "refused",
         Outcome::Answered if exchange.web_socket.is_some() => "said",
         Outcome::Answered if exchange.status() == Some(429) => "refused",
         Outcome::Answered if !is_failure(exchange) => "good",

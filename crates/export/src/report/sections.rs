@@ -285,7 +285,7 @@ fn retries(review: &Review) -> Option<Markup> {
         th.num scope="col" { "Retry-After honored" } th.num scope="col" { "Ignored" } th.num scope="col" { "Growing delays" } th.num scope="col" { "Constant delays" } th.num scope="col" { "No backoff" } th.num scope="col" { "Continued at full rate" }
     }, review.retries.iter().map(|row| html! {
         th scope="row" { (match row.cause { RetryCause::TooManyRequests => "429", RetryCause::TooHeavy => "408", RetryCause::ServerError => "5xx", RetryCause::NoAnswer => "no response" }) }
-        td { (match row.origin { RetryOrigin::Mews => API.name, RetryOrigin::Nightaudit => "nightaudit" }) }
+        td { (match row.origin { RetryOrigin::Mews => API.name, RetryOrigin::Nightaudit => "nightaudit", RetryOrigin::Fault => "injected fault" }) }
         td { @if let Some(token) = row.access_token { code { (token) } } @else { span.dim { "none" } } }
         td.num { (count(row.count)) } td.num { (count(row.heeded)) " of " (count(row.with_retry_after)) } td.num { (count(row.ignored)) }
         td.num { (count(row.backed_off)) } td.num { (count(row.fixed_pauses)) } td.num { (count(row.without_backoff)) } td.num { (count(row.hammered)) }

@@ -80,6 +80,7 @@ pub fn exchange(sequence: u64) -> Exchange {
         error: None,
         web_socket: None,
         destination: Some(demo()),
+        fault: None,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),

@@ -47,6 +47,15 @@ impl HalfClose {
     }
 }
 
+/// An extension of a response that is not to be sent: the client's connection is reset instead, or its HTTP/2 stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reset;
+
+/// Makes hyper end the connection, or the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the handler asked for a reset")]
+pub(super) struct WasReset;
+
 /// Handles requests.
 pub trait Handler: Send + Sync + 'static {
     /// The response body.

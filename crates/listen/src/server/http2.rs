@@ -1,6 +1,6 @@
 //! Serves HTTP/2 on a connection.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{Request, body::Incoming, server::conn, service::service_fn};
@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Handler, RequestContext, Serving,
+    Handler, RequestContext, Reset, Serving,
+    handler::WasReset,
     response::{InFlight, ResponseBody},
 };
 use crate::{
@@ -82,9 +83,13 @@ impl<H: Handler> Serving<H> {
                     half_close: None,
                 };
                 let response = handler.handle(context, Request::from_parts(parts, body)).await;
+                if response.extensions().get::<Reset>().is_some() {
+                    // Only its stream: others share the connection.
+                    return Err(WasReset);
+                }
                 progress.data_available();
                 let progress = Some(progress);
-                Ok::<_, Infallible>(response.map(|body| ResponseBody { body, progress, in_flight, failing: None }))
+                Ok(response.map(|body| ResponseBody { body, progress, in_flight, failing: None }))
             }
         });
         let max_head = u32::try_from(self.config.max_head).unwrap_or(u32::MAX);

@@ -59,6 +59,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             limit: None,
             outcome: Outcome::Aborted,
             error: None,
+            fault: None,
             web_socket: None,
             destination: None,
             notes: Vec::new(),

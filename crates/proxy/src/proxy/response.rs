@@ -7,9 +7,10 @@ use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use nightaudit_exchange::{Api, CapturedBody, CapturedResponse, FailureKind, Head, Note, Outcome};
+use nightaudit_fault::Ending;
 use nightaudit_limit::Admit;
 
-use super::{Forwarded, Proxy};
+use super::{Forwarded, Proxy, faults};
 use crate::{
     Origin,
     body_recorder::BodyRecorder,
@@ -33,7 +34,10 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         proxy_address: &ProxyAddress,
         forwarded: Forwarded,
     ) -> Response<ProxyBody<R::Permit>> {
-        let Forwarded { mut response, framing, lease, upgrade } = forwarded;
+        let Forwarded { mut response, framing, lease, upgrade, plan } = forwarded;
+        if let Some(plan) = plan.as_deref().filter(|plan| plan.ending == Some(Ending::Reset)) {
+            return faults::reset(pending, plan, response.status());
+        }
         let now = pending.elapsed();
         let head = match response.extensions_mut().remove() {
             Some(WireHead(head)) => {
@@ -83,7 +87,10 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         if !notes.is_empty() {
             pending.note(|capture| capture.notes = notes);
         }
-        let body = if !framing.has_body || framing.length == Some(0) || body.is_end_stream() {
+        let is_empty = !framing.has_body || framing.length == Some(0) || body.is_end_stream();
+        let fault =
+            plan.and_then(|plan| faults::announce(&mut pending, &mut parts.headers, &plan, !is_empty, framing.length));
+        let body = if is_empty {
             if pending.is_request_sent() {
                 lease.give_back();
             }
@@ -100,7 +107,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let body_timeouts = (timeouts.response_body, timeouts.record);
             let body_recorder =
                 BodyRecorder::expecting(self.shared.config.keep_body, content_length, &self.shared.budget);
-            let mut body = ProxyBody::relayed(body, pending, body_recorder, content_length, lease, body_timeouts);
+            let mut body = ProxyBody::relayed(body, pending, body_recorder, content_length, lease, body_timeouts)
+                .with_fault(fault);
             body.with_head().await;
             body
         };
@@ -131,7 +139,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let waits = !matches!(&local_response, LocalResponse::Failed(failure) if failure.kind == FailureKind::Store);
         let error = match local_response {
             LocalResponse::Failed(failure) => Some(failure),
-            LocalResponse::Limited { .. } => None,
+            LocalResponse::Limited { .. } | LocalResponse::Injected { .. } => None,
         };
         if let Some(receipt) = pending.finish_with_body(body, outcome, error).filter(|_| waits)
             && !recorded(receipt, self.shared.config.timeouts.record).await

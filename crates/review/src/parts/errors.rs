@@ -109,7 +109,13 @@ impl ErrorsPart {
     pub(crate) fn follow(&mut self, fact: &Fact) {
         self.first_seen.entry(fact.access_token).or_insert(fact.at);
         let reason = Reason::of(fact);
-        if !matches!(fact.outcome, Outcome::Rejected | Outcome::Aborted | Outcome::Interrupted) {
+        let is_injected = fact.outcome == Outcome::Faulted;
+        if is_injected && fact.retry().is_none() {
+            // A made-up 403 demands nothing that a later call could show.
+            return;
+        }
+        // A share of injected faults is what the rule says, not what Mews does.
+        if !is_injected && !matches!(fact.outcome, Outcome::Rejected | Outcome::Aborted | Outcome::Interrupted) {
             self.shares.follow(fact, reason);
         }
         if fact.succeeded() {
@@ -127,7 +133,7 @@ impl ErrorsPart {
         }
         let rule = match (fact.outcome, reason) {
             // A read has no effect. Whether it was repeated is judged like any other failure.
-            (_, Some(Reason::NoAnswer)) if !fact.family.is_read => Rule::ErrorsNoAnswer,
+            (_, Some(Reason::NoAnswer)) if !fact.family.is_read && !is_injected => Rule::ErrorsNoAnswer,
             (Outcome::Rejected, _) => Rule::ErrorsRejected,
             (Outcome::Aborted, _) => Rule::ErrorsAbandoned,
             _ => return,

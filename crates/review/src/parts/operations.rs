@@ -155,8 +155,10 @@ impl Tally {
             }
             None => self.unanswered += 1,
         }
+        // A response that was slowed down on purpose says nothing about Mews.
         if let (Outcome::Answered, Some(sent), Some(end)) =
             (exchange.outcome, exchange.times_us.forwarded, exchange.times_us.response_end)
+            && exchange.fault.is_none()
         {
             if self.latency.is_none() {
                 self.latency = Histogram::new_with_bounds(1, LONGEST_US, DIGITS).ok().map(Box::new);

@@ -1,11 +1,13 @@
 //! Origin: which hosts responded, whether the session was imported, and whether its times are plausible.
 
-use nightaudit_exchange::{Authority, Destination, Exchange, ExchangeId, Import, Outcome};
+use std::fmt;
+
+use nightaudit_exchange::{Authority, Destination, Exchange, ExchangeId, Import, InjectedFault, Outcome};
 use nightaudit_mews::Environment;
 
 use crate::{
     findings::{Findings, count_of, thousands},
-    review::{DateReview, Evidence, HostReview, OriginStatus, Provenance},
+    review::{DateReview, Evidence, FaultReview, HostReview, OriginStatus, Provenance},
     rule::Rule,
 };
 
@@ -38,6 +40,8 @@ pub struct OriginTracker {
     imported: Option<Import>,
     marked: Import,
     altered: Evidence,
+    faults: FaultReview,
+    faulted: Evidence,
     first: Option<(ExchangeId, nightaudit_exchange::Timestamp)>,
 }
 
@@ -99,6 +103,10 @@ impl OriginTracker {
         self.marked.add(exchange);
         if exchange.alteration.is_some() {
             self.altered.add(id, at);
+        }
+        if let Some(fault) = &exchange.fault {
+            self.faults.add(fault);
+            self.faulted.add(id, at);
         }
         // A part of a WebSocket has its handshake's destination.
         if exchange.web_socket.is_some() {
@@ -249,6 +257,7 @@ impl OriginTracker {
             sent,
             untold: self.unrecorded_origin.count,
             imported,
+            faults: Some(&self.faults).filter(|faults| faults.exchanges > 0).cloned(),
             dates: DateReview { off: self.off.count, tolerance_s: TOLERANCE_S.unsigned_abs(), ..self.dates },
             doubts,
         }
@@ -261,6 +270,9 @@ impl OriginTracker {
         }
         if let Some(import) = imported.filter(|_| standing != OriginStatus::Claimed) {
             doubts.push(sentence(&import.to_string()));
+        }
+        if self.faults.exchanges > 0 {
+            doubts.push(sentence(&self.faults.to_string()));
         }
         if self.off.count > 0 {
             doubts.push(self.dates_message());
@@ -314,9 +326,42 @@ impl OriginTracker {
                 findings.raise(Rule::RecordImported, None, sentence(&import.to_string()), &first);
             }
         }
+        if self.faults.exchanges > 0 {
+            findings.raise(Rule::RecordFaults, None, sentence(&self.faults.to_string()), &self.faulted);
+        }
         if self.off.count > 0 {
             findings.raise(Rule::RecordDates, None, self.dates_message(), &self.off);
         }
+    }
+}
+
+/// The most kinds of endings that are counted apart: more than rules have statuses.
+const ENDINGS: usize = 256;
+
+impl FaultReview {
+    fn add(&mut self, fault: &InjectedFault) {
+        self.exchanges += 1;
+        self.delayed += u64::from(fault.delayed_ms.is_some());
+        self.slowed += u64::from(fault.bytes_per_second.is_some());
+        if let Some(ending) = fault.ending
+            && (self.endings.len() < ENDINGS || self.endings.contains_key(&ending))
+        {
+            *self.endings.entry(ending).or_default() += 1;
+        }
+    }
+}
+
+impl fmt::Display for FaultReview {
+    /// `nightaudit injected faults into 12 exchanges: 429 × 8, reset × 2, delayed × 3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nightaudit injected faults into {}", count_of(self.exchanges, "exchange"))?;
+        let endings = self.endings.iter().map(|(ending, count)| (ending.to_string(), *count));
+        let others = [("delayed".to_owned(), self.delayed), ("slowed down".to_owned(), self.slowed)];
+        let all = endings.chain(others).filter(|(_, count)| *count > 0);
+        for (number, (what, count)) in all.enumerate() {
+            write!(f, "{} {what} × {}", if number == 0 { ":" } else { "," }, thousands(count))?;
+        }
+        Ok(())
     }
 }
 

@@ -292,7 +292,11 @@ impl RetriesPart {
             None => "no token".to_owned(),
         };
         for ((token, origin), evidence) in &self.ignored {
-            let whose = if *origin == RetryOrigin::Mews { "Mews'" } else { "nightaudit's" };
+            let whose = match origin {
+                RetryOrigin::Mews => "Mews'",
+                RetryOrigin::Nightaudit => "nightaudit's",
+                RetryOrigin::Fault => "an injected",
+            };
             let were = if evidence.count == 1 { "was" } else { "were" };
             let message = format!(
                 "{} with {} {were} sent before the `Retry-After` of {whose} 429 had passed.",

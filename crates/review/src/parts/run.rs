@@ -112,6 +112,7 @@ impl RunPart {
             Outcome::Failed => &mut outcomes.failed,
             Outcome::Aborted => &mut outcomes.aborted,
             Outcome::Interrupted => &mut outcomes.interrupted,
+            Outcome::Faulted => &mut outcomes.faulted,
         } += 1;
         if exchange.outcome == Outcome::Interrupted {
             self.interrupted.add(exchange.id, exchange.started_at);

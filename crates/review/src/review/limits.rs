@@ -129,6 +129,8 @@ pub enum RetryOrigin {
     Mews,
     /// nightaudit, before Mews received it.
     Nightaudit,
+    /// A fault rule of nightaudit, on purpose.
+    Fault,
 }
 
 /// How a request was refused or failed.

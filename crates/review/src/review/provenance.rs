@@ -1,6 +1,8 @@
 //! Where the responses came from, and whether the record is unaltered.
 
-use nightaudit_exchange::{Destination, ExchangeId, Import};
+use std::collections::BTreeMap;
+
+use nightaudit_exchange::{Destination, ExchangeId, FaultEnding, Import};
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
@@ -22,6 +24,9 @@ pub struct Provenance {
     /// What the import found, by the log or the exchanges; `None` if recorded here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Import>,
+    /// Exchanges with injected faults; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<FaultReview>,
     /// Recorded times compared with Mews' `Date`.
     pub dates: DateReview,
     /// Why the record proves less than it claims, a sentence each. Empty if there are no doubts.
@@ -80,6 +85,20 @@ pub struct HostReview {
     pub calls: u64,
     /// The first of them.
     pub exchange: ExchangeId,
+}
+
+/// Exchanges with injected faults.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FaultReview {
+    /// All of them.
+    pub exchanges: u64,
+    /// How many were delayed before they were sent or got their made-up response.
+    pub delayed: u64,
+    /// How many had the body of their response slowed down.
+    pub slowed: u64,
+    /// How many got what instead of Mews' response or of the rest of it: a status, `reset` or `truncated`.
+    pub endings: BTreeMap<FaultEnding, u64>,
 }
 
 /// Recorded times compared with the `Date` header of responses.

@@ -59,6 +59,14 @@ pub struct OutcomeCounts {
     pub aborted: u64,
     /// Cut off when nightaudit was killed.
     pub interrupted: u64,
+    /// Ended by an injected fault.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub faulted: u64,
+}
+
+/// Left out, so that reviews without it are as they were.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An hour, or a longer step, of the run.

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use nightaudit_exchange::{
     AdmissionRecord, Authority, Body, Decision, Destination, Digest, Envelope, Exchange, ExchangeId, Failure,
-    FailureKind, Header, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls,
+    FailureKind, FaultEnding, Header, InjectedFault, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
+    Timestamp, Tls,
 };
 use nightaudit_review::{Declaration, Review, Reviewer, Rule};
 
@@ -50,6 +51,7 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         error: None,
         web_socket: None,
         destination: Some(demo()),
+        fault: None,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),
@@ -205,6 +207,29 @@ impl Call {
         self.0.outcome = outcome;
         self.0.times_us = TimesUs { forwarded: Some(200), ..TimesUs::default() };
         self.0.error = Some(Failure { kind, message: "as it happens".into() });
+        self
+    }
+
+    /// With an injected fault, as the proxy records it.
+    pub fn faulted(mut self, ending: FaultEnding) -> Self {
+        let call = &mut self.0;
+        call.outcome = Outcome::Faulted;
+        call.fault = Some(Box::new(InjectedFault {
+            rules: vec!["a rule".to_owned()],
+            ending: Some(ending),
+            ..InjectedFault::default()
+        }));
+        match ending {
+            FaultEnding::Status(status) => {
+                let made_up = TimesUs { forwarded: None, response_head: Some(100), response_end: Some(100) };
+                (call.times_us, call.destination) = (made_up, None);
+                let response = call.response.as_mut().unwrap();
+                (response.status, response.body) = (status, whole(r#"{"Message":"Made up."}"#));
+                response.request_id = None;
+            }
+            FaultEnding::Reset => call.response = None,
+            FaultEnding::Truncated => call.response.as_mut().unwrap().body = whole("{"),
+        }
         self
     }
 

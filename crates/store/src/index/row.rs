@@ -56,7 +56,7 @@ impl Row {
         out.extend(self.client.to_le_bytes());
         out.extend(self.status.to_le_bytes());
         out.extend(self.block.to_le_bytes());
-        out.push(OUTCOMES.iter().position(|outcome| *outcome == self.outcome).unwrap_or(0) as u8);
+        out.push(Outcome::ALL.iter().position(|outcome| *outcome == self.outcome).unwrap_or(0) as u8);
         let flags = [self.access_token.is_some(), self.client_token.is_some(), self.delayed, self.forwarded];
         out.push(flags.iter().enumerate().map(|(bit, set)| u8::from(*set) << bit).sum());
     }
@@ -80,15 +80,12 @@ impl Row {
             client: two(70),
             status: two(72),
             block: two(74),
-            outcome: *OUTCOMES.get(usize::from(bytes[76]))?,
+            outcome: *Outcome::ALL.get(usize::from(bytes[76]))?,
             delayed: bytes[77] >> 2 & 1 == 1,
             forwarded: bytes[77] >> 3 & 1 == 1,
         })
     }
 }
-
-const OUTCOMES: [Outcome; 6] =
-    [Outcome::Answered, Outcome::Refused, Outcome::Rejected, Outcome::Failed, Outcome::Aborted, Outcome::Interrupted];
 
 /// The hash of a `Request-Id` in the index; ignores case.
 pub(crate) fn request_id_hash(request_id: &str) -> u64 {

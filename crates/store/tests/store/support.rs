@@ -99,6 +99,7 @@ pub(crate) fn capture(number: u64) -> Capture {
         limit: None,
         outcome: Outcome::Answered,
         error: None,
+        fault: None,
         web_socket: None,
         destination: None,
         notes: Vec::new(),

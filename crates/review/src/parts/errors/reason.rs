@@ -49,6 +49,8 @@ impl Reason {
                 _ => Self::NoAnswer,
             },
             (Outcome::Refused, _) | (_, 429) => Self::TooMany,
+            // Reset or truncated by a fault rule.
+            (Outcome::Faulted, 0..=399) => Self::NoAnswer,
             (_, 401) => Self::Token,
             (_, 403) => Self::Business,
             (_, 404 | 405) => Self::Address,
