@@ -4,6 +4,8 @@
 //! in memory, and are read from the segments' tail when the log is opened.
 
 mod chunk;
+mod columns;
+mod packed;
 mod row;
 mod snapshot;
 mod table;
@@ -22,10 +24,12 @@ use nightaudit_exchange::SessionId;
 
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, StatusClasses, Summary},
+    columns::Columns,
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };
 use self::{
+    packed::Unpacker,
     snapshot::Snapshot,
     table::{Batch, Table},
 };
@@ -143,6 +147,7 @@ impl Unstored {
                 for part in &self.parts {
                     let Some(chunk) = &part.chunk else { continue };
                     chunks.insert(chunk_key(b'c', session, part.summary.first), chunk.to_bytes());
+                    chunks.insert(chunk_key(b'k', session, part.summary.first), Columns::of(chunk).to_bytes());
                 }
                 return Ok(());
             }
@@ -151,11 +156,14 @@ impl Unstored {
         for part in &self.parts {
             let Some(chunk) = &part.chunk else { continue };
             batch.insert(&chunk_key(b'c', session, part.summary.first), chunk.to_bytes());
+            batch.insert(&chunk_key(b'k', session, part.summary.first), Columns::of(chunk).to_bytes());
             batch.insert(&chunk_key(b'd', session, part.summary.first), part.summary.to_bytes());
         }
         batch.insert(&session_key(session), write_segments(&self.segments));
         table.apply(batch)?;
-        self.parts.iter().for_each(|part| table.evict(&chunk_key(b'c', session, part.summary.first)));
+        for part in &self.parts {
+            [b'c', b'k'].iter().for_each(|kind| table.evict(&chunk_key(*kind, session, part.summary.first)));
+        }
         Ok(())
     }
 }
@@ -169,6 +177,7 @@ pub(crate) struct Index {
     stored: Stored,
     listings: Mutex<BTreeMap<SessionId, Listing>>,
     cache: Mutex<Cache>,
+    unpacker: Unpacker,
     /// See [`generation`](Self::generation).
     generation: AtomicU64,
 }
@@ -214,7 +223,8 @@ impl Index {
     fn of(stored: Stored) -> Self {
         // Random, so that numbers from before the log was opened aren't taken for current ones.
         let generation = AtomicU64::new(RandomState::new().hash_one(0));
-        Self { stored, listings: Mutex::default(), cache: Mutex::default(), generation }
+        let (listings, cache, unpacker) = (Mutex::default(), Mutex::default(), Unpacker::default());
+        Self { stored, listings, cache, unpacker, generation }
     }
 
     /// Changes the [`generation`](Self::generation): rows came before others that had been seen.
@@ -244,20 +254,31 @@ impl Index {
         }
         drop(cache);
         let missing = || IndexError(format!("the rows of session {session} from {} are missing", part.summary.first));
-        let key_of_chunk = chunk_key(b'c', session, part.summary.first);
-        let chunk = match &self.stored {
-            Stored::Table(table) => table.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
-            Stored::Snapshot(snapshot) => snapshot.get(&key_of_chunk)?.and_then(|stored| Chunk::from_bytes(&stored)),
-            Stored::Memory(chunks) => {
-                let chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
-                chunks.get(&key_of_chunk).and_then(|stored| Chunk::from_bytes(stored))
-            }
-        };
+        let stored = self.read(&chunk_key(b'c', session, part.summary.first))?;
+        let chunk = stored.and_then(|stored| Chunk::from_bytes(&self.unpacker.unpack(&stored)?));
         let chunk = Arc::new(chunk.ok_or_else(missing)?);
         cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.truncate(CACHED - 1);
         cache.push_front((key, Arc::clone(&chunk)));
         Ok(chunk)
+    }
+
+    /// The columns of a part. `None` if they aren't stored or can't be read; the part's rows say the same.
+    pub(crate) fn columns(&self, session: SessionId, part: &Part) -> Option<Columns> {
+        if part.chunk.is_some() {
+            return None;
+        }
+        let stored = self.read(&chunk_key(b'k', session, part.summary.first)).ok()??;
+        let columns = Columns::from_bytes(&self.unpacker.unpack(&stored)?)?;
+        (columns.kind.len() == part.summary.rows as usize).then_some(columns)
+    }
+
+    fn read(&self, key: &[u8; 25]) -> Result<Option<Vec<u8>>, IndexError> {
+        match &self.stored {
+            Stored::Table(table) => Ok(table.read(key)?.map(|stored| stored.to_vec())),
+            Stored::Snapshot(snapshot) => snapshot.get(key),
+            Stored::Memory(chunks) => Ok(chunks.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()),
+        }
     }
 
     /// Stores what is only in memory: full chunks, and with `all` also unfinished ones.
@@ -313,7 +334,7 @@ impl Index {
             return Ok(());
         }
         let mut batch = Batch::default();
-        for kind in [b'c', b'd', b's'] {
+        for kind in [b'c', b'd', b'k', b's'] {
             let mut prefix = vec![kind];
             prefix.extend(session.to_bytes());
             self.table()?.scan(&prefix, &mut |key, _| batch.remove(key))?;
@@ -378,4 +399,54 @@ fn parse_segments(bytes: &[u8]) -> Option<Vec<KnownSegment>> {
         };
         entries.iter().map(entry).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_exchange::ExchangeId;
+
+    use super::*;
+
+    fn stored(index: &Index, session: SessionId) -> Part {
+        let mut listing = Listing::default();
+        for number in 0..chunk::MAX_ROWS as u64 {
+            let mut row = Row::read(&[0; row::ROW]).unwrap();
+            (row.sequence, row.id, row.status) = (number + 1, ExchangeId::from_parts(number, 1), (number % 7) as u16);
+            listing.add(row, ("rates/getAll", None), BlockAt { segment: 1, offset: number });
+        }
+        index.store_listing(session, &mut listing).unwrap();
+        listing.parts.remove(0)
+    }
+
+    #[test]
+    fn columns_are_stored_with_the_rows_and_removed_with_the_session() {
+        let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
+        let (index, _) = Index::open(&dir.path().join("index")).unwrap();
+        let part = stored(&index, session);
+        let (chunk, columns) = (index.chunk(session, &part).unwrap(), index.columns(session, &part).unwrap());
+        assert_eq!((columns, chunk.rows.len()), (Columns::of(&chunk), part.summary.rows as usize));
+        // A copy has them, too.
+        let index = index.detach(dir.path()).unwrap();
+        assert_eq!(index.columns(session, &part), Some(Columns::of(&chunk)));
+        drop(index);
+        let (index, known) = Index::open(&dir.path().join("index")).unwrap();
+        assert!(known && index.columns(session, &part).is_some());
+        index.remove(session).unwrap();
+        assert!(index.columns(session, &part).is_none() && index.chunk(session, &part).is_err());
+    }
+
+    #[test]
+    fn columns_of_other_rows_are_no_columns() {
+        let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
+        let (index, _) = Index::open(&dir.path().join("index")).unwrap();
+        let part = stored(&index, session);
+        let key = chunk_key(b'k', session, part.summary.first);
+        for wrong in [Columns::default().to_bytes(), b"damaged".to_vec(), Vec::new()] {
+            let mut batch = Batch::default();
+            batch.insert(&key, wrong);
+            index.table().unwrap().apply(batch).unwrap();
+            assert_eq!(index.columns(session, &part), None);
+        }
+        assert!(index.chunk(session, &part).is_ok());
+    }
 }

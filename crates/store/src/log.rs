@@ -347,6 +347,12 @@ impl Log {
         done.recv().unwrap_or(Err(SessionError::ReadOnly))
     }
 
+    /// Whether it was opened by [`open_read_only`](Self::open_read_only).
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        !self.is_writable()
+    }
+
     pub(crate) fn is_writable(&self) -> bool {
         self.encoder.is_some()
     }

@@ -86,7 +86,7 @@ impl ReadLog for Log {
     }
 
     fn manage(&self) -> Option<&dyn ManageSessions> {
-        Some(self)
+        self.is_writable().then_some(self as &dyn ManageSessions)
     }
 }
 

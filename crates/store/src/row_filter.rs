@@ -1,24 +1,28 @@
 //! The part of a filter that the index can decide.
 
+use std::time::Duration;
+
 use nightaudit_exchange::{
     AdmissionRecord, Body, Decision, Envelope, Exchange, ExchangeId, Filter, Outcome, Request, Response, SessionId,
     TimesUs, Timestamp,
 };
 
-use crate::index::{Chunk, Row, StatusClasses, Summary, request_id_hash};
+use crate::index::{Chunk, Columns, Index, Part, Row, StatusClasses, Summary, request_id_hash};
 
 /// Decides whether a row's exchange can match.
 #[derive(Debug)]
 pub(crate) struct RowFilter {
     /// The filter without conditions on what rows don't hold.
     filter: Filter,
+    /// The part of it that the kind of a row decides; see [`Columns`].
+    by_kind: Filter,
+    /// The rest of it.
+    times: Times,
     request_id: Option<u64>,
     /// What the hash must not be; only where the index decides alone.
     except_request_id: Option<u64>,
     /// The classes of statuses that can match.
     statuses: Option<StatusClasses>,
-    /// When matches ended at the earliest, in microseconds since the epoch.
-    ended_since: Option<i64>,
     all: bool,
     exact: bool,
     /// A stub exchange with a row's data, to match the filter against.
@@ -34,13 +38,15 @@ impl RowFilter {
         let filter = Filter { except: except.filter(|except| **except != Filter::default()), ..held(filter) };
         let all = filter == Filter::default() && request_id.is_none();
         let statuses = filter.status.as_ref().map(StatusClasses::of_set);
-        let stub = Box::new(stub());
-        Self { filter, request_id, except_request_id: None, statuses, ended_since: None, all, exact, stub }
+        let (by_kind, times) = Times::of(&filter);
+        let (stub, except_request_id) = (Box::new(stub()), None);
+        Self { filter, by_kind, times, request_id, except_request_id, statuses, all, exact, stub }
     }
 
     /// Matches only what ended at or after `since`, or started then if it has no end.
     pub(crate) fn ended_since(self, since: Timestamp) -> Self {
-        Self { ended_since: Some(since.micros()), all: false, ..self }
+        let times = Times { ended_since: Some(since), ..self.times };
+        Self { times, all: false, ..self }
     }
 
     /// Decides by the row alone, also on a `Request-Id`, of which it has a hash. The filter must not need bodies.
@@ -65,8 +71,37 @@ impl RowFilter {
     pub(crate) fn may_match(&self, summary: &Summary) -> bool {
         self.filter.since.is_none_or(|since| summary.last_started() >= since)
             && self.filter.until.is_none_or(|until| summary.first_started() < until)
-            && self.ended_since.is_none_or(|since| summary.ended >= since)
+            && self.times.ended_since.is_none_or(|since| summary.ended >= since.micros())
             && self.statuses.is_none_or(|wanted| summary.statuses.overlap(wanted))
+    }
+
+    /// Whether columns decide as rows do: they have no `Request-Id`.
+    pub(crate) fn is_decided_by_columns(&self) -> bool {
+        self.request_id.is_none() && self.except_request_id.is_none()
+    }
+
+    /// Whether no row of a part can match, by its summary and its columns, which are read faster than its rows.
+    pub(crate) fn rules_out(&mut self, index: &Index, session: SessionId, part: &Part) -> bool {
+        if !self.may_match(&part.summary) {
+            return true;
+        }
+        // Otherwise the summary says as much.
+        let is_narrower = self.by_kind != Filter::default() || self.times.are_durations();
+        is_narrower && index.columns(session, part).is_some_and(|columns| self.rows_of(&columns).next().is_none())
+    }
+
+    /// The numbers of the rows that match, as far as columns decide.
+    pub(crate) fn rows_of<'c>(&mut self, columns: &'c Columns) -> impl Iterator<Item = usize> + use<'c> {
+        let mut is_wanted = |row: &Row| {
+            self.fill(row, &columns.kinds);
+            self.by_kind.matches(&self.stub)
+        };
+        let kinds: Vec<bool> = columns.kinds.rows.iter().map(&mut is_wanted).collect();
+        let times = self.times;
+        (0..columns.kind.len()).filter(move |number| {
+            kinds.get(usize::from(columns.kind[*number])) == Some(&true)
+                && times.match_row(columns.started[*number], columns.took[*number])
+        })
     }
 
     pub(crate) fn matches(&mut self, row: &Row, chunk: &Chunk) -> bool {
@@ -75,10 +110,16 @@ impl RowFilter {
         }
         if self.request_id.is_some_and(|wanted| wanted != row.request_id)
             || self.except_request_id.is_some_and(|unwanted| unwanted == row.request_id)
-            || self.ended_since.is_some_and(|since| row.ended() < since)
+            || self.times.ended_since.is_some_and(|since| row.ended() < since.micros())
         {
             return false;
         }
+        self.fill(row, chunk);
+        self.filter.matches(&self.stub)
+    }
+
+    /// Gives the stub a row's data.
+    fn fill(&mut self, row: &Row, chunk: &Chunk) {
         let exchange = &mut *self.stub;
         exchange.started_at = Timestamp::from_micros(row.started);
         exchange.times_us.response_end = Some(row.took);
@@ -101,7 +142,48 @@ impl RowFilter {
             let client = usize::from(row.client).checked_sub(1).and_then(|client| chunk.clients.get(client));
             exchange.envelope.client = client.map(|client| client.to_string());
         }
-        self.filter.matches(exchange)
+    }
+}
+
+/// The conditions on when an exchange started and ended, and how long it took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    /// When matches ended at the earliest, which is no part of a filter.
+    ended_since: Option<Timestamp>,
+    slower_than: Option<Duration>,
+    /// The negated condition.
+    not_slower_than: Option<Duration>,
+}
+
+impl Times {
+    /// A filter without them, and these.
+    fn of(filter: &Filter) -> (Filter, Self) {
+        let without = |side: &Filter| Filter { since: None, until: None, slower_than: None, ..side.clone() };
+        let except = filter.except.as_deref();
+        let times = Self {
+            since: filter.since,
+            until: filter.until,
+            ended_since: None,
+            slower_than: filter.slower_than,
+            not_slower_than: except.and_then(|except| except.slower_than),
+        };
+        let except = except.map(without).filter(|except| *except != Filter::default());
+        (Filter { except: except.map(Box::new), ..without(filter) }, times)
+    }
+
+    fn are_durations(&self) -> bool {
+        self.slower_than.is_some() || self.not_slower_than.is_some()
+    }
+
+    fn match_row(&self, started: i64, took: u64) -> bool {
+        let is_slower = |than: Duration| Duration::from_micros(took) > than;
+        self.since.is_none_or(|since| started >= since.micros())
+            && self.until.is_none_or(|until| started < until.micros())
+            && self.ended_since.is_none_or(|since| started.saturating_add_unsigned(took) >= since.micros())
+            && self.slower_than.is_none_or(is_slower)
+            && !self.not_slower_than.is_some_and(is_slower)
     }
 }
 

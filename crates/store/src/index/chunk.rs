@@ -2,14 +2,15 @@
 
 use nightaudit_exchange::{ExchangeId, Statuses, Timestamp};
 
-use super::row::{ROW, Row};
+use super::{
+    packed,
+    row::{ROW, Row},
+};
 
 /// Maximum number of rows in a chunk.
 pub(crate) const MAX_ROWS: usize = 512;
 /// The bytes of operations and clients above which a chunk takes no more rows.
 const MAX_TEXT: usize = 64 << 10;
-/// Maximum unpacked size of a stored chunk, in bytes: full lists of rows, blocks and texts, one of them oversized.
-const MAX_STORED: usize = 64 << 20;
 
 /// The location of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(crate) struct BlockAt {
 }
 
 /// Rows, with what several of them share.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) rows: Vec<Row>,
     pub(crate) blocks: Vec<BlockAt>,
@@ -47,6 +48,11 @@ impl Chunk {
         row
     }
 
+    /// Its texts, without rows.
+    pub(super) fn texts(&self) -> Self {
+        Self { operations: self.operations.clone(), clients: self.clients.clone(), ..Self::default() }
+    }
+
     pub(crate) fn block(&self, row: &Row) -> Option<BlockAt> {
         self.blocks.get(usize::from(row.block)).copied()
     }
@@ -54,11 +60,21 @@ impl Chunk {
     /// The chunk as stored.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.rows.len() * ROW + self.blocks.len() * 12 + self.text);
+        self.write(&mut out);
+        packed::pack(&out)
+    }
+
+    /// Parses an unpacked chunk; `None` if it is damaged.
+    pub(crate) fn from_bytes(raw: &[u8]) -> Option<Self> {
+        Self::read(&mut &raw[..])
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         for count in [self.rows.len(), self.blocks.len(), self.operations.len(), self.clients.len()] {
             out.extend((count as u32).to_le_bytes());
         }
         for row in &self.rows {
-            row.write(&mut out);
+            row.write(out);
         }
         for block in &self.blocks {
             out.extend(block.segment.to_le_bytes());
@@ -68,31 +84,27 @@ impl Chunk {
             out.extend((text.len() as u32).to_le_bytes());
             out.extend(text.as_bytes());
         }
-        zstd::bulk::compress(&out, 1).unwrap_or_default()
     }
 
-    /// Parses a stored chunk; `None` if it is damaged.
-    pub(crate) fn from_bytes(stored: &[u8]) -> Option<Self> {
-        let capacity = zstd::bulk::Decompressor::upper_bound(stored).unwrap_or(MAX_STORED).min(MAX_STORED);
-        let raw = zstd::bulk::decompress(stored, capacity).ok()?;
-        let mut rest = &raw[..];
+    /// Reads what [`write`](Self::write) wrote.
+    pub(super) fn read(rest: &mut &[u8]) -> Option<Self> {
         let mut counts = [0; 4];
         for count in &mut counts {
-            *count = u32::from_le_bytes(take(&mut rest)?) as usize;
+            *count = u32::from_le_bytes(take(rest)?) as usize;
         }
         let [rows, blocks, operations, clients] = counts;
-        let mut chunk = Self::default();
+        let mut chunk = Self { rows: Vec::with_capacity(rows.min(rest.len() / ROW)), ..Self::default() };
         for _ in 0..rows {
-            chunk.rows.push(Row::read(&take(&mut rest)?)?);
+            chunk.rows.push(Row::read(&take(rest)?)?);
         }
         for _ in 0..blocks {
-            let segment = u32::from_le_bytes(take(&mut rest)?);
-            chunk.blocks.push(BlockAt { segment, offset: u64::from_le_bytes(take(&mut rest)?) });
+            let segment = u32::from_le_bytes(take(rest)?);
+            chunk.blocks.push(BlockAt { segment, offset: u64::from_le_bytes(take(rest)?) });
         }
         for index in 0..operations.checked_add(clients)? {
-            let length = u32::from_le_bytes(take(&mut rest)?) as usize;
+            let length = u32::from_le_bytes(take(rest)?) as usize;
             let (text, after) = rest.split_at_checked(length)?;
-            rest = after;
+            *rest = after;
             let list = if index < operations { &mut chunk.operations } else { &mut chunk.clients };
             list.push(str::from_utf8(text).ok()?.into());
         }
@@ -100,7 +112,7 @@ impl Chunk {
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, after) = rest.split_first_chunk()?;
     *rest = after;
     Some(*taken)

@@ -9,11 +9,11 @@ use std::{
 
 use super::table::{IndexError, Table};
 
-/// Stored chunks in an unlinked file, which disappears with the process.
+/// Stored chunks and columns in an unlinked file, which disappears with the process.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     file: fs::File,
-    /// The offset and length of each chunk in the file.
+    /// The offset and length of each in the file.
     chunks: HashMap<Box<[u8]>, (u64, usize)>,
     /// The size of the table on disk, in bytes.
     pub(crate) original_size: u64,
@@ -38,15 +38,17 @@ impl Snapshot {
         let mut chunks = HashMap::new();
         let (mut end, mut piece) = (0, Vec::with_capacity(PIECE));
         let mut written = Ok(());
-        table.scan(b"c", &mut |key, value| {
-            chunks.insert(key.into(), (end + piece.len() as u64, value.len()));
-            piece.extend_from_slice(value);
-            if piece.len() >= PIECE && written.is_ok() {
-                written = file.write_all_at(&piece, end);
-                end += piece.len() as u64;
-                piece.clear();
-            }
-        })?;
+        for kind in [b"c", b"k"] {
+            table.scan(kind, &mut |key, value| {
+                chunks.insert(key.into(), (end + piece.len() as u64, value.len()));
+                piece.extend_from_slice(value);
+                if piece.len() >= PIECE && written.is_ok() {
+                    written = file.write_all_at(&piece, end);
+                    end += piece.len() as u64;
+                    piece.clear();
+                }
+            })?;
+        }
         written.and_then(|()| file.write_all_at(&piece, end)).map_err(failed)?;
         Ok(Self { file, chunks, original_size: table.size() })
     }

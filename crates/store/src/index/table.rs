@@ -9,13 +9,15 @@ use std::{
 };
 
 /// The layout of the index; one of another version is rebuilt.
-const VERSION: &[u8] = b"nightaudit index 2";
+const VERSION: &[u8] = b"nightaudit index 3";
 
 /// The bytes of pages that sled may cache, in addition to the last page of each of its 256 lists, whatever its size.
 /// The index has a cache of its own.
 const CAPACITY: u64 = 2 << 20;
 /// Page accesses that fill one of sled's lists (`MAX_QUEUE_ITEMS` in its `lru.rs`).
 const USES: usize = 64;
+/// The entries that sled puts into a page at least, once there are many: half of those with which it splits one.
+const ENTRIES: usize = 8;
 
 /// Why the table can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +101,15 @@ impl Table {
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, IndexError> {
         guarded(|| self.db.get(key))
+    }
+
+    /// As [`get`](Self::get), for large values. Whoever reads all of them has only the last page of each of sled's lists
+    /// in memory afterwards: see [`evict`](Self::evict).
+    pub(crate) fn read(&self, key: &[u8]) -> Result<Option<sled::IVec>, IndexError> {
+        for _ in 1..USES / ENTRIES {
+            self.get(key)?;
+        }
+        self.get(key)
     }
 
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), IndexError> {

@@ -72,7 +72,7 @@ impl Cursor {
                 Order::Oldest => self.after.is_some_and(|after| summary.written.1 < after.written),
                 Order::Newest => self.after.is_some_and(|after| summary.written.0 > after.written),
             };
-            if passed || !filter.may_match(summary) {
+            if passed || filter.rules_out(index, self.session, &part) {
                 continue;
             }
             match index.chunk(self.session, &part) {

@@ -1,13 +1,10 @@
 //! Where the n-th match is.
 
-use nightaudit_exchange::SessionId;
 use nightaudit_log::Position;
 
 use super::scan::Tally;
-use crate::index::{Chunk, Row, Summary};
 
-/// Maximum number of marks. With more, every second one is dropped, and new ones are set half as often: up to this many
-/// matches, each has its own.
+/// Maximum number of marks. With more, every second one is dropped, and new ones are set half as often.
 const MAX_MARKS: usize = 4096;
 
 /// How many matches there are up to a position.
@@ -15,7 +12,7 @@ const MAX_MARKS: usize = 4096;
 pub(crate) struct Mark {
     /// The number of matches before.
     pub(crate) number: u64,
-    /// The position right before the match with this number; `None` for the start of the log.
+    /// A position before the match with this number, without other matches between; `None` for the start of the log.
     pub(crate) after: Option<Position>,
 }
 
@@ -55,13 +52,15 @@ impl Places {
         mark.copied().unwrap_or(Mark { number: 0, after: None })
     }
 
-    /// Adds matches, the first of which is right after a position.
+    /// Adds matches, which come after a position.
     fn add(&mut self, after: Position, count: u64) {
-        if self.marks.last().is_none_or(|last| self.total - last.number >= self.stride) {
+        let is_due = |places: &Self| places.marks.last().is_none_or(|last| places.total - last.number >= places.stride);
+        // Marks of whole chunks are further apart than the first strides.
+        while is_due(self) && self.marks.len() >= MAX_MARKS {
+            self.thin();
+        }
+        if is_due(self) {
             self.marks.push(Mark { number: self.total, after: Some(after) });
-            if self.marks.len() > MAX_MARKS {
-                self.thin();
-            }
         }
         self.total += count;
     }
@@ -80,22 +79,17 @@ impl Places {
 }
 
 impl Tally for Places {
-    fn whole(&mut self, session: SessionId, summary: &Summary) -> bool {
-        let first = Position { written: summary.written.0, session, sequence: summary.first };
-        self.add(first.before(), u64::from(summary.rows));
-        true
-    }
+    const BY_NUMBER: bool = true;
 
-    fn rows<'r>(&mut self, session: SessionId, _: &Chunk, rows: impl Iterator<Item = &'r Row>) {
-        for row in rows {
-            let position = Position { written: row.written, session, sequence: row.sequence };
-            self.add(position.before(), 1);
-        }
+    fn number(&mut self, after: Position, matches: u64) {
+        self.add(after, matches);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nightaudit_exchange::SessionId;
+
     use super::*;
 
     fn position(number: u64) -> Position {

@@ -7,19 +7,22 @@ use nightaudit_log::Position;
 
 use super::selection::Selection;
 use crate::{
-    index::{Chunk, Index, Part, Row, Summary},
+    index::{Chunk, Index, Part, Row},
     row_filter::RowFilter,
 };
 
-/// What rows are counted by.
+/// What matches are counted by.
 pub(crate) trait Tally: Default {
-    /// Counts all rows of a chunk by its summary; false if they have to be read.
-    fn whole(&mut self, _session: SessionId, _summary: &Summary) -> bool {
-        false
-    }
+    /// Whether matches are counted by [`number`](Self::number), in the order of recording; otherwise by their
+    /// [`values`](Self::values), in any order.
+    const BY_NUMBER: bool;
 
-    /// Counts matching rows of a chunk, which come in order.
-    fn rows<'r>(&mut self, session: SessionId, chunk: &Chunk, rows: impl Iterator<Item = &'r Row>);
+    /// Counts matches that all come after this position, and before what is counted next.
+    fn number(&mut self, _after: Position, _matches: u64) {}
+
+    /// Counts matches of a chunk, or of the kinds of [`Columns`](crate::index::Columns): each with a row that has all its
+    /// values but the start, and the start.
+    fn values<'r>(&mut self, _session: SessionId, _chunk: &Chunk, _matches: impl Iterator<Item = (&'r Row, i64)>) {}
 }
 
 /// A tally, and up to where it has counted.
@@ -97,12 +100,15 @@ impl<T: Tally> Scan<T> {
             let summary = &part.summary;
             let position = |written, sequence| Position { written, session, sequence };
             let is_new = Some(position(summary.written.0, summary.first)) > after;
-            let is_alone = bound.is_none_or(|bound| position(summary.written.1, summary.last) < bound);
+            let is_alone = !T::BY_NUMBER || bound.is_none_or(|bound| position(summary.written.1, summary.last) < bound);
             let rows = u64::from(summary.rows);
             // The order of what doesn't match is of no importance.
-            if is_new
-                && (!filter.may_match(summary) || filter.is_all() && is_alone && self.tally.whole(session, summary))
-            {
+            let is_passed = is_new
+                && match is_alone {
+                    true => !filter.may_match(summary) || self.whole(index, session, &part, filter),
+                    false => filter.rules_out(index, session, &part),
+                };
+            if is_passed {
                 self.passed += rows;
                 return;
             }
@@ -125,12 +131,46 @@ impl<T: Tally> Scan<T> {
             bound.is_none_or(|bound| Position { written: row.written, session, sequence: row.sequence } < bound)
         };
         let count = rest.partition_point(before);
-        self.tally.rows(session, chunk, rest[..count].iter().filter(|row| filter.matches(row, chunk)));
+        let matches = rest[..count].iter().filter(|row| filter.matches(row, chunk));
+        if T::BY_NUMBER {
+            for row in matches {
+                let position = Position { written: row.written, session, sequence: row.sequence };
+                self.tally.number(position.before(), 1);
+            }
+        } else {
+            self.tally.values(session, chunk, matches.map(|row| (row, row.started)));
+        }
         self.passed += count as u64;
         *at += count;
         if *at == chunk.rows.len() {
             stream.open = None;
         }
+    }
+
+    /// Counts all of a part without its rows, by its summary or its columns; false if the rows are needed.
+    fn whole(&mut self, index: &Index, session: SessionId, part: &Part, filter: &mut RowFilter) -> bool {
+        let Part { summary, .. } = part;
+        let after = Position { written: summary.written.0, session, sequence: summary.first }.before();
+        if T::BY_NUMBER && filter.is_all() {
+            self.tally.number(after, u64::from(summary.rows));
+            return true;
+        }
+        if !filter.is_decided_by_columns() {
+            return false;
+        }
+        let Some(columns) = index.columns(session, part) else { return false };
+        self.read += u64::from(summary.rows);
+        let matches = filter.rows_of(&columns);
+        if T::BY_NUMBER {
+            match matches.count() as u64 {
+                0 => {}
+                matches => self.tally.number(after, matches),
+            }
+        } else {
+            let value = |number: usize| Some((columns.row(number)?, *columns.started.get(number)?));
+            self.tally.values(session, &columns.kinds, matches.filter_map(value));
+        }
+        true
     }
 }
 

@@ -7,23 +7,27 @@ use super::scan::Tally;
 use crate::index::{Chunk, Row};
 
 impl Tally for Timeline {
-    fn rows<'r>(&mut self, _: SessionId, _: &Chunk, rows: impl Iterator<Item = &'r Row>) {
-        for row in rows {
-            self.count(Timestamp::from_micros(row.started), Ending::of(row.outcome, status(row)));
+    const BY_NUMBER: bool = false;
+
+    fn values<'r>(&mut self, _: SessionId, _: &Chunk, matches: impl Iterator<Item = (&'r Row, i64)>) {
+        for (row, started) in matches {
+            self.count(Timestamp::from_micros(started), Ending::of(row.outcome, status(row)));
         }
     }
 }
 
 impl Tally for FacetCounts {
+    const BY_NUMBER: bool = false;
+
     /// Counts within the chunk first, by the numbers that its texts have there.
-    fn rows<'r>(&mut self, session: SessionId, chunk: &Chunk, rows: impl Iterator<Item = &'r Row>) {
+    fn values<'r>(&mut self, session: SessionId, chunk: &Chunk, matches: impl Iterator<Item = (&'r Row, i64)>) {
         let mut operations = vec![0; chunk.operations.len()];
         let mut clients = vec![0; chunk.clients.len()];
         let mut statuses: Vec<(u16, u64)> = Vec::new();
         let mut outcomes: Vec<(Outcome, u64)> = Vec::new();
         let mut tokens: Vec<Pseudonym> = Vec::new();
         let mut total = 0;
-        for row in rows {
+        for (row, _) in matches {
             total += 1;
             if let Some(count) = operations.get_mut(usize::from(row.operation)) {
                 *count += 1;

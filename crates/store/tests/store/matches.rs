@@ -97,6 +97,8 @@ fn what_the_index_answers_is_what_the_exchanges_say() {
         filter(&[("request-id!", "req-1234"), ("client", "Kiosk 2")]),
         filter(&[("slower-than", "83ms")]),
         filter(&[("status", "404")]),
+        filter(&[("slower-than!", "83ms"), ("operation!", "customers/*"), ("since", &since)]),
+        filter(&[("client!", "Kiosk 2"), ("status!", "400"), ("slower-than", "82ms")]),
     ];
     check(&log, &filters);
     // Two sessions that take turns, in blocks and exchange by exchange; more than is worth keeping, then a little more.
@@ -106,6 +108,12 @@ fn what_the_index_answers_is_what_the_exchanges_say() {
     record_alternately(&log, 1560..5200, 260);
     check(&log, &filters);
     record_alternately(&log, 5200..5210, 5);
+    check(&log, &filters);
+    // In the index of another process, full chunks are stored, and unfinished ones, too.
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    check(&log, &filters);
+    record_alternately(&log, 5210..5300, 3);
     check(&log, &filters);
     // What was kept is of no use once a session is gone.
     let generation = log.generation();
