@@ -3,27 +3,27 @@
 
     cargo build --profile dist && benches/list.py                1,000,000 exchanges
     benches/list.py --exchanges 100000 --binary target/debug/nightaudit
+    benches/list.py --keep /tmp/million                          leaves the log there, or takes the one that is there
 
 Makes exchanges in two sessions, imports them, starts `serve` and asks its console as the page does. Aimed at: the newest rows
 less than 0.5 s after the start, any position in less than 150 ms, a filter's first rows in less than 0.3 s, and ten open pages
-with a filter each in less than 20 MiB. Everything stays on loopback, and the log is deleted.
+with a filter each in less than 20 MiB. Everything stays on loopback, and the log is deleted unless it is kept.
 """
 
 import argparse
 import datetime
-import http.client
 import json
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from recorded import Serve, body, record, ulid
+
 ROOT = Path(__file__).resolve().parent.parent
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # 2026-11-01, in ms.
 START = 1_793_491_200_000
 OPERATIONS = ["configuration/get", "reservations/getAll/2023-06-06", "customers/search", "bills/getAll", "rates/getAll"]
@@ -31,27 +31,16 @@ REQUEST = json.dumps({"ClientToken": "REDACTED:00000000000a", "AccessToken": "RE
 RESPONSE = json.dumps({"Items": [{"Id": f"{n:08}-0000-4000-8000-000000000000", "Name": f"Item {n}"} for n in range(12)]})
 
 
-def ulid(time_ms, number):
-    value = time_ms << 80 | number
-    return "".join(ALPHABET[value >> shift & 31] for shift in range(125, -5, -5))
-
-
-def body(text):
-    import hashlib
-
-    raw = text.encode()
-    return {"body": text, "bodyEncoding": "utf-8", "bodyLength": len(raw), "bodySha256": hashlib.sha256(raw).hexdigest(), "truncated": False}
-
-
 def lines(count):
-    """Exchanges, 25 ms apart: a fifth in the second session; one in 100 is a 404, one in 5,000 a 500, one in 1,000 was refused."""
+    """Exchanges, 25 ms apart: a fifth in the second session; one in 100 is a 404, one in 5,000 a 500, one in 1,000 was refused, and one
+    in 100 was slow."""
     templates = []
     for operation in OPERATIONS:
         url = f"https://api.mews-demo.com/api/connector/v1/{operation}"
         exchange = {
             "id": "@id", "session": "@session", "sessionName": "@name", "sequence": "@sequence", "environment": "demo",
             "operation": operation, "startedAt": "@started",
-            "timesUs": {"forwarded": 210, "responseHead": 84312, "responseEnd": 85120}, "peer": "127.0.0.1:51234",
+            "timesUs": {"forwarded": 210, "responseHead": 84312, "responseEnd": "@end"}, "peer": "127.0.0.1:51234",
             "envelope": {"client": "List 1.0", "clientToken": "REDACTED:00000000000a", "accessToken": "@token", "paginated": True},
             "request": {"method": "POST", "url": url, "httpVersion": "HTTP/1.1", "headers": [{"name": "Content-Type", "value": "application/json"}], **body(REQUEST)},
             "response": {"status": "@status", "httpVersion": "HTTP/1.1", "headers": [{"name": "Content-Type", "value": "application/json"}], "requestId": "@request", **body(RESPONSE)},
@@ -59,7 +48,7 @@ def lines(count):
             "outcome": "@outcome", "error": None,
         }
         text = json.dumps(exchange).replace("%", "%%")
-        for name in ("sequence", "status"):
+        for name in ("sequence", "status", "end"):
             text = text.replace(f'"@{name}"', f"%({name})s")
         for name in ("id", "session", "name", "started", "token", "request", "outcome"):
             text = text.replace(f"@{name}", f"%({name})s")
@@ -77,49 +66,9 @@ def lines(count):
             status, outcome = 429, "refused"
         yield templates[number % 5] % {
             "id": ulid(at, number << 16), "session": session, "name": name, "sequence": sequences[which], "status": status,
-            "outcome": outcome, "started": (epoch + datetime.timedelta(milliseconds=at)).isoformat(timespec="microseconds") + "Z",
+            "end": 85120 + number * 7919 % 5000 + number % 100 // 99 * 10_000, "outcome": outcome, "started": (epoch + datetime.timedelta(milliseconds=at)).isoformat(timespec="microseconds") + "Z",
             "token": f"REDACTED:{number % 20:012x}", "request": f"req-{number}",
         }
-
-
-class Console:
-    def __init__(self, address, token):
-        self.address, self.headers = address, {"Authorization": f"Bearer {token}"}
-        self.connection = http.client.HTTPConnection(*address, timeout=60)
-
-    def get(self, path):
-        begun = time.perf_counter()
-        self.connection.request("GET", f"/api/v1/{path}", headers=self.headers)
-        response = self.connection.getresponse()
-        text = response.read()
-        took = time.perf_counter() - begun
-        if response.status != 200:
-            raise RuntimeError(f"{path}: {response.status} {text[:200]}")
-        return json.loads(text), took
-
-    def follow(self, query, until):
-        connection = http.client.HTTPConnection(*self.address, timeout=60)
-        connection.request("GET", f"/api/v1/follow?rows=true&{query}", headers=self.headers)
-        response = connection.getresponse()
-        until.wait()
-        response.close()
-        connection.close()
-
-
-def memory(pid):
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(fields["VmRSS"].split()[0]) << 10
-
-
-def start(binary, data):
-    command = [binary, "serve", "--data", data, "--upstream", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0"]
-    begun = time.perf_counter()
-    serve = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    while not (line := serve.stdout.readline()).startswith("console"):
-        assert line, "serve ended"
-    address = line.split("//")[1].split("/")[0].split(":")
-    console = Console((address[0], int(address[1])), (data / "console-token").read_text().strip())
-    return serve, console, begun
 
 
 def ms(seconds):
@@ -133,70 +82,81 @@ def say(what, times, bound=None):
     print(f"{what:<58} {text}{verdict}", flush=True)
 
 
-def stop(serve):
-    serve.terminate()
+def first_rows(binary, data, filter):
+    """Seconds to the newest rows of a filter, by a process that was asked for nothing but the newest rows."""
+    serve = Serve(binary, data)
     try:
-        serve.wait(60)
-    except subprocess.TimeoutExpired:
-        serve.kill()
-        serve.wait()
+        serve.get("rows?from=-100&limit=100")
+        return serve.get(f"rows?{filter}&from=-100&limit=100")[1]
+    finally:
+        serve.stop()
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--exchanges", type=int, default=1_000_000)
     parser.add_argument("--binary", default=ROOT / "target/dist/nightaudit")
+    parser.add_argument("--keep", type=Path, help="the data folder to leave the log in")
     arguments = parser.parse_args()
+    binary, count = arguments.binary, arguments.exchanges
     folder = Path(tempfile.mkdtemp(prefix="nightaudit-list-"))
     serve = None
     try:
-        data, count = folder / "data", arguments.exchanges
-        begun = time.perf_counter()
-        into = subprocess.Popen([arguments.binary, "log", "import", "--data", data, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
-        into.stdin.writelines(lines(count))
-        into.stdin.close()
-        assert into.wait() == 0, "the import failed"
-        print(f"{count:,} exchanges, made and imported in {time.perf_counter() - begun:.0f} s", flush=True)
+        data = arguments.keep or folder / "data"
+        if not (data / "sessions").exists():
+            took = record(binary, data, lines(count))
+            print(f"{count:,} exchanges, made and imported in {took:.0f} s", flush=True)
 
-        serve, console, begun = start(arguments.binary, data)
-        newest, _ = console.get("rows?from=-100&limit=100")
-        say("from the start of the process to the newest 100 rows", [time.perf_counter() - begun], 0.5)
+        serve = Serve(binary, data)
+        newest, _ = serve.get("rows?from=-100&limit=100")
+        say("from the start of the process to the newest 100 rows", [time.perf_counter() - serve.begun], 0.5)
         assert newest["total"] == count and newest["rows"][-1]["sequence"] == count - count * 4 // 5
-        filters = {"status=404": 100, "status=500": 5000, "outcome=refused": 1000, "operation=customers/*": 5, "session=second&token=REDACTED:000000000003": 100}
-        say("a filter's first 100 rows, the first time", [console.get(f"rows?{it}&limit=100")[1] for it in filters], 0.3)
-        say("the same, again", [console.get(f"rows?{it}&limit=100")[1] for it in filters], 0.3)
-        say("100 rows at 200 random positions", [console.get(f"rows?from={random.randrange(count)}&limit=100")[1] for _ in range(200)], 0.15)
+        filters = {
+            "status=404": 100,
+            "status=500": 5000,
+            "outcome=refused": 1000,
+            "operation=customers/*": 5,
+            "session=second&token=REDACTED:000000000003": 100,
+            "slower-than=90ms": 100,
+            "request-id=req-500000": count,
+        }
+        say("a filter's first 100 rows, the first time", [serve.get(f"rows?{it}&limit=100")[1] for it in filters], 0.3)
+        say("the same, again", [serve.get(f"rows?{it}&limit=100")[1] for it in filters], 0.3)
+        say("100 rows at 200 random positions", [serve.get(f"rows?from={random.randrange(count)}&limit=100")[1] for _ in range(200)], 0.15)
         for it, share in filters.items():
-            times = [console.get(f"rows?{it}&from={random.randrange(max(1, count // share // 5))}&limit=100")[1] for _ in range(40)]
+            times = [serve.get(f"rows?{it}&from={random.randrange(max(1, count // share // 5))}&limit=100")[1] for _ in range(40)]
             say(f"the same with {it}", times, 0.15)
-        say("histogram of everything, the first time", [console.get("histogram")[1]])
-        say("the same, again", [console.get("histogram")[1] for _ in range(20)])
-        say("facets of everything, the first time", [console.get("facets")[1]])
-        say("the same, again", [console.get("facets")[1] for _ in range(20)])
-        id = console.get(f"rows?from={count // 2}&limit=1")[0]["rows"][0]["id"]
-        say("an exchange's position, row, contract and neighbours", [console.get(f"exchanges/{id}/{what}")[1] for what in ("position", "row", "contract", "neighbours?by=operation", "neighbours?by=error")])
-        stop(serve)
+        say("histogram of everything, the first time", [serve.get("histogram")[1]])
+        say("the same, again", [serve.get("histogram")[1] for _ in range(20)])
+        say("histogram of a filter, the first time", [serve.get(f"histogram?{it}")[1] for it in filters])
+        say("facets of everything, the first time", [serve.get("facets")[1]])
+        say("the same, again", [serve.get("facets")[1] for _ in range(20)])
+        id = serve.get(f"rows?from={count // 2}&limit=1")[0]["rows"][0]["id"]
+        say("an exchange's position, row, contract and neighbours", [serve.get(f"exchanges/{id}/{what}")[1] for what in ("position", "row", "contract", "neighbours?by=operation", "neighbours?by=error")])
+        print(f"memory of serve after all that: {serve.memory():.1f} MiB", flush=True)
+        serve.stop()
+        for it in filters:
+            say(f"the newest of {it}, by a new process", [first_rows(binary, data, it)], 0.3)
 
         # Another process, so that what was kept for the questions above isn't in the way.
-        serve, console, _ = start(arguments.binary, data)
-        console.get("rows?from=-100&limit=100")
-        without = memory(serve.pid)
+        serve = Serve(binary, data)
+        serve.get("rows?from=-100&limit=100")
+        without = serve.memory()
         until, followers = threading.Event(), []
         for page in range(10):
             filter = f"token=REDACTED:{page:012x}"
-            followers.append(threading.Thread(target=console.follow, args=(filter, until)))
+            followers.append(threading.Thread(target=serve.follow, args=(filter, until)))
             followers[-1].start()
             for path in (f"rows?{filter}&from=-200&limit=200", f"histogram?{filter}", f"facets?{filter}", f"rows?{filter}&from=1000&limit=200"):
-                console.get(path)
+                serve.get(path)
         time.sleep(1)
-        with_pages = memory(serve.pid)
-        print(f"memory of serve: {without >> 20} MiB with the newest rows asked for, {with_pages >> 20} MiB with ten pages open (aimed at: less than 20 MiB more)")
+        print(f"memory of serve: {without:.1f} MiB with the newest rows asked for, {serve.memory():.1f} MiB with ten pages open (aimed at: less than 20 MiB more)")
         until.set()
         for follower in followers:
             follower.join()
     finally:
         if serve is not None:
-            stop(serve)
+            serve.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,36 +8,22 @@ hundred failed) by `log import`, or takes the one that is in --data. Then starts
 made, and asks again, each time on a new connection."""
 
 import argparse
-import http.client
 import json
-import os
 import pathlib
-import re
-import subprocess
 import tempfile
 import time
+
+from recorded import Serve, body, record, ulid
 
 OPERATIONS = ["reservations/getAll/2023-06-06", "customers/getAll", "bills/getAll", "orderItems/getAll", "payments/getAll",
               "resources/getAll", "reservations/cancel", "tasks/close"]
 SESSION = "01KAS000000000000000000000"
-DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 START = 1_795_161_600_000_000
 ANSWER = json.dumps({"Items": [{"Id": "3fa85f64"}] * 45, "Cursor": None})
 
 
-def ulid(milliseconds, number):
-    value = (milliseconds << 80) | (7 << 40) | number
-    return "".join(DIGITS[(value >> (5 * place)) & 31] for place in range(25, -1, -1))
-
-
-def body(text):
-    import hashlib
-    return {"body": text, "bodyEncoding": "utf-8", "bodyLength": len(text),
-            "bodySha256": hashlib.sha256(text.encode()).hexdigest(), "truncated": False}
-
-
-def exchanges(count, out):
-    """Writes the exchanges as NDJSON."""
+def lines(count):
+    """The exchanges as lines of NDJSON."""
     page, down = body(ANSWER), body('{"Message":"Down."}')
     step = 48 * 3_600_000_000 // count
     for number in range(count):
@@ -50,8 +36,8 @@ def exchanges(count, out):
                        f'"Ids":[{ids}]{paged}}}')
         failed = number % 100 == 99
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at // 1_000_000)) + f".{at % 1_000_000:06d}Z"
-        out.write(json.dumps({
-            "id": ulid(at // 1000, number), "session": SESSION, "sessionName": "numbers", "sequence": number + 1,
+        yield json.dumps({
+            "id": ulid(at // 1000, 7 << 40 | number), "session": SESSION, "sessionName": "numbers", "sequence": number + 1,
             "environment": "demo", "operation": operation, "startedAt": stamp,
             "timesUs": {"forwarded": 210, "responseHead": 84312, "responseEnd": 85120}, "peer": "127.0.0.1:51234",
             "envelope": {"client": "Acme Kiosk 2.1.0", "clientToken": "REDACTED:3f9a1c0b7d24", "accessToken": token,
@@ -62,32 +48,7 @@ def exchanges(count, out):
             "response": {"status": 503 if failed else 200, "httpVersion": "HTTP/1.1", "headers": [], "requestId": "r",
                          **(down if failed else page)},
             "limit": None, "outcome": "answered", "error": None,
-        }).encode() + b"\n")
-
-
-class Console:
-    def __init__(self, url):
-        address, self.token = re.match(r"http://([^/]+)/[#?]token=(\S+)", url).groups()
-        self.address = address
-
-    def get(self, path):
-        connection = http.client.HTTPConnection(self.address, timeout=60)
-        begun = time.perf_counter()
-        connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
-        response = connection.getresponse()
-        text = response.read()
-        return response.status, json.loads(text), time.perf_counter() - begun
-
-
-def processor(process):
-    """Seconds of processor time, user and system."""
-    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident(process):
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) // 1024
+        }) + "\n"
 
 
 def main():
@@ -99,46 +60,35 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         data = pathlib.Path(options.data or temporary)
         if not (data / "sessions").exists():
-            begun = time.perf_counter()
-            importing = subprocess.Popen([options.binary, "log", "import", "-", "--data", data], stdin=subprocess.PIPE)
-            exchanges(options.exchanges, importing.stdin)
-            importing.stdin.close()
-            assert importing.wait() == 0
-            print(f"imported   {options.exchanges} exchanges in {time.perf_counter() - begun:.0f} s")
-        # Nothing is sent: the upstream is never asked.
-        arguments = ["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9",
-                     "--data", data]
-        serve = subprocess.Popen([options.binary, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            took = record(options.binary, data, lines(options.exchanges))
+            print(f"imported   {options.exchanges} exchanges in {took:.0f} s")
+        serve = Serve(options.binary, data)
+        ask = lambda path: serve.ask("GET", f"sessions/numbers/{path}", connection=serve.connection())
         try:
-            url = next(line.split()[-1] for line in serve.stdout if line.startswith(("console", "page")))
-            console = Console(url)
-            before = resident(serve)
-            begun, used = time.perf_counter(), processor(serve)
+            before = serve.memory()
+            begun, used = time.perf_counter(), serve.processor()
             seen = []
             while True:
-                status, run, _ = console.get("/api/v1/sessions/numbers/run")
+                status, run, _ = ask("run")
                 if status == 200:
                     break
                 assert status == 202, run
                 seen.append(run["building"]["read"])
             first = time.perf_counter() - begun
-            print(f"first      {first:.1f} s, {processor(serve) - used:.1f} s of processor time, for {run['exchanges']} exchanges; "
+            print(f"first      {first:.1f} s, {serve.processor() - used:.1f} s of processor time, for {run['exchanges']} exchanges; "
                   f"progress was told {len(seen)} times")
-            again = sorted(console.get("/api/v1/sessions/numbers/run")[2] for _ in range(20))
-            whole = sorted(console.get("/api/v1/sessions/numbers/review")[2] for _ in range(20))
+            again = sorted(ask("run")[2] for _ in range(20))
+            whole = sorted(ask("review")[2] for _ in range(20))
             print(f"again      run {again[10] * 1000:.1f} ms (slowest {again[-1] * 1000:.1f}), "
                   f"review {whole[10] * 1000:.1f} ms (slowest {whole[-1] * 1000:.1f}), medians of 20")
             text = json.dumps({"toml": "use_case = 'kiosk'\n[operations]\n'bills/getAll' = 'what is open'\n"})
-            connection = http.client.HTTPConnection(console.address, timeout=60)
             begun = time.perf_counter()
-            connection.request("PUT", "/api/v1/sessions/numbers/declaration", body=text,
-                               headers={"Authorization": f"Bearer {console.token}"})
-            assert connection.getresponse().read() and console.get("/api/v1/sessions/numbers/run")[0] == 200
+            stored = serve.ask("PUT", "sessions/numbers/declaration", text, serve.connection())[0]
+            assert stored == 200 and ask("run")[0] == 200
             print(f"declared   {(time.perf_counter() - begun) * 1000:.0f} ms to store a declaration and have its review")
-            print(f"memory     {before} MiB before, {resident(serve)} MiB after")
+            print(f"memory     {before:.0f} MiB before, {serve.memory():.0f} MiB after")
         finally:
-            serve.terminate()
-            serve.wait()
+            serve.stop()
 
 
 if __name__ == "__main__":
