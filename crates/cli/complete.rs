@@ -10,7 +10,7 @@ use nightaudit_app::config;
 use nightaudit_client::Source;
 use nightaudit_exchange::Filter;
 use nightaudit_store::Order;
-use nightaudit_text::plain;
+use nightaudit_text::{counted, plain};
 
 /// Set by the completion script when it asks for candidates.
 pub(crate) const VARIABLE: &str = "_NIGHTAUDIT_COMPLETE";
@@ -30,7 +30,7 @@ pub(crate) fn sessions() -> ArgValueCandidates {
         // Newest first.
         let offered = sessions.into_iter().rev().map(|session| {
             let state = if session.open { "open" } else { "closed" };
-            let help = format!("{state}, {} exchanges", session.exchanges);
+            let help = format!("{state}, {}", counted(session.exchanges, "exchange"));
             CompletionCandidate::new(plain(&session.name)).help(Some(help.into()))
         });
         offered.collect()

@@ -7,6 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nightaudit_store::Progress;
+use nightaudit_text::counted;
 
 /// A progress bar on standard error that counts exchanges or bytes and estimates the time left.
 pub(crate) struct Bar(ProgressBar);
@@ -52,7 +53,7 @@ impl Bar {
         }
         self.0.set_length(progress.total);
         self.0.set_position(progress.done);
-        self.0.set_message(format!("{} exchanges", progress.exchanges));
+        self.0.set_message(counted(progress.exchanges, "exchange"));
     }
 
     /// Counts the bytes of a file, out of `total` if known.

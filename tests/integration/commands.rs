@@ -345,7 +345,7 @@ async fn the_log_is_looked_at_and_checked_while_serve_runs() {
     let said = |output: Output| (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned());
     let (info, check) = (said(serve.run(BINARY, &["log", "info"])), said(serve.run(BINARY, &["log", "check"])));
     assert!(info.0 == Some(0) && info.1.contains("sessions   1 (1 open)"), "{info:?}");
-    assert!(check.0 == Some(0) && check.1.contains(" in 1 sessions are "), "{check:?}");
+    assert!(check.0 == Some(0) && check.1.contains(" in 1 session are "), "{check:?}");
     // As it is told without `serve`, which has closed a segment since.
     let exchanges = |text: &str| text.lines().find(|line| line.starts_with("exchanges ")).unwrap().to_owned();
     assert!(serve.stop().0.success());

@@ -99,13 +99,13 @@ fn a_folder_of_documentation_is_kept_and_given_up_again() {
     let said = succeeded(&mews(&data, &["update", from, "--dry-run"]));
     assert!(said.contains("\ncurrencies/getAll: Shelf: new, one of Lower (deprecated), Upper, required\n"), "{said}");
     assert!(said.contains("\ncustomers/getAll: gone\n"), "{said}");
-    assert!(said.contains("1 operations, revision 2027-01-15: would be stored in "), "{said}");
+    assert!(said.contains("1 operation, revision 2027-01-15: would be stored in "), "{said}");
     assert!(!data.join("mews").exists(), "a dry run keeps nothing");
 
     // The folder itself and that of its operations serve as well.
     for from in [docs.clone(), docs.join("connector-api"), docs.join("connector-api/operations")] {
         let said = succeeded(&mews(&data, &["update", from.to_str().unwrap()]));
-        assert!(said.contains("1 operations, revision 2027-01-15: stored in "), "{said}");
+        assert!(said.contains("1 operation, revision 2027-01-15: stored in "), "{said}");
         let shown = succeeded(&mews(&data, &["show", "currencies/getAll"]));
         assert!(shown.contains("documentation of 2027-01-15") && shown.contains("Shelf"), "{shown}");
     }

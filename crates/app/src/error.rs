@@ -101,6 +101,10 @@ pub enum RunError {
     #[error("can't start a thread for each core")]
     Threads(#[source] io::Error),
     /// Exchanges are missing from the log because it couldn't be written.
-    #[error("{0} exchanges could not be written")]
+    #[error("{} could not be written", lost(.0))]
     Lost(u64),
+}
+
+fn lost(count: &u64) -> String {
+    nightaudit_units::counted(*count, "exchange")
 }

@@ -15,6 +15,7 @@ use nightaudit_listen::{Server, Worker};
 use nightaudit_mews::Contracts;
 use nightaudit_proxy::Proxy;
 use nightaudit_store::{Closed, Log, open_when_free};
+use nightaudit_units::counted;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -185,16 +186,16 @@ impl Service {
         proxy.close_tunnels().await;
         drop(workers);
         if drained.aborted > 0 {
-            tracing::warn!("{} connections were aborted after `timeouts.drain`", drained.aborted);
+            tracing::warn!("{} aborted after `timeouts.drain`", counted(drained.aborted as u64, "connection"));
         }
         watching.abort();
         // The console shuts down last, so that followers see the requests that just finished.
         console_stop.cancel();
         consoles.join_all().await;
         let closed = unwind(tokio::task::spawn_blocking(move || log.close()).await);
-        tracing::info!("{} exchanges recorded", closed.recorded);
+        tracing::info!("{} recorded", counted(closed.recorded, "exchange"));
         if closed.unrecorded > 0 {
-            tracing::warn!("{} requests were forwarded unrecorded", closed.unrecorded);
+            tracing::warn!("{} forwarded unrecorded", counted(closed.unrecorded, "request"));
         }
         if closed.lost > 0 { Err(RunError::Lost(closed.lost)) } else { Ok(closed) }
     }
@@ -306,7 +307,8 @@ pub(crate) async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Lo
     let opened = tokio::task::spawn_blocking(move || open_when_free(PATIENCE, || Log::open(config.clone())));
     let log = unwind(opened.await)?;
     let opened = log.opened();
-    tracing::info!("the log has {} exchanges in {} sessions", opened.exchanges, opened.sessions);
+    let (exchanges, sessions) = (counted(opened.exchanges, "exchange"), counted(opened.sessions, "session"));
+    tracing::info!("the log has {exchanges} in {sessions}");
     if let [path, more @ ..] = &opened.readable[..] {
         let others = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
         tracing::warn!("other users can read {}{others}: run chmod go-rwx on it", path.display());
@@ -315,10 +317,10 @@ pub(crate) async fn open_log(config: nightaudit_store::StoreConfig) -> Result<Lo
         tracing::warn!("the index was rebuilt: {reason}");
     }
     if opened.torn_bytes > 0 {
-        tracing::warn!("{} bytes of an unfinished write were truncated", opened.torn_bytes);
+        tracing::warn!("an unfinished write was truncated: {}", counted(opened.torn_bytes, "byte"));
     }
     if opened.interrupted > 0 {
-        tracing::warn!("{} requests were interrupted when the last run ended", opened.interrupted);
+        tracing::warn!("{} interrupted when the last run ended", counted(opened.interrupted, "request"));
     }
     Ok(log)
 }

@@ -12,7 +12,7 @@ use nightaudit_app::{
     BindError, StartError, Viewer,
     config::{Address, Flag, Settings},
 };
-use nightaudit_text::plain;
+use nightaudit_text::{counted, plain};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
@@ -25,7 +25,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Nothing is recorded. Exchanges can be read and exported; sessions can be renamed, noted, declared, imported and deleted. While
-it runs, other commands use it as they use a `serve`, and none can start on the same log. Stop it with Ctrl-C.
+it runs, other commands use it as they use a `serve`, and none can start on the same log. A data folder that can't be written
+is only read. Stop it with Ctrl-C.
 
 Examples:
   nightaudit console
@@ -101,9 +102,10 @@ fn named(error: StartError) -> anyhow::Error {
 fn addresses(viewer: &Viewer, to_person: bool) -> Vec<String> {
     let opened = viewer.log().opened();
     let data = viewer.settings().data.to_string_lossy();
+    let (exchanges, sessions) = (counted(opened.exchanges, "exchange"), counted(opened.sessions, "session"));
     let mut lines = vec![
         format!("console  {}", viewer.page_url()),
-        format!("log      {}: {} exchanges in {} sessions", plain(&data), opened.exchanges, opened.sessions),
+        format!("log      {}: {exchanges} in {sessions}", plain(&data)),
     ];
     if to_person {
         lines.push(String::new());

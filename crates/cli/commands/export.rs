@@ -17,7 +17,7 @@ use nightaudit_export::{Evidence, ExchangeWriter, ExportError, ExportMask, Made,
 use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
 use nightaudit_store::{Order, Session};
-use nightaudit_text::terminal;
+use nightaudit_text::{counted, terminal};
 use tempfile::NamedTempFile;
 
 use crate::{
@@ -196,7 +196,7 @@ impl Export {
         let mut err = anstream::stderr().lock();
         if !self.silent {
             let length = nightaudit_text::size(fs::metadata(&path)?.len());
-            writeln!(err, "{count} exchanges written to {} ({length})", path.display())?;
+            writeln!(err, "{} written to {} ({length})", counted(count, "exchange"), path.display())?;
         }
         if let Format::Bundle = format {
             let key = signing_key(&settings.data)?.fingerprint();
@@ -332,7 +332,7 @@ fn write(
         let mut exchange = match exchange {
             Ok(exchange) => exchange,
             Err(error) => {
-                losses.note(error).with_context(|| format!("after {count} exchanges"))?;
+                losses.note(error).with_context(|| format!("after {}", counted(count, "exchange")))?;
                 continue;
             }
         };
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn a_source_that_breaks_off_ends_the_export() {
         let (result, _) = written(vec![Ok(exchange()), Err(ConsoleError::Failed("broke off".to_owned()).into())], &[]);
-        assert_eq!(format!("{:#}", result.err().unwrap()), "after 1 exchanges: broke off");
+        assert_eq!(format!("{:#}", result.err().unwrap()), "after 1 exchange: broke off");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{SessionChange, Source, change_session};
 use nightaudit_exchange::{Import as Found, Timestamp};
 use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, Session, StoreConfig};
-use nightaudit_text::size;
+use nightaudit_text::{counted, size};
 
 use super::log_import::Import;
 use crate::progress::Bar;
@@ -84,20 +84,26 @@ impl Log {
                     writeln!(out, "{missing}")?;
                 }
                 if check.index_faults > 0 {
-                    writeln!(out, "the index has {} faults: run `nightaudit log reindex`", check.index_faults)?;
+                    writeln!(
+                        out,
+                        "the index has {}: run `nightaudit log reindex`",
+                        counted(check.index_faults, "fault")
+                    )?;
                 }
-                let (exchanges, sessions) = (check.exchanges, check.sessions);
-                writeln!(out, "{exchanges} exchanges in {sessions} sessions are intact ({})", size(check.bytes))?;
+                let (exchanges, sessions) = (counted(check.exchanges, "exchange"), counted(check.sessions, "session"));
+                let are = if check.exchanges == 1 { "is" } else { "are" };
+                writeln!(out, "{exchanges} in {sessions} {are} intact ({})", size(check.bytes))?;
                 if let Some(imported) = imported {
                     writeln!(out, "of them {imported}")?;
                 }
                 if check.unfinished_imports > 0 {
-                    let count = check.unfinished_imports;
-                    writeln!(out, "{count} sessions are from an unfinished import: import the file again")?;
+                    let sessions = counted(check.unfinished_imports, "session");
+                    writeln!(out, "{sessions} from an unfinished import: import the file again")?;
                 }
                 if check.interrupted > 0 {
-                    let count = check.interrupted;
-                    writeln!(out, "{count} requests were in flight when `serve` was killed: they show as interrupted")?;
+                    let requests = counted(check.interrupted, "request");
+                    let were = if check.interrupted == 1 { "was" } else { "were" };
+                    writeln!(out, "{requests} {were} in flight when `serve` was killed: shown as interrupted")?;
                 }
                 if !check.is_whole() {
                     writeln!(out, "incomplete: restore the damaged or missing files from a copy")?;
@@ -109,7 +115,7 @@ impl Log {
                 let log = own()?;
                 let exchanges = log.reindex(&mut |progress| bar.show_bytes(progress))?;
                 bar.clear();
-                writeln!(out, "rebuilt the index for {exchanges} exchanges")?;
+                writeln!(out, "rebuilt the index for {}", counted(exchanges, "exchange"))?;
                 log.close();
             }
             Action::Compact => {
@@ -117,7 +123,8 @@ impl Log {
                 let log = own()?;
                 let done = log.compact(&mut |progress| bar.show_bytes(progress))?;
                 bar.clear();
-                writeln!(out, "{} segments: {} before, {} now", done.segments, size(done.before), size(done.after))?;
+                let segments = counted(done.segments, "segment");
+                writeln!(out, "{segments}: {} before, {} now", size(done.before), size(done.after))?;
                 log.close();
             }
             Action::Delete { older_than } => {
@@ -134,8 +141,9 @@ impl Log {
                     // On a full disk, only a deletion can make room.
                     Err(_) => Store::delete_unopened(&settings.store, DeleteTarget::EndedBefore(before))?,
                 };
-                let sessions = done.sessions.len();
-                writeln!(out, "{sessions} sessions with {} exchanges deleted ({})", done.exchanges, size(done.bytes))?;
+                let sessions = counted(done.sessions.len() as u64, "session");
+                let exchanges = counted(done.exchanges, "exchange");
+                writeln!(out, "{sessions} with {exchanges} deleted ({})", size(done.bytes))?;
             }
             Action::Import(import) => import.run(settings, &mut out, &bar)?,
         }

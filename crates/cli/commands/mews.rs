@@ -125,8 +125,9 @@ fn update(
         let (count, revision) = (after.catalogue().operations().len(), plain(after.revision()));
         writeln!(
             out,
-            "{}. {count} operations, revision {revision}: {what} in {}",
+            "{}. {}, revision {revision}: {what} in {}",
             sum(&found),
+            counted(count, "operation"),
             kept::folder(&settings.data).display()
         )?;
     }
@@ -151,7 +152,7 @@ fn sum(found: &[Change]) -> String {
 }
 
 fn counted(count: usize, one: &str) -> String {
-    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+    nightaudit_text::counted(count as u64, one)
 }
 
 fn print_changes(out: &mut impl Write, found: &[Change], json: bool) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ use nightaudit_exchange::{ExchangeId, Filter, Missing};
 use nightaudit_log::Candidate;
 use nightaudit_review::{Basis, Comparison, Declaration, Review as Said, Reviewer, Rule, SessionFacts, Severity, form};
 use nightaudit_store::{Order, Session};
-use nightaudit_text::{plain, plain_lines, terminal::print_json};
+use nightaudit_text::{counted, plain, plain_lines, terminal::print_json};
 
 use self::{changes::Changes, declared::rule, layout::Summary};
 use crate::{
@@ -292,7 +292,7 @@ impl Reading {
             let exchange = match exchange {
                 Ok(exchange) => exchange,
                 Err(error) => {
-                    self.losses.note(error).with_context(|| format!("after {} exchanges", self.count))?;
+                    self.losses.note(error).with_context(|| format!("after {}", counted(self.count, "exchange")))?;
                     continue;
                 }
             };

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, SessionChange, Source, change_session};
 use nightaudit_store::Session;
-use nightaudit_text::{local, pad, plain, size, span, terminal::print_json};
+use nightaudit_text::{counted, local, pad, plain, size, span, terminal::print_json};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
@@ -179,10 +179,7 @@ fn confirmed(session: &Session) -> anyhow::Result<bool> {
 
 /// A session's name, exchanges and size, for messages.
 fn described(session: &Session) -> String {
-    let exchanges = match session.exchanges {
-        1 => "1 exchange".to_owned(),
-        count => format!("{count} exchanges"),
-    };
+    let exchanges = counted(session.exchanges, "exchange");
     format!("session {} with {exchanges} ({})", plain(&session.name), size(session.bytes))
 }
 

@@ -12,7 +12,7 @@ use nightaudit_client::{Error, Follow, News, Source};
 use nightaudit_exchange::{Exchange, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
-use nightaudit_text::{Columns, Line, Row, one_line, terminal::print_json};
+use nightaudit_text::{Columns, Line, Row, counted, one_line, terminal::print_json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -82,7 +82,7 @@ impl Tail {
             match news {
                 News::Exchange(exchange) => printer.print(&exchange)?,
                 News::Missed(count) => {
-                    tracing::warn!("{count} exchanges were deleted before they could be read");
+                    tracing::warn!("{} deleted before being read", counted(count, "exchange"));
                 }
                 News::Waiting => tracing::info!("waiting for `nightaudit serve` on {}", settings.data.display()),
                 News::Connected => {}

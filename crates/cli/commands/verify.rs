@@ -172,7 +172,7 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
         }
     }
     if origins.len() > ORIGINS {
-        writeln!(out, "origin     {} more sessions, which --json has", origins.len() - ORIGINS)?;
+        writeln!(out, "origin     {}, which --json has", counted((origins.len() - ORIGINS) as u64, "more session"))?;
     }
     for note in notes {
         writeln!(out, "note       {note}")?;

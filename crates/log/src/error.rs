@@ -149,8 +149,9 @@ pub enum SessionError {
     },
     /// The session's folder was removed.
     #[error(
-        "session `{name}` ({id}) is missing with its {exchanges} exchanges: its folder was removed; restore it from \
-         a backup, or forget it with `nightaudit sessions delete {id}`"
+        "session `{name}` ({id}) is missing with its {exchanges} exchange{}: its folder was removed; restore it from \
+         a backup, or forget it with `nightaudit sessions delete {id}`",
+        if *exchanges == 1 { "" } else { "s" }
     )]
     Gone {
         /// The id.

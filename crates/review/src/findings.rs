@@ -66,7 +66,7 @@ impl<'d> Findings<'d> {
     /// Active findings, silenced findings, counts, and the bounds that were reached.
     pub(crate) fn finish(mut self) -> (Vec<Finding>, Vec<Finding>, Counts, Vec<String>) {
         if self.dropped > 0 {
-            self.bounds.push(format!("{} findings beyond the first {MOST} are not listed", self.dropped));
+            self.bounds.push(format!("{} more than the {MOST} that are listed", count_of(self.dropped, "finding")));
         }
         if !self.bounds.is_empty() {
             let bounds = std::mem::take(&mut self.bounds);

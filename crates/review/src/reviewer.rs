@@ -320,10 +320,9 @@ fn raise_bounds(operations: &Operations, tokens: [&Tokens; 2], late: u64, findin
         (tokens[1].unnumbered, "client tokens"),
     ] {
         if count > 0 {
-            findings.bounds.push(format!(
-                "{} have {what} beyond the first 1,000, which are counted together",
-                count_of(count, "call")
-            ));
+            findings
+                .bounds
+                .push(format!("{what} beyond the first 1,000 are counted together: {}", count_of(count, "call")));
         }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn serve(
                     Ok(event) => socket.send(Message::text(&*event)).await,
                     // The client read too slowly; later events still arrive.
                     Err(broadcast::error::RecvError::Lagged(missed)) => {
-                        tracing::warn!("a WebSocket missed {missed} messages: it reads too slowly");
+                        tracing::warn!("a WebSocket missed {}: it reads too slowly", nightaudit_units::counted(missed, "message"));
                         continue;
                     }
                     Err(broadcast::error::RecvError::Closed) => return,

@@ -122,7 +122,7 @@ fn events(exchange: &Exchange) -> Vec<String> {
         let (sent, received) = part.counts();
         marks.push(format!("websocket: {sent} sent, {received} received"));
         if !part.omitted.is_none() {
-            marks.push(format!("{} messages not recorded", part.omitted.messages));
+            marks.push(format!("{} not recorded", nightaudit_units::counted(part.omitted.messages, "message")));
         }
     }
     match exchange.limit.as_ref().map(|limit| (limit.decision, limit.waited_ms)) {

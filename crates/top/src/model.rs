@@ -7,7 +7,7 @@ use std::{
 
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Timestamp};
-use nightaudit_text::{Row, one_line};
+use nightaudit_text::{Row, counted, one_line};
 use ratatui::crossterm::event::KeyEvent;
 
 use super::{document::Document, error::WriteError, prompt::Prompt, rates::Rates};
@@ -178,7 +178,7 @@ impl Model {
             Fed::History(newest) => newest.into_iter().rev().for_each(|row| self.add(row)),
             Fed::Row(row) => self.add(*row),
             Fed::Missed(count) => {
-                self.message = Some((format!("{count} exchanges were deleted before they could be shown"), true));
+                self.message = Some((format!("{} deleted before being shown", counted(count, "exchange")), true));
             }
             Fed::Connected => self.feed = Feed::Live,
             Fed::Waiting => self.feed = Feed::Waiting,
@@ -231,7 +231,7 @@ impl Model {
                 (self.selected, self.follow) = (found, false);
                 self.settle();
             }
-            None => self.message = Some((format!("`{text}` not found in {count} lines"), true)),
+            None => self.message = Some((format!("`{text}` not found in {}", counted(count as u64, "line")), true)),
         }
     }
 

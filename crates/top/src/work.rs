@@ -16,7 +16,7 @@ use nightaudit_client::{Error as LogError, Follow, News, Source};
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_mews::Contracts;
-use nightaudit_text::{Row, size};
+use nightaudit_text::{Row, counted, size};
 use ratatui::crossterm::event;
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
@@ -244,7 +244,7 @@ fn export(
     };
     let written = write();
     note(None);
-    let exchanges = if ids.len() == 1 { "1 exchange".to_owned() } else { format!("{} exchanges", ids.len()) };
+    let exchanges = counted(ids.len() as u64, "exchange");
     Ok(format!("{exchanges} written to {} ({})", path.display(), size(written?)))
 }
 

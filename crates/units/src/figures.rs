@@ -16,6 +16,12 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// A number of things: `1 exchange`, `12,345 exchanges`. The plural has an `s` at its end.
+#[must_use]
+pub fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number of bytes: `412 B`, `2.0 KiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -67,6 +73,15 @@ mod tests {
     #[test]
     fn counts_have_commas() {
         assert_eq!([0, 999, 1_000, 60_000, 1_234_567].map(count), ["0", "999", "1,000", "60,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_is_singular() {
+        let of = |number| counted(number, "exchange");
+        assert_eq!(
+            [0, 1, 2, 1_001].map(of),
+            ["0 exchanges", "1 exchange", "2 exchanges", "1,001 exchanges"].map(str::to_owned)
+        );
     }
 
     #[test]

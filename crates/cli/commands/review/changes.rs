@@ -4,7 +4,7 @@ use std::fmt;
 
 use anstyle::Style;
 use nightaudit_review::{Comparison, Finding, Review};
-use nightaudit_text::plain;
+use nightaudit_text::{counted, plain};
 
 use super::layout::{severity_style, thousands, wrapped};
 
@@ -79,7 +79,7 @@ impl Screen<'_> {
         for line in wrapped(&self.review.summary, self.width, "").lines() {
             lines.push(format!("{bold}{line}{bold:#}"));
         }
-        let about = format!("session {}, {} exchanges", plain(&run.session_name), thousands(run.exchanges));
+        let about = format!("session {}, {}", plain(&run.session_name), counted(run.exchanges, "exchange"));
         lines.push(cut(&about, self.width));
         lines.push(cut(&format!("since the start: {}", self.since_start), self.width));
         lines.push(String::new());

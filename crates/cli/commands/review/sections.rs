@@ -4,7 +4,7 @@ use std::fmt;
 
 use nightaudit_exchange::Pseudonym;
 use nightaudit_review::{RetryCause, RetryOrigin};
-use nightaudit_text::{duration, local, plain, size};
+use nightaudit_text::{counted, duration, local, plain, size};
 
 use super::layout::{Summary, heading, thousands, wrapped};
 
@@ -31,7 +31,12 @@ pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
         let time = |time| local(time, summary.zone, "%Y-%m-%d %H:%M");
         let starts = run.starts.map_or_else(String::new, |starts| format!(", {}", counted(starts, "start")));
         row("run", format!("{} to {}, {}{starts}", time(first), time(last), long(run.duration_s)))?;
-        let unit = if run.hour_s == 3600 { "hours" } else { "stretches" };
+        let unit = match (run.hour_s, run.total_hours) {
+            (3600, 1) => "hour",
+            (3600, _) => "hours",
+            (_, 1) => "stretch",
+            _ => "stretches",
+        };
         row("active", format!("{} of {} {unit}", run.active_hours, run.total_hours))?;
     }
     let outcomes = &run.outcomes;
@@ -220,10 +225,6 @@ fn more(f: &mut fmt::Formatter<'_>, rows: usize) -> fmt::Result {
 fn token(token: Option<Pseudonym>) -> String {
     let text = token.map_or_else(|| "-".to_owned(), |token| token.to_string());
     text.trim_start_matches(Pseudonym::PREFIX).to_owned()
-}
-
-fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
 /// `47 h 59 min`, `12 min`, `45 s`.

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use nightaudit_client::{Error, Follow, News};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_review::{Comparison, Review};
+use nightaudit_text::counted;
 use tokio_util::sync::CancellationToken;
 
 use super::changes::Screen;
@@ -70,7 +71,7 @@ fn follow(data: &Path, filter: Filter, last: Option<ExchangeId>, to: &SyncSender
         let sent = match follow.next() {
             Ok(Some(News::Exchange(exchange))) => to.send(Ok(*exchange)),
             Ok(Some(News::Missed(count))) => {
-                tracing::warn!("{count} exchanges were deleted or damaged before they could be reviewed");
+                tracing::warn!("{} deleted or damaged before being reviewed", counted(count, "exchange"));
                 Ok(())
             }
             Ok(Some(News::Connected | News::Waiting)) => Ok(()),

@@ -199,7 +199,7 @@ impl IdentityPart {
             if count > 0 {
                 findings
                     .bounds
-                    .push(format!("{count} requests have {what} beyond the first {most}, which are not listed"));
+                    .push(format!("{what} beyond the first {most} are not listed: {}", count_of(count, "request")));
             }
         }
         Identity {
