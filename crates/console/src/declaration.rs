@@ -1,5 +1,7 @@
 //! A session's declaration: read, checked, stored and downloaded.
 
+mod edited;
+
 use std::sync::Arc;
 
 use axum::{
@@ -42,8 +44,8 @@ pub(crate) async fn get(State(shared): State<Arc<Shared>>, which: Which) -> Resu
     view(&shared, session).await
 }
 
-/// `PUT /api/v1/sessions/{session}/declaration` with `{"toml": …}` or `{"declaration": …}`; an empty text removes it. With
-/// `If-Match` only if the stored one is still the one that the client read.
+/// `PUT /api/v1/sessions/{session}/declaration` with `{"toml": …}` or `{"declaration": …}`; an empty text removes it. An
+/// object is written into the stored text, whose comments stay. With `If-Match` only if the stored one is still the one that the client read.
 pub(crate) async fn put(
     State(shared): State<Arc<Shared>>,
     which: Which,
@@ -60,7 +62,8 @@ pub(crate) async fn put(
             let message = "the declaration was changed elsewhere meanwhile: load it again";
             return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, message));
         }
-        let text = text(put, &*review::basis(shared)?)?;
+        let stored = session.declaration.as_deref().unwrap_or_default();
+        let text = text(put, stored, &*review::basis(shared)?)?;
         Ok(manage.declare_session(&session.id.to_string(), &text)?)
     })
     .await??;
@@ -83,8 +86,8 @@ pub(crate) async fn download(State(shared): State<Arc<Shared>>, which: Which) ->
     Ok((headers, text).into_response())
 }
 
-/// The valid text of a declaration.
-fn text(put: Put, basis: &Basis) -> Result<String, ApiError> {
+/// The valid text of a declaration, in place of the one that is stored.
+fn text(put: Put, stored: &str, basis: &Basis) -> Result<String, ApiError> {
     let invalid = |error: DeclarationError| ApiError::bad_request(error.to_string());
     match (put.toml, put.declaration) {
         (Some(toml), None) => {
@@ -103,7 +106,7 @@ fn text(put: Put, basis: &Basis) -> Result<String, ApiError> {
             // The lines are those of a text that the client hasn't seen.
             let invalid = |error: DeclarationError| ApiError::bad_request(error.message);
             Declaration::read(&text, &basis.contracts).map_err(invalid)?;
-            Ok(text)
+            Ok(edited::edited(stored, &text))
         }
         _ => Err(ApiError::bad_request("give either `toml` or `declaration`")),
     }
@@ -195,10 +198,13 @@ mod tests {
         assert_eq!(file.headers()[header::CONTENT_DISPOSITION], "attachment; filename=\"certification.toml\"");
         assert_eq!(ask(&opened, "GET", &format!("{PATH}.toml"), true).await.1, toml);
 
-        // What an editor sends back is the same declaration.
+        // What an editor sends back is the same declaration, and its text keeps its comments.
         let (_, again) = put_json(&opened, json!({ "declaration": stored["declaration"] })).await;
-        assert_eq!(again["declaration"], stored["declaration"]);
-        assert_ne!(again["toml"], stored["toml"]);
+        assert_eq!((&again["declaration"], &again["toml"]), (&stored["declaration"], &stored["toml"]));
+        let mut changed = stored["declaration"].clone();
+        changed["operations"]["configuration/get"] = "its zone".into();
+        let (_, changed) = put_json(&opened, json!({ "declaration": changed })).await;
+        assert_eq!(changed["toml"], toml.replace("'the time zone'", "\"its zone\""));
         let (status, none) = put_json(&opened, json!({ "toml": "" })).await;
         assert_eq!((status, &none["declaration"]), (StatusCode::OK, &Value::Null));
         assert_eq!(opened.log.session("a").unwrap().declaration, None);
