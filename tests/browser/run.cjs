@@ -57,6 +57,13 @@ async function findings(it, serve) {
   await until("the retry chain is drawn", () => page.$(".chains .node.good"));
   const chain = await page.$$eval(".chains > li", (all) => all.map((own) => own.innerText.replace(/\s+/g, " ")).find((own) => own.startsWith("services/getAll")));
   it.expect(/429 Retry-After 1 s .* resolved$/.test(chain ?? ""), `the chain: ${chain}`);
+
+  // Peak windows, and how refusals were handled.
+  await page.click(".subtabs a[href*=limits]");
+  await says(page, ".run", /Limits with the peak window of each/i);
+  const handled = await page.$$eval(".run tbody tr", (rows) => rows.map((own) => own.innerText.replace(/\s+/g, " ")));
+  it.expect(handled.some((own) => /\b[1-8] of 8 \d+ %/.test(own)), `the peak windows: ${handled}`);
+  it.expect(handled.some((own) => /429 from Mews 1 /.test(own)), `the refusals: ${handled}`);
   await page.close();
 }
 
@@ -90,6 +97,17 @@ async function declaration(it, serve) {
   await says(page, ".verdict h2", /with 1 rule silenced by the partner/);
   it.expect((await text(page, ".verdict h2")) === review.headline, `the page says ${await text(page, ".verdict h2")}, review ${review.headline}`);
 
+  // An exchange left out, with a reason.
+  const left = (await serve.api("GET", "/api/v1/rows?session=certification&operation=configuration/get&limit=1")).rows[0].id;
+  await press(page, "button", "Leave out an exchange");
+  await page.keyboard.type(left);
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("sent by hand");
+  await press(page, "button", "Save");
+  await says(page, "footer", /Saved with the session/);
+  review = reviewed(serve);
+  it.expect(review.leftOut?.length === 1 && review.leftOut[0].exchange === left && review.leftOut[0].reason === "sent by hand", `left out: ${JSON.stringify(review.leftOut)}`);
+
   // As text: a mistake is named with its line, and what is right is stored.
   await press(page, "button", "TOML");
   await page.waitForSelector("textarea");
@@ -105,6 +123,13 @@ async function declaration(it, serve) {
   await says(page, "footer", /Saved with the session/);
   const { toml } = await serve.api("GET", "/api/v1/sessions/certification/declaration");
   it.expect(toml === `# by hand\npilot = "Hotel Acme"\n${stored}`, `what is stored: ${toml}`);
+  // The form keeps the comment.
+  await press(page, "button", "Form");
+  await fillIn(page, "#declared-pilot", "Hotel Acme 2");
+  await press(page, "button", "Save");
+  await says(page, "footer", /Saved with the session/);
+  const changed = (await serve.api("GET", "/api/v1/sessions/certification/declaration")).toml;
+  it.expect(changed === toml.replace("Hotel Acme", "Hotel Acme 2"), `what the form stores: ${changed}`);
   await page.close();
 }
 
@@ -184,11 +209,11 @@ test(async (it, folder) => {
   await declaration(it, serve);
 
   for (const [width, scheme] of [[1400, "light"], [1400, "dark"], [390, "light"], [390, "dark"]]) {
-    for (const [name, at] of [["limits", "#/limits"], ["findings", "#/run"], ["operations", "#/run?tab=operations"], ["errors", "#/run?tab=errors"], ["declaration", "#/run?tab=declaration"], ["sessions", "#/sessions"]]) {
+    for (const [name, at] of [["limits", "#/limits"], ["findings", "#/run"], ["operations", "#/run?tab=operations"], ["errors", "#/run?tab=errors"], ["handling", "#/run?tab=limits"], ["declaration", "#/run?tab=declaration"], ["sessions", "#/sessions"]]) {
       const page = await it.open(serve, at, { width, scheme, name: `${name}-${width}-${scheme}` });
       // Last shown as text.
       if (name === "declaration") await press(page, "button", "Form");
-      await page.waitForSelector(`main ${{ limits: ".usage", findings: ".findings", operations: ".points", errors: ".chains", declaration: ".rows", sessions: "tbody" }[name]}`);
+      await page.waitForSelector(`main ${{ limits: ".usage", findings: ".findings", operations: ".points", errors: ".chains", handling: ".run .table", declaration: ".rows", sessions: "tbody" }[name]}`);
       await it.look(page, `${name}-${width}-${scheme}`);
       await page.close();
     }

@@ -170,6 +170,15 @@ test(async (it, folder) => {
   await until("the needle alone", async () => (await total(page)) === 1 && (await text(page, ".counts")) === "1 match");
   await serve.call("bills/getAll", { Note: "another needle" });
   await until("the new one, too", async () => (await total(page)) === 2);
+  // Next and previous are what was found.
+  await page.click(".vlist .vrow .c-operation");
+  const can = (name) => page.$eval(`[aria-label="${name}"]`, (button) => !button.disabled).catch(() => false);
+  await until("the next one is known", () => can("Next (J)"));
+  const first = await hash(page);
+  await page.click('[aria-label="Next (J)"]');
+  await until("the next one is open", async () => (await hash(page)) !== first && (await can("Previous (K)")) && !(await can("Next (J)")));
+  await page.keyboard.press("Escape");
+  await until("it is closed", async () => !(await hash(page)).includes("open="));
   await filter(" ");
   await until("all again", async () => (await total(page)) === 203);
 

@@ -138,6 +138,8 @@ declare global {
 		query?: URLSearchParams;
 		/** Opens another exchange. */
 		onOpen?: (id: string) => void;
+		/** The exchanges beside one in the list; null if the API knows them. */
+		beside?: (id: string) => { previous: string | null; next: string | null } | null;
 		/** Closes the pane; a view of its own has none. */
 		onClose?: () => void;
 		onTab?: (tab: string) => void;
@@ -269,7 +271,7 @@ declare global {
 	interface RetryReview {
 		accessToken: string | null;
 		origin: "mews" | "nightaudit";
-		cause: string;
+		cause: "tooManyRequests" | "tooHeavy" | "serverError" | "noAnswer";
 		count: number;
 		withRetryAfter: number;
 		ignored: number;

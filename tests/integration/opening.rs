@@ -12,6 +12,8 @@ use std::{
 use nightaudit_testkit::{Process, RawResponse, Upstream, post, send};
 use serde_json::Value;
 
+use crate::losses::Small;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Kiosk 1.0"}"#;
 /// What a browser sends.
@@ -280,7 +282,7 @@ async fn a_log_without_serve_has_a_page_too() {
     assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
 
     let viewer = Viewer::start(&data, &[]);
-    assert!(viewer.log.contains("1 exchanges in 1 sessions"), "{}", viewer.log);
+    assert!(viewer.log.contains("1 exchange in 1 session"), "{}", viewer.log);
     let (host, token) = (&*viewer.host, &*viewer.token);
     assert_eq!(ask(host, "GET", "/", BROWSER).await.status, 200);
     let status = json(host, token, "/api/v1/status").await;
@@ -303,6 +305,43 @@ async fn a_log_without_serve_has_a_page_too() {
     assert_eq!(text(&run(&data, &["export", "--format", "ndjson", "-o", "-"], None)), export);
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
     assert_eq!(send(serve.proxy(), &post("bills/add", BODY)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_log_that_cannot_be_written_had_no_page() {
+    let Some(disk) = Small::mount() else { return };
+    let data = disk.path().join("data");
+    let mews = Upstream::responding(200, "{}").await;
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
+    assert_eq!(send(serve.proxy(), &post("bills/add", BODY)).await.status, 200);
+    let serve_token = serve.token().to_owned();
+    assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
+    disk.protect();
+
+    let viewer = Viewer::start(&data, &[]);
+    let (host, token) = (&*viewer.host, &*viewer.token);
+    assert_eq!(token, serve_token);
+    let status = json(host, token, "/api/v1/status").await;
+    assert_eq!((&status["readOnly"], &status["proxy"]), (&true.into(), &Value::Null));
+    assert_eq!(json(host, token, "/api/v1/histogram?operation=bills/*").await["total"], 1);
+    let row = json(host, token, "/api/v1/exchanges/last/row").await;
+    assert_eq!((&row["operation"], &row["status"]), (&"bills/add".into(), &200.into()));
+    assert_eq!(json(host, token, "/api/v1/sessions/certification/run").await["session"], row["session"]);
+    let authorised = format!("Authorization: Bearer {token}\r\n");
+    for (method, path) in [("DELETE", "/api/v1/sessions/certification"), ("POST", "/api/v1/sessions/certification/end")]
+    {
+        let refused = ask(host, method, path, &authorised).await;
+        assert_eq!(refused.status, 409, "{method} {path}: {}", String::from_utf8_lossy(&refused.body));
+        assert!(
+            String::from_utf8_lossy(&refused.body).contains("not open for writing"),
+            "{}",
+            String::from_utf8_lossy(&refused.body)
+        );
+    }
+    // Another one can read it at the same time, and commands read it themselves.
+    drop(Viewer::start(&data, &[]));
+    assert!(text(&run(&data, &["sessions"], None)).contains("certification"));
+    tokio::task::spawn_blocking(move || viewer.stop()).await.unwrap();
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The console over a log that nothing is recorded into.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use nightaudit_console::{Console, Token, TokenError};
-use nightaudit_store::{Log, OpenError};
+use nightaudit_store::{Log, OpenError, StoreConfig};
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The console of a log that no `serve` has open, without a proxy: exchanges are read and exported, sessions and their
-/// declarations can be changed, and nothing is recorded.
+/// declarations can be changed unless the data folder can't be written, and nothing is recorded.
 pub struct Viewer {
     settings: Settings,
     tls: Option<Arc<ServerConfig>>,
@@ -40,11 +40,20 @@ impl Viewer {
         };
         Log::require(&settings.data)?;
         // Nothing is recorded, so no session is continued either.
-        let config = nightaudit_store::StoreConfig { session: None, ..settings.store.clone() };
-        let log = Arc::new(open_log(config).await?);
+        let config = StoreConfig { session: None, ..settings.store.clone() };
+        let log = match open_log(config.clone()).await {
+            Err(error) if error.is_unwritable() => Arc::new(open_to_read(config).await?),
+            opened => Arc::new(opened?),
+        };
         let port = ConsolePort::bind(&settings).await?;
-        let token = Token::load_or_create(&settings.data)?;
-        let gauges = log_gauges(&log, &settings);
+        let mut gauges = log_gauges(&log, &settings);
+        let token = match log.is_read_only() {
+            true => {
+                (gauges.evidence, gauges.import) = (None, None);
+                Token::load_or_make(&settings.data)?
+            }
+            false => Token::load_or_create(&settings.data)?,
+        };
         let names = settings.console.names.clone();
         let console = Arc::new(Console::new(log.clone(), token.clone(), port.address(), names, gauges));
         port.announce(&log, &settings)?;
@@ -96,7 +105,21 @@ impl Viewer {
     }
 }
 
+/// Opens a log in a folder that can't be written.
+async fn open_to_read(config: StoreConfig) -> Result<Log, StartError> {
+    let opened = tokio::task::spawn_blocking(move || Log::open_read_only(&config.dir, config.api));
+    let log = unwind(opened.await)?;
+    tracing::info!("the data folder can't be written: the log is only read");
+    Ok(log)
+}
+
 impl StartError {
+    /// Whether the data folder can't be written, as on a read-only file system.
+    fn is_unwritable(&self) -> bool {
+        let Self::Folder(OpenError::Io { source, .. }) = self else { return false };
+        matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+
     /// The process that has the log open, and its console's address, if that is why it can't be opened here.
     #[must_use]
     pub fn holder(&self) -> Option<(Option<u32>, Option<&str>)> {

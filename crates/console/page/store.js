@@ -217,6 +217,13 @@ export class Store {
 		return -1;
 	}
 
+	/** The ids of the rows beside one that is held. @param {string} id */
+	beside(id) {
+		const at = this.held(id);
+		const other = (/** @type {number} */ by) => (at < 0 ? null : (this.row(at + by)?.id ?? null));
+		return { previous: other(-1), next: other(1) };
+	}
+
 	/** Fetches what is missing of the rows from `first` to before `last`. @param {number} first @param {number} last */
 	want(first, last) {
 		if (this.isSearch) {

@@ -14,7 +14,7 @@ use nightaudit_exchange::{Exchange, ExchangeId, FailureKind, Filter, Outcome, Ou
 use nightaudit_log::{Order, Position, Query, ReadError};
 use serde_json::{Value, json};
 
-use crate::{Shared, blocking, counts::indexed, error::ApiError, now, pairs, take};
+use crate::{Shared, counts::indexed, error::ApiError, now, pairs, reading, take};
 
 /// How long exchanges are read in search of the same failure.
 const SEARCH: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(crate) async fn position(
     let Path(id) = id?;
     let filter = indexed(Filter::from_query(pairs(&shared, &uri)?, now())?)?;
     let permit = shared.bounds.page().await?;
-    let position = blocking(&shared, move |shared| {
+    let position = reading(&shared, move |shared| {
         let _permit = permit;
         let (_, position) = find(shared, &id)?;
         let rank = shared.log.rank(&filter, position)?;
@@ -67,7 +67,7 @@ pub(crate) async fn neighbours(
     };
     let filter = indexed(Filter::from_query(pairs, now())?)?;
     let permit = shared.bounds.page().await?;
-    let found = blocking(&shared, move |shared| {
+    let found = reading(&shared, move |shared| {
         let _permit = permit;
         let (exchange, position) = find(shared, &id)?;
         let wanted = Wanted::of(&exchange, by, filter);

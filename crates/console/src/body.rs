@@ -10,7 +10,7 @@ use axum::{
 use http::{StatusCode, Uri, header};
 use nightaudit_exchange::{Body, Exchange};
 
-use crate::{Shared, blocking, error::ApiError, pairs, take};
+use crate::{Shared, error::ApiError, pairs, reading, take};
 
 /// Formats that browsers show without running anything, by their first bytes. Whatever the recorded `Content-Type`
 /// says, everything else is only bytes.
@@ -55,7 +55,7 @@ pub(crate) async fn body(
         (None, None) => return Err(ApiError::bad_request("`of` is missing: use request or response")),
     };
     let permit = shared.bounds.page().await?;
-    let (bytes, name) = blocking(&shared, move |shared| {
+    let (bytes, name) = reading(&shared, move |shared| {
         let _permit = permit;
         let exchange = shared.log.find(&id)?;
         let body = which.of(&exchange)?;

@@ -24,6 +24,9 @@ const IMPORTS: usize = 1;
 /// Other short reads.
 const READS: usize = 64;
 
+/// How long to wait for one of the few reads of the log that run at once.
+const READER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long to wait for a permit that is usually free acquire.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -41,6 +44,7 @@ pub(crate) struct Bounds {
     polls: Arc<Semaphore>,
     imports: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
     events: Arc<Semaphore>,
 }
 
@@ -57,6 +61,7 @@ impl Default for Bounds {
             polls: semaphore(POLLS),
             imports: semaphore(IMPORTS),
             reads: semaphore(READS),
+            readers: semaphore(readers()),
             events: semaphore(EVENTS as usize),
         }
     }
@@ -117,6 +122,18 @@ impl Bounds {
         acquire(&self.reads).await.ok_or_else(|| busy(READS, "reads"))
     }
 
+    /// A permit to read from the log; waits up to [`READER_TIMEOUT`].
+    ///
+    /// # Errors
+    ///
+    /// 503 if none is free in time.
+    pub(crate) async fn reader(&self) -> Result<Reader, ApiError> {
+        let all = Arc::clone(&self.readers);
+        let permit = tokio::time::timeout(READER_TIMEOUT, Arc::clone(&all).acquire_owned()).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or_else(|| busy(readers(), "reads of the log"))?;
+        Ok(Reader { all, permit: Some(permit) })
+    }
+
     /// Reserves memory for an event, waiting until it is free; `None` for small events.
     pub(crate) async fn event(&self, exchange: &Exchange) -> Option<Permit> {
         let bytes: usize = exchange.bodies().map(|body| body.bytes.len()).sum();
@@ -136,6 +153,30 @@ impl Bounds {
     /// Whether any limit is reached, so that others wait or are refused.
     pub(crate) fn any_reached(&self) -> bool {
         [&self.exports, &self.pages, &self.followers, &self.events].iter().any(|it| it.available_permits() == 0)
+    }
+}
+
+/// How many read from the log at once. More threads would wait for the same cores, and each would keep memory for what it
+/// unpacks.
+fn readers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
+}
+
+/// Held while the log is read.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    all: Arc<Semaphore>,
+    permit: Option<Permit>,
+}
+
+impl Reader {
+    /// Lets another one read until `waiting` is done, such as for a slow client.
+    pub(crate) async fn pause<T>(&mut self, waiting: impl Future<Output = T>) -> T {
+        self.permit = None;
+        let done = waiting.await;
+        // It is never closed.
+        self.permit = Arc::clone(&self.all).acquire_owned().await.ok();
+        done
     }
 }
 

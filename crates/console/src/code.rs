@@ -9,7 +9,7 @@ use axum::{
 use http::{StatusCode, Uri, header};
 use nightaudit_export::{Language, code};
 
-use crate::{Shared, blocking, error::ApiError, pairs, take};
+use crate::{Shared, error::ApiError, pairs, reading, take};
 
 /// `GET /api/v1/exchanges/{id}/code?as=…`: what `nightaudit show --as` prints.
 pub(crate) async fn request(
@@ -25,7 +25,7 @@ pub(crate) async fn request(
         return Err(ApiError::bad_request(format!("unknown parameter `{name}`: use as")));
     }
     let permit = shared.bounds.page().await?;
-    let code = blocking(&shared, move |shared| {
+    let code = reading(&shared, move |shared| {
         let _permit = permit;
         let exchange = shared.log.find(&id)?;
         let message = || format!("exchange {} has messages of a WebSocket, which are no request", exchange.id);

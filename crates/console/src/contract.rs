@@ -11,7 +11,7 @@ use nightaudit_mews::{Contracts, NearMiss};
 use nightaudit_text::size;
 use serde_json::{Value, json};
 
-use crate::{Shared, blocking, error::ApiError};
+use crate::{Shared, error::ApiError, reading};
 
 /// `GET /api/v1/exchanges/{id}/contract`
 pub(crate) async fn contract(
@@ -20,7 +20,7 @@ pub(crate) async fn contract(
 ) -> Result<Json<Value>, ApiError> {
     let Path(id) = id?;
     let permit = shared.bounds.page().await?;
-    let described = blocking(&shared, move |shared| {
+    let described = reading(&shared, move |shared| {
         let _permit = permit;
         Ok::<_, ApiError>(describe(&shared.log.find(&id)?, &shared.gauges.contracts))
     });

@@ -8,7 +8,7 @@ use nightaudit_exchange::Filter;
 use nightaudit_log::{Facet, MAX_BUCKETS, ReadError};
 use serde_json::{Value, json};
 
-use crate::{Shared, blocking, error::ApiError, now, pairs, take};
+use crate::{Shared, error::ApiError, now, pairs, reading, take};
 
 /// Default number of buckets.
 const BUCKETS: usize = 120;
@@ -24,7 +24,7 @@ pub(crate) async fn histogram(State(shared): State<Arc<Shared>>, uri: Uri) -> Re
     };
     let filter = indexed(Filter::from_query(pairs, now())?)?;
     let permit = shared.bounds.page().await?;
-    let histogram = blocking(&shared, move |shared| {
+    let histogram = reading(&shared, move |shared| {
         let _permit = permit;
         shared.log.histogram(&filter, buckets)
     })
@@ -49,7 +49,7 @@ pub(crate) async fn histogram(State(shared): State<Arc<Shared>>, uri: Uri) -> Re
 pub(crate) async fn facets(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Json<Value>, ApiError> {
     let filter = indexed(Filter::from_query(pairs(&shared, &uri)?, now())?)?;
     let permit = shared.bounds.page().await?;
-    let (facets, sessions) = blocking(&shared, move |shared| {
+    let (facets, sessions) = reading(&shared, move |shared| {
         let _permit = permit;
         Ok::<_, ReadError>((shared.log.facets(&filter)?, shared.log.sessions()?))
     })

@@ -12,7 +12,14 @@ use nightaudit_export::{ExportError, ExportMask, Format};
 use nightaudit_log::{Exchanges, Order, Query, ReadError};
 use serde_json::json;
 
-use crate::{Shared, blocking, error::ApiError, gauges::EvidenceTools, now, pairs, stream::written, take};
+use crate::{
+    Shared, blocking,
+    error::ApiError,
+    gauges::EvidenceTools,
+    now, pairs, reading,
+    stream::{read_out, written},
+    take,
+};
 
 /// Default and maximum page size.
 const PAGE: usize = 100;
@@ -50,9 +57,9 @@ pub(crate) async fn list(
     let limit = if lines { limit } else { Some(limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)) };
     let query = Query { filter: Filter::from_query(pairs, now())?, order, after, limit };
     let permit = if lines { shared.bounds.export()? } else { shared.bounds.page().await? };
-    let exchanges = blocking(&shared, move |shared| shared.log.query(query)).await??;
+    let exchanges = reading(&shared, move |shared| shared.log.query(query)).await??;
     let (media_type, body) = match limit {
-        Some(limit) if !lines => (JSON, written(permit, move |out| write_page(out, exchanges, limit))),
+        Some(limit) if !lines => (JSON, read_out(&shared, permit, move |out| write_page(out, exchanges, limit)).await?),
         _ => (NDJSON, written(permit, move |out| write_lines(out, exchanges))),
     };
     Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
@@ -65,9 +72,9 @@ pub(crate) async fn one(
 ) -> Result<Response, ApiError> {
     let Path(id) = id?;
     let permit = shared.bounds.page().await?;
-    let exchange = blocking(&shared, move |shared| shared.log.find(&id)).await??;
+    let exchange = reading(&shared, move |shared| shared.log.find(&id)).await??;
     // Streamed: as JSON it can be many times larger than in the log.
-    let body = written(permit, move |out| Ok(serde_json::to_writer(out, &exchange)?));
+    let body = read_out(&shared, permit, move |out| Ok(serde_json::to_writer(out, &exchange)?)).await?;
     Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
 }
 

@@ -13,7 +13,7 @@ use nightaudit_exchange::Filter;
 use nightaudit_log::{Follow, FollowFrom, Followed};
 use nightaudit_mews::Contracts;
 
-use crate::{Shared, blocking, bounds::Bounds, error::ApiError, now, pairs, row::Row, take};
+use crate::{Shared, bounds::Bounds, error::ApiError, now, pairs, reading, row::Row, take};
 
 /// Keep-alive interval of an idle stream, by which a closed connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -56,7 +56,7 @@ pub(crate) async fn follow(
     };
     let filter = Filter::from_query(pairs, now())?;
     let permit = shared.bounds.follower()?;
-    let follower = blocking(&shared, move |shared| shared.log.follow(filter, from)).await??;
+    let follower = reading(&shared, move |shared| shared.log.follow(filter, from)).await??;
     let (sender, body) = Channel::<Bytes, io::Error>::new(1);
     let stopping = shared.stopping.clone();
     tokio::spawn(async move {

@@ -123,7 +123,7 @@ use nightaudit_log::ReadLog;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-pub(crate) use self::shared::{Shared, blocking, now, pairs, take};
+pub(crate) use self::shared::{Shared, blocking, now, pairs, reading, take};
 use self::{
     differences::Comparisons, error::ApiError, evidence::Jobs, guard::Names, review::Reviews, shared::Peer,
     tickets::Tickets,
@@ -281,7 +281,7 @@ pub(crate) mod tests {
             serde_json::from_str::<serde_json::Value>(EXCHANGE).unwrap()["id"].as_str().unwrap().to_owned()
         }
 
-        fn shared(&self) -> &Shared {
+        pub(crate) fn shared(&self) -> &Shared {
             &self.console.shared
         }
 

@@ -56,6 +56,7 @@ static FILES: &[(&str, &[u8])] = &files![
     "elements/filter-line.js",
     "elements/find-bar.js",
     "elements/findings.js",
+    "elements/handling.js",
     "elements/headers.js",
     "elements/hex.js",
     "elements/icon.js",

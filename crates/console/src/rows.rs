@@ -16,11 +16,11 @@ use nightaudit_log::{Exchanges, Order, Position, Query, ReadError, Start};
 use serde_json::{Value, json};
 
 use crate::{
-    Shared, blocking,
+    Shared,
     error::ApiError,
-    now, pairs,
+    now, pairs, reading,
     row::{Row, Unreadable},
-    stream::written,
+    stream::read_out,
     take,
 };
 
@@ -65,7 +65,7 @@ pub(crate) async fn one(
 ) -> Result<Json<Value>, ApiError> {
     let Path(id) = id?;
     let permit = shared.bounds.page().await?;
-    let row = blocking(&shared, move |shared| {
+    let row = reading(&shared, move |shared| {
         let _permit = permit;
         let exchange = shared.log.find(&id)?;
         Ok::<_, ApiError>(serde_json::to_value(Row::new(&exchange, &shared.gauges.contracts)))
@@ -85,14 +85,14 @@ fn start(from: Option<&str>) -> Result<Start, ApiError> {
 
 async fn page(shared: Arc<Shared>, filter: Filter, start: Start, limit: usize) -> Result<Response, ApiError> {
     let permit = shared.bounds.page().await?;
-    let (place, exchanges) = blocking(&shared, move |shared| {
+    let (place, exchanges) = reading(&shared, move |shared| {
         let place = shared.log.seek(&filter, start)?;
         let query = Query { filter, order: Order::Oldest, after: place.after, limit: Some(limit) };
         Ok::<_, ReadError>((place, shared.log.query(query)?))
     })
     .await??;
     let contracts = shared.gauges.contracts.clone();
-    let body = written(permit, move |out| {
+    let body = read_out(&shared, permit, move |out| {
         // Unreadable exchanges have positions, too, but don't count towards the query's limit.
         let left = usize::try_from(place.total - place.from).unwrap_or(usize::MAX).min(limit);
         write!(
@@ -120,7 +120,8 @@ async fn page(shared: Arc<Shared>, filter: Filter, start: Start, limit: usize) -
             rows += 1;
         }
         out.write_all(b"]}")
-    });
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
@@ -144,7 +145,7 @@ async fn search(
     let wanted = filter.clone();
     let generation = shared.log.generation();
     // What the index decides; the rest is decided here, so that the time is bounded however few there are.
-    let exchanges = blocking(&shared, move |shared| {
+    let exchanges = reading(&shared, move |shared| {
         let except = filter.except.map(|except| Box::new(Filter { contains: None, ..*except }));
         let except = except.filter(|except| **except != Filter::default());
         let filter = Filter { contains: None, except, ..filter };
@@ -153,7 +154,7 @@ async fn search(
     })
     .await??;
     let contracts = shared.gauges.contracts.clone();
-    let body = written(permit, move |out| {
+    let body = read_out(&shared, permit, move |out| {
         write!(out, "{{\"total\":null,\"from\":{before},\"log\":\"{generation:x}\",\"rows\":[")?;
         let mut matches = Matches { exchanges, filter: wanted, until: Instant::now() + SEARCH, found: 0, ended: false };
         while matches.found < limit
@@ -165,7 +166,8 @@ async fn search(
         let found = before + matches.found as u64;
         let next = matches.position().map(|position| format!("{found}~{position}"));
         write!(out, "],\"atLeast\":{found},\"next\":{}}}", json!(next))
-    });
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 

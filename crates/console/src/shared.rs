@@ -43,7 +43,21 @@ pub(crate) async fn limits(shared: &Shared) -> Result<Vec<LimitState>, ApiError>
     (shared.gauges.limits)().await.map_err(unavailable)
 }
 
-/// Runs blocking file access on a blocking thread.
+/// Runs a read of the log on a blocking thread; few run at once.
+pub(crate) async fn reading<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let reader = shared.bounds.reader().await?;
+    let shared = Arc::clone(shared);
+    let run = move || {
+        let _reader = reader;
+        work(&shared)
+    };
+    tokio::task::spawn_blocking(run).await.map_err(ApiError::internal)
+}
+
+/// Runs other blocking file access, or a change, on a blocking thread.
 pub(crate) async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> T + Send + 'static,

@@ -4,9 +4,14 @@ use std::io;
 
 use axum::body::{Body, Bytes};
 use http_body_util::channel::{Channel, Sender};
+use hyper::body::Frame;
 use tokio::runtime::Handle;
 
-use crate::bounds::Permit;
+use crate::{
+    Shared,
+    bounds::{Permit, Reader},
+    error::ApiError,
+};
 
 /// Large enough to amortize the channel, small enough for a quick first byte.
 const CHUNK: usize = 32 << 10;
@@ -17,11 +22,28 @@ pub(crate) fn written(
     permit: Permit,
     write: impl FnOnce(&mut (dyn io::Write + Send)) -> io::Result<()> + Send + 'static,
 ) -> Body {
+    started(permit, None, write)
+}
+
+/// As [`written`], for a short read of the log, of which few run at once. One that waits for its client lets others read.
+pub(crate) async fn read_out(
+    shared: &Shared,
+    permit: Permit,
+    write: impl FnOnce(&mut (dyn io::Write + Send)) -> io::Result<()> + Send + 'static,
+) -> Result<Body, ApiError> {
+    Ok(started(permit, Some(shared.bounds.reader().await?), write))
+}
+
+fn started(
+    permit: Permit,
+    reader: Option<Reader>,
+    write: impl FnOnce(&mut (dyn io::Write + Send)) -> io::Result<()> + Send + 'static,
+) -> Body {
     let (sender, body) = Channel::new(2);
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let mut chunks = Chunks { sender, runtime, buffer: Vec::new() };
+        let mut chunks = Chunks { sender, reader, runtime, buffer: Vec::new() };
         let result = write(&mut chunks).and_then(|()| io::Write::flush(&mut chunks));
         match result {
             Ok(()) => {}
@@ -38,6 +60,7 @@ pub(crate) fn written(
 /// Writes to a response body from a blocking thread, no faster than the client reads.
 struct Chunks {
     sender: Sender<Bytes, io::Error>,
+    reader: Option<Reader>,
     runtime: Handle,
     buffer: Vec<u8>,
 }
@@ -56,8 +79,14 @@ impl io::Write for Chunks {
             return Ok(());
         }
         let chunk = Bytes::from(std::mem::take(&mut self.buffer));
+        let Err(frame) = self.sender.try_send(Frame::data(chunk)) else { return Ok(()) };
+        let sending = self.sender.send(frame);
+        let sent = match &mut self.reader {
+            Some(reader) => self.runtime.block_on(reader.pause(sending)),
+            None => self.runtime.block_on(sending),
+        };
         // The receiver is dropped when the client disconnects.
-        self.runtime.block_on(self.sender.send_data(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -89,6 +118,23 @@ mod tests {
         assert!(tokio::time::timeout(soon, free.acquire()).await.is_err());
         drop(body);
         free.acquire().await.unwrap().forget();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn clients_that_read_nothing_leave_others_to_read() {
+        let opened = crate::tests::console();
+        let shared = opened.shared();
+        let more = |out: &mut (dyn io::Write + Send)| (0..10).try_for_each(|_| out.write_all(&[b'x'; CHUNK]));
+        // More of them than may read at once.
+        let mut unread = Vec::new();
+        for _ in 0..8 {
+            unread.push(read_out(shared, permit(), more).await.unwrap());
+        }
+        let body = read_out(shared, permit(), |out| out.write_all(b"read")).await.unwrap();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "read");
+        for body in unread {
+            assert_eq!(body.collect().await.unwrap().to_bytes().len(), 10 * CHUNK);
+        }
     }
 
     #[tokio::test]

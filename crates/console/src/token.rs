@@ -79,10 +79,26 @@ impl Token {
         }
     }
 
-    fn create(folder: &Path) -> Result<Self, TokenError> {
+    /// Loads the token of a data folder that can't be written, or makes one that is kept nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`] if it can't be read.
+    pub fn load_or_make(folder: &Path) -> Result<Self, TokenError> {
+        match Self::load(folder) {
+            Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::random(),
+            result => result,
+        }
+    }
+
+    fn random() -> Result<Self, TokenError> {
         let mut random = [0; BYTES];
         getrandom::fill(&mut random).map_err(TokenError::Random)?;
-        let token = Self(BASE64_URL_SAFE_NO_PAD.encode(random));
+        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    fn create(folder: &Path) -> Result<Self, TokenError> {
+        let token = Self::random()?;
         let path = folder.join(FILE);
         // Written to a temporary file and renamed: a partial token would lock everyone out.
         let temporary = folder.join(format!("{FILE}.new"));

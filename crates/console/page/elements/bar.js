@@ -1,7 +1,7 @@
 // The bar that is always visible: the views, the run in one line, and whether the log is live.
 
 import { fill, h, svg, visible } from "../dom.js";
-import { count } from "../format.js";
+import { count, counted } from "../format.js";
 import { address } from "../router.js";
 import { dialog } from "./dialog.js";
 import { icon } from "./icon.js";
@@ -92,8 +92,9 @@ export function bar(ctx, notices) {
 			const status = await ctx.api.get("/api/v1/status");
 			notices.clear("gone");
 			tell(status, notices);
+			document.documentElement.classList.toggle("read-only", status.readOnly);
 			if (status.recording?.failing) state("bad", "not recording");
-			else if (status.readOnly || !status.proxy) state("", "log only");
+			else if (status.readOnly || !status.proxy) state("", status.readOnly ? "read only" : "log only");
 			else state("good", "recording");
 			if (status.session) say(run, await ctx.api.get("/api/v1/sessions/current/run"));
 			run.hidden = !status.session;
@@ -167,14 +168,11 @@ function tell({ recording, upstream }, notices) {
 	/** @param {string} name @param {"warn" | "bad"} level @param {string | false | null | undefined} text */
 	const set = (name, level, text) => (text ? notices.show(name, level, text) : notices.clear(name));
 	set("failing", "bad", recording?.failing && `The log can't be written: ${visible(String(recording.failing))}`);
-	set("unrecorded", "bad", recording?.unrecorded > 0 && `${exchanges(recording.unrecorded)} could not be recorded and are lost.`);
-	set("missing", "bad", recording?.missing > 0 && `${exchanges(recording.missing)} are missing from the log's files: \`nightaudit log check\` says which.`);
+	set("unrecorded", "bad", recording?.unrecorded > 0 && `Not recorded, and lost: ${counted(recording.unrecorded, "exchange")}.`);
+	set("missing", "bad", recording?.missing > 0 && `Missing from the log's files: ${counted(recording.missing, "exchange")}. \`nightaudit log check\` says which.`);
 	const why = upstream?.lastError ? `: ${visible(String(upstream.lastError))}` : ".";
 	set("upstream", "warn", upstream?.reachable === false && `The upstream can't be reached${why}`);
 }
-
-/** @param {number} number */
-const exchanges = (number) => `${count(number)} ${number === 1 ? "exchange" : "exchanges"}`;
 
 function logo() {
 	return svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" },

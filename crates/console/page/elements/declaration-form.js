@@ -1,4 +1,4 @@
-// The declaration as a form. Its properties are the keys of `certification.toml`; those it doesn't show stay as they are.
+// The declaration as a form. Its properties are the keys of `certification.toml`.
 
 import { fill, h } from "../dom.js";
 import { button } from "./parts.js";
@@ -41,6 +41,10 @@ export function declarationForm(catalogue, touched) {
 	const operations = rows("Add an operation", (name = "", purpose = "") => {
 		const [first, second] = [input("Operation", name, { list: names.id, placeholder: "reservations/getAll/2023-06-06" }), input("Purpose", String(purpose), { placeholder: "What it is used for, in your own words" })];
 		return { cells: [first, second], key: () => first.value.trim(), value: () => second.value, first: name ? second : first };
+	});
+	const left = rows("Leave out an exchange", (id = "", reason = "") => {
+		const [first, second] = [input("Exchange", id, { placeholder: "Its whole id" }), input("Reason", String(reason), { placeholder: "Why, as shown in the verdict" })];
+		return { cells: [first, second], key: () => first.value.trim(), value: () => second.value, first: id ? second : first };
 	});
 	const rules = rows("Change a rule", (rule = "", change = /** @type {unknown} */ ({ silence: true, reason: "" })) => {
 		const { silence, severity, operations: only = [], reason } = /** @type {RuleChange} */ (change);
@@ -111,17 +115,18 @@ export function declarationForm(catalogue, touched) {
 
 	return {
 		element: h("div", { class: "form", oninput: touched }, names, h("div", { class: "grid" }, fields.map(({ element }) => element)),
-			h("h3", null, "Operations and what they are for"), operations.element, h("h3", null, "Rules silenced, changed or explained"), rules.element),
+			h("h3", null, "Operations and what they are for"), operations.element, h("h3", null, "Rules silenced, changed or explained"), rules.element, h("h3", null, "Exchanges left out of the review"), left.element),
 		/** @param {Declaration} now */
 		set(now) {
 			base = now;
 			for (const { key, field } of fields) field.value = key === "domains" ? (now.domains ?? []).join(", ") : String(now[key] ?? (key === "kind" ? "public" : ""));
 			operations.set(now.operations ?? {});
 			rules.set(now.rules ?? {});
+			left.set(now.leave_out ?? {});
 		},
 		/** @returns {Declaration} */
 		value() {
-			const now = /** @type {Record<string, unknown>} */ ({ ...base, operations: operations.value(), rules: rules.value() });
+			const now = /** @type {Record<string, unknown>} */ ({ ...base, operations: operations.value(), rules: rules.value(), leave_out: left.value() });
 			for (const { key, field } of fields) {
 				const text = field.value.trim();
 				now[key] = !text || (key === "kind" && text === "public") ? undefined : key === "domains" ? list(text) : key === "every_hours" ? Number(text) : choices[key] === FLAGS ? text === "true" : text;

@@ -25,11 +25,11 @@ export function declaration(session, ctx, catalogue) {
 	const fault = h("p", { class: "fault", role: "alert" });
 	const state = h("span", { role: "status" });
 	const modes = [["form", "Form"], ["toml", "TOML"]].map(([name, title]) => button(title, () => change(name), "small", { dataset: { mode: name } }));
-	const save = button("Save", () => store(), "primary");
+	const save = button("Save", () => store(), "primary changes");
 	const undo = button("Discard changes", () => stored && load(stored));
-	const start = button("Start from what was called", () => begin());
+	const start = button("Start from what was called", () => begin(), "changes");
 	const download = button("Download certification.toml", () => ctx.api.download(`${path}.toml`, "certification.toml").catch(say));
-	const remove = button("Remove", () => drop(), "quiet");
+	const remove = button("Remove", () => drop(), "quiet changes");
 	const form = declarationForm(catalogue, touched);
 
 	/** @param {unknown} error */
@@ -58,8 +58,7 @@ export function declaration(session, ctx, catalogue) {
 		state.className = dirty ? "warn" : "muted";
 	}
 	function show() {
-		const comments = mode === "form" && stored && /^\s*#/m.test(stored.toml);
-		fill(place, comments && h("p", { class: "hint" }, "Saving the form writes the text anew, without its comments."), mode === "form" ? form.element : text);
+		fill(place, mode === "form" ? form.element : text);
 		paint();
 	}
 	/** @param {StoredDeclaration} now */

@@ -29,7 +29,7 @@ export function findings(review, titles, change) {
 		const was = ruling && (ruling.was === severity ? "The partner says: " : `${ruling.was} by default; the partner says: `);
 		return item(own, [
 			h("span", { class: "spacer" }),
-			button("Silence or explain", () => change(rule, operation), "small quiet", { dataset: { key: `${rule} ${operation} ${own.message}` }, title: titles.get(rule), "aria-label": `Silence or explain ${rule}` }),
+			button("Silence or explain", () => change(rule, operation), "small quiet changes", { dataset: { key: `${rule} ${operation} ${own.message}` }, title: titles.get(rule), "aria-label": `Silence or explain ${rule}` }),
 		],
 		h("p", null, sentence(own.advice)),
 		ruling && h("p", { class: "muted" }, was, sentence(ruling.reason)),

@@ -173,7 +173,8 @@ function pane(first, ctx, options) {
 		const { signal } = loading;
 		const query = new URLSearchParams(by.value === "any" ? options.query : "");
 		query.set("by", by.value);
-		around = await api.get(`/api/v1/exchanges/${id}/neighbours?${query}`, { signal }).catch(() => ({ previous: null, next: null }));
+		const beside = by.value === "any" ? options.beside?.(id) : null;
+		around = beside ?? (await api.get(`/api/v1/exchanges/${id}/neighbours?${query}`, { signal }).catch(() => ({ previous: null, next: null })));
 		if (signal.aborted) return;
 		for (const way of /** @type {const} */ (["previous", "next"])) steps[way].disabled = around[way] === null;
 	};

@@ -7,13 +7,14 @@ import { declaration } from "../elements/declaration.js";
 import { errors } from "../elements/errors.js";
 import { evidence } from "../elements/evidence.js";
 import { checklist, findings, silenced } from "../elements/findings.js";
+import { handling } from "../elements/handling.js";
 import { VERDICT, blank, card, meter, muted, refill, said, selecting, sentence, tag } from "../elements/parts.js";
 import { strip } from "../elements/strip.js";
 import { count } from "../format.js";
 import { poll } from "../poll.js";
 import { address } from "../router.js";
 
-const TABS = ["findings", "operations", "errors", "declaration", "evidence"];
+const TABS = ["findings", "operations", "errors", "limits", "declaration", "evidence"];
 
 /**
  * @param {Route} route
@@ -101,6 +102,7 @@ async function show({ id }, sessions, query, ctx) {
 	const content = (/** @type {Review} */ now) => {
 		if (tab === "operations") return coverage(now, known, (names) => inEditor(() => editor.declare(names)));
 		if (tab === "errors") return errors(now);
+		if (tab === "limits") return handling(now);
 		return h("div", { class: "columns" },
 			card("What to fix, most serious first", null, findings(now, titles, (rule, operation) => inEditor(() => editor.change(rule, operation))), silenced(now)),
 			card("Certification checklist", null, checklist(now.checklist, find), now.bounds.map((own) => h("p", { class: "weight muted" }, recorded(own)))));
@@ -137,7 +139,7 @@ async function show({ id }, sessions, query, ctx) {
 		head(verdict, now);
 		activity.hidden = !now.run.exchanges;
 		hours.draw(now.run, now.findings);
-		[now.counts.errors + now.counts.warnings, now.coverage.notCalled + now.coverage.onlyFailed, now.errors.unresolved, 0, 0].forEach((number, at) => {
+		[now.counts.errors + now.counts.warnings, now.coverage.notCalled + now.coverage.onlyFailed, now.errors.unresolved, 0, 0, 0].forEach((number, at) => {
 			badges[at].hidden = !number;
 			badges[at].textContent = count(number);
 			badges[at].className = `tag ${at || now.counts.errors ? "bad" : "warn"}`;

@@ -42,7 +42,7 @@ export function view(route, ctx) {
 	let pair = [];
 	let shown = "";
 	const name = h("input", { class: "field", type: "text", "aria-label": "Name of the session", placeholder: "certification", autocomplete: "off", spellcheck: "false" });
-	const start = h("form", { class: "row", onsubmit: (/** @type {Event} */ event) => {
+	const start = h("form", { class: "row changes", onsubmit: (/** @type {Event} */ event) => {
 		event.preventDefault();
 		if (name.value.trim()) void begin(name.value).then(() => (name.value = ""));
 		else name.focus();
@@ -52,7 +52,7 @@ export function view(route, ctx) {
 	const list = h("section", { class: "card" });
 	const input = h("input", { type: "file", id: "import-file", class: "hush", accept: ".ndjson,.jsonl,.har,.zhar,.json,.flow,.flows,.mitm,.gz", onchange: () => void take() });
 	const state = h("p", { role: "status" });
-	const drop = h("section", { class: "drop muted" }, input, h("p", null, h("label", { class: "button", for: input.id }, "Import a file"), " or drop it anywhere on this page: an NDJSON export, a HAR of another tool, or a flow file of mitmproxy"), state);
+	const drop = h("section", { class: "drop muted changes" }, input, h("p", null, h("label", { class: "button", for: input.id }, "Import a file"), " or drop it anywhere on this page: an NDJSON export, a HAR of another tool, or a flow file of mitmproxy"), state);
 
 	const refresh = async () => {
 		sessions = (await ctx.api.get(API, { signal })).sessions;
@@ -120,7 +120,7 @@ export function view(route, ctx) {
 			[h("a", { class: "strong", href: address(["run", own.id]), title: own.id }, recorded(own.name, { longest: 120 })), own.note && h("p", { class: "muted note" }, recorded(own.note, { longest: 300 }))],
 			states(own).map(([level, text]) => [tag(level, text), " "]),
 			count(own.exchanges), shortTime(own.started), span(own.first && own.last ? (new Date(own.last).getTime() - new Date(own.first).getTime()) / 1000 : 0), size(own.bytes),
-			[h("a", { class: "button small", href: address(["run", own.id]) }, "Run"), h("a", { class: "button small", href: address(["traffic"], { session: own.id }) }, "Traffic"), button("More", more, "small", { "aria-label": `More for ${short}`, ...key("more") })],
+			[h("a", { class: "button small", href: address(["run", own.id]) }, "Run"), h("a", { class: "button small", href: address(["traffic"], { session: own.id }) }, "Traffic"), button("More", more, "small changes", { "aria-label": `More for ${short}`, ...key("more") })],
 		];
 	};
 	const named = (/** @type {string} */ id) => sessions.find((own) => own.id === id)?.name ?? id;

@@ -66,6 +66,8 @@ class Traffic {
 			this.#goTo(id);
 		},
 		onClose: () => this.#goTo(""),
+		// What a search in bodies has found is only here.
+		beside: (/** @type {string} */ id) => (this.#store.isSearch ? this.#store.beside(id) : null),
 	};
 	/** @type {(() => void)[]} */
 	#leaving = [];

@@ -1,0 +1,37 @@
+// Limits with the fullest window of each, and how refusals and failures were handled, in the words of `nightaudit review`.
+
+import { h } from "../dom.js";
+import { count, duration, shortTime, token } from "../format.js";
+import { address } from "../router.js";
+import { blank, card, exchangeLink, mono, muted, table } from "./parts.js";
+
+const CAUSES = /** @type {Record<RetryReview["cause"], string>} */ ({ tooManyRequests: "429", tooHeavy: "408", serverError: "5xx", noAnswer: "no response" });
+
+/** A number that is bad unless it is zero. @param {number} number */
+const bad = (number) => h("span", { class: number ? "bad" : "muted" }, count(number));
+
+/** The tokens and the operation that are counted together. @param {(string | null)[]} parts */
+const key = (...parts) => parts.filter(Boolean).map((part, at) => [at > 0 && " ", mono(token(part))]);
+
+/** @param {Review} review */
+export function handling({ limits, retries, run }) {
+	const session = run.session ?? "";
+	const refused = h("a", { href: address(["traffic"], { session, outcome: "refused" }) }, "what nightaudit refused");
+	return [
+		card("Limits", limits.length > 0 && muted("with the peak window of each"), limits.length
+			? table(["Rule", "Key", ">Peak", ">Share", "Peak ended", ">Delayed", ">Refused by us", ">By Mews"], limits.map((own) => [
+				mono(own.rule), key(own.accessToken, own.clientToken, own.operation), `${count(own.busiest?.requests ?? 0)} of ${count(own.requests)}`,
+				own.busiest && h("span", { class: own.busiest.share > 1 ? "bad" : null }, `${Math.round(own.busiest.share * 100)} %`),
+				own.busiest && [`${shortTime(own.busiest.to)} `, exchangeLink(own.busiest.exchange)],
+				count(own.delayed), bad(own.refusedByUs), bad(own.refusedByMews),
+			]))
+			: blank("No limit applies", "Nothing was sent that a limit counts.")),
+		card("Refusals and failures, and how they were handled", retries.some(({ origin }) => origin === "nightaudit") && refused, retries.length
+			? table(["Token", "Refusal or failure", ">Times", ">Heeded", ">Ignored", ">Backed off", ">Not backed off", "Pauses"], retries.map((own) => [
+				mono(token(own.accessToken)), `${CAUSES[own.cause]} from ${own.origin === "mews" ? "Mews" : "nightaudit"}`, count(own.count), count(own.heeded), bad(own.ignored),
+				count(own.backedOff), bad(own.fixedPauses + own.withoutBackoff + own.hammered),
+				own.shortestPauseMs !== null && own.longestPauseMs !== null && `${duration(own.shortestPauseMs * 1000)} to ${duration(own.longestPauseMs * 1000)}`,
+			]))
+			: blank("Nothing was refused and nothing failed", "429, 408, 5xx and requests without a response appear here, with what the integration did then.")),
+	];
+}
