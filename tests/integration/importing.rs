@@ -106,10 +106,10 @@ fn a_har_is_imported_redacted_and_marked() {
     let told = done(&data, &["log", "import", file, "--config", config]);
     assert_eq!(
         told,
-        "300 exchanges in 1 sessions imported\nrecorded by Charles Proxy 5.0.1: the session stays marked as imported\n"
+        "300 exchanges in 1 session imported\nrecorded by Charles Proxy 5.0.1: the session stays marked as imported\n"
     );
     assert_imported(&data, "charles recording", 300);
-    assert!(done(&data, &["log", "check"]).contains("300 exchanges in 1 sessions are intact"));
+    assert!(done(&data, &["log", "check"]).contains("300 exchanges in 1 session are intact"));
     assert!(done(&data, &["log", "info"]).contains("imported   1 session was imported; recorded by another tool"));
     let shown = done(&data, &["show", "last"]);
     assert!(shown.contains("imported: recorded by Charles Proxy 5.0.1, whose word its times and bytes are"), "{shown}");
@@ -189,7 +189,7 @@ async fn a_running_serve_imports_for_the_command() {
     assert_eq!(
         (said(&told), told.status.code()),
         (
-            "2000 exchanges in 1 sessions imported\nrecorded by Charles Proxy 5.0.1: the session stays marked as imported\n"
+            "2,000 exchanges in 1 session imported\nrecorded by Charles Proxy 5.0.1: the session stays marked as imported\n"
                 .to_owned(),
             Some(0)
         )
@@ -221,7 +221,7 @@ async fn a_running_serve_imports_for_the_command() {
     let (through, by_itself) = (done(&data, &all), done(&alone, &all));
     assert_eq!(through, by_itself);
     let skipped = "3 damaged entries skipped\n  log.entries[0]: request.url is not an absolute URL\n  log.entries[1]:";
-    assert!(through.starts_with("19997 exchanges") && through.contains(skipped), "{through}");
+    assert!(through.starts_with("19,997 exchanges") && through.contains(skipped), "{through}");
     assert_eq!(import(&["--session", "\n"]).status.code(), Some(2));
     assert_eq!(send(serve.proxy(), &post("rates/getAll", "{}")).await.status, 200);
     assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
@@ -294,7 +294,7 @@ async fn what_mitmproxy_writes_is_imported() {
     let read = |file: &str| {
         let data = folder.join(format!("{file}-data"));
         let told = done(&data, &["log", "import", folder.join(file).to_str().unwrap()]);
-        assert!(told.starts_with("3 exchanges in 1 sessions imported\nrecorded by mitmproxy"), "{told}");
+        assert!(told.starts_with("3 exchanges in 1 session imported\nrecorded by mitmproxy"), "{told}");
         exchanges(&data)
     };
     let (flows, har) = (read("flows.mitm"), read("flows.har"));
@@ -347,8 +347,8 @@ async fn what_chromium_writes_is_imported() {
     assert!(output.status.success(), "{}", said(&output));
     let data = folder.path().join("data");
     let told = done(&data, &["log", "import", file.to_str().unwrap()]);
-    assert!(told.starts_with("3 exchanges in 1 sessions imported\nrecorded by WebInspector "), "{told}");
-    assert!(told.contains("1 requests to other hosts or paths left out"), "{told}");
+    assert!(told.starts_with("3 exchanges in 1 session imported\nrecorded by WebInspector "), "{told}");
+    assert!(told.contains("1 request to other hosts or paths left out"), "{told}");
     for (number, exchange) in exchanges(&data).iter().enumerate() {
         assert_eq!(exchange["envelope"]["client"], format!("Kiosk {number}"));
         assert_eq!(exchange["response"]["body"], r#"{"Rates":[],"Note":"Süß"}"#);

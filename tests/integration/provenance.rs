@@ -357,7 +357,7 @@ async fn a_bundle_is_not_imported_a_har_proves_nothing_and_what_is_packed_again_
     // Whatever an edited HAR says of its origin is a claim.
     for har in [&forged_har, &pretty] {
         let said = done(&other, &["log", "import", har.to_str().unwrap(), "--session", "certification"]);
-        assert!(said.contains("50 exchanges in 1 sessions imported\nrecorded by nightaudit 0.1.0"), "{said}");
+        assert!(said.contains("50 exchanges in 1 session imported\nrecorded by nightaudit 0.1.0"), "{said}");
         assert_honest(&other, "imported");
         fs::remove_dir_all(&other).unwrap();
         fs::create_dir(&other).unwrap();

@@ -13,6 +13,7 @@ use nightaudit_exchange::Import as Found;
 use nightaudit_import::{Options, Reader, check_beginning, session_of_file};
 use nightaudit_log::is_session_name;
 use nightaudit_store::{Log as Store, OpenError, SessionError};
+use nightaudit_text::counted;
 
 use super::log::own_config;
 use crate::{
@@ -182,7 +183,8 @@ impl Import {
 
 impl Done {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{} exchanges in {} sessions imported", self.exchanges, self.sessions)?;
+        let sessions = counted(self.sessions as u64, "session");
+        writeln!(out, "{} in {sessions} imported", counted(self.exchanges, "exchange"))?;
         if let Some(tool) = &self.tool {
             writeln!(out, "recorded by {}: the session stays marked as imported", nightaudit_text::plain(tool))?;
         }
@@ -194,11 +196,8 @@ impl Done {
             writeln!(out, "{} of them have a different hash than when exported: {why}", self.rehashed)?;
         }
         if self.other_hosts > 0 {
-            writeln!(
-                out,
-                "{} requests to other hosts or paths left out: `--all-hosts` imports them",
-                self.other_hosts
-            )?;
+            let requests = counted(self.other_hosts, "request");
+            writeln!(out, "{requests} to other hosts or paths left out: `--all-hosts` imports them")?;
         }
         if self.not_http > 0 {
             writeln!(out, "{} entries left out that are not HTTP requests", self.not_http)?;
