@@ -270,7 +270,7 @@ declare global {
 
 	interface RetryReview {
 		accessToken: string | null;
-		origin: "mews" | "nightaudit";
+		origin: "mews" | "nightaudit" | "fault";
 		cause: "tooManyRequests" | "tooHeavy" | "serverError" | "noAnswer";
 		count: number;
 		withRetryAfter: number;

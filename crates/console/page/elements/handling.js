@@ -7,6 +7,8 @@ import { blank, card, exchangeLink, mono, muted, table } from "./parts.js";
 
 const CAUSES = /** @type {Record<RetryReview["cause"], string>} */ ({ tooManyRequests: "429", tooHeavy: "408", serverError: "5xx", noAnswer: "no response" });
 
+const ORIGINS = { mews: "Mews", nightaudit: "nightaudit", fault: "a fault" };
+
 /** A number that is bad unless it is zero. @param {number} number */
 const bad = (number) => h("span", { class: number ? "bad" : "muted" }, count(number));
 
@@ -28,7 +30,7 @@ export function handling({ limits, retries, run }) {
 			: blank("No limit applies", "Nothing was sent that a limit counts.")),
 		card("Refusals and failures, and how they were handled", retries.some(({ origin }) => origin === "nightaudit") && refused, retries.length
 			? table(["Token", "Refusal or failure", ">Times", ">Heeded", ">Ignored", ">Backed off", ">Not backed off", "Pauses"], retries.map((own) => [
-				mono(token(own.accessToken)), `${CAUSES[own.cause]} from ${own.origin === "mews" ? "Mews" : "nightaudit"}`, count(own.count), count(own.heeded), bad(own.ignored),
+				mono(token(own.accessToken)), `${CAUSES[own.cause]} from ${ORIGINS[own.origin]}`, count(own.count), count(own.heeded), bad(own.ignored),
 				count(own.backedOff), bad(own.fixedPauses + own.withoutBackoff + own.hammered),
 				own.shortestPauseMs !== null && own.longestPauseMs !== null && `${duration(own.shortestPauseMs * 1000)} to ${duration(own.longestPauseMs * 1000)}`,
 			]))
