@@ -188,6 +188,7 @@ impl Captures {
             error: None,
             fault: None,
             web_socket: None,
+            resent_from: None,
             destination: None,
             notes: Vec::new(),
         }

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        compare, completions, config, console, export, fault, limits, log, man, mews, open, replay, review, serve,
-        sessions, show, simulate, tail, top, tour, verify,
+        compare, completions, config, console, export, fault, limits, log, man, mews, open, replay, resend, review,
+        serve, sessions, show, simulate, tail, top, tour, verify,
     },
     global::GlobalArgs,
 };
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Console(console::Console),
     Simulate(Box<simulate::Simulate>),
     Replay(Box<replay::Replay>),
+    Resend(Box<resend::Resend>),
     Mews(mews::Mews),
     Config(config::Config),
     Completions(completions::Completions),

@@ -8,6 +8,7 @@ mod args;
 mod browser;
 mod commands;
 mod complete;
+mod confirm;
 mod error;
 mod filters;
 mod global;
@@ -94,6 +95,7 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
         Command::Log(log) => log.run(&settings),
         Command::Simulate(simulate) => simulate.run(&settings),
         Command::Replay(replay) => replay.run(&settings),
+        Command::Resend(resend) => resend.run(&settings),
         Command::Mews(mews) => mews.run(&settings),
         Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) | Command::Try(_) => {
             Ok(ExitCode::SUCCESS)

@@ -98,6 +98,7 @@ declare global {
 		error: null | { kind: string; message: string };
 		webSocket?: WebSocketPart;
 		destination?: { address: string; remote?: string; tls?: { serverName: string; authority: string }; proxy?: string };
+		resentFrom?: string;
 		alteration?: string;
 		notes?: string[];
 		previousHash?: string;

@@ -31,6 +31,7 @@ mod provenance;
 mod proxying;
 mod regressions;
 mod replaying;
+mod resending;
 mod reviewing;
 mod secrets;
 mod serving;

@@ -27,6 +27,7 @@ mod listening;
 pub mod logging;
 mod reachability;
 mod recorder;
+mod resend;
 mod service;
 mod viewer;
 mod wiring;

@@ -13,6 +13,7 @@ pub(crate) mod man;
 pub(crate) mod mews;
 pub(crate) mod open;
 pub(crate) mod replay;
+pub(crate) mod resend;
 pub(crate) mod review;
 pub(crate) mod serve;
 pub(crate) mod sessions;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, BufRead as _, IsTerminal as _, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -21,7 +21,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::{
     commands::review::{choose, declared},
     complete,
-    error::Usage,
+    confirm::confirmed,
 };
 
 /// List, start, end, rename, annotate, declare and delete sessions
@@ -131,7 +131,7 @@ impl Sessions {
             Some(Action::Delete { session, yes }) => {
                 // From the list, which has sessions whose folder was removed, too.
                 let target = choose(Source::open(&settings.data)?.sessions()?, Some(session))?;
-                if !yes && !confirmed(&target)? {
+                if !yes && !confirmed(&format!("Permanently delete {}?", described(&target)))? {
                     bail!("session {} was not deleted", plain(&target.name));
                 }
                 // By id: the name may belong to another session by now.
@@ -162,19 +162,6 @@ impl Sessions {
 fn print(line: &str) -> anyhow::Result<ExitCode> {
     writeln!(anstream::stdout().lock(), "{line}")?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Asks for confirmation; an error if there is no terminal.
-fn confirmed(session: &Session) -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Usage::new("can't ask for confirmation without a terminal: use --yes").into());
-    }
-    let mut out = anstream::stderr().lock();
-    write!(out, "Permanently delete {}? [y/N] ", described(session))?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// A session's name, exchanges and size, for messages.

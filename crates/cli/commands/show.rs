@@ -287,6 +287,7 @@ fn write_summary(
         ("sent to", exchange.destination.as_ref().filter(|_| !is_claim).map(sent_to)),
         ("sent to, as claimed", exchange.destination.as_ref().filter(|_| is_claim).map(sent_to)),
         ("from", exchange.peer.map(|peer| peer.to_string())),
+        ("sent again from", exchange.resent_from.map(|original| original.to_string())),
     ] {
         if let Some(value) = value {
             writeln!(out, "{name}: {value}")?;

@@ -35,6 +35,8 @@ impl Timeouts {
     pub const TYPING: Self = Self { head: Duration::from_millis(500), body: Duration::from_millis(500) };
     /// For changes on disk, such as deleting a large session.
     const CHANGE: Duration = Duration::from_secs(60);
+    /// For a request to Mews, which may be delayed by a limit and then take as long as the proxy waits.
+    const EXCHANGE: Duration = Duration::from_secs(900);
     /// For event streams, which send a heartbeat every 15 seconds.
     const EVENTS: Duration = Duration::from_secs(60);
 }
@@ -141,6 +143,16 @@ impl Client {
             (_, Some(error)) => Err(ConsoleError::File(error)),
             (answered, None) => self.read(answered?),
         }
+    }
+
+    /// Has a request sent to Mews and reads what became of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`change`](Self::change).
+    pub fn have_sent<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, ConsoleError> {
+        let sent = self.send(Method::POST, path, &[], Some(body), Timeouts::EXCHANGE);
+        self.read(sent.map_err(ConsoleError::of_changing)?)
     }
 
     /// Gets `path` and reads the response line by line.

@@ -21,6 +21,9 @@ pub(crate) const POLLS: usize = 64;
 /// Imports. Each changes the log for as long as its file takes.
 const IMPORTS: usize = 1;
 
+/// Requests that are sent again. Each waits for its response.
+const RESENDS: usize = 16;
+
 /// Other short reads.
 const READS: usize = 64;
 
@@ -43,6 +46,7 @@ pub(crate) struct Bounds {
     followers: Arc<Semaphore>,
     polls: Arc<Semaphore>,
     imports: Arc<Semaphore>,
+    resends: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     events: Arc<Semaphore>,
@@ -60,6 +64,7 @@ impl Default for Bounds {
             followers: semaphore(FOLLOWERS),
             polls: semaphore(POLLS),
             imports: semaphore(IMPORTS),
+            resends: semaphore(RESENDS),
             reads: semaphore(READS),
             readers: semaphore(readers()),
             events: semaphore(EVENTS as usize),
@@ -111,6 +116,15 @@ impl Bounds {
     /// 503 if none is free.
     pub(crate) fn import(&self) -> Result<Permit, ApiError> {
         try_acquire(&self.imports).ok_or_else(|| busy(IMPORTS, "imports"))
+    }
+
+    /// A permit to send a request again.
+    ///
+    /// # Errors
+    ///
+    /// 503 if none is free.
+    pub(crate) fn resend(&self) -> Result<Permit, ApiError> {
+        try_acquire(&self.resends).ok_or_else(|| busy(RESENDS, "requests that are sent again"))
     }
 
     /// A permit for another short read; waits up to [`WAIT_TIMEOUT`].

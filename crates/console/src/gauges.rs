@@ -11,6 +11,8 @@ use nightaudit_review::Basis;
 use nightaudit_store::{ImportError, Imported};
 use serde::{Deserialize, Serialize};
 
+use crate::resending::Resending;
+
 /// The current state of one key under one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -150,6 +152,8 @@ pub struct Gauges {
     pub evidence: Option<EvidenceTools>,
     /// Imports sessions into the log; `None` if nothing can be imported here. May block.
     pub import: Option<Box<Importer>>,
+    /// Sends requests again; `None` if nothing can be sent from here.
+    pub resend: Option<Resending>,
     /// What sessions are reviewed against; the same `Arc` while it is unchanged. May block.
     pub basis: Box<BasisReader>,
 }
@@ -166,6 +170,7 @@ impl Default for Gauges {
             contracts: Contracts::built_in(),
             evidence: None,
             import: None,
+            resend: None,
             basis: {
                 let built_in = Arc::<Basis>::default();
                 Box::new(move || Ok(Arc::clone(&built_in)))

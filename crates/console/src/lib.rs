@@ -15,6 +15,7 @@
 //! | `GET /api/v1/exchanges/{id}/contract` | its request against the documentation, with each finding's place |
 //! | `GET /api/v1/exchanges/{id}/body` | a recorded body as a file |
 //! | `GET /api/v1/exchanges/{id}/code` | its request as code that sends it again |
+//! | `GET /api/v1/exchanges/{id}/resend` | its request as it would be sent again; `POST` sends it, with changes |
 //! | `GET /api/v1/rows` | rows of the matches from any position, and how many there are |
 //! | `GET /api/v1/histogram` | how many matches started when, failures and refusals apart |
 //! | `GET /api/v1/facets` | the values that matches have, and how often |
@@ -94,6 +95,8 @@ mod open;
 mod openapi;
 mod owner;
 mod page;
+mod resend;
+mod resending;
 mod review;
 mod routes;
 mod row;
@@ -133,6 +136,7 @@ pub use self::{
         BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState, MAX_MINUTES,
         ProxyState, RuleHistory,
     },
+    resending::{Resend, ResendEnvironment, Resending, Resent, Sending},
     token::{Token, TokenError},
 };
 

@@ -71,6 +71,7 @@ static FILES: &[(&str, &[u8])] = &files![
     "elements/notice.js",
     "elements/overview.js",
     "elements/parts.js",
+    "elements/resend.js",
     "elements/row.js",
     "elements/search.js",
     "elements/splitter.js",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Shared, around, body, catalogue, code, contract, counts, declaration, differences, evidence, exchanges, faults,
-    follow, import, log, metrics, open, openapi, review, rows, sessions, state,
+    follow, import, log, metrics, open, openapi, resend, review, rows, sessions, state,
 };
 
 /// A path, a method and their handler.
@@ -42,6 +42,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/v1/exchanges/{id}/contract", || get(contract::contract)),
         Route::new("GET", "/api/v1/exchanges/{id}/body", || get(body::body)),
         Route::new("GET", "/api/v1/exchanges/{id}/code", || get(code::request)),
+        Route::new("GET", "/api/v1/exchanges/{id}/resend", || get(resend::draft)),
+        Route::new("POST", "/api/v1/exchanges/{id}/resend", || post(resend::send)),
         Route::new("GET", "/api/v1/rows", || get(rows::list)),
         Route::new("GET", "/api/v1/histogram", || get(counts::histogram)),
         Route::new("GET", "/api/v1/facets", || get(counts::facets)),

@@ -52,6 +52,8 @@ pub struct Capture {
     pub notes: Vec<Note>,
     /// WebSocket messages, if this is a part of a connection.
     pub web_socket: Option<Box<CapturedWebSocket>>,
+    /// The exchange whose request this one sends again.
+    pub resent_from: Option<ExchangeId>,
 }
 
 impl fmt::Debug for Capture {

@@ -55,6 +55,9 @@ pub struct Exchange {
     /// What fault rules did to it; `None` if nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Box<InjectedFault>>,
+    /// The exchange whose request this one sent again; `None` if a client sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resent_from: Option<ExchangeId>,
     /// How an imported exchange differs from what was recorded; `None` if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alteration: Option<Alteration>,
@@ -482,6 +485,7 @@ pub(crate) fn sample() -> Exchange {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        resent_from: None,
         destination: None,
         fault: None,
         alteration: None,

@@ -105,6 +105,10 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
         put(out, r#","fault":"#);
         json(out, fault);
     }
+    if let Some(original) = &exchange.resent_from {
+        put(out, r#","resentFrom":"#);
+        json(out, original);
+    }
     if let Some(alteration) = &exchange.alteration {
         put(out, r#","alteration":"#);
         json(out, alteration);
@@ -354,6 +358,7 @@ mod tests {
                 delayed_ms: has[1].then_some(numbers[2]),
                 ..InjectedFault::default()
             }));
+            exchange.resent_from = has[2].then(|| ExchangeId::from_parts(1, 2));
             exchange.alteration = has[5].then_some(Alteration::Edited);
             exchange.recorded_by = has[4].then(|| client.into());
             exchange.hash = has[5].then(|| Digest::of(b""));

@@ -209,6 +209,7 @@ impl Redactor {
             web_socket,
             destination: capture.destination.as_deref().cloned(),
             fault: capture.fault.take(),
+            resent_from: capture.resent_from,
             alteration: None,
             recorded_by: None,
             previous_hash: None,

@@ -55,6 +55,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
         error: None,
         fault: None,
         web_socket: None,
+        resent_from: None,
         destination: None,
         notes: Vec::new(),
     }

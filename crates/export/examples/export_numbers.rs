@@ -141,6 +141,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             outcome: Outcome::Answered,
             error: None,
             web_socket: None,
+            resent_from: None,
             destination: None,
             fault: None,
             alteration: None,

@@ -175,6 +175,7 @@ impl Maker {
             outcome,
             error,
             web_socket: None,
+            resent_from: None,
             destination,
             fault: None,
             alteration: None,

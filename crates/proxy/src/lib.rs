@@ -77,7 +77,7 @@ mod web_socket;
 pub use config::{ProxyConfig, Timeouts};
 pub use headers::parse_retry_after;
 pub use origin::{InvalidOrigin, Origin};
-pub use proxy::{Proxy, Unreachable};
+pub use proxy::{Proxy, SentAgain, Unreachable};
 pub use recorder::{RecordPermit, Recorder, Unrecordable};
 pub use response_body::{BodyError, ProxyBody};
 pub use upstream::{UpstreamConfig, UpstreamConfigError, UpstreamProxy};

@@ -11,7 +11,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use http::{
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use nightaudit_exchange::{Api, Failure, FailureKind, Outcome, as_utf8};
+use nightaudit_exchange::{Api, ExchangeId, Failure, FailureKind, Outcome, as_utf8};
 use nightaudit_fault::Plan;
 use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Handler, RefusalKind, RequestContext};
@@ -76,6 +76,15 @@ impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: requests fail until {} can be reached", self.cause, self.host)
     }
+}
+
+/// An extension of requests that send a recorded one again. Only this process can set it: no header does.
+#[derive(Debug, Clone)]
+pub struct SentAgain {
+    /// The exchange that the request was recorded in.
+    pub of: ExchangeId,
+    /// Receives the id of the new exchange.
+    pub id: Arc<OnceLock<ExchangeId>>,
 }
 
 /// State shared by a proxy and its [`sibling`](Proxy::sibling)s.
@@ -356,6 +365,12 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         let opens_web_socket = context.opens_web_socket;
         let host = self.host(opens_web_socket);
         let mut pending = self.pending((permit, share), &mut context, &parts, host);
+        if let Some(SentAgain { of, id }) = parts.extensions.remove() {
+            pending.note(|capture| {
+                capture.resent_from = Some(of);
+                let _ = id.set(capture.id);
+            });
+        }
         let version = parts.version;
         if let Some(refusal) = context.refusal {
             return self

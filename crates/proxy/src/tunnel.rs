@@ -129,6 +129,7 @@ impl<R: Recorder> Tunnel<R> {
                 unreadable_bytes: part.unreadable_bytes,
                 ended,
             })),
+            resent_from: None,
         }
     }
 }

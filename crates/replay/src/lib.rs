@@ -5,6 +5,8 @@
 //! response from wherever the exchanges are when it is asked for. A [`Summary`] says what was asked and not recorded,
 //! and what was recorded and not asked.
 //!
+//! [`Again`] is the other way round: a recorded request, to be sent once more with changes.
+//!
 //! ```
 //! use nightaudit_replay::{Builder, Comparison};
 //!
@@ -18,6 +20,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod again;
 mod answer;
 mod arrival;
 mod body;
@@ -34,10 +37,12 @@ mod recordings;
 mod redaction;
 mod replayer;
 mod socket;
+mod splice;
 mod summary;
 #[cfg(test)]
 mod testing;
 
+pub use again::{Again, CantResend, Edits};
 pub use body::ReplayBody;
 pub use comparison::Comparison;
 pub use difference::Difference;
@@ -46,4 +51,5 @@ pub use pointer::{InvalidPointer, Pointer};
 pub use readers::{OpenReader, Reader, Readers};
 pub use recordings::{Builder, LeftOut, Recordings};
 pub use replayer::{Config, Otherwise, Replayer, Timing};
+pub use splice::{SetError, set};
 pub use summary::{NotAsked, NotRecorded, Summary};

@@ -84,6 +84,8 @@ fn capture(parts: &Parts, wire: Option<Bytes>, body: &Bytes, peer: SocketAddr) -
         fault: None,
         notes: Vec::new(),
         web_socket: None,
+        resent_from: None,
+        fault: None,
     }
 }
 

@@ -299,6 +299,7 @@ fn capture(number: u64) -> Capture {
         error: None,
         fault: None,
         web_socket: None,
+        resent_from: None,
         destination: None,
         notes: Vec::new(),
     }

@@ -246,6 +246,7 @@ impl Entry<'_> {
                 message: format!("the proxy ended while the request was in flight; it may have reached {}", api.name),
             }),
             web_socket: None,
+            resent_from: None,
             destination: None,
             fault: None,
             alteration: None,

@@ -187,6 +187,12 @@ impl Log {
         Recorder { shared: Arc::clone(&self.shared), encoder, notifier: None }
     }
 
+    /// The tokens that the redactor has seen in this run; none of a read-only log.
+    #[must_use]
+    pub fn known_tokens(&self) -> &KnownTokens {
+        self.shared.known_tokens()
+    }
+
     /// The state of recording.
     #[must_use]
     pub fn status(&self) -> Status {

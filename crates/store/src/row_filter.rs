@@ -218,6 +218,7 @@ fn stub() -> Exchange {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        resent_from: None,
         destination: None,
         fault: None,
         alteration: None,

@@ -17,7 +17,7 @@ use super::file::File;
 pub const PREFIX: &str = "NIGHTAUDIT_";
 
 /// Variables with the prefix that aren't keys: the file's path.
-const NOT_KEYS: [&str; 1] = ["NIGHTAUDIT_CONFIG"];
+const NOT_KEYS: [&str; 3] = ["NIGHTAUDIT_CONFIG", "NIGHTAUDIT_ACCESS_TOKEN", "NIGHTAUDIT_CLIENT_TOKEN"];
 
 /// A configuration error, in one line with the key, its position and the remedy.
 #[derive(Debug, thiserror::Error)]

@@ -32,6 +32,10 @@ pub struct Settings {
     pub console: Console,
     /// The proxy.
     pub proxy: nightaudit_proxy::ProxyConfig,
+    /// Whether requests that are sent again get the tokens that this run has seen; never for production.
+    pub resend_tokens: bool,
+    /// All environments that requests can be sent again to, the one that is forwarded to among them.
+    pub environments: Vec<OtherEnvironment>,
     /// How to reach Mews.
     pub upstream: UpstreamConfig,
     /// The request limits.
@@ -46,6 +50,17 @@ pub struct Settings {
     pub export_mask: Vec<String>,
     /// Logging.
     pub log: Logging,
+}
+
+/// An environment by its name.
+#[derive(Debug, Clone)]
+pub struct OtherEnvironment {
+    /// The name.
+    pub name: String,
+    /// Host of the API.
+    pub api: Origin,
+    /// Host of the WebSocket.
+    pub events: Origin,
 }
 
 /// A certificate and its private key.
@@ -132,6 +147,8 @@ impl Settings {
             },
             store: store(layers, &file, &data, environment.name)?,
             limit: limits::config(layers, &file)?,
+            resend_tokens: file.resend_tokens,
+            environments: environments(layers, &file)?,
             upstream: UpstreamConfig { ca: path(&file.upstream_ca), proxy: upstream_proxy(layers, &file)? },
             openapi: path(&file.openapi),
             export_mask: field_names(layers, "redact.export_fields", &file.redact.export_fields)?,
@@ -192,6 +209,18 @@ impl Hosts {
         let events = if file.events.is_empty() { events } else { origin("events", &file.events)? };
         Ok(Self { name, api, events })
     }
+}
+
+/// Mews' environments and those of the configuration.
+fn environments(layers: &Layers, file: &File) -> Result<Vec<OtherEnvironment>, ConfigError> {
+    let named = |name: &str| {
+        let only =
+            File { environment: name.to_owned(), upstream: String::new(), events: String::new(), ..file.clone() };
+        let Hosts { api, events, .. } = Hosts::new(layers, &only)?;
+        Ok(OtherEnvironment { name: name.to_owned(), api, events })
+    };
+    let mews = [Environment::DEMO, Environment::PRODUCTION].map(|mews| mews.name.to_string());
+    mews.iter().chain(file.environments.keys()).map(|name| named(name)).collect()
 }
 
 fn tls_files(layers: &Layers, file: &File) -> Result<Option<TlsFiles>, ConfigError> {

@@ -69,6 +69,7 @@ export function overview(exchange, ctx, origin, isImported) {
 			["Client token", envelope.clientToken && only(envelope.clientToken)],
 			["Sent to", sentTo()],
 			["From", mono(exchange.peer)],
+			["Sent again from", exchange.resentFrom && h("a", { href: address(["exchange", exchange.resentFrom]) }, recorded(exchange.resentFrom))],
 			["Environment", recorded(exchange.environment)],
 		]),
 		section("Evidence", [

@@ -9,6 +9,7 @@ import { marks } from "../elements/marks.js";
 import { messageView } from "../elements/message.js";
 import { messageList, partList } from "../elements/messages.js";
 import { overview, took } from "../elements/overview.js";
+import { resendButton } from "../elements/resend.js";
 import { tabs } from "../elements/tabs.js";
 import { count, dateTime, duration, size, status, statusLevel } from "../format.js";
 import { address } from "../router.js";
@@ -53,9 +54,10 @@ function pane(first, ctx, options) {
 	const steps = { previous: step("previous", "up", "Previous (K)"), next: step("next", "down", "Next (J)") };
 	const mark = h("button", { class: "button small", type: "button", title: "Mark, to compare (m)", onclick: () => toggleMark() });
 	const compare = h("a", { class: "button small" }, "Compare");
+	const again = resendButton(() => id, ctx);
 	const whole = h("a", { class: "whole button small icon", title: "Open on its own (w)", "aria-label": "Open on its own", hidden: !options.onClose }, icon("link"));
 	const close = options.onClose && h("button", { class: "shut button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
-	const tools = h("div", { class: "exchange-tools", hidden: true }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), whole, close);
+	const tools = h("div", { class: "exchange-tools", hidden: true }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), again, whole, close);
 	const element = h("section", { class: "exchange view", "aria-label": options.onClose ? null : "Exchange" }, h("div", { class: "exchange-top" }, head, tools), tab.element, tab.panel);
 
 	const show = async (wanted = "") => {
@@ -117,6 +119,8 @@ function pane(first, ctx, options) {
 		const code = response?.status ?? null;
 		const events = row?.marks ?? (exchange.outcome === "answered" ? [] : [exchange.outcome]);
 		whole.href = address(["exchange", id]);
+		// A WebSocket is no request.
+		again.hidden = Boolean(webSocket) || code === 101;
 		fill(
 			head,
 			h("h1", null, h("span", { class: `tag ${statusLevel(code)}` }, status(code)), " ", recorded(exchange.operation, { longest: 200 })),

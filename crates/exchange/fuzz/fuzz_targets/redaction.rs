@@ -100,6 +100,7 @@ fn capture() -> Capture {
         error: None,
         fault: None,
         web_socket: None,
+        resent_from: None,
         destination: None,
         notes: Vec::new(),
     }

@@ -1,7 +1,7 @@
 //! The redactor's known tokens, for texts that do not pass through it.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -10,7 +10,7 @@ use super::{
     layers::{Escapes, unescape},
     searchable::{MAX_LEN, MIN_LEN, is_words},
 };
-use crate::Api;
+use crate::{Api, Pseudonym};
 
 /// The tokens that a [`Redactor`](super::Redactor) currently knows. Cheap to clone, usable from any thread.
 ///
@@ -83,6 +83,21 @@ impl KnownTokens {
     pub fn new(api: &'static Api) -> Self {
         Self { api, shared: SharedTokens::default() }
     }
+
+    /// The tokens with these pseudonyms, of those that are known and text.
+    ///
+    /// For whoever may send them again to where they came from; they must not be written anywhere.
+    #[must_use]
+    pub fn reveal(&self, wanted: &BTreeSet<Pseudonym>) -> BTreeMap<Pseudonym, String> {
+        if wanted.is_empty() {
+            return BTreeMap::new();
+        }
+        // Hashed without the lock.
+        let known: Vec<Arc<[u8]>> =
+            self.shared.0.read().unwrap_or_else(PoisonError::into_inner).values.iter().cloned().collect();
+        let known = known.iter().map(|value| (Pseudonym::of(value), value)).filter(|(name, _)| wanted.contains(name));
+        known.filter_map(|(name, value)| Some((name, str::from_utf8(value).ok()?.to_owned()))).collect()
+    }
 }
 
 impl SharedTokens {
@@ -152,7 +167,7 @@ impl SharedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Pseudonym, api::SAMPLE};
+    use crate::api::SAMPLE;
 
     const OWN: &str = "kQ7own-secret.Token_42";
     const SLASHED: &str = "q7/Zk3+own/secret0042";
@@ -187,6 +202,13 @@ mod tests {
         }
         assert_eq!(known().redact_prose(&format!("run with {OWN}, again")), format!("run with {own}, again"));
         assert_eq!(known().redact_prose(&format!("purpose = \"{OWN}\"\n")), format!("purpose = \"{own}\"\n"));
+    }
+
+    #[test]
+    fn known_tokens_are_revealed_by_their_pseudonyms() {
+        let [own, other] = [OWN, "never-seen-token-0001"].map(|token| Pseudonym::of(token.as_bytes()));
+        assert_eq!(known().reveal(&BTreeSet::from([own, other])), BTreeMap::from([(own, OWN.to_owned())]));
+        assert!(known().reveal(&BTreeSet::new()).is_empty());
     }
 
     #[test]

@@ -164,6 +164,8 @@ struct Nightaudit<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<&'a InjectedFault>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    resent_from: Option<ExchangeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     alteration: Option<Alteration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded_by: Option<&'a str>,
@@ -325,6 +327,7 @@ impl Entry<'_> {
                 web_socket: exchange.web_socket.as_ref().map(WebSocketFacts::of),
                 destination: exchange.destination.as_ref(),
                 fault: exchange.fault.as_deref(),
+                resent_from: exchange.resent_from,
                 alteration: exchange.alteration,
                 recorded_by: exchange.recorded_by.as_deref(),
                 previous_hash: exchange.previous_hash,

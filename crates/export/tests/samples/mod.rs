@@ -79,6 +79,7 @@ pub fn exchange(sequence: u64) -> Exchange {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        resent_from: None,
         destination: Some(demo()),
         fault: None,
         alteration: None,

@@ -61,6 +61,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             error: None,
             fault: None,
             web_socket: None,
+            resent_from: None,
             destination: None,
             notes: Vec::new(),
         };

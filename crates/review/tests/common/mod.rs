@@ -50,6 +50,7 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         outcome: Outcome::Answered,
         error: None,
         web_socket: None,
+        resent_from: None,
         destination: Some(demo()),
         fault: None,
         alteration: None,

@@ -101,6 +101,7 @@ pub(crate) fn capture(number: u64) -> Capture {
         error: None,
         fault: None,
         web_socket: None,
+        resent_from: None,
         destination: None,
         notes: Vec::new(),
     }
