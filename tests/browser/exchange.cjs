@@ -324,6 +324,25 @@ test(async (it, folder) => {
   await page.click(".side .exchange [aria-label=Close]");
   await page.waitForFunction(() => !document.querySelector(".side .exchange"));
 
+  // A request is sent again with another body, and leads to the exchange that it made.
+  await show("reservations/getAll", "overview", ".overview");
+  const resend = (await page.$$(".exchange-tools .button")).at(-2);
+  it.expect((await resend.evaluate((button) => button.textContent)) === "Resend", "there is no button to send it again");
+  await resend.click();
+  await page.waitForSelector("#resend-body");
+  it.expect((await page.$eval("#resend-body", (field) => field.value)).includes('"REDACTED:'), "the editor has no pseudonyms");
+  await it.look(page, "exchange-resend");
+  await page.$eval("#resend-body", (field) => (field.value = field.value.replace("10", "11")));
+  await page.select("#resend-where", "production");
+  await page.click("dialog .button.primary");
+  it.expect((await text(page, "dialog [role=alert]")).includes("Confirm"), "production isn't asked for");
+  await page.select("#resend-where", "stand-in");
+  await page.click("dialog .button.primary");
+  await until("the new exchange names the old one", async () => /Sent again from/.test((await page.evaluate(() => document.querySelector(".overview")?.textContent)) ?? ""));
+  const [sent] = (await serve.api("GET", "/api/v1/exchanges?order=newest&limit=1")).exchanges;
+  it.expect(sent.resentFrom === id("reservations/getAll") && JSON.parse(sent.request.body).Limitation.Count === 11, `what was sent is ${JSON.stringify(sent).slice(0, 500)}`);
+  await show("hostile/all", "overview", ".overview");
+
   // What an imported exchange says about its host is a claim.
   const other = await Serve.start(`${folder}/other`, ["--upstream", upstream.url]);
   const from = (serve, path, options) => fetch(serve.origin + path, { ...options, headers: { Authorization: `Bearer ${serve.token}` } });

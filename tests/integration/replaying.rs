@@ -238,6 +238,40 @@ async fn a_response_that_is_not_all_in_the_log_is_explained() {
     assert!(summary.contains("1 whose recorded response is not complete in the log"), "{summary}");
 }
 
+/// A request in chunks of 64 KiB.
+fn chunked(operation: &str, body: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST /api/connector/v1/{operation} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes();
+    for piece in body.chunks(64 << 10) {
+        request.extend(format!("{:x}\r\n", piece.len()).bytes());
+        request.extend(piece);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"0\r\n\r\n");
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_any_size_is_found_by_its_digest() {
+    let small = body(TOKEN, &format!(r#","Data":"{}""#, "x".repeat(300 << 10)));
+    let large = body(TOKEN, &format!(r#","Data":"{}""#, "x".repeat(9 << 20)));
+    let (folder, serve) = recorded(&[("images/add", small.clone()), ("images/add", large.clone())]).await;
+    drop(serve);
+    let replayed = replay(&folder.path().join("data"), &[]);
+    for (asked, wanted) in [(&small, 0), (&large, 1)] {
+        assert_eq!(number(&send(replayed.address(), &post("images/add", asked)).await), wanted);
+        assert_eq!(number(&send(replayed.address(), &chunked("images/add", asked.as_bytes())).await), wanted);
+    }
+    // Beyond what is kept of a body, only the very same one is found.
+    let alike = |body: &str| post("images/add", &body.replace(TOKEN, "access-token-0002"));
+    assert_eq!(number(&send(replayed.address(), &alike(&small)).await), 0);
+    let unknown = send(replayed.address(), &alike(&large)).await;
+    let message = unknown.json()["Message"].as_str().unwrap().to_owned();
+    assert!(unknown.status == 501 && message.contains("very same body"), "{message}");
+}
+
 #[tokio::test]
 async fn what_can_not_be_replayed_is_an_error() {
     let nothing = tempfile::tempdir().unwrap();
