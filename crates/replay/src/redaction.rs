@@ -85,7 +85,6 @@ fn capture(parts: &Parts, wire: Option<Bytes>, body: &Bytes, peer: SocketAddr) -
         notes: Vec::new(),
         web_socket: None,
         resent_from: None,
-        fault: None,
     }
 }
 
