@@ -136,7 +136,7 @@ pub use self::{
         BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState, MAX_MINUTES,
         ProxyState, RuleHistory,
     },
-    resending::{Resend, ResendEnvironment, Resending, Resent, Sending},
+    resending::{Resend, ResendEnvironment, Resending, Resent, Reveal, Sending},
     token::{Token, TokenError},
 };
 

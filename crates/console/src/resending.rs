@@ -16,10 +16,13 @@ pub struct Resending {
     /// Where requests can be sent; the environment that is forwarded to first.
     pub environments: Vec<ResendEnvironment>,
     /// The secrets that this run has seen, of those with these pseudonyms. May block.
-    pub reveal: Box<dyn Fn(&BTreeSet<Pseudonym>) -> BTreeMap<Pseudonym, String> + Send + Sync>,
+    pub reveal: Box<Reveal>,
     /// Sends a request.
     pub send: Box<dyn Fn(Resend) -> Sending + Send + Sync>,
 }
+
+/// Finds secrets by their pseudonyms.
+pub type Reveal = dyn Fn(&BTreeSet<Pseudonym>) -> BTreeMap<Pseudonym, String> + Send + Sync;
 
 /// An environment to which requests can be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
