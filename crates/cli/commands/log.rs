@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{SessionChange, Source, change_session};
 use nightaudit_exchange::{Import as Found, Timestamp};
-use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, Session, StoreConfig};
+use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, Session};
 use nightaudit_text::{counted, size};
 
-use super::log_import::Import;
+use super::log_import::{Import, own_config};
 use crate::progress::Bar;
 
 /// Maintain the log
@@ -177,9 +177,4 @@ fn delete_by_serve(settings: &Settings, before: Timestamp) -> anyhow::Result<Del
         deleted.bytes += done.bytes;
     }
     Ok(deleted)
-}
-
-/// The log as its owner has it; quotas are for `serve`, and no session is begun.
-pub(super) fn own_config(settings: &Settings) -> StoreConfig {
-    StoreConfig { session: None, max_size: None, max_age: None, ..settings.store.clone() }
 }

@@ -12,10 +12,9 @@ use nightaudit_client::{Client, ImportOptions, ImportedFile, Source};
 use nightaudit_exchange::Import as Found;
 use nightaudit_import::{Options, Reader, check_beginning, session_of_file};
 use nightaudit_log::is_session_name;
-use nightaudit_store::{Log as Store, OpenError, SessionError};
+use nightaudit_store::{Log as Store, OpenError, SessionError, StoreConfig};
 use nightaudit_text::counted;
 
-use super::log::own_config;
 use crate::{
     error::{Usage, open_input},
     progress::Bar,
@@ -212,4 +211,9 @@ impl Done {
         }
         Ok(())
     }
+}
+
+/// The log as its owner has it; quotas are for `serve`, and no session is begun.
+pub(super) fn own_config(settings: &Settings) -> StoreConfig {
+    StoreConfig { session: None, max_size: None, max_age: None, ..settings.store.clone() }
 }

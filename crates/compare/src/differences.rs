@@ -11,7 +11,7 @@ use nightaudit_units::count;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compare::Comparer,
+    comparer::Comparer,
     difference::{Difference, DifferenceKind},
     ignore::Ignore,
     latency::Latency,

@@ -26,6 +26,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod compare;
+mod comparer;
 mod difference;
 mod differences;
 mod ending;

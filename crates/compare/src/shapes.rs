@@ -7,7 +7,7 @@ use nightaudit_shape::{Kind, Property, Shape, Step};
 use nightaudit_units::count;
 
 use crate::{
-    compare::{Comparer, Draft, Sample},
+    comparer::{Comparer, Draft, Sample},
     difference::{Change, Example, Figure, Place},
 };
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Exchange, Missing};
+use crate::{Alteration, Exchange, Missing};
 
 /// What a file of exchanges has, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,17 +17,6 @@ pub enum Incoming {
     Foreign(Box<Exchange>),
     /// Exchanges that were missing when the file was written.
     Missing(Missing),
-}
-
-/// How an imported exchange differs from the recorded one. Covered by the hash chain, so exporting and importing it
-/// again does not erase it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Alteration {
-    /// Values in its bodies were masked on export; everything else matched its hash.
-    Masked,
-    /// It did not match its hash, had none, or did not follow the previous exchange.
-    Edited,
 }
 
 /// Import summary of a session, kept as long as its log.

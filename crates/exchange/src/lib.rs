@@ -29,6 +29,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod alteration;
 mod api;
 mod body;
 mod capture;
@@ -50,6 +51,7 @@ mod text;
 mod time;
 mod web_socket;
 
+pub use alteration::Alteration;
 pub use api::{Api, TokenForm};
 pub use body::{Body, Withheld};
 pub use capture::{
@@ -64,7 +66,7 @@ pub use exchange::{
 };
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
-pub use import::{Alteration, Import, Incoming};
+pub use import::{Import, Incoming};
 pub use injected::{FaultEnding, InjectedFault};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;

@@ -11,6 +11,7 @@ use std::{collections::VecDeque, io};
 
 use nightaudit_exchange::Exchange;
 
+pub(crate) use self::convert::Read;
 use self::{
     convert::Rejected,
     tnetstring::{Item, MAX_DIGITS, length},
@@ -18,7 +19,6 @@ use self::{
 use crate::{
     Place,
     error::{Damage, Failed},
-    foreign::{Call, Messages},
     input::Input,
 };
 
@@ -28,17 +28,6 @@ const MAX_FLOW: usize = 192 << 20;
 const MAX_WASTED: u64 = 4 << 30;
 /// The most handshakes remembered for the messages that follow them, in files before version 12.
 const HANDSHAKES: usize = 256;
-
-/// What a flow is.
-#[derive(Debug)]
-pub(crate) enum Read {
-    /// A request, and the flow's id if messages of its WebSocket may follow in a flow of their own.
-    Call(Box<Call>, Option<String>),
-    /// The messages of an earlier handshake.
-    Messages { handshake: String, messages: Messages },
-    /// A tunnel, or traffic that isn't HTTP.
-    NotHttp,
-}
 
 /// The flows of a file.
 #[derive(Debug, Default)]

@@ -14,6 +14,14 @@ pub struct Property<'s> {
     number: u32,
 }
 
+impl Shape {
+    /// The bodies themselves; `None` if none was JSON.
+    #[must_use]
+    pub fn root(&self) -> Option<Property<'_>> {
+        (!self.nodes.is_empty() && self.bodies.json > 0).then(|| Property::of(self, 0))
+    }
+}
+
 impl<'s> Property<'s> {
     pub(crate) const fn of(shape: &'s Shape, number: u32) -> Self {
         Self { shape, number }

@@ -4,14 +4,10 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use compact_str::CompactString;
 use hashbrown::HashTable;
-use nightaudit_exchange::{Body, ExchangeId};
+use nightaudit_exchange::ExchangeId;
 use smallvec::SmallVec;
 
-use crate::{
-    kind::{Formats, Kind},
-    property::Property,
-    walk,
-};
+use crate::kind::{Formats, Kind};
 
 /// The most places of one shape. The largest response of the documented API has some two hundred.
 const MOST_NODES: usize = 8192;
@@ -66,7 +62,7 @@ pub struct Shape {
     pub(crate) bodies: Bodies,
     pub(crate) unlisted: u64,
     /// Places of the last body.
-    places: u64,
+    pub(crate) places: u64,
 }
 
 /// How many bodies a shape was given.
@@ -112,34 +108,6 @@ pub(crate) struct Seen {
 }
 
 impl Shape {
-    /// Adds the body of an exchange. Returns at how many places it has something; 0 if it isn't JSON.
-    pub fn add(&mut self, body: &Body, from: ExchangeId, room: &mut Room) -> u64 {
-        self.places = 0;
-        if body.truncated || body.withheld.is_some() {
-            self.bodies.unread += 1;
-            return 0;
-        }
-        if body.bytes.is_empty() {
-            self.bodies.empty += 1;
-            return 0;
-        }
-        match body.decoded() {
-            (bytes, true) if walk::read(self, &bytes, from, room) => {
-                self.bodies.json += 1;
-                return self.places;
-            }
-            (_, true) => self.bodies.other += 1,
-            (_, false) => self.bodies.unread += 1,
-        }
-        0
-    }
-
-    /// The bodies themselves; `None` if none was JSON.
-    #[must_use]
-    pub fn root(&self) -> Option<Property<'_>> {
-        (!self.nodes.is_empty() && self.bodies.json > 0).then(|| Property::of(self, 0))
-    }
-
     /// The numbers of bodies.
     #[must_use]
     pub const fn bodies(&self) -> Bodies {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nightaudit_exchange::ExchangeId;
+use nightaudit_exchange::{Body, ExchangeId};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::{
@@ -13,8 +13,32 @@ use crate::{
 /// How a redacted value begins.
 const PSEUDONYM: &str = "REDACTED:";
 
+impl Shape {
+    /// Adds the body of an exchange. Returns at how many places it has something; 0 if it isn't JSON.
+    pub fn add(&mut self, body: &Body, from: ExchangeId, room: &mut Room) -> u64 {
+        self.places = 0;
+        if body.truncated || body.withheld.is_some() {
+            self.bodies.unread += 1;
+            return 0;
+        }
+        if body.bytes.is_empty() {
+            self.bodies.empty += 1;
+            return 0;
+        }
+        match body.decoded() {
+            (bytes, true) if read(self, &bytes, from, room) => {
+                self.bodies.json += 1;
+                return self.places;
+            }
+            (_, true) => self.bodies.other += 1,
+            (_, false) => self.bodies.unread += 1,
+        }
+        0
+    }
+}
+
 /// Adds a body; returns whether it is JSON. What stands before a mistake in it is noted all the same.
-pub(crate) fn read(shape: &mut Shape, body: &[u8], from: ExchangeId, room: &mut Room) -> bool {
+fn read(shape: &mut Shape, body: &[u8], from: ExchangeId, room: &mut Room) -> bool {
     // Some editors and servers add a byte order mark.
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let node = shape.rooted();

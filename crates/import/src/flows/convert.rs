@@ -6,7 +6,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use nightaudit_exchange::{Body, Direction, Header, Message, TimesUs, Timestamp};
 
-use super::{Read, tnetstring::Item};
+use super::tnetstring::Item;
 use crate::{
     foreign::{Call, Messages, Reply, coding, header},
     url::Url,
@@ -23,6 +23,17 @@ impl From<&str> for Rejected {
     fn from(reason: &str) -> Self {
         Self::Damaged(reason.to_owned())
     }
+}
+
+/// What a flow is.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// A request, and the flow's id if messages of its WebSocket may follow in a flow of their own.
+    Call(Box<Call>, Option<String>),
+    /// The messages of an earlier handshake.
+    Messages { handshake: String, messages: Messages },
+    /// A tunnel, or traffic that isn't HTTP.
+    NotHttp,
 }
 
 pub(super) fn read(flow: Item<'_>) -> Result<Read, Rejected> {
