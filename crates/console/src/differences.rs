@@ -3,11 +3,10 @@
 //! Both are read on a blocking thread of their own, while requests get 202 with how far that is; the results asked for last
 //! are kept until something is recorded in one of the sessions.
 
+mod kept;
+
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -18,81 +17,17 @@ use axum::{
 };
 use http::{StatusCode, Uri, header};
 use nightaudit_compare::{Differences, Ignore, Recording};
-use nightaudit_exchange::{Filter, SessionId};
+use nightaudit_exchange::Filter;
 use nightaudit_export::comparison_page;
 use nightaudit_log::{Order, Query, Session};
-use nightaudit_review::Basis;
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
-use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::kept::Comparisons;
+use self::kept::{Key, Pair};
 use crate::{Shared, blocking, error::ApiError, pairs, review, take};
 
 /// How long a request waits before it is told how far the reading is.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Comparisons that are kept.
-const KEPT: usize = 4;
-
-/// Comparisons made at once. Each reads two sessions, one after the other, and takes up to 100 MiB.
-const READERS: usize = 1;
-
-/// The comparisons asked for last.
-#[derive(Debug)]
-pub(crate) struct Comparisons {
-    /// The one asked for last is last.
-    kept: Mutex<Vec<Arc<Pair>>>,
-    readers: Arc<Semaphore>,
-}
-
-impl Default for Comparisons {
-    fn default() -> Self {
-        Self { kept: Mutex::default(), readers: Arc::new(Semaphore::new(READERS)) }
-    }
-}
-
-/// What a comparison depends on: both sessions with their numbers of exchanges, and what is ignored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    sessions: [(SessionId, u64); 2],
-    ignore: String,
-}
-
-/// A comparison, or how far it is.
-#[derive(Debug)]
-struct Pair {
-    key: Key,
-    basis: Arc<Basis>,
-    read: AtomicU64,
-    result: watch::Sender<Option<Result<Arc<Differences>, ApiError>>>,
-    stop: CancellationToken,
-}
-
-impl Comparisons {
-    /// The comparison of this key, begun if it isn't there. The second is whether it is new.
-    fn of(&self, key: Key, basis: &Arc<Basis>) -> (Arc<Pair>, bool) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that failed is tried again.
-        kept.retain(|own| !matches!(&*own.result.borrow(), Some(Err(_))));
-        if let Some(index) = kept.iter().position(|own| own.key == key && Arc::ptr_eq(&own.basis, basis)) {
-            let own = kept.remove(index);
-            kept.push(Arc::clone(&own));
-            return (own, false);
-        }
-        if kept.len() >= KEPT {
-            kept.remove(0).stop.cancel();
-        }
-        let own = Arc::new(Pair {
-            key,
-            basis: Arc::clone(basis),
-            read: AtomicU64::new(0),
-            result: watch::Sender::new(None),
-            stop: CancellationToken::new(),
-        });
-        kept.push(Arc::clone(&own));
-        (own, true)
-    }
-}
 
 /// `GET /api/v1/differences?a=…&b=…`: what `nightaudit compare` finds, `ignore` and `format=html` included; 202 with
 /// `building` while the sessions are read.
