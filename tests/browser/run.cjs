@@ -60,7 +60,7 @@ async function findings(it, serve) {
 
   // Peak windows, and how refusals were handled.
   await page.click(".subtabs a[href*=limits]");
-  await says(page, ".run", /Limits with the peak window of each/i);
+  await says(page, ".run", /with the peak window of each/i);
   const handled = await page.$$eval(".run tbody tr", (rows) => rows.map((own) => own.innerText.replace(/\s+/g, " ")));
   it.expect(handled.some((own) => /\b[1-8] of 8 \d+ %/.test(own)), `the peak windows: ${handled}`);
   it.expect(handled.some((own) => /429 from Mews 1 /.test(own)), `the refusals: ${handled}`);

@@ -81,6 +81,10 @@ declare global {
 	}
 	/** `GET /api/v1/exchanges/{id}` */
 	interface Exchange {
+		/** What fault rules did to it. */
+		fault?: { rules: string[]; ending?: string; delayedMs?: number; upstreamStatus?: number };
+		/** The other tool that recorded it. */
+		recordedBy?: string;
 		id: string;
 		session: string;
 		sessionName: string;
@@ -160,7 +164,7 @@ declare global {
 		bytes: number;
 		note: string | null;
 		incomplete: boolean;
-		imported?: { exchanges: number; edited: number; masked: number };
+		imported?: { exchanges: number; edited: number; masked: number; foreign?: boolean };
 		declaration?: string;
 		open: boolean;
 		current: boolean;
