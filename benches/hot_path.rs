@@ -187,6 +187,7 @@ impl Captures {
             outcome: Outcome::Answered,
             error: None,
             fault: None,
+            direction: nightaudit_exchange::CallDirection::Outgoing,
             web_socket: None,
             resent_from: None,
             destination: None,

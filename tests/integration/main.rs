@@ -42,3 +42,4 @@ mod terminal;
 mod unread;
 mod upgrades;
 mod web_sockets;
+mod webhooks;

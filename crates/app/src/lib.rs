@@ -30,6 +30,7 @@ mod recorder;
 mod resend;
 mod service;
 mod viewer;
+mod webhooks;
 mod wiring;
 mod workers;
 

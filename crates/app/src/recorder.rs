@@ -80,7 +80,9 @@ impl RecordPermit for LogPermit {
     }
 
     fn record(self, capture: Box<Capture>) -> Receipt {
-        self.outcomes.count(capture.outcome);
+        if capture.direction.is_outgoing() {
+            self.outcomes.count(capture.outcome);
+        }
         self.upstream.note(&capture);
         self.permit.record(capture)
     }

@@ -31,6 +31,7 @@ use crate::{
     reachability::{Reachability, State},
     recorder::{LogRecorder, Outcomes},
     resend::resending,
+    webhooks::WebhookPort,
     wiring,
     workers::Workers,
 };
@@ -47,6 +48,7 @@ pub struct Service {
     limiter: Limiter,
     history: History,
     upstream: Reachability,
+    webhooks: Option<WebhookPort>,
     ports: Ports,
 }
 
@@ -84,6 +86,7 @@ impl Service {
         settings.proxy.faults = wiring::faults(&log, &settings.faults)?;
         gauges.faults = Some(settings.proxy.faults.clone());
         let proxy = Proxy::new(settings.proxy.clone(), &settings.upstream, limiter.clone(), recorder.clone())?;
+        let webhooks = WebhookPort::bind(&settings, recorder.clone()).await?;
         let mut routes: Vec<_> = proxy.routes().map(|(host, via)| (host.text().clone(), via)).collect();
         routes.dedup();
         for (host, via) in routes {
@@ -102,7 +105,7 @@ impl Service {
         let console = Console::new(log.clone(), token.clone(), ports.console.address(), names, gauges);
         ports.console.announce(&log, &settings)?;
         let console = Arc::new(console);
-        Ok(Self { settings, tls, log, token, console, proxy, recorder, limiter, history, upstream, ports })
+        Ok(Self { settings, tls, log, token, console, proxy, recorder, limiter, history, upstream, webhooks, ports })
     }
 
     /// The first address the proxy listens on.
@@ -114,6 +117,12 @@ impl Service {
     /// The base URLs for the integration, one for each address the proxy listens on.
     pub fn proxy_urls(&self) -> impl Iterator<Item = String> {
         self.ports.proxy_urls(self.tls.is_some())
+    }
+
+    /// The URL that webhooks are sent to, and the integration's that they are forwarded to; `None` if there is none.
+    #[must_use]
+    pub fn webhooks(&self) -> Option<(String, String)> {
+        self.webhooks.as_ref().map(|port| port.way(self.tls.is_some()))
     }
 
     /// The upstream hosts that can't be reached now, and why. Connections are opened, including TLS; nothing is sent.
@@ -171,12 +180,27 @@ impl Service {
     ///
     /// [`RunError`] if threads can't be spawned, or exchanges can't be written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, RunError> {
-        let Self { settings, tls, log, token: _, console, proxy, recorder, limiter, history, upstream: _, ports } =
-            self;
+        let Self {
+            settings,
+            tls,
+            log,
+            token: _,
+            console,
+            proxy,
+            recorder,
+            limiter,
+            history,
+            upstream: _,
+            webhooks,
+            ports,
+        } = self;
         let console_stop = CancellationToken::new();
         let consoles = ports.console.serve(&console, tls.clone(), &console_stop);
         let watching = tokio::spawn(history.watch(limiter));
 
+        let webhook_stop = CancellationToken::new();
+        let listen = settings.server.clone();
+        let webhooks = webhooks.map(|port| port.serve(tls.clone(), listen, webhook_stop.clone()));
         let server = Server::new(nightaudit_listen::ListenConfig { tls, ..settings.server });
         let workers = Workers::start().map_err(RunError::Threads)?;
         let serving = workers.runtimes().map(|runtime| {
@@ -186,6 +210,10 @@ impl Service {
         });
         let drained = server.serve_all(ports.proxy, serving, stop).await;
         proxy.close_tunnels().await;
+        webhook_stop.cancel();
+        if let Some(webhooks) = webhooks {
+            unwind(webhooks.await);
+        }
         drop(workers);
         if drained.aborted > 0 {
             tracing::warn!("{} aborted after `timeouts.drain`", counted(drained.aborted as u64, "connection"));

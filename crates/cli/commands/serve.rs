@@ -89,6 +89,12 @@ pub(crate) struct Serve {
     /// Allow faults although real guests are concerned
     #[arg(long)]
     allow_faults_in_production: bool,
+    /// Where Mews' webhooks are received: 8082, localhost:8082
+    #[arg(long, value_name = "ADDRESS")]
+    webhooks_listen: Option<Address>,
+    /// The integration's URL that webhooks are forwarded to
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    webhooks_forward: Option<String>,
     /// What a response waits for before its end is sent
     #[arg(long, value_name = "WHAT", value_parser = choice::<Durability>())]
     durability: Option<Durability>,
@@ -115,6 +121,8 @@ impl Serve {
             ("--upstream-proxy", "upstream_proxy", self.upstream_proxy.clone()),
             ("--events", "events", self.events.clone()),
             ("--session", "session", self.session.clone()),
+            ("--webhooks-listen", "webhooks.listen", self.webhooks_listen.map(|address| address.to_string())),
+            ("--webhooks-forward", "webhooks.forward", self.webhooks_forward.clone()),
             ("--on-limit", "on_limit", self.on_limit.map(|action| action.to_string())),
             ("--durability", "durability", self.durability.map(|what| what.to_string())),
             ("--on-store-failure", "on_store_failure", self.on_store_failure.map(|action| action.to_string())),
@@ -219,6 +227,7 @@ fn addresses(service: &Service, to_person: bool) -> Vec<String> {
         Some(session) => format!("session  {}", plain(&session.name)),
         None => "session  a new one, named by the time of its first request; --session NAME chooses one".to_owned(),
     });
+    lines.extend(service.webhooks().map(|(from, to)| format!("webhooks {from} -> {to}")));
     lines.extend(settings.faults.rules.iter().map(|rule| format!("fault    {}", plain(&rule.to_string()))));
     if to_person && let Some(url) = service.proxy_urls().next() {
         lines.push(String::new());
@@ -283,12 +292,13 @@ mod tests {
         let typed = "nightaudit serve --environment production --listen 127.0.0.1:1 --console 127.0.0.1:2 \
             --insecure-console --upstream http://a --upstream-ca ca --upstream-proxy none --events ws://a \
             --session s --limit 5/1s --limit 6/1s --on-limit delay --durability batch --on-store-failure forward \
-            --tls-cert c --tls-key k --fault 429=2% --fault latency=1s --fault-seed 7 --allow-faults-in-production";
+            --tls-cert c --tls-key k --fault 429=2% --fault latency=1s --fault-seed 7 --allow-faults-in-production \
+            --webhooks-listen 8082 --webhooks-forward http://a/hook";
         let Command::Serve(serve) = Arguments::parse_from(typed.split_whitespace()).command else { panic!("serve") };
         let mut layers = Layers::new();
         let defaults: Vec<_> = layers.list().into_iter().map(|(key, value, _)| (key, value)).collect();
         let flags = serve.flags();
-        assert_eq!(flags.len(), 18);
+        assert_eq!(flags.len(), 20);
         for (flag, key, value) in flags {
             let default = &defaults.iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("{flag}: {key}")).1;
             assert_ne!(default, &value, "{flag}");

@@ -284,8 +284,12 @@ fn write_summary(
         ("client token", envelope.client_token.map(|token| token.to_string())),
         ("access token", envelope.access_token.map(|token| token.to_string())),
         ("request id", exchange.request_id().map(plain)),
-        ("sent to", exchange.destination.as_ref().filter(|_| !is_claim).map(sent_to)),
-        ("sent to, as claimed", exchange.destination.as_ref().filter(|_| is_claim).map(sent_to)),
+        ("webhook forwarded to", exchange.destination.as_ref().filter(|_| exchange.is_webhook()).map(forwarded_to)),
+        ("sent to", exchange.destination.as_ref().filter(|_| !is_claim && !exchange.is_webhook()).map(sent_to)),
+        (
+            "sent to, as claimed",
+            exchange.destination.as_ref().filter(|_| is_claim && !exchange.is_webhook()).map(sent_to),
+        ),
         ("from", exchange.peer.map(|peer| peer.to_string())),
         ("sent again from", exchange.resent_from.map(|original| original.to_string())),
     ] {
@@ -296,6 +300,11 @@ fn write_summary(
     let style = Style::new().bold().fg_color(Some(AnsiColor::Magenta.into()));
     findings.iter().try_for_each(|finding| writeln!(out, "{style}! {finding}{style:#}"))?;
     writeln!(out)
+}
+
+/// Where a webhook went.
+fn forwarded_to(destination: &Destination) -> String {
+    plain(&destination.to_string())
 }
 
 /// Where a request went, who vouches for the host, and whether it is Mews.

@@ -4,7 +4,7 @@
  * Of a row that can't be read, there are only `session`, `sequence` and `unreadable`.
  * @typedef {{
  *   id: string, session: string, sessionName: string, sequence: number, startedAt: string, method: string, path: string,
- *   operation: string, environment: string, status: number | null, outcome: string, durationUs: number, waitedMs: number,
+ *   operation: string, environment: string, status: number | null, outcome: string, direction?: string, durationUs: number, waitedMs: number,
  *   requestBytes: number, responseBytes: number, limit: null | {left: number, limit: number, rule: string},
  *   client: string | null, token: string | null, marks: string[], origin: string | null, findings: number,
  *   firstFinding: string | null, webSocket: null | {messages: number}, unreadable?: string

@@ -1,6 +1,6 @@
 //! An exchange as a row of the page's list.
 
-use nightaudit_exchange::{Exchange, ExchangeId, Outcome, Pseudonym, SessionId, Timestamp};
+use nightaudit_exchange::{CallDirection, Exchange, ExchangeId, Outcome, Pseudonym, SessionId, Timestamp};
 use nightaudit_log::ReadError;
 use nightaudit_mews::Contracts;
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub(crate) struct Row<'e> {
     environment: &'e str,
     status: Option<u16>,
     outcome: Outcome,
+    #[serde(skip_serializing_if = "CallDirection::is_outgoing")]
+    direction: CallDirection,
     duration_us: u128,
     waited_ms: u64,
     request_bytes: u64,
@@ -65,6 +67,7 @@ impl<'e> Row<'e> {
             environment: &exchange.environment,
             status: row.status,
             outcome: exchange.outcome,
+            direction: exchange.direction,
             duration_us: row.took.as_micros(),
             waited_ms: exchange.limit.as_ref().map_or(0, |limit| limit.waited_ms),
             request_bytes: row.request,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::{
-    AdmissionRecord, Destination, Digest, Direction, ExchangeId, Failure, InjectedFault, Note, Omitted, Outcome,
-    Pseudonym, Timestamp,
+    AdmissionRecord, CallDirection, Destination, Digest, Direction, ExchangeId, Failure, InjectedFault, Note, Omitted,
+    Outcome, Pseudonym, Timestamp,
 };
 
 /// One request with its response or failure, as it passed: secrets included, nothing hashed or encoded.
@@ -48,6 +48,8 @@ pub struct Capture {
     pub error: Option<Failure>,
     /// What fault rules did to it.
     pub fault: Option<Box<InjectedFault>>,
+    /// Who sent the request.
+    pub direction: CallDirection,
     /// Remarks about the messages.
     pub notes: Vec<Note>,
     /// WebSocket messages, if this is a part of a connection.

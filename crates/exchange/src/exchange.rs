@@ -58,6 +58,9 @@ pub struct Exchange {
     /// The exchange whose request this one sent again; `None` if a client sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resent_from: Option<ExchangeId>,
+    /// Who sent the request.
+    #[serde(default, skip_serializing_if = "CallDirection::is_outgoing")]
+    pub direction: CallDirection,
     /// How an imported exchange differs from what was recorded; `None` if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alteration: Option<Alteration>,
@@ -103,6 +106,12 @@ impl Exchange {
         let response = self.response.as_mut().map(|response| &mut response.body);
         let messages = self.web_socket.iter_mut().flat_map(|part| &mut part.messages).map(|message| &mut message.body);
         std::iter::once(&mut self.request.body).chain(response).chain(messages)
+    }
+
+    /// Whether it is a webhook: a request of the API's host to the integration.
+    #[must_use]
+    pub const fn is_webhook(&self) -> bool {
+        !self.direction.is_outgoing()
     }
 
     /// The status the client received; `None` without a response.
@@ -220,6 +229,25 @@ pub enum Decision {
     Delayed,
     /// Sent, although over the limit.
     Observed,
+}
+
+/// Who sends a request to whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallDirection {
+    /// The integration to the API.
+    #[default]
+    Outgoing,
+    /// The API's host to the integration: a webhook.
+    Incoming,
+}
+
+impl CallDirection {
+    /// Whether it is the usual direction, which is left out of JSON.
+    #[must_use]
+    pub const fn is_outgoing(&self) -> bool {
+        matches!(self, Self::Outgoing)
+    }
 }
 
 /// What became of a request.
@@ -488,6 +516,7 @@ pub(crate) fn sample() -> Exchange {
         resent_from: None,
         destination: None,
         fault: None,
+        direction: crate::CallDirection::Outgoing,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),

@@ -62,7 +62,8 @@ pub use charset::as_utf8;
 pub use destination::{Authority, Destination, Tls};
 pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym, PseudonymKey};
 pub use exchange::{
-    AdmissionRecord, Decision, Envelope, Exchange, Failure, FailureKind, Header, Outcome, Request, Response, TimesUs,
+    AdmissionRecord, CallDirection, Decision, Envelope, Exchange, Failure, FailureKind, Header, Outcome, Request,
+    Response, TimesUs,
 };
 pub use filter::{Filter, Glob, InvalidFilter, OutcomeFilter, Statuses};
 pub use id::{ExchangeId, InvalidId, SessionId};
@@ -70,6 +71,6 @@ pub use import::{Import, Incoming};
 pub use injected::{FaultEnding, InjectedFault};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;
-pub use redact::{JournalEntry, KnownTokens, Mask, Redactor, redact_text};
+pub use redact::{JournalEntry, KnownTokens, Mask, Redactor, WEBHOOK, redact_text};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use web_socket::{Direction, Message, Omitted, WebSocket};

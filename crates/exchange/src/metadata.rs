@@ -109,6 +109,10 @@ pub(crate) fn write(exchange: &Exchange, out: &mut Vec<u8>) {
         put(out, r#","resentFrom":"#);
         json(out, original);
     }
+    if !exchange.direction.is_outgoing() {
+        put(out, r#","direction":"#);
+        json(out, &exchange.direction);
+    }
     if let Some(alteration) = &exchange.alteration {
         put(out, r#","alteration":"#);
         json(out, alteration);
@@ -251,8 +255,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Alteration, Authority, Decision, Direction, ExchangeId, Failure, FailureKind, FaultEnding, InjectedFault,
-        Message, Note, Omitted, Outcome, Timestamp, Tls, WebSocket, body,
+        Alteration, Authority, CallDirection, Decision, Direction, ExchangeId, Failure, FailureKind, FaultEnding,
+        InjectedFault, Message, Note, Omitted, Outcome, Timestamp, Tls, WebSocket, body,
     };
 
     /// The same metadata, written by serde.
@@ -359,6 +363,7 @@ mod tests {
                 ..InjectedFault::default()
             }));
             exchange.resent_from = has[2].then(|| ExchangeId::from_parts(1, 2));
+            exchange.direction = if has[1] { CallDirection::Incoming } else { CallDirection::Outgoing };
             exchange.alteration = has[5].then_some(Alteration::Edited);
             exchange.recorded_by = has[4].then(|| client.into());
             exchange.hash = has[5].then(|| Digest::of(b""));

@@ -11,6 +11,7 @@ mod body;
 mod form;
 mod free_text;
 mod head;
+mod hook_url;
 mod journal_entry;
 mod kind;
 mod known_tokens;
@@ -40,9 +41,9 @@ use self::{
 };
 pub use self::{free_text::redact_text, journal_entry::JournalEntry, known_tokens::KnownTokens};
 use crate::{
-    Api, Body, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, CapturedWebSocket, Envelope,
-    Exchange, Failure, FaultEnding, Head, Header, Message, Outcome, Pseudonym, PseudonymKey, Request, Response,
-    SessionId, TimesUs, WebSocket,
+    Api, Body, CallDirection, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse,
+    CapturedWebSocket, Envelope, Exchange, Failure, FaultEnding, Head, Header, Message, Outcome, Pseudonym,
+    PseudonymKey, Request, Response, SessionId, TimesUs, WebSocket,
 };
 
 /// Turns captures into exchanges free of secrets.
@@ -124,6 +125,9 @@ impl Redactor {
         let access_token = token(capture.envelope.access_token.as_deref(), secrets);
         let client_token = token(capture.envelope.client_token.as_deref(), secrets);
 
+        if !capture.direction.is_outgoing() {
+            *target = hook_url::masked(target, |secret| secrets.learn(secret)).into();
+        }
         // Search by name first, everywhere, so that a token named in one place is known in all others.
         let mut target = search_named(target, Syntax::Target, names, secrets);
         target.find_shaped(secrets);
@@ -183,7 +187,10 @@ impl Redactor {
             session_name: session_name.into(),
             sequence,
             environment: CompactString::from(&*capture.environment),
-            operation: operation(api, &target).to_owned(),
+            operation: match capture.direction {
+                CallDirection::Outgoing => operation(api, &target).to_owned(),
+                CallDirection::Incoming => WEBHOOK.to_owned(),
+            },
             started_at: capture.received,
             times_us: TimesUs {
                 forwarded: capture.forwarded.map(micros),
@@ -210,6 +217,7 @@ impl Redactor {
             destination: capture.destination.as_deref().cloned(),
             fault: capture.fault.take(),
             resent_from: capture.resent_from,
+            direction: capture.direction,
             alteration: None,
             recorded_by: None,
             previous_hash: None,
@@ -217,6 +225,9 @@ impl Redactor {
         }
     }
 }
+
+/// The operation of every webhook: its path is the integration's, and may have a secret.
+pub const WEBHOOK: &str = "webhook";
 
 /// Masks properties of recorded exchanges, for an export.
 ///

@@ -54,6 +54,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
         outcome: Outcome::Answered,
         error: None,
         fault: None,
+        direction: nightaudit_exchange::CallDirection::Outgoing,
         web_socket: None,
         resent_from: None,
         destination: None,

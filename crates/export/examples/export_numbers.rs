@@ -144,6 +144,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             resent_from: None,
             destination: None,
             fault: None,
+            direction: nightaudit_exchange::CallDirection::Outgoing,
             alteration: None,
             recorded_by: None,
             notes: Vec::new(),

@@ -7,7 +7,7 @@ use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, Missing};
 use crate::{ExchangeWriter, ExportError, Format, text::message_bytes};
 
 /// The columns, in their order.
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 33] = [
     "sequence",
     "id",
     "startedAt",
@@ -40,6 +40,7 @@ const COLUMNS: [&str; 32] = [
     "alteration",
     "recordedBy",
     "fault",
+    "direction",
 ];
 
 pub(crate) struct CsvWriter<W: Write> {
@@ -141,6 +142,7 @@ fn record(exchange: &Exchange) -> [String; COLUMNS.len()] {
         text(exchange.alteration.map(alteration)),
         text(exchange.recorded_by.as_ref()),
         text(exchange.fault.as_ref()),
+        if exchange.is_webhook() { "incoming" } else { "outgoing" }.to_owned(),
     ]
 }
 

@@ -178,6 +178,7 @@ impl Maker {
             resent_from: None,
             destination,
             fault: None,
+            direction: nightaudit_exchange::CallDirection::Outgoing,
             alteration: None,
             recorded_by: Some(self.tool.clone()),
             notes,

@@ -45,6 +45,7 @@ mod error;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod tokens;
+mod webhook;
 
 pub use address::{OPERATION_PREFIX, OtherApi, operation_of};
 pub use api::API;
@@ -62,3 +63,4 @@ pub use jiff::civil::{Date, DateTime};
 #[cfg(feature = "openapi")]
 pub use openapi::{InvalidOpenApi, OpenApi};
 pub use tokens::{PUBLISHED_TOKENS, PublishedTokens};
+pub use webhook::WebhookEvents;

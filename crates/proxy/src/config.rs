@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use nightaudit_exchange::Api;
 use nightaudit_fault::Faults;
 
-use crate::Origin;
+use crate::{Origin, WebhookTarget};
 
 /// Configuration of a [`Proxy`](crate::Proxy).
 #[derive(Debug, Clone)]
@@ -39,6 +39,9 @@ pub struct ProxyConfig {
     /// Whether redirects to the hosts are rewritten to point to the proxy (default true). They are recorded as
     /// received.
     pub rewrite_redirects: bool,
+    /// Where requests are forwarded to if they are webhooks, sent to the integration by the API's host. They are recorded
+    /// as such, in no session of their own choosing, and without what may be secret in their URL.
+    pub webhook: Option<WebhookTarget>,
     /// The fault rules, which may change at any time.
     pub faults: Faults,
     /// Timeouts.
@@ -61,6 +64,7 @@ impl ProxyConfig {
             max_upstream_connections: 4096,
             queue: 4096,
             rewrite_redirects: true,
+            webhook: None,
             faults: Faults::default(),
             timeouts: Timeouts::default(),
         }

@@ -73,6 +73,7 @@ mod shares;
 mod tunnel;
 mod upstream;
 mod web_socket;
+mod webhook;
 
 pub use config::{ProxyConfig, Timeouts};
 pub use headers::parse_retry_after;
@@ -81,3 +82,4 @@ pub use proxy::{Proxy, SentAgain, Unreachable};
 pub use recorder::{RecordPermit, Recorder, Unrecordable};
 pub use response_body::{BodyError, ProxyBody};
 pub use upstream::{UpstreamConfig, UpstreamConfigError, UpstreamProxy};
+pub use webhook::WebhookTarget;

@@ -32,6 +32,17 @@ pub struct InvalidOrigin {
     reason: &'static str,
 }
 
+impl InvalidOrigin {
+    pub(crate) fn new(text: &str, reason: &'static str) -> Self {
+        Self { text: text.to_owned(), reason }
+    }
+
+    /// The same about a longer text.
+    pub(crate) fn of(self, text: &str) -> Self {
+        Self { text: text.to_owned(), ..self }
+    }
+}
+
 impl Origin {
     /// Returns whether the host uses TLS.
     #[must_use]

@@ -25,7 +25,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{Api, ExchangeId, Failure, FailureKind, Outcome, as_utf8};
 use nightaudit_fault::Plan;
 use nightaudit_limit::{Admit, Limiter, Permit as _};
-use nightaudit_listen::{Handler, RefusalKind, RequestContext};
+use nightaudit_listen::{Handler, Refusal, RefusalKind, RequestContext};
 use nightaudit_mews::envelope;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -361,6 +361,18 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
         let (mut parts, body) = request.into_parts();
         if let Some(uri) = with_path(&parts.method, &parts.uri, context.wire.as_deref()) {
             parts.uri = uri;
+        }
+        if let Some(hook) = &self.shared.config.webhook {
+            match hook.rewrite(&parts.uri) {
+                Some(uri) => parts.uri = uri,
+                None => {
+                    context.refusal.get_or_insert_with(|| Refusal {
+                        kind: RefusalKind::TooLarge,
+                        message: "the target is too long to be forwarded".to_owned(),
+                        wire: Bytes::new(),
+                    });
+                }
+            }
         }
         let opens_web_socket = context.opens_web_socket;
         let host = self.host(opens_web_socket);

@@ -120,6 +120,8 @@ impl<R: Recorder> Tunnel<R> {
             outcome,
             error,
             fault: None,
+            // Webhooks open none.
+            direction: nightaudit_exchange::CallDirection::Outgoing,
             notes: Vec::new(),
             web_socket: Some(Box::new(CapturedWebSocket {
                 handshake: handshake.id,

@@ -281,7 +281,7 @@ impl Builder {
             self.parts.push((part.handshake, part.part, exchange.id));
             return;
         }
-        if exchange.outcome != Outcome::Answered || exchange.response.is_none() {
+        if exchange.outcome != Outcome::Answered || exchange.response.is_none() || exchange.is_webhook() {
             self.left_out.unanswered += 1;
             return;
         }

@@ -82,6 +82,7 @@ fn capture(parts: &Parts, wire: Option<Bytes>, body: &Bytes, peer: SocketAddr) -
         outcome: Outcome::Answered,
         error: None,
         fault: None,
+        direction: nightaudit_exchange::CallDirection::Outgoing,
         notes: Vec::new(),
         web_socket: None,
         resent_from: None,

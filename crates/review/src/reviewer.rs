@@ -158,6 +158,11 @@ impl Reviewer {
             fold.limits.set_environment(&exchange.environment);
         }
         let offset = self.clock.offset(exchange);
+        // A webhook is none of the integration's calls, and goes to a host of its own.
+        if exchange.is_webhook() {
+            fold.run.note_span(exchange, offset);
+            return;
+        }
         // Before anything is left out: a declaration can't change the origin.
         fold.origin.push(exchange);
         if exchange.web_socket.is_some() {

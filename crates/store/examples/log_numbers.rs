@@ -298,6 +298,7 @@ fn capture(number: u64) -> Capture {
         outcome: Outcome::Answered,
         error: None,
         fault: None,
+        direction: nightaudit_exchange::CallDirection::Outgoing,
         web_socket: None,
         resent_from: None,
         destination: None,

@@ -9,8 +9,8 @@ use std::{
 };
 
 use nightaudit_exchange::{
-    Api, Body, Envelope, Exchange, ExchangeId, Failure, FailureKind, JournalEntry, Outcome, Pseudonym, Request,
-    SessionId, TimesUs, Timestamp,
+    Api, Body, CallDirection, Envelope, Exchange, ExchangeId, Failure, FailureKind, JournalEntry, Outcome, Pseudonym,
+    Request, SessionId, TimesUs, Timestamp, WEBHOOK,
 };
 use serde::Deserialize;
 
@@ -51,6 +51,8 @@ pub(crate) struct Entry<'a> {
     forwarded_us: u64,
     method: Cow<'a, str>,
     url: Cow<'a, str>,
+    #[serde(default)]
+    direction: CallDirection,
     peer: std::net::SocketAddr,
     client: Option<Cow<'a, str>>,
     access_token: Option<Pseudonym>,
@@ -214,7 +216,11 @@ impl Entry<'_> {
             let rest = &self.url[scheme + 3..];
             rest.find('/').map_or("/", |slash| &rest[slash..])
         });
-        let operation = api.operation_of(path).unwrap_or(path).to_owned();
+        let (operation, receiver) = match self.direction {
+            CallDirection::Outgoing => (api.operation_of(path).unwrap_or(path), api.name),
+            CallDirection::Incoming => (WEBHOOK, "the integration"),
+        };
+        let operation = operation.to_owned();
         Exchange {
             id: self.id,
             session,
@@ -243,12 +249,13 @@ impl Entry<'_> {
             outcome: Outcome::Interrupted,
             error: Some(Failure {
                 kind: FailureKind::Interrupted,
-                message: format!("the proxy ended while the request was in flight; it may have reached {}", api.name),
+                message: format!("the proxy ended while the request was in flight; it may have reached {receiver}"),
             }),
             web_socket: None,
             resent_from: None,
             destination: None,
             fault: None,
+            direction: self.direction,
             alteration: None,
             recorded_by: None,
             notes: Vec::new(),
@@ -284,6 +291,7 @@ mod tests {
                 received: Timestamp::from_micros(micros.into()),
                 forwarded: Duration::from_micros(micros.into()),
                 method: &texts[2],
+                direction: if has[1] { CallDirection::Incoming } else { CallDirection::Outgoing },
                 origin: &texts[3],
                 target: path.as_bytes().into(),
                 peer: if has[1] { ([127, 0, 0, 1], 80).into() } else { ([0; 8], 81).into() },
@@ -304,6 +312,7 @@ mod tests {
                 forwarded_us: micros.into(),
                 method: first(&texts[2], 16).into(),
                 url: read.url.clone(),
+                direction: started.direction,
                 peer: started.peer,
                 client: started.client.clone(),
                 access_token: started.access_token,

@@ -221,6 +221,7 @@ fn stub() -> Exchange {
         resent_from: None,
         destination: None,
         fault: None,
+        direction: nightaudit_exchange::CallDirection::Outgoing,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),

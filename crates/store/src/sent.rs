@@ -96,6 +96,10 @@ fn response(exchange: Exchange) -> Option<RecordedResponse> {
 }
 
 fn sent_request(exchange: Exchange) -> Option<SentRequest> {
+    // A webhook goes the other way.
+    if exchange.is_webhook() {
+        return None;
+    }
     let at = match (exchange.forwarded_at(), exchange.outcome) {
         (Some(at), _) => at,
         (None, Outcome::Interrupted) => exchange.started_at,

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use nightaudit_exchange::{Alteration, Decision, Direction, Exchange, ExchangeId, Outcome, Timestamp};
-use nightaudit_mews::Contracts;
+use nightaudit_mews::{Contracts, WebhookEvents};
 use nightaudit_review::OriginStatus;
 use nightaudit_units::{duration, size};
 use unicode_width::UnicodeWidthStr as _;
@@ -44,6 +44,9 @@ pub struct Row {
     /// The number of violations.
     pub found: usize,
 }
+
+/// How many kinds of events a mark names.
+const EVENT_KINDS: usize = 3;
 
 /// How many violations a row keeps.
 const FINDINGS: usize = 8;
@@ -103,6 +106,9 @@ fn said(exchange: &Exchange, direction: Direction) -> u64 {
 /// The notable events of an exchange.
 fn events(exchange: &Exchange) -> Vec<String> {
     let mut marks = Vec::new();
+    if exchange.is_webhook() {
+        marks.push(webhook(exchange));
+    }
     match exchange.outcome {
         // The fault says it.
         Outcome::Answered | Outcome::Faulted => {}
@@ -133,9 +139,30 @@ fn events(exchange: &Exchange) -> Vec<String> {
     marks
 }
 
+/// `← from Mews: ServiceOrderUpdated × 2, CustomerAdded`
+fn webhook(exchange: &Exchange) -> String {
+    let events = WebhookEvents::read(&exchange.request.body.decoded().0);
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for (kind, _) in events.iter() {
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((kind, 1)),
+        }
+    }
+    let more = kinds.len().saturating_sub(EVENT_KINDS);
+    let shown = kinds.iter().take(EVENT_KINDS).map(|(kind, count)| match count {
+        1 => plain(kind),
+        count => format!("{} × {count}", plain(kind)),
+    });
+    let shown: Vec<String> = shown.chain((more > 0).then(|| format!("{more} more kinds"))).collect();
+    if shown.is_empty() { "← from Mews".to_owned() } else { format!("← from Mews: {}", shown.join(", ")) }
+}
+
 /// Why an exchange doesn't show how Mews behaves; `None` if Mews responded or nothing was sent.
 fn origin(exchange: &Exchange) -> Option<&'static str> {
-    let standing = exchange.destination.as_ref().map(OriginStatus::of);
+    // A webhook goes to the integration.
+    let destination = exchange.destination.as_ref().filter(|_| !exchange.is_webhook());
+    let standing = destination.map(OriginStatus::of);
     match (exchange.alteration, standing) {
         (_, Some(OriginStatus::NotMews)) => Some("not Mews"),
         (Some(Alteration::Edited), _) => Some("altered"),

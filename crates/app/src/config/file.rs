@@ -51,6 +51,7 @@ pub struct File {
     pub timeouts: Timeouts,
     pub redact: RedactKeys,
     pub limit: LimitKeys,
+    pub webhooks: WebhookKeys,
     pub fault: Vec<FaultKeys>,
     pub fault_seed: u64,
     pub allow_faults_in_production: bool,
@@ -105,6 +106,13 @@ pub struct RuleKeys {
     pub window: Period,
     pub burst: u32,
     pub paginated_factor: u32,
+}
+
+/// `[webhooks]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookKeys {
+    pub listen: Maybe<Address>,
+    pub forward: String,
 }
 
 /// `[[fault]]`
@@ -255,6 +263,7 @@ impl Default for File {
                 max_queued: 1000,
                 rule: vec![RuleKeys::published()],
             },
+            webhooks: WebhookKeys { listen: Maybe::NONE, forward: String::new() },
             fault: Vec::new(),
             fault_seed: 1,
             allow_faults_in_production: false,

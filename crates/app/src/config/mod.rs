@@ -13,6 +13,7 @@ mod layers;
 mod limits;
 mod settings;
 mod values;
+mod webhooks;
 
 use std::{
     env, fs, io,
@@ -31,6 +32,7 @@ pub use self::{
     layers::{ConfigError, Layers, Origin, PREFIX, variable},
     settings::{Console, Logging, Settings, TlsFiles},
     values::{Period, Size},
+    webhooks::WebhookSettings,
 };
 
 pub(crate) use self::faults::REFUSED;

@@ -15,6 +15,7 @@ use super::{
     layers::{ConfigError, Layers},
     limits,
     values::{Maybe, Period, Size},
+    webhooks::{self, WebhookSettings},
 };
 
 /// The settings that commands run with.
@@ -40,6 +41,8 @@ pub struct Settings {
     pub upstream: UpstreamConfig,
     /// The request limits.
     pub limit: nightaudit_limit::Config,
+    /// Webhooks on their way to the integration; `None` if none are received.
+    pub webhooks: Option<WebhookSettings>,
     /// The faults to inject.
     pub faults: FaultSettings,
     /// An OpenAPI document to check requests against, in addition to the built-in contracts.
@@ -136,6 +139,7 @@ impl Settings {
         let faults = faults::config(layers, &file, &environment.name, [&proxy.api, &proxy.events])?;
         Ok(Self {
             faults,
+            webhooks: webhooks::config(layers, &file)?,
             server: nightaudit_listen::ListenConfig {
                 tls: None,
                 max_head: bytes(layers, "max_head", file.max_head, 1 << 10..=1 << 20)?,

@@ -59,6 +59,7 @@ export function overview(exchange, ctx, origin, isImported) {
 		h("div", null, section("Time", [], waterfall(exchange.timesUs, limit?.waitedMs ?? 0)), limitFacts()),
 		section("Exchange", [
 			["Request-Id", mono(response?.requestId, "The Request-Id")],
+			["Direction", exchange.direction === "incoming" && "Webhook, from Mews to the integration"],
 			["Outcome", exchange.outcome],
 			["Started", [dateTime(exchange.startedAt), h("span", { class: "muted" }, " ", recorded(exchange.startedAt))]],
 			["URL", mono(request.url)],

@@ -83,7 +83,7 @@ export function paintRow(element, position, row, is) {
 	}
 	set(cells["c-time"], time(row.startedAt));
 	set(cells["c-status"], status(row.status));
-	set(cells["c-operation"], visible(row.operation, LONGEST));
+	set(cells["c-operation"], `${row.direction === "incoming" ? "← " : ""}${visible(row.operation, LONGEST)}`);
 	set(cells["c-took"], duration(row.durationUs));
 	set(cells["c-sent"], size(row.requestBytes));
 	set(cells["c-received"], size(row.responseBytes));

@@ -99,6 +99,7 @@ fn capture() -> Capture {
         outcome: Outcome::Answered,
         error: None,
         fault: None,
+        direction: nightaudit_exchange::CallDirection::Outgoing,
         web_socket: None,
         resent_from: None,
         destination: None,

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use super::KnownTokens;
-use crate::{Capture, CapturedToken, ExchangeId, Pseudonym, Timestamp, metadata};
+use crate::{CallDirection, Capture, CapturedToken, ExchangeId, Pseudonym, Timestamp, metadata};
 
 /// A request as recorded in the journal before it is sent, free of secrets.
 ///
@@ -22,6 +22,8 @@ pub struct JournalEntry<'a> {
     pub forwarded: Duration,
     /// The method.
     pub method: &'a str,
+    /// Who sent it.
+    pub direction: CallDirection,
     /// Scheme and authority of its host.
     pub origin: &'a str,
     /// Path and query as sent.
@@ -56,8 +58,13 @@ impl KnownTokens {
             received: capture.received,
             forwarded: capture.forwarded.unwrap_or_default(),
             method: request.method.as_str(),
+            direction: capture.direction,
             origin: &request.origin,
-            target: self.redact_text(&request.target, &tokens),
+            target: match capture.direction {
+                CallDirection::Outgoing => self.redact_text(&request.target, &tokens),
+                // A webhook's may have a secret anywhere.
+                CallDirection::Incoming => Cow::Borrowed(b"/"),
+            },
             peer: capture.peer,
             client: envelope.client.as_deref().map(redact),
             access_token: pseudonym(&envelope.access_token),
@@ -96,6 +103,9 @@ impl JournalEntry<'_> {
         metadata::or_null(out, &self.access_token, metadata::pseudonym);
         metadata::put(out, r#","client_token":"#);
         metadata::or_null(out, &self.client_token, metadata::pseudonym);
+        if !self.direction.is_outgoing() {
+            metadata::put(out, r#","direction":"incoming""#);
+        }
         metadata::put(out, if self.paginated { r#","paginated":true}"# } else { r#","paginated":false}"# });
     }
 }

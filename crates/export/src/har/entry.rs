@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use nightaudit_exchange::{
-    AdmissionRecord, Alteration, Body, Destination, Digest, Direction, Envelope, Exchange, ExchangeId, Failure, Header,
-    InjectedFault, Note, Omitted, Outcome, SessionId, Timestamp, WebSocket, Withheld,
+    AdmissionRecord, Alteration, Body, CallDirection, Destination, Digest, Direction, Envelope, Exchange, ExchangeId,
+    Failure, Header, InjectedFault, Note, Omitted, Outcome, SessionId, Timestamp, WebSocket, Withheld,
 };
 use serde::Serialize;
 
@@ -163,6 +163,8 @@ struct Nightaudit<'a> {
     destination: Option<&'a Destination>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<&'a InjectedFault>,
+    #[serde(skip_serializing_if = "CallDirection::is_outgoing")]
+    direction: CallDirection,
     #[serde(skip_serializing_if = "Option::is_none")]
     resent_from: Option<ExchangeId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -328,6 +330,7 @@ impl Entry<'_> {
                 destination: exchange.destination.as_ref(),
                 fault: exchange.fault.as_deref(),
                 resent_from: exchange.resent_from,
+                direction: exchange.direction,
                 alteration: exchange.alteration,
                 recorded_by: exchange.recorded_by.as_deref(),
                 previous_hash: exchange.previous_hash,

@@ -105,6 +105,7 @@ fn facts(exchange: &Exchange) -> Markup {
         dl.facts {
             dt { "Exchange" } dd { code { (exchange.id) } " · number " (count(exchange.sequence)) " of " (short(&exchange.session_name, MAX_TEXT)) }
             dt { "Started" } dd { (time(exchange.started_at)) }
+            @if exchange.is_webhook() { dt { "Direction" } dd { "webhook, from " (API.name) " to the integration" } }
             @if let Some(destination) = &exchange.destination { dt { "Sent to" } dd { (sent_to(destination)) } }
             @if let Some(original) = exchange.resent_from { dt { "Sent again from" } dd { code { (original) } } }
             @if let Some(alteration) = exchange.alteration { dt { "Imported" } dd { span.pill.bad { (match alteration {

@@ -82,6 +82,7 @@ pub fn exchange(sequence: u64) -> Exchange {
         resent_from: None,
         destination: Some(demo()),
         fault: None,
+        direction: nightaudit_exchange::CallDirection::Outgoing,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),

@@ -6,7 +6,9 @@ use std::{
 };
 
 use http::{Version, request::Parts};
-use nightaudit_exchange::{Capture, CapturedBody, CapturedEnvelope, CapturedRequest, Head, Outcome, Timestamp};
+use nightaudit_exchange::{
+    CallDirection, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, Head, Outcome, Timestamp,
+};
 use nightaudit_limit::Admit;
 use nightaudit_listen::RequestContext;
 
@@ -37,9 +39,14 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             (Head::Wire(wire), Some(_)) => start_line(wire),
             _ => (parts.method.clone(), target(&parts.uri)),
         };
+        // Whoever can send a webhook must not choose sessions.
+        let (direction, session) = match self.shared.config.webhook {
+            None => (CallDirection::Outgoing, parts.headers.get(headers::SESSION)),
+            Some(_) => (CallDirection::Incoming, None),
+        };
         let capture = Capture {
             id: self.shared.ids.next(received),
-            session: parts.headers.get(headers::SESSION).and_then(|name| name.to_str().ok()).map(Into::into),
+            session: session.and_then(|name| name.to_str().ok()).map(Into::into),
             environment: Arc::clone(&self.shared.config.environment),
             received,
             forwarded: None,
@@ -60,6 +67,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             outcome: Outcome::Aborted,
             error: None,
             fault: None,
+            direction,
             web_socket: None,
             resent_from: None,
             destination: None,

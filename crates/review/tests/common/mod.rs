@@ -53,6 +53,7 @@ pub fn call(at: f64, operation: &str, fields: &str) -> Call {
         resent_from: None,
         destination: Some(demo()),
         fault: None,
+        direction: nightaudit_exchange::CallDirection::Outgoing,
         alteration: None,
         recorded_by: None,
         notes: Vec::new(),
