@@ -104,6 +104,9 @@ impl Again {
         if is_handshake || exchange.web_socket.is_some() {
             return Err(CantResend::WebSocket(id));
         }
+        if exchange.is_webhook() {
+            return Err(malformed("it is a webhook, which goes to the integration"));
+        }
         let method: Method = request.method.parse().map_err(|_| malformed("its method is none"))?;
         let target = target(&request.url);
         if !target.starts_with('/') || method == Method::CONNECT {
