@@ -83,6 +83,8 @@ declare global {
 	interface Exchange {
 		/** What fault rules did to it. */
 		fault?: { rules: string[]; ending?: string; delayedMs?: number; upstreamStatus?: number };
+		/** Absent but for webhooks. */
+		direction?: "incoming";
 		/** The other tool that recorded it. */
 		recordedBy?: string;
 		id: string;
