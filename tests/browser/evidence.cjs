@@ -50,10 +50,20 @@ async function imports(it, serve, other, folder) {
   page.allowed.push(/400|409|422/);
   await page.waitForSelector(".drop");
   await drop(page, "junk.ndjson", "this is no export\n");
-  await says(page, ".toast", /junk\.ndjson|not|line 1/);
+  await says(page, ".toast", /the format is unknown/);
   await drop(page, "certification.ndjson", fs.readFileSync(file, "utf8"));
   await until("the session is imported", async () => /imported/.test(await row(page, "certification")));
   await page.waitForSelector("tbody input");
+
+  // A HAR of another tool: marked, and what was left out is told.
+  const request = (url) => ({ method: "POST", url, headers: [], postData: { mimeType: "application/json", text: '{"Client":"Kiosk 1"}' } });
+  const entry = (url) => ({ startedDateTime: "2026-11-23T13:00:00+01:00", time: 5, request: request(url), response: { status: 200, headers: [], content: { text: "{}" } } });
+  const entries = [entry("https://api.mews-demo.com/api/connector/v1/rates/getAll"), entry("https://example.com/")];
+  await drop(page, "charles.har", JSON.stringify({ log: { creator: { name: "Charles Proxy", version: "5.0.1" }, entries } }));
+  await says(page, ".toast", /session charles with 1 exchange .*recorded by Charles Proxy 5\.0\.1; 1 request to other hosts or paths left out/);
+  await until("it is marked", async () => /imported from another tool/.test(await row(page, "charles")));
+  await other.api("DELETE", "/api/v1/sessions/charles");
+  await page.reload();
 
   // Two sessions side by side.
   await until("both are there", async () => (await page.$$("tbody input")).length === 2);

@@ -106,6 +106,7 @@ declare global {
 		destination?: { address: string; remote?: string; tls?: { serverName: string; authority: string }; proxy?: string };
 		resentFrom?: string;
 		alteration?: string;
+		recordedBy?: string;
 		notes?: string[];
 		previousHash?: string;
 		hash?: string;
@@ -166,7 +167,7 @@ declare global {
 		bytes: number;
 		note: string | null;
 		incomplete: boolean;
-		imported?: { exchanges: number; edited: number; masked: number; foreign?: boolean };
+		imported?: { exchanges: number; edited: number; masked: number; foreign?: number };
 		declaration?: string;
 		open: boolean;
 		current: boolean;

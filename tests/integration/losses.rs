@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{
@@ -280,15 +281,13 @@ impl Small {
         assert!((0..200).any(|_| remount().success()), "it stays busy");
     }
 
-    /// Fills the disk.
+    /// Fills the disk, whatever is freed meanwhile.
     fn fill(&self) {
-        let (mut size, mut filler) = (1 << 20, Vec::new());
-        while size > 0 {
-            filler.resize(filler.len() + size, 1);
-            if fs::write(self.0.path().join("filler"), &filler).is_err() {
-                filler.truncate(filler.len() - size);
-                size /= 2;
-            }
+        let path = self.0.path().join("filler");
+        let Ok(mut filler) = fs::File::options().create(true).append(true).open(path) else { return };
+        // Pages first, and what is left of the last one.
+        for (size, most) in [(4096, 4096), (1, 4096)] {
+            let _ = (0..most).try_for_each(|_| filler.write_all(&vec![1; size]));
         }
     }
 }
@@ -500,6 +499,76 @@ async fn kills_on_a_full_disk_lose_no_answered_request() {
     let withheld = withheld.load(Ordering::Relaxed);
     assert!(all_answered > 0 && withheld > 0, "{all_answered} answered, {withheld} not");
     eprintln!("{rounds} kills: {all_answered} answered, {withheld} not, {all_interrupted} interrupted");
+}
+
+/// A HAR of exchanges that don't compress, 6 KB each.
+fn noisy_har(entries: u64) -> String {
+    let entry = |number: u64| {
+        let noise: String = (0..375).map(|at| format!("{:016x}", scramble(number << 20 | at))).collect();
+        serde_json::json!({
+            "startedDateTime": format!("2026-11-23T12:{:02}:{:02}Z", number / 60 % 60, number % 60), "time": 1,
+            "request": {"method": "POST", "url": "https://api.mews-demo.com/api/connector/v1/rates/getAll"},
+            "response": {"status": 200, "content": {"text": noise}},
+        })
+    };
+    let entries: Vec<_> = (0..entries).map(entry).collect();
+    serde_json::json!({"log": {"creator": {"name": "Tool", "version": "1"}, "entries": entries}}).to_string()
+}
+
+#[test]
+fn an_import_killed_while_the_disk_is_full_leaves_nothing_half_done() {
+    const ENTRIES: u64 = 600;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("noise.har");
+    fs::write(&file, noisy_har(ENTRIES)).unwrap();
+    let (mut killed, mut failed) = (0, 0);
+    let rounds = kills(6);
+    for round in 0..rounds {
+        let Some(disk) = Small::mount() else { return };
+        let data = disk.0.path().join("data");
+        let mut import = Command::new(BINARY);
+        import.args(["log", "import"]).arg(&file).arg("--data").arg(&data);
+        let mut import = import.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // The disk fills at any instant after the import has begun, and the kill comes at any instant after that; every
+        // third is left to fail by itself.
+        while !data.join("sessions").exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(scramble(round) % 300_000));
+        disk.fill();
+        if round % 3 != 2 {
+            std::thread::sleep(Duration::from_micros(scramble(round + 1_000) % 300_000));
+            let _ = import.kill();
+        }
+        let ended = import.wait_with_output().unwrap();
+        killed += u64::from(ended.status.code().is_none());
+        if ended.status.code().is_some_and(|code| code != 0) {
+            failed += 1;
+            assert!(text(&ended).contains("No space left"), "{round}: {}", text(&ended));
+        }
+        let sessions = || -> Vec<serde_json::Value> {
+            let list = run(&data, &["sessions", "list", "--json"]);
+            assert!(list.status.success(), "{round}: {}", text(&list));
+            String::from_utf8(list.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let unfinished = |session: &serde_json::Value| session["importing"] == true && session["incomplete"] == true;
+        let whole = |session: &serde_json::Value| session["exchanges"] == ENTRIES && session["importing"] != true;
+        // While the disk is full, and once there is space, each session says whether it is complete.
+        let there = sessions();
+        assert!(there.iter().all(|session| unfinished(session) || whole(session)), "{round}: {there:?}");
+        assert!(!ended.status.success() || there.len() == 1 && whole(&there[0]), "{round}: {there:?}");
+        fs::remove_file(disk.0.path().join("filler")).unwrap();
+        let finished = sessions().iter().filter(|session| whole(session)).count();
+        let again = run(&data, &["log", "import", file.to_str().unwrap()]);
+        assert!(again.status.success(), "{round}: {}", text(&again));
+        let there = sessions();
+        assert!(there.len() == finished + 1 && there.iter().all(whole), "{round}: {there:?}");
+        assert!(there.iter().all(|session| session["imported"]["foreign"] == ENTRIES), "{round}: {there:?}");
+        let check = run(&data, &["log", "check"]);
+        assert!(check.status.success(), "{round}: {}", text(&check));
+    }
+    assert!(killed + failed > 0, "of {rounds} none was disturbed");
+    eprintln!("{rounds} imports: {killed} killed, {failed} failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@
 //! | `GET /api/v1/sessions/{session}/review` | the review, as `review --json` prints it, and how far it goes |
 //! | `GET /api/v1/sessions/{session}/run` | the review in a few figures |
 //! | `GET /api/v1/sessions/{session}/declaration` | the declaration, with a template; `PUT` stores it; `.toml` downloads it |
-//! | `POST /api/v1/import` | imports the sessions of an NDJSON export |
+//! | `POST /api/v1/import` | imports an NDJSON export, or what another tool recorded |
 //! | `GET /api/v1/compare?a=…&b=…` | what changed from the review of one session to that of another |
 //! | `POST /api/v1/evidence` | writes a report, HAR, bundle or NDJSON; `GET …/{id}` says how far it is, `…/file` downloads it |
 //! | `GET /api/v1/key` | the fingerprint of the signing key |

@@ -592,6 +592,36 @@ proptest! {
         prop_assert!(Redactor::new(&API, &[], PseudonymKey::ephemeral()).rescan(&mut exchange));
         prop_assert_eq!(leak(&exchange, &token), None, "{}", text);
     }
+
+    #[test]
+    fn a_planted_token_of_another_tool_is_never_imported(
+        way in 0..NOTATIONS.len(), name in 0..NAMES.len(), encoding in 0..ENCODINGS.len(), place in 0..10_usize,
+        token in "[A-F0-9]{32}-[A-F0-9]{31}|[A-Za-z0-9_.-]{10}[0-9][A-Za-z0-9_]{9,40}",
+    ) {
+        let text = NOTATIONS[way].1.replace('^', NAMES[name]).replace('@', &token);
+        let (_, mut exchange) = elsewhere(&text, ENCODINGS[encoding].1).swap_remove(place);
+        Redactor::new(&API, &[], PseudonymKey::ephemeral()).redact(&mut exchange);
+        prop_assert_eq!(leak(&exchange, &token), None, "{}", text);
+        // What is redacted stays as it is, whichever way it comes again.
+        let mut again = exchange.clone();
+        let mut redactor = Redactor::new(&API, &[], PseudonymKey::ephemeral());
+        prop_assert!(!redactor.rescan(&mut again) && again == exchange, "{}", text);
+    }
+
+    #[test]
+    fn an_exchange_with_redacted_properties_is_left_unchanged_where_the_same_are_redacted(
+        name in "DoorCode|door_code|LAST-NAME|lastName", value in "[ -~]{0,20}|\\PC{0,8}", number: u32, nested: bool,
+    ) {
+        let fields = ["DoorCode".to_owned(), "LastName".to_owned()];
+        let redactor = || Redactor::new(&API, &fields, PseudonymKey([7; 32]));
+        let value = if nested { serde_json::json!({ "a": [value, number] }) } else { value.into() };
+        let body = serde_json::json!({ name.as_str(): value, "Other": [{ name.as_str(): number }], "Client": "K 1" });
+        let mut capture = capture();
+        capture.request.body = CapturedBody::whole(body.to_string().into());
+        let recorded = redactor().exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1);
+        let mut again = recorded.clone();
+        prop_assert!(!redactor().rescan(&mut again) && again == recorded, "{}", body);
+    }
 }
 
 #[test]
