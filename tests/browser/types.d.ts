@@ -106,7 +106,6 @@ declare global {
 		destination?: { address: string; remote?: string; tls?: { serverName: string; authority: string }; proxy?: string };
 		resentFrom?: string;
 		alteration?: string;
-		recordedBy?: string;
 		notes?: string[];
 		previousHash?: string;
 		hash?: string;
