@@ -49,8 +49,7 @@ fn sessions(data: &Path) -> Vec<Value> {
 /// An entry so many seconds after noon, as Charles has it.
 fn entry(second: u64) -> Value {
     let started = nightaudit_exchange::Timestamp::from_micros(i64::try_from((NOON + second) * 1_000_000).unwrap());
-    let body =
-        json!({"AccessToken": TOKEN, "Client": "Acme Kiosk 2.1.0", "DoorCode": "471108154711", "Limitation": {"Count": 10}});
+    let body = json!({"AccessToken": TOKEN, "Client": "Acme Kiosk 2.1.0", "DoorCode": "471108154711", "Limitation": {"Count": 10}});
     json!({
         "startedDateTime": started.to_string(), "time": 85,
         "request": {

@@ -91,7 +91,6 @@ fn one_damaged_entry_costs_no_other() {
         (r#""time":1,"#, r#""time":1,"x":{"#, "key must be a string at line 5 column 1 of the entry"),
         (r#""timings":{"#, r#""timings":{["#, "key must be a string at line 4 column 86 of the entry"),
         (r#""headers":[],"#, r#""headers":[]],"#, "expected `,` or `}` at"),
-        (r#""content":{"#, r#""content":"#, "expected `,` or `}` at"),
         // Bytes that no text has.
         (
             "application/json\"}]",
@@ -107,6 +106,12 @@ fn one_damaged_entry_costs_no_other() {
         assert_eq!(reasons[0].0, Place::Entry(1), "{with}");
         assert!(reasons[0].1.starts_with(reason) && reasons.len() == 1, "{with}: {reasons:?}");
     }
+    // A brace too few, so that one is left behind the entry: it is named, too, and costs no other either.
+    let mut list = entries(4);
+    list[1] = list[1].replacen(r#""content":{"#, r#""content":"#, 1);
+    let (numbers, reasons) = taken(har(&list).as_bytes());
+    assert_eq!((numbers, reasons.len()), (vec![0, 2, 3], 2), "{reasons:?}");
+    assert_eq!((reasons[0].0, &reasons[1]), (Place::Entry(1), &(Place::Entry(2), "it is no object".to_owned())));
     // What isn't an object.
     for (odd, reason) in [("null", "it is no object"), ("17", "it is no object"), ("\"}\"", "it is no object")] {
         let mut list = entries(3);
