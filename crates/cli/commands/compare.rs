@@ -46,7 +46,7 @@ Examples:
   nightaudit compare run-1 run-2
   nightaudit compare before.ndjson last --fail-on warning
   nightaudit compare run-1 run-2 --ignore latency,/Reservations/*/UpdatedUtc
-  nightaudit compare run-1 run-2 --operation 'reservations/*' --html differences.html
+  nightaudit compare run-1 run-2 --operation 'bills/*' --html page.html
   nightaudit compare evidence.zip run-2 --json")]
 pub(crate) struct Compare {
     /// The earlier recording
