@@ -70,6 +70,8 @@ async function imports(it, serve, other, folder) {
   await page.waitForSelector("a[href*='compare=']");
   await page.click("a[href*='compare=']");
   await says(page, ".sessions", /\d+ fixed, \d+ new, \d+ remains?/);
+  // Their traffic, too.
+  await says(page, ".sessions", /Mews takes|is called now|is no longer called|No difference/);
   await it.look(page, "comparison-1400-light");
   await page.close();
 }

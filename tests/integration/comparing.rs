@@ -45,13 +45,17 @@ async fn a_session_equals_itself_in_every_form() {
     let (code, shown, error) = run(folder.path(), &["compare", "run-1", "last"]);
     assert_eq!((code, shown.contains("\nno difference\n")), (0, true), "{shown}{error}");
     serve.stop();
-    for file in ["run-1.ndjson", "run-1.zip"] {
+    for file in ["run-1.ndjson", "run-1.har", "run-1.zip"] {
         let (code, _, error) = run(folder.path(), &["export", "--session", "run-1", "-o", file]);
         assert_eq!(code, 0, "{error}");
     }
-    for (a, b) in
-        [("run-1", "run-1"), ("run-1.ndjson", "run-1"), ("run-1", "run-1.zip"), ("./run-1.zip", "run-1.ndjson")]
-    {
+    for (a, b) in [
+        ("run-1", "run-1"),
+        ("run-1.ndjson", "run-1"),
+        ("run-1", "run-1.zip"),
+        ("./run-1.zip", "run-1.ndjson"),
+        ("run-1.har", "run-1"),
+    ] {
         let (code, shown, error) = run(folder.path(), &["compare", a, b, "--fail-on", "note"]);
         assert_eq!((code, shown.contains("\nno difference\n")), (0, true), "{a} {b}: {shown}{error}");
     }
@@ -117,8 +121,8 @@ async fn what_cant_be_compared_is_named() {
     }
     // No log is needed to say so.
     for (file, expected) in [
-        ("empty.ndjson", "empty.ndjson: it is empty"),
-        ("text.ndjson", "text.ndjson: unknown file type"),
+        ("empty.ndjson", "empty.ndjson: the file has no exchanges"),
+        ("text.ndjson", "text.ndjson: the format is unknown"),
         ("broken.ndjson", "broken.ndjson: line 1 is not an exchange: "),
         ("broken.zip", "broken.zip: "),
     ] {

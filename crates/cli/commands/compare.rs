@@ -32,8 +32,8 @@ use crate::{
 /// Compare two recordings of the same integration, before and after
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A and B are sessions, or files: bundles, NDJSON exports or HARs. A session is named as everywhere; write ./NAME for a file
-that is named like one. What differs is listed by operation: whether and how often it is called, how calls end and with
+A and B are sessions, or files: bundles, or what `nightaudit log import` reads (NDJSON exports, HARs of other tools, flow
+files of mitmproxy). A session is named as everywhere; write ./NAME for a file that is named like one. What differs is listed by operation: whether and how often it is called, how calls end and with
 which messages, latencies, properties that requests and responses gained, lost or changed in type, what contradicts Mews'
 documentation, limits, and the pages of lists.
 
@@ -58,6 +58,12 @@ pub(crate) struct Compare {
     /// Leave out kinds of differences, and properties by their JSON pointer; repeatable
     #[arg(long, value_name = "KIND|POINTER,…", value_parser = ignore)]
     ignore: Vec<Ignore>,
+    /// Skip damaged entries of files, and list them
+    #[arg(long)]
+    lenient: bool,
+    /// Also read another tool's requests to other hosts and paths than those of Mews' APIs
+    #[arg(long)]
+    all_hosts: bool,
     /// Exit with 1 if there is a difference as serious as this
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     fail_on: FailOn,
@@ -100,7 +106,8 @@ impl Compare {
         }
         let basis = settings.basis()?;
         filters::warn(&filter, &basis.contracts);
-        let sides = Sides { settings, filter: &filter, contracts: &basis.contracts };
+        let (lenient, all_hosts) = (self.lenient, self.all_hosts);
+        let sides = Sides { settings, filter: &filter, contracts: &basis.contracts, lenient, all_hosts };
         let (a, b, is_whole) = sides.read(&self.a, &self.b)?;
         let mut ignore = Ignore::default();
         self.ignore.iter().for_each(|own| ignore.add(own.clone()));

@@ -69,6 +69,8 @@ pub struct Side {
     pub hosts: BTreeMap<String, u64>,
     /// Exchanges that were edited or masked before they were imported.
     pub altered: u64,
+    /// Exchanges that another tool recorded, whose times are its word.
+    pub foreign: u64,
     /// Bodies that could not be read: truncated, withheld, or in a content coding that can't be decoded.
     pub unread: u64,
     /// The limits' rules.
@@ -201,6 +203,7 @@ impl Side {
             last: facts.last,
             hosts: facts.hosts.clone(),
             altered: facts.altered,
+            foreign: facts.foreign,
             unread: unread.sum(),
             rules: facts.rules.iter().map(rule).collect(),
         }

@@ -42,6 +42,8 @@ pub(crate) struct Facts {
     pub(crate) hosts: BTreeMap<String, u64>,
     /// Exchanges that were edited or masked before they were imported.
     pub(crate) altered: u64,
+    /// Exchanges that another tool recorded.
+    pub(crate) foreign: u64,
     /// Limit rules: requests per window, and the most used of it.
     pub(crate) rules: BTreeMap<String, (u32, u32)>,
     /// Calls of operations beyond the bound.
@@ -62,6 +64,12 @@ impl Recording {
             cursors: Cursors::default(),
             facts: Facts::default(),
         }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How many exchanges it has.
@@ -124,6 +132,7 @@ impl Facts {
         self.first = Some(self.first.map_or(exchange.started_at, |first| first.min(exchange.started_at)));
         self.last = Some(self.last.map_or(exchange.started_at, |last| last.max(exchange.started_at)));
         self.altered += u64::from(exchange.alteration.is_some());
+        self.foreign += u64::from(exchange.recorded_by.is_some());
         if let (Outcome::Answered, Some(destination)) = (exchange.outcome, &exchange.destination) {
             if let Some(calls) = self.hosts.get_mut(&*destination.address) {
                 *calls += 1;

@@ -281,6 +281,8 @@ mod tests {
         fits(&opened, "GET", "/api/v1/catalogue", "/api/v1/catalogue", "").await;
         fits(&opened, "GET", "/api/v1/compare?a=certification&b=a", "/api/v1/compare", "").await;
         fits(&opened, "GET", "/api/v1/compare?a=certification", "/api/v1/compare", "").await;
+        fits(&opened, "GET", "/api/v1/differences?a=certification&b=certification", "/api/v1/differences", "").await;
+        fits(&opened, "GET", "/api/v1/differences?a=certification&b=none", "/api/v1/differences", "").await;
         fits(&opened, "POST", "/api/v1/import", "/api/v1/import", "").await;
         fits(&opened, "GET", "/api/v1/key", "/api/v1/key", "").await;
         fits(&opened, "GET", "/api/v1/evidence", "/api/v1/evidence", "").await;

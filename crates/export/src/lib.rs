@@ -51,7 +51,7 @@ pub use self::{
     key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},
     mask::ExportMask,
     name::default_name,
-    read::{ReadFileError, read_exchanges},
+    read::Bundle,
     report::comparison_page,
     verify::{
         Finding, FindingKind, Progress, SessionOrigin, SignedBy, Verification, VerifyError, VerifyOptions, verify,

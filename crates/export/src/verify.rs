@@ -22,8 +22,8 @@ use std::{
 use nightaudit_exchange::{Alteration, Exchange, Import, SessionId};
 use nightaudit_mews::{API, Environment};
 
+pub(crate) use self::container::Container;
 use self::{chain::ChainCheck, finding::Findings, lines::check_lines, origins::SessionOrigins};
-pub(crate) use self::{container::Container, finding::shown, lines::MAX_LINE};
 pub use self::{
     finding::{Finding, FindingKind},
     origins::SessionOrigin,

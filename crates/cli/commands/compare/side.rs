@@ -1,6 +1,7 @@
 //! The two recordings: sessions of the log, or files.
 
 use std::{
+    io::{BufRead, BufReader, Seek as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -10,10 +11,11 @@ use anyhow::{Context as _, anyhow, bail};
 use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, Source, Stream, log_exchanges};
 use nightaudit_compare::Recording;
-use nightaudit_exchange::Filter;
-use nightaudit_export::read_exchanges;
+use nightaudit_exchange::{Filter, Incoming, PseudonymKey, Redactor};
+use nightaudit_export::Bundle;
+use nightaudit_import::{Options, Reader};
 use nightaudit_log::ReadLog;
-use nightaudit_mews::Contracts;
+use nightaudit_mews::{API, Contracts};
 use nightaudit_store::{Order, Session};
 use nightaudit_text::plain;
 
@@ -24,7 +26,13 @@ use crate::{
 };
 
 /// How files of exchanges end.
-const EXTENSIONS: [&str; 5] = [".ndjson", ".jsonl", ".har", ".zip", ".json"];
+const EXTENSIONS: [&str; 8] = [".ndjson", ".jsonl", ".har", ".zhar", ".zip", ".json", ".gz", ".mitm"];
+
+/// How a bundle begins.
+const ZIP: &[u8] = b"PK";
+
+/// How much of a file is read at once.
+const BUFFER: usize = 256 << 10;
 
 /// Exchanges between two updates of the progress bar.
 const INTERVAL: u64 = 256;
@@ -34,6 +42,10 @@ pub(super) struct Sides<'a> {
     pub(super) settings: &'a Settings,
     pub(super) filter: &'a Filter,
     pub(super) contracts: &'a Contracts,
+    /// Skips damaged entries of files.
+    pub(super) lenient: bool,
+    /// Reads other hosts than Mews' from other tools' files, too.
+    pub(super) all_hosts: bool,
 }
 
 /// One side.
@@ -140,19 +152,58 @@ impl Sides<'_> {
     }
 
     fn file(&self, path: &Path, note: &mut dyn FnMut()) -> anyhow::Result<(Recording, bool)> {
-        let file = open_input(path)?;
         let mut recording = Recording::new(&plain(&path.display().to_string()), self.contracts.clone());
-        let missing = read_exchanges(file, &mut |exchange| {
+        let mut file = BufReader::with_capacity(BUFFER, open_input(path)?);
+        let read = match file.fill_buf() {
+            Ok(begins) if begins.starts_with(ZIP) => {
+                let mut file = file.into_inner();
+                file.rewind()?;
+                Bundle::open(file)
+                    .map_err(anyhow::Error::from)
+                    .and_then(|mut bundle| self.entries(bundle.exchanges()?, &mut recording, note))
+            }
+            Ok(_) => self.entries(file, &mut recording, note),
+            Err(error) => Err(error.into()),
+        };
+        let is_whole = read.with_context(|| plain(&path.display().to_string()))?;
+        Ok((recording, is_whole))
+    }
+
+    /// Reads the exchanges of a file; returns whether none is missing. Other tools' are redacted as on import.
+    fn entries(&self, file: impl BufRead, recording: &mut Recording, note: &mut dyn FnMut()) -> anyhow::Result<bool> {
+        let options = Options { lenient: self.lenient, all_hosts: self.all_hosts, session: None };
+        let mut redactor = Redactor::new(&API, &self.settings.store.redact_fields, PseudonymKey::ephemeral());
+        let mut reader = Reader::open(file, options)?;
+        let mut is_whole = true;
+        for incoming in reader.by_ref() {
+            let exchange = match incoming? {
+                Incoming::Recorded(exchange) => exchange,
+                Incoming::Foreign(mut exchange) => {
+                    redactor.redact(&mut exchange);
+                    exchange
+                }
+                Incoming::Missing(missing) => {
+                    tracing::warn!("{}: {missing}", recording.name());
+                    is_whole = false;
+                    continue;
+                }
+            };
             if self.filter.matches(&exchange) {
                 recording.push(&exchange);
             }
             note();
-        });
-        let missing = missing.with_context(|| path.display().to_string())?;
-        for missing in &missing {
-            tracing::warn!("{}: {missing}", path.display());
         }
-        Ok((recording, missing.is_empty()))
+        let summary = reader.summary();
+        for skipped in &summary.reasons {
+            tracing::warn!("{}: skipped {}: {}", recording.name(), skipped.place, skipped.reason);
+        }
+        if summary.skipped > 0 {
+            tracing::warn!("{}: {} damaged entries skipped", recording.name(), summary.skipped);
+        }
+        if summary.other_hosts > 0 {
+            tracing::warn!("{}: {} requests to other hosts left out", recording.name(), summary.other_hosts);
+        }
+        Ok(is_whole)
     }
 }
 

@@ -62,6 +62,9 @@ impl Text<'_> {
         if side.altered > 0 {
             text.push_str(&format!(", {} altered before they were imported", thousands(side.altered)));
         }
+        if side.foreign > 0 {
+            text.push_str(&format!(", {} recorded by another tool", thousands(side.foreign)));
+        }
         if side.unread > 0 {
             text.push_str(&format!(", {} bodies not read", thousands(side.unread)));
         }

@@ -102,6 +102,7 @@ fn sides(a: &Side, b: &Side) -> Markup {
                         @for (host, calls) in &side.hosts { div { (short(host, 200)) " " span.dim { (count(*calls)) } } }
                     }))
                     @if a.altered + b.altered > 0 { (row("Altered before import", &|side| html! { (count(side.altered)) })) }
+                    @if a.foreign + b.foreign > 0 { (row("Recorded by another tool", &|side| html! { (count(side.foreign)) })) }
                     @if a.unread + b.unread > 0 { (row("Bodies not read", &|side| html! { (count(side.unread)) })) }
                     (row("Fullest windows", &|side| html! {
                         @if side.rules.is_empty() { span.dim { "not recorded" } }

@@ -122,7 +122,7 @@ impl fmt::Display for Named {
 }
 
 /// A text from an untrusted file, safe to print on one line of a terminal.
-pub(crate) fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown: String = crate::text::printable(text).chars().take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Maximum line length in bytes: two bodies of 64 MiB in base64.
-pub(crate) const MAX_LINE: u64 = 192 << 20;
+const MAX_LINE: u64 = 192 << 20;
 
 /// A line that lists missing exchanges.
 #[derive(Deserialize)]
