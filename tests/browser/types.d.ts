@@ -105,7 +105,6 @@ declare global {
 		webSocket?: WebSocketPart;
 		destination?: { address: string; remote?: string; tls?: { serverName: string; authority: string }; proxy?: string };
 		resentFrom?: string;
-		recordedBy?: string;
 		alteration?: string;
 		notes?: string[];
 		previousHash?: string;
