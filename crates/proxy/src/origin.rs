@@ -134,6 +134,11 @@ impl FromStr for Origin {
         if authority.host().is_empty() || authority.as_str().contains('@') {
             return Err(invalid("it needs a host, and must not have a user"));
         }
+        // Otherwise the scheme's own port would be used.
+        let port = authority.as_str().get(authority.host().len()..).unwrap_or_default();
+        if !matches!(port, "" | ":") && authority.port_u16().is_none() {
+            return Err(invalid("its port is not a number from 0 to 65535"));
+        }
         let host_header =
             HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("its host is not valid in a Host header"))?;
         let scheme = if tls { "https" } else { "http" };
@@ -153,6 +158,8 @@ mod tests {
             ("https://a/api", "has a path"),
             ("https://me@a", "not have a user"),
             ("https://", "not a URI"),
+            ("https://a:0x1", "port is not a number"),
+            ("https://[::1]:70000", "port is not a number"),
         ] {
             let error = text.parse::<Origin>().unwrap_err().to_string();
             assert!(error.contains(reason) && error.contains(text), "{error}");
