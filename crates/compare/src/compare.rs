@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nightaudit_exchange::Outcome;
 use nightaudit_review::Severity::{self, Error, Note, Warning};
 use nightaudit_units::count;
 
@@ -90,6 +91,9 @@ impl Comparer<'_> {
                 _ => (Change::Fewer, 'a', a.endings.get(&ending)),
             };
             let severities = match (ending, change) {
+                // Nightaudit made it up.
+                (Ending::Other(Outcome::Faulted), Change::New | Change::Gone) => (Note, Some(Note)),
+                (Ending::Other(Outcome::Faulted), _) => (Note, None),
                 // A limit that holds back more is a nuisance, a 429 from Mews is what it should prevent.
                 (Ending::Status(429), Change::New | Change::More) => (Error, new(change, Warning)),
                 (_, Change::New | Change::More) if ending.is_limit() => (Warning, new(change, Note)),
