@@ -68,7 +68,7 @@ function form(draft) {
 	const production = h("p", { class: "fault", hidden: true }, sure, " ", h("label", { for: "resend-sure" }, "Send it to production, where real properties are"));
 	/** @param {string} id @param {string} label @param {boolean} needed */
 	const token = (id, label, needed) => {
-		const input = h("input", { class: "field mono", id, type: "password", autocomplete: "off", spellcheck: "false" });
+		const input = h("input", { class: "field mono", id, type: "text", autocomplete: "off", spellcheck: "false" });
 		return { input, element: needed && h("p", null, h("label", { class: "label", for: id }, label), input) };
 	};
 	const access = token("resend-access", "Access token", draft.accessToken);
