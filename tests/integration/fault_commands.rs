@@ -144,10 +144,13 @@ async fn faults_are_said_in_lists_review_report_and_bundle() {
     let report = std::fs::read_to_string(report).unwrap();
     assert!(report.contains(sentence) && report.contains("Injected fault"));
     let (_, csv, _) = said(&run(&data, &["export", "--format", "csv", "-o", "-"]));
-    assert!(
-        csv.lines().any(|line| line.contains("faulted") && line.ends_with("reset\r") || line.ends_with(",reset")),
-        "{csv}"
-    );
+    // By column: others follow it.
+    let column = |line: &str, name: &str| {
+        let at = csv.lines().next().unwrap().split(',').position(|own| own.trim_start_matches('\u{feff}') == name);
+        line.split(',').nth(at.unwrap()).unwrap().trim().to_owned()
+    };
+    let is_reset = |line: &str| (column(line, "outcome"), column(line, "fault")) == ("faulted".into(), "reset".into());
+    assert!(csv.lines().any(is_reset), "{csv}");
     let (_, har, _) = said(&run(&data, &["export", "--format", "har", "-o", "-"]));
     assert!(har.contains(r#""_error":"injected fault: 429""#), "{har}");
 }

@@ -79,7 +79,8 @@ impl Run {
 }
 
 impl Lists {
-    /// Notes a page of a list; `operation` tells the lists of several operations apart.
+    /// Notes a page of a list; `operation` tells the cursors of several operations apart. Not the lists: each operation has
+    /// its own, and has another number in another recording.
     pub(crate) fn note(&mut self, operation: u32, exchange: &Exchange, cursors: &mut Cursors) {
         let Some(response) = exchange.response.as_ref().filter(|response| response.status == 200) else { return };
         if exchange.outcome != Outcome::Answered || response.body.truncated || response.body.withheld.is_some() {
@@ -161,7 +162,7 @@ impl Asked {
         asked.retain(|name, value| !NOT_THE_LIST.contains(&&**name) && !value.is_null());
         let named = asked.keys().map(|name| name.chars().take(40).collect::<String>()).take(8);
         let named = named.collect::<Vec<_>>().join(", ");
-        Some(Self { list: hash(&(operation, of(&Value::Object(asked)))), named, cursor })
+        Some(Self { list: of(&Value::Object(asked)), named, cursor })
     }
 }
 

@@ -309,6 +309,16 @@ fn a_mistake_in_requests_is_a_finding_of_the_operation() {
 }
 
 #[test]
+fn regression_lists_were_not_aligned_when_operations_came_in_another_order() {
+    let world = World { calls: 10 };
+    let (mut before, mut after) = (world.calls(1), world.calls(1));
+    let planted = Plant::Pages.plant(OPERATIONS[0], &mut before, &mut after);
+    after.reverse();
+    let expected = planted.into_iter().map(|(kind, change, subject)| (kind, change, OPERATIONS[0].to_owned(), subject));
+    assert_eq!(found(&compare(&before, &after)), expected.collect());
+}
+
+#[test]
 fn what_may_be_chance_is_marked() {
     let world = World { calls: 40 };
     let (before, mut after) = (world.calls(1), world.calls(2));

@@ -140,9 +140,9 @@ mod tests {
         assert_eq!((item("3:1.5^").number(), item("3:nan^").number(), item("1:1,").number()), (Some(1.5), None, None));
         assert_eq!((item("4:true!").boolean(), item("5:false!").boolean()), (Some(true), Some(false)));
         assert!(!item("0:~").is_some());
-        let list = item("12:1:1#0:~1:2#]");
+        let list = item("11:1:1#0:~1:2#]");
         assert_eq!(list.items().unwrap().map(Item::integer).collect::<Vec<_>>(), [Some(1), None, Some(2)]);
-        let dictionary = item("20:1:a,1:1#1:b;4:true!}");
+        let dictionary = item("19:1:a,1:1#1:b;4:true!}");
         assert_eq!(
             (dictionary.get("a").unwrap().integer(), dictionary.get("b").unwrap().boolean()),
             (Some(1), Some(true))
