@@ -376,11 +376,11 @@ fn neighbours(path: &str, known: &[String]) -> Vec<String> {
         .map(|key| (strsim::jaro_winkler(path, key).max(strsim::jaro_winkler(&last(path), &last(key))), key))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .collect();
-    let same_table =
-        |key: &String| key.rsplit_once('.').map(|(table, _)| table) == path.rsplit_once('.').map(|(table, _)| table);
-    // A slip of the pen is more likely than a wrong table.
-    if near.iter().any(|(_, key)| same_table(key)) {
-        near.retain(|(_, key)| same_table(key));
+    let table = |path: &str| path.rsplit_once('.').map(|(table, _)| table.to_owned());
+    // A typo is likelier than a wrong table, unless the name is right there.
+    let is_likely = |key: &str| table(key) == table(path) || last(key) == last(path);
+    if near.iter().any(|(_, key)| is_likely(key)) {
+        near.retain(|(_, key)| is_likely(key));
     }
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     near.into_iter().take(3).map(|(_, key)| key.replace("[*]", "").replace(".*", ".NAME")).collect()
