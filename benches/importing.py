@@ -108,7 +108,7 @@ def import_file(binary, file, folder, entries):
     told = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     took = time.monotonic() - started
-    if status or not told.startswith(f"{entries} exchanges"):
+    if status or not told.startswith(f"{entries:,} exchanges"):
         raise SystemExit(f"{file.name}: {status} {told}")
     size = file.stat().st_size
     print(f"{file.name}: {entries:,} entries of {size / entries / 1000:.1f} KB, {size / 1e6:,.0f} MB, in {took:.1f} s: {entries / took:,.0f}/s; "
