@@ -3,6 +3,7 @@
 The suite is written in Python 2, which some machine may still have; where it hasn't, this is skipped.
 """
 
+import concurrent.futures
 import json
 import os
 import shutil
@@ -12,6 +13,9 @@ import time
 from pathlib import Path
 
 VERSION = "25.10.1"
+
+# What the suite says of a case that behaved and closed as it should.
+GOOD = ("OK", "OK")
 
 # How often cases that differ are tried again.
 AGAIN = 3
@@ -68,14 +72,14 @@ def compare(work, binary, all_cases, install, python, skipped):
     testee += "testee.startServer(sys.argv[1], None, *sys.argv[2:]); reactor.run()"
     echo = [interpreter, "-c", prepare + testee]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    good = True
-    for tls in (False, True):
-        good &= compare_with(wstest, echo, environment, work, binary, all_cases, authority if tls else None)
-    return good
-
-
-def compare_with(wstest, echo, environment, work, binary, all_cases, authority):
     os.environ["NIGHTAUDIT"] = str(binary)
+    # At the same time: client and server of one of them keep little more than one core busy.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        both = [pool.submit(compare_with, wstest, echo, environment, work, all_cases, tls) for tls in (None, authority)]
+        return all([one.result() for one in both])
+
+
+def compare_with(wstest, echo, environment, work, all_cases, authority):
     from moved import Serve
 
     name = "tls" if authority else "clear"
@@ -93,23 +97,32 @@ def compare_with(wstest, echo, environment, work, binary, all_cases, authority):
         serve = Serve(f"http{'s' if tls else ''}://127.0.0.1:{port}", tls)
         through = serve.url.replace("http", "ws", 1)
         agents = {"direct": f"{scheme}://127.0.0.1:{port}", "through": through}
-        direct, proxied = cases(wstest, quiet, work, name, agents, ["*"] if all_cases else QUICK)
-        differ = [case for case in direct if direct[case] != proxied.get(case)]
+        if all_cases:
+            # A case that ends as it should needs no second run to compare it with, and all of them take half an hour.
+            (proxied,) = cases(wstest, quiet, work, name, {"through": through}, ["*"])
+            differ = [case for case, end in proxied.items() if end[:2] != GOOD]
+        else:
+            direct, proxied = cases(wstest, quiet, work, name, agents, QUICK)
+            differ = [case for case in {**direct, **proxied} if direct.get(case) != proxied.get(case)]
+        compared = len(differ) if all_cases else len(proxied)
         # What a case allows both of may depend on which of two packets comes first: only what stays different counts.
-        for _ in range(AGAIN if direct else 0):
+        for _ in range(AGAIN if proxied else 0):
             if differ:
                 again = cases(wstest, quiet, work, name, agents, differ)
-                differ = [case for case in differ if again[0].get(case) != again[1].get(case)]
+                differ = {case: [end.get(case) for end in again] for case in differ}
+                differ = {case: ends for case, ends in differ.items() if ends[0] != ends[1]}
     finally:
         if serve:
             serve.stop()
         server.terminate()
         server.wait()
         log.close()
-    print(f"autobahn ({'over TLS' if tls else 'in clear'}): {len(direct)} cases, {len(differ)} differ")
+    good = f"{len(proxied) - compared} as the suite wants them, " if all_cases else ""
+    print(f"autobahn ({'over TLS' if tls else 'in clear'}): {len(proxied)} cases, {good}{compared} compared, {len(differ)} differ", flush=True)
     for case in differ:
-        print(f"  DIFFERS: {case}: {direct[case]} directly, {proxied.get(case)} through nightaudit")
-    return bool(direct) and not differ
+        direct, through = differ[case]
+        print(f"  DIFFERS: {case}: {direct} directly, {through} through nightaudit", flush=True)
+    return bool(proxied) and not differ
 
 
 def cases(wstest, quiet, work, name, agents, wanted):
@@ -124,8 +137,9 @@ def cases(wstest, quiet, work, name, agents, wanted):
         "exclude-cases": [],
         "exclude-agent-cases": {},
     }
-    (work / "autobahn.json").write_text(json.dumps(spec))
-    subprocess.run([*wstest, "-m", "fuzzingclient", "-s", "autobahn.json"], **quiet, check=False)
+    settings = work / f"autobahn-{name}.json"
+    settings.write_text(json.dumps(spec))
+    subprocess.run([*wstest, "-m", "fuzzingclient", "-s", settings.name], **quiet, check=False)
     results = json.loads((reports / "index.json").read_text())
     verdict = lambda case: tuple(case.get(name) for name in ("behavior", "behaviorClose", "remoteCloseCode"))
     return [{case: verdict(end) for case, end in results.get(agent, {}).items()} for agent in agents]
