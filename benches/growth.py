@@ -71,9 +71,9 @@ def timed(*command, may_fail=False):
 
 def commands(binary, data, found):
     """The figures of commands that read, whether or not `serve` runs."""
-    line = subprocess.run([binary, "tail", "--data", data, "-n", "1", "--json"], capture_output=True, text=True, check=True).stdout
+    line = subprocess.run([binary, "tail", "--data", data, "-n", "1", "--no-follow", "--json"], capture_output=True, text=True, check=True).stdout
     id = json.loads(line.splitlines()[-1])["id"]
-    wanted = {"tail -n 10": ["tail", "-n", "10"], "show ID": ["show", id], "sessions": ["sessions"], "tail of a filter without matches": ["tail", "-n", "10", "--status", "418"]}
+    wanted = {"tail -n 10": ["tail", "-n", "10", "--no-follow"], "show ID": ["show", id], "sessions": ["sessions"], "tail of a filter without matches": ["tail", "-n", "10", "--no-follow", "--status", "418"]}
     for what, words in wanted.items():
         times = [timed(binary, words[0], "--data", data, *words[1:], may_fail=True) for _ in range(ROUNDS)]
         found[what] = (median(times) * 1000, "ms")
