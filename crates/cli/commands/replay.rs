@@ -23,7 +23,7 @@ use nightaudit_log::Start;
 use nightaudit_mews::API;
 use nightaudit_replay::{Builder, Comparison, OpenReader, Otherwise, Pointer, Readers, Recordings, Replayer, Timing};
 use nightaudit_store::Order;
-use nightaudit_text::{one_line, terminal::print_json};
+use nightaudit_text::{counted, one_line, terminal::print_json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -198,13 +198,17 @@ fn read_by(fetching: Fetching) -> anyhow::Result<Readers> {
 
 /// Logs what is replayed and what to do next.
 fn advise(recordings: &Recordings, url: &str, authority: Option<&std::path::Path>) {
-    tracing::info!("{} recordings of {} operations", recordings.count(), recordings.operations());
+    let [number, operations] = [(recordings.count(), "recording"), (recordings.operations(), "operation")]
+        .map(|(number, one)| counted(number as u64, one));
+    tracing::info!("{number} of {operations}");
     let left_out = recordings.left_out();
     if left_out.unanswered > 0 {
-        tracing::info!("{} exchanges have no complete response from Mews and are not replayed", left_out.unanswered);
+        let number = counted(left_out.unanswered as u64, "exchange");
+        tracing::info!("{number} not replayed, without a complete response from Mews");
     }
     if left_out.surplus > 0 {
-        tracing::warn!("{} exchanges are too many to be replayed: choose fewer", left_out.surplus);
+        let number = counted(left_out.surplus as u64, "exchange");
+        tracing::warn!("{number} not replayed, beyond the most that can be: choose fewer");
     }
     if let Some(file) = authority {
         tracing::info!("CA certificate: {}", file.display());

@@ -133,7 +133,9 @@ impl Facts {
         self.last = Some(self.last.map_or(exchange.started_at, |last| last.max(exchange.started_at)));
         self.altered += u64::from(exchange.alteration.is_some());
         self.foreign += u64::from(exchange.recorded_by.is_some());
-        if let (Outcome::Answered, Some(destination)) = (exchange.outcome, &exchange.destination) {
+        if let (Outcome::Answered, false, Some(destination)) =
+            (exchange.outcome, exchange.is_webhook(), &exchange.destination)
+        {
             if let Some(calls) = self.hosts.get_mut(&*destination.address) {
                 *calls += 1;
             } else if self.hosts.len() < MOST_NAMES {

@@ -80,6 +80,13 @@ impl Tally {
         }
         if ending.is_failure() {
             self.failed += 1;
+        }
+        if exchange.is_webhook() {
+            // Mews sends the request; time and response are the integration's own.
+            self.received.add(&exchange.request.body, exchange.id, common.room);
+            return;
+        }
+        if ending.is_failure() {
             self.note_message(ending, exchange);
         }
         self.latencies.note(exchange);

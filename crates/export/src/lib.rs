@@ -70,8 +70,8 @@ impl Format {
             Self::Ndjson => Box::new(ndjson::NdjsonWriter::new(out)),
             Self::Csv => Box::new(csv::CsvWriter::new(out)),
             Self::Curl => Box::new(curl::CurlWriter::new(out)),
-            Self::Postman => Box::new(observed::postman::PostmanWriter::new(out)),
-            Self::OpenApi => Box::new(observed::openapi::OpenApiWriter::new(out)),
+            Self::Postman => Box::new(observed::ObservedWriter::new(out, observed::postman::write)),
+            Self::OpenApi => Box::new(observed::ObservedWriter::new(out, observed::openapi::write)),
         }
     }
 }

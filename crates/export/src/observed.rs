@@ -8,6 +8,7 @@
 pub(crate) mod openapi;
 pub(crate) mod postman;
 mod schema;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use nightaudit_exchange::{Envelope, Exchange, Header, Outcome, Timestamp};
 use nightaudit_shape::{Room, Shape};
 
+pub(crate) use self::writer::ObservedWriter;
 use crate::curl::is_skipped;
 
 /// The most operations; the calls of others are counted.
@@ -95,8 +97,8 @@ impl Observed {
         if self.sessions.len() < MOST_NAMES && !self.sessions.contains(&*exchange.session_name) {
             self.sessions.insert(exchange.session_name.to_string());
         }
-        // Messages of a WebSocket aren't calls, and a rejected request was never parsed.
-        if exchange.web_socket.is_some() || exchange.outcome == Outcome::Rejected {
+        // Messages of a WebSocket aren't calls, a webhook is none to the API, and a rejected request was never parsed.
+        if exchange.web_socket.is_some() || exchange.is_webhook() || exchange.outcome == Outcome::Rejected {
             return;
         }
         let Some((origin, path, query)) = split(&exchange.request.url) else {

@@ -3,7 +3,7 @@
 
 mod samples;
 
-use nightaudit_exchange::{Body, Exchange, Outcome};
+use nightaudit_exchange::{Body, CallDirection, Exchange, Outcome};
 use nightaudit_export::Format;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -133,6 +133,19 @@ fn hostile_and_other_exchanges_break_neither() {
     let mut braces = exchange(1);
     braces.request.url = "https://api.mews-demo.com/a/{b}/c".to_owned();
     assert!(written(Format::OpenApi, &[braces])["paths"].get("/a/%7Bb%7D/c").is_some());
+}
+
+#[test]
+fn regression_webhooks_were_shown_as_operations_of_the_api() {
+    let mut webhook = exchange(1);
+    webhook.direction = CallDirection::Incoming;
+    webhook.request.url = "http://127.0.0.1:3000/hook".to_owned();
+    let document = written(Format::OpenApi, &[exchange(2), webhook.clone()]);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 1);
+    assert_eq!(document["servers"].as_array().unwrap().len(), 1);
+    for format in [Format::OpenApi, Format::Postman] {
+        assert!(!written(format, &[exchange(2), webhook.clone()]).to_string().contains("/hook"));
+    }
 }
 
 #[test]

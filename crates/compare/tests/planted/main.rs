@@ -6,7 +6,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use nightaudit_compare::{Change, Difference, DifferenceKind as Kind, Differences, Ignore, Recording};
-use nightaudit_exchange::{Decision, Exchange, Outcome};
+use nightaudit_exchange::{CallDirection, Decision, Exchange, Outcome};
 use nightaudit_mews::Contracts;
 use nightaudit_review::Severity;
 use proptest::prelude::*;
@@ -316,6 +316,28 @@ fn regression_lists_were_not_aligned_when_operations_came_in_another_order() {
     after.reverse();
     let expected = planted.into_iter().map(|(kind, change, subject)| (kind, change, OPERATIONS[0].to_owned(), subject));
     assert_eq!(found(&compare(&before, &after)), expected.collect());
+}
+
+#[test]
+fn regression_webhooks_were_compared_as_calls_that_mews_answers() {
+    let of = |took_us: u64, body: &Value| {
+        let mut recording = Recording::new("webhooks", Contracts::built_in());
+        for number in 1..40 {
+            let call = Call { request: body.clone(), took_us, ..Call::new("webhook", 1, 1) };
+            let mut exchange = call.exchange(number, 1);
+            exchange.direction = CallDirection::Incoming;
+            recording.push(&exchange);
+        }
+        recording
+    };
+    let body = json!({"Events": [{"Discriminator": "Reservation"}]});
+    let fast = of(5_000, &body);
+    // How long the integration takes is not Mews' latency.
+    let differences = Differences::of(&fast, &of(500_000, &body), &Ignore::default());
+    assert!(differences.is_empty(), "{:#?}", differences.differences);
+    let differences = Differences::of(&fast, &of(5_000, &json!({"Events": [{}]})), &Ignore::default());
+    let [gone] = &differences.differences[..] else { panic!("{:#?}", differences.differences) };
+    assert_eq!((gone.kind, gone.change, &*gone.subject), (Kind::Messages, Change::Gone, "/Events/*/Discriminator"));
 }
 
 #[test]

@@ -4,47 +4,20 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use nightaudit_exchange::{Exchange, Missing, Timestamp};
+use nightaudit_exchange::Timestamp;
 use nightaudit_mews::API;
 use nightaudit_units::count;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::value::RawValue;
 
 use super::{Message, Observed, Operation, schema::Schema};
-use crate::{ExchangeWriter, ExportError};
 
 /// The methods that a path of OpenAPI can have.
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-pub(crate) struct OpenApiWriter<W> {
-    out: W,
-    observed: Observed,
-    missing: u64,
-}
-
-impl<W: Write> OpenApiWriter<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self { out, observed: Observed::default(), missing: 0 }
-    }
-}
-
-impl<W: Write> ExchangeWriter for OpenApiWriter<W> {
-    fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
-        self.observed.add(exchange);
-        Ok(())
-    }
-
-    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
-        self.missing = missing.iter().map(|missing| missing.count).sum();
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
-        let document = Document { observed: &self.observed, missing: self.missing };
-        serde_json::to_writer_pretty(&mut self.out, &document).map_err(|error| ExportError::Write(error.into()))?;
-        self.out.write_all(b"\n")?;
-        Ok(self.out.flush()?)
-    }
+/// Writes the document.
+pub(crate) fn write(observed: &Observed, missing: u64, out: &mut dyn Write) -> serde_json::Result<()> {
+    serde_json::to_writer_pretty(out, &Document { observed, missing })
 }
 
 /// What the document is made of, in an extension.

@@ -9,7 +9,7 @@ use std::{
     io::Write,
 };
 
-use nightaudit_exchange::{Envelope, Exchange, Header, Missing};
+use nightaudit_exchange::{Envelope, Header};
 use nightaudit_mews::API;
 use nightaudit_shape::{Property, Shape};
 use nightaudit_units::count;
@@ -17,7 +17,6 @@ use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 
 use super::{Example, Observed, Operation, schema};
 use crate::{
-    ExchangeWriter, ExportError,
     curl::{Piece, pieces, variable},
     text::printable,
 };
@@ -31,43 +30,10 @@ const BASE: &str = "baseUrl";
 /// The most properties in a description.
 const MOST_ROWS: usize = 200;
 
-pub(crate) struct PostmanWriter<W> {
-    out: W,
-    observed: Observed,
-    missing: u64,
-}
-
-impl<W: Write> PostmanWriter<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self { out, observed: Observed::default(), missing: 0 }
-    }
-}
-
-impl<W: Write> ExchangeWriter for PostmanWriter<W> {
-    fn write(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
-        self.observed.add(exchange);
-        Ok(())
-    }
-
-    fn missing(&mut self, missing: &[Missing]) -> Result<(), ExportError> {
-        self.missing = missing.iter().map(|missing| missing.count).sum();
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
-        let collection = Collection {
-            info: Info {
-                name: name(&self.observed),
-                description: description(&self.observed, self.missing),
-                schema: SCHEMA,
-            },
-            item: Folders(&self.observed),
-            variable: variables(&self.observed),
-        };
-        serde_json::to_writer_pretty(&mut self.out, &collection).map_err(|error| ExportError::Write(error.into()))?;
-        self.out.write_all(b"\n")?;
-        Ok(self.out.flush()?)
-    }
+/// Writes the collection.
+pub(crate) fn write(observed: &Observed, missing: u64, out: &mut dyn Write) -> serde_json::Result<()> {
+    let info = Info { name: name(observed), description: description(observed, missing), schema: SCHEMA };
+    serde_json::to_writer_pretty(out, &Collection { info, item: Folders(observed), variable: variables(observed) })
 }
 
 #[derive(Serialize)]
