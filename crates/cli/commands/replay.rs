@@ -203,11 +203,11 @@ fn advise(recordings: &Recordings, url: &str, authority: Option<&std::path::Path
     tracing::info!("{number} of {operations}");
     let left_out = recordings.left_out();
     if left_out.unanswered > 0 {
-        let number = counted(left_out.unanswered as u64, "exchange");
+        let number = counted(left_out.unanswered, "exchange");
         tracing::info!("{number} not replayed, without a complete response from Mews");
     }
     if left_out.surplus > 0 {
-        let number = counted(left_out.surplus as u64, "exchange");
+        let number = counted(left_out.surplus, "exchange");
         tracing::warn!("{number} not replayed, beyond the most that can be: choose fewer");
     }
     if let Some(file) = authority {
