@@ -139,11 +139,17 @@ impl CatchUp<'_> {
     pub(crate) fn session(&mut self, session: SessionId) -> io::Result<()> {
         let folder = self.shared.folder(session);
         let mut files = Vec::new();
-        for number in segment::list(&folder)? {
-            let file = fs::File::open(segment::path(&folder, number))?;
+        let numbers = segment::list(&folder)?;
+        for number in &numbers {
+            let file = fs::File::open(segment::path(&folder, *number))?;
+            let length = file.metadata()?.len();
+            let header = Header::read(&file);
+            let is_last = numbers.last() == Some(number);
+            if header.is_err() && is_last && self.is_open(session) && !segment::is_begun(&file, length)? {
+                continue;
+            }
             // An unreadable header has no generation, and is reported as damage by `check`.
-            let generation = Header::read(&file).map_or(0, |header| header.generation);
-            files.push((number, generation, file.metadata()?.len()));
+            files.push((*number, header.map_or(0, |header| header.generation), length));
         }
         let mut listing = self.shared.index.listings().remove(&session).unwrap_or_default();
         self.shared.raise_head(session, &listing);

@@ -114,6 +114,27 @@ pub(crate) fn is_sealed(file: &fs::File, length: u64, salt: Salt) -> io::Result<
     Ok(Footer::parse(&bytes, salt).is_some_and(|footer| footer.at == at))
 }
 
+/// Whether more was written to the file of this length than zeros or a part of the header: if not, the disk was full or
+/// a crash came before anything was recorded in it.
+pub(crate) fn is_begun(file: &fs::File, length: u64) -> io::Result<bool> {
+    Ok(length >= HEADER as u64 && !is_space(file, 0, length)?)
+}
+
+/// Whether there are only zeros from `from` to the end of the file of this length.
+fn is_space(file: &fs::File, from: u64, length: u64) -> io::Result<bool> {
+    let mut window = vec![0; 64 << 10];
+    let mut start = from;
+    while start < length {
+        let read = usize::try_from(length - start).map_or(window.len(), |left| left.min(window.len()));
+        file.read_exact_at(&mut window[..read], start)?;
+        if window[..read].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        start += read as u64;
+    }
+    Ok(true)
+}
+
 /// The offset of the block that should hold an exchange, by the blocks' headers; `None` if none should.
 pub(crate) fn find(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
     let file = fs::File::open(path)?;
@@ -226,7 +247,7 @@ impl Walk {
             self.at = at + FOOTER as u64;
             return Ok(Some(Step::Footer(footer)));
         }
-        if self.is_space(at)? {
+        if is_space(&self.file, at, self.length)? {
             self.at = self.length;
             return Ok(Some(Step::Space(at)));
         }
@@ -256,21 +277,6 @@ impl Walk {
         }
         self.file.read_exact_at(&mut bytes, at)?;
         Ok(Footer::parse(&bytes, self.salt))
-    }
-
-    /// Whether there are only zeros from `from` on.
-    fn is_space(&self, from: u64) -> io::Result<bool> {
-        let mut window = vec![0; 64 << 10];
-        let mut start = from;
-        while start < self.length {
-            let length = usize::try_from(self.length - start).map_or(window.len(), |left| left.min(window.len()));
-            self.file.read_exact_at(&mut window[..length], start)?;
-            if window[..length].iter().any(|byte| *byte != 0) {
-                return Ok(false);
-            }
-            start += length as u64;
-        }
-        Ok(true)
     }
 
     /// The offset of the next intact block or footer at or after `from`.

@@ -14,6 +14,8 @@ use nightaudit_store::disk::{Disk, DiskFile, OsDisk};
 struct State {
     /// The errno of every write, if any.
     error: Option<i32>,
+    /// Whether there is no space for the first bytes of segments.
+    no_segments: bool,
     /// Whether syncs block, and how many do.
     held: bool,
     waiting: usize,
@@ -43,6 +45,11 @@ impl TestDisk {
     /// Makes every write fail with this errno, or succeed.
     pub(crate) fn fail(&self, error: Option<i32>) {
         self.state().error = error;
+    }
+
+    /// Whether segments can't be started for lack of space, though all else can be written.
+    pub(crate) fn refuse_segments(&self, refuse: bool) {
+        self.state().no_segments = refuse;
     }
 
     /// Blocks every sync until [`release`](Self::release).
@@ -163,7 +170,10 @@ impl Disk for TestDisk {
 
 impl DiskFile for TestFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if let Err(error) = self.disk.check() {
+        let is_segment = self.path.extension().is_some_and(|extension| extension == "seg");
+        let refused = offset == 0 && is_segment && self.disk.state().no_segments;
+        let failed = refused.then(|| io::Error::from_raw_os_error(28)).or(self.disk.check().err());
+        if let Some(error) = failed {
             // A full disk writes what fits.
             self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
             return Err(error);

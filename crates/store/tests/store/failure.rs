@@ -77,6 +77,51 @@ fn a_failing_disk_forwards_if_configured_and_the_session_stays_incomplete() {
 }
 
 #[test]
+fn regression_a_segment_that_a_full_disk_had_no_space_to_start_was_called_damaged() {
+    // As the first segment of a session, and as one that follows.
+    for before in [0, 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, killed) = (dir.path().join("data"), dir.path().join("killed"));
+        let disk = TestDisk::default();
+        let log = Log::open(StoreConfig { disk: Arc::new(disk.clone()), segment_size: 1000, ..config(&data) }).unwrap();
+        record(&log, 0..before);
+        disk.refuse_segments(true);
+        let receipt = wait(log.recorder().reserve()).unwrap().record(capture(before));
+        until(|| log.status().failing.is_some());
+        copy(&data, &killed);
+        disk.refuse_segments(false);
+        wait(receipt);
+        drop(log);
+        let begun = segments(&killed).pop().unwrap();
+        for left in [&fs::read(&begun).unwrap()[..], &[], &[0; 64], &[0; 4096]] {
+            fs::write(&begun, left).unwrap();
+            let found = Log::open_read_only(&killed, &nightaudit_mews::API).unwrap();
+            let check = found.check(&mut |_| {}).unwrap();
+            assert_eq!((check.damage, check.missing, check.exchanges), (vec![], vec![], before), "{left:?}");
+            assert!(!found.session("certification").unwrap().incomplete);
+            // It is used by the next owner, and the index still fits.
+            let again = dir.path().join(format!("again-{}", left.len()));
+            copy(&killed, &again);
+            let log = Log::open(config(&again)).unwrap();
+            assert_eq!((&log.opened().rebuilt, &log.opened().damage), (&None, &vec![]), "{left:?}");
+            record(&log, 100..101);
+            log.close();
+            drop(log);
+            assert_eq!(segments(&again).len(), segments(&killed).len());
+            let log = Log::open(config(&again)).unwrap();
+            assert_eq!((&log.opened().rebuilt, log.check(&mut |_| {}).unwrap().damage), (&None, vec![]), "{left:?}");
+            assert_eq!(numbers(&log, Query::default()).last(), Some(&100));
+            // In an ended session it is damage.
+            log.end_session("certification").unwrap();
+            drop(log);
+            fs::write(segments(&again).pop().unwrap(), left).unwrap();
+            let check = Log::open_read_only(&again, &nightaudit_mews::API).unwrap().check(&mut |_| {}).unwrap();
+            assert!(!check.damage.is_empty() && !check.missing.is_empty(), "{left:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_answered_under_sync_is_lost_by_a_power_failure() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
