@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use self::identity::Identity;
 use crate::private;
 
 /// Where the log writes: [`OsDisk`] in production; tests lose unsynced writes or fail.
@@ -99,7 +100,8 @@ pub struct OsDisk;
 impl Disk for OsDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = private::open(fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600), path)?;
-        Ok(Box::new(file))
+        let identity = identity::of_file(&file)?;
+        Ok(Box::new(OsFile { file, identity }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -119,23 +121,29 @@ impl Disk for OsDisk {
     }
 }
 
-impl DiskFile for fs::File {
+/// A file of the operating system. Its identity never changes while it is open, and so is read once.
+#[derive(Debug)]
+struct OsFile {
+    file: fs::File,
+    identity: Identity,
+}
+
+impl DiskFile for OsFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        fs::File::set_len(self, length)
+        self.file.set_len(length)
     }
 
     fn is_at(&self, path: &Path) -> io::Result<bool> {
-        let own = identity::of_file(self)?;
         match identity::at(path) {
-            Ok(there) => Ok(there == own),
+            Ok(there) => Ok(there == self.identity),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
             Err(error) => Err(error),
         }
@@ -153,7 +161,7 @@ mod identity {
 
     use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
 
-    type Identity = (u32, u32, u64);
+    pub(super) type Identity = (u32, u32, u64);
 
     pub(super) fn of_file(file: &fs::File) -> io::Result<Identity> {
         Ok(identity(&statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::INO)?))
@@ -173,7 +181,7 @@ mod identity {
 mod identity {
     use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
-    type Identity = (u64, u64);
+    pub(super) type Identity = (u64, u64);
 
     pub(super) fn of_file(file: &fs::File) -> io::Result<Identity> {
         file.metadata().map(|found| (found.dev(), found.ino()))

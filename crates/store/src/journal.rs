@@ -4,6 +4,7 @@
 use std::{
     borrow::Cow,
     fs, io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -176,7 +177,7 @@ pub(crate) fn wipe(dir: &Path, is_deleted: impl Fn(ExchangeId) -> bool) -> io::R
     let file = private::open(fs::OpenOptions::new().write(true), &path)?;
     for (number, slot) in bytes.chunks(SLOT).enumerate() {
         if entry(slot).is_some_and(|entry| is_deleted(entry.id)) {
-            DiskFile::write_at(&file, &[0; HEAD], (number * SLOT) as u64)?;
+            file.write_all_at(&[0; HEAD], (number * SLOT) as u64)?;
         }
     }
     Ok(())

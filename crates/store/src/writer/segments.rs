@@ -83,7 +83,9 @@ impl Writer {
                 turn: self.turn,
             }),
             // Don't append to a segment that can't be read to its end, or that never had a complete block.
-            _ if is_whole && (length <= HEADER as u64 || !segment::is_begun(&file, length)?) => self.begin(session, number, hash, last),
+            _ if is_whole && (length <= HEADER as u64 || !segment::is_begun(&file, length)?) => {
+                self.begin(session, number, hash, last)
+            }
             _ => self.begin(session, number + 1, hash, last),
         }
     }
