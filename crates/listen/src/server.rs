@@ -260,14 +260,14 @@ impl<H: Handler> Serving<H> {
         stopping: CancellationToken,
     ) {
         let Some(tls) = &self.config.tls else {
-            return self.sniff(stream, peer, link, stopping).await;
+            return Box::pin(self.sniff(stream, peer, link, stopping)).await;
         };
         let mut first = [0];
         match tokio::time::timeout(self.config.head_timeout, stream.get_ref().peek(&mut first)).await {
             Ok(Ok(1..)) if first[0] == TLS_HANDSHAKE[0] => {}
             Ok(Ok(1..)) => {
                 let guard = Guard::new(stream, self.limits(), Arc::clone(&link)).refusing(CLEARTEXT_ON_TLS);
-                return self.http1(guard, peer, link, stopping).await;
+                return Box::pin(self.http1(guard, peer, link, stopping)).await;
             }
             _ => return,
         }
@@ -278,9 +278,9 @@ impl<H: Handler> Serving<H> {
         };
         match handshake {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                self.http2(stream, peer, link, stopping).await;
+                Box::pin(self.http2(stream, peer, link, stopping)).await;
             }
-            Ok(Ok(stream)) => self.sniff(stream, peer, link, stopping).await,
+            Ok(Ok(stream)) => Box::pin(self.sniff(stream, peer, link, stopping)).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
         }
@@ -305,8 +305,8 @@ impl<H: Handler> Serving<H> {
             () = link.evicted() => None,
         };
         match protocol {
-            Some(Protocol::Http1) => self.http1(guard, peer, link, stopping).await,
-            Some(Protocol::Http2) => self.http2(guard, peer, link, stopping).await,
+            Some(Protocol::Http1) => Box::pin(self.http1(guard, peer, link, stopping)).await,
+            Some(Protocol::Http2) => Box::pin(self.http2(guard, peer, link, stopping)).await,
             None => {}
         }
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{
     body::{BodySummary, hash, mask_text, name_bit},
     intent::{Fault, Intent},
-    names::{Family, OperationNo, TokenNo},
+    names::{Family, OperationNo, OwnLists, TokenNo},
     order::Timed,
     page,
     review::{RetryCause, RetryOrigin},
@@ -131,8 +131,8 @@ pub(crate) struct FactInput<'a, 'b> {
     pub(crate) access_token: TokenNo,
     pub(crate) client_token: TokenNo,
     pub(crate) rule: Option<u16>,
-    /// Whether the operation is paginated.
-    pub(crate) paginated: bool,
+    /// The lists of its resource, if the operation is paginated.
+    pub(crate) paginated: Option<OwnLists>,
     /// What violates the contract in the request.
     pub(crate) blamed: Blamed,
 }
@@ -169,7 +169,7 @@ impl FactInput<'_, '_> {
             intent: Intent::of(self.asked),
             is_single: self.asked.is_single(),
             cursor: self.asked.cursor,
-            next: if self.paginated { page::next(exchange, self.asked, self.family) } else { 0 },
+            next: self.paginated.map_or(0, |lists| page::next(exchange, self.asked, lists)),
             failure: failure(exchange, self.asked, self.blamed),
         }
     }

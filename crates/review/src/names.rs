@@ -36,6 +36,11 @@ pub(crate) struct Family {
     pub(crate) resource: u64,
     /// Whether it reads and changes nothing.
     pub(crate) is_read: bool,
+}
+
+/// The lists of an operation's own resource.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct OwnLists {
     /// The resource as in the path: `reservations`. Empty for unknown operations.
     list: &'static str,
     /// Hashes of the possible names of the resource's own id lists: `ReservationIds`.
@@ -51,23 +56,31 @@ fn is_read_action(action: &str) -> bool {
     ["get", "search", "price"].iter().any(|verb| action.starts_with(verb))
 }
 
+/// The path that was meant by this one.
+fn meant(name: &str) -> &str {
+    match operation(name) {
+        Some(_) => name,
+        None => suggest(name).map_or(name, |suggestion| &suggestion.operation.path),
+    }
+}
+
 impl Family {
     fn of(name: &str) -> Self {
-        let meant = match operation(name) {
-            Some(_) => name,
-            None => suggest(name).map_or(name, |suggestion| &suggestion.operation.path),
-        };
-        let mut parts = meant.trim_matches('/').split('/');
+        let mut parts = meant(name).trim_matches('/').split('/');
         let (resource, action) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let is_read = is_read_action(action);
-        let known = operation(name).map(|known| &*known.path);
         Self {
             number: hash(format!("{resource}/{action}").as_bytes()),
             resource: hash(resource.as_bytes()),
-            is_read,
-            list: known.and_then(|path| path.split('/').next()).unwrap_or_default(),
-            own_ids: own_ids(resource),
+            is_read: is_read_action(action),
         }
+    }
+}
+
+impl OwnLists {
+    fn of(name: &str) -> Self {
+        let known = operation(name).map(|known| &*known.path);
+        let resource = meant(name).trim_matches('/').split('/').next().unwrap_or_default();
+        Self { list: known.and_then(|path| path.split('/').next()).unwrap_or_default(), own_ids: own_ids(resource) }
     }
 
     /// The name of the list in a response.
@@ -97,7 +110,7 @@ fn own_ids(resource: &str) -> [u64; 3] {
 pub(crate) struct Operations {
     numbers: HashMap<Box<str>, OperationNo>,
     names: Vec<Box<str>>,
-    families: Vec<Family>,
+    families: Vec<(Family, OwnLists)>,
     /// Calls of operations without a number of their own.
     pub(crate) unnumbered: u64,
 }
@@ -128,14 +141,19 @@ impl Operations {
     fn insert(&mut self, name: &str) -> OperationNo {
         let number = OperationNo(u16::try_from(self.names.len()).unwrap_or(u16::MAX));
         self.names.push(name.into());
-        self.families.push(Family::of(name));
+        self.families.push((Family::of(name), OwnLists::of(name)));
         self.numbers.insert(name.into(), number);
         number
     }
 
     /// The family of an operation.
     pub(crate) fn family(&self, number: OperationNo) -> Family {
-        self.families.get(usize::from(number.0)).copied().unwrap_or_default()
+        self.families.get(usize::from(number.0)).copied().unwrap_or_default().0
+    }
+
+    /// The lists of an operation's own resource.
+    pub(crate) fn own_lists(&self, number: OperationNo) -> OwnLists {
+        self.families.get(usize::from(number.0)).copied().unwrap_or_default().1
     }
 
     /// The name of a number.
@@ -214,8 +232,8 @@ mod tests {
             ("companies/getAll", "CompanyIds"),
             ("addresses/getAll", "AddressIds"),
         ] {
-            assert!(Family::of(operation).is_own_ids(hash(name.as_bytes())), "{operation}");
-            assert!(!Family::of(operation).is_own_ids(hash(b"CustomerIds")), "{operation}");
+            assert!(OwnLists::of(operation).is_own_ids(hash(name.as_bytes())), "{operation}");
+            assert!(!OwnLists::of(operation).is_own_ids(hash(b"CustomerIds")), "{operation}");
         }
     }
 

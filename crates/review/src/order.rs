@@ -84,6 +84,13 @@ impl<T: Timed> Order<T> {
         self.slots.get_mut(slot as usize)?.take()
     }
 
+    /// The buffered items, in order.
+    pub(crate) fn waiting(&self) -> Vec<&T> {
+        let mut keys: Vec<_> = self.waiting.iter().map(|Reverse(key)| *key).collect();
+        keys.sort_unstable();
+        keys.iter().filter_map(|(.., slot)| self.slots.get(*slot as usize)?.as_ref()).collect()
+    }
+
     /// How many items arrived too late to be ordered.
     pub(crate) fn late(&self) -> u64 {
         self.late

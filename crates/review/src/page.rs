@@ -10,7 +10,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::{
     body::{BodySummary, hash},
-    names::Family,
+    names::OwnLists,
 };
 
 /// The most items on a page, and the default `Count`.
@@ -20,7 +20,7 @@ const MOST: u64 = 1000;
 const LEAST_ITEM: u64 = 10;
 
 /// The hash of the next page's cursor; 0 if there is no next page or the response is truncated.
-pub(crate) fn next(exchange: &Exchange, asked: &BodySummary<'_>, family: Family) -> u64 {
+pub(crate) fn next(exchange: &Exchange, asked: &BodySummary<'_>, lists: OwnLists) -> u64 {
     let Some(response) = exchange.response.as_ref().filter(|response| response.status == 200) else { return 0 };
     if response.body.truncated || !exchange.envelope.paginated {
         return 0;
@@ -31,9 +31,9 @@ pub(crate) fn next(exchange: &Exchange, asked: &BodySummary<'_>, family: Family)
     if (body.len() as u64) < count * LEAST_ITEM {
         return 0;
     }
-    let items = items(&body, family.list_name());
+    let items = items(&body, lists.list_name());
     // A page with as many items as requested ids is complete.
-    let own = asked.lists.iter().filter(|list| family.is_own_ids(list.name));
+    let own = asked.lists.iter().filter(|list| lists.is_own_ids(list.name));
     let requested = own.map(|list| list.ids).min();
     if items < count || requested.is_some_and(|ids| ids <= items) {
         return 0;

@@ -202,7 +202,9 @@ impl Reviewer {
             access_token: self.access_tokens.number(exchange.envelope.access_token),
             client_token: self.client_tokens.number(exchange.envelope.client_token),
             rule: exchange.limit.as_ref().and_then(|note| fold.limits.number(&note.rule, note.limit)),
-            paginated: operation(&exchange.operation).is_some_and(|known| known.paginated),
+            paginated: operation(&exchange.operation)
+                .filter(|known| known.paginated)
+                .map(|_| self.operations.own_lists(number)),
             blamed,
         }
         .fact();
@@ -215,16 +217,19 @@ impl Reviewer {
     /// The review of the exchanges so far.
     #[must_use]
     pub fn review(&self) -> Review {
-        self.clone().into_review()
+        self.report(self.fold.clone(), &self.order.waiting())
     }
 
     /// The review of all exchanges.
     #[must_use]
     pub fn into_review(mut self) -> Review {
-        while let Some(fact) = self.order.take() {
-            self.fold.follow(&fact);
-        }
-        let fold = self.fold;
+        let fold = std::mem::take(&mut self.fold);
+        self.report(fold, &self.order.waiting())
+    }
+
+    /// The review by what has been folded so far and the facts still waiting for their order.
+    fn report(&self, mut fold: Fold, waiting: &[&Fact]) -> Review {
+        waiting.iter().for_each(|fact| fold.follow(fact));
         let mut findings = Findings::new(&self.declaration);
         let run = fold.run.report(&self.clock, self.declaration.kind, &mut findings);
         let provenance = fold.origin.report(&mut findings);
@@ -260,7 +265,7 @@ impl Reviewer {
             counts,
             findings,
             silenced,
-            left_out: self.left_out,
+            left_out: self.left_out.clone(),
             declared: self.declaration.declared(),
             operations: fold.operations.report(&self.operations, fold.run.hours(), &self.contracts),
             run,
