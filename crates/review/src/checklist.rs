@@ -3,12 +3,12 @@
 use crate::{
     declaration::IntegrationKind,
     findings::{count_of, span, thousands},
-    review::{Check, CheckState, OriginStatus, Review},
+    review::{Check, CheckState, EventChannel, OriginStatus, Review, WebhookReview},
     rule::{Rule, Severity},
 };
 
 /// The points in order: id and title.
-const POINTS: [(&str, &str); 13] = [
+const POINTS: [(&str, &str); 14] = [
     ("origin", "Answered by Mews Demo"),
     ("record", "Record complete"),
     ("duration", "48 hours of activity"),
@@ -18,6 +18,7 @@ const POINTS: [(&str, &str); 13] = [
     ("frequency", "Frequency of requests"),
     ("filters", "Filters and pages"),
     ("errors", "Errors resolved"),
+    ("events", "Webhooks and events"),
     ("accuracy", "Accurate requests"),
     ("client", "Identified by Client"),
     ("test-data", "Test data only"),
@@ -41,6 +42,7 @@ pub(crate) fn point_of(rule: Rule) -> &'static str {
             "usecase" => "use-case",
             "limits" | "retry" => "limits",
             "errors" => "errors",
+            "events" => "events",
             "request" => "accuracy",
             "identity" => "client",
             "data" => "test-data",
@@ -52,7 +54,9 @@ pub(crate) fn point_of(rule: Rule) -> &'static str {
 
 /// The checklist of a review.
 pub(crate) fn checklist(review: &Review, kind: IntegrationKind) -> Vec<Check> {
-    POINTS.iter().map(|(id, title)| check(review, kind, id, title)).collect()
+    // Most integrations have no events, and that is no point against them.
+    let points = POINTS.iter().filter(|(id, _)| *id != "events" || !review.events.is_empty());
+    points.map(|(id, title)| check(review, kind, id, title)).collect()
 }
 
 fn check(review: &Review, kind: IntegrationKind, id: &str, title: &str) -> Check {
@@ -213,6 +217,22 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
                 (format!("{} failed; {} later resolved", count_of(failed, "request"), review.errors.resolved), true)
             }
         },
+        "events" => {
+            let WebhookReview { received, accepted, .. } = review.events.webhooks;
+            let sockets = &review.events.sockets;
+            let connections = sockets.iter().map(|own| own.connections).sum();
+            let over_sockets = review.events.kinds.iter().filter(|own| own.channel == EventChannel::WebSocket);
+            let mut figures = Vec::new();
+            if received > 0 {
+                figures.push(format!("{} of {} accepted in time", thousands(accepted), count_of(received, "webhook")));
+            }
+            if connections > 0 {
+                let events = count_of(over_sockets.map(|own| own.received).sum(), "event");
+                figures.push(format!("{events} over {}", count_of(connections, "WebSocket")));
+            }
+            let judged = !figures.is_empty();
+            (if judged { figures.join("; ") } else { "no event".to_owned() }, judged)
+        }
         "accuracy" => match review.accuracy.checked {
             0 => ("no request could be checked".to_owned(), false),
             checked => (

@@ -8,7 +8,6 @@ use crate::{
     body::{BodySummary, hash, mask_text, name_bit},
     intent::{Fault, Intent},
     names::{Family, OperationNo, OwnLists, TokenNo},
-    order::Timed,
     page,
     review::{RetryCause, RetryOrigin},
 };
@@ -81,13 +80,12 @@ const LONGEST_MESSAGE: usize = 300;
 /// The largest error body that is parsed for its message, in bytes.
 const MOST_ERROR: usize = 64 << 10;
 
-impl Timed for Fact {
-    fn key(&self) -> (i64, u64) {
+impl Fact {
+    /// The time of sending and the sequence.
+    pub(crate) fn key(&self) -> (i64, u64) {
         (self.at, self.sequence)
     }
-}
 
-impl Fact {
     /// Whether Mews returned 2xx.
     pub(crate) fn succeeded(&self) -> bool {
         self.outcome == Outcome::Answered && (200..300).contains(&self.status)

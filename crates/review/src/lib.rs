@@ -52,6 +52,7 @@ mod parts;
 mod review;
 mod reviewer;
 mod rule;
+mod step;
 mod verdict;
 
 pub use basis::Basis;
@@ -62,11 +63,12 @@ pub use form::form;
 pub use parts::{limits::RequestLimit, origin::OriginTracker};
 pub use review::{
     Accuracy, Attempt, BusiestWindow, Check, CheckState, ClientReview, ClockStep, Counts, Coverage, CoverageReview,
-    DataKind, DateReview, Declared, EXAMPLES, ErrorReview, Errors, FailedCall, FaultReview, Finding, Gap, HabitReview,
-    HostReview, Hour, Identity, LatencyMs, LeftOut, LifecycleReview, LifecycleState, LimitPoint, LimitReview,
-    LimitSeries, LimitSource, OperationReview, OriginStatus, OutcomeCounts, PersonalDataReview, PropertyReview,
-    Provenance, Resolution, RetryCause, RetryChain, RetryOrigin, RetryReview, Review, RuleOverride, Run, Sizes,
-    TokenReview, UseCaseReview, UseCaseSection, UseCaseStep, Verdict,
+    DataKind, DateReview, Declared, EXAMPLES, ErrorReview, Errors, EventChannel, EventReview, EventsReview, FailedCall,
+    FaultReview, Finding, Gap, HabitReview, HostReview, Hour, Identity, LatencyMs, LeftOut, LifecycleReview,
+    LifecycleState, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview, OriginStatus, OutcomeCounts,
+    PersonalDataReview, PropertyReview, Provenance, Resolution, RetryCause, RetryChain, RetryOrigin, RetryReview,
+    Review, RuleOverride, Run, Sizes, SocketReview, TokenReview, UseCaseReview, UseCaseSection, UseCaseStep, Verdict,
+    WebhookReview,
 };
 pub use reviewer::Reviewer;
 pub use rule::{Rule, Severity, UnknownRule};

@@ -67,6 +67,13 @@ impl<T: Timed> Order<T> {
         self.waiting.push(Reverse((at, sequence, slot)));
     }
 
+    /// Adds an item unless its place has passed, which then is no loss.
+    pub(crate) fn push_in_time(&mut self, item: T) {
+        if item.key().0 >= self.given {
+            self.push(item);
+        }
+    }
+
     /// The next item, if no earlier one can still arrive.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let Reverse((at, ..)) = self.waiting.peek()?;
@@ -189,7 +196,12 @@ impl Clock {
     }
 }
 
-/// Counts starts of nightaudit by exchange ids: ids of one process share 40 random bits.
+/// The process that made an exchange's id: ids of one process share 40 random bits.
+pub(crate) fn process_of(id: ExchangeId) -> u64 {
+    id.to_bytes()[6..11].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+}
+
+/// Counts starts of nightaudit by exchange ids.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Starts {
     random: Vec<u64>,
@@ -202,8 +214,7 @@ const MOST_STARTS: usize = 1000;
 
 impl Starts {
     pub(crate) fn note(&mut self, id: ExchangeId) {
-        let bytes = id.to_bytes();
-        let random = bytes[6..11].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        let random = process_of(id);
         self.exchanges += 1;
         if self.unknown || self.random.last() == Some(&random) || self.random.contains(&random) {
             return;

@@ -6,6 +6,7 @@
 pub(crate) mod accuracy;
 pub(crate) mod coverage;
 pub(crate) mod errors;
+pub(crate) mod events;
 pub(crate) mod habits;
 pub(crate) mod identity;
 pub(crate) mod limits;

@@ -4,6 +4,7 @@
 //! first [`EXAMPLES`] in the order of the record; the count covers all.
 
 mod calls;
+mod events;
 mod limits;
 mod provenance;
 mod run;
@@ -21,6 +22,7 @@ pub use calls::{
     Accuracy, Attempt, ErrorReview, Errors, FailedCall, LatencyMs, LifecycleReview, LifecycleState, OperationReview,
     PropertyReview, Resolution, RetryChain, Sizes,
 };
+pub use events::{EventChannel, EventReview, EventsReview, SocketReview, WebhookReview};
 pub use limits::{
     BusiestWindow, LimitPoint, LimitReview, LimitSeries, LimitSource, RetryCause, RetryOrigin, RetryReview,
 };
@@ -78,6 +80,9 @@ pub struct Review {
     pub identity: Identity,
     /// Habits that a reviewer would ask about.
     pub habits: Vec<HabitReview>,
+    /// Webhooks and WebSocket events.
+    #[serde(default, skip_serializing_if = "EventsReview::is_empty")]
+    pub events: EventsReview,
     /// Data that may belong to real people.
     pub data_care: Vec<PersonalDataReview>,
     /// Bounds of the review that were reached, a sentence each. Empty for nearly every session.

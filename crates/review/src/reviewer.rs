@@ -16,6 +16,7 @@ use crate::{
         accuracy::AccuracyPart,
         coverage::CoveragePart,
         errors::ErrorsPart,
+        events::EventsPart,
         habits::HabitsPart,
         identity::IdentityPart,
         limits::{LimitsPart, RequestLimit},
@@ -26,6 +27,7 @@ use crate::{
         run::RunPart,
     },
     review::{LeftOut, Review},
+    step::Step,
     verdict::VerdictInput,
 };
 
@@ -42,7 +44,7 @@ pub struct Reviewer {
     access_tokens: Tokens,
     client_tokens: Tokens,
     clock: Clock,
-    order: Order<Fact>,
+    order: Order<Step>,
     fold: Fold,
     left_out: Vec<LeftOut>,
 }
@@ -60,9 +62,19 @@ struct Fold {
     retries: RetriesPart,
     errors: ErrorsPart,
     habits: HabitsPart,
+    events: EventsPart,
 }
 
 impl Fold {
+    /// Takes the next step in the order of time.
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Call(fact) => self.follow(fact),
+            Step::Message(message) => self.events.follow_message(message),
+            Step::Reconnect(reconnect) => self.events.follow_reconnect(reconnect),
+        }
+    }
+
     /// Takes the next fact in the order of sending.
     fn follow(&mut self, fact: &Fact) {
         self.run.follow(fact);
@@ -72,6 +84,7 @@ impl Fold {
             self.limits.follow(fact);
             self.retries.follow(fact);
             self.habits.follow(fact);
+            self.events.follow(fact);
         }
     }
 }
@@ -161,16 +174,28 @@ impl Reviewer {
         // A webhook is none of the integration's calls, and goes to a host of its own.
         if exchange.is_webhook() {
             fold.run.note_span(exchange, offset);
+            if !note_left_out(&mut self.left_out, exchange)
+                && let Some(message) = fold.events.webhook(exchange, offset)
+            {
+                self.order.push_in_time(Step::Message(message));
+                self.follow();
+            }
             return;
         }
         // Before anything is left out: a declaration can't change the origin.
         fold.origin.push(exchange);
+        if let Some(reconnect) = fold.events.note(exchange, offset) {
+            self.order.push_in_time(Step::Reconnect(reconnect));
+        }
         if exchange.web_socket.is_some() {
             fold.run.note_span(exchange, offset);
+            for message in fold.events.socket_messages(exchange, offset) {
+                self.order.push_in_time(Step::Message(message));
+            }
+            self.follow();
             return;
         }
-        if let Ok(index) = self.left_out.binary_search_by_key(&exchange.id, |own| own.exchange) {
-            self.left_out[index].note(exchange);
+        if note_left_out(&mut self.left_out, exchange) {
             fold.run.note_span(exchange, offset);
             return;
         }
@@ -208,9 +233,14 @@ impl Reviewer {
             blamed,
         }
         .fact();
-        self.order.push(fact);
-        while let Some(fact) = self.order.pop() {
-            self.fold.follow(&fact);
+        self.order.push(Step::Call(fact));
+        self.follow();
+    }
+
+    /// Takes the steps whose place in the order is known.
+    fn follow(&mut self) {
+        while let Some(step) = self.order.pop() {
+            self.fold.step(&step);
         }
     }
 
@@ -227,9 +257,9 @@ impl Reviewer {
         self.report(fold, &self.order.waiting())
     }
 
-    /// The review by what has been folded so far and the facts still waiting for their order.
-    fn report(&self, mut fold: Fold, waiting: &[&Fact]) -> Review {
-        waiting.iter().for_each(|fact| fold.follow(fact));
+    /// The review by what has been folded so far and the steps still waiting for their order.
+    fn report(&self, mut fold: Fold, waiting: &[&Step]) -> Review {
+        waiting.iter().for_each(|step| fold.step(step));
         let mut findings = Findings::new(&self.declaration);
         let run = fold.run.report(&self.clock, self.declaration.kind, &mut findings);
         let provenance = fold.origin.report(&mut findings);
@@ -244,6 +274,7 @@ impl Reviewer {
         let accuracy = fold.accuracy.report(&self.operations, &mut findings);
         let identity = fold.identity.report(&self.declaration, &mut findings);
         let habits = fold.habits.report(&self.operations, &mut findings);
+        let events = fold.events.report(run.missing == 0, &mut findings);
         let data_care = fold.personal_data.report(&self.operations, &mut findings);
         raise_bounds(&self.operations, tokens, self.order.late(), &mut findings);
         let (findings, silenced, counts, bounds) = findings.finish();
@@ -277,6 +308,7 @@ impl Reviewer {
             accuracy,
             identity,
             habits,
+            events,
             data_care,
             bounds,
         };
@@ -302,6 +334,15 @@ fn is_call(exchange: &Exchange, contracts: &Contracts) -> bool {
 
 fn is_events(exchange: &Exchange) -> bool {
     exchange.operation == Environment::EVENTS_PATH
+}
+
+/// Notes an exchange that the declaration leaves out; returns whether it is one.
+fn note_left_out(left_out: &mut [LeftOut], exchange: &Exchange) -> bool {
+    let index = left_out.binary_search_by_key(&exchange.id, |own| own.exchange);
+    if let Ok(index) = index {
+        left_out[index].note(exchange);
+    }
+    index.is_ok()
 }
 
 impl LeftOut {

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::*;
+use common::{events::*, *};
 use nightaudit_exchange::{Alteration, FailureKind, FaultEnding, Outcome, TimesUs, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Rule};
@@ -719,6 +719,93 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// Guests fetched by their ids.
+fn guests(at: f64, ids: &[&str]) -> Call {
+    let ids = ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(",");
+    let extent = r#""Extent":{"Customers":true},"Limitation":{"Count":100}"#;
+    call(at, "customers/getAll", &format!(r#""CustomerIds":[{ids}],{extent}"#))
+}
+
+/// A webhook about each guest, and the call for it `after` so many seconds; each pair an hour after the one before.
+fn handled(guests_: usize, after: f64) -> Vec<Call> {
+    let pair = |n: usize| {
+        let (at, id) = (AT + n as f64 * HOUR, format!("guest-{n}"));
+        [webhook(at, &[("CustomerUpdated", &id)]), guests(at + after, &[&id])]
+    };
+    (0..guests_).flat_map(pair).collect()
+}
+
+/// So many guests' webhooks, each followed by the same call at these seconds.
+fn fetched_at(count: usize, times: &[f64]) -> Vec<Call> {
+    let each = |n: usize| {
+        let (at, id) = (AT + n as f64 * HOUR, format!("guest-{n}"));
+        let calls = times.iter().map(|time| guests(at + time, &[&id])).collect::<Vec<_>>();
+        [vec![webhook(at, &[("CustomerUpdated", &id)])], calls].concat()
+    };
+    (0..count).flat_map(each).collect()
+}
+
+/// So many guests' webhooks that came again after this time, the guest being fetched each time.
+fn came_again(count: usize, after: f64) -> Vec<Call> {
+    let each = |n: usize| {
+        let (at, id) = (AT + n as f64 * HOUR, format!("guest-{n}"));
+        [0.0, after].map(|time| [webhook(at + time, &[("CustomerUpdated", &id)]), guests(at + time + 0.1, &[&id])])
+    };
+    (0..count).flat_map(each).flatten().collect()
+}
+
+fn event_cases() -> Vec<Case> {
+    let fetched = |hook: Call| among([hook, guests(AT + 10.0, &["a"])]);
+    let hook = |at: f64| webhook(at, &[("CustomerUpdated", "a")]);
+    let sockets = |pause: f64, catch_up: f64| {
+        let again = 20.0 * HOUR + pause;
+        let all = socket(0.0, 20.0 * HOUR).into_iter().chain([handshake(again), question(again + catch_up, "missed")]);
+        among(all)
+    };
+    vec![
+        case(Rule::EventsLate, fetched(hook(AT).took(5001)), fetched(hook(AT).took(5000))),
+        case(Rule::EventsFailed, fetched(hook(AT).answer(500, "")), fetched(hook(AT).answer(202, ""))),
+        case(
+            Rule::EventsFailed,
+            // Sent again, and rejected again.
+            among([hook(AT).answer(500, ""), hook(AT + 200.0).answer(503, "")]),
+            fetched(hook(AT).answer(204, ""))
+                .into_iter()
+                .chain([hook(AT - 200.0).failed(FailureKind::Connect)])
+                .collect(),
+        ),
+        case(Rule::EventsTwice, among(fetched_at(3, &[1.0, 60.9])), among(fetched_at(3, &[1.0, 61.1]))),
+        case(Rule::EventsTwice, among(fetched_at(3, &[1.0, 2.0])), among(fetched_at(2, &[1.0, 2.0]))),
+        case(
+            Rule::EventsTwice,
+            // The accepted message came again.
+            among(came_again(3, 300.0)),
+            // The call came more than 10 minutes after it.
+            among(fetched_at(3, &[601.0, 602.0])),
+        ),
+        case(Rule::EventsNotFetched, among(handled(1, 3601.0)), among(handled(1, 3599.0))),
+        case(
+            Rule::EventsNotFetched,
+            // 1 of 20, and 1 of 21.
+            among(handled(19, 1.0).into_iter().chain([webhook(45.5 * HOUR, &[("CustomerUpdated", "z")])])),
+            among(handled(20, 1.0).into_iter().chain([webhook(45.5 * HOUR, &[("CustomerUpdated", "z")])])),
+        ),
+        case(
+            Rule::EventsSocketNotFetched,
+            among([handshake(0.0), told(AT, &[("DeviceCommand", "c")])]),
+            among([
+                handshake(0.0),
+                told(AT, &[("DeviceCommand", "c")]),
+                call(AT + 1.0, "commands/getAllByIds", r#""CommandIds":["c"]"#),
+            ]),
+        ),
+        case(Rule::EventsSocketGap, sockets(61.0, 1.0), sockets(59.0, 1.0)),
+        // Closed, and never opened again.
+        case(Rule::EventsSocketGap, among(socket(0.0, 20.0 * HOUR)), among(socket(0.0, 48.999 * HOUR))),
+        case(Rule::EventsSocketNoCatchUp, sockets(5.0, 601.0), sockets(5.0, 599.0)),
+    ]
+}
+
 /// Changes of guests of which the first ones are refused and then mended, beside others that are right: of `failed` and
 /// `failed + right` calls.
 fn mended(failed: usize, right: usize) -> Vec<Call> {
@@ -785,7 +872,7 @@ impl Call {
 fn each_rule_is_raised_by_its_fault_and_by_nothing_near_it() {
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
-    for case in cases() {
+    for case in cases().into_iter().chain(event_cases()) {
         seen.insert(case.rule);
         let raised_by = raised(&session(case.raises), &case.declaration);
         if raised_by != BTreeSet::from([case.rule]) {

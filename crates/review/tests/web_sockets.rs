@@ -3,37 +3,8 @@
 
 mod common;
 
-use common::*;
-use nightaudit_exchange::{Body, ExchangeId, Omitted, TimesUs, WebSocket};
-use nightaudit_mews::Environment;
+use common::{events::*, *};
 use nightaudit_review::{Declaration, Rule};
-
-/// The handshake of a WebSocket at so many seconds after the start.
-fn handshake(at: f64) -> Call {
-    let mut call = call(at, Environment::EVENTS_PATH, "");
-    call.0.request.method = "GET".into();
-    call.0.request.body = Body::empty();
-    call.0.envelope.client = None;
-    let response = call.0.response.as_mut().unwrap();
-    (response.status, response.body) = (101, Body::empty());
-    call
-}
-
-/// A part of what was said over it, a second long.
-fn said(at: f64, part: u32) -> Call {
-    let mut call = handshake(at);
-    call.0.response = None;
-    call.0.times_us = TimesUs { response_end: Some(1_000_000), ..TimesUs::default() };
-    call.0.web_socket = Some(WebSocket {
-        handshake: ExchangeId::from_parts(1, 1),
-        part,
-        messages: Vec::new(),
-        omitted: Omitted::default(),
-        unreadable_bytes: 0,
-        ended: false,
-    });
-    call
-}
 
 #[test]
 fn parts_of_a_websocket_change_nothing_in_the_review() {

@@ -87,8 +87,13 @@ pub(crate) struct Subject {
 pub(crate) struct Hashes(pub(super) [u32; 8]);
 
 impl Hashes {
+    /// A hash as it is kept.
+    pub(crate) fn key(hash: u64) -> u32 {
+        u32::try_from(hash >> 32).unwrap_or(1).max(1)
+    }
+
     pub(super) fn add(&mut self, hash: u64) {
-        let hash = u32::try_from(hash >> 32).unwrap_or(1).max(1);
+        let hash = Self::key(hash);
         if self.0.contains(&hash) {
             return;
         }
@@ -105,6 +110,16 @@ impl Hashes {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0[0] == 0
+    }
+
+    /// Whether there may be more than are kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.iter().all(|own| *own != 0)
+    }
+
+    /// Whether this [`key`](Self::key) is among them.
+    pub(crate) fn contains(&self, key: u32) -> bool {
+        key != 0 && self.0.contains(&key)
     }
 
     /// Removes those in the other.

@@ -135,7 +135,10 @@ impl RunPart {
         if self.last.is_none_or(|(at, ..)| ended > at) {
             self.last = Some((ended, end, exchange.id));
         }
-        self.starts.note(exchange.id);
+        // The ids of webhooks are made apart.
+        if !exchange.is_webhook() {
+            self.starts.note(exchange.id);
+        }
         self.sequences.highest = self.sequences.highest.max(exchange.sequence);
         self.sequences.count += 1;
     }

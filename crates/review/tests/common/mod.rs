@@ -1,6 +1,8 @@
 //! Sessions of known content.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary takes what it needs")]
 
+pub mod events;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -92,7 +94,7 @@ fn with_ids(fields: &str) -> String {
 }
 
 /// A GUID for a short id.
-fn guid(id: &str) -> String {
+pub fn guid(id: &str) -> String {
     let hash = id
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
