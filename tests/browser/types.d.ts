@@ -292,6 +292,25 @@ declare global {
 	}
 
 	/** What `review --json` prints, with how far it has read. */
+	interface EventReview {
+		event: string;
+		channel: "webhook" | "webSocket";
+		fetchedBy: string | null;
+		received: number;
+		accepted: number;
+		late: number;
+		failed: number;
+		followed: number;
+		notFollowed: number;
+		fetchedAgain: number;
+	}
+
+	interface EventsReview {
+		webhooks: { received: number; accepted: number; late: number; failed: number; acceptedLater: number; others: number };
+		sockets: { accessToken: string | null; connections: number; openS: number; closedS: number; gaps: number; longestGapS: number }[];
+		kinds: EventReview[];
+	}
+
 	interface Review {
 		verdict: Verdict;
 		headline: string;
@@ -308,6 +327,7 @@ declare global {
 		operations: { operation: string; title: string | null; latency: null | { p50: number; p99: number } }[];
 		limits: LimitReview[];
 		retries: RetryReview[];
+		events?: EventsReview;
 		errors: { failed: number; resolved: number; unresolved: number; calls: ErrorReview[]; chains?: RetryChain[]; unlisted: number };
 		bounds: string[];
 		upTo?: { sequence: number; at: string | null };

@@ -6,7 +6,7 @@ mod samples;
 
 use std::io::Cursor;
 
-use nightaudit_exchange::{Body, Digest, Exchange, Filter, Mask, PseudonymKey, Timestamp};
+use nightaudit_exchange::{Body, CallDirection, Digest, Direction, Exchange, Filter, Mask, PseudonymKey, Timestamp};
 use nightaudit_export::{Evidence, FindingKind, Format, Made, SigningKey, VerifyOptions, verify};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{Basis, RequestLimit};
@@ -54,6 +54,39 @@ fn the_report_is_as_it_always_was() {
     let page = report_of(&recorded()).replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let exchanges = page.split_once("<section class=\"part\" id=\"exchanges\">").unwrap().1;
     insta::assert_snapshot!("report", exchanges.replace("><", ">\n<"));
+}
+
+#[test]
+fn the_report_tells_of_webhooks_and_events_where_there_are_any() {
+    assert!(!report_of(&recorded()).contains("id=\"events\""));
+    let webhook = |sequence: u64, event: &str, status: u16| {
+        let mut webhook = exchange(sequence);
+        webhook.operation = "webhook".to_owned();
+        webhook.direction = CallDirection::Incoming;
+        let body = format!(r#"{{"Events":[{{"Discriminator":"{event}","Value":{{"Id":"r-{sequence}"}}}}]}}"#);
+        webhook.request.body = Body::whole(body.into());
+        webhook.response.as_mut().unwrap().status = status;
+        webhook
+    };
+    let mut told = said();
+    (told.sequence, told.id) = (11, exchange(11).id);
+    told.web_socket.as_mut().unwrap().messages[0].body =
+        Body::whole(r#"{"Events":[{"Type":"Resource","Id":"r-1","State":"Dirty"}]}"#.into());
+    told.web_socket.as_mut().unwrap().messages[0].direction = Direction::Receive;
+    let mut opened = exchange(10);
+    opened.operation = "/ws/connector".to_owned();
+    opened.response.as_mut().unwrap().status = 101;
+    let events = [
+        webhook(7, "ServiceOrderUpdated", 200),
+        webhook(8, "<b>Unheard</b>", 200),
+        webhook(9, "ServiceOrderUpdated", 500),
+        opened,
+        told,
+    ];
+    let page = report_of(&chained(recorded().into_iter().chain(events).collect()));
+    let (_, section) = page.split_once("<section class=\"part\" id=\"events\">").unwrap();
+    let (section, _) = section.split_once("</section>").unwrap();
+    insta::assert_snapshot!("events", section.replace("><", ">\n<"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use nightaudit_exchange::Pseudonym;
-use nightaudit_review::{RetryCause, RetryOrigin};
+use nightaudit_review::{EventChannel, RetryCause, RetryOrigin};
 use nightaudit_text::{counted, duration, local, plain, size};
 
 use super::layout::{Summary, heading, thousands, wrapped};
@@ -150,6 +150,57 @@ pub(super) fn retries(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt:
         )?;
     }
     more(f, retries.len())
+}
+
+/// Webhooks and WebSocket events, and what became of them.
+pub(super) fn events(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
+    let events = &summary.review.events;
+    if events.is_empty() {
+        return Ok(());
+    }
+    heading(f, "Webhooks and WebSocket events")?;
+    let room = summary.width.saturating_sub(60).clamp(20, 40);
+    let mut row = |event: &str, by: &str, numbers: [&str; 6]| {
+        let [received, accepted, late, failed, followed, not] = numbers;
+        let event = cut(event, room);
+        writeln!(f, "  {event:room$} {by:9} {received:>8} {accepted:>8} {late:>6} {failed:>6} {followed:>8} {not:>6}")
+    };
+    if !events.kinds.is_empty() {
+        row("event", "by", ["received", "accepted", "late", "failed", "followed", "not"])?;
+    }
+    for own in events.kinds.iter().take(ROWS) {
+        let by = match own.channel {
+            EventChannel::Webhook => "webhook",
+            EventChannel::WebSocket => "WebSocket",
+        };
+        let (is_webhook, is_fetched) = (own.channel == EventChannel::Webhook, own.fetched_by.is_some());
+        let known = |is_known: bool, number: u64| if is_known { thousands(number) } else { "-".to_owned() };
+        let numbers = [
+            thousands(own.received),
+            known(is_webhook, own.accepted),
+            known(is_webhook, own.late),
+            known(is_webhook, own.failed),
+            known(is_fetched, own.followed),
+            known(is_fetched, own.not_followed),
+        ];
+        row(&own.event, by, numbers.each_ref().map(|number| &**number))?;
+    }
+    more(f, events.kinds.len())?;
+    for own in events.sockets.iter().take(ROWS) {
+        let gaps = match own.gaps {
+            0 => String::new(),
+            gaps => format!(", {} of up to {}", counted(gaps, "gap"), long(own.longest_gap_s)),
+        };
+        let text = format!(
+            "token {}: {}, open {}, closed {} in between{gaps}",
+            token(own.access_token),
+            counted(own.connections, "WebSocket"),
+            long(own.open_s),
+            long(own.closed_s)
+        );
+        writeln!(f, "{}", wrapped(&text, summary.width, "  "))?;
+    }
+    more(f, events.sockets.len())
 }
 
 /// The failed calls, unresolved ones first.

@@ -30,6 +30,7 @@ impl fmt::Display for Summary<'_> {
         sections::operations(f, self)?;
         sections::retries(f, self)?;
         sections::errors(f, self)?;
+        sections::events(f, self)?;
         sections::use_case(f, self)?;
         self.silenced(f)?;
         sections::left_out(f, self)
@@ -128,7 +129,7 @@ impl Summary<'_> {
 mod tests {
     use jiff::tz::TimeZone;
     use nightaudit_exchange::{Exchange, ExchangeId, Timestamp};
-    use nightaudit_review::{Declaration, Review, Reviewer};
+    use nightaudit_review::{Declaration, EventChannel, EventReview, Review, Reviewer, SocketReview};
     use nightaudit_testkit::sample::exchange;
 
     use super::*;
@@ -175,10 +176,48 @@ mod tests {
         insta::assert_snapshot!(shown(&review(), 80));
     }
 
+    /// The same with webhooks and a WebSocket.
+    fn with_events() -> Review {
+        let mut review = review();
+        let kind = |event: &str, channel, fetched_by: Option<&str>| EventReview {
+            event: event.to_owned(),
+            channel,
+            fetched_by: fetched_by.map(str::to_owned),
+            received: 12_345,
+            accepted: 12_300,
+            late: 40,
+            failed: 5,
+            followed: 12_000,
+            not_followed: 345,
+            fetched_again: 3,
+        };
+        review.events.kinds = vec![
+            kind("ServiceOrderUpdated", EventChannel::Webhook, Some("reservations/getAll")),
+            kind("IntegrationCreated\u{1b}[2J", EventChannel::Webhook, None),
+            kind("DeviceCommand", EventChannel::WebSocket, Some("commands/getAllByIds")),
+        ];
+        review.events.sockets = vec![SocketReview {
+            access_token: None,
+            connections: 3,
+            open_s: 172_000,
+            closed_s: 700,
+            gaps: 1,
+            longest_gap_s: 690,
+        }];
+        review
+    }
+
+    #[test]
+    fn webhooks_and_events_are_readable() {
+        let shown = shown(&with_events(), 80);
+        let (_, events) = shown.split_once("Webhooks and WebSocket events").unwrap();
+        insta::assert_snapshot!(events.split("\n\n").next().unwrap());
+    }
+
     #[test]
     fn a_review_fits_the_width_and_has_no_control_characters() {
         for width in [80, 100, 120] {
-            let shown = shown(&review(), width);
+            let shown = shown(&with_events(), width);
             let too_long: Vec<_> = shown.lines().filter(|line| line.chars().count() > width).collect();
             assert!(too_long.is_empty(), "{width}: {too_long:?}");
             assert!(!shown.chars().any(|letter| letter.is_control() && letter != '\n'), "{shown:?}");

@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use nightaudit_exchange::ExchangeId;
 use nightaudit_mews::API;
 use nightaudit_review::{
-    CheckState, CoverageReview, ErrorReview, Finding, LimitReview, LimitSource, RetryCause, RetryOrigin, Review,
-    Severity,
+    CheckState, CoverageReview, ErrorReview, EventChannel, Finding, LimitReview, LimitSource, RetryCause, RetryOrigin,
+    Review, Severity,
 };
 
 use super::{
@@ -47,6 +47,7 @@ pub(super) fn all(review: &Review, shown: &Shown) -> Vec<Section> {
     add("limits", "Request limits", (!review.limits.is_empty()).then(|| limits(&review.limits, shown)));
     add("refusals", "Retries after errors", retries(review));
     add("errors", "Errors", Some(errors(review, shown)));
+    add("events", "Webhooks and events", events(review));
     add("operations", "Operations", (!review.operations.is_empty()).then(|| operations(review)));
     add("accuracy", "Accuracy", accuracy(review, shown));
     add("identity", "Clients and tokens", identity(review));
@@ -322,6 +323,56 @@ fn error(row: &ErrorReview, shown: &Shown) -> Markup {
             None => { span.pill.bad { "open" } }
         } }
     }
+}
+
+fn events(review: &Review) -> Option<Markup> {
+    let events = &review.events;
+    if events.is_empty() {
+        return None;
+    }
+    let webhooks = &events.webhooks;
+    let webhook = |channel: EventChannel, number: u64| {
+        html! {
+            td.num { @if channel == EventChannel::Webhook { (count(number)) } @else { span.dim { "–" } } }
+        }
+    };
+    let shown =
+        |number: u64, is_known: bool| html! { td.num { @if is_known { (count(number)) } @else { span.dim { "–" } } } };
+    Some(html! {
+        @if webhooks.received > 0 { p.lead {
+            (counted(webhooks.received, "webhook", "webhooks")) " from " (API.name) ": " (count(webhooks.accepted)) " accepted within 5 seconds, "
+            (count(webhooks.late)) " late, " (count(webhooks.failed)) " failed"
+            @if webhooks.accepted_later > 0 { "; " (counted(webhooks.accepted_later, "message was", "messages were")) " accepted when sent again" }
+            "."
+        } }
+        @if webhooks.others > 0 { p.omitted { (counted(webhooks.others, "other request", "other requests")) " to the webhooks' port: no message of " (API.name) ", and not counted." } }
+        @if !events.kinds.is_empty() {
+            (table("Events by type", &html! {
+                th scope="col" { "Event" } th scope="col" { "Came by" } th.num scope="col" { "Received" } th.num scope="col" { "Accepted in time" }
+                th.num scope="col" { "Late" } th.num scope="col" { "Failed" } th scope="col" { "Fetched by" } th.num scope="col" { "Followed by a call" }
+                th.num scope="col" { "Not followed" } th.num scope="col" { "Fetched again" }
+            }, events.kinds.iter().map(|row| html! {
+                th scope="row" { code { (short(&row.event, TEXT)) } }
+                td { (match row.channel { EventChannel::Webhook => "webhook", EventChannel::WebSocket => "WebSocket" }) }
+                td.num { (count(row.received)) } (webhook(row.channel, row.accepted)) (webhook(row.channel, row.late)) (webhook(row.channel, row.failed))
+                td { @if let Some(operation) = &row.fetched_by { code { (operation) } } @else { span.dim { "–" } } }
+                (shown(row.followed, row.fetched_by.is_some())) (shown(row.not_followed, row.fetched_by.is_some())) (shown(row.fetched_again, row.fetched_by.is_some()))
+            })))
+        }
+        @if events.kinds.iter().any(|row| row.fetched_by.is_some()) { p.dim {
+            "An event is followed if, within an hour, a call read that kind of entity or named its id. What is in neither figure could not be judged."
+        } }
+        @if !events.sockets.is_empty() {
+            (table("WebSockets", &html! {
+                th scope="col" { "Access token" } th.num scope="col" { "Connections" } th.num scope="col" { "Open" } th.num scope="col" { "Closed in between" }
+                th.num scope="col" { "Gaps of more than a minute" } th.num scope="col" { "Longest" }
+            }, events.sockets.iter().map(|row| html! {
+                th scope="row" { @if let Some(token) = row.access_token { code { (token) } } @else { span.dim { "no token" } } }
+                td.num { (count(row.connections)) } td.num { (period(row.open_s)) } td.num { (period(row.closed_s)) }
+                td.num { (count(row.gaps)) } td.num { @if row.gaps > 0 { (period(row.longest_gap_s)) } @else { span.dim { "–" } } }
+            })))
+        }
+    })
 }
 
 fn operations(review: &Review) -> Markup {
