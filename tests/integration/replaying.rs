@@ -128,6 +128,72 @@ fn a_third_party_client_sees_the_same_bytes() {
     assert_eq!(transcript(&format!("http://{}", again.proxy()), other), first);
     let (_, summary, _) = replayed.stop();
     assert!(summary.contains("14: 0 with the same body, 14 alike, 0 not recorded"), "{summary}");
+    // What was recorded of the replay is what was replayed. It takes no time, and latencies would tell.
+    let compared = again.run(BINARY, &["compare", "round", "again", "--ignore", "latency", "--fail-on", "note"]);
+    let said = String::from_utf8_lossy(&compared.stdout);
+    assert!(compared.status.success() && said.contains("\nno difference\n"), "{said}");
+}
+
+/// Reads a response's head.
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn responses_take_their_recorded_time_and_hold_up_no_other() {
+    let operations = ["rates/getAll", "bills/getAll", "services/getAll"];
+    let (folder, serve) = recorded(&operations.map(|operation| (operation, body(TOKEN, "")))).await;
+    assert!(serve.stop().0.success());
+    let (data, file) = (folder.path().join("data"), folder.path().join("recorded.ndjson"));
+    let run = |arguments: &[&str], data: &Path| {
+        let output = Command::new(BINARY).args(arguments).arg("--data").arg(data).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    // As recorded of a slow Mews: a response that comes after an hour, and one whose body does.
+    let hour = 3_600_000_000_u64;
+    let exported = String::from_utf8(run(&["export", "--format", "ndjson", "-o", "-"], &data)).unwrap();
+    let lines = exported.lines().map(|line| {
+        let mut exchange: Value = serde_json::from_str(line).unwrap();
+        let (head, end) = match exchange["operation"].as_str().unwrap() {
+            "rates/getAll" => (hour, hour),
+            "bills/getAll" => (2000, hour),
+            _ => (2000, 3000),
+        };
+        exchange["timesUs"] = json!({ "forwarded": 100, "responseHead": head, "responseEnd": end });
+        format!("{exchange}\n")
+    });
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    let slow = folder.path().join("slow");
+    run(&["log", "import", file.to_str().unwrap()], &slow);
+
+    let replayed = replay(&slow, &["--timing", "recorded"]);
+    let mut waiting = Vec::new();
+    for operation in &operations[..2] {
+        let mut stream = TcpStream::connect(replayed.address()).await.unwrap();
+        stream.write_all(&post(operation, &body(TOKEN, ""))).await.unwrap();
+        waiting.push(stream);
+    }
+    assert!(read_head(&mut waiting[1]).await.starts_with("HTTP/1.1 200 "));
+    // Sent last, and complete while the others still wait.
+    assert_eq!(number(&send(replayed.address(), &post(operations[2], &body(TOKEN, ""))).await), 2);
+    for stream in &waiting {
+        let nothing = stream.try_read(&mut [0; 1]).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    drop(waiting);
+    drop(replayed);
+
+    // The same recording without its times.
+    let replayed = replay(&slow, &[]);
+    for (expected, operation) in operations.iter().enumerate() {
+        let response = send(replayed.address(), &post(operation, &body(TOKEN, ""))).await;
+        assert_eq!(number(&response), expected as u64);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,11 +420,8 @@ async fn connect(address: std::net::SocketAddr, token: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let cookies = format!("Cookie: ClientToken=client-token-1; AccessToken={token}\r\n");
     stream.write_all(&open_web_socket(&cookies)).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     stream
 }
 

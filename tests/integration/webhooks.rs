@@ -13,8 +13,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use nightaudit_exchange::{CallDirection, Exchange, FailureKind, Outcome, Pseudonym};
+use nightaudit_mews::PUBLISHED_TOKENS;
 use nightaudit_proxy::ProxyConfig;
-use nightaudit_testkit::{Harness, Process, RawResponse, Setup, Upstream, post, read_response, send};
+use nightaudit_testkit::{Harness, Process, RawResponse, Setup, Simulated, Upstream, post, read_response, send};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
@@ -233,6 +234,63 @@ async fn serve_has_webhooks_in_the_session_and_no_limit_for_them() {
     let review: Value = serde_json::from_slice(&review.stdout).unwrap();
     assert_eq!((&review["run"]["exchanges"], &review["provenance"]["sent"]), (&3.into(), &3.into()));
     assert!(again.stop().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_simulator_announces_is_recorded_beside_the_calls_after_it() {
+    let integration = Upstream::responding(202, "").await;
+    let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (listen, forward) = (format!("127.0.0.1:{port}"), format!("{}/hook", integration.url()));
+    let simulated = Simulated::start(BINARY, &["--webhook", &format!("http://{listen}/")]);
+    let arguments = ["--upstream", simulated.url(), "--session", "certification"];
+    let arguments = [&arguments[..], &["--webhooks-listen", &listen, "--webhooks-forward", &forward]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let serve = Process::serve_on(BINARY, &data, &arguments);
+    let tokens = PUBLISHED_TOKENS[0];
+    let (client, access) = (tokens.client, tokens.access);
+    let body = |fields: &str| {
+        format!(r#"{{"ClientToken":"{client}","AccessToken":"{access}","Client":"Acme Kiosk 1.0",{fields}}}"#)
+    };
+    let add = post("customers/add", &body(r#""LastName":"Lee","OverwriteExisting":false"#));
+    let added = send(serve.proxy(), &add).await.json();
+    let guest = added["Id"].as_str().unwrap();
+    // The simulator was told of nothing else.
+    while integration.seen().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let told = integration.seen().remove(0);
+    assert_eq!((told.head.uri.path(), told.head.method.as_str()), ("/hook", "POST"));
+    let events: Value = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(events["Events"][0]["Value"]["Id"], guest, "{events}");
+    let extent = r#""Extent":{"Customers":true},"Limitation":{"Count":10}"#;
+    let fetch = post("customers/getAll", &body(&format!(r#""CustomerIds":["{guest}"],{extent}"#)));
+    assert_eq!(send(serve.proxy(), &fetch).await.status, 200);
+    assert!(serve.stop().0.success());
+    assert!(simulated.stop().success());
+
+    let run = |arguments: &[&str]| {
+        let output = Command::new(BINARY).args(arguments).arg("--data").arg(&data).stdin(Stdio::null()).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let shown = run(&["tail", "--no-follow", "--session", "certification"]);
+    let marks: Vec<bool> = shown.lines().map(|line| line.contains("← from Mews: Customer")).collect();
+    assert_eq!((marks.len(), marks.iter().filter(|is_webhook| **is_webhook).count()), (3, 1), "{shown}");
+    let exported = run(&["export", "--format", "ndjson", "--session", "certification", "-o", "-"]);
+    let exchanges: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| exchanges.iter().find(|own| own["operation"] == name).unwrap();
+    let hook = of("webhook");
+    assert_eq!((&hook["direction"], &hook["response"]["status"]), (&"incoming".into(), &202.into()));
+    assert_eq!(hook["request"]["body"].as_str().unwrap().as_bytes(), &told.body[..]);
+    assert_eq!((&hook["session"], of("customers/add").get("direction")), (&of("customers/add")["session"], None));
+    // The review tells what became of it.
+    let review: Value = serde_json::from_str(&run(&["review", "--json", "--fail-on", "never"])).unwrap();
+    let webhooks = &review["events"]["webhooks"];
+    assert_eq!((&webhooks["received"], &webhooks["accepted"], &webhooks["late"]), (&1.into(), &1.into(), &0.into()));
+    for kind in review["events"]["kinds"].as_array().unwrap() {
+        assert_eq!((&kind["followed"], &kind["fetchedBy"]), (&1.into(), &"customers/getAll".into()), "{review}");
+    }
+    assert_eq!(review["run"]["starts"], 1);
 }
 
 #[test]
