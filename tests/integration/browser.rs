@@ -5,13 +5,37 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The folder of npm packages, if all of these are in it; none, and `what` is said to be skipped, if not.
+pub(crate) fn packages(what: &str, names: &[&str]) -> Option<PathBuf> {
+    let packages = folder();
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !packages.join(name).is_dir()).collect();
+    if missing.is_empty() && found("node").is_some() {
+        return Some(packages);
+    }
+    // Not through `eprintln!`, which the test's harness keeps to itself.
+    let _ = writeln!(
+        std::io::stderr(),
+        "skipped: {what} (node: {}, npm packages that are missing: {missing:?})",
+        found("node").is_some()
+    );
+    None
+}
+
+fn folder() -> PathBuf {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser/node_modules");
+    std::env::var_os("TEST_NODE_MODULES").map_or(packages, PathBuf::from)
+}
+
+/// The program of this name in the `PATH`.
+fn found(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
 /// The browser, and the folder of the packages that drive it; none, and `what` is said to be skipped, where something is not
 /// installed.
 pub(crate) fn browser(what: &str) -> Option<(PathBuf, PathBuf)> {
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser/node_modules");
-    let packages = std::env::var_os("TEST_NODE_MODULES").map_or(packages, PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let packages = folder();
     let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(found);
     match (chromium, found("node"), packages.join("puppeteer-core").is_dir()) {
         (Some(chromium), Some(_), true) => Some((chromium, packages)),

@@ -14,6 +14,7 @@ mod crashes;
 mod documentation;
 mod evidence;
 mod exit_codes;
+mod exports;
 mod fault_commands;
 mod faults;
 mod fidelity;
