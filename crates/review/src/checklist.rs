@@ -1,7 +1,7 @@
 //! The checklist: what Mews checks, point by point.
 
 use crate::{
-    declaration::IntegrationKind,
+    declaration::{Declaration, IntegrationKind},
     findings::{count_of, span, thousands},
     review::{Check, CheckState, EventChannel, OriginStatus, Review, WebhookReview},
     rule::{Rule, Severity},
@@ -53,10 +53,12 @@ pub(crate) fn point_of(rule: Rule) -> &'static str {
 }
 
 /// The checklist of a review.
-pub(crate) fn checklist(review: &Review, kind: IntegrationKind) -> Vec<Check> {
-    // Most integrations have no events, and that is no point against them.
-    let points = POINTS.iter().filter(|(id, _)| *id != "events" || !review.events.is_empty());
-    points.map(|(id, title)| check(review, kind, id, title)).collect()
+pub(crate) fn checklist(review: &Review, declaration: &Declaration) -> Vec<Check> {
+    // Many integrations have no events, and that is no point against them.
+    let has_events =
+        declaration.webhooks == Some(true) || declaration.websocket == Some(true) || !review.events.is_empty();
+    let points = POINTS.iter().filter(|(id, _)| *id != "events" || has_events);
+    points.map(|(id, title)| check(review, declaration.kind, id, title)).collect()
 }
 
 fn check(review: &Review, kind: IntegrationKind, id: &str, title: &str) -> Check {
@@ -231,7 +233,7 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
                 figures.push(format!("{events} over {}", count_of(connections, "WebSocket")));
             }
             let judged = !figures.is_empty();
-            (if judged { figures.join("; ") } else { "no event".to_owned() }, judged)
+            (if judged { figures.join("; ") } else { "none was recorded".to_owned() }, judged)
         }
         "accuracy" => match review.accuracy.checked {
             0 => ("no request could be checked".to_owned(), false),

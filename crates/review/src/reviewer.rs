@@ -312,7 +312,7 @@ impl Reviewer {
             data_care,
             bounds,
         };
-        review.checklist = checklist(&review, self.declaration.kind);
+        review.checklist = checklist(&review, &self.declaration);
         review
     }
 }

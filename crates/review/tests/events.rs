@@ -46,6 +46,25 @@ fn a_session_without_events_has_no_such_part() {
 }
 
 #[test]
+fn declared_events_that_were_not_recorded_are_said_and_not_judged() {
+    let of = |declaration: &str| {
+        let declaration = Declaration::read(declaration, &Contracts::built_in()).unwrap();
+        let checks = review(&session(quiet()), &declaration).checklist;
+        checks.into_iter().find(|check| check.id == "events").map(|check| (check.state, check.figure))
+    };
+    let unseen = Some((CheckState::NotJudged, "none was recorded".to_owned()));
+    assert_eq!([of("webhooks = true"), of("websocket = true")], [unseen.clone(), unseen]);
+    assert_eq!(of("webhooks = false"), None);
+}
+
+#[test]
+fn a_session_with_webhooks_is_guessed_to_receive_them() {
+    let guessed = nightaudit_review::guess(&reviewed([hook(AT, "a"), guest(AT + 1.0, "a")]));
+    assert_eq!((guessed.webhooks, guessed.websocket), (Some(true), None));
+    assert_eq!(nightaudit_review::guess(&reviewed([])).webhooks, None);
+}
+
+#[test]
 fn events_are_counted_by_type() {
     let both = [("CustomerAdded", "a"), ("CustomerUpdated", "a")];
     let review = reviewed([

@@ -340,12 +340,12 @@ fn events(review: &Review) -> Option<Markup> {
         |number: u64, is_known: bool| html! { td.num { @if is_known { (count(number)) } @else { span.dim { "–" } } } };
     Some(html! {
         @if webhooks.received > 0 { p.lead {
-            (counted(webhooks.received, "webhook", "webhooks")) " from " (API.name) ": " (count(webhooks.accepted)) " accepted within 5 seconds, "
+            (counted(webhooks.received, "webhook", "webhooks")) ": " (count(webhooks.accepted)) " accepted within 5 seconds, "
             (count(webhooks.late)) " late, " (count(webhooks.failed)) " failed"
             @if webhooks.accepted_later > 0 { "; " (counted(webhooks.accepted_later, "message was", "messages were")) " accepted when sent again" }
             "."
         } }
-        @if webhooks.others > 0 { p.omitted { (counted(webhooks.others, "other request", "other requests")) " to the webhooks' port: no message of " (API.name) ", and not counted." } }
+        @if webhooks.others > 0 { p.omitted { (counted(webhooks.others, "other request", "other requests")) " to the port of webhooks: not in the form of " (API.possessive) " messages, and not counted." } }
         @if !events.kinds.is_empty() {
             (table("Events by type", &html! {
                 th scope="col" { "Event" } th scope="col" { "Came by" } th.num scope="col" { "Received" } th.num scope="col" { "Accepted in time" }

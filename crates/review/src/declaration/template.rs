@@ -7,8 +7,8 @@ use nightaudit_mews::{Environment, UseCase, operation, use_cases};
 use super::{Declaration, IntegrationKind, UNSAID};
 use crate::review::Review;
 
-/// What can be derived from a session: the integration's name and `Client`, the best matching use case, and WebSocket
-/// events if it opened a WebSocket.
+/// What can be derived from a session: the integration's name and `Client`, the best matching use case, webhooks if there
+/// were any, and WebSocket events if it opened a WebSocket.
 #[must_use]
 pub fn guess(review: &Review) -> Declaration {
     let client = review.identity.clients.first().map_or("", |client| name_of(&client.client));
@@ -18,6 +18,7 @@ pub fn guess(review: &Review) -> Declaration {
         integration: client.clone(),
         client,
         use_case: likeliest(review).map(|case| case.name.to_string()),
+        webhooks: (review.events.webhooks.received > 0).then_some(true),
         websocket: opens_web_socket.then_some(true),
         ..Declaration::default()
     }
