@@ -95,6 +95,7 @@ impl Reviewer {
     pub fn new(declaration: Declaration) -> Self {
         let mut fold = Fold::default();
         fold.run.set_every_hours(declaration.every_hours);
+        fold.events.set_every_hours(declaration.every_hours);
         Self {
             mail: MailDomains::new(&declaration.domains),
             left_out: declaration.leave_out.iter().map(|(id, reason)| LeftOut::of(*id, reason)).collect(),
@@ -274,7 +275,7 @@ impl Reviewer {
         let accuracy = fold.accuracy.report(&self.operations, &mut findings);
         let identity = fold.identity.report(&self.declaration, &mut findings);
         let habits = fold.habits.report(&self.operations, &mut findings);
-        let events = fold.events.report(run.missing == 0, &mut findings);
+        let events = fold.events.report(&run, &mut findings);
         let data_care = fold.personal_data.report(&self.operations, &mut findings);
         raise_bounds(&self.operations, tokens, self.order.late(), &mut findings);
         let (findings, silenced, counts, bounds) = findings.finish();

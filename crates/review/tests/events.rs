@@ -267,6 +267,25 @@ fn what_another_tool_recorded_is_not_judged_by_its_times() {
 }
 
 #[test]
+fn webhooks_in_a_session_without_calls_are_not_judged_by_them() {
+    // The calls name a session of their own.
+    let exchanges = session(vec![hook(0.0, "a"), hook(AT, "b")]);
+    let review = review(&exchanges, &Declaration::default());
+    assert_eq!((kind(&review, "CustomerUpdated").received, found(&exchanges)), (2, BTreeSet::new()));
+}
+
+#[test]
+fn what_runs_on_a_schedule_handles_events_in_its_next_run() {
+    let declaration = Declaration::read("every_hours = 24", &Contracts::built_in()).unwrap();
+    let of = |fetched: f64| {
+        let nightly = [hook(AT, "a"), guest(fetched, "a")].into_iter().chain(socket(0.0, 600.0));
+        raised(&session(among(nightly)), &declaration)
+    };
+    assert_eq!(of(AT + 26.3 * HOUR), BTreeSet::new());
+    assert_eq!(of(AT + 26.5 * HOUR), BTreeSet::from([Rule::EventsNotFetched]));
+}
+
+#[test]
 fn messages_recorded_long_after_they_passed_are_not_judged() {
     // As an import has a whole connection in one part.
     let mut whole = told(AT, &[("DeviceCommand", "c")]);

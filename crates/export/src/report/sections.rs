@@ -360,7 +360,7 @@ fn events(review: &Review) -> Option<Markup> {
             })))
         }
         @if events.kinds.iter().any(|row| row.fetched_by.is_some()) { p.dim {
-            "An event is followed if, within an hour, a call read that kind of entity or named its id. What is in neither figure could not be judged."
+            "An event is followed if, within an hour or the declared schedule, a call read that kind of entity or named its id. What is in neither figure could not be judged."
         } }
         @if !events.sockets.is_empty() {
             (table("WebSockets", &html! {

@@ -11,7 +11,7 @@ use nightaudit_mews::WebhookEvents;
 use crate::{
     fact::Fact,
     findings::Findings,
-    review::{EventChannel, EventsReview, WebhookReview},
+    review::{EventChannel, EventsReview, Run, WebhookReview},
 };
 use delivery::{Deliveries, Delivery};
 pub(crate) use handling::Message;
@@ -29,9 +29,17 @@ pub(crate) struct EventsPart {
     sockets: Sockets,
     handling: Handling,
     catch_ups: CatchUps,
+    /// Hours from one run to the next, if the declaration names a schedule.
+    every_hours: Option<u8>,
 }
 
 impl EventsPart {
+    /// Sets the declared schedule, in hours from one run to the next.
+    pub(crate) fn set_every_hours(&mut self, every_hours: Option<u8>) {
+        self.every_hours = every_hours;
+        self.handling.set_every_hours(every_hours);
+    }
+
     /// Takes a webhook, and returns its message to be put in order.
     pub(crate) fn webhook(&mut self, exchange: &Exchange, offset: i64) -> Option<Message> {
         let body = exchange.request.body.decoded().0;
@@ -129,12 +137,15 @@ impl EventsPart {
         numbered.collect()
     }
 
-    /// Raises what was found; what a missing exchange could disprove only if none is missing.
-    pub(crate) fn report(self, is_complete: bool, findings: &mut Findings<'_>) -> EventsReview {
+    /// Raises what was found; what a call could disprove only if no call is missing.
+    pub(crate) fn report(self, run: &Run, findings: &mut Findings<'_>) -> EventsReview {
+        // Without any, the calls may be in another session: webhooks come to the one that is recorded by default.
+        let is_complete = run.missing == 0 && run.exchanges > 0;
         self.deliveries.report(findings);
-        let kinds = self.kinds.report(is_complete, findings);
+        let kinds = self.kinds.report(is_complete.then(|| self.handling.patience()), findings);
         self.handling.report(findings);
-        let sockets = self.sockets.report(is_complete, findings);
+        // What runs on a schedule needn't be connected in between.
+        let sockets = self.sockets.report(is_complete && self.every_hours.is_none(), findings);
         self.catch_ups.report(is_complete, findings);
         let webhooks = WebhookReview { accepted_later: self.deliveries.accepted_later, ..self.webhooks };
         EventsReview { webhooks, sockets, kinds }

@@ -87,7 +87,7 @@ pub struct EventReview {
     pub late: u64,
     /// Those whose webhook failed; 0 for WebSockets.
     pub failed: u64,
-    /// Those followed by a call for their entity within an hour.
+    /// Those followed by a call for their entity within an hour, or within the declared schedule.
     pub followed: u64,
     /// Those not followed. What is in neither figure could not be judged.
     pub not_followed: u64,

@@ -14,8 +14,8 @@ use crate::{
     order::process_of,
 };
 
-/// How long a call may come after an event that it follows, in microseconds: an hour, for integrations that gather.
-const FOLLOWS: i64 = 3_600_000_000;
+/// How long a call may come after an event that it follows, in seconds: an hour, for integrations that gather.
+const PATIENCE_S: u64 = 3600;
 
 /// How long after an event its entity's calls count as for it, in microseconds: 10 minutes.
 const TOGETHER: i64 = 600_000_000;
@@ -24,7 +24,7 @@ const TOGETHER: i64 = 600_000_000;
 const AGAIN: i64 = 60_000_000;
 
 /// The most events that wait for a call.
-const MOST_WAITING: usize = 1024;
+const MOST_WAITING: usize = 4096;
 
 /// The most entities whose calls are followed, and calls of each.
 const MOST_ENTITIES: usize = 256;
@@ -64,6 +64,8 @@ pub(super) struct Handling {
     processes: [Option<u64>; 2],
     /// Events beyond the bound.
     unfollowed: u64,
+    /// Hours from one run to the next, if the declaration names a schedule.
+    every_hours: Option<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +102,16 @@ struct Call {
 }
 
 impl Handling {
+    /// Sets the declared schedule, in hours from one run to the next.
+    pub(super) fn set_every_hours(&mut self, every_hours: Option<u8>) {
+        self.every_hours = every_hours;
+    }
+
+    /// How long a call may come after an event, in seconds. A scheduled run may be late by a tenth.
+    pub(super) fn patience(&self) -> u64 {
+        PATIENCE_S.max(self.every_hours.map_or(0, |hours| u64::from(hours) * 3960))
+    }
+
     /// Takes the next message in the order of arrival.
     pub(super) fn message(&mut self, message: &Message, kinds: &mut Kinds) {
         self.restarted(message.exchange, usize::from(message.is_webhook));
@@ -210,7 +222,8 @@ impl Handling {
 
     /// Counts the events that have waited too long.
     fn expire(&mut self, now: i64, kinds: &mut Kinds) {
-        while let Some(event) = self.waiting.front().copied().filter(|event| now - event.at > FOLLOWS) {
+        let patience = i64::try_from(self.patience() * 1_000_000).unwrap_or(i64::MAX);
+        while let Some(event) = self.waiting.front().copied().filter(|event| now - event.at > patience) {
             self.waiting.pop_front();
             if let Some(tally) = kinds.tally(event.kind) {
                 tally.not_followed.add(event.exchange, event.recorded);

@@ -4,7 +4,7 @@ use nightaudit_mews::WebhookEvents;
 
 use crate::{
     body::hash,
-    findings::{Findings, count_of},
+    findings::{Findings, count_of, span, thousands},
     names::OTHERS,
     review::{EventChannel, EventReview, Evidence},
     rule::Rule,
@@ -82,13 +82,13 @@ impl Kinds {
         self.0.get(usize::from(number.0)).map(|kind| kind.resource).filter(|resource| *resource != 0)
     }
 
-    /// Raises what was found; what was not followed only if the record is complete.
-    pub(super) fn report(mut self, is_complete: bool, findings: &mut Findings<'_>) -> Vec<EventReview> {
+    /// Raises what was found. `patience` is how many seconds after an event a call may come; `None` if calls may be missing.
+    pub(super) fn report(mut self, patience: Option<u64>, findings: &mut Findings<'_>) -> Vec<EventReview> {
         self.0.sort_by(|a, b| (&a.event, a.channel).cmp(&(&b.event, b.channel)));
         for kind in &self.0 {
-            kind.raise(is_complete, findings);
+            kind.raise(patience, findings);
         }
-        self.0.into_iter().map(|kind| kind.review(is_complete)).collect()
+        self.0.into_iter().map(|kind| kind.review(patience.is_some())).collect()
     }
 }
 
@@ -97,7 +97,7 @@ impl Kind {
         *self.event == *event && self.channel == channel
     }
 
-    fn raise(&self, is_complete: bool, findings: &mut Findings<'_>) {
+    fn raise(&self, patience: Option<u64>, findings: &mut Findings<'_>) {
         let Tally { followed, not_followed, fetched_again, .. } = &self.tally;
         let (event, fetched_by) = (&self.event, self.fetched_by.unwrap_or_default());
         if fetched_again.count >= FETCHED_AGAIN {
@@ -106,15 +106,19 @@ impl Kind {
             findings.raise(Rule::EventsTwice, None, message, fetched_again);
         }
         let judged = followed + not_followed.count;
-        if is_complete && not_followed.count > 0 && not_followed.count * SHARE >= judged {
+        if let Some(patience) = patience
+            && not_followed.count > 0
+            && not_followed.count * SHARE >= judged
+        {
             let rule = match self.channel {
                 EventChannel::Webhook => Rule::EventsNotFetched,
                 EventChannel::WebSocket => Rule::EventsSocketNotFetched,
             };
             let message = format!(
-                "{event}: {} of {} without a call such as `{fetched_by}` within an hour.",
-                not_followed.count,
-                count_of(judged, "event")
+                "{event}: {} of {} without a call such as `{fetched_by}` within {}.",
+                thousands(not_followed.count),
+                count_of(judged, "event"),
+                span(patience)
             );
             findings.raise(rule, None, message, not_followed);
         }

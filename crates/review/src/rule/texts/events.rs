@@ -36,8 +36,9 @@ pub(crate) const NOT_FETCHED: Text = Text {
     why: "A webhook names an entity and says nothing else of it; what has changed must be fetched (General Webhooks). \
           Events without any call were not handled, or the subscription isn't needed. Raised for a type of event if, \
           for at least one event in twenty, no call read that kind of entity, or named its id, within an hour of an \
-          accepted webhook. Events of the session's last hour, and those before a restart of nightaudit, are not \
-          judged; nor is any if exchanges are missing.",
+          accepted webhook; for an integration declared to run on a schedule (`every_hours`), within that time and a \
+          tenth. Events of the session's last hour, and those before a restart of nightaudit, are not judged; nor is \
+          any if exchanges are missing, or if the session has no calls.",
     advice: "Fetch the entities that a message names, with one call for all of them; ask Mews to unsubscribe the \
              integration from events that it doesn't need.",
 };
@@ -55,7 +56,8 @@ pub(crate) const SOCKET_GAP: Text = Text {
     why: "Mews keeps no events for later: what happens while the WebSocket is closed is never announced (WebSockets). \
           Raised for each time that the integration's last WebSocket with an access token had ended and none was \
           open for more than a minute, while the session went on. Times at which nightaudit was stopped don't count; \
-          nor do sessions that another tool recorded, or with exchanges missing.",
+          nor do sessions that another tool recorded, or with exchanges missing, or of an integration declared to run \
+          on a schedule (`every_hours`).",
     advice: "Reconnect as soon as the connection ends, with growing pauses between failed attempts of up to a minute.",
 };
 
