@@ -757,6 +757,7 @@ fn came_again(count: usize, after: f64) -> Vec<Call> {
 fn event_cases() -> Vec<Case> {
     let fetched = |hook: Call| among([hook, guests(AT + 10.0, &["a"])]);
     let hook = |at: f64| webhook(at, &[("CustomerUpdated", "a")]);
+    let change = |at: f64| call(at, "customers/update", r#""CustomerId":"b","Email":"b@example.com""#);
     let sockets = |pause: f64, catch_up: f64| {
         let again = 20.0 * HOUR + pause;
         let all = socket(0.0, 20.0 * HOUR).into_iter().chain([handshake(again), question(again + catch_up, "missed")]);
@@ -789,6 +790,12 @@ fn event_cases() -> Vec<Case> {
             // 1 of 20, and 1 of 21.
             among(handled(19, 1.0).into_iter().chain([webhook(45.5 * HOUR, &[("CustomerUpdated", "z")])])),
             among(handled(20, 1.0).into_iter().chain([webhook(45.5 * HOUR, &[("CustomerUpdated", "z")])])),
+        ),
+        case(
+            Rule::EventsNotFetched,
+            // Its own change is announced to it within minutes.
+            among([change(AT - 601.0), hook(AT)]),
+            among([change(AT - 599.0), hook(AT)]),
         ),
         case(
             Rule::EventsSocketNotFetched,

@@ -11,9 +11,14 @@ use super::{Call, START, call, guid, host};
 
 /// A webhook with these events, each a type and a short id; answered 200 after 50 ms.
 pub fn webhook(at: f64, events: &[(&str, &str)]) -> Call {
-    let event = |(kind, id): &(&str, &str)| format!(r#"{{"Discriminator":"{kind}","Value":{{"Id":"{}"}}}}"#, guid(id));
+    let event = |(kind, id): &(&str, &str)| format!(r#"{{"Discriminator":"{kind}","Value":{{"Id":"{}"}}}}"#, whole(id));
     let events: Vec<String> = events.iter().map(event).collect();
     posted(at, &format!(r#"{{"EnterpriseId":"e","IntegrationId":"i","Events":[{}]}}"#, events.join(",")))
+}
+
+/// A GUID as it is, or that of a short id.
+fn whole(id: &str) -> String {
+    if id.len() == 36 { id.to_owned() } else { guid(id) }
 }
 
 /// What somebody sends to the webhooks' port.
@@ -58,7 +63,7 @@ pub fn said(at: f64, part: u32) -> Call {
 
 /// A message with these events, each a type and a short id.
 pub fn told(at: f64, events: &[(&str, &str)]) -> Call {
-    let event = |(kind, id): &(&str, &str)| format!(r#"{{"Type":"{kind}","Id":"{}","State":"Started"}}"#, guid(id));
+    let event = |(kind, id): &(&str, &str)| format!(r#"{{"Type":"{kind}","Id":"{}","State":"Started"}}"#, whole(id));
     let events: Vec<String> = events.iter().map(event).collect();
     let mut call = said(at, 1);
     call.0.web_socket.as_mut().unwrap().messages.push(Message {

@@ -32,6 +32,12 @@ pub(crate) enum Habit {
     FetchesAlways,
     /// Sends guests who look real.
     RealGuests,
+    /// Fetches what a webhook names twice, now and then.
+    FetchesTwice,
+    /// Does its work before it responds to a webhook, and takes long now and then.
+    AnswersLate,
+    /// Has webhooks that it doesn't heed.
+    HeedsNoMessages,
 }
 
 /// The calls of an integration of a use case.
@@ -174,14 +180,23 @@ fn housekeeping(world: &mut World, habit: Habit) {
     for (number, at) in world.happenings(12).into_iter().enumerate() {
         world.at = at;
         let rooms = world.ids(1 + number % 5);
+        world.told("ResourceUpdated", &rooms, 20);
         let asked = format!("\"ResourceIds\":{},{extent}", array(&rooms));
         world.pages("resources/getAll", &asked, rooms.len(), rooms.len(), 1);
+        if habit == Habit::FetchesTwice && number % 30 == 1 {
+            world.pages("resources/getAll", &asked, rooms.len(), rooms.len(), 1);
+        }
         world.at += world.between(60.0, 600.0);
         let updates: Vec<String> = rooms
             .iter()
             .map(|room| format!("{{\"ResourceId\":\"{room}\",\"State\":{{\"Value\":\"Clean\"}}}}"))
             .collect();
         world.ask("resources/update", &format!("\"ResourceUpdates\":[{}]", updates.join(",")));
+        // Mews announces that, too, a little later.
+        let now = world.at;
+        world.at += world.between(5.0, 300.0);
+        world.told("ResourceUpdated", &rooms, 20);
+        world.at = now;
         if number % 12 == 5 {
             let day = at + 24.0 * HOUR;
             let block = format!(
@@ -381,6 +396,12 @@ fn upsell(world: &mut World, habit: Habit) {
     for (number, at) in world.happenings(8).into_iter().enumerate() {
         world.at = at;
         let reservations = world.ids(1 + number % 3);
+        let took = if habit == Habit::AnswersLate && number % 50 == 9 { 8000 } else { 900 };
+        world.told("ServiceOrderUpdated", &reservations, took);
+        if habit == Habit::HeedsNoMessages {
+            let message = world.ids(1);
+            world.told("MessageAdded", &message, 30);
+        }
         let asked = format!("\"ReservationIds\":{}", array(&reservations));
         world.pages(RESERVATIONS, &asked, 100, reservations.len(), 1);
         let guests = world.ids(reservations.len());

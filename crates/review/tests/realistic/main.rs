@@ -1,5 +1,5 @@
-//! 24 sessions of realistic length, made from seeds: integrations of six use cases, two of each as they should be, and
-//! two of each with one bad habit. In the good ones nothing is found but what is listed here as deserved; in the others
+//! 27 sessions of realistic length, made from seeds: integrations of six use cases, two of each as they should be, and
+//! two or more of each with one bad habit. Two of the integrations receive webhooks. In the good ones nothing is found but what is listed here as deserved; in the others
 //! the habit is found, and nothing else.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
@@ -54,6 +54,9 @@ fn cases() -> Vec<Case> {
         bad("revenue-management", 53, Habit::NeverMends, Rule::ErrorsUnresolved, &[Rule::ErrorsShare]),
         bad("upsell", 62, Habit::RealGuests, Rule::Personal, &[]),
         bad("upsell", 63, Habit::GivesUp, Rule::ErrorsServer, &[]),
+        bad("housekeeping", 24, Habit::FetchesTwice, Rule::EventsTwice, &[]),
+        bad("upsell", 64, Habit::AnswersLate, Rule::EventsLate, &[]),
+        bad("upsell", 65, Habit::HeedsNoMessages, Rule::EventsNotFetched, &[]),
     ]);
     cases
 }

@@ -1,6 +1,6 @@
 //! What happens at a property while an integration runs, from a seed.
 
-use crate::common::{Call, call};
+use crate::common::{Call, call, events::webhook};
 use nightaudit_exchange::{FailureKind, Outcome};
 
 pub(crate) const MINUTE: f64 = 60.0;
@@ -119,6 +119,13 @@ impl World {
     fn put(&mut self, call: Call) {
         self.at += (call.0.times_us.response_end.unwrap_or(0) as f64) / 1e6 + 0.02;
         self.calls.push(call);
+    }
+
+    /// A webhook about these entities, which the integration accepts in so many milliseconds; it acts on it then.
+    pub(crate) fn told(&mut self, event: &str, ids: &[String], took: u64) {
+        let events: Vec<(&str, &str)> = ids.iter().map(|id| (event, &**id)).collect();
+        self.calls.push(webhook(self.at, &events).took(took));
+        self.at += self.between(0.2, 20.0);
     }
 
     /// Calls an operation, with what goes wrong now and then at Mews.

@@ -1,6 +1,6 @@
 //! What the integration did after each event, in the order of sending.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use nightaudit_exchange::{ExchangeId, Timestamp};
 use smallvec::SmallVec;
@@ -17,7 +17,8 @@ use crate::{
 /// How long a call may come after an event that it follows, in seconds: an hour, for integrations that gather.
 const PATIENCE_S: u64 = 3600;
 
-/// How long after an event its entity's calls count as for it, in microseconds: 10 minutes.
+/// How long after an event its entity's calls count as for it, and an event after a change as its consequence, in
+/// microseconds: 10 minutes. Webhooks lag by up to 5 ("Ways to communicate").
 const TOGETHER: i64 = 600_000_000;
 
 /// The time within which the same call is a repetition, in microseconds: a minute.
@@ -29,6 +30,9 @@ const MOST_WAITING: usize = 4096;
 /// The most entities whose calls are followed, and calls of each.
 const MOST_ENTITIES: usize = 256;
 const MOST_CALLS: usize = 8;
+
+/// The most resources whose changes are noted: more than Mews has.
+const MOST_RESOURCES: usize = 256;
 
 /// A message with events, as it passed.
 #[derive(Debug, Clone)]
@@ -60,6 +64,8 @@ pub(super) struct Handling {
     /// Events that no call has followed yet, in the order of their time.
     waiting: VecDeque<Waiting>,
     entities: VecDeque<Entity>,
+    /// When the integration itself last changed something, by resource.
+    changed: BTreeMap<u64, i64>,
     /// The processes that recorded the latest call and the latest webhook: their ids are made apart.
     processes: [Option<u64>; 2],
     /// Events beyond the bound.
@@ -118,7 +124,9 @@ impl Handling {
         self.expire(message.at, kinds);
         for (kind, id) in &message.events {
             let Some(resource) = kinds.resource(*kind) else { continue };
-            if message.is_accepted {
+            // Its own changes are announced to it, too, and need not be fetched.
+            let is_own = self.changed.get(&resource).is_some_and(|changed| message.at - changed <= TOGETHER);
+            if message.is_accepted && !is_own {
                 if self.waiting.len() < MOST_WAITING {
                     self.waiting.push_back(Waiting {
                         at: message.at,
@@ -168,6 +176,12 @@ impl Handling {
     /// Takes the next call in the order of sending.
     pub(super) fn follow(&mut self, fact: &Fact, kinds: &mut Kinds) {
         self.restarted(fact.id, 0);
+        if !fact.family.is_read
+            && fact.succeeded()
+            && (self.changed.len() < MOST_RESOURCES || self.changed.contains_key(&fact.family.resource))
+        {
+            self.changed.insert(fact.family.resource, fact.at);
+        }
         if self.waiting.is_empty() && self.entities.is_empty() {
             return;
         }

@@ -37,8 +37,9 @@ pub(crate) const NOT_FETCHED: Text = Text {
           Events without any call were not handled, or the subscription isn't needed. Raised for a type of event if, \
           for at least one event in twenty, no call read that kind of entity, or named its id, within an hour of an \
           accepted webhook; for an integration declared to run on a schedule (`every_hours`), within that time and a \
-          tenth. Events of the session's last hour, and those before a restart of nightaudit, are not judged; nor is \
-          any if exchanges are missing, or if the session has no calls.",
+          tenth. Events within 10 minutes of the integration's own change to that kind of entity, those of the \
+          session's last hour, and those before a restart of nightaudit are not judged; nor is any if exchanges are \
+          missing, or if the session has no calls.",
     advice: "Fetch the entities that a message names, with one call for all of them; ask Mews to unsubscribe the \
              integration from events that it doesn't need.",
 };
