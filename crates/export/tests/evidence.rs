@@ -83,7 +83,9 @@ fn the_report_tells_of_webhooks_and_events_where_there_are_any() {
         opened,
         told,
     ];
-    let page = report_of(&chained(recorded().into_iter().chain(events).collect()));
+    let exchanges = chained(recorded().into_iter().chain(events).collect());
+    assert_eq!(check(&bundle_of(&evidence(), &exchanges)).unwrap().findings, []);
+    let page = report_of(&exchanges);
     let (_, section) = page.split_once("<section class=\"part\" id=\"events\">").unwrap();
     let (section, _) = section.split_once("</section>").unwrap();
     insta::assert_snapshot!("events", section.replace("><", ">\n<"));

@@ -8,6 +8,7 @@ use crate::{
     body::{BodySummary, hash, mask_text, name_bit},
     intent::{Fault, Intent},
     names::{Family, OperationNo, OwnLists, TokenNo},
+    order::on_clock,
     page,
     review::{RetryCause, RetryOrigin},
 };
@@ -138,8 +139,8 @@ pub(crate) struct FactInput<'a, 'b> {
 impl FactInput<'_, '_> {
     pub(crate) fn fact(&self) -> Fact {
         let exchange = self.exchange;
-        let started = exchange.started_at.micros().saturating_add(self.offset);
-        let after = |micros: u64| started.saturating_add(i64::try_from(micros).unwrap_or(i64::MAX));
+        let started = on_clock(exchange.started_at.micros(), self.offset);
+        let after = |micros: u64| on_clock(started, i64::try_from(micros).unwrap_or(i64::MAX));
         // Whether an interrupted request was sent is unknown; for the limit it counts as sent.
         let sent = exchange.times_us.forwarded.is_some() || exchange.outcome == Outcome::Interrupted;
         let at = after(exchange.times_us.forwarded.unwrap_or(0));

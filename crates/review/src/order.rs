@@ -8,7 +8,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
+use nightaudit_exchange::{Exchange, ExchangeId, Outcome, Timestamp};
 
 use crate::review::ClockStep;
 
@@ -146,7 +146,7 @@ impl Clock {
         let started = exchange.started_at.micros();
         // Without a complete response the end is unknown.
         let end = match (exchange.outcome, exchange.times_us.response_end) {
-            (Outcome::Answered, Some(end)) => started.saturating_add(i64::try_from(end).unwrap_or(i64::MAX)),
+            (Outcome::Answered, Some(end)) => on_clock(started, i64::try_from(end).unwrap_or(i64::MAX)),
             _ => return self.settings[self.used].map_or(0, |setting| setting.offset),
         };
         let since = |setting: Setting| end.saturating_add(setting.offset).saturating_sub(setting.last);
@@ -176,7 +176,7 @@ impl Clock {
                 setting.offset.saturating_add(back).saturating_add(UNKNOWN)
             }
         };
-        let last = end.saturating_add(offset);
+        let last = on_clock(end, offset);
         let setting = self.settings[self.used].get_or_insert(Setting { offset, last, taken: last });
         setting.last = setting.last.max(last);
         if before != self.used {
@@ -194,6 +194,12 @@ impl Clock {
     pub(crate) fn stepped(&self) -> u64 {
         self.stepped
     }
+}
+
+/// A time that is shifted, within what a [`Timestamp`] can express: the difference of two such times never overflows,
+/// whatever times a file has.
+pub(crate) fn on_clock(micros: i64, shift: i64) -> i64 {
+    Timestamp::from_micros(micros.saturating_add(shift)).micros()
 }
 
 /// The process that made an exchange's id: ids of one process share 40 random bits.

@@ -11,6 +11,7 @@ use nightaudit_mews::WebhookEvents;
 use crate::{
     fact::Fact,
     findings::Findings,
+    order::on_clock,
     review::{EventChannel, EventsReview, Run, WebhookReview},
 };
 use delivery::{Deliveries, Delivery};
@@ -72,7 +73,7 @@ impl EventsPart {
         Some(Message {
             exchange: exchange.id,
             sequence: exchange.sequence,
-            at: exchange.started_at.micros().saturating_add(offset),
+            at: on_clock(exchange.started_at.micros(), offset),
             recorded: exchange.started_at,
             is_webhook: true,
             digest: short(exchange.request.body.sha256),
@@ -92,7 +93,7 @@ impl EventsPart {
             (!events.is_empty()).then(|| Message {
                 exchange: exchange.id,
                 sequence: exchange.sequence,
-                at: time.micros().saturating_add(offset),
+                at: on_clock(time.micros(), offset),
                 recorded: time,
                 is_webhook: false,
                 digest: short(message.body.sha256),

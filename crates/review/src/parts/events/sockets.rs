@@ -9,7 +9,7 @@ use crate::{
     body::hash,
     fact::Fact,
     findings::{Findings, count_of, span},
-    order::process_of,
+    order::{on_clock, process_of},
     review::{Evidence, SocketReview},
     rule::Rule,
 };
@@ -80,7 +80,7 @@ impl Sockets {
             let latest = self.latest;
             self.sockets.values_mut().for_each(|socket| socket.settle(latest));
         }
-        let end = exchange.started_at.plus(exchange.duration()).micros().saturating_add(offset);
+        let end = on_clock(exchange.started_at.plus(exchange.duration()).micros(), offset);
         self.latest = self.latest.max(end);
         let has_ended = exchange.web_socket.as_ref().is_some_and(|part| part.ended);
         let is_opened = exchange.web_socket.is_none()
