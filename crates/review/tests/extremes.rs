@@ -100,7 +100,7 @@ proptest! {
             reviewer.push(&Exchange { sequence, ..exchange.clone() });
             // As it is recorded, too.
             if sequence % 16 == 0 {
-                reviewer.review();
+                prop_assert!(reviewer.review().run.exchanges <= sequence);
             }
         }
         let review = reviewer.into_review();
