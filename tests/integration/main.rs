@@ -25,6 +25,7 @@ mod http2_upstreams;
 mod importing;
 mod limits;
 mod losses;
+mod one_budget;
 mod opening;
 mod packaging;
 mod page;

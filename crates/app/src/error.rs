@@ -18,6 +18,9 @@ pub enum StartError {
     /// The limits are invalid.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The limits in Redis can't be used.
+    #[error(transparent)]
+    Budget(#[from] nightaudit_limit_redis::BudgetError),
     /// The fault rules can't be used.
     #[error(transparent)]
     Faults(#[from] nightaudit_fault::FaultsError),
@@ -67,7 +70,7 @@ impl StartError {
     /// Whether the configuration is at fault, so that a retry can't help.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Limit(_) | Self::Faults(_) | Self::Upstream(_))
+        matches!(self, Self::Tls(_) | Self::Limit(_) | Self::Budget(_) | Self::Faults(_) | Self::Upstream(_))
     }
 }
 

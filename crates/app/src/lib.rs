@@ -23,6 +23,7 @@ mod error;
 mod files;
 mod keys;
 mod limit_history;
+mod limits;
 mod listening;
 pub mod logging;
 mod reachability;

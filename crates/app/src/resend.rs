@@ -13,13 +13,12 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use nightaudit_console::{Resend, ResendEnvironment, Resending, Resent};
 use nightaudit_exchange::Pseudonym;
-use nightaudit_limit::Limiter;
 use nightaudit_listen::{ClientProgress, Handler as _, RequestContext};
 use nightaudit_mews::Environment;
 use nightaudit_proxy::{Proxy, ProxyConfig, SentAgain};
 use nightaudit_store::Log;
 
-use crate::{config::Settings, recorder::LogRecorder};
+use crate::{config::Settings, limits::Limits, recorder::LogRecorder};
 
 /// Bytes between the two ends of a connection within the process.
 const PIPE: usize = 64 << 10;
@@ -27,8 +26,8 @@ const PIPE: usize = 64 << 10;
 /// What sends requests of this log again.
 pub(crate) fn resending(
     settings: &Settings,
-    proxy: Proxy<LogRecorder>,
-    limiter: &Limiter,
+    proxy: Proxy<LogRecorder, Limits>,
+    limiter: &Limits,
     recorder: &LogRecorder,
     log: &Arc<Log>,
 ) -> Resending {
@@ -77,7 +76,7 @@ fn described(name: &str, host: &str) -> ResendEnvironment {
 }
 
 /// Sends a request over a connection within the process, so that it takes the way of all others.
-async fn send(proxy: Arc<Proxy<LogRecorder>>, resend: Resend) -> Result<Resent, String> {
+async fn send(proxy: Arc<Proxy<LogRecorder, Limits>>, resend: Resend) -> Result<Resent, String> {
     let Resend { of, request, peer, .. } = resend;
     let (client, server) = tokio::io::duplex(PIPE);
     let id = Arc::new(OnceLock::new());

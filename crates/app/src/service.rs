@@ -10,7 +10,7 @@ use std::{
 
 use nightaudit_console::{Console, Gauges, LimitReport, ProxyState, Token, TokenError};
 use nightaudit_exchange::Timestamp;
-use nightaudit_limit::{Admit, Limiter};
+use nightaudit_limit::Admit;
 use nightaudit_listen::{Server, Worker};
 use nightaudit_mews::Contracts;
 use nightaudit_proxy::Proxy;
@@ -27,6 +27,7 @@ use crate::{
     files::Files,
     keys,
     limit_history::History,
+    limits::Limits,
     listening::{bind, scheme},
     reachability::{Reachability, State},
     recorder::{LogRecorder, Outcomes},
@@ -43,9 +44,9 @@ pub struct Service {
     log: Arc<Log>,
     token: Token,
     console: Arc<Console>,
-    proxy: Proxy<LogRecorder>,
+    proxy: Proxy<LogRecorder, Limits>,
     recorder: LogRecorder,
-    limiter: Limiter,
+    limiter: Limits,
     history: History,
     upstream: Reachability,
     webhooks: Option<WebhookPort>,
@@ -72,7 +73,7 @@ impl Service {
             None => None,
         };
         make_room(&mut settings);
-        let limiter = Limiter::new(settings.limit.clone())?;
+        let limiter = Limits::new(&settings)?;
         let log = Arc::new(open_log(settings.store.clone()).await?);
         let ports = Ports::bind(&settings).await?;
         let token = Token::load_or_create(&settings.data)?;
@@ -253,7 +254,7 @@ impl Ports {
 fn proxy_state(
     addresses: Vec<String>,
     settings: &Settings,
-    proxy: Proxy<LogRecorder>,
+    proxy: Proxy<LogRecorder, Limits>,
     upstream: Reachability,
 ) -> Box<dyn Fn() -> Option<ProxyState> + Send + Sync> {
     let environment = settings.proxy.environment.to_string();

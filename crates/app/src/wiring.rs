@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use nightaudit_console::LimitState;
+use nightaudit_console::{LimitState, NodeUsage};
 use nightaudit_exchange::{Pseudonym, Timestamp};
 use nightaudit_fault::Faults;
 use nightaudit_limit::{Config as LimitConfig, History, KeyState, LimitSignal, PastResponse, PastSend};
@@ -83,6 +83,7 @@ pub(crate) fn limit_states(states: Vec<KeyState>) -> Vec<LimitState> {
             refused_by_mews: state.refused_by_host,
             delayed: state.delayed,
             closed_for_ms: (!state.closed_for.is_zero()).then(|| millis(state.closed_for)),
+            nodes: state.nodes.iter().map(|of| NodeUsage { node: of.node.to_string(), used: of.used }).collect(),
         })
         .collect()
 }

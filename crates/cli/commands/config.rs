@@ -71,8 +71,9 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
 fn show(loaded: &Loaded, json: bool) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
     for (key, value, origin) in loaded.layers.list() {
-        // The only value that may contain a password, which must not end up in a terminal's history.
-        let value = if key == "upstream_proxy" { without_password(&value) } else { value };
+        // The values that may contain a password, which must not end up in a terminal's history.
+        let may_contain = matches!(key.as_str(), "upstream_proxy" | "limit.store");
+        let value = if may_contain { without_password(&value) } else { value };
         if json {
             let line = json!({
                 "key": key, "value": value, "origin": origin.to_string(), "variable": variable(&key),

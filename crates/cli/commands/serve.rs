@@ -77,6 +77,9 @@ pub(crate) struct Serve {
     /// A limit per access token that replaces the configured ones; repeatable
     #[arg(long = "limit", value_name = "COUNT/TIME")]
     limits: Vec<String>,
+    /// Where the limits are counted for several machines, such as redis://localhost:6379
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    limit_store: Option<String>,
     /// What to do with a request over a limit
     #[arg(long, value_name = "ACTION", value_parser = choice::<OnLimit>())]
     on_limit: Option<OnLimit>,
@@ -123,6 +126,7 @@ impl Serve {
             ("--session", "session", self.session.clone()),
             ("--webhooks-listen", "webhooks.listen", self.webhooks_listen.map(|address| address.to_string())),
             ("--webhooks-forward", "webhooks.forward", self.webhooks_forward.clone()),
+            ("--limit-store", "limit.store", self.limit_store.clone()),
             ("--on-limit", "on_limit", self.on_limit.map(|action| action.to_string())),
             ("--durability", "durability", self.durability.map(|what| what.to_string())),
             ("--on-store-failure", "on_store_failure", self.on_store_failure.map(|action| action.to_string())),

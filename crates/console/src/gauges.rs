@@ -42,6 +42,18 @@ pub struct LimitState {
     pub delayed: u64,
     /// Milliseconds until the key is open again after a 429 from Mews; `None` if it is open.
     pub closed_for_ms: Option<u64>,
+    /// The nodes' shares of `used`, if several share the limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeUsage>,
+}
+
+/// What one of several nodes uses of a window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUsage {
+    /// The node's name.
+    pub node: String,
+    /// Permits that it uses.
+    pub used: u32,
 }
 
 /// The limits' state, possibly from elsewhere; an error if it is unavailable.

@@ -134,7 +134,7 @@ use self::{
 pub use self::{
     gauges::{
         BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState, MAX_MINUTES,
-        ProxyState, RuleHistory,
+        NodeUsage, ProxyState, RuleHistory,
     },
     resending::{Resend, ResendEnvironment, Resending, Resent, Reveal, Sending},
     token::{Token, TokenError},
@@ -357,6 +357,7 @@ pub(crate) mod tests {
             refused_by_mews: 0,
             delayed: 0,
             closed_for_ms: None,
+            nodes: Vec::new(),
         };
         let limits = move || -> LimitReport {
             let limits = vec![limit.clone()];

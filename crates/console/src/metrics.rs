@@ -85,6 +85,7 @@ mod tests {
             refused_by_mews: 0,
             delayed: 0,
             closed_for_ms: None,
+            nodes: Vec::new(),
         };
         let status = Status { recorded: 7, unrecorded: 0, waiting: 2, missing: 3, failing: None };
         let mut text = String::new();

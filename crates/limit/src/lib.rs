@@ -89,5 +89,5 @@ pub use key::AdmissionRequest;
 pub use limiter::Limiter;
 pub use permit::{Sent, Usage, WindowPermit};
 pub use refusal::Refusal;
-pub use report::{KeyState, LimitSignal, MAX_LISTED, PastResponse, PastSend, RuleState, Totals};
+pub use report::{KeyState, LimitSignal, MAX_LISTED, NodeUsage, PastResponse, PastSend, RuleState, Totals};
 pub use verdict::{Admission, Verdict};

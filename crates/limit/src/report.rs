@@ -39,6 +39,17 @@ pub struct KeyState {
     pub refused_by_host: u64,
     /// Time until the key reopens after the host rejected a request; zero if it is open.
     pub closed_for: Duration,
+    /// The nodes' shares of `used`, largest first, if the engine is shared by several. Each is rounded up.
+    pub nodes: Vec<NodeUsage>,
+}
+
+/// What one of several nodes uses of a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeUsage {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// Requests of it that count now.
+    pub used: u32,
 }
 
 /// Totals of a rule since the limiter started.
@@ -245,5 +256,6 @@ fn key_state(gate: &Gate, key: &Key, now: u64) -> KeyState {
         delayed: state.delayed,
         refused_by_host: state.refused_by_host,
         closed_for: Duration::from_nanos(state.closure.until.saturating_sub(now)),
+        nodes: Vec::new(),
     }
 }

@@ -3,7 +3,9 @@
 //! - [`Upstream`]: a scripted Mews on loopback, byte for byte if need be.
 //! - [`Authority`]: a certificate authority for a test, for real TLS.
 //! - [`Harness`]: a [`Proxy`](nightaudit_proxy::Proxy) within the test's process that records in memory.
+//! - [`Line`]: a TCP proxy that delays and cuts.
 //! - [`ScriptedLimits`]: limits that respond late, or not at all.
+//! - [`Redis`]: a `redis-server` of the test's own, if it is installed.
 //! - [`Process`]: the real binary with its own data folder.
 //! - [`Terminal`]: a program in a pseudo-terminal, with its screen.
 //! - [`send`] and [`RawResponse`]: a client that sends bytes exactly as given.
@@ -28,7 +30,9 @@ mod authority;
 mod client;
 mod harness;
 mod limits;
+mod line;
 mod process;
+mod redis;
 pub mod sample;
 mod terminal;
 mod upstream;
@@ -37,6 +41,8 @@ pub use authority::Authority;
 pub use client::{RawResponse, leave, open_web_socket, post, read_response, send, send_and_half_close, send_slowly};
 pub use harness::{Gate, Harness, Setup};
 pub use limits::{LimitEvent, Reply, ScriptedLimits, ScriptedPermit, Treatment};
+pub use line::Line;
 pub use process::{Process, Replayed, Simulated};
+pub use redis::Redis;
 pub use terminal::Terminal;
 pub use upstream::{Seen, Upstream};

@@ -70,6 +70,7 @@ fn limits() -> Vec<LimitState> {
         refused_by_mews: 0,
         delayed: 0,
         closed_for_ms,
+        nodes: Vec::new(),
     };
     vec![
         limit("REDACTED:b1946ac92492", 12, 0, None),

@@ -91,6 +91,10 @@ pub struct RedactKeys {
 /// `[limit]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitKeys {
+    pub store: String,
+    pub store_ca: PathBuf,
+    pub store_timeout: Period,
+    pub node: String,
     pub slack: Period,
     pub max_delay: Period,
     pub max_queued: usize,
@@ -258,6 +262,10 @@ impl Default for File {
             },
             redact: RedactKeys { fields: Vec::new(), export_fields: Vec::new() },
             limit: LimitKeys {
+                store: String::new(),
+                store_ca: PathBuf::new(),
+                store_timeout: Period(Duration::from_millis(50)),
+                node: String::new(),
                 slack: Period(Duration::from_millis(250)),
                 max_delay: seconds(60),
                 max_queued: 1000,

@@ -1,6 +1,9 @@
 //! Builds the limiter's configuration.
 
+use std::{path::PathBuf, time::Duration};
+
 use nightaudit_limit::{Action, Config, ConfigError as LimitError, KeyParts, Rule};
+use nightaudit_limit_redis::{Address, InvalidAddress};
 
 use super::{
     file::{File, KeyPart, OnLimit, RuleKeys},
@@ -30,6 +33,60 @@ pub(crate) fn config(layers: &Layers, file: &File) -> Result<Config, ConfigError
     };
     config.validate().map_err(|error| layers.wrong(key(&error), error.to_string()))?;
     Ok(config)
+}
+
+/// Where the limits are counted for several machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitStore {
+    /// Redis.
+    pub address: Address,
+    /// A PEM file of authorities to trust in addition to the system's.
+    pub ca: Option<PathBuf>,
+    /// How long a request may wait for it.
+    pub timeout: Duration,
+    /// This node's name.
+    pub node: String,
+}
+
+/// The longest that a request may wait for the limits.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_NAME: usize = 100;
+
+/// Where the limits are counted; `None` if in this process.
+///
+/// # Errors
+///
+/// [`ConfigError`] if the address is invalid, or another key only makes sense with one. No message has the password.
+pub(crate) fn store(layers: &Layers, file: &File) -> Result<Option<LimitStore>, ConfigError> {
+    let keys = &file.limit;
+    let needless = [("limit.store_ca", !keys.store_ca.as_os_str().is_empty()), ("limit.node", !keys.node.is_empty())];
+    if keys.store.is_empty() {
+        return match needless.iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => Err(layers.wrong(key, "has no effect without `limit.store`: set that, too")),
+            None => Ok(None),
+        };
+    }
+    let address: Address =
+        keys.store.parse().map_err(|error: InvalidAddress| layers.wrong("limit.store", error.to_string()))?;
+    if !keys.store_ca.as_os_str().is_empty() && !keys.store.starts_with("rediss://") {
+        return Err(layers.wrong("limit.store_ca", "has no effect without TLS: let `limit.store` begin with rediss://"));
+    }
+    let timeout = keys.store_timeout.0;
+    if timeout.is_zero() || timeout > LONGEST_WAIT {
+        let message = format!("{} is not above 0s and at most 10s", keys.store_timeout);
+        return Err(layers.wrong("limit.store_timeout", message));
+    }
+    let node = if keys.node.is_empty() { host_name() } else { keys.node.clone() };
+    if node.trim().is_empty() || node.len() > LONGEST_NAME || node.chars().any(char::is_control) {
+        let message = format!("must be a name of 1 to {LONGEST_NAME} bytes without control characters");
+        return Err(layers.wrong("limit.node", message));
+    }
+    let ca = (!keys.store_ca.as_os_str().is_empty()).then(|| keys.store_ca.clone());
+    Ok(Some(LimitStore { address, ca, timeout, node }))
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn rule(keys: &RuleKeys) -> Rule {
@@ -74,6 +131,43 @@ mod tests {
             [("5/1s", 5), ("all", 9)]
         );
         assert!(rules[1].key.client_token && !rules[1].key.access_token);
+    }
+
+    fn read_store(text: &str) -> Result<Option<LimitStore>, String> {
+        let mut layers = Layers::new();
+        layers.file(Path::new("na.toml"), &format!("[limit]\n{text}")).map_err(|error| error.to_string())?;
+        let file = layers.read().map_err(|error| error.to_string())?;
+        store(&layers, &file).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn limits_of_several_machines_need_an_address_only() {
+        assert_eq!(read_store(""), Ok(None));
+        let store = read_store("store = 'redis://:secret@cache'").unwrap().unwrap();
+        assert_eq!((store.timeout, store.ca), (Duration::from_millis(50), None));
+        assert!(!store.node.is_empty());
+        assert!(!format!("{:?}", store.address).contains("secret"));
+        let store = read_store("store = 'rediss://cache'\nnode = 'a'\nstore_ca = 'ca.pem'\nstore_timeout = '1s'");
+        let store = store.unwrap().unwrap();
+        assert_eq!((store.node.as_str(), store.ca), ("a", Some("ca.pem".into())));
+    }
+
+    #[test]
+    fn a_bad_store_is_named_with_its_key_and_without_its_password() {
+        for (text, expected) in [
+            ("store = 'cache:6379'", "line 2: `limit.store`: must begin with redis://"),
+            ("store = 'redis://:secret@ho st'", "`limit.store`: `ho st` is not a host"),
+            ("store = 'redis://:secret@a,b'", "`limit.store`: has several hosts"),
+            ("store = 'redis://a'\nstore_timeout = '0s'", "line 3: `limit.store_timeout`: 0s is not above 0s"),
+            ("store = 'redis://a'\nstore_timeout = '11s'", "`limit.store_timeout`: 11s is not above"),
+            ("store = 'redis://a'\nstore_ca = 'x.pem'", "`limit.store_ca`: has no effect without TLS"),
+            ("store = 'redis://a'\nnode = ' '", "`limit.node`: must be a name"),
+            ("node = 'a'", "line 2: `limit.node`: has no effect without `limit.store`"),
+            ("store_ca = 'a'", "`limit.store_ca`: has no effect without `limit.store`"),
+        ] {
+            let error = read_store(text).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("secret"), "{text}: {error}");
+        }
     }
 
     #[test]

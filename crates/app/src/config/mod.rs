@@ -30,6 +30,7 @@ pub use self::{
     file::{Choice, Durability, LogFormat, OnLimit, OnStoreFailure},
     kept::ContractsError,
     layers::{ConfigError, Layers, Origin, PREFIX, variable},
+    limits::LimitStore,
     settings::{Console, Logging, Settings, TlsFiles},
     values::{Period, Size},
     webhooks::WebhookSettings,

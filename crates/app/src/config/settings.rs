@@ -13,7 +13,7 @@ use super::{
     faults::{self, FaultSettings},
     file::{Durability, File, LogFormat, OnStoreFailure},
     layers::{ConfigError, Layers},
-    limits,
+    limits::{self, LimitStore},
     values::{Maybe, Period, Size},
     webhooks::{self, WebhookSettings},
 };
@@ -41,6 +41,8 @@ pub struct Settings {
     pub upstream: UpstreamConfig,
     /// The request limits.
     pub limit: nightaudit_limit::Config,
+    /// Where the limits are counted for several machines; `None` if this one has them for itself.
+    pub limit_store: Option<LimitStore>,
     /// Webhooks on their way to the integration; `None` if none are received.
     pub webhooks: Option<WebhookSettings>,
     /// The faults to inject.
@@ -151,6 +153,7 @@ impl Settings {
             },
             store: store(layers, &file, &data, environment.name)?,
             limit: limits::config(layers, &file)?,
+            limit_store: limits::store(layers, &file)?,
             resend_tokens: file.resend_tokens,
             environments: environments(layers, &file)?,
             upstream: UpstreamConfig { ca: path(&file.upstream_ca), proxy: upstream_proxy(layers, &file)? },

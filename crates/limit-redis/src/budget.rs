@@ -1,0 +1,180 @@
+//! The budget as the proxy sees it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nightaudit_limit::{
+    Action, Admission, AdmissionRequest, Admit, Config as Limits, ConfigError, History, KeyParts, KeyState, Totals,
+    Unavailable, Usage,
+};
+use tokio::time::timeout;
+
+use crate::address::Address;
+use crate::engine::{Answer, Engine, Granted, Wish};
+use crate::node::Node;
+use crate::permit::BudgetPermit;
+use crate::plan::Plan;
+use crate::queue::Queues;
+use crate::session::{SessionError, Target};
+use crate::tls;
+
+/// The configuration of a [`Budget`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetConfig {
+    /// The rules, the same on every node.
+    pub limits: Limits,
+    /// Where Redis is.
+    pub address: Address,
+    /// A PEM file of authorities to trust in addition to the system's, for `rediss://`.
+    pub ca: Option<PathBuf>,
+    /// How long a request may wait for Redis.
+    pub timeout: Duration,
+    /// This node's name, unique in the fleet.
+    pub node: String,
+}
+
+/// Why a [`Budget`] can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BudgetError {
+    /// The rules are invalid.
+    #[error(transparent)]
+    Limits(#[from] ConfigError),
+    /// The certificate authorities can't be read.
+    #[error("can't read the authorities for {address}: {cause}")]
+    Authorities {
+        /// Where Redis is.
+        address: String,
+        /// What is wrong, and where.
+        cause: String,
+    },
+    /// The system's random number generator failed.
+    #[error("the system has no random numbers")]
+    Random(#[source] getrandom::Error),
+}
+
+/// One budget for many nodes. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Budget {
+    engine: Arc<Engine>,
+    queues: Arc<Queues>,
+}
+
+/// How long the first connection may take.
+const FIRST: Duration = Duration::from_secs(10);
+
+impl Budget {
+    /// Prepares a budget; nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetError`] if the configuration can't be used.
+    pub fn new(config: BudgetConfig) -> Result<Self, BudgetError> {
+        config.limits.validate()?;
+        let tls = match config.address.tls {
+            true => Some(
+                tls::client(config.ca.as_deref())
+                    .map_err(|cause| BudgetError::Authorities { address: config.address.to_string(), cause })?,
+            ),
+            false => None,
+        };
+        let plan = Plan::new(&config.limits, 0);
+        let target = Target { address: config.address, tls };
+        let node = Node::new(plan, target, config.node).map_err(BudgetError::Random)?;
+        let engine = Engine::new(node, config.limits.action, config.timeout);
+        Ok(Self { engine: Arc::new(engine), queues: Arc::default() })
+    }
+
+    fn admitted(&self, granted: Granted, rule: Option<usize>, used: u64, waited: Duration) -> Admission<BudgetPermit> {
+        let usage = rule.and_then(|rule| self.engine.node.plan.rules.get(rule)).map(|rule| Usage {
+            rule: Arc::clone(&rule.name),
+            used: rule.in_requests(used),
+            limit: rule.requests,
+        });
+        Admission::Admitted { permit: BudgetPermit::new(Arc::clone(&self.engine), granted), usage, waited }
+    }
+}
+
+impl Admit for Budget {
+    type Permit = BudgetPermit;
+
+    fn key(&self) -> KeyParts {
+        self.engine.node.plan.parts
+    }
+
+    fn counts_pages(&self) -> bool {
+        self.engine.node.plan.pages
+    }
+
+    async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Result<Admission<BudgetPermit>, Unavailable> {
+        let engine = &self.engine;
+        let keys = Arc::new(engine.node.plan.keys(arrival));
+        engine.node.note(&keys, arrival);
+        let mode = match engine.action {
+            Action::Reject => "count",
+            Action::Observe => "force",
+            Action::Delay { max_delay, max_queued } => {
+                return match self.queues.wait(engine, &keys, max_delay, max_queued).await? {
+                    (Answer::Admitted { granted, rule, used }, waited) => {
+                        Ok(self.admitted(granted, rule, used, waited))
+                    }
+                    (Answer::Refused(refused), _) => Ok(Admission::Refused(engine.refusal(refused))),
+                    _ => Err(engine.node.unavailable("Redis gave a reply that makes no sense")),
+                };
+            }
+        };
+        match engine.ask(&keys, Wish { mode, ahead: (0, 0) }).await? {
+            Answer::Admitted { granted, rule, used } => Ok(self.admitted(granted, rule, used, Duration::ZERO)),
+            Answer::Observed { granted, refused } => {
+                engine.counts.refused[refused.rule].fetch_add(1, Ordering::Relaxed);
+                let permit = BudgetPermit::new(Arc::clone(engine), granted);
+                Ok(Admission::Observed { permit, refusal: engine.refusal(refused) })
+            }
+            Answer::Refused(refused) => {
+                engine.counts.refused[refused.rule].fetch_add(1, Ordering::Relaxed);
+                Ok(Admission::Refused(engine.refusal(refused)))
+            }
+            Answer::Open => Err(engine.node.unavailable("Redis gave a reply that makes no sense")),
+        }
+    }
+
+    /// Connects. What was sent through Redis is there; the history isn't needed.
+    async fn restore(&self, _: History) -> Result<(), Unavailable> {
+        let link = self.engine.link();
+        let up = async {
+            loop {
+                // A wrong password doesn't become right by waiting.
+                if let Some(error @ SessionError::Lasting(_)) = link.failure() {
+                    return Err(self.engine.node.unavailable(&error.to_string()));
+                }
+                if timeout(Duration::from_millis(100), link.up(&self.engine.node)).await.is_ok() {
+                    return Ok(());
+                }
+            }
+        };
+        match timeout(FIRST, up).await {
+            Ok(up) => up,
+            Err(_) => {
+                let cause =
+                    link.failure().map_or_else(|| format!("no reply within {FIRST:?}"), |error| error.to_string());
+                Err(self.engine.node.unavailable(&cause))
+            }
+        }
+    }
+
+    async fn report(&self) -> Result<Vec<KeyState>, Unavailable> {
+        self.engine.report().await
+    }
+
+    async fn totals(&self) -> Result<Totals, Unavailable> {
+        self.engine.totals().await
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("address", &self.engine.node.target.address).finish_non_exhaustive()
+    }
+}

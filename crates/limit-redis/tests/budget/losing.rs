@@ -1,0 +1,111 @@
+//! A Redis that loses its memory, or can't be reached.
+
+use std::time::{Duration, Instant};
+
+use nightaudit_limit::{Admission, Admit as _, History, Permit as _};
+use nightaudit_limit_redis::Budget;
+use nightaudit_testkit::Redis;
+
+use crate::{WINDOW, admitted, arrival, limits, node, open, refused, settled};
+
+/// Sends as much as is admitted right now.
+async fn send_all(budget: &Budget, token: &str) -> Vec<Instant> {
+    let mut sent = Vec::new();
+    loop {
+        match budget.admit(&arrival(token)).await {
+            Ok(Admission::Admitted { mut permit, .. }) => {
+                if permit.sent().await.is_ok() {
+                    sent.push(Instant::now());
+                }
+            }
+            Ok(_) => return sent,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn never_two_windows_at_once(mut redis: Redis, restart: impl AsyncFn(&mut Redis)) {
+    let (a, b) = (node(&redis.url(), "a", limits(10)), node(&redis.url(), "b", limits(10)));
+    open(&b, "x").await;
+    let mut sent = send_all(&a, "x").await;
+    restart(&mut redis).await;
+    let until = Instant::now() + 4 * WINDOW;
+    while Instant::now() < until {
+        sent.extend(send_all(&a, "x").await);
+        sent.extend(send_all(&b, "x").await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sent.sort();
+    for (first, last) in sent.iter().zip(sent.iter().skip(10)) {
+        assert!(*last - *first > WINDOW, "eleven in {:?}", *last - *first);
+    }
+    assert!(sent.len() >= 20, "it goes on: {}", sent.len());
+}
+
+#[tokio::test]
+async fn a_redis_restarted_without_its_memory_opens_no_second_window() {
+    let Some(redis) = settled().await else { return };
+    never_two_windows_at_once(redis, async |redis| {
+        redis.kill();
+        redis.launch();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_restarted_with_old_memory_opens_no_second_window() {
+    let Some(redis) = Redis::with(&["--save", "3600 1000000", "--appendonly", "no"]) else { return };
+    // A dump from before anything was sent, which is what it has after the kill.
+    let _ = redis.command(&["SAVE"]);
+    never_two_windows_at_once(redis, async |redis| {
+        redis.kill();
+        redis.launch();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flushed_redis_opens_no_second_window() {
+    let Some(redis) = settled().await else { return };
+    never_two_windows_at_once(redis, async |redis| assert_eq!(redis.command(&["FLUSHALL"]), "+OK\r\n")).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_gone_admits_nothing_and_says_so() {
+    let Some(mut redis) = settled().await else { return };
+    let mut config = nightaudit_limit_redis::BudgetConfig {
+        limits: limits(10),
+        address: redis.url().replace("redis://", "redis://:secret@").parse().unwrap(),
+        ca: None,
+        timeout: Duration::from_millis(50),
+        node: "a".into(),
+    };
+    // A password that nobody asked for.
+    let error = Budget::new(config.clone()).unwrap().restore(History::default()).await.unwrap_err().to_string();
+    assert!(error.contains("AUTH") && !error.contains("secret"), "{error}");
+    config.address = redis.url().parse().unwrap();
+    let budget = Budget::new(config).unwrap();
+    budget.restore(History::default()).await.unwrap();
+    let mut permit = admitted(&budget, "x").await;
+    redis.kill();
+    let error = loop {
+        // A reply may have been on its way.
+        if let Err(error) = budget.admit(&arrival("x")).await {
+            break error.to_string();
+        }
+    };
+    assert!(error.starts_with(&format!("the limits in {} can't be asked: ", redis.url())), "{error}");
+    // What was admitted before may still be sent; what was held up for too long may not.
+    permit.sent().await.unwrap();
+    permit.unsent().await.unwrap();
+    assert!(permit.sent().await.is_err());
+    redis.launch();
+    let since = Instant::now();
+    while budget.admit(&arrival("x")).await.is_err() {
+        assert!(since.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let refusal = refused(&budget, "x").await;
+    assert_eq!(refusal.used, 10, "nobody knows what was sent");
+    open(&budget, "x").await;
+}
