@@ -47,6 +47,15 @@ async function upstream(answer) {
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => (server.close(), server.closeAllConnections()) };
 }
 
+/** A port that nothing listens on. */
+async function freePort() {
+  const server = http.createServer();
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
 /** A running `serve`; `arguments` come on top of its addresses and data folder. */
 class Serve {
   static async start(data, given) {
@@ -215,4 +224,4 @@ function test(run) {
     });
 }
 
-module.exports = { Serve, binary, pause, test, until, upstream };
+module.exports = { Serve, freePort, binary, pause, test, until, upstream };

@@ -2,7 +2,7 @@
 // declaration, and sessions from start to deletion.
 "use strict";
 const { fillIn, hash, press, reviewed, row, says, text } = require("./actions.cjs");
-const { Serve, test, until, upstream } = require("./harness.cjs");
+const { Serve, freePort, test, until, upstream } = require("./harness.cjs");
 
 /** What a recorded text may try. */
 const HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe\u0007</script>";
@@ -64,6 +64,10 @@ async function findings(it, serve) {
   const handled = await page.$$eval(".run tbody tr", (rows) => rows.map((own) => own.innerText.replace(/\s+/g, " ")));
   it.expect(handled.some((own) => /\b[1-8] of 8 \d+ %/.test(own)), `the peak windows: ${handled}`);
   it.expect(handled.some((own) => /429 from Mews 1 /.test(own)), `the refusals: ${handled}`);
+  // Webhooks by type, and one whose type tries something.
+  it.expect(handled.includes("CustomerUpdated webhook 2 1 0 1 customers/getAll 1 0 0"), `the webhooks: ${handled}`);
+  it.expect(handled.some((own) => own.startsWith("<img src=x onerror=alert(1)>")), `the unknown type: ${handled}`);
+  it.expect((await page.$$("main img")).length === 0, "a type of events has become markup");
   await page.close();
 }
 
@@ -186,15 +190,17 @@ async function sessions(it, serve) {
 
 test(async (it, folder) => {
   let busy = true;
-  const mews = await upstream((request) => {
+  const mews = await upstream((request, body) => {
     if (request.url.includes("reservations/cancel")) return { status: 403, body: JSON.stringify({ Message: `Too late. ${HOSTILE}` }) };
+    if (request.url === "/hook") return { status: body.includes("refused") ? 500 : 204 };
     if (request.url.includes("services/getAll") && busy) {
       busy = false;
       return { status: 429, headers: { "Retry-After": "1" }, body: '{"Message":"slow down"}' };
     }
     return { body: '{"Cursor":null}' };
   });
-  const serve = await Serve.start(`${folder}/data`, ["--upstream", mews.url, "--session", "certification", "--limit", "8/30s"]);
+  const hooks = `127.0.0.1:${await freePort()}`;
+  const serve = await Serve.start(`${folder}/data`, ["--upstream", mews.url, "--session", "certification", "--limit", "8/30s", "--webhooks-listen", hooks, "--webhooks-forward", `${mews.url}/hook`]);
   await limits(it, serve);
   // With another token, because the first one's window is full.
   const call = (operation, body) => serve.call(operation, { AccessToken: "access-token-0002", ...body });
@@ -205,6 +211,10 @@ test(async (it, folder) => {
   await call("resources/getAll", { Limitation: { Count: 10 } });
   // Once the limit lets it through again.
   await until("the services are there", async () => (await call("services/getAll", services)) === 200);
+  for (const [event, id] of [["CustomerUpdated", "a"], ["CustomerUpdated", "refused"], [HOSTILE, "b"]]) {
+    const message = { EnterpriseId: "e", IntegrationId: "i", Events: [{ Discriminator: event, Value: { Id: id } }] };
+    await fetch(`http://${hooks}/`, { method: "POST", body: JSON.stringify(message) });
+  }
   await findings(it, serve);
   await declaration(it, serve);
 

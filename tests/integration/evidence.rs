@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::Path,
     process::{Command, Output},
 };
@@ -23,15 +24,21 @@ fn run(data: &Path, arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).arg("--data").arg(data).output().unwrap()
 }
 
-/// A `serve` that has recorded a run, and its data folder.
+/// A `serve` that has recorded a run, the last exchange of which is a webhook, and its data folder.
 async fn recorded(folder: &Path) -> Process {
     let mews = Upstream::responding(200, "{\"Note\":\"</script><script>alert(1)</script>\",\"Cursor\":null}").await;
-    let arguments = ["--upstream", &mews.url(), "--session", "certification", "--limit", "20/10m"];
+    let integration = Upstream::responding(204, "").await;
+    let hooks = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, forward, mews) = (hooks.to_string(), format!("{}/hook", integration.url()), mews.url());
+    let arguments = ["--upstream", &mews, "--session", "certification", "--limit", "20/10m"];
+    let arguments = [&arguments[..], &["--webhooks-listen", &listen, "--webhooks-forward", &forward]].concat();
     let serve = Process::serve_on(BINARY, &folder.join("data"), &arguments);
-    for number in 0..EXCHANGES {
+    for number in 1..EXCHANGES {
         let operation = ["bills/getAll", "configuration/get", "rates/getAll"][number % 3];
         send(serve.proxy(), &post(operation, BODY)).await;
     }
+    let message = r#"{"Events":[{"Discriminator":"CustomerUpdated","Value":{"Id":"c-1"}}]}"#;
+    assert_eq!(send(hooks, &post("hook", message)).await.status, 204);
     serve
 }
 
