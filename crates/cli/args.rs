@@ -4,9 +4,10 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        compare, completions, config, console, export, fault, limits, log, man, mews, open, replay, resend, review,
-        serve, sessions, show, simulate, tail, top, tour, verify,
+        archive, compare, completions, config, console, export, fault, limits, log, man, mews, open, replay, resend,
+        review, serve, sessions, show, simulate, tail, top, tour, verify,
     },
+    error::Usage,
     global::GlobalArgs,
 };
 
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Export(Box<export::Export>),
     Verify(verify::Verify),
     Log(log::Log),
+    Archive(archive::Archive),
     Console(console::Console),
     Simulate(Box<simulate::Simulate>),
     Replay(Box<replay::Replay>),
@@ -63,6 +65,23 @@ pub(crate) enum Command {
     Config(config::Config),
     Completions(completions::Completions),
     Man(man::Man),
+}
+
+impl Command {
+    /// Whether this command reads archives; an error that says which do.
+    pub(crate) fn check_reads_archives(&self) -> anyhow::Result<()> {
+        let reads = match self {
+            Self::Tail(_) | Self::Top(_) | Self::Show(_) | Self::Review(_) | Self::Compare(_) | Self::Export(_) => true,
+            Self::Verify(_) | Self::Console(_) | Self::Archive(_) => true,
+            Self::Sessions(sessions) => sessions.lists(),
+            Self::Log(log) => log.reads_archives(),
+            _ => false,
+        };
+        let message = "only tail, top, show, sessions, review, compare, export, verify, console, `log info`, `log check`, \
+                       `log delete` and archive take --log postgres://…: nodes ship to the archive that `archive` in the \
+                       configuration names";
+        if reads { Ok(()) } else { Err(Usage::new(message).into()) }
+    }
 }
 
 #[cfg(test)]

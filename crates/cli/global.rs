@@ -11,7 +11,10 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use nightaudit_app::config::{Choice, Flag, LogFormat};
+use nightaudit_archive::{Address, InvalidAddress};
 use toml::Value;
+
+use crate::error::Usage;
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
@@ -29,8 +32,9 @@ pub(crate) struct GlobalArgs {
     /// When to use colours; NO_COLOR turns them off, too
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
-    /// Log level on standard error: error, warn, info, debug, trace, or directives
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// Log level on standard error: error, warn, info, debug, trace, or directives; or the archive to read instead of the
+    /// data folder: postgres://user@host/database
+    #[arg(long, global = true, value_name = "LEVEL|ARCHIVE")]
     log: Option<String>,
     /// Log format on standard error
     #[arg(long, global = true, value_name = "FORMAT", value_parser = choice::<LogFormat>())]
@@ -43,13 +47,19 @@ impl GlobalArgs {
         self.config.as_deref()
     }
 
+    /// The archive given with `--log`.
+    pub(crate) fn archive(&self) -> anyhow::Result<Option<Address>> {
+        let given = self.log.as_deref().filter(|log| Address::is_meant(log));
+        Ok(given.map(str::parse).transpose().map_err(|error: InvalidAddress| Usage::new(format!("--log: {error}")))?)
+    }
+
     /// The flags that override configuration keys.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let log_format = self.log_format.map(|format| format.to_string());
         [
             ("--data", "data", self.data.clone()),
             ("--openapi", "openapi", self.openapi.clone()),
-            ("--log", "log", self.log.clone()),
+            ("--log", "log", self.log.clone().filter(|log| !Address::is_meant(log))),
             ("--log-format", "log_format", log_format),
         ]
         .into_iter()

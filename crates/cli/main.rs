@@ -13,6 +13,7 @@ mod error;
 mod filters;
 mod global;
 mod help;
+mod place;
 mod progress;
 mod requests;
 mod self_signed;
@@ -21,7 +22,7 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use nightaudit_app::logging::Background;
+use nightaudit_app::{config::Settings, logging::Background};
 
 use crate::{
     args::{Arguments, Command},
@@ -69,7 +70,10 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
         _ => {}
     }
     let loaded = nightaudit_app::config::load(global.config(), flags).map_err(|error| Usage(error.into()))?;
-    let settings = loaded.settings;
+    let settings = Settings { read_from: global.archive()?, ..loaded.settings };
+    if settings.read_from.is_some() {
+        command.check_reads_archives()?;
+    }
     if let Command::Top(top) = &command {
         // Log lines on standard error would garble the screen.
         return top.run(&settings, global.color);
@@ -97,6 +101,7 @@ fn run(Arguments { command, global }: Arguments, background: Option<&Background>
         Command::Replay(replay) => replay.run(&settings),
         Command::Resend(resend) => resend.run(&settings),
         Command::Mews(mews) => mews.run(&settings),
+        Command::Archive(archive) => archive.run(&settings),
         Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Top(_) | Command::Try(_) => {
             Ok(ExitCode::SUCCESS)
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
 mod admitting;
+mod archiving;
 mod bad_requests;
 mod bad_upstreams;
 mod bounds;

@@ -39,6 +39,9 @@ pub enum StartError {
     /// The log can't be opened.
     #[error(transparent)]
     Open(OpenError),
+    /// The archive can't be read.
+    #[error(transparent)]
+    Archive(#[from] nightaudit_archive::Error),
     /// A port is in use, or the address isn't this machine's.
     #[error(transparent)]
     Bind(#[from] BindError),

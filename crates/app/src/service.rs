@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use nightaudit_console::{Console, Gauges, LimitReport, ProxyState, Token, TokenError};
+use nightaudit_archive::{Shipper, ShipperConfig, ShippingStatus};
+use nightaudit_console::{ArchiveReport, ArchiveState, Console, Gauges, LimitReport, ProxyState, Token, TokenError};
 use nightaudit_exchange::Timestamp;
 use nightaudit_limit::Admit;
 use nightaudit_listen::{Server, Worker};
 use nightaudit_mews::Contracts;
 use nightaudit_proxy::Proxy;
-use nightaudit_store::{Closed, Log, open_when_free};
+use nightaudit_store::{Closed, Keeper, Log, open_when_free};
 use nightaudit_units::counted;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -42,6 +43,7 @@ pub struct Service {
     settings: Settings,
     tls: Option<Arc<ServerConfig>>,
     log: Arc<Log>,
+    shipper: Option<Shipper>,
     token: Token,
     console: Arc<Console>,
     proxy: Proxy<LogRecorder, Limits>,
@@ -74,6 +76,7 @@ impl Service {
         };
         make_room(&mut settings);
         let limiter = Limits::new(&settings)?;
+        let shipping = shipping(&mut settings);
         let log = Arc::new(open_log(settings.store.clone()).await?);
         let ports = Ports::bind(&settings).await?;
         let token = Token::load_or_create(&settings.data)?;
@@ -98,6 +101,8 @@ impl Service {
         let history = History::default();
         let shown = history.clone();
         gauges.limit_history = Box::new(move |minutes| shown.last(minutes));
+        gauges.archive =
+            shipping.clone().map(|shipping| -> Box<ArchiveReport> { Box::new(move || archive_state(&shipping)) });
         gauges.started = Some(Timestamp::from_system(SystemTime::now()));
         let addresses = ports.proxy_urls(tls.is_some()).collect();
         gauges.proxy = proxy_state(addresses, &settings, proxy.sibling(recorder.clone()), upstream.clone());
@@ -106,7 +111,22 @@ impl Service {
         let console = Console::new(log.clone(), token.clone(), ports.console.address(), names, gauges);
         ports.console.announce(&log, &settings)?;
         let console = Arc::new(console);
-        Ok(Self { settings, tls, log, token, console, proxy, recorder, limiter, history, upstream, webhooks, ports })
+        let shipper = ship(&settings, &log, shipping)?;
+        Ok(Self {
+            settings,
+            tls,
+            log,
+            shipper,
+            token,
+            console,
+            proxy,
+            recorder,
+            limiter,
+            history,
+            upstream,
+            webhooks,
+            ports,
+        })
     }
 
     /// The first address the proxy listens on.
@@ -185,6 +205,7 @@ impl Service {
             settings,
             tls,
             log,
+            shipper,
             token: _,
             console,
             proxy,
@@ -223,7 +244,15 @@ impl Service {
         // The console shuts down last, so that followers see the requests that just finished.
         console_stop.cancel();
         consoles.join_all().await;
-        let closed = unwind(tokio::task::spawn_blocking(move || log.close()).await);
+        let closed = tokio::task::spawn_blocking(move || {
+            let closed = log.close();
+            // What ended with the log is shipped, too.
+            if let Some(shipper) = shipper {
+                shipper.stop();
+            }
+            closed
+        });
+        let closed = unwind(closed.await);
         tracing::info!("{} recorded", counted(closed.recorded, "exchange"));
         if closed.unrecorded > 0 {
             tracing::warn!("{} forwarded unrecorded", counted(closed.unrecorded, "request"));
@@ -246,6 +275,34 @@ impl Ports {
     /// The proxy's base URLs.
     fn proxy_urls(&self, tls: bool) -> impl Iterator<Item = String> {
         self.proxy_addresses.iter().map(move |address| format!("{}://{address}", scheme(tls)))
+    }
+}
+
+/// The state of shipping, if there is an archive; the log then deletes by size or age only what is there.
+fn shipping(settings: &mut Settings) -> Option<ShippingStatus> {
+    settings.archive.as_ref()?;
+    let status = ShippingStatus::default();
+    let asked = status.clone();
+    settings.store.keeper = Some(Keeper(Arc::new(move |session, exchanges| asked.has(session, exchanges))));
+    Some(status)
+}
+
+/// Starts to ship to the archive. That it can't be reached is no reason not to record.
+fn ship(settings: &Settings, log: &Arc<Log>, status: Option<ShippingStatus>) -> Result<Option<Shipper>, StartError> {
+    let Some((archive, status)) = settings.archive.clone().zip(status) else { return Ok(None) };
+    tracing::info!("shipping to the archive {} as node {}", archive.address, archive.node);
+    let config = ShipperConfig { address: archive.address, node: archive.node, log: log.clone(), status };
+    Shipper::start(config).map(Some).map_err(StartError::System)
+}
+
+fn archive_state(shipping: &ShippingStatus) -> ArchiveState {
+    let state = shipping.state();
+    ArchiveState {
+        shipped: state.shipped,
+        behind: state.behind,
+        lag_ms: u64::try_from(state.lag.as_millis()).unwrap_or(u64::MAX),
+        failures: state.failures,
+        failing: state.failing.as_deref().map(str::to_owned),
     }
 }
 
@@ -289,14 +346,17 @@ fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, of_log: Gauges) ->
 /// What the console gets from the log and the configuration, whether or not there is a proxy.
 pub(crate) fn log_gauges(log: &Arc<Log>, settings: &Settings) -> Gauges {
     let importing = Arc::clone(log);
-    let basis = settings.basis_source();
     Gauges {
-        basis: Box::new(move || Ok(basis.current()?)),
-        contracts: contracts(settings),
         evidence: Some(keys::evidence_tools(settings)),
         import: Some(Box::new(move |exchanges| importing.import(exchanges))),
-        ..Gauges::default()
+        ..reading_gauges(settings)
     }
+}
+
+/// What the console gets from the configuration to read any log.
+pub(crate) fn reading_gauges(settings: &Settings) -> Gauges {
+    let basis = settings.basis_source();
+    Gauges { basis: Box::new(move || Ok(basis.current()?)), contracts: contracts(settings), ..Gauges::default() }
 }
 
 /// The contracts of the settings, or the built-in ones: recording doesn't depend on them.

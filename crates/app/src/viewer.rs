@@ -2,7 +2,9 @@
 
 use std::{io, sync::Arc};
 
+use nightaudit_archive::{Address, Archive};
 use nightaudit_console::{Console, Token, TokenError};
+use nightaudit_log::{ReadError, ReadLog as _};
 use nightaudit_store::{Log, OpenError, StoreConfig};
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +13,7 @@ use crate::{
     config::Settings,
     console_port::ConsolePort,
     error::StartError,
-    service::{log_gauges, open_log, unwind},
+    service::{log_gauges, open_log, reading_gauges, unwind},
 };
 
 /// The console of a log that no `serve` has open, without a proxy: exchanges are read and exported, sessions and their
@@ -19,14 +21,20 @@ use crate::{
 pub struct Viewer {
     settings: Settings,
     tls: Option<Arc<ServerConfig>>,
-    log: Arc<Log>,
+    log: Viewed,
     token: Token,
     console: Arc<Console>,
     port: ConsolePort,
 }
 
+/// What is shown.
+enum Viewed {
+    Log(Arc<Log>),
+    Archive(Arc<Archive>),
+}
+
 impl Viewer {
-    /// Opens the log, which must exist, and the console's port.
+    /// Opens the log, which must exist, or the archive, and the console's port.
     ///
     /// # Errors
     ///
@@ -38,6 +46,9 @@ impl Viewer {
             }
             _ => None,
         };
+        if let Some(address) = settings.read_from.clone() {
+            return Self::start_on_archive(settings, tls, address).await;
+        }
         Log::require(&settings.data)?;
         // Nothing is recorded, so no session is continued either.
         let config = StoreConfig { session: None, ..settings.store.clone() };
@@ -57,7 +68,23 @@ impl Viewer {
         let names = settings.console.names.clone();
         let console = Arc::new(Console::new(log.clone(), token.clone(), port.address(), names, gauges));
         port.announce(&log, &settings)?;
-        Ok(Self { settings, tls, log, token, console, port })
+        Ok(Self { settings, tls, log: Viewed::Log(log), token, console, port })
+    }
+
+    /// Connects to the archive. What it shows is only read; the data folder has the keys for exports, and need not exist.
+    async fn start_on_archive(
+        settings: Settings,
+        tls: Option<Arc<ServerConfig>>,
+        address: Address,
+    ) -> Result<Self, StartError> {
+        let opened = unwind(tokio::task::spawn_blocking(move || Archive::open(address)).await);
+        let archive = Arc::new(opened?);
+        let port = ConsolePort::bind(&settings).await?;
+        let token = Token::load_or_make(&settings.data)?;
+        let names = settings.console.names.clone();
+        let gauges = reading_gauges(&settings);
+        let console = Arc::new(Console::new(archive.clone(), token.clone(), port.address(), names, gauges));
+        Ok(Self { settings, tls, log: Viewed::Archive(archive), token, console, port })
     }
 
     /// The console's URL, for this machine.
@@ -87,10 +114,16 @@ impl Viewer {
         &self.settings
     }
 
-    /// The log.
-    #[must_use]
-    pub fn log(&self) -> &Log {
-        &self.log
+    /// Exchanges and sessions that it had when it was opened.
+    ///
+    /// # Errors
+    ///
+    /// The archive can't be read.
+    pub fn contents(&self) -> Result<(u64, u64), ReadError> {
+        match &self.log {
+            Viewed::Log(log) => Ok((log.opened().exchanges, log.opened().sessions)),
+            Viewed::Archive(archive) => archive.info().map(|info| (info.exchanges, info.sessions)),
+        }
     }
 
     /// Serves until `stop` resolves, and closes the log.
@@ -100,8 +133,9 @@ impl Viewer {
         stop.await;
         stopping.cancel();
         serving.join_all().await;
-        let log = self.log;
-        unwind(tokio::task::spawn_blocking(move || log.close()).await);
+        if let Viewed::Log(log) = self.log {
+            unwind(tokio::task::spawn_blocking(move || log.close()).await);
+        }
     }
 }
 

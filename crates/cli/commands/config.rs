@@ -71,9 +71,12 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
 fn show(loaded: &Loaded, json: bool) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
     for (key, value, origin) in loaded.layers.list() {
-        // The values that may contain a password, which must not end up in a terminal's history.
-        let may_contain = matches!(key.as_str(), "upstream_proxy" | "limit.store");
-        let value = if may_contain { without_password(&value) } else { value };
+        // Values that may contain a password, which must not end up in a terminal's history.
+        let value = match &*key {
+            "upstream_proxy" | "limit.store" => without_password(&value),
+            "archive" => archive_without_password(&value),
+            _ => value,
+        };
         if json {
             let line = json!({
                 "key": key, "value": value, "origin": origin.to_string(), "variable": variable(&key),
@@ -95,9 +98,30 @@ fn without_password(value: &toml::Value) -> toml::Value {
     }
 }
 
+/// The archive's address as it is shown; one that can't be parsed may have its password anywhere.
+fn archive_without_password(value: &toml::Value) -> toml::Value {
+    let text = value.as_str().unwrap_or_default();
+    let shown = |address: nightaudit_archive::Address| address.to_string();
+    toml::Value::String(if text.is_empty() {
+        String::new()
+    } else {
+        text.parse().map_or_else(|_| "…".to_owned(), shown)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_archives_password_is_not_shown() {
+        let shown =
+            |text: &str| archive_without_password(&toml::Value::String(text.to_owned())).as_str().unwrap().to_owned();
+        assert_eq!(shown("postgres://a:s3cret@h/d?sslmode=require"), "postgres://a@h/d");
+        assert_eq!(shown("postgres://a@h/d?password=s3cret"), "postgres://a@h/d");
+        assert_eq!(shown("postgres:a:s3cret@h"), "…");
+        assert_eq!(shown(""), "");
+    }
 
     #[test]
     fn the_upstream_proxys_password_is_not_shown() {

@@ -18,6 +18,7 @@ use toml::Value;
 
 use crate::{
     commands::serve::{announce, open_page},
+    place::place,
     signals::stop_on_signal,
 };
 
@@ -73,7 +74,12 @@ impl Console {
             let stop = CancellationToken::new();
             stop_on_signal(stop.clone())?;
             let viewer = Viewer::start(settings).await.map_err(named)?;
-            announce(&addresses(&viewer, io::stdout().is_terminal()));
+            let (viewer, lines) = tokio::task::spawn_blocking(move || {
+                let lines = addresses(&viewer, io::stdout().is_terminal());
+                (viewer, lines)
+            })
+            .await?;
+            announce(&lines?);
             if self.open {
                 open_page(viewer.ticket_url()?);
             }
@@ -99,10 +105,10 @@ fn named(error: StartError) -> anyhow::Error {
     )
 }
 
-fn addresses(viewer: &Viewer, to_person: bool) -> Vec<String> {
-    let opened = viewer.log().opened();
-    let data = viewer.settings().data.to_string_lossy();
-    let (exchanges, sessions) = (counted(opened.exchanges, "exchange"), counted(opened.sessions, "session"));
+fn addresses(viewer: &Viewer, to_person: bool) -> anyhow::Result<Vec<String>> {
+    let (exchanges, sessions) = viewer.contents()?;
+    let data = place(viewer.settings()).to_string();
+    let (exchanges, sessions) = (counted(exchanges, "exchange"), counted(sessions, "session"));
     let mut lines = vec![
         format!("console  {}", viewer.page_url()),
         format!("log      {}: {exchanges} in {sessions}", plain(&data)),
@@ -114,5 +120,5 @@ fn addresses(viewer: &Viewer, to_person: bool) -> Vec<String> {
         );
         lines.push(String::new());
     }
-    lines
+    Ok(lines)
 }

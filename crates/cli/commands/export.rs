@@ -24,6 +24,7 @@ use crate::{
     commands::review::declared,
     error::Usage,
     filters::{self, Filters},
+    place::place,
     progress::Bar,
     signals::Unfinished,
 };
@@ -154,7 +155,7 @@ impl Export {
         let evidence =
             Evidence { declaration, filter, masked_fields: mask.fields().to_vec(), basis, made, ..Evidence::default() };
         if self.output.as_deref() == Some(Path::new("-")) {
-            let exchanges = Exchanges::open(settings, &evidence.filter)?;
+            let exchanges = Exchanges::open(settings, &evidence.filter, format)?;
             let folder = env::temp_dir();
             let evidence = Evidence { scratch: folder.clone(), ..evidence }.with_sessions(&exchanges.sessions);
             let is_whole;
@@ -179,7 +180,7 @@ impl Export {
             return Err(taken(&path));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let exchanges = Exchanges::open(settings, &evidence.filter)?;
+        let exchanges = Exchanges::open(settings, &evidence.filter, format)?;
         let evidence = Evidence { scratch: folder.to_owned(), ..evidence }.with_sessions(&exchanges.sessions);
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
         let _unfinished = Unfinished::at(file.path())?;
@@ -222,7 +223,7 @@ impl Export {
     /// The declaration's text, checked before anything is written.
     fn declaration(&self, settings: &Settings, contracts: &Contracts) -> anyhow::Result<Option<String>> {
         let session = match self.filters.session() {
-            Some(which) => Source::open(&settings.data)?.session(which).ok(),
+            Some(which) => Source::open(place(settings))?.session(which).ok(),
             None => None,
         };
         let found = declared::find(self.declaration.as_deref(), session.as_ref(), contracts)?;
@@ -277,12 +278,24 @@ struct Exchanges {
 }
 
 impl Exchanges {
-    fn open(settings: &Settings, filter: &Filter) -> anyhow::Result<Self> {
-        let source = Source::open(&settings.data)?;
-        let mut sessions = source.sessions()?;
-        if let Some(which) = &filter.session {
-            let wanted = source.session(which)?.id;
-            sessions.retain(|session| session.id == wanted);
+    fn open(settings: &Settings, filter: &Filter, format: Format) -> anyhow::Result<Self> {
+        let source = Source::open(place(settings))?;
+        let sessions = match &filter.session {
+            Some(which) => vec![source.session(which)?],
+            None => source.sessions()?,
+        };
+        if matches!(format, Format::Html | Format::Bundle)
+            && let Some(session) = sessions.iter().find(|session| session.chains.len() > 1)
+        {
+            let name = nightaudit_text::plain(&session.name);
+            let each: Vec<_> =
+                session.chains.iter().map(|chain| format!("{name}@{}", nightaudit_text::plain(&chain.node))).collect();
+            return Err(Usage::new(format!(
+                "session {name} was recorded by {} nodes, and a report or bundle is of one: use --session {}",
+                each.len(),
+                each.join(" or ")
+            ))
+            .into());
         }
         let all = Filter { session: filter.session.clone(), ..Filter::default() } == *filter;
         let total = Some(sessions.iter().map(|session| session.exchanges).sum()).filter(|total| all && *total > 0);

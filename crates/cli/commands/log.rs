@@ -1,6 +1,10 @@
 //! `nightaudit log`
 
-use std::{io::Write as _, process::ExitCode, time::SystemTime};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 use clap::{Args, Subcommand};
 use nightaudit_app::config::{Period, Settings};
@@ -10,7 +14,7 @@ use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, Session};
 use nightaudit_text::{counted, size};
 
 use super::log_import::{Import, own_config};
-use crate::progress::Bar;
+use crate::{place::place, progress::Bar};
 
 /// Maintain the log
 #[derive(Debug, Args)]
@@ -48,6 +52,11 @@ enum Action {
 }
 
 impl Log {
+    /// Whether it also works on an archive.
+    pub(crate) fn reads_archives(&self) -> bool {
+        matches!(self.action, Action::Info | Action::Check | Action::Delete { .. })
+    }
+
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut out = anstream::stdout().lock();
         let bar = Bar::new();
@@ -57,10 +66,11 @@ impl Log {
         let there = || Store::require(&settings.data);
         match &self.action {
             Action::Info => {
-                let source = Source::open(&settings.data)?;
+                let source = Source::open(place(settings))?;
                 let info = source.info()?;
                 let imported = imported(source.sessions()?);
-                writeln!(out, "folder     {}", settings.data.display())?;
+                let is_folder = settings.read_from.is_none();
+                writeln!(out, "{}  {}", if is_folder { "folder   " } else { "archive  " }, place(settings))?;
                 writeln!(out, "sessions   {} ({} open)", info.sessions, info.open_sessions)?;
                 writeln!(out, "exchanges  {}", info.exchanges)?;
                 if info.missing > 0 {
@@ -69,11 +79,12 @@ impl Log {
                 if let Some(imported) = imported {
                     writeln!(out, "imported   {imported}")?;
                 }
-                writeln!(out, "segments   {} ({})", info.segments, size(info.segment_bytes))?;
+                let parts = if is_folder { "segments " } else { "weeks    " };
+                writeln!(out, "{parts}  {} ({})", info.segments, size(info.segment_bytes))?;
                 writeln!(out, "index      {}", size(info.index_bytes))?;
             }
             Action::Check => {
-                let source = Source::open(&settings.data)?;
+                let source = Source::open(place(settings))?;
                 let check = source.check(&mut progress)?;
                 let imported = imported(source.sessions()?);
                 bar.clear();
@@ -128,8 +139,12 @@ impl Log {
                 log.close();
             }
             Action::Delete { older_than } => {
-                there()?;
                 let before = Timestamp::from_system(SystemTime::now()).minus(older_than.0);
+                if let Some(address) = &settings.read_from {
+                    delete_partitions(address, before, &mut out)?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                there()?;
                 let done = match own() {
                     Ok(log) => {
                         let done = log.delete_older_than(before)?;
@@ -151,6 +166,25 @@ impl Log {
     }
 }
 
+/// Drops the weeks of an archive that ended before this instant.
+fn delete_partitions(
+    address: &nightaudit_archive::Address,
+    before: Timestamp,
+    out: &mut impl io::Write,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(nightaudit_archive::drop_older_than(address, before))?;
+    let exchanges = counted(done.exchanges, "exchange");
+    match done.before {
+        None => writeln!(out, "nothing deleted: an archive is deleted by whole weeks, and none is older")?,
+        Some(before) => {
+            let weeks = counted(done.partitions, "week");
+            writeln!(out, "{weeks} with {exchanges} deleted ({}): all before {before}", size(done.bytes))?;
+        }
+    }
+    Ok(())
+}
+
 /// How many sessions were imported, and how much of them is altered; `None` if none were.
 fn imported(sessions: Vec<Session>) -> Option<String> {
     let mut all = Found::default();
@@ -169,7 +203,7 @@ fn imported(sessions: Vec<Session>) -> Option<String> {
 /// Makes the running `serve` delete the sessions that ended before this instant.
 fn delete_by_serve(settings: &Settings, before: Timestamp) -> anyhow::Result<Deleted> {
     let mut deleted = Deleted::default();
-    let sessions = Source::open(&settings.data)?.sessions()?;
+    let sessions = Source::open(place(settings))?.sessions()?;
     for session in sessions.into_iter().filter(|session| session.ended.is_some_and(|ended| ended < before)) {
         let done = change_session(&settings.store, &SessionChange::Delete(&session.id.to_string()))?;
         deleted.sessions.push(done.id);

@@ -29,6 +29,7 @@ use self::{changes::Changes, declared::rule, layout::Summary};
 use crate::{
     complete,
     error::{Usage, open_input},
+    place::place,
     progress::Bar,
 };
 
@@ -116,7 +117,7 @@ impl Review {
         }
         let basis = settings.basis()?;
         let except = self.except.iter().map(|text| rule(text)).collect::<anyhow::Result<Vec<Rule>>>()?;
-        let source = Source::open(&settings.data)?;
+        let source = Source::open(place(settings))?;
         let session = choose(source.sessions()?, self.session.as_deref())?;
         let found = match self.init {
             true => None,
@@ -165,7 +166,7 @@ impl Review {
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
         let in_place = io::stdout().is_terminal() && !self.json;
-        let mut watch = watch::Watch::start(settings.data.clone(), reading.filter.clone(), reading.last);
+        let mut watch = watch::Watch::start(place(settings), reading.filter.clone(), reading.last);
         let begun = reading.reviewer.review();
         let mut last = begun.clone();
         if in_place {
@@ -226,7 +227,7 @@ impl Review {
 
 /// The review of a session without a declaration.
 pub(crate) fn review_of(settings: &Settings, session: &str) -> anyhow::Result<Said> {
-    let source = Source::open(&settings.data)?;
+    let source = Source::open(place(settings))?;
     let session = choose(source.sessions()?, Some(session))?;
     let (declaration, basis) = (Declaration::default(), settings.basis()?);
     let judge = Judge { source: &source, declaration: &declaration, basis: &basis };

@@ -22,6 +22,7 @@ use crate::{
     commands::review::{choose, declared},
     complete,
     confirm::confirmed,
+    place::place,
 };
 
 /// List, start, end, rename, annotate, declare and delete sessions
@@ -108,6 +109,11 @@ enum Action {
 }
 
 impl Sessions {
+    /// Whether it only lists.
+    pub(crate) fn lists(&self) -> bool {
+        matches!(self.action, None | Some(Action::List { .. }))
+    }
+
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let change = match &self.action {
             None => return list(settings, self.json),
@@ -130,7 +136,7 @@ impl Sessions {
             }
             Some(Action::Delete { session, yes }) => {
                 // From the list, which has sessions whose folder was removed, too.
-                let target = choose(Source::open(&settings.data)?.sessions()?, Some(session))?;
+                let target = choose(Source::open(place(settings))?.sessions()?, Some(session))?;
                 if !yes && !confirmed(&format!("Permanently delete {}?", described(&target)))? {
                     bail!("session {} was not deleted", plain(&target.name));
                 }
@@ -171,7 +177,7 @@ fn described(session: &Session) -> String {
 }
 
 fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
-    let sessions = Source::open(&settings.data)?.sessions()?;
+    let sessions = Source::open(place(settings))?.sessions()?;
     let mut out = anstream::stdout().lock();
     if json {
         for session in &sessions {

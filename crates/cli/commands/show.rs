@@ -22,7 +22,7 @@ use nightaudit_text::{
     local, plain, plain_lines, size, status_style, terminal,
 };
 
-use crate::{complete, error::Usage};
+use crate::{complete, error::Usage, place::place};
 
 /// Show one exchange
 #[derive(Debug, Args)]
@@ -115,7 +115,7 @@ impl Show {
         if self.id.is_empty() {
             return Err(Usage::new("the id is empty").into());
         }
-        let source = Source::open(&settings.data)?;
+        let source = Source::open(place(settings))?;
         let exchange = source.find(&self.id)?;
         let session = source.sessions()?.into_iter().find(|session| session.id == exchange.session);
         let imported = session.and_then(|session| session.imported);

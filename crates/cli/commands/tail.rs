@@ -19,6 +19,7 @@ use crate::{
     commands::show::{Parts, write_messages},
     error::Usage,
     filters::{self, Filters},
+    place::place,
 };
 
 /// Show exchanges as they are recorded, one per line
@@ -66,17 +67,18 @@ impl Tail {
         };
         filters::warn(&filter, &printer.contracts);
         if self.no_follow {
-            let source = Source::open(&settings.data)?;
+            let source = Source::open(place(settings))?;
             let newest = source.exchanges(&filter, Order::Newest, Some(self.count))?.collect();
             // Not held while a stalled reader doesn't take the lines.
             drop(source);
             printer.print_reversed(newest)?;
             return Ok(ExitCode::SUCCESS);
         }
+        let place = place(settings);
         // Collected before printing: a stalled reader must not hold the log and lock `serve` out.
         let mut newest = Vec::new();
         let never = CancellationToken::new();
-        let mut follow = Follow::start(&settings.data, filter, self.count, never, |exchange| newest.push(exchange))?;
+        let mut follow = Follow::start(&place, filter, self.count, never, |exchange| newest.push(exchange))?;
         printer.print_reversed(newest)?;
         while let Some(news) = follow.next()? {
             match news {
@@ -84,7 +86,7 @@ impl Tail {
                 News::Missed(count) => {
                     tracing::warn!("{} deleted before being read", counted(count, "exchange"));
                 }
-                News::Waiting => tracing::info!("waiting for `nightaudit serve` on {}", settings.data.display()),
+                News::Waiting => tracing::info!("waiting for `nightaudit serve` on {place}"),
                 News::Connected => {}
             }
         }

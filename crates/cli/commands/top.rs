@@ -11,7 +11,7 @@ use nightaudit_app::config::Settings;
 use nightaudit_exchange::Timestamp;
 use nightaudit_top::{Ended, Options};
 
-use crate::{error::Usage, filters::Filters, global::Color};
+use crate::{error::Usage, filters::Filters, global::Color, place::place};
 
 /// Watch exchanges, limits and findings on a full screen
 #[derive(Debug, Args)]
@@ -39,7 +39,8 @@ impl Top {
             Color::Never => false,
             Color::Auto => Color::wanted(),
         };
-        let ended = nightaudit_top::run(&settings.data, Options { filter, contracts: settings.contracts()?, colors })?;
+        let ended =
+            nightaudit_top::run(&place(settings), Options { filter, contracts: settings.contracts()?, colors })?;
         Ok(match ended {
             Ended::Quit => ExitCode::SUCCESS,
             Ended::Panicked => ExitCode::FAILURE,

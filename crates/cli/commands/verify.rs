@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -20,7 +20,7 @@ use nightaudit_store::{Order, Session};
 use nightaudit_text::{local, plain};
 use serde_json::json;
 
-use crate::{error::open_input, progress::Bar};
+use crate::{error::open_input, place::place, progress::Bar};
 
 /// The most sessions whose origins are printed.
 const ORIGINS: usize = 20;
@@ -62,7 +62,7 @@ impl Verify {
                 })
                 .with_context(|| path.display().to_string())
             }
-            None => log(&settings.data, &bar),
+            None => log(settings, &bar),
         };
         bar.clear();
         let verification = result?;
@@ -81,14 +81,14 @@ impl Verify {
 }
 
 /// Checks the log's files, or, while `serve` has the log open, the exchanges it returns.
-fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
+fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
     let mut extra = Vec::new();
-    let source = Source::open(data)?;
+    let source = Source::open(place(settings))?;
     if let Source::Log(log) = &source {
         extra = damage(&**log)?;
     }
-    let mut missing: Vec<Missing> =
-        source.sessions()?.iter().filter(|s| s.missing > 0).map(Session::missing_exchanges).collect();
+    let sessions = source.sessions()?;
+    let mut missing: Vec<Missing> = sessions.iter().flat_map(Session::all_missing).collect();
     let exchanges = source.exchanges(&Filter::default(), Order::Oldest, None)?;
     let (mut last, mut unreadable) = (BTreeMap::new(), Vec::new());
     let readable = exchanges.filter_map(|exchange| match exchange {
@@ -104,7 +104,7 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
         }
         Err(error) => Some(Err(error)),
     });
-    let imported = source.sessions()?.into_iter().filter_map(|session| Some((session.id, session.imported?)));
+    let imported = sessions.iter().filter_map(|session| Some((session.id, session.imported?)));
     let mut verification =
         verify_exchanges(readable, imported.collect(), &mut |progress| bar.show(progress.exchanges, None))?;
     if extra.is_empty() {
@@ -123,6 +123,11 @@ fn log(data: &Path, bar: &Bar) -> anyhow::Result<Verification> {
             "`serve` has the log open: checked its exchanges, not its files; `nightaudit log check` checks those"
                 .to_owned(),
         );
+    }
+    for session in sessions.iter().filter(|session| session.chains.len() > 1) {
+        let nodes = session.chains.iter().map(|chain| format!("{} ({})", plain(&chain.node), chain.exchanges));
+        let nodes = nodes.collect::<Vec<_>>().join(", ");
+        verification.notes.push(format!("session {} has a chain for each node: {nodes}", plain(&session.name)));
     }
     verification.findings.extend(extra);
     Ok(verification)

@@ -15,6 +15,9 @@ pub enum Error {
     /// The log can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The archive can't be read.
+    #[error(transparent)]
+    Archive(#[from] nightaudit_archive::Error),
     /// The console's token can't be read.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -1,4 +1,4 @@
-//! Follows exchanges as they are recorded, from the log or the console.
+//! Follows exchanges as they are recorded, from the log, the console or an archive.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
+use nightaudit_archive::{Address, Archive};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
+use nightaudit_log::{FollowFrom, Followed};
 use nightaudit_store::{OpenError, Order, Position, Query};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    arriving::{Arriving, own},
     client::{Client, Lines},
     error::{ConsoleError, Error},
+    place::Place,
     source::Source,
 };
 
@@ -31,8 +35,15 @@ pub enum News {
     Waiting,
 }
 
-/// Follows the log across restarts of `serve`, without gaps or duplicates.
-pub struct Follow {
+/// Follows the log across restarts of `serve`, or an archive across restarts of PostgreSQL, without gaps or duplicates.
+pub struct Follow(Way);
+
+enum Way {
+    Local(Box<Local>),
+    Archive(Arriving),
+}
+
+struct Local {
     data: PathBuf,
     filter: Filter,
     /// How many of the most recent exchanges to start with.
@@ -47,14 +58,70 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// Follows the log in this folder, starting with the `last` matching exchanges.
+    /// Follows a log, starting with the `last` matching exchanges.
     ///
-    /// If no process has the log open, those are passed to `take` at once, newest first.
+    /// If no process has a folder's log open, those are passed to `take` at once, newest first.
     ///
     /// # Errors
     ///
     /// The log can't be read, or doesn't have the filter's session.
     pub fn start(
+        place: &Place,
+        filter: Filter,
+        last: usize,
+        stop: CancellationToken,
+        take: impl FnMut(Result<Exchange, Error>),
+    ) -> Result<Self, Error> {
+        Ok(Self(match place {
+            Place::Folder(data) => Way::Local(Box::new(Local::start(data, filter, last, stop, take)?)),
+            Place::Archive(address) => {
+                let log = Box::new(Archive::open(Address::clone(address))?);
+                Way::Archive(Arriving::start(log, filter, FollowFrom::Last(last), stop)?)
+            }
+        }))
+    }
+
+    /// Follows a log after an exchange, or from the start.
+    ///
+    /// # Errors
+    ///
+    /// The archive can't be read.
+    pub fn after(
+        place: &Place,
+        filter: Filter,
+        last: Option<ExchangeId>,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        Ok(Self(match place {
+            Place::Folder(data) => Way::Local(Box::new(Local::after(data, filter, last, stop))),
+            Place::Archive(address) => {
+                let log = Box::new(Archive::open(Address::clone(address))?);
+                let from = last.map_or(FollowFrom::Position(Position::START), FollowFrom::After);
+                Way::Archive(Arriving::start(log, filter, from, stop)?)
+            }
+        }))
+    }
+
+    /// Waits for the next event; `None` once stopped.
+    ///
+    /// # Errors
+    ///
+    /// Errors that waiting can't fix: `serve` rejects the filter, or sends unreadable events.
+    #[allow(clippy::should_implement_trait, reason = "an error ends the stream")]
+    pub fn next(&mut self) -> Result<Option<News>, Error> {
+        match &mut self.0 {
+            Way::Local(local) => local.next(),
+            Way::Archive(arriving) => Ok(arriving.next().map(|followed| match followed {
+                Followed::Exchange(exchange) => News::Exchange(Box::new(own(exchange))),
+                Followed::Missed(count) => News::Missed(count),
+                _ => News::Connected,
+            })),
+        }
+    }
+}
+
+impl Local {
+    fn start(
         data: &Path,
         filter: Filter,
         last: usize,
@@ -80,20 +147,13 @@ impl Follow {
         Ok(follow)
     }
 
-    /// Follows the log in this folder after an exchange, or from the start.
-    pub fn after(data: &Path, filter: Filter, last: Option<ExchangeId>, stop: CancellationToken) -> Self {
+    fn after(data: &Path, filter: Filter, last: Option<ExchangeId>, stop: CancellationToken) -> Self {
         let seen = last.map_or_else(|| Position::START.to_string(), |id| id.to_string());
         let data = data.to_owned();
         Self { data, filter, last: 0, seen: Some(seen), stream: None, waiting: false, found: None, stop }
     }
 
-    /// Waits for the next event; `None` once stopped.
-    ///
-    /// # Errors
-    ///
-    /// Errors that waiting can't fix: `serve` rejects the filter, or sends unreadable events.
-    #[allow(clippy::should_implement_trait, reason = "an error ends the stream")]
-    pub fn next(&mut self) -> Result<Option<News>, Error> {
+    fn next(&mut self) -> Result<Option<News>, Error> {
         while !self.stop.is_cancelled() {
             if let Some(stream) = &mut self.stream {
                 match read_event(stream, &mut self.seen) {

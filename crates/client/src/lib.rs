@@ -4,12 +4,14 @@
 //! All network operations have [`Timeouts`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod arriving;
 mod client;
 mod error;
 mod fetch;
 mod follow;
 mod import;
 mod losses;
+mod place;
 mod source;
 mod upload;
 
@@ -20,5 +22,6 @@ pub use self::{
     follow::{Follow, News},
     import::{FileContents, ImportOptions, ImportedFile},
     losses::Losses,
+    place::Place,
     source::{SessionChange, Source, Stream, change_session, log_exchanges},
 };

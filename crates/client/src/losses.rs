@@ -19,7 +19,7 @@ pub struct Losses {
 impl Losses {
     /// Starts with the exchanges that these sessions are known to lack.
     pub fn new(sessions: &[Session]) -> Self {
-        let missing = sessions.iter().filter(|session| session.missing > 0).map(Session::missing_exchanges);
+        let missing = sessions.iter().flat_map(Session::all_missing);
         let names = sessions.iter().map(|session| (session.id, session.name.clone())).collect();
         Self { gaps: Gaps::new(missing), names, unreadable: 0 }
     }

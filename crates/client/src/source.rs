@@ -1,8 +1,9 @@
-//! Where commands read exchanges: the log itself, or the console of the `serve` that has it open.
+//! Where commands read exchanges: the log itself, the console of the `serve` that has it open, or an archive.
 
 use std::{path::Path, time::Duration};
 
 use http::{Method, StatusCode};
+use nightaudit_archive::Archive;
 use nightaudit_console::{LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{Check, FindError, Info, Order, Progress, Query, ReadError, ReadLog, Session};
@@ -14,11 +15,12 @@ use serde_json::json;
 use crate::{
     client::{Client, Timeouts},
     error::{ConsoleError, Error, Unreadable},
+    place::Place,
 };
 
 /// Both return the same results in the same order.
 pub enum Source {
-    /// The log, read by this process.
+    /// The log or an archive, read by this process.
     Log(Box<dyn ReadLog>),
     /// The console of a running `serve`.
     Console(Client),
@@ -31,13 +33,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub type Stream = Box<dyn Iterator<Item = Result<Exchange, Error>>>;
 
 impl Source {
-    /// Opens the log of this data folder, or connects to the `serve` that has it open.
+    /// Opens the log of this data folder, or connects to the `serve` that has it open; or connects to an archive.
     ///
     /// # Errors
     ///
     /// There is no log, it can't be read, or the process that has it open has no console (yet).
-    pub fn open(data: &Path) -> Result<Self, Error> {
-        Self::open_within(data, PATIENCE)
+    pub fn open(place: impl Into<Place>) -> Result<Self, Error> {
+        match place.into() {
+            Place::Folder(data) => Self::open_within(&data, PATIENCE),
+            Place::Archive(address) => Ok(Self::Log(Box::new(Archive::open(*address)?))),
+        }
     }
 
     /// Like [`open`](Self::open), but without waiting for other commands, and hardly for a console.
@@ -269,7 +274,7 @@ pub fn change_session(store: &StoreConfig, change: &SessionChange<'_>) -> Result
 
 /// Deletes a session from a log that can't be opened for writing.
 fn delete_unopened(store: &StoreConfig, which: &str) -> Result<Session, Error> {
-    let doomed = Source::open(&store.dir)?.session(which)?;
+    let doomed = Source::open(&*store.dir)?.session(which)?;
     Log::delete_unopened(store, DeleteTarget::Session(&doomed.id.to_string()))?;
     Ok(doomed)
 }

@@ -110,6 +110,25 @@ pub struct ProxyState {
     pub last_error: Option<String>,
 }
 
+/// How shipping to the archive goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveState {
+    /// Exchanges shipped since start.
+    pub shipped: u64,
+    /// Exchanges of this log that the archive doesn't have yet.
+    pub behind: u64,
+    /// How long the oldest of them has waited, in milliseconds.
+    pub lag_ms: u64,
+    /// Failed attempts since start.
+    pub failures: u64,
+    /// Why nothing can be shipped, while that is so.
+    pub failing: Option<String>,
+}
+
+/// Tells how shipping to the archive goes.
+pub type ArchiveReport = dyn Fn() -> ArchiveState + Send + Sync;
+
 /// Reads what sessions are reviewed against.
 pub type BasisReader = dyn Fn() -> Result<Arc<Basis>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
 
@@ -156,6 +175,8 @@ pub struct Gauges {
     pub proxy: Box<dyn Fn() -> Option<ProxyState> + Send + Sync>,
     /// Requests by outcome since start.
     pub outcomes: Box<dyn Fn() -> Vec<(Outcome, u64)> + Send + Sync>,
+    /// How shipping to the archive goes; `None` if there is none.
+    pub archive: Option<Box<ArchiveReport>>,
     /// The fault rules; `None` if no requests are served.
     pub faults: Option<Faults>,
     /// The contracts that requests are checked against.
@@ -178,6 +199,7 @@ impl Default for Gauges {
             started: None,
             proxy: Box::new(|| None),
             outcomes: Box::new(Vec::new),
+            archive: None,
             faults: None,
             contracts: Contracts::built_in(),
             evidence: None,

@@ -133,8 +133,8 @@ use self::{
 };
 pub use self::{
     gauges::{
-        BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory, LimitReport, LimitState, MAX_MINUTES,
-        NodeUsage, ProxyState, RuleHistory,
+        ArchiveReport, ArchiveState, BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory,
+        LimitReport, LimitState, MAX_MINUTES, NodeUsage, ProxyState, RuleHistory,
     },
     resending::{Resend, ResendEnvironment, Resending, Resent, Reveal, Sending},
     token::{Token, TokenError},

@@ -13,7 +13,7 @@ use http::header;
 use nightaudit_exchange::Outcome;
 use nightaudit_log::Status;
 
-use crate::{LimitState, Shared, error::ApiError};
+use crate::{ArchiveState, LimitState, Shared, error::ApiError};
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
@@ -22,13 +22,31 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Respons
     let limits = (shared.gauges.limits)().await.unwrap_or_default();
     let mut text = String::new();
     write_metrics(&mut text, &shared.log.status(), &outcomes, &limits).map_err(ApiError::internal)?;
+    if let Some(archive) = &shared.gauges.archive {
+        write_archive(&mut text, &archive()).map_err(ApiError::internal)?;
+    }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+fn write_archive(out: &mut String, state: &ArchiveState) -> fmt::Result {
+    let mut metric = |name: &str, kind: &str, help: &str, value: u64| {
+        write_metric(out, &format!("archive_{name}"), kind, help, &[(String::new(), value)])
+    };
+    metric("shipped_total", "counter", "Exchanges shipped to the archive since start.", state.shipped)?;
+    metric("behind", "gauge", "Recorded exchanges that the archive doesn't have yet.", state.behind)?;
+    metric("lag_milliseconds", "gauge", "How long the oldest of them has waited.", state.lag_ms)?;
+    metric("failures_total", "counter", "Failed attempts to ship since start.", state.failures)?;
+    metric("failing", "gauge", "1 while nothing can be shipped, else 0.", state.failing.is_some().into())
+}
+
+fn write_metric(out: &mut String, name: &str, kind: &str, help: &str, values: &[(String, u64)]) -> fmt::Result {
+    writeln!(out, "# HELP nightaudit_{name} {help}\n# TYPE nightaudit_{name} {kind}")?;
+    values.iter().try_for_each(|(labels, value)| writeln!(out, "nightaudit_{name}{labels} {value}"))
 }
 
 fn write_metrics(out: &mut String, status: &Status, outcomes: &[(Outcome, u64)], limits: &[LimitState]) -> fmt::Result {
     let mut metric = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| -> fmt::Result {
-        writeln!(out, "# HELP nightaudit_{name} {help}\n# TYPE nightaudit_{name} {kind}")?;
-        values.iter().try_for_each(|(labels, value)| writeln!(out, "nightaudit_{name}{labels} {value}"))
+        write_metric(out, name, kind, help, values)
     };
     let one = |value: u64| [(String::new(), value)];
     metric("recorded_total", "counter", "Exchanges recorded since start.", &one(status.recorded))?;
@@ -70,6 +88,24 @@ impl fmt::Display for Label<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shipping_has_its_metrics() {
+        let state = ArchiveState { shipped: 5, behind: 3, lag_ms: 70, failures: 2, failing: Some("down".to_owned()) };
+        let mut text = String::new();
+        write_archive(&mut text, &state).unwrap();
+        let values: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            values,
+            [
+                "nightaudit_archive_shipped_total 5",
+                "nightaudit_archive_behind 3",
+                "nightaudit_archive_lag_milliseconds 70",
+                "nightaudit_archive_failures_total 2",
+                "nightaudit_archive_failing 1",
+            ]
+        );
+    }
 
     #[test]
     fn label_values_are_escaped() {

@@ -45,6 +45,7 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>) -> Result<Json<Val
             "missing": recording.missing,
             "failing": recording.failing.as_deref(),
         },
+        "archive": shared.gauges.archive.as_ref().map(|archive| archive()),
         "upstream": {
             "reachable": upstream.and_then(|proxy| proxy.reachable),
             "since": upstream.and_then(|proxy| proxy.since),

@@ -44,4 +44,4 @@ pub use histogram::{Bucket, Ending, Histogram, MAX_BUCKETS, Timeline};
 pub use list::{Place, Start};
 pub use query::{Exchanges, InvalidPosition, Order, Position, Query};
 pub use reader::{Fetcher, ManageSessions, ReadLog, Status};
-pub use session::{MAX_DECLARATION, Session, is_session_name};
+pub use session::{Chain, MAX_DECLARATION, Session, is_session_name};

@@ -53,6 +53,42 @@ pub struct Session {
     /// Whether its import is unfinished.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub importing: bool,
+    /// The record of each node, if the log is of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<Chain>,
+}
+
+impl Session {
+    /// Its exchanges that were recorded and are no longer in the log, by the node that recorded them if there are several.
+    pub fn all_missing(&self) -> impl Iterator<Item = Missing> {
+        let own = (self.chains.is_empty() && self.missing > 0).then(|| self.missing_exchanges());
+        let of_nodes = self.chains.iter().filter(|chain| chain.missing > 0).map(|chain| Missing {
+            session: chain.session,
+            session_name: format!("{} on {}", self.name, chain.node),
+            count: chain.missing,
+            ranges: chain.missing_ranges.clone(),
+            whole_session: false,
+        });
+        own.into_iter().chain(of_nodes)
+    }
+}
+
+/// What one node recorded of a session, with a hash chain of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chain {
+    /// The session's id on the node, which its exchanges have.
+    pub session: SessionId,
+    /// The node's name.
+    pub node: String,
+    /// The number of exchanges.
+    pub exchanges: u64,
+    /// Exchanges that the node recorded and that are no longer in the log.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing: u64,
+    /// Their ranges of sequence numbers, inclusive; empty if unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_ranges: Vec<(u64, u64)>,
 }
 
 impl Session {
@@ -79,6 +115,7 @@ impl Session {
             missing: 0,
             missing_ranges: Vec::new(),
             importing: false,
+            chains: Vec::new(),
         }
     }
 

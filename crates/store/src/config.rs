@@ -1,8 +1,8 @@
 //! Log configuration.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use nightaudit_exchange::{Api, Timestamp};
+use nightaudit_exchange::{Api, SessionId, Timestamp};
 
 use crate::disk::{Disk, OsDisk};
 
@@ -34,6 +34,8 @@ pub struct StoreConfig {
     pub max_size: Option<u64>,
     /// The age above which ended sessions are deleted, counted from their end.
     pub max_age: Option<Duration>,
+    /// What has to have a session before a size or an age deletes it; `None` for nothing.
+    pub keeper: Option<Keeper>,
     /// The session to continue, or to start if none of this name is open. If `None`, the first exchange starts a
     /// session named after the time, which ends when the log is closed.
     pub session: Option<String>,
@@ -62,11 +64,25 @@ impl StoreConfig {
             redact_fields: Vec::new(),
             max_size: None,
             max_age: None,
+            keeper: None,
             session: None,
             environment: "demo".into(),
             now: || Timestamp::from_system(std::time::SystemTime::now()),
             disk: Arc::new(OsDisk),
         }
+    }
+}
+
+/// Another place that exchanges go to: whether so many of a session's exchanges are there.
+#[derive(Clone)]
+pub struct Keeper(pub Arc<HasExchanges>);
+
+/// Whether a [`Keeper`] has this many exchanges of a session. Must not block.
+pub type HasExchanges = dyn Fn(SessionId, u64) -> bool + Send + Sync;
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper(…)")
     }
 }
 

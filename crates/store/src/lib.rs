@@ -73,7 +73,7 @@ mod tallies;
 mod waiting;
 mod writer;
 
-pub use config::{Durability, InvalidChoice, OnFailure, StoreConfig};
+pub use config::{Durability, HasExchanges, InvalidChoice, Keeper, OnFailure, StoreConfig};
 pub use error::OpenError;
 pub use follow::Follower;
 pub use log::{Closed, Log};

@@ -327,6 +327,7 @@ impl Shared {
             missing: entry.missing,
             missing_ranges: entry.gaps.clone(),
             importing: meta.importing.is_some(),
+            chains: Vec::new(),
         }
     }
 }

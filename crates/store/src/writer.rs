@@ -22,7 +22,7 @@ use nightaudit_log::SessionError;
 use self::{active::Active, pending::Pending, watched::Watched};
 use crate::{
     block::Packer,
-    config::{OnFailure, StoreConfig},
+    config::{Keeper, OnFailure, StoreConfig},
     pipeline::{Completion, Report},
     records::{Records, SessionTail},
     shared::Shared,
@@ -85,6 +85,7 @@ pub(crate) struct Writer {
     segment_size: u64,
     max_size: Option<u64>,
     max_age: Option<Duration>,
+    keeper: Option<Keeper>,
     retry_interval: Duration,
     /// How many more sessions exchanges may start by naming them.
     sessions_left: usize,
@@ -139,6 +140,7 @@ impl Writer {
             segment_size: config.segment_size.max(1),
             max_size: config.max_size,
             max_age: config.max_age,
+            keeper: config.keeper.clone(),
             retry_interval: config.retry_interval,
             sessions_left: config.max_sessions,
             configured: config.session.clone(),

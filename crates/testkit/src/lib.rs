@@ -7,6 +7,7 @@
 //! - [`ScriptedLimits`]: limits that respond late, or not at all.
 //! - [`Redis`]: a `redis-server` of the test's own, if it is installed.
 //! - [`Process`]: the real binary with its own data folder.
+//! - [`Postgres`]: a PostgreSQL of the test's own, where it is installed.
 //! - [`Terminal`]: a program in a pseudo-terminal, with its screen.
 //! - [`send`] and [`RawResponse`]: a client that sends bytes exactly as given.
 //!
@@ -31,6 +32,7 @@ mod client;
 mod harness;
 mod limits;
 mod line;
+mod postgres;
 mod process;
 mod redis;
 pub mod sample;
@@ -42,6 +44,7 @@ pub use client::{RawResponse, leave, open_web_socket, post, read_response, send,
 pub use harness::{Gate, Harness, Setup};
 pub use limits::{LimitEvent, Reply, ScriptedLimits, ScriptedPermit, Treatment};
 pub use line::Line;
+pub use postgres::Postgres;
 pub use process::{Process, Replayed, Simulated};
 pub use redis::Redis;
 pub use terminal::Terminal;

@@ -18,13 +18,13 @@ mod view;
 mod work;
 
 use std::{
-    path::Path,
     sync::mpsc::{RecvTimeoutError, channel, sync_channel},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use jiff::tz::TimeZone;
+use nightaudit_client::Place;
 use nightaudit_exchange::{Filter, Timestamp};
 use nightaudit_mews::Contracts;
 use ratatui::DefaultTerminal;
@@ -64,12 +64,12 @@ pub enum Ended {
     Panicked,
 }
 
-/// Shows the log of this data folder on the terminal, until the user or a signal ends it.
+/// Shows this log on the terminal, until the user or a signal ends it.
 ///
 /// # Errors
 ///
 /// The terminal can't be used, or a thread can't be spawned.
-pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> Result<Ended, Error> {
+pub fn run(place: &Place, Options { filter, contracts, colors }: Options) -> Result<Ended, Error> {
     let (heard, inbox) = sync_channel(WAITING);
     let (ask, requests) = channel();
     work::hear_signals(&heard)?;
@@ -77,8 +77,8 @@ pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> Resul
     let terminal = &mut screen.terminal;
     let size = terminal.size().map_err(Error::Terminal)?;
     let mut model = Model::new((size.width, size.height), now(), filter.clone());
-    let mut feed = work::feed(&heard, 0, data, filter, contracts.clone())?;
-    let _unfinished = work::serve(&heard, data, requests)?;
+    let mut feed = work::feed(&heard, 0, place, filter, contracts.clone())?;
+    let _unfinished = work::serve(&heard, place, requests)?;
     work::read_terminal(&heard)?;
     let zone = TimeZone::system();
     let mut drawn = Instant::now();
@@ -102,7 +102,7 @@ pub fn run(data: &Path, Options { filter, contracts, colors }: Options) -> Resul
                 Some(Action::Redraw) => terminal.clear().map_err(Error::Terminal)?,
                 Some(Action::Follow(number, filter)) => {
                     feed.cancel();
-                    feed = work::feed(&heard, number, data, *filter, contracts.clone())?;
+                    feed = work::feed(&heard, number, place, *filter, contracts.clone())?;
                 }
                 Some(Action::Load(id)) => ask.send(Request::Load(id)).map_err(|_| Error::LogThread)?,
                 Some(Action::Export(ids, path)) => {

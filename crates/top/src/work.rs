@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nightaudit_client::{Error as LogError, Follow, News, Source};
+use nightaudit_client::{Error as LogError, Follow, News, Place, Source};
 use nightaudit_console::LimitState;
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_mews::Contracts;
@@ -128,12 +128,12 @@ pub(super) fn hear_signals(heard: &SyncSender<Heard>) -> Result<(), Error> {
 pub(super) fn feed(
     heard: &SyncSender<Heard>,
     number: u64,
-    data: &Path,
+    place: &Place,
     filter: Filter,
     contracts: Contracts,
 ) -> Result<CancellationToken, Error> {
     let stop = CancellationToken::new();
-    let (events, stopped, data) = (heard.clone(), stop.clone(), data.to_owned());
+    let (events, stopped, place) = (heard.clone(), stop.clone(), place.clone());
     spawn("top-feed", heard, move || {
         // Whether the view is still there.
         let send = |fed| events.send(Heard::Event(Event::Feed(number, fed))).is_ok();
@@ -143,7 +143,7 @@ pub(super) fn feed(
                 // Unreadable exchanges are reported by `log check`.
                 history.extend(exchange.ok().map(|exchange| Row::new(&exchange, &contracts)));
             };
-            let mut follow = Follow::start(&data, filter, HISTORY, stopped, take)?;
+            let mut follow = Follow::start(&place, filter, HISTORY, stopped, take)?;
             let mut sent = send(Fed::History(history));
             while let (true, Some(news)) = (sent, follow.next()?) {
                 sent = send(match news {
@@ -178,19 +178,23 @@ impl Drop for Unfinished {
 }
 
 /// Runs queries of the log one after the other, and polls the limits in between.
-pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<Request>) -> Result<Unfinished, Error> {
-    let (events, data) = (heard.clone(), data.to_owned());
+pub(super) fn serve(
+    heard: &SyncSender<Heard>,
+    place: &Place,
+    requests: Receiver<Request>,
+) -> Result<Unfinished, Error> {
+    let (events, place) = (heard.clone(), place.clone());
     let unfinished = Unfinished::default();
     let writing = Arc::clone(&unfinished.0);
     spawn("top-log", heard, move || {
         let mut due = Instant::now();
         loop {
             let event = match requests.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(Request::Load(id)) => Event::Loaded(id, load(&data, id)),
-                Ok(Request::Export(ids, path)) => Event::Exported(export(&data, &ids, &path, &writing)),
+                Ok(Request::Load(id)) => Event::Loaded(id, load(&place, id)),
+                Ok(Request::Export(ids, path)) => Event::Exported(export(&place, &ids, &path, &writing)),
                 Err(RecvTimeoutError::Timeout) => {
                     due = Instant::now() + LIMITS;
-                    Event::Limits(limits(&data))
+                    Event::Limits(limits(&place))
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -202,17 +206,18 @@ pub(super) fn serve(heard: &SyncSender<Heard>, data: &Path, requests: Receiver<R
     Ok(unfinished)
 }
 
-fn load(data: &Path, id: ExchangeId) -> Result<Box<Exchange>, LogError> {
-    Ok(Box::new(Source::open(data)?.find(&id.to_string())?))
+fn load(place: &Place, id: ExchangeId) -> Result<Box<Exchange>, LogError> {
+    Ok(Box::new(Source::open(place)?.find(&id.to_string())?))
 }
 
-fn limits(data: &Path) -> Option<Vec<LimitState>> {
+fn limits(place: &Place) -> Option<Vec<LimitState>> {
+    let Place::Folder(data) = place else { return None };
     Source::Console(Source::console(data)?).limits().ok()?
 }
 
 /// Writes exchanges to a new file atomically, and says so. `writing` names the temporary file meanwhile.
 fn export(
-    data: &Path,
+    place: &Place,
     ids: &[ExchangeId],
     path: &Path,
     writing: &Mutex<Option<PathBuf>>,
@@ -231,7 +236,7 @@ fn export(
         let mut file = NamedTempFile::new_in(folder).map_err(failed(folder))?;
         note(Some(file.path().to_owned()));
         let mut out = BufWriter::new(file.as_file_mut());
-        let source = Source::open(data)?;
+        let source = Source::open(place)?;
         let mut writer = format.writer(&mut out);
         for id in ids {
             writer.write(&source.find(&id.to_string())?)?;
@@ -268,7 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let writing = Mutex::new(None);
         let no_log = folder.path().join("no log");
-        let failed = export(&no_log, &[], &folder.path().join("a.ndjson"), &writing);
+        let failed = export(&Place::from(&no_log), &[], &folder.path().join("a.ndjson"), &writing);
         assert!(failed.is_err() && writing.lock().unwrap().is_none(), "{failed:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

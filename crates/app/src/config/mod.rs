@@ -4,6 +4,7 @@
 //! result and holds each crate's own configuration.
 
 mod address;
+mod archive;
 mod basis;
 mod contracts;
 mod faults;
@@ -25,6 +26,7 @@ use toml::Value;
 
 pub use self::{
     address::{Address, Addresses, InvalidAddress},
+    archive::ArchiveSettings,
     basis::BasisSource,
     faults::FaultSettings,
     file::{Choice, Durability, LogFormat, OnLimit, OnStoreFailure},

@@ -10,6 +10,7 @@ use nightaudit_mews::Environment;
 use nightaudit_proxy::{Origin, UpstreamConfig, UpstreamProxy};
 
 use super::{
+    archive::{self, ArchiveSettings},
     faults::{self, FaultSettings},
     file::{Durability, File, LogFormat, OnStoreFailure},
     layers::{ConfigError, Layers},
@@ -51,6 +52,10 @@ pub struct Settings {
     pub openapi: Option<PathBuf>,
     /// The log.
     pub store: nightaudit_store::StoreConfig,
+    /// Where what is recorded is shipped to; `None` for nowhere.
+    pub archive: Option<ArchiveSettings>,
+    /// The archive that commands read instead of the data folder.
+    pub read_from: Option<nightaudit_archive::Address>,
     /// The JSON properties whose values are masked in exports.
     pub export_mask: Vec<String>,
     /// Logging.
@@ -152,6 +157,8 @@ impl Settings {
                 drain: timeouts.drain.0,
             },
             store: store(layers, &file, &data, environment.name)?,
+            archive: archive::config(layers, &file)?,
+            read_from: None,
             limit: limits::config(layers, &file)?,
             limit_store: limits::store(layers, &file)?,
             resend_tokens: file.resend_tokens,

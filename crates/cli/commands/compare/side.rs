@@ -22,6 +22,7 @@ use nightaudit_text::plain;
 use crate::{
     commands::review::choose,
     error::{Usage, open_input},
+    place::place,
     progress::Bar,
 };
 
@@ -68,7 +69,7 @@ impl Sides<'_> {
         let is_file = |text: &str| is_path(text) && Path::new(text).is_file();
         let source = match is_file(a) && is_file(b) {
             true => None,
-            false => Some(Source::open(&self.settings.data)),
+            false => Some(Source::open(place(self.settings))),
         };
         let (which_a, which_b) = (which(a, source.as_ref())?, which(b, source.as_ref())?);
         let origin = match &source {
@@ -135,7 +136,7 @@ impl Sides<'_> {
         let mut recording = Recording::new(&plain(&session.name), self.contracts.clone());
         let exchanges: Stream = match origin {
             Origin::Log(log) => log_exchanges(log, &filter, Order::Oldest, None)?,
-            Origin::Console => Source::open(&self.settings.data)?.exchanges(&filter, Order::Oldest, None)?,
+            Origin::Console => Source::open(place(self.settings))?.exchanges(&filter, Order::Oldest, None)?,
         };
         for exchange in exchanges {
             match exchange {

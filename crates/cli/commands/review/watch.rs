@@ -2,14 +2,13 @@
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use nightaudit_client::{Error, Follow, News};
+use nightaudit_client::{Error, Follow, News, Place};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_review::{Comparison, Review};
 use nightaudit_text::counted;
@@ -30,9 +29,9 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts after the exchange `last`.
-    pub(super) fn start(data: PathBuf, filter: Filter, last: Option<ExchangeId>) -> Self {
+    pub(super) fn start(place: Place, filter: Filter, last: Option<ExchangeId>) -> Self {
         let (sender, exchanges) = sync_channel(WAITING);
-        thread::spawn(move || follow(&data, filter, last, &sender));
+        thread::spawn(move || follow(&place, filter, last, &sender));
         Self { exchanges }
     }
 
@@ -65,8 +64,14 @@ pub(super) fn draw(out: &mut impl Write, review: &Review, first: &Review, last: 
 }
 
 /// Sends exchanges until the receiver is dropped or the log can't be followed.
-fn follow(data: &Path, filter: Filter, last: Option<ExchangeId>, to: &SyncSender<Result<Exchange, Error>>) {
-    let mut follow = Follow::after(data, filter, last, CancellationToken::new());
+fn follow(place: &Place, filter: Filter, last: Option<ExchangeId>, to: &SyncSender<Result<Exchange, Error>>) {
+    let mut follow = match Follow::after(place, filter, last, CancellationToken::new()) {
+        Ok(follow) => follow,
+        Err(error) => {
+            let _ = to.send(Err(error));
+            return;
+        }
+    };
     loop {
         let sent = match follow.next() {
             Ok(Some(News::Exchange(exchange))) => to.send(Ok(*exchange)),

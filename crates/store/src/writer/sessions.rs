@@ -7,6 +7,7 @@ use nightaudit_log::{Session, SessionError, StoreFailure};
 
 use super::Writer;
 use crate::{
+    config::Keeper,
     deletion, disk,
     interrupted::{self, Interrupted},
     ledger::{Head, Note},
@@ -416,10 +417,17 @@ impl Writer {
 
     /// Deletes the sessions that ended before this instant.
     pub(crate) fn delete_older_than(&mut self, ended_before: Timestamp) -> Result<Deleted, SessionError> {
+        let old = self.ended_before(ended_before);
+        self.delete_all(old)
+    }
+
+    fn ended_before(&self, instant: Timestamp) -> Vec<SessionId> {
         let idle = |entry: &Entry| !self.retrying || entry.meta.importing.is_none();
-        let old = |entry: &Entry| idle(entry) && entry.meta.ended.is_some_and(|ended| ended < ended_before);
-        let sessions: Vec<SessionId> =
-            self.shared.sessions().values().filter(|entry| old(entry)).map(|entry| entry.meta.id).collect();
+        let old = |entry: &Entry| idle(entry) && entry.meta.ended.is_some_and(|ended| ended < instant);
+        self.shared.sessions().values().filter(|entry| old(entry)).map(|entry| entry.meta.id).collect()
+    }
+
+    fn delete_all(&mut self, sessions: Vec<SessionId>) -> Result<Deleted, SessionError> {
         let mut deleted = Deleted::default();
         for session in sessions {
             let seen = self.seen(session)?;
@@ -431,23 +439,45 @@ impl Writer {
         Ok(deleted)
     }
 
+    /// Whether the session must stay because it isn't all where it is to be kept.
+    fn is_held(&self, session: SessionId) -> bool {
+        let Some(Keeper(has)) = &self.keeper else { return false };
+        let count = self.shared.sessions().get(&session).map_or(0, |entry| entry.head.count);
+        !has(session, count)
+    }
+
     /// Deletes ended sessions, oldest first, until the log is within its size and age limits.
     pub(super) fn enforce_quota(&mut self) {
-        if let Some(age) = self.max_age
-            && let Err(error) = self.delete_older_than((self.shared.now)().minus(age))
-        {
-            tracing::warn!(%error, "sessions above the maximum age can't be deleted");
+        if let Some(age) = self.max_age {
+            let mut old = self.ended_before((self.shared.now)().minus(age));
+            let ended = old.len();
+            old.retain(|session| !self.is_held(*session));
+            let held = ended - old.len();
+            if held > 0 {
+                tracing::warn!("{held} sessions above the maximum age are kept: the archive doesn't have them yet");
+            }
+            if let Err(error) = self.delete_all(old) {
+                tracing::warn!(%error, "sessions above the maximum age can't be deleted");
+            }
         }
         let Some(max_size) = self.max_size else { return };
         loop {
-            let oldest = {
+            let ended: Vec<_> = {
                 let sessions = self.shared.sessions();
                 if sessions.values().map(|entry| entry.bytes).sum::<u64>() <= max_size {
                     return;
                 }
-                sessions.values().find(|entry| entry.meta.ended.is_some()).map(|entry| entry.meta.id)
+                sessions.values().filter(|entry| entry.meta.ended.is_some()).map(|entry| entry.meta.id).collect()
             };
-            let Some(oldest) = oldest else { return };
+            let Some(oldest) = ended.iter().copied().find(|session| !self.is_held(*session)) else {
+                if !ended.is_empty() {
+                    tracing::warn!(
+                        sessions = ended.len(),
+                        "the log exceeds its maximum size, and nothing is deleted: the archive doesn't have the ended sessions yet"
+                    );
+                }
+                return;
+            };
             tracing::info!(session = %oldest, "deleting the oldest ended session: the log exceeds its maximum size");
             if let Err(error) = self.delete(oldest) {
                 tracing::warn!(%error, session = %oldest, "a session can't be deleted");

@@ -1,0 +1,220 @@
+//! Several machines ship to one archive, and everything that reads reads it.
+
+use std::{
+    collections::BTreeSet,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use nightaudit_testkit::{Postgres, Process, Upstream, post, send};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
+
+/// Runs a command.
+fn run(arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(arguments).arg("--data").arg(folder.path()).env_remove("PGPASSWORD").stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+/// Runs a command that succeeds, and returns what it prints.
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that fails, and returns why.
+fn refused(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Makes an archive, and returns the addresses of a node and a reader.
+fn archive(postgres: &Postgres) -> (String, String) {
+    postgres.create("audit");
+    let made = printed(&["archive", "setup", "--log", &postgres.owner("audit")]);
+    assert!(made.contains("is an archive now"), "{made}");
+    let again = printed(&["archive", "setup", "--log", &postgres.owner("audit")]);
+    assert!(again.contains("is up to date"), "{again}");
+    postgres.sql("audit", "CREATE ROLE kiosk LOGIN PASSWORD 'n-secret' IN ROLE nightaudit_node");
+    postgres.sql("audit", "CREATE ROLE anna LOGIN PASSWORD 'r-secret' IN ROLE nightaudit_reader");
+    (postgres.url("kiosk", "n-secret", "audit"), postgres.url("anna", "r-secret", "audit"))
+}
+
+/// Starts a node.
+fn node(name: &str, mews: &str, archive: &str) -> Process {
+    let folder = tempfile::tempdir().unwrap().keep();
+    node_on(&folder, name, mews, archive)
+}
+
+fn node_on(folder: &std::path::Path, name: &str, mews: &str, archive: &str) -> Process {
+    let arguments = ["--upstream", mews, "--session", "certification", "--limit", "1000000/1s"];
+    let variables = [("NIGHTAUDIT_ARCHIVE", archive), ("NIGHTAUDIT_ARCHIVE_NODE", name)];
+    Process::serve_with(BINARY, &folder.join("data"), &arguments, &variables)
+}
+
+/// A number of the node's metrics.
+async fn metric(node: &Process, name: &str) -> u64 {
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        node.console_host(),
+        node.token()
+    );
+    let response = send(node.console_host().parse().unwrap(), request.as_bytes()).await;
+    let text = String::from_utf8(response.body).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("nightaudit_{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+}
+
+async fn until(node: &Process, name: &str, holds: impl Fn(u64) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let value = metric(node, name).await;
+        if holds(value) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{name} is {value}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_reads_reads_what_two_nodes_shipped() {
+    let Some(postgres) = Postgres::start() else { return };
+    let (as_node, as_reader) = archive(&postgres);
+    let mews = Upstream::responding(200, "{}").await;
+    let nodes = ["frankfurt", "prague"].map(|name| node(name, &mews.url(), &as_node));
+    for number in 0..6 {
+        for node in &nodes {
+            let body = format!(r#"{{"AccessToken":"access-token-0001","Number":{number}}}"#);
+            assert_eq!(send(node.proxy(), &post("bills/add", &body)).await.status, 200);
+        }
+    }
+    for node in &nodes {
+        until(node, "archive_shipped_total", |shipped| shipped == 6).await;
+        assert_eq!(metric(node, "archive_failing").await, 0);
+    }
+
+    let sessions: Vec<Value> = printed(&["sessions", "--json", "--log", &as_reader])
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(sessions.len(), 1, "{sessions:?}");
+    assert_eq!((&sessions[0]["name"], &sessions[0]["exchanges"]), (&"certification".into(), &12.into()));
+    let names: BTreeSet<_> =
+        sessions[0]["chains"].as_array().unwrap().iter().map(|chain| chain["node"].as_str().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(["frankfurt", "prague"]));
+
+    let exported = printed(&["export", "--format", "ndjson", "-o", "-", "--log", &as_reader]);
+    let exchanges: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(exchanges.len(), 12);
+    // Hashes are what the nodes recorded.
+    for node in &nodes {
+        let own = node.run(BINARY, &["export", "--format", "ndjson", "-o", "-"]);
+        for line in std::str::from_utf8(&own.stdout).unwrap().lines() {
+            let own: Value = serde_json::from_str(line).unwrap();
+            let archived = exchanges.iter().find(|exchange| exchange["id"] == own["id"]).unwrap();
+            assert_eq!(*archived, own);
+        }
+    }
+    let id = exchanges[7]["id"].as_str().unwrap();
+    for end in [id, &id[20..], "last"] {
+        assert!(printed(&["show", end, "--log", &as_reader]).contains("bills/add"), "{end}");
+    }
+    let tail = printed(&["tail", "--no-follow", "-n", "5", "--log", &as_reader]);
+    assert_eq!(tail.lines().count(), 5, "{tail}");
+    let review: Value = serde_json::from_str(
+        std::str::from_utf8(&run(&["review", "--session", "certification", "--json", "--log", &as_reader]).stdout)
+            .unwrap(),
+    )
+    .unwrap();
+    assert_eq!(review["run"]["exchanges"], 12, "{review}");
+    let verified = printed(&["verify", "--log", &as_reader]);
+    assert!(verified.contains("12 exchanges") && verified.contains("frankfurt (6), prague (6)"), "{verified}");
+    assert!(printed(&["log", "check", "--log", &as_reader]).contains("12 exchanges in 1 session are intact"));
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("evidence.zip");
+    let both = refused(&["export", "-o", bundle.to_str().unwrap(), "--log", &as_reader]);
+    assert!(
+        both.contains("certification@frankfurt or certification@prague")
+            || both.contains("certification@prague or certification@frankfurt"),
+        "{both}"
+    );
+    printed(&["export", "-o", bundle.to_str().unwrap(), "--session", "certification@prague", "--log", &as_reader]);
+    let bundled = printed(&["verify", bundle.to_str().unwrap()]);
+    assert!(bundled.contains("6 exchanges in 1 session"), "{bundled}");
+    let denied = refused(&["sessions", "end", "certification", "--log", &as_reader]);
+    assert!(denied.contains("only tail, top, show"), "{denied}");
+    for node in nodes {
+        assert!(node.stop().0.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_shows_what_arrives_and_a_restart_of_the_archive_loses_nothing() {
+    let Some(postgres) = Postgres::start() else { return };
+    let (as_node, as_reader) = archive(&postgres);
+    let mews = Upstream::responding(200, "{}").await;
+    let node = node("a", &mews.url(), &as_node);
+    let mut tail = Command::new(BINARY)
+        .args(["tail", "--json", "--log", &as_reader, "--data"])
+        .arg(node.data())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(tail.stdout.take().unwrap()));
+    let mut ask = 0..;
+    let mut one = async |count: usize| {
+        for _ in 0..count {
+            let body = format!(r#"{{"AccessToken":"access-token-0001","Number":{}}}"#, ask.next().unwrap());
+            assert_eq!(send(node.proxy(), &post("bills/add", &body)).await.status, 200);
+        }
+    };
+    one(3).await;
+    let mut sequences = Vec::new();
+    for _ in 0..3 {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        sequences.push(line["sequence"].as_u64().unwrap());
+    }
+    postgres.kill();
+    one(4).await;
+    until(&node, "archive_failing", |failing| failing == 1).await;
+    until(&node, "archive_behind", |behind| behind == 4).await;
+    postgres.run();
+    one(1).await;
+    for _ in 0..5 {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        sequences.push(line["sequence"].as_u64().unwrap());
+    }
+    assert_eq!(sequences, (1..=8).collect::<Vec<_>>());
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    until(&node, "archive_behind", |behind| behind == 0).await;
+    assert_eq!(metric(&node, "archive_failing").await, 0);
+    assert!(node.stop().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_said_without_it_and_recording_goes_on() {
+    let Some(postgres) = Postgres::start() else { return };
+    archive(&postgres);
+    let wrong = postgres.url("kiosk", "wr0ng-secret", "audit");
+    let mews = Upstream::responding(200, "{}").await;
+    let node = node("a", &mews.url(), &wrong);
+    assert_eq!(send(node.proxy(), &post("bills/add", "{}")).await.status, 200);
+    until(&node, "archive_failing", |failing| failing == 1).await;
+    until(&node, "archive_behind", |behind| behind == 1).await;
+    assert_eq!(metric(&node, "recorded_total").await, 1);
+    let (status, messages) = node.stop();
+    assert!(status.success());
+    assert!(messages.contains("doesn't let kiosk in") && messages.contains("PGPASSWORD"), "{messages}");
+    assert!(!messages.contains("wr0ng"), "{messages}");
+    let denied = refused(&["sessions", "--log", &wrong]);
+    assert!(denied.contains("doesn't let kiosk in") && !denied.contains("wr0ng"), "{denied}");
+}
