@@ -223,7 +223,7 @@ impl Engine {
         }
     }
 
-    fn admission(&self, up: &Up, place: &Place, wish: Wish) -> Command {
+    pub(crate) fn admission(&self, up: &Up, place: &Place, wish: Wish) -> Command {
         let kinds = self.node.plan.kinds.len();
         let command =
             run(&up.session.scripts.admit, 1 + 4 * kinds, 8 + self.node.plan.tail_words()).word(STATE.as_bytes());
@@ -301,28 +301,32 @@ impl Engine {
 
     /// Tells what a response revealed about the host's limits, in the background.
     pub(crate) fn signal(self: &Arc<Self>, granted: &Granted, status: &'static str, pause: Duration) {
-        const LONGEST: u64 = 24 * 60 * 60 * 1_000_000;
-        const BACK_OFFS: [u64; 3] = [1_000_000, 60_000_000, 600_000_000];
         let (engine, link, place, at) =
             (Arc::clone(self), Arc::clone(&granted.link), granted.place.clone(), granted.at);
         tokio::spawn(async move {
             let mut attempts = 0..5;
             while attempts.next().is_some() {
                 let Ok(up) = timeout(Duration::from_secs(5), link.up(&engine.node)).await else { continue };
-                let kinds = engine.node.plan.kinds.len();
-                let lives = (0..kinds).map(|kind| engine.node.plan.lives(kind)).max().unwrap_or(0);
-                let command = run(&up.session.scripts.signal, 2 * kinds, 8);
-                let names = engine.node.names(&place).flat_map(|[_, _, closure, statistics]| [closure, statistics]);
-                let command = names.fold(command, |command, name| command.word(name.as_bytes()));
-                let command =
-                    command.number(at).word(status.as_bytes()).number(micros(pause)).number(lives).number(LONGEST);
-                let command = BACK_OFFS.iter().fold(command, |command, length| command.number(*length));
+                let command = engine.signal_command(&up, &place, at, status, pause);
                 match timeout(Duration::from_secs(5), up.session.connection.call(command)).await {
                     Ok(Ok(_)) => return,
                     _ => link.close(&up.session),
                 }
             }
         });
+    }
+
+    /// The pauses are those of crate `limit`.
+    pub(crate) fn signal_command(&self, up: &Up, place: &Place, at: u64, status: &str, pause: Duration) -> Command {
+        const LONGEST: u64 = 24 * 60 * 60 * 1_000_000;
+        const BACK_OFFS: [u64; 3] = [1_000_000, 60_000_000, 600_000_000];
+        let kinds = self.node.plan.kinds.len();
+        let lives = (0..kinds).map(|kind| self.node.plan.lives(kind)).max().unwrap_or(0);
+        let command = run(&up.session.scripts.signal, 2 * kinds, 8);
+        let names = self.node.names(place).flat_map(|[_, _, closure, statistics]| [closure, statistics]);
+        let command = names.fold(command, |command, name| command.word(name.as_bytes()));
+        let command = command.number(at).word(status.as_bytes()).number(micros(pause)).number(lives).number(LONGEST);
+        BACK_OFFS.iter().fold(command, |command, length| command.number(*length))
     }
 
     /// The refusal as the proxy tells it.

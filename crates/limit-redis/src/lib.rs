@@ -37,9 +37,13 @@
 //! count by, so that the keys of one request are in one slot; rules that have no part in common share one slot altogether.
 //! Tokens are there only as the pseudonyms that the caller passes, and hashed again.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod address;
 mod budget;
 mod clock;
+#[cfg(test)]
+mod conformance;
 mod engine;
 mod link;
 mod node;

@@ -14,19 +14,27 @@ pub(crate) struct Scripts {
     pub(crate) list: String,
 }
 
-pub(crate) const ADMIT: &str = concat!(include_str!("lua/windows.lua"), include_str!("lua/admit.lua"));
+/// What the scripts have in the place of a clock.
+const CLOCK: &str = "clock()";
+
+const ADMIT: &str = concat!(include_str!("lua/windows.lua"), include_str!("lua/admit.lua"));
 const REPORT: &str = concat!(include_str!("lua/windows.lua"), include_str!("lua/report.lua"));
 const RENEW: &str = include_str!("lua/renew.lua");
 const SETTLE: &str = include_str!("lua/settle.lua");
-pub(crate) const SIGNAL: &str = include_str!("lua/signal.lua");
+const SIGNAL: &str = include_str!("lua/signal.lua");
 const GREET: &str = include_str!("lua/greet.lua");
 const LIST: &str = include_str!("lua/list.lua");
 
 impl Scripts {
     /// Loads them.
     pub(crate) async fn load(connection: &Connection) -> Result<Self, Fault> {
+        Self::load_at(connection, "redis.call('TIME')").await
+    }
+
+    /// Loads them with another clock, an expression of Lua.
+    pub(crate) async fn load_at(connection: &Connection, clock: &str) -> Result<Self, Fault> {
         let loads = [ADMIT, RENEW, SETTLE, SIGNAL, GREET, REPORT, LIST]
-            .map(|script| connection.call(Command::of(&["SCRIPT", "LOAD", script])));
+            .map(|script| connection.call(Command::of(&["SCRIPT", "LOAD", &script.replace(CLOCK, clock)])));
         let mut digests = Vec::new();
         for load in loads {
             digests.push(load.await?.text().ok_or(Fault::Nonsense)?);

@@ -10,7 +10,7 @@
 -- Returns what was decided (-1: another generation, 0: refused, 1: admitted, 2: admitted though over a limit), now, the
 -- rule, the units used under it, when it opens, whether it is closed, whether Mews' last 429 came without an explanation,
 -- and the units used under each rule.
-local time = call('TIME')
+local time = clock()
 local now = time[1] * 1000000 + time[2]
 if ARGV[1] ~= '' and call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return {-1} end
 local fleet = {unknown = number(ARGV[2]), missing = number(ARGV[3]), nodes = number(ARGV[10])}

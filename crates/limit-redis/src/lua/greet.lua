@@ -7,7 +7,7 @@
 -- Returns the generation, the instant up to which sends are unknown, now, the nodes out of reach, and the microseconds since
 -- the node was heard of (-1: never).
 local number, call, state = tonumber, redis.call, KEYS[1]
-local time = call('TIME')
+local time = clock()
 local now = time[1] * 1000000 + time[2]
 local generation = call('HGET', state, 'generation')
 if not generation or call('HGET', state, 'incarnation') ~= ARGV[1] or generation == ARGV[2] then

@@ -2,7 +2,7 @@
 --
 -- KEYS: the fleet's state; then each kind's set that has it. ARGV: generation ('' isn't checked), the old member, the new
 -- one, microseconds until the latest instant of sending, milliseconds to live.
-local time = redis.call('TIME')
+local time = clock()
 local now = time[1] * 1000000 + time[2]
 if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return {-1, now} end
 for index = 2, #KEYS do

@@ -6,7 +6,7 @@
 --       waiting; then for each rule name, capacity, units of a request, hold, bucket's interval and fill.
 -- Returns microseconds until it is open again after the host's 429, requests rejected by the host; then for each rule units
 -- used, microseconds until it admits, requests refused, delayed, and by node, alternating, its id and its units.
-local time = call('TIME')
+local time = clock()
 local now = time[1] * 1000000 + time[2]
 local fleet = {unknown = number(ARGV[1]), missing = number(ARGV[2]), nodes = number(ARGV[3])}
 local pages, most, waiting = ARGV[4] == '1', number(ARGV[6]), number(ARGV[7])

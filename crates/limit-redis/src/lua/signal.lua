@@ -4,7 +4,7 @@
 -- microseconds (0: none), milliseconds that statistics live; then the longest pause, the shortest and the longest back-off,
 -- and how long a back-off is remembered, in microseconds.
 local number, call = tonumber, redis.call
-local time = call('TIME')
+local time = clock()
 local now = time[1] * 1000000 + time[2]
 local sent, what, pause = number(ARGV[1]), ARGV[2], number(ARGV[3])
 local longest, least, most, memory = number(ARGV[5]), number(ARGV[6]), number(ARGV[7]), number(ARGV[8])

@@ -58,7 +58,8 @@ local function judge(rule, cost, now, fleet)
   local filled = 0
   if rule.interval > 0 then
     rule.full = math.max(number(call('HGET', kind.statistics, 'bucket ' .. rule.name) or 0), now)
-    filled = rule.full + rule.interval * cost - rule.fill
+    -- A microsecond, because so large a number has no smaller parts: the window is what is exact.
+    filled = rule.full + rule.interval * cost - rule.fill - 1
   end
   rule.unknown = fleet.unknown + rule.hold >= now
   rule.open = rule.used + cost <= rule.room and kind.closed <= now and filled <= now and not rule.unknown
@@ -71,10 +72,14 @@ local function opens(rule, cost, ahead, now, fleet)
   if rule.room < cost then
     at = math.max(at, now + rule.hold + 1)
   elseif need > 0 then
-    -- Whoever is ahead counts for a window, too.
-    local rest, turns = (need - 1) % rule.room + 1, math.floor((need - 1) / rule.room)
+    -- Whoever is ahead goes when another leaves, or now, and leaves itself a window later.
+    local turns = 0
+    if need > rule.used then
+      turns = math.max(math.ceil((need - math.max(rule.used, rule.room)) / rule.room), 0)
+      need = need - turns * rule.room
+    end
     local left = now + rule.hold + 1
-    if rest <= rule.used then left = leaving(rule, rest, now) end
+    if need <= rule.used then left = leaving(rule, need, now) end
     at = math.max(at, left + turns * (rule.hold + 1))
   end
   if rule.unknown then at = math.max(at, fleet.unknown + rule.hold + 1) end
