@@ -3,7 +3,7 @@
 //! Exchanges are followed in the order in which they arrived, which numbers each batch; PostgreSQL's notifications say when
 //! there are more. So nothing is passed over when a node that was cut off ships what is hours old.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use nightaudit_exchange::SessionId;
 use nightaudit_log::{BoxFuture, Follow, FollowFrom, Followed, Order, Position};
@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     pages::{self, Wanted},
     pool::Pool,
+    sessions::Grouped,
 };
 
 /// Exchanges that wait to be taken.
@@ -56,7 +57,7 @@ impl Follower {
         let (sender, incoming) = mpsc::channel(QUEUE);
         let (own, moved) = (Arc::clone(pool), wanted.clone());
         let (place, position, first) = pool.wait(async move { start(&own, &moved, from).await })??;
-        let feed = Feed { pool: Arc::clone(pool), wanted, sender, place };
+        let feed = Feed { pool: Arc::clone(pool), wanted, met: HashSet::new(), sender, place };
         let task = pool.handle().spawn(feed.run(first, position)).abort_handle();
         let is_behind = matches!(from, FollowFrom::Last(count) if count > 0);
         Ok(Self { incoming, position: position.filter(|_| !is_behind), task })
@@ -186,6 +187,8 @@ async fn place(pool: &Pool, position: Position) -> Result<Place, Error> {
 struct Feed {
     pool: Arc<Pool>,
     wanted: Wanted,
+    /// The chains met so far; another may be a node's that joins a session.
+    met: HashSet<SessionId>,
     sender: mpsc::Sender<Event>,
     place: Place,
 }
@@ -275,6 +278,7 @@ impl Feed {
                 self.place = Place { arrival, sequence: 0 };
             }
             let last: i64 = batch.get("last");
+            self.meet(pages::session(batch)).await?;
             if self.wants(pages::session(batch)) {
                 while self.place.sequence < last {
                     if self.slice(connection, batch, last).await?.is_none() {
@@ -290,6 +294,19 @@ impl Feed {
             }
         }
         Ok(!batches.is_empty())
+    }
+
+    /// Finds out to which session a chain belongs that wasn't there when following began.
+    async fn meet(&mut self, session: SessionId) -> Result<(), Error> {
+        let filter = &self.wanted.filter;
+        if filter.session.is_none() && filter.except_session().is_none() || !self.met.insert(session) {
+            return Ok(());
+        }
+        // A session that was renamed or dropped since stays what it was.
+        if let Ok(chains) = Grouped::fetch(&self.pool).await?.named_by(filter) {
+            self.wanted.chains = chains;
+        }
+        Ok(())
     }
 
     fn wants(&self, session: SessionId) -> bool {

@@ -137,8 +137,12 @@ pub(crate) fn ids(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         text.parse().ok()
     };
     // The first letter stands for three bits only.
-    let last = if prefix.is_empty() { None } else { id('Z') };
-    Some((id('0')?.to_bytes().to_vec(), last?.to_bytes().to_vec()))
+    if !matches!(prefix.bytes().next(), Some(b'0'..=b'7'))
+        || !prefix.bytes().all(|letter| letter_value(letter).is_some())
+    {
+        return None;
+    }
+    Some((id('0')?.to_bytes().to_vec(), id('Z')?.to_bytes().to_vec()))
 }
 
 #[cfg(test)]
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_no_id_begins_or_ends_with_has_no_range() {
-        for prefix in ["", "8", "L", "u", "é", "nothing"] {
+        for prefix in ["", "8", "L", "0L", "7u", "é", "nothing"] {
             assert_eq!(ids(prefix), None, "{prefix}");
         }
         assert_eq!(ids(&"0".repeat(27)), None);

@@ -157,7 +157,13 @@ const READ: &str = "SELECT session, node, state::text AS state, last, hash, exch
 impl Grouped {
     /// Reads the chains.
     pub(crate) fn read(pool: &Arc<Pool>) -> Result<Self, Error> {
-        let rows = pool.rows(READ.to_owned(), Vec::new())?;
+        let own = Arc::clone(pool);
+        pool.wait(async move { Self::fetch(&own).await })?
+    }
+
+    /// As [`read`](Self::read), on the archive's runtime.
+    pub(crate) async fn fetch(pool: &Pool) -> Result<Self, Error> {
+        let rows = pool.read(READ, &[]).await?;
         let address = || pool.address.to_string();
         let known: Result<Vec<_>, _> = rows.iter().map(|row| Known::of(row, &address)).collect();
         Ok(Self::of(known?))

@@ -55,6 +55,7 @@ pub struct ShipperConfig {
 pub struct Shipper {
     thread: thread::JoinHandle<()>,
     stop: CancellationToken,
+    leave: CancellationToken,
 }
 
 impl Shipper {
@@ -66,12 +67,14 @@ impl Shipper {
     pub fn start(config: ShipperConfig) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
-        let stopping = stop.clone();
+        let leave = CancellationToken::new();
+        let (stopping, leaving) = (stop.clone(), leave.clone());
         let thread = thread::Builder::new().name("archive-shipper".to_owned()).spawn(move || {
             let ship = Shipping::new(config, stopping.clone());
             runtime.block_on(async {
                 tokio::select! {
                     () = ship.run() => {}
+                    () = leaving.cancelled() => {}
                     () = async { stopping.cancelled().await; sleep(LAST_WORDS).await; } => {
                         tracing::warn!("the archive is behind: the rest is shipped at the next start");
                     }
@@ -79,7 +82,13 @@ impl Shipper {
             });
             runtime.shutdown_background();
         })?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread, stop, leave })
+    }
+
+    /// Ends at once, wherever it is; the log goes on. What the archive lacks is shipped at the next start. Blocks.
+    pub fn abandon(self) {
+        self.leave.cancel();
+        self.stop();
     }
 
     /// Ships the rest of a log that was closed, for a few seconds at most, and ends. Blocks.

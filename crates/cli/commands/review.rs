@@ -225,6 +225,18 @@ impl Review {
     }
 }
 
+/// What is missing of a session; of several nodes' records, the count.
+fn together(lost: &[Missing]) -> Option<Missing> {
+    let mut all = lost.first()?.clone();
+    if let [_, others @ ..] = lost
+        && !others.is_empty()
+    {
+        all.ranges.clear();
+        all.count += others.iter().map(|missing| missing.count).sum::<u64>();
+    }
+    Some(all)
+}
+
 /// The review of a session without a declaration.
 pub(crate) fn review_of(settings: &Settings, session: &str) -> anyhow::Result<Said> {
     let source = Source::open(place(settings))?;
@@ -251,7 +263,7 @@ impl Judge<'_> {
         reading.take(self.source.exchanges(&reading.filter, Order::Oldest, None)?)?;
         let lost = std::mem::take(&mut reading.losses).tell();
         // Now with what couldn't be read.
-        facts.missing = lost.first().cloned();
+        facts.missing = together(&lost);
         reading.reviewer.set_facts(&facts);
         Ok((reading, lost))
     }

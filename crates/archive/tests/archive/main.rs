@@ -5,4 +5,5 @@
 
 mod conforming;
 mod roles;
+mod shipping;
 mod support;

@@ -81,6 +81,11 @@ impl Node {
         until(|| self.status.has(session, exchanges), || format!("{:?}", self.status.state()));
     }
 
+    /// Leaves it as a killed process would: in the middle, with the log going on.
+    pub(crate) fn abandon(mut self) {
+        drop(self.shipper.take().map(Shipper::abandon));
+    }
+
     /// Waits until it fails, and returns why.
     pub(crate) fn failure(&self) -> String {
         until(|| self.status.state().failing.is_some(), || "it goes well".to_owned());
@@ -90,8 +95,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.log.close();
         if let Some(shipper) = self.shipper.take() {
+            self.log.close();
             shipper.stop();
         }
     }

@@ -1,5 +1,7 @@
 //! The run as a whole.
 
+use std::collections::BTreeMap;
+
 use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome, Ranges, SessionId, Timestamp};
 
 use super::series::{Series, Step};
@@ -38,7 +40,8 @@ pub(crate) struct RunPart {
     last: Option<(i64, Timestamp, ExchangeId)>,
     hours: Series<HourStep>,
     starts: Starts,
-    sequences: Sequences,
+    /// By chain: a session of several nodes has several, each with sequences of its own.
+    sequences: BTreeMap<SessionId, Sequences>,
     unrecorded: u64,
     /// How many exchanges the log has lost, and their sequences.
     lost: (u64, Vec<(u64, u64)>),
@@ -53,6 +56,9 @@ pub(crate) struct RunPart {
     /// Pauses explained by the schedule.
     scheduled_gaps: u64,
 }
+
+/// The most chains whose sequences are counted.
+const MOST_CHAINS: usize = 1000;
 
 /// The highest sequence, and how many there were.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,7 +92,7 @@ impl Default for RunPart {
             last: None,
             hours: Series::new(HOUR, MOST_HOURS),
             starts: Starts::default(),
-            sequences: Sequences::default(),
+            sequences: BTreeMap::new(),
             unrecorded: 0,
             lost: (0, Vec::new()),
             interrupted: Evidence::default(),
@@ -139,8 +145,11 @@ impl RunPart {
         if !exchange.is_webhook() {
             self.starts.note(exchange.id);
         }
-        self.sequences.highest = self.sequences.highest.max(exchange.sequence);
-        self.sequences.count += 1;
+        if self.sequences.len() < MOST_CHAINS || self.sequences.contains_key(&exchange.session) {
+            let chain = self.sequences.entry(exchange.session).or_default();
+            chain.highest = chain.highest.max(exchange.sequence);
+            chain.count += 1;
+        }
     }
 
     /// Takes the next fact in the order of sending.
@@ -205,7 +214,7 @@ impl RunPart {
     }
 
     pub(crate) fn report(&self, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) -> Run {
-        let absent = self.sequences.highest.saturating_sub(self.sequences.count);
+        let absent: u64 = self.sequences.values().map(|chain| chain.highest.saturating_sub(chain.count)).sum();
         let missing = absent.max(self.lost.0) + self.unrecorded;
         let hours: Vec<Hour> = self
             .hours
