@@ -363,3 +363,24 @@ async fn a_known_token_was_shown_in_the_key_of_a_limit() {
         assert!(!String::from_utf8_lossy(&answer.body).contains(OWN), "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_nightaudits_own_responses_quoted_tokens_it_knew() {
+    const OWN: &str = "kq7own-secret-token-42";
+    let mews = Upstream::responding(200, "{}").await;
+    let serve = Process::serve(BINARY, &["--upstream", &mews.url()]);
+    let body = format!(r#"{{"AccessToken":"{OWN}"}}"#);
+    assert_eq!(send(serve.proxy(), &request("", body.as_bytes())).await.status, 200);
+    // A response about a host, and one about a header.
+    let post = format!("POST http://{OWN}/api/connector/v1/bills/add HTTP/1.1\r\nHost: {OWN}\r\nConnection: close\r\n");
+    let foreign = send(serve.proxy(), format!("{post}Content-Length: 2\r\n\r\n{{}}").as_bytes()).await;
+    let header = format!("POST /api/connector/v1/bills/add HTTP/1.1\r\nHost: a\r\nContent-Length: {OWN}\r\n\r\n");
+    let malformed = send(serve.proxy(), header.as_bytes()).await;
+    assert_eq!((foreign.status, malformed.status), (421, 400));
+    assert!(String::from_utf8_lossy(&foreign.body).contains("requests for REDACTED:"), "{foreign:?}");
+    for response in [&foreign, &malformed] {
+        assert!(!String::from_utf8_lossy(&response.body).contains(OWN), "{response:?}");
+    }
+    let shown = serve.run(BINARY, &["export", "--format", "ndjson", "-o", "-"]);
+    assert!(!String::from_utf8_lossy(&shown.stdout).contains(OWN));
+}

@@ -1,11 +1,13 @@
 //! Responses that the proxy makes itself, in the format of Mews.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
-use nightaudit_exchange::{Api, Failure, FailureKind, Outcome, redact_text};
+use nightaudit_exchange::{Api, Failure, FailureKind, Outcome};
 
 use crate::headers::{ERROR, FAULT, LIMITED};
 
@@ -36,6 +38,16 @@ pub(crate) enum LocalResponse {
 impl LocalResponse {
     pub(crate) fn failed(kind: FailureKind, message: impl Into<String>) -> Self {
         Self::Failed(Failure { kind, message: message.into() })
+    }
+
+    /// Redacts what its message may quote of the request or the upstream's response.
+    pub(crate) fn redacted(mut self, redact: impl FnOnce(&[u8]) -> Cow<'_, [u8]>) -> Self {
+        if let Self::Failed(failure) = &mut self
+            && let Cow::Owned(redacted) = redact(failure.message.as_bytes())
+        {
+            failure.message = String::from_utf8_lossy(&redacted).into_owned();
+        }
+        self
     }
 
     /// Returns the outcome to record.
@@ -83,10 +95,7 @@ impl LocalResponse {
                 let reason = status.canonical_reason().unwrap_or("Error");
                 format!("{reason}. This response was made up by a fault rule of nightaudit.")
             }
-            // It may quote the request.
-            Self::Failed(failure) => {
-                String::from_utf8_lossy(&redact_text(api, failure.message.as_bytes(), &[])).into_owned()
-            }
+            Self::Failed(failure) => failure.message.clone(),
         };
         let body = Bytes::from(api.error_body(&message));
         let mut response = Response::new(body);

@@ -122,6 +122,13 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         version: Version,
         local_response: LocalResponse,
     ) -> Response<ProxyBody<R::Permit>> {
+        // Its message may quote the request, and tokens that it shares with earlier ones.
+        let local_response = local_response.redacted(|message| {
+            let envelope = pending.capture().map(|capture| &capture.envelope);
+            let tokens = envelope.map(|envelope| [&envelope.access_token, &envelope.client_token]);
+            let tokens = tokens.map(|tokens| tokens.map(|token| token.as_deref().unwrap_or_default()));
+            pending.redact(message, &tokens.unwrap_or_default())
+        });
         let response = local_response.response(self.api());
         let now = pending.elapsed();
         pending.note(|capture| {
