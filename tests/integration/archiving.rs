@@ -8,6 +8,9 @@ use std::{
 
 use nightaudit_testkit::{Postgres, Process, Upstream, post, send};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::crashes::kills;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
@@ -197,6 +200,59 @@ async fn tail_shows_what_arrives_and_a_restart_of_the_archive_loses_nothing() {
     tail.wait().unwrap();
     until(&node, "archive_behind", |behind| behind == 0).await;
     assert_eq!(metric(&node, "archive_failing").await, 0);
+    assert!(node.stop().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_node_ships_every_exchange_once() {
+    let Some(postgres) = Postgres::start() else { return };
+    let (as_node, as_reader) = archive(&postgres);
+    let mews = Upstream::responding(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..kills(3) {
+        let node = node_on(folder.path(), "a", &mews.url(), &as_node);
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let address = node.proxy();
+                tokio::spawn(async move {
+                    loop {
+                        let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else { return };
+                        let request = post("bills/add", r#"{"AccessToken":"access-token-0001"}"#);
+                        if stream.write_all(&request).await.is_err() {
+                            return;
+                        }
+                        let _ = stream.read_to_end(&mut Vec::new()).await;
+                    }
+                })
+            })
+            .collect();
+        // Not waiting for anything: the instants of the kills are the experiment.
+        tokio::time::sleep(Duration::from_millis(40 + round * 97 % 400)).await;
+        if round % 3 == 1 {
+            postgres.kill();
+        }
+        node.kill();
+        for client in clients {
+            client.await.unwrap();
+        }
+        if round % 3 == 1 {
+            postgres.run();
+        }
+    }
+    let node = node_on(folder.path(), "a", &mews.url(), &as_node);
+    until(&node, "archive_behind", |behind| behind == 0).await;
+    let own = node.run(BINARY, &["export", "--format", "ndjson", "-o", "-"]);
+    let own = String::from_utf8(own.stdout).unwrap();
+    assert!(own.lines().count() > 10, "hardly anything was recorded");
+    let begun = Instant::now();
+    loop {
+        let archived = printed(&["export", "--format", "ndjson", "-o", "-", "--log", &as_reader]);
+        if archived == own {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} of {}", archived.lines().count(), own.lines().count());
+    }
+    assert!(printed(&["log", "check", "--log", &as_reader]).contains("are intact"));
     assert!(node.stop().0.success());
 }
 

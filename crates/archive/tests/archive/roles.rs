@@ -107,6 +107,27 @@ fn what_is_wrong_with_an_archive_is_said() {
 }
 
 #[test]
+fn a_full_archive_is_said_and_shipping_goes_on_when_there_is_space() {
+    let Some(postgres) = Postgres::start() else { return };
+    let place = Place::new(&postgres);
+    // What PostgreSQL raises when a table can't be extended.
+    let full = "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION \
+                'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$; \
+                CREATE TRIGGER no_space BEFORE INSERT ON nightaudit.batches EXECUTE FUNCTION no_space()";
+    postgres.sql(&place.database, full);
+    let node = place.node("a");
+    let all = exchanges(1, "s", 3);
+    all.iter().cloned().for_each(|exchange| node.log.record(exchange));
+    let failed = node.failure();
+    assert!(failed.contains("is full") && failed.contains("No space left"), "{failed}");
+    assert_eq!(count(&place.archive()), 0);
+    assert!(!node.status.has(all[0].session, 3), "nothing local may be deleted");
+    postgres.sql(&place.database, "DROP TRIGGER no_space ON nightaudit.batches");
+    node.shipped(all[0].session, 3);
+    assert_eq!((count(&place.archive()), node.status.state().failing), (3, None));
+}
+
+#[test]
 fn a_session_of_another_node_is_not_taken_over() {
     let Some(postgres) = Postgres::start() else { return };
     let place = Place::new(&postgres);

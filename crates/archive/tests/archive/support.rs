@@ -83,7 +83,9 @@ impl Node {
 
     /// Leaves it as a killed process would: in the middle, with the log going on.
     pub(crate) fn abandon(mut self) {
-        drop(self.shipper.take().map(Shipper::abandon));
+        if let Some(shipper) = self.shipper.take() {
+            shipper.abandon();
+        }
     }
 
     /// Waits until it fails, and returns why.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use nightaudit_exchange::{Body, Exchange, Filter, Header, Timestamp};
-use nightaudit_store::{ImportError, Log, Query, StoreConfig};
+use nightaudit_store::{ImportError, Keeper, Log, Query, StoreConfig};
 
 use crate::{
     disks::{blocks, segments},
@@ -127,6 +127,40 @@ fn a_quota_deletes_ended_sessions_oldest_first() {
     let log = Log::open(StoreConfig { max_age: Some(day), now: later, ..config(dir.path()) }).unwrap();
     log.end_session("run 3").unwrap();
     assert_eq!(log.session("run 3").unwrap().exchanges, 300);
+}
+
+#[test]
+fn neither_size_nor_age_deletes_what_the_keeper_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    for round in 0..4 {
+        log.start_session(&format!("run {round}")).unwrap();
+        record(&log, round * 50..round * 50 + 50);
+        log.end_session(&format!("run {round}")).unwrap();
+    }
+    let ids: Vec<_> = log.sessions().into_iter().map(|session| (session.id, session.name)).collect();
+    let id = |name: &str| ids.iter().find(|(_, known)| known == name).unwrap().0;
+    drop(log);
+    let later = || Timestamp::from_micros(1_895_435_200_000_000);
+    let day = std::time::Duration::from_secs(86_400);
+    // All of the second is kept elsewhere, and of the third all but one.
+    let (second, third) = (id("run 1"), id("run 2"));
+    let has = move |session, exchanges| session == second || (session == third && exchanges < 50);
+    let keeper = || Some(Keeper(std::sync::Arc::new(has)));
+    for bounds in [
+        StoreConfig { max_age: Some(day), now: later, keeper: keeper(), ..config(dir.path()) },
+        StoreConfig { max_size: Some(1), keeper: keeper(), ..config(dir.path()) },
+    ] {
+        let log = Log::open(bounds).unwrap();
+        log.start_session("more").unwrap();
+        let names: Vec<_> = log.sessions().into_iter().map(|session| session.name).collect();
+        let left = |name: &str| names.iter().any(|known| known == name);
+        assert!(left("run 0") && !left("run 1") && left("run 2") && left("run 3"), "{names:?}");
+        log.end_session("more").unwrap();
+    }
+    // Whoever deletes a session by name means it.
+    let log = Log::open(StoreConfig { keeper: keeper(), ..config(dir.path()) }).unwrap();
+    log.delete_session("run 0").unwrap();
 }
 
 /// `cargo test -p nightaudit-store -- --ignored keep_a_log` writes the data of the next test; done once per format.

@@ -1,0 +1,160 @@
+//! What an archive in a PostgreSQL of its own carries, on this machine.
+//!
+//! ```text
+//! cargo run --profile dist -p nightaudit-archive --example archive_numbers -- 300000
+//! ```
+//!
+//! Ships so many exchanges as fast as it goes, then 5,000 a second for 20 seconds, and reads them.
+#![allow(clippy::unwrap_used, reason = "an example that can't go on panics")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use nightaudit_archive::{Archive, Shipper, ShipperConfig, ShippingStatus, setup};
+use nightaudit_exchange::{Body, Digest, Exchange, ExchangeId, Filter, Pseudonym, Timestamp, chain};
+use nightaudit_log::{
+    Order, Query, ReadLog, Start,
+    testing::{MemoryLog, exchange, session_id},
+};
+use nightaudit_testkit::Postgres;
+
+/// Exchanges a second of the second part.
+const RATE: u64 = 5000;
+/// How long the second part lasts.
+const SECONDS: u64 = 20;
+
+fn main() {
+    let count: u64 = std::env::args().nth(1).map_or(300_000, |count| count.parse().unwrap());
+    let Some(postgres) = Postgres::start() else { return };
+    postgres.create("audit");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(setup(&postgres.owner("audit").parse().unwrap())).unwrap();
+    let mut source = Source::new();
+    let log = Arc::new(MemoryLog::default());
+    for _ in 0..count {
+        log.record(source.next());
+    }
+    let status = ShippingStatus::default();
+    let begun = Instant::now();
+    let shipper = Shipper::start(ShipperConfig {
+        address: postgres.owner("audit").parse().unwrap(),
+        node: "a".to_owned(),
+        log: log.clone(),
+        status: status.clone(),
+    });
+    while !status.has(session_id(1), count) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let took = begun.elapsed().as_secs_f64();
+    println!("shipped {count} in {took:.1} s: {:.0} a second", count as f64 / took);
+
+    let begun = Instant::now();
+    let mut lags = Vec::new();
+    for tick in 0..SECONDS * 100 {
+        for _ in 0..RATE / 100 {
+            log.record(source.next());
+        }
+        lags.push(status.state().lag);
+        std::thread::sleep(
+            (begun + Duration::from_millis(10) * (tick as u32 + 1)).saturating_duration_since(Instant::now()),
+        );
+    }
+    lags.sort_unstable();
+    let total = count + RATE * SECONDS;
+    println!(
+        "{RATE} a second for {SECONDS} s: lag {:?} at the median, {:?} at most; {} behind at the end",
+        lags[lags.len() / 2],
+        lags[lags.len() - 1],
+        total - count.max(status.state().shipped)
+    );
+    while !status.has(session_id(1), total) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let size = postgres.sql("audit", "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits");
+    let index = postgres.sql("audit", "SELECT sum(pg_indexes_size(inhrelid)) FROM pg_inherits");
+    let per = |bytes: &str| bytes.parse::<f64>().unwrap() / total as f64;
+    println!("{:.0} bytes an exchange in PostgreSQL, {:.0} of them indexes", per(&size), per(&index));
+    postgres.sql("audit", "ANALYZE");
+
+    let archive = Archive::open(postgres.owner("audit").parse().unwrap()).unwrap();
+    let filter = |name: &str, value: &str| Filter::from_query([(name, value)], Timestamp::from_micros(0)).unwrap();
+    let page = |filter: Filter| {
+        let query = Query { filter, order: Order::Newest, limit: Some(100), ..Query::default() };
+        archive.query(query).unwrap().count()
+    };
+    let id = source.middle.to_string();
+    timed("newest 100", &mut || page(Filter::default()));
+    timed("by id", &mut || archive.find(&id).is_ok().into());
+    timed("by the end of an id", &mut || archive.find(&id[16..]).is_ok().into());
+    timed("first page of a status", &mut || page(filter("status", "500")));
+    timed("first page of an operation", &mut || page(filter("operation", "customers/*")));
+    timed("first page of slower than 10 s (none)", &mut || page(filter("slower-than", "10s")));
+    timed("count of all and the place of the newest 100", &mut || {
+        archive.seek(&Filter::default(), Start::Newest(100)).unwrap().total as usize
+    });
+    let begun = Instant::now();
+    let read = archive.query(Query { filter: filter("session", "a"), ..Query::default() }).unwrap().count();
+    let took = begun.elapsed().as_secs_f64();
+    println!("read {read} in {took:.1} s: {:.0} a second", read as f64 / took);
+    log.close();
+    shipper.unwrap().stop();
+}
+
+fn timed(what: &str, work: &mut dyn FnMut() -> usize) {
+    let mut times: Vec<_> = (0..20)
+        .map(|_| {
+            let begun = Instant::now();
+            let found = work();
+            (begun.elapsed(), found)
+        })
+        .collect();
+    times.sort_unstable();
+    println!("{what}: {:.1?} at the median, {:.1?} at most ({} found)", times[10].0, times[19].0, times[10].1);
+}
+
+/// Exchanges of one session, as of an integration: bodies of 300 bytes and 1.5 KiB.
+struct Source {
+    sequence: u64,
+    before: Digest,
+    middle: ExchangeId,
+}
+
+impl Source {
+    fn new() -> Self {
+        Self { sequence: 0, before: chain::genesis(session_id(1)), middle: ExchangeId::from_parts(0, 0) }
+    }
+
+    fn next(&mut self) -> Exchange {
+        self.sequence += 1;
+        let number = self.sequence;
+        let mut made = exchange(1, "a", number);
+        let now = SystemTime::now();
+        made.started_at = Timestamp::from_system(now - made.duration());
+        let milliseconds = u64::try_from(made.started_at.micros() / 1000).unwrap();
+        made.id = ExchangeId::from_parts(milliseconds, u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 16);
+        made.envelope.access_token = Some(Pseudonym::of(&number.to_le_bytes()[..1]));
+        let request =
+            format!(r#"{{"Client":"Kiosk 1","Limitation":{{"Count":{number}}},"Padding":"{}"}}"#, "x".repeat(240));
+        let items: Vec<_> = (0..12)
+            .map(|item| {
+                format!(r#"{{"Id":"{:032x}","State":"Confirmed","Amount":{}}}"#, number * 31 + item, number % 997)
+            })
+            .collect();
+        let response = format!(r#"{{"Reservations":[{}],"Cursor":null}}"#, items.join(","));
+        made.request.body = Body::whole(Bytes::from(request));
+        if let Some(answer) = &mut made.response {
+            answer.body = Body::whole(Bytes::from(response));
+            answer.status = if number.is_multiple_of(200) { 500 } else { 200 };
+        }
+        made.previous_hash = Some(self.before);
+        self.before = chain::hash(self.before, &made);
+        made.hash = Some(self.before);
+        if number.is_multiple_of(1000) {
+            self.middle = made.id;
+        }
+        made
+    }
+}
