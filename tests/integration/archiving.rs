@@ -267,6 +267,9 @@ async fn a_wrong_password_is_said_without_it_and_recording_goes_on() {
     until(&node, "archive_failing", |failing| failing == 1).await;
     until(&node, "archive_behind", |behind| behind == 1).await;
     assert_eq!(metric(&node, "recorded_total").await, 1);
+    let listed = node.run(BINARY, &["sessions"]);
+    let warned = String::from_utf8(listed.stderr).unwrap();
+    assert!(listed.status.success() && warned.contains("the archive lacks 1 exchange"), "{warned}");
     let (status, messages) = node.stop();
     assert!(status.success());
     assert!(messages.contains("doesn't let kiosk in") && messages.contains("PGPASSWORD"), "{messages}");

@@ -177,7 +177,13 @@ fn described(session: &Session) -> String {
 }
 
 fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
-    let sessions = Source::open(place(settings))?.sessions()?;
+    let source = Source::open(place(settings))?;
+    let sessions = source.sessions()?;
+    if let Some(archive) = source.shipping()?
+        && let Some(cause) = archive.failing
+    {
+        tracing::warn!("the archive lacks {}: {}", counted(archive.behind, "exchange"), plain(&cause));
+    }
     let mut out = anstream::stdout().lock();
     if json {
         for session in &sessions {

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use http::{Method, StatusCode};
 use nightaudit_archive::Archive;
-use nightaudit_console::{LimitState, Token};
+use nightaudit_console::{ArchiveState, LimitState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{Check, FindError, Info, Order, Progress, Query, ReadError, ReadLog, Session};
 use nightaudit_mews::API;
@@ -164,6 +164,24 @@ impl Source {
         match self {
             Self::Log(log) => Ok(log.check(progress)?),
             Self::Console(client) => check_by_serve(client),
+        }
+    }
+
+    /// How shipping to the archive goes; `None` if no `serve` is running, or none ships.
+    ///
+    /// # Errors
+    ///
+    /// The console can't be reached.
+    pub fn shipping(&self) -> Result<Option<ArchiveState>, Error> {
+        #[derive(Deserialize)]
+        struct Status {
+            #[serde(default)]
+            archive: Option<ArchiveState>,
+        }
+
+        match self {
+            Self::Log(_) => Ok(None),
+            Self::Console(client) => Ok(client.get::<Status>("/api/v1/status", &[])?.archive),
         }
     }
 
