@@ -30,6 +30,8 @@ fn main() {
     let count: u64 = std::env::args().nth(1).map_or(300_000, |count| count.parse().unwrap());
     let Some(postgres) = Postgres::start() else { return };
     postgres.create("audit");
+    postgres.sql("audit", "ALTER SYSTEM SET fsync = on");
+    postgres.sql("audit", "SELECT pg_reload_conf()");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(setup(&postgres.owner("audit").parse().unwrap())).unwrap();
     let mut source = Source::new();

@@ -128,7 +128,17 @@ impl ReadLog for Archive {
         if filter.needs_body() {
             return by_reading::seek(&|query| self.query(query), filter, start, generation);
         }
-        let total = self.count(self.condition(filter)?)?;
+        let only_session = Filter { session: filter.session.clone(), ..Filter::default() };
+        let total = match *filter == only_session {
+            // Each chain knows how many exchanges it has.
+            true => {
+                let groups = Grouped::read(&self.pool).map_err(unavailable)?;
+                let chains = groups.named_by(filter)?;
+                let wanted = |id| chains.only.as_ref().is_none_or(|only| only.contains(&id));
+                groups.chains().filter(|chain| wanted(chain.id)).map(|chain| chain.exchanges).sum()
+            }
+            false => self.count(self.condition(filter)?)?,
+        };
         let from = start.of(total);
         let after = match from.checked_sub(1) {
             Some(before) => self.nth(filter, before, total)?,

@@ -83,20 +83,30 @@ impl Connection {
 
     /// Runs statements without parameters.
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Error> {
-        within(self.client.batch_execute(sql)).await.map_err(|error| error.of(&self.address))
+        within(STATEMENT_TIMEOUT, self.client.batch_execute(sql)).await.map_err(|error| error.of(&self.address))
     }
 
     /// The rows of a statement.
     pub(crate) async fn rows(&mut self, sql: &str, params: &[Param]) -> Result<Vec<Row>, Error> {
-        let result = self.try_rows(sql, params).await;
+        self.rows_within(STATEMENT_TIMEOUT, sql, params).await
+    }
+
+    /// As [`rows`](Self::rows), with a timeout for what takes longer.
+    pub(crate) async fn rows_within(
+        &mut self,
+        timeout: Duration,
+        sql: &str,
+        params: &[Param],
+    ) -> Result<Vec<Row>, Error> {
+        let result = self.try_rows(timeout, sql, params).await;
         result.map_err(|error| error.of(&self.address))
     }
 
-    async fn try_rows(&mut self, sql: &str, params: &[Param]) -> Result<Vec<Row>, Failed> {
+    async fn try_rows(&mut self, timeout: Duration, sql: &str, params: &[Param]) -> Result<Vec<Row>, Failed> {
         let statement = match self.statements.get(sql) {
             Some(statement) => statement.clone(),
             None => {
-                let statement = within(self.client.prepare(sql)).await?;
+                let statement = within(STATEMENT_TIMEOUT, self.client.prepare(sql)).await?;
                 if self.statements.len() >= MOST_STATEMENTS {
                     self.statements.clear();
                 }
@@ -105,32 +115,32 @@ impl Connection {
             }
         };
         let params: Vec<_> = params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
-        within(self.client.query(&statement, &params)).await
+        within(timeout, self.client.query(&statement, &params)).await
     }
 }
 
 /// A failed statement.
 enum Failed {
     Server(tokio_postgres::Error),
-    Late,
+    Late(Duration),
 }
 
 impl Failed {
     fn of(self, address: &Address) -> Error {
         match self {
             Self::Server(error) => Error::of(&error, address),
-            Self::Late => Error::Unreachable {
+            Self::Late(timeout) => Error::Unreachable {
                 address: address.to_string(),
-                cause: format!("no answer within {} s", STATEMENT_TIMEOUT.as_secs()),
+                cause: format!("no answer within {} s", timeout.as_secs()),
             },
         }
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failed> {
-    match timeout(STATEMENT_TIMEOUT, work).await {
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failed> {
+    match timeout(limit, work).await {
         Ok(result) => result.map_err(Failed::Server),
-        Err(_) => Err(Failed::Late),
+        Err(_) => Err(Failed::Late(limit)),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Where a node's chains end in the archive.
 
+use std::time::Duration;
+
 use nightaudit_exchange::{Digest, Exchange, ExchangeId, SessionId, chain};
 
 use crate::{
     condition::bytes,
-    connection::{Connection, Param},
+    connection::{Connection, Param, STATEMENT_TIMEOUT},
     error::Error,
     pages,
     row::Columns,
@@ -13,6 +15,8 @@ use crate::{
 
 /// Sessions asked for at a time.
 const AT_A_TIME: usize = 1000;
+/// The slowest line that is waited for, in bytes a second.
+const SLOWEST: usize = 64 << 10;
 /// How far the clock of a request may be ahead of the one that ships it, in microseconds: a day.
 const AHEAD: i64 = 86_400_000_000;
 
@@ -122,8 +126,10 @@ impl Pending {
             Box::new(serde_json::to_string(&self.lost).unwrap_or_default()),
             Box::new(id),
         ];
+        // A body of hundreds of MiB takes its time over a slow line.
+        let timeout = STATEMENT_TIMEOUT + Duration::from_secs((self.columns.bytes / SLOWEST) as u64);
         params.extend(self.columns.into_params());
-        let rows = connection.rows(sql, &params).await.map_err(|error| error.about(self.session))?;
+        let rows = connection.rows_within(timeout, sql, &params).await.map_err(|error| error.about(self.session))?;
         match rows.first().map(|row| row.get::<_, i64>(0).cast_unsigned()) {
             Some(last) if last == self.mark.last => Ok(self.mark),
             _ => Err(Error::Diverged { session: Some(self.session) }),

@@ -4,7 +4,10 @@ use std::{
     fs,
     io::Write as _,
     net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -58,6 +61,9 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        // A killed process loses nothing by that; only a machine would.
+        let mut settings = fs::OpenOptions::new().append(true).open(server.data().join("postgresql.conf")).unwrap();
+        writeln!(settings, "fsync = off").unwrap();
         server.run();
         Some(server)
     }
@@ -116,6 +122,21 @@ impl Postgres {
         }
     }
 
+    /// Restarts it so that it speaks TLS with this certificate and key, and nothing else over TCP.
+    pub fn demand_tls(&self, certificate: &Path, key: &Path) {
+        self.kill();
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.data().join(to);
+            fs::copy(from, &to).unwrap();
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((user, group)) = self.user {
+                chown(&to, Some(user), Some(group)).unwrap();
+            }
+        }
+        fs::write(self.data().join("pg_hba.conf"), "hostssl all all all scram-sha-256\n").unwrap();
+        self.run();
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&self) {
         if let Some(mut child) = self.child.lock().take() {
@@ -134,7 +155,8 @@ impl Postgres {
                 .arg("-k")
                 .arg(self.folder.path())
                 .args(["-p", &self.port.to_string()])
-                .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=64MB"])
+                .args(["-c", if self.data().join("server.key").exists() { "ssl=on" } else { "ssl=off" }])
+                .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=64MB"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(fs::File::create(self.folder.path().join("messages")).unwrap())

@@ -3,7 +3,7 @@
 use nightaudit_archive::{Address, Archive, Error};
 use nightaudit_exchange::Filter;
 use nightaudit_log::{Query, ReadLog, testing::exchanges};
-use nightaudit_testkit::Postgres;
+use nightaudit_testkit::{Authority, Postgres};
 
 use crate::support::{Place, count, wait};
 
@@ -104,6 +104,37 @@ fn what_is_wrong_with_an_archive_is_said() {
     assert!(failed.contains("schema 2"), "{failed}");
     let setup = wait(nightaudit_archive::setup(&place.owner())).unwrap_err();
     assert!(matches!(setup, Error::Newer { .. }), "{setup}");
+}
+
+#[test]
+fn tls_is_verified_as_the_address_says() {
+    let Some(postgres) = Postgres::start() else { return };
+    let place = Place::new(&postgres);
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (certificate, key) = authority.certificate_files();
+    postgres.demand_tls(&certificate, &key);
+    let url = place.url("reader");
+    let open = |parameters: &str| Archive::open(format!("{url}?{parameters}").parse().unwrap());
+    let root = format!("sslrootcert={}", authority.ca_file().display());
+    let wrong_root = format!("sslrootcert={}", other.ca_file().display());
+    for parameters in ["", "sslmode=prefer", "sslmode=require", &root, &format!("sslmode=verify-full&{root}")] {
+        assert!(open(parameters).is_ok(), "{parameters}: {:?}", open(parameters).err());
+    }
+    for (parameters, why) in [
+        ("sslmode=disable", "pg_hba.conf"),
+        ("sslmode=verify-full", "certificate"),
+        (&*format!("sslmode=verify-full&{wrong_root}"), "certificate"),
+        (&*format!("sslmode=require&{wrong_root}"), "certificate"),
+        ("sslmode=verify-full&sslrootcert=/nowhere.pem", "/nowhere.pem"),
+    ] {
+        let error = open(parameters).err().unwrap_or_else(|| panic!("{parameters} was let in")).to_string();
+        assert!(error.contains(why), "{parameters}: {error}");
+    }
+    // It ships over TLS, too.
+    let node = place.node("a");
+    exchanges(1, "s", 2).into_iter().for_each(|exchange| node.log.record(exchange));
+    node.shipped(nightaudit_log::testing::session_id(1), 2);
+    assert_eq!(count(&place.archive()), 2);
 }
 
 #[test]
