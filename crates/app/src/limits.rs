@@ -29,6 +29,7 @@ impl Limits {
                 ca: store.ca.clone(),
                 timeout: store.timeout,
                 node: store.node.clone(),
+                on_failure: store.on_failure,
             })?),
         })
     }

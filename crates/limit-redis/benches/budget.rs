@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nightaudit_limit::{Admission, AdmissionRequest, Admit, Config, KeyParts, Limiter, Permit as _, Rule};
-use nightaudit_limit_redis::{Budget, BudgetConfig};
+use nightaudit_limit_redis::{Budget, BudgetConfig, OnFailure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -26,7 +26,14 @@ fn limits() -> Config {
 fn budget(url: &str) -> Budget {
     let address = url.parse().expect("an address such as redis://localhost:6379");
     let timeout = Duration::from_secs(2);
-    let config = BudgetConfig { limits: limits(), address, ca: None, timeout, node: "bench".into() };
+    let config = BudgetConfig {
+        limits: limits(),
+        address,
+        ca: None,
+        timeout,
+        node: "bench".into(),
+        on_failure: OnFailure::Refuse,
+    };
     Budget::new(config).expect("a valid configuration")
 }
 

@@ -19,6 +19,7 @@ use crate::permit::BudgetPermit;
 use crate::plan::Plan;
 use crate::queue::Queues;
 use crate::session::{SessionError, Target};
+use crate::share::Share;
 use crate::tls;
 
 /// The configuration of a [`Budget`].
@@ -34,6 +35,20 @@ pub struct BudgetConfig {
     pub timeout: Duration,
     /// This node's name, unique in the fleet.
     pub node: String,
+    /// What happens while Redis can't be reached.
+    pub on_failure: OnFailure,
+}
+
+/// What happens while Redis can't be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing is admitted.
+    Refuse,
+    /// After a window each of so many nodes, at least one, goes on with its share of every rule.
+    Share {
+        /// The nodes of the fleet, all of them.
+        nodes: u32,
+    },
 }
 
 /// Why a [`Budget`] can't be used.
@@ -80,9 +95,13 @@ impl Budget {
             ),
             false => None,
         };
-        let plan = Plan::new(&config.limits, 0);
+        let share = match config.on_failure {
+            OnFailure::Refuse => None,
+            OnFailure::Share { nodes } => Some(Share::new(&config.limits, nodes.max(1))?),
+        };
+        let plan = Plan::new(&config.limits, share.as_ref().map_or(0, |share| share.nodes));
         let target = Target { address: config.address, tls };
-        let node = Node::new(plan, target, config.node).map_err(BudgetError::Random)?;
+        let node = Node::new(plan, target, share, config.node).map_err(BudgetError::Random)?;
         let engine = Engine::new(node, config.limits.action, config.timeout);
         Ok(Self { engine: Arc::new(engine), queues: Arc::default() })
     }
@@ -110,6 +129,17 @@ impl Admit for Budget {
 
     async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Result<Admission<BudgetPermit>, Unavailable> {
         let engine = &self.engine;
+        if let Some(share) = engine.node.share.as_ref().filter(|share| share.is_open()) {
+            let keys = Arc::new(engine.node.plan.keys(arrival));
+            let permit = |permit| BudgetPermit::local(Arc::clone(engine), keys, permit);
+            return Ok(match Admit::admit(&share.limiter, arrival).await? {
+                Admission::Admitted { permit: own, usage, waited } => {
+                    Admission::Admitted { permit: permit(own), usage, waited }
+                }
+                Admission::Observed { permit: own, refusal } => Admission::Observed { permit: permit(own), refusal },
+                Admission::Refused(refusal) => Admission::Refused(refusal),
+            });
+        }
         let keys = Arc::new(engine.node.plan.keys(arrival));
         engine.node.note(&keys, arrival);
         let mode = match engine.action {
@@ -165,11 +195,17 @@ impl Admit for Budget {
     }
 
     async fn report(&self) -> Result<Vec<KeyState>, Unavailable> {
-        self.engine.report().await
+        match self.engine.node.share.as_ref().filter(|share| share.is_open()) {
+            Some(share) => Ok(share.limiter.state()),
+            None => self.engine.report().await,
+        }
     }
 
     async fn totals(&self) -> Result<Totals, Unavailable> {
-        self.engine.totals().await
+        match self.engine.node.share.as_ref().filter(|share| share.is_open()) {
+            Some(share) => Ok(share.limiter.totals()),
+            None => self.engine.totals().await,
+        }
     }
 }
 

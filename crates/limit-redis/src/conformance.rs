@@ -123,12 +123,12 @@ impl Pair {
         let clock = FakeClock::default();
         let reference = Limiter::with_clock(config.clone(), clock.clone()).unwrap();
         let target = Target { address: redis.url().parse().unwrap(), tls: None };
-        let node = Node::new(Plan::new(config, 0), target, "node".to_owned()).unwrap();
+        let node = Node::new(Plan::new(config, 0), target, None, "node".to_owned()).unwrap();
         let engine = Engine::new(node, config.action, Duration::from_secs(10));
         let connection = Connection::over(TcpStream::connect(redis.address()).await.unwrap());
         connection.call(Command::of(&["FLUSHALL"])).await.unwrap();
         let scripts = Scripts::load_at(&connection, "{0, redis.call('GET', 'now')}").await.unwrap();
-        let standing = Standing { generation: "".into(), unknown: 0, missing: 0 };
+        let standing = Standing { generation: "".into(), unknown: 0, missing: 0, since: 0 };
         let up = Up { session: Arc::new(Session { connection, scripts, incarnation: String::new() }), standing };
         let bursts = config.rules.iter().any(|rule| rule.burst.is_some_and(|burst| burst < rule.requests));
         let observes = config.action == Action::Observe;

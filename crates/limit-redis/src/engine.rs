@@ -16,6 +16,7 @@ use crate::plan::{Keys, LEASE, micros};
 use crate::scripts::{self, run};
 use crate::settle;
 use crate::settlements::Settlement;
+use crate::share::FRESH;
 use crate::wire::{Command, Fault, Reply};
 
 /// What all of a budget's parts share.
@@ -156,6 +157,7 @@ impl Engine {
     async fn ask_over(self: &Arc<Self>, link: &Arc<Link>, keys: &Arc<Keys>, wish: Wish) -> Result<Answer, Unavailable> {
         loop {
             let up = link.up(&self.node).await;
+            self.check_fresh(&up)?;
             let place = Place {
                 keys: Arc::clone(keys),
                 generation: Arc::clone(&up.standing.generation),
@@ -238,6 +240,15 @@ impl Engine {
             .number(wish.ahead.1)
             .number(place.keys.paginated.into());
         self.node.plan.tail(command)
+    }
+
+    /// Nodes that have a share of their own are told of each other in time.
+    fn check_fresh(&self, up: &Up) -> Result<(), Unavailable> {
+        let fresh = u64::try_from(FRESH.as_nanos()).unwrap_or(u64::MAX);
+        if self.node.share.is_some() && clock::now().saturating_sub(up.standing.since) > fresh {
+            return Err(self.node.unavailable("nothing was heard of the other nodes for seconds"));
+        }
+        Ok(())
     }
 
     /// Nothing is sent on the word of a clock that jumped: ahead, windows would seem to have passed.

@@ -28,7 +28,9 @@
 //!   a Redis is used for the first time. A Redis that may evict keys is refused.
 //! - **Failover** is safe as long as an old master that others have given up takes no more writes: with Sentinel set
 //!   `min-replicas-to-write` and a `min-replicas-max-lag` below `down-after-milliseconds`.
-//! - Redis **out of reach** for longer than [`BudgetConfig::timeout`] admits nothing.
+//! - Redis **out of reach** for longer than [`BudgetConfig::timeout`] admits nothing; or, with [`OnFailure::Share`], each of
+//!   `n` nodes goes on with an `n`-th of every rule, once whatever was admitted before has left the windows, and Redis holds
+//!   back the shares of those it doesn't hear of.
 //!
 //! # Keys
 //!
@@ -56,9 +58,10 @@ mod scripts;
 mod session;
 mod settle;
 mod settlements;
+mod share;
 mod tls;
 mod wire;
 
 pub use address::{Address, InvalidAddress};
-pub use budget::{Budget, BudgetConfig, BudgetError};
+pub use budget::{Budget, BudgetConfig, BudgetError, OnFailure};
 pub use permit::BudgetPermit;

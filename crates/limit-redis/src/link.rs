@@ -15,6 +15,7 @@ use tokio::time::{interval, sleep, timeout};
 use crate::node::{Node, Standing};
 use crate::session::{Info, Session, SessionError};
 use crate::settlements::Settlements;
+use crate::share::REPLY;
 use crate::wire::Fault;
 
 /// The links of all threads. Threads that ended leave an empty one behind.
@@ -165,6 +166,8 @@ async fn keep(node: Weak<Node>, link: Weak<Link>, session: Arc<Session>) {
         beats.tick().await;
         let Some((node, link)) = node.upgrade().zip(link.upgrade()) else { return };
         if session.connection.is_closed() {
+            // Also if nobody asks: a node with a share of its own learns in this way that Redis is back.
+            link.present(&node);
             return;
         }
         let asked = async {
@@ -174,13 +177,14 @@ async fn keep(node: Weak<Node>, link: Weak<Link>, session: Arc<Session>) {
             }
             node.greet(&session, "").await
         };
-        match timeout(REGULARLY * 5, asked).await {
+        match timeout(REPLY, asked).await {
             Ok(Ok(standing)) => {
                 link.learned(&session, standing);
                 node.list_keys(&session).await;
             }
             Ok(Err(_)) | Err(_) => {
                 link.close(&session);
+                link.present(&node);
                 return;
             }
         }

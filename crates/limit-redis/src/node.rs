@@ -9,10 +9,12 @@ use nightaudit_limit::{AdmissionRequest, Unavailable};
 use parking_lot::Mutex;
 use sha2::Digest as _;
 
+use crate::clock;
 use crate::place::Place;
 use crate::plan::{Keys, LEASE, Part, Plan, letters, micros};
 use crate::scripts::{self, run};
 use crate::session::{Session, SessionError, Target};
+use crate::share::{SEAT, SILENCE, Share};
 use crate::wire::Fault;
 
 /// The state of the fleet.
@@ -26,6 +28,8 @@ const MOST_LISTED: u64 = 10_000;
 pub(crate) struct Node {
     pub(crate) plan: Plan,
     pub(crate) target: Target,
+    /// What this node may use by itself while Redis can't be reached, if anything.
+    pub(crate) share: Option<Share>,
     name: String,
     /// Six letters for the name.
     id: String,
@@ -35,6 +39,8 @@ pub(crate) struct Node {
     /// Keys used since they were listed last, with their entries of the list.
     used: Mutex<HashMap<Arc<Keys>, Vec<String>>>,
     outage: Mutex<Option<SessionError>>,
+    /// Redis' clock and this node's at the last reply to a greeting, and from whom.
+    heard: Mutex<Option<(String, u64, u64)>>,
 }
 
 /// What the fleet knows.
@@ -46,10 +52,17 @@ pub(crate) struct Standing {
     pub(crate) unknown: u64,
     /// Nodes out of reach.
     pub(crate) missing: u64,
+    /// When this was learned, at the latest, by this node's clock.
+    pub(crate) since: u64,
 }
 
 impl Node {
-    pub(crate) fn new(plan: Plan, target: Target, name: String) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(
+        plan: Plan,
+        target: Target,
+        share: Option<Share>,
+        name: String,
+    ) -> Result<Self, getrandom::Error> {
         let mut random = [0; 8];
         getrandom::fill(&mut random)?;
         let digest = sha2::Sha256::digest(name.as_bytes());
@@ -57,12 +70,14 @@ impl Node {
         Ok(Self {
             plan,
             target,
+            share,
             name,
             id: text(&letters::<6>(&digest)),
             run: text(&letters::<5>(&random)),
             next_member: AtomicU64::new(0),
             used: Mutex::default(),
             outage: Mutex::default(),
+            heard: Mutex::default(),
         })
     }
 
@@ -92,8 +107,15 @@ impl Node {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|_| Fault::Nonsense)?;
         let fresh = String::from_utf8_lossy(&letters::<8>(&random)).into_owned();
-        let returning = self.plan.longest + self.plan.grace;
-        let command = run(&session.scripts.greet, 1, 9)
+        let begun = clock::now();
+        // The earliest that Redis' clock can show now.
+        let heard = self.heard.lock().clone();
+        let is_first = heard.is_none();
+        let said = heard
+            .filter(|(incarnation, ..)| *incarnation == session.incarnation)
+            .map_or(0, |(_, redis, own)| redis + begun.saturating_sub(own) / 1000);
+        let returning = self.plan.longest + self.plan.grace + Share::returning();
+        let command = run(&session.scripts.greet, 1, 13)
             .word(STATE.as_bytes())
             .word(session.incarnation.as_bytes())
             .word(lost.as_bytes())
@@ -101,15 +123,28 @@ impl Node {
             .number(micros(LEASE))
             .word(self.id.as_bytes())
             .word(self.name.as_bytes())
-            .number(0)
-            .number(micros(LEASE))
-            .number(returning);
+            .word(self.run.as_bytes())
+            .number(is_first.into())
+            .number(self.share.as_ref().map_or(0, |share| share.nodes.into()))
+            .number(micros(SILENCE))
+            .number(returning)
+            .number(micros(SEAT))
+            .number(said);
+        if let Some(share) = &self.share {
+            share.calling();
+        }
         let reply = session.connection.call(command).await?;
-        let [generation, unknown, _, missing, _] = scripts::list(&reply)? else { return Err(Fault::Nonsense) };
+        let [generation, unknown, now, missing, seat] = scripts::list(&reply)? else { return Err(Fault::Nonsense) };
+        let now = now.length().ok_or(Fault::Nonsense)?;
+        *self.heard.lock() = Some((session.incarnation.clone(), now, clock::now()));
+        if let Some(share) = &self.share {
+            share.answered(seat.number() == Some(1));
+        }
         Ok(Standing {
             generation: generation.text().ok_or(Fault::Nonsense)?.into(),
             unknown: unknown.length().ok_or(Fault::Nonsense)?,
             missing: missing.length().ok_or(Fault::Nonsense)?,
+            since: begun,
         })
     }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nightaudit_limit::{LimitSignal, Permit, Unavailable};
+use nightaudit_limit::{LimitSignal, LocalPermit, Permit, Unavailable};
 
 use crate::clock;
 use crate::engine::{Answer, Engine, Granted, Wish};
+use crate::plan::Keys;
+use crate::share::Share;
 
 /// A permit of a [`Budget`](crate::Budget).
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct BudgetPermit {
     engine: Arc<Engine>,
     granted: Option<Granted>,
     stage: Stage,
+    /// A place in this node's own share instead, and the keys of the request.
+    own: Option<(LocalPermit, Arc<Keys>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +31,26 @@ enum Stage {
 
 impl BudgetPermit {
     pub(crate) fn new(engine: Arc<Engine>, granted: Granted) -> Self {
-        Self { engine, granted: Some(granted), stage: Stage::Taken }
+        Self { engine, granted: Some(granted), stage: Stage::Taken, own: None }
+    }
+
+    /// A place in this node's share.
+    pub(crate) fn local(engine: Arc<Engine>, keys: Arc<Keys>, permit: LocalPermit) -> Self {
+        Self { engine, granted: None, stage: Stage::Taken, own: Some((permit, keys)) }
+    }
+
+    /// Asks Redis for a request that was admitted when it was out of reach.
+    async fn ask(&mut self, keys: &Arc<Keys>) -> Result<(), Unavailable> {
+        match self.engine.ask(keys, Wish::TRY).await? {
+            Answer::Admitted { granted, .. } => {
+                (self.granted, self.own, self.stage) = (Some(granted), None, Stage::Taken);
+                Ok(())
+            }
+            _ => Err(Unavailable {
+                cause: "the request was admitted by this node's share of the limits, which has ended, and there is no place"
+                    .to_owned(),
+            }),
+        }
     }
 
     /// A place that may be sent now.
@@ -57,6 +80,14 @@ impl BudgetPermit {
 
 impl Permit for BudgetPermit {
     async fn sent(&mut self) -> Result<(), Unavailable> {
+        if let Some((permit, keys)) = &mut self.own {
+            if self.engine.node.share.as_ref().is_some_and(Share::is_open) {
+                self.stage = Stage::Sent;
+                return permit.sent().await;
+            }
+            let keys = Arc::clone(keys);
+            self.ask(&keys).await?;
+        }
         // Another process may have got the place if this one was slow, or stood still.
         let is_fresh = |permit: &Self| permit.granted.as_ref().is_some_and(|granted| clock::now() < granted.expires());
         while self.stage != Stage::Sent {
@@ -74,6 +105,10 @@ impl Permit for BudgetPermit {
     }
 
     async fn unsent(&mut self) -> Result<(), Unavailable> {
+        if let Some((permit, _)) = &mut self.own {
+            self.stage = Stage::Taken;
+            return permit.unsent().await;
+        }
         if self.stage == Stage::Sent {
             self.stage = Stage::Unsent;
             if let Some(granted) = &mut self.granted {
@@ -84,6 +119,9 @@ impl Permit for BudgetPermit {
     }
 
     async fn responded(self, signal: Option<LimitSignal>) {
+        if let Some((permit, _)) = self.own {
+            return permit.responded(signal).await;
+        }
         let Some(granted) = self.granted.as_ref().filter(|_| self.stage == Stage::Sent) else { return };
         match signal {
             Some(LimitSignal::TooManyRequests(retry_after)) => {

@@ -87,7 +87,7 @@ impl Engine {
         let command = command
             .number(up.standing.unknown)
             .number(up.standing.missing)
-            .number(0)
+            .number(self.node.share.as_ref().map_or(0, |share| share.nodes.into()))
             .number(self.node.plan.pages.into())
             .number(self.node.plan.kinds[listed.kind].keep)
             .number(MOST_COUNTED)

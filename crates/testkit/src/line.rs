@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub struct Line {
     address: SocketAddr,
     delay: Arc<AtomicU64>,
+    down: Arc<AtomicBool>,
     cut: watch::Sender<u64>,
     _task: AbortOnDropHandle<()>,
 }
@@ -31,10 +32,14 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (delay, (cut, cuts)) = (Arc::<AtomicU64>::default(), watch::channel(0));
-        let delays = Arc::clone(&delay);
+        let (delays, down) = (Arc::clone(&delay), Arc::<AtomicBool>::default());
+        let is_down = Arc::clone(&down);
         let task = async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
+                if is_down.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let (delay, mut cuts) = (Arc::clone(&delays), cuts.clone());
                 cuts.mark_unchanged();
                 tokio::spawn(async move {
@@ -50,7 +55,7 @@ impl Line {
                 });
             }
         };
-        Self { address, delay, cut, _task: AbortOnDropHandle::new(tokio::spawn(task)) }
+        Self { address, delay, down, cut, _task: AbortOnDropHandle::new(tokio::spawn(task)) }
     }
 
     /// Its socket address.
@@ -62,6 +67,12 @@ impl Line {
     /// Delays what arrives from now on, in each direction; order is kept.
     pub fn delay(&self, by: Duration) {
         self.delay.store(u64::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// Cuts all connections, and closes new ones at once until this is told otherwise.
+    pub fn down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+        self.cut();
     }
 
     /// Cuts all connections. What is on its way is lost.

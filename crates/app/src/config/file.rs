@@ -97,6 +97,8 @@ pub struct LimitKeys {
     pub store_ca: PathBuf,
     pub store_timeout: Period,
     pub node: String,
+    pub nodes: u32,
+    pub on_store_failure: OnLimitStoreFailure,
     pub slack: Period,
     pub max_delay: Period,
     pub max_queued: usize,
@@ -194,6 +196,16 @@ choice! {
 }
 
 choice! {
+    /// What to do while the store of the limits can't be reached.
+    OnLimitStoreFailure {
+        /// Respond with 503
+        Refuse = "refuse",
+        /// Go on with this machine's share of every limit, after a window
+        Share = "share"
+    }
+}
+
+choice! {
     /// What to do with a request over a limit.
     OnLimit {
         /// Respond with 429, as Mews would
@@ -270,6 +282,8 @@ impl Default for File {
                 store_ca: PathBuf::new(),
                 store_timeout: Period(Duration::from_millis(50)),
                 node: String::new(),
+                nodes: 0,
+                on_store_failure: OnLimitStoreFailure::Refuse,
                 slack: Period(Duration::from_millis(250)),
                 max_delay: seconds(60),
                 max_queued: 1000,

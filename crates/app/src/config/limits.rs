@@ -3,10 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use nightaudit_limit::{Action, Config, ConfigError as LimitError, KeyParts, Rule};
-use nightaudit_limit_redis::{Address, InvalidAddress};
+use nightaudit_limit_redis::{Address, InvalidAddress, OnFailure};
 
 use super::{
-    file::{File, KeyPart, OnLimit, RuleKeys},
+    file::{File, KeyPart, OnLimit, OnLimitStoreFailure, RuleKeys},
     layers::{ConfigError, Layers},
 };
 
@@ -46,6 +46,8 @@ pub struct LimitStore {
     pub timeout: Duration,
     /// This node's name.
     pub node: String,
+    /// What happens while Redis can't be reached.
+    pub on_failure: OnFailure,
 }
 
 /// The longest that a request may wait for the limits.
@@ -82,7 +84,35 @@ pub(crate) fn store(layers: &Layers, file: &File) -> Result<Option<LimitStore>, 
         return Err(layers.wrong("limit.node", message));
     }
     let ca = (!keys.store_ca.as_os_str().is_empty()).then(|| keys.store_ca.clone());
-    Ok(Some(LimitStore { address, ca, timeout, node }))
+    Ok(Some(LimitStore { address, ca, timeout, node, on_failure: on_failure(layers, file)? }))
+}
+
+fn on_failure(layers: &Layers, file: &File) -> Result<OnFailure, ConfigError> {
+    let keys = &file.limit;
+    let nodes = keys.nodes;
+    match keys.on_store_failure {
+        OnLimitStoreFailure::Refuse if nodes != 0 => {
+            Err(layers
+                .wrong("limit.nodes", "has no effect without `limit.on_store_failure = \"share\"`: set that, too"))
+        }
+        OnLimitStoreFailure::Refuse => Ok(OnFailure::Refuse),
+        OnLimitStoreFailure::Share if nodes == 0 => {
+            Err(layers
+                .wrong("limit.on_store_failure", "\"share\" also needs the number of machines: set `limit.nodes`"))
+        }
+        // Two machines of one name would use one share twice; host names in containers are often alike, or change.
+        OnLimitStoreFailure::Share if keys.node.is_empty() => {
+            Err(layers.wrong("limit.on_store_failure", "\"share\" also needs this machine's name: set `limit.node`"))
+        }
+        OnLimitStoreFailure::Share => match keys.rule.iter().find(|rule| rule.requests < nodes) {
+            Some(rule) => {
+                let message =
+                    format!("{nodes} machines can't share the {} requests of rule `{}`", rule.requests, rule.name);
+                Err(layers.wrong("limit.nodes", message))
+            }
+            None => Ok(OnFailure::Share { nodes }),
+        },
+    }
 }
 
 fn host_name() -> String {
@@ -150,6 +180,9 @@ mod tests {
         let store = read_store("store = 'rediss://cache'\nnode = 'a'\nstore_ca = 'ca.pem'\nstore_timeout = '1s'");
         let store = store.unwrap().unwrap();
         assert_eq!((store.node.as_str(), store.ca), ("a", Some("ca.pem".into())));
+        assert_eq!(store.on_failure, OnFailure::Refuse);
+        let store = read_store("store = 'redis://a'\nnode = 'a'\nnodes = 8\non_store_failure = 'share'");
+        assert_eq!(store.unwrap().unwrap().on_failure, OnFailure::Share { nodes: 8 });
     }
 
     #[test]
@@ -162,6 +195,19 @@ mod tests {
             ("store = 'redis://a'\nstore_timeout = '11s'", "`limit.store_timeout`: 11s is not above"),
             ("store = 'redis://a'\nstore_ca = 'x.pem'", "`limit.store_ca`: has no effect without TLS"),
             ("store = 'redis://a'\nnode = ' '", "`limit.node`: must be a name"),
+            ("store = 'redis://a'\nnodes = 2", "line 3: `limit.nodes`: has no effect without `limit.on_store_failure"),
+            (
+                "store = 'redis://a'\non_store_failure = 'share'",
+                "`limit.on_store_failure`: \"share\" also needs the number",
+            ),
+            ("store = 'redis://a'\nnodes = 2\non_store_failure = 'share'", "also needs this machine's name"),
+            (
+                "store = 'redis://a'\nnode = 'a'\nnodes = 201\non_store_failure = 'share'",
+                "`limit.nodes`: 201 machines can't share the 200 requests of rule `published`",
+            ),
+            ("store = 'redis://a'\non_store_failure = 'forward'", "`limit.on_store_failure`: unknown variant"),
+            ("nodes = 2", "`limit.nodes`: has no effect without `limit.store`"),
+            ("on_store_failure = 'share'", "`limit.on_store_failure`: has no effect without `limit.store`"),
             ("node = 'a'", "line 2: `limit.node`: has no effect without `limit.store`"),
             ("store_ca = 'a'", "`limit.store_ca`: has no effect without `limit.store`"),
         ] {

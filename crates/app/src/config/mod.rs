@@ -29,7 +29,7 @@ pub use self::{
     archive::ArchiveSettings,
     basis::BasisSource,
     faults::FaultSettings,
-    file::{Choice, Durability, LogFormat, OnLimit, OnStoreFailure},
+    file::{Choice, Durability, LogFormat, OnLimit, OnLimitStoreFailure, OnStoreFailure},
     kept::ContractsError,
     layers::{ConfigError, Layers, Origin, PREFIX, variable},
     limits::LimitStore,

@@ -79,6 +79,7 @@ async fn a_redis_that_is_gone_admits_nothing_and_says_so() {
         ca: None,
         timeout: Duration::from_millis(50),
         node: "a".into(),
+        on_failure: nightaudit_limit_redis::OnFailure::Refuse,
     };
     // A password that nobody asked for.
     let error = Budget::new(config.clone()).unwrap().restore(History::default()).await.unwrap_err().to_string();

@@ -3,11 +3,12 @@
 
 mod admitting;
 mod losing;
+mod sharing;
 
 use std::time::Duration;
 
 use nightaudit_limit::{Action, Admission, AdmissionRequest, Admit as _, Config, KeyParts, Refusal, Rule};
-use nightaudit_limit_redis::{Budget, BudgetConfig, BudgetPermit};
+use nightaudit_limit_redis::{Budget, BudgetConfig, BudgetPermit, OnFailure};
 use nightaudit_testkit::Redis;
 
 pub(crate) const ACCESS: KeyParts = KeyParts { access_token: true, client_token: false, operation: false };
@@ -24,7 +25,14 @@ pub(crate) fn limits(requests: u32) -> Config {
 /// A node of this name. The wait for Redis is long, since the machine may be busy.
 pub(crate) fn node(url: &str, name: &str, limits: Config) -> Budget {
     let timeout = Duration::from_secs(5);
-    let config = BudgetConfig { limits, address: url.parse().unwrap(), ca: None, timeout, node: name.into() };
+    let config = BudgetConfig {
+        limits,
+        address: url.parse().unwrap(),
+        ca: None,
+        timeout,
+        node: name.into(),
+        on_failure: OnFailure::Refuse,
+    };
     Budget::new(config).unwrap()
 }
 
