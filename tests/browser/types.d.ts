@@ -413,6 +413,7 @@ declare global {
 		nextFreeMs: number;
 		refused: number;
 		refusedByMews?: number;
+		nodes?: { node: string; used: number }[];
 		delayed: number;
 		closedForMs: number | null;
 	}

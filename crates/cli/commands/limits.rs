@@ -50,6 +50,12 @@ impl Limits {
             if let Some(closed) = limit.closed_for_ms {
                 write!(out, ", blocked by Mews for {}", duration(Duration::from_millis(closed)))?;
             }
+            // Which of several machines used it.
+            let mut between = "; ";
+            for of in &limit.nodes {
+                write!(out, "{between}{} by {}", of.used, plain(&of.node))?;
+                between = ", ";
+            }
             writeln!(out)?;
         }
         Ok(ExitCode::SUCCESS)

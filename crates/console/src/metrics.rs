@@ -1,6 +1,7 @@
 //! Counters in Prometheus' text format.
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write as _},
     sync::Arc,
 };
@@ -68,7 +69,22 @@ fn write_metrics(out: &mut String, status: &Status, outcomes: &[(Outcome, u64)],
             (format!("{{rule=\"{}\"}}", Label(rule)), u64::from(left))
         })
         .collect();
-    metric("limit_left_min", "gauge", "Fewest permits left in any window of the rule.", &by_rule)
+    metric("limit_left_min", "gauge", "Fewest permits left in any window of the rule.", &by_rule)?;
+    // Nodes are few, and named by whoever runs them.
+    let mut by_node: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for limit in limits {
+        for of in &limit.nodes {
+            *by_node.entry((&limit.rule, &of.node)).or_default() += u64::from(of.used);
+        }
+    }
+    if by_node.is_empty() {
+        return Ok(());
+    }
+    let by_node: Vec<_> = by_node
+        .into_iter()
+        .map(|((rule, node), used)| (format!("{{rule=\"{}\",node=\"{}\"}}", Label(rule), Label(node)), used))
+        .collect();
+    metric("limit_node_used", "gauge", "Permits that each machine uses of the rule, of those that share it.", &by_node)
 }
 
 /// An escaped label value.
@@ -88,6 +104,7 @@ impl fmt::Display for Label<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NodeUsage;
 
     #[test]
     fn shipping_has_its_metrics() {
@@ -121,7 +138,7 @@ mod tests {
             refused_by_mews: 0,
             delayed: 0,
             closed_for_ms: None,
-            nodes: Vec::new(),
+            nodes: vec![NodeUsage { node: "kiosk".to_owned(), used: 2 }],
         };
         let status = Status { recorded: 7, unrecorded: 0, waiting: 2, missing: 3, failing: None };
         let mut text = String::new();
@@ -136,6 +153,8 @@ mod tests {
             "nightaudit_exchanges_total{outcome=\"answered\"} 6",
             "nightaudit_limit_left_min{rule=\"a\\\"b\"} 9",
             "nightaudit_limit_left_min{rule=\"published\"} 3",
+            "nightaudit_limit_node_used{rule=\"a\\\"b\",node=\"kiosk\"} 2",
+            "nightaudit_limit_node_used{rule=\"published\",node=\"kiosk\"} 4",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
         }

@@ -43,9 +43,7 @@ impl From<Fault> for SessionError {
     fn from(fault: Fault) -> Self {
         match &fault {
             Fault::Server(text) if text.starts_with("NOPERM") || text.starts_with("ERR unknown command") => {
-                Self::Lasting(format!(
-                    "{text} (the user needs +eval +evalsha +info +script|load and what the scripts call, on ~nightaudit:*)"
-                ))
+                Self::Lasting(format!("{text} (the user needs ~nightaudit:* +@read +@write +@scripting +info +time)"))
             }
             Fault::Server(text) if text.starts_with("WRONGPASS") || text.starts_with("NOAUTH") => {
                 Self::Lasting(format!("{text} (check user and password in `limit.store`)"))

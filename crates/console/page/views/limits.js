@@ -92,7 +92,9 @@ function cells(own) {
 	return [
 		// Each part leads to its requests.
 		own.key ? own.key.split(" ").map((part) => [h("a", { class: "mono", href: address(["traffic"], { [part.startsWith("REDACTED:") ? "token" : "operation"]: part }) }, recorded(token(part), { longest: 120 })), " "]) : muted("all requests"),
-		h("div", { class: "usage" }, meter(share, share < 0.7 ? "good" : share < 0.95 ? "warn" : "bad"), `${count(own.used)}/${count(all(own))} used`),
+		h("div", { class: "usage" }, meter(share, share < 0.7 ? "good" : share < 0.95 ? "warn" : "bad"), `${count(own.used)}/${count(all(own))} used`,
+			// Which of several machines used it.
+			own.nodes?.length ? muted(recorded(own.nodes.map((of) => `${count(of.used)} by ${of.node}`).join(", "), { longest: 300 })) : null),
 		count(own.left),
 		h("span", { dataset: { free: own.nextFreeMs, blocked: own.closedForMs ?? 0 } }),
 		figure(own.refused, "warn"), figure(own.refusedByMews ?? 0, "bad"), figure(own.delayed, "info"),

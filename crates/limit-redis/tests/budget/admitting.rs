@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Admission, Admit as _, Config, LimitSignal, Permit as _};
+use nightaudit_limit::{Action, Admission, Admit as _, Config, History, LimitSignal, Permit as _};
 
 use crate::{WINDOW, admitted, arrival, delaying, limits, node, open, refused, settled};
 
@@ -137,4 +137,23 @@ async fn delayed_requests_go_in_order_when_there_is_room() {
     let b = node(&redis.url(), "b", delaying(2, Duration::from_millis(1)));
     let refusal = refused(&b, "x").await;
     assert!(refusal.retry_after > Duration::from_millis(1));
+}
+
+#[tokio::test]
+async fn a_user_with_few_rights_is_enough_and_one_with_fewer_is_told() {
+    let Some(redis) = settled().await else { return };
+    let rights = ["~nightaudit:*", "+@read", "+@write", "+@scripting", "+info", "+time"];
+    let set = [&["ACL", "SETUSER", "limits", "on", ">secret"][..], &rights].concat();
+    assert_eq!(redis.command(&set), "+OK\r\n");
+    let url = redis.url().replace("redis://", "redis://limits:secret@");
+    let budget = node(&url, "a", limits(3));
+    budget.restore(History::default()).await.unwrap();
+    admitted(&budget, "x").await.sent().await.unwrap();
+    assert_eq!(budget.report().await.unwrap()[0].used, 1);
+    assert_eq!(redis.command(&["ACL", "SETUSER", "limits", "-info"]), "+OK\r\n");
+    let error = node(&url, "b", limits(3)).restore(History::default()).await.unwrap_err().to_string();
+    assert!(error.contains("the user needs") && error.contains("info") && !error.contains("secret"), "{error}");
+    let wrong = url.replace("secret", "other");
+    let error = node(&wrong, "b", limits(3)).restore(History::default()).await.unwrap_err().to_string();
+    assert!(error.contains("check user and password") && !error.contains("other"), "{error}");
 }
