@@ -61,7 +61,12 @@ const LONGEST_NAME: usize = 100;
 /// [`ConfigError`] if the address is invalid, or another key only makes sense with one. No message has the password.
 pub(crate) fn store(layers: &Layers, file: &File) -> Result<Option<LimitStore>, ConfigError> {
     let keys = &file.limit;
-    let needless = [("limit.store_ca", !keys.store_ca.as_os_str().is_empty()), ("limit.node", !keys.node.is_empty())];
+    let needless = [
+        ("limit.store_ca", !keys.store_ca.as_os_str().is_empty()),
+        ("limit.node", !keys.node.is_empty()),
+        ("limit.nodes", keys.nodes != 0),
+        ("limit.on_store_failure", keys.on_store_failure != OnLimitStoreFailure::Refuse),
+    ];
     if keys.store.is_empty() {
         return match needless.iter().find(|(_, is_set)| *is_set) {
             Some((key, _)) => Err(layers.wrong(key, "has no effect without `limit.store`: set that, too")),
