@@ -173,6 +173,18 @@ fn any_attempt_to_fetch_follows_an_event_and_a_call_that_names_the_entity() {
 }
 
 #[test]
+fn its_own_change_may_be_followed_and_need_not_be() {
+    let change = |at: f64| call(at, "customers/update", r#""CustomerId":"a","Phone":"1""#);
+    let tally = |calls: Vec<Call>| {
+        let review = reviewed(calls);
+        let own = kind(&review, "CustomerUpdated");
+        (own.received, own.followed, own.not_followed)
+    };
+    assert_eq!(tally(vec![change(AT - 1.0), hook(AT, "a"), guest(AT + 1.0, "a")]), (1, 1, 0));
+    assert_eq!(tally(vec![change(AT - 1.0), hook(AT, "a")]), (1, 0, 0));
+}
+
+#[test]
 fn what_was_not_accepted_need_not_be_handled() {
     let review = reviewed([hook(AT, "a").answer(500, "")]);
     assert_eq!(kind(&review, "CustomerUpdated").not_followed, 0);

@@ -80,6 +80,8 @@ struct Waiting {
     kind: KindNo,
     resource: u64,
     id: u32,
+    /// Whether the integration's own change may have caused it.
+    is_own: bool,
     exchange: ExchangeId,
     recorded: Timestamp,
 }
@@ -126,13 +128,14 @@ impl Handling {
             let Some(resource) = kinds.resource(*kind) else { continue };
             // Its own changes are announced to it, too, and need not be fetched.
             let is_own = self.changed.get(&resource).is_some_and(|changed| message.at - changed <= TOGETHER);
-            if message.is_accepted && !is_own {
+            if message.is_accepted {
                 if self.waiting.len() < MOST_WAITING {
                     self.waiting.push_back(Waiting {
                         at: message.at,
                         kind: *kind,
                         resource,
                         id: *id,
+                        is_own,
                         exchange: message.exchange,
                         recorded: message.recorded,
                     });
@@ -239,7 +242,7 @@ impl Handling {
         let patience = i64::try_from(self.patience() * 1_000_000).unwrap_or(i64::MAX);
         while let Some(event) = self.waiting.front().copied().filter(|event| now - event.at > patience) {
             self.waiting.pop_front();
-            if let Some(tally) = kinds.tally(event.kind) {
+            if let Some(tally) = kinds.tally(event.kind).filter(|_| !event.is_own) {
                 tally.not_followed.add(event.exchange, event.recorded);
             }
         }
