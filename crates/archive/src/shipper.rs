@@ -268,8 +268,9 @@ impl Voyage<'_> {
             };
             let mut batch = Batch::default();
             let closed = self.gather(first, &mut *follower, &mut batch).await?;
-            if let Some(since) = batch.oldest {
-                status.set_oldest(Some(since));
+            let oldest = batch.oldest;
+            if oldest.is_some() {
+                status.set_oldest(oldest);
             }
             for pending in batch.chains {
                 if pending.columns.is_empty() {
@@ -281,7 +282,9 @@ impl Voyage<'_> {
                 status.set_archived(session, mark.accounted);
                 self.marks.insert(session, mark);
             }
-            status.set_oldest(None);
+            if let Some(oldest) = oldest {
+                status.set_arrived(oldest, Timestamp::from_system(SystemTime::now()));
+            }
             if closed {
                 return self.describe().await;
             }

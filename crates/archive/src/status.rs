@@ -11,6 +11,9 @@ use std::{
 
 use nightaudit_exchange::{SessionId, Timestamp};
 
+/// How long what has arrived counts for the lag.
+const RECENT: Duration = Duration::from_secs(2);
+
 /// The state of shipping, shared by the shipper and those who watch it.
 #[derive(Debug, Clone, Default)]
 pub struct ShippingStatus(Arc<Inner>);
@@ -22,6 +25,9 @@ struct Inner {
     behind: AtomicU64,
     /// When the oldest exchange that isn't in the archive ended, in microseconds since 1970; 0 if there is none.
     oldest: AtomicI64,
+    /// When the last batch arrived, and how long its oldest exchange had waited, in microseconds.
+    arrived: AtomicI64,
+    waited: AtomicI64,
     failing: Mutex<Option<Arc<str>>>,
     /// How many exchanges of each session are in the archive, or are known to be lost.
     archived: Mutex<HashMap<SessionId, u64>>,
@@ -34,7 +40,7 @@ pub struct ShippingState {
     pub shipped: u64,
     /// Exchanges of the local log that aren't in the archive.
     pub behind: u64,
-    /// How long the oldest of them has waited.
+    /// How long the oldest of them has waited, or had when it arrived within the last two seconds.
     pub lag: Duration,
     /// Failed attempts since start.
     pub failures: u64,
@@ -50,10 +56,16 @@ impl ShippingStatus {
         let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let oldest = inner.oldest.load(Ordering::Relaxed);
         let now = Timestamp::from_system(SystemTime::now());
+        let waiting = if oldest == 0 { Duration::ZERO } else { now.since(Timestamp::from_micros(oldest)) };
+        let arrived = Timestamp::from_micros(inner.arrived.load(Ordering::Relaxed));
+        let waited = match now.since(arrived) <= RECENT {
+            true => Duration::from_micros(inner.waited.load(Ordering::Relaxed).unsigned_abs()),
+            false => Duration::ZERO,
+        };
         ShippingState {
             shipped: number(&inner.shipped),
             behind: number(&inner.behind),
-            lag: if oldest == 0 { Duration::ZERO } else { now.since(Timestamp::from_micros(oldest)) },
+            lag: waiting.max(waited),
             failures: number(&inner.failures),
             failing: inner.failing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
@@ -73,6 +85,14 @@ impl ShippingStatus {
     /// Forgets the sessions that are no longer in the local log.
     pub(crate) fn keep(&self, is_there: impl Fn(SessionId) -> bool) {
         self.0.archived.lock().unwrap_or_else(PoisonError::into_inner).retain(|session, _| is_there(*session));
+    }
+
+    /// Notes that a batch has arrived whose oldest exchange ended then.
+    pub(crate) fn set_arrived(&self, oldest: Timestamp, now: Timestamp) {
+        let waited = i64::try_from(now.since(oldest).as_micros()).unwrap_or(i64::MAX);
+        self.0.waited.store(waited, Ordering::Relaxed);
+        self.0.arrived.store(now.micros(), Ordering::Relaxed);
+        self.set_oldest(None);
     }
 
     pub(crate) fn count_shipped(&self, exchanges: u64) {
@@ -128,6 +148,16 @@ mod tests {
         assert_eq!((status.state().behind, status.state().lag), (0, Duration::ZERO));
         status.keep(|_| false);
         assert!(!status.has(session, 3));
+    }
+
+    #[test]
+    fn what_arrived_just_now_tells_the_lag() {
+        let status = ShippingStatus::default();
+        let now = Timestamp::from_system(SystemTime::now());
+        status.set_arrived(now.minus(Duration::from_secs(7)), now.plus(Duration::from_secs(3600)));
+        assert_eq!(status.state().lag, Duration::from_secs(3607));
+        status.set_arrived(now.minus(Duration::from_secs(70)), now.minus(Duration::from_secs(60)));
+        assert_eq!(status.state().lag, Duration::ZERO);
     }
 
     #[test]

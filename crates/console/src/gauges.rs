@@ -118,7 +118,7 @@ pub struct ArchiveState {
     pub shipped: u64,
     /// Exchanges of this log that the archive doesn't have yet.
     pub behind: u64,
-    /// How long the oldest of them has waited, in milliseconds.
+    /// How long the oldest of them has waited, or had when it arrived within the last two seconds, in milliseconds.
     pub lag_ms: u64,
     /// Failed attempts since start.
     pub failures: u64,

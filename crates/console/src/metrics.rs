@@ -35,7 +35,12 @@ fn write_archive(out: &mut String, state: &ArchiveState) -> fmt::Result {
     };
     metric("shipped_total", "counter", "Exchanges shipped to the archive since start.", state.shipped)?;
     metric("behind", "gauge", "Recorded exchanges that the archive doesn't have yet.", state.behind)?;
-    metric("lag_milliseconds", "gauge", "How long the oldest of them has waited.", state.lag_ms)?;
+    metric(
+        "lag_milliseconds",
+        "gauge",
+        "How long the oldest of them has waited, or had when it arrived in the last 2 seconds.",
+        state.lag_ms,
+    )?;
     metric("failures_total", "counter", "Failed attempts to ship since start.", state.failures)?;
     metric("failing", "gauge", "1 while nothing can be shipped, else 0.", state.failing.is_some().into())
 }
