@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nightaudit_limit::{Action, Refusal, Unavailable};
-use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::clock::{self, Horizon};
+use crate::clock;
 use crate::link::{Link, Links, Up};
 use crate::node::{Node, STATE};
 use crate::place::Place;
@@ -26,7 +25,6 @@ pub(crate) struct Engine {
     pub(crate) action: Action,
     within: Duration,
     links: Links,
-    horizon: Mutex<Horizon>,
     pub(crate) counts: Counts,
 }
 
@@ -128,7 +126,7 @@ impl Engine {
     pub(crate) fn new(node: Node, action: Action, within: Duration) -> Self {
         let each = || node.plan.rules.iter().map(|_| AtomicU64::new(0)).collect();
         let counts = Counts { refused: each(), delayed: each(), rejected: AtomicU64::new(0), peaks: each() };
-        Self { node: Arc::new(node), action, within, links: Links::default(), horizon: Mutex::default(), counts }
+        Self { node: Arc::new(node), action, within, links: Links::default(), counts }
     }
 
     /// This thread's connection.
@@ -253,7 +251,7 @@ impl Engine {
 
     /// Nothing is sent on the word of a clock that jumped: ahead, windows would seem to have passed.
     async fn check_clock(&self, link: &Link, up: &Up, redis: u64, begun: u64) -> Result<(), Unavailable> {
-        let jump = self.horizon.lock().note(&up.standing.generation, redis, begun, clock::now());
+        let jump = self.node.horizon.lock().note(&up.standing.generation, redis, begun, clock::now());
         let Some(jump) = jump else { return Ok(()) };
         tracing::warn!("the clock of Redis jumped by {jump} µs: everything counts as sent for one window");
         let greeted = self.node.greet(&up.session, &up.standing.generation).await;

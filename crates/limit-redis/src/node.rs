@@ -9,7 +9,7 @@ use nightaudit_limit::{AdmissionRequest, Unavailable};
 use parking_lot::Mutex;
 use sha2::Digest as _;
 
-use crate::clock;
+use crate::clock::{self, Horizon};
 use crate::place::Place;
 use crate::plan::{Keys, LEASE, Part, Plan, letters, micros};
 use crate::scripts::{self, run};
@@ -41,6 +41,7 @@ pub(crate) struct Node {
     outage: Mutex<Option<SessionError>>,
     /// Redis' clock and this node's at the last reply to a greeting, and from whom.
     heard: Mutex<Option<(String, u64, u64)>>,
+    pub(crate) horizon: Mutex<Horizon>,
 }
 
 /// What the fleet knows.
@@ -78,6 +79,7 @@ impl Node {
             used: Mutex::default(),
             outage: Mutex::default(),
             heard: Mutex::default(),
+            horizon: Mutex::default(),
         })
     }
 
@@ -140,8 +142,14 @@ impl Node {
         if let Some(share) = &self.share {
             share.answered(seat.number() == Some(1));
         }
+        let generation: Arc<str> = generation.text().ok_or(Fault::Nonsense)?.into();
+        let jump = self.horizon.lock().note(&generation, now, begun, clock::now());
+        if jump.is_some() && lost.is_empty() {
+            // Also if this node sends nothing: another one may have only just begun.
+            return Box::pin(self.greet(session, &generation)).await;
+        }
         Ok(Standing {
-            generation: generation.text().ok_or(Fault::Nonsense)?.into(),
+            generation,
             unknown: unknown.length().ok_or(Fault::Nonsense)?,
             missing: missing.length().ok_or(Fault::Nonsense)?,
             since: begun,

@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -17,6 +17,8 @@ pub struct Redis {
     port: u16,
     folder: TempDir,
     arguments: Vec<String>,
+    /// Its configuration, which a Sentinel changes.
+    file: Option<PathBuf>,
 }
 
 impl Redis {
@@ -35,9 +37,29 @@ impl Redis {
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut redis = Self { child: None, port, folder: tempfile::tempdir().unwrap(), arguments };
+        let mut redis = Self { child: None, port, folder: tempfile::tempdir().unwrap(), arguments, file: None };
         redis.launch();
         Some(redis)
+    }
+
+    /// Starts another one that replicates this one.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        let port = self.port.to_string();
+        Self::with(&["--save", "", "--replicaof", "127.0.0.1", &port]).unwrap()
+    }
+
+    /// Starts a Sentinel that watches this one by a name.
+    #[must_use]
+    pub fn sentinel(&self, name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.conf");
+        std::fs::write(&file, format!("sentinel monitor {name} 127.0.0.1 {} 1\n", self.port)).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let arguments = vec!["--sentinel".to_owned()];
+        let mut sentinel = Self { child: None, port, folder, file: Some(file), arguments };
+        sentinel.launch();
+        sentinel
     }
 
     /// Its address for `limit.store`.
@@ -75,6 +97,7 @@ impl Redis {
     /// Starts it again on the same port, with what it kept.
     pub fn launch(&mut self) {
         let child = Command::new("redis-server")
+            .args(&self.file)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(self.folder.path())
             .args(&self.arguments)
@@ -104,11 +127,20 @@ impl Redis {
         for word in words {
             request += &format!("${}\r\n{word}\r\n", word.len());
         }
-        stream.write_all(format!("{request}*1\r\n$4\r\nQUIT\r\n").as_bytes()).ok()?;
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply).ok()?;
-        let reply = String::from_utf8_lossy(&reply).into_owned();
-        Some(reply.strip_suffix("+OK\r\n").unwrap_or(&reply).to_owned())
+        // The reply to a second command tells where the first one's ends.
+        stream.write_all(format!("{request}*1\r\n$4\r\nPING\r\n").as_bytes()).ok()?;
+        let (mut reply, mut part) = (Vec::new(), [0; 4096]);
+        loop {
+            match stream.read(&mut part).ok()? {
+                0 => return None,
+                count => reply.extend_from_slice(&part[..count]),
+            }
+            let text = String::from_utf8_lossy(&reply);
+            let complete = text.strip_suffix("+PONG\r\n").filter(|before| before.ends_with("\r\n"));
+            if let Some(complete) = complete {
+                return Some(complete.to_owned());
+            }
+        }
     }
 }
 

@@ -24,8 +24,13 @@ async fn send_all(budget: &Budget, token: &str) -> Vec<Instant> {
     }
 }
 
-async fn never_two_windows_at_once(mut redis: Redis, restart: impl AsyncFn(&mut Redis)) {
-    let (a, b) = (node(&redis.url(), "a", limits(10)), node(&redis.url(), "b", limits(10)));
+async fn never_two_windows_at_once(redis: Redis, restart: impl AsyncFn(&mut Redis)) {
+    let url = redis.url();
+    never_two_windows_of(&url, redis, restart).await;
+}
+
+async fn never_two_windows_of(url: &str, mut redis: Redis, restart: impl AsyncFn(&mut Redis)) {
+    let (a, b) = (node(url, "a", limits(10)), node(url, "b", limits(10)));
     open(&b, "x").await;
     let mut sent = send_all(&a, "x").await;
     restart(&mut redis).await;
@@ -109,4 +114,36 @@ async fn a_redis_that_is_gone_admits_nothing_and_says_so() {
     let refusal = refused(&budget, "x").await;
     assert_eq!(refusal.used, 10, "nobody knows what was sent");
     open(&budget, "x").await;
+}
+
+#[tokio::test]
+async fn a_failover_to_a_replica_opens_no_second_window() {
+    let Some(redis) = Redis::start() else { return };
+    let replica = redis.replica();
+    let sentinel = redis.sentinel("main");
+    let url = format!("{}/?sentinel=main", sentinel.url());
+    let since = Instant::now();
+    while !sentinel.command(&["SENTINEL", "REPLICAS", "main"]).contains(&replica.address().port().to_string()) {
+        assert!(since.elapsed() < Duration::from_secs(60), "the Sentinel finds the replica");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let wrong = node(&url.replace("main", "other"), "c", limits(1)).restore(History::default()).await.unwrap_err();
+    assert!(wrong.to_string().contains("knows no master `other`"), "{wrong}");
+    never_two_windows_of(&url, redis, async |redis| {
+        redis.kill();
+        assert_eq!(sentinel.command(&["SENTINEL", "FAILOVER", "main"]), "+OK\r\n");
+        while !replica.command(&["ROLE"]).contains("master") {
+            assert!(since.elapsed() < Duration::from_secs(120), "the replica is promoted");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // The Sentinel tells the new address only once it is done.
+        while !sentinel
+            .command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"])
+            .contains(&replica.address().port().to_string())
+        {
+            assert!(since.elapsed() < Duration::from_secs(120), "the Sentinel names the new master");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }
