@@ -136,6 +136,9 @@ async fn everything_that_reads_reads_what_two_nodes_shipped() {
     )
     .unwrap();
     assert_eq!(review["run"]["exchanges"], 12, "{review}");
+    let one = run(&["review", "--session", "certification@prague", "--json", "--log", &as_reader]);
+    let one: Value = serde_json::from_slice(&one.stdout).unwrap();
+    assert_eq!(one["run"]["exchanges"], 6, "{one}");
     let verified = printed(&["verify", "--log", &as_reader]);
     assert!(verified.contains("12 exchanges") && verified.contains("frankfurt (6), prague (6)"), "{verified}");
     assert!(printed(&["log", "check", "--log", &as_reader]).contains("12 exchanges in 1 session are intact"));

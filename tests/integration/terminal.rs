@@ -183,8 +183,12 @@ async fn a_session_is_deleted_after_a_yes_on_the_terminal() {
 async fn a_watched_review_is_drawn_in_place() {
     let (_mews, serve) = recorded(&["configuration/get"]).await;
     let watch = Terminal::nightaudit(BINARY, serve.data(), &["review", "--watch"], 100, 24);
-    let first = watch.wait_for_text("session certification, 1 exchange");
-    assert!(first.starts_with("Not ") && first.contains("0 fixed, 0 new"), "{first}");
+    // A screen arrives line by line.
+    let first = watch.wait_for("drawn", |screen| {
+        let text = screen.contents();
+        text.contains("session certification, 1 exchange") && text.contains("0 fixed, 0 new")
+    });
+    assert!(first.starts_with("Not "), "{first}");
     send(serve.proxy(), &post("customers/getall", BODY)).await;
     let second = watch.wait_for("drawn again", |screen| {
         let text = screen.contents();

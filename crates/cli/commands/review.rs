@@ -9,6 +9,7 @@ mod summary;
 mod watch;
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufReader, IsTerminal as _, Read as _, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -19,7 +20,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::{Losses, Source, Stream};
-use nightaudit_exchange::{ExchangeId, Filter, Missing};
+use nightaudit_exchange::{ExchangeId, Filter, Missing, SessionId};
 use nightaudit_log::Candidate;
 use nightaudit_review::{Basis, Comparison, Declaration, Review as Said, Reviewer, Rule, SessionFacts, Severity, form};
 use nightaudit_store::{Order, Session};
@@ -118,7 +119,12 @@ impl Review {
         let basis = settings.basis()?;
         let except = self.except.iter().map(|text| rule(text)).collect::<anyhow::Result<Vec<Rule>>>()?;
         let source = Source::open(place(settings))?;
-        let session = choose(source.sessions()?, self.session.as_deref())?;
+        let session = find(&source, self.session.as_deref())?;
+        // What nodes ship late comes in another order than it is read in, so following begins before reading.
+        let early = match settings.read_from.is_some() && self.watch {
+            true => Some(watch::Watch::now(place(settings), of(&session))?),
+            false => None,
+        };
         let found = match self.init {
             true => None,
             false => declared::find(self.declaration.as_deref(), Some(&session), &basis.contracts)?,
@@ -140,7 +146,9 @@ impl Review {
         }
         if self.watch {
             drop(source);
-            return self.watch(settings, reading, declared_in.as_deref(), &mut out);
+            let watch =
+                early.unwrap_or_else(|| watch::Watch::start(place(settings), reading.filter.clone(), reading.last));
+            return self.watch(watch, reading, declared_in.as_deref(), &mut out);
         }
         let review = reading.reviewer.into_review();
         if self.form {
@@ -160,13 +168,12 @@ impl Review {
     /// Prints a review, and then each change: in place on a terminal, appended elsewhere.
     fn watch(
         &self,
-        settings: &Settings,
+        mut watch: watch::Watch,
         mut reading: Reading,
         declaration: Option<&str>,
         out: &mut impl Write,
     ) -> anyhow::Result<ExitCode> {
         let in_place = io::stdout().is_terminal() && !self.json;
-        let mut watch = watch::Watch::start(place(settings), reading.filter.clone(), reading.last);
         let begun = reading.reviewer.review();
         let mut last = begun.clone();
         if in_place {
@@ -240,7 +247,7 @@ fn together(lost: &[Missing]) -> Option<Missing> {
 /// The review of a session without a declaration.
 pub(crate) fn review_of(settings: &Settings, session: &str) -> anyhow::Result<Said> {
     let source = Source::open(place(settings))?;
-    let session = choose(source.sessions()?, Some(session))?;
+    let session = find(&source, Some(session))?;
     let (declaration, basis) = (Declaration::default(), settings.basis()?);
     let judge = Judge { source: &source, declaration: &declaration, basis: &basis };
     Ok(judge.read(&session)?.0.reviewer.into_review())
@@ -259,7 +266,8 @@ impl Judge<'_> {
         let mut facts = SessionFacts::from(session);
         let reviewer = self.basis.reviewer(self.declaration.clone(), &facts);
         let losses = Losses::new(std::slice::from_ref(session));
-        let mut reading = Reading { reviewer, filter: of(session), last: None, count: 0, losses };
+        let reached = (!session.chains.is_empty()).then(BTreeMap::new);
+        let mut reading = Reading { reviewer, filter: of(session), last: None, count: 0, reached, losses };
         reading.take(self.source.exchanges(&reading.filter, Order::Oldest, None)?)?;
         let lost = std::mem::take(&mut reading.losses).tell();
         // Now with what couldn't be read.
@@ -295,6 +303,8 @@ struct Reading {
     filter: Filter,
     last: Option<ExchangeId>,
     count: u64,
+    /// The last sequence of each chain of an archive: what is followed there may have been read before.
+    reached: Option<BTreeMap<SessionId, u64>>,
     losses: Losses,
 }
 
@@ -309,6 +319,13 @@ impl Reading {
                     continue;
                 }
             };
+            if let Some(reached) = &mut self.reached {
+                let reached = reached.entry(exchange.session).or_default();
+                if exchange.sequence <= *reached {
+                    continue;
+                }
+                *reached = exchange.sequence;
+            }
             self.reviewer.push(&exchange);
             self.last = Some(exchange.id);
             self.count += 1;
@@ -322,7 +339,15 @@ impl Reading {
 }
 
 fn of(session: &Session) -> Filter {
-    Filter { session: Some(session.id.to_string()), ..Filter::default() }
+    Filter { session: Some(session.filter_text()), ..Filter::default() }
+}
+
+/// The session that is meant by `which`, in an archive also one node's part of it.
+fn find(source: &Source, which: Option<&str>) -> anyhow::Result<Session> {
+    match (choose(source.sessions()?, which), which) {
+        (Err(_), Some(which)) if which.contains('@') => Ok(source.session(which)?),
+        (found, _) => found,
+    }
 }
 
 /// The session that is meant by `which`, as everywhere; without it, the one that recorded last.

@@ -59,6 +59,15 @@ pub struct Session {
 }
 
 impl Session {
+    /// The text by which a filter names exactly this: its id, and the node if it is only one node's part.
+    #[must_use]
+    pub fn filter_text(&self) -> String {
+        match &self.chains[..] {
+            [only] => format!("{}@{}", self.id, only.node),
+            _ => self.id.to_string(),
+        }
+    }
+
     /// Its exchanges that were recorded and are no longer in the log, by the node that recorded them if there are several.
     pub fn all_missing(&self) -> impl Iterator<Item = Missing> {
         let own = (self.chains.is_empty() && self.missing > 0).then(|| self.missing_exchanges());

@@ -35,6 +35,21 @@ impl Watch {
         Self { exchanges }
     }
 
+    /// Starts at what is recorded next.
+    pub(super) fn now(place: Place, filter: Filter) -> anyhow::Result<Self> {
+        let (sender, exchanges) = sync_channel(WAITING);
+        let (ready, started) = sync_channel(1);
+        thread::spawn(move || match Follow::start(&place, filter, 0, CancellationToken::new(), |_| {}) {
+            Ok(follow) => {
+                let _ = ready.send(Ok(()));
+                send(follow, &sender);
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        });
+        started.recv().context("the session can't be followed")??;
+        Ok(Self { exchanges })
+    }
+
     /// Waits for exchanges and batches those that arrive together.
     pub(super) fn batch(&mut self) -> anyhow::Result<Vec<Exchange>> {
         let mut batch = vec![self.exchanges.recv().context("the session can't be followed any more")??];
@@ -65,13 +80,17 @@ pub(super) fn draw(out: &mut impl Write, review: &Review, first: &Review, last: 
 
 /// Sends exchanges until the receiver is dropped or the log can't be followed.
 fn follow(place: &Place, filter: Filter, last: Option<ExchangeId>, to: &SyncSender<Result<Exchange, Error>>) {
-    let mut follow = match Follow::after(place, filter, last, CancellationToken::new()) {
+    let follow = match Follow::after(place, filter, last, CancellationToken::new()) {
         Ok(follow) => follow,
         Err(error) => {
             let _ = to.send(Err(error));
             return;
         }
     };
+    send(follow, to);
+}
+
+fn send(mut follow: Follow, to: &SyncSender<Result<Exchange, Error>>) {
     loop {
         let sent = match follow.next() {
             Ok(Some(News::Exchange(exchange))) => to.send(Ok(*exchange)),

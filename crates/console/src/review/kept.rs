@@ -165,6 +165,9 @@ impl Kept {
                 None => reading = Reading::new(reading.subject),
             }
         }
+        if reading.lacks(&batch) {
+            (reading, batch) = (Reading::new(reading.subject), Batch::default());
+        }
         // Few or none are left; reading from disk is then a look at the index.
         let is_behind = batch.is_empty() && reading.behind() > 0;
         let permit = match is_behind {

@@ -1,6 +1,7 @@
 //! Reading a session into its reviewer.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -87,6 +88,8 @@ pub(super) struct Reading {
     pub(super) taken: u64,
     pub(super) up_to: UpTo,
     position: Option<Position>,
+    /// The last sequence of each chain: what is followed in an archive may have been read before.
+    reached: BTreeMap<SessionId, u64>,
     pub(super) subject: Arc<Subject>,
 }
 
@@ -99,6 +102,7 @@ impl Reading {
             taken: 0,
             up_to: UpTo::default(),
             position: None,
+            reached: BTreeMap::new(),
             subject,
         }
     }
@@ -126,7 +130,7 @@ impl Reading {
     ) -> Result<(), ApiError> {
         let session = &self.subject.session;
         let of = session.exchanges;
-        let query = Query { filter: filter(session.id), order: Order::Oldest, after: self.position, limit: None };
+        let query = Query { filter: filter(session), order: Order::Oldest, after: self.position, limit: None };
         let mut exchanges = shared.log.query(query)?;
         counter.start(self.taken, of);
         for exchange in exchanges.by_ref() {
@@ -151,7 +155,7 @@ impl Reading {
     /// `None` if exchanges were deleted or can't be read: the session has to be read from the beginning.
     pub(super) async fn follow(&self, shared: &Arc<Shared>) -> Result<Option<Batch>, ApiError> {
         let target = &self.subject.session;
-        let (filter, from) = (filter(target.id), FollowFrom::Position(self.position()));
+        let (filter, from) = (filter(target), FollowFrom::Position(self.position()));
         let opened = crate::blocking(shared, move |shared| shared.log.follow(filter, from));
         let mut follower = opened.await??;
         let mut batch = Batch { exchanges: Vec::new(), position: self.position };
@@ -168,7 +172,27 @@ impl Reading {
         Ok(Some(batch))
     }
 
+    /// Whether exchanges come in another order than they are read in, because nodes ship late.
+    fn is_of_nodes(&self) -> bool {
+        !self.subject.session.chains.is_empty()
+    }
+
+    /// Whether `batch` leaves something to be read that neither it has nor what comes after the position: then only
+    /// reading from the beginning finds it.
+    pub(super) fn lacks(&self, batch: &Batch) -> bool {
+        let new = |exchange: &&Arc<Exchange>| self.reached.get(&exchange.session) < Some(&exchange.sequence);
+        let new = batch.exchanges.iter().filter(new).count() as u64;
+        self.is_of_nodes() && self.taken > 0 && self.taken + new < self.subject.session.exchanges
+    }
+
     fn take(&mut self, exchange: &Exchange) {
+        if self.is_of_nodes() {
+            let reached = self.reached.entry(exchange.session).or_default();
+            if exchange.sequence <= *reached {
+                return;
+            }
+            *reached = exchange.sequence;
+        }
         self.reviewer.push(exchange);
         self.taken += 1;
         self.up_to = UpTo { sequence: exchange.sequence, at: Some(exchange.started_at) };
@@ -199,8 +223,8 @@ impl Reading {
     }
 }
 
-fn filter(session: SessionId) -> Filter {
-    Filter { session: Some(session.to_string()), ..Filter::default() }
+fn filter(session: &Session) -> Filter {
+    Filter { session: Some(session.filter_text()), ..Filter::default() }
 }
 
 /// What a session lacks: what its log knows to be missing, and what can't be read.
