@@ -157,7 +157,7 @@ function say(line, run) {
 	);
 }
 
-/** The headline's first words, which are the verdict: the rest is in the figures beside it. @param {string} headline */
+/** The headline's first words: the verdict. @param {string} headline */
 const verdict = (headline) => visible(headline.split(/[:.,]/)[0], 40);
 
 /** @param {number} hours */
