@@ -167,11 +167,11 @@ const hours = (hours) => String(hours >= 10 ? Math.floor(hours) : hours);
 function tell({ recording, archive, upstream }, notices) {
 	/** @param {string} name @param {"warn" | "bad"} level @param {string | false | null | undefined} text */
 	const set = (name, level, text) => (text ? notices.show(name, level, text) : notices.clear(name));
-	set("failing", "bad", recording?.failing && `The log can't be written: ${visible(String(recording.failing))}`);
+	set("failing", "bad", recording?.failing && `The log can't be written: ${visible(recording.failing)}`);
 	set("unrecorded", "bad", recording?.unrecorded > 0 && `Not recorded, and lost: ${counted(recording.unrecorded, "exchange")}.`);
-	set("missing", "bad", recording?.missing > 0 && `Missing from the log's files: ${counted(recording.missing, "exchange")}. \`nightaudit log check\` says which.`);
-	set("archive", "warn", archive?.failing && `Not archived: ${visible(archive.failing)}`);
-	const why = upstream?.lastError ? `: ${visible(String(upstream.lastError))}` : ".";
+	set("missing", "bad", recording?.missing > 0 && `Missing from the log: ${counted(recording.missing, "exchange")}. \`nightaudit log check\` says which.`);
+	set("archive", "warn", archive?.failing && visible(archive.failing));
+	const why = upstream?.lastError ? `: ${visible(upstream.lastError)}` : ".";
 	set("upstream", "warn", upstream?.reachable === false && `The upstream can't be reached${why}`);
 }
 
