@@ -29,6 +29,8 @@ pub(crate) enum AddressKind {
     Single,
     /// Sentinels, which know the master of this name.
     Sentinel(String),
+    /// Nodes of a Redis Cluster, any of them.
+    Cluster,
 }
 
 /// Not an address of Redis. Messages have no part of the text, which may have a password.
@@ -41,14 +43,20 @@ pub enum InvalidAddress {
     #[error("`{0}` is not a host with an optional port, such as redis.internal:6379")]
     Host(String),
     /// Several hosts without saying what they are.
-    #[error("has several hosts: add ?sentinel=NAME with the name of the master that they watch")]
+    #[error("has several hosts: add ?sentinel=NAME with the name of the master that they watch, or ?cluster=true")]
     Several,
     /// A bad database.
     #[error("`{0}` is not the number of a database")]
     Database(String),
     /// An unknown parameter.
-    #[error("`{0}` is not a parameter: there is ?sentinel=NAME")]
+    #[error("`{0}` is not a parameter: there are ?sentinel=NAME and ?cluster=true")]
     Parameter(String),
+    /// Both.
+    #[error("has both ?sentinel= and ?cluster=: a cluster needs no Sentinel")]
+    Both,
+    /// A cluster has one database.
+    #[error("names database {0}, and a cluster has only 0")]
+    ClusterDatabase(u32),
     /// A user without a password, or bytes that are no text.
     #[error(
         "the user and password are not of the form redis://user:password@host: encode special characters (@ is %40)"
@@ -74,7 +82,10 @@ impl std::str::FromStr for Address {
         let (user, password) = credentials.map_or(Ok((None, None)), sign_in)?;
         let mut kind = AddressKind::Single;
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let is_second = kind != AddressKind::Single;
             match parameter.split_once('=') {
+                Some(("sentinel" | "cluster", _)) if is_second => return Err(InvalidAddress::Both),
+                Some(("cluster", "true")) => kind = AddressKind::Cluster,
                 Some(("sentinel", name)) if !name.is_empty() => kind = AddressKind::Sentinel(decoded(name)?),
                 _ => {
                     let name = parameter.split('=').next().unwrap_or_default();
@@ -82,7 +93,7 @@ impl std::str::FromStr for Address {
                 }
             }
         }
-        let port = if kind == AddressKind::Single { 6379 } else { 26379 };
+        let port = if matches!(kind, AddressKind::Sentinel(_)) { 26379 } else { 6379 };
         let hosts: Vec<Host> = hosts.split(',').map(|host| Host::parse(host, port)).collect::<Result<_, _>>()?;
         if hosts.len() > 1 && kind == AddressKind::Single {
             return Err(InvalidAddress::Several);
@@ -91,6 +102,9 @@ impl std::str::FromStr for Address {
             "" => 0,
             number => number.parse().map_err(|_| InvalidAddress::Database(number.to_owned()))?,
         };
+        if kind == AddressKind::Cluster && database > 0 {
+            return Err(InvalidAddress::ClusterDatabase(database));
+        }
         Ok(Self { tls, hosts, kind, database, user, password })
     }
 }
@@ -148,6 +162,7 @@ impl fmt::Display for Address {
         }
         match &self.kind {
             AddressKind::Single => Ok(()),
+            AddressKind::Cluster => f.write_str("?cluster=true"),
             AddressKind::Sentinel(name) => write!(f, "?sentinel={name}"),
         }
     }
@@ -170,6 +185,7 @@ mod tests {
             ("rediss://10.0.0.1:7000/3", "rediss://10.0.0.1:7000/3"),
             ("redis://:secret@[::1]:6380/", "redis://[::1]:6380"),
             ("redis://ann:s%40ret@host", "redis://host:6379"),
+            ("redis://a,b:5/?cluster=true", "redis://a:6379,b:5?cluster=true"),
             ("redis://a,b:5/1?sentinel=main", "redis://a:26379,b:5/1?sentinel=main"),
         ] {
             let address: Address = text.parse().unwrap();
@@ -193,7 +209,9 @@ mod tests {
             ("redis://host/one", "`one` is not the number of a database"),
             ("redis://a,b", "add ?sentinel=NAME"),
             ("redis://a?sentinel=", "`sentinel` is not a parameter"),
-            ("redis://a?cluster=true", "`cluster` is not a parameter"),
+            ("redis://a?cluster=yes", "`cluster` is not a parameter"),
+            ("redis://a?cluster=true&sentinel=x", "a cluster needs no Sentinel"),
+            ("redis://a/2?cluster=true", "names database 2"),
             ("redis://secret@host", "not of the form"),
             ("redis://x:%ffsecret@host", "not of the form"),
         ] {

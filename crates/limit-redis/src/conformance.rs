@@ -129,7 +129,7 @@ impl Pair {
         connection.call(Command::of(&["FLUSHALL"])).await.unwrap();
         let scripts = Scripts::load_at(&connection, "{0, redis.call('GET', 'now')}").await.unwrap();
         let standing = Standing { generation: "".into(), unknown: 0, missing: 0, since: 0 };
-        let up = Up { session: Arc::new(Session { connection, scripts, incarnation: String::new() }), standing };
+        let up = Up { session: Arc::new(Session::single(connection, scripts, String::new())), standing };
         let bursts = config.rules.iter().any(|rule| rule.burst.is_some_and(|burst| burst < rule.requests));
         let observes = config.action == Action::Observe;
         let (holds, drops) = (!observes && !bursts, !observes || !bursts);
@@ -137,7 +137,7 @@ impl Pair {
     }
 
     async fn call(&self, command: Command) -> Reply {
-        self.up.session.connection.call(command).await.unwrap()
+        self.up.session.at("").call(command).await.unwrap()
     }
 
     async fn advance(&mut self, by: Duration) {

@@ -166,7 +166,7 @@ impl Engine {
             // From here on a place may be taken. Whoever gives up gives it back: behind the request, on the same connection.
             let mut granted =
                 Granted { place, link: Arc::clone(link), begun, at: 0, tell_success: false, is_settled: false };
-            let reply = up.session.connection.call(command).await;
+            let reply = up.session.at(keys.tag()).call(command).await;
             let numbers = match &reply {
                 Ok(reply) => numbers(reply),
                 Err(fault) => Err(fault.clone()),
@@ -225,11 +225,11 @@ impl Engine {
 
     pub(crate) fn admission(&self, up: &Up, place: &Place, wish: Wish) -> Command {
         let kinds = self.node.plan.kinds.len();
-        let command =
-            run(&up.session.scripts.admit, 1 + 4 * kinds, 8 + self.node.plan.tail_words()).word(STATE.as_bytes());
+        let command = run(&up.session.scripts.admit, 1 + 4 * kinds, 8 + self.node.plan.tail_words());
+        let command = command.word(state_of(up, place).as_bytes());
         let command = self.node.names(place).flatten().fold(command, |command, name| command.word(name.as_bytes()));
         let command = command
-            .word(place.generation.as_bytes())
+            .word(checked(up, place).as_bytes())
             .number(up.standing.unknown)
             .number(up.standing.missing)
             .word(place.member.as_bytes())
@@ -240,10 +240,12 @@ impl Engine {
         self.node.plan.tail(command)
     }
 
-    /// Nodes that have a share of their own are told of each other in time.
+    /// Nodes that have a share of their own are told of each other in time; and those of a cluster, whose scripts can't see the
+    /// state of the fleet in another slot, of another generation.
     fn check_fresh(&self, up: &Up) -> Result<(), Unavailable> {
         let fresh = u64::try_from(FRESH.as_nanos()).unwrap_or(u64::MAX);
-        if self.node.share.is_some() && clock::now().saturating_sub(up.standing.since) > fresh {
+        let matters = self.node.share.is_some() || up.session.is_cluster();
+        if matters && clock::now().saturating_sub(up.standing.since) > fresh {
             return Err(self.node.unavailable("nothing was heard of the other nodes for seconds"));
         }
         Ok(())
@@ -268,10 +270,11 @@ impl Engine {
             let place = Place { member: self.node.member(), ..granted.place.clone() };
             let sets: Vec<String> = self.node.sets(&place).collect();
             let lives = (self.node.plan.longest + self.node.plan.grace).div_ceil(1000) + 1000;
-            let command = run(&up.session.scripts.renew, 1 + sets.len(), 5).word(STATE.as_bytes());
+            let command = run(&up.session.scripts.renew, 1 + sets.len(), 5);
+            let command = command.word(state_of(&up, &place).as_bytes());
             let command = sets.iter().fold(command, |command, set| command.word(set.as_bytes()));
             let command = command
-                .word(place.generation.as_bytes())
+                .word(checked(&up, &place).as_bytes())
                 .word(granted.place.member.as_bytes())
                 .word(place.member.as_bytes())
                 .number(self.node.plan.grace)
@@ -285,7 +288,7 @@ impl Engine {
                 tell_success: granted.tell_success,
                 is_settled: false,
             };
-            let reply = up.session.connection.call(command).await.and_then(|reply| numbers(&reply));
+            let reply = up.session.at(renewed.place.keys.tag()).call(command).await.and_then(|reply| numbers(&reply));
             match reply {
                 Ok(numbers) if numbers.first() == Some(&1) => {
                     let at = numbers.get(1).map_or(0, |now| now.unsigned_abs());
@@ -317,7 +320,7 @@ impl Engine {
             while attempts.next().is_some() {
                 let Ok(up) = timeout(Duration::from_secs(5), link.up(&engine.node)).await else { continue };
                 let command = engine.signal_command(&up, &place, at, status, pause);
-                match timeout(Duration::from_secs(5), up.session.connection.call(command)).await {
+                match timeout(Duration::from_secs(5), up.session.at(place.keys.tag()).call(command)).await {
                     Ok(Ok(_)) => return,
                     _ => link.close(&up.session),
                 }
@@ -350,6 +353,16 @@ impl Engine {
             retry_after_secs: refused.wait.div_ceil(1_000_000).max(1),
         }
     }
+}
+
+/// The fleet's state as far as a script can see it: in a cluster nothing is there.
+fn state_of(up: &Up, place: &Place) -> String {
+    if up.session.is_cluster() { format!("nightaudit:{{{}}}:state", place.keys.tag()) } else { STATE.to_owned() }
+}
+
+/// The generation that a script is to check.
+fn checked<'a>(up: &Up, place: &'a Place) -> &'a str {
+    if up.session.is_cluster() { "" } else { &place.generation }
 }
 
 /// The numbers of a script's reply.

@@ -27,7 +27,9 @@
 //!   kept: a second full window can't open, at the price of one without requests after each restart and failover, and when
 //!   a Redis is used for the first time. A Redis that may evict keys is refused.
 //! - **Failover** is safe as long as an old master that others have given up takes no more writes: with Sentinel set
-//!   `min-replicas-to-write` and a `min-replicas-max-lag` below `down-after-milliseconds`.
+//!   `min-replicas-to-write` and a `min-replicas-max-lag` below `down-after-milliseconds`. In a cluster, where a script can't see
+//!   the generation in another slot, nodes ask by what they learned within three seconds, and a new generation waits for that.
+//!   Any change of a master is a new incarnation of the whole; while one is missing nothing is admitted.
 //! - Redis **out of reach** for longer than [`BudgetConfig::timeout`] admits nothing; or, with [`OnFailure::Share`], each of
 //!   `n` nodes goes on with an `n`-th of every rule, once whatever was admitted before has left the windows, and Redis holds
 //!   back the shares of those it doesn't hear of.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{interval, sleep, timeout};
 
 use crate::node::{Node, Standing};
-use crate::session::{Info, Session, SessionError};
+use crate::session::{Session, SessionError};
 use crate::settlements::Settlements;
 use crate::share::REPLY;
 use crate::wire::Fault;
@@ -72,7 +72,7 @@ impl Link {
     /// The session, if it is open; otherwise one is being opened.
     fn present(self: &Arc<Self>, node: &Arc<Node>) -> Option<Up> {
         let mut state = self.state.lock();
-        if let Some(up) = state.up.as_ref().filter(|up| !up.session.connection.is_closed()) {
+        if let Some(up) = state.up.as_ref().filter(|up| !up.session.is_closed()) {
             return Some(up.clone());
         }
         state.up = None;
@@ -165,14 +165,13 @@ async fn keep(node: Weak<Node>, link: Weak<Link>, session: Arc<Session>) {
     loop {
         beats.tick().await;
         let Some((node, link)) = node.upgrade().zip(link.upgrade()) else { return };
-        if session.connection.is_closed() {
+        if session.is_closed() {
             // Also if nobody asks: a node with a share of its own learns in this way that Redis is back.
             link.present(&node);
             return;
         }
         let asked = async {
-            let info = Info::of(&session.connection).await?;
-            if info.incarnation() != session.incarnation {
+            if session.incarnation_now().await? != session.incarnation {
                 return Err(Fault::Closed);
             }
             node.greet(&session, "").await

@@ -14,9 +14,11 @@ use crate::place::Place;
 use crate::plan::{Keys, LEASE, Part, Plan, letters, micros};
 use crate::scripts::{self, run};
 use crate::session::{Session, SessionError, Target};
-use crate::share::{SEAT, SILENCE, Share};
+use crate::share::{FRESH, SEAT, SILENCE, Share};
 use crate::wire::Fault;
 
+/// The tag of what all nodes share.
+pub(crate) const FLEET: &str = "fleet";
 /// The state of the fleet.
 pub(crate) const STATE: &str = "nightaudit:{fleet}:state";
 /// The keys in use, by when they were used last.
@@ -122,7 +124,7 @@ impl Node {
             .word(session.incarnation.as_bytes())
             .word(lost.as_bytes())
             .word(fresh.as_bytes())
-            .number(micros(LEASE))
+            .number(micros(if session.is_cluster() { LEASE + FRESH } else { LEASE }))
             .word(self.id.as_bytes())
             .word(self.name.as_bytes())
             .word(self.run.as_bytes())
@@ -135,7 +137,7 @@ impl Node {
         if let Some(share) = &self.share {
             share.calling();
         }
-        let reply = session.connection.call(command).await?;
+        let reply = session.at(FLEET).call(command).await?;
         let [generation, unknown, now, missing, seat] = scripts::list(&reply)? else { return Err(Fault::Nonsense) };
         let now = now.length().ok_or(Fault::Nonsense)?;
         *self.heard.lock() = Some((session.incarnation.clone(), now, clock::now()));
@@ -206,7 +208,7 @@ impl Node {
         let command = command.number(self.plan.longest + self.plan.grace).number(MOST_LISTED);
         let command = entries.iter().fold(command, |command, entry| command.word(entry.as_bytes()));
         // If it fails, the keys are listed when they are used again.
-        let _ = session.connection.call(command).await;
+        let _ = session.at(FLEET).call(command).await;
     }
 
     /// What is said while Redis can't decide.

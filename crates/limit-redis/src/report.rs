@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::link::Up;
-use crate::node::{LIST, STATE};
+use crate::node::{FLEET, LIST, STATE};
 use crate::plan::{Keys, Part};
 use crate::scripts::{self, run};
 use crate::wire::{Command, Fault, Reply};
@@ -50,14 +50,15 @@ impl Engine {
     }
 
     async fn report_over(&self, up: &Up) -> Result<Vec<KeyState>, Fault> {
-        let connection = &up.session.connection;
+        let connection = up.session.at(FLEET);
         let nodes = connection.call(Command::of(&["HGETALL", STATE])).await?;
         let names = node_names(scripts::list(&nodes)?);
         let last = (MOST_KEYS - 1).to_string();
         let listed = connection.call(Command::of(&["ZREVRANGE", LIST, "0", &last])).await?;
         let listed: Vec<Listed> = scripts::list(&listed)?.iter().filter_map(|entry| self.listed(entry)).collect();
         // All at once: Redis answers one after the other.
-        let replies: Vec<_> = listed.iter().map(|listed| connection.call(self.question(up, listed))).collect();
+        let replies: Vec<_> =
+            listed.iter().map(|listed| up.session.at(listed.keys.tag()).call(self.question(up, listed))).collect();
         let mut states: Vec<Vec<KeyState>> = self.node.plan.rules.iter().map(|_| Vec::new()).collect();
         for (listed, reply) in listed.iter().zip(replies) {
             let reply = reply.await?;

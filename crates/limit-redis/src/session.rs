@@ -22,10 +22,58 @@ pub(crate) struct Target {
 /// A connection to a server that can hold the budget.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) connection: Connection,
+    connections: Vec<Connection>,
+    /// Which of a cluster's connections has which slot.
+    slots: Option<Slots>,
     pub(crate) scripts: Scripts,
     /// The process and its history of replication: another one may lack what this one has acknowledged.
     pub(crate) incarnation: String,
+}
+
+/// The connection of each slot of a cluster.
+#[derive(Debug)]
+struct Slots(Vec<u16>);
+
+const SLOTS: usize = 16_384;
+const NOWHERE: u16 = u16::MAX;
+
+impl Session {
+    /// A session with a single server.
+    pub(crate) fn single(connection: Connection, scripts: Scripts, incarnation: String) -> Self {
+        Self { connections: vec![connection], slots: None, scripts, incarnation }
+    }
+
+    /// The connection to the server that has the keys with this tag.
+    pub(crate) fn at(&self, tag: &str) -> &Connection {
+        let index = self.slots.as_ref().map_or(0, |slots| usize::from(slots.0[slot(tag)]));
+        &self.connections[index]
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.slots.is_some()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.connections.iter().any(Connection::is_closed)
+    }
+
+    /// Who answers now.
+    pub(crate) async fn incarnation_now(&self) -> Result<String, Fault> {
+        let mut all = Vec::new();
+        for connection in &self.connections {
+            all.push(Info::of(connection).await?.incarnation());
+        }
+        all.sort();
+        Ok(all.join(", "))
+    }
+}
+
+/// The slot of a tag: CRC-16/XMODEM, as the specification of Redis Cluster has it.
+fn slot(tag: &str) -> usize {
+    let crc = tag.bytes().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 })
+    });
+    usize::from(crc) % SLOTS
 }
 
 /// Why there is no session.
@@ -69,6 +117,7 @@ impl Target {
         let master = match &self.address.kind {
             AddressKind::Single => self.address.hosts[0].clone(),
             AddressKind::Sentinel(name) => self.ask_sentinels(name).await?,
+            AddressKind::Cluster => return self.open_cluster().await,
         };
         let connection = self.connect(&master).await?;
         self.sign_in(&connection).await?;
@@ -76,9 +125,68 @@ impl Target {
             connection.call(Command::of(&["SELECT", &self.address.database.to_string()])).await?;
         }
         let info = Info::of(&connection).await?;
-        info.check()?;
+        info.check(false)?;
         let scripts = Scripts::load(&connection).await?;
-        Ok(Session { connection, scripts, incarnation: info.incarnation() })
+        Ok(Session::single(connection, scripts, info.incarnation()))
+    }
+
+    /// Connects to all masters of a cluster. If one of them is gone, nothing can be asked until another has its slots.
+    async fn open_cluster(&self) -> Result<Session, SessionError> {
+        let mut last = SessionError::Passing("no node of the cluster".to_owned());
+        for seed in &self.address.hosts {
+            match timeout(CONNECT / 2, self.open_cluster_of(seed)).await {
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = SessionError::Passing(format!("{seed} doesn't respond")),
+            }
+        }
+        Err(last)
+    }
+
+    async fn open_cluster_of(&self, seed: &Host) -> Result<Session, SessionError> {
+        let connection = self.connect(seed).await?;
+        self.sign_in(&connection).await?;
+        let reply = connection.call(Command::of(&["CLUSTER", "SLOTS"])).await?;
+        let (mut masters, mut slots): (Vec<Host>, _) = (Vec::new(), vec![NOWHERE; SLOTS]);
+        for range in reply.list().ok_or(Fault::Nonsense)? {
+            let [first, last, master, ..] = range.list().ok_or(Fault::Nonsense)? else {
+                return Err(Fault::Nonsense.into());
+            };
+            let [name, port, ..] = master.list().ok_or(Fault::Nonsense)? else { return Err(Fault::Nonsense.into()) };
+            // Without a name it is the host that was asked.
+            let name = name.text().filter(|name| !name.is_empty()).unwrap_or_else(|| seed.name.clone());
+            let port = port.number().and_then(|port| u16::try_from(port).ok()).ok_or(Fault::Nonsense)?;
+            let master = Host { name, port };
+            let index = masters.iter().position(|known| *known == master).unwrap_or_else(|| {
+                masters.push(master);
+                masters.len() - 1
+            });
+            let place = |reply: &crate::wire::Reply| {
+                reply
+                    .length()
+                    .and_then(|slot| usize::try_from(slot).ok())
+                    .filter(|slot| *slot < SLOTS)
+                    .ok_or(Fault::Nonsense)
+            };
+            let index = u16::try_from(index).map_err(|_| Fault::Nonsense)?;
+            slots.get_mut(place(first)?..=place(last)?).ok_or(Fault::Nonsense)?.fill(index);
+        }
+        if slots.contains(&NOWHERE) {
+            return Err(SessionError::Passing("some slots of the cluster have no master".to_owned()));
+        }
+        let (mut connections, mut incarnations, mut scripts) = (Vec::new(), Vec::new(), None);
+        for master in &masters {
+            let connection = self.connect(master).await?;
+            self.sign_in(&connection).await?;
+            let info = Info::of(&connection).await?;
+            info.check(true)?;
+            incarnations.push(info.incarnation());
+            scripts = Some(Scripts::load(&connection).await?);
+            connections.push(connection);
+        }
+        incarnations.sort();
+        let scripts = scripts.ok_or(Fault::Nonsense)?;
+        Ok(Session { connections, slots: Some(Slots(slots)), scripts, incarnation: incarnations.join(", ") })
     }
 
     async fn sign_in(&self, connection: &Connection) -> Result<(), SessionError> {
@@ -159,7 +267,7 @@ impl Info {
     }
 
     /// Whether it can hold the budget.
-    fn check(&self) -> Result<(), SessionError> {
+    fn check(&self, cluster: bool) -> Result<(), SessionError> {
         let version: Vec<u32> = self.get("redis_version").split('.').map_while(|part| part.parse().ok()).collect();
         if version < vec![6, 2] {
             let version = self.get("redis_version");
@@ -172,8 +280,16 @@ impl Info {
                 "it is a replica: name the master, or the Sentinels that know it".to_owned(),
             ));
         }
-        if self.get("redis_mode") == "cluster" {
-            return Err(SessionError::Lasting("it is a node of a Redis Cluster, which is not supported".to_owned()));
+        match self.get("redis_mode") == "cluster" {
+            true if !cluster => {
+                return Err(SessionError::Lasting("it is a node of a Redis Cluster: add ?cluster=true".to_owned()));
+            }
+            false if cluster => {
+                return Err(SessionError::Lasting(
+                    "it is no node of a Redis Cluster: leave out ?cluster=true".to_owned(),
+                ));
+            }
+            _ => {}
         }
         let policy = self.get("maxmemory_policy");
         if self.get("maxmemory") != "0" && policy != "noeviction" {
@@ -212,9 +328,9 @@ mod tests {
 
     #[test]
     fn a_server_that_could_forget_is_refused() {
-        assert_eq!(info(&[]).check(), Ok(()));
+        assert_eq!(info(&[]).check(false), Ok(()));
         assert_eq!(info(&[]).incarnation(), "abc def");
-        assert_eq!(info(&[("maxmemory", "1000"), ("maxmemory_policy", "noeviction")]).check(), Ok(()));
+        assert_eq!(info(&[("maxmemory", "1000"), ("maxmemory_policy", "noeviction")]).check(false), Ok(()));
         for (changes, expected) in [
             (&[("maxmemory", "1000")][..], "maxmemory-policy is allkeys-lru"),
             (&[("role", "slave")], "it is a replica"),
@@ -222,8 +338,16 @@ mod tests {
             (&[("redis_version", "")], "too old"),
             (&[("redis_mode", "cluster")], "Redis Cluster"),
         ] {
-            let error = info(changes).check().unwrap_err().to_string();
+            let error = info(changes).check(false).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn slots_are_those_of_redis() {
+        // CLUSTER KEYSLOT
+        assert_eq!((slot("123456789"), slot("fleet"), slot("")), (12739, 14574, 0));
+        assert_eq!(info(&[("redis_mode", "cluster")]).check(true), Ok(()));
+        assert!(info(&[]).check(true).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Tells Redis what became of admitted requests, in batches and in the background.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -71,13 +72,29 @@ async fn tell(node: &Arc<Node>, link: &Arc<Link>) {
             }
         }
     }
-    let command = scripts::run(&up.session.scripts.settle, entries.len(), 3 * entries.len());
-    let command = entries.iter().fold(command, |command, (key, _)| command.word(key.as_bytes()));
-    let command =
-        entries.iter().flat_map(|(_, words)| words).fold(command, |command, word| command.word(word.as_bytes()));
-    match timeout(PATIENCE, up.session.connection.call(command)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(Fault::Server(text))) if !text.starts_with("NOSCRIPT") && !text.starts_with("READONLY") => {
+    // In a cluster a script has keys of one slot only.
+    let mut groups: BTreeMap<&str, Vec<&(String, [String; 3])>> = BTreeMap::new();
+    for entry in &entries {
+        groups.entry(if up.session.is_cluster() { tag(&entry.0) } else { "" }).or_default().push(entry);
+    }
+    let told: Vec<_> = groups
+        .into_iter()
+        .map(|(tag, entries)| {
+            let command = scripts::run(&up.session.scripts.settle, entries.len(), 3 * entries.len());
+            let command = entries.iter().fold(command, |command, (key, _)| command.word(key.as_bytes()));
+            let words = entries.iter().flat_map(|(_, words)| words);
+            up.session.at(tag).call(words.fold(command, |command, word| command.word(word.as_bytes())))
+        })
+        .collect();
+    let all = async {
+        for told in told {
+            told.await?;
+        }
+        Ok(())
+    };
+    match timeout(PATIENCE, all).await {
+        Ok(Ok(())) => {}
+        Ok(Err(Fault::Server(text))) if !RETRIED.iter().any(|code| text.starts_with(code)) => {
             tracing::warn!("Redis doesn't take what became of requests, which count for longer: {text}");
             link.close(&up.session);
         }
@@ -86,4 +103,12 @@ async fn tell(node: &Arc<Node>, link: &Arc<Link>) {
             link.settlements.put_back(batch);
         }
     }
+}
+
+/// Another server, or the same one later, may take it.
+const RETRIED: [&str; 5] = ["NOSCRIPT", "READONLY", "MOVED", "CLUSTERDOWN", "TRYAGAIN"];
+
+/// What a key has in braces.
+fn tag(key: &str) -> &str {
+    key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(tag, _)| tag)
 }

@@ -42,6 +42,52 @@ impl Redis {
         Some(redis)
     }
 
+    /// Starts a cluster of so many masters, and one more node without slots, which comes last.
+    #[must_use]
+    pub fn cluster(masters: usize) -> Option<Vec<Self>> {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let buses: Vec<String> = (0..=masters).map(|_| free().to_string()).collect();
+        let start = |bus: &String| {
+            Self::with(&[
+                "--save",
+                "",
+                "--cluster-enabled",
+                "yes",
+                "--cluster-node-timeout",
+                "2000",
+                "--cluster-port",
+                bus,
+            ])
+        };
+        let nodes: Vec<Self> = buses.iter().map_while(start).collect();
+        if nodes.len() <= masters {
+            return None;
+        }
+        for (index, node) in nodes.iter().take(masters).enumerate() {
+            let (first, last) = (16384 * index / masters, 16384 * (index + 1) / masters - 1);
+            let slots = node.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
+            assert_eq!(slots, "+OK\r\n");
+        }
+        for (node, bus) in nodes.iter().zip(&buses).skip(1) {
+            let met = nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]);
+            assert_eq!(met, "+OK\r\n");
+        }
+        let known = format!("cluster_known_nodes:{}\r\n", nodes.len());
+        for node in &nodes {
+            node.until(&["CLUSTER", "INFO"], |info| info.contains("cluster_state:ok") && info.contains(&known));
+        }
+        Some(nodes)
+    }
+
+    /// Waits until a command has such a reply.
+    pub fn until(&self, words: &[&str], is: impl Fn(&str) -> bool) {
+        let since = Instant::now();
+        while !self.try_command(words).is_some_and(|reply| is(&reply)) {
+            assert!(since.elapsed() < Duration::from_secs(60), "{words:?} doesn't become so");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Starts another one that replicates this one.
     #[must_use]
     pub fn replica(&self) -> Self {
@@ -84,6 +130,12 @@ impl Redis {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Kills it with SIGKILL.
