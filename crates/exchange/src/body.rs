@@ -307,7 +307,7 @@ pub(crate) mod tests {
             let read: Request = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&read.body, &body);
 
-            let mut exchange = crate::exchange::sample();
+            let mut exchange = crate::testing::sample();
             exchange.request.body = body.clone();
             exchange.response.as_mut().unwrap().body = body;
             let previous = chain::genesis(exchange.session);

@@ -272,7 +272,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Body, exchange::sample};
+    use crate::{Body, testing::sample};
 
     fn now() -> Timestamp {
         Timestamp::from_micros(0)

@@ -117,7 +117,7 @@ mod tests {
         let json = r#"{"exchanges":2,"edited":1,"masked":0}"#;
         assert_eq!(serde_json::to_string(&import).unwrap(), json);
         assert_eq!(serde_json::from_str::<Import>(json).unwrap(), import);
-        let mut exchange = crate::exchange::sample();
+        let mut exchange = crate::testing::sample();
         exchange.recorded_by = Some("Charles Proxy 4.6.3".into());
         let mut import = Import::default();
         import.add(&exchange);

@@ -47,6 +47,8 @@ mod metadata;
 mod missing;
 mod note;
 mod redact;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod text;
 mod time;
 mod web_socket;

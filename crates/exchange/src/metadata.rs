@@ -302,7 +302,7 @@ mod tests {
             token: Option<[u8; 6]>,
             peer: SocketAddr,
         ) {
-            let mut exchange = crate::exchange::sample();
+            let mut exchange = crate::testing::sample();
             let [name, environment, operation, method, url, version, client, id] = &texts[..] else { unreachable!() };
             (exchange.session_name, exchange.environment) = (name.into(), environment.into());
             exchange.operation.clone_from(operation);

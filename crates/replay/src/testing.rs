@@ -1,6 +1,6 @@
 //! Exchanges for tests.
 
-use nightaudit_exchange::{Body, Exchange, ExchangeId, Pseudonym};
+use nightaudit_exchange::{Body, Envelope, Exchange, ExchangeId, Pseudonym, TimesUs, testing::sample};
 
 /// The target of a request that says none.
 pub(crate) const TARGET: &str = "/api/connector/v1/rates/getAll";
@@ -30,15 +30,11 @@ impl Default for Recorded {
 impl Recorded {
     /// The exchange with this number.
     pub(crate) fn exchange(&self, number: u64) -> Exchange {
-        const JSON: &str = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"a",
-            "sequence":1,"environment":"demo","operation":"","startedAt":"2026-11-23T12:00:00.123456Z",
-            "timesUs":{"forwarded":210,"responseHead":84312,"responseEnd":85120},"peer":null,"envelope":{"paginated":false},
-            "request":{"method":"POST","url":"","httpVersion":"HTTP/1.1","headers":[],"bodyLength":0,
-            "bodySha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","truncated":false},
-            "response":{"status":200,"httpVersion":"HTTP/1.1","headers":[],"requestId":null,"bodyLength":0,
-            "bodySha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","truncated":false},
-            "limit":null,"outcome":"answered","error":null}"#;
-        let mut exchange: Exchange = serde_json::from_str(JSON).unwrap();
+        let mut exchange = sample();
+        (exchange.envelope, exchange.limit) = (Envelope::default(), None);
+        exchange.times_us = TimesUs { forwarded: Some(210), response_head: Some(84_312), response_end: Some(85_120) };
+        exchange.started_at = "2026-11-23T12:00:00.123456Z".parse().unwrap();
+        exchange.request.headers.clear();
         exchange.id = ExchangeId::from_parts(1_790_000_000_000 + number, u128::from(number));
         exchange.sequence = number + 1;
         exchange.operation = self
@@ -54,6 +50,9 @@ impl Recorded {
         exchange.request.url = format!("https://api.mews-demo.com{}", self.target);
         exchange.request.body = Body::whole(self.body.clone().into());
         if let Some(response) = &mut exchange.response {
+            response.http_version = "HTTP/1.1".into();
+            response.headers.clear();
+            response.request_id = None;
             response.body = Body::whole(self.response.clone().into());
         }
         exchange

@@ -207,17 +207,9 @@ mod tests {
     use super::*;
 
     fn exchange(sequence: u64, body: &[u8]) -> Exchange {
-        let json = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"a","sequence":1,
-            "environment":"demo","operation":"x","startedAt":"2026-11-23T12:00:00Z","timesUs":{},"peer":null,
-            "envelope":{"paginated":false},"request":{"method":"POST","url":"/","httpVersion":"HTTP/1.1","headers":[],
-            "bodyLength":0,"bodySha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","truncated":false},
-            "response":null,"limit":null,"outcome":"failed","error":null}"#;
-        let exchange: Exchange = serde_json::from_str(json).unwrap();
-        let request = nightaudit_exchange::Request {
-            body: nightaudit_exchange::Body::whole(Bytes::copy_from_slice(body)),
-            ..exchange.request.clone()
-        };
-        Exchange { sequence, request, ..exchange }
+        let mut exchange = Exchange { response: None, ..nightaudit_log::testing::exchange(1, "a", sequence) };
+        exchange.request.body = nightaudit_exchange::Body::whole(Bytes::copy_from_slice(body));
+        exchange
     }
 
     fn block(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<Digest>) {

@@ -151,8 +151,7 @@ mod tests {
     use super::*;
 
     fn exchange() -> Exchange {
-        let json = r#"{"id":"01KAS00000000000000000000A","session":"01KAS000000000000000000000","sessionName":"a","sequence":1,"environment":"demo","operation":"rates/getAll","startedAt":"2026-11-23T12:00:00Z","timesUs":{"forwarded":1,"responseHead":2,"responseEnd":3},"peer":null,"envelope":{"client":null,"clientToken":null,"accessToken":null,"paginated":false},"request":{"method":"POST","url":"https://a/b","httpVersion":"HTTP/1.1","headers":[],"body":"{}","bodyEncoding":"utf-8","bodyLength":2,"bodySha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","truncated":false},"response":null,"limit":null,"outcome":"failed","error":null}"#;
-        serde_json::from_str(json).unwrap()
+        Exchange { response: None, ..nightaudit_log::testing::exchange(1, "a", 1) }
     }
 
     fn position(exchange: &Exchange, sequence: u64) -> Position {

@@ -102,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exchange::sample;
+    use crate::testing::sample;
 
     fn found(needle: &str, body: &str) -> bool {
         let mut exchange = sample();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nightaudit_exchange::{
     AdmissionRecord, Authority, Body, Decision, Destination, Digest, Direction, Envelope, Exchange, ExchangeId,
     Failure, FailureKind, Header, Message, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
-    Timestamp, Tls, WebSocket, chain,
+    Timestamp, Tls, WebSocket, chain, testing::sample,
 };
 
 /// The exchanges as a log has them: numbered, chained, each with an id of its own.
@@ -32,16 +32,13 @@ pub fn fields(fields: &[(&str, &str)]) -> Vec<Header> {
 pub fn exchange(sequence: u64) -> Exchange {
     let (access, client) = (Pseudonym::of(b"access"), Pseudonym::of(b"client"));
     let request = format!(r#"{{"ClientToken":"{client}","AccessToken":"{access}","Client":"Acme Kiosk 2.1.0"}}"#);
+    let sample = sample();
     Exchange {
         id: ExchangeId::from_parts(1_790_000_000_000 + sequence, 7),
         session: SessionId::from_parts(1_790_000_000_000, 1),
-        session_name: "certification".into(),
         sequence,
-        environment: "demo".into(),
-        operation: "configuration/get".to_owned(),
         started_at: "2026-11-23T12:00:00.123456Z".parse::<Timestamp>().unwrap(),
         times_us: TimesUs { forwarded: Some(210), response_head: Some(84_312), response_end: Some(85_120) },
-        peer: Some("127.0.0.1:51234".parse().unwrap()),
         envelope: Envelope {
             client: Some("Acme Kiosk 2.1.0".to_owned()),
             client_token: Some(client),
@@ -68,26 +65,11 @@ pub fn exchange(sequence: u64) -> Exchange {
             request_id: Some("00-abc-01".to_owned()),
             body: Body::whole("{\"NowUtc\":\"2026-11-23T12:00:00Z\"}".into()),
         }),
-        limit: Some(AdmissionRecord {
-            decision: Decision::Admitted,
-            rule: "published".to_owned(),
-            used: 12,
-            limit: 200,
-            waited_ms: 0,
-            retry_after_s: None,
-        }),
-        outcome: Outcome::Answered,
-        error: None,
-        web_socket: None,
-        resent_from: None,
+        limit: sample.limit.clone().map(|limit| AdmissionRecord { used: 12, ..limit }),
         destination: Some(demo()),
-        fault: None,
-        direction: nightaudit_exchange::CallDirection::Outgoing,
-        alteration: None,
-        recorded_by: None,
-        notes: Vec::new(),
         previous_hash: Some(Digest([1; 32])),
         hash: Some(Digest([2; 32])),
+        ..sample
     }
 }
 

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use nightaudit_exchange::{
     AdmissionRecord, Authority, Body, Decision, Destination, Digest, Envelope, Exchange, ExchangeId, Failure,
-    FailureKind, FaultEnding, Header, InjectedFault, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
-    Timestamp, Tls,
+    FailureKind, FaultEnding, Header, InjectedFault, Outcome, Pseudonym, TimesUs, Timestamp, Tls, testing::sample,
 };
 use nightaudit_review::{Declaration, Review, Reviewer, Rule};
 
@@ -22,47 +21,27 @@ pub struct Call(pub Exchange);
 
 /// A call at so many seconds after the start. `fields` are the fields of the body beside the envelope.
 pub fn call(at: f64, operation: &str, fields: &str) -> Call {
-    Call(Exchange {
+    let mut exchange = Exchange {
         id: ExchangeId::from_parts(0, 0),
-        session: SessionId::from_parts(1, 1),
-        session_name: "certification".into(),
         sequence: 0,
-        environment: "demo".into(),
         operation: operation.into(),
         started_at: Timestamp::from_micros(START + (at * 1e6).round() as i64),
         times_us: TimesUs { forwarded: Some(200), response_head: Some(48_000), response_end: Some(50_000) },
         peer: None,
         envelope: Envelope::default(),
-        request: Request {
-            method: "POST".into(),
-            url: format!("https://api.mews-demo.com/api/connector/v1/{operation}"),
-            http_version: "HTTP/1.1".into(),
-            headers: vec![Header { name: "Content-Type".into(), value: "application/json".into() }],
-            body: Body::empty(),
-        },
-        response: Some(Response {
-            status: 200,
-            http_version: "HTTP/1.1".into(),
-            reason: None,
-            headers: vec![],
-            request_id: Some("request-1".into()),
-            body: whole("{\"Cursor\":null}"),
-        }),
         limit: None,
-        outcome: Outcome::Answered,
-        error: None,
-        web_socket: None,
-        resent_from: None,
         destination: Some(demo()),
-        fault: None,
-        direction: nightaudit_exchange::CallDirection::Outgoing,
-        alteration: None,
-        recorded_by: None,
-        notes: Vec::new(),
-        previous_hash: None,
-        hash: None,
-    })
-    .sender(Some("Acme Kiosk 2.1.0"), "client", Some("hotel"), &with_ids(fields))
+        ..sample()
+    };
+    exchange.request.url = format!("https://api.mews-demo.com/api/connector/v1/{operation}");
+    exchange.request.body = Body::empty();
+    if let Some(response) = &mut exchange.response {
+        response.http_version = "HTTP/1.1".into();
+        response.headers.clear();
+        response.request_id = Some("request-1".into());
+        response.body = whole("{\"Cursor\":null}");
+    }
+    Call(exchange).sender(Some("Acme Kiosk 2.1.0"), "client", Some("hotel"), &with_ids(fields))
 }
 
 /// The fields with GUIDs in the place of short ids, as Mews has them: the same for the same.

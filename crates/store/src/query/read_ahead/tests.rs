@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{Body, Digest, Exchange, ExchangeId, Filter, Request, chain};
+use nightaudit_exchange::{Body, Exchange, ExchangeId, Filter, chain};
 use nightaudit_log::{Order, Query};
 use tempfile::TempDir;
 
@@ -28,17 +28,11 @@ fn session(number: u32) -> SessionId {
 
 fn exchange(session: SessionId, sequence: u64, operation: &str) -> Exchange {
     let id = ExchangeId::from_parts(1_795_435_200_000 + sequence, u128::from_be_bytes(session.to_bytes()));
-    let json = format!(
-        r#"{{"id":"{id}","session":"{session}","sessionName":"a","sequence":{sequence},"environment":"demo",
-        "operation":"{operation}","startedAt":"2026-11-23T12:00:00Z","timesUs":{{}},"peer":null,
-        "envelope":{{"paginated":false}},
-        "request":{{"method":"POST","url":"/","httpVersion":"HTTP/1.1","headers":[],"bodyLength":0,"bodySha256":"{}",
-        "truncated":false}},"response":null,"limit":null,"outcome":"failed","error":null}}"#,
-        Digest::of(&[])
-    );
-    let exchange: Exchange = serde_json::from_str(&json).unwrap();
-    let body = Body::whole(Bytes::from(vec![sequence as u8; BODY]));
-    Exchange { request: Request { body, ..exchange.request.clone() }, ..exchange }
+    let mut exchange = nightaudit_log::testing::exchange(1, "a", sequence);
+    (exchange.id, exchange.session, exchange.response) = (id, session, None);
+    operation.clone_into(&mut exchange.operation);
+    exchange.request.body = Body::whole(Bytes::from(vec![sequence as u8; BODY]));
+    exchange
 }
 
 /// A data folder with sessions of this many segments, recorded at the same time, exchange by exchange, and the
