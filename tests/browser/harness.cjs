@@ -152,7 +152,7 @@ class Test {
     page.allowed = [];
     // Also what the policy forbids: browsers say that there.
     page.on("console", (message) => {
-      if (!page.allowed.some((allowed) => allowed.test(message.text()))) say(`console: ${message.text()}`);
+      if (!page.allowed.some((allowed) => allowed.test(message.text()))) say(`console: ${message.text()} ${message.location().url ?? ""}`);
     });
     page.on("pageerror", (error) => say(`error: ${error.stack || error}`));
     page.on("dialog", (dialog) => {

@@ -235,8 +235,10 @@ async fn a_fleet_is_never_over_when_redis_loses_its_memory() {
         redis.launch();
     })
     .await;
-    let failed: Vec<_> = sent.iter().filter(|request| request.status == 503).collect();
-    assert!(!failed.is_empty() && failed.iter().all(|request| request.error.as_deref() == Some("limit-store")));
+    // Redis may be back before a request has waited for it in vain.
+    let others = sent.iter().filter(|request| !matches!(request.status, 200 | 429));
+    let others: Vec<_> = others.map(|request| (request.status, request.error.as_deref())).collect();
+    assert!(others.iter().all(|other| *other == (503, Some("limit-store"))), "{others:?}");
     assert!(fleet.arrived_since(after) >= LIMIT, "it goes on: {}", fleet.arrived_since(after));
 }
 
