@@ -152,7 +152,8 @@ class Test {
     page.allowed = [];
     // Also what the policy forbids: browsers say that there.
     page.on("console", (message) => {
-      if (!page.allowed.some((allowed) => allowed.test(message.text()))) say(`console: ${message.text()} ${message.location().url ?? ""}`);
+      const said = `${message.text()} ${message.location().url ?? ""}`;
+      if (!page.allowed.some((allowed) => allowed.test(said))) say(`console: ${said}`);
     });
     page.on("pageerror", (error) => say(`error: ${error.stack || error}`));
     page.on("dialog", (dialog) => {

@@ -227,6 +227,8 @@ test(async (it, folder) => {
 
   // `serve` ends and comes back under the open page.
   page.allowed.push(/net::ERR_/);
+  // Nor is a review finished that is being read when it stops.
+  page.allowed.push(/503 \(Service Unavailable\).*\/run/);
   await page.keyboard.press("F");
   await serve.stop();
   await until("the page says so", async () => (await text(page, ".notices")).includes("can't be reached"));

@@ -106,7 +106,10 @@ impl Pair {
         let mut recording = Recording::new(&session.name, self.basis.contracts.clone());
         let filter = Filter { session: Some(session.id.to_string()), ..Filter::default() };
         for exchange in shared.log.query(Query { filter, order: Order::Oldest, after: None, limit: None })? {
-            if self.stop.is_cancelled() || shared.stopping.is_cancelled() {
+            if shared.stopping.is_cancelled() {
+                return Err(ApiError::shutting_down("the comparison is not finished"));
+            }
+            if self.stop.is_cancelled() {
                 return Err(given_up());
             }
             match exchange {

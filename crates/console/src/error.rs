@@ -40,6 +40,11 @@ impl ApiError {
         self.status == StatusCode::NOT_FOUND
     }
 
+    /// `serve` is shutting down; `what` wasn't done.
+    pub(crate) fn shutting_down(what: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("`serve` is shutting down: {what}"))
+    }
+
     /// A panic in one of our threads. Logged too, since the client can do nothing about it.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error in the console");

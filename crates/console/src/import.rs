@@ -181,8 +181,7 @@ impl Arriving {
             let frame = self.stopping.run_until_cancelled(self.body.frame());
             tokio::time::timeout(PATIENCE, frame).await
         };
-        let stopped =
-            || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "`serve` is shutting down: nothing was imported");
+        let stopped = || ApiError::shutting_down("nothing was imported");
         let silent = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "no data within 30 s: nothing was imported");
         match self.runtime.block_on(frame).map_err(silent)?.ok_or_else(stopped)? {
             None => Ok(None),

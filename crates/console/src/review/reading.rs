@@ -134,7 +134,10 @@ impl Reading {
         let mut exchanges = shared.log.query(query)?;
         counter.start(self.taken, of);
         for exchange in exchanges.by_ref() {
-            if stop.is_cancelled() || shared.stopping.is_cancelled() {
+            if shared.stopping.is_cancelled() {
+                return Err(ApiError::shutting_down("the review is not finished"));
+            }
+            if stop.is_cancelled() {
                 return Err(super::kept::given_up());
             }
             match exchange {
