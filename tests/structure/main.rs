@@ -55,3 +55,22 @@ fn modules_depend_on_each_other_one_way() {
     assert!(report.is_empty(), "move what both sides use to a module below them; modules in a circle:\n{report}");
     assert!(accepted.is_empty(), "no longer circles, so no longer to be accepted: {accepted:?}");
 }
+
+/// Profiles inherit what `release` leaves unoptimised, and two of them must not.
+#[test]
+fn what_is_shipped_and_measured_is_optimised_in_full() {
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let levels = |profile: &str| -> std::collections::BTreeMap<String, i64> {
+        let packages = manifest["profile"][profile]["package"].as_table().unwrap();
+        packages.iter().map(|(name, own)| (name.clone(), own["opt-level"].as_integer().unwrap())).collect()
+    };
+    let release = levels("release");
+    assert!(release.values().any(|level| *level == 0));
+    for profile in ["dist", "bench"] {
+        let own = levels(profile);
+        for (name, _) in release.iter().filter(|(_, level)| **level < 3) {
+            assert_eq!(own.get(name), Some(&3), "{name} in {profile}");
+        }
+    }
+}
