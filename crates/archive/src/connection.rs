@@ -18,6 +18,8 @@ pub(crate) type Param = Box<dyn ToSql + Sync + Send>;
 
 /// Statements kept prepared, per connection.
 const MOST_STATEMENTS: usize = 64;
+/// How long TLS and the login may take, besides the time to connect: a server that hangs accepts connections, too.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a statement may take that reads or writes a page.
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -47,16 +49,15 @@ impl Connection {
 
     /// Connects to whatever is there.
     pub(crate) async fn connect(address: &Address) -> Result<(Self, mpsc::Receiver<()>), Error> {
-        let failed = |error| Error::of(&error, address);
         let (wake, woken) = mpsc::channel(1);
         let client = match address.tls {
             TlsMode::Never => {
-                let (client, connection) = address.config.connect(tokio_postgres::NoTls).await.map_err(failed)?;
+                let (client, connection) = logged_in(address, address.config.connect(tokio_postgres::NoTls)).await?;
                 tokio::spawn(drive(connection, wake));
                 client
             }
             _ => {
-                let (client, connection) = address.config.connect(MakeTls::new(address)?).await.map_err(failed)?;
+                let (client, connection) = logged_in(address, address.config.connect(MakeTls::new(address)?)).await?;
                 tokio::spawn(drive(connection, wake));
                 client
             }
@@ -137,6 +138,13 @@ impl Failed {
     }
 }
 
+async fn logged_in<T>(
+    address: &Address,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    within(LOGIN_TIMEOUT, work).await.map_err(|error| error.of(address))
+}
+
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failed> {
     match timeout(limit, work).await {
         Ok(result) => result.map_err(Failed::Server),
@@ -162,6 +170,23 @@ where
                 return;
             }
             None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn regression_a_server_that_accepts_and_says_nothing_was_waited_for_without_end() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        for mode in ["disable", "require"] {
+            let url = format!("postgres://anna:x@127.0.0.1:{port}/audit?connect_timeout=3600&sslmode={mode}");
+            let Err(error) = Connection::open(&url.parse().unwrap()).await else { panic!("{mode}: it is connected") };
+            let said = error.to_string();
+            assert!(said.contains("no answer within 30 s") && !said.contains(":x@"), "{mode}: {said}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, fmt};
 
-use nightaudit_exchange::SessionId;
+use nightaudit_exchange::{ExchangeId, SessionId};
 use nightaudit_log::{ReadError, Unavailable};
 use tokio_postgres::error::SqlState;
 
@@ -89,6 +89,14 @@ pub enum Error {
     Diverged {
         /// The session; `None` if the caller knows it.
         session: Option<SessionId>,
+    },
+    /// An exchange can't be shipped.
+    #[error("exchange {id} can't be shipped: {cause}")]
+    Unshippable {
+        /// The exchange.
+        id: ExchangeId,
+        /// The cause, in words.
+        cause: String,
     },
     /// A record can't be read.
     #[error("a record of the archive can't be read: {0}")]

@@ -8,7 +8,7 @@ use crate::{
     condition::bytes,
     connection::{Connection, Param, STATEMENT_TIMEOUT},
     error::Error,
-    pages,
+    pages, record,
     row::Columns,
     sessions::State,
 };
@@ -95,12 +95,18 @@ impl Pending {
     }
 
     /// Adds an exchange, unless the archive has it.
-    pub(crate) fn push(&mut self, exchange: &Exchange, now: i64) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unshippable`] if it can't be encoded; nothing is added then.
+    pub(crate) fn push(&mut self, exchange: &Exchange, now: i64) -> Result<(), Error> {
         let mark = &mut self.mark;
         if exchange.sequence <= mark.last {
-            return;
+            return Ok(());
         }
         let previous = exchange.previous_hash.unwrap_or(mark.hash);
+        let unshippable = |cause| Error::Unshippable { id: exchange.id, cause };
+        let record = record::encode(exchange, previous).map_err(unshippable)?;
         let hash = exchange.hash.unwrap_or_else(|| chain::hash(previous, exchange));
         // A number that was skipped in an unbroken chain was never recorded.
         if exchange.sequence > mark.last + 1 && previous != mark.hash {
@@ -111,7 +117,8 @@ impl Pending {
         mark.written = mark.written.max(ended.clamp(0, now.saturating_add(AHEAD)));
         (mark.last, mark.hash, mark.last_id) = (exchange.sequence, hash, Some(exchange.id));
         mark.accounted += 1;
-        self.columns.push(exchange, mark.written, previous, hash);
+        self.columns.push(exchange, record, mark.written, hash);
+        Ok(())
     }
 
     /// Sends them, and returns where the chain ends now.
@@ -137,6 +144,29 @@ impl Pending {
     }
 }
 
+/// JSON without U+0000, which PostgreSQL's can't have. A backslash that is escaped itself begins no escape.
+fn without_nul(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match rest.strip_prefix("\\u0000") {
+            Some(after) => {
+                text.push('\u{fffd}');
+                rest = after;
+            }
+            None => {
+                // An escape is a backslash and one letter at least.
+                let end = rest.char_indices().nth(2).map_or(rest.len(), |(end, _)| end);
+                text.push_str(&rest[..end]);
+                rest = &rest[end..];
+            }
+        }
+    }
+    text + rest
+}
+
 /// Says in the archive what has become of a session.
 pub(crate) async fn describe(
     connection: &mut Connection,
@@ -147,8 +177,7 @@ pub(crate) async fn describe(
     let params: [Param; 3] = [
         Box::new(node.to_owned()),
         Box::new(session.to_bytes().to_vec()),
-        // JSON of PostgreSQL can't have U+0000.
-        Box::new(serde_json::to_string(state).unwrap_or_default().replace("\\u0000", "\u{fffd}")),
+        Box::new(without_nul(&serde_json::to_string(state).unwrap_or_default())),
     ];
     let sql = "SELECT nightaudit.describe($1, $2, $3::text::jsonb)";
     connection.rows(sql, &params).await.map_err(|error| error.about(session))?;
@@ -158,6 +187,16 @@ pub(crate) async fn describe(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn regression_a_note_with_a_backslash_and_u0000_stopped_the_shipping() {
+        for (note, kept) in
+            [("a\0b", "a\u{fffd}b"), ("\\u0000", "\\u0000"), ("\\\0", "\\\u{fffd}"), ("\n\"é", "\n\"é"), ("", "")]
+        {
+            let json = without_nul(&serde_json::to_string(note).unwrap());
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), kept, "{json}");
+        }
+    }
 
     #[test]
     fn only_what_breaks_the_chain_is_lost() {
@@ -175,13 +214,13 @@ mod tests {
             }
             before = exchange.hash.unwrap();
             if ![5, 6].contains(&exchange.sequence) {
-                pending.push(&exchange, i64::MAX);
+                pending.push(&exchange, i64::MAX).unwrap();
             }
         }
         assert_eq!(pending.lost, [(5, 6)]);
         assert_eq!((pending.mark.last, pending.mark.accounted, pending.columns.len()), (9, 8, 6));
         // Again, and nothing changes.
-        pending.push(&all[8], i64::MAX);
+        pending.push(&all[8], i64::MAX).unwrap();
         assert_eq!(pending.columns.len(), 6);
     }
 
@@ -193,7 +232,7 @@ mod tests {
         all[2].started_at = nightaudit_exchange::Timestamp::from_micros(i64::MAX);
         let now = all[0].started_at.micros();
         let mut pending = Pending::new(session, Mark::none(session));
-        all.iter().for_each(|exchange| pending.push(exchange, now));
+        all.iter().for_each(|exchange| pending.push(exchange, now).unwrap());
         let times = &pending.columns.times;
         assert_eq!((times[0], times[1], times[2]), (now + 85_120, now + 85_120, now + AHEAD));
     }

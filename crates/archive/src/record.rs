@@ -13,8 +13,8 @@ const LEVEL: i32 = 1;
 /// The largest record; bodies have at most 1 GiB, and messages few of them.
 const LARGEST: usize = 3 << 30;
 
-/// The bytes of an exchange that follows one with this hash.
-pub(crate) fn encode(exchange: &Exchange, previous: Digest) -> Vec<u8> {
+/// The bytes of an exchange that follows one with this hash. The error says why there are none.
+pub(crate) fn encode(exchange: &Exchange, previous: Digest) -> Result<Vec<u8>, String> {
     let mut raw = Vec::with_capacity(2048);
     raw.push(VERSION);
     raw.extend(previous.0);
@@ -33,10 +33,12 @@ pub(crate) fn encode(exchange: &Exchange, previous: Digest) -> Vec<u8> {
     if let Some(response) = &exchange.response {
         raw.extend(&response.body.bytes[..]);
     }
+    if raw.len() > LARGEST {
+        return Err(format!("it has {} bytes", raw.len()));
+    }
     let mut record = short(raw.len()).to_vec();
-    // It fails only for want of memory, and the bound is what zstd asks for.
-    record.extend(zstd::bulk::compress(&raw, LEVEL).unwrap_or_default());
-    record
+    record.extend(zstd::bulk::compress(&raw, LEVEL).map_err(|error| format!("it can't be compressed: {error}"))?);
+    Ok(record)
 }
 
 const HEADER: usize = 1 + 32 + 4 + 4;
@@ -124,7 +126,7 @@ mod tests {
         ) {
             let exchange = exchange(&bodies);
             let previous = Digest::of(b"before");
-            let decoded = decode(&encode(&exchange, previous)).unwrap();
+            let decoded = decode(&encode(&exchange, previous).unwrap()).unwrap();
             prop_assert_eq!(decoded.hash, Some(chain::hash(previous, &exchange)));
             prop_assert_eq!(decoded.previous_hash, Some(previous));
             let kept: Vec<_> = decoded.bodies().map(|body| body.bytes.to_vec()).collect();
@@ -136,7 +138,7 @@ mod tests {
         fn damaged_bytes_are_an_error_or_another_exchange_and_never_a_panic(
             cut in 0usize..400, at in 0usize..400, with in any::<u8>(),
         ) {
-            let mut record = encode(&exchange(&[b"{}".to_vec(), b"{}".to_vec()]), Digest::of(b""));
+            let mut record = encode(&exchange(&[b"{}".to_vec(), b"{}".to_vec()]), Digest::of(b"")).unwrap();
             let at = at % record.len();
             record[at] = with;
             record.truncate(record.len() - cut % record.len());

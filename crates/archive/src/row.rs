@@ -2,7 +2,7 @@
 
 use nightaudit_exchange::{Decision, Digest, Exchange, ExchangeId, Outcome, Pseudonym};
 
-use crate::{connection::Param, record};
+use crate::connection::Param;
 
 /// Letters of an id's end that the column `tail` has.
 pub(crate) const TAIL: usize = 8;
@@ -34,9 +34,8 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Appends an exchange, its place in time, and the hashes before it and of it.
-    pub(crate) fn push(&mut self, exchange: &Exchange, written: i64, previous: Digest, hash: Digest) {
-        let record = record::encode(exchange, previous);
+    /// Appends an exchange, its record, its place in time, and its hash.
+    pub(crate) fn push(&mut self, exchange: &Exchange, record: Vec<u8>, written: i64, hash: Digest) {
         self.bytes += record.len();
         self.sequences.push(exchange.sequence.cast_signed());
         self.times.push(written);

@@ -328,7 +328,7 @@ impl Voyage<'_> {
             }
         };
         let before = pending.columns.len();
-        pending.push(exchange, Timestamp::from_system(SystemTime::now()).micros());
+        pending.push(exchange, Timestamp::from_system(SystemTime::now()).micros())?;
         if pending.columns.len() > before {
             batch.exchanges += 1;
             batch.oldest.get_or_insert(exchange.started_at.plus(exchange.duration()));
