@@ -165,6 +165,8 @@ test(async (it, folder) => {
 
   // Each finding at its place.
   await show("reservations/getAll/2023-06-06", "contract", ".json .remark");
+  // A list draws its first lines before it knows how high it is.
+  await page.waitForFunction(() => document.querySelector(".json")?.textContent.includes('found "Opened"'));
   const contract = await lines(page);
   const at = (what) => contract.findIndex((line) => line.includes(what));
   it.expect(at("Count:") >= 0 && at("expected 1 to 1000, found 5000") === at("Count:") + 1, `no finding after Count: ${contract}`);
@@ -173,37 +175,37 @@ test(async (it, folder) => {
   const link = await page.$eval(".contract-head a", (link) => link.href);
   it.expect(/^https:\/\/docs\.mews\.com\/connector-api\/operations\/reservations/.test(link), `the documentation is at ${link}`);
   await page.evaluate(() => [...document.querySelectorAll(".findings-at button")].find(({ textContent }) => textContent === "/Limitation/Count").click());
-  it.expect(/^Count:\s*5000/.test(await selected(page)), `a finding doesn't lead to its place: ${await selected(page)}`);
-  it.expect((await text(page, ".json-where")) === "/Limitation/Count", `the pointer is ${await text(page, ".json-where")}`);
+  await it.sees(async () => /^Count:\s*5000/.test(await selected(page)), async () => `a finding doesn't lead to its place: ${await selected(page)}`);
+  await it.sees(async () => (await text(page, ".json-where")) === "/Limitation/Count", async () => `the pointer is ${await text(page, ".json-where")}`);
 
   // Folding, search and copying.
   await show("reservations/getAll/2023-06-06", "response", ".json");
-  const all = await count(page);
-  it.expect(all === 1 + 1 + 10 * 7 + 1, `${all} lines of the response`);
+  const all = 1 + 1 + 10 * 7 + 1;
+  await it.sees(async () => (await count(page)) === all, async () => `${await count(page)} lines of the response`);
   await page.focus(".json");
   await press("z");
-  it.expect((await count(page)) === 3, `${await count(page)} lines when all is folded`);
+  await it.sees(async () => (await count(page)) === 3, async () => `${await count(page)} lines when all is folded`);
   await press("j", "ArrowRight");
-  it.expect((await count(page)) === 13, `${await count(page)} lines when the list is unfolded`);
+  await it.sees(async () => (await count(page)) === 13, async () => `${await count(page)} lines when the list is unfolded`);
   await press("ArrowLeft");
-  it.expect((await count(page)) === 3, "ArrowLeft doesn't fold");
+  await it.sees(async () => (await count(page)) === 3, () => "ArrowLeft doesn't fold");
   await press("z");
-  it.expect((await count(page)) === all, "z doesn't unfold all");
+  await it.sees(async () => (await count(page)) === all, () => "z doesn't unfold all");
   await (await page.$(".json .line:nth-child(3) .fold")).click();
-  it.expect((await count(page)) === all - 6, "a click doesn't fold");
+  await it.sees(async () => (await count(page)) === all - 6, () => "a click doesn't fold");
   await press("/");
   await page.keyboard.type("grossVALUE");
   await press("Enter");
   await until("a search finds", async () => /of 10$/.test(await text(page, ".find-bar [role=status]")));
-  it.expect((await count(page)) === all, "a match in what is folded isn't unfolded");
+  await it.sees(async () => (await count(page)) === all, () => "a match in what is folded isn't unfolded");
   await press("Enter", "Enter");
-  it.expect((await text(page, ".find-bar [role=status]")) === "3 of 10" && (await selected(page)) === "GrossValue:131", `the third match is ${await selected(page)}`);
+  await it.sees(async () => (await text(page, ".find-bar [role=status]")) === "3 of 10" && (await selected(page)) === "GrossValue:131", async () => `the third match is ${await selected(page)}`);
   await press("Escape", "Escape");
   await page.focus(".json");
   await press("p");
-  it.expect((await copied("The JSON pointer")) === "/Reservations/2/Amount/GrossValue", `copied pointer ${await copied("The JSON pointer")}`);
+  await it.sees(async () => (await copied("The JSON pointer")) === "/Reservations/2/Amount/GrossValue", async () => `copied pointer ${await copied("The JSON pointer")}`);
   await press("ArrowLeft", "c");
-  it.expect((await copied("The value")) === '{"Currency":"EUR","GrossValue":131}', `copied value ${await copied("The value")}`);
+  await it.sees(async () => (await copied("The value")) === '{"Currency":"EUR","GrossValue":131}', async () => `copied value ${await copied("The value")}`);
   await press("/");
   await page.keyboard.type("/Reservations/9/State");
   await press("Enter");
@@ -245,24 +247,27 @@ test(async (it, folder) => {
   it.expect(compare === `#/compare/${id("reservations/getAll")}/${first}`, `the comparison is at ${compare}`);
   await page.evaluate((hash) => (location.hash = hash), `#/compare/${first}/${id("reservations/getAll")}`);
   await page.waitForSelector(".lines.diff");
-  it.expect((await text(page, ".find-bar [role=status]")) === "2 differences", `${await text(page, ".find-bar [role=status]")} are found`);
+  await it.sees(async () => (await text(page, ".find-bar [role=status]")) === "2 differences", async () => `${await text(page, ".find-bar [role=status]")} are found`);
+  await page.waitForFunction(() => document.querySelectorAll(".diff .changed, .diff .removed").length > 1);
   const changes = await page.$$eval(".diff .changed, .diff .removed", (all) => all.map((line) => line.textContent));
   it.expect(changes.length === 2 && /^−2:.*4 properties$/.test(changes[0]) && changes[1] === '−State:"Confirmed"+State:"Changed"', `the differences are ${JSON.stringify(changes)}`);
   await press("n", "n");
-  it.expect((await text(page, ".diff .selected")) === changes[1], "n doesn't lead to the second difference");
+  await it.sees(async () => (await text(page, ".diff .selected")) === changes[1], () => "n doesn't lead to the second difference");
 
   // Messages of a WebSocket.
   await page.evaluate((hash) => (location.hash = hash), `#/exchange/${part.id}?tab=messages`);
   await page.waitForSelector(".messages .line");
+  await page.waitForFunction((length) => document.querySelectorAll(".messages .line").length === length, {}, part.webSocket.messages.length);
   const messages = await page.$$eval(".messages .line", (all) => all.map((line) => line.textContent));
   it.expect(messages.length === part.webSocket.messages.length && messages.some((line) => line.includes("close 1000 goodbye <b>")), `the messages are ${JSON.stringify(messages)}`);
   await until("a message is shown as JSON", async () => (await page.$(".split .json")) && (await text(page, ".split .json")).includes("Events:"));
   await page.evaluate((hash) => (location.hash = hash), `#/exchange/${handshake.id}?tab=messages`);
   await page.waitForSelector(".parts a");
-  it.expect((await page.$eval(".parts a", (link) => link.hash)).includes(part.id), "the handshake doesn't lead to its messages");
+  await it.sees(async () => (await page.$eval(".parts a", (link) => link.hash)).includes(part.id), () => "the handshake doesn't lead to its messages");
 
   // Hostile values: text everywhere, controls visible, numbers and repeated names as they were written.
   await show("hostile/all", "response", ".json");
+  await page.waitForFunction(() => document.querySelector(".json .line:last-child")?.textContent.includes("1.00"));
   const hostile = (await lines(page)).join("\n");
   for (const said of [MARKUP, "\\u202egnp.exe\\u202c", "\\u0007\\u001b[31m\\u0000\\u009b\\u2028", "\\ud800", "12345678901234567890", "big:1.00", "__proto__:1"]) {
     it.expect(hostile.includes(said), `the response doesn't show ${said}: ${hostile}`);
@@ -287,8 +292,8 @@ test(async (it, folder) => {
     await show(operation, "response", ".json");
     await page.focus(".json");
     await press(...keys, "G");
-    it.expect((await count(page)) === length, `${operation} has ${await count(page)} lines`);
-    it.expect(last.test(await selected(page)), `${operation} ends with ${(await selected(page)).slice(0, 100)}`);
+    await it.sees(async () => (await count(page)) === length, async () => `${operation} has ${await count(page)} lines`);
+    await it.sees(async () => last.test(await selected(page)), async () => `${operation} ends with ${(await selected(page)).slice(0, 100)}`);
     it.expect((await drawn()) < 2500, `${operation} has ${await drawn()} elements`);
     await press("g");
   }
@@ -297,25 +302,26 @@ test(async (it, folder) => {
   await page.waitForSelector("dialog .lines.text");
   await page.type("dialog input[type=search]", "needle");
   await until("a long value is searched", async () => (await text(page, "dialog .find-bar [role=status]")) === "1 of 1");
-  it.expect((await text(page, "dialog .lines")).endsWith("needle"), "a long value doesn't show its end");
+  await it.sees(async () => (await text(page, "dialog .lines")).endsWith("needle"), () => "a long value doesn't show its end");
   await press("Escape", "Escape", "Escape");
   await page.waitForFunction(() => !document.querySelector("dialog"));
   await show("big/text", "response", ".lines.text .line");
   await page.focus(".lines");
   await press("G");
-  it.expect((await lines(page)).at(-1).endsWith("needle") && (await drawn()) < 2500, "a long text doesn't show its end");
+  await it.sees(async () => (await lines(page)).at(-1).endsWith("needle") && (await drawn()) < 2500, () => "a long text doesn't show its end");
   await show("hostile/all", "request", ".json");
-  it.expect((await lines(page)).some((line) => line.endsWith("5,242,880 characters")), "a request of 5 MB");
+  await it.sees(async () => (await lines(page)).some((line) => line.endsWith("5,242,880 characters")), () => "a request of 5 MB");
 
   // Pictures and PDF as such, and only those.
   await show("images/get", "response", ".picture img");
   await page.waitForFunction(() => document.querySelector(".picture img").naturalWidth === 10);
   await show("bills/getPdf", "response", ".picture iframe");
   await show("pages/html", "response", ".lines.text .line");
+  await page.waitForFunction(() => document.querySelectorAll(".lines .line").length > 1);
   const html = await lines(page);
   it.expect(html[0] === `<!doctype html>${MARKUP}` && html[1] === "alone\\u000dnul\\u0000", `a page is shown as ${JSON.stringify(html)}`);
   await show("broken/json", "response", ".lines.text .line");
-  it.expect((await text(page, "#tabs-response")).includes("expected a value, found `]` at character 21"), `broken JSON: ${await text(page, "#tabs-response")}`);
+  await it.sees(async () => (await text(page, "#tabs-response")).includes("expected a value, found `]` at character 21"), async () => `broken JSON: ${await text(page, "#tabs-response")}`);
   await show("empty/body", "response", ".blank");
 
   // Beside the list, the list's keys are the list's.
@@ -327,15 +333,15 @@ test(async (it, folder) => {
   // A request is sent again with another body, and leads to the exchange that it made.
   await show("reservations/getAll", "overview", ".overview");
   const resend = (await page.$$(".exchange-tools .button")).at(-2);
-  it.expect((await resend.evaluate((button) => button.textContent)) === "Resend", "there is no button to send it again");
+  await it.sees(async () => (await resend.evaluate((button) => button.textContent)) === "Resend", () => "there is no button to send it again");
   await resend.click();
   await page.waitForSelector("#resend-body");
-  it.expect((await page.$eval("#resend-body", (field) => field.value)).includes('"REDACTED:'), "the editor has no pseudonyms");
+  await it.sees(async () => (await page.$eval("#resend-body", (field) => field.value)).includes('"REDACTED:'), () => "the editor has no pseudonyms");
   await it.look(page, "exchange-resend");
   await page.$eval("#resend-body", (field) => (field.value = field.value.replace("10", "11")));
   await page.select("#resend-where", "production");
   await page.click("dialog .button.primary");
-  it.expect((await text(page, "dialog [role=alert]")).includes("Confirm"), "production isn't asked for");
+  await it.sees(async () => (await text(page, "dialog [role=alert]")).includes("Confirm"), () => "production isn't asked for");
   await page.select("#resend-where", "stand-in");
   await page.click("dialog .button.primary");
   await until("the new exchange names the old one", async () => /Sent again from/.test((await page.evaluate(() => document.querySelector(".overview")?.textContent)) ?? ""));

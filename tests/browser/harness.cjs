@@ -145,6 +145,15 @@ class Test {
     if (!holds) this.wrong.push(what);
   }
 
+  /** Like `expect`, of what a page draws in its own time: `holds` may become true, and `what` says what is there instead. */
+  async sees(holds, what) {
+    const end = Date.now() + PATIENCE;
+    while (!(await holds())) {
+      if (Date.now() > end) return this.wrong.push(await what());
+      await pause(20);
+    }
+  }
+
   /** Opens a page at a part of the console's address, with everything watched that must not happen. */
   async open(serve, hash = "", { width = 1400, height = width < 600 ? 844 : 900, scheme = "light", name = `${width}-${scheme}`, token = true } = {}) {
     const page = await this.browser.newPage();

@@ -38,9 +38,9 @@ async function findings(it, serve) {
   const page = await it.open(serve, "#/run", { name: "run" });
   await says(page, ".verdict", /Not Mews/);
   await says(page, ".findings", /reservations\/cancel: 1 failed call not resolved: 403/);
-  it.expect(/^#\/run\/?/.test(await hash(page)), await hash(page));
+  await it.sees(async () => /^#\/run\/?/.test(await hash(page)), async () => await hash(page));
   const fault = "li[data-rule='errors/unresolved']";
-  it.expect((await text(page, fault)).includes("<img src=x onerror=alert(1)>"), `Mews' message is shown as it is: ${await text(page, fault)}`);
+  await it.sees(async () => (await text(page, fault)).includes("<img src=x onerror=alert(1)>"), async () => `Mews' message is shown as it is: ${await text(page, fault)}`);
   it.expect((await page.$$("main img")).length === 0, "a message has become markup");
   await page.click(`${fault} a[href^='#/exchange/']`);
   await until("the exchange is opened", async () => (await hash(page)).startsWith("#/exchange/"));
@@ -99,7 +99,7 @@ async function declaration(it, serve) {
   review = reviewed(serve);
   it.expect(review.silenced.length === 1 && review.silenced[0].ruling.reason === "sent to see the error page", `silenced: ${JSON.stringify(review.silenced)}`);
   await says(page, ".verdict h2", /with 1 rule silenced by the partner/);
-  it.expect((await text(page, ".verdict h2")) === review.headline, `the page says ${await text(page, ".verdict h2")}, review ${review.headline}`);
+  await it.sees(async () => (await text(page, ".verdict h2")) === review.headline, async () => `the page says ${await text(page, ".verdict h2")}, review ${review.headline}`);
 
   // An exchange left out, with a reason.
   const left = (await serve.api("GET", "/api/v1/rows?session=certification&operation=configuration/get&limit=1")).rows[0].id;
@@ -154,7 +154,7 @@ async function sessions(it, serve) {
   await fillIn(page, "form input", "rehearsal");
   await page.keyboard.press("Enter");
   await until("it is being recorded", async () => /recording/.test(await row(page, "rehearsal")));
-  it.expect(/open/.test(await row(page, "certification")), "the session before is open");
+  await it.sees(async () => /open/.test(await row(page, "certification")), () => "the session before is open");
 
   await act(page, "rehearsal", "note");
   await page.waitForSelector("#dialog-input");

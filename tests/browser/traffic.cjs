@@ -24,9 +24,13 @@ async function everyOperation(page) {
     const found = new Map();
     for (let at = 0; ; at += list.clientHeight / 2) {
       list.scrollTop = at;
-      for (let tries = 0; tries < 200; tries++) {
+      // Drawn at the next frame, whenever that is, and filled when the rows have come.
+      for (let tries = 0; tries < 500; tries++) {
         await new Promise((done) => setTimeout(done, 20));
-        if (!document.querySelector(".is-absent")) break;
+        const { top, bottom } = list.getBoundingClientRect();
+        const rows = [...list.querySelectorAll(".vrow")].map((row) => ({ absent: row.matches(".is-absent"), ...row.getBoundingClientRect().toJSON() }));
+        const last = Math.min(bottom, top + list.scrollHeight - list.scrollTop) - 1;
+        if (rows.some((row) => row.top <= top) && rows.some((row) => row.bottom >= last) && !rows.some(({ absent }) => absent)) break;
       }
       for (const row of list.querySelectorAll(".vrow")) found.set(Number(row.getAttribute("aria-rowindex")), row.querySelector(".c-operation").textContent);
       if (at + list.clientHeight >= list.scrollHeight) break;
@@ -51,7 +55,7 @@ test(async (it, folder) => {
   await closed.type("#token", serve.address);
   await closed.keyboard.press("Enter");
   await closed.waitForSelector(".traffic");
-  it.expect((await hash(closed)) === "#/traffic?status=4xx", `the token's view forgot where it was to go: ${await hash(closed)}`);
+  await it.sees(async () => (await hash(closed)) === "#/traffic?status=4xx", async () => `the token's view forgot where it was to go: ${await hash(closed)}`);
   await closed.close();
 
   // By the printed address: an empty log.
@@ -59,7 +63,7 @@ test(async (it, folder) => {
   await page.waitForSelector(".empty .tabs");
   const address = await page.evaluate(() => location.href + document.URL + document.referrer + document.cookie + document.body.textContent);
   it.expect(!address.includes(serve.token), "the token is still in the address, or in the page");
-  it.expect((await text(page, ".empty")).includes(`http://${serve.proxy.host}`), "the empty log doesn't say the proxy's address");
+  await it.sees(async () => (await text(page, ".empty")).includes(`http://${serve.proxy.host}`), () => "the empty log doesn't say the proxy's address");
   const languages = [];
   for (const tab of await page.$$(".empty [role=tab]")) {
     await tab.click();
@@ -85,7 +89,7 @@ test(async (it, folder) => {
   await until("four are there", async () => (await total(page)) === 4);
   const drawn = () => column(page, "c-status");
   await until("their statuses are drawn", async () => (await drawn()).join() === "200,500,403,200" || (await drawn()).length === 4);
-  it.expect((await drawn()).slice(0, 3).join() === "200,500,403", `statuses: ${await drawn()}`);
+  await it.sees(async () => (await drawn()).slice(0, 3).join() === "200,500,403", async () => `statuses: ${await drawn()}`);
   const raw = await page.evaluate(() => /[\u0000-\u0009\u000b-\u001f\u202a-\u202e\u2028\u2066-\u2069]/.test(document.body.textContent));
   it.expect(!raw, "a control character is in the page as it was recorded");
   it.expect(!(await page.$("main img, main script, main b b")), "recorded markup became elements");
@@ -99,7 +103,7 @@ test(async (it, folder) => {
   };
   await filter("5xx");
   await until("one matches 5xx", async () => (await total(page)) === 1 && (await text(page, ".counts")) === "1 match");
-  it.expect((await hash(page)) === "#/traffic?status=5xx", `the address of a filter: ${await hash(page)}`);
+  await it.sees(async () => (await hash(page)) === "#/traffic?status=5xx", async () => `the address of a filter: ${await hash(page)}`);
   await page.keyboard.press("f");
   await page.keyboard.type("operation=cust");
   await until("a completion with its count", async () => (await page.$$eval(".suggestions li", (all) => all.map((one) => one.textContent).join())).includes("customers/getAll"));
@@ -128,7 +132,7 @@ test(async (it, folder) => {
   await many(120);
   await until("all came", async () => (await total(page)) === 124);
   const atEnd = () => page.$eval(".vlist", (list) => list.scrollTop + list.clientHeight >= list.scrollHeight - 2);
-  it.expect(await atEnd(), "the list doesn't follow");
+  await it.sees(async () => await atEnd(), () => "the list doesn't follow");
   await page.mouse.move(400, 600);
   await page.mouse.wheel({ deltaY: -800 });
   await until("it stopped following", async () => (await page.$eval(".traffic-buttons [aria-pressed]", (button) => button.getAttribute("aria-pressed"))) === "false");
@@ -150,7 +154,7 @@ test(async (it, folder) => {
   const inLog = () => serve.api("GET", "/api/v1/rows?limit=1").then(({ total }) => total);
   await show(false);
   await many(7);
-  it.expect((await inLog()) === 161 && (await total(page)) === 154, `hidden: ${await total(page)} of ${await inLog()} rows`);
+  await it.sees(async () => (await inLog()) === 161 && (await total(page)) === 154, async () => `hidden: ${await total(page)} of ${await inLog()} rows`);
   await show(true);
   await until("it has caught up", async () => (await total(page)) === 161 && (await atEnd()));
 
@@ -183,7 +187,13 @@ test(async (it, folder) => {
   await until("all again", async () => (await total(page)) === 203);
 
   // Marks, and what is exported.
-  for (const key of ["G", "k", "k", "m", "m"]) await page.keyboard.press(key);
+  await page.keyboard.press("G");
+  await until("it follows", atEnd);
+  for (const key of ["k", "k", "m", "m"]) {
+    await page.keyboard.press(key);
+    // A row that isn't loaded yet can't be marked.
+    await until("the row is there", () => page.$eval(".vrow.is-cursor .c-operation", (cell) => cell.textContent !== "").catch(() => false));
+  }
   await until("two are marked", async () => (await text(page, ".marked")).includes("2 marked"));
   const pair = await page.$eval(".marked a", (link) => link.getAttribute("href"));
   it.expect(/^#\/compare\/[0-9A-Z]{26}\/[0-9A-Z]{26}$/.test(pair), `compare: ${pair}`);
@@ -232,7 +242,7 @@ test(async (it, folder) => {
   await page.keyboard.press("F");
   await serve.stop();
   await until("the page says so", async () => (await text(page, ".notices")).includes("can't be reached"));
-  it.expect((await column(page, "c-operation")).length > 10, "the rows went with `serve`");
+  await it.sees(async () => (await column(page, "c-operation")).length > 10, () => "the rows went with `serve`");
   await it.look(page, "stopped-1400-light");
   await serve.again();
   await many(50);
