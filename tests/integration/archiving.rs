@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -36,16 +37,21 @@ fn refused(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Makes an archive, and returns the addresses of a node and a reader.
+/// Makes an archive in a database of its own, and returns the addresses of a node and a reader.
 fn archive(postgres: &Postgres) -> (String, String) {
-    postgres.create("audit");
-    let made = printed(&["archive", "setup", "--log", &postgres.owner("audit")]);
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let database = format!("audit_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    postgres.create(&database);
+    let made = printed(&["archive", "setup", "--log", &postgres.owner(&database)]);
     assert!(made.contains("is an archive now"), "{made}");
-    let again = printed(&["archive", "setup", "--log", &postgres.owner("audit")]);
+    let again = printed(&["archive", "setup", "--log", &postgres.owner(&database)]);
     assert!(again.contains("is up to date"), "{again}");
-    postgres.sql("audit", "CREATE ROLE kiosk LOGIN PASSWORD 'n-secret' IN ROLE nightaudit_node");
-    postgres.sql("audit", "CREATE ROLE anna LOGIN PASSWORD 'r-secret' IN ROLE nightaudit_reader");
-    (postgres.url("kiosk", "n-secret", "audit"), postgres.url("anna", "r-secret", "audit"))
+    // Those of the server, which other tests may share.
+    let logins = "DO $$ BEGIN CREATE ROLE kiosk LOGIN PASSWORD 'n-secret' IN ROLE nightaudit_node; CREATE ROLE anna LOGIN \
+                  PASSWORD 'r-secret' IN ROLE nightaudit_reader; EXCEPTION WHEN duplicate_object OR unique_violation \
+                  THEN NULL; END $$";
+    postgres.sql("postgres", logins);
+    (postgres.url("kiosk", "n-secret", &database), postgres.url("anna", "r-secret", &database))
 }
 
 /// Starts a node.
@@ -87,7 +93,7 @@ async fn until(node: &Process, name: &str, holds: impl Fn(u64) -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_reads_reads_what_two_nodes_shipped() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let (as_node, as_reader) = archive(&postgres);
     let mews = Upstream::responding(200, "{}").await;
     let nodes = ["frankfurt", "prague"].map(|name| node(name, &mews.url(), &as_node));
@@ -261,9 +267,9 @@ async fn a_killed_node_ships_every_exchange_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_said_without_it_and_recording_goes_on() {
-    let Some(postgres) = Postgres::start() else { return };
-    archive(&postgres);
-    let wrong = postgres.url("kiosk", "wr0ng-secret", "audit");
+    let Some(postgres) = Postgres::shared() else { return };
+    let (as_node, _) = archive(&postgres);
+    let wrong = as_node.replace("n-secret", "wr0ng-secret");
     let mews = Upstream::responding(200, "{}").await;
     let node = node("a", &mews.url(), &wrong);
     assert_eq!(send(node.proxy(), &post("bills/add", "{}")).await.status, 200);

@@ -10,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -30,6 +31,22 @@ pub struct Postgres {
 const PASSWORD: &str = "the-owner's";
 
 impl Postgres {
+    /// The server that tests of this process share, each with databases of its own: starting one takes longer than most
+    /// tests. It is started for the first that asks, and killed with the last. `None` if PostgreSQL isn't installed.
+    ///
+    /// Not for tests that kill or reconfigure it.
+    #[must_use]
+    pub fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock();
+        if let Some(server) = shared.upgrade() {
+            return Some(server);
+        }
+        let server = Arc::new(Self::start()?);
+        *shared = Arc::downgrade(&server);
+        Some(server)
+    }
+
     /// Starts a server; `None`, said aloud, if PostgreSQL isn't installed.
     #[must_use]
     pub fn start() -> Option<Self> {
@@ -63,7 +80,7 @@ impl Postgres {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         // A killed process loses nothing by that; only a machine would.
         let mut settings = fs::OpenOptions::new().append(true).open(server.data().join("postgresql.conf")).unwrap();
-        writeln!(settings, "fsync = off").unwrap();
+        writeln!(settings, "fsync = off\nfull_page_writes = off").unwrap();
         server.run();
         Some(server)
     }

@@ -26,7 +26,7 @@ impl conformance::Engine for Engine {
 
 #[test]
 fn the_archive_conforms() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     conformance::run(|| {
         let place = Place::new(&postgres);
         Engine { archive: place.archive(), node: place.node("a") }

@@ -9,7 +9,7 @@ use crate::support::{Place, count, wait};
 
 #[test]
 fn a_node_can_only_append_and_a_reader_only_read() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     let node = place.node("a");
     let all = exchanges(1, "s", 5);
@@ -65,7 +65,7 @@ fn a_node_can_only_append_and_a_reader_only_read() {
 
 #[test]
 fn what_is_wrong_with_an_archive_is_said() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     let open = |url: &str| Archive::open(url.parse::<Address>().unwrap()).unwrap_err();
     let wrong = open(&place.url("reader").replace(":p@", ":s3cret@"));
@@ -139,7 +139,7 @@ fn tls_is_verified_as_the_address_says() {
 
 #[test]
 fn a_full_archive_is_said_and_shipping_goes_on_when_there_is_space() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     // What PostgreSQL raises when a table can't be extended.
     let full = "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION \
@@ -160,7 +160,7 @@ fn a_full_archive_is_said_and_shipping_goes_on_when_there_is_space() {
 
 #[test]
 fn a_session_of_another_node_is_not_taken_over() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     let all = exchanges(1, "s", 3);
     let first = place.node("a");

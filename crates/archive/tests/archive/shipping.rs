@@ -63,7 +63,7 @@ fn a_killed_postgresql_has_every_exchange_once() {
 
 #[test]
 fn what_was_recorded_while_nothing_shipped_is_shipped_at_the_next_start() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     // The same log, as the local one is the same after a restart.
     let log = Arc::new(MemoryLog::default());
@@ -88,7 +88,7 @@ fn what_was_recorded_while_nothing_shipped_is_shipped_at_the_next_start() {
 
 #[test]
 fn an_exchange_that_the_node_lost_is_named_with_its_node() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     let log = Arc::new(MemoryLog::default());
     let mut before = nightaudit_exchange::chain::genesis(session_id(1));
@@ -115,7 +115,7 @@ fn an_exchange_that_the_node_lost_is_named_with_its_node() {
 
 #[test]
 fn an_edited_or_deleted_record_is_found() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     let node = place.node("prague");
     exchanges(1, "x", 9).into_iter().for_each(|exchange| node.log.record(exchange));
@@ -139,7 +139,7 @@ fn an_edited_or_deleted_record_is_found() {
 
 #[test]
 fn a_follower_gets_what_a_node_ships_late_and_a_node_that_joins_later() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     let archive = place.archive();
     let first = place.node("a");
@@ -172,7 +172,7 @@ fn a_follower_gets_what_a_node_ships_late_and_a_node_that_joins_later() {
 
 #[test]
 fn retention_drops_whole_weeks_and_nothing_comes_back() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::shared() else { return };
     let place = Place::new(&postgres);
     let log = Arc::new(MemoryLog::default());
     let node = Node::start(&place.url("node"), "a", Arc::clone(&log));

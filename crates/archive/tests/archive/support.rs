@@ -31,12 +31,11 @@ impl<'p> Place<'p> {
         postgres.create(&database);
         let place = Self { postgres, database };
         wait(setup(&place.owner())).unwrap();
-        for (login, role) in [("node", "nightaudit_node"), ("reader", "nightaudit_reader")] {
-            let there = postgres.sql("postgres", &format!("SELECT count(*) FROM pg_roles WHERE rolname = '{login}'"));
-            if there == "0" {
-                postgres.sql("postgres", &format!("CREATE ROLE {login} LOGIN PASSWORD 'p' IN ROLE {role}"));
-            }
-        }
+        // Those of the server, which other tests may share.
+        let logins = "DO $$ BEGIN CREATE ROLE node LOGIN PASSWORD 'p' IN ROLE nightaudit_node; CREATE ROLE reader LOGIN \
+                      PASSWORD 'p' IN ROLE nightaudit_reader; EXCEPTION WHEN duplicate_object OR unique_violation THEN \
+                      NULL; END $$";
+        postgres.sql("postgres", logins);
         place
     }
 
