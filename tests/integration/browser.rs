@@ -1,9 +1,8 @@
 //! The browser that reports and the page are opened in, where there is one.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+use nightaudit_testkit::skip;
 
 /// The folder of npm packages, if all of these are in it; none, and `what` is said to be skipped, if not.
 pub(crate) fn packages(what: &str, names: &[&str]) -> Option<PathBuf> {
@@ -12,12 +11,7 @@ pub(crate) fn packages(what: &str, names: &[&str]) -> Option<PathBuf> {
     if missing.is_empty() && found("node").is_some() {
         return Some(packages);
     }
-    // Not through `eprintln!`, which the test's harness keeps to itself.
-    let _ = writeln!(
-        std::io::stderr(),
-        "skipped: {what} (node: {}, npm packages that are missing: {missing:?})",
-        found("node").is_some()
-    );
+    skip(&format!("{what} (node: {}, npm packages that are missing: {missing:?})", found("node").is_some()));
     None
 }
 
@@ -40,13 +34,8 @@ pub(crate) fn browser(what: &str) -> Option<(PathBuf, PathBuf)> {
     match (chromium, found("node"), packages.join("puppeteer-core").is_dir()) {
         (Some(chromium), Some(_), true) => Some((chromium, packages)),
         (chromium, node, installed) => {
-            // Not through `eprintln!`, which the test's harness keeps to itself.
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: {what} (chromium: {}, node: {}, npm packages: {installed})",
-                chromium.is_some(),
-                node.is_some()
-            );
+            let (chromium, node) = (chromium.is_some(), node.is_some());
+            skip(&format!("{what} (chromium: {chromium}, node: {node}, npm packages: {installed})"));
             None
         }
     }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use nightaudit_testkit::{Process, Upstream, post, send};
+use nightaudit_testkit::{Process, Upstream, post, send, skip};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -286,7 +286,7 @@ fn completed(data: &Path, line: &str) -> Option<BTreeSet<String>> {
     );
     let output = Command::new("bash").args(["-c", &script]).env("PATH", path).env("NIGHTAUDIT_DATA", data).output();
     let Ok(output) = output else {
-        eprintln!("skipped: bash is not installed");
+        skip("bash is not installed");
         return None;
     };
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -327,7 +327,7 @@ fn every_shell_gets_a_script() {
         let mut child = match Command::new(shell).arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn() {
             Ok(child) => child,
             Err(_) => {
-                eprintln!("skipped: {shell} is not installed");
+                skip(&format!("{shell} is not installed"));
                 continue;
             }
         };

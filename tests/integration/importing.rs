@@ -10,7 +10,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
-use nightaudit_testkit::{Process, Upstream, post, send};
+use nightaudit_testkit::{Process, Upstream, post, send, skip};
 use serde_json::{Value, json};
 
 use crate::browser::browser;
@@ -226,11 +226,6 @@ async fn a_running_serve_imports_for_the_command() {
     assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
     let own = sessions(&data).into_iter().find(|session| session["name"] == "own").unwrap();
     assert_eq!((&own["exchanges"], &own["imported"]), (&3.into(), &Value::Null));
-}
-
-/// Says what is left out, past the tests' harness, which keeps output to itself.
-fn skip(what: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {what}");
 }
 
 /// mitmproxy as a reverse proxy, that writes what it saw when it ends.

@@ -20,6 +20,7 @@ mod fault_commands;
 mod faults;
 mod fidelity;
 mod filtering;
+mod fleet;
 mod frames;
 mod http2_attacks;
 mod http2_upstreams;

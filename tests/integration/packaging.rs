@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use nightaudit_testkit::{Authority, Process};
+use nightaudit_testkit::{Authority, Process, skip};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
@@ -280,7 +280,7 @@ fn systemd_takes_the_unit() {
     let file = folder.path().join("nightaudit.service");
     fs::write(&file, read("config/nightaudit.service").replace("/usr/local/bin/nightaudit", BINARY)).unwrap();
     let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output() else {
-        eprintln!("skipped: systemd-analyze is not installed");
+        skip("systemd-analyze is not installed");
         return;
     };
     assert!(output.status.success() && !said(&output).contains("nightaudit.service"), "{}", said(&output));

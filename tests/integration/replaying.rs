@@ -6,7 +6,7 @@ use std::{
 };
 
 use nightaudit_mews::PUBLISHED_TOKENS;
-use nightaudit_testkit::{Process, RawResponse, Replayed, Simulated, Upstream, open_web_socket, post, send};
+use nightaudit_testkit::{Process, RawResponse, Replayed, Simulated, Upstream, open_web_socket, post, send, skip};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -97,7 +97,7 @@ fn a_third_party_client_sees_the_same_bytes() {
     std::fs::write(&script, PYTHON).unwrap();
     let is_there = Command::new("python3").args(["-c", "import requests"]).stderr(Stdio::null()).status();
     if !is_there.is_ok_and(|status| status.success()) {
-        println!("skipped: Python's `requests` is not installed");
+        skip("Python's `requests` is not installed");
         return;
     }
     let tokens = PUBLISHED_TOKENS[0];

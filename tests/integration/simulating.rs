@@ -7,7 +7,7 @@ use std::{
 };
 
 use nightaudit_mews::PUBLISHED_TOKENS;
-use nightaudit_testkit::{Process, Simulated, post, send};
+use nightaudit_testkit::{Process, Simulated, post, send, skip};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
@@ -149,7 +149,7 @@ async function call(operation, fields, { status = 200, headers = {} } = {}) {
 fn walk(program: &str, arguments: &[&str], probe: &[&str], name: &str) -> bool {
     let is_there = Command::new(program).args(probe).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !is_there.is_ok_and(|status| status.success()) {
-        println!("skipped: {name} is not installed");
+        skip(&format!("{name} is not installed"));
         return false;
     }
     let simulated = Simulated::start(BINARY, &[]);
@@ -182,7 +182,7 @@ fn third_party_clients_work_through_proxy_and_simulator() {
         walk("node", &[&node], &["-e", "fetch"], "Node with `fetch`"),
     ];
     if walked == [false, false] {
-        println!("skipped: no third-party client is installed");
+        skip("no third-party client is installed");
     }
 }
 

@@ -96,6 +96,10 @@ impl From<Fault> for SessionError {
             Fault::Server(text) if text.starts_with("WRONGPASS") || text.starts_with("NOAUTH") => {
                 Self::Lasting(format!("{text} (check user and password in `limit.store`)"))
             }
+            Fault::Server(text) if text.starts_with("ERR AUTH") || text.starts_with("ERR Client sent AUTH") => {
+                Self::Lasting(format!("{text} (leave the password out of `limit.store`)"))
+            }
+            Fault::Server(text) if text.starts_with("DENIED") => Self::Lasting(text.clone()),
             _ => Self::Passing(fault.to_string()),
         }
     }

@@ -9,6 +9,7 @@
 //! - [`Process`]: the real binary with its own data folder.
 //! - [`Postgres`]: a PostgreSQL of the test's own, where it is installed.
 //! - [`Terminal`]: a program in a pseudo-terminal, with its screen.
+//! - [`skip`] and [`long_lane`]: what a test leaves out, and says so.
 //! - [`send`] and [`RawResponse`]: a client that sends bytes exactly as given.
 //!
 //! Everything stays on loopback. For tests only: failures panic.
@@ -30,6 +31,7 @@
 mod authority;
 mod client;
 mod harness;
+mod lanes;
 mod limits;
 mod line;
 mod postgres;
@@ -42,6 +44,7 @@ mod upstream;
 pub use authority::Authority;
 pub use client::{RawResponse, leave, open_web_socket, post, read_response, send, send_and_half_close, send_slowly};
 pub use harness::{Gate, Harness, Setup};
+pub use lanes::{long_lane, skip};
 pub use limits::{LimitEvent, Reply, ScriptedLimits, ScriptedPermit, Treatment};
 pub use line::Line;
 pub use postgres::Postgres;

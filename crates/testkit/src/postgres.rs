@@ -17,6 +17,8 @@ use std::{
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+use crate::lanes::skip;
+
 /// A PostgreSQL server on a free port of loopback, with its data in a temporary folder; killed on drop.
 pub struct Postgres {
     folder: TempDir,
@@ -51,9 +53,7 @@ impl Postgres {
     #[must_use]
     pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            println!("skipped: PostgreSQL is not installed");
-            // Even where a passing test's output is not shown.
-            let _ = writeln!(std::io::stderr(), "skipped: PostgreSQL is not installed");
+            skip("PostgreSQL is not installed");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::lanes::skip;
+
 /// A running `redis-server` with its own folder; killed on drop.
 pub struct Redis {
     child: Option<Child>,
@@ -32,7 +34,7 @@ impl Redis {
     #[must_use]
     pub fn with(arguments: &[&str]) -> Option<Self> {
         if Command::new("redis-server").arg("--version").output().is_err() {
-            eprintln!("skipped: redis-server is not installed");
+            skip("redis-server is not installed");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nightaudit_limit::{Admission, Admit as _, History, Permit as _};
 use nightaudit_limit_redis::Budget;
-use nightaudit_testkit::Redis;
+use nightaudit_testkit::{Redis, long_lane};
 
 use crate::{WINDOW, admitted, arrival, limits, node, open, refused, settled};
 
@@ -49,6 +49,9 @@ async fn never_two_windows_of(url: &str, mut redis: Redis, restart: impl AsyncFn
 
 #[tokio::test]
 async fn a_redis_restarted_without_its_memory_opens_no_second_window() {
+    if long_lane().is_none() {
+        return;
+    }
     let Some(redis) = settled().await else { return };
     never_two_windows_at_once(redis, async |redis| {
         redis.kill();
@@ -59,6 +62,9 @@ async fn a_redis_restarted_without_its_memory_opens_no_second_window() {
 
 #[tokio::test]
 async fn a_redis_restarted_with_old_memory_opens_no_second_window() {
+    if long_lane().is_none() {
+        return;
+    }
     let Some(redis) = Redis::with(&["--save", "3600 1000000", "--appendonly", "no"]) else { return };
     // A dump from before anything was sent, which is what it has after the kill.
     let _ = redis.command(&["SAVE"]);
@@ -118,6 +124,9 @@ async fn a_redis_that_is_gone_admits_nothing_and_says_so() {
 
 #[tokio::test]
 async fn a_failover_to_a_replica_opens_no_second_window() {
+    if long_lane().is_none() {
+        return;
+    }
     let Some(redis) = Redis::start() else { return };
     let replica = redis.replica();
     let sentinel = redis.sentinel("main");
@@ -150,6 +159,9 @@ async fn a_failover_to_a_replica_opens_no_second_window() {
 
 #[tokio::test]
 async fn a_failover_in_a_cluster_opens_no_second_window() {
+    if long_lane().is_none() {
+        return;
+    }
     let Some(mut nodes) = Redis::cluster(3) else { return };
     let spare = nodes.pop().unwrap();
     let url = format!("redis://{},{},{}/?cluster=true", nodes[0].address(), nodes[1].address(), nodes[2].address());

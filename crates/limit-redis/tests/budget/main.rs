@@ -7,7 +7,7 @@ mod sharing;
 
 use std::time::Duration;
 
-use nightaudit_limit::{Action, Admission, AdmissionRequest, Admit as _, Config, KeyParts, Refusal, Rule};
+use nightaudit_limit::{Action, Admission, AdmissionRequest, Admit as _, Config, History, KeyParts, Refusal, Rule};
 use nightaudit_limit_redis::{Budget, BudgetConfig, BudgetPermit, OnFailure};
 use nightaudit_testkit::Redis;
 
@@ -40,11 +40,11 @@ pub(crate) fn arrival(token: &str) -> AdmissionRequest<'_> {
     AdmissionRequest { access_token: token, client_token: "kiosk", operation: "rates/getAll", paginated: false }
 }
 
-/// A Redis whose first quarantine is over.
+/// A Redis whose first quarantine is over, as far as it knows.
 pub(crate) async fn settled() -> Option<Redis> {
     let redis = Redis::start()?;
-    let budget = node(&redis.url(), "first", limits(1));
-    open(&budget, "first").await;
+    node(&redis.url(), "first", limits(1)).restore(History::default()).await.unwrap();
+    assert_eq!(redis.command(&["HSET", "nightaudit:{fleet}:state", "unknown", "1"]), ":0\r\n");
     Some(redis)
 }
 
