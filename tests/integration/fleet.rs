@@ -9,7 +9,7 @@ use std::{
 
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
-use nightaudit_testkit::{Process, Upstream, post, send};
+use nightaudit_testkit::{Process, Upstream, post, send, try_send};
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
@@ -100,7 +100,7 @@ impl Fleet {
                     }
                     let begun = Instant::now();
                     let request = post("resources/getAll", &body(number));
-                    let sending = tokio::spawn(async move { send(address, &request).await });
+                    let sending = try_send(address, &request);
                     let bounded =
                         tokio::time::timeout(Duration::from_secs(60), sending).await.expect("a response in time");
                     let ended = Instant::now();
@@ -176,6 +176,12 @@ impl Fleet {
     /// Requests that arrived since an instant.
     pub(crate) fn arrived_since(&self, since: Instant) -> usize {
         self.arrivals.lock().unwrap().values().filter(|arrival| **arrival >= since).count()
+    }
+
+    /// Requests of a node that arrived since an instant.
+    pub(crate) fn arrived_of(&self, node: usize, since: Instant) -> usize {
+        let arrivals = self.arrivals.lock().unwrap();
+        arrivals.iter().filter(|(number, arrival)| **number >> 56 == node as u64 && **arrival >= since).count()
     }
 }
 

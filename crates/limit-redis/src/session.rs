@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::address::{Address, AddressKind, Host};
 use crate::scripts::Scripts;
+use crate::tls;
 use crate::wire::{Command, Connection, Fault};
 
 /// How to reach Redis.
@@ -100,6 +101,7 @@ impl From<Fault> for SessionError {
                 Self::Lasting(format!("{text} (leave the password out of `limit.store`)"))
             }
             Fault::Server(text) if text.starts_with("DENIED") => Self::Lasting(text.clone()),
+            Fault::Tls(cause) => Self::Lasting(cause.clone()),
             _ => Self::Passing(fault.to_string()),
         }
     }
@@ -208,11 +210,22 @@ impl Target {
         let failed = |error: std::io::Error| SessionError::Passing(format!("{host}: {error}"));
         let stream = TcpStream::connect((host.name.as_str(), host.port)).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        let Some(tls) = &self.tls else { return Ok(Connection::over(stream)) };
+        let Some(tls) = &self.tls else { return answered(host, Connection::over(stream), false).await };
         let name = ServerName::try_from(host.name.clone())
             .map_err(|_| SessionError::Lasting(format!("`{}` can't be the name in a certificate", host.name)))?;
-        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(failed)?;
-        Ok(Connection::over(stream))
+        let failed = |error: std::io::Error| match tls::explained(&error) {
+            Some(cause) => SessionError::Lasting(format!("{host}: {cause}")),
+            None => failed(error),
+        };
+        let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+        match timeout(CONNECT / 2, handshake).await {
+            Ok(stream) => answered(host, Connection::over(stream.map_err(failed)?), true).await,
+            // Without TLS, Redis may take the first message for a command that isn't complete yet.
+            Err(_) => Err(SessionError::Passing(format!(
+                "{host}: no TLS handshake within {:?}; is it the `tls-port` of Redis?",
+                CONNECT / 2
+            ))),
+        }
     }
 
     /// The master's address by the first Sentinel that knows it.
@@ -244,6 +257,17 @@ impl Target {
         let port = port.text().and_then(|port| port.parse().ok());
         let (Some(name), Some(port)) = (host.text(), port) else { return Err(unknown()) };
         Ok(Host { name, port })
+    }
+}
+
+/// A connection on which there is an answer, whatever it is: that of one who expects TLS, or a certificate, is the end.
+async fn answered(host: &Host, connection: Connection, tls: bool) -> Result<Connection, SessionError> {
+    match connection.call(Command::of(&["PING"])).await {
+        Err(Fault::Closed) if !tls => Err(SessionError::Passing(format!(
+            "{host} closes the connection without a reply; if that is its `tls-port`, begin with rediss://"
+        ))),
+        Err(fault @ (Fault::Closed | Fault::Tls(_))) => Err(fault.into()),
+        _ => Ok(connection),
     }
 }
 

@@ -1,9 +1,10 @@
 //! TLS to Redis.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 /// Trusts the system's authorities, and those of a PEM file. Errors name the file.
@@ -30,4 +31,25 @@ pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = versions.map_err(|error| error.to_string())?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// Why TLS failed and what helps, if it was TLS that failed and not the network.
+pub(crate) fn explained(error: &io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    let remedy = match error {
+        // The signature is bad if an authority of the same name is known.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "its authority isn't known here: name a PEM file that has it in `limit.store_ca`"
+        }
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "name Redis in `limit.store` as its certificate does",
+        Error::InvalidCertificate(_) => "Redis needs another certificate",
+        Error::InvalidMessage(_) => "no TLS is spoken there; is it the `tls-port` of Redis?",
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "Redis wants a certificate of its clients, and there is none to give: set `tls-auth-clients optional` there"
+        }
+        _ => return Some(error.to_string()),
+    };
+    Some(format!("{error}; {remedy}"))
 }

@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval, timeout};
 
+use crate::tls;
+
 /// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
@@ -57,6 +59,9 @@ impl Reply {
 pub(crate) enum Fault {
     #[error("the connection to Redis was closed")]
     Closed,
+    /// It speaks TLS otherwise than expected, or not at all.
+    #[error("{0}")]
+    Tls(String),
     #[error("Redis says: {0}")]
     Server(String),
     #[error("Redis gave a reply that makes no sense")]
@@ -157,15 +162,31 @@ impl Connection {
 }
 
 async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin, mut calls: mpsc::UnboundedReceiver<Call>) {
+    let mut pending = Pending::new();
+    let end = exchange(stream, &mut calls, &mut pending).await;
+    for (asked, _) in pending {
+        // Who asked may have given up.
+        let _ = asked.send(Err(end.clone()));
+    }
+}
+
+/// Those who wait for a reply, since when.
+type Pending = VecDeque<(oneshot::Sender<Result<Reply, Fault>>, Instant)>;
+
+/// Passes commands and replies until the connection ends; returns why.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    calls: &mut mpsc::UnboundedReceiver<Call>,
+    pending: &mut Pending,
+) -> Fault {
     let (mut input, mut output) = tokio::io::split(stream);
-    let mut pending: VecDeque<(oneshot::Sender<Result<Reply, Fault>>, Instant)> = VecDeque::new();
     let (mut read, mut batch, mut written) = (BytesMut::with_capacity(16 << 10), Vec::new(), Vec::new());
     let mut watch = interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             count = calls.recv_many(&mut batch, 256) => {
                 if count == 0 || pending.len() > MOST_PENDING {
-                    return;
+                    return Fault::Closed;
                 }
                 let now = Instant::now();
                 for call in batch.drain(..) {
@@ -173,29 +194,35 @@ async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin, mut calls: mpsc::Unb
                     pending.push_back((call.reply, now));
                 }
                 if !matches!(timeout(PATIENCE, output.write_all(&written)).await, Ok(Ok(()))) {
-                    return;
+                    return Fault::Closed;
                 }
                 written.clear();
             }
             count = input.read_buf(&mut read) => {
-                if !matches!(count, Ok(1..)) {
-                    return;
+                match count {
+                    Ok(1..) => {}
+                    // An alert, and no reply.
+                    _ if read.starts_with(&[0x15, 0x03]) => {
+                        return Fault::Tls("TLS is spoken there: begin with rediss://".to_owned());
+                    }
+                    Ok(0) => return Fault::Closed,
+                    Err(error) => return tls::explained(&error).map_or(Fault::Closed, Fault::Tls),
                 }
                 loop {
                     match decode(&mut read) {
                         Ok(Some(reply)) => match pending.pop_front() {
                             // Who asked may have given up.
                             Some((asked, _)) => drop(asked.send(Ok(reply))),
-                            None => return,
+                            None => return Fault::Closed,
                         },
                         Ok(None) => break,
-                        Err(_) => return,
+                        Err(_) => return Fault::Closed,
                     }
                 }
             }
             _ = watch.tick() => {
                 if pending.front().is_some_and(|(_, since)| since.elapsed() > PATIENCE) {
-                    return;
+                    return Fault::Closed;
                 }
             }
         }

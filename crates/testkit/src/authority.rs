@@ -41,7 +41,13 @@ impl Authority {
     /// The files with a certificate and its key.
     #[must_use]
     pub fn certificate_files(&self) -> (PathBuf, PathBuf) {
-        let (certificate, key) = self.issue(&LOOPBACK);
+        self.certificate_files_for(&LOOPBACK)
+    }
+
+    /// The files with a certificate for these names and its key. Those of an earlier call are replaced.
+    #[must_use]
+    pub fn certificate_files_for(&self, names: &[&str]) -> (PathBuf, PathBuf) {
+        let (certificate, key) = self.issue(names);
         let (certificate_file, key_file) = (self.folder.path().join("cert.pem"), self.folder.path().join("key.pem"));
         std::fs::write(&certificate_file, certificate.pem()).unwrap();
         std::fs::write(&key_file, key.serialize_pem()).unwrap();

@@ -66,6 +66,15 @@ pub async fn send(address: SocketAddr, bytes: &[u8]) -> RawResponse {
     parse(&read)
 }
 
+/// Like [`send`], to a server that may be gone, or go before it has responded: `None` then.
+pub async fn try_send(address: SocketAddr, bytes: &[u8]) -> Option<RawResponse> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let _ = stream.write_all(bytes).await;
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read).await;
+    read.windows(4).any(|window| window == b"\r\n\r\n").then(|| parse(&read))
+}
+
 /// Sends bytes, half-closes the connection, and keeps reading.
 pub async fn send_and_half_close(address: SocketAddr, bytes: &[u8]) -> RawResponse {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -42,7 +42,9 @@ mod terminal;
 mod upstream;
 
 pub use authority::Authority;
-pub use client::{RawResponse, leave, open_web_socket, post, read_response, send, send_and_half_close, send_slowly};
+pub use client::{
+    RawResponse, leave, open_web_socket, post, read_response, send, send_and_half_close, send_slowly, try_send,
+};
 pub use harness::{Gate, Harness, Setup};
 pub use lanes::{long_lane, skip};
 pub use limits::{LimitEvent, Reply, ScriptedLimits, ScriptedPermit, Treatment};

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::lanes::skip;
+use crate::{authority::Authority, lanes::skip};
 
 /// A running `redis-server` with its own folder; killed on drop.
 pub struct Redis {
@@ -42,6 +42,18 @@ impl Redis {
         let mut redis = Self { child: None, port, folder: tempfile::tempdir().unwrap(), arguments, file: None };
         redis.launch();
         Some(redis)
+    }
+
+    /// Starts one that also speaks TLS, on the second port, with such a certificate of an authority, and with these arguments.
+    #[must_use]
+    pub fn with_tls(authority: &Authority, names: &[&str], arguments: &[&str]) -> Option<(Self, u16)> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (certificate, key) = authority.certificate_files_for(names);
+        let (number, ca) = (port.to_string(), authority.ca_file());
+        let [certificate, key, ca] = [&certificate, &key, &ca].map(|file| file.to_str().unwrap());
+        let tls =
+            ["--tls-port", &number, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", ca];
+        Some((Self::with(&[&tls, arguments].concat())?, port))
     }
 
     /// Starts a cluster of so many masters, and one more node without slots, which comes last.
@@ -108,6 +120,49 @@ impl Redis {
         let mut sentinel = Self { child: None, port, folder, file: Some(file), arguments };
         sentinel.launch();
         sentinel
+    }
+
+    /// Waits until a Sentinel knows this replica of the master of a name.
+    pub fn known_to(&self, sentinel: &Self, name: &str) {
+        sentinel.until(&["SENTINEL", "REPLICAS", name], |known| known.contains(&self.port.to_string()));
+    }
+
+    /// Makes a Sentinel promote this replica of the master of a name, which is gone.
+    pub fn promoted_by(&self, sentinel: &Self, name: &str) {
+        assert_eq!(sentinel.command(&["SENTINEL", "FAILOVER", name]), "+OK\r\n");
+        self.until(&["ROLE"], |role| role.contains("master"));
+        // It tells the new address only once it is done.
+        let told = |master: &str| master.contains(&self.port.to_string());
+        sentinel.until(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name], told);
+    }
+
+    /// Kills the master of a cluster that has the most requests in one window, after this spare node has become its replica, and
+    /// makes it take over. Returns how many requests those were.
+    pub fn take_over(&self, masters: &mut [Self]) -> u32 {
+        let most = |node: &Self| {
+            let script = "local most = 0 for _, key in ipairs(redis.call('KEYS', '*:sent')) do \
+                          most = math.max(most, redis.call('ZCARD', key)) end return most";
+            node.command(&["EVAL", script, "0"]).trim_start_matches(':').trim().parse::<u32>().unwrap()
+        };
+        let owner = masters.iter_mut().max_by_key(|node| most(node)).unwrap();
+        let requests = most(owner);
+        let id = owner.command(&["CLUSTER", "MYID"]);
+        assert_eq!(self.command(&["CLUSTER", "REPLICATE", id.lines().nth(1).unwrap()]), "+OK\r\n");
+        self.until(&["ROLE"], |role| role.contains("connected"));
+        owner.kill();
+        assert_eq!(self.command(&["CLUSTER", "FAILOVER", "TAKEOVER"]), "+OK\r\n");
+        self.until(&["ROLE"], |role| role.contains("master"));
+        for node in masters.iter().filter(|node| node.is_running()) {
+            node.until(&["CLUSTER", "SLOTS"], |slots| slots.contains(&self.port.to_string()));
+        }
+        requests
+    }
+
+    /// The address for `limit.store` of a cluster of which these are nodes.
+    #[must_use]
+    pub fn cluster_url(nodes: &[Self]) -> String {
+        let hosts: Vec<String> = nodes.iter().map(|node| node.address().to_string()).collect();
+        format!("redis://{}/?cluster=true", hosts.join(","))
     }
 
     /// Its address for `limit.store`.
@@ -190,6 +245,9 @@ impl Redis {
                 count => reply.extend_from_slice(&part[..count]),
             }
             let text = String::from_utf8_lossy(&reply);
+            if text.starts_with("-LOADING") {
+                return None;
+            }
             let complete = text.strip_suffix("+PONG\r\n").filter(|before| before.ends_with("\r\n"));
             if let Some(complete) = complete {
                 return Some(complete.to_owned());

@@ -131,28 +131,12 @@ async fn a_failover_to_a_replica_opens_no_second_window() {
     let replica = redis.replica();
     let sentinel = redis.sentinel("main");
     let url = format!("{}/?sentinel=main", sentinel.url());
-    let since = Instant::now();
-    while !sentinel.command(&["SENTINEL", "REPLICAS", "main"]).contains(&replica.address().port().to_string()) {
-        assert!(since.elapsed() < Duration::from_secs(60), "the Sentinel finds the replica");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    replica.known_to(&sentinel, "main");
     let wrong = node(&url.replace("main", "other"), "c", limits(1)).restore(History::default()).await.unwrap_err();
     assert!(wrong.to_string().contains("knows no master `other`"), "{wrong}");
     never_two_windows_of(&url, redis, async |redis| {
         redis.kill();
-        assert_eq!(sentinel.command(&["SENTINEL", "FAILOVER", "main"]), "+OK\r\n");
-        while !replica.command(&["ROLE"]).contains("master") {
-            assert!(since.elapsed() < Duration::from_secs(120), "the replica is promoted");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        // The Sentinel tells the new address only once it is done.
-        while !sentinel
-            .command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"])
-            .contains(&replica.address().port().to_string())
-        {
-            assert!(since.elapsed() < Duration::from_secs(120), "the Sentinel names the new master");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        replica.promoted_by(&sentinel, "main");
     })
     .await;
 }
@@ -164,7 +148,7 @@ async fn a_failover_in_a_cluster_opens_no_second_window() {
     }
     let Some(mut nodes) = Redis::cluster(3) else { return };
     let spare = nodes.pop().unwrap();
-    let url = format!("redis://{},{},{}/?cluster=true", nodes[0].address(), nodes[1].address(), nodes[2].address());
+    let url = Redis::cluster_url(&nodes);
     let one = node(&nodes[0].url(), "c", limits(1)).restore(History::default()).await.unwrap_err().to_string();
     assert!(one.contains("add ?cluster=true"), "{one}");
     // Tokens on all masters have windows of their own, and are seen together.
@@ -174,26 +158,10 @@ async fn a_failover_in_a_cluster_opens_no_second_window() {
         admitted(&c, token).await.sent().await.unwrap();
     }
     assert_eq!(c.report().await.unwrap().iter().filter(|state| "pqrst".contains(&state.key)).count(), 5);
-    let (nodes, port) = (std::cell::RefCell::new(nodes), spare.address().port().to_string());
+    let nodes = std::cell::RefCell::new(nodes);
     never_two_windows_of(&url, spare, async |spare| {
-        let mut nodes = nodes.borrow_mut();
-        // The master with the windows of this test's token, which was used last.
-        let last = |node: &Redis| {
-            let script = "local most = 0 for _, key in ipairs(redis.call('KEYS', '*:sent')) do local n = redis.call('ZCARD', \
-                          key) if n > most then most = n end end return most";
-            node.command(&["EVAL", script, "0"]).trim_start_matches(':').trim().parse::<u32>().unwrap()
-        };
-        let owner = nodes.iter_mut().max_by_key(|node| last(node)).unwrap();
-        assert_eq!(last(owner), 10);
-        let id = owner.command(&["CLUSTER", "MYID"]);
-        let id = id.lines().nth(1).unwrap().to_owned();
-        assert_eq!(spare.command(&["CLUSTER", "REPLICATE", &id]), "+OK\r\n");
-        spare.until(&["ROLE"], |role| role.contains("connected"));
-        owner.kill();
-        assert_eq!(spare.command(&["CLUSTER", "FAILOVER", "TAKEOVER"]), "+OK\r\n");
-        spare.until(&["ROLE"], |role| role.contains("master"));
-        let others = nodes.iter().filter(|node| node.is_running());
-        others.for_each(|node| node.until(&["CLUSTER", "SLOTS"], |slots| slots.contains(&port)));
+        // The windows of this test's token are full.
+        assert_eq!(spare.take_over(&mut nodes.borrow_mut()), 10);
     })
     .await;
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
 mod admitting;
+mod encrypted;
 mod losing;
 mod sharing;
 
@@ -43,9 +44,14 @@ pub(crate) fn arrival(token: &str) -> AdmissionRequest<'_> {
 /// A Redis whose first quarantine is over, as far as it knows.
 pub(crate) async fn settled() -> Option<Redis> {
     let redis = Redis::start()?;
+    settle(&redis).await;
+    Some(redis)
+}
+
+/// Ends the first quarantine of a Redis, for nodes that connect from now on.
+pub(crate) async fn settle(redis: &Redis) {
     node(&redis.url(), "first", limits(1)).restore(History::default()).await.unwrap();
     assert_eq!(redis.command(&["HSET", "nightaudit:{fleet}:state", "unknown", "1"]), ":0\r\n");
-    Some(redis)
 }
 
 /// Waits until a request of this token is admitted, and gives it back.
