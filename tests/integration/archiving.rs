@@ -24,7 +24,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// Runs a command that succeeds, and returns what it prints.
-fn printed(arguments: &[&str]) -> String {
+pub(crate) fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -38,7 +38,7 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 /// Makes an archive in a database of its own, and returns the addresses of a node and a reader.
-fn archive(postgres: &Postgres) -> (String, String) {
+pub(crate) fn archive(postgres: &Postgres) -> (String, String) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let database = format!("audit_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     postgres.create(&database);
@@ -55,7 +55,7 @@ fn archive(postgres: &Postgres) -> (String, String) {
 }
 
 /// Starts a node.
-fn node(name: &str, mews: &str, archive: &str) -> Process {
+pub(crate) fn node(name: &str, mews: &str, archive: &str) -> Process {
     let folder = tempfile::tempdir().unwrap().keep();
     node_on(&folder, name, mews, archive)
 }
@@ -79,7 +79,7 @@ async fn metric(node: &Process, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
 }
 
-async fn until(node: &Process, name: &str, holds: impl Fn(u64) -> bool) {
+pub(crate) async fn until(node: &Process, name: &str, holds: impl Fn(u64) -> bool) {
     let begun = Instant::now();
     loop {
         let value = metric(node, name).await;

@@ -42,6 +42,7 @@ mod serving;
 mod silent_console;
 mod simulating;
 mod streaming;
+mod team_page;
 mod terminal;
 mod unread;
 mod upgrades;

@@ -20,12 +20,12 @@ const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-t
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
 
 /// A request to the console at `host`.
-async fn ask(host: &str, method: &str, path: &str, headers: &str) -> RawResponse {
+pub(crate) async fn ask(host: &str, method: &str, path: &str, headers: &str) -> RawResponse {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
     send(host.parse().unwrap(), request.as_bytes()).await
 }
 
-async fn json(host: &str, token: &str, path: &str) -> Value {
+pub(crate) async fn json(host: &str, token: &str, path: &str) -> Value {
     let answer = ask(host, "GET", path, &format!("Authorization: Bearer {token}\r\n")).await;
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     serde_json::from_slice(&answer.body).unwrap()
@@ -53,15 +53,15 @@ async fn told(file: &Path) -> String {
 }
 
 /// A running `nightaudit console`; it is killed when it is dropped.
-struct Viewer {
+pub(crate) struct Viewer {
     child: Child,
-    host: String,
-    token: String,
+    pub(crate) host: String,
+    pub(crate) token: String,
     log: String,
 }
 
 impl Viewer {
-    fn start(data: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
             .args(["console", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
@@ -78,7 +78,7 @@ impl Viewer {
         Self { child, host, token, log: lines.next().unwrap() }
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());

@@ -1,7 +1,8 @@
 //! The installation's keys, as exports use them.
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -37,15 +38,22 @@ pub fn signing_key(data: &Path) -> Result<SigningKey, SigningKeyError> {
     let path = data.join("signing-key");
     match nightaudit_store::read_secret(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(SigningKeyError::Unreadable { path, source }),
-        _ => Ok(SigningKey::load_or_create(data)?),
+        Err(_) => {
+            // Who only reads an archive has no data folder before the first key.
+            let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+            folder.map_err(|source| KeyError::Io { what: "write", path, source })?;
+            Ok(SigningKey::load_or_create(data)?)
+        }
+        Ok(_) => Ok(SigningKey::load_or_create(data)?),
     }
 }
 
-/// What the console needs to make evidence.
-pub(crate) fn evidence_tools(settings: &Settings) -> EvidenceTools {
+/// What the console needs to make evidence in `folder`, with the keys of the data folder.
+pub(crate) fn evidence_tools(settings: &Settings, folder: &Path) -> EvidenceTools {
     let (signing, masking) = (settings.data.clone(), settings.data.clone());
     EvidenceTools {
-        folder: settings.data.clone(),
+        folder: folder.to_owned(),
+        keys: settings.data.clone(),
         masked_fields: settings.export_mask.clone(),
         mask_key: Box::new(move || mask_key(&masking)),
         signing_key: Box::new(move || Ok(signing_key(&signing)?)),

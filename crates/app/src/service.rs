@@ -347,7 +347,7 @@ fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, of_log: Gauges) ->
 pub(crate) fn log_gauges(log: &Arc<Log>, settings: &Settings) -> Gauges {
     let importing = Arc::clone(log);
     Gauges {
-        evidence: Some(keys::evidence_tools(settings)),
+        evidence: Some(keys::evidence_tools(settings, &settings.data)),
         import: Some(Box::new(move |exchanges| importing.import(exchanges))),
         ..reading_gauges(settings)
     }

@@ -3,18 +3,24 @@
 use std::{io, sync::Arc};
 
 use nightaudit_archive::{Address, Archive};
-use nightaudit_console::{Console, Token, TokenError};
+use nightaudit_console::{Console, Gauges, Token, TokenError};
 use nightaudit_log::{ReadError, ReadLog as _};
 use nightaudit_store::{Log, OpenError, StoreConfig};
 use rustls::ServerConfig;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Settings,
     console_port::ConsolePort,
     error::StartError,
+    keys::evidence_tools,
     service::{log_gauges, open_log, reading_gauges, unwind},
 };
+
+/// Why nothing in an archive can be changed from its page.
+const ONLY_READ: &str = "an archive is only read from here: change a session and its declaration, or import a file, on the \
+                         machine that records the session, with `nightaudit sessions`, `nightaudit log import` or its page";
 
 /// The console of a log that no `serve` has open, without a proxy: exchanges are read and exported, sessions and their
 /// declarations can be changed unless the data folder can't be written, and nothing is recorded.
@@ -25,6 +31,8 @@ pub struct Viewer {
     token: Token,
     console: Arc<Console>,
     port: ConsolePort,
+    /// Where evidence is written, if not in the data folder.
+    _scratch: Option<TempDir>,
 }
 
 /// What is shown.
@@ -58,9 +66,12 @@ impl Viewer {
         };
         let port = ConsolePort::bind(&settings).await?;
         let mut gauges = log_gauges(&log, &settings);
+        let mut scratch = None;
         let token = match log.is_read_only() {
             true => {
-                (gauges.evidence, gauges.import) = (None, None);
+                scratch = temporary();
+                gauges.evidence = scratch.as_ref().map(|folder| evidence_tools(&settings, folder.path()));
+                gauges.import = None;
                 Token::load_or_make(&settings.data)?
             }
             false => Token::load_or_create(&settings.data)?,
@@ -68,10 +79,11 @@ impl Viewer {
         let names = settings.console.names.clone();
         let console = Arc::new(Console::new(log.clone(), token.clone(), port.address(), names, gauges));
         port.announce(&log, &settings)?;
-        Ok(Self { settings, tls, log: Viewed::Log(log), token, console, port })
+        Ok(Self { settings, tls, log: Viewed::Log(log), token, console, port, _scratch: scratch })
     }
 
-    /// Connects to the archive. What it shows is only read; the data folder has the keys for exports, and need not exist.
+    /// Connects to the archive. What it shows is only read; the data folder has the keys for exports and the token, and need
+    /// not exist.
     async fn start_on_archive(
         settings: Settings,
         tls: Option<Arc<ServerConfig>>,
@@ -80,11 +92,18 @@ impl Viewer {
         let opened = unwind(tokio::task::spawn_blocking(move || Archive::open(address)).await);
         let archive = Arc::new(opened?);
         let port = ConsolePort::bind(&settings).await?;
-        let token = Token::load_or_make(&settings.data)?;
+        // Kept if there is a data folder, so that the page's address stays the same.
+        let token = Token::load_or_create(&settings.data).or_else(|_| Token::load_or_make(&settings.data))?;
         let names = settings.console.names.clone();
-        let gauges = reading_gauges(&settings);
+        // Not the data folder, which may be that of a running `serve`.
+        let scratch = temporary();
+        let gauges = Gauges {
+            evidence: scratch.as_ref().map(|folder| evidence_tools(&settings, folder.path())),
+            read_only: Some(ONLY_READ),
+            ..reading_gauges(&settings)
+        };
         let console = Arc::new(Console::new(archive.clone(), token.clone(), port.address(), names, gauges));
-        Ok(Self { settings, tls, log: Viewed::Archive(archive), token, console, port })
+        Ok(Self { settings, tls, log: Viewed::Archive(archive), token, console, port, _scratch: scratch })
     }
 
     /// The console's URL, for this machine.
@@ -137,6 +156,14 @@ impl Viewer {
             unwind(tokio::task::spawn_blocking(move || log.close()).await);
         }
     }
+}
+
+/// A private folder among the temporary files, removed with the value; `None`, with a warning, if there can't be one.
+fn temporary() -> Option<TempDir> {
+    let folder = tempfile::Builder::new().prefix("nightaudit-").tempdir();
+    folder
+        .inspect_err(|error| tracing::warn!("the page can't export evidence, for lack of a temporary folder: {error}"))
+        .ok()
 }
 
 /// Opens a log in a folder that can't be written.

@@ -1,7 +1,7 @@
 // Starts the page: the bar, the notices, and the view of the address.
 
 import { Api } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, said } from "./dom.js";
 import { bar } from "./elements/bar.js";
 import { notice } from "./elements/notice.js";
 import { Keys } from "./keys.js";
@@ -44,13 +44,13 @@ async function open(/** @type {import("./router.js").Route} */ route) {
 		return await (await load()).view(route, ctx);
 	} catch (error) {
 		console.error(error);
-		return failed("This view can't be shown.", error instanceof Error ? error.message : String(error));
+		return failed("This view can't be shown.", said(error));
 	}
 }
 
 /** @param {string} title @param {string} why @returns {import("./router.js").View} */
 function failed(title, why) {
-	const again = h("button", { class: "button", type: "button", onclick: () => shown.reload() }, "Try again");
+	const again = h("button", { class: "button", onclick: () => shown.reload() }, "Try again");
 	const element = h("div", { class: "blank view" }, h("h2", null, title), h("p", null, why), h("p", null, again, " ", h("a", { class: "button", href: "#/traffic" }, "Traffic")));
 	return { element, title: "nightaudit" };
 }

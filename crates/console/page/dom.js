@@ -16,6 +16,8 @@
  */
 export function h(tag, props, ...children) {
 	const element = document.createElement(tag);
+	// The default would submit the form around it.
+	if (element instanceof HTMLButtonElement) element.type = "button";
 	if (props) setProps(element, props);
 	append(element, children);
 	return element;
@@ -153,3 +155,6 @@ export function afterPause(ms, run) {
 	ask.cancel = () => clearTimeout(timer);
 	return ask;
 }
+
+/** What an error says. @param {unknown} error */
+export const said = (error) => (error instanceof Error ? error.message : String(error));

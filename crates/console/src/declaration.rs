@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use nightaudit_exchange::Digest;
-use nightaudit_log::{Session, SessionError};
+use nightaudit_log::Session;
 use nightaudit_review::{Basis, Declaration, DeclarationError, guess, template};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ pub(crate) async fn put(
     let put: Put = sessions::read_up_to(MAX_BODY, body).await?;
     let expected = headers.get(header::IF_MATCH).cloned();
     let session = blocking(&shared, move |shared| {
-        let manage = shared.log.manage().ok_or(SessionError::ReadOnly)?;
+        let manage = shared.manage()?;
         let session = shared.log.session(&which)?;
         if expected.is_some_and(|tag| tag.as_bytes() != b"*" && tag.as_bytes() != self::tag(&session).as_bytes()) {
             let message = "the declaration was changed elsewhere meanwhile: load it again";

@@ -137,8 +137,10 @@ pub type KeyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What evidence needs besides the log.
 pub struct EvidenceTools {
-    /// The data folder, in which files are written while they are made.
+    /// The folder in whose `evidence/` files are written; no other process uses it.
     pub folder: PathBuf,
+    /// The data folder, which has the keys.
+    pub keys: PathBuf,
     /// The JSON properties whose values are masked in bodies.
     pub masked_fields: Vec<String>,
     /// The key that makes the pseudonyms of masked values. May block.
@@ -183,6 +185,8 @@ pub struct Gauges {
     pub contracts: Contracts,
     /// What evidence needs; `None` if it isn't made here.
     pub evidence: Option<EvidenceTools>,
+    /// Why nothing in the log can be changed from here, with the remedy; `None` if that is up to the log.
+    pub read_only: Option<&'static str>,
     /// Imports sessions into the log; `None` if nothing can be imported here. May block.
     pub import: Option<Box<Importer>>,
     /// Sends requests again; `None` if nothing can be sent from here.
@@ -203,6 +207,7 @@ impl Default for Gauges {
             faults: None,
             contracts: Contracts::built_in(),
             evidence: None,
+            read_only: None,
             import: None,
             resend: None,
             basis: {

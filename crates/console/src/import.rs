@@ -68,7 +68,8 @@ fn flag(value: Option<String>, name: &str) -> Result<bool, ApiError> {
 pub(crate) async fn import(State(shared): State<Arc<Shared>>, uri: Uri, body: Body) -> Result<Response, ApiError> {
     let wanted = Wanted::of(&shared, &uri)?;
     if shared.gauges.import.is_none() {
-        return Err(ApiError::conflict("nothing can be imported here: use `nightaudit log import`"));
+        let why = "nothing can be imported here: use `nightaudit log import`";
+        return Err(shared.gauges.read_only.map_or_else(|| ApiError::conflict(why), |_| shared.unchangeable()));
     }
     let permit = shared.bounds.import()?;
     let mut file = Arriving::new(body, shared.stopping.clone());
@@ -113,7 +114,7 @@ fn described(summary: &Summary) -> Value {
 
 /// Imports; blocks for as long as the client sends.
 fn run(shared: &Shared, file: &mut Arriving, wanted: Wanted) -> Result<(Vec<Session>, Imported, Summary), ApiError> {
-    let Some(import) = &shared.gauges.import else { return Err(SessionError::ReadOnly.into()) };
+    let Some(import) = &shared.gauges.import else { return Err(shared.unchangeable()) };
     let folder = shared.gauges.evidence.as_ref().map(|tools| tools.folder.clone());
     let full = Cell::new(None);
     let mut due = 0;

@@ -61,7 +61,7 @@ pub(crate) async fn end(State(shared): State<Arc<Shared>>, which: Which) -> Resu
 
 /// `POST /api/v1/sessions/current/end`
 pub(crate) async fn end_current(State(shared): State<Arc<Shared>>) -> Result<Json<Session>, ApiError> {
-    let current = blocking(&shared, |shared| shared.log.manage().and_then(ManageSessions::current_session)).await?;
+    let current = blocking(&shared, |shared| shared.manage().map(ManageSessions::current_session)).await??;
     let current = current
         .ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "no session is being recorded: name the session to end"))?;
     run(shared, move |_, sessions| sessions.end_session(&current.id.to_string())).await
@@ -105,10 +105,7 @@ async fn run(
     shared: Arc<Shared>,
     work: impl FnOnce(&dyn ReadLog, &dyn ManageSessions) -> Result<Session, SessionError> + Send + 'static,
 ) -> Result<Json<Session>, ApiError> {
-    let change = move |shared: &Shared| match shared.log.manage() {
-        Some(sessions) => work(&*shared.log, sessions),
-        None => Err(SessionError::ReadOnly),
-    };
+    let change = move |shared: &Shared| Ok::<_, ApiError>(work(&*shared.log, shared.manage()?)?);
     let changed = blocking(&shared, change).await?;
     shared.reviews.note_change();
     Ok(Json(changed?))

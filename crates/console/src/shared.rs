@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use http::{StatusCode, Uri};
-use nightaudit_log::ReadLog;
+use nightaudit_log::{ManageSessions, ReadLog, SessionError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,6 +31,25 @@ pub(crate) struct Shared {
     pub(crate) comparisons: Comparisons,
     pub(crate) jobs: Jobs,
     pub(crate) tickets: Tickets,
+}
+
+impl Shared {
+    /// What changes sessions.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be changed from here.
+    pub(crate) fn manage(&self) -> Result<&dyn ManageSessions, ApiError> {
+        self.log.manage().ok_or_else(|| self.unchangeable())
+    }
+
+    /// Why nothing can be changed from here.
+    pub(crate) fn unchangeable(&self) -> ApiError {
+        match self.gauges.read_only {
+            Some(why) => ApiError::new(StatusCode::FORBIDDEN, why),
+            None => SessionError::ReadOnly.into(),
+        }
+    }
 }
 
 /// The client's address.

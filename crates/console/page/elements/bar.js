@@ -29,8 +29,8 @@ export function bar(ctx, notices) {
 	const dot = h("span", { class: "dot" });
 	const words = h("span", { class: "words" });
 	const live = h("span", { class: "live", role: "status" }, dot, words);
-	const theme = h("button", { class: "button quiet icon", type: "button", onclick: () => change() });
-	const help = h("button", { class: "button quiet icon", type: "button", "aria-label": "Keys", title: "Keys (?)", onclick: () => void showKeys() }, icon("help"));
+	const theme = h("button", { class: "button quiet icon", onclick: () => change() });
+	const help = h("button", { class: "button quiet icon", "aria-label": "Keys", title: "Keys (?)", onclick: () => void showKeys() }, icon("help"));
 	const element = h(
 		"header",
 		{ class: "bar" },
@@ -93,6 +93,7 @@ export function bar(ctx, notices) {
 			notices.clear("gone");
 			tell(status, notices);
 			document.documentElement.classList.toggle("read-only", status.readOnly);
+			document.documentElement.classList.toggle("no-proxy", !status.proxy);
 			if (status.recording?.failing) state("bad", "not recording");
 			else if (status.readOnly || !status.proxy) state("", status.readOnly ? "read only" : "log only");
 			else state("good", "recording");

@@ -24,7 +24,7 @@ export function contractView(contract, exchange, ctx, signal) {
 		h(
 			"li",
 			null,
-			h("button", { type: "button", title: "Show its place", onclick: () => tree.acts?.showPointer?.(pointer) }, recorded(pointer || "the body", { class: "mono strong" })),
+			h("button", { title: "Show its place", onclick: () => tree.acts?.showPointer?.(pointer) }, recorded(pointer || "the body", { class: "mono strong" })),
 			" ",
 			recorded(text, { longest: 1000 }),
 			" ",

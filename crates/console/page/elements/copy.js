@@ -1,6 +1,6 @@
 // The clipboard, and the menu of what an exchange can be copied as.
 
-import { h } from "../dom.js";
+import { h, said } from "../dom.js";
 import { address } from "../router.js";
 import { dialog } from "./dialog.js";
 import { iconButton } from "./find-bar.js";
@@ -21,7 +21,7 @@ export async function copyText(text, ctx, what) {
 			const field = h("textarea", { class: "field", rows: 12, readonly: true, "aria-label": what, value: await text });
 			await dialog("Copy by hand", () => ({ content: [h("p", null, "The browser allows no access to its clipboard here."), field] }));
 		} catch (error) {
-			ctx.notify("bad", error instanceof Error ? error.message : `${error}`);
+			ctx.notify("bad", said(error));
 		}
 	}
 }
@@ -36,7 +36,7 @@ export function copyMenu(id, ctx) {
 			summary.focus();
 			run();
 		};
-		return h("button", { type: "button", onclick: chosen }, text);
+		return h("button", { onclick: chosen }, text);
 	};
 	const menu = h(
 		"details",

@@ -29,9 +29,9 @@ export function coverage({ coverage: own, run, useCase, declared: stated }, know
 	return [
 		declared.length
 			? card("Declared operations", muted(`${count(own.succeeded)} of ${count(own.declared)} succeeded`), list(declared))
-			: card("Declared operations", null, blank("No operation is declared", "The reviewers compare the operations in the application with those they see.", names.length > 0 && button("Declare what was called", () => declare(names), "primary"))),
+			: card("Declared operations", null, blank("No operation is declared", "The reviewers compare the operations in the application with those they see.", names.length > 0 && button("Declare what was called", () => declare(names), "primary changes"))),
 		useCase ? steps(useCase) : stated && card("Use case", muted("none is declared")),
-		others.length > 0 && card(["Called but not declared ", tag("", count(others.length))], declared.length > 0 && names.length > 0 && button("Declare them", () => declare(names), "small", { dataset: { key: "declare" } }), list(others)),
+		others.length > 0 && card(["Called but not declared ", tag("", count(others.length))], declared.length > 0 && names.length > 0 && button("Declare them", () => declare(names), "small changes", { dataset: { key: "declare" } }), list(others)),
 	];
 }
 

@@ -19,9 +19,10 @@ export function declaration(session, ctx, catalogue) {
 	let stored = null;
 	let mode = ctx.settings.get("declaration", "form");
 	let dirty = false;
+	let readOnly = false;
 
 	const text = h("textarea", { class: "field", "aria-label": "Declaration as TOML", rows: 24, spellcheck: "false", autocomplete: "off", autocapitalize: "off", oninput: () => touched() });
-	const place = h("div");
+	const place = h("fieldset", { "aria-label": "Declaration" });
 	const fault = h("p", { class: "fault", role: "alert" });
 	const state = h("span", { role: "status" });
 	const modes = [["form", "Form"], ["toml", "TOML"]].map(([name, title]) => button(title, () => change(name), "small", { dataset: { mode: name } }));
@@ -49,6 +50,9 @@ export function declaration(session, ctx, catalogue) {
 		paint();
 	}
 	function paint() {
+		// Text can still be selected.
+		place.disabled = readOnly && mode === "form";
+		text.readOnly = readOnly;
 		for (const own of modes) own.setAttribute("aria-pressed", String(own.dataset.mode === mode));
 		save.disabled = undo.hidden = !dirty;
 		undo.hidden = !dirty;
@@ -109,7 +113,8 @@ export function declaration(session, ctx, catalogue) {
 		edit();
 		touched();
 	};
-	const loaded = ctx.api.get(path).then((now) => {
+	const loaded = Promise.all([ctx.api.get(path), ctx.api.get("/api/v1/status")]).then(([now, status]) => {
+		readOnly = status.readOnly;
 		const draft = drafts.get(session);
 		load(now);
 		if (!draft) return;
@@ -121,7 +126,7 @@ export function declaration(session, ctx, catalogue) {
 	}).catch(say);
 
 	const element = card("Declaration", h("div", { class: "row", role: "group", "aria-label": "Edit as" }, modes),
-		h("div", { class: "body" }, h("p", { class: "muted" }, prose("What the integration states when it applies for certification. `nightaudit review`, the report and the bundle use it.")), fault, place),
+		h("div", { class: "body" }, h("p", { class: "muted" }, prose("What the integration states when it applies for certification. `nightaudit review`, the report and the bundle use it.")), h("p", { class: "muted reads" }, prose("Edit it where the session is recorded, as with `nightaudit sessions declare`.")), fault, place),
 		h("footer", { class: "row" }, save, undo, state, h("span", { class: "spacer" }), start, download, remove));
 	return {
 		element,

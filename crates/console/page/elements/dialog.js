@@ -13,7 +13,7 @@ import { h } from "../dom.js";
 export function dialog(title, fill, options = {}) {
 	const heading = h("h2", { id: "dialog-title" }, title);
 	const element = h("dialog", { class: options.wide ? "wide" : "", "aria-labelledby": "dialog-title" });
-	const close = h("button", { class: "button", type: "button", autofocus: true, onclick: () => element.close("") }, "Close");
+	const close = h("button", { class: "button", autofocus: true, onclick: () => element.close("") }, "Close");
 	const { content, footer } = fill(element);
 	element.append(h("div", { class: "sheet" }, h("header", null, heading), h("div", { class: "content" }, content), h("footer", null, footer ?? close)));
 	// A click on what is behind dismisses it.
@@ -39,8 +39,8 @@ export function dialog(title, fill, options = {}) {
  */
 export async function confirm({ title, text, action, danger, typed }) {
 	const answer = await dialog(title, (element) => {
-		const go = h("button", { class: `button primary${danger ? " danger" : ""}`, type: "button", disabled: typed !== undefined, onclick: () => element.close("yes") }, action);
-		const cancel = h("button", { class: "button", type: "button", onclick: () => element.close("") }, "Cancel");
+		const go = h("button", { class: `button primary${danger ? " danger" : ""}`, disabled: typed !== undefined, onclick: () => element.close("yes") }, action);
+		const cancel = h("button", { class: "button", onclick: () => element.close("") }, "Cancel");
 		const content = [h("p", null, text)];
 		if (typed !== undefined) {
 			const input = h("input", { class: "field", id: "dialog-typed", type: "text", autocomplete: "off", spellcheck: "false" });
@@ -76,8 +76,8 @@ export async function prompt({ title, label, value, action, hint, check }) {
 			event.preventDefault();
 			submit();
 		});
-		const cancel = h("button", { class: "button", type: "button", onclick: () => element.close("") }, "Cancel");
-		const go = h("button", { class: "button primary", type: "button", onclick: submit }, action);
+		const cancel = h("button", { class: "button", onclick: () => element.close("") }, "Cancel");
+		const go = h("button", { class: "button primary", onclick: submit }, action);
 		return { content: h("div", null, h("label", { class: "label", for: "dialog-input" }, label), input, hint && h("p", { class: "hint" }, hint), fault), footer: [cancel, go] };
 	});
 	return answer === "yes" ? input.value : null;

@@ -11,6 +11,7 @@ const FORMATS = /** @type {Record<string, [string, string]>} */ ({
 	report: ["Report", "For the reviewers, as one HTML page"],
 	har: ["HAR", "HTTP archive, for browsers and HTTP tools"],
 	ndjson: ["NDJSON", "Complete, one exchange per line; it can be imported again"],
+	csv: ["CSV", "For spreadsheets, without headers and bodies"],
 });
 
 /**

@@ -1,6 +1,6 @@
 // The line that filters: the command line's language, with completion and the number of exchanges behind each value.
 
-import { fill, h, prose, visible } from "../dom.js";
+import { fill, h, prose, said, visible } from "../dom.js";
 import { FILTERS, OUTCOMES, parse, quoted, resolve, words, write } from "../filter.js";
 import { count, status, token } from "../format.js";
 import { icon } from "./icon.js";
@@ -25,7 +25,7 @@ export function filterLine({ api, chosen }) {
 		autocomplete: "off", autocapitalize: "off", spellcheck: "false", enterkeyhint: "search", placeholder: "Filter: 4xx  rates/*  outcome=failed  client=\"Acme*\"  since=12:00", maxlength: 4000,
 	});
 	const list = h("ul", { class: "suggestions", role: "listbox", id: listId, "aria-label": "Suggestions", hidden: true });
-	const clear = h("button", { class: "button quiet small icon", type: "button", "aria-label": "Clear the filter", title: "Clear the filter", hidden: true, onclick: () => { set([]); input.focus(); chosen([]); } }, icon("close"));
+	const clear = h("button", { class: "button quiet small icon", "aria-label": "Clear the filter", title: "Clear the filter", hidden: true, onclick: () => { set([]); input.focus(); chosen([]); } }, icon("close"));
 	const fault = h("p", { class: "fault", role: "alert", id: `${listId}-fault` });
 	const element = h("div", { class: "filter" }, h("div", { class: "filter-box" }, icon("filter"), input, clear, list), fault);
 
@@ -67,7 +67,7 @@ export function filterLine({ api, chosen }) {
 			say("");
 			chosen(pairs);
 		} catch (error) {
-			say(error instanceof Error ? error.message : String(error));
+			say(said(error));
 		}
 	}
 

@@ -6,12 +6,12 @@ import { icon } from "./icon.js";
 
 /** @param {string} name @param {string} title @param {() => void} onclick */
 export function iconButton(name, title, onclick) {
-	return h("button", { class: "button quiet small icon", type: "button", title, "aria-label": title, onclick }, icon(name));
+	return h("button", { class: "button quiet small icon", title, "aria-label": title, onclick }, icon(name));
 }
 
 /** @param {string} text @param {string} title @param {() => void} onclick */
 export function textButton(text, title, onclick) {
-	return h("button", { class: "button quiet small", type: "button", title, onclick }, text);
+	return h("button", { class: "button quiet small", title, onclick }, text);
 }
 
 /** @param {string} label @param {(text: string) => void} onFind @param {(forwards: boolean) => void} onStep @param {Children} [tools] */

@@ -48,7 +48,7 @@ export const silenced = ({ silenced: quiet, leftOut = [] }) => [
 /** @param {Check[]} checks @param {(rule: string) => void} show */
 export const checklist = (checks, show) => h("ul", { class: "points" }, checks.map(({ title, state, figure, rules, silenced: quiet = [] }) => h("li", null,
 	tag({ passed: "good", failed: "bad", "not-judged": "" }[state], state.replace("-", " ")),
-	h("div", null, h("p", { class: "strong" }, title), h("p", { class: "muted" }, sentence(figure), rules.map((rule) => [" ", h("button", { class: "as-link", type: "button", onclick: () => show(rule) }, rule), quiet.includes(rule) && " silenced by the partner"]))))));
+	h("div", null, h("p", { class: "strong" }, title), h("p", { class: "muted" }, sentence(figure), rules.map((rule) => [" ", h("button", { class: "as-link", onclick: () => show(rule) }, rule), quiet.includes(rule) && " silenced by the partner"]))))));
 
 /** @param {Comparison} found @param {string} before @param {string} after The names of the sessions. */
 export function comparison(found, before, after) {

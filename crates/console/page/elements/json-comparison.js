@@ -64,7 +64,7 @@ export function jsonComparison(left, right, what) {
 			if (value < 0) return !isNarrow && h("div", { class: "side none" });
 			const folds = kind !== "inside" && doc.isContainer(value) && doc.sizes[value] > 0;
 			const fold = folds
-				? h("button", { class: "fold", type: "button", "aria-expanded": `${isOpen}`, "aria-label": "Contents", onclick: () => toggle(index) }, icon(isOpen ? "down" : "right"))
+				? h("button", { class: "fold", "aria-expanded": `${isOpen}`, "aria-label": "Contents", onclick: () => toggle(index) }, icon(isOpen ? "down" : "right"))
 				: h("span", { class: "fold" });
 			const cell = h("div", { class: "side" }, sign && h("span", { class: "sign" }, sign), fold, keyText(doc, value), valueText(doc, value, isOpen));
 			cell.style.paddingInlineStart = `${20 + Math.min(depth, INDENTED) * 14}px`;

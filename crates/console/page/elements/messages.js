@@ -86,7 +86,7 @@ export function messageList({ id, webSocket: part }, ctx) {
 export function partList(handshake, ctx, signal) {
 	const list = h("ol", { class: "parts" });
 	const state = h("p", { class: "say muted", role: "status" });
-	const more = h("button", { class: "button small", type: "button", onclick: () => void load() }, "Look further");
+	const more = h("button", { class: "button small", onclick: () => void load() }, "Look further");
 	let [after, found] = ["", 0];
 	const load = async () => {
 		more.hidden = true;

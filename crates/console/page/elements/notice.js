@@ -38,7 +38,7 @@ export function notice() {
 		},
 		/** Says something once. @param {Level} level @param {string} text */
 		notify(level, text) {
-			const close = h("button", { class: "button quiet small", type: "button", onclick: () => made.remove() }, "Dismiss");
+			const close = h("button", { class: "button quiet small", onclick: () => made.remove() }, "Dismiss");
 			const made = h("div", { class: `toast ${level}` }, h("span", null, prose(text)), close);
 			toasts.append(made);
 			while (toasts.children.length > MOST) toasts.firstElementChild?.remove();

@@ -4,6 +4,8 @@ import { fill, h, recorded } from "../dom.js";
 import { count, shortId } from "../format.js";
 import { address } from "../router.js";
 
+export { said } from "../dom.js";
+
 /** @type {Record<Severity, string>} */
 export const LEVEL = { error: "bad", warning: "warn", note: "info" };
 
@@ -29,7 +31,7 @@ export function sentence(text) {
 }
 
 /** @param {string} text @param {() => unknown} run @param {string} [kind] @param {import("../dom.js").Props} [more] */
-export const button = (text, run, kind = "", more = {}) => h("button", { class: `button ${kind}`, type: "button", onclick: () => void run(), ...more }, text);
+export const button = (text, run, kind = "", more = {}) => h("button", { class: `button ${kind}`, onclick: () => void run(), ...more }, text);
 
 /** @param {Children} title @param {Children} aside @param {Children[]} body */
 export const card = (title, aside, ...body) => h("section", { class: "card" }, h("header", null, h("h2", null, title), aside), body);
@@ -88,6 +90,3 @@ export function selecting(place) {
 	const selection = getSelection();
 	return selection !== null && !selection.isCollapsed && place.contains(selection.anchorNode);
 }
-
-/** @param {unknown} error */
-export const said = (error) => (error instanceof Error ? error.message : String(error));

@@ -1,6 +1,6 @@
 // Sending a recorded request again, with an editor for its body.
 
-import { fill, h, recorded } from "../dom.js";
+import { fill, h, recorded, said } from "../dom.js";
 import { address } from "../router.js";
 import { dialog } from "./dialog.js";
 import { icon } from "./icon.js";
@@ -19,7 +19,7 @@ import { icon } from "./icon.js";
 
 /** The button of an exchange. @param {() => string} id @param {Context} ctx */
 export function resendButton(id, ctx) {
-	return h("button", { class: "button small", type: "button", title: "Send the request again", onclick: () => void resend(id(), ctx) }, icon("play"), "Resend");
+	return h("button", { class: "button small sends", title: "Send the request again", onclick: () => void resend(id(), ctx) }, icon("play"), "Resend");
 }
 
 /** @param {string} id @param {Context} ctx */
@@ -29,15 +29,15 @@ async function resend(id, ctx) {
 	try {
 		draft = await ctx.api.get(`/api/v1/exchanges/${encodeURIComponent(id)}/resend`);
 	} catch (error) {
-		ctx.notify("bad", error instanceof Error ? error.message : `${error}`);
+		ctx.notify("bad", said(error));
 		return;
 	}
 	const made = form(draft);
 	await dialog(
 		"Send again",
 		(element) => {
-			const cancel = h("button", { class: "button", type: "button", onclick: () => element.close("") }, "Cancel");
-			const go = h("button", { class: "button primary", type: "button" }, "Send");
+			const cancel = h("button", { class: "button", onclick: () => element.close("") }, "Cancel");
+			const go = h("button", { class: "button primary" }, "Send");
 			go.addEventListener("click", async () => {
 				const wanted = made.read();
 				if (!wanted) return;
@@ -48,7 +48,7 @@ async function resend(id, ctx) {
 					ctx.notify(sent.status < 400 ? "good" : "bad", `Sent again: ${sent.status}`);
 					location.hash = address(["exchange", sent.id]);
 				} catch (error) {
-					made.fail(error instanceof Error ? error.message : `${error}`);
+					made.fail(said(error));
 				} finally {
 					go.disabled = false;
 				}

@@ -1,6 +1,6 @@
 // Searches URLs, headers and bodies of the listed exchanges, newest first, one match at a time.
 
-import { afterPause, h } from "../dom.js";
+import { afterPause, h, said } from "../dom.js";
 import { count } from "../format.js";
 import { icon } from "./icon.js";
 
@@ -11,9 +11,9 @@ const PAGE = 100;
 export function search({ api, query, found }) {
 	const input = h("input", { class: "field", type: "search", "aria-label": "Search", placeholder: "Search in URLs, headers and bodies, ignoring case", autocomplete: "off", spellcheck: "false", maxlength: 1000, enterkeyhint: "search" });
 	const told = h("span", { class: "muted nowrap", role: "status" });
-	const older = h("button", { class: "button small icon", type: "button", "aria-label": "Next match, older", title: "Next match, older (n)", onclick: () => void step(1) }, icon("up"));
-	const newer = h("button", { class: "button small icon", type: "button", "aria-label": "Previous match, newer", title: "Previous match, newer (N)", onclick: () => void step(-1) }, icon("down"));
-	const shut = h("button", { class: "button small quiet icon", type: "button", "aria-label": "Close the search", onclick: () => close() }, icon("close"));
+	const older = h("button", { class: "button small icon", "aria-label": "Next match, older", title: "Next match, older (n)", onclick: () => void step(1) }, icon("up"));
+	const newer = h("button", { class: "button small icon", "aria-label": "Previous match, newer", title: "Previous match, newer (N)", onclick: () => void step(-1) }, icon("down"));
+	const shut = h("button", { class: "button small quiet icon", "aria-label": "Close the search", onclick: () => close() }, icon("close"));
 	const element = h("div", { class: "search", role: "search", hidden: true }, icon("search"), input, told, older, newer, shut);
 
 	/** @type {string[]} */
@@ -92,7 +92,7 @@ export function search({ api, query, found }) {
 			}
 			tell();
 		} catch (error) {
-			if (!signal.aborted) told.textContent = error instanceof Error ? error.message : String(error);
+			if (!signal.aborted) told.textContent = said(error);
 		}
 	}
 

@@ -52,7 +52,7 @@ export function tabs(label, onSelect, look = "") {
 			element.replaceChildren();
 			buttons.clear();
 			for (const [name, text, badge, look] of list) {
-				const button = h("button", { type: "button", role: "tab", id: `${own}-${name}`, "aria-controls": own, onclick: () => choose(name) }, text, badge && [" ", h("span", { class: `badge ${look ?? ""}` }, badge)]);
+				const button = h("button", { role: "tab", id: `${own}-${name}`, "aria-controls": own, onclick: () => choose(name) }, text, badge && [" ", h("span", { class: `badge ${look ?? ""}` }, badge)]);
 				buttons.set(name, button);
 				element.append(button);
 			}

@@ -1,6 +1,6 @@
 // Two exchanges side by side: their JSON, headers and facts, with what differs.
 
-import { fill, h, recorded } from "../dom.js";
+import { fill, h, recorded, said } from "../dom.js";
 import { jsonComparison } from "../elements/json-comparison.js";
 import { NotJson, parseJson } from "../elements/json-doc.js";
 import { took } from "../elements/overview.js";
@@ -71,8 +71,8 @@ export function view(route, ctx) {
 			show(await Promise.all(ids.map((id) => ctx.api.get(`/api/v1/exchanges/${encodeURIComponent(id)}`, { signal }))));
 		} catch (error) {
 			if (signal.aborted) return;
-			const why = error instanceof Error ? error.message : `${error}`;
-			fill(element, h("div", { class: "blank" }, h("h1", null, "These exchanges can't be compared"), h("p", null, recorded(why)), h("button", { class: "button", type: "button", onclick: () => void load() }, "Try again")));
+			const why = said(error);
+			fill(element, h("div", { class: "blank" }, h("h1", null, "These exchanges can't be compared"), h("p", null, recorded(why)), h("button", { class: "button", onclick: () => void load() }, "Try again")));
 		}
 	};
 	void load();

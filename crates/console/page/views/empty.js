@@ -64,7 +64,7 @@ function pointed(ctx, { address, environment, upstream }) {
 	languages.set(LINES.map(([name]) => [name, name]));
 	languages.select(ctx.settings.get("language", ""));
 	show(languages.selected);
-	const copy = h("button", { class: "button small", type: "button", onclick: () => void copyText(text.textContent ?? "", ctx, "The example") }, icon("copy"), "Copy");
+	const copy = h("button", { class: "button small", onclick: () => void copyText(text.textContent ?? "", ctx, "The example") }, icon("copy"), "Copy");
 	fill(languages.panel, h("div", { class: "code" }, text, copy));
 	return [
 		h("h1", null, "Nothing recorded yet"),

@@ -1,6 +1,6 @@
 // One exchange, as a view of its own and as the pane beside the list.
 
-import { fill, h, recorded } from "../dom.js";
+import { fill, h, recorded, said } from "../dom.js";
 import { contractView, remarksOf } from "../elements/contract.js";
 import { copyMenu } from "../elements/copy.js";
 import { icon } from "../elements/icon.js";
@@ -50,13 +50,13 @@ function pane(first, ctx, options) {
 	const head = h("header", { class: "exchange-head" });
 	const by = h("select", { class: "field small", "aria-label": "Next and previous", onchange: () => void look() }, BY.map(([value, text]) => h("option", { value }, text)));
 	/** @param {"previous" | "next"} way @param {string} look @param {string} title */
-	const step = (way, look, title) => h("button", { class: "button small icon", type: "button", title, "aria-label": title, disabled: true, onclick: () => go(way) }, icon(look));
+	const step = (way, look, title) => h("button", { class: "button small icon", title, "aria-label": title, disabled: true, onclick: () => go(way) }, icon(look));
 	const steps = { previous: step("previous", "up", "Previous (K)"), next: step("next", "down", "Next (J)") };
-	const mark = h("button", { class: "button small", type: "button", title: "Mark, to compare (m)", onclick: () => toggleMark() });
+	const mark = h("button", { class: "button small", title: "Mark, to compare (m)", onclick: () => toggleMark() });
 	const compare = h("a", { class: "button small" }, "Compare");
 	const again = resendButton(() => id, ctx);
 	const whole = h("a", { class: "whole button small icon", title: "Open on its own (w)", "aria-label": "Open on its own", hidden: !options.onClose }, icon("link"));
-	const close = options.onClose && h("button", { class: "shut button small icon", type: "button", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
+	const close = options.onClose && h("button", { class: "shut button small icon", title: "Close (q)", "aria-label": "Close", onclick: options.onClose }, icon("close"));
 	const tools = h("div", { class: "exchange-tools", hidden: true }, steps.previous, steps.next, by, mark, compare, copyMenu(() => id, ctx), again, whole, close);
 	const element = h("section", { class: "exchange view", "aria-label": options.onClose ? null : "Exchange" }, h("div", { class: "exchange-top" }, head, tools), tab.element, tab.panel);
 
@@ -90,7 +90,7 @@ function pane(first, ctx, options) {
 			// What is shown already and depends on it.
 			if (tab.selected === "contract" || tab.selected === "overview" || (tab.selected === "request" && contract?.findings.length)) showTab();
 		} catch (error) {
-			if (!signal.aborted) fail(error instanceof Error ? error.message : `${error}`);
+			if (!signal.aborted) fail(said(error));
 		} finally {
 			clearTimeout(slow);
 			if (!signal.aborted) element.removeAttribute("aria-busy");
@@ -108,7 +108,7 @@ function pane(first, ctx, options) {
 			void show(wanted);
 		};
 		fill(head, h("h1", null, "Exchange ", recorded(id, { longest: 80 })));
-		fill(tab.panel, h("div", { class: "blank" }, h("h2", null, "This exchange can't be shown"), h("p", null, recorded(why)), h("button", { class: "button", type: "button", onclick: again }, "Try again")));
+		fill(tab.panel, h("div", { class: "blank" }, h("h2", null, "This exchange can't be shown"), h("p", null, recorded(why)), h("button", { class: "button", onclick: again }, "Try again")));
 	};
 
 	/** Says what is known. */

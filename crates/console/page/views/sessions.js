@@ -120,7 +120,7 @@ export function view(route, ctx) {
 			[h("a", { class: "strong", href: address(["run", own.id]), title: own.id }, recorded(own.name, { longest: 120 })), own.note && h("p", { class: "muted note" }, recorded(own.note, { longest: 300 }))],
 			states(own).map(([level, text]) => [tag(level, text), " "]),
 			count(own.exchanges), shortTime(own.started), span(own.first && own.last ? (new Date(own.last).getTime() - new Date(own.first).getTime()) / 1000 : 0), size(own.bytes),
-			[h("a", { class: "button small", href: address(["run", own.id]) }, "Run"), h("a", { class: "button small", href: address(["traffic"], { session: own.id }) }, "Traffic"), button("More", more, "small changes", { "aria-label": `More for ${short}`, ...key("more") })],
+			[h("a", { class: "button small", href: address(["run", own.id]) }, "Run"), h("a", { class: "button small", href: address(["traffic"], { session: own.id }) }, "Traffic"), button("More", more, "small changes", { "aria-label": `More for ${short}`, ...key("more") }), button("Export", () => actions.export(own), "small reads", { "aria-label": `Export ${short}`, ...key("export") })],
 		];
 	};
 	const named = (/** @type {string} */ id) => sessions.find((own) => own.id === id)?.name ?? id;

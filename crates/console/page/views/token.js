@@ -1,6 +1,6 @@
 // What is shown without the token, or with a wrong one.
 
-import { h } from "../dom.js";
+import { h, said } from "../dom.js";
 
 /** @param {import("../router.js").Route} _route @param {import("../app.js").Context} ctx @param {() => void} entered @returns {import("../router.js").View} */
 export function view(_route, ctx, entered) {
@@ -23,7 +23,7 @@ export function view(_route, ctx, entered) {
 			fault.textContent = "This is not the token of the `serve` at this address. Each data folder has its own.";
 			input.select();
 		} catch (error) {
-			fault.textContent = error instanceof Error ? error.message : String(error);
+			fault.textContent = said(error);
 		} finally {
 			button.disabled = false;
 		}

@@ -1,7 +1,7 @@
 // The live list of exchanges, with the one that is open beside it.
 
 import { ApiError } from "../api.js";
-import { append, fill, h, prose } from "../dom.js";
+import { append, fill, h, prose, said } from "../dom.js";
 import { chart } from "../elements/chart.js";
 import { dialog } from "../elements/dialog.js";
 import { filterLine } from "../elements/filter-line.js";
@@ -76,8 +76,8 @@ class Traffic {
 	#isNew = true;
 
 	#counts = h("span", { class: "counts", role: "status" });
-	#followButton = h("button", { class: "button small", type: "button", "aria-pressed": "true", title: "Follow new exchanges (F)", onclick: () => this.#follow(!this.#list.follows) }, icon("follow"), h("span", { class: "words" }, "Follow"));
-	#newer = h("button", { class: "newer button", type: "button", hidden: true, onclick: () => this.#follow(true) });
+	#followButton = h("button", { class: "button small", "aria-pressed": "true", title: "Follow new exchanges (F)", onclick: () => this.#follow(!this.#list.follows) }, icon("follow"), h("span", { class: "words" }, "Follow"));
+	#newer = h("button", { class: "newer button", hidden: true, onclick: () => this.#follow(true) });
 	#marked = h("span", { class: "marked", hidden: true });
 	#blank = h("div", { class: "list-blank", hidden: true });
 	#side = h("section", { class: "side", "aria-label": "Exchange", hidden: true });
@@ -126,8 +126,8 @@ class Traffic {
 		const tools = h("div", { class: "traffic-tools" },
 			this.#filter.element,
 			h("div", { class: "traffic-buttons" }, this.#counts, this.#marked,
-				h("button", { class: "button small icon", type: "button", "aria-label": "Search", title: "Search (/)", onclick: () => this.#search.open() }, icon("search")),
-				h("button", { class: "button small icon", type: "button", "aria-label": "Export", title: "Export (x)", onclick: () => void this.#export() }, icon("download")),
+				h("button", { class: "button small icon", "aria-label": "Search", title: "Search (/)", onclick: () => this.#search.open() }, icon("search")),
+				h("button", { class: "button small icon", "aria-label": "Export", title: "Export (x)", onclick: () => void this.#export() }, icon("download")),
 				this.#followButton));
 		append(this.#listBox, [listHead(), this.#list.element, this.#blank, this.#newer]);
 		const split = splitter(ctx.settings, this.#side);
@@ -279,7 +279,7 @@ class Traffic {
 		if (is === "empty") fill(this.#blank, empty(this.#ctx));
 		else if (is === "none") {
 			fill(this.#blank, h("div", { class: "blank" }, h("h2", null, "No exchange matches the filter"), h("p", null, "New ones that match appear here."),
-				h("button", { class: "button", type: "button", onclick: () => this.#choose(new URLSearchParams()) }, "Show all")));
+				h("button", { class: "button", onclick: () => this.#choose(new URLSearchParams()) }, "Show all")));
 		} else fill(this.#blank, h("div", { class: "blank" }, is === "opening" ? "Reading the log…" : is === "searching" ? "Searching the bodies…" : ""));
 	}
 
@@ -379,7 +379,7 @@ class Traffic {
 			fill(this.#side, pane.element);
 		} catch (error) {
 			console.error(error);
-			fill(this.#side, h("div", { class: "blank" }, h("p", null, "This exchange can't be shown."), h("button", { class: "button", type: "button", onclick: () => this.#goTo("") }, "Close")));
+			fill(this.#side, h("div", { class: "blank" }, h("p", null, "This exchange can't be shown."), h("button", { class: "button", onclick: () => this.#goTo("") }, "Close")));
 		}
 	}
 
@@ -480,7 +480,7 @@ class Traffic {
 		const ids = marks.all;
 		this.#marked.hidden = ids.length === 0;
 		const compares = ids.length === 2 && h("a", { class: "button small", href: address(["compare", ...ids]) }, "Compare");
-		const none = h("button", { class: "button small quiet", type: "button", title: "Unmark all (M)", onclick: () => marks.clear() }, "Unmark");
+		const none = h("button", { class: "button small quiet", title: "Unmark all (M)", onclick: () => marks.clear() }, "Unmark");
 		fill(this.#marked, h("span", { class: "muted" }, `${count(ids.length)} marked`), compares, none);
 		this.#list.refresh();
 	}
@@ -496,9 +496,9 @@ class Traffic {
 		const format = await dialog("Export", (element) => ({
 			content: [
 				h("p", null, `The file has ${what}, oldest first.`),
-				h("div", { class: "choices" }, formats.map(([value, name, note]) => h("button", { class: "choice", type: "button", onclick: () => element.close(value) }, h("span", { class: "strong" }, name), h("span", { class: "muted" }, prose(note))))),
+				h("div", { class: "choices" }, formats.map(([value, name, note]) => h("button", { class: "choice", onclick: () => element.close(value) }, h("span", { class: "strong" }, name), h("span", { class: "muted" }, prose(note))))),
 			],
-			footer: h("button", { class: "button", type: "button", onclick: () => element.close("") }, "Cancel"),
+			footer: h("button", { class: "button", onclick: () => element.close("") }, "Cancel"),
 		}));
 		if (!format) return;
 		const query = new URLSearchParams(this.#query);
@@ -507,7 +507,7 @@ class Traffic {
 			this.#ctx.notify("info", "The export is being written…");
 			await this.#ctx.api.download(`/api/v1/export?${query}`);
 		} catch (error) {
-			this.#ctx.notify("bad", error instanceof Error ? error.message : String(error));
+			this.#ctx.notify("bad", said(error));
 		}
 	}
 }

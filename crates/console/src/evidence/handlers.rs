@@ -113,7 +113,7 @@ pub(crate) async fn download(State(shared): State<Arc<Shared>>, id: Which) -> Re
 pub(crate) async fn key(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, ApiError> {
     let fingerprint = blocking(&shared, |shared| {
         let Some(tools) = &shared.gauges.evidence else { return Ok(None) };
-        let key = nightaudit_export::SigningKey::load(&tools.folder);
+        let key = nightaudit_export::SigningKey::load(&tools.keys);
         key.map(|key| key.map(|key| key.fingerprint())).map_err(|error| ApiError::conflict(error.to_string()))
     });
     Ok(Json(json!({ "fingerprint": fingerprint.await?? })))

@@ -29,6 +29,7 @@ pub(super) enum Kind {
     Har,
     Bundle,
     Ndjson,
+    Csv,
 }
 
 impl Kind {
@@ -38,6 +39,7 @@ impl Kind {
             Self::Har => Format::Har.extension(),
             Self::Bundle => "zip",
             Self::Ndjson => Format::Ndjson.extension(),
+            Self::Csv => Format::Csv.extension(),
         }
     }
 
@@ -48,6 +50,7 @@ impl Kind {
             Self::Har => Format::Har.media_type(),
             Self::Bundle => "application/zip",
             Self::Ndjson => Format::Ndjson.media_type(),
+            Self::Csv => Format::Csv.media_type(),
         }
     }
 }
@@ -188,12 +191,13 @@ impl Job {
         let signing = || (tools.signing_key)().map_err(|error| crate::error::chain(&*error));
         let key = match self.kind {
             Kind::Report | Kind::Bundle => Some(signing()?),
-            Kind::Har | Kind::Ndjson => None,
+            Kind::Har | Kind::Ndjson | Kind::Csv => None,
         };
         let fingerprint = key.as_ref().map(nightaudit_export::SigningKey::fingerprint);
-        // People know a session by its name, if that is its own.
-        let is_own = shared.log.session(&self.session.name).is_ok_and(|named| named.id == self.session.id);
-        let which = if is_own { self.session.name.clone() } else { self.session.id.to_string() };
+        // People know a session by its name, if that is its own, and of all its nodes.
+        let exactly = self.session.filter_text();
+        let is_own = shared.log.session(&self.session.name).is_ok_and(|named| named.filter_text() == exactly);
+        let which = if is_own { self.session.name.clone() } else { exactly };
         let filter = Filter { session: Some(which), ..Filter::default() };
         let evidence = Evidence {
             declaration: self.session.declaration.clone(),
@@ -214,6 +218,7 @@ impl Job {
                 (Kind::Har, _) => Ok(Format::Har.writer(out)),
                 (Kind::Bundle, Some(key)) => evidence.bundle(out, key, self.at),
                 (Kind::Report, _) => evidence.report(out),
+                (Kind::Csv, _) => Ok(Format::Csv.writer(out)),
                 (Kind::Ndjson | Kind::Bundle, _) => Ok(Format::Ndjson.writer(out)),
             };
             self.copy(shared, writer.map_err(told)?, filter, &mask, folder)?

@@ -46,6 +46,7 @@ fn gauges(data: &Path) -> Gauges {
     let folder = data.to_owned();
     let evidence = EvidenceTools {
         folder: data.to_owned(),
+        keys: data.to_owned(),
         masked_fields: vec!["Email".to_owned()],
         mask_key: Box::new(|| PseudonymKey([7; 32])),
         signing_key: Box::new(move || Ok(SigningKey::load_or_create(&folder)?)),
