@@ -255,11 +255,19 @@ async fn a_killed_node_ships_every_exchange_once() {
     assert!(own.lines().count() > 10, "hardly anything was recorded");
     let begun = Instant::now();
     loop {
-        let archived = printed(&["export", "--format", "ndjson", "-o", "-", "--log", &as_reader]);
+        // Nothing may have arrived yet, which is an error to `export`.
+        let output = run(&["export", "--format", "ndjson", "-o", "-", "--log", &as_reader]);
+        let archived = String::from_utf8(output.stdout).unwrap();
         if archived == own {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{} of {}", archived.lines().count(), own.lines().count());
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{} of {}: {}",
+            archived.lines().count(),
+            own.lines().count(),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     assert!(printed(&["log", "check", "--log", &as_reader]).contains("are intact"));
     assert!(node.stop().0.success());

@@ -351,7 +351,9 @@ async fn a_known_token_was_shown_in_the_key_of_a_limit() {
     // The token is known by its name; nothing identifies it in the later request's path.
     let body = format!(r#"{{"AccessToken":"{OWN}"}}"#);
     assert_eq!(send(serve.proxy(), &request("", body.as_bytes())).await.status, 200);
-    let path = format!("POST /api/connector/v1/hooks/{OWN}/last HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}");
+    let path = format!(
+        "POST /api/connector/v1/hooks/{OWN}/last HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
     assert_eq!(send(serve.proxy(), path.as_bytes()).await.status, 200);
     let limits = serve.run(BINARY, &["limits", "--json"]);
     let shown = String::from_utf8(limits.stdout).unwrap();

@@ -1,7 +1,9 @@
 //! The model without a terminal, and what it looks like on one of ratatui's own.
 
+use std::sync::LazyLock;
+
 use nightaudit_console::LimitState;
-use nightaudit_exchange::Filter;
+use nightaudit_exchange::{Exchange, Filter};
 use nightaudit_mews::Contracts;
 use nightaudit_testkit::sample::exchanges;
 use nightaudit_text::Row;
@@ -19,12 +21,15 @@ fn model(size: (u16, u16)) -> Model {
     Model::new(size, NOW.parse().unwrap(), Filter::default())
 }
 
+/// What rows are made of, which takes longer to build than thousands of rows.
+static KINDS: LazyLock<(Vec<Exchange>, Contracts)> = LazyLock::new(|| (exchanges(), Contracts::built_in()));
+
 fn row(number: u32) -> Row {
-    let kinds = exchanges();
+    let (kinds, contracts) = &*KINDS;
     let mut exchange = kinds[number as usize % kinds.len()].clone();
     exchange.id = nightaudit_exchange::ExchangeId::from_parts(u64::from(number), 0);
     exchange.started_at = exchange.started_at.plus(Duration::from_millis(100 * u64::from(number)));
-    Row::new(&exchange, &Contracts::built_in())
+    Row::new(&exchange, contracts)
 }
 
 fn add(model: &mut Model, rows: std::ops::Range<u32>) {

@@ -372,8 +372,13 @@ fn harm(data: &Path, seed: u64) -> String {
     format!("{shown} harmed at {at} ({})", seed % 8)
 }
 
+/// Damaged copies: few by default, and as many as `NIGHTAUDIT_TEST_COPIES` says in the long lane of `.ci/run`.
+fn copies() -> u64 {
+    std::env::var("NIGHTAUDIT_TEST_COPIES").map_or(50, |copies| copies.parse().unwrap())
+}
+
 #[test]
-fn in_500_damaged_copies_every_loss_is_reported_and_everything_intact_is_readable() {
+fn in_damaged_copies_every_loss_is_reported_and_everything_intact_is_readable() {
     let dir = tempfile::tempdir().unwrap();
     let original = dir.path().join("original");
     log_of_two(&original);
@@ -407,7 +412,7 @@ fn in_500_damaged_copies_every_loss_is_reported_and_everything_intact_is_readabl
         kept.iter().filter(stands).flat_map(|(_, _, ids)| ids.iter().copied()).collect()
     };
     let mut lossy = 0;
-    for seed in 0..500 {
+    for seed in 0..copies() {
         let data = dir.path().join("copy");
         let _ = fs::remove_dir_all(&data);
         copy(&original, &data);
@@ -438,7 +443,7 @@ fn in_500_damaged_copies_every_loss_is_reported_and_everything_intact_is_readabl
             lossy += usize::from(lost > 0);
         }
     }
-    assert!(lossy > 700, "hardly anything was lost: {lossy}");
+    assert!(lossy as u64 * 5 > copies() * 7, "hardly anything was lost: {lossy}");
 }
 
 #[test]
